@@ -1,0 +1,4 @@
+module NormFree.Cli.Program
+
+[<EntryPoint>]
+let main _ = 0

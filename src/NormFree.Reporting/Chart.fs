@@ -1,0 +1,3 @@
+namespace NormFree.Reporting
+
+type Placeholder = { Value: int }

@@ -1,0 +1,3 @@
+namespace NormFree.Training
+
+type Placeholder = { Value: int }
