@@ -1,3 +1,0 @@
-namespace NormFree.Training
-
-type Placeholder = { Value: int }
