@@ -1,0 +1,58 @@
+namespace NormFree.Spec
+
+/// <summary>A convolution without bias, with all that decides how its weight is made from its parameters.</summary>
+type Convolution =
+    {
+        /// Its parameters are <c>Key.weight</c> (Out×In×Kernel×Kernel) and, if standardised, <c>Key.gain</c> (Out×1×1×1).
+        Key: string
+        In: int
+        Out: int
+        Kernel: int
+        Stride: int
+        Padding: int
+        Standardised: bool
+        Input: Precision
+        Weight: Precision
+        /// Constant factor of the weight used.
+        Factor: float
+    }
+
+/// <summary>One operation on N×C×H×W signals.</summary>
+type Op =
+    | Convolve of Convolution
+    /// Multiplication by a constant.
+    | Scale of float
+    /// x + b, one b a channel.
+    | Shift of key: string * channels: int
+    /// sign(x), with the approximate gradient 2 − 2·|x| on [−1, 1).
+    | Sign
+    | PReLU of key: string * channels: int
+    | ReLU
+    | Normalise of key: string * channels: int
+    | MaxPool of kernel: int * stride: int * padding: int
+    /// Mean over kernel×kernel, stride = kernel.
+    | AveragePool of kernel: int
+    /// Mean over the map: N×C×H×W to N×C.
+    | GlobalAveragePool
+    | Linear of key: string * inputs: int * outputs: int
+
+/// <summary>A network with every choice of norm and binarisation worked out: what is left is to run it.</summary>
+type Graph =
+    | Op of Op
+    /// One after the other; the empty chain is the identity.
+    | Chain of Graph list
+    /// branch(x) + shortcut(x).
+    | Residual of branch: Graph * shortcut: Graph
+    /// The results side by side, concatenated over channels.
+    | Parallel of Graph list
+
+[<RequireQualifiedAccess>]
+module Graph =
+
+    /// <summary>All operations in the order in which they run; a residual's branch comes before its shortcut.</summary>
+    let rec operations graph =
+        match graph with
+        | Op op -> [ op ]
+        | Chain parts
+        | Parallel parts -> List.collect operations parts
+        | Residual(branch, shortcut) -> operations branch @ operations shortcut

@@ -1,0 +1,60 @@
+namespace NormFree.Spec
+
+/// <summary>What a parameter is for: decides its first value, and whether weight decay and clipping reach it.</summary>
+type ParameterKind =
+    | ConvolutionWeight of Convolution
+    | Gain
+    | ShiftBias
+    | Slope
+    | NormWeight
+    | NormBias
+    | LinearWeight
+    | LinearBias
+
+/// <summary>A trained tensor: its name in published checkpoints and its shape.</summary>
+type Parameter =
+    { Key: string
+      Shape: int list
+      Kind: ParameterKind }
+
+    /// <summary>Number of values.</summary>
+    member p.Count = p.Shape |> List.fold (fun count side -> count * int64 side) 1L
+
+/// <summary>The names and shapes of a network's tensors, as published checkpoints have them.</summary>
+[<RequireQualifiedAccess>]
+module Parameters =
+
+    let private parameter key shape kind =
+        { Key = key
+          Shape = shape
+          Kind = kind }
+
+    let private ofOp op =
+        match op with
+        | Convolve conv ->
+            [ parameter $"{conv.Key}.weight" [ conv.Out; conv.In; conv.Kernel; conv.Kernel ] (ConvolutionWeight conv)
+              if conv.Standardised then
+                  parameter $"{conv.Key}.gain" [ conv.Out; 1; 1; 1 ] Gain ]
+        | Shift(key, channels) -> [ parameter key [ 1; channels; 1; 1 ] ShiftBias ]
+        | PReLU(key, channels) -> [ parameter key [ channels ] Slope ]
+        | Normalise(key, channels) ->
+            [ parameter $"{key}.weight" [ channels ] NormWeight; parameter $"{key}.bias" [ channels ] NormBias ]
+        | Linear(key, inputs, outputs) ->
+            [ parameter $"{key}.weight" [ outputs; inputs ] LinearWeight; parameter $"{key}.bias" [ outputs ] LinearBias ]
+        | Scale _
+        | Sign
+        | ReLU
+        | MaxPool _
+        | AveragePool _
+        | GlobalAveragePool -> []
+
+    /// <summary>The trained tensors of a graph, in the order in which they are used.</summary>
+    let ofGraph graph = Graph.operations graph |> List.collect ofOp
+
+    /// <summary>Keys of the batch norms, each with its channels: their running statistics are <c>key.running_mean</c>,
+    /// <c>key.running_var</c> and <c>key.num_batches_tracked</c>.</summary>
+    let normsOf graph =
+        Graph.operations graph
+        |> List.choose (function
+            | Normalise(key, channels) -> Some(key, channels)
+            | _ -> None)

@@ -1,0 +1,88 @@
+namespace NormFree.Spec
+
+/// <summary>A signal's shape without its batch: channels, height, width. A vector has height and width 1.</summary>
+[<Struct>]
+type Shape =
+    { C: int
+      H: int
+      W: int }
+
+    override s.ToString() = $"{s.C}×{s.H}×{s.W}"
+
+/// <summary>Why a network cannot take images of a size.</summary>
+exception ShapeMismatch of message: string
+
+/// <summary>Follows shapes through a graph.</summary>
+[<RequireQualifiedAccess>]
+module Shapes =
+
+    let private slide kernel stride padding side = (side + 2 * padding - kernel) / stride + 1
+
+    let private slid what kernel stride padding (shape: Shape) channels =
+        let sides = slide kernel stride padding shape.H, slide kernel stride padding shape.W
+
+        if shape.H + 2 * padding < kernel || shape.W + 2 * padding < kernel then
+            raise (ShapeMismatch $"{what} needs a map of at least {kernel - 2 * padding} pixels a side, its input is {shape}")
+
+        { C = channels; H = fst sides; W = snd sides }
+
+    let private expectChannels what expected (shape: Shape) =
+        if shape.C <> expected then
+            raise (ShapeMismatch $"{what} takes {expected} channels, its input is {shape}")
+
+    let private step op (shape: Shape) =
+        match op with
+        | Convolve conv ->
+            expectChannels conv.Key conv.In shape
+            slid conv.Key conv.Kernel conv.Stride conv.Padding shape conv.Out
+        | Shift(key, channels)
+        | PReLU(key, channels)
+        | Normalise(key, channels) ->
+            expectChannels key channels shape
+            shape
+        | Scale _
+        | Sign
+        | ReLU -> shape
+        | MaxPool(kernel, stride, padding) -> slid "the max-pool" kernel stride padding shape shape.C
+        | AveragePool kernel -> slid "the average pool of a shortcut" kernel kernel 0 shape shape.C
+        | GlobalAveragePool -> { shape with H = 1; W = 1 }
+        | Linear(key, inputs, outputs) ->
+            expectChannels key inputs shape
+            { C = outputs; H = 1; W = 1 }
+
+    let private agree branch shortcut =
+        if branch <> shortcut then
+            raise (
+                ShapeMismatch
+                    $"a residual branch gives {branch} where its shortcut gives {shortcut}: use images whose side the network can halve at each stage, such as a multiple of 32"
+            )
+
+    /// Every operation with its input and output shape, and the graph's output shape.
+    let rec private walk graph shape : (Op * Shape * Shape) list * Shape =
+        match graph with
+        | Op op ->
+            let result = step op shape
+            [ op, shape, result ], result
+        | Chain parts ->
+            (([], shape), parts)
+            ||> List.fold (fun (seen, shape) part ->
+                let more, result = walk part shape
+                seen @ more, result)
+        | Residual(branch, shortcut) ->
+            let first, fromBranch = walk branch shape
+            let second, fromShortcut = walk shortcut shape
+            agree fromBranch fromShortcut
+            first @ second, fromBranch
+        | Parallel parts ->
+            let walked = parts |> List.map (fun part -> walk part shape)
+            let results = walked |> List.map snd
+            results |> List.pairwise |> List.iter (fun (a, b) -> agree a { b with C = a.C })
+            List.collect fst walked, { results.Head with C = results |> List.sumBy _.C }
+
+    /// <summary>Every operation of the graph with its input and output shape for inputs of the given shape, and the output's shape.</summary>
+    /// <returns>The reason where the shapes do not fit.</returns>
+    let infer graph input =
+        try
+            Ok(walk graph input)
+        with ShapeMismatch message ->
+            Error message

@@ -1,0 +1,99 @@
+namespace NormFree.Spec
+
+/// <summary>One thing that is wrong with a spec: where, and what.</summary>
+type SpecError =
+    { Where: string
+      What: string }
+
+    override e.ToString() = $"{e.Where}: {e.What}"
+
+/// <summary>Checks specs that did not come from the tables.</summary>
+[<RequireQualifiedAccess>]
+module Validation =
+
+    let private error where what = { Where = where; What = what }
+
+    let private require where what condition = if condition then [] else [ error where what ]
+
+    let private stem (stem: Stem) =
+        [ require "stem" $"its kernel must be odd, it is {stem.Kernel}" (stem.Kernel > 0 && stem.Kernel % 2 = 1)
+          require "stem" $"its stride must be at least 1, it is {stem.Stride}" (stem.Stride >= 1)
+          require "stem" $"it must have channels, it has {stem.Channels}" (stem.Channels >= 1) ]
+
+    let private shortcut (layer: BinaryLayer) =
+        let fits, needs =
+            match layer.Shortcut with
+            | Identity -> layer.In = layer.Out && layer.Stride = 1, "equal channels and stride 1"
+            | Duplicate -> layer.Out = 2 * layer.In && layer.Stride = 1, "twice as many outputs as inputs and stride 1"
+            | Pool -> layer.In = layer.Out && layer.Stride = 2, "equal channels and stride 2"
+            | PoolProject -> layer.Stride = 2, "stride 2"
+
+        require layer.Key $"a {layer.Shortcut} shortcut needs {needs}; it goes from {layer.In} to {layer.Out} channels at stride {layer.Stride}" fits
+
+    let private layer (layer: BinaryLayer) =
+        let convolutions = layer.Names.Convolutions.Length
+
+        [ require layer.Key $"its kernel must be odd, it is {layer.Kernel}" (layer.Kernel > 0 && layer.Kernel % 2 = 1)
+          require layer.Key $"it must have channels, it goes from {layer.In} to {layer.Out}" (layer.In >= 1 && layer.Out >= 1)
+          shortcut layer
+          require layer.Key "it needs a name for each of one or two convolutions, and as many for their norms" (
+              (convolutions = 1 || convolutions = 2) && layer.Names.Norms.Length = convolutions
+          )
+          require layer.Key $"{layer.Out} output channels do not divide over {convolutions} convolutions" (
+              convolutions > 0 && layer.Out % convolutions = 0
+          ) ]
+
+    let private block (block: ResidualBlock) =
+        [ require block.Key $"it must have channels, it goes from {block.In} to {block.Out}" (block.In >= 1 && block.Out >= 1)
+          require block.Key $"its stride must be 1 or 2, it is {block.Stride}" (block.Stride = 1 || block.Stride = 2) ]
+
+    /// Each layer takes what the one before it gives.
+    let private joined first (layers: (string * int * int) list) =
+        let outputs = first :: (layers |> List.map (fun (_, _, output) -> output))
+
+        [ for (key, input, _), before in List.zip layers (List.take layers.Length outputs) ->
+              require key $"it takes {input} channels, the layer before it gives {before}" (input = before) ]
+
+    let private body (net: NetSpec) =
+        match net.Body with
+        | Binary body ->
+            [ yield require net.Name "it has no layers" (not body.Layers.IsEmpty)
+              yield! List.collect layer body.Layers
+              yield! joined net.Stem.Channels [ for l in body.Layers -> l.Key, l.In, l.Out ]
+              match body.Norm with
+              | BnFree alpha ->
+                  yield require net.Name $"α must be positive and finite, it is {alpha}" (alpha > 0.0 && System.Double.IsFinite alpha)
+              | BatchNorm
+              | NoNorm -> () ]
+        | FullPrecision blocks ->
+            [ yield require net.Name "it has no blocks" (not blocks.IsEmpty)
+              yield! List.collect block blocks
+              yield! joined net.Stem.Channels [ for b in blocks -> b.Key, b.In, b.Out ] ]
+
+    /// Only asked of a spec that is right otherwise, since lowering needs that.
+    let private uniqueKeys net =
+        Lowering.lower net
+        |> Parameters.ofGraph
+        |> List.countBy _.Key
+        |> List.filter (fun (_, count) -> count > 1)
+        |> List.map (fun (key, count) -> error key $"{count} parameters have this name")
+
+    /// <summary>The spec itself, or everything that is wrong with it.</summary>
+    let validate (net: NetSpec) : Result<NetSpec, SpecError list> =
+        let errors =
+            [ require net.Name $"it must tell at least 2 classes apart, it has {net.Classes}" (net.Classes >= 2)
+              yield! stem net.Stem
+              yield! body net ]
+            |> List.concat
+
+        match (if errors.IsEmpty then uniqueKeys net else errors) with
+        | [] -> Ok net
+        | errors -> Error errors
+
+    /// <summary>The spec itself, or everything that keeps it from taking images of this size.</summary>
+    let fits (height: int) (width: int) (net: NetSpec) : Result<NetSpec, SpecError list> =
+        validate net
+        |> Result.bind (fun net ->
+            match Shapes.infer (Lowering.lower net) { C = 3; H = height; W = width } with
+            | Ok _ -> Ok net
+            | Error what -> Error [ error $"{net.Name} on {height}×{width} images" what ])
