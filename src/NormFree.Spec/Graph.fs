@@ -17,6 +17,13 @@ type Convolution =
         Factor: float
     }
 
+/// <summary>Shift, PReLU, shift (ReActNet, section 4.3); the shifts are 1×C×1×1, the slopes C.</summary>
+type RPReLU =
+    { ShiftIn: string
+      Slope: string
+      ShiftOut: string
+      Channels: int }
+
 /// <summary>One operation on N×C×H×W signals.</summary>
 type Op =
     | Convolve of Convolution
@@ -26,7 +33,7 @@ type Op =
     | Shift of key: string * channels: int
     /// sign(x), with the approximate gradient 2 − 2·|x| on [−1, 1).
     | Sign
-    | PReLU of key: string * channels: int
+    | RPReLU of RPReLU
     | ReLU
     | Normalise of key: string * channels: int
     | MaxPool of kernel: int * stride: int * padding: int

@@ -69,9 +69,13 @@ module Lowering =
         )
 
     let private rprelu (layer: BinaryLayer) =
-        [ Op(Shift($"{layer.Key}.{layer.Names.ShiftIn}.bias", layer.Out))
-          Op(PReLU($"{layer.Key}.{layer.Names.Slope}.weight", layer.Out))
-          Op(Shift($"{layer.Key}.{layer.Names.ShiftOut}.bias", layer.Out)) ]
+        Op(
+            RPReLU
+                { ShiftIn = $"{layer.Key}.{layer.Names.ShiftIn}.bias"
+                  Slope = $"{layer.Key}.{layer.Names.Slope}.weight"
+                  ShiftOut = $"{layer.Key}.{layer.Names.ShiftOut}.bias"
+                  Channels = layer.Out }
+        )
 
     /// α·N(w ∗ sign(β·x + b)); two convolutions side by side where the layer has two names for them.
     let private branch rules beta (layer: BinaryLayer) =
@@ -107,7 +111,7 @@ module Lowering =
                   yield! norm rules $"{layer.Key}.downsample.2" layer.Out ]
 
     let private binaryLayer rules beta layer =
-        Chain [ Residual(branch rules beta layer, shortcut rules beta layer); yield! rprelu layer ]
+        Chain [ Residual(branch rules beta layer, shortcut rules beta layer); rprelu layer ]
 
     let private realWeights (rules: Rules) =
         { rules with

@@ -36,7 +36,10 @@ module Parameters =
               if conv.Standardised then
                   parameter $"{conv.Key}.gain" [ conv.Out; 1; 1; 1 ] Gain ]
         | Shift(key, channels) -> [ parameter key [ 1; channels; 1; 1 ] ShiftBias ]
-        | PReLU(key, channels) -> [ parameter key [ channels ] Slope ]
+        | RPReLU prelu ->
+            [ parameter prelu.ShiftIn [ 1; prelu.Channels; 1; 1 ] ShiftBias
+              parameter prelu.Slope [ prelu.Channels ] Slope
+              parameter prelu.ShiftOut [ 1; prelu.Channels; 1; 1 ] ShiftBias ]
         | Normalise(key, channels) ->
             [ parameter $"{key}.weight" [ channels ] NormWeight; parameter $"{key}.bias" [ channels ] NormBias ]
         | Linear(key, inputs, outputs) ->

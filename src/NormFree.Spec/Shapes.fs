@@ -35,8 +35,10 @@ module Shapes =
         | Convolve conv ->
             expectChannels conv.Key conv.In shape
             slid conv.Key conv.Kernel conv.Stride conv.Padding shape conv.Out
+        | RPReLU prelu ->
+            expectChannels prelu.Slope prelu.Channels shape
+            shape
         | Shift(key, channels)
-        | PReLU(key, channels)
         | Normalise(key, channels) ->
             expectChannels key channels shape
             shape

@@ -95,8 +95,8 @@ module Summary =
     let private ofOp (op, _, output) =
         match op with
         | Convolve conv -> convolution conv output
-        | Shift(_, channels)
-        | PReLU(_, channels) -> reals (int64 channels)
+        | Shift(_, channels) -> reals (int64 channels)
+        | RPReLU prelu -> reals (3L * int64 prelu.Channels)
         // Folded into the scale and the shift around it.
         | Normalise(_, channels) -> { reals (2L * int64 channels) with PackedBytes = 0L }
         | Linear(_, inputs, outputs) ->

@@ -1,0 +1,25 @@
+using static TorchSharp.torch;
+
+namespace NormFree.Torch.Layers;
+
+/// <summary>The sign with a usable gradient: what makes activations binary.</summary>
+/// <remarks>
+/// <para>Forward: y = sign(x), with sign(0) = 0. Backward: dx = (2 − 2·|x|)·dy for −1 ≤ x &lt; 1, else 0.</para>
+/// <para>The gradient is that of the piecewise polynomial p(x) = 2c − c·|c| with c = clamp(x, −1, 1), which approximates the sign
+/// (Liu et al., "Bi-Real Net", ECCV 2018, eq. 5–6). Deviation 13 of the method: a packed network defines sign(0) = +1.</para>
+/// </remarks>
+public static class ApproximateSign
+{
+    /// <summary>Applies the sign to every value.</summary>
+    /// <param name="x">Any shape, floating point.</param>
+    /// <returns>Values in {−1, 0, +1}, exactly; shape and type of <paramref name="x"/>.</returns>
+    public static Tensor Apply(Tensor x)
+    {
+        using var scope = NewDisposeScope();
+        var sign = x.detach().sign();
+        if (!x.requires_grad) return sign.MoveToOuterDisposeScope();
+        var clamped = x.clamp(-1, 1);
+        var polynomial = clamped * (2 - clamped.abs());
+        return StraightThrough.Apply(sign, polynomial).MoveToOuterDisposeScope();
+    }
+}

@@ -1,0 +1,24 @@
+using static TorchSharp.torch;
+using static TorchSharp.torch.nn.functional;
+
+namespace NormFree.Torch.Layers;
+
+/// <summary>ReActNet's activation: a PReLU whose origin is learned for each channel (ReActNet, section 4.3, eq. 6).</summary>
+/// <remarks>
+/// Forward: y = u + b₂ for u = x + b₁ &gt; 0, else y = a·u + b₂. Backward: dx = dy where u &gt; 0, else a·dy; da = Σ u·dy over u ≤ 0; db₁ = Σ dx;
+/// db₂ = Σ dy. Slopes start at 0.25, shifts at 0.
+/// </remarks>
+public static class RPReLU
+{
+    /// <summary>Applies the activation to <paramref name="x"/> (N×C×H×W).</summary>
+    /// <param name="x">N×C×H×W.</param>
+    /// <param name="shiftIn">b₁, 1×C×1×1.</param>
+    /// <param name="slope">a, C values.</param>
+    /// <param name="shiftOut">b₂, 1×C×1×1.</param>
+    public static Tensor Apply(Tensor x, Tensor shiftIn, Tensor slope, Tensor shiftOut)
+    {
+        using var scope = NewDisposeScope();
+        var shifted = LearnableShift.Apply(x, shiftIn);
+        return LearnableShift.Apply(prelu(shifted, slope), shiftOut).MoveToOuterDisposeScope();
+    }
+}

@@ -1,0 +1,24 @@
+using static TorchSharp.torch;
+
+namespace NormFree.Torch.Layers;
+
+/// <summary>Scaled weight standardisation: every filter has mean 0 and variance 1/fan_in, so that it keeps the variance of its input.</summary>
+/// <remarks>
+/// Forward: ŵ = (w − mean)/(std + ε)/√fan_in per output filter, with the biased deviation and ε = 1e-5. The gradient goes through mean and
+/// deviation. Brock et al., "Characterizing signal propagation" (ICLR 2021), eq. 2; there ε is inside the root.
+/// </remarks>
+public static class WeightStandardisation
+{
+    private const double Epsilon = 1e-5;
+
+    /// <summary>Standardises a convolution's weight, O×I×k×k, filter by filter.</summary>
+    public static Tensor Apply(Tensor weight)
+    {
+        using var scope = NewDisposeScope();
+        long[] filter = [1, 2, 3];
+        var fanIn = weight.numel() / weight.size(0);
+        var centred = weight - weight.mean(filter, keepdim: true);
+        var deviation = (centred * centred).mean(filter, keepdim: true).sqrt();
+        return (centred / (deviation + Epsilon) / Math.Sqrt(fanIn)).MoveToOuterDisposeScope();
+    }
+}

@@ -1,0 +1,49 @@
+using static TorchSharp.torch;
+
+namespace NormFree.Torch.Training;
+
+/// <summary>Adaptive gradient clipping (AGC): bounds each unit's gradient by a fraction of the unit's own norm.</summary>
+/// <remarks>
+/// Per unit: if ‖g‖ ≥ max(‖p‖, 1e-3)·λ then g ← g·max(‖p‖, 1e-3)·λ / max(‖g‖, 1e-6). A unit is one entry of the first axis (a filter) for tensors
+/// of two and more dimensions, the whole tensor for vectors. Brock et al., "High-performance large-scale image recognition without normalization"
+/// (ICML 2021), eq. 3; the limits are those of timm's implementation, which the published code copies.
+/// </remarks>
+public static class AdaptiveGradientClipping
+{
+    private const double SmallestParameterNorm = 1e-3;
+    private const double SmallestGradientNorm = 1e-6;
+
+    /// <summary>Clips the gradients of the given parameters in place; parameters without a gradient are passed over.</summary>
+    /// <param name="parameters">Which ones is the recipe's affair; the published one leaves out the classifier.</param>
+    /// <param name="factor">λ, positive; the paper uses 0.02.</param>
+    /// <returns>How many units there were, and how many were clipped.</returns>
+    public static ClipCount Clip(IEnumerable<Tensor> parameters, double factor)
+    {
+        using var noGrad = no_grad();
+        var count = default(ClipCount);
+        foreach (var parameter in parameters)
+            if (parameter.grad is { } gradient)
+                count += ClipOne(parameter, gradient, factor);
+        return count;
+    }
+
+    private static ClipCount ClipOne(Tensor parameter, Tensor gradient, double factor)
+    {
+        using var scope = NewDisposeScope();
+        var limit = UnitNorm(parameter).clamp_min(SmallestParameterNorm) * factor;
+        var norm = UnitNorm(gradient);
+        var clipped = norm.ge(limit);
+        var scale = where(clipped, limit / norm.clamp_min(SmallestGradientNorm), ones_like(limit));
+        gradient.mul_(scale);
+        return new ClipCount(clipped.numel(), clipped.sum().item<long>());
+    }
+
+    /// <summary>The norm of every unit, shaped to be multiplied with the tensor.</summary>
+    private static Tensor UnitNorm(Tensor tensor)
+    {
+        var squares = tensor * tensor;
+        if (tensor.dim() <= 1) return squares.sum().sqrt();
+        var rest = Enumerable.Range(1, (int)tensor.dim() - 1).Select(axis => (long)axis).ToArray();
+        return squares.sum(rest, keepdim: true).sqrt();
+    }
+}
