@@ -1,0 +1,65 @@
+namespace NormFree.Data
+
+/// <summary>Labelled images that are read one at a time, in any order, from any thread.</summary>
+type ImageSource =
+    {
+        Count: int
+        /// The class of image i, from 0; cheap.
+        Label: int -> int
+        /// What a message calls image i: a file's name, or <c>data_batch_1.bin record 17</c>.
+        Name: int -> string
+        /// Reads and decodes image i. Expected failures (an unreadable file) are Error; safe from any thread.
+        Load: int -> Result<Image, string>
+    }
+
+/// <summary>Parts of sources. All of them are deterministic, and none reads an image.</summary>
+module ImageSource =
+    /// Images that are in memory already, with their labels.
+    let ofImages name (images: (Image * int)[]) =
+        { Count = images.Length
+          Label = fun i -> snd images[i]
+          Name = fun i -> $"{name} image {i}"
+          Load = fun i -> Ok(fst images[i]) }
+
+    /// The images at these places, in this order.
+    let subset (indices: int[]) source =
+        { Count = indices.Length
+          Label = fun i -> source.Label indices[i]
+          Name = fun i -> source.Name indices[i]
+          Load = fun i -> source.Load indices[i] }
+
+    /// The places of each class, in random order: one array a class that occurs.
+    let private byClass (seed: int64) source =
+        Array.init source.Count id
+        |> Array.groupBy source.Label
+        |> Array.sortBy fst
+        |> Array.map (fun (label, indices) ->
+            RandomStream.OfKeys(seed, int64 label).Shuffle indices
+            indices)
+
+    /// <summary>At most <c>n</c> images, as equally many of each class as there are.</summary>
+    /// <remarks>
+    /// Sources are often sorted by class, so the first n images would be of few classes. Classes are dealt one image a round; a
+    /// class that runs out leaves its share to the others. The result keeps the order of the source.
+    /// </remarks>
+    let limit n seed source =
+        if n >= source.Count then
+            source
+        else
+            let chosen =
+                byClass seed source
+                |> Array.collect (Array.mapi (fun round index -> round, source.Label index, index))
+                |> Array.sort
+                |> Array.truncate (max 0 n)
+                |> Array.map (fun (_, _, index) -> index)
+
+            subset (Array.sort chosen) source
+
+    /// <summary>Splits into (kept, held out); <c>fraction</c> (0 to 1) of each class, rounded, is held out.</summary>
+    let split (fraction: float) seed source =
+        let halves =
+            byClass seed source
+            |> Array.map (fun indices -> Array.splitAt (int (round (fraction * float indices.Length))) indices)
+
+        let part choose = subset (Array.sort (Array.collect choose halves)) source
+        part snd, part fst

@@ -1,0 +1,268 @@
+namespace NormFree.Data
+
+open System
+open System.Threading
+open System.Threading.Channels
+open System.Threading.Tasks
+
+/// <summary>Images that a network takes at once.</summary>
+type Batch =
+    {
+        /// Count×3×Side×Side, row-major (NCHW), normalised.
+        Images: float32[]
+        /// Count classes, from 0.
+        Labels: int64[]
+        /// Where in the source each image stands.
+        Indices: int[]
+        Count: int
+        /// Pixels.
+        Side: int
+    }
+
+/// <summary>An image that was left out of its batch.</summary>
+type Unreadable =
+    {
+        Index: int
+        Name: string
+        Reason: string
+        /// How many there were in this reading, this one included.
+        Total: int
+    }
+
+/// <summary>The data cannot be used; the message says which, why, and what to do.</summary>
+[<Sealed>]
+type DataException(message: string) =
+    inherit Exception(message)
+
+type LoaderOptions =
+    {
+        /// Images a batch; the last one may hold fewer.
+        BatchSize: int
+        /// Threads that decode and augment; results do not depend on it.
+        Workers: int
+        /// Batches that may be ready or in the making before one is asked for: this bounds the memory.
+        Prefetch: int
+        Steps: Augment list
+        Normalisation: Normalisation
+        /// Pixels along a side of every image once its steps are done.
+        Side: int
+        Seed: int64
+        /// Keys the random streams together with the seed and an image's index.
+        Epoch: int
+        /// The first unreadable image ends the reading with a DataException.
+        Strict: bool
+        /// Called on the reader's thread, in the order of the images.
+        Report: Unreadable -> unit
+        Cancellation: CancellationToken
+    }
+
+module private Reading =
+    /// What a worker makes of one batch: the images that could be read, and the others as (index, name, reason).
+    type Work =
+        { Batch: Batch
+          Failures: (int * string * string) list }
+
+    /// Writes one image as 3 planes of normalised floats at `offset`.
+    let private normalise (options: LoaderOptions) (image: Image) (target: float32[]) offset =
+        let area = image.Width * image.Height
+
+        for c in 0..2 do
+            // (x/255 − mean) / deviation, as one multiplication and one addition a pixel.
+            let gain = 1.0f / (255.0f * options.Normalisation.Deviation[c])
+            let shift = -options.Normalisation.Mean[c] / options.Normalisation.Deviation[c]
+
+            for i in 0 .. area - 1 do
+                target[offset + c * area + i] <- float32 image.Pixels[3 * i + c] * gain + shift
+
+    let private checkSize side (image: Image) =
+        if image.Width = side && image.Height = side then
+            Ok image
+        else
+            Error
+                $"it is {image.Width}×{image.Height} where the network takes {side}×{side}, and no step of its \
+                  augmentation resizes it"
+
+    let private augment (options: LoaderOptions) index image =
+        let random = RandomStream.OfKeys(options.Seed, int64 options.Epoch, int64 index)
+        Augment.run options.Steps random image |> checkSize options.Side
+
+    let private trim (batch: Batch) count =
+        { batch with
+            Images = Array.sub batch.Images 0 (count * 3 * batch.Side * batch.Side)
+            Labels = Array.sub batch.Labels 0 count
+            Indices = Array.sub batch.Indices 0 count
+            Count = count }
+
+    let batch (options: LoaderOptions) (cancellation: CancellationToken) source (indices: int[]) =
+        let size = 3 * options.Side * options.Side
+
+        let full =
+            { Images = GC.AllocateUninitializedArray(indices.Length * size)
+              Labels = Array.zeroCreate indices.Length
+              Indices = Array.zeroCreate indices.Length
+              Count = indices.Length
+              Side = options.Side }
+
+        let mutable count = 0
+        let mutable failures = []
+
+        for index in indices do
+            cancellation.ThrowIfCancellationRequested()
+
+            match source.Load index |> Result.bind (augment options index) with
+            | Ok image ->
+                normalise options image full.Images (count * size)
+                full.Labels[count] <- int64 (source.Label index)
+                full.Indices[count] <- index
+                count <- count + 1
+            | Error reason -> failures <- (index, source.Name index, reason) :: failures
+
+        { Batch = if count = indices.Length then full else trim full count
+          Failures = List.rev failures }
+
+/// Worker threads that run jobs; results come in the order of the jobs, at most `prefetch` of them ahead of the reader.
+type private Pipeline<'job, 'result>(workers, prefetch, run: CancellationToken -> 'job -> 'result, cancellation) =
+    let stop = CancellationTokenSource.CreateLinkedTokenSource [| cancellation |]
+    let todo = Channel.CreateUnbounded<'job * TaskCompletionSource<'result>>()
+
+    let work () =
+        let rec loop () =
+            if todo.Reader.WaitToReadAsync(stop.Token).AsTask().GetAwaiter().GetResult() then
+                match todo.Reader.TryRead() with
+                | true, (job, result) ->
+                    try
+                        result.SetResult(run stop.Token job)
+                    with error ->
+                        // Also a bug's exception belongs to the reader; the thread must not end the process.
+                        result.SetException error
+                | _ -> ()
+
+                loop ()
+
+        try
+            loop ()
+        with :? OperationCanceledException ->
+            ()
+
+    let threads =
+        [ for i in 1..workers ->
+              let thread = Thread(work, IsBackground = true, Name = $"nf-loader-{i}")
+              thread.Start()
+              thread ]
+
+    /// The jobs' results. A job is handed out only when the reader has taken one, which is what bounds the memory.
+    member _.Run(jobs: 'job seq) =
+        seq {
+            let waiting = Collections.Generic.Queue<Task<'result>>()
+            use jobs = jobs.GetEnumerator()
+
+            let fill () =
+                while waiting.Count < prefetch && jobs.MoveNext() do
+                    let result = TaskCompletionSource<'result>(TaskCreationOptions.RunContinuationsAsynchronously)
+                    todo.Writer.TryWrite((jobs.Current, result)) |> ignore
+                    waiting.Enqueue result.Task
+
+            fill ()
+
+            while waiting.Count > 0 do
+                let result = waiting.Dequeue()
+                let value = result.WaitAsync(stop.Token).GetAwaiter().GetResult()
+                fill ()
+                yield value
+        }
+
+    interface IDisposable with
+        /// Returns once no thread of this pipeline runs.
+        member _.Dispose() =
+            stop.Cancel()
+            todo.Writer.TryComplete() |> ignore
+
+            for thread in threads do
+                thread.Join()
+
+            stop.Dispose()
+
+/// <summary>Reads a source in batches, decoding and augmenting on worker threads.</summary>
+/// <example><code>
+/// let options = { Loader.training dataset 64 with Seed = 7L; Epoch = 3 }
+/// for batch in Loader.read options dataset.Train (Loader.shuffled 7L 3 dataset.Train.Count) do
+///     train batch.Images batch.Labels
+/// </code></example>
+module Loader =
+    let private options steps (dataset: Dataset) batchSize =
+        { BatchSize = batchSize
+          Workers = Environment.ProcessorCount
+          Prefetch = Environment.ProcessorCount + 2
+          Steps = steps
+          Normalisation = dataset.Normalisation
+          Side = dataset.Size
+          Seed = 0L
+          Epoch = 0
+          Strict = false
+          Report = ignore
+          Cancellation = CancellationToken.None }
+
+    /// Options with the data set's training steps.
+    let training (dataset: Dataset) batchSize = options dataset.Augmentation.Train dataset batchSize
+
+    /// Options with the data set's test steps.
+    let testing (dataset: Dataset) batchSize = options dataset.Augmentation.Test dataset batchSize
+
+    /// 0 … n − 1.
+    let inOrder n = Array.init n id
+
+    /// 0 … n − 1 in the random order of (seed, epoch).
+    let shuffled (seed: int64) (epoch: int) n =
+        let order = inOrder n
+        // A key that no sample's stream has: those end in an index from 0.
+        RandomStream.OfKeys(seed, int64 epoch, -1L).Shuffle order
+        order
+
+    let private report options total (index, name, reason) =
+        if options.Strict then
+            raise (DataException $"{name} cannot be read: {reason}. Mend or remove it, or read without Strict.")
+
+        options.Report
+            { Index = index
+              Name = name
+              Reason = reason
+              Total = total }
+
+    let private check options =
+        let positive name value =
+            if value < 1 then
+                invalidArg name $"{name} must be at least 1, not {value}."
+
+        positive (nameof options.BatchSize) options.BatchSize
+        positive (nameof options.Workers) options.Workers
+        positive (nameof options.Prefetch) options.Prefetch
+        positive (nameof options.Side) options.Side
+
+    /// <summary>The images at these places of the source, in this order, in batches.</summary>
+    /// <remarks>
+    /// An image that cannot be read is reported and left out; a batch of which nothing is left is not given.
+    /// Each enumeration starts its own threads, which have ended when its enumerator is disposed.
+    /// </remarks>
+    /// <exception cref="T:NormFree.Data.DataException">None of the images could be read; or one could not, and Strict is set.</exception>
+    /// <exception cref="T:System.OperationCanceledException">The options' token was cancelled.</exception>
+    let read (options: LoaderOptions) (source: ImageSource) (order: int[]) : seq<Batch> =
+        check options
+
+        seq {
+            let run cancellation indices = Reading.batch options cancellation source indices
+            use pipeline = new Pipeline<_, _>(options.Workers, options.Prefetch, run, options.Cancellation)
+            let mutable unreadable = 0
+            let mutable firstFailure = ""
+
+            for work in pipeline.Run(Array.chunkBySize options.BatchSize order) do
+                for index, name, reason as failure in work.Failures do
+                    unreadable <- unreadable + 1
+                    if unreadable = 1 then firstFailure <- $" The first: {name}: {reason}."
+                    report options unreadable failure
+
+                if work.Batch.Count > 0 then
+                    yield work.Batch
+
+            if unreadable = order.Length then
+                raise (DataException $"Not one of {order.Length} images could be read.{firstFailure}")
+        }
