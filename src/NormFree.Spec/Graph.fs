@@ -1,7 +1,7 @@
 namespace NormFree.Spec
 
 /// <summary>A convolution without bias, with all that decides how its weight is made from its parameters.</summary>
-type Convolution =
+type ConvolutionSpec =
     {
         /// Its parameters are <c>Key.weight</c> (Out×In×Kernel×Kernel) and, if standardised, <c>Key.gain</c> (Out×1×1×1).
         Key: string
@@ -26,7 +26,7 @@ type RPReLU =
 
 /// <summary>One operation on N×C×H×W signals.</summary>
 type Op =
-    | Convolve of Convolution
+    | Convolve of ConvolutionSpec
     /// Multiplication by a constant.
     | Scale of float
     /// x + b, one b a channel.

@@ -2,17 +2,17 @@ namespace NormFree.Spec
 
 /// <summary>What a parameter is for: decides its first value, and whether weight decay and clipping reach it.</summary>
 type ParameterKind =
-    | ConvolutionWeight of Convolution
+    | ConvolutionWeight of ConvolutionSpec
     | Gain
     | ShiftBias
     | Slope
     | NormWeight
     | NormBias
     | LinearWeight
-    | LinearBias
+    | LinearBias of inputs: int
 
 /// <summary>A trained tensor: its name in published checkpoints and its shape.</summary>
-type Parameter =
+type ParameterSpec =
     { Key: string
       Shape: int list
       Kind: ParameterKind }
@@ -43,7 +43,7 @@ module Parameters =
         | Normalise(key, channels) ->
             [ parameter $"{key}.weight" [ channels ] NormWeight; parameter $"{key}.bias" [ channels ] NormBias ]
         | Linear(key, inputs, outputs) ->
-            [ parameter $"{key}.weight" [ outputs; inputs ] LinearWeight; parameter $"{key}.bias" [ outputs ] LinearBias ]
+            [ parameter $"{key}.weight" [ outputs; inputs ] LinearWeight; parameter $"{key}.bias" [ outputs ] (LinearBias inputs) ]
         | Scale _
         | Sign
         | ReLU

@@ -65,7 +65,7 @@ type Summary =
 [<RequireQualifiedAccess>]
 module Summary =
 
-    let private convolution (conv: Convolution) (output: Shape) =
+    let private convolution (conv: ConvolutionSpec) (output: Shape) =
         let weights = int64 conv.Out * int64 conv.In * int64 (conv.Kernel * conv.Kernel)
         let macs = weights * int64 (output.H * output.W)
         let gains = if conv.Standardised then int64 conv.Out else 0L

@@ -1,0 +1,198 @@
+namespace NormFree.Training
+
+open System
+open NormFree.Spec
+
+/// <summary>Whether to keep a departure of the published code or to mend it.</summary>
+[<RequireQualifiedAccess>]
+type Rule =
+    | Published
+    | Corrected
+
+/// <summary>The places where the published code departs from sense, one switch each (numbers as in docs/method.md).</summary>
+type Deviations =
+    {
+        /// 2: the schedule steps before each epoch, so that the last of E epochs trains at rate 0; corrected, epoch e runs at 1 − e/E.
+        LastEpoch: Rule
+        /// 4: PCA lighting made for [0, 1] is added to 0–255; corrected, it is multiplied by 255.
+        Lighting: Rule
+        /// 5: the expected variance misses steps; corrected, it follows NF-ResNet's rule.
+        ExpectedVariance: Rule
+        /// 7: weight decay reaches shifts and gains; corrected, it reaches weights of convolutions and the classifier only.
+        WeightDecay: Rule
+        /// 8: clipping reaches shifts, whose norm starts at 0; corrected, it reaches weights of convolutions only.
+        Clipping: Rule
+        /// 9: binary weights start non-negative; corrected, they start symmetric.
+        BinaryStart: Rule
+        /// 10: binary filters lose 1 − 2/π of their variance; corrected, they are multiplied by √(π/2).
+        BinaryGain: Rule
+    }
+
+    static member private All rule =
+        { LastEpoch = rule
+          Lighting = rule
+          ExpectedVariance = rule
+          WeightDecay = rule
+          Clipping = rule
+          BinaryStart = rule
+          BinaryGain = rule }
+
+    /// <summary>As published.</summary>
+    static member Published = Deviations.All Rule.Published
+
+    /// <summary>All mended.</summary>
+    static member Corrected = Deviations.All Rule.Corrected
+
+/// <summary>PyTorch's optimisers, with β = (0.9, 0.999) and ε = 1e-8 for Adam and AdamW.</summary>
+type Optimiser =
+    /// Weight decay is added to the gradient.
+    | Adam
+    /// Weight decay is apart from the gradient.
+    | AdamW
+    /// Nesterov's momentum where it is positive.
+    | Sgd of momentum: float
+
+/// <summary>How the learning rate falls over a stage's epochs.</summary>
+type Schedule =
+    | Constant
+    | Linear
+    | Cosine
+    /// Multiplied by the factor after every so many epochs.
+    | Step of every: int * factor: float
+
+type Clip =
+    | NoClipping
+    /// Adaptive gradient clipping with this λ.
+    | Agc of factor: float
+
+type Loss =
+    | CrossEntropy
+    | LabelSmoothing of epsilon: float
+    /// The teacher is a checkpoint; the labels are not used.
+    | Distillation of teacher: string
+
+/// <summary>How one stage is trained.</summary>
+type Recipe =
+    {
+        Epochs: int
+        /// Images a step.
+        Batch: int
+        Optimiser: Optimiser
+        LearningRate: float
+        WeightDecay: float
+        Schedule: Schedule
+        /// Epochs over which the rate rises from 0, step by step, under the schedule.
+        WarmUp: int
+        Loss: Loss
+        Clip: Clip
+        /// Share of the training set to set aside and choose the best epoch on; 0 chooses it on the test set (deviation 12).
+        HeldOut: float
+        /// Of everything random: first weights, order of the images, augmentation.
+        Seed: int64
+        Deviations: Deviations
+    }
+
+[<RequireQualifiedAccess>]
+module Recipe =
+
+    /// <summary>The paper's recipe for ImageNet, without its teacher; stage 1 adds a weight decay of 1e-5.</summary>
+    let published =
+        { Epochs = 256
+          Batch = 256
+          Optimiser = Adam
+          LearningRate = 5e-4
+          WeightDecay = 0.0
+          Schedule = Linear
+          WarmUp = 0
+          Loss = CrossEntropy
+          Clip = Agc 0.02
+          HeldOut = 0.0
+          Seed = 1L
+          Deviations = Deviations.Published }
+
+    /// <summary>The published recipe with every deviation mended.</summary>
+    let corrected =
+        { published with
+            Deviations = Deviations.Corrected }
+
+    let private problems recipe =
+        [ if recipe.Epochs < 1 then $"the number of epochs must be at least 1, it is {recipe.Epochs}"
+          if recipe.Batch < 1 then $"a batch must hold at least 1 image, it is to hold {recipe.Batch}"
+          if not (recipe.LearningRate > 0.0 && Double.IsFinite recipe.LearningRate) then
+              $"the learning rate must be positive, it is {recipe.LearningRate}"
+          if not (recipe.WeightDecay >= 0.0) then $"the weight decay must not be negative, it is {recipe.WeightDecay}"
+          if recipe.WarmUp < 0 || recipe.WarmUp > recipe.Epochs then
+              $"the warm-up must be between 0 and {recipe.Epochs} epochs, it is {recipe.WarmUp}"
+          if not (recipe.HeldOut >= 0.0 && recipe.HeldOut < 1.0) then
+              $"the share to hold out must be at least 0 and below 1, it is {recipe.HeldOut}"
+          match recipe.Clip with
+          | Agc factor when not (factor > 0.0) -> $"the clipping factor must be positive, it is {factor}"
+          | _ -> ()
+          match recipe.Loss with
+          | LabelSmoothing e when not (e >= 0.0 && e <= 1.0) -> $"label smoothing must be between 0 and 1, it is {e}"
+          | _ -> ()
+          match recipe.Schedule with
+          | Step(every, factor) when every < 1 || not (factor > 0.0) ->
+              $"a step schedule needs at least 1 epoch and a positive factor, it has {every} and {factor}"
+          | _ -> ()
+          match recipe.Optimiser with
+          | Sgd momentum when not (momentum >= 0.0 && momentum < 1.0) ->
+              $"momentum must be at least 0 and below 1, it is {momentum}"
+          | _ -> () ]
+
+    /// <summary>The recipe itself, or everything that is wrong with it.</summary>
+    let validate recipe =
+        match problems recipe with
+        | [] -> Ok recipe
+        | problems -> Error problems
+
+    /// Share of the schedule that lies behind epoch e (from 0) of E.
+    let private elapsed recipe epoch =
+        let done' =
+            match recipe.Deviations.LastEpoch with
+            | Rule.Published -> epoch + 1
+            | Rule.Corrected -> epoch
+
+        float done' / float recipe.Epochs
+
+    /// <summary>The learning rate of a step: epoch and step from 0.</summary>
+    let rate recipe stepsPerEpoch epoch step =
+        let scheduled =
+            match recipe.Schedule with
+            | Constant -> 1.0
+            | Linear -> 1.0 - elapsed recipe epoch
+            | Cosine -> 0.5 * (1.0 + cos (Math.PI * elapsed recipe epoch))
+            | Step(every, factor) -> factor ** float (epoch / every)
+
+        let warmUpSteps = recipe.WarmUp * stepsPerEpoch
+        let taken = epoch * stepsPerEpoch + step + 1
+        let warm = if taken >= warmUpSteps then 1.0 else float taken / float warmUpSteps
+        recipe.LearningRate * scheduled * warm
+
+    /// <summary>Sets the choices of a network that are the recipe's: its expected variance and its binary gain.</summary>
+    let applyTo net recipe =
+        let variance =
+            match recipe.Deviations.ExpectedVariance with
+            | Rule.Published -> ExpectedVariance.Published
+            | Rule.Corrected -> ExpectedVariance.Corrected
+
+        let gain =
+            match recipe.Deviations.BinaryGain with
+            | Rule.Published -> BinaryGain.One
+            | Rule.Corrected -> BinaryGain.VariancePreserving
+
+        net |> Net.withExpectedVariance variance |> Net.withBinaryGain gain
+
+    /// <summary>Whether weight decay reaches a parameter. Published: 4-D ones and those with <c>conv</c> in their name.</summary>
+    let decays recipe (parameter: ParameterSpec) =
+        match recipe.Deviations.WeightDecay, parameter.Kind with
+        | Rule.Published, _ -> parameter.Shape.Length = 4 || parameter.Key.Contains "conv"
+        | Rule.Corrected, (ConvolutionWeight _ | LinearWeight) -> true
+        | Rule.Corrected, _ -> false
+
+    /// <summary>Whether clipping reaches a parameter. Published: all but the classifier.</summary>
+    let clips recipe (parameter: ParameterSpec) =
+        match recipe.Deviations.Clipping, parameter.Kind with
+        | Rule.Published, _ -> not (parameter.Key.Contains "fc")
+        | Rule.Corrected, ConvolutionWeight _ -> true
+        | Rule.Corrected, _ -> false

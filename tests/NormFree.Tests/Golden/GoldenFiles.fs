@@ -1,0 +1,137 @@
+/// Where the golden values are, and how their tensors are filled (tests/golden/README.md).
+module NormFree.Tests.Golden.GoldenFiles
+
+open System
+open System.IO
+open System.Text
+open System.Text.Json.Nodes
+open NormFree.Spec
+open NormFree.Training
+open TorchSharp
+
+/// The repository's root: the first folder above the tests' program that holds the solution.
+let repository =
+    let rec up (folder: DirectoryInfo | null) =
+        match folder with
+        | null -> failwith "The tests do not run below the repository."
+        | folder when File.Exists(Path.Combine(folder.FullName, "Hybrid.sln")) -> folder.FullName
+        | folder -> up folder.Parent
+
+    up (DirectoryInfo AppContext.BaseDirectory)
+
+/// NORMFREE_GOLDEN replaces the folder in the repository.
+let folder =
+    match Environment.GetEnvironmentVariable "NORMFREE_GOLDEN" with
+    | null
+    | "" -> Path.Combine(repository, "tests", "golden")
+    | folder -> folder
+
+let private parse name =
+    match JsonNode.Parse(File.ReadAllText(Path.Combine(folder, name))) with
+    | null -> failwith $"{name} is empty."
+    | node -> node
+
+let layers = lazy (parse "layers.json").AsObject()
+let models = lazy [ for entry in (parse "models.json").AsArray() -> (nonNull entry).AsObject() ]
+let runs = lazy [ for entry in (parse "training.json").AsArray() -> (nonNull entry).AsObject() ]
+
+let private salt =
+    lazy
+        (match (parse "meta.json")["salt"] with
+         | null -> ""
+         | salt -> salt.GetValue<string>())
+
+/// A member of an object that must be there.
+let get (key: string) (entry: JsonObject) =
+    match entry[key] with
+    | null -> failwith $"No {key}."
+    | node -> node
+
+let text key entry = (get key entry).GetValue<string>()
+let number key entry = (get key entry).GetValue<float>()
+let integer key entry = (get key entry).GetValue<int>()
+let floats key entry = [| for value in (get key entry).AsArray() -> (nonNull value).GetValue<float>() |]
+let integers key entry = [| for value in (get key entry).AsArray() -> (nonNull value).GetValue<int64>() |]
+
+let private crc32 (text: string) =
+    // Reflected CRC-32 (IEEE 802.3), as zlib's.
+    let mutable crc = 0xFFFFFFFFu
+
+    for byte in Encoding.UTF8.GetBytes text do
+        crc <- crc ^^^ uint32 byte
+
+        for _ in 1..8 do
+            crc <- if crc &&& 1u = 1u then (crc >>> 1) ^^^ 0xEDB88320u else crc >>> 1
+
+    crc ^^^ 0xFFFFFFFFu
+
+/// Deterministic pseudo-data: offset + scale·sin(i·0.7548776662466927·(1 + s) + 6.283185307179586·s), s = crc32(salt + key)/2³².
+let wave count key scale offset =
+    let s = float (crc32 (salt.Value + key)) / 4294967296.0
+
+    Array.init count (fun i -> offset + scale * sin (float i * 0.7548776662466927 * (1.0 + s) + 6.283185307179586 * s))
+
+/// Scale and offset of a tensor's wave; the rules are tried in order.
+let private rule (key: string) (shape: int64[]) =
+    let ends (suffix: string) = key.EndsWith(suffix, StringComparison.Ordinal)
+
+    if ends "running_var" then 0.25, 1.0
+    elif ends "running_mean" then 0.1, 0.0
+    elif ends "gain" || (ends "weight" && (key.Contains "bn" || key.Contains "downsample.2")) then 0.2, 1.0
+    elif key.Contains "prelu" then 0.1, 0.25
+    elif shape.Length = 4 && ends "weight" then sqrt (2.0 / float (Array.reduce (*) shape[1..])), 0.0
+    elif shape.Length = 2 then 1.0 / sqrt (float shape[1]), 0.0
+    else 0.1, 0.0
+
+/// Fills a network's tensors by the formula.
+let fill (network: Network) =
+    let shapes = dict network.Tensors
+
+    network
+    |> Network.fill (fun key ->
+        let tensor = shapes[key]
+
+        if key.EndsWith("num_batches_tracked", StringComparison.Ordinal) then
+            torch.zeros_like tensor
+        else
+            let scale, offset = rule key tensor.shape
+            torch.tensor (wave (int (tensor.numel ())) key scale offset))
+
+/// The network of an entry: its architecture, norm, binarisation and stem.
+let spec entry =
+    let stem = if text "stem" entry = "cifar" then CifarStem else ImageNetStem
+
+    let norm =
+        match text "norm" entry with
+        | "batch-norm" -> BatchNorm
+        | "none" -> NoNorm
+        | "bn-free" -> BnFree 0.2
+        | other -> failwith $"Unknown norm {other}."
+
+    let binarise =
+        match text "binarise" entry with
+        | "activations" -> Activations
+        | "activations+weights" -> ActivationsAndWeights
+        | other -> failwith $"Unknown binarisation {other}."
+
+    let table =
+        match Architecture.tryFind (text "arch" entry) with
+        | Some table -> table
+        | None -> failwith "Unknown architecture."
+
+    table Size.Full stem
+    |> Net.withClasses 10
+    |> Net.withNorm norm
+    |> Net.withBinarise binarise
+
+let name entry =
+    let part key = text key entry
+    String.Join(" ", [ part "arch"; part "norm"; part "binarise"; part "stem" ])
+
+/// The entry's network in float64, filled by the formula.
+let network entry =
+    let network = Network.create torch.ScalarType.Float64 Rule.Published 0L (spec entry)
+    fill network
+    network
+
+let tensor (shape: int64[]) (values: float[]) = torch.tensor(values, dtype = torch.ScalarType.Float64).reshape shape

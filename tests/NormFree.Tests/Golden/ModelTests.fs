@@ -1,0 +1,57 @@
+module NormFree.Tests.Golden.ModelTests
+
+open Expecto
+open NormFree.Spec
+open NormFree.Torch.Training
+open NormFree.Training
+open NormFree.Tests.Golden
+open TorchSharp
+
+/// A norm, the sum and the first values of a gradient; sums are compared on the scale of the gradient's norm.
+let private gradient (network: Network) (expected: System.Text.Json.Nodes.JsonObject) =
+    for described, tensor in network.Parameters do
+        let golden = (GoldenFiles.get described.Key expected).AsObject()
+        let values = Agreement.values (Agreement.gradient tensor)
+        let norm = sqrt (values |> Array.sumBy (fun v -> v * v))
+        let goldenNorm = GoldenFiles.number "norm" golden
+        // Gradients that cancel out to nothing have no size of their own.
+        let floor = max goldenNorm 1e-9
+        Agreement.close Agreement.tight floor norm goldenNorm $"|d {described.Key}|"
+        // A sum of n values of either sign loses up to √n of the norm's precision.
+        Agreement.close Agreement.tight (floor * sqrt (float values.Length)) (Array.sum values) (GoldenFiles.number "sum" golden) $"Σ d {described.Key}"
+
+        for i, value in Array.indexed (GoldenFiles.floats "first" golden) do
+            Agreement.close Agreement.tight floor values[i] value $"d {described.Key}[{i}]"
+
+let private clipped (network: Network) (expected: System.Text.Json.Nodes.JsonObject) =
+    let reached =
+        network.Parameters |> List.filter (fun (described, _) -> Recipe.clips Recipe.published described)
+
+    AdaptiveGradientClipping.Clip(reached |> List.map (fun (_, tensor) -> tensor), 0.02) |> ignore
+
+    for described, tensor in network.Parameters do
+        let norm = (Agreement.gradient tensor).norm().item<float> ()
+        Agreement.close Agreement.tight 1e-9 norm (GoldenFiles.number described.Key expected) $"|clipped d {described.Key}|"
+
+let private agrees entry =
+    test (GoldenFiles.name entry) {
+        use _ = torch.NewDisposeScope()
+        use network = GoldenFiles.network entry
+        let shape = GoldenFiles.integers "input_shape" entry
+        let count = int (Array.reduce (*) shape)
+        let images = GoldenFiles.tensor shape (GoldenFiles.wave count "input" 1.5 0.0)
+        let labels = torch.tensor (GoldenFiles.integers "labels" entry)
+
+        using (torch.no_grad ()) (fun _ ->
+            Agreement.allClose Agreement.tight (network.Forward(images, Evaluate)) (GoldenFiles.floats "eval_logits" entry) "logits in evaluation")
+
+        let logits = network.Forward(images, Train)
+        let loss = Losses.CrossEntropy(logits, labels)
+        loss.backward ()
+        Agreement.allClose Agreement.tight logits (GoldenFiles.floats "train_logits" entry) "logits in training"
+        Agreement.close Agreement.tight 0.0 (loss.item<float> ()) (GoldenFiles.number "loss" entry) "loss"
+        gradient network ((GoldenFiles.get "grads" entry).AsObject())
+        clipped network ((GoldenFiles.get "clipped_grad_norms" entry).AsObject())
+    }
+
+let tests = testList "models" [ for entry in GoldenFiles.models.Value -> agrees entry ]

@@ -1,0 +1,86 @@
+module NormFree.Tests.Spec.CountTests
+
+open Expecto
+open NormFree.Spec
+
+let private total side net =
+    match Summary.create side side net with
+    | Ok summary -> summary.Total
+    | Error errors -> failtest $"{errors}"
+
+/// Arguments: table, and its parameters for batch-norm, none and bn-free with 1000 classes.
+let private parameters name net (batchNorm: int64) (none: int64) (bnFree: int64) =
+    testList
+        $"{name} has the published number of parameters"
+        [ for norm, expected in [ BatchNorm, batchNorm; NoNorm, none; BnFree 0.2, bnFree ] do
+              for binarise in [ Activations; ActivationsAndWeights ] do
+                  test $"{Words.norm norm}, {Words.binarise binarise}" {
+                      let cost = net |> Net.withNorm norm |> Net.withBinarise binarise |> total 224
+                      Expect.equal cost.Parameters expected "parameters"
+                  } ]
+
+let private macs name net side (binary: int64) (mixed: int64) (real: int64) =
+    test $"{name} at {side}×{side} has the published number of operations" {
+        let cost = net |> Net.withBinarise ActivationsAndWeights |> total side
+        Expect.equal (cost.BinaryMacs, cost.MixedMacs, cost.RealMacs) (binary, mixed, real) "1-bit×1-bit, mixed and real MACs"
+    }
+
+let private cifar18 = ReActNet.reactNet18 Size.Full CifarStem |> Net.withClasses 10
+
+let private ops =
+    test "ReActNet-A has the 0.87e8 OPs that its authors give" {
+        let cost = ReActNet.a |> Net.withBinarise ActivationsAndWeights |> total 224
+        Expect.floatClose Accuracy.low (cost.Ops / 1e8) 0.871 "OPs"
+    }
+
+let private teachers =
+    // torchvision's own figures.
+    [ test "resnet-18 has torchvision's 11 689 512 parameters" { Expect.equal (total 224 ResNet.r18).Parameters 11689512L "parameters" }
+      test "resnet-34 has torchvision's 21 797 672 parameters" { Expect.equal (total 224 ResNet.r34).Parameters 21797672L "parameters" } ]
+
+let private variances =
+    let expected rule net =
+        match net.Body with
+        | Binary body -> Variance.expected rule 0.2 body.Layers |> List.map (fun v -> System.Math.Round(v, 10))
+        | FullPrecision _ -> []
+
+    let equal actual expected = Expect.sequenceEqual actual expected "expected variances"
+
+    [ test "published rule, ReActNet-18: the first layer of a stage adds nothing" {
+          [ 1.0; 1.0; 1.04; 1.08; 1.12; 1.0; 1.04; 1.08; 1.12; 1.0; 1.04; 1.08; 1.12; 1.0; 1.04; 1.08 ]
+          |> equal (expected ExpectedVariance.Published ReActNet.r18)
+      }
+      test "corrected rule, ReActNet-18: every layer adds α²" {
+          [ 1.0; 1.04; 1.08; 1.12; 1.16; 1.04; 1.08; 1.12; 1.16; 1.04; 1.08; 1.12; 1.16; 1.04; 1.08; 1.12 ]
+          |> equal (expected ExpectedVariance.Corrected ReActNet.r18)
+      }
+      test "published rule, ReActNet-A: the variance restarts after a whole stride-2 block" {
+          [ 1.0; 1.04; 1.08; 1.12; 1.0; 1.04; 1.08; 1.12 ]
+          |> equal (expected ExpectedVariance.Published ReActNet.a |> List.take 8)
+      }
+      test "corrected rule, ReActNet-A: it restarts inside the block" {
+          [ 1.0; 1.04; 1.08; 1.04; 1.08; 1.12; 1.16; 1.04 ]
+          |> equal (expected ExpectedVariance.Corrected ReActNet.a |> List.take 8)
+      } ]
+
+let private scaling =
+    [ for width in [ 0.1; 0.25; 0.5; 1.5 ] do
+          for depth in [ 0.25; 1.0; 2.0 ] do
+              for stem in [ CifarStem; ImageNetStem ] do
+                  for name, table in Architecture.all do
+                      test $"{name}, {stem}, width {width}, depth {depth} is a valid network for 64×64 images" {
+                          Expect.isOk (table { Width = width; Depth = depth } stem |> Validation.fits 64 64) "valid"
+                      } ]
+
+let tests =
+    testList
+        "counts"
+        [ parameters "ReActNet-18" ReActNet.r18 11704424L 11694824L 11699624L
+          parameters "ReActNet-A" ReActNet.a 29343592L 29321704L 29332648L
+          macs "ReActNet-18" ReActNet.r18 224 1676279808L 19267584L 118525952L
+          macs "ReActNet-18 with the CIFAR stem" cifar18 32 547356672L 6291456L 1774592L
+          macs "ReActNet-A" ReActNet.a 224 4816896000L 0L 11862016L
+          ops
+          testList "teachers" teachers
+          testList "expected variance" variances
+          testList "scaled tables" scaling ]

@@ -1,0 +1,55 @@
+module NormFree.Tests.Spec.ValidationTests
+
+open Expecto
+open NormFree.Spec
+
+let private mapLayer index change net =
+    net
+    |> Net.mapBinary (fun body ->
+        { body with
+            Layers = body.Layers |> List.mapi (fun i layer -> if i = index then change layer else layer) })
+
+let private errors net =
+    match Validation.validate net with
+    | Ok _ -> []
+    | Error errors -> errors |> List.map string
+
+let private mentions (parts: string list) net =
+    let found = errors net
+
+    for part in parts do
+        Expect.exists found (fun error -> error.Contains part) $"an error with '{part}' in {found}"
+
+let tests =
+    testList
+        "validation"
+        [ test "every error is returned, not the first" {
+              ReActNet.small
+              |> Net.withClasses 1
+              |> Net.withNorm (BnFree -1.0)
+              |> mapLayer 1 (fun layer -> { layer with Kernel = 4 })
+              |> mapLayer 3 (fun layer -> { layer with In = 7 })
+              |> mentions [ "at least 2 classes"; "α must be positive"; "kernel must be odd"; "it takes 7 channels" ]
+          }
+          test "a shortcut that does not fit names what it needs" {
+              ReActNet.small
+              |> mapLayer 2 (fun layer -> { layer with Shortcut = Identity })
+              |> mentions [ "layer2.0: a Identity shortcut needs equal channels and stride 1" ]
+          }
+          test "two parameters of one name are an error" {
+              ReActNet.small
+              |> mapLayer 1 (fun layer -> { layer with Key = "layer1.0" })
+              |> mentions [ "2 parameters have this name" ]
+          }
+          test "a network without layers is an error" {
+              ReActNet.small |> Net.mapBinary (fun body -> { body with Layers = [] }) |> mentions [ "no layers" ]
+          }
+          test "images that the network cannot halve are an error that says so" {
+              match ReActNet.small |> Validation.fits 30 30 with
+              | Ok _ -> failtest "30×30 images passed"
+              | Error errors -> Expect.stringContains (string errors.Head) "a multiple of 32" "the way out"
+          }
+          test "a norm is changed without touching the tables" {
+              let changed = ReActNet.r18 |> Net.withNorm NoNorm |> Net.withNorm (BnFree 0.2)
+              Expect.equal changed ReActNet.r18 "round trip"
+          } ]
