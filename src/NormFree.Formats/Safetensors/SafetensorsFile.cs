@@ -62,7 +62,10 @@ public sealed class SafetensorsFile : IDisposable
         var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read);
         try
         {
-            return new SafetensorsFile(stream, path);
+            if (stream.CanSeek)
+                return new SafetensorsFile(stream, path);
+            using (stream)
+                return Read(stream, path);
         }
         catch
         {
