@@ -1,12 +1,15 @@
 module NormFree.Tests.Program
 
+open System
+open System.IO
 open Expecto
 open Expecto.Impl
 open NormFree.Torch.Native
 open NormFree.Tests
 
 let private all =
-    [ testList "Golden" [ Golden.LayerTests.tests; Golden.ModelTests.tests; Golden.TrainingTests.tests ]
+    [ testList "Formats" [ Formats.SafetensorsTests.tests; Formats.PickleTests.tests ]
+      testList "Golden" [ Golden.LayerTests.tests; Golden.ModelTests.tests; Golden.TrainingTests.tests ]
       testList "Spec" [ Spec.CountTests.tests; Spec.ValidationTests.tests ] ]
 
 /// Expecto's own printer, which also hands over the counts.
@@ -17,11 +20,17 @@ let private counting (keep: TestRunSummary -> unit) =
                 keep summary
                 TestPrinters.defaultPrinter.summary config summary }
 
-let private printSkipped (summary: TestRunSummary) =
+/// Names what was skipped; the counts stand alone on the last line. Expecto's console adds blanks to lines, the stream does not.
+let private report (summary: TestRunSummary) =
+    use output = new StreamWriter(Console.OpenStandardOutput())
+
     for test, result in summary.ignored do
         match result.result with
-        | TestResult.Ignored reason -> printfn $"skipped: {test.fullName}: {reason}"
+        | TestResult.Ignored reason -> output.WriteLine $"skipped: {test.fullName}: {reason}"
         | _ -> ()
+
+    let failed = summary.failed.Length + summary.errored.Length
+    output.WriteLine $"{summary.passed.Length} passed, {failed} failed, {summary.ignored.Length} skipped"
 
 [<EntryPoint>]
 let main arguments =
@@ -30,11 +39,5 @@ let main arguments =
     let printer = counting (fun counts -> summary.Value <- Some counts)
     let code = runTestsWithCLIArgs [ Printer printer ] arguments (testList "NormFree" all)
 
-    match summary.Value with
-    | Some summary ->
-        printSkipped summary
-        let failed = summary.failed.Length + summary.errored.Length
-        printfn $"{summary.passed.Length} passed, {failed} failed, {summary.ignored.Length} skipped"
-    | None -> ()
-
+    Option.iter report summary.Value
     code

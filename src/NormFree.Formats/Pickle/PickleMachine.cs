@@ -242,7 +242,7 @@ internal sealed class PickleMachine(PickleCursor cursor, PickleLimits limits, Pi
         if (!allowed.Allows(module, name))
             cursor.Fail(
                 $"the file asks for {Quoted.Name(module)}.{Quoted.Name(name)}, which is not among the names that may occur in it",
-                "Nothing was imported or run; read it only as what it is, or write the data without that class");
+                "Nothing was imported or run. If you trust where the file comes from, write its data again without that class");
         return new PickleGlobal(module, name);
     }
 
