@@ -1,0 +1,204 @@
+namespace NormFree.Training
+
+open System
+open System.Collections.Generic
+open System.IO
+open System.Runtime.InteropServices
+open NormFree.Data
+open NormFree.Formats
+open NormFree.Formats.Safetensors
+open NormFree.Spec
+open TorchSharp
+
+/// <summary>What a network must know of its images, kept with its weights so that they can be used without the data set.</summary>
+type Task =
+    {
+        /// The data set's name.
+        Dataset: string
+        /// Names of the classes, by number.
+        Classes: string[]
+        /// Pixels along a side.
+        Size: int
+        Normalisation: Normalisation
+        /// How an image of any size is brought to Size×Size.
+        Preparation: Augment list
+    }
+
+/// <summary>Where a training stands: what is needed to go on with it.</summary>
+type Progress =
+    {
+        Recipe: Recipe
+        Stage: string
+        /// The epochs that are done, oldest first, those of an earlier stage included.
+        History: EpochRecord list
+        /// TorchSharp's number of threads; another one gives slightly different sums.
+        Threads: int
+    }
+
+/// <summary>A network's weights with all that gives them meaning.</summary>
+/// <remarks>Dispose it to free its network.</remarks>
+type Checkpoint =
+    { Network: Network
+      Task: Task
+      Progress: Progress }
+
+    interface IDisposable with
+        member c.Dispose() = (c.Network :> IDisposable).Dispose()
+
+/// <summary>Checkpoint files: safetensors, with the spec and the state of the training in the metadata.</summary>
+/// <remarks>
+/// Tensors have the names of published checkpoints. The optimiser's are <c>optimiser/parameter/slot</c>; only a <c>last</c> checkpoint has them.
+/// Metadata: <c>format</c> = normfree-checkpoint, <c>version</c>, and as JSON <c>spec</c>, <c>task</c>, <c>progress</c>.
+/// </remarks>
+[<RequireQualifiedAccess>]
+module Checkpoint =
+
+    let private formatName = "normfree-checkpoint"
+    let private version = "1"
+    let private prefix = "optimiser/"
+
+    let private dtypes =
+        [ torch.ScalarType.Float32, DType.F32
+          torch.ScalarType.Float64, DType.F64
+          torch.ScalarType.Int64, DType.I64
+          torch.ScalarType.BFloat16, DType.BF16
+          torch.ScalarType.Float16, DType.F16 ]
+
+    let private toDType dtype =
+        dtypes |> List.find (fun (torchType, _) -> torchType = dtype) |> snd
+
+    let private bytes (tensor: torch.Tensor) =
+        use _ = torch.NewDisposeScope()
+        tensor.detach().contiguous().bytes.ToArray()
+
+    let private add (writer: SafetensorsWriter) (name: string) (tensor: torch.Tensor) =
+        writer.Add(name, toDType tensor.dtype, ReadOnlySpan tensor.shape, ReadOnlyMemory(bytes tensor)) |> ignore
+
+    let private addState (writer: SafetensorsWriter) (name, state) =
+        match state with
+        | Choice1Of2 tensor -> add writer (prefix + name) tensor
+        | Choice2Of2(count: int64) ->
+            writer.Add(prefix + name, DType.I64, ReadOnlySpan<int64>.Empty, ReadOnlyMemory(BitConverter.GetBytes count))
+            |> ignore
+
+    /// <summary>Writes a checkpoint, whole or not at all, with the optimiser's state where one is given.</summary>
+    /// <remarks>Throws IOException or UnauthorizedAccessException where the file cannot be written; the one before it is intact then.</remarks>
+    let save (path: string) (optimisation: Optimisation option) (checkpoint: Checkpoint) =
+        let writer =
+            SafetensorsWriter()
+                .Describe("format", formatName)
+                .Describe("version", version)
+                .Describe("spec", Json.write checkpoint.Network.Spec)
+                .Describe("task", Json.write checkpoint.Task)
+                .Describe("progress", Json.write checkpoint.Progress)
+
+        checkpoint.Network.Tensors |> List.iter (fun (name, tensor) -> add writer name tensor)
+        optimisation |> Option.iter (fun o -> List.iter (addState writer) o.State)
+        writer.Save path
+
+    let private fail path where what wayOut =
+        raise (InvalidFileException(path, where, what, wayOut))
+
+    let private metadata path (file: SafetensorsFile) key =
+        match file.Metadata.TryGetValue key with
+        | true, text -> text
+        | _ -> fail path "metadata" $"it has no {key}, so it is not a NormFree checkpoint" "Give one that normfree train has written"
+
+    let private json<'T> path file key : 'T =
+        match Json.read<'T> (metadata path file key) with
+        | Ok value -> value
+        | Error why -> fail path $"metadata '{key}'" $"it cannot be understood: {why}" "Write the checkpoint again with this version of NormFree"
+
+    let private checkFormat path file =
+        let format, found = metadata path file "format", metadata path file "version"
+
+        if format <> formatName then
+            fail path "metadata 'format'" $"it is '{format}', not '{formatName}'" "Give a checkpoint that normfree train has written"
+
+        if found <> version then
+            fail path "metadata 'version'" $"it is version {found}, this NormFree reads version {version}" "Use the NormFree that wrote it"
+
+    let private spec path file =
+        match Validation.validate (json<NetSpec> path file "spec") with
+        | Ok spec -> spec
+        | Error errors ->
+            let all = errors |> List.map string |> String.concat "; "
+            fail path "metadata 'spec'" $"it is not a network: {all}" "Write the checkpoint again"
+
+    let private toTensor (file: SafetensorsFile) (entry: TensorEntry) =
+        let shape = Seq.toArray entry.Shape
+
+        match entry.DType with
+        | DType.I64 -> torch.tensor(file.ReadAsInt64 entry).reshape shape
+        | DType.F64 -> torch.tensor(file.ReadAsDouble entry).reshape shape
+        | _ -> torch.tensor(file.ReadAsSingle entry).reshape shape
+
+    /// Every tensor of the network must be there in its shape, and no other may be.
+    let private checkTensors path (network: Network) (file: SafetensorsFile) =
+        let wanted = dict network.Tensors
+
+        let problems =
+            [ for KeyValue(name, tensor) in wanted do
+                  match file.Find name with
+                  | null -> $"{name} is missing"
+                  | entry when not (Seq.forall2 (=) entry.Shape tensor.shape && entry.Shape.Count = tensor.shape.Length) ->
+                      let shape (sides: int64 seq) = "[" + String.Join(", ", sides) + "]"
+                      $"{name} has shape {shape entry.Shape}, not {shape tensor.shape}"
+                  | _ -> ()
+              for entry in file.Tensors do
+                  if not (wanted.ContainsKey entry.Name || entry.Name.StartsWith(prefix, StringComparison.Ordinal)) then
+                      $"{entry.Name} is not a tensor of this network" ]
+
+        if not problems.IsEmpty then
+            let shown = problems |> List.truncate 8 |> String.concat "; "
+            let more = if problems.Length > 8 then $"; and {problems.Length - 8} more" else ""
+            fail path "tensors" $"they do not fit {network.Spec.Name}: {shown}{more}" "Give a checkpoint of this network"
+
+    let private loadInto path (file: SafetensorsFile) (network: Network) =
+        checkTensors path network file
+        network |> Network.fill (fun name -> toTensor file file[name])
+
+    let private openFile path =
+        let file = SafetensorsFile.Open path
+
+        try
+            checkFormat path file
+            file
+        with _ ->
+            file.Dispose()
+            reraise ()
+
+    /// <summary>Reads a checkpoint into a network of the given type.</summary>
+    /// <remarks>Throws InvalidFileException where the file is none, or IOException where it cannot be read.</remarks>
+    let load (dtype: torch.ScalarType) (path: string) : Checkpoint =
+        use file = openFile path
+        let network = Network.create dtype Rule.Corrected 0L (spec path file)
+
+        try
+            loadInto path file network
+
+            { Network = network
+              Task = json<Task> path file "task"
+              Progress = json<Progress> path file "progress" }
+        with _ ->
+            (network :> IDisposable).Dispose()
+            reraise ()
+
+    /// <summary>Copies a checkpoint's weights into a network that exists: how stage 2 starts from stage 1.</summary>
+    /// <remarks>Throws InvalidFileException, listing every tensor that is missing, unexpected or of another shape.</remarks>
+    let start (path: string) (network: Network) =
+        use file = openFile path
+        loadInto path file network
+
+    /// <summary>Puts the optimiser's state of a <c>last</c> checkpoint back.</summary>
+    let restore (path: string) (optimisation: Optimisation) =
+        use _ = torch.NewDisposeScope()
+        use file = openFile path
+
+        let entry name =
+            match file.Find(prefix + name) with
+            | null -> None
+            | entry -> Some entry
+
+        let count (entry: TensorEntry) = (file.ReadAsInt64 entry)[0]
+        optimisation.Restore(entry >> Option.map (toTensor file), entry >> Option.map count)

@@ -1,0 +1,79 @@
+namespace NormFree.Training
+
+open System
+open System.Reflection
+open System.Runtime.InteropServices
+open NormFree.Data
+open NormFree.Spec
+open TorchSharp
+
+/// <summary>The whole resolved configuration of a run, for people: everything that its results depend on.</summary>
+[<RequireQualifiedAccess>]
+module Configuration =
+
+    let private version (marker: Type) =
+        match marker.Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>() with
+        | null -> "unknown"
+        | attribute -> attribute.InformationalVersion.Split('+')[0]
+
+    let private network (net: NetSpec) =
+        [ "architecture", net.Name
+          "stem", $"{net.Stem.Kernel}×{net.Stem.Kernel}, stride {net.Stem.Stride}, {net.Stem.Channels} channels"
+          "classes", string net.Classes
+          match net.Body with
+          | Binary body ->
+              "norm", Words.norm body.Norm
+
+              match body.Norm with
+              | BnFree alpha -> "alpha", string alpha
+              | BatchNorm
+              | NoNorm -> ()
+
+              "layers", string body.Layers.Length
+              "expected variance", Words.expectedVariance body.ExpectedVariance
+              "binary gain", Words.binaryGain body.BinaryGain
+          | FullPrecision blocks -> "layers", string (2 * blocks.Length) ]
+
+    let private data (dataset: Dataset) =
+        [ "data set", dataset.Name
+          "image size", $"{dataset.Size}×{dataset.Size}"
+          "training images", string dataset.Train.Count
+          "test images", string dataset.Test.Count
+          "augmentation", (if dataset.Augmentation.Train.IsEmpty then "none" else Json.write dataset.Augmentation.Train) ]
+
+    let private words (value: 'T) = (Json.write value).Trim('"')
+
+    /// <summary>A recipe's settings, each name led by the stage's.</summary>
+    let recipe stage (recipe: Recipe) =
+        [ "epochs", string recipe.Epochs
+          "batch", string recipe.Batch
+          "optimiser", words recipe.Optimiser
+          "learning rate", string recipe.LearningRate
+          "weight decay", string recipe.WeightDecay
+          "schedule", words recipe.Schedule
+          "warm-up epochs", string recipe.WarmUp
+          "loss", words recipe.Loss
+          "clipping", words recipe.Clip
+          "held out", string recipe.HeldOut
+          "seed", string recipe.Seed
+          for name, rule in
+              [ "deviation 2, last epoch's rate", recipe.Deviations.LastEpoch
+                "deviation 4, lighting", recipe.Deviations.Lighting
+                "deviation 5, expected variance", recipe.Deviations.ExpectedVariance
+                "deviation 7, weight decay", recipe.Deviations.WeightDecay
+                "deviation 8, clipping", recipe.Deviations.Clipping
+                "deviation 9, binary start", recipe.Deviations.BinaryStart
+                "deviation 10, binary gain", recipe.Deviations.BinaryGain ] do
+              name, words rule ]
+        |> List.map (fun (name, value) -> $"{stage}: {name}", value)
+
+    let private environment () =
+        [ "NormFree", version typeof<Recipe>
+          "TorchSharp", version typeof<torch.Tensor>
+          ".NET", Environment.Version.ToString()
+          "system", RuntimeInformation.OSDescription
+          "processors", string Environment.ProcessorCount
+          "torch threads", string (torch.get_num_threads ()) ]
+
+    /// <summary>What a run of this network on these images starts with; each stage adds its recipe.</summary>
+    let describe net dataset = network net @ data dataset @ environment ()

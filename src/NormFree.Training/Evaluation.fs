@@ -1,0 +1,75 @@
+namespace NormFree.Training
+
+open NormFree.Data
+open NormFree.Torch.Training
+open TorchSharp
+
+/// Sums over images, from which means are made.
+type internal Tally() =
+    let mutable loss = 0.0
+    let mutable top1 = 0L
+    let mutable top5 = 0L
+    let mutable images = 0
+
+    /// Images so far.
+    member _.Images = images
+
+    /// Counts a batch: its logits, labels and mean loss.
+    member _.Add(logits: torch.Tensor, labels: torch.Tensor, meanLoss: float) =
+        use _ = torch.NewDisposeScope()
+        let count = int logits.shape[0]
+        // The rank of the right class: how many others have a higher logit.
+        let ofLabel = logits.gather (1L, labels.unsqueeze 1L)
+        let rank = logits.gt(ofLabel).sum (1L)
+        top1 <- top1 + rank.lt(1L.ToScalar()).sum().item<int64> ()
+        top5 <- top5 + rank.lt(5L.ToScalar()).sum().item<int64> ()
+        loss <- loss + meanLoss * float count
+        images <- images + count
+
+    member _.Accuracy =
+        let n = float (max 1 images)
+
+        { Loss = loss / n
+          Top1 = float top1 / n
+          Top5 = float top5 / n
+          Images = images }
+
+/// <summary>Batches as tensors, and the accuracy of a network on them.</summary>
+[<RequireQualifiedAccess>]
+module Evaluation =
+
+    /// A batch's images (N×3×S×S) and labels, images in the given type.
+    let internal tensors (dtype: torch.ScalarType) (batch: Batch) =
+        let shape = [| int64 batch.Count; 3L; int64 batch.Side; int64 batch.Side |]
+        torch.tensor(batch.Images).reshape(shape).``to`` dtype, torch.tensor batch.Labels
+
+    /// The loader's options for images as a test sees them.
+    let internal loading (around: Surroundings) (task: Task) batch =
+        { BatchSize = batch
+          Workers = around.Workers
+          Prefetch = around.Workers + 2
+          Steps = task.Preparation
+          Normalisation = task.Normalisation
+          Side = task.Size
+          Seed = 0L
+          Epoch = 0
+          Strict = around.Strict
+          Report = ImageSkipped >> around.Watch
+          Cancellation = around.Cancellation }
+
+    let private evaluateBatch (network: Network) (tally: Tally) batch =
+        use _ = torch.NewDisposeScope()
+        use _ = torch.no_grad ()
+        let images, labels = tensors (snd network.Parameters.Head).dtype batch
+        let logits = network.Forward(images, Evaluate)
+        tally.Add(logits, labels, Losses.CrossEntropy(logits, labels).``to``(torch.ScalarType.Float64).item<float> ())
+
+    /// <summary>Loss, top-1 and top-5 of a network on a source of labelled images, prepared as the task says.</summary>
+    /// <remarks>Throws DataException where not one image can be read, or where one cannot and the surroundings are strict.</remarks>
+    let accuracy (around: Surroundings) (task: Task) batch (network: Network) (source: ImageSource) : Accuracy =
+        let tally = Tally()
+
+        Loader.read (loading around task batch) source (Loader.inOrder source.Count)
+        |> Seq.iter (evaluateBatch network tally)
+
+        tally.Accuracy

@@ -1,0 +1,42 @@
+namespace NormFree.Training
+
+open System
+open System.Text.Encodings.Web
+open System.Text.Json
+open System.Text.Json.Serialization
+
+/// <summary>F# values as JSON text: in checkpoints' metadata, run folders and logs.</summary>
+/// <remarks>A union case without fields is its name; one with fields is an object of that one name.</remarks>
+[<RequireQualifiedAccess>]
+module Json =
+
+    let private options =
+        let unions =
+            JsonUnionEncoding.ExternalTag
+            ||| JsonUnionEncoding.NamedFields
+            ||| JsonUnionEncoding.UnwrapFieldlessTags
+            ||| JsonUnionEncoding.UnwrapSingleFieldCases
+            ||| JsonUnionEncoding.UnwrapOption
+
+        let options =
+            JsonSerializerOptions(
+                Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
+                NumberHandling = JsonNumberHandling.AllowNamedFloatingPointLiterals
+            )
+
+        options.Converters.Add(JsonFSharpConverter unions)
+        options
+
+    /// <summary>The value on one line.</summary>
+    let write (value: 'T) = JsonSerializer.Serialize<'T>(value, options)
+
+    /// <summary>The value of a text, or why it has none.</summary>
+    let read<'T> (text: string) : Result<'T, string> =
+        try
+            match JsonSerializer.Deserialize(text, typeof<'T>, options) with
+            | null -> Error "it is null"
+            | value -> Ok(value :?> 'T)
+        with
+        | :? JsonException as e -> Error e.Message
+        // What the F# converter throws on a null where a record is due.
+        | :? NullReferenceException -> Error "it holds a null where a value is due"

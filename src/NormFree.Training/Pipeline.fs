@@ -1,0 +1,289 @@
+namespace NormFree.Training
+
+open System
+open System.IO
+open NormFree.Data
+open NormFree.Formats
+open NormFree.Spec
+open TorchSharp
+
+/// <summary>Marks a network whose weights are real: what stage 1 gives.</summary>
+[<AbstractClass; Sealed>]
+type RealWeights = class end
+
+/// <summary>Marks a network whose weights are binary: what stage 2 gives.</summary>
+[<AbstractClass; Sealed>]
+type BinaryWeights = class end
+
+/// <summary>Images, and where and how the work on them is done.</summary>
+type Plan =
+    { Dataset: Dataset
+      Folder: RunFolder option
+      Label: string
+      Arguments: string list
+      Around: Surroundings }
+
+/// <summary>A network after a stage; its type says whether its weights are binary.</summary>
+/// <remarks>Dispose it, or hand it to the next stage, which does.</remarks>
+type Trained<'weights> =
+    { Plan: Plan
+      Network: Network
+      /// The recipe of the last stage.
+      Recipe: Recipe
+      /// Stages so far.
+      Stages: int
+      Configuration: (string * string) list
+      History: EpochRecord list }
+
+    interface IDisposable with
+        member t.Dispose() = (t.Network :> IDisposable).Dispose()
+
+/// <summary>
+/// Training as a pipeline of typed stages: <c>Pipeline.from images |> Pipeline.train recipe net |> Pipeline.binariseWeights recipe</c>.
+/// </summary>
+/// <remarks>
+/// With a folder (<c>Pipeline.into</c>) every epoch is kept, and a pipeline that runs again goes on where it was, or reads the result if
+/// it was done.
+/// </remarks>
+[<RequireQualifiedAccess>]
+module Pipeline =
+
+    /// <summary>Begins a pipeline with its images.</summary>
+    let from dataset =
+        { Dataset = dataset
+          Folder = None
+          Label = ""
+          Arguments = []
+          Around = Surroundings.Default }
+
+    /// <summary>Keeps checkpoints and the log in this folder.</summary>
+    let into path plan =
+        { plan with
+            Folder = Some(RunFolder.at path) }
+
+    /// <summary>What tells this run from its neighbours in a comparison; the norm's name if nothing is said.</summary>
+    let labelled label (plan: Plan) = { plan with Label = label }
+
+    /// <summary>Calls a function at every event of the training.</summary>
+    let watchedBy watch plan =
+        { plan with
+            Around = { plan.Around with Watch = watch } }
+
+    let private require result =
+        match result with
+        | Ok value -> value
+        | Error problems -> raise (TrainingException(problems |> List.map string |> String.concat "\n"))
+
+    let private label (plan: Plan) net =
+        match plan.Label, Net.binaryBody net with
+        | "", Some body -> Words.norm body.Norm
+        | "", None -> net.Name
+        | label, _ -> label
+
+    /// Loads the teacher that the recipe names.
+    let private teacher (plan: Plan) (recipe: Recipe) =
+        match recipe.Loss with
+        | Distillation path ->
+            let checkpoint = Checkpoint.load torch.ScalarType.Float32 path
+            let classes = checkpoint.Network.Spec.Classes
+
+            if classes <> plan.Dataset.Classes.Length then
+                raise (TrainingException $"The teacher {path} knows {classes} classes, the data set {plan.Dataset.Name} has {plan.Dataset.Classes.Length}.")
+
+            Some checkpoint
+        | CrossEntropy
+        | LabelSmoothing _ -> None
+
+    /// The epochs of a stage that its last checkpoint has; an error where it is of another network or recipe.
+    let private resume (plan: Plan) (path: string) (network: Network) (optimisation: Optimisation) (recipe: Recipe) =
+        use found = Checkpoint.load torch.ScalarType.Float32 path
+
+        if found.Network.Spec <> network.Spec || found.Progress.Recipe <> recipe || found.Task <> Stage.task plan.Dataset then
+            raise (
+                TrainingException
+                    $"{path} is of another network, recipe or data set. Go on with the settings that it was begun with, or choose another folder."
+            )
+
+        if found.Progress.Threads <> torch.get_num_threads () then
+            plan.Around.Watch(
+                Warning
+                    $"{path} was made with {found.Progress.Threads} threads, this run has {torch.get_num_threads ()}: results differ in the last bits."
+            )
+
+        Checkpoint.start path network
+        Checkpoint.restore path optimisation
+        found.Progress.History
+
+    /// By the accuracy on the part held out, where there is one.
+    let private isBest stage history (record: EpochRecord) =
+        let score (r: EpochRecord) = (r.HeldOut |> Option.defaultValue r.Test).Top1
+
+        history
+        |> List.filter (fun (r: EpochRecord) -> r.Stage = stage)
+        |> List.forall (fun earlier -> score earlier < score record)
+
+    let private keep (plan: Plan) number recipe network optimisation history (record: EpochRecord) =
+        match plan.Folder with
+        | None -> ()
+        | Some folder ->
+            let checkpoint =
+                { Network = network
+                  Task = Stage.task plan.Dataset
+                  Progress =
+                    { Recipe = recipe
+                      Stage = record.Stage
+                      History = history @ [ record ]
+                      Threads = torch.get_num_threads () } }
+
+            if isBest record.Stage history record then
+                Checkpoint.save (folder.Best number) None checkpoint
+
+            Checkpoint.save (folder.Last number) (Some optimisation) checkpoint
+            RunFolder.writeLog folder checkpoint.Progress.History
+
+    let private describe (plan: Plan) net configuration finished =
+        match plan.Folder with
+        | None -> ()
+        | Some folder ->
+            RunFolder.describe
+                folder
+                { Label = label plan net
+                  Arguments = plan.Arguments
+                  Configuration = configuration
+                  Finished = finished }
+
+    let private runEpochs (plan: Plan) number (recipe: Recipe) (network: Network) optimisation history =
+        let stage = Stage.name network.Spec
+        let teacher = teacher plan recipe
+
+        use _ =
+            { new IDisposable with
+                member _.Dispose() = teacher |> Option.iter (fun t -> (t :> IDisposable).Dispose()) }
+
+        let job =
+            { Name = stage
+              Recipe = recipe
+              Dataset = plan.Dataset
+              Teacher =
+                teacher
+                |> Option.map (fun t images -> t.Network.Forward(images, Evaluate))
+              Done = history |> List.filter (fun (r: EpochRecord) -> r.Stage = stage) |> List.length }
+
+        let mutable history = history
+
+        Stage.run plan.Around job network optimisation (fun record ->
+            keep plan number recipe network optimisation history record
+            history <- history @ [ record ])
+
+        history
+
+    /// Runs one stage, or what is left of it, on a network that starts as `begin'` leaves it.
+    let private runStage (plan: Plan) number configuration (recipe: Recipe) net history (begin': Network -> unit) =
+        let network = Network.create torch.ScalarType.Float32 recipe.Deviations.BinaryStart recipe.Seed net
+
+        try
+            use optimisation = new Optimisation(recipe, network)
+
+            let history =
+                match plan.Folder with
+                | Some folder when File.Exists(folder.Last number) ->
+                    let history = resume plan (folder.Last number) network optimisation recipe
+                    plan.Around.Watch(Resumed(Stage.name net, history |> List.filter (fun r -> r.Stage = Stage.name net) |> List.length))
+                    history
+                | _ ->
+                    begin' network
+                    history
+
+            describe plan net configuration false
+            let history = runEpochs plan number recipe network optimisation history
+            describe plan net configuration true
+
+            { Plan = plan
+              Network = network
+              Recipe = recipe
+              Stages = number
+              Configuration = configuration
+              History = history }
+        with _ ->
+            (network :> IDisposable).Dispose()
+            reraise ()
+
+    let private prepared (plan: Plan) recipe net =
+        let recipe = require (Recipe.validate recipe)
+        let net = Recipe.applyTo net recipe
+        let fits = Validation.fits plan.Dataset.Size plan.Dataset.Size net |> Result.mapError (List.map string)
+        let net = require fits
+
+        if net.Classes <> plan.Dataset.Classes.Length then
+            raise (TrainingException $"{net.Name} tells {net.Classes} classes apart, the data set {plan.Dataset.Name} has {plan.Dataset.Classes.Length}.")
+
+        recipe, net
+
+    /// <summary>Stage 1: trains a network with real weights, from its start or from a checkpoint of the same tensors.</summary>
+    let trainFrom (init: string option) recipe net (plan: Plan) : Trained<RealWeights> =
+        let recipe, net = prepared plan recipe (Net.withBinarise Activations net)
+        let configuration = Configuration.describe net plan.Dataset @ Configuration.recipe (Stage.name net) recipe
+
+        runStage plan 1 configuration recipe net [] (fun network ->
+            init |> Option.iter (fun path -> Checkpoint.start path network))
+
+    /// <summary>Stage 1: trains a network with real weights from its start.</summary>
+    /// <remarks>Throws TrainingException where the network does not fit the images or the recipe is invalid, naming every problem.</remarks>
+    let train recipe net plan = trainFrom None recipe net plan
+
+    let private secondStage (plan: Plan) number configuration recipe net history begin' : Trained<BinaryWeights> =
+        let recipe, net = prepared plan recipe (Net.withBinarise ActivationsAndWeights net)
+        let configuration = configuration @ Configuration.recipe (Stage.name net) recipe
+        runStage plan number configuration recipe net history begin'
+
+    let private requireBinary (net: NetSpec) =
+        if (Net.binaryBody net).IsNone then
+            raise (TrainingException $"{net.Name} is a full-precision network: it has no binary weights to train.")
+
+    /// <summary>Stage 2: binarises the weights, starting from those of stage 1, and goes on training.</summary>
+    let binariseWeights recipe (trained: Trained<RealWeights>) : Trained<BinaryWeights> =
+        use trained = trained
+        requireBinary trained.Network.Spec
+
+        secondStage trained.Plan (trained.Stages + 1) trained.Configuration recipe trained.Network.Spec trained.History (fun network ->
+            let values = dict trained.Network.Tensors
+            network |> Network.fill (fun name -> values[name]))
+
+    /// <summary>Stage 2 from a checkpoint of stage 1, or from the start of a network where none is given.</summary>
+    let trainBinaryFrom (init: string option) recipe net (plan: Plan) : Trained<BinaryWeights> =
+        requireBinary net
+        let configuration = Configuration.describe net plan.Dataset
+
+        secondStage plan 1 configuration recipe net [] (fun network ->
+            init |> Option.iter (fun path -> Checkpoint.start path network))
+
+    /// <summary>Writes the network's weights to a file that <c>normfree</c> reads.</summary>
+    let save path (trained: Trained<'weights>) =
+        let last = List.last trained.History
+
+        Checkpoint.save
+            path
+            None
+            { Network = trained.Network
+              Task = Stage.task trained.Plan.Dataset
+              Progress =
+                { Recipe = trained.Recipe
+                  Stage = last.Stage
+                  History = trained.History
+                  Threads = torch.get_num_threads () } }
+
+        trained
+
+    /// <summary>The run as a value for reports; the network is freed.</summary>
+    let finish (trained: Trained<'weights>) : RunLog =
+        use trained = trained
+        let label = label trained.Plan trained.Network.Spec
+
+        { Name =
+            match trained.Plan.Folder with
+            | Some folder -> DirectoryInfo(folder.Path).Name
+            | None -> label
+          Label = label
+          Configuration = trained.Configuration
+          Epochs = trained.History
+          Finished = true }

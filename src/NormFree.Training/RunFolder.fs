@@ -1,0 +1,76 @@
+namespace NormFree.Training
+
+open System
+open System.IO
+open System.Text
+open NormFree.Formats
+
+/// <summary>
+/// A run's folder: <c>run.json</c> (what was asked for), <c>log.jsonl</c> (a line an epoch), and for each stage
+/// <c>stageN.last.safetensors</c> and <c>stageN.best.safetensors</c>.
+/// </summary>
+type RunFolder =
+    { Path: string }
+
+    member f.Last stage = Path.Combine(f.Path, $"stage{stage}.last.safetensors")
+    member f.Best stage = Path.Combine(f.Path, $"stage{stage}.best.safetensors")
+
+/// <summary>The content of <c>run.json</c>.</summary>
+type RunDescription =
+    {
+        Label: string
+        /// The command line that started the run; empty for a script's run.
+        Arguments: string list
+        Configuration: (string * string) list
+        Finished: bool
+    }
+
+[<RequireQualifiedAccess>]
+module RunFolder =
+
+    let private description folder = Path.Combine(folder.Path, "run.json")
+    let private log folder = Path.Combine(folder.Path, "log.jsonl")
+
+    let private writeText path (text: string) =
+        AtomicFile.Write(path, (fun stream -> stream.Write(ReadOnlySpan(Encoding.UTF8.GetBytes text))))
+
+    /// <summary>The folder of that path, made if it is not there.</summary>
+    let at path =
+        Directory.CreateDirectory path |> ignore
+        { Path = path }
+
+    /// <summary>Whether the folder holds a run, finished or not.</summary>
+    let holdsRun folder = File.Exists(description folder)
+
+    /// <summary>Writes what was asked for.</summary>
+    let describe folder (what: RunDescription) = writeText (description folder) (Json.write what)
+
+    /// <summary>Writes the log anew: a line an epoch.</summary>
+    let writeLog folder (history: EpochRecord list) =
+        history |> List.map (fun record -> Json.write record + "\n") |> String.concat "" |> writeText (log folder)
+
+    let private read<'T> path (text: string) place : 'T =
+        match Json.read<'T> text with
+        | Ok value -> value
+        | Error why -> raise (InvalidFileException(path, place, $"it cannot be understood: {why}", "Restore the file or start the run anew"))
+
+    /// <summary>What was asked for. Throws IOException where there is no run, InvalidFileException where its description is damaged.</summary>
+    let readDescription folder =
+        let path = description folder
+
+        if not (File.Exists path) then
+            raise (FileNotFoundException($"{folder.Path} holds no run: it has no run.json. Name the folder that was given as --out."))
+
+        read<RunDescription> path (File.ReadAllText path) "text"
+
+    /// <summary>The run as its folder tells it.</summary>
+    let readRun folder : RunLog =
+        let what = readDescription folder
+        let path = log folder
+        let lines = if File.Exists path then File.ReadAllLines path else [||]
+
+        { Name = DirectoryInfo(folder.Path).Name
+          Label = what.Label
+          Configuration = what.Configuration
+          Epochs = [ for i, line in Array.indexed lines -> read<EpochRecord> path line $"line {i + 1}" ]
+          Finished = what.Finished }
