@@ -74,12 +74,14 @@ module Checkpoint =
     let private add (writer: SafetensorsWriter) (name: string) (tensor: torch.Tensor) =
         writer.Add(name, toDType tensor.dtype, ReadOnlySpan tensor.shape, ReadOnlyMemory(bytes tensor)) |> ignore
 
-    let private addState (writer: SafetensorsWriter) (name, state) =
-        match state with
-        | Choice1Of2 tensor -> add writer (prefix + name) tensor
-        | Choice2Of2(count: int64) ->
-            writer.Add(prefix + name, DType.I64, ReadOnlySpan<int64>.Empty, ReadOnlyMemory(BitConverter.GetBytes count))
-            |> ignore
+    let private steps = prefix + "steps"
+
+    let private addState (writer: SafetensorsWriter) (optimisation: Optimisation) =
+        for name, tensor in optimisation.State do
+            add writer (prefix + name) tensor
+
+        let count = BitConverter.GetBytes optimisation.Steps
+        writer.Add(steps, DType.I64, ReadOnlySpan<int64>.Empty, ReadOnlyMemory count) |> ignore
 
     /// <summary>Writes a checkpoint, whole or not at all, with the optimiser's state where one is given.</summary>
     /// <remarks>Throws IOException or UnauthorizedAccessException where the file cannot be written; the one before it is intact then.</remarks>
@@ -93,7 +95,7 @@ module Checkpoint =
                 .Describe("progress", Json.write checkpoint.Progress)
 
         checkpoint.Network.Tensors |> List.iter (fun (name, tensor) -> add writer name tensor)
-        optimisation |> Option.iter (fun o -> List.iter (addState writer) o.State)
+        optimisation |> Option.iter (addState writer)
         writer.Save path
 
     let private fail path where what wayOut =
@@ -191,14 +193,18 @@ module Checkpoint =
         loadInto path file network
 
     /// <summary>Puts the optimiser's state of a <c>last</c> checkpoint back.</summary>
+    /// <remarks>Throws InvalidFileException where the checkpoint has no such state.</remarks>
     let restore (path: string) (optimisation: Optimisation) =
         use _ = torch.NewDisposeScope()
+        use _ = torch.no_grad ()
         use file = openFile path
 
         let entry name =
             match file.Find(prefix + name) with
-            | null -> None
-            | entry -> Some entry
+            | null -> fail path $"tensor '{prefix}{name}'" "it is missing" "Give a last checkpoint: a best one cannot be gone on with"
+            | entry -> entry
 
-        let count (entry: TensorEntry) = (file.ReadAsInt64 entry)[0]
-        optimisation.Restore(entry >> Option.map (toTensor file), entry >> Option.map count)
+        for name, tensor in optimisation.State do
+            tensor.copy_ ((toTensor file (entry name)).reshape tensor.shape) |> ignore
+
+        optimisation.Steps <- (file.ReadAsInt64(entry "steps"))[0]

@@ -21,8 +21,11 @@ type internal Tally() =
         // The rank of the right class: how many others have a higher logit.
         let ofLabel = logits.gather (1L, labels.unsqueeze 1L)
         let rank = logits.gt(ofLabel).sum (1L)
-        top1 <- top1 + rank.lt(1L.ToScalar()).sum().item<int64> ()
-        top5 <- top5 + rank.lt(5L.ToScalar()).sum().item<int64> ()
+
+        for rank in rank.data<int64>().ToArray() do
+            if rank < 1L then top1 <- top1 + 1L
+            if rank < 5L then top5 <- top5 + 1L
+
         loss <- loss + meanLoss * float count
         images <- images + count
 

@@ -3,6 +3,7 @@ namespace NormFree.Training
 open System
 open System.Collections.Generic
 open NormFree.Spec
+open NormFree.Torch
 open NormFree.Torch.Layers
 open TorchSharp
 open TorchSharp.Modules
@@ -39,7 +40,8 @@ type Network(spec: NetSpec, graph: Graph, parameters: (ParameterSpec * Parameter
 
     let normalise key mode x =
         if mode = Train then
-            tensors[$"{key}.num_batches_tracked"].add_(1L.ToScalar()) |> ignore
+            use one = torch.ones_like tensors[$"{key}.num_batches_tracked"]
+            tensors[$"{key}.num_batches_tracked"].add_ one |> ignore
 
         torch.nn.functional.batch_norm (
             x,
@@ -55,7 +57,7 @@ type Network(spec: NetSpec, graph: Graph, parameters: (ParameterSpec * Parameter
     let apply mode op (x: torch.Tensor) : torch.Tensor =
         match op with
         | Convolve conv -> convolve conv x
-        | Scale factor -> x * factor.ToScalar()
+        | Scale factor -> x.Times factor
         | Shift(key, _) -> LearnableShift.Apply(x, tensors[key])
         | Sign -> ApproximateSign.Apply x
         | RPReLU names -> RPReLU.Apply(x, tensors[names.ShiftIn], tensors[names.Slope], tensors[names.ShiftOut])
@@ -134,7 +136,7 @@ module Network =
     let private uniform generator (dtype: torch.ScalarType) (size: int64[]) low high =
         use scope = torch.NewDisposeScope()
         let unit = torch.rand (size, dtype = dtype, generator = generator)
-        (unit * ((high - low): float).ToScalar() + (low: float).ToScalar()).MoveToOuterDisposeScope()
+        unit.Times(high - low).Plus(low).MoveToOuterDisposeScope()
 
     /// PyTorch's start of a convolution or linear layer: uniform within ±1/√fan_in.
     let private withinFanIn generator dtype size fanIn =
@@ -142,7 +144,7 @@ module Network =
         uniform generator dtype size -bound bound
 
     let private constant dtype (size: int64[]) (value: float) =
-        torch.full (size, value.ToScalar(), dtype = dtype)
+        torch.zeros(size, dtype = dtype).PlusInPlace value
 
     /// Published (deviation 9): a convolution with binary weights starts at rand·1e-3 ≥ 0, where all signs are +1.
     let private binaryStart rule generator dtype size =

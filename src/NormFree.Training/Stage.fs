@@ -64,14 +64,13 @@ module Stage =
         use _ = torch.NewDisposeScope()
         let images, labels = Evaluation.tensors torch.ScalarType.Float32 batch
         epoch.Rate <- Recipe.rate job.Recipe epoch.Steps epoch.Number epoch.Step
-        optimisation.SetRate epoch.Rate
         let logits = network.Forward(images, Train)
         let loss = loss job images logits labels
         let value = float (loss.item<float32> ())
         requireFinite job epoch value
         network.ForgetGradients()
         loss.backward ()
-        epoch.Clipped <- epoch.Clipped + optimisation.Step()
+        epoch.Clipped <- epoch.Clipped + optimisation.Step epoch.Rate
         epoch.Tally.Add(logits.detach (), labels, value)
         epoch.Step <- epoch.Step + 1
 

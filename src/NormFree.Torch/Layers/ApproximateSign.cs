@@ -18,8 +18,8 @@ public static class ApproximateSign
         using var scope = NewDisposeScope();
         var sign = x.detach().sign();
         if (!x.requires_grad) return sign.MoveToOuterDisposeScope();
-        var clamped = x.clamp(-1, 1);
-        var polynomial = clamped * (2 - clamped.abs());
+        var clamped = x.Between(-1, 1);
+        var polynomial = clamped * clamped.abs().neg().Plus(2);
         return StraightThrough.Apply(sign, polynomial).MoveToOuterDisposeScope();
     }
 }

@@ -16,6 +16,6 @@ public static class BinaryWeight
         var constant = weight.detach();
         var binary = constant.abs().mean([1, 2, 3], keepdim: true) * constant.sign();
         if (!weight.requires_grad) return binary.MoveToOuterDisposeScope();
-        return StraightThrough.Apply(binary, weight.clamp(-1, 1)).MoveToOuterDisposeScope();
+        return StraightThrough.Apply(binary, weight.Between(-1, 1)).MoveToOuterDisposeScope();
     }
 }

@@ -34,7 +34,7 @@ public static class Convolution
         var used = options.Standardised ? WeightStandardisation.Apply(weight) : weight.alias();
         if (options.BinaryWeight) used = BinaryWeight.Apply(used);
         if (gain is not null) used = gain * used;
-        if (options.Factor != 1) used = used * options.Factor;
+        if (options.Factor != 1) used = used.Times(options.Factor);
         return used.MoveToOuterDisposeScope();
     }
 }

@@ -19,6 +19,6 @@ public static class WeightStandardisation
         var fanIn = weight.numel() / weight.size(0);
         var centred = weight - weight.mean(filter, keepdim: true);
         var deviation = (centred * centred).mean(filter, keepdim: true).sqrt();
-        return (centred / (deviation + Epsilon) / Math.Sqrt(fanIn)).MoveToOuterDisposeScope();
+        return (centred / deviation.Plus(Epsilon)).DividedBy(Math.Sqrt(fanIn)).MoveToOuterDisposeScope();
     }
 }

@@ -30,10 +30,10 @@ public static class AdaptiveGradientClipping
     private static ClipCount ClipOne(Tensor parameter, Tensor gradient, double factor)
     {
         using var scope = NewDisposeScope();
-        var limit = UnitNorm(parameter).clamp_min(SmallestParameterNorm) * factor;
+        var limit = UnitNorm(parameter).AtLeast(SmallestParameterNorm).Times(factor);
         var norm = UnitNorm(gradient);
         var clipped = norm.ge(limit);
-        var scale = where(clipped, limit / norm.clamp_min(SmallestGradientNorm), ones_like(limit));
+        var scale = where(clipped, limit / norm.AtLeast(SmallestGradientNorm), ones_like(limit));
         gradient.mul_(scale);
         return new ClipCount(clipped.numel(), clipped.sum().item<long>());
     }

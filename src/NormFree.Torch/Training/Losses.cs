@@ -21,7 +21,7 @@ public static class Losses
         var logProbabilities = nn.functional.log_softmax(logits, 1);
         var ofLabel = logProbabilities.gather(1, labels.unsqueeze(1)).mean();
         var ofAll = logProbabilities.mean(); // mean over batch and classes: 1/K of the sum over classes
-        return (-(1 - epsilon) * ofLabel - epsilon * ofAll).MoveToOuterDisposeScope();
+        return (ofLabel.Times(epsilon - 1) - ofAll.Times(epsilon)).MoveToOuterDisposeScope();
     }
 
     /// <summary>Distillation: −Σ softmax(teacher)·log softmax(student), temperature 1, without the labels.</summary>
@@ -33,6 +33,6 @@ public static class Losses
         using var scope = NewDisposeScope();
         var target = nn.functional.softmax(teacher.detach(), 1);
         var logProbabilities = nn.functional.log_softmax(student, 1);
-        return (-(target * logProbabilities).sum(1L).mean()).MoveToOuterDisposeScope();
+        return (target * logProbabilities).sum(1L).mean().neg().MoveToOuterDisposeScope();
     }
 }

@@ -33,7 +33,7 @@ let private step entry (network: Network) (optimisation: Optimisation) number =
     let loss = loss entry number (network.Forward(images, Train))
     network.ForgetGradients()
     loss.backward ()
-    optimisation.Step() |> ignore
+    optimisation.Step(GoldenFiles.number "lr" entry) |> ignore
     loss.item<float> ()
 
 let private agrees entry =

@@ -1,0 +1,9 @@
+using static TorchSharp.torch;
+
+namespace NormFree.Torch.Training.Optimisers;
+
+/// <summary>A tensor to train.</summary>
+/// <param name="Name">Names its state in checkpoints.</param>
+/// <param name="Tensor">The tensor; its gradient is read at every step.</param>
+/// <param name="WeightDecay">What its group says; 0 for none.</param>
+public sealed record OptimisedParameter(string Name, Tensor Tensor, double WeightDecay);
