@@ -92,9 +92,10 @@ module Catalogue =
         match squareSide train with
         | Some Cifar.Side ->
             let normalisation =
-                if classes = Cifar.classes Cifar.HundredFine then Normalisation.cifar100
-                elif classes = Cifar.classes Cifar.Ten then Normalisation.cifar10
-                else Normalisation.imageNet
+                [ Cifar.Ten; Cifar.HundredFine; Cifar.HundredCoarse ]
+                |> List.tryFind (fun kind -> Set.ofArray classes = Set.ofArray (Cifar.classes kind))
+                |> Option.map cifarNormalisation
+                |> Option.defaultValue Normalisation.imageNet
 
             fixedSize name classes normalisation Cifar.Side options (train, test)
         | _ ->

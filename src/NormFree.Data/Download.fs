@@ -211,33 +211,41 @@ module Download =
                     | Ok() -> return! verify request cancellation
         }
 
+    let private broken request (problem: exn) =
+        Some(Passing(error request $"the connection broke: {problem.Message}" (byHand request)))
+
+    let private unwritable request (problem: exn) =
+        DataError.create request.Folder (problem.Message.TrimEnd '.') "Choose a folder that can be written to"
+
     /// ERROR_DISK_FULL on Windows, ENOSPC elsewhere.
     let private isDiskFull (problem: IOException) =
         problem.HResult &&& 0xFFFF = 112 || problem.HResult = 28
 
+    /// What an exception of a try means; None for a bug's.
     let private describe request (problem: exn) =
         match problem with
         | :? HttpRequestException as problem when (problem.InnerException :? Sockets.SocketException) ->
-            Passing(error request $"no connection: {problem.Message}" $"Check the network. {byHand request}")
+            Some(Passing(error request $"no connection: {problem.Message}" $"Check the network. {byHand request}"))
         | :? HttpRequestException
-        | :? HttpIOException -> Passing(error request $"the connection broke: {problem.Message}" (byHand request))
+        | :? HttpIOException -> broken request problem
+        // A connection that is reset within a file comes as it is.
+        | :? IOException when (problem.InnerException :? Sockets.SocketException) -> broken request problem
         | :? OperationCanceledException ->
-            Passing(error request $"no byte came for {request.Patience.TotalSeconds:g} seconds" (byHand request))
+            Some(Passing(error request $"no byte came for {request.Patience.TotalSeconds:g} seconds" (byHand request)))
         | :? IOException as problem when isDiskFull problem ->
-            let needed = $"{request.Remote.Bytes >>> 20} MiB are needed"
-            Final(DataError.create request.Folder $"the disk is full; {needed}" "Make room and call again: the part is kept")
+            let problem = $"the disk is full; {request.Remote.Bytes >>> 20} MiB are needed"
+            Some(Final(DataError.create request.Folder problem "Make room and call again: the part is kept"))
         | :? IOException
-        | :? UnauthorizedAccessException ->
-            Final(DataError.create request.Folder problem.Message "Choose a folder that can be written to")
-        | _ -> raise (AggregateException(problem))
+        | :? UnauthorizedAccessException -> Some(Final(unwritable request problem))
+        | _ -> None
 
     /// A try whose expected exceptions have become failures; cancelling is not one of them.
     let private guarded client request progress (cancellation: CancellationToken) =
         task {
             try
                 return! attempt client request progress cancellation
-            with problem when not cancellation.IsCancellationRequested ->
-                return Error(describe request problem)
+            with problem when not cancellation.IsCancellationRequested && (describe request problem).IsSome ->
+                return Error (describe request problem).Value
         }
 
     let rec private persist client request tries progress (cancellation: CancellationToken) =
@@ -285,5 +293,5 @@ module Download =
             with
             | :? IOException
             | :? UnauthorizedAccessException as problem ->
-                return Error(DataError.create request.Folder problem.Message "Choose a folder that can be written to")
+                return Error(unwritable request problem)
         }

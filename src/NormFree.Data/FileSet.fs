@@ -129,7 +129,8 @@ module FileSet =
         let gate = obj ()
 
         let read path (entry: ZipArchiveEntry) =
-            if entry.Length > limits.EntryBytes then
+            // Deflate packs at most 1032 bytes into one: a length beyond that is not true, and nothing is allocated for it.
+            if entry.Length > limits.EntryBytes || entry.Length / 1032L > entry.CompressedLength then
                 Error(tooLarge $"{place}/{path}" entry.Length limits)
             else
                 lock gate (fun () ->
@@ -181,19 +182,18 @@ module FileSet =
         let read (handle: SafeFileHandle) path struct (offset: int64, length: int64) =
             if length > limits.EntryBytes then
                 Error(tooLarge $"{place}/{path}" length limits)
+            elif offset + length > RandomAccess.GetLength handle then
+                Error(DataError.create $"{place}/{path}" "the archive ends within the file" DataError.fetchAgain)
             else
                 let bytes = Array.zeroCreate<byte> (int length)
                 let mutable count = 0
-                let mutable got = -1
 
-                while got <> 0 && count < bytes.Length do
-                    got <- RandomAccess.Read(handle, bytes.AsSpan count, offset + int64 count)
-                    count <- count + max 0 got
+                while count < bytes.Length do
+                    match RandomAccess.Read(handle, bytes.AsSpan count, offset + int64 count) with
+                    | 0 -> raise (EndOfStreamException "the archive became shorter while it was read")
+                    | got -> count <- count + got
 
-                if count = bytes.Length then
-                    Ok bytes
-                else
-                    Error(DataError.create $"{place}/{path}" "the archive ends within the file" DataError.fetchAgain)
+                Ok bytes
 
         use stream = File.OpenRead place
 

@@ -23,31 +23,36 @@ type private Split =
     { Folder: string
       Classes: Map<string, int[]> }
 
-/// Adds what a path tells: its split, its class, and the place of its file if it is one.
-let private parse split (path: string) =
-    match path.Split '/' |> Array.rev |> List.ofArray with
-    | label :: name :: prefix when name = split && not (List.contains "__MACOSX" prefix) -> Some label
-    | _ -> None
+let private parent (path: string) = path.Substring(0, max 0 (path.LastIndexOf '/'))
 
-let private findSplit (set: FileSet) name =
-    let folderOf (path: string) = path.Substring(0, max 0 (path.LastIndexOf '/'))
-    let empty = set.Folders |> Array.choose (parse name) |> Array.map (fun label -> label, [||])
+/// The class that a folder holds images of, if its parent is this split.
+let private classOf split folder =
+    if parent folder = split then Some(FileSet.fileName folder) else None
+
+/// The folders, of whatever depth, that have this name and images in their folders.
+let private splitFolders (set: FileSet) name =
+    set.Files
+    |> Seq.filter isImage
+    |> Seq.map (parent >> parent)
+    |> Seq.distinct
+    |> Seq.filter (fun folder -> FileSet.fileName folder = name && not (folder.StartsWith "__MACOSX"))
+    |> List.ofSeq
+
+let private readSplit (set: FileSet) folder =
+    let empty = set.Folders |> Array.choose (classOf folder) |> Array.map (fun label -> label, [||])
 
     let filled =
         set.Files
         |> Array.indexed
         |> Array.filter (fun (_, path) -> isImage path)
-        |> Array.choose (fun (i, path) -> parse name (folderOf path) |> Option.map (fun label -> label, i))
+        |> Array.choose (fun (i, path) -> classOf folder (parent path) |> Option.map (fun label -> label, i))
         |> Array.groupBy fst
         |> Array.map (fun (label, members) -> label, Array.map snd members)
 
     let sorted = Array.sortWith (fun i j -> String.CompareOrdinal(set.Files[i], set.Files[j]))
 
-    if filled.Length = 0 then
-        None
-    else
-        let classes = Array.append empty filled |> Map.ofArray |> Map.map (fun _ places -> sorted places)
-        Some { Folder = name; Classes = classes }
+    { Folder = folder
+      Classes = Array.append empty filled |> Map.ofArray |> Map.map (fun _ places -> sorted places) }
 
 let private missing (set: FileSet) names =
     let names = String.Join(" or ", names |> List.map (fun name -> $"'{name}/<class>/'"))
@@ -105,17 +110,26 @@ let private source (set: FileSet) split : ImageSource =
             |> Result.mapError (fun error -> $"{error.Problem}. {error.WayOut}")
             |> Result.bind Decode.image }
 
+/// The split of the first of these names that is there, but not where it is there twice: two data sets must not be mixed.
+let private findSplit (set: FileSet) names =
+    match names |> List.map (splitFolders set) |> List.tryFind (List.isEmpty >> not) with
+    | None -> Error(missing set names)
+    | Some [ folder ] -> Ok(readSplit set folder)
+    | Some folders ->
+        let list = String.Join(", ", folders)
+        Error(DataError.create set.Place $"there are several data sets in it: {list}" "Name the folder of one of them")
+
+let private check (set: FileSet) train test =
+    match emptyClasses set train @ emptyClasses set test @ difference set train test with
+    | [] -> Ok(Array.ofSeq train.Classes.Keys, source set train, source set test)
+    | errors -> Error errors
+
 /// <summary>Classes, training images and test images of the folder or archive at this path.</summary>
 let openWith limits path =
     let read (set: FileSet) =
-        match findSplit set "train", List.tryPick (findSplit set) testNames with
-        | Some train, Some test ->
-            match emptyClasses set train @ emptyClasses set test @ difference set train test with
-            | [] -> Ok(Array.ofSeq train.Classes.Keys, source set train, source set test)
-            | errors -> Error errors
-        | train, test ->
-            Error
-                [ if train.IsNone then missing set [ "train" ]
-                  if test.IsNone then missing set testNames ]
+        match DataError.collect [ findSplit set [ "train" ]; findSplit set testNames ] with
+        | Ok [ train; test ] -> check set train test
+        | Ok _ -> invalidOp "Two splits were asked for."
+        | Error errors -> Error errors
 
     FileSet.openWith limits isImage path |> Result.mapError List.singleton |> Result.bind read

@@ -83,6 +83,16 @@ let tests =
               contains [ "part.bin"; "3074" ] (errors (Catalogue.load Cifar100 (Some path) defaults))
           }
 
+          test "known data sets open at a path, or say everything that is wrong" {
+              use folder = new TempFolder()
+              let dataset = Dataset.cifar10.At(folder.Write("part.bin", Array.zeroCreate (3073 * 4)))
+              Expect.equal (dataset.Classes, dataset.Size) (Dataset.cifar10.Classes, Dataset.cifar10.Size) "as announced"
+              Expect.equal (Dataset.drawn.At("").Train.Count) 6000 "the drawn set needs no path"
+              let thrown = Expect.throwsC (fun () -> Dataset.cifar100.At(folder.File "nowhere") |> ignore) id
+              Expect.isTrue (thrown :? DataException) "the exception's type"
+              contains [ "nowhere"; "normfree data get cifar100" ] thrown.Message
+          }
+
           test "CIFAR-100's labels are fine unless coarse ones are asked for" {
               let path = shared "cifar100-test-sample.bin"
               let classes labels = (ok (Catalogue.load Cifar100 (Some path) { defaults with Labels = labels })).Classes.Length

@@ -95,6 +95,13 @@ let tests =
                       Expect.equal (train.Count, test.Count) (6, 2) "counts")
               }
 
+          test "two data sets in one folder are not mixed" {
+              let two = [ for name, bytes in entries do
+                              "first/" + name, bytes
+                              "second/" + name, bytes ]
+              failing asFolder two [ "several data sets"; "first/train"; "second/train"; "first/test" ]
+          }
+
           test "val and validation are splits for testing, and extensions may be capitals" {
               for split in [ "val"; "validation" ] do
                   let renamed = [ for name, bytes in entries -> name.Replace("test/", split + "/").Replace(".png", ".PNG"), bytes ]
@@ -145,6 +152,25 @@ let tests =
                   | Ok(_, train, test) ->
                       for source in [ train; test ] do
                           for i in 0 .. source.Count - 1 do source.Load i |> ignore
+
+          test "a zip entry that states an impossible length is refused before anything is allocated" {
+              use folder = new TempFolder()
+              let path = folder.File "set.zip"
+              zip path (("train/cat/bomb.png", randomBytes 1 77_777) :: entries)
+              let bytes = File.ReadAllBytes path
+              let stated = BitConverter.GetBytes 77_777
+
+              for at in 0 .. bytes.Length - 4 do
+                  if Span(bytes, at, 4).SequenceEqual(ReadOnlySpan stated) then
+                      Array.blit (BitConverter.GetBytes 400_000_000) 0 bytes at 4
+
+              File.WriteAllBytes(path, bytes)
+              let _, train, _ = ok (ImageFolder.openWith limits path)
+              let bomb = Seq.init train.Count id |> Seq.find (fun i -> (train.Name i).EndsWith "bomb.png")
+              let before = GC.GetAllocatedBytesForCurrentThread()
+              contains [ "400000000 bytes" ] (error (train.Load bomb))
+              Expect.isLessThan (GC.GetAllocatedBytesForCurrentThread() - before) 1_000_000L "allocated"
+          }
 
           test "a tar that ends between two entries is an error" {
               use folder = new TempFolder()
