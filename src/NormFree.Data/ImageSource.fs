@@ -46,14 +46,17 @@ module ImageSource =
         if n >= source.Count then
             source
         else
-            let chosen =
-                byClass seed source
-                |> Array.collect (Array.mapi (fun round index -> round, source.Label index, index))
-                |> Array.sort
-                |> Array.truncate (max 0 n)
-                |> Array.map (fun (_, _, index) -> index)
+            let classes = byClass seed source
+            let rounds = classes |> Seq.map Array.length |> Seq.fold max 0
 
-            subset (Array.sort chosen) source
+            let dealt =
+                seq {
+                    for round in 0 .. rounds - 1 do
+                        for members in classes do
+                            if round < members.Length then members[round]
+                }
+
+            subset (dealt |> Seq.truncate (max 0 n) |> Array.ofSeq |> Array.sort) source
 
     /// <summary>Splits into (kept, held out); <c>fraction</c> (0 to 1) of each class, rounded, is held out.</summary>
     let split (fraction: float) seed source =

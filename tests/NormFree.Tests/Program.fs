@@ -9,6 +9,20 @@ open NormFree.Tests
 
 let private all =
     [ testList "Formats" [ Formats.SafetensorsTests.tests; Formats.PickleTests.tests ]
+      testList
+          "Data"
+          [ Data.RandomStreamTests.tests
+            Data.ImageTests.tests
+            Data.ImageSourceTests.tests
+            Data.AugmentTests.tests
+            Data.LoaderTests.tests
+            Data.DrawnTests.tests
+            Data.DecodeTests.tests
+            Data.ImageFolderTests.tests
+            Data.CifarTests.tests
+            Data.FashionMnistTests.tests
+            Data.CatalogueTests.tests
+            Data.DownloadTests.tests ]
       testList "Golden" [ Golden.LayerTests.tests; Golden.ModelTests.tests; Golden.TrainingTests.tests ]
       testList "Spec" [ Spec.CountTests.tests; Spec.ValidationTests.tests ] ]
 

@@ -1,0 +1,223 @@
+namespace NormFree.Data
+
+open System
+open System.IO
+
+/// <summary>What the tool's <c>--dataset</c> names.</summary>
+type DatasetKind =
+    | Cifar10
+    | Cifar100
+    | ImageFolder
+    | FashionMnist
+    | Drawn
+
+/// <summary>Which of CIFAR-100's labels.</summary>
+type LabelSet =
+    | Fine
+    | Coarse
+
+/// <summary>How a data set is to be opened.</summary>
+type DatasetOptions =
+    {
+        /// Side of the network's input in pixels; None for the data set's own.
+        Size: int option
+        /// At most so many training images, balanced over the classes.
+        Limit: int option
+        /// At most so many test images, likewise.
+        TestLimit: int option
+        /// Of the choices above, and of the drawn set.
+        Seed: int64
+        /// For CIFAR-100.
+        Labels: LabelSet
+        /// For image folders at ImageNet's sizes.
+        Lighting: LightingMode
+        /// Training and test images of the drawn set.
+        Drawn: int * int
+    }
+
+/// <summary>Opens data sets by kind and path.</summary>
+/// <example><code>
+/// match Catalogue.load Cifar10 (Some "data/cifar-10-binary.tar.gz") { Catalogue.defaults with Limit = Some 10000 } with
+/// | Ok dataset -> printfn $"{dataset.Train.Count} images"
+/// | Error errors -> for error in errors do eprintfn $"{error}"
+/// </code></example>
+module Catalogue =
+    /// Everything, at the data set's own size.
+    let defaults =
+        { Size = None
+          Limit = None
+          TestLimit = None
+          Seed = 1L
+          Labels = Fine
+          Lighting = Corrected
+          Drawn = 6000, 1000 }
+
+    let private cifarKind kind options =
+        match kind, options.Labels with
+        | Cifar100, Fine -> Cifar.HundredFine
+        | Cifar100, Coarse -> Cifar.HundredCoarse
+        | _ -> Cifar.Ten
+
+    /// A data set whose images all have the side `native`; another size is reached by a resize before the other steps.
+    let private fixedSize name classes normalisation native options (train, test) =
+        let size = defaultArg options.Size native
+        let steps = if size = native then Augmentation.cifar else Augmentation.after (Resize size) Augmentation.cifar
+
+        { Name = name
+          Classes = classes
+          Train = train
+          Test = test
+          Normalisation = normalisation
+          Size = size
+          Augmentation = steps }
+
+    let private cifarNormalisation kind =
+        match kind with
+        | Cifar.Ten -> Normalisation.cifar10
+        | Cifar.HundredFine
+        | Cifar.HundredCoarse -> Normalisation.cifar100
+
+    let private cifar kind options splits =
+        fixedSize (Cifar.downloadName kind) (Cifar.classes kind) (cifarNormalisation kind) Cifar.Side options splits
+
+    /// The sides of the image if it is square.
+    let private squareSide (source: ImageSource) =
+        match source.Load 0 with
+        | Ok image when image.Width = image.Height -> Some image.Width
+        | _ -> None
+
+    /// <summary>Image folders: 32×32 images are treated as CIFAR is, all others as ImageNet is (224 pixels).</summary>
+    /// <remarks>The first image stands for all; one of another size is then reported when it is read.</remarks>
+    let private folder name options (classes: string[], train, test) =
+        match squareSide train with
+        | Some Cifar.Side ->
+            let normalisation =
+                [ Cifar.Ten; Cifar.HundredFine; Cifar.HundredCoarse ]
+                |> List.tryFind (fun kind -> Set.ofArray classes = Set.ofArray (Cifar.classes kind))
+                |> Option.map cifarNormalisation
+                |> Option.defaultValue Normalisation.imageNet
+
+            fixedSize name classes normalisation Cifar.Side options (train, test)
+        | _ ->
+            let size = defaultArg options.Size 224
+
+            { Name = name
+              Classes = classes
+              Train = train
+              Test = test
+              Normalisation = Normalisation.imageNet
+              Size = size
+              Augmentation = Augmentation.imageNet options.Lighting size }
+
+    let private openFolder name options path =
+        ImageFolder.openWith FileSet.defaultLimits path |> Result.map (folder name options)
+
+    /// An image folder that should hold CIFAR's classes.
+    let private cifarFolder kind options path =
+        openFolder (Cifar.downloadName kind) options path
+        |> Result.bind (fun dataset ->
+            let expected = Cifar.classes kind
+
+            if Set.ofArray dataset.Classes = Set.ofArray expected then
+                Ok dataset
+            else
+                let problem = $"its {dataset.Classes.Length} classes are not those of {Cifar.downloadName kind}"
+                Error [ DataError.create path problem "Open it as an image folder instead" ])
+
+    /// The distribution's files, wherever they lie; failing those, image folders.
+    let private openCifar kind options path =
+        if File.Exists path && not (FileSet.isArchive path) then
+            Cifar.readFile kind path |> Result.map (cifar kind options)
+        else
+            FileSet.openWith FileSet.defaultLimits (fun _ -> true) path
+            |> Result.mapError List.singleton
+            |> Result.bind (fun set ->
+                if Cifar.isBinary kind set then
+                    Cifar.read kind set |> Result.map (cifar kind options)
+                elif CifarPython.isPython kind set then
+                    CifarPython.read kind set |> Result.map (cifar kind options)
+                else
+                    cifarFolder kind options path)
+
+    /// 28×28 images in the middle of 32×32 black ones, as CIFAR networks take them.
+    let private openFashion options path =
+        FileSet.openWith FileSet.defaultLimits (fun _ -> true) path
+        |> Result.mapError List.singleton
+        |> Result.bind FashionMnist.read
+        |> Result.map (fun splits ->
+            let dataset =
+                fixedSize "fashion-mnist" FashionMnist.classes Normalisation.fashionMnist Cifar.Side options splits
+
+            { dataset with Augmentation = Augmentation.after (CentreCrop Cifar.Side) dataset.Augmentation })
+
+    let private openDrawn options =
+        let dataset = options.Drawn ||> Drawn.dataset options.Seed
+
+        match options.Size with
+        | Some size when size <> Drawn.Side ->
+            { dataset with Size = size; Augmentation = Augmentation.after (Resize size) dataset.Augmentation }
+        | _ -> dataset
+
+    /// What was looked for, and how to come by it.
+    let private lookedFor kind =
+        match kind with
+        | Cifar10
+        | Cifar100 ->
+            let name, files =
+                match kind with
+                | Cifar100 -> "cifar100", "train.bin and test.bin (or train and test of the python version)"
+                | _ -> "cifar10", "data_batch_1.bin … test_batch.bin (or data_batch_1 … of the python version)"
+
+            $"a folder or archive with {files}, one .bin file, or train/<class>/*.jpg", $"Fetch it with 'normfree data get {name}'"
+        | ImageFolder ->
+            "a folder, .zip, .tar or .tar.gz with train/<class>/*.jpg and test/<class>/ (or val/)", "Give its path with --data"
+        | FashionMnist ->
+            "a folder or archive with train-images-idx3-ubyte.gz and the like",
+            "Debian's package dataset-fashion-mnist installs it"
+        | Drawn -> "nothing", "Leave --data away"
+
+    let private checkPath kind path =
+        let expected, wayOut = lookedFor kind
+
+        match path with
+        | None -> Error [ DataError.create "--data" $"a path is needed: {expected}" wayOut ]
+        | Some path when File.Exists path || Directory.Exists path -> Ok path
+        | Some path -> Error [ DataError.create path $"there is no such file or folder; looked for {expected}" wayOut ]
+
+    let private checkOptions options =
+        let positive name value =
+            match value with
+            | Some value when value < 1 ->
+                [ DataError.create name $"{value} is less than 1" "Give a positive number, or leave it away" ]
+            | _ -> []
+
+        let errors =
+            positive "--size" options.Size
+            @ positive "--limit" options.Limit
+            @ positive "--test-limit" options.TestLimit
+            @ positive "the drawn set's training images" (Some(fst options.Drawn))
+            @ positive "the drawn set's test images" (Some(snd options.Drawn))
+
+        if errors.IsEmpty then Ok() else Error errors
+
+    let private openKind kind path options =
+        match kind with
+        | Drawn -> Ok(openDrawn options)
+        | Cifar10
+        | Cifar100 -> checkPath kind path |> Result.bind (openCifar (cifarKind kind options) options)
+        | FashionMnist -> checkPath kind path |> Result.bind (openFashion options)
+        | ImageFolder ->
+            checkPath kind path
+            |> Result.bind (fun path ->
+                openFolder (DirectoryInfo(path).Name) options path)
+
+    /// <summary>Opens a data set, or says everything that is wrong with it.</summary>
+    let load kind (path: string option) options : Result<Dataset, DataError list> =
+        checkOptions options
+        |> Result.bind (fun () -> openKind kind path options)
+        |> Result.map (
+            Dataset.limit
+                (defaultArg options.Limit Int32.MaxValue)
+                (defaultArg options.TestLimit Int32.MaxValue)
+                options.Seed
+        )

@@ -1,0 +1,58 @@
+/// <summary>CIFAR's python distribution: a pickle a file, with an array <c>data</c> of N×3072 bytes and a list of labels.</summary>
+/// <remarks>The pickles are read as data by NormFree.Formats; nothing that they ask for is run.</remarks>
+module NormFree.Data.CifarPython
+
+open System.IO
+open NormFree.Formats
+open NormFree.Formats.Pickle
+
+/// The distribution's files: (training, test).
+let private files kind =
+    match kind with
+    | Cifar.Ten -> [ for i in 1..5 -> $"data_batch_{i}" ], "test_batch"
+    | Cifar.HundredFine
+    | Cifar.HundredCoarse -> [ "train" ], "test"
+
+let private labelsKey kind =
+    match kind with
+    | Cifar.Ten -> "labels"
+    | Cifar.HundredFine -> "fine_labels"
+    | Cifar.HundredCoarse -> "coarse_labels"
+
+let private records kind file (bytes: byte[]) : Cifar.Records =
+    use stream = new MemoryStream(bytes)
+    let batch = PickleReader.Read(stream, file, PickleLimits.Default, PickleGlobals.Numpy)
+    let data = NumpyArray.From(batch.Find "data", file, "data")
+    let key = labelsKey kind
+    let labels = NumpyArray.Integers(batch.Find key, file, key)
+
+    if data.ElementType <> "u1" || data.Shape.Count <> 2 || data.Shape[1] <> int64 Cifar.ImageBytes then
+        let shape = data.Shape |> Seq.map string |> String.concat "×"
+        raise (InvalidFileException(file, "data", $"{shape} of {data.ElementType} where N×3072 of u1 is expected", Cifar.wayOut kind))
+
+    if int64 labels.Length <> data.Shape[0] then
+        let problem = $"{labels.Length} labels for {data.Shape[0]} images"
+        raise (InvalidFileException(file, key, problem, Cifar.wayOut kind))
+
+    { File = file
+      Bytes = data.Bytes
+      First = 0
+      Stride = Cifar.ImageBytes
+      // A label that no int holds is no class either.
+      Labels = labels |> Array.map (fun label -> if label = int64 (int label) then int label else -1) }
+
+/// <summary>The records of one file.</summary>
+let parse kind file bytes =
+    try
+        let records = records kind file bytes
+        Cifar.checkLabels file kind records.Labels |> Result.map (fun () -> records)
+    with :? InvalidFileException as error ->
+        Error(DataError.create $"{file}, {error.Where}" error.What error.WayOut)
+
+/// Whether a set of files is the python distribution.
+let isPython kind set =
+    let train, test = files kind
+    test :: train |> List.exists (fun name -> (FileSet.tryFind name set).IsSome)
+
+/// <summary>Training and test images of the python distribution's files.</summary>
+let read kind set = Cifar.readSplits kind set (files kind) parse

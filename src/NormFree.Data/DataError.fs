@@ -1,0 +1,45 @@
+namespace NormFree.Data
+
+/// <summary>What is wrong with a data set: where, what, and the way out.</summary>
+type DataError =
+    {
+        /// A file or folder, and the place in it.
+        Place: string
+        /// Without a full stop.
+        Problem: string
+        /// What to do about it; without a full stop.
+        WayOut: string
+    }
+
+    override this.ToString() = $"{this.Place}: {this.Problem}. {this.WayOut}."
+
+module DataError =
+    let create place problem wayOut =
+        { Place = place
+          Problem = problem
+          WayOut = wayOut }
+
+    /// For a file that is cut short or damaged.
+    let fetchAgain = "The file is cut short or damaged: fetch it again"
+
+    /// <summary>Runs what opens or reads files; what the file system refuses becomes an error.</summary>
+    let guard place (run: unit -> Result<'a, DataError>) =
+        try
+            run ()
+        with
+        | :? System.IO.FileNotFoundException
+        | :? System.IO.DirectoryNotFoundException -> Error(create place "there is no such file or folder" "Check the path")
+        | :? System.UnauthorizedAccessException -> Error(create place "reading is not permitted" "Check the file's permissions")
+        | :? System.IO.EndOfStreamException
+        | :? System.IO.InvalidDataException
+        | :? System.FormatException as error -> Error(create place (error.Message.TrimEnd '.') fetchAgain)
+        | :? System.IO.IOException as error -> Error(create place (error.Message.TrimEnd '.') "Check the disk")
+
+    /// Every value, or every error.
+    let collect results =
+        let errors = results |> List.choose (function Error error -> Some error | Ok _ -> None)
+
+        if List.isEmpty errors then
+            Ok(results |> List.choose Result.toOption)
+        else
+            Error errors
