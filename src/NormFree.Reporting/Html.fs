@@ -37,7 +37,7 @@ module internal Html =
   :root { --ink: #e6e8eb; --quiet: #a3abb5; --grid: #353b43; --paper: #16191d; --accent: #56b4e9; }
 }
 * { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 76rem; padding: 1.5rem clamp(0.9rem, 4vw, 2.5rem) 4rem; background: var(--paper); color: var(--ink);
+body { margin: 0 auto; max-width: 82rem; padding: 1.5rem clamp(0.9rem, 4vw, 2.5rem) 4rem; background: var(--paper); color: var(--ink);
   font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
 h1 { font-size: clamp(1.5rem, 4vw, 2.1rem); line-height: 1.2; margin: 0.5rem 0 1.2rem; overflow-wrap: anywhere; }
 h2 { font-size: 1.25rem; margin: 2.6rem 0 0.8rem; }
@@ -47,7 +47,7 @@ p { max-width: 60rem; }
 table { border-collapse: collapse; font-size: 0.92rem; font-variant-numeric: tabular-nums; }
 th, td { padding: 0.4rem 0.9rem 0.4rem 0; text-align: left; border-bottom: 1px solid var(--grid); white-space: nowrap; vertical-align: top; }
 th { color: var(--quiet); font-weight: 600; }
-table.numbers td:nth-child(n+3), table.numbers th:nth-child(n+3) { text-align: right; padding: 0.4rem 0 0.4rem 1.3rem; }
+table.numbers td:nth-child(n+3), table.numbers th:nth-child(n+3) { text-align: right; padding: 0.4rem 0 0.4rem 1.1rem; }
 table.keys { width: 100%; } table.keys td { white-space: normal; overflow-wrap: anywhere; }
 table.keys td:first-child { color: var(--quiet); min-width: 9rem; }
 figure { margin: 1rem 0; } figure svg { display: block; width: 100%; height: auto; } figure text { font-family: inherit; }
