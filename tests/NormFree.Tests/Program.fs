@@ -24,7 +24,8 @@ let private all =
             Data.CatalogueTests.tests
             Data.DownloadTests.tests ]
       testList "Golden" [ Golden.LayerTests.tests; Golden.ModelTests.tests; Golden.TrainingTests.tests ]
-      testList "Spec" [ Spec.CountTests.tests; Spec.ValidationTests.tests ] ]
+      testList "Spec" [ Spec.CountTests.tests; Spec.ValidationTests.tests ]
+      testList "Reporting" [ Reporting.VerdictTests.tests; Reporting.ChartTests.tests; Reporting.ReportTests.tests ] ]
 
 /// Expecto's own printer, which also hands over the counts.
 let private counting (keep: TestRunSummary -> unit) =

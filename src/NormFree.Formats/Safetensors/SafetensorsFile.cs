@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Numerics;
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
 namespace NormFree.Formats.Safetensors;
@@ -19,6 +20,7 @@ public sealed class SafetensorsFile : IDisposable
     /// <summary>The header's length takes this many bytes.</summary>
     internal const int LengthBytes = 8;
 
+    private const int PieceElements = 64 * 1024;
     private readonly Lock reading = new();
     private readonly Stream stream;
     private readonly long dataStart;
@@ -163,35 +165,42 @@ public sealed class SafetensorsFile : IDisposable
     {
         if (entry.Elements > Array.MaxLength)
             Fail(entry, $"{entry.Elements} elements are more than one array holds", "Read it in parts");
-        byte[] bytes = ReadBytes(entry);
-        return entry.DType switch
+        var values = new T[entry.Elements];
+        switch (entry.DType)
         {
-            DType.Bool => Convert<byte, T>(bytes, b => b != 0 ? T.One : T.Zero),
-            DType.U8 => Convert<byte, T>(bytes, T.CreateTruncating),
-            DType.I8 => Convert<sbyte, T>(bytes, T.CreateTruncating),
-            DType.I16 => Convert<short, T>(bytes, T.CreateTruncating),
-            DType.U16 => Convert<ushort, T>(bytes, T.CreateTruncating),
-            DType.F16 => Convert<Half, T>(bytes, T.CreateTruncating),
-            DType.BF16 => Convert<ushort, T>(bytes, b => T.CreateTruncating(BitConverter.Int32BitsToSingle(b << 16))),
-            DType.I32 => Convert<int, T>(bytes, T.CreateTruncating),
-            DType.U32 => Convert<uint, T>(bytes, T.CreateTruncating),
-            DType.F32 => Convert<float, T>(bytes, T.CreateTruncating),
-            DType.F64 => Convert<double, T>(bytes, T.CreateTruncating),
-            DType.I64 => Convert<long, T>(bytes, T.CreateTruncating),
-            _ => Convert<ulong, T>(bytes, T.CreateTruncating),
-        };
+            case DType.Bool: Fill<byte, T>(entry, values, Elements.Truth); break;
+            case DType.BF16: Fill<ushort, T>(entry, values, Elements.BFloat16); break;
+            case DType.U8: Fill<byte, T>(entry, values, Elements.Number); break;
+            case DType.I8: Fill<sbyte, T>(entry, values, Elements.Number); break;
+            case DType.I16: Fill<short, T>(entry, values, Elements.Number); break;
+            case DType.U16: Fill<ushort, T>(entry, values, Elements.Number); break;
+            case DType.F16: Fill<Half, T>(entry, values, Elements.Number); break;
+            case DType.I32: Fill<int, T>(entry, values, Elements.Number); break;
+            case DType.U32: Fill<uint, T>(entry, values, Elements.Number); break;
+            case DType.F32: Fill<float, T>(entry, values, Elements.Number); break;
+            case DType.F64: Fill<double, T>(entry, values, Elements.Number); break;
+            case DType.I64: Fill<long, T>(entry, values, Elements.Number); break;
+            default: Fill<ulong, T>(entry, values, Elements.Number); break;
+        }
+        return values;
     }
 
-    private static T[] Convert<TStored, T>(byte[] bytes, Func<TStored, T> convert) where TStored : unmanaged where T : unmanaged
+    /// <summary>Reads and converts a piece at a time, so that a tensor never lies in memory twice.</summary>
+    private void Fill<TStored, T>(TensorEntry entry, Span<T> values, Action<ReadOnlySpan<TStored>, Span<T>> convert)
+        where TStored : unmanaged where T : unmanaged
     {
-        var stored = MemoryMarshal.Cast<byte, TStored>(bytes);
-        var values = new T[stored.Length];
         if (typeof(TStored) == typeof(T))
-            bytes.CopyTo(MemoryMarshal.AsBytes(values.AsSpan()));
-        else
-            for (int i = 0; i < values.Length; i++)
-                values[i] = convert(stored[i]);
-        return values;
+        {
+            ReadBytes(entry, 0, MemoryMarshal.AsBytes(values));
+            return;
+        }
+        var piece = new TStored[Math.Min(values.Length, PieceElements)];
+        for (int done = 0; done < values.Length; done += piece.Length)
+        {
+            var part = piece.AsSpan(0, Math.Min(piece.Length, values.Length - done));
+            ReadBytes(entry, (long)done * Unsafe.SizeOf<TStored>(), MemoryMarshal.AsBytes(part));
+            convert(part, values.Slice(done, part.Length));
+        }
     }
 
     private void Fail(TensorEntry entry, string what, string wayOut) =>

@@ -138,15 +138,16 @@ internal sealed class SafetensorsHeader
 
     private void Add(TensorEntry entry)
     {
-        string shape = $"shape [{string.Join(", ", entry.Shape)}] of {entry.DType.Name()}";
         if (entry.End < entry.Begin)
             Fail(entry.Name, $"it ends at {entry.End}, before it begins at {entry.Begin}", WayOut.FetchAgain);
         if (TensorEntry.BytesOf(entry.DType, entry.Shape) is not { } needed)
-            Fail(entry.Name, $"{shape} takes more than 2^63 bytes", WayOut.FetchAgain);
+            Fail(entry.Name, $"{ShapeOf(entry)} takes more than 2^63 bytes", WayOut.FetchAgain);
         else if (needed != entry.Bytes)
-            Fail(entry.Name, $"{entry.Bytes} bytes for {shape}, which needs {needed}", WayOut.FetchAgain);
+            Fail(entry.Name, $"{entry.Bytes} bytes for {ShapeOf(entry)}, which needs {needed}", WayOut.FetchAgain);
         Tensors.Add(entry);
     }
+
+    private static string ShapeOf(TensorEntry entry) => $"shape [{string.Join(", ", entry.Shape)}] of {entry.DType.Name()}";
 
     /// <summary>The tensors, in the order of their bytes, must tile the data: no overlap, no hole, nothing after the last.</summary>
     private void CheckLayout(long dataBytes)

@@ -279,6 +279,27 @@ let private refusals =
                 "message"
         }
 
+        for what, head, piece, tail in
+            [
+                "empty dictionaries", "(", "}", "l."
+                "lists of one", "(", "]]a", "l."
+                "dictionaries of one", "(", "}NNs", "l."
+                "tuples", "(", "N\133", "l."
+                "memos", "N", "\148", "."
+                "marks and lists", "(", "(l", "l."
+                "repetitions", "(]", "2", "l."
+                "references", "(]q\000", "h\000", "l."
+                "empty bytes", "(", "C\000", "l."
+                "large numbers", "(", "\138\002\000\001", "l."
+            ] do
+            test $"half a million bytes of {what} take a bounded multiple of memory" {
+                let bytes = latin1 (head + String.replicate (500_000 / piece.Length) piece + tail)
+                let before = GC.GetAllocatedBytesForCurrentThread()
+                read bytes |> ignore
+                let factor = float (GC.GetAllocatedBytesForCurrentThread() - before) / float bytes.Length
+                Expect.isLessThan factor 160.0 "bytes allocated for a byte of the file"
+            }
+
         test "damaged files give one kind of error and bounded memory" {
             let originals =
                 [

@@ -143,6 +143,17 @@ let private roundTrips =
                 for name, bytes in valid do
                     Expect.equal (file.ReadBytes file[name]) bytes name)
 
+        test "a tensor of several pieces is converted as a whole" {
+            let numbers = Array.init (2 * 65536 + 3) int16
+
+            let writer =
+                SafetensorsWriter()
+                |> add "long" DType.I16 [ int64 numbers.Length ] (elements (List.ofArray numbers))
+
+            use file = writer |> bytesOf |> read
+            Expect.equal (file.ReadAsInt64 file["long"]) (Array.map int64 numbers) "numbers"
+        }
+
         test "parts of a tensor are read, and no byte outside of it" {
             use file = read everyType
             let entry = file["layer.I32"]
