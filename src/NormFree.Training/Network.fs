@@ -41,7 +41,7 @@ type Network(spec: NetSpec, graph: Graph, parameters: (ParameterSpec * Parameter
     let normalise key mode x =
         if mode = Train then
             use one = torch.ones_like tensors[$"{key}.num_batches_tracked"]
-            tensors[$"{key}.num_batches_tracked"].add_ one |> ignore
+            tensors[$"{key}.num_batches_tracked"].PlusInPlace one |> ignore
 
         torch.nn.functional.batch_norm (
             x,
@@ -85,7 +85,7 @@ type Network(spec: NetSpec, graph: Graph, parameters: (ParameterSpec * Parameter
                     release x current
 
                 next)
-        | Residual(branch, shortcut) -> join x [ run mode branch x; run mode shortcut x ] (Array.reduce (+))
+        | Residual(branch, shortcut) -> join x [ run mode branch x; run mode shortcut x ] (Array.reduce (fun a b -> a.Plus b))
         | Parallel parts -> join x [ for part in parts -> run mode part x ] (fun results -> torch.cat (results, 1L))
 
     and join x parts (combine: torch.Tensor[] -> torch.Tensor) =
@@ -133,7 +133,7 @@ module Network =
     let private shape (parameter: ParameterSpec) = parameter.Shape |> List.map int64 |> List.toArray
 
     /// Uniform on [low, high).
-    let private uniform generator (dtype: torch.ScalarType) (size: int64[]) low high =
+    let private uniform generator (dtype: torch.ScalarType) (size: int64[]) (low: float) (high: float) =
         use scope = torch.NewDisposeScope()
         let unit = torch.rand (size, dtype = dtype, generator = generator)
         unit.Times(high - low).Plus(low).MoveToOuterDisposeScope()

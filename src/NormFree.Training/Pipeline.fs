@@ -49,7 +49,7 @@ type Trained<'weights> =
 module Pipeline =
 
     /// <summary>Begins a pipeline with its images.</summary>
-    let from dataset =
+    let from dataset : Plan =
         { Dataset = dataset
           Folder = None
           Label = ""
@@ -57,7 +57,7 @@ module Pipeline =
           Around = Surroundings.Default }
 
     /// <summary>Keeps checkpoints and the log in this folder.</summary>
-    let into path plan =
+    let into path (plan: Plan) =
         { plan with
             Folder = Some(RunFolder.at path) }
 
@@ -65,7 +65,7 @@ module Pipeline =
     let labelled label (plan: Plan) = { plan with Label = label }
 
     /// <summary>Calls a function at every event of the training.</summary>
-    let watchedBy watch plan =
+    let watchedBy watch (plan: Plan) =
         { plan with
             Around = { plan.Around with Watch = watch } }
 

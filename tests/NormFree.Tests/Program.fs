@@ -8,7 +8,8 @@ open NormFree.Torch.Native
 open NormFree.Tests
 
 let private all =
-    [ testList "Formats" [ Formats.SafetensorsTests.tests; Formats.PickleTests.tests ]
+    [ testList "Architecture" [ Architecture.ScalarTests.tests ]
+      testList "Formats" [ Formats.SafetensorsTests.tests; Formats.PickleTests.tests ]
       testList
           "Data"
           [ Data.RandomStreamTests.tests

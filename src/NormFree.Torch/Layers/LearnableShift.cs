@@ -7,5 +7,5 @@ namespace NormFree.Torch.Layers;
 public static class LearnableShift
 {
     /// <summary>Shifts each channel of <paramref name="x"/> (N×C×H×W) by <paramref name="bias"/> (1×C×1×1).</summary>
-    public static Tensor Apply(Tensor x, Tensor bias) => x + bias;
+    public static Tensor Apply(Tensor x, Tensor bias) => x.Plus(bias);
 }

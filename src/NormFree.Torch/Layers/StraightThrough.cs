@@ -7,5 +7,5 @@ internal static class StraightThrough
 {
     /// <summary><paramref name="value"/> in the forward pass, the gradient of <paramref name="surrogate"/> in the backward pass.</summary>
     /// <remarks>The surrogate minus itself is exactly 0 for finite values, so the forward value is not rounded.</remarks>
-    public static Tensor Apply(Tensor value, Tensor surrogate) => value + (surrogate - surrogate.detach());
+    public static Tensor Apply(Tensor value, Tensor surrogate) => value.Plus(surrogate - surrogate.detach());
 }

@@ -52,7 +52,7 @@ public abstract class Optimiser : IDisposable
 
     /// <summary>g + weight decay·p: L2 regularisation, as PyTorch's Adam and SGD have it.</summary>
     protected static Tensor WithDecay(OptimisedParameter parameter, Tensor gradient) =>
-        parameter.WeightDecay == 0 ? gradient : gradient + parameter.Tensor.Times(parameter.WeightDecay);
+        parameter.WeightDecay == 0 ? gradient : gradient.Plus(parameter.Tensor.Times(parameter.WeightDecay));
 
     /// <summary>Frees the state.</summary>
     public void Dispose()

@@ -14,7 +14,7 @@ public sealed class Sgd(IReadOnlyList<OptimisedParameter> parameters, double mom
         var parameter = Parameters[index];
         gradient = WithDecay(parameter, gradient);
         // The buffer starts at 0, so that the first step needs no case of its own.
-        var buffer = Slot("momentum_buffer", index).TimesInPlace(momentum).PlusInPlace(gradient, 1);
+        var buffer = Slot("momentum_buffer", index).TimesInPlace(momentum).PlusInPlace(gradient);
         parameter.Tensor.PlusInPlace(gradient, -rate).PlusInPlace(buffer, -rate * momentum);
     }
 }

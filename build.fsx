@@ -1,0 +1,128 @@
+// Builds, tests and runs NormFree:  dotnet fsi build.fsx [-t TARGET]
+// Targets: Restore Build Demo (default) Test Bench Format CheckFormat Pack Update Clean.  `-l` lists them with what they need.
+#r "nuget: Fake.Core.Target, 5.20.3"
+
+open System
+open System.IO
+open System.Text.RegularExpressions
+open Fake.Core
+open Fake.Core.TargetOperators
+
+let root = __SOURCE_DIRECTORY__
+let arguments = fsi.CommandLineArgs |> Array.skip 1 |> Array.toList
+Environment.CurrentDirectory <- root
+Context.setExecutionContext (Context.RuntimeContext.Fake(Context.FakeExecutionContext.Create false "build.fsx" arguments))
+
+let run program arguments =
+    CreateProcess.fromRawCommand program arguments
+    |> CreateProcess.withWorkingDirectory root
+    |> CreateProcess.ensureExitCodeWithMessage $"""{program} {String.concat " " arguments} failed."""
+    |> Proc.run
+    |> ignore
+
+let dotnet arguments = run "dotnet" arguments
+
+/// Files name the package feed by this variable, never by its address.
+let feedVariable = "NORMFREE_FEED"
+
+/// The first enabled source of this machine's NuGet configuration.
+let configuredFeed () =
+    let sources =
+        CreateProcess.fromRawCommand "dotnet" [ "nuget"; "list"; "source"; "--format"; "short" ]
+        |> CreateProcess.redirectOutput
+        |> CreateProcess.ensureExitCode
+        |> Proc.run
+
+    sources.Result.Output.Split('\n')
+    |> Array.tryPick (fun line -> if line.StartsWith "E " then Some(line.Substring(2).Trim()) else None)
+    |> Option.defaultWith (fun () -> failwith "No NuGet source is enabled: add one with 'dotnet nuget add source'.")
+
+let setFeed () =
+    if String.IsNullOrEmpty(Environment.GetEnvironmentVariable feedVariable) then
+        Environment.SetEnvironmentVariable(feedVariable, configuredFeed ())
+
+let hidePaketFeed () =
+    let path = Path.Combine(root, "paket.lock")
+    let placeholder = $"remote: %%{feedVariable}%%"
+    File.WriteAllText(path, Regex.Replace(File.ReadAllText path, @"remote: (?!%)\S+", placeholder))
+
+/// The line that counts tests; printed again at the very end, since FAKE ends with a report of its own.
+let mutable counts = ""
+
+let runTests arguments =
+    let program = Path.Combine(root, "tests/NormFree.Tests/bin/Release/net10.0/linux-x64/NormFree.Tests")
+
+    let print (line: string) =
+        if not (isNull line) then
+            counts <- line
+            printfn $"{line}"
+
+    CreateProcess.fromRawCommand program arguments
+    |> CreateProcess.withWorkingDirectory root
+    |> CreateProcess.redirectOutput
+    |> CreateProcess.withOutputEvents print (fun line -> if not (isNull line) then eprintfn $"{line}")
+    |> CreateProcess.ensureExitCodeWithMessage "Tests failed."
+    |> Proc.run
+    |> ignore
+
+Target.create "Clean" (fun _ ->
+    if Directory.Exists "artifacts" then Directory.Delete("artifacts", true)
+    dotnet [ "clean"; "Hybrid.sln"; "-c"; "Release"; "-v"; "quiet" ])
+
+Target.create "Restore" (fun _ ->
+    setFeed ()
+    dotnet [ "tool"; "restore" ]
+    dotnet [ "paket"; "restore" ])
+
+Target.create "Build" (fun _ -> dotnet [ "build"; "Hybrid.sln"; "-c"; "Release"; "-v"; "quiet"; "-nologo"; "-clp:Summary" ])
+
+Target.create "Demo" (fun _ -> dotnet [ "fsi"; "experiments/demo.fsx" ])
+
+Target.create "Test" (fun _ -> runTests [ "--no-spinner"; "--colours"; "0" ])
+
+Target.create "Bench" (fun _ -> dotnet [ "run"; "--project"; "tests/NormFree.Benchmarks"; "-c"; "Release"; "--no-build" ])
+
+let format check =
+    let fantomas = [ "fantomas"; "src"; "tests"; "experiments"; "build.fsx" ]
+    let whitespace = [ "format"; "whitespace"; "Hybrid.sln"; "--no-restore" ]
+    dotnet (if check then fantomas @ [ "--check" ] else fantomas)
+    dotnet (if check then whitespace @ [ "--verify-no-changes" ] else whitespace)
+
+Target.create "Format" (fun _ -> format false)
+
+Target.create "CheckFormat" (fun _ -> format true)
+
+Target.create "Pack" (fun _ ->
+    for project in [ "Formats"; "Spec"; "Torch"; "Data"; "Training"; "Reporting" ] do
+        let extension = if project = "Formats" || project = "Torch" then "csproj" else "fsproj"
+        dotnet [ "pack"; $"src/NormFree.{project}/NormFree.{project}.{extension}"; "-c"; "Release"; "--no-build"; "-o"; "artifacts/packages"; "-v"; "quiet" ])
+
+Target.create "Update" (fun _ ->
+    setFeed ()
+    dotnet [ "tool"; "restore" ]
+
+    try
+        dotnet [ "paket"; "install" ]
+    finally
+        hidePaketFeed ())
+
+"Restore" ==> "Build" |> ignore
+
+for target in [ "Demo"; "Test"; "Bench"; "Pack" ] do
+    "Build" ==> target |> ignore
+
+for target in [ "Format"; "CheckFormat" ] do
+    "Restore" ==> target |> ignore
+
+let code =
+    try
+        Target.runOrDefaultWithArguments "Demo"
+        0
+    with error ->
+        eprintfn $"{error.Message}"
+        1
+
+if counts <> "" then
+    printfn $"{counts}"
+
+exit code
