@@ -1,0 +1,66 @@
+namespace NormFree.Training
+
+open System
+open NormFree.Data
+open TorchSharp
+
+/// <summary>A trained network ready for use: images in, classes out. Thread-safe.</summary>
+/// <example><code>
+/// using var network = Predictor.Load("runs/demo/stage2.best.safetensors");
+/// foreach (var (name, probability) in network.Classify("cat.jpg", 3)) Console.WriteLine($"{name}: {probability:P1}");
+/// </code></example>
+[<Sealed>]
+type Predictor private (checkpoint: Checkpoint) =
+
+    let size = checkpoint.Task.Size
+    let perImage = 3 * size * size
+
+    /// Logits of images given as flat values, N×classes.
+    let logits (values: float32[]) count =
+        use _ = torch.NewDisposeScope()
+        use _ = torch.no_grad ()
+        let images = torch.tensor(values).reshape (int64 count, 3L, int64 size, int64 size)
+        checkpoint.Network.Forward(images, Evaluate).contiguous().data<float32>().ToArray()
+
+    let probabilities (logits: float32[]) =
+        let top = Array.max logits
+        let powers = logits |> Array.map (fun l -> exp (float (l - top)))
+        let sum = Array.sum powers
+        powers |> Array.map (fun p -> p / sum)
+
+    /// <summary>Reads a checkpoint. Throws InvalidFileException where the file is none, IOException where it cannot be read.</summary>
+    static member Load(path: string) =
+        NormFree.Torch.Native.TorchNative.Ensure()
+        new Predictor(Checkpoint.load torch.ScalarType.Float32 path)
+
+    /// <summary>The names of the classes, in the order of the logits.</summary>
+    member _.Classes = checkpoint.Task.Classes
+
+    /// <summary>Pixels along a side of the images that the network takes.</summary>
+    member _.Size = size
+
+    /// <summary>Logits (N×classes, row-major) of N images given as N×3×Size×Size normalised values, row-major.</summary>
+    member _.Logits(images: float32[]) : float32[] =
+        if images.Length = 0 || images.Length % perImage <> 0 then
+            invalidArg (nameof images) $"{images.Length} values are no whole number of 3×{size}×{size} images."
+
+        logits images (images.Length / perImage)
+
+    /// <summary>The likeliest classes of an image file (JPEG or PNG) with their probabilities, likeliest first.</summary>
+    /// <remarks>The image is prepared as the test images of the training were. Throws TrainingException where it cannot be decoded.</remarks>
+    member _.Classify(path: string, count: int) : struct (string * float)[] =
+        let prepared =
+            Decode.image (IO.File.ReadAllBytes path)
+            |> Result.map (Prepare.image checkpoint.Task)
+            |> Result.bind (Prepare.values checkpoint.Task)
+
+        match prepared with
+        | Error why -> raise (TrainingException $"{path}: {why}. Give a JPEG or PNG image.")
+        | Ok values ->
+            Array.zip checkpoint.Task.Classes (probabilities (logits values 1))
+            |> Array.sortByDescending snd
+            |> Array.truncate count
+            |> Array.map (fun (name, probability) -> struct (name, probability))
+
+    interface IDisposable with
+        member _.Dispose() = (checkpoint :> IDisposable).Dispose()
