@@ -97,6 +97,9 @@ module Download =
 
     let private error request problem wayOut = DataError.create (string request.Remote.Address) problem wayOut
 
+    /// The result of a try that another one may mend.
+    let private passing request problem = Error(Passing(error request problem (byHand request)))
+
     let private md5 (file: string) cancellation =
         task {
             use stream = File.OpenRead file
@@ -111,15 +114,7 @@ module Download =
             let length = FileInfo(part).Length
 
             if length < request.Remote.Bytes then
-                return
-                    Error(
-                        Passing(
-                            error
-                                request
-                                $"the connection ended after {length} of {request.Remote.Bytes} bytes"
-                                (byHand request)
-                        )
-                    )
+                return passing request $"the connection ended after {length} of {request.Remote.Bytes} bytes"
             else
                 let! sum = md5 part cancellation
 
@@ -195,7 +190,7 @@ module Download =
 
             if response.StatusCode = HttpStatusCode.PartialContent && not resumes then
                 File.Delete(partPath request)
-                return Error(Passing(error request "the server sent another part than was asked for" (byHand request)))
+                return passing request "the server sent another part than was asked for"
             else
                 let mode = if resumes then FileMode.Append else FileMode.Create
                 use! source = response.Content.ReadAsStreamAsync(cancellation: CancellationToken)
@@ -217,13 +212,7 @@ module Download =
                 if response.StatusCode = HttpStatusCode.RequestedRangeNotSatisfiable then
                     // The part does not fit to what the server has: begin anew.
                     File.Delete(partPath request)
-
-                    return
-                        Error(
-                            Passing(
-                                error request "the server does not hold the rest of the partial file" (byHand request)
-                            )
-                        )
+                    return passing request "the server does not hold the rest of the partial file"
                 elif not response.IsSuccessStatusCode then
                     return Error(refusal request response)
                 else
@@ -240,8 +229,9 @@ module Download =
     let private unwritable request (problem: exn) =
         DataError.create request.Folder (problem.Message.TrimEnd '.') "Choose a folder that can be written to"
 
-    /// ERROR_DISK_FULL on Windows, ENOSPC elsewhere.
-    let private isDiskFull (problem: IOException) = problem.HResult &&& 0xFFFF = 112 || problem.HResult = 28
+    /// ERROR_DISK_FULL on Windows; ENOSPC and EDQUOT on Linux, where the code is the bare number.
+    let private isDiskFull (problem: IOException) =
+        problem.HResult = 0x80070070 || problem.HResult = 28 || problem.HResult = 122
 
     /// The failure that an exception of a try means; a bug's exception means none.
     let private (|Expected|_|) request (problem: exn) =
@@ -312,6 +302,8 @@ module Download =
 
                 if there then
                     return Ok(path request)
+                elif not (request.Remote.Address.Scheme.StartsWith "http") then
+                    return Error(error request "it is no web address" "Give a mirror that begins with http:// or https://")
                 else
                     // This limits the wait for the headers. The body takes as long as it takes: each read has its own
                     // patience.
