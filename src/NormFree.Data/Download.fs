@@ -303,7 +303,8 @@ module Download =
                 if there then
                     return Ok(path request)
                 elif not (request.Remote.Address.Scheme.StartsWith "http") then
-                    return Error(error request "it is no web address" "Give a mirror that begins with http:// or https://")
+                    return
+                        Error(error request "it is no web address" "Give a mirror that begins with http:// or https://")
                 else
                     // This limits the wait for the headers. The body takes as long as it takes: each read has its own
                     // patience.

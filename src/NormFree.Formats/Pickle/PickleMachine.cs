@@ -1,15 +1,13 @@
 using System.Numerics;
-using System.Text;
 
 namespace NormFree.Formats.Pickle;
 
 /// <summary>Python's pickle machine with its hands tied: a stack, marks and a memo; imports and calls become data.</summary>
-/// <remarks>Every opcode takes at least one byte and allocates at most about a hundred, so memory stays within a multiple of the file.</remarks>
+/// <remarks>Every opcode takes at least one byte and allocates less than two hundred, so memory stays within a multiple of the file.</remarks>
 internal sealed class PickleMachine(PickleCursor cursor, PickleLimits limits, PickleGlobals allowed)
 {
     private const int NewestProtocol = 5;
-    private readonly List<PickleValue> stack = [];
-    private readonly List<int> marks = [];
+    private readonly PickleStack stack = new(cursor);
     private readonly Dictionary<long, PickleValue> memo = [];
 
     /// <summary>Runs up to the pickle's end and returns what it leaves.</summary>
@@ -22,8 +20,8 @@ internal sealed class PickleMachine(PickleCursor cursor, PickleLimits limits, Pi
                 break;
             Step(opcode);
         }
-        var result = Pop();
-        if (stack.Count > 0 || marks.Count > 0)
+        var result = stack.Pop();
+        if (!stack.IsEmpty)
             cursor.Fail("values are left over at the pickle's end", WayOut.FetchAgain);
         return result;
     }
@@ -35,61 +33,61 @@ internal sealed class PickleMachine(PickleCursor cursor, PickleLimits limits, Pi
             case PickleOpcode.Proto: Protocol(cursor.Byte()); break;
             case PickleOpcode.Frame: Frame(cursor.UInt64()); break;
 
-            case PickleOpcode.None: Push(PickleNone.Instance); break;
-            case PickleOpcode.NewTrue: Push(PickleBool.True); break;
-            case PickleOpcode.NewFalse: Push(PickleBool.False); break;
-            case PickleOpcode.BinInt: Push(PickleInt.Of(cursor.Int32())); break;
-            case PickleOpcode.BinInt1: Push(PickleInt.Of(cursor.Byte())); break;
-            case PickleOpcode.BinInt2: Push(PickleInt.Of(cursor.UInt16())); break;
-            case PickleOpcode.Long1: Push(Long(cursor.Byte())); break;
-            case PickleOpcode.Long4: Push(Long(cursor.Int32())); break;
-            case PickleOpcode.Int: Push(DecimalOrBool(cursor.Line())); break;
-            case PickleOpcode.Long: Push(PickleInt.Of(Decimal(cursor.Line()))); break;
-            case PickleOpcode.BinFloat: Push(new PickleFloat(cursor.Double())); break;
-            case PickleOpcode.Float: Push(new PickleFloat(PickleText0.Real(cursor.Line()) ?? Bad<double>("a number"))); break;
+            case PickleOpcode.None: stack.Push(PickleNone.Instance); break;
+            case PickleOpcode.NewTrue: stack.Push(PickleBool.True); break;
+            case PickleOpcode.NewFalse: stack.Push(PickleBool.False); break;
+            case PickleOpcode.BinInt: stack.Push(PickleInt.Of(cursor.Int32())); break;
+            case PickleOpcode.BinInt1: stack.Push(PickleInt.Of(cursor.Byte())); break;
+            case PickleOpcode.BinInt2: stack.Push(PickleInt.Of(cursor.UInt16())); break;
+            case PickleOpcode.Long1: stack.Push(Long(cursor.Byte())); break;
+            case PickleOpcode.Long4: stack.Push(Long(cursor.Int32())); break;
+            case PickleOpcode.Int: stack.Push(DecimalOrBool(cursor.Line())); break;
+            case PickleOpcode.Long: stack.Push(PickleInt.Of(Decimal(cursor.Line()))); break;
+            case PickleOpcode.BinFloat: stack.Push(new PickleFloat(cursor.Double())); break;
+            case PickleOpcode.Float: stack.Push(new PickleFloat(PickleText0.Real(cursor.Line()) ?? Bad<double>("a number"))); break;
 
-            case PickleOpcode.BinUnicode: Push(Utf8(cursor.UInt32())); break;
-            case PickleOpcode.ShortBinUnicode: Push(Utf8(cursor.Byte())); break;
-            case PickleOpcode.BinUnicode8: Push(Utf8(cursor.UInt64())); break;
-            case PickleOpcode.Unicode: Push(new PickleText(PickleText0.Escaped(cursor.Line()) ?? Bad<string>("a text"))); break;
-            case PickleOpcode.BinString: Push(new PickleBytes(cursor.Take(cursor.Int32()))); break;
-            case PickleOpcode.BinBytes: Push(new PickleBytes(cursor.Take(cursor.UInt32()))); break;
-            case PickleOpcode.ShortBinString or PickleOpcode.ShortBinBytes: Push(new PickleBytes(cursor.Take(cursor.Byte()))); break;
-            case PickleOpcode.BinBytes8 or PickleOpcode.ByteArray8: Push(new PickleBytes(cursor.Take(cursor.UInt64()))); break;
-            case PickleOpcode.String: Push(new PickleBytes(PickleText0.Quoted(cursor.Line()) ?? Bad<byte[]>("a byte string"))); break;
+            case PickleOpcode.BinUnicode: stack.Push(Utf8(cursor.UInt32())); break;
+            case PickleOpcode.ShortBinUnicode: stack.Push(Utf8(cursor.Byte())); break;
+            case PickleOpcode.BinUnicode8: stack.Push(Utf8(cursor.UInt64())); break;
+            case PickleOpcode.Unicode: stack.Push(new PickleText(PickleText0.Escaped(cursor.Line()) ?? Bad<string>("a text"))); break;
+            case PickleOpcode.BinString: stack.Push(new PickleBytes(cursor.Take(cursor.Int32()))); break;
+            case PickleOpcode.BinBytes: stack.Push(new PickleBytes(cursor.Take(cursor.UInt32()))); break;
+            case PickleOpcode.ShortBinString or PickleOpcode.ShortBinBytes: stack.Push(new PickleBytes(cursor.Take(cursor.Byte()))); break;
+            case PickleOpcode.BinBytes8 or PickleOpcode.ByteArray8: stack.Push(new PickleBytes(cursor.Take(cursor.UInt64()))); break;
+            case PickleOpcode.String: stack.Push(new PickleBytes(PickleText0.Quoted(cursor.Line()) ?? Bad<byte[]>("a byte string"))); break;
 
-            case PickleOpcode.EmptyList: Push(new PickleList()); break;
-            case PickleOpcode.EmptyDict: Push(new PickleDict()); break;
-            case PickleOpcode.EmptyTuple: Push(PickleTuple.Empty); break;
-            case PickleOpcode.Tuple1: Push(new PickleTuple(PopMany(1))); break;
-            case PickleOpcode.Tuple2: Push(new PickleTuple(PopMany(2))); break;
-            case PickleOpcode.Tuple3: Push(new PickleTuple(PopMany(3))); break;
-            case PickleOpcode.Tuple: Push(new PickleTuple(PopToMark())); break;
-            case PickleOpcode.List: PushFilled(new PickleList(), PopToMark()); break;
-            case PickleOpcode.Dict: PushFilled(new PickleDict(), PopToMark()); break;
-            case PickleOpcode.Append: Append(PopMany(1)); break;
-            case PickleOpcode.Appends: Append(PopToMark()); break;
-            case PickleOpcode.SetItem: SetItems(PopMany(2)); break;
-            case PickleOpcode.SetItems: SetItems(PopToMark()); break;
+            case PickleOpcode.EmptyList: stack.Push(new PickleList()); break;
+            case PickleOpcode.EmptyDict: stack.Push(new PickleDict()); break;
+            case PickleOpcode.EmptyTuple: stack.Push(PickleTuple.Empty); break;
+            case PickleOpcode.Tuple1: stack.Push(new PickleTuple(stack.Pop(1))); break;
+            case PickleOpcode.Tuple2: stack.Push(new PickleTuple(stack.Pop(2))); break;
+            case PickleOpcode.Tuple3: stack.Push(new PickleTuple(stack.Pop(3))); break;
+            case PickleOpcode.Tuple: stack.Push(new PickleTuple(stack.PopToMark())); break;
+            case PickleOpcode.List: PushFilled(new PickleList(), stack.PopToMark()); break;
+            case PickleOpcode.Dict: PushFilled(new PickleDict(), stack.PopToMark()); break;
+            case PickleOpcode.Append: Append(stack.Pop(1)); break;
+            case PickleOpcode.Appends: Append(stack.PopToMark()); break;
+            case PickleOpcode.SetItem: SetItems(stack.Pop(2)); break;
+            case PickleOpcode.SetItems: SetItems(stack.PopToMark()); break;
 
-            case PickleOpcode.Mark: marks.Add(stack.Count); break;
-            case PickleOpcode.Pop: PopOrUnmark(); break;
-            case PickleOpcode.PopMark: PopToMark(); break;
-            case PickleOpcode.Dup: Push(Peek()); break;
-            case PickleOpcode.Get: Push(Recall(MemoKey(cursor.Line()))); break;
-            case PickleOpcode.BinGet: Push(Recall(cursor.Byte())); break;
-            case PickleOpcode.LongBinGet: Push(Recall(cursor.UInt32())); break;
+            case PickleOpcode.Mark: stack.Mark(); break;
+            case PickleOpcode.Pop: stack.Drop(); break;
+            case PickleOpcode.PopMark: stack.PopToMark(); break;
+            case PickleOpcode.Dup: stack.Push(stack.Peek()); break;
+            case PickleOpcode.Get: stack.Push(Recall(MemoKey(cursor.Line()))); break;
+            case PickleOpcode.BinGet: stack.Push(Recall(cursor.Byte())); break;
+            case PickleOpcode.LongBinGet: stack.Push(Recall(cursor.UInt32())); break;
             case PickleOpcode.Put: Remember(MemoKey(cursor.Line())); break;
             case PickleOpcode.BinPut: Remember(cursor.Byte()); break;
             case PickleOpcode.LongBinPut: Remember(cursor.UInt32()); break;
             case PickleOpcode.Memoize: Remember(memo.Count); break;
 
-            case PickleOpcode.Global: Push(Global(Utf8Line(), Utf8Line())); break;
+            case PickleOpcode.Global: stack.Push(Global(Utf8Line(), Utf8Line())); break;
             case PickleOpcode.StackGlobal: StackGlobal(); break;
             case PickleOpcode.Reduce or PickleOpcode.NewObj: Reduce(); break;
             case PickleOpcode.Build: Build(); break;
-            case PickleOpcode.PersId: Push(new PicklePersistentId(new PickleText(Utf8Line()))); break;
-            case PickleOpcode.BinPersId: Push(new PicklePersistentId(Pop())); break;
+            case PickleOpcode.PersId: stack.Push(new PicklePersistentId(new PickleText(Utf8Line()))); break;
+            case PickleOpcode.BinPersId: stack.Push(new PicklePersistentId(stack.Pop())); break;
 
             default:
                 cursor.Fail($"opcode 0x{(byte)opcode:x2} has no place in a file of plain data", "Write the data again with plain lists, dictionaries and arrays");
@@ -140,66 +138,21 @@ internal sealed class PickleMachine(PickleCursor cursor, PickleLimits limits, Pi
         return default;
     }
 
-    private void Push(PickleValue value) => stack.Add(value);
-
-    private PickleValue Peek()
-    {
-        if (stack.Count <= Floor)
-            cursor.Fail("a value is used before there is one", WayOut.FetchAgain);
-        return stack[^1];
-    }
-
-    private PickleValue Pop()
-    {
-        var value = Peek();
-        stack.RemoveAt(stack.Count - 1);
-        return value;
-    }
-
-    /// <summary>Values under the last mark are out of reach, as they are in Python.</summary>
-    private int Floor => marks.Count == 0 ? 0 : marks[^1];
-
-    private PickleValue[] PopMany(int count)
-    {
-        if (stack.Count - count < Floor)
-            cursor.Fail("a value is used before there is one", WayOut.FetchAgain);
-        PickleValue[] values = [.. stack[^count..]];
-        stack.RemoveRange(stack.Count - count, count);
-        return values;
-    }
-
-    private PickleValue[] PopToMark()
-    {
-        if (marks.Count == 0)
-            cursor.Fail("a mark is used before there is one", WayOut.FetchAgain);
-        var values = PopMany(stack.Count - marks[^1]);
-        marks.RemoveAt(marks.Count - 1);
-        return values;
-    }
-
-    private void PopOrUnmark()
-    {
-        if (marks.Count > 0 && stack.Count == marks[^1])
-            marks.RemoveAt(marks.Count - 1);
-        else
-            Pop();
-    }
-
     private void PushFilled(PickleList list, PickleValue[] items)
     {
-        Push(list);
+        stack.Push(list);
         Append(items);
     }
 
     private void PushFilled(PickleDict dict, PickleValue[] items)
     {
-        Push(dict);
+        stack.Push(dict);
         SetItems(items);
     }
 
     private void Append(PickleValue[] items)
     {
-        Action<PickleValue> add = Peek() switch
+        Action<PickleValue> add = stack.Peek() switch
         {
             PickleList list => list.Add,
             PickleReduced reduced => reduced.Add,
@@ -213,7 +166,7 @@ internal sealed class PickleMachine(PickleCursor cursor, PickleLimits limits, Pi
     {
         if (items.Length % 2 != 0)
             cursor.Fail("a dictionary's key has no value", WayOut.FetchAgain);
-        Action<PickleValue, PickleValue> add = Peek() switch
+        Action<PickleValue, PickleValue> add = stack.Peek() switch
         {
             PickleDict dict => dict.Add,
             PickleReduced reduced => reduced.Add,
@@ -232,7 +185,7 @@ internal sealed class PickleMachine(PickleCursor cursor, PickleLimits limits, Pi
 
     private void Remember(long key)
     {
-        memo[key] = Peek();
+        memo[key] = stack.Peek();
         if (memo.Count > limits.MaxMemo)
             cursor.Fail($"more than {limits.MaxMemo} values are remembered", "Raise PickleLimits.MaxMemo if the file is meant to be so large");
     }
@@ -242,30 +195,30 @@ internal sealed class PickleMachine(PickleCursor cursor, PickleLimits limits, Pi
         if (!allowed.Allows(module, name))
             cursor.Fail(
                 $"the file asks for {Quoted.Name(module)}.{Quoted.Name(name)}, which is not among the names that may occur in it",
-                "Nothing was imported or run; read it only as what it is, or write the data without that class");
+                "Nothing was imported or run. If you trust where the file comes from, write its data again without that class");
         return new PickleGlobal(module, name);
     }
 
     private void StackGlobal()
     {
-        var names = PopMany(2);
-        Push(names is [PickleText module, PickleText name]
+        var names = stack.Pop(2);
+        stack.Push(names is [PickleText module, PickleText name]
             ? Global(module.Value, name.Value)
             : Bad<PickleGlobal>("a module and a name"));
     }
 
     private void Reduce()
     {
-        var call = PopMany(2);
-        Push(call is [PickleGlobal callable, PickleTuple arguments]
+        var call = stack.Pop(2);
+        stack.Push(call is [PickleGlobal callable, PickleTuple arguments]
             ? new PickleReduced(callable, arguments)
             : Bad<PickleReduced>("a name and its arguments"));
     }
 
     private void Build()
     {
-        var state = Pop();
-        if (Peek() is not PickleReduced { State: null } target)
+        var state = stack.Pop();
+        if (stack.Peek() is not PickleReduced { State: null } target)
             cursor.Fail("a state is set in something that takes none", WayOut.FetchAgain);
         else
             target.State = state;

@@ -8,7 +8,7 @@ namespace NormFree.Formats.Pickle;
 internal static class PickleText0
 {
     /// <summary>No number of a data file is longer; reading a decimal takes time that grows with the square of its length.</summary>
-    public const int MaxNumberBytes = 256;
+    public const int MaxNumberBytes = 512;
 
     private static readonly UTF8Encoding Utf8 = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
 

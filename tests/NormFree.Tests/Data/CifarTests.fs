@@ -220,6 +220,16 @@ let tests =
                 Expect.equal (fine.Labels, coarse.Labels) ([| 99; 4 |], [| 19; 4 |]) "labels"
             }
 
+            test "a batch that Python itself has read is read alike" {
+                let fixture = Path.Combine(__SOURCE_DIRECTORY__, "..", "..", "fixtures", "pickle", "cifar-python2.pkl")
+
+                let source =
+                    Cifar.source [ ok (CifarPython.parse Cifar.Ten "data_batch_1" (File.ReadAllBytes fixture)) ]
+
+                Expect.equal (List.init source.Count source.Label) [ 6; 9 ] "labels"
+                expectPlanes (Array.init 6144 (fun i -> byte (i * 7 % 256))) 3072 (ok (source.Load 1))
+            }
+
             test "a pickle with other contents is an error that says what is missing" {
                 let parse = CifarPython.parse Cifar.Ten "data_batch_1"
                 contains [ "data_batch_1"; "labels" ] (error (parse (pickle "names" [ 1 ] (randomBytes 1 3072))))

@@ -344,23 +344,23 @@ let tests =
             }
 
             test "say that the disk is full" {
-              if not (File.Exists "/dev/full") then
-                  skiptest "there is no /dev/full, a device that is always full"
+                if not (File.Exists "/dev/full") then
+                    skiptest "there is no /dev/full, a device that is always full"
 
-              against
-                  ranged
-                  (fun folder -> File.CreateSymbolicLink(folder.File "set.tar.gz.part", "/dev/full") |> ignore)
-                  (fun result _ requests ->
-                      contains [ "the disk is full"; "Make room" ] (error result)
-                      Expect.equal requests.Length 1 "no second try")
-          }
+                against
+                    ranged
+                    (fun folder -> File.CreateSymbolicLink(folder.File "set.tar.gz.part", "/dev/full") |> ignore)
+                    (fun result _ requests ->
+                        contains [ "the disk is full"; "Make room" ] (error result)
+                        Expect.equal requests.Length 1 "no second try")
+            }
 
-          test "refuse an address that is not of the web" {
-              use folder = new TempFolder()
-              contains [ "ftp://host/"; "no web address" ] (error (fetch (requestTo folder (Uri "ftp://host/"))))
-          }
+            test "refuse an address that is not of the web" {
+                use folder = new TempFolder()
+                contains [ "ftp://host/"; "no web address" ] (error (fetch (requestTo folder (Uri "ftp://host/"))))
+            }
 
-          test "say which folder cannot be written to" {
+            test "say which folder cannot be written to" {
                 use folder = new TempFolder()
                 let file = folder.Write("file", [||])
                 use server = new Server(ranged)

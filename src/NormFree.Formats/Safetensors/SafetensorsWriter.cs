@@ -1,0 +1,119 @@
+using System.Buffers;
+using System.Buffers.Binary;
+using System.Text.Encodings.Web;
+using System.Text.Json;
+
+namespace NormFree.Formats.Safetensors;
+
+/// <summary>Writes a safetensors file: the same tensors and texts in the same order give the same bytes.</summary>
+/// <remarks>
+/// The header is padded with spaces so that the data begins at a multiple of 64 bytes.
+/// <example><code>
+/// new SafetensorsWriter()
+///     .Describe("format", "normfree")
+///     .Add("conv1.weight", DType.F32, [4, 3, 3, 3], bytes)
+///     .Save("model.safetensors");
+/// </code></example>
+/// </remarks>
+public sealed class SafetensorsWriter
+{
+    private const int Alignment = 64;
+    private readonly OrderedDictionary<string, string> metadata = [];
+    private readonly OrderedDictionary<string, (TensorEntry Entry, ReadOnlyMemory<byte> Bytes)> tensors = [];
+    private long end;
+
+    /// <summary>Adds a text to the metadata.</summary>
+    /// <param name="key">Its key.</param>
+    /// <param name="value">The text.</param>
+    /// <exception cref="ArgumentException">The key has one already.</exception>
+    public SafetensorsWriter Describe(string key, string value)
+    {
+        metadata.Add(key, value);
+        return this;
+    }
+
+    /// <summary>Adds a tensor.</summary>
+    /// <param name="name">Its name.</param>
+    /// <param name="type">Its element type.</param>
+    /// <param name="shape">Its shape; empty for a scalar.</param>
+    /// <param name="bytes">Its elements, row-major and little-endian. They are not copied: leave them be until they are written.</param>
+    /// <exception cref="ArgumentException">The name is taken, or the bytes do not fill the shape.</exception>
+    public SafetensorsWriter Add(string name, DType type, ReadOnlySpan<long> shape, ReadOnlyMemory<byte> bytes)
+    {
+        long[] sizes = shape.ToArray();
+        if (name == SafetensorsHeader.MetadataKey || tensors.ContainsKey(name))
+            throw new ArgumentException($"The name {Quoted.Name(name)} is taken: give every tensor its own.", nameof(name));
+        if (TensorEntry.BytesOf(type, sizes) != bytes.Length)
+            throw new ArgumentException(
+                $"Tensor {Quoted.Name(name)}: {bytes.Length} bytes do not fill the shape [{string.Join(", ", sizes)}] of {type.Name()}.", nameof(bytes));
+        tensors.Add(name, (new TensorEntry(name, type, sizes, end, end + bytes.Length), bytes));
+        end += bytes.Length;
+        return this;
+    }
+
+    /// <summary>Writes the file as a whole or not at all: beside the target, flushed to the disk, then renamed over it.</summary>
+    /// <param name="path">The target.</param>
+    /// <exception cref="IOException">It cannot be written. The old file is intact.</exception>
+    /// <exception cref="UnauthorizedAccessException">The folder may not be written to. The old file is intact.</exception>
+    public void Save(string path) => AtomicFile.Write(path, Write);
+
+    /// <summary>Writes the file's bytes to a stream.</summary>
+    /// <param name="stream">The stream.</param>
+    /// <exception cref="InvalidOperationException">The header passes the format's bound of 100 MB.</exception>
+    public void Write(Stream stream)
+    {
+        var json = Header();
+        int padded = Pad(SafetensorsFile.LengthBytes + json.Length) - SafetensorsFile.LengthBytes;
+        if (padded > SafetensorsHeader.MaxBytes)
+            throw new InvalidOperationException($"A header of {padded} bytes passes the format's {SafetensorsHeader.MaxBytes}: keep the metadata shorter.");
+        byte[] head = new byte[SafetensorsFile.LengthBytes + padded];
+        head.AsSpan().Fill((byte)' ');
+        BinaryPrimitives.WriteUInt64LittleEndian(head, (ulong)padded);
+        json.CopyTo(head.AsSpan(SafetensorsFile.LengthBytes));
+        stream.Write(head);
+        foreach (var (_, bytes) in tensors.Values)
+            stream.Write(bytes.Span);
+    }
+
+    private ReadOnlySpan<byte> Header()
+    {
+        var buffer = new ArrayBufferWriter<byte>();
+        using (var json = new Utf8JsonWriter(buffer, new JsonWriterOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping }))
+        {
+            json.WriteStartObject();
+            if (metadata.Count > 0)
+                WriteMetadata(json);
+            foreach (var (entry, _) in tensors.Values)
+                WriteTensor(json, entry);
+            json.WriteEndObject();
+        }
+        return buffer.WrittenSpan;
+    }
+
+    private void WriteMetadata(Utf8JsonWriter json)
+    {
+        json.WriteStartObject(SafetensorsHeader.MetadataKey);
+        foreach (var (key, value) in metadata)
+            json.WriteString(key, value);
+        json.WriteEndObject();
+    }
+
+    private static void WriteTensor(Utf8JsonWriter json, TensorEntry entry)
+    {
+        json.WriteStartObject(entry.Name);
+        json.WriteString("dtype", entry.DType.Name());
+        WriteNumbers(json, "shape", entry.Shape);
+        WriteNumbers(json, "data_offsets", [entry.Begin, entry.End]);
+        json.WriteEndObject();
+    }
+
+    private static void WriteNumbers(Utf8JsonWriter json, string key, IEnumerable<long> numbers)
+    {
+        json.WriteStartArray(key);
+        foreach (long number in numbers)
+            json.WriteNumberValue(number);
+        json.WriteEndArray();
+    }
+
+    private static int Pad(int bytes) => (bytes + Alignment - 1) / Alignment * Alignment;
+}

@@ -1,0 +1,75 @@
+namespace NormFree.Reporting
+
+open OxyPlot
+open OxyPlot.SkiaSharp
+open global.SkiaSharp
+
+/// The font that the library brings along. A bare machine has none, and Skia then draws no text and says nothing.
+module internal EmbeddedFont =
+    let private resource = "DejaVuSans-subset.ttf"
+
+    let typeface =
+        lazy
+            (let own = System.Reflection.Assembly.GetExecutingAssembly()
+
+             match own.GetManifestResourceStream resource with
+             | null -> invalidOp $"The font {resource} is not embedded in {own}: build NormFree.Reporting again."
+             | stream ->
+                 use stream = stream
+                 SKTypeface.FromStream stream)
+
+/// OxyPlot's Skia renderer with its two text functions replaced: they use the embedded font, whatever font the plot asks for,
+/// and no text shaping, so that HarfBuzz's native library is never loaded.
+type internal PlotText(canvas: SKCanvas) as self =
+    inherit SkiaRenderContext()
+
+    do
+        self.SkCanvas <- canvas
+        self.UseTextShaping <- false
+
+    let paintOf (size: float) =
+        new SKPaint(
+            Typeface = EmbeddedFont.typeface.Value,
+            TextSize = float32 size,
+            IsAntialias = true,
+            SubpixelText = true
+        )
+
+    let lines (text: string) = text.Split([| "\r\n"; "\n" |], System.StringSplitOptions.None)
+
+    interface IRenderContext with
+        member _.DrawText(p, text, fill, _, size, _, rotation, horizontal, vertical, _) =
+            if not (System.String.IsNullOrEmpty text) && fill.IsVisible() then
+                use paint = paintOf size
+                paint.Color <- fill.ToSKColor()
+
+                paint.TextAlign <-
+                    match horizontal with
+                    | HorizontalAlignment.Left -> SKTextAlign.Left
+                    | HorizontalAlignment.Right -> SKTextAlign.Right
+                    | _ -> SKTextAlign.Center
+
+                let metrics = paint.FontMetrics
+                let step = paint.FontSpacing
+                let rows = lines text
+                let below = step * float32 (rows.Length - 1)
+
+                let baseline =
+                    match vertical with
+                    | VerticalAlignment.Top -> -metrics.Ascent
+                    | VerticalAlignment.Bottom -> -metrics.Descent - below
+                    | _ -> -(metrics.Ascent + metrics.Descent + below) / 2.0f
+
+                use _ = new SKAutoCanvasRestore(canvas)
+                canvas.Translate(float32 p.X, float32 p.Y)
+                canvas.RotateDegrees(float32 rotation)
+                rows |> Array.iteri (fun i row -> canvas.DrawText(row, 0.0f, baseline + step * float32 i, paint))
+
+        member _.MeasureText(text, _, size, _) =
+            if System.String.IsNullOrEmpty text then
+                OxySize.Empty
+            else
+                use paint = paintOf size
+                let rows = lines text
+                let width = rows |> Array.map paint.MeasureText |> Array.max
+                OxySize(float width, float (paint.FontSpacing * float32 rows.Length))

@@ -1,0 +1,199 @@
+namespace NormFree.Reporting
+
+open System
+open System.Globalization
+open NormFree.Training
+
+/// A table as text: what the HTML page and the Markdown file show alike.
+type internal Table = { Columns: string list; Rows: string list list }
+
+/// Runs as tables and charts.
+module internal RunTable =
+    let private missing = "–"
+
+    let percent (share: float) = if Double.IsFinite share then $"{100.0 * share:f2} %%" else missing
+
+    let number (format: string) (value: float) =
+        if Double.IsFinite value then
+            value.ToString(format, CultureInfo.InvariantCulture)
+        else
+            string value
+
+    let duration (seconds: float) =
+        if not (Double.IsFinite seconds) || seconds < 0.0 || seconds > 1e9 then
+            missing
+        elif seconds < 60.0 then
+            $"{seconds:f1} s"
+        else
+            let time = TimeSpan.FromSeconds(round seconds)
+
+            if time.TotalHours < 1.0 then
+                $"{time.Minutes} min {time.Seconds:d2} s"
+            else
+                $"{int time.TotalHours} h {time.Minutes:d2} min"
+
+    /// The labels, made different by the runs' names where two are the same.
+    let labels (runs: RunLog list) =
+        let counts = runs |> List.countBy _.Label |> Map.ofList
+
+        runs
+        |> List.map (fun run -> if counts[run.Label] > 1 then $"{run.Label} ({run.Name})" else run.Label)
+
+    /// The stages in their order, each with its epochs.
+    let stages (run: RunLog) = run.Epochs |> List.groupBy _.Stage
+
+    let private best pick (epochs: EpochRecord list) =
+        match epochs |> List.map pick |> List.filter Double.IsFinite with
+        | [] -> nan
+        | values -> List.max values
+
+    let private progress (epochs: EpochRecord list) =
+        let last = List.last epochs
+
+        if last.Epoch >= last.Epochs then
+            string last.Epoch
+        else
+            $"{last.Epoch} of {last.Epochs}"
+
+    let private state (run: RunLog) = if run.Finished then "finished" else "not finished"
+
+    let private headlineRow label (run: RunLog) (stage, epochs: EpochRecord list) =
+        let last = List.last epochs
+
+        [
+            label
+            stage
+            percent last.Test.Top1
+            percent (best _.Test.Top1 epochs)
+            percent last.Test.Top5
+            percent (best _.Test.Top5 epochs)
+            epochs |> List.sumBy _.Seconds |> duration
+            progress epochs
+            state run
+        ]
+
+    let headline runs =
+        let rows label (run: RunLog) =
+            match stages run with
+            | [] -> [ label :: List.replicate 6 missing @ [ "0"; state run ] ]
+            | stages -> stages |> List.map (headlineRow label run)
+
+        {
+            Columns =
+                [
+                    "run"
+                    "stage"
+                    "top-1 last"
+                    "top-1 best"
+                    "top-5 last"
+                    "top-5 best"
+                    "training time"
+                    "epochs"
+                    "state"
+                ]
+            Rows = List.map2 rows (labels runs) runs |> List.concat
+        }
+
+    let private epochRow heldOut (epoch: EpochRecord) =
+        [
+            epoch.Stage
+            string epoch.Epoch
+            number "0.00e-0" epoch.LearningRate
+            number "f4" epoch.Train.Loss
+            percent epoch.Train.Top1
+            number "f4" epoch.Test.Loss
+            percent epoch.Test.Top1
+            percent epoch.Test.Top5
+            if heldOut then
+                epoch.HeldOut |> Option.map (_.Top1 >> percent) |> Option.defaultValue missing
+            percent epoch.Clipped
+            string epoch.Unreadable
+            duration epoch.Seconds
+        ]
+
+    let epochs (run: RunLog) =
+        let heldOut = run.Epochs |> List.exists _.HeldOut.IsSome
+
+        {
+            Columns =
+                [
+                    "stage"
+                    "epoch"
+                    "learning rate"
+                    "train loss"
+                    "train top-1"
+                    "test loss"
+                    "test top-1"
+                    "test top-5"
+                    if heldOut then
+                        "held-out top-1"
+                    "clipped"
+                    "unreadable"
+                    "time"
+                ]
+            Rows = run.Epochs |> List.map (epochRow heldOut)
+        }
+
+    /// Keys of the configuration that describe the machine, not the run.
+    let private environmentPrefix = "environment."
+
+    let isEnvironment (key: string) = key.StartsWith(environmentPrefix, StringComparison.Ordinal)
+
+    let private value key (run: RunLog) =
+        run.Configuration |> List.tryFind (fst >> (=) key) |> Option.map snd |> Option.defaultValue missing
+
+    /// Keys that all runs share with one value, once; and the others, a column for each run.
+    let configuration choose (runs: RunLog list) =
+        let keys = runs |> List.collect _.Configuration |> List.map fst |> List.distinct |> List.filter choose
+
+        let common, differing =
+            keys |> List.partition (fun key -> runs |> List.map (value key) |> List.distinct |> List.length = 1)
+
+        let shown key = if isEnvironment key then key.Substring environmentPrefix.Length else key
+
+        {
+            Columns = [ "key"; "value" ]
+            Rows = common |> List.map (fun key -> [ shown key; value key runs.Head ])
+        },
+        {
+            Columns = "key" :: labels runs
+            Rows = differing |> List.map (fun key -> shown key :: (runs |> List.map (value key)))
+        }
+
+    /// The epoch's number counted through all stages, with the epoch.
+    let private running (run: RunLog) =
+        let folder (before, points) (_, epochs: EpochRecord list) =
+            let last = epochs |> List.map _.Epoch |> List.max
+            before + last, points @ (epochs |> List.map (fun epoch -> float (before + epoch.Epoch), epoch))
+
+        stages run |> List.fold folder (0, []) |> snd
+
+    let private boundaries runs =
+        let ofRun run =
+            running run
+            |> List.pairwise
+            |> List.filter (fun ((_, before), (_, after)) -> before.Stage <> after.Stage)
+            |> List.map (fun ((_, _), (x, after)) -> { At = x - 0.5; Label = after.Stage })
+
+        runs |> List.collect ofRun |> List.distinct
+
+    /// A curve has a gap where a stage ends: the next one begins with another network.
+    let private curve pick label run =
+        let gaps = boundaries [ run ] |> List.map (fun boundary -> boundary.At, nan)
+        let points = running run |> List.map (fun (x, epoch) -> x, pick epoch)
+
+        { Name = label; Points = List.sortBy fst (points @ gaps) }
+
+    let private chart title yLabel scale pick runs =
+        {
+            Title = title
+            XLabel = "epoch, counted through the stages"
+            YLabel = yLabel
+            Y = scale
+            Curves = List.map2 (curve pick) (labels runs) runs
+            Boundaries = boundaries runs
+        }
+
+    let accuracy runs = chart "Test accuracy" "top-1" Percent _.Test.Top1 runs
+    let loss runs = chart "Training loss" "cross entropy, nats" Plain _.Train.Loss runs
+    let clipped runs = chart "Clipped units" "share of units" Percent _.Clipped runs
