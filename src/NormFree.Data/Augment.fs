@@ -4,18 +4,21 @@ open System
 
 /// <summary>How PCA lighting (Krizhevsky et al. 2012) treats its unit; method.md's deviation 4.</summary>
 type LightingMode =
-    /// As the published code: shifts computed for images in [0,1], of about 0.02, are added to bytes and the sum is truncated.
+    /// As the published code: shifts computed for images in [0,1], of about 0.02, are added to bytes and the sum is
+    /// truncated.
     | Published
     /// The shift is scaled to bytes (× 255) and the sum is rounded.
     | Corrected
 
-/// <summary>One step from a decoded image to the network's input; steps work on bytes, as torchvision's do on PIL images.</summary>
+/// <summary>One step from a decoded image to the network's input; steps work on bytes, as torchvision's do on PIL
+/// images.</summary>
 type Augment =
     /// Pads each side with so many black pixels, then cuts a window of the original size at a random place.
     | PadCrop of padding: int
     /// Mirrors left for right, every second time.
     | Flip
-    /// A random part of the image (share of its area; aspect ratio 3/4 to 4/3), resized to size×size (Szegedy et al. 2015).
+    /// A random part of the image (share of its area; aspect ratio 3/4 to 4/3), resized to size×size (Szegedy et al.
+    /// 2015).
     | RandomResizedCrop of scaleMin: float * scaleMax: float * size: int
     /// Resizes so that the shorter side has this length; keeps the aspect ratio.
     | ResizeShort of size: int
@@ -27,18 +30,14 @@ type Augment =
     | Lighting of deviation: float * LightingMode
 
 /// <summary>The steps for training and those for testing.</summary>
-type Augmentation =
-    { Train: Augment list
-      Test: Augment list }
+type Augmentation = { Train: Augment list; Test: Augment list }
 
 module Augment =
     let private eigenvalues = [| 0.2175; 0.0188; 0.0045 |]
 
     /// Row c: what the three axes add to channel c.
     let private eigenvectors =
-        [| [| -0.5675; 0.7192; 0.4009 |]
-           [| -0.5808; -0.0045; -0.8140 |]
-           [| -0.5836; -0.6948; 0.4203 |] |]
+        [| [| -0.5675; 0.7192; 0.4009 |]; [| -0.5808; -0.0045; -0.8140 |]; [| -0.5836; -0.6948; 0.4203 |] |]
 
     /// A table of 256 bytes for each channel: what lighting makes of each value.
     let private lightingTables deviation mode (random: RandomStream) =
@@ -54,16 +53,22 @@ module Augment =
 
     let private lighting deviation mode random (image: Image) =
         let tables = lightingTables deviation mode random
-        { image with Pixels = image.Pixels |> Array.mapi (fun i value -> tables[i % 3][int value]) }
+
+        { image with
+            Pixels = image.Pixels |> Array.mapi (fun i value -> tables[i % 3][int value])
+        }
 
     /// torchvision's fallback: the largest centred part whose ratio lies in bounds.
     let private centralPart (minRatio, maxRatio) (image: Image) =
         let ratio = float image.Width / float image.Height
 
         let width, height =
-            if ratio < minRatio then image.Width, int (round (float image.Width / minRatio))
-            elif ratio > maxRatio then int (round (float image.Height * maxRatio)), image.Height
-            else image.Width, image.Height
+            if ratio < minRatio then
+                image.Width, int (round (float image.Width / minRatio))
+            elif ratio > maxRatio then
+                int (round (float image.Height * maxRatio)), image.Height
+            else
+                image.Width, image.Height
 
         (image.Width - width) / 2, (image.Height - height) / 2, width, height
 
@@ -125,12 +130,13 @@ module Augmentation =
     /// CIFAR: a crop of the image padded by 4, and a flip.
     let cifar = { Train = [ PadCrop 4; Flip ]; Test = [] }
 
-    /// <summary>ImageNet: a resized crop of 8 to 100 % of the area, lighting of 0.1, a flip; tests see the middle 224 of 256.</summary>
+    /// <summary>ImageNet: a resized crop of 8 to 100 % of the area, lighting of 0.1, a flip; tests see the middle 224
+    /// of 256.</summary>
     let imageNet mode size =
-        { Train = [ RandomResizedCrop(0.08, 1.0, size); Lighting(0.1, mode); Flip ]
-          Test = [ ResizeShort(size * 256 / 224); CentreCrop size ] }
+        {
+            Train = [ RandomResizedCrop(0.08, 1.0, size); Lighting(0.1, mode); Flip ]
+            Test = [ ResizeShort(size * 256 / 224); CentreCrop size ]
+        }
 
     /// Something done before either list, for example to bring images to the network's size.
-    let after step augmentation =
-        { Train = step :: augmentation.Train
-          Test = step :: augmentation.Test }
+    let after step augmentation = { Train = step :: augmentation.Train; Test = step :: augmentation.Test }

@@ -37,20 +37,24 @@ type DatasetOptions =
 
 /// <summary>Opens data sets by kind and path.</summary>
 /// <example><code>
-/// match Catalogue.load Cifar10 (Some "data/cifar-10-binary.tar.gz") { Catalogue.defaults with Limit = Some 10000 } with
+/// let options = { Catalogue.defaults with Limit = Some 10000 }
+///
+/// match Catalogue.load Cifar10 (Some "data/cifar-10-binary.tar.gz") options with
 /// | Ok dataset -> printfn $"{dataset.Train.Count} images"
 /// | Error errors -> for error in errors do eprintfn $"{error}"
 /// </code></example>
 module Catalogue =
     /// Everything, at the data set's own size.
     let defaults =
-        { Size = None
-          Limit = None
-          TestLimit = None
-          Seed = 1L
-          Labels = Fine
-          Lighting = Corrected
-          Drawn = 6000, 1000 }
+        {
+            Size = None
+            Limit = None
+            TestLimit = None
+            Seed = 1L
+            Labels = Fine
+            Lighting = Corrected
+            Drawn = 6000, 1000
+        }
 
     let private cifarKind kind options =
         match kind, options.Labels with
@@ -61,15 +65,22 @@ module Catalogue =
     /// A data set whose images all have the side `native`; another size is reached by a resize before the other steps.
     let private fixedSize name classes normalisation native options (train, test) =
         let size = defaultArg options.Size native
-        let steps = if size = native then Augmentation.cifar else Augmentation.after (Resize size) Augmentation.cifar
 
-        { Name = name
-          Classes = classes
-          Train = train
-          Test = test
-          Normalisation = normalisation
-          Size = size
-          Augmentation = steps }
+        let steps =
+            if size = native then
+                Augmentation.cifar
+            else
+                Augmentation.after (Resize size) Augmentation.cifar
+
+        {
+            Name = name
+            Classes = classes
+            Train = train
+            Test = test
+            Normalisation = normalisation
+            Size = size
+            Augmentation = steps
+        }
 
     let private cifarNormalisation kind =
         match kind with
@@ -101,13 +112,15 @@ module Catalogue =
         | _ ->
             let size = defaultArg options.Size 224
 
-            { Name = name
-              Classes = classes
-              Train = train
-              Test = test
-              Normalisation = Normalisation.imageNet
-              Size = size
-              Augmentation = Augmentation.imageNet options.Lighting size }
+            {
+                Name = name
+                Classes = classes
+                Train = train
+                Test = test
+                Normalisation = Normalisation.imageNet
+                Size = size
+                Augmentation = Augmentation.imageNet options.Lighting size
+            }
 
     let private openFolder name options path =
         ImageFolder.openWith FileSet.defaultLimits path |> Result.map (folder name options)
@@ -148,14 +161,19 @@ module Catalogue =
             let dataset =
                 fixedSize "fashion-mnist" FashionMnist.classes Normalisation.fashionMnist Cifar.Side options splits
 
-            { dataset with Augmentation = Augmentation.after (CentreCrop Cifar.Side) dataset.Augmentation })
+            { dataset with
+                Augmentation = Augmentation.after (CentreCrop Cifar.Side) dataset.Augmentation
+            })
 
     let private openDrawn options =
         let dataset = options.Drawn ||> Drawn.dataset options.Seed
 
         match options.Size with
         | Some size when size <> Drawn.Side ->
-            { dataset with Size = size; Augmentation = Augmentation.after (Resize size) dataset.Augmentation }
+            { dataset with
+                Size = size
+                Augmentation = Augmentation.after (Resize size) dataset.Augmentation
+            }
         | _ -> dataset
 
     /// What was looked for, and how to come by it.
@@ -168,9 +186,11 @@ module Catalogue =
                 | Cifar100 -> "cifar100", "train.bin and test.bin (or train and test of the python version)"
                 | _ -> "cifar10", "data_batch_1.bin … test_batch.bin (or data_batch_1 … of the python version)"
 
-            $"a folder or archive with {files}, one .bin file, or train/<class>/*.jpg", $"Fetch it with 'normfree data get {name}'"
+            $"a folder or archive with {files}, one .bin file, or train/<class>/*.jpg",
+            $"Fetch it with 'normfree data get {name}'"
         | ImageFolder ->
-            "a folder, .zip, .tar or .tar.gz with train/<class>/*.jpg and test/<class>/ (or val/)", "Give its path with --data"
+            "a folder, .zip, .tar or .tar.gz with train/<class>/*.jpg and test/<class>/ (or val/)",
+            "Give its path with --data"
         | FashionMnist ->
             "a folder or archive with train-images-idx3-ubyte.gz and the like",
             "Debian's package dataset-fashion-mnist installs it"
@@ -207,9 +227,7 @@ module Catalogue =
         | Cifar100 -> checkPath kind path |> Result.bind (openCifar (cifarKind kind options) options)
         | FashionMnist -> checkPath kind path |> Result.bind (openFashion options)
         | ImageFolder ->
-            checkPath kind path
-            |> Result.bind (fun path ->
-                openFolder (DirectoryInfo(path).Name) options path)
+            checkPath kind path |> Result.bind (fun path -> openFolder (DirectoryInfo(path).Name) options path)
 
     /// <summary>Opens a data set, or says everything that is wrong with it.</summary>
     let load kind (path: string option) options : Result<Dataset, DataError list> =

@@ -18,8 +18,7 @@ let Side = 32
 [<Literal>]
 let ImageBytes = 3072
 
-let private words (text: string) =
-    text.Split([| ' '; '\n' |], StringSplitOptions.RemoveEmptyEntries)
+let private words (text: string) = text.Split([| ' '; '\n' |], StringSplitOptions.RemoveEmptyEntries)
 
 /// The names of the classes, by label.
 let classes kind =
@@ -52,11 +51,13 @@ let wayOut kind = $"Fetch the data set with 'normfree data get {downloadName kin
 
 /// A file's images: their planes lie `Stride` bytes apart, from `First`.
 type Records =
-    { File: string
-      Bytes: ReadOnlyMemory<byte>
-      First: int
-      Stride: int
-      Labels: int[] }
+    {
+        File: string
+        Bytes: ReadOnlyMemory<byte>
+        First: int
+        Stride: int
+        Labels: int[]
+    }
 
 /// Every label must name a class.
 let checkLabels place kind (labels: int[]) =
@@ -71,7 +72,8 @@ let checkLabels place kind (labels: int[]) =
         |> Error
     | None -> Ok()
 
-/// <summary>The records of one file: labels (1 byte; CIFAR-100: coarse, then fine), then 3072 bytes of planes.</summary>
+/// <summary>The records of one file: labels (1 byte; CIFAR-100: coarse, then fine), then 3072 bytes of
+/// planes.</summary>
 let parse kind file (bytes: byte[]) =
     let labels, offset =
         match kind with
@@ -82,15 +84,20 @@ let parse kind file (bytes: byte[]) =
     let stride = labels + ImageBytes
 
     if bytes.Length = 0 || bytes.Length % stride <> 0 then
-        DataError.create file $"its {bytes.Length} bytes are no multiple of a record's {stride}" $"{DataError.fetchAgain}. {wayOut kind}"
+        DataError.create
+            file
+            $"its {bytes.Length} bytes are no multiple of a record's {stride}"
+            $"{DataError.fetchAgain}. {wayOut kind}"
         |> Error
     else
         let records =
-            { File = file
-              Bytes = ReadOnlyMemory bytes
-              First = labels
-              Stride = stride
-              Labels = Array.init (bytes.Length / stride) (fun i -> int bytes[i * stride + offset]) }
+            {
+                File = file
+                Bytes = ReadOnlyMemory bytes
+                First = labels
+                Stride = stride
+                Labels = Array.init (bytes.Length / stride) (fun i -> int bytes[i * stride + offset])
+            }
 
         checkLabels file kind records.Labels |> Result.map (fun () -> records)
 
@@ -101,20 +108,22 @@ let source (files: Records list) : ImageSource =
         |> Seq.collect (fun file -> Seq.init file.Labels.Length (fun i -> struct (file, i)))
         |> Array.ofSeq
 
-    { Count = places.Length
-      Label =
-        fun i ->
-            let struct (file, record) = places[i]
-            file.Labels[record]
-      Name =
-        fun i ->
-            let struct (file, record) = places[i]
-            $"{file.File} record {record}"
-      Load =
-        fun i ->
-            let struct (file, record) = places[i]
-            let start = file.First + record * file.Stride
-            Ok(Image.ofPlanes Side Side (file.Bytes.Span.Slice(start, ImageBytes))) }
+    {
+        Count = places.Length
+        Label =
+            fun i ->
+                let struct (file, record) = places[i]
+                file.Labels[record]
+        Name =
+            fun i ->
+                let struct (file, record) = places[i]
+                $"{file.File} record {record}"
+        Load =
+            fun i ->
+                let struct (file, record) = places[i]
+                let start = file.First + record * file.Stride
+                Ok(Image.ofPlanes Side Side (file.Bytes.Span.Slice(start, ImageBytes)))
+    }
 
 /// The binary distribution's files: (training, test).
 let private binaryFiles kind =
@@ -139,7 +148,11 @@ let readSplits kind set (train: string list, test: string) parse =
     match readFiles kind set train parse, readFiles kind set [ test ] parse with
     | Ok train, Ok test -> Ok(source train, source test)
     | train, test ->
-        let errors = function Error errors -> errors | Ok _ -> []
+        let errors =
+            function
+            | Error errors -> errors
+            | Ok _ -> []
+
         Error(errors train @ errors test)
 
 /// Whether a set of files is the binary distribution: any of its files will do, the others are then missed by name.

@@ -1,4 +1,5 @@
-/// <summary>CIFAR's python distribution: a pickle a file, with an array <c>data</c> of N×3072 bytes and a list of labels.</summary>
+/// <summary>CIFAR's python distribution: a pickle a file, with an array <c>data</c> of N×3072 bytes and a list of
+/// labels.</summary>
 /// <remarks>The pickles are read as data by NormFree.Formats; nothing that they ask for is run.</remarks>
 module NormFree.Data.CifarPython
 
@@ -28,18 +29,28 @@ let private records kind file (bytes: byte[]) : Cifar.Records =
 
     if data.ElementType <> "u1" || data.Shape.Count <> 2 || data.Shape[1] <> int64 Cifar.ImageBytes then
         let shape = data.Shape |> Seq.map string |> String.concat "×"
-        raise (InvalidFileException(file, "data", $"{shape} of {data.ElementType} where N×3072 of u1 is expected", Cifar.wayOut kind))
+
+        raise (
+            InvalidFileException(
+                file,
+                "data",
+                $"{shape} of {data.ElementType} where N×3072 of u1 is expected",
+                Cifar.wayOut kind
+            )
+        )
 
     if int64 labels.Length <> data.Shape[0] then
         let problem = $"{labels.Length} labels for {data.Shape[0]} images"
         raise (InvalidFileException(file, key, problem, Cifar.wayOut kind))
 
-    { File = file
-      Bytes = data.Bytes
-      First = 0
-      Stride = Cifar.ImageBytes
-      // A label that no int holds is no class either.
-      Labels = labels |> Array.map (fun label -> if label = int64 (int label) then int label else -1) }
+    {
+        File = file
+        Bytes = data.Bytes
+        First = 0
+        Stride = Cifar.ImageBytes
+        // A label that no int holds is no class either.
+        Labels = labels |> Array.map (fun label -> if label = int64 (int label) then int label else -1)
+    }
 
 /// <summary>The records of one file.</summary>
 let parse kind file bytes =

@@ -14,10 +14,7 @@ type DataError =
     override this.ToString() = $"{this.Place}: {this.Problem}. {this.WayOut}."
 
 module DataError =
-    let create place problem wayOut =
-        { Place = place
-          Problem = problem
-          WayOut = wayOut }
+    let create place problem wayOut = { Place = place; Problem = problem; WayOut = wayOut }
 
     /// For a file that is cut short or damaged.
     let fetchAgain = "The file is cut short or damaged: fetch it again"
@@ -28,8 +25,10 @@ module DataError =
             run ()
         with
         | :? System.IO.FileNotFoundException
-        | :? System.IO.DirectoryNotFoundException -> Error(create place "there is no such file or folder" "Check the path")
-        | :? System.UnauthorizedAccessException -> Error(create place "reading is not permitted" "Check the file's permissions")
+        | :? System.IO.DirectoryNotFoundException ->
+            Error(create place "there is no such file or folder" "Check the path")
+        | :? System.UnauthorizedAccessException ->
+            Error(create place "reading is not permitted" "Check the file's permissions")
         | :? System.IO.EndOfStreamException
         | :? System.IO.InvalidDataException
         | :? System.FormatException as error -> Error(create place (error.Message.TrimEnd '.') fetchAgain)
@@ -37,7 +36,11 @@ module DataError =
 
     /// Every value, or every error.
     let collect results =
-        let errors = results |> List.choose (function Error error -> Some error | Ok _ -> None)
+        let errors =
+            results
+            |> List.choose (function
+                | Error error -> Some error
+                | Ok _ -> None)
 
         if List.isEmpty errors then
             Ok(results |> List.choose Result.toOption)

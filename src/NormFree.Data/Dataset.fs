@@ -1,15 +1,12 @@
 namespace NormFree.Data
 
-/// <summary>Per channel (R, G, B), on the scale on which a byte of 255 is 1: the network sees (x − Mean) / Deviation.</summary>
-type Normalisation =
-    { Mean: float32[]
-      Deviation: float32[] }
+/// <summary>Per channel (R, G, B), on the scale on which a byte of 255 is 1: the network sees (x − Mean) /
+/// Deviation.</summary>
+type Normalisation = { Mean: float32[]; Deviation: float32[] }
 
 /// <summary>The constants of the published recipe.</summary>
 module Normalisation =
-    let private ofLists mean deviation =
-        { Mean = Array.map float32 mean
-          Deviation = Array.map float32 deviation }
+    let private ofLists mean deviation = { Mean = Array.map float32 mean; Deviation = Array.map float32 deviation }
 
     let cifar10 = ofLists [| 0.4914; 0.4822; 0.4465 |] [| 0.2470; 0.2435; 0.2616 |]
     let cifar100 = ofLists [| 0.5071; 0.4865; 0.4409 |] [| 0.2673; 0.2564; 0.2762 |]
@@ -37,4 +34,5 @@ module Dataset =
     let limit train test seed (dataset: Dataset) =
         { dataset with
             Train = ImageSource.limit train seed dataset.Train
-            Test = ImageSource.limit test seed dataset.Test }
+            Test = ImageSource.limit test seed dataset.Test
+        }

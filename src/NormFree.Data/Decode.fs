@@ -1,7 +1,7 @@
 /// <summary>JPEG and PNG files to RGB.</summary>
 /// <remarks>
-/// Greyscale, CMYK, palettes and 16 bits a channel become 8-bit RGB; alpha is dropped, orientation tags and colour profiles are not
-/// applied: what Pillow's <c>convert("RGB")</c> does.
+/// Greyscale, CMYK, palettes and 16 bits a channel become 8-bit RGB; alpha is dropped, orientation tags and colour
+/// profiles are not applied: what Pillow's <c>convert("RGB")</c> does.
 /// </remarks>
 module NormFree.Data.Decode
 

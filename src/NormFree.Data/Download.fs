@@ -44,10 +44,12 @@ type DownloadProgress = { Received: int64; Total: int64 }
 /// </code></example>
 module Download =
     let private toronto fileName md5 bytes =
-        { FileName = fileName
-          Address = Uri $"https://www.cs.toronto.edu/~kriz/{fileName}"
-          Md5 = md5
-          Bytes = bytes }
+        {
+            FileName = fileName
+            Address = Uri $"https://www.cs.toronto.edu/~kriz/{fileName}"
+            Md5 = md5
+            Bytes = bytes
+        }
 
     /// CIFAR-10, binary version.
     let cifar10 = toronto "cifar-10-binary.tar.gz" "c32a1d4ab5d03f1284b67883e8d87530" 170052171L
@@ -64,16 +66,23 @@ module Download =
 
     /// The file on another server: the file's name is added to the mirror's address.
     let fromMirror (mirror: Uri) remote =
-        let folder = if mirror.AbsoluteUri.EndsWith '/' then mirror else Uri(mirror.AbsoluteUri + "/")
+        let folder =
+            if mirror.AbsoluteUri.EndsWith '/' then
+                mirror
+            else
+                Uri(mirror.AbsoluteUri + "/")
+
         { remote with Address = Uri(folder, remote.FileName) }
 
     /// Four new tries, from 1 second apart.
     let request remote folder =
-        { Remote = remote
-          Folder = folder
-          Retries = 4
-          Backoff = TimeSpan.FromSeconds 1.0
-          Patience = TimeSpan.FromSeconds 60.0 }
+        {
+            Remote = remote
+            Folder = folder
+            Retries = 4
+            Backoff = TimeSpan.FromSeconds 1.0
+            Patience = TimeSpan.FromSeconds 60.0
+        }
 
     /// Why a try failed, and whether another may do better.
     type private Failure =
@@ -86,8 +95,10 @@ module Download =
     let private byHand request =
         $"Try again later, name a mirror, or fetch {request.Remote.Address} by other means into {request.Folder}"
 
-    let private error request problem wayOut =
-        DataError.create (string request.Remote.Address) problem wayOut
+    let private error request problem wayOut = DataError.create (string request.Remote.Address) problem wayOut
+
+    /// The result of a try that another one may mend.
+    let private passing request problem = Error(Passing(error request problem (byHand request)))
 
     let private md5 (file: string) cancellation =
         task {
@@ -103,7 +114,7 @@ module Download =
             let length = FileInfo(part).Length
 
             if length < request.Remote.Bytes then
-                return Error(Passing(error request $"the connection ended after {length} of {request.Remote.Bytes} bytes" (byHand request)))
+                return passing request $"the connection ended after {length} of {request.Remote.Bytes} bytes"
             else
                 let! sum = md5 part cancellation
 
@@ -113,7 +124,8 @@ module Download =
                     File.Delete part
 
                     let problem =
-                        $"{length} bytes with MD5 {sum} came, where {request.Remote.Bytes} bytes with MD5 {request.Remote.Md5} are expected"
+                        $"{length} bytes with MD5 {sum} came, where {request.Remote.Bytes} bytes with MD5 \
+                          {request.Remote.Md5} are expected"
 
                     return Error(Final(error request problem $"The bad part was deleted. {byHand request}"))
         }
@@ -178,7 +190,7 @@ module Download =
 
             if response.StatusCode = HttpStatusCode.PartialContent && not resumes then
                 File.Delete(partPath request)
-                return Error(Passing(error request "the server sent another part than was asked for" (byHand request)))
+                return passing request "the server sent another part than was asked for"
             else
                 let mode = if resumes then FileMode.Append else FileMode.Create
                 use! source = response.Content.ReadAsStreamAsync(cancellation: CancellationToken)
@@ -200,7 +212,7 @@ module Download =
                 if response.StatusCode = HttpStatusCode.RequestedRangeNotSatisfiable then
                     // The part does not fit to what the server has: begin anew.
                     File.Delete(partPath request)
-                    return Error(Passing(error request "the server does not hold the rest of the partial file" (byHand request)))
+                    return passing request "the server does not hold the rest of the partial file"
                 elif not response.IsSuccessStatusCode then
                     return Error(refusal request response)
                 else
@@ -217,12 +229,12 @@ module Download =
     let private unwritable request (problem: exn) =
         DataError.create request.Folder (problem.Message.TrimEnd '.') "Choose a folder that can be written to"
 
-    /// ERROR_DISK_FULL on Windows, ENOSPC elsewhere.
+    /// ERROR_DISK_FULL on Windows; ENOSPC and EDQUOT on Linux, where the code is the bare number.
     let private isDiskFull (problem: IOException) =
-        problem.HResult &&& 0xFFFF = 112 || problem.HResult = 28
+        problem.HResult = 0x80070070 || problem.HResult = 28 || problem.HResult = 122
 
-    /// What an exception of a try means; None for a bug's.
-    let private describe request (problem: exn) =
+    /// The failure that an exception of a try means; a bug's exception means none.
+    let private (|Expected|_|) request (problem: exn) =
         match problem with
         | :? HttpRequestException as problem when (problem.InnerException :? Sockets.SocketException) ->
             Some(Passing(error request $"no connection: {problem.Message}" $"Check the network. {byHand request}"))
@@ -244,8 +256,8 @@ module Download =
         task {
             try
                 return! attempt client request progress cancellation
-            with problem when not cancellation.IsCancellationRequested && (describe request problem).IsSome ->
-                return Error (describe request problem).Value
+            with Expected request failure when not cancellation.IsCancellationRequested ->
+                return Error failure
         }
 
     let rec private persist client request tries progress (cancellation: CancellationToken) =
@@ -274,11 +286,15 @@ module Download =
 
     /// <summary>Fetches a file and gives its path; one that is there already and right is not fetched again.</summary>
     /// <remarks>
-    /// A .part file of an earlier call is resumed. The file appears under its name only when its size and sum are right. Two calls
-    /// for one folder at once are not supported.
+    /// A .part file of an earlier call is resumed. The file appears under its name only when its size and sum are
+    /// right. Two calls for one folder at once are not supported.
     /// </remarks>
     /// <exception cref="T:System.OperationCanceledException">The call was cancelled; the part is kept.</exception>
-    let fetch request (progress: DownloadProgress -> unit) (cancellation: CancellationToken) : Task<Result<string, DataError>> =
+    let fetch
+        request
+        (progress: DownloadProgress -> unit)
+        (cancellation: CancellationToken)
+        : Task<Result<string, DataError>> =
         task {
             try
                 Directory.CreateDirectory request.Folder |> ignore
@@ -286,12 +302,15 @@ module Download =
 
                 if there then
                     return Ok(path request)
+                elif not (request.Remote.Address.Scheme.StartsWith "http") then
+                    return
+                        Error(error request "it is no web address" "Give a mirror that begins with http:// or https://")
                 else
-                    // A download takes as long as it takes: each read has its own patience.
-                    use client = new HttpClient(Timeout = Timeout.InfiniteTimeSpan)
+                    // This limits the wait for the headers. The body takes as long as it takes: each read has its own
+                    // patience.
+                    use client = new HttpClient(Timeout = request.Patience)
                     return! persist client request 0 progress cancellation
             with
             | :? IOException
-            | :? UnauthorizedAccessException as problem ->
-                return Error(unwritable request problem)
+            | :? UnauthorizedAccessException as problem -> return Error(unwritable request problem)
         }

@@ -1,8 +1,10 @@
-/// <summary>A ten-class data set that is drawn rather than stored: for demonstrations and for tests without a download.</summary>
+/// <summary>A ten-class data set that is drawn rather than stored: for demonstrations and for tests without a
+/// download.</summary>
 /// <remarks>
-/// 32×32 shapes and patterns at a random place, angle, size and colour over a shaded background with clutter, partly covered, with
-/// noise. Colours and places are drawn from the same distribution for every class, so that only the form tells them apart: a linear
-/// model on the pixels stays weak, a small convolutional network does not. Image i depends only on (seed, split, i).
+/// 32×32 shapes and patterns at a random place, angle, size and colour over a shaded background with clutter, partly
+/// covered, with noise. Colours and places are drawn from the same distribution for every class, so that only the form
+/// tells them apart: a linear model on the pixels stays weak, a small convolutional network does not. Image i depends
+/// only on (seed, split, i).
 /// </remarks>
 module NormFree.Data.Drawn
 
@@ -37,8 +39,7 @@ let private star outer inner x y =
     let ex, ey = inner * cos (sector / 2.0) - outer, inner * sin (sector / 2.0)
     ((px - outer) * ey - py * ex) / length ex ey
 
-let private cross arm width x y =
-    min (max (abs x - arm) (abs y - width)) (max (abs x - width) (abs y - arm))
+let private cross arm width x y = min (max (abs x - arm) (abs y - width)) (max (abs x - width) (abs y - arm))
 
 let private crescent x y = max (length x y - 0.95) (0.66 - length (x - 0.55) y)
 
@@ -55,24 +56,28 @@ let private degrees angle = angle * Math.PI / 180.0
 
 /// Sizes are such that all forms cover about the same area: it must not tell the class.
 let private forms =
-    [| "disc", Shape(fun x y -> length x y - 0.80)
-       "ring", Shape(fun x y -> abs (length x y - 0.78) - 0.2)
-       "square", Shape(polygon 4 0.70)
-       "triangle", Shape(polygon 3 0.60)
-       "cross", Shape(cross 0.98 0.30)
-       "star", Shape(star 1.2 0.53)
-       "crescent", Shape crescent
-       "stripes", Pattern(degrees -15.0, degrees 15.0, (fun _ y -> stripes 0.30 y))
-       "diagonals", Pattern(degrees 30.0, degrees 60.0, (fun _ y -> stripes 0.30 y))
-       "checker", Pattern(degrees -45.0, degrees 45.0, checker 0.40) |]
+    [|
+        "disc", Shape(fun x y -> length x y - 0.80)
+        "ring", Shape(fun x y -> abs (length x y - 0.78) - 0.2)
+        "square", Shape(polygon 4 0.70)
+        "triangle", Shape(polygon 3 0.60)
+        "cross", Shape(cross 0.98 0.30)
+        "star", Shape(star 1.2 0.53)
+        "crescent", Shape crescent
+        "stripes", Pattern(degrees -15.0, degrees 15.0, (fun _ y -> stripes 0.30 y))
+        "diagonals", Pattern(degrees 30.0, degrees 60.0, (fun _ y -> stripes 0.30 y))
+        "checker", Pattern(degrees -45.0, degrees 45.0, checker 0.40)
+    |]
 
 /// The names of the ten classes, by label.
 let classes = Array.map fst forms
 
 type private Scene =
-    { Random: RandomStream
-      /// Three planes of floats, 0 to 255.
-      Planes: float[] }
+    {
+        Random: RandomStream
+        /// Three planes of floats, 0 to 255.
+        Planes: float[]
+    }
 
 /// A colour of about this luminance: (R, G, B) with random hue.
 let private colour (random: RandomStream) luminance =
@@ -146,7 +151,9 @@ let private drawForm scene ink label =
             let mirror = if random.Float() < 0.5 then 1.0 else -1.0
             let phase = random.Float()
             let outline = patch random
-            mirror * random.Between(minAngle, maxAngle), (fun x y -> max (outline x y) (distance (x + phase) (y + phase)))
+
+            mirror * random.Between(minAngle, maxAngle),
+            (fun x y -> max (outline x y) (distance (x + phase) (y + phase)))
 
     let c, s = cos angle / radius, sin angle / radius
 
@@ -193,30 +200,36 @@ let private draw (seed: int64) (split: int64) index label =
     develop scene 40.0
 
 let private source name seed split count =
-    { Count = count
-      Label = fun i -> i % classes.Length
-      Name = fun i -> $"drawn {name} image {i}"
-      Load =
-        fun i ->
-            if i < 0 || i >= count then
-                raise (ArgumentOutOfRangeException(nameof i, i, $"The set has {count} images."))
+    {
+        Count = count
+        Label = fun i -> i % classes.Length
+        Name = fun i -> $"drawn {name} image {i}"
+        Load =
+            fun i ->
+                if i < 0 || i >= count then
+                    raise (ArgumentOutOfRangeException(nameof i, i, $"The set has {count} images."))
 
-            Ok(draw seed split i (i % classes.Length)) }
+                Ok(draw seed split i (i % classes.Length))
+    }
 
 /// Mean and deviation over the 6000 images of `standard`; other seeds differ in the third digit.
 let private normalisation =
-    { Mean = [| 0.520f; 0.522f; 0.521f |]
-      Deviation = [| 0.180f; 0.157f; 0.180f |] }
+    {
+        Mean = [| 0.520f; 0.522f; 0.521f |]
+        Deviation = [| 0.180f; 0.157f; 0.180f |]
+    }
 
 /// <summary>The set of a seed with so many training and test images.</summary>
 let dataset seed train test =
-    { Name = "drawn"
-      Classes = classes
-      Train = source "train" seed 0L train
-      Test = source "test" seed 1L test
-      Normalisation = normalisation
-      Size = Side
-      Augmentation = { Train = [ PadCrop 2; Flip ]; Test = [] } }
+    {
+        Name = "drawn"
+        Classes = classes
+        Train = source "train" seed 0L train
+        Test = source "test" seed 1L test
+        Normalisation = normalisation
+        Size = Side
+        Augmentation = { Train = [ PadCrop 2; Flip ]; Test = [] }
+    }
 
 /// <summary>6000 training and 1000 test images of seed 1.</summary>
 let standard = dataset 1L 6000 1000

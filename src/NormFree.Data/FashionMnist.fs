@@ -15,17 +15,21 @@ let private wayOut =
      each may end in .gz (Debian's package dataset-fashion-mnist installs them)"
 
 /// An IDX file of bytes: its dimensions, and its data from `Start`.
-type private Idx =
-    { Dimensions: int[]
-      Bytes: byte[]
-      Start: int }
+type private Idx = { Dimensions: int[]; Bytes: byte[]; Start: int }
 
-/// <summary>Big-endian: two zero bytes, 8 (the type: bytes), the number of dimensions, each dimension as 4 bytes; then the data.</summary>
+/// <summary>Big-endian: two zero bytes, 8 (the type: bytes), the number of dimensions, each dimension as 4 bytes; then
+/// the data.</summary>
 let private parse file dimensions (bytes: byte[]) =
     let start = 4 + 4 * dimensions
     let fail problem = Error(DataError.create file problem DataError.fetchAgain)
 
-    if bytes.Length < start || bytes[0] <> 0uy || bytes[1] <> 0uy || bytes[2] <> 8uy || int bytes[3] <> dimensions then
+    if
+        bytes.Length < start
+        || bytes[0] <> 0uy
+        || bytes[1] <> 0uy
+        || bytes[2] <> 8uy
+        || int bytes[3] <> dimensions
+    then
         fail $"it does not begin as an IDX file of bytes with {dimensions} dimensions"
     else
         let sizes =
@@ -37,10 +41,7 @@ let private parse file dimensions (bytes: byte[]) =
             let shape = String.Join("×", sizes)
             fail $"{bytes.Length - start} bytes follow a header that announces {shape}"
         else
-            Ok
-                { Dimensions = Array.map int sizes
-                  Bytes = bytes
-                  Start = start }
+            Ok { Dimensions = Array.map int sizes; Bytes = bytes; Start = start }
 
 /// A gzipped file may unpack to this many bytes.
 let private maxBytes = 1 <<< 30
@@ -89,16 +90,22 @@ let private source place prefix images labels : Result<ImageSource, DataError> =
                 Image.ofGrey width height (ReadOnlySpan(images.Bytes, start, width * height))
 
             Ok
-                { Count = count
-                  Label = labelOf
-                  Name = fun i -> $"{file} image {i}"
-                  Load = load >> Ok }
+                {
+                    Count = count
+                    Label = labelOf
+                    Name = fun i -> $"{file} image {i}"
+                    Load = load >> Ok
+                }
 
 let private readSplit (set: FileSet) prefix =
     match readIdx set $"{prefix}-images-idx3-ubyte" 3, readIdx set $"{prefix}-labels-idx1-ubyte" 1 with
     | Ok images, Ok labels -> source set.Place prefix images labels |> Result.mapError List.singleton
     | images, labels ->
-        let errors = function Error error -> [ error ] | Ok _ -> []
+        let errors =
+            function
+            | Error error -> [ error ]
+            | Ok _ -> []
+
         Error(errors images @ errors labels)
 
 /// <summary>Training and test images, grey as RGB, from a folder or archive with the four files.</summary>
@@ -106,5 +113,9 @@ let read set =
     match readSplit set "train", readSplit set "t10k" with
     | Ok train, Ok test -> Ok(train, test)
     | train, test ->
-        let errors = function Error errors -> errors | Ok _ -> []
+        let errors =
+            function
+            | Error errors -> errors
+            | Ok _ -> []
+
         Error(errors train @ errors test)

@@ -32,10 +32,7 @@ type FileSet =
     }
 
 module FileSet =
-    let defaultLimits =
-        { Entries = 5_000_000
-          EntryBytes = 512L <<< 20
-          MemoryBytes = 4L <<< 30 }
+    let defaultLimits = { Entries = 5_000_000; EntryBytes = 512L <<< 20; MemoryBytes = 4L <<< 30 }
 
     let private tooLarge place bytes limits =
         DataError.create
@@ -86,13 +83,15 @@ module FileSet =
     let private build place (items: struct (string * 'item)[]) (read: string -> 'item -> Result<byte[], DataError>) =
         let folders, files = items |> Array.partition (fun struct (path, _) -> path.EndsWith '/')
 
-        { Place = place
-          Files = files |> Array.map (fun struct (path, _) -> path)
-          Folders = folders |> Array.map (fun struct (path, _) -> path.TrimEnd '/')
-          Read =
-            fun i ->
-                let struct (path, item) = files[i]
-                DataError.guard $"{place}/{path}" (fun () -> read path item) }
+        {
+            Place = place
+            Files = files |> Array.map (fun struct (path, _) -> path)
+            Folders = folders |> Array.map (fun struct (path, _) -> path.TrimEnd '/')
+            Read =
+                fun i ->
+                    let struct (path, item) = files[i]
+                    DataError.guard $"{place}/{path}" (fun () -> read path item)
+        }
 
     /// Below this depth no data set keeps anything; it also ends loops of links.
     [<Literal>]
@@ -129,14 +128,16 @@ module FileSet =
         let gate = obj ()
 
         let read path (entry: ZipArchiveEntry) =
-            // Deflate packs at most 1032 bytes into one: a length beyond that is not true, and nothing is allocated for it.
+            // Deflate packs at most 1032 bytes into one: a length beyond that is not true, and nothing is allocated
+            // for it.
             if entry.Length > limits.EntryBytes || entry.Length / 1032L > entry.CompressedLength then
                 Error(tooLarge $"{place}/{path}" entry.Length limits)
             else
                 lock gate (fun () ->
                     use stream = entry.Open()
-                    // The stream ends at the length that the directory states, whatever the packed bytes would unpack to.
-                    let bytes = Array.zeroCreate<byte> (int entry.Length)
+                    // The stream ends at the length that the directory states, whatever the packed bytes would unpack
+                    // to.
+                    let bytes = Array.zeroCreate<byte>(int entry.Length)
                     stream.ReadExactly bytes
                     Ok bytes)
 
@@ -185,7 +186,7 @@ module FileSet =
             elif offset + length > RandomAccess.GetLength handle then
                 Error(DataError.create $"{place}/{path}" "the archive ends within the file" DataError.fetchAgain)
             else
-                let bytes = Array.zeroCreate<byte> (int length)
+                let bytes = Array.zeroCreate<byte>(int length)
                 let mutable count = 0
 
                 while count < bytes.Length do
@@ -199,8 +200,7 @@ module FileSet =
 
         checkTarEnd place stream
         |> Result.bind (fun () ->
-            tarEntries stream (fun entry -> struct (entry.DataOffset, entry.Length))
-            |> gather place limits)
+            tarEntries stream (fun entry -> struct (entry.DataOffset, entry.Length)) |> gather place limits)
         // The handle stays open as long as someone holds the set; reads name their own offsets, so they need no lock.
         |> Result.map (fun items -> build place items (read (File.OpenHandle place)))
 
@@ -216,9 +216,12 @@ module FileSet =
                 total <- total + entry.Length
 
                 if entry.Length > limits.EntryBytes || total > limits.MemoryBytes then
-                    raise (InvalidDataException "it is too large to be read without unpacking it; gunzip it and use the tar")
+                    raise (
+                        InvalidDataException
+                            "it is too large to be read without unpacking it; gunzip it and use the tar"
+                    )
 
-                let bytes = Array.zeroCreate<byte> (int entry.Length)
+                let bytes = Array.zeroCreate<byte>(int entry.Length)
                 data.ReadExactly bytes
                 bytes
             | _ -> [||]
@@ -237,10 +240,14 @@ module FileSet =
     /// <summary>Lists a folder, zip, tar or tar.gz; of the latter only the files whose path is wanted.</summary>
     let openWith limits (wanted: string -> bool) (place: string) =
         DataError.guard place (fun () ->
-            if Directory.Exists place then ofFolder limits place
-            elif hasSuffix [ ".zip" ] place then ofZip limits place
-            elif hasSuffix [ ".tar" ] place then ofTar limits place
-            elif hasSuffix [ ".tar.gz"; ".tgz" ] place then ofTarGz limits wanted place
+            if Directory.Exists place then
+                ofFolder limits place
+            elif hasSuffix [ ".zip" ] place then
+                ofZip limits place
+            elif hasSuffix [ ".tar" ] place then
+                ofTar limits place
+            elif hasSuffix [ ".tar.gz"; ".tgz" ] place then
+                ofTarGz limits wanted place
             elif File.Exists place then
                 Error(DataError.create place "it is no folder, .zip, .tar or .tar.gz" "Name one of those")
             else
@@ -250,5 +257,4 @@ module FileSet =
     let fileName (path: string) = path.Substring(path.LastIndexOf '/' + 1)
 
     /// The place in Files of the file of this name, in whichever folder.
-    let tryFind name set =
-        set.Files |> Array.tryFindIndex (fun path -> fileName path = name)
+    let tryFind name set = set.Files |> Array.tryFindIndex (fun path -> fileName path = name)

@@ -3,18 +3,17 @@ namespace NormFree.Data
 open System
 
 /// <summary>An RGB image: <c>3·Width·Height</c> bytes, row-major, channels interleaved (R, G, B).</summary>
-type Image =
-    { Width: int
-      Height: int
-      Pixels: byte[] }
+type Image = { Width: int; Height: int; Pixels: byte[] }
 
 /// <summary>Geometry that only moves bytes.</summary>
 module Image =
     /// A black image.
     let blank width height =
-        { Width = width
-          Height = height
-          Pixels = Array.zeroCreate (3 * width * height) }
+        {
+            Width = width
+            Height = height
+            Pixels = Array.zeroCreate (3 * width * height)
+        }
 
     /// <summary>The <c>width</c>×<c>height</c> pixels whose upper left corner lies at (left, top).</summary>
     /// <remarks>What lies outside of the image is black, so this one function crops, pads and does both.</remarks>
@@ -42,7 +41,8 @@ module Image =
 
         result
 
-    /// <summary>RGB from three planes that follow one another, as the CIFAR files keep them: 3·width·height bytes.</summary>
+    /// <summary>RGB from three planes that follow one another, as the CIFAR files keep them: 3·width·height
+    /// bytes.</summary>
     let ofPlanes width height (planes: ReadOnlySpan<byte>) =
         let result = blank width height
         let area = width * height

@@ -1,7 +1,8 @@
 /// <summary>Images in folders, <c>split/class/*.jpg|jpeg|png</c>, in a folder, a zip or a tar.</summary>
 /// <remarks>
-/// The splits are <c>train</c> and one of <c>test</c>, <c>val</c>, <c>validation</c> (the first of these that is there). They may lie
-/// in a folder of their own. Classes are the names of the folders in ordinal order, and the same in both splits.
+/// The splits are <c>train</c> and one of <c>test</c>, <c>val</c>, <c>validation</c> (the first of these that is
+/// there). They may lie in a folder of their own. Classes are the names of the folders in ordinal order, and the same
+/// in both splits.
 /// </remarks>
 module NormFree.Data.ImageFolder
 
@@ -19,15 +20,12 @@ let private isImage (path: string) =
 let private testNames = [ "test"; "val"; "validation" ]
 
 /// One split: the class folders by name, each with the places of its images.
-type private Split =
-    { Folder: string
-      Classes: Map<string, int[]> }
+type private Split = { Folder: string; Classes: Map<string, int[]> }
 
 let private parent (path: string) = path.Substring(0, max 0 (path.LastIndexOf '/'))
 
 /// The class that a folder holds images of, if its parent is this split.
-let private classOf split folder =
-    if parent folder = split then Some(FileSet.fileName folder) else None
+let private classOf split folder = if parent folder = split then Some(FileSet.fileName folder) else None
 
 /// The folders, of whatever depth, that have this name and images in their folders.
 let private splitFolders (set: FileSet) name =
@@ -51,8 +49,10 @@ let private readSplit (set: FileSet) folder =
 
     let sorted = Array.sortWith (fun i j -> String.CompareOrdinal(set.Files[i], set.Files[j]))
 
-    { Folder = folder
-      Classes = Array.append empty filled |> Map.ofArray |> Map.map (fun _ places -> sorted places) }
+    {
+        Folder = folder
+        Classes = Array.append empty filled |> Map.ofArray |> Map.map (fun _ places -> sorted places)
+    }
 
 let private missing (set: FileSet) names =
     let names = String.Join(" or ", names |> List.map (fun name -> $"'{name}/<class>/'"))
@@ -63,12 +63,14 @@ let private missing (set: FileSet) names =
         "An image data set has the folders train/<class>/ and test/<class>/ (or val/, validation/)"
 
 let private emptyClasses (set: FileSet) split =
-    [ for KeyValue(name, places) in split.Classes do
-          if Array.isEmpty places then
-              DataError.create
-                  $"{set.Place}/{split.Folder}/{name}"
-                  "the class has no images (.jpg, .jpeg, .png)"
-                  "Add some, or remove the folder from both splits" ]
+    [
+        for KeyValue(name, places) in split.Classes do
+            if Array.isEmpty places then
+                DataError.create
+                    $"{set.Place}/{split.Folder}/{name}"
+                    "the class has no images (.jpg, .jpeg, .png)"
+                    "Add some, or remove the folder from both splits"
+    ]
 
 let private difference (set: FileSet) train test =
     let names split = split.Classes |> Map.keys |> Set.ofSeq
@@ -79,10 +81,12 @@ let private difference (set: FileSet) train test =
         if extra.IsEmpty then
             []
         else
-            [ DataError.create
-                  set.Place
-                  $"""classes in '{here.Folder}' that '{there.Folder}' lacks: {String.Join(", ", extra)}"""
-                  "Both splits need the same class folders" ]
+            [
+                DataError.create
+                    set.Place
+                    $"""classes in '{here.Folder}' that '{there.Folder}' lacks: {String.Join(", ", extra)}"""
+                    "Both splits need the same class folders"
+            ]
 
     only train test @ only test train
 
@@ -98,19 +102,22 @@ let private source (set: FileSet) split : ImageSource =
         let struct (_, place) = labelled[i]
         place
 
-    { Count = labelled.Length
-      Label =
-        fun i ->
-            let struct (label, _) = labelled[i]
-            label
-      Name = fun i -> $"{set.Place}/{set.Files[place i]}"
-      Load =
-        fun i ->
-            set.Read(place i)
-            |> Result.mapError (fun error -> $"{error.Problem}. {error.WayOut}")
-            |> Result.bind Decode.image }
+    {
+        Count = labelled.Length
+        Label =
+            fun i ->
+                let struct (label, _) = labelled[i]
+                label
+        Name = fun i -> $"{set.Place}/{set.Files[place i]}"
+        Load =
+            fun i ->
+                set.Read(place i)
+                |> Result.mapError (fun error -> $"{error.Problem}. {error.WayOut}")
+                |> Result.bind Decode.image
+    }
 
-/// The split of the first of these names that is there, but not where it is there twice: two data sets must not be mixed.
+/// The split of the first of these names that is there, but not where it is there twice: two data sets must not be
+/// mixed.
 let private findSplit (set: FileSet) names =
     match names |> List.map (splitFolders set) |> List.tryFind (List.isEmpty >> not) with
     | None -> Error(missing set names)

@@ -16,17 +16,21 @@ type ImageSource =
 module ImageSource =
     /// Images that are in memory already, with their labels.
     let ofImages name (images: (Image * int)[]) =
-        { Count = images.Length
-          Label = fun i -> snd images[i]
-          Name = fun i -> $"{name} image {i}"
-          Load = fun i -> Ok(fst images[i]) }
+        {
+            Count = images.Length
+            Label = fun i -> snd images[i]
+            Name = fun i -> $"{name} image {i}"
+            Load = fun i -> Ok(fst images[i])
+        }
 
     /// The images at these places, in this order.
     let subset (indices: int[]) source =
-        { Count = indices.Length
-          Label = fun i -> source.Label indices[i]
-          Name = fun i -> source.Name indices[i]
-          Load = fun i -> source.Load indices[i] }
+        {
+            Count = indices.Length
+            Label = fun i -> source.Label indices[i]
+            Name = fun i -> source.Name indices[i]
+            Load = fun i -> source.Load indices[i]
+        }
 
     /// The places of each class, in random order: one array a class that occurs.
     let private byClass (seed: int64) source =
@@ -39,8 +43,8 @@ module ImageSource =
 
     /// <summary>At most <c>n</c> images, as equally many of each class as there are.</summary>
     /// <remarks>
-    /// Sources are often sorted by class, so the first n images would be of few classes. Classes are dealt one image a round; a
-    /// class that runs out leaves its share to the others. The result keeps the order of the source.
+    /// Sources are often sorted by class, so the first n images would be of few classes. Classes are dealt one image a
+    /// round; a class that runs out leaves its share to the others. The result keeps the order of the source.
     /// </remarks>
     let limit n seed source =
         if n >= source.Count then
@@ -53,7 +57,8 @@ module ImageSource =
                 seq {
                     for round in 0 .. rounds - 1 do
                         for members in classes do
-                            if round < members.Length then members[round]
+                            if round < members.Length then
+                                members[round]
                 }
 
             subset (dealt |> Seq.truncate (max 0 n) |> Array.ofSeq |> Array.sort) source

@@ -17,7 +17,8 @@ type KnownDataset =
     member this.With(path: string option, options) = Catalogue.load this.Kind path options
 
     /// <summary>Opens its files. For scripts: what is wrong is an exception.</summary>
-    /// <exception cref="T:NormFree.Data.DataException">The files cannot be used; the message holds all errors.</exception>
+    /// <exception cref="T:NormFree.Data.DataException">The files cannot be used; the message holds all
+    /// errors.</exception>
     member this.At(path: string) =
         match this.With(Some path, Catalogue.defaults) with
         | Ok dataset -> dataset
@@ -27,10 +28,7 @@ type KnownDataset =
 [<AutoOpen>]
 module KnownDatasets =
     module Dataset =
-        let private known kind classes =
-            { Kind = kind
-              Classes = classes
-              Size = 32 }
+        let private known kind classes = { Kind = kind; Classes = classes; Size = 32 }
 
         let cifar10 = known Cifar10 (Cifar.classes Cifar.Ten)
         /// With its fine labels.

@@ -2,8 +2,6 @@ namespace NormFree.Data
 
 open System
 open System.Threading
-open System.Threading.Channels
-open System.Threading.Tasks
 
 /// <summary>Images that a network takes at once.</summary>
 type Batch =
@@ -58,9 +56,7 @@ type LoaderOptions =
 
 module private Reading =
     /// What a worker makes of one batch: the images that could be read, and the others as (index, name, reason).
-    type Work =
-        { Batch: Batch
-          Failures: (int * string * string) list }
+    type Work = { Batch: Batch; Failures: (int * string * string) list }
 
     /// Writes one image as 3 planes of normalised floats at `offset`.
     let private normalise (options: LoaderOptions) (image: Image) (target: float32[]) offset =
@@ -91,17 +87,20 @@ module private Reading =
             Images = Array.sub batch.Images 0 (count * 3 * batch.Side * batch.Side)
             Labels = Array.sub batch.Labels 0 count
             Indices = Array.sub batch.Indices 0 count
-            Count = count }
+            Count = count
+        }
 
     let batch (options: LoaderOptions) (cancellation: CancellationToken) source (indices: int[]) =
         let size = 3 * options.Side * options.Side
 
         let full =
-            { Images = GC.AllocateUninitializedArray(indices.Length * size)
-              Labels = Array.zeroCreate indices.Length
-              Indices = Array.zeroCreate indices.Length
-              Count = indices.Length
-              Side = options.Side }
+            {
+                Images = GC.AllocateUninitializedArray(indices.Length * size)
+                Labels = Array.zeroCreate indices.Length
+                Indices = Array.zeroCreate indices.Length
+                Count = indices.Length
+                Side = options.Side
+            }
 
         let mutable count = 0
         let mutable failures = []
@@ -117,70 +116,10 @@ module private Reading =
                 count <- count + 1
             | Error reason -> failures <- (index, source.Name index, reason) :: failures
 
-        { Batch = if count = indices.Length then full else trim full count
-          Failures = List.rev failures }
-
-/// Worker threads that run jobs; results come in the order of the jobs, at most `prefetch` of them ahead of the reader.
-type private Pipeline<'job, 'result>(workers, prefetch, run: CancellationToken -> 'job -> 'result, cancellation) =
-    let stop = CancellationTokenSource.CreateLinkedTokenSource [| cancellation |]
-    let todo = Channel.CreateUnbounded<'job * TaskCompletionSource<'result>>()
-
-    let work () =
-        let rec loop () =
-            if todo.Reader.WaitToReadAsync(stop.Token).AsTask().GetAwaiter().GetResult() then
-                match todo.Reader.TryRead() with
-                | true, (job, result) ->
-                    try
-                        result.SetResult(run stop.Token job)
-                    with error ->
-                        // Also a bug's exception belongs to the reader; the thread must not end the process.
-                        result.SetException error
-                | _ -> ()
-
-                loop ()
-
-        try
-            loop ()
-        with :? OperationCanceledException ->
-            ()
-
-    let threads =
-        [ for i in 1..workers ->
-              let thread = Thread(work, IsBackground = true, Name = $"nf-loader-{i}")
-              thread.Start()
-              thread ]
-
-    /// The jobs' results. A job is handed out only when the reader has taken one, which is what bounds the memory.
-    member _.Run(jobs: 'job seq) =
-        seq {
-            let waiting = Collections.Generic.Queue<Task<'result>>()
-            use jobs = jobs.GetEnumerator()
-
-            let fill () =
-                while waiting.Count < prefetch && jobs.MoveNext() do
-                    let result = TaskCompletionSource<'result>(TaskCreationOptions.RunContinuationsAsynchronously)
-                    todo.Writer.TryWrite((jobs.Current, result)) |> ignore
-                    waiting.Enqueue result.Task
-
-            fill ()
-
-            while waiting.Count > 0 do
-                let result = waiting.Dequeue()
-                let value = result.WaitAsync(stop.Token).GetAwaiter().GetResult()
-                fill ()
-                yield value
+        {
+            Batch = if count = indices.Length then full else trim full count
+            Failures = List.rev failures
         }
-
-    interface IDisposable with
-        /// Returns once no thread of this pipeline runs.
-        member _.Dispose() =
-            stop.Cancel()
-            todo.Writer.TryComplete() |> ignore
-
-            for thread in threads do
-                thread.Join()
-
-            stop.Dispose()
 
 /// <summary>Reads a source in batches, decoding and augmenting on worker threads.</summary>
 /// <example><code>
@@ -190,17 +129,19 @@ type private Pipeline<'job, 'result>(workers, prefetch, run: CancellationToken -
 /// </code></example>
 module Loader =
     let private options steps (dataset: Dataset) batchSize =
-        { BatchSize = batchSize
-          Workers = Environment.ProcessorCount
-          Prefetch = Environment.ProcessorCount + 2
-          Steps = steps
-          Normalisation = dataset.Normalisation
-          Side = dataset.Size
-          Seed = 0L
-          Epoch = 0
-          Strict = false
-          Report = ignore
-          Cancellation = CancellationToken.None }
+        {
+            BatchSize = batchSize
+            Workers = Environment.ProcessorCount
+            Prefetch = Environment.ProcessorCount + 2
+            Steps = steps
+            Normalisation = dataset.Normalisation
+            Side = dataset.Size
+            Seed = 0L
+            Epoch = 0
+            Strict = false
+            Report = ignore
+            Cancellation = CancellationToken.None
+        }
 
     /// Options with the data set's training steps.
     let training (dataset: Dataset) batchSize = options dataset.Augmentation.Train dataset batchSize
@@ -222,11 +163,7 @@ module Loader =
         if options.Strict then
             raise (DataException $"{name} cannot be read: {reason}. Mend or remove it, or read without Strict.")
 
-        options.Report
-            { Index = index
-              Name = name
-              Reason = reason
-              Total = total }
+        options.Report { Index = index; Name = name; Reason = reason; Total = total }
 
     let private check options =
         let positive name value =
@@ -243,7 +180,8 @@ module Loader =
     /// An image that cannot be read is reported and left out; a batch of which nothing is left is not given.
     /// Each enumeration starts its own threads, which have ended when its enumerator is disposed.
     /// </remarks>
-    /// <exception cref="T:NormFree.Data.DataException">None of the images could be read; or one could not, and Strict is set.</exception>
+    /// <exception cref="T:NormFree.Data.DataException">None of the images could be read; or one could not, and Strict
+    /// is set.</exception>
     /// <exception cref="T:System.OperationCanceledException">The options' token was cancelled.</exception>
     let read (options: LoaderOptions) (source: ImageSource) (order: int[]) : seq<Batch> =
         check options
@@ -257,7 +195,10 @@ module Loader =
             for work in pipeline.Run(Array.chunkBySize options.BatchSize order) do
                 for index, name, reason as failure in work.Failures do
                     unreadable <- unreadable + 1
-                    if unreadable = 1 then firstFailure <- $" The first: {name}: {reason}."
+
+                    if unreadable = 1 then
+                        firstFailure <- $" The first: {name}: {reason}."
+
                     report options unreadable failure
 
                 if work.Batch.Count > 0 then

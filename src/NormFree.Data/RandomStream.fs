@@ -4,8 +4,9 @@ open System
 
 /// <summary>A SplitMix64 generator (Steele, Lea and Flood 2014) that is keyed rather than shared.</summary>
 /// <remarks>
-/// Each sample of each epoch owns the stream of (seed, epoch, index). A result therefore depends on neither the number of workers
-/// nor on the order in which they come to a sample. Not safe for use by two threads at once: make two streams.
+/// Each sample of each epoch owns the stream of (seed, epoch, index). A result therefore depends on neither the number
+/// of workers nor on the order in which they come to a sample. Not safe for use by two threads at once: make two
+/// streams.
 /// </remarks>
 [<Sealed>]
 type RandomStream private (start: uint64) =

@@ -1,18 +1,14 @@
 /// <summary>Bilinear resizing with antialiasing.</summary>
 /// <remarks>
-/// A triangle filter whose support grows with the scale when shrinking, in two passes with bytes between, fixed point of 22 bits:
-/// the arithmetic of Pillow's <c>Image.resize(BILINEAR)</c>, which torchvision uses on images.
+/// A triangle filter whose support grows with the scale when shrinking, in two passes with bytes between, fixed point
+/// of 22 bits: the arithmetic of Pillow's <c>Image.resize(BILINEAR)</c>, which torchvision uses on images.
 /// </remarks>
 module NormFree.Data.Resample
 
 open System
 
 /// Output pixel i of a pass is Σ Weights[i·Taps + t] · input[First[i] + t], t < Used[i].
-type private Filter =
-    { Taps: int
-      First: int[]
-      Used: int[]
-      Weights: int[] }
+type private Filter = { Taps: int; First: int[]; Used: int[]; Weights: int[] }
 
 [<Literal>]
 let private FractionBits = 22
@@ -23,10 +19,12 @@ let private filter input output =
     let taps = int (ceil support) * 2 + 1
 
     let result =
-        { Taps = taps
-          First = Array.zeroCreate output
-          Used = Array.zeroCreate output
-          Weights = Array.zeroCreate (taps * output) }
+        {
+            Taps = taps
+            First = Array.zeroCreate output
+            Used = Array.zeroCreate output
+            Weights = Array.zeroCreate (taps * output)
+        }
 
     for i in 0 .. output - 1 do
         let centre = (float i + 0.5) * scale

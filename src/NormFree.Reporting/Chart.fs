@@ -1,6 +1,7 @@
 namespace NormFree.Reporting
 
 open System
+open System.Globalization
 open System.Security.Cryptography
 open System.Text
 open OxyPlot
@@ -11,7 +12,7 @@ open OxyPlot.Series
 open global.SkiaSharp
 open NormFree.Formats
 
-/// One line of a chart. A point that is not finite is left out, and the line has a gap there.
+/// One line of a chart. A point without a finite place is left out, and the line has a gap there.
 type Curve = { Name: string; Points: (float * float) list }
 
 /// A vertical line, for example where a stage begins.
@@ -78,9 +79,11 @@ module Chart =
             AxisTitleDistance = 10.0
         )
 
+    /// A loss that ran away is left out like one that is no number: the range of an axis must stay finite.
+    let private drawn value = abs value < 1e100
+
     /// The numbers of one axis that can be drawn.
-    let private finite pick chart =
-        chart.Curves |> List.collect _.Points |> List.map pick |> List.filter Double.IsFinite
+    let private finite pick chart = chart.Curves |> List.collect _.Points |> List.map pick |> List.filter drawn
 
     let private horizontal chart =
         let axis = axis AxisPosition.Bottom chart.XLabel
@@ -127,12 +130,7 @@ module Chart =
             )
 
         for x, y in curve.Points do
-            series.Points.Add(
-                if Double.IsFinite x && Double.IsFinite y then
-                    DataPoint(x, y)
-                else
-                    DataPoint.Undefined
-            )
+            series.Points.Add(if drawn x && drawn y then DataPoint(x, y) else DataPoint.Undefined)
 
         series
 
@@ -181,6 +179,7 @@ module Chart =
                 DefaultFont = "DejaVu Sans, Verdana, sans-serif"
             )
 
+        model.Culture <- CultureInfo.InvariantCulture
         model.Axes.Add(horizontal chart)
         model.Axes.Add(vertical chart)
         chart.Boundaries |> List.iter (stage >> model.Annotations.Add)

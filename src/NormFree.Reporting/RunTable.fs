@@ -1,6 +1,7 @@
 namespace NormFree.Reporting
 
 open System
+open System.Globalization
 open NormFree.Training
 
 /// A table as text: what the HTML page and the Markdown file show alike.
@@ -12,7 +13,11 @@ module internal RunTable =
 
     let percent (share: float) = if Double.IsFinite share then $"{100.0 * share:f2} %%" else missing
 
-    let number (format: string) (value: float) = if Double.IsFinite value then value.ToString format else string value
+    let number (format: string) (value: float) =
+        if Double.IsFinite value then
+            value.ToString(format, CultureInfo.InvariantCulture)
+        else
+            string value
 
     let duration (seconds: float) =
         if not (Double.IsFinite seconds) || seconds < 0.0 || seconds > 1e9 then

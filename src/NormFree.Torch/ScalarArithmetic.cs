@@ -12,7 +12,7 @@ namespace NormFree.Torch;
 /// </remarks>
 public static class ScalarArithmetic
 {
-    private static readonly Scalar One = 1.0.ToScalar();
+    private static readonly Scalar One = 1L.ToScalar();
 
     private static Tensor With(double value, Func<Scalar, Tensor> call)
     {

@@ -49,18 +49,18 @@ type Predictor private (checkpoint: Checkpoint) =
     /// <summary>The likeliest classes of an image file (JPEG or PNG) with their probabilities, likeliest first.</summary>
     /// <remarks>The image is prepared as the test images of the training were. Throws TrainingException where it cannot be decoded.</remarks>
     member _.Classify(path: string, count: int) : struct (string * float)[] =
-        let prepared =
-            Decode.image (IO.File.ReadAllBytes path)
-            |> Result.map (Prepare.image checkpoint.Task)
-            |> Result.bind (Prepare.values checkpoint.Task)
+        let image =
+            match Decode.image (IO.File.ReadAllBytes path) with
+            | Ok image -> image
+            | Error why -> raise (TrainingException $"{path}: {why}. Give a JPEG or PNG image.")
 
-        match prepared with
-        | Error why -> raise (TrainingException $"{path}: {why}. Give a JPEG or PNG image.")
-        | Ok values ->
-            Array.zip checkpoint.Task.Classes (probabilities (logits values 1))
-            |> Array.sortByDescending snd
-            |> Array.truncate count
-            |> Array.map (fun (name, probability) -> struct (name, probability))
+        let source = ImageSource.ofImages path [| image, 0 |]
+        let batch = Loader.read (Evaluation.loading Surroundings.Default checkpoint.Task 1) source [| 0 |] |> Seq.head
+
+        Array.zip checkpoint.Task.Classes (probabilities (logits batch.Images 1))
+        |> Array.sortByDescending snd
+        |> Array.truncate count
+        |> Array.map (fun (name, probability) -> struct (name, probability))
 
     interface IDisposable with
         member _.Dispose() = (checkpoint :> IDisposable).Dispose()

@@ -42,7 +42,10 @@ let shared name =
         | _ -> Path.Combine(root, "..", "shared")
 
     let path = Path.GetFullPath(Path.Combine(folder, "data", name))
-    if not (Path.Exists path) then skiptest $"{name} is not in the folder 'shared/data' beside the repository"
+
+    if not (Path.Exists path) then
+        skiptest $"{name} is not in the folder 'shared/data' beside the repository"
+
     path
 
 /// The value, or a failed test that shows the errors.
@@ -69,9 +72,11 @@ let contains (parts: string list) text =
 
 /// An image of noise.
 let noise (random: RandomStream) width height =
-    { Width = width
-      Height = height
-      Pixels = Array.init (3 * width * height) (fun _ -> byte (random.Bits())) }
+    {
+        Width = width
+        Height = height
+        Pixels = Array.init (3 * width * height) (fun _ -> byte (random.Bits()))
+    }
 
 /// n images of noise with labels 0, 1, … classes − 1, 0, …
 let noiseSource classes side n =
@@ -101,7 +106,12 @@ let mutate (seed: int) (bytes: byte[]) =
 
         for _ in 0 .. random.Below 4 do
             // Heads hold what a parser believes, so they are hit more often than by chance.
-            let place = if random.Below 2 = 0 then random.Below(min 600 copy.Length) else random.Below copy.Length
+            let place =
+                if random.Below 2 = 0 then
+                    random.Below(min 600 copy.Length)
+                else
+                    random.Below copy.Length
+
             copy[place] <- byte (random.Bits())
 
         copy
@@ -128,7 +138,9 @@ let pngOf width height depth colourType (row: int -> byte[]) =
         let body = Array.append (Encoding.ASCII.GetBytes name) data
         Array.concat [ bigEndian data.Length; body; bigEndian (int (crc body)) ]
 
-    let header = Array.concat [ bigEndian width; bigEndian height; [| byte depth; byte colourType; 0uy; 0uy; 0uy |] ]
+    let header =
+        Array.concat [ bigEndian width; bigEndian height; [| byte depth; byte colourType; 0uy; 0uy; 0uy |] ]
+
     use packed = new MemoryStream()
 
     using (new ZLibStream(packed, CompressionLevel.Fastest)) (fun stream ->
@@ -136,10 +148,12 @@ let pngOf width height depth colourType (row: int -> byte[]) =
             stream.Write(ReadOnlySpan(Array.append [| 0uy |] (row y))))
 
     Array.concat
-        [ [| 0x89uy; 0x50uy; 0x4Euy; 0x47uy; 13uy; 10uy; 26uy; 10uy |]
-          chunk "IHDR" header
-          chunk "IDAT" (packed.ToArray())
-          chunk "IEND" [||] ]
+        [
+            [| 0x89uy; 0x50uy; 0x4Euy; 0x47uy; 13uy; 10uy; 26uy; 10uy |]
+            chunk "IHDR" header
+            chunk "IDAT" (packed.ToArray())
+            chunk "IEND" [||]
+        ]
 
 /// An image as a PNG of 8-bit RGB.
 let png (image: Image) =
@@ -147,7 +161,8 @@ let png (image: Image) =
 
 /// An image as a JPEG of this quality.
 let jpeg quality (image: Image) =
-    use bitmap = new SkiaSharp.SKBitmap(image.Width, image.Height, SkiaSharp.SKColorType.Rgba8888, SkiaSharp.SKAlphaType.Opaque)
+    use bitmap =
+        new SkiaSharp.SKBitmap(image.Width, image.Height, SkiaSharp.SKColorType.Rgba8888, SkiaSharp.SKAlphaType.Opaque)
 
     for y in 0 .. image.Height - 1 do
         for x in 0 .. image.Width - 1 do
@@ -178,7 +193,10 @@ let tar (entries: (string * byte[]) list) =
                     Formats.Tar.TarEntryType.RegularFile
 
             let entry = Formats.Tar.UstarTarEntry(kind, name)
-            if bytes.Length > 0 then entry.DataStream <- new MemoryStream(bytes)
+
+            if bytes.Length > 0 then
+                entry.DataStream <- new MemoryStream(bytes)
+
             writer.WriteEntry entry)
 
     target.ToArray()
