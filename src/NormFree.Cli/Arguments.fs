@@ -1,0 +1,202 @@
+namespace NormFree.Cli
+
+open Argu
+
+/// What the commands that describe a network share would be nice to share; Argu keeps one list of arguments a command.
+type TrainArgs =
+    | [<Unique>] Arch of NAME: string
+    | [<Unique>] Norm of NORM: string
+    | [<Unique>] Binarise of WHAT: string
+    | [<Unique>] Stem of KIND: string
+    | [<Unique>] Width of FACTOR: float
+    | [<Unique>] Depth of FACTOR: float
+    | [<Unique>] Dataset of KIND: string
+    | [<Unique>] Data of PATH: string
+    | [<Unique>] Size of PIXELS: int
+    | [<Unique>] Limit of IMAGES: int
+    | [<Unique>] Test_Limit of IMAGES: int
+    | [<Unique>] Held_Out of SHARE: float
+    | [<Unique>] Strict
+    | [<Unique>] Recipe of NAME: string
+    | [<Unique>] Epochs of COUNT: int
+    | [<Unique>] Batch of IMAGES: int
+    | [<Unique>] Lr of RATE: float
+    | [<Unique>] Weight_Decay of FACTOR: float
+    | [<Unique; AltCommandLine("--optimiser")>] Optimizer of NAME: string
+    | [<Unique>] Schedule of NAME: string
+    | [<Unique>] Warm_Up of EPOCHS: int
+    | [<Unique>] Clip of RULE: string
+    | [<Unique>] Loss of NAME: string
+    | [<Unique>] Teacher of CHECKPOINT: string
+    | [<Unique>] Init of CHECKPOINT: string
+    | [<Unique>] Out of FOLDER: string
+    | [<Unique>] Resume
+    | [<Unique>] Seed of NUMBER: int64
+    | [<Unique>] Threads of COUNT: int
+    | [<Unique>] Workers of COUNT: int
+    | [<Unique>] Json_Log
+
+    interface IArgParserTemplate with
+        member this.Usage =
+            match this with
+            | Arch _ -> "reactnet-18, reactnet-a, reactnet-small*, resnet-18, resnet-34"
+            | Norm _ -> "batch-norm, none, bn-free* (bn-free:0.3 sets alpha)"
+            | Binarise _ -> "activations (stage 1), activations+weights* (stage 1, then stage 2)"
+            | Stem _ -> "cifar, imagenet; by the image size if not given"
+            | Width _ -> "channels, as a factor of the table's"
+            | Depth _ -> "layers, as a factor of the table's"
+            | Dataset _ -> "cifar10, cifar100, folder, fashion-mnist, drawn*"
+            | Data _ -> "folder, archive or file of the data set"
+            | Size _ -> "side of the network's input; the data set's own if not given"
+            | Limit _ -> "training images, as many of each class"
+            | Test_Limit _ -> "test images, as many of each class"
+            | Held_Out _ -> "share of the training images to choose the best epoch on"
+            | Strict -> "stop at an image that cannot be read"
+            | Recipe _ -> "published, corrected*: which departures of the published code to keep"
+            | Epochs _ -> "of each stage (5*)"
+            | Batch _ -> "images a step (64*)"
+            | Lr _ -> "learning rate (1e-3*)"
+            | Weight_Decay _ -> "of stage 1 (1e-5*); stage 2 has none"
+            | Optimizer _ -> "adam*, adamw, sgd (sgd:0.9 sets the momentum)"
+            | Schedule _ -> "linear*, cosine, constant, step:EPOCHS:FACTOR"
+            | Warm_Up _ -> "epochs over which the rate rises from 0"
+            | Clip _ -> "agc:FACTOR (agc:0.02*), none"
+            | Loss _ -> "ce*, ls (ls:0.1), kd (needs --teacher)"
+            | Teacher _ -> "checkpoint to distil from"
+            | Init _ -> "start from this checkpoint; with activations+weights, skip stage 1"
+            | Out _ -> "run folder (runs/ARCH-NORM*)"
+            | Resume -> "go on with the run in --out, with the settings it was begun with"
+            | Seed _ -> "of everything random (1*)"
+            | Threads _ -> "of the computation"
+            | Workers _ -> "threads that read images"
+            | Json_Log -> "write one JSON object an event instead of progress"
+
+type EvalArgs =
+    | [<Mandatory; Unique>] Checkpoint of FILE: string
+    | [<Unique>] Dataset of KIND: string
+    | [<Unique>] Data of PATH: string
+    | [<Unique>] Test_Limit of IMAGES: int
+    | [<Unique>] Batch of IMAGES: int
+    | [<Unique>] Strict
+    | [<Unique>] Threads of COUNT: int
+    | [<Unique>] Json
+
+    interface IArgParserTemplate with
+        member this.Usage =
+            match this with
+            | Checkpoint _ -> "network to evaluate"
+            | Dataset _ -> "cifar10, cifar100, folder, fashion-mnist, drawn*"
+            | Data _ -> "folder, archive or file of the data set; its test part is used"
+            | Test_Limit _ -> "test images, as many of each class"
+            | Batch _ -> "images at once (64*); the result does not depend on it"
+            | Strict -> "stop at an image that cannot be read"
+            | Threads _ -> "of the computation"
+            | Json -> "print one JSON object"
+
+type PredictArgs =
+    | [<Mandatory; Unique>] Checkpoint of FILE: string
+    | [<Unique>] Input of FILE: string
+    | [<Unique>] Output of FILE: string
+    | [<Unique>] Precision of TYPE: string
+    | [<Unique>] Top of COUNT: int
+    | [<MainCommand>] Images of IMAGE: string list
+
+    interface IArgParserTemplate with
+        member this.Usage =
+            match this with
+            | Checkpoint _ -> "network to ask"
+            | Input _ -> "safetensors file with a tensor 'input', N×3×H×W, normalised"
+            | Output _ -> "safetensors file to write 'logits' to, N×classes"
+            | Precision _ -> "float32*, float64: of --input"
+            | Top _ -> "classes to print an image (3*)"
+            | Images _ -> "JPEG or PNG files to classify"
+
+type SummaryArgs =
+    | [<Unique>] Arch of NAME: string
+    | [<Unique>] Norm of NORM: string
+    | [<Unique>] Binarise of WHAT: string
+    | [<Unique>] Stem of KIND: string
+    | [<Unique>] Width of FACTOR: float
+    | [<Unique>] Depth of FACTOR: float
+    | [<Unique>] Size of PIXELS: int
+    | [<Unique>] Classes of COUNT: int
+    | [<Unique>] Checkpoint of FILE: string
+    | [<Unique>] Json
+
+    interface IArgParserTemplate with
+        member this.Usage =
+            match this with
+            | Arch _ -> "reactnet-18*, reactnet-a, reactnet-small, resnet-18, resnet-34"
+            | Norm _ -> "batch-norm, none, bn-free*"
+            | Binarise _ -> "activations, activations+weights*"
+            | Stem _ -> "cifar, imagenet; by the image size if not given"
+            | Width _ -> "channels, as a factor of the table's"
+            | Depth _ -> "layers, as a factor of the table's"
+            | Size _ -> "side of the images (224*)"
+            | Classes _ -> "of the classifier (1000*)"
+            | Checkpoint _ -> "summarise the network of a checkpoint instead"
+            | Json -> "print one JSON object"
+
+type GetArgs =
+    | [<MainCommand; ExactlyOnce>] Name of NAME: string
+    | [<Unique>] Out of FOLDER: string
+    | [<Unique>] Mirror of URL: string
+
+    interface IArgParserTemplate with
+        member this.Usage =
+            match this with
+            | Name _ -> "cifar10, cifar100"
+            | Out _ -> "folder to put it in (data*)"
+            | Mirror _ -> "fetch from this address instead of the publisher's; the file's name is added to it"
+
+type CheckArgs =
+    | [<Mandatory; Unique>] Dataset of KIND: string
+    | [<Unique>] Data of PATH: string
+
+    interface IArgParserTemplate with
+        member this.Usage =
+            match this with
+            | Dataset _ -> "cifar10, cifar100, folder, fashion-mnist, drawn"
+            | Data _ -> "folder, archive or file of the data set"
+
+type DataArgs =
+    | [<CliPrefix(CliPrefix.None)>] Get of ParseResults<GetArgs>
+    | [<CliPrefix(CliPrefix.None)>] Check of ParseResults<CheckArgs>
+
+    interface IArgParserTemplate with
+        member this.Usage =
+            match this with
+            | Get _ -> "download a data set, or what is missing of it, and check its sum"
+            | Check _ -> "open a data set, read every image and report what cannot be read"
+
+type ReportArgs =
+    | [<MainCommand; ExactlyOnce>] Runs of RUN: string list
+    | [<Mandatory; Unique>] Out of FILE: string
+    | [<Unique>] Title of TEXT: string
+
+    interface IArgParserTemplate with
+        member this.Usage =
+            match this with
+            | Runs _ -> "folders of runs"
+            | Out _ -> "page to write: .html (self-contained), or .md with a .png beside it"
+            | Title _ -> "heading of the page"
+
+type Command =
+    | [<CliPrefix(CliPrefix.None)>] Train of ParseResults<TrainArgs>
+    | [<CliPrefix(CliPrefix.None)>] Eval of ParseResults<EvalArgs>
+    | [<CliPrefix(CliPrefix.None)>] Predict of ParseResults<PredictArgs>
+    | [<CliPrefix(CliPrefix.None)>] Summary of ParseResults<SummaryArgs>
+    | [<CliPrefix(CliPrefix.None)>] Data of ParseResults<DataArgs>
+    | [<CliPrefix(CliPrefix.None)>] Report of ParseResults<ReportArgs>
+    | [<Unique>] Version
+
+    interface IArgParserTemplate with
+        member this.Usage =
+            match this with
+            | Train _ -> "train a network, one stage or both"
+            | Eval _ -> "accuracy of a checkpoint on a data set"
+            | Predict _ -> "classes of images, or logits of tensors"
+            | Summary _ -> "layers, parameters, operations and sizes of a network"
+            | Data _ -> "download and check data sets"
+            | Report _ -> "page of one or several runs"
+            | Version -> "print the version"

@@ -1,0 +1,77 @@
+namespace NormFree.Cli
+
+open System
+open System.Globalization
+open NormFree.Data
+open NormFree.Spec
+open NormFree.Training
+
+/// <summary>The words of the command line as values. A word that is none of the choices is an error that lists them.</summary>
+[<RequireQualifiedAccess>]
+module Choices =
+
+    let private usage message = raise (UsageException message)
+
+    let private among name (choices: (string * 'T) list) (word: string) =
+        match List.tryFind (fun (known, _) -> known = word) choices with
+        | Some(_, value) -> value
+        | None ->
+            let known = choices |> List.map fst |> String.concat ", "
+            usage $"{name} cannot be '{word}': choose one of {known}."
+
+    let private number name (text: string) =
+        match Double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture) with
+        | true, value -> value
+        | _ -> usage $"{name} takes a number, not '{text}'."
+
+    /// A word with a number behind a colon, or the word alone.
+    let private parameter (word: string) =
+        match word.IndexOf ':' with
+        | -1 -> word, None
+        | colon -> word.Substring(0, colon), Some(word.Substring(colon + 1))
+
+    let architecture word = among "--arch" Architecture.all word
+
+    let stem = among "--stem" [ "cifar", CifarStem; "imagenet", ImageNetStem ]
+
+    let norm (word: string) : Norm =
+        match parameter word with
+        | "bn-free", Some alpha -> BnFree(number "--norm bn-free" alpha)
+        | _ -> among "--norm" [ "batch-norm", BatchNorm; "none", NoNorm; "bn-free", BnFree 0.2 ] word
+
+    let binarise =
+        among "--binarise" [ Words.binarise Activations, Activations; Words.binarise ActivationsAndWeights, ActivationsAndWeights ]
+
+    let dataset =
+        among
+            "--dataset"
+            [ "cifar10", DatasetKind.Cifar10
+              "cifar100", DatasetKind.Cifar100
+              "folder", DatasetKind.ImageFolder
+              "fashion-mnist", DatasetKind.FashionMnist
+              "drawn", DatasetKind.Drawn ]
+
+    let recipe = among "--recipe" [ "published", Recipe.published; "corrected", Recipe.corrected ]
+
+    let optimiser (word: string) : Optimiser =
+        match parameter word with
+        | "sgd", Some momentum -> Sgd(number "--optimizer sgd" momentum)
+        | _ -> among "--optimizer" [ "adam", Adam; "adamw", AdamW; "sgd", Sgd 0.9 ] word
+
+    let schedule (word: string) : Schedule =
+        match word.Split ':' with
+        | [| "step"; every; factor |] -> Schedule.Step(int (number "--schedule step" every), number "--schedule step" factor)
+        | _ -> among "--schedule" [ "constant", Constant; "linear", Linear; "cosine", Cosine; "step", Schedule.Step(30, 0.1) ] word
+
+    let clip (word: string) : Clip =
+        match parameter word with
+        | "agc", Some factor -> Agc(number "--clip agc" factor)
+        | _ -> among "--clip" [ "agc", Agc 0.02; "none", NoClipping ] word
+
+    let loss (teacher: string option) (word: string) : Loss =
+        match parameter word, teacher with
+        | ("kd", None), Some teacher -> Distillation teacher
+        | ("kd", _), None -> usage "--loss kd needs --teacher CHECKPOINT."
+        | _, Some _ -> usage "--teacher is used by --loss kd only."
+        | ("ls", Some epsilon), None -> LabelSmoothing(number "--loss ls" epsilon)
+        | _, None -> among "--loss" [ "ce", CrossEntropy; "ls", LabelSmoothing 0.1; "kd", CrossEntropy ] word

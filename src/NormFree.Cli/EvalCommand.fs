@@ -1,0 +1,55 @@
+namespace NormFree.Cli
+
+open System
+open Argu
+open NormFree.Data
+open NormFree.Training
+open TorchSharp
+
+/// <summary><c>normfree eval</c>.</summary>
+[<RequireQualifiedAccess>]
+module EvalCommand =
+
+    let private requireSameClasses (path: string) (task: Task) (dataset: Dataset) =
+        if task.Classes <> dataset.Classes then
+            raise (
+                TrainingException
+                    $"{path} was trained on {task.Dataset} with {task.Classes.Length} classes ({task.Classes[0]}, …); {dataset.Name} has \
+                      {dataset.Classes.Length} ({dataset.Classes[0]}, …). Give the data set that it was trained for."
+            )
+
+    let private skipped event =
+        match event with
+        | ImageSkipped image -> Console.Error.WriteLine $"left out: {image.Name}: {image.Reason}"
+        | _ -> ()
+
+    let private print (args: ParseResults<EvalArgs>) (dataset: Dataset) (accuracy: Accuracy) =
+        if args.Contains EvalArgs.Json then
+            Console.WriteLine(Json.write accuracy)
+        else
+            Show.table
+                [ "data set"; "images"; "loss"; "top-1"; "top-5" ]
+                [ [ dataset.Name
+                    string accuracy.Images
+                    $"{accuracy.Loss:F4}"
+                    Show.percent accuracy.Top1
+                    Show.percent accuracy.Top5 ] ]
+
+    /// <summary>Runs the command.</summary>
+    let run (args: ParseResults<EvalArgs>) =
+        args.TryGetResult EvalArgs.Threads |> Option.iter torch.set_num_threads
+        let path = args.GetResult EvalArgs.Checkpoint
+        use checkpoint = Checkpoint.load torch.ScalarType.Float32 path
+        let options = { Catalogue.defaults with Size = Some checkpoint.Task.Size; TestLimit = args.TryGetResult EvalArgs.Test_Limit }
+        let dataset = Images.load (Choices.dataset (args.GetResult(EvalArgs.Dataset, "drawn"))) (args.TryGetResult EvalArgs.Data) options
+        requireSameClasses path checkpoint.Task dataset
+
+        Outcome.untilInterrupted "Nothing is kept." (fun cancellation ->
+            let around =
+                { Surroundings.Default with
+                    Strict = args.Contains EvalArgs.Strict
+                    Watch = skipped
+                    Cancellation = cancellation }
+
+            Evaluation.accuracy around checkpoint.Task (args.GetResult(EvalArgs.Batch, 64)) checkpoint.Network dataset.Test
+            |> print args dataset)

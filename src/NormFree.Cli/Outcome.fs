@@ -1,0 +1,80 @@
+namespace NormFree.Cli
+
+open System
+open System.IO
+open NormFree.Data
+open NormFree.Formats
+open NormFree.Training
+
+/// <summary>How a command ends; the number is the process's exit code.</summary>
+type Outcome =
+    | Success = 0
+    | Failed = 1
+    | BadUsage = 2
+
+/// <summary>The command line does not make sense; the message says what to change.</summary>
+[<Sealed>]
+type UsageException(message: string) =
+    inherit Exception(message)
+
+[<RequireQualifiedAccess>]
+module Outcome =
+
+    let private complain (message: string) = Console.Error.WriteLine("normfree: " + message.TrimEnd())
+
+    /// What a person can act on; nothing for a bug's exception.
+    let rec private explain (error: exn) =
+        match error with
+        | :? UsageException -> Some(Outcome.BadUsage, $"{error.Message}\nTry 'normfree --help', or 'normfree COMMAND --help'.")
+        | :? TrainingException
+        | :? DataException
+        | :? InvalidFileException
+        | :? DllNotFoundException -> Some(Outcome.Failed, error.Message)
+        | :? FileNotFoundException
+        | :? DirectoryNotFoundException -> Some(Outcome.Failed, $"{error.Message} Check the path.")
+        | :? UnauthorizedAccessException -> Some(Outcome.Failed, $"{error.Message} Check the permissions, or choose another folder.")
+        | :? IOException -> Some(Outcome.Failed, $"{error.Message} Free space or choose another folder; files that were complete before are intact.")
+        | :? OperationCanceledException -> Some(Outcome.Failed, "interrupted.")
+        | :? AggregateException as many when many.InnerExceptions.Count = 1 -> explain many.InnerExceptions[0]
+        | _ -> None
+
+    /// The first line of libtorch's messages says what is wrong, the rest is its stack.
+    let private firstLine (text: string) = (Array.head (text.Split '\n')).TrimEnd()
+
+    /// <summary>Runs a command; whatever it throws becomes a message on the error stream and an exit code.</summary>
+    let guard (command: unit -> unit) =
+        try
+            command ()
+            Outcome.Success
+        with error ->
+            match explain error with
+            | Some(outcome, message) ->
+                complain message
+                outcome
+            | None ->
+                let what = firstLine error.Message
+
+                complain
+                    $"internal error: {error.GetType().Name}: {what} Please report it with what the same command prints under \
+                      NORMFREE_TRACE=1."
+
+                if not (String.IsNullOrEmpty(Environment.GetEnvironmentVariable "NORMFREE_TRACE")) then
+                    Console.Error.WriteLine error
+
+                Outcome.Failed
+
+    /// <summary>A token that is cancelled by the first Ctrl-C or SIGTERM; a second one ends the process at once.</summary>
+    let untilInterrupted (what: string) (command: Threading.CancellationToken -> unit) =
+        use source = new Threading.CancellationTokenSource()
+
+        let stop (context: Runtime.InteropServices.PosixSignalContext) =
+            if source.IsCancellationRequested then
+                exit (int Outcome.Failed)
+
+            context.Cancel <- true
+            complain ("stopping. " + what)
+            source.Cancel()
+
+        use _ = Runtime.InteropServices.PosixSignalRegistration.Create(Runtime.InteropServices.PosixSignal.SIGINT, stop)
+        use _ = Runtime.InteropServices.PosixSignalRegistration.Create(Runtime.InteropServices.PosixSignal.SIGTERM, stop)
+        command source.Token

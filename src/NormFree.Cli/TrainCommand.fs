@@ -1,0 +1,174 @@
+namespace NormFree.Cli
+
+open System
+open System.IO
+open Argu
+open NormFree.Data
+open NormFree.Spec
+open NormFree.Training
+
+/// <summary>Data sets from the command line.</summary>
+[<RequireQualifiedAccess>]
+module internal Images =
+
+    /// Opens the data set, or stops with everything that is wrong with it.
+    let load kind path options =
+        match Catalogue.load kind path options with
+        | Ok dataset -> dataset
+        | Error errors -> raise (DataException(errors |> List.map string |> String.concat "\n"))
+
+/// <summary><c>normfree train</c>.</summary>
+[<RequireQualifiedAccess>]
+module TrainCommand =
+
+    let private parser = ArgumentParser.Create<TrainArgs>(programName = "normfree train")
+
+    let private dataset (args: ParseResults<TrainArgs>) =
+        let options =
+            { Catalogue.defaults with
+                Size = args.TryGetResult TrainArgs.Size
+                Limit = args.TryGetResult TrainArgs.Limit
+                TestLimit = args.TryGetResult TrainArgs.Test_Limit
+                Lighting =
+                    match (Choices.recipe (args.GetResult(TrainArgs.Recipe, "corrected"))).Deviations.Lighting with
+                    | Rule.Published -> LightingMode.Published
+                    | Rule.Corrected -> LightingMode.Corrected }
+
+        Images.load (Choices.dataset (args.GetResult(TrainArgs.Dataset, "drawn"))) (args.TryGetResult TrainArgs.Data) options
+
+    /// The stem that suits the image size, where none is asked for.
+    let internal stem (word: string option) size =
+        match word with
+        | Some word -> Choices.stem word
+        | None -> if size <= 64 then CifarStem else ImageNetStem
+
+    let private network (args: ParseResults<TrainArgs>) (dataset: Dataset) =
+        let size =
+            { Width = args.GetResult(TrainArgs.Width, 1.0)
+              Depth = args.GetResult(TrainArgs.Depth, 1.0) }
+
+        let table = Choices.architecture (args.GetResult(TrainArgs.Arch, "reactnet-small"))
+
+        table size (stem (args.TryGetResult TrainArgs.Stem) dataset.Size)
+        |> Net.withClasses dataset.Classes.Length
+        |> Net.withNorm (Choices.norm (args.GetResult(TrainArgs.Norm, "bn-free")))
+
+    /// Stage 2's recipe; stage 1 adds the weight decay.
+    let private recipe (args: ParseResults<TrainArgs>) =
+        let loss = Choices.loss (args.TryGetResult TrainArgs.Teacher) (args.GetResult(TrainArgs.Loss, "ce"))
+
+        { Choices.recipe (args.GetResult(TrainArgs.Recipe, "corrected")) with
+            Epochs = args.GetResult(TrainArgs.Epochs, 5)
+            Batch = args.GetResult(TrainArgs.Batch, 64)
+            LearningRate = args.GetResult(TrainArgs.Lr, 1e-3)
+            Optimiser = Choices.optimiser (args.GetResult(TrainArgs.Optimizer, "adam"))
+            Schedule = Choices.schedule (args.GetResult(TrainArgs.Schedule, "linear"))
+            WarmUp = args.GetResult(TrainArgs.Warm_Up, 0)
+            Clip = Choices.clip (args.GetResult(TrainArgs.Clip, "agc"))
+            Loss = loss
+            HeldOut = args.GetResult(TrainArgs.Held_Out, 0.0)
+            Seed = args.GetResult(TrainArgs.Seed, 1L) }
+
+    let private around (args: ParseResults<TrainArgs>) watch cancellation =
+        args.TryGetResult TrainArgs.Threads |> Option.iter TorchSharp.torch.set_num_threads
+
+        { Surroundings.Default with
+            Workers = args.GetResult(TrainArgs.Workers, Surroundings.Default.Workers)
+            Strict = args.Contains TrainArgs.Strict
+            Watch = watch
+            Cancellation = cancellation }
+
+    let private stages (args: ParseResults<TrainArgs>) net (plan: Plan) : EpochRecord list =
+        let recipe = recipe args
+        let first = { recipe with WeightDecay = args.GetResult(TrainArgs.Weight_Decay, 1e-5) }
+        let init = args.TryGetResult TrainArgs.Init
+
+        let binarise =
+            match args.TryGetResult TrainArgs.Binarise, Net.binaryBody net with
+            | Some word, Some _ -> Choices.binarise word
+            | None, Some _ -> ActivationsAndWeights
+            | Some _, None -> raise (UsageException $"--binarise is not for {net.Name}, which is a full-precision network.")
+            | None, None -> Activations
+
+        match binarise, init with
+        | Activations, _ -> (plan |> Pipeline.trainFrom init first net |> Pipeline.finish).Epochs
+        | ActivationsAndWeights, Some _ -> (plan |> Pipeline.trainBinaryFrom init recipe net |> Pipeline.finish).Epochs
+        | ActivationsAndWeights, None ->
+            (plan |> Pipeline.train first net |> Pipeline.binariseWeights recipe |> Pipeline.finish).Epochs
+
+    let private result (folder: RunFolder) (epochs: EpochRecord list) =
+        let score (r: EpochRecord) = (r.HeldOut |> Option.defaultValue r.Test).Top1
+
+        Show.table
+            [ "stage"; "epochs"; "last top-1"; "last top-5"; "best epoch"; "its top-1" ]
+            [ for stage, records in List.groupBy (fun (r: EpochRecord) -> r.Stage) epochs do
+                  let last, best = List.last records, List.maxBy score records
+
+                  [ stage
+                    string records.Length
+                    Show.percent last.Test.Top1
+                    Show.percent last.Test.Top5
+                    string best.Epoch
+                    Show.percent best.Test.Top1 ] ]
+
+        Console.WriteLine $"Checkpoints and log: {folder.Path}"
+
+    /// A resumed run takes its settings from its folder; only what does not change results may be given anew.
+    let private resumed (args: ParseResults<TrainArgs>) folder =
+        let allowed argument =
+            match argument with
+            | TrainArgs.Resume
+            | TrainArgs.Out _
+            | TrainArgs.Threads _
+            | TrainArgs.Workers _
+            | TrainArgs.Json_Log
+            | TrainArgs.Strict -> true
+            | _ -> false
+
+        match args.GetAllResults() |> List.filter (allowed >> not) with
+        | [] ->
+            let began = (RunFolder.readDescription folder).Arguments
+
+            if began.IsEmpty then
+                raise (UsageException $"{folder.Path} was made by a script: run the script again, and it goes on.")
+
+            let again = parser.ParseCommandLine(List.toArray began)
+            again, began
+        | others ->
+            let names = parser.PrintCommandLineArgumentsFlat others
+            raise (UsageException $"a resumed run keeps its settings: leave away {names}.")
+
+    /// The folder that the run is kept in, and the arguments that define it.
+    let private settings (args: ParseResults<TrainArgs>) (given: string list) =
+        let net = args.GetResult(TrainArgs.Arch, "reactnet-small")
+        let norm = args.GetResult(TrainArgs.Norm, "bn-free").Replace(':', '-')
+        let path = args.GetResult(TrainArgs.Out, Path.Combine("runs", $"{net}-{norm}"))
+        let folder = { Path = path }
+
+        if args.Contains TrainArgs.Resume then
+            let again, began = resumed args folder
+            folder, again, began
+        elif RunFolder.holdsRun folder then
+            raise (UsageException $"{path} holds a run already: go on with it by --resume, or choose another folder by --out.")
+        else
+            folder, args, given
+
+    /// <summary>Runs the command. <c>given</c> are its arguments as typed, kept for <c>--resume</c>.</summary>
+    let run (given: string list) (args: ParseResults<TrainArgs>) =
+        let folder, settings, began = settings args given
+        let dataset = dataset settings
+        let net = network settings dataset
+
+        Outcome.untilInterrupted
+            $"Finished epochs are kept; go on with: normfree train --resume --out {folder.Path}"
+            (fun cancellation ->
+                Show.progress (args.Contains TrainArgs.Json_Log) (fun watch ->
+                    let plan =
+                        { Pipeline.from dataset with
+                            Folder = Some folder
+                            Label = settings.GetResult(TrainArgs.Norm, "")
+                            Arguments = began
+                            Around = around args watch cancellation }
+
+                    let epochs = stages settings net plan
+                    if not (args.Contains TrainArgs.Json_Log) then result folder epochs))
