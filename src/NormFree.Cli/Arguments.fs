@@ -2,83 +2,83 @@ namespace NormFree.Cli
 
 open Argu
 
-/// What the commands that describe a network share would be nice to share; Argu keeps one list of arguments a command.
+/// <summary>What each command takes; a star marks what holds if nothing is given.</summary>
 type TrainArgs =
     | [<Unique>] Arch of NAME: string
     | [<Unique>] Norm of NORM: string
     | [<Unique>] Binarise of WHAT: string
     | [<Unique>] Stem of KIND: string
-    | [<Unique>] Width of FACTOR: float
-    | [<Unique>] Depth of FACTOR: float
+    | [<Unique>] Width of X: float
+    | [<Unique>] Depth of X: float
     | [<Unique>] Dataset of KIND: string
     | [<Unique>] Data of PATH: string
-    | [<Unique>] Size of PIXELS: int
-    | [<Unique>] Limit of IMAGES: int
-    | [<Unique>] Test_Limit of IMAGES: int
-    | [<Unique>] Held_Out of SHARE: float
+    | [<Unique>] Size of N: int
+    | [<Unique>] Limit of N: int
+    | [<Unique>] Test_Limit of N: int
+    | [<Unique>] Held_Out of X: float
     | [<Unique>] Strict
     | [<Unique>] Recipe of NAME: string
-    | [<Unique>] Epochs of COUNT: int
-    | [<Unique>] Batch of IMAGES: int
-    | [<Unique>] Lr of RATE: float
-    | [<Unique>] Weight_Decay of FACTOR: float
-    | [<Unique; AltCommandLine("--optimiser")>] Optimizer of NAME: string
+    | [<Unique>] Epochs of N: int
+    | [<Unique>] Batch of N: int
+    | [<Unique>] Lr of X: float
+    | [<Unique>] Weight_Decay of X: float
+    | [<Unique>] Optimizer of NAME: string
     | [<Unique>] Schedule of NAME: string
-    | [<Unique>] Warm_Up of EPOCHS: int
+    | [<Unique>] Warm_Up of N: int
     | [<Unique>] Clip of RULE: string
     | [<Unique>] Loss of NAME: string
-    | [<Unique>] Teacher of CHECKPOINT: string
-    | [<Unique>] Init of CHECKPOINT: string
+    | [<Unique>] Teacher of FILE: string
+    | [<Unique>] Init of FILE: string
     | [<Unique>] Out of FOLDER: string
     | [<Unique>] Resume
-    | [<Unique>] Seed of NUMBER: int64
-    | [<Unique>] Threads of COUNT: int
-    | [<Unique>] Workers of COUNT: int
+    | [<Unique>] Seed of N: int64
+    | [<Unique>] Threads of N: int
+    | [<Unique>] Workers of N: int
     | [<Unique>] Json_Log
 
     interface IArgParserTemplate with
         member this.Usage =
             match this with
-            | Arch _ -> "reactnet-18, reactnet-a, reactnet-small*, resnet-18, resnet-34"
-            | Norm _ -> "batch-norm, none, bn-free* (bn-free:0.3 sets alpha)"
-            | Binarise _ -> "activations (stage 1), activations+weights* (stage 1, then stage 2)"
+            | Arch _ -> "reactnet-18|-a|-small*, resnet-18|-34"
+            | Norm _ -> "batch-norm, none, bn-free*; bn-free:0.3 sets alpha"
+            | Binarise _ -> "activations (stage 1), activations+weights* (both stages)"
             | Stem _ -> "cifar, imagenet; by the image size if not given"
             | Width _ -> "channels, as a factor of the table's"
             | Depth _ -> "layers, as a factor of the table's"
             | Dataset _ -> "cifar10, cifar100, folder, fashion-mnist, drawn*"
             | Data _ -> "folder, archive or file of the data set"
-            | Size _ -> "side of the network's input; the data set's own if not given"
+            | Size _ -> "side of the images; the data set's own if not given"
             | Limit _ -> "training images, as many of each class"
             | Test_Limit _ -> "test images, as many of each class"
-            | Held_Out _ -> "share of the training images to choose the best epoch on"
+            | Held_Out _ -> "share of the training set to choose the best epoch on"
             | Strict -> "stop at an image that cannot be read"
-            | Recipe _ -> "published, corrected*: which departures of the published code to keep"
+            | Recipe _ -> "published, corrected*: keep or mend its departures"
             | Epochs _ -> "of each stage (5*)"
             | Batch _ -> "images a step (64*)"
             | Lr _ -> "learning rate (1e-3*)"
             | Weight_Decay _ -> "of stage 1 (1e-5*); stage 2 has none"
-            | Optimizer _ -> "adam*, adamw, sgd (sgd:0.9 sets the momentum)"
-            | Schedule _ -> "linear*, cosine, constant, step:EPOCHS:FACTOR"
+            | Optimizer _ -> "adam*, adamw, sgd; sgd:0.9 sets the momentum"
+            | Schedule _ -> "linear*, cosine, constant, step:EPOCHS:X"
             | Warm_Up _ -> "epochs over which the rate rises from 0"
-            | Clip _ -> "agc:FACTOR (agc:0.02*), none"
+            | Clip _ -> "agc:X (agc:0.02*), none"
             | Loss _ -> "ce*, ls (ls:0.1), kd (needs --teacher)"
             | Teacher _ -> "checkpoint to distil from"
-            | Init _ -> "start from this checkpoint; with activations+weights, skip stage 1"
+            | Init _ -> "start from it; activations+weights then skips stage 1"
             | Out _ -> "run folder (runs/ARCH-NORM*)"
-            | Resume -> "go on with the run in --out, with the settings it was begun with"
+            | Resume -> "go on with the run in --out and its settings"
             | Seed _ -> "of everything random (1*)"
             | Threads _ -> "of the computation"
             | Workers _ -> "threads that read images"
-            | Json_Log -> "write one JSON object an event instead of progress"
+            | Json_Log -> "print a JSON object an event instead of progress"
 
 type EvalArgs =
     | [<Mandatory; Unique>] Checkpoint of FILE: string
     | [<Unique>] Dataset of KIND: string
     | [<Unique>] Data of PATH: string
-    | [<Unique>] Test_Limit of IMAGES: int
-    | [<Unique>] Batch of IMAGES: int
+    | [<Unique>] Test_Limit of N: int
+    | [<Unique>] Batch of N: int
     | [<Unique>] Strict
-    | [<Unique>] Threads of COUNT: int
+    | [<Unique>] Threads of N: int
     | [<Unique>] Json
 
     interface IArgParserTemplate with
@@ -116,9 +116,9 @@ type SummaryArgs =
     | [<Unique>] Norm of NORM: string
     | [<Unique>] Binarise of WHAT: string
     | [<Unique>] Stem of KIND: string
-    | [<Unique>] Width of FACTOR: float
-    | [<Unique>] Depth of FACTOR: float
-    | [<Unique>] Size of PIXELS: int
+    | [<Unique>] Width of X: float
+    | [<Unique>] Depth of X: float
+    | [<Unique>] Size of N: int
     | [<Unique>] Classes of COUNT: int
     | [<Unique>] Checkpoint of FILE: string
     | [<Unique>] Json

@@ -61,7 +61,7 @@ module DataCommand =
         if bad > 0 then raise (DataException $"{bad} images cannot be read: mend or remove them, or train without --strict.")
 
     /// <summary>Runs the command.</summary>
-    let run (args: ParseResults<DataArgs>) =
-        match args.GetSubCommand() with
+    let run (command: DataArgs) =
+        match command with
         | Get args -> get args
         | Check args -> check args

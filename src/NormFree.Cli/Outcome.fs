@@ -5,6 +5,7 @@ open System.IO
 open NormFree.Data
 open NormFree.Formats
 open NormFree.Training
+open Argu
 
 /// <summary>How a command ends; the number is the process's exit code.</summary>
 type Outcome =
@@ -20,11 +21,19 @@ type UsageException(message: string) =
 [<RequireQualifiedAccess>]
 module Outcome =
 
+    /// libtorch's messages go on with its stack.
+    let private firstLine (text: string) = (Array.head (text.Split '\n')).TrimEnd()
+
     let private complain (message: string) = Console.Error.WriteLine("normfree: " + message.TrimEnd())
+
+    /// Argu's own messages go on with the whole help; their first line says what is wrong.
+    let private complaint (error: ArguParseException) =
+        (firstLine error.Message).Replace("ERROR: ", "").TrimEnd('.') + "."
 
     /// What a person can act on; nothing for a bug's exception.
     let rec private explain (error: exn) =
         match error with
+        | :? ArguParseException as error -> explain (UsageException(complaint error))
         | :? UsageException -> Some(Outcome.BadUsage, $"{error.Message}\nTry 'normfree --help', or 'normfree COMMAND --help'.")
         | :? TrainingException
         | :? DataException
@@ -37,9 +46,6 @@ module Outcome =
         | :? OperationCanceledException -> Some(Outcome.Failed, "interrupted.")
         | :? AggregateException as many when many.InnerExceptions.Count = 1 -> explain many.InnerExceptions[0]
         | _ -> None
-
-    /// The first line of libtorch's messages says what is wrong, the rest is its stack.
-    let private firstLine (text: string) = (Array.head (text.Split '\n')).TrimEnd()
 
     /// <summary>Runs a command; whatever it throws becomes a message on the error stream and an exit code.</summary>
     let guard (command: unit -> unit) =

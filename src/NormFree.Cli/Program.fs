@@ -4,55 +4,46 @@ open System
 open Argu
 open NormFree.Torch.Native
 
-let private parser = ArgumentParser.Create<Command>(programName = "normfree", helpTextMessage = "Train, evaluate and use binary networks without batch normalisation. A star marks what holds if nothing is given.")
+let private parser = ArgumentParser.Create<Command>(programName = "normfree", usageStringCharacterWidth = 88)
 
 let private version () =
     let version = typeof<Command>.Assembly.GetName().Version
     Console.WriteLine $"normfree {version}"
 
-let private run (arguments: string[]) (results: ParseResults<Command>) =
+let private help (arguments: ParseResults<'T>) (about: string) =
+    Console.WriteLine(about)
+    Console.WriteLine(arguments.Parser.PrintUsage(hideSyntax = true).TrimEnd())
+
+let private starred = " A star marks what holds if nothing is given."
+
+/// Runs a command, or explains it where --help is among its arguments.
+let private orHelp (about: string) (command: ParseResults<'T> -> unit) (arguments: ParseResults<'T>) =
+    if arguments.IsUsageRequested then
+        help arguments (about + starred)
+    else
+        TorchNative.Ensure()
+        command arguments
+
+/// 'data' has commands of its own.
+let private data (arguments: ParseResults<DataArgs>) =
+    match arguments.TryGetSubCommand() with
+    | Some(Get get) -> orHelp "normfree data get: downloads a data set." (Get >> DataCommand.run) get
+    | Some(Check check) -> orHelp "normfree data check: reads every image of a data set." (Check >> DataCommand.run) check
+    | None -> help arguments "normfree data: downloads and checks data sets."
+
+let private run (typed: string list) (results: ParseResults<Command>) =
     match results.TryGetSubCommand() with
-    | None when results.Contains Command.Version -> version ()
-    | None -> Console.WriteLine(parser.PrintUsage())
-    | Some(Train args) ->
-        TorchNative.Ensure()
-        TrainCommand.run (Array.toList arguments |> List.tail) args
-    | Some(Eval args) ->
-        TorchNative.Ensure()
-        EvalCommand.run args
-    | Some(Predict args) ->
-        TorchNative.Ensure()
-        PredictCommand.run args
-    | Some(Summary args) ->
-        TorchNative.Ensure()
-        SummaryCommand.run args
-    | Some(Data args) -> DataCommand.run args
-    | Some(Report args) ->
-        TorchNative.Ensure()
-        ReportCommand.run args
+    | Some(Train args) -> args |> orHelp "normfree train: trains a network, one stage or both." (TrainCommand.run (List.tail typed))
+    | Some(Eval args) -> args |> orHelp "normfree eval: accuracy of a checkpoint on a data set." EvalCommand.run
+    | Some(Predict args) -> args |> orHelp "normfree predict: classes of images, or logits of tensors." PredictCommand.run
+    | Some(Summary args) -> args |> orHelp "normfree summary: what a network is made of and costs." SummaryCommand.run
+    | Some(Data args) -> data args
+    | Some(Report args) -> args |> orHelp "normfree report: a page of one or several runs." ReportCommand.run
     | Some Command.Version -> version ()
-
-/// Argu's own messages end with the whole help; its first lines say what is wrong.
-let private complaint (error: ArguParseException) =
-    let upToUsage = error.Message.Split("USAGE:")[0]
-    upToUsage.Replace("ERROR: ", "").Trim()
-
-let private parse (arguments: string[]) =
-    try
-        Ok(parser.ParseCommandLine(arguments, raiseOnUsage = true))
-    with :? ArguParseException as error ->
-        if error.ErrorCode = ErrorCode.HelpText then
-            Error(Outcome.Success, error.Message)
-        else
-            Error(Outcome.BadUsage, complaint error)
+    | None when results.Contains Command.Version -> version ()
+    | None -> help results "normfree: binary neural networks without batch normalisation."
 
 [<EntryPoint>]
 let main arguments =
-    match parse arguments with
-    | Ok results -> int (Outcome.guard (fun () -> run arguments results))
-    | Error(Outcome.Success, help) ->
-        Console.WriteLine help
-        int Outcome.Success
-    | Error(outcome, message) ->
-        Console.Error.WriteLine $"normfree: {message}\nTry 'normfree --help', or 'normfree COMMAND --help'."
-        int outcome
+    Outcome.guard (fun () -> parser.ParseCommandLine(arguments, raiseOnUsage = false) |> run (Array.toList arguments))
+    |> int

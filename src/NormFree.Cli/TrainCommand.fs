@@ -165,7 +165,7 @@ module TrainCommand =
                 Show.progress (args.Contains TrainArgs.Json_Log) (fun watch ->
                     let plan =
                         { Pipeline.from dataset with
-                            Folder = Some folder
+                            Folder = Some(RunFolder.at folder.Path)
                             Label = settings.GetResult(TrainArgs.Norm, "")
                             Arguments = began
                             Around = around args watch cancellation }

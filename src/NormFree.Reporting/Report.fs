@@ -115,6 +115,14 @@ module Report =
         let rule = "|" + String.replicate table.Columns.Length " --- |"
         row table.Columns :: rule :: List.map row table.Rows |> String.concat "\n"
 
+    /// <summary>The headline and the verdict as plain text, for a terminal.</summary>
+    let text (runs: RunLog list) =
+        let table = RunTable.headline runs
+        let rows = table.Columns :: table.Rows
+        let widths = List.transpose rows |> List.map (List.map String.length >> List.max)
+        let line row = List.map2 (fun (cell: string) width -> cell.PadRight width) row widths |> String.concat "  "
+        String.concat "\n" (List.map (line >> _.TrimEnd()) rows @ Option.toList (verdictText runs))
+
     /// <summary>The same headline, verdict and epochs as Markdown. <c>image</c> is where the chart of the test accuracy lies,
     /// relative to the Markdown file.</summary>
     let markdown (image: string) (title: string) (runs: RunLog list) =

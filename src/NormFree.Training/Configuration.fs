@@ -67,6 +67,7 @@ module Configuration =
               name, words rule ]
         |> List.map (fun (name, value) -> $"{stage}: {name}", value)
 
+    /// Reports show these apart from what the run was asked for, by their prefix.
     let private environment () =
         [ "NormFree", version typeof<Recipe>
           "TorchSharp", version typeof<torch.Tensor>
@@ -74,6 +75,7 @@ module Configuration =
           "system", RuntimeInformation.OSDescription
           "processors", string Environment.ProcessorCount
           "torch threads", string (torch.get_num_threads ()) ]
+        |> List.map (fun (name, value) -> "environment." + name, value)
 
     /// <summary>What a run of this network on these images starts with; each stage adds its recipe.</summary>
     let describe net dataset = network net @ data dataset @ environment ()

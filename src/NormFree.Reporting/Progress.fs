@@ -1,0 +1,65 @@
+namespace NormFree.Reporting
+
+open System
+open NormFree.Data
+open NormFree.Training
+
+/// <summary>The events of a training as lines of text.</summary>
+[<RequireQualifiedAccess>]
+module Progress =
+
+    let private percent (share: float) = $"{100.0 * share:F1} %%"
+
+    let private clock (time: TimeSpan) =
+        if time.TotalHours >= 1.0 then
+            $"{int time.TotalHours}:{time.Minutes:D2}:{time.Seconds:D2}"
+        else
+            $"{time.Minutes}:{time.Seconds:D2}"
+
+    /// <summary>How far a stage is: images, speed, loss, accuracy and the time that is left.</summary>
+    let step (s: StepReport) =
+        $"{s.Stage} {s.Epoch}/{s.Epochs}  {s.Images}/{s.Total}  {s.ImagesPerSecond:F0} images/s  loss {s.Loss:F3}  \
+          top-1 {percent s.Top1}  {clock s.Remaining} left"
+
+    let private epoch (r: EpochRecord) =
+        let heldOut =
+            match r.HeldOut with
+            | Some held -> $"  held out {percent held.Top1}"
+            | None -> ""
+
+        $"{r.Stage} {r.Epoch}/{r.Epochs}  train loss {r.Train.Loss:F3} top-1 {percent r.Train.Top1}  \
+          test loss {r.Test.Loss:F3} top-1 {percent r.Test.Top1} top-5 {percent r.Test.Top5}{heldOut}  \
+          {clock (TimeSpan.FromSeconds r.Seconds)}"
+
+    /// Unreadable images are named one by one up to here, then only counted.
+    let private namedAtMost = 20
+
+    let private skipped (image: Unreadable) =
+        if image.Total <= namedAtMost then
+            Some $"left out: {image.Name}: {image.Reason}"
+        elif image.Total = namedAtMost + 1 then
+            Some "left out: further images are only counted"
+        else
+            None
+
+    /// <summary>The line of an event; none for a step.</summary>
+    let message event =
+        match event with
+        | StageBegins(stage, epochs, images) -> Some $"stage {stage}: {epochs} epochs of {images} images"
+        | Resumed(stage, count) -> Some $"stage {stage}: {count} epochs were done already"
+        | Warning text -> Some $"warning: {text}"
+        | ImageSkipped image -> skipped image
+        | EpochDone record -> Some(epoch record)
+        | StepDone _ -> None
+
+    /// <summary>Prints a line for every event, and for the steps one every so often: for pipes, files and scripts.</summary>
+    let lines (interval: TimeSpan) =
+        let mutable next = DateTime.UtcNow + interval
+
+        fun event ->
+            match event with
+            | StepDone report when DateTime.UtcNow >= next ->
+                next <- DateTime.UtcNow + interval
+                Console.WriteLine(step report)
+            | StepDone _ -> ()
+            | other -> message other |> Option.iter Console.WriteLine
