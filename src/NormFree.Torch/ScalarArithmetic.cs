@@ -12,7 +12,8 @@ namespace NormFree.Torch;
 /// </remarks>
 public static class ScalarArithmetic
 {
-    private static readonly Scalar One = 1.0.ToScalar();
+    /// <summary>An integer, which counters take as well as tensors of floating-point numbers.</summary>
+    private static readonly Scalar One = 1L.ToScalar();
 
     private static Tensor With(double value, Func<Scalar, Tensor> call)
     {
