@@ -12,6 +12,7 @@ namespace NormFree.Torch;
 /// </remarks>
 public static class ScalarArithmetic
 {
+    /// <summary>An integer, which counters take as well as tensors of floating-point numbers.</summary>
     private static readonly Scalar One = 1L.ToScalar();
 
     private static Tensor With(double value, Func<Scalar, Tensor> call)

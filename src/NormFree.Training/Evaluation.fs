@@ -18,9 +18,9 @@ type internal Tally() =
     member _.Add(logits: torch.Tensor, labels: torch.Tensor, meanLoss: float) =
         use _ = torch.NewDisposeScope()
         let count = int logits.shape[0]
-        // The rank of the right class: how many others have a higher logit.
+        // The rank of the right class: how many others have a higher logit. NaN is no "not higher" one: a network of NaN is never right.
         let ofLabel = logits.gather (1L, labels.unsqueeze 1L)
-        let rank = logits.gt(ofLabel).sum (1L)
+        let rank = logits.le(ofLabel).logical_not().sum (1L)
 
         for rank in rank.data<int64>().ToArray() do
             if rank < 1L then top1 <- top1 + 1L

@@ -38,5 +38,7 @@ module Json =
             | value -> Ok(value :?> 'T)
         with
         | :? JsonException as e -> Error e.Message
-        // What the F# converter throws on a null where a record is due.
+        // What the F# converter throws on a null where a record is due,
         | :? NullReferenceException -> Error "it holds a null where a value is due"
+        // and on the bare name of a case that has fields.
+        | :? IndexOutOfRangeException -> Error "it holds a case without its fields"

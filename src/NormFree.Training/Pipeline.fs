@@ -98,7 +98,18 @@ module Pipeline =
     let private resume (plan: Plan) (path: string) (network: Network) (optimisation: Optimisation) (recipe: Recipe) =
         use found = Checkpoint.load torch.ScalarType.Float32 path
 
-        if found.Network.Spec <> network.Spec || found.Progress.Recipe <> recipe || found.Task <> Stage.task plan.Dataset then
+        let images = (fst (Stage.split recipe plan.Dataset)).Count
+
+        let ofOtherImages =
+            found.Progress.History
+            |> List.exists (fun r -> r.Stage = found.Progress.Stage && r.Train.Images + r.Unreadable <> images)
+
+        if
+            found.Network.Spec <> network.Spec
+            || found.Progress.Recipe <> recipe
+            || found.Task <> Stage.task plan.Dataset
+            || ofOtherImages
+        then
             raise (
                 TrainingException
                     $"{path} is of another network, recipe or data set. Go on with the settings that it was begun with, or choose another folder."

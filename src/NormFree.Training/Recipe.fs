@@ -120,7 +120,8 @@ module Recipe =
           if recipe.Batch < 1 then $"a batch must hold at least 1 image, it is to hold {recipe.Batch}"
           if not (recipe.LearningRate > 0.0 && Double.IsFinite recipe.LearningRate) then
               $"the learning rate must be positive, it is {recipe.LearningRate}"
-          if not (recipe.WeightDecay >= 0.0) then $"the weight decay must not be negative, it is {recipe.WeightDecay}"
+          if not (recipe.WeightDecay >= 0.0 && Double.IsFinite recipe.WeightDecay) then
+              $"the weight decay must be finite and not negative, it is {recipe.WeightDecay}"
           if recipe.WarmUp < 0 || recipe.WarmUp > recipe.Epochs then
               $"the warm-up must be between 0 and {recipe.Epochs} epochs, it is {recipe.WarmUp}"
           if not (recipe.HeldOut >= 0.0 && recipe.HeldOut < 1.0) then

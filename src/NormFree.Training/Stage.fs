@@ -52,11 +52,11 @@ module Stage =
             Losses.Distillation(logits, target)
         | Distillation teacher, None -> raise (TrainingException $"The teacher {teacher} was not loaded.")
 
-    let private requireFinite job epoch (value: float) =
+    let private requireFinite job epoch place (value: float) =
         if not (Double.IsFinite value) then
             raise (
                 TrainingException
-                    $"The loss is {value} in stage {job.Name}, epoch {epoch.Number + 1}, step {epoch.Step + 1}: the training has diverged. \
+                    $"The loss is {value} in stage {job.Name}, epoch {epoch.Number + 1}, {place}: the training has diverged. \
                       Checkpoints of earlier epochs are intact. Lower the learning rate (it is {epoch.Rate:g3}) or add a warm-up."
             )
 
@@ -67,7 +67,7 @@ module Stage =
         let logits = network.Forward(images, Train)
         let loss = loss job images logits labels
         let value = float (loss.item<float32> ())
-        requireFinite job epoch value
+        requireFinite job epoch $"step {epoch.Step + 1}" value
         network.ForgetGradients()
         loss.backward ()
         epoch.Clipped <- epoch.Clipped + optimisation.Step epoch.Rate
@@ -121,6 +121,8 @@ module Stage =
               Rate = 0.0 }
 
         for batch in Loader.read (loading around job epoch) source (Loader.shuffled job.Recipe.Seed number source.Count) do
+            // The loader still gives the batches that are ready.
+            around.Cancellation.ThrowIfCancellationRequested()
             step job network optimisation epoch batch
             around.Watch(StepDone(stepReport job epoch source.Count))
 
@@ -147,27 +149,39 @@ module Stage =
           Normalisation = dataset.Normalisation
           Preparation = dataset.Augmentation.Test }
 
-    let private split job =
-        if job.Recipe.HeldOut > 0.0 then
-            let train, heldOut = ImageSource.split job.Recipe.HeldOut job.Recipe.Seed job.Dataset.Train
+    /// The images to train on, and those that are set aside.
+    let internal split (recipe: Recipe) (dataset: Dataset) =
+        if recipe.HeldOut > 0.0 then
+            let train, heldOut = ImageSource.split recipe.HeldOut recipe.Seed dataset.Train
+
+            if heldOut.Count = 0 || train.Count = 0 then
+                raise (
+                    TrainingException
+                        $"Holding out {recipe.HeldOut} of {dataset.Train.Count} training images leaves {train.Count} to train on and {heldOut.Count} \
+                          to choose the best epoch on. Take another share or more images."
+                )
+
             train, Some heldOut
         else
-            job.Dataset.Train, None
+            dataset.Train, None
 
     /// <summary>Runs the epochs of a stage that are not done yet.</summary>
     /// <remarks>
     /// <c>keep</c> is called after every epoch with its record, while network and optimiser stand as they do at its end. Throws
-    /// TrainingException where the loss is not finite, DataException where the images cannot be read, OperationCanceledException where the
+    /// TrainingException where the loss of a step or on the test set is not finite, DataException where the images cannot be read, OperationCanceledException where the
     /// surroundings' token was cancelled: between two steps, the epoch is lost.
     /// </remarks>
     let run (around: Surroundings) (job: StageJob) (network: Network) (optimisation: Optimisation) (keep: EpochRecord -> unit) =
-        let train, heldOut = split job
+        let train, heldOut = split job.Recipe job.Dataset
         let task = task job.Dataset
         let accuracy source = Evaluation.accuracy around task job.Recipe.Batch network source
         around.Watch(StageBegins(job.Name, job.Recipe.Epochs, train.Count))
 
         for number in job.Done .. job.Recipe.Epochs - 1 do
             let epoch = trainEpoch around job network optimisation train number
-            let record = record job epoch (accuracy job.Dataset.Test) (Option.map accuracy heldOut)
+            let test = accuracy job.Dataset.Test
+            // What has diverged in the last step must not replace the checkpoint before it.
+            requireFinite job epoch "on the test set" test.Loss
+            let record = record job epoch test (Option.map accuracy heldOut)
             keep record
             around.Watch(EpochDone record)

@@ -26,6 +26,13 @@ let private all =
             Data.DownloadTests.tests ]
       testList "Golden" [ Golden.LayerTests.tests; Golden.ModelTests.tests; Golden.TrainingTests.tests ]
       testList "Spec" [ Spec.CountTests.tests; Spec.ValidationTests.tests ]
+      testList "Torch" [ Torch.NativeTests.tests; Torch.LayerTests.tests; Torch.OptimiserTests.tests ]
+      testList
+          "Training"
+          [ Training.RecipeTests.tests
+            Training.NetworkTests.tests
+            Training.CheckpointTests.tests
+            Training.PipelineTests.tests ]
       testList "Reporting" [ Reporting.VerdictTests.tests; Reporting.ChartTests.tests; Reporting.ReportTests.tests ] ]
 
 /// Expecto's own printer, which also hands over the counts.

@@ -11,6 +11,9 @@ public static class WeightStandardisation
 {
     private const double Epsilon = 1e-5;
 
+    /// <summary>Far below ε², so that it changes no value; it keeps the root's gradient finite for a filter of equal weights.</summary>
+    private const double SmallestVariance = 1e-30;
+
     /// <summary>Standardises a convolution's weight, O×I×k×k, filter by filter.</summary>
     public static Tensor Apply(Tensor weight)
     {
@@ -18,7 +21,7 @@ public static class WeightStandardisation
         long[] filter = [1, 2, 3];
         var fanIn = weight.numel() / weight.size(0);
         var centred = weight - weight.mean(filter, keepdim: true);
-        var deviation = (centred * centred).mean(filter, keepdim: true).sqrt();
+        var deviation = (centred * centred).mean(filter, keepdim: true).AtLeast(SmallestVariance).sqrt();
         return (centred / deviation.Plus(Epsilon)).DividedBy(Math.Sqrt(fanIn)).MoveToOuterDisposeScope();
     }
 }

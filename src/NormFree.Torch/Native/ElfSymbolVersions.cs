@@ -10,6 +10,7 @@ public static class ElfSymbolVersions
     private const uint ElfMagic = 0x464C457F;    // 0x7F 'E' 'L' 'F', little-endian
     private const uint RequirementsSection = 0x6FFFFFFE; // SHT_GNU_verneed
     private const ushort WeakFlag = 2;           // VER_FLG_WEAK
+    private const int EntrySize = 16;            // of Elf64_Verneed and Elf64_Vernaux
 
     /// <summary>
     /// Marks every requirement of <paramref name="version"/> weak, so that the linker accepts a library without it as long as no symbol of that
@@ -18,7 +19,7 @@ public static class ElfSymbolVersions
     /// <param name="elf">A whole 64-bit little-endian ELF file, changed in place.</param>
     /// <param name="version">For example <c>GLIBCXX_3.4.32</c>.</param>
     /// <returns>How many requirements were marked.</returns>
-    /// <exception cref="BadImageFormatException">Not such a file.</exception>
+    /// <exception cref="BadImageFormatException">Not such a file, or a damaged one; requirements before the damage may be marked.</exception>
     public static int Weaken(Span<byte> elf, string version)
     {
         if (elf.Length < 64 || U32(elf, 0) != ElfMagic || elf[4] != 2 || elf[5] != 1)
@@ -38,27 +39,45 @@ public static class ElfSymbolVersions
     private static int WeakenSection(Span<byte> elf, long need, uint libraries, long names, string version)
     {
         var marked = 0;
-        for (; libraries > 0; libraries--, need += U32(elf, need + 12))
+        for (; libraries > 0; libraries--)
         {
             var requirement = need + U32(elf, need + 8);
-            for (int left = U16(elf, need + 2); left > 0; left--, requirement += U32(elf, requirement + 12))
+            for (int left = U16(elf, need + 2); left > 0; left--)
             {
-                if (Name(elf, names + U32(elf, requirement + 8)) != version) continue;
-                var flags = elf[(int)(requirement + 4)..];
-                BinaryPrimitives.WriteUInt16LittleEndian(flags, (ushort)(BinaryPrimitives.ReadUInt16LittleEndian(flags) | WeakFlag));
-                marked++;
+                if (Name(elf, names + U32(elf, requirement + 8)) == version)
+                {
+                    var flags = At(elf, requirement + 4, sizeof(ushort));
+                    BinaryPrimitives.WriteUInt16LittleEndian(flags, (ushort)(BinaryPrimitives.ReadUInt16LittleEndian(flags) | WeakFlag));
+                    marked++;
+                }
+                if (left > 1) requirement += Step(elf, requirement + 12);
             }
+            if (libraries > 1) need += Step(elf, need + 12);
         }
         return marked;
     }
 
-    private static string Name(ReadOnlySpan<byte> elf, long offset)
+    /// <summary>The way to the next entry of a list that has one; it leads forward, so that a damaged list ends too.</summary>
+    private static uint Step(Span<byte> elf, long offset) =>
+        U32(elf, offset) is var step and >= EntrySize ? step : throw Damaged();
+
+    private static string Name(Span<byte> elf, long offset)
     {
-        var text = elf[(int)offset..];
-        return Encoding.ASCII.GetString(text[..text.IndexOf((byte)0)]);
+        var text = elf[Place(elf, offset, 1)..];
+        var end = text.IndexOf((byte)0);
+        return end >= 0 ? Encoding.ASCII.GetString(text[..end]) : throw Damaged();
     }
 
-    private static ushort U16(ReadOnlySpan<byte> bytes, long offset) => BinaryPrimitives.ReadUInt16LittleEndian(bytes[(int)offset..]);
-    private static uint U32(ReadOnlySpan<byte> bytes, long offset) => BinaryPrimitives.ReadUInt32LittleEndian(bytes[(int)offset..]);
-    private static long U64(ReadOnlySpan<byte> bytes, long offset) => (long)BinaryPrimitives.ReadUInt64LittleEndian(bytes[(int)offset..]);
+    private static ushort U16(Span<byte> elf, long offset) => BinaryPrimitives.ReadUInt16LittleEndian(At(elf, offset, sizeof(ushort)));
+    private static uint U32(Span<byte> elf, long offset) => BinaryPrimitives.ReadUInt32LittleEndian(At(elf, offset, sizeof(uint)));
+
+    /// <summary>An offset: one past 2⁶³ turns negative and is refused where it is used.</summary>
+    private static long U64(Span<byte> elf, long offset) => BinaryPrimitives.ReadInt64LittleEndian(At(elf, offset, sizeof(long)));
+
+    private static Span<byte> At(Span<byte> elf, long offset, int size) => elf.Slice(Place(elf, offset, size), size);
+
+    private static int Place(Span<byte> elf, long offset, int size) =>
+        offset >= 0 && offset <= elf.Length - size ? (int)offset : throw Damaged();
+
+    private static BadImageFormatException Damaged() => new("The ELF file is damaged: it refers to places that it does not have.");
 }

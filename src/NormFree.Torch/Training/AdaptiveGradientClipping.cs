@@ -22,14 +22,15 @@ public static class AdaptiveGradientClipping
         using var noGrad = no_grad();
         var count = default(ClipCount);
         foreach (var parameter in parameters)
-            if (parameter.grad is { } gradient)
-                count += ClipOne(parameter, gradient, factor);
+        {
+            using var scope = NewDisposeScope();
+            if (parameter.grad is { } gradient) count += ClipOne(parameter, gradient, factor);
+        }
         return count;
     }
 
     private static ClipCount ClipOne(Tensor parameter, Tensor gradient, double factor)
     {
-        using var scope = NewDisposeScope();
         var limit = UnitNorm(parameter).AtLeast(SmallestParameterNorm).Times(factor);
         var norm = UnitNorm(gradient);
         var clipped = norm.ge(limit);

@@ -1,0 +1,324 @@
+/// The layers, losses and clipping against loops over scalars, and their gradients against central differences.
+module NormFree.Tests.Torch.LayerTests
+
+open System
+open Expecto
+open NormFree.Torch
+open NormFree.Torch.Layers
+open NormFree.Torch.Training
+open NormFree.Tests.Golden
+open TorchSharp
+
+let private repeatedly = { FsCheckConfig.defaultConfig with maxTest = 40 }
+
+/// n values of about unit size that a seed gives.
+let private values seed n =
+    let random = Random(seed: int)
+    Array.init n (fun _ -> 4.0 * random.NextDouble() - 2.0)
+
+let private tensor (shape: int list) (values: float[]) =
+    GoldenFiles.tensor [| for side in shape -> int64 side |] values
+
+let private leaf shape values = (tensor shape values).requires_grad_ true
+
+let private same (actual: torch.Tensor) (expected: float[]) what =
+    Agreement.allClose 1e-12 actual expected what
+
+/// The sum of a result, weighted so that no two of its values count alike.
+let private weighted (y: torch.Tensor) =
+    let weights = Array.init (int (y.numel ())) (fun i -> 1.0 + 0.5 * sin (float i))
+    (y * torch.tensor(weights).reshape y.shape).sum ()
+
+/// Compares the gradients of a scalar function of leaves with central differences, value by value.
+let private checkGradients what (inputs: (int list * float[]) list) (f: torch.Tensor list -> torch.Tensor) =
+    use _ = torch.NewDisposeScope()
+    let leaves = [ for shape, values in inputs -> leaf shape values ]
+    (f leaves).backward ()
+    let step = 1e-5
+
+    let at which index delta =
+        use _ = torch.NewDisposeScope()
+        use _ = torch.no_grad ()
+
+        let moved =
+            [ for i, (shape, values) in List.indexed inputs ->
+                  tensor shape (values |> Array.mapi (fun j v -> if i = which && j = index then v + delta else v)) ]
+
+        (f moved).item<float> ()
+
+    for which, leaf in List.indexed leaves do
+        let gradient = Agreement.values (Agreement.gradient leaf)
+
+        for index, found in Array.indexed gradient do
+            let difference = (at which index step - at which index -step) / (2.0 * step)
+            Agreement.close 1e-6 1.0 found difference $"{what}: gradient {index} of input {which}"
+
+let private sign x = float (Math.Sign(x: float))
+
+/// Zeros around x: taps outside count nothing.
+let private naiveConvolution (n, i, h, w) (x: float[]) (o, k) (weight: float[]) stride padding =
+    let oh, ow = (h + 2 * padding - k) / stride + 1, (w + 2 * padding - k) / stride + 1
+
+    [| for b in 0 .. n - 1 do
+           for f in 0 .. o - 1 do
+               for y in 0 .. oh - 1 do
+                   for z in 0 .. ow - 1 do
+                       let mutable sum = 0.0
+
+                       for c in 0 .. i - 1 do
+                           for dy in 0 .. k - 1 do
+                               for dx in 0 .. k - 1 do
+                                   let py, px = y * stride + dy - padding, z * stride + dx - padding
+
+                                   if py >= 0 && py < h && px >= 0 && px < w then
+                                       sum <- sum + x[((b * i + c) * h + py) * w + px] * weight[((f * i + c) * k + dy) * k + dx]
+
+                       sum |]
+
+/// (w − mean)/(std + 1e-5)/√fan_in.
+let private naiveStandardised (filter: float[]) =
+    let mean = Array.average filter
+    let std = sqrt (filter |> Array.averageBy (fun v -> (v - mean) ** 2.0))
+    filter |> Array.map (fun v -> (v - mean) / (std + 1e-5) / sqrt (float filter.Length))
+
+/// s·sign(v).
+let private naiveBinary (filter: float[]) =
+    let scale = filter |> Array.averageBy abs
+    filter |> Array.map (fun v -> scale * sign v)
+
+let private perFilter filters change (weight: float[]) =
+    weight |> Array.splitInto filters |> Array.collect change
+
+let private convolutionProperty =
+    testPropertyWithConfig repeatedly "a convolution is its loops: signs first, then zeros around them"
+    <| fun (seed: int) standardised binary ->
+        use _ = torch.NewDisposeScope()
+        let random = Random seed
+        let n, i, o = 1 + random.Next 2, 1 + random.Next 3, 1 + random.Next 3
+        let h, w, k = 3 + random.Next 4, 3 + random.Next 4, (if random.Next 2 = 0 then 1 else 3)
+        let stride, padding, factor = 1 + random.Next 2, random.Next 2, (if random.Next 2 = 0 then 1.0 else 1.25)
+        // One weight has no deviation to divide by: its filter is rounding noise.
+        let i = if k = 1 then i + 1 else i
+        let x, weight, gain = values seed (n * i * h * w), values (seed + 1) (o * i * k * k), values (seed + 2) o
+
+        let used =
+            weight
+            |> (if standardised then perFilter o naiveStandardised else id)
+            |> (if binary then perFilter o naiveBinary else id)
+            |> Array.mapi (fun at v -> factor * v * (if standardised then gain[at / (i * k * k)] else 1.0))
+
+        let options = ConvolutionOptions(stride, padding, standardised, binary, factor)
+        let gains: torch.Tensor | null = if standardised then tensor [ o; 1; 1; 1 ] gain else null
+        let signs = ApproximateSign.Apply(leaf [ n; i; h; w ] x)
+        let y = Convolution.Apply(signs, tensor [ o; i; k; k ] weight, gains, &options)
+        same y (naiveConvolution (n, i, h, w) (Array.map sign x) (o, k) used stride padding) "y"
+
+let private weights =
+    testList
+        "weights"
+        [ testPropertyWithConfig repeatedly "standardised filters have mean 0 and variance 1/fan_in"
+          <| fun (seed: int) ->
+              use _ = torch.NewDisposeScope()
+              let o, i, k = 3, 4, 3
+              let result = WeightStandardisation.Apply(tensor [ o; i; k; k ] (values seed (o * i * k * k)))
+
+              for filter in Array.splitInto o (Agreement.values result) do
+                  let mean = Array.average filter
+                  let variance = filter |> Array.averageBy (fun v -> (v - mean) ** 2.0)
+                  Agreement.close 1e-12 1.0 mean 0.0 "mean"
+                  // ε = 1e-5 beside a deviation of about 1 costs twice that of the variance.
+                  Agreement.close 1e-4 0.0 variance (1.0 / float (i * k * k)) "variance"
+
+          testPropertyWithConfig repeatedly "a binary filter is its mean size times its signs"
+          <| fun (seed: int) ->
+              use _ = torch.NewDisposeScope()
+              let weight = values seed (3 * 2 * 3 * 3)
+              same (BinaryWeight.Apply(tensor [ 3; 2; 3; 3 ] weight)) (perFilter 3 naiveBinary weight) "without gradient"
+              same (BinaryWeight.Apply(leaf [ 3; 2; 3; 3 ] weight)) (perFilter 3 naiveBinary weight) "with gradient"
+
+          test "a binary filter's gradient passes where −1 ≤ v ≤ 1, both ends included" {
+              use _ = torch.NewDisposeScope()
+              let v = leaf [ 1; 5; 1; 1 ] [| -1.5; -1.0; 0.0; 1.0; 1.5 |]
+              (BinaryWeight.Apply v).sum().backward ()
+              Expect.equal (Agreement.values (Agreement.gradient v)) [| 0.0; 1.0; 1.0; 1.0; 0.0 |] "dv"
+          }
+
+          testPropertyWithConfig { repeatedly with maxTest = 5 } "the standardisation's gradient"
+          <| fun (seed: int) ->
+              let input = [ 2; 2; 3; 3 ], values seed 36
+              checkGradients "standardisation" [ input ] (fun leaves -> weighted (WeightStandardisation.Apply leaves.Head))
+
+          test "a filter of equal weights is standardised to 0, and its gradient is finite" {
+              use _ = torch.NewDisposeScope()
+              let weight = leaf [ 2; 2; 1; 1 ] [| 0.5; 0.5; 0.5; -0.5 |]
+              let y = WeightStandardisation.Apply weight
+              Expect.equal (Array.truncate 2 (Agreement.values y)) [| 0.0; 0.0 |] "the filter"
+              (weighted y).backward ()
+              Expect.all (Agreement.values (Agreement.gradient weight)) Double.IsFinite "dw"
+          }
+
+          test "a gain without standardisation is refused, and the other way round" {
+              use _ = torch.NewDisposeScope()
+              let weight, gain = tensor [ 1; 1; 1; 1 ] [| 1.0 |], tensor [ 1; 1; 1; 1 ] [| 1.0 |]
+
+              let refuse standardised (gain: torch.Tensor | null) =
+                  let options = ConvolutionOptions(1, 0, standardised)
+                  Convolution.UsedWeight(weight, gain, &options) |> ignore
+
+              Expect.throwsT<ArgumentException> (fun () -> refuse false gain) "a gain too many"
+              Expect.throwsT<ArgumentException> (fun () -> refuse true null) "a gain too few"
+          } ]
+
+let private naiveRPReLU channels area (x: float[]) (b1: float[]) (a: float[]) (b2: float[]) =
+    x
+    |> Array.mapi (fun i v ->
+        let c = i / area % channels
+        let u = v + b1[c]
+        (if u > 0.0 then u else a[c] * u) + b2[c])
+
+let private activations =
+    testList
+        "activations"
+        [ test "the approximate sign's gradient is 2 − 2·|x| on [−1, 1) and 0 beyond" {
+              use _ = torch.NewDisposeScope()
+              let x = [| -2.0; -1.0000001; -1.0; -0.75; -0.25; 0.0; 0.25; 0.75; 1.0; 1.0000001; 2.0 |]
+              let input = leaf [ x.Length ] x
+              let y = ApproximateSign.Apply input
+              Expect.equal (Agreement.values y) (Array.map sign x) "y"
+              y.sum().backward ()
+              let expected = x |> Array.map (fun v -> if v >= -1.0 && v < 1.0 then 2.0 - 2.0 * abs v else 0.0)
+              same (Agreement.gradient input) expected "dx"
+          }
+
+          testPropertyWithConfig repeatedly "float32 signs are exactly −1, 0 and 1, with and without gradient"
+          <| fun (seed: int) ->
+              use _ = torch.NewDisposeScope()
+              let random = Random seed
+
+              let special = [| 0.0f; -0.0f; Single.Epsilon; -Single.Epsilon; Single.MaxValue; Single.MinValue |]
+              let any _ = float32 ((random.NextDouble() - 0.5) * 10.0 ** float (random.Next(-40, 38)))
+              let x = Array.append special (Array.init 200 any)
+
+              let expected = x |> Array.map (fun v -> float32 (Math.Sign v))
+              let input = torch.tensor x
+              Expect.equal (ApproximateSign.Apply(input).data<float32>().ToArray()) expected "without gradient"
+              let traced = ApproximateSign.Apply(input.requires_grad_ true)
+              Expect.equal (traced.detach().data<float32>().ToArray()) expected "with gradient"
+
+          testPropertyWithConfig repeatedly "RPReLU is its scalar formula"
+          <| fun (seed: int) ->
+              use _ = torch.NewDisposeScope()
+              let n, c, h, w = 2, 3, 4, 5
+              let x, b1, a, b2 = values seed (n * c * h * w), values (seed + 1) c, values (seed + 2) c, values (seed + 3) c
+              let channels values = tensor [ 1; c; 1; 1 ] values
+              let y = RPReLU.Apply(tensor [ n; c; h; w ] x, channels b1, tensor [ c ] a, channels b2)
+              same y (naiveRPReLU c (h * w) x b1 a b2) "y"
+
+          testPropertyWithConfig { repeatedly with maxTest = 5 } "RPReLU's four gradients"
+          <| fun (seed: int) ->
+              let inputs =
+                  [ [ 2; 2; 2; 2 ], values seed 16
+                    [ 1; 2; 1; 1 ], values (seed + 1) 2
+                    [ 2 ], values (seed + 2) 2
+                    [ 1; 2; 1; 1 ], values (seed + 3) 2 ]
+
+              checkGradients "RPReLU" inputs (fun leaves -> weighted (RPReLU.Apply(leaves[0], leaves[1], leaves[2], leaves[3]))) ]
+
+let private softmax (logits: float[]) =
+    let top = Array.max logits
+    let e = logits |> Array.map (fun v -> exp (v - top))
+    e |> Array.map (fun v -> v / Array.sum e)
+
+let private losses =
+    let n, k = 3, 4
+    let labels () = torch.tensor [| 1L; 3L; 0L |]
+
+    testList
+        "losses"
+        [ testPropertyWithConfig repeatedly "label smoothing is the cross entropy with smoothed targets"
+          <| fun (seed: int) ->
+              use _ = torch.NewDisposeScope()
+              let logits, epsilon = values seed (n * k), 0.1
+
+              let expected =
+                  Array.zip (Array.splitInto n logits) [| 1; 3; 0 |]
+                  |> Array.averageBy (fun (row, label) ->
+                      softmax row
+                      |> Array.mapi (fun c p -> -((if c = label then 1.0 - epsilon else 0.0) + epsilon / float k) * log p)
+                      |> Array.sum)
+
+              same (Losses.LabelSmoothing(tensor [ n; k ] logits, labels (), epsilon)) [| expected |] "loss"
+
+          testPropertyWithConfig repeatedly "distillation is the soft cross entropy"
+          <| fun (seed: int) ->
+              use _ = torch.NewDisposeScope()
+              let student, teacher = values seed (n * k), values (seed + 1) (n * k)
+
+              let expected =
+                  Array.zip (Array.splitInto n student) (Array.splitInto n teacher)
+                  |> Array.averageBy (fun (s, t) -> Array.map2 (fun p q -> -q * log p) (softmax s) (softmax t) |> Array.sum)
+
+              same (Losses.Distillation(tensor [ n; k ] student, tensor [ n; k ] teacher)) [| expected |] "loss"
+
+          testPropertyWithConfig { repeatedly with maxTest = 5 } "the losses' gradients"
+          <| fun (seed: int) ->
+              let student = [ n; k ], values seed (n * k)
+              let teacher = values (seed + 1) (n * k)
+              checkGradients "cross entropy" [ student ] (fun leaves -> Losses.CrossEntropy(leaves.Head, labels ()))
+              checkGradients "label smoothing" [ student ] (fun leaves -> Losses.LabelSmoothing(leaves.Head, labels (), 0.1))
+              checkGradients "distillation" [ student ] (fun leaves -> Losses.Distillation(leaves.Head, tensor [ n; k ] teacher))
+
+          test "no gradient flows into the teacher" {
+              use _ = torch.NewDisposeScope()
+              let student, teacher = leaf [ n; k ] (values 1 (n * k)), leaf [ n; k ] (values 2 (n * k))
+              Losses.Distillation(student, teacher).backward ()
+              Expect.isNull teacher.grad "the teacher's gradient"
+          } ]
+
+let private norm (unit: float[]) = sqrt (unit |> Array.sumBy (fun v -> v * v))
+
+/// The gradient of one unit, and whether it was clipped.
+let private clipUnit factor (p: float[], g: float[]) =
+    let limit = factor * max (norm p) 1e-3
+
+    if norm g >= limit then
+        g |> Array.map (fun v -> v * limit / max (norm g) 1e-6), true
+    else
+        g, false
+
+let private clipping =
+    testList
+        "clipping"
+        [ testPropertyWithConfig repeatedly "adaptive clipping is its loop over units, and counts them"
+          <| fun (seed: int) ->
+              use _ = torch.NewDisposeScope()
+              let random = Random seed
+
+              let inputs =
+                  [ for shape, units in [ [ 4; 3; 3; 3 ], 4; [ 1; 6; 1; 1 ], 1; [ 6 ], 1; [ 3; 5 ], 3 ] do
+                        let count = List.reduce (*) shape
+                        // Units that are clipped and others that are not; some norms below the limits 1e-3 and 1e-6.
+                        let scaled seed = values seed count |> Array.map ((*) (10.0 ** float (random.Next(-8, 1))))
+                        shape, units, scaled (random.Next()), scaled (random.Next()) ]
+
+              let parameters =
+                  [ for shape, _, p, g in inputs do
+                        let parameter = leaf shape p
+                        parameter.grad <- tensor shape g
+                        parameter ]
+
+              let without = leaf [ 3 ] (values seed 3)
+              let count = AdaptiveGradientClipping.Clip(parameters @ [ without ], 0.02)
+
+              let expected =
+                  [ for _, units, p, g in inputs -> Array.zip (Array.splitInto units p) (Array.splitInto units g) |> Array.map (clipUnit 0.02) ]
+
+              for parameter, units in List.zip parameters expected do
+                  same (Agreement.gradient parameter) (Array.collect fst units) "clipped gradient"
+
+              let clipped = expected |> List.sumBy (fun units -> units |> Array.filter snd |> Array.length)
+              Expect.equal count (ClipCount(9L, int64 clipped)) "units and clipped units"
+              Expect.isNull without.grad "a parameter without gradient is passed over" ]
+
+let tests =
+    testList "layers" [ convolutionProperty; weights; activations; losses; clipping ]

@@ -1,0 +1,173 @@
+module NormFree.Tests.Torch.NativeTests
+
+open System
+open System.Buffers.Binary
+open System.IO
+open System.Security.Cryptography
+open System.Text
+open Expecto
+open NormFree.Torch.Native
+
+let private version = "GLIBCXX_3.4.32"
+
+/// Of runtimes/linux-x64/native/libLibTorchSharp.so in the package TorchSharp 0.107.0.
+let private packagedDigest = "cf33b1b0bb6bbb9754a768fb5c5d04d9f498603be50e73f55621a0b40ee608b8"
+
+let private packagedShim = Path.Combine(AppContext.BaseDirectory, "libLibTorchSharp.so")
+let private shim = lazy File.ReadAllBytes packagedShim
+
+let private weaken (elf: byte[]) (version: string) =
+    ElfSymbolVersions.Weaken(elf.AsSpan(), version)
+
+/// The System V hash, by which version requirements are found.
+let private elfHash (name: string) =
+    (0u, Encoding.ASCII.GetBytes name)
+    ||> Array.fold (fun hash byte ->
+        let sum = (hash <<< 4) + uint32 byte
+        let high = sum &&& 0xF0000000u
+        (sum ^^^ (high >>> 24)) &&& ~~~high)
+
+let private differences (a: byte[]) (b: byte[]) =
+    [ for i in 0 .. a.Length - 1 do
+          if a[i] <> b[i] then i ]
+
+/// Runs an edit that may refuse the bytes, in one way only.
+let private refusesCleanly what (elf: byte[]) =
+    try
+        weaken elf version |> ignore
+    with
+    | :? BadImageFormatException -> ()
+    | e -> failtest $"{what}: {e}"
+
+/// The places of a file that describe its sections and its version requirements.
+let private structure (elf: byte[]) =
+    let sections = int (BinaryPrimitives.ReadInt64LittleEndian(ReadOnlySpan(elf, 0x28, 8)))
+    let count = int (BinaryPrimitives.ReadUInt16LittleEndian(ReadOnlySpan(elf, 0x3C, 2)))
+    let header = [| 0..63 |]
+    let table = [| sections .. sections + 64 * count - 1 |]
+
+    let requirements =
+        [| for i in 0 .. count - 1 do
+               let section = sections + 64 * i
+
+               if BinaryPrimitives.ReadUInt32LittleEndian(ReadOnlySpan(elf, section + 4, 4)) = 0x6FFFFFFEu then
+                   let start = int (BinaryPrimitives.ReadInt64LittleEndian(ReadOnlySpan(elf, section + 24, 8)))
+                   let size = int (BinaryPrimitives.ReadInt64LittleEndian(ReadOnlySpan(elf, section + 32, 8)))
+                   yield! [| start .. start + size - 1 |] |]
+
+    [| header; table; requirements |]
+
+let private editing =
+    testList
+        "ElfSymbolVersions"
+        [ test "one bit changes in the shim: the weak flag of the one requirement" {
+              let elf = Array.copy shim.Value
+              Expect.equal (weaken elf version) 1 "requirements marked"
+
+              match differences shim.Value elf with
+              | [ place ] ->
+                  Expect.equal (elf[place] ^^^ shim.Value[place]) 2uy "VER_FLG_WEAK"
+                  let hash = BinaryPrimitives.ReadUInt32LittleEndian(ReadOnlySpan(elf, place - 4, 4))
+                  Expect.equal hash (elfHash version) "the hash before the flag is the version's"
+              | places -> failtest $"{places.Length} bytes changed"
+          }
+
+          test "a second edit changes nothing" {
+              let elf = Array.copy shim.Value
+              weaken elf version |> ignore
+              let once = Array.copy elf
+              Expect.equal (weaken elf version) 1 "requirements marked"
+              Expect.isEmpty (differences once elf) "bytes changed"
+          }
+
+          test "a version that nobody requires changes nothing" {
+              let elf = Array.copy shim.Value
+              Expect.equal (weaken elf "GLIBCXX_9.9.99") 0 "requirements marked"
+              Expect.isEmpty (differences shim.Value elf) "bytes changed"
+          }
+
+          for what, bytes in
+              [ "nothing", [||]
+                "text", Encoding.ASCII.GetBytes(String('x', 200))
+                "a bare magic number", [| 0x7Fuy; byte 'E'; byte 'L'; byte 'F' |] ] do
+              test $"{what} is refused" {
+                  Expect.throwsT<BadImageFormatException> (fun () -> weaken bytes version |> ignore) "not an ELF file"
+              }
+
+          for what, place in [ "32-bit", 4; "big-endian", 5 ] do
+              test $"a {what} ELF file is refused" {
+                  let elf = Array.truncate 4096 shim.Value
+                  elf[place] <- 3uy - elf[place]
+                  Expect.throwsT<BadImageFormatException> (fun () -> weaken elf version |> ignore) what
+              }
+
+          test "a shim that is cut short is refused" {
+              let random = Random 1
+
+              for _ in 1..50 do
+                  let length = random.Next shim.Value.Length
+                  let elf = Array.truncate length shim.Value
+                  Expect.throwsT<BadImageFormatException> (fun () -> weaken elf version |> ignore) $"{length} bytes"
+          }
+
+          test "damaged bytes give BadImageFormatException or an edit, and an end" {
+              let random = Random 2
+              let places = structure shim.Value
+              let elf = Array.copy shim.Value
+              Expect.all places (fun region -> region.Length > 0) "regions to damage"
+
+              for round in 1..5000 do
+                  for _ in 0 .. random.Next 4 do
+                      let region = places[random.Next places.Length]
+                      let start = random.Next region.Length
+
+                      match random.Next 3 with
+                      | 0 -> elf[region[start]] <- byte (random.Next 256)
+                      | 1 -> elf[region[start]] <- 0uy
+                      | _ ->
+                          for i in start .. min (start + 7) (region.Length - 1) do
+                              elf[region[i]] <- 0xFFuy
+
+                  refusesCleanly $"round {round}" elf
+
+                  for region in places do
+                      for place in region do
+                          elf[place] <- shim.Value[place]
+          } ]
+
+/// What XDG_CACHE_HOME says, or .cache in the user's folder.
+let private userCache =
+    match Environment.GetEnvironmentVariable "XDG_CACHE_HOME" with
+    | null
+    | "" -> Path.Combine(Environment.GetFolderPath Environment.SpecialFolder.UserProfile, ".cache")
+    | folder -> folder
+
+let private loading =
+    testList
+        "TorchNative"
+        [ test "the shim was loaded from the package or from the user's cache" {
+              TorchNative.Ensure()
+
+              match TorchNative.LoadedFrom with
+              | null -> failtest "nothing was loaded"
+              | path when path = packagedShim -> ()
+              | path ->
+                  let expected = Path.Combine(userCache, "torchsharp-native", packagedDigest[..15], "libLibTorchSharp.so")
+                  Expect.equal path expected "the copy's path tells its original"
+                  let copy = File.ReadAllBytes path
+                  let elf = Array.copy shim.Value
+                  weaken elf version |> ignore
+                  Expect.isEmpty (differences elf copy) "the copy is the packaged shim with its requirement marked"
+          }
+
+          test "the packaged shim is as it was published" {
+              Expect.equal (Convert.ToHexStringLower(SHA256.HashData shim.Value)) packagedDigest "SHA-256"
+          }
+
+          test "a second call does nothing" {
+              let before = TorchNative.LoadedFrom
+              TorchNative.Ensure "/no/such/folder"
+              Expect.equal TorchNative.LoadedFrom before "LoadedFrom"
+          } ]
+
+let tests = testList "native" [ editing; loading ]

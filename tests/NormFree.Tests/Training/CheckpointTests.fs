@@ -1,0 +1,268 @@
+module NormFree.Tests.Training.CheckpointTests
+
+open System.IO
+open Expecto
+open NormFree.Data
+open NormFree.Formats.Safetensors
+open NormFree.Spec
+open NormFree.Torch.Training
+open NormFree.Training
+open NormFree.Tests.Data.Support
+open NormFree.Tests.Training.Support
+open TorchSharp
+
+let private create norm =
+    Network.create torch.ScalarType.Float32 Rule.Corrected 9L (tiny norm)
+
+let private accuracy loss =
+    { Loss = loss; Top1 = 1.0 / 3.0; Top5 = 0.9; Images = 100 }
+
+let private record: EpochRecord =
+    { Stage = "activations"
+      Epoch = 1
+      Epochs = 2
+      LearningRate = 1e-3 / 3.0
+      Train = accuracy 2.1
+      Test = accuracy nan
+      HeldOut = None
+      Clipped = 0.25
+      Unreadable = 3
+      Seconds = 12.5 }
+
+let private checkpoint network =
+    { Network = network
+      Task = Stage.task (Drawn.dataset 1L 10 10)
+      Progress =
+        { Recipe = { quick with Loss = LabelSmoothing 0.1 }
+          Stage = "activations"
+          History = [ record ]
+          Threads = 2 } }
+
+let private step (network: Network) (optimisation: Optimisation) key =
+    use _ = torch.NewDisposeScope()
+    network.ForgetGradients()
+    Losses.CrossEntropy(network.Forward(images torch.ScalarType.Float32 key 4, Train), labels 4).backward ()
+    optimisation.Step 1e-3 |> ignore
+
+/// A network after three steps, with its optimiser.
+let private trained recipe norm =
+    let network = create norm
+    let optimisation = new Optimisation(recipe, network)
+    for number in 1..3 do step network optimisation $"step {number}"
+    network, optimisation
+
+let private stateBits (optimisation: Optimisation) =
+    ("steps", System.BitConverter.GetBytes optimisation.Steps)
+    :: [ for name, tensor in optimisation.State -> name, bits tensor ]
+
+let private optimisers = [ Adam; AdamW; Sgd 0.9; Sgd 0.0 ]
+
+let private roundTrip =
+    [ for norm in norms do
+          for optimiser in optimisers do
+              test $"{Words.norm norm}, {optimiser}: weights, task, progress and state come back bit for bit" {
+                  use folder = new TempFolder()
+                  let path = folder.File "last.safetensors"
+                  let recipe = { quick with Optimiser = optimiser; WeightDecay = 1e-2 }
+                  let network, optimisation = trained recipe norm
+                  use network = network
+                  use optimisation = optimisation
+                  let saved = checkpoint network
+                  Checkpoint.save path (Some optimisation) saved
+
+                  use loaded = Checkpoint.load torch.ScalarType.Float32 path
+                  sameBits (tensorBits loaded.Network) (tensorBits network) "weights"
+                  Expect.equal loaded.Network.Spec network.Spec "spec"
+                  Expect.equal loaded.Task saved.Task "task"
+                  // Equals, unlike (=), takes NaN for equal to itself.
+                  Expect.isTrue (loaded.Progress.Equals saved.Progress) "progress"
+
+                  use again = new Optimisation(recipe, loaded.Network)
+                  Checkpoint.restore path again
+                  sameBits (stateBits again) (stateBits optimisation) "optimiser"
+
+                  step network optimisation "next"
+                  step loaded.Network again "next"
+                  sameBits (tensorBits loaded.Network) (tensorBits network) "weights after another step"
+              }
+
+      test "the same checkpoint gives the same bytes" {
+          use folder = new TempFolder()
+          use network = create BatchNorm
+          for name in [ "a"; "b" ] do Checkpoint.save (folder.File name) None (checkpoint network)
+          Expect.equal (File.ReadAllBytes(folder.File "a")) (File.ReadAllBytes(folder.File "b")) "bytes"
+      }
+
+      test "a float64 network comes back bit for bit" {
+          use folder = new TempFolder()
+          use network = Network.create torch.ScalarType.Float64 Rule.Corrected 9L (tiny BatchNorm)
+          Checkpoint.save (folder.File "double") None (checkpoint network)
+          use loaded = Checkpoint.load torch.ScalarType.Float64 (folder.File "double")
+          sameBits (tensorBits loaded.Network) (tensorBits network) "weights"
+      }
+
+      test "stage 1's checkpoint starts a network of stage 2" {
+          use folder = new TempFolder()
+          use network = create (BnFree 0.2)
+          Checkpoint.save (folder.File "first") None (checkpoint network)
+          let binary = tiny (BnFree 0.2) |> Net.withBinarise ActivationsAndWeights
+          use second = Network.create torch.ScalarType.Float32 Rule.Corrected 1L binary
+          Checkpoint.start (folder.File "first") second
+          sameBits (tensorBits second) (tensorBits network) "weights"
+      } ]
+
+/// A saved checkpoint's file, its tensors and texts changed.
+let private rewrite path (keep: string -> bool) (metadata: string -> string -> string) =
+    use file = SafetensorsFile.Open path
+    let writer = SafetensorsWriter()
+
+    for KeyValue(key, text) in file.Metadata do
+        writer.Describe(key, metadata key text) |> ignore
+
+    for entry in file.Tensors do
+        if keep entry.Name then
+            writer.Add(entry.Name, entry.DType, System.ReadOnlySpan(Seq.toArray entry.Shape), file.ReadBytes entry) |> ignore
+
+    writer.Save(path + ".changed")
+    path + ".changed"
+
+let private withFile inspect =
+    use folder = new TempFolder()
+    let path = folder.File "a.safetensors"
+    use network = create (BnFree 0.2)
+    use optimisation = new Optimisation(quick, network)
+    Checkpoint.save path (Some optimisation) (checkpoint network)
+    inspect folder path network optimisation
+
+let private load path =
+    Checkpoint.load torch.ScalarType.Float32 path
+
+let private asIs (_: string) text = text
+
+let private refusals =
+    [ test "a missing file is told as such" {
+          use folder = new TempFolder()
+          let text = message<FileNotFoundException, _> (fun () -> load (folder.File "none.safetensors"))
+          contains [ "none.safetensors" ] text
+      }
+
+      test "a network of another architecture gets the list of what does not fit" {
+          withFile (fun _ path _ _ ->
+              use other = create BatchNorm
+              let text = refusal (fun () -> Checkpoint.start path other)
+
+              contains
+                  [ path; "reactnet-small"; "bn1.weight is missing"; "; and "; " more" ]
+                  text)
+      }
+
+      test "missing, unexpected and misshapen tensors are all told" {
+          withFile (fun _ path network _ ->
+              // The file lacks one tensor of the network; the network has other classes and no gains.
+              let without = rewrite path (fun name -> name <> "fc.bias") asIs
+              contains [ "fc.bias is missing" ] (refusal (fun () -> Checkpoint.start without network))
+
+              use hundred = Network.create torch.ScalarType.Float32 Rule.Corrected 1L (tiny (BnFree 0.2) |> Net.withClasses 100)
+              let text = refusal (fun () -> Checkpoint.start path hundred)
+              contains [ "fc.weight has shape [10, 32], not [100, 32]"; "fc.bias has shape [10], not [100]" ] text
+
+              use plain = create NoNorm
+              contains [ "conv1.gain is not a tensor of this network" ] (refusal (fun () -> Checkpoint.start path plain)))
+      }
+
+      test "a refused checkpoint leaves the network as it was" {
+          withFile (fun _ path _ _ ->
+              use other = create BatchNorm
+              let before = tensorBits other
+              refusal (fun () -> Checkpoint.start path other) |> ignore
+              sameBits (tensorBits other) before "weights")
+      }
+
+      test "a plain safetensors file is no checkpoint" {
+          use folder = new TempFolder()
+          let path = folder.File "plain.safetensors"
+          SafetensorsWriter().Add("x", DType.F32, System.ReadOnlySpan [| 1L |], System.BitConverter.GetBytes 1.0f).Save path
+          contains [ path; "not a NormFree checkpoint" ] (refusal (fun () -> load path))
+      }
+
+      test "bytes of anything else are no checkpoint" {
+          use folder = new TempFolder()
+          let path = folder.Write("text", System.Text.Encoding.ASCII.GetBytes "once upon a time there was a network")
+          contains [ path ] (refusal (fun () -> load path))
+      }
+
+      for key, text, said in
+          [ "version", "2", [ "version 2"; "reads version 1"; "Use the NormFree that wrote it" ]
+            "format", "something", [ "'something'" ]
+            "spec", "{}", [ "'spec'" ]
+            "spec", "null", [ "'spec'" ]
+            "task", "[1]", [ "'task'" ]
+            "progress", "{\"Recipe\":null}", [ "'progress'" ] ] do
+          test $"metadata '{key}' of '{text}' is refused" {
+              withFile (fun _ path _ _ ->
+                  let changed = rewrite path (fun _ -> true) (fun k t -> if k = key then text else t)
+                  contains (changed :: said) (refusal (fun () -> load changed)))
+          }
+
+      test "a spec that is no network is refused with its errors" {
+          withFile (fun _ path network _ ->
+              let spec = { network.Spec with Classes = 1 }
+              let changed = rewrite path (fun _ -> true) (fun k t -> if k = "spec" then Json.write spec else t)
+              contains [ "it is not a network"; "classes" ] (refusal (fun () -> load changed)))
+      }
+
+      test "a file that is cut short is refused, wherever it ends" {
+          withFile (fun folder path _ _ ->
+              let bytes = File.ReadAllBytes path
+
+              for length in [ 0; 7; 8; 100; bytes.Length / 2; bytes.Length - 1 ] do
+                  let cut = folder.Write("cut.safetensors", Array.truncate length bytes)
+                  contains [ "cut.safetensors" ] (refusal (fun () -> load cut)))
+      }
+
+      test "a checkpoint without the optimiser's state cannot be gone on with" {
+          withFile (fun folder _ network optimisation ->
+              let best = folder.File "best.safetensors"
+              Checkpoint.save best None (checkpoint network)
+              contains [ best; "optimiser/"; "Give a last checkpoint" ] (refusal (fun () -> Checkpoint.restore best optimisation)))
+      }
+
+      test "the state of another optimiser cannot be gone on with" {
+          withFile (fun _ path network _ ->
+              use sgd = new Optimisation({ quick with Optimiser = Sgd 0.9 }, network)
+              contains [ "momentum_buffer" ] (refusal (fun () -> Checkpoint.restore path sgd)))
+      } ]
+
+let private saving =
+    [ test "a save that fails leaves the old file, and nothing beside it" {
+          use folder = new TempFolder()
+          let path = folder.File "last.safetensors"
+          let network = create NoNorm
+          Checkpoint.save path None (checkpoint network)
+          let before = File.ReadAllBytes path
+          (network :> System.IDisposable).Dispose()
+          Expect.throws (fun () -> Checkpoint.save path None (checkpoint network)) "the tensors are gone"
+          Expect.equal (File.ReadAllBytes path) before "the old file"
+          Expect.equal (Directory.GetFileSystemEntries folder.Path) [| path |] "files in the folder"
+      }
+
+      test "a folder in the file's place is left alone" {
+          use folder = new TempFolder()
+          let path = folder.File "last.safetensors"
+          let inside = folder.Write("last.safetensors/kept", [| 1uy |])
+          use network = create NoNorm
+          message<exn, _> (fun () -> Checkpoint.save path None (checkpoint network)) |> ignore
+          Expect.equal (File.ReadAllBytes inside) [| 1uy |] "its content"
+          Expect.equal (Directory.GetFileSystemEntries folder.Path) [| path |] "files in the folder"
+      }
+
+      test "a folder that does not exist is an IOException" {
+          use folder = new TempFolder()
+          use network = create NoNorm
+
+          message<DirectoryNotFoundException, _> (fun () -> Checkpoint.save (folder.File "no/such.safetensors") None (checkpoint network))
+          |> ignore
+      } ]
+
+let tests =
+    testList "checkpoints" [ testList "round trips" roundTrip; testList "refusals" refusals; testList "saving" saving ]

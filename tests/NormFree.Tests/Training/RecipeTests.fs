@@ -1,0 +1,262 @@
+module NormFree.Tests.Training.RecipeTests
+
+open System
+open Expecto
+open NormFree.Data
+open NormFree.Spec
+open NormFree.Training
+open NormFree.Tests.Golden
+open NormFree.Tests.Training.Support
+open TorchSharp
+
+let private published = { Recipe.published with LearningRate = 1.0 }
+let private corrected = { Recipe.corrected with LearningRate = 1.0 }
+
+/// The rate of the first step of every epoch, of 10 steps each.
+let private rates (recipe: Recipe) =
+    [ for epoch in 0 .. recipe.Epochs - 1 -> Recipe.rate recipe 10 epoch 0 ]
+
+let private half = sqrt 0.5
+
+/// Name, recipe, and the rates by hand.
+let private tables =
+    let four (recipe: Recipe) schedule = { recipe with Epochs = 4; Schedule = schedule }
+
+    [ "linear, published: the last epoch runs at 0", four published Linear, [ 0.75; 0.5; 0.25; 0.0 ]
+      "linear, corrected: the first epoch runs at the full rate", four corrected Linear, [ 1.0; 0.75; 0.5; 0.25 ]
+      "cosine, published", four published Cosine, [ (1.0 + half) / 2.0; 0.5; (1.0 - half) / 2.0; 0.0 ]
+      "cosine, corrected", four corrected Cosine, [ 1.0; (1.0 + half) / 2.0; 0.5; (1.0 - half) / 2.0 ]
+      "constant, published", four published Constant, [ 1.0; 1.0; 1.0; 1.0 ]
+      "constant, corrected", four corrected Constant, [ 1.0; 1.0; 1.0; 1.0 ]
+      "steps of two epochs by a tenth, published", four published (Step(2, 0.1)), [ 1.0; 1.0; 0.1; 0.1 ]
+      "steps of two epochs by a tenth, corrected", four corrected (Step(2, 0.1)), [ 1.0; 1.0; 0.1; 0.1 ]
+      "one epoch, published", { published with Epochs = 1 }, [ 0.0 ]
+      "one epoch, corrected", { corrected with Epochs = 1 }, [ 1.0 ]
+      "a rate of its own multiplies", { four corrected Linear with LearningRate = 4e-3 }, [ 4e-3; 3e-3; 2e-3; 1e-3 ] ]
+
+let private close (actual: float list) (expected: float list) what =
+    Expect.equal actual.Length expected.Length what
+    for a, e in List.zip actual expected do Expect.floatClose Accuracy.veryHigh a e what
+
+let private schedules =
+    testList
+        "schedules"
+        [ for name, recipe, expected in tables do
+              test name { close (rates recipe) expected "rates" }
+
+          test "no epoch of the published schedule runs at a negative rate" {
+              Expect.all (rates { published with Epochs = 256 }) (fun rate -> rate >= 0.0) "rates"
+          }
+
+          test "the warm-up rises step by step and reaches the schedule with its last step" {
+              let recipe = { corrected with Epochs = 4; Schedule = Constant; WarmUp = 2 }
+              let all = [ for epoch in 0..3 do for step in 0..1 -> Recipe.rate recipe 2 epoch step ]
+              close all [ 0.25; 0.5; 0.75; 1.0; 1.0; 1.0; 1.0; 1.0 ] "rates"
+          }
+
+          test "the warm-up multiplies the schedule" {
+              let recipe = { corrected with Epochs = 4; WarmUp = 1 }
+              close [ for step in 0..3 -> Recipe.rate recipe 4 0 step ] [ 0.25; 0.5; 0.75; 1.0 ] "first epoch"
+              close [ Recipe.rate recipe 4 1 0 ] [ 0.75 ] "second epoch"
+          } ]
+
+let private validation =
+    testList
+        "validation"
+        [ test "the recipes at hand are valid" {
+              for recipe in [ Recipe.published; Recipe.corrected; quick ] do
+                  Expect.equal (Recipe.validate recipe) (Ok recipe) "valid"
+          }
+
+          test "every problem is told at once" {
+              let wrong =
+                  { Recipe.published with
+                      Epochs = 0
+                      Batch = 0
+                      LearningRate = Double.NaN
+                      WeightDecay = -1.0
+                      WarmUp = 1
+                      HeldOut = 1.0
+                      Clip = Agc 0.0
+                      Loss = LabelSmoothing 1.5
+                      Schedule = Step(0, 0.1)
+                      Optimiser = Sgd 1.0 }
+
+              match Recipe.validate wrong with
+              | Ok _ -> failtest "the recipe was accepted"
+              | Error problems ->
+                  Expect.hasLength problems 10 "problems"
+
+                  for word in
+                      [ "epochs"; "batch"; "learning rate"; "weight decay"; "warm-up"; "hold out"; "clipping"; "smoothing"; "step schedule"; "momentum" ] do
+                      Expect.exists problems (fun problem -> problem.Contains word) word
+          }
+
+          for name, recipe in
+              [ "an infinite learning rate", { published with LearningRate = infinity }
+                "an infinite weight decay", { published with WeightDecay = infinity }
+                "a weight decay that is no number", { published with WeightDecay = nan }
+                "a clipping factor that is no number", { published with Clip = Agc nan }
+                "a share held out that is no number", { published with HeldOut = nan }
+                "a warm-up past the last epoch", { published with Epochs = 3; WarmUp = 4 }
+                "a negative warm-up", { published with WarmUp = -1 } ] do
+              test $"{name} is refused" {
+                  match Recipe.validate recipe with
+                  | Error [ _ ] -> ()
+                  | result -> failtest $"{result}"
+              } ]
+
+/// Tensors of layer2.0 and of the ends of ReActNet-18, with what reaches them:
+/// weight decay published and corrected (deviation 7), clipping published and corrected (deviation 8).
+let private reached norm =
+    [ "conv1.weight", (true, true, true, true)
+      "layer2.0.move0.bias", (true, false, true, false)
+      "layer2.0.binary_conv.weight", (true, true, true, true)
+      "layer2.0.move1.bias", (true, false, true, false)
+      "layer2.0.prelu.weight", (false, false, true, false)
+      "layer2.0.move2.bias", (true, false, true, false)
+      "layer2.0.downsample.1.weight", (true, true, true, true)
+      "fc.weight", (false, true, false, false)
+      "fc.bias", (false, false, false, false)
+      match norm with
+      | BnFree _ ->
+          "conv1.gain", (true, false, true, false)
+          "layer2.0.binary_conv.gain", (true, false, true, false)
+          "layer2.0.downsample.1.gain", (true, false, true, false)
+      | BatchNorm ->
+          for name in [ "bn1"; "layer2.0.bn1"; "layer2.0.downsample.2" ] do
+              $"{name}.weight", (false, false, true, false)
+              $"{name}.bias", (false, false, true, false)
+      | NoNorm -> () ]
+
+let private parameters norm =
+    ReActNet.r18 |> Net.withNorm norm |> Lowering.lower |> Parameters.ofGraph
+
+let private reach =
+    testList
+        "reach"
+        [ for norm in norms do
+              test $"{Words.norm norm}: what weight decay and clipping reach in ReActNet-18" {
+                  let shown =
+                      parameters norm
+                      |> List.filter (fun p -> [ "conv1."; "bn1."; "layer2.0."; "fc." ] |> List.exists p.Key.StartsWith)
+
+                  let actual =
+                      [ for p in shown ->
+                            p.Key, (Recipe.decays published p, Recipe.decays corrected p, Recipe.clips published p, Recipe.clips corrected p) ]
+
+                  Expect.equal (Map actual) (Map(reached norm)) "(decays published, corrected, clips published, corrected)"
+              }
+
+          test "the whole of ReActNet-18: 20 convolutions, the classifier and no more are decayed and clipped when corrected" {
+              let p = parameters (BnFree 0.2)
+              let count rule = p |> List.filter rule |> List.length
+              Expect.equal (count (Recipe.decays corrected)) 21 "decayed"
+              Expect.equal (count (Recipe.clips corrected)) 20 "clipped"
+              Expect.equal (count (Recipe.decays published)) (p.Length - 18) "all but 16 slopes and the classifier's two"
+              Expect.equal (count (Recipe.clips published)) (p.Length - 2) "all but the classifier's two"
+          }
+
+          for name, rules in [ "published", Deviations.Published; "corrected", Deviations.Corrected ] do
+              test $"a step with gradients of 0 shrinks what weight decay reaches, {name}" {
+                  use network = Network.create torch.ScalarType.Float64 Rule.Corrected 1L (tiny (BnFree 0.2))
+
+                  let recipe =
+                      { Recipe.published with
+                          Optimiser = Sgd 0.0
+                          WeightDecay = 0.5
+                          Deviations = rules }
+
+                  use optimisation = new Optimisation(recipe, network)
+                  use _ = torch.NewDisposeScope()
+                  use _ = torch.no_grad ()
+                  let before = [ for _, tensor in network.Parameters -> tensor.detach().clone () ]
+                  for _, tensor in network.Parameters do tensor.grad <- torch.zeros_like tensor
+                  optimisation.Step 0.1 |> ignore
+
+                  for (described, tensor), before in List.zip network.Parameters before do
+                      let factor = if Recipe.decays recipe described then 0.95 else 1.0
+                      Agreement.allClose 1e-12 tensor (Agreement.values before |> Array.map ((*) factor)) described.Key
+              } ]
+
+/// Recipes whose numbers and texts JSON can hold.
+let private jsonHolds (recipe: Recipe) =
+    match recipe.Loss with
+    | Distillation teacher -> not (isNull (box teacher))
+    | _ -> true
+
+let private throughJson (value: 'T) =
+    match Json.read<'T> (Json.write value) with
+    | Ok read -> read
+    | Error why -> failtest $"{Json.write value}: {why}"
+
+let private json =
+    testList
+        "JSON"
+        [ testProperty "a recipe comes back as it was, numbers bit for bit"
+          <| fun (recipe: Recipe) ->
+              // Equals, unlike (=), takes NaN for equal to itself.
+              not (jsonHolds recipe) || (throughJson recipe).Equals recipe
+
+          testProperty "an epoch's record comes back as it was"
+          <| fun (rate: float) (loss: float) (heldOut: float option) ->
+              let accuracy loss = { Loss = loss; Top1 = 0.5; Top5 = 0.9; Images = 10 }
+
+              let record =
+                  { Stage = "activations+weights"
+                    Epoch = 1
+                    Epochs = 2
+                    LearningRate = rate
+                    Train = accuracy loss
+                    Test = accuracy loss
+                    HeldOut = Option.map accuracy heldOut
+                    Clipped = 0.0
+                    Unreadable = 0
+                    Seconds = 1.0 }
+
+              (throughJson record).Equals record
+
+          for name, table in Architecture.all do
+              for stem in [ ImageNetStem; CifarStem ] do
+                  test $"{name} with {stem} comes back as it was, in every norm" {
+                      for norm in norms @ [ BnFree 0.1 ] do
+                          for binarise in [ Activations; ActivationsAndWeights ] do
+                              let net = table Size.Full stem |> Net.withNorm norm |> Net.withBinarise binarise
+                              let mended = Recipe.applyTo net Recipe.corrected
+                              for net in [ net; mended ] do Expect.equal (throughJson net) net "the network"
+                  }
+
+          test "a task comes back as it was" {
+              let task = Stage.task (Drawn.dataset 1L 10 10)
+              Expect.equal (throughJson task) task "the task"
+          }
+
+          test "damaged JSON is an error and no exception" {
+              let text = Json.write Recipe.published
+              let random = Random 4
+              let pieces = [| "null"; "{"; "}"; "["; "\""; ","; "1e999"; "-"; "x"; ""; "true"; "{}"; "[]" |]
+
+              for _ in 1..3000 do
+                  let at = random.Next text.Length
+                  let length = random.Next(0, min 12 (text.Length - at))
+                  let damaged = text.Remove(at, length).Insert(at, pieces[random.Next pieces.Length])
+
+                  try
+                      Json.read<Recipe> damaged |> ignore
+                  with e ->
+                      failtest $"{damaged}\n{e}"
+          } ]
+
+let private applied =
+    test "a recipe sets the network's expected variance and binary gain, deviations 5 and 10" {
+        let body recipe = (Net.binaryBody (Recipe.applyTo ReActNet.r18 recipe)).Value
+        let published, corrected = body Recipe.published, body Recipe.corrected
+        Expect.equal (published.ExpectedVariance, published.BinaryGain) (ExpectedVariance.Published, BinaryGain.One) "published"
+
+        Expect.equal
+            (corrected.ExpectedVariance, corrected.BinaryGain)
+            (ExpectedVariance.Corrected, BinaryGain.VariancePreserving)
+            "corrected"
+    }
+
+let tests = testList "recipes" [ schedules; validation; reach; applied; json ]

@@ -1,0 +1,90 @@
+/// What the tests of NormFree.Training share: a network that trains in an instant, and exact comparisons.
+module NormFree.Tests.Training.Support
+
+open System
+open Expecto
+open NormFree.Data
+open NormFree.Formats
+open NormFree.Formats.Safetensors
+open NormFree.Spec
+open NormFree.Training
+open NormFree.Tests.Golden
+open TorchSharp
+
+let norms = [ BatchNorm; NoNorm; BnFree 0.2 ]
+
+/// ReActNet-small with 8, 16 and 32 channels: 9000 parameters.
+let tiny norm =
+    ReActNet.reactNetSmall { Width = 0.34; Depth = 1.0 } CifarStem
+    |> Net.withClasses 10
+    |> Net.withNorm norm
+
+let normName net =
+    Net.binaryBody net |> Option.map (fun body -> Words.norm body.Norm) |> Option.defaultValue net.Name
+
+/// A recipe of two quick epochs.
+let quick =
+    { Recipe.corrected with
+        Epochs = 2
+        Batch = 20
+        LearningRate = 2e-3 }
+
+/// n images of 3×32×32 with values that a key gives.
+let images (dtype: torch.ScalarType) key n =
+    let shape = [| int64 n; 3L; 32L; 32L |]
+    (GoldenFiles.tensor shape (GoldenFiles.wave (n * 3 * 32 * 32) key 1.5 0.0)).``to`` dtype
+
+let labels n = torch.tensor (Array.init n (fun i -> int64 (i * 7 % 10)))
+
+/// A tensor's bytes.
+let bits (tensor: torch.Tensor) =
+    use _ = torch.NewDisposeScope()
+    tensor.detach().contiguous().bytes.ToArray()
+
+/// All tensors of a network, by name.
+let tensorBits (network: Network) =
+    [ for name, tensor in network.Tensors -> name, bits tensor ]
+
+/// Names of the entries that differ.
+let differences (a: (string * byte[]) list) (b: (string * byte[]) list) =
+    let a, b = Map a, Map b
+
+    [ for name in Seq.distinct (Seq.append a.Keys b.Keys) do
+          if a.TryFind name <> b.TryFind name then name ]
+
+let sameBits a b what =
+    Expect.isEmpty (differences a b) $"{what}: tensors that differ"
+
+/// All tensors of a checkpoint's file, the optimiser's included.
+let fileBits path =
+    use file = SafetensorsFile.Open path
+    [ for entry in file.Tensors -> entry.Name, file.ReadBytes entry ]
+
+/// A history without its times.
+let timeless (history: EpochRecord list) =
+    history |> List.map (fun record -> { record with Seconds = 0.0 })
+
+/// The message of the exception of that type which an action throws.
+let message<'e, 'a when 'e :> exn> (action: unit -> 'a) =
+    let result =
+        try
+            action () |> ignore
+            Error "nothing"
+        with
+        | :? 'e as e -> Ok e.Message
+        | e -> Error(string e)
+
+    match result with
+    | Ok text -> text
+    | Error what -> failtest $"{typeof<'e>.Name} was expected, not {what}"
+
+let refusal action = message<InvalidFileException, _> action
+
+/// Disposes what a pipeline gives once it has been looked at.
+let look (inspect: Trained<'w> -> 'a) (trained: Trained<'w>) =
+    use trained = trained
+    inspect trained
+
+/// Gradients by name, as float64 values.
+let gradients (network: Network) =
+    [ for described, tensor in network.Parameters -> described.Key, Agreement.values (Agreement.gradient tensor) ]
