@@ -202,6 +202,9 @@ module ReActNet =
     /// <summary><see cref="M:NormFree.Spec.ReActNet.reactNet18"/> in full size with the ImageNet stem.</summary>
     let r18 = reactNet18 Size.Full ImageNetStem
 
+    /// <summary><see cref="M:NormFree.Spec.ReActNet.reactNet18"/> in full size with the CIFAR stem and 10 classes.</summary>
+    let cifar18 = { reactNet18 Size.Full CifarStem with Classes = 10 }
+
     /// <summary><see cref="M:NormFree.Spec.ReActNet.reactNetA"/> in full size with the ImageNet stem.</summary>
     let a = reactNetA Size.Full ImageNetStem
 
