@@ -11,7 +11,7 @@ let recipe =
     { Recipe.corrected with
         Epochs = 3
         Batch = 64
-        LearningRate = 4e-3
+        LearningRate = 8e-3
         Schedule = Cosine }
 
 let runs =
