@@ -20,6 +20,8 @@ let private both recipe net plan =
     |> Pipeline.train { recipe with WeightDecay = 1e-5 } net
     |> Pipeline.binariseWeights recipe
 
+let private few = lazy (Drawn.dataset 3L 60 20)
+
 let private into folder =
     Pipeline.from data.Value |> Pipeline.into folder
 
@@ -148,9 +150,10 @@ let private stops recipe net plan =
     | Interrupted
     | :? OperationCanceledException -> ()
 
-/// A short recipe in which everything that is random or has a state is on.
+/// A short recipe in which everything that is random or has a state is on: 5 steps an epoch.
 let private stateful =
     { quick with
+        Batch = 10
         HeldOut = 0.2
         WarmUp = 1
         WeightDecay = 1e-3 }
@@ -168,6 +171,7 @@ let private resuming =
           test $"{Words.norm norm}: a run that is interrupted and run again ends bit for bit as one that is not" {
               use folder = new TempFolder()
               let net, whole = tiny norm, folder.File "whole"
+              let into path = Pipeline.from few.Value |> Pipeline.into path
               both stateful net (into whole) |> look ignore
               let expected = remains whole
 

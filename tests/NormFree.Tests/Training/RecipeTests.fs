@@ -214,7 +214,13 @@ let private json =
                     Unreadable = 0
                     Seconds = 1.0 }
 
-              (throughJson record).Equals record
+              let read = throughJson record
+              let plain record = { record with LearningRate = 0.0; Train = accuracy 0.0; Test = accuracy 0.0; HeldOut = None }
+              let same (a: float) (b: float) = a.Equals b
+
+              same read.LearningRate rate
+              && List.forall2 same [ for a in [ read.Train; read.Test ] @ Option.toList read.HeldOut -> a.Loss ] (loss :: loss :: Option.toList heldOut)
+              && plain read = plain record
 
           for name, table in Architecture.all do
               for stem in [ ImageNetStem; CifarStem ] do
