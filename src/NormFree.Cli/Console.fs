@@ -48,10 +48,10 @@ module Show =
             console.Value <- 0.0
         | StepDone report ->
             console.Value <- float report.Images
-            console.Description <- Markup.Escape(Progress.step report)
+            console.Description <- Markup.Escape(EventText.step report)
         | _ -> ()
 
-        Progress.message event |> Option.iter (fun text -> AnsiConsole.MarkupLine(Markup.Escape text))
+        EventText.message event |> Option.iter (fun text -> AnsiConsole.MarkupLine(Markup.Escape text))
 
     let private withBar (work: (TrainingEvent -> unit) -> unit) =
         AnsiConsole
@@ -63,5 +63,5 @@ module Show =
     /// <summary>Runs a training, showing its progress: a bar on a terminal, a line every 10 seconds in a pipe or file.</summary>
     let progress (asJson: bool) (work: (TrainingEvent -> unit) -> unit) =
         if asJson then work jsonLines
-        elif Console.IsOutputRedirected then work (Progress.lines (TimeSpan.FromSeconds 10.0))
+        elif Console.IsOutputRedirected then work (EventText.lines (TimeSpan.FromSeconds 10.0))
         else withBar work

@@ -22,6 +22,12 @@ type Predictor private (checkpoint: Checkpoint) =
         let images = torch.tensor(values).reshape (int64 count, 3L, int64 size, int64 size)
         checkpoint.Network.Forward(images, Evaluate).contiguous().data<float32>().ToArray()
 
+    /// The test images' preparation. Sets of one image size need none, but a picture from elsewhere has any size.
+    let steps =
+        match checkpoint.Task.Preparation with
+        | [] -> [ ResizeShort size; CentreCrop size ]
+        | preparation -> preparation
+
     let probabilities (logits: float32[]) =
         let top = Array.max logits
         let powers = logits |> Array.map (fun l -> exp (float (l - top)))
@@ -55,7 +61,8 @@ type Predictor private (checkpoint: Checkpoint) =
             | Error why -> raise (TrainingException $"{path}: {why}. Give a JPEG or PNG image.")
 
         let source = ImageSource.ofImages path [| image, 0 |]
-        let batch = Loader.read (Evaluation.loading Surroundings.Default checkpoint.Task 1) source [| 0 |] |> Seq.head
+        let options = Evaluation.loading Surroundings.Default checkpoint.Task 1
+        let batch = Loader.read { options with Steps = steps } source [| 0 |] |> Seq.head
 
         Array.zip checkpoint.Task.Classes (probabilities (logits batch.Images 1))
         |> Array.sortByDescending snd

@@ -59,7 +59,7 @@ module RunFolder =
         let path = description folder
 
         if not (File.Exists path) then
-            raise (FileNotFoundException($"{folder.Path} holds no run: it has no run.json. Name the folder that was given as --out."))
+            raise (TrainingException $"{folder.Path} holds no run: it has no run.json. Name the folder that was given as --out.")
 
         read<RunDescription> path (File.ReadAllText path) "text"
 
@@ -71,6 +71,7 @@ module RunFolder =
 
         { Name = DirectoryInfo(folder.Path).Name
           Label = what.Label
+          Arguments = what.Arguments
           Configuration = what.Configuration
           Epochs = [ for i, line in Array.indexed lines -> read<EpochRecord> path line $"line {i + 1}" ]
           Finished = what.Finished }

@@ -342,7 +342,7 @@ let private heldOut =
           let top = history |> List.map score |> List.max
           let first = history |> List.find (fun r -> score r = top)
           use best = Checkpoint.load torch.ScalarType.Float32 ((RunFolder.at folder.Path).Best 1)
-          Expect.equal (List.last best.Progress.History).Epoch first.Epoch "the first of the best epochs"
+          Expect.equal (List.last best.State.History).Epoch first.Epoch "the first of the best epochs"
           // Loading prepares the images as the test does: the part held out is a part of the training set, without augmentation.
           let _, part = ImageSource.split 0.25 recipe.Seed data.Value.Train
           let found = Evaluation.accuracy Surroundings.Default best.Task recipe.Batch best.Network part
