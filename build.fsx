@@ -53,7 +53,7 @@ let hidePaketFeed () =
 /// The line that counts tests; printed again at the very end, since FAKE ends with a report of its own.
 let mutable counts = ""
 
-let isCounts line = Regex.IsMatch(line, @"^\d+ passed, \d+ failed, \d+ skipped$")
+let isCounts (line: string) = Regex.IsMatch(line, @"^\d+ passed, \d+ failed, \d+ skipped$")
 
 let runTests arguments =
     let program = Path.Combine(root, "tests/NormFree.Tests/bin/Release/net10.0/linux-x64/NormFree.Tests")

@@ -19,19 +19,21 @@ let recipe =
         Epochs = 3
         Batch = 64
         LearningRate = 8e-3
-        Schedule = Cosine }
+        Schedule = Cosine
+        WarmUp = 1 }
 
-let runs =
-    [ for norm in [ BnFree 0.2; BatchNorm; NoNorm ] do
-          printfn $"-- {Words.norm norm}"
+let train norm =
+    let name = Words.norm norm
 
-          Pipeline.from Drawn.standard
-          |> Pipeline.into $"artifacts/demo/{Words.norm norm}"
-          |> Pipeline.watchedBy (EventText.lines (TimeSpan.FromSeconds 10.0))
-          |> Pipeline.train { recipe with WeightDecay = 1e-5 } (ReActNet.small |> Net.withNorm norm |> Net.withClasses 10)
-          |> Pipeline.binariseWeights recipe
-          |> Pipeline.finish ]
+    Pipeline.from Drawn.standard
+    |> Pipeline.into $"artifacts/demo/{name}"
+    |> Pipeline.watchedBy (EventText.lines $"{name, -10}  " (TimeSpan.FromSeconds 10.0))
+    |> Pipeline.train { recipe with WeightDecay = 1e-5 } (ReActNet.small |> Net.withNorm norm |> Net.withClasses 10)
+    |> Pipeline.binariseWeights recipe
+    |> Pipeline.finish
 
-runs |> Report.write "artifacts/demo/report.html" "NormFree demo: three norms on drawn images"
-runs |> Report.writeMarkdown "artifacts/demo/report.md" "NormFree demo: three norms on drawn images"
+let runs = sideBySide [ BnFree 0.2; BatchNorm; NoNorm ] train
+let title = "NormFree demo: three norms on drawn images"
+Report.write "artifacts/demo/report.html" title runs
+Report.writeMarkdown "artifacts/demo/report.md" title runs
 printfn $"\n{Report.text runs}\n\nPlot: artifacts/demo/report.png    Report: artifacts/demo/report.html"

@@ -10,6 +10,7 @@
 open System
 open System.Diagnostics
 open System.IO
+open System.Threading.Tasks
 
 NormFree.Torch.Native.TorchNative.Ensure()
 
@@ -25,6 +26,15 @@ let givenPath usage =
 
 /// Paths in experiments start at the repository's root.
 let atRoot () = Environment.CurrentDirectory <- root
+
+/// Runs side by side, one processor each: for small networks that is faster than one run on all of them. Results are in the order of the items.
+let sideBySide (items: 'a list) (run: 'a -> 'b) : 'b list =
+    TorchSharp.torch.set_num_threads 1
+    let results = Array.zeroCreate items.Length
+    let options = ParallelOptions(MaxDegreeOfParallelism = Environment.ProcessorCount)
+    let indexed = List.indexed items
+    Parallel.ForEach(indexed, options, (fun (i, item) -> results[i] <- run item)) |> ignore
+    List.ofArray results
 
 /// Trains with the tool; goes on with a run that was interrupted, and does not repeat one that is done.
 let train (folder: string) (arguments: string list) =

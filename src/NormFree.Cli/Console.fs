@@ -63,5 +63,5 @@ module Show =
     /// <summary>Runs a training, showing its progress: a bar on a terminal, a line every 10 seconds in a pipe or file.</summary>
     let progress (asJson: bool) (work: (TrainingEvent -> unit) -> unit) =
         if asJson then work jsonLines
-        elif Console.IsOutputRedirected then work (EventText.lines (TimeSpan.FromSeconds 10.0))
+        elif Console.IsOutputRedirected then work (EventText.lines "" (TimeSpan.FromSeconds 10.0))
         else withBar work

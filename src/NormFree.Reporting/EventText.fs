@@ -53,13 +53,15 @@ module EventText =
         | StepDone _ -> None
 
     /// <summary>Prints a line for every event, and for the steps one every so often: for pipes, files and scripts.</summary>
-    let lines (interval: TimeSpan) =
+    /// <remarks>Every line begins with the prefix, which tells runs apart that go on side by side.</remarks>
+    let lines (prefix: string) (interval: TimeSpan) =
         let mutable next = DateTime.UtcNow + interval
+        let print (line: string) = Console.WriteLine(prefix + line)
 
         fun event ->
             match event with
             | StepDone report when DateTime.UtcNow >= next ->
                 next <- DateTime.UtcNow + interval
-                Console.WriteLine(step report)
+                print (step report)
             | StepDone _ -> ()
-            | other -> message other |> Option.iter Console.WriteLine
+            | other -> message other |> Option.iter print

@@ -28,7 +28,9 @@ module Validation =
             | Pool -> layer.In = layer.Out && layer.Stride = 2, "equal channels and stride 2"
             | PoolProject -> layer.Stride = 2, "stride 2"
 
-        require layer.Key $"a {layer.Shortcut} shortcut needs {needs}; it goes from {layer.In} to {layer.Out} channels at stride {layer.Stride}" fits
+        let article = if layer.Shortcut = Identity then "an" else "a"
+
+        require layer.Key $"{article} {layer.Shortcut} shortcut needs {needs}; it goes from {layer.In} to {layer.Out} channels at stride {layer.Stride}" fits
 
     let private layer (layer: BinaryLayer) =
         let convolutions = layer.Names.Convolutions.Length

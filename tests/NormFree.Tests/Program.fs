@@ -50,7 +50,7 @@ let private report (summary: TestRunSummary) =
 
     for test, result in summary.ignored do
         match result.result with
-        | TestResult.Ignored reason -> output.WriteLine $"skipped: {test.fullName}: {reason}"
+        | TestResult.Ignored reason -> output.WriteLine $"skipped: {String.Join('.', test.name)}: {reason}"
         | _ -> ()
 
     let failed = summary.failed.Length + summary.errored.Length
@@ -59,6 +59,8 @@ let private report (summary: TestRunSummary) =
 [<EntryPoint>]
 let main arguments =
     TorchNative.Ensure()
+    // Tests run side by side: with one thread each they do not wait for one another's.
+    TorchSharp.torch.set_num_threads 1
     let summary = ref None
     let printer = counting (fun counts -> summary.Value <- Some counts)
     let code = runTestsWithCLIArgs [ Printer printer ] arguments (testList "NormFree" all)

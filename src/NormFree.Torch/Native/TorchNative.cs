@@ -40,6 +40,7 @@ public static class TorchNative
             if (shimHandle != IntPtr.Zero) return;
             var torchSharp = Assembly.Load("TorchSharp"); // runs no static constructor of TorchSharp
             var folders = CandidateFolders(torchSharp, libtorchFolder).Where(Directory.Exists).Distinct().ToArray();
+            WaitAsleep();
             foreach (var library in Libtorch) NativeLibrary.Load(Find(library, folders));
             LoadShim(Find(ShimFile, folders));
             // The linker answers TorchSharp's later request by the name of the loaded library; the handler covers other orders of search.
@@ -47,6 +48,17 @@ public static class TorchNative
                 (_, name) => name == "LibTorchSharp" ? shimHandle : IntPtr.Zero;
         }
     }
+
+    /// <summary>
+    /// libgomp's threads spin for about a millisecond before they sleep. Where anything else runs on the machine, a spinning thread keeps the one
+    /// that it waits for from its processor, and training is slower by an order of magnitude; sleeping at once costs some 40 µs an operation. Who
+    /// has the machine to himself sets OMP_WAIT_POLICY=active, which stays as it is. libgomp reads the variable when it is loaded, from the
+    /// process's own environment, which .NET does not write to.
+    /// </summary>
+    private static void WaitAsleep() => SetEnvironment("OMP_WAIT_POLICY", "passive", overwrite: 0);
+
+    [DllImport("libc", EntryPoint = "setenv", CharSet = CharSet.Ansi, BestFitMapping = false, ThrowOnUnmappableChar = true)]
+    private static extern int SetEnvironment(string name, string value, int overwrite);
 
     private static void LoadShim(string packaged)
     {

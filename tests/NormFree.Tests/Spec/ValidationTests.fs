@@ -33,8 +33,8 @@ let tests =
           }
           test "a shortcut that does not fit names what it needs" {
               ReActNet.small
-              |> mapLayer 2 (fun layer -> { layer with Shortcut = Identity })
-              |> mentions [ "layer2.0: a Identity shortcut needs equal channels and stride 1" ]
+              |> mapLayer 3 (fun layer -> { layer with Shortcut = Identity })
+              |> mentions [ "layer2.0: an Identity shortcut needs equal channels and stride 1" ]
           }
           test "two parameters of one name are an error" {
               ReActNet.small

@@ -75,7 +75,7 @@ let private roundTrip =
                   sameBits (tensorBits loaded.Network) (tensorBits network) "weights"
                   Expect.equal loaded.Network.Spec network.Spec "spec"
                   Expect.equal loaded.Task saved.Task "task"
-                  Expect.equal loaded.State saved.State "progress"
+                  Expect.equal loaded.State saved.State "state of the training"
 
                   use again = new Optimisation(recipe, loaded.Network)
                   Checkpoint.restore path again
@@ -197,7 +197,7 @@ let private refusals =
             "spec", "{}", [ "'spec'" ]
             "spec", "null", [ "'spec'" ]
             "task", "[1]", [ "'task'" ]
-            "progress", "{\"Recipe\":null}", [ "'progress'" ] ] do
+            "state", "{\"Recipe\":null}", [ "'state'" ] ] do
           test $"metadata '{key}' of '{text}' is refused" {
               withFile (fun _ path _ _ ->
                   let changed = rewrite path (fun _ -> true) (fun k t -> if k = key then text else t)

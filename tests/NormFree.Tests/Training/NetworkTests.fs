@@ -192,8 +192,8 @@ let private gain =
           use preserving = create (net BinaryGain.VariancePreserving)
           let images = images torch.ScalarType.Float64 "gain" 2
           Expect.isGreaterThan (furthest (logits one Evaluate images) (logits preserving Evaluate images)) apart "the factor matters"
-          // Six layers and two projections.
-          Expect.equal (raiseGains (sqrt (Math.PI / 2.0)) one) 8 "gains raised"
+          // Nine layers and two projections.
+          Expect.equal (raiseGains (sqrt (Math.PI / 2.0)) one) 11 "gains raised"
           Expect.isLessThan (furthest (logits one Evaluate images) (logits preserving Evaluate images)) rounding "and is √(π/2)"
       }
 

@@ -321,7 +321,7 @@ let private distilling =
           saved path { quick with Epochs = 1 } (Net.withClasses 4 teacher) (classesOf 4 data.Value) |> ignore
           let recipe = { quick with Loss = Distillation path }
           let text = message<TrainingException, _> (fun () -> Pipeline.from data.Value |> Pipeline.train recipe (tiny NoNorm))
-          contains [ path; "4 classes"; "drawn has 10" ] text
+          contains [ path; "4 classes"; "the data set has 10" ] text
       }
 
       test "a teacher that is not there is told by its path" {
