@@ -22,6 +22,35 @@ type Predictor private (checkpoint: Checkpoint) =
         let images = torch.tensor(values).reshape (int64 count, 3L, int64 size, int64 size)
         checkpoint.Network.Forward(images, Evaluate).contiguous().data<float32>().ToArray()
 
+    let read path =
+        let decoded =
+            DataError.guard path (fun () ->
+                Decode.image (IO.File.ReadAllBytes path)
+                |> Result.mapError (fun why -> DataError.create path why "Give a JPEG or PNG image"))
+
+        match decoded with
+        | Ok image -> image
+        | Error error -> raise (TrainingException(string error))
+
+    let resizes step =
+        match step with
+        | RandomResizedCrop _
+        | ResizeShort _
+        | CentreCrop _
+        | Resize _ -> true
+        | PadCrop _
+        | Flip
+        | Lighting _ -> false
+
+    /// What brings this image to the network's size.
+    let preparation (image: Image) =
+        let steps = checkpoint.Task.Preparation
+
+        if List.exists resizes steps || (image.Width = size && image.Height = size) then
+            steps
+        else
+            ResizeShort size :: CentreCrop size :: steps
+
     let probabilities (logits: float32[]) =
         let top = Array.max logits
         let powers = logits |> Array.map (fun l -> exp (float (l - top)))
@@ -47,15 +76,15 @@ type Predictor private (checkpoint: Checkpoint) =
         logits images (images.Length / perImage)
 
     /// <summary>The likeliest classes of an image file (JPEG or PNG) with their probabilities, likeliest first.</summary>
-    /// <remarks>The image is prepared as the test images of the training were. Throws TrainingException where it cannot be decoded.</remarks>
+    /// <remarks>
+    /// The image is prepared as the test images of the training were; where those all had the network's size, the middle of an image of
+    /// another size is taken, resized. Throws TrainingException where the file cannot be read or decoded.
+    /// </remarks>
     member _.Classify(path: string, count: int) : struct (string * float)[] =
-        let image =
-            match Decode.image (IO.File.ReadAllBytes path) with
-            | Ok image -> image
-            | Error why -> raise (TrainingException $"{path}: {why}. Give a JPEG or PNG image.")
-
+        let image = read path
+        let task = { checkpoint.Task with Preparation = preparation image }
         let source = ImageSource.ofImages path [| image, 0 |]
-        let batch = Loader.read (Evaluation.loading Surroundings.Default checkpoint.Task 1) source [| 0 |] |> Seq.head
+        let batch = Loader.read (Evaluation.loading Surroundings.Default task 1) source [| 0 |] |> Seq.head
 
         Array.zip checkpoint.Task.Classes (probabilities (logits batch.Images 1))
         |> Array.sortByDescending snd
