@@ -85,7 +85,7 @@ module Outcome =
 
     /// <summary>A token that is cancelled by the first Ctrl-C or SIGTERM; a second one ends the process at once.</summary>
     /// <remarks><c>what</c> tells who interrupted the command what is kept of it.</remarks>
-    let untilInterrupted (what: string) (command: Threading.CancellationToken -> unit) =
+    let untilInterrupted (what: string) (command: Threading.CancellationToken -> 'a) : 'a =
         use source = new Threading.CancellationTokenSource()
 
         let stop (context: Runtime.InteropServices.PosixSignalContext) =

@@ -53,4 +53,4 @@ module PredictCommand =
         match args.TryGetResult Images, args.TryGetResult Input, args.TryGetResult Output with
         | Some paths, None, None -> images args paths
         | None, Some input, Some output -> tensors args (precision args) input output
-        | _ -> raise (UsageException "predict takes either IMAGE files, or --input and --output.")
+        | _ -> raise (UsageException "predict takes --checkpoint and either IMAGE files, or --input and --output.")

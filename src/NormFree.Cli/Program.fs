@@ -14,7 +14,7 @@ let private help (arguments: ParseResults<'T>) (about: string) =
     Console.WriteLine(about)
     Console.WriteLine(arguments.Parser.PrintUsage(hideSyntax = true).TrimEnd())
 
-let private starred = " A star marks what holds if nothing is given."
+let private starred = " A star marks defaults."
 
 /// Runs a command, or explains it where --help is among its arguments.
 let private orHelp (about: string) (command: ParseResults<'T> -> unit) (arguments: ParseResults<'T>) =

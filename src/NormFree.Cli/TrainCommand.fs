@@ -181,16 +181,17 @@ module TrainCommand =
         let dataset = dataset settings
         let net = network settings dataset
 
-        Outcome.untilInterrupted
-            $"Finished epochs are kept; go on with: normfree train --resume --out {folder.Path}"
-            (fun cancellation ->
-                Show.progress (args.Contains TrainArgs.Json_Log) (fun watch ->
-                    let plan =
+        let epochs =
+            Outcome.untilInterrupted
+                $"Finished epochs are kept; go on with: normfree train --resume --out {folder.Path}"
+                (fun cancellation ->
+                    Show.progress (args.Contains TrainArgs.Json_Log) (fun watch ->
                         { Pipeline.from dataset with
                             Folder = Some folder
                             Label = settings.GetResult(TrainArgs.Norm, "")
                             Arguments = began
                             Around = { around with Watch = watch; Cancellation = cancellation } }
+                        |> stages settings recipes net))
 
-                    let epochs = stages settings recipes net plan
-                    if not (args.Contains TrainArgs.Json_Log) then result folder epochs))
+        if not (args.Contains TrainArgs.Json_Log) then
+            result folder epochs
