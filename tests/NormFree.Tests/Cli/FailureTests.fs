@@ -16,8 +16,8 @@ let private folder name = lazy ((Directory.CreateDirectory(Tool.scratch.File nam
 
 let private emptyClass =
     lazy
-        (for part in [ "train/cat"; "train/dog"; "test/cat"; "test/dog" ] do
-            Tool.scratch.Write($"empty/{part}/x.txt", [| 0uy |]) |> ignore
+        (for file in [ "train/cat/note.txt"; "train/dog/x.png"; "test/cat/x.png"; "test/dog/x.png" ] do
+            Tool.scratch.Write($"empty/{file}", [| 0uy |]) |> ignore
 
          Tool.scratch.File "empty")
 
