@@ -4,6 +4,7 @@
 
 open System
 open System.IO
+open System.Runtime.InteropServices
 open System.Text.RegularExpressions
 open Fake.Core
 open Fake.Core.TargetOperators
@@ -33,8 +34,11 @@ let configuredFeed () =
         |> CreateProcess.ensureExitCode
         |> Proc.run
 
+    // Lines such as "E https://…", with further letters behind the E for a source of the whole machine.
     sources.Result.Output.Split('\n')
-    |> Array.tryPick (fun line -> if line.StartsWith "E " then Some(line.Substring(2).Trim()) else None)
+    |> Array.tryPick (fun line ->
+        let found = Regex.Match(line, @"^E\w* (\S+)")
+        if found.Success then Some found.Groups[1].Value else None)
     |> Option.defaultWith (fun () -> failwith "No NuGet source is enabled: add one with 'dotnet nuget add source'.")
 
 let setFeed () =
@@ -49,13 +53,18 @@ let hidePaketFeed () =
 /// The line that counts tests; printed again at the very end, since FAKE ends with a report of its own.
 let mutable counts = ""
 
+let isCounts line = Regex.IsMatch(line, @"^\d+ passed, \d+ failed, \d+ skipped$")
+
 let runTests arguments =
     let program = Path.Combine(root, "tests/NormFree.Tests/bin/Release/net10.0/linux-x64/NormFree.Tests")
 
     let print (line: string) =
         if not (isNull line) then
-            counts <- line
+            if isCounts line then counts <- line
             printfn $"{line}"
+
+    // What is said if the program dies before it can count.
+    counts <- "0 passed, 1 failed, 0 skipped"
 
     CreateProcess.fromRawCommand program arguments
     |> CreateProcess.withWorkingDirectory root
@@ -116,12 +125,16 @@ for target in [ "Format"; "CheckFormat" ] do
 
 let code =
     try
+        if RuntimeInformation.OSArchitecture <> Architecture.X64 || not (OperatingSystem.IsLinux()) then
+            failwith "NormFree builds on 64-bit x86 Linux: libtorch is packaged for it. Use such a machine or container."
+
         Target.runOrDefaultWithArguments "Demo"
         0
     with error ->
         eprintfn $"{error.Message}"
         1
 
+// FAKE has printed its report; nothing comes after this line.
 if counts <> "" then
     printfn $"{counts}"
 

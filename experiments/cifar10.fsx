@@ -4,14 +4,19 @@
 
 open NormFree.Reporting
 open NormFree.Training
+open Prelude
 
-let data = fsi.CommandLineArgs[1]
+let data = givenPath "experiments/cifar10.fsx DATA"
+atRoot ()
 
-let arguments =
+let settings =
     "--arch reactnet-18 --norm bn-free --binarise activations+weights --stem cifar --dataset cifar10 --limit 10000 --test-limit 2000 \
-     --epochs 3 --batch 64 --lr 1e-3 --schedule cosine --clip agc:0.02 --seed 1 --threads 1"
+     --epochs 3 --batch 64 --lr 1e-3 --schedule cosine --clip agc:0.02 --seed 1"
 
-Prelude.normfree $"train {arguments} --data {data} --out runs/cifar10-bn-free"
+train "runs/cifar10-bn-free" ("--data" :: data :: List.ofArray (settings.Split ' '))
 
-[ RunFolder.readRun (RunFolder.at "runs/cifar10-bn-free") ]
+let run = RunFolder.readRun (RunFolder.at "runs/cifar10-bn-free")
+
+// Where the data lies on this machine is nobody's business.
+[ { run with Arguments = run.Arguments |> List.map (fun word -> if word = data then System.IO.Path.GetFileName data else word) } ]
 |> Report.writeMarkdown "experiments/results/cifar10-reactnet18.md" "ReActNet-18 without batch norm on CIFAR-10"

@@ -6,12 +6,19 @@ open NormFree.Data
 open NormFree.Reporting
 open NormFree.Spec
 open NormFree.Training
+open Prelude
+
+atRoot ()
+
+// Each run is the whole job: what an earlier one has kept is not gone on with.
+if IO.Directory.Exists "artifacts/demo" then
+    IO.Directory.Delete("artifacts/demo", true)
 
 let recipe =
     { Recipe.corrected with
         Epochs = 3
         Batch = 64
-        LearningRate = 4e-3
+        LearningRate = 8e-3
         Schedule = Cosine }
 
 let runs =
@@ -20,7 +27,7 @@ let runs =
 
           Pipeline.from Drawn.standard
           |> Pipeline.into $"artifacts/demo/{Words.norm norm}"
-          |> Pipeline.watchedBy (Progress.lines (TimeSpan.FromSeconds 10.0))
+          |> Pipeline.watchedBy (EventText.lines (TimeSpan.FromSeconds 10.0))
           |> Pipeline.train { recipe with WeightDecay = 1e-5 } (ReActNet.small |> Net.withNorm norm |> Net.withClasses 10)
           |> Pipeline.binariseWeights recipe
           |> Pipeline.finish ]

@@ -53,10 +53,10 @@ module Show =
         | StepDone report ->
             console.Value <- float report.Images
             // Without the stage, which a line above tells: a bar that wraps would flicker.
-            console.Description <- Markup.Escape(Progress.measures report)
+            console.Description <- Markup.Escape(EventText.measures report)
         | _ -> ()
 
-        Progress.message event |> Option.iter above
+        EventText.message event |> Option.iter above
 
     let private withBar (work: (TrainingEvent -> unit) -> 'a) : 'a =
         AnsiConsole
@@ -68,5 +68,5 @@ module Show =
     /// <summary>Runs a training, showing its progress: a bar on a terminal, a line every 10 seconds in a pipe or file.</summary>
     let progress (asJson: bool) (work: (TrainingEvent -> unit) -> 'a) : 'a =
         if asJson then work jsonLines
-        elif Console.IsOutputRedirected then work (Progress.lines (TimeSpan.FromSeconds 10.0))
+        elif Console.IsOutputRedirected then work (EventText.lines (TimeSpan.FromSeconds 10.0))
         else withBar work

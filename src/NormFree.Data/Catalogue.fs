@@ -91,14 +91,18 @@ module Catalogue =
     let private cifar kind options splits =
         fixedSize (Cifar.downloadName kind) (Cifar.classes kind) (cifarNormalisation kind) Cifar.Side options splits
 
-    /// The sides of the image if it is square.
+    /// A folder may begin with a few damaged files.
+    let private looksAt = 64
+
+    /// The side of the first image that can be read, if it is square.
     let private squareSide (source: ImageSource) =
-        match source.Load 0 with
-        | Ok image when image.Width = image.Height -> Some image.Width
-        | _ -> None
+        Seq.init (min looksAt source.Count) source.Load
+        |> Seq.tryPick Result.toOption
+        |> Option.filter (fun image -> image.Width = image.Height)
+        |> Option.map _.Width
 
     /// <summary>Image folders: 32×32 images are treated as CIFAR is, all others as ImageNet is (224 pixels).</summary>
-    /// <remarks>The first image stands for all; one of another size is then reported when it is read.</remarks>
+    /// <remarks>The first image that can be read stands for all; one of another size is then reported when it is read.</remarks>
     let private folder name options (classes: string[], train, test) =
         match squareSide train with
         | Some Cifar.Side ->

@@ -188,7 +188,7 @@ let private develop scene amplitude =
     result
 
 let private draw (seed: int64) (split: int64) index label =
-    let random = RandomStream.OfKeys(seed, split, int64 index)
+    let random = RandomStream.For(Purpose.Drawing, seed, split, int64 index)
     let scene = { Random = random; Planes = Array.zeroCreate (3 * Side * Side) }
     let ground = random.Between(90.0, 165.0)
     let contrast = random.Between(45.0, 85.0)

@@ -33,12 +33,12 @@ module ImageSource =
         }
 
     /// The places of each class, in random order: one array a class that occurs.
-    let private byClass (seed: int64) source =
+    let private byClass purpose (seed: int64) source =
         Array.init source.Count id
         |> Array.groupBy source.Label
         |> Array.sortBy fst
         |> Array.map (fun (label, indices) ->
-            RandomStream.OfKeys(seed, int64 label).Shuffle indices
+            RandomStream.For(purpose, seed, int64 label).Shuffle indices
             indices)
 
     /// <summary>At most <c>n</c> images, as equally many of each class as there are.</summary>
@@ -50,7 +50,7 @@ module ImageSource =
         if n >= source.Count then
             source
         else
-            let classes = byClass seed source
+            let classes = byClass Purpose.Choosing seed source
             let rounds = classes |> Seq.map Array.length |> Seq.fold max 0
 
             let dealt =
@@ -66,7 +66,7 @@ module ImageSource =
     /// <summary>Splits into (kept, held out); <c>fraction</c> (0 to 1) of each class, rounded, is held out.</summary>
     let split (fraction: float) seed source =
         let halves =
-            byClass seed source
+            byClass Purpose.HoldingOut seed source
             |> Array.map (fun indices -> Array.splitAt (int (round (fraction * float indices.Length))) indices)
 
         let part choose = subset (Array.sort (Array.collect choose halves)) source

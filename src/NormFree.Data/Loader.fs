@@ -79,7 +79,7 @@ module private Reading =
                   augmentation resizes it"
 
     let private augment (options: LoaderOptions) index image =
-        let random = RandomStream.OfKeys(options.Seed, int64 options.Epoch, int64 index)
+        let random = RandomStream.For(Purpose.Augmenting, options.Seed, int64 options.Epoch, int64 index)
         Augment.run options.Steps random image |> checkSize options.Side
 
     let private trim (batch: Batch) count =
@@ -155,8 +155,7 @@ module Loader =
     /// 0 … n − 1 in the random order of (seed, epoch).
     let shuffled (seed: int64) (epoch: int) n =
         let order = inOrder n
-        // A key that no sample's stream has: those end in an index from 0.
-        RandomStream.OfKeys(seed, int64 epoch, -1L).Shuffle order
+        RandomStream.For(Purpose.Ordering, seed, int64 epoch).Shuffle order
         order
 
     let private report options total (index, name, reason) =

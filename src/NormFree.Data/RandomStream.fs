@@ -2,9 +2,17 @@ namespace NormFree.Data
 
 open System
 
+/// <summary>What random numbers are for: streams of different purposes are unrelated, whatever their other keys.</summary>
+type Purpose =
+    | Drawing = 1
+    | Augmenting = 2
+    | Ordering = 3
+    | Choosing = 4
+    | HoldingOut = 5
+
 /// <summary>A SplitMix64 generator (Steele, Lea and Flood 2014) that is keyed rather than shared.</summary>
 /// <remarks>
-/// Each sample of each epoch owns the stream of (seed, epoch, index). A result therefore depends on neither the number
+/// Each sample of each epoch owns a stream of its own. A result therefore depends on neither the number
 /// of workers nor on the order in which they come to a sample. Not safe for use by two threads at once: make two
 /// streams.
 /// </remarks>
@@ -23,6 +31,10 @@ type RandomStream private (start: uint64) =
     static member OfKeys([<ParamArray>] keys: int64[]) =
         let absorb state (key: int64) = mix (state * 3UL + golden + mix (uint64 key + golden))
         RandomStream(Array.fold absorb (uint64 keys.Length) keys)
+
+    /// The stream of a purpose and its keys.
+    static member For(purpose: Purpose, [<ParamArray>] keys: int64[]) =
+        RandomStream.OfKeys(Array.append [| int64 purpose |] keys)
 
     /// SplitMix64 as published: the sequence of one 64-bit seed.
     static member OfSeed(seed: uint64) = RandomStream seed

@@ -123,7 +123,23 @@ module Report =
         let line row = List.map2 (fun (cell: string) width -> cell.PadRight width) row widths |> String.concat "  "
         String.concat "\n" (List.map (line >> _.TrimEnd()) rows @ Option.toList (verdictText runs))
 
-    /// <summary>The same headline, verdict and epochs as Markdown. <c>image</c> is where the chart of the test accuracy lies,
+    /// The command that made a run; a script's run has none.
+    let private command (run: RunLog) =
+        match run.Arguments with
+        | [] -> []
+        | arguments -> [ "```sh\nnormfree train " + String.Join(' ', arguments) + "\n```" ]
+
+    let private configuration runs =
+        [
+            for choose in [ RunTable.isEnvironment >> not; RunTable.isEnvironment ] do
+                let common, differing = RunTable.configuration choose runs
+
+                for table in [ differing; common ] do
+                    if not table.Rows.IsEmpty then
+                        markdownTable table
+        ]
+
+    /// <summary>The same headline, verdict, epochs and configuration as Markdown. <c>image</c> is where the chart of the test accuracy lies,
     /// relative to the Markdown file.</summary>
     let markdown (image: string) (title: string) (runs: RunLog list) =
         String.concat
@@ -135,7 +151,10 @@ module Report =
                 $"![{plain title}: test accuracy](<{Uri.EscapeDataString image}>)"
                 for label, run in List.zip (RunTable.labels runs) runs do
                     $"## {plain label}"
+                    yield! command run
                     markdownTable (RunTable.epochs run)
+                "## Configuration"
+                yield! configuration runs
             ]
         + "\n"
 

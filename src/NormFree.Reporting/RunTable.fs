@@ -39,14 +39,6 @@ module internal RunTable =
         runs
         |> List.map (fun run -> if counts[run.Label] > 1 then $"{run.Label} ({run.Name})" else run.Label)
 
-    /// The stages in their order, each with its epochs.
-    let stages (run: RunLog) = run.Epochs |> List.groupBy _.Stage
-
-    let private best pick (epochs: EpochRecord list) =
-        match epochs |> List.map pick |> List.filter Double.IsFinite with
-        | [] -> nan
-        | values -> List.max values
-
     let private progress (epochs: EpochRecord list) =
         let last = List.last epochs
 
@@ -57,16 +49,16 @@ module internal RunTable =
 
     let private state (run: RunLog) = if run.Finished then "finished" else "not finished"
 
-    let private headlineRow label (run: RunLog) (stage, epochs: EpochRecord list) =
+    let private headlineRow label (run: RunLog) (stage, epochs: EpochRecord list, best: EpochRecord) =
         let last = List.last epochs
 
         [
             label
             stage
             percent last.Test.Top1
-            percent (best _.Test.Top1 epochs)
+            percent best.Test.Top1
             percent last.Test.Top5
-            percent (best _.Test.Top5 epochs)
+            percent best.Test.Top5
             epochs |> List.sumBy _.Seconds |> duration
             progress epochs
             state run
@@ -74,7 +66,7 @@ module internal RunTable =
 
     let headline runs =
         let rows label (run: RunLog) =
-            match stages run with
+            match run.Stages with
             | [] -> [ label :: List.replicate 6 missing @ [ "0"; state run ] ]
             | stages -> stages |> List.map (headlineRow label run)
 
@@ -84,9 +76,9 @@ module internal RunTable =
                     "run"
                     "stage"
                     "top-1 last"
-                    "top-1 best"
+                    "top-1 of best"
                     "top-5 last"
-                    "top-5 best"
+                    "top-5 of best"
                     "training time"
                     "epochs"
                     "state"
@@ -162,11 +154,11 @@ module internal RunTable =
 
     /// The epoch's number counted through all stages, with the epoch.
     let private running (run: RunLog) =
-        let folder (before, points) (_, epochs: EpochRecord list) =
+        let folder (before, points) (_, epochs: EpochRecord list, _) =
             let last = epochs |> List.map _.Epoch |> List.max
             before + last, points @ (epochs |> List.map (fun epoch -> float (before + epoch.Epoch), epoch))
 
-        stages run |> List.fold folder (0, []) |> snd
+        run.Stages |> List.fold folder (0, []) |> snd
 
     let private boundaries runs =
         let ofRun run =
@@ -195,5 +187,5 @@ module internal RunTable =
         }
 
     let accuracy runs = chart "Test accuracy" "top-1" Percent _.Test.Top1 runs
-    let loss runs = chart "Training loss" "cross entropy, nats" Plain _.Train.Loss runs
+    let loss runs = chart "Training loss" "loss, nats" Plain _.Train.Loss runs
     let clipped runs = chart "Clipped units" "share of units" Percent _.Clipped runs

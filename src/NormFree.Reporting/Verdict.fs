@@ -34,7 +34,7 @@ module Verdict =
     /// The runs whose label has the word, for example `bn-free` or `bn-free, seed 2`.
     let private labelled (word: string) (runs: RunLog list) =
         let words (run: RunLog) =
-            run.Label.Split([| ' '; ','; ';'; '('; ')'; '/' |], StringSplitOptions.RemoveEmptyEntries)
+            run.Label.Split([| ' '; ','; ';'; '('; ')'; '/'; ':' |], StringSplitOptions.RemoveEmptyEntries)
 
         runs
         |> List.filter (fun run ->

@@ -184,12 +184,12 @@ module ReActNet =
           Body = bnFree (layersA first stages)
           Classes = 1000 }
 
-    /// <summary>Six 3×3 layers of 24 to 96 channels in ReActNet-18's layout, behind a stem of stride 2: trains in seconds on 32×32 images.</summary>
+    /// <summary>Nine 3×3 layers of 24 to 96 channels in ReActNet-18's layout, behind a stem of stride 2: trains in seconds on 32×32 images.</summary>
     let reactNetSmall (size: Size) (stem: StemKind) =
         let first = Stages.channels size 24
 
         let stages =
-            [ first, 1, 2; first * 2, 2, 2; first * 4, 2, 2 ] |> Stages.scale size
+            [ first, 1, 3; first * 2, 2, 3; first * 4, 2, 3 ] |> Stages.scale size
 
         { Name = "reactnet-small"
           Stem =
@@ -201,6 +201,9 @@ module ReActNet =
 
     /// <summary><see cref="M:NormFree.Spec.ReActNet.reactNet18"/> in full size with the ImageNet stem.</summary>
     let r18 = reactNet18 Size.Full ImageNetStem
+
+    /// <summary><see cref="M:NormFree.Spec.ReActNet.reactNet18"/> in full size with the CIFAR stem and 10 classes.</summary>
+    let cifar18 = { reactNet18 Size.Full CifarStem with Classes = 10 }
 
     /// <summary><see cref="M:NormFree.Spec.ReActNet.reactNetA"/> in full size with the ImageNet stem.</summary>
     let a = reactNetA Size.Full ImageNetStem

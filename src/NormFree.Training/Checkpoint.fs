@@ -20,12 +20,12 @@ type Task =
         /// Pixels along a side.
         Size: int
         Normalisation: Normalisation
-        /// How an image of any size is brought to Size×Size.
+        /// How the test images are brought to Size×Size; empty where they have that size.
         Preparation: Augment list
     }
 
 /// <summary>Where a training stands: what is needed to go on with it.</summary>
-type Progress =
+type TrainingState =
     {
         Recipe: Recipe
         Stage: string
@@ -40,7 +40,7 @@ type Progress =
 type Checkpoint =
     { Network: Network
       Task: Task
-      Progress: Progress }
+      State: TrainingState }
 
     interface IDisposable with
         member c.Dispose() = (c.Network :> IDisposable).Dispose()
@@ -48,7 +48,7 @@ type Checkpoint =
 /// <summary>Checkpoint files: safetensors, with the spec and the state of the training in the metadata.</summary>
 /// <remarks>
 /// Tensors have the names of published checkpoints. The optimiser's are <c>optimiser/parameter/slot</c>; only a <c>last</c> checkpoint has them.
-/// Metadata: <c>format</c> = normfree-checkpoint, <c>version</c>, and as JSON <c>spec</c>, <c>task</c>, <c>progress</c>.
+/// Metadata: <c>format</c> = normfree-checkpoint, <c>version</c>, and as JSON <c>spec</c>, <c>task</c>, <c>state</c>.
 /// </remarks>
 [<RequireQualifiedAccess>]
 module Checkpoint =
@@ -92,7 +92,7 @@ module Checkpoint =
                 .Describe("version", version)
                 .Describe("spec", Json.write checkpoint.Network.Spec)
                 .Describe("task", Json.write checkpoint.Task)
-                .Describe("progress", Json.write checkpoint.Progress)
+                .Describe("state", Json.write checkpoint.State)
 
         checkpoint.Network.Tensors |> List.iter (fun (name, tensor) -> add writer name tensor)
         optimisation |> Option.iter (addState writer)
@@ -181,7 +181,7 @@ module Checkpoint =
 
             { Network = network
               Task = json<Task> path file "task"
-              Progress = json<Progress> path file "progress" }
+              State = json<TrainingState> path file "state" }
         with _ ->
             (network :> IDisposable).Dispose()
             reraise ()

@@ -14,7 +14,7 @@ module Configuration =
     let private version (marker: Type) =
         match marker.Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>() with
         | null -> "unknown"
-        | attribute -> attribute.InformationalVersion.Split('+')[0]
+        | attribute -> attribute.InformationalVersion
 
     let private network (net: NetSpec) =
         [ "architecture", net.Name
@@ -69,7 +69,8 @@ module Configuration =
 
     /// Reports show these apart from what the run was asked for, by their prefix.
     let private environment () =
-        [ "NormFree", version typeof<Recipe>
+        [ // The version ends with the commit that was built.
+          "NormFree", version typeof<Recipe>
           "TorchSharp", version typeof<torch.Tensor>
           ".NET", Environment.Version.ToString()
           "system", RuntimeInformation.OSDescription

@@ -16,9 +16,9 @@ type StepReport =
         /// Means over the epoch so far.
         Loss: float
         Top1: float
-        /// Over the last steps, data included.
+        /// Over the epoch so far, data included.
         ImagesPerSecond: float
-        /// Until the end of the stage, at the mean speed so far.
+        /// Until the end of the stage at that speed, without its evaluations.
         Remaining: TimeSpan
     }
 

@@ -144,7 +144,8 @@ module Network =
         uniform generator dtype size -bound bound
 
     let private constant dtype (size: int64[]) (value: float) =
-        torch.zeros(size, dtype = dtype).PlusInPlace value
+        use scope = torch.NewDisposeScope()
+        torch.zeros(size, dtype = dtype).PlusInPlace(value).MoveToOuterDisposeScope()
 
     /// Published (deviation 9): a convolution with binary weights starts at rand·1e-3 ≥ 0, where all signs are +1.
     let private binaryStart rule generator dtype size =

@@ -17,7 +17,16 @@ type Optimisation(recipe: Recipe, network: Network) =
     let clipped =
         network.Parameters
         |> List.filter (fun (described, _) -> Recipe.clips recipe described)
-        |> List.map (fun (_, tensor) -> tensor :> torch.Tensor)
+        |> List.map (fun (described, tensor) -> described.Key, tensor :> torch.Tensor)
+
+    let mutable counts = Map.empty<string, ClipCount>
+
+    let clip factor =
+        let clipOne counts (key, tensor) =
+            let before = Map.tryFind key counts |> Option.defaultValue (ClipCount())
+            Map.add key (before + AdaptiveGradientClipping.Clip(tensor, factor)) counts
+
+        counts <- List.fold clipOne counts clipped
 
     let optimiser: Optimiser =
         match recipe.Optimiser with
@@ -26,14 +35,18 @@ type Optimisation(recipe: Recipe, network: Network) =
         | Sgd momentum -> new Optimisers.Sgd(parameters, momentum)
 
     /// <summary>Clips the gradients, as the recipe says, and takes a step at this learning rate.</summary>
-    member _.Step(rate: float) : ClipCount =
-        let count =
-            match recipe.Clip with
-            | NoClipping -> ClipCount()
-            | Agc factor -> AdaptiveGradientClipping.Clip(clipped, factor)
+    member _.Step(rate: float) =
+        match recipe.Clip with
+        | NoClipping -> ()
+        | Agc factor -> clip factor
 
         optimiser.Step rate
-        count
+
+    /// <summary>What was clipped of each parameter since the last call, in the order of their use; counting starts anew.</summary>
+    member _.TakeClipCounts() : (string * ClipCount) list =
+        let taken = counts
+        counts <- Map.empty
+        clipped |> List.choose (fun (key, _) -> Map.tryFind key taken |> Option.map (fun count -> key, count))
 
     /// <summary>Steps taken so far.</summary>
     member _.Steps

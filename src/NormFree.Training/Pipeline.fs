@@ -80,17 +80,32 @@ module Pipeline =
         | "", None -> net.Name
         | label, _ -> label
 
+    /// Why a teacher's answers would mean something else on these images: it sees them as the student does, with the student's labels.
+    let private mismatch (plan: Plan) (teacher: Task) =
+        let dataset = plan.Dataset
+
+        if teacher.Classes.Length <> dataset.Classes.Length then
+            Some $"it knows {teacher.Classes.Length} classes, the data set has {dataset.Classes.Length}"
+        elif teacher.Classes <> dataset.Classes then
+            Some "its classes have other names, or another order"
+        elif teacher.Size <> dataset.Size then
+            Some $"it takes images of {teacher.Size}×{teacher.Size} pixels, not {dataset.Size}×{dataset.Size}"
+        elif teacher.Normalisation <> dataset.Normalisation then
+            Some "its images are normalised otherwise"
+        else
+            None
+
     /// Loads the teacher that the recipe names.
     let private teacher (plan: Plan) (recipe: Recipe) =
         match recipe.Loss with
         | Distillation path ->
             let checkpoint = Checkpoint.load torch.ScalarType.Float32 path
-            let classes = checkpoint.Network.Spec.Classes
 
-            if classes <> plan.Dataset.Classes.Length then
-                raise (TrainingException $"The teacher {path} knows {classes} classes, the data set {plan.Dataset.Name} has {plan.Dataset.Classes.Length}.")
-
-            Some checkpoint
+            match mismatch plan checkpoint.Task with
+            | None -> Some checkpoint
+            | Some what ->
+                (checkpoint :> IDisposable).Dispose()
+                raise (TrainingException $"The teacher {path} does not fit the data set {plan.Dataset.Name}: {what}. Train it on this data set.")
         | CrossEntropy
         | LabelSmoothing _ -> None
 
@@ -101,12 +116,12 @@ module Pipeline =
         let images = (fst (Stage.split recipe plan.Dataset)).Count
 
         let ofOtherImages =
-            found.Progress.History
-            |> List.exists (fun r -> r.Stage = found.Progress.Stage && r.Train.Images + r.Unreadable <> images)
+            found.State.History
+            |> List.exists (fun r -> r.Stage = found.State.Stage && r.Train.Images + r.Unreadable <> images)
 
         if
             found.Network.Spec <> network.Spec
-            || found.Progress.Recipe <> recipe
+            || found.State.Recipe <> recipe
             || found.Task <> Stage.task plan.Dataset
             || ofOtherImages
         then
@@ -115,23 +130,20 @@ module Pipeline =
                     $"{path} is of another network, recipe or data set. Go on with the settings that it was begun with, or choose another folder."
             )
 
-        if found.Progress.Threads <> torch.get_num_threads () then
+        if found.State.Threads <> torch.get_num_threads () then
             plan.Around.Watch(
                 Warning
-                    $"{path} was made with {found.Progress.Threads} threads, this run has {torch.get_num_threads ()}: results differ in the last bits."
+                    $"{path} was made with {found.State.Threads} threads, this run has {torch.get_num_threads ()}: results differ in the last bits."
             )
 
         Checkpoint.start path network
         Checkpoint.restore path optimisation
-        found.Progress.History
+        found.State.History
 
-    /// By the accuracy on the part held out, where there is one.
     let private isBest stage history (record: EpochRecord) =
-        let score (r: EpochRecord) = (r.HeldOut |> Option.defaultValue r.Test).Top1
-
         history
         |> List.filter (fun (r: EpochRecord) -> r.Stage = stage)
-        |> List.forall (fun earlier -> score earlier < score record)
+        |> List.forall (fun earlier -> earlier.Score < record.Score)
 
     let private keep (plan: Plan) number recipe network optimisation history (record: EpochRecord) =
         match plan.Folder with
@@ -140,7 +152,7 @@ module Pipeline =
             let checkpoint =
                 { Network = network
                   Task = Stage.task plan.Dataset
-                  Progress =
+                  State =
                     { Recipe = recipe
                       Stage = record.Stage
                       History = history @ [ record ]
@@ -150,7 +162,7 @@ module Pipeline =
                 Checkpoint.save (folder.Best number) None checkpoint
 
             Checkpoint.save (folder.Last number) (Some optimisation) checkpoint
-            RunFolder.writeLog folder checkpoint.Progress.History
+            RunFolder.writeLog folder checkpoint.State.History
 
     let private describe (plan: Plan) net configuration finished =
         match plan.Folder with
@@ -168,6 +180,7 @@ module Pipeline =
 
         let job =
             { Name = stage
+              Number = number
               Recipe = recipe
               Dataset = plan.Dataset
               Teacher =
@@ -208,7 +221,6 @@ module Pipeline =
             // From here on the folder holds a run, so whatever can be refused must have been.
             describe plan net configuration false
             let history = runEpochs plan number recipe teacher network optimisation history
-            describe plan net configuration true
 
             { Plan = plan
               Network = network
@@ -231,10 +243,13 @@ module Pipeline =
 
         recipe, net
 
+    let private start (init: string option) =
+        [ "starts from", init |> Option.defaultValue "fresh weights" ]
+
     /// <summary>Stage 1: trains a network with real weights, from its start or from a checkpoint of the same tensors.</summary>
     let trainFrom (init: string option) recipe net (plan: Plan) : Trained<RealWeights> =
         let recipe, net = prepared plan recipe (Net.withBinarise Activations net)
-        let configuration = Configuration.describe net plan.Dataset @ Configuration.recipe (Stage.name net) recipe
+        let configuration = Configuration.describe net plan.Dataset @ start init @ Configuration.recipe (Stage.name net) recipe
 
         runStage plan 1 configuration recipe net [] (fun network ->
             init |> Option.iter (fun path -> Checkpoint.start path network))
@@ -252,10 +267,20 @@ module Pipeline =
         if (Net.binaryBody net).IsNone then
             raise (TrainingException $"{net.Name} is a full-precision network: it has no binary weights to train.")
 
+    /// Otherwise the best epoch would be chosen on images that stage 1 has trained on.
+    let private requireSameHoldOut (first: Recipe) (second: Recipe) =
+        if second.HeldOut > 0.0 && (first.HeldOut, first.Seed) <> (second.HeldOut, second.Seed) then
+            raise (
+                TrainingException
+                    $"Stage 2 holds out {second.HeldOut} of the images with seed {second.Seed}, stage 1 {first.HeldOut} with seed {first.Seed}: \
+                      give both stages the same share and seed, so that stage 2 is not judged by images of stage 1's training."
+            )
+
     /// <summary>Stage 2: binarises the weights, starting from those of stage 1, and goes on training.</summary>
     let binariseWeights recipe (trained: Trained<RealWeights>) : Trained<BinaryWeights> =
         use trained = trained
         requireBinary trained.Network.Spec
+        requireSameHoldOut trained.Recipe recipe
 
         secondStage trained.Plan (trained.Stages + 1) trained.Configuration recipe trained.Network.Spec trained.History (fun network ->
             let values = dict trained.Network.Tensors
@@ -264,9 +289,9 @@ module Pipeline =
     /// <summary>Stage 2 from a checkpoint of stage 1, or from the start of a network where none is given.</summary>
     let trainBinaryFrom (init: string option) recipe net (plan: Plan) : Trained<BinaryWeights> =
         requireBinary net
-        let configuration = Configuration.describe net plan.Dataset
+        let configuration = Configuration.describe net plan.Dataset @ start init
 
-        secondStage plan 1 configuration recipe net [] (fun network ->
+        secondStage plan 2 configuration recipe net [] (fun network ->
             init |> Option.iter (fun path -> Checkpoint.start path network))
 
     /// <summary>Writes the network's weights to a file that <c>normfree</c> reads.</summary>
@@ -278,7 +303,7 @@ module Pipeline =
             None
             { Network = trained.Network
               Task = Stage.task trained.Plan.Dataset
-              Progress =
+              State =
                 { Recipe = trained.Recipe
                   Stage = last.Stage
                   History = trained.History
@@ -286,16 +311,18 @@ module Pipeline =
 
         trained
 
-    /// <summary>The run as a value for reports; the network is freed.</summary>
+    /// <summary>Ends a run: its folder says that it is finished, and its log is a value for reports. The network is freed.</summary>
     let finish (trained: Trained<'weights>) : RunLog =
         use trained = trained
         let label = label trained.Plan trained.Network.Spec
+        describe trained.Plan trained.Network.Spec trained.Configuration true
 
         { Name =
             match trained.Plan.Folder with
             | Some folder -> DirectoryInfo(folder.Path).Name
             | None -> label
           Label = label
+          Arguments = trained.Plan.Arguments
           Configuration = trained.Configuration
           Epochs = trained.History
           Finished = true }

@@ -32,24 +32,11 @@ type Predictor private (checkpoint: Checkpoint) =
         | Ok image -> image
         | Error error -> raise (TrainingException(string error))
 
-    let resizes step =
-        match step with
-        | RandomResizedCrop _
-        | ResizeShort _
-        | CentreCrop _
-        | Resize _ -> true
-        | PadCrop _
-        | Flip
-        | Lighting _ -> false
-
-    /// What brings this image to the network's size.
-    let preparation (image: Image) =
-        let steps = checkpoint.Task.Preparation
-
-        if List.exists resizes steps || (image.Width = size && image.Height = size) then
-            steps
-        else
-            ResizeShort size :: CentreCrop size :: steps
+    /// The test images' preparation. Sets of one image size need none, but a picture from elsewhere has any size.
+    let steps =
+        match checkpoint.Task.Preparation with
+        | [] -> [ ResizeShort size; CentreCrop size ]
+        | preparation -> preparation
 
     let probabilities (logits: float32[]) =
         let top = Array.max logits
@@ -82,9 +69,9 @@ type Predictor private (checkpoint: Checkpoint) =
     /// </remarks>
     member _.Classify(path: string, count: int) : struct (string * float)[] =
         let image = read path
-        let task = { checkpoint.Task with Preparation = preparation image }
         let source = ImageSource.ofImages path [| image, 0 |]
-        let batch = Loader.read (Evaluation.loading Surroundings.Default task 1) source [| 0 |] |> Seq.head
+        let options = Evaluation.loading Surroundings.Default checkpoint.Task 1
+        let batch = Loader.read { options with Steps = steps } source [| 0 |] |> Seq.head
 
         Array.zip checkpoint.Task.Classes (probabilities (logits batch.Images 1))
         |> Array.sortByDescending snd

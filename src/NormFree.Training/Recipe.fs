@@ -147,14 +147,13 @@ module Recipe =
         | [] -> Ok recipe
         | problems -> Error problems
 
-    /// Share of the schedule that lies behind epoch e (from 0) of E.
-    let private elapsed recipe epoch =
-        let done' =
-            match recipe.Deviations.LastEpoch with
-            | Rule.Published -> epoch + 1
-            | Rule.Corrected -> epoch
+    /// Epochs of the schedule that count as over in epoch e (from 0).
+    let private elapsedEpochs recipe epoch =
+        match recipe.Deviations.LastEpoch with
+        | Rule.Published -> epoch + 1
+        | Rule.Corrected -> epoch
 
-        float done' / float recipe.Epochs
+    let private elapsed recipe epoch = float (elapsedEpochs recipe epoch) / float recipe.Epochs
 
     /// <summary>The learning rate of a step: epoch and step from 0.</summary>
     let rate recipe stepsPerEpoch epoch step =
@@ -163,7 +162,7 @@ module Recipe =
             | Constant -> 1.0
             | Linear -> 1.0 - elapsed recipe epoch
             | Cosine -> 0.5 * (1.0 + cos (Math.PI * elapsed recipe epoch))
-            | Step(every, factor) -> factor ** float (epoch / every)
+            | Step(every, factor) -> factor ** float (elapsedEpochs recipe epoch / every)
 
         let warmUpSteps = recipe.WarmUp * stepsPerEpoch
         let taken = epoch * stepsPerEpoch + step + 1

@@ -81,6 +81,7 @@ module RunFolder =
 
         { Name = DirectoryInfo(folder.Path).Name
           Label = what.Label
+          Arguments = what.Arguments
           Configuration = what.Configuration
           Epochs = [ for i, line in Array.indexed lines -> read<EpochRecord> path line $"line {i + 1}" ]
           Finished = what.Finished }

@@ -1,7 +1,7 @@
 namespace NormFree.Training
 
 /// <summary>How a network did on one set of images.</summary>
-/// <remarks><c>Loss</c> is the mean cross entropy in nats; <c>Top1</c> and <c>Top5</c> are shares from 0 to 1.</remarks>
+/// <remarks><c>Loss</c> is a mean in nats: in training of the loss that is trained, in tests of the cross entropy. <c>Top1</c> and <c>Top5</c> are shares from 0 to 1.</remarks>
 type Accuracy =
     { Loss: float
       Top1: float
@@ -25,11 +25,16 @@ type EpochRecord =
         HeldOut: Accuracy option
         /// Share of clipping units (filters, vectors) whose gradient was clipped, from 0 to 1; 0 without clipping.
         Clipped: float
+        /// The same for each parameter that clipping reaches, by its name.
+        ClippedOf: (string * float) list
         /// Images of the epoch that could not be decoded.
         Unreadable: int
         /// Wall time of the epoch's training, without its evaluation.
         Seconds: float
     }
+
+    /// <summary>What the best epoch is chosen by: top-1 on the part held out, or on the test set where nothing is (deviation 12).</summary>
+    member r.Score = (r.HeldOut |> Option.defaultValue r.Test).Top1
 
 /// <summary>A run as it is read back from its folder: what was asked for, and what came of it so far.</summary>
 type RunLog =
@@ -38,9 +43,17 @@ type RunLog =
         Name: string
         /// What tells this run from its neighbours in a comparison, for example <c>bn-free</c>.
         Label: string
+        /// The command line that made it, without the program's name; empty for a script's run.
+        Arguments: string list
         /// The whole resolved configuration: key and value, in the order in which a person would read them.
         Configuration: (string * string) list
         Epochs: EpochRecord list
         /// False for a run that was interrupted or is still going.
         Finished: bool
     }
+
+    /// <summary>The stages in their order, each with its epochs and the best of them: the first one with the highest score.</summary>
+    member run.Stages: (string * EpochRecord list * EpochRecord) list =
+        run.Epochs
+        |> List.groupBy (fun (r: EpochRecord) -> r.Stage)
+        |> List.map (fun (stage, epochs) -> stage, epochs, List.maxBy (fun (r: EpochRecord) -> r.Score) epochs)

@@ -12,6 +12,8 @@ type StageJob =
     {
         /// Names the stage in logs: what is binary in it.
         Name: string
+        /// 1 or 2: each stage has random streams of its own.
+        Number: int
         Recipe: Recipe
         Dataset: Dataset
         /// Logits of the teacher for a batch of images, where the loss is distillation.
@@ -37,7 +39,6 @@ module Stage =
           Tally: Tally
           Clock: Stopwatch
           mutable Step: int
-          mutable Clipped: ClipCount
           mutable Unreadable: int
           mutable Rate: float }
 
@@ -46,9 +47,7 @@ module Stage =
         | CrossEntropy, _ -> Losses.CrossEntropy(logits, labels)
         | LabelSmoothing epsilon, _ -> Losses.LabelSmoothing(logits, labels, epsilon)
         | Distillation _, Some teacher ->
-            use _ = torch.no_grad ()
-            let target = teacher images
-            use _ = torch.enable_grad ()
+            let target = using (torch.no_grad ()) (fun _ -> teacher images)
             Losses.Distillation(logits, target)
         | Distillation teacher, None -> raise (TrainingException $"The teacher {teacher} was not loaded.")
 
@@ -70,7 +69,7 @@ module Stage =
         requireFinite job epoch $"step {epoch.Step + 1}" value
         network.ForgetGradients()
         loss.backward ()
-        epoch.Clipped <- epoch.Clipped + optimisation.Step epoch.Rate
+        optimisation.Step epoch.Rate
         epoch.Tally.Add(logits.detach (), labels, value)
         epoch.Step <- epoch.Step + 1
 
@@ -91,6 +90,9 @@ module Stage =
           ImagesPerSecond = speed
           Remaining = TimeSpan.FromSeconds(left / max 1e-9 speed) }
 
+    /// Keys an epoch's random streams; no stage has so many epochs.
+    let private streamOf (job: StageJob) number = job.Number * 1_000_000 + number
+
     let private loading (around: Surroundings) job (epoch: Epoch) =
         let recipe, dataset = job.Recipe, job.Dataset
 
@@ -101,7 +103,7 @@ module Stage =
           Normalisation = dataset.Normalisation
           Side = dataset.Size
           Seed = recipe.Seed
-          Epoch = epoch.Number
+          Epoch = streamOf job epoch.Number
           Strict = around.Strict
           Report =
             fun image ->
@@ -116,11 +118,12 @@ module Stage =
               Tally = Tally()
               Clock = Stopwatch.StartNew()
               Step = 0
-              Clipped = ClipCount()
               Unreadable = 0
               Rate = 0.0 }
 
-        for batch in Loader.read (loading around job epoch) source (Loader.shuffled job.Recipe.Seed number source.Count) do
+        let order = Loader.shuffled job.Recipe.Seed (streamOf job number) source.Count
+
+        for batch in Loader.read (loading around job epoch) source order do
             // The loader still gives the batches that are ready.
             around.Cancellation.ThrowIfCancellationRequested()
             step job network optimisation epoch batch
@@ -129,7 +132,9 @@ module Stage =
         epoch.Clock.Stop()
         epoch
 
-    let private record job (epoch: Epoch) test heldOut =
+    let private record job (epoch: Epoch) (clipped: (string * ClipCount) list) test heldOut =
+        let allClipped = clipped |> List.map snd |> List.fold (+) (ClipCount())
+
         { Stage = job.Name
           Epoch = epoch.Number + 1
           Epochs = job.Recipe.Epochs
@@ -137,7 +142,8 @@ module Stage =
           Train = epoch.Tally.Accuracy
           Test = test
           HeldOut = heldOut
-          Clipped = epoch.Clipped.Fraction
+          Clipped = allClipped.Fraction
+          ClippedOf = clipped |> List.map (fun (key, count) -> key, Math.Round(count.Fraction, 4))
           Unreadable = epoch.Unreadable
           Seconds = epoch.Clock.Elapsed.TotalSeconds }
 
@@ -182,6 +188,6 @@ module Stage =
             let test = accuracy job.Dataset.Test
             // What has diverged in the last step must not replace the checkpoint before it.
             requireFinite job epoch "on the test set" test.Loss
-            let record = record job epoch test (Option.map accuracy heldOut)
+            let record = record job epoch (optimisation.TakeClipCounts()) test (Option.map accuracy heldOut)
             keep record
             around.Watch(EpochDone record)

@@ -9,6 +9,7 @@ open NormFree.Tests
 
 let private all =
     [ testList "Architecture" [ Architecture.ScalarTests.tests ]
+      testList "Repository" [ Repository.ReadmeTests.tests; Repository.FeedTests.tests ]
       testList "Formats" [ Formats.SafetensorsTests.tests; Formats.PickleTests.tests ]
       testList
           "Data"

@@ -90,14 +90,28 @@ public static class TorchNative
     {
         var image = File.ReadAllBytes(packaged);
         var digest = Convert.ToHexStringLower(SHA256.HashData(image))[..16];
-        var copy = Path.Combine(CacheFolder(), "torchsharp-native", digest, ShimFile);
-        if (File.Exists(copy) && new FileInfo(copy).Length == image.Length) return copy;
         ElfSymbolVersions.Weaken(image, "GLIBCXX_3.4.32");
-        Directory.CreateDirectory(Path.GetDirectoryName(copy)!);
-        var temporary = $"{copy}.{Environment.ProcessId}.tmp";
-        File.WriteAllBytes(temporary, image);
-        File.Move(temporary, copy, overwrite: true); // atomic: several processes may start at once
+        var copy = Path.Combine(CacheFolder(), "torchsharp-native", digest, ShimFile);
+        // A copy that is damaged, or not ours, is replaced.
+        if (!File.Exists(copy) || !File.ReadAllBytes(copy).AsSpan().SequenceEqual(image)) WriteCopy(copy, image);
         return copy;
+    }
+
+    private static void WriteCopy(string copy, byte[] image)
+    {
+        try
+        {
+            Directory.CreateDirectory(Path.GetDirectoryName(copy)!);
+            var temporary = $"{copy}.{Environment.ProcessId}.tmp";
+            File.WriteAllBytes(temporary, image);
+            File.Move(temporary, copy, overwrite: true); // atomic: several processes may start at once
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            throw new DllNotFoundException(
+                $"libtorch needs a copy of its library at {copy}, which cannot be written: {error.Message} " +
+                "Set XDG_CACHE_HOME to a folder that you may write to.", error);
+        }
     }
 
     private static string CacheFolder() =>

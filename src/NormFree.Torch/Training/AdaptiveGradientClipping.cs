@@ -13,24 +13,15 @@ public static class AdaptiveGradientClipping
     private const double SmallestParameterNorm = 1e-3;
     private const double SmallestGradientNorm = 1e-6;
 
-    /// <summary>Clips the gradients of the given parameters in place; parameters without a gradient are passed over.</summary>
-    /// <param name="parameters">Which ones is the recipe's affair; the published one leaves out the classifier.</param>
+    /// <summary>Clips a parameter's gradient in place; one without a gradient stays as it is.</summary>
+    /// <param name="parameter">Which ones are clipped is the recipe's affair; the published one leaves out the classifier.</param>
     /// <param name="factor">λ, positive; the paper uses 0.02.</param>
     /// <returns>How many units there were, and how many were clipped.</returns>
-    public static ClipCount Clip(IEnumerable<Tensor> parameters, double factor)
+    public static ClipCount Clip(Tensor parameter, double factor)
     {
         using var noGrad = no_grad();
-        var count = default(ClipCount);
-        foreach (var parameter in parameters)
-        {
-            using var scope = NewDisposeScope();
-            if (parameter.grad is { } gradient) count += ClipOne(parameter, gradient, factor);
-        }
-        return count;
-    }
-
-    private static ClipCount ClipOne(Tensor parameter, Tensor gradient, double factor)
-    {
+        using var scope = NewDisposeScope();
+        if (parameter.grad is not { } gradient) return default;
         var limit = UnitNorm(parameter).AtLeast(SmallestParameterNorm).Times(factor);
         var norm = UnitNorm(gradient);
         var clipped = norm.ge(limit);

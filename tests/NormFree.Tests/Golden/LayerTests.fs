@@ -54,7 +54,7 @@ let private clipping (name: string) =
         let shape = name.Substring("agc_".Length).Split 'x' |> Array.map int64
         let parameter = leaf shape (GoldenFiles.floats "param" entry)
         parameter.grad <- GoldenFiles.tensor shape (GoldenFiles.floats "grad" entry)
-        AdaptiveGradientClipping.Clip([ parameter ], GoldenFiles.number "clip" entry) |> ignore
+        AdaptiveGradientClipping.Clip(parameter, GoldenFiles.number "clip" entry) |> ignore
         Agreement.allClose Agreement.tight (Agreement.gradient parameter) (GoldenFiles.floats "clipped" entry) "clipped"
     }
 

@@ -24,10 +24,9 @@ let private gradient (network: Network) (expected: System.Text.Json.Nodes.JsonOb
             Agreement.close Agreement.tight floor values[i] value $"d {described.Key}[{i}]"
 
 let private clipped (network: Network) (expected: System.Text.Json.Nodes.JsonObject) =
-    let reached =
-        network.Parameters |> List.filter (fun (described, _) -> Recipe.clips Recipe.published described)
-
-    AdaptiveGradientClipping.Clip(reached |> List.map (fun (_, tensor) -> tensor), 0.02) |> ignore
+    for described, tensor in network.Parameters do
+        if Recipe.clips Recipe.published described then
+            AdaptiveGradientClipping.Clip(tensor, 0.02) |> ignore
 
     for described, tensor in network.Parameters do
         let norm = (Agreement.gradient tensor).norm().item<float> ()

@@ -21,6 +21,7 @@ let epoch stage number count top1 =
         Test = accuracy top1
         HeldOut = None
         Clipped = 0.4 / float number
+        ClippedOf = []
         Unreadable = 0
         Seconds = 83.0 + float number
     }
@@ -36,6 +37,7 @@ let run label epochs final =
     {
         Name = $"2026-01-02-{label}"
         Label = label
+        Arguments = []
         Configuration =
             [
                 "network", "reactnet-18"

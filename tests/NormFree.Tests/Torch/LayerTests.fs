@@ -308,7 +308,11 @@ let private clipping =
                         parameter ]
 
               let without = leaf [ 3 ] (values seed 3)
-              let count = AdaptiveGradientClipping.Clip(parameters @ [ without ], 0.02)
+              let count =
+                  parameters @ [ without ]
+                  |> List.map (fun parameter -> AdaptiveGradientClipping.Clip(parameter, 0.02))
+                  |> List.reduce (+)
+
 
               let expected =
                   [ for _, units, p, g in inputs -> Array.zip (Array.splitInto units p) (Array.splitInto units g) |> Array.map (clipUnit 0.02) ]

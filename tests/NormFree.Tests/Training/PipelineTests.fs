@@ -20,6 +20,8 @@ let private both recipe net plan =
     |> Pipeline.train { recipe with WeightDecay = 1e-5 } net
     |> Pipeline.binariseWeights recipe
 
+let private few = lazy (Drawn.dataset 3L 60 20)
+
 let private into folder =
     Pipeline.from data.Value |> Pipeline.into folder
 
@@ -148,9 +150,10 @@ let private stops recipe net plan =
     | Interrupted
     | :? OperationCanceledException -> ()
 
-/// A short recipe in which everything that is random or has a state is on.
+/// A short recipe in which everything that is random or has a state is on: 5 steps an epoch.
 let private stateful =
     { quick with
+        Batch = 10
         HeldOut = 0.2
         WarmUp = 1
         WeightDecay = 1e-3 }
@@ -168,6 +171,7 @@ let private resuming =
           test $"{Words.norm norm}: a run that is interrupted and run again ends bit for bit as one that is not" {
               use folder = new TempFolder()
               let net, whole = tiny norm, folder.File "whole"
+              let into path = Pipeline.from few.Value |> Pipeline.into path
               both stateful net (into whole) |> look ignore
               let expected = remains whole
 
@@ -338,7 +342,7 @@ let private heldOut =
           let top = history |> List.map score |> List.max
           let first = history |> List.find (fun r -> score r = top)
           use best = Checkpoint.load torch.ScalarType.Float32 ((RunFolder.at folder.Path).Best 1)
-          Expect.equal (List.last best.Progress.History).Epoch first.Epoch "the first of the best epochs"
+          Expect.equal (List.last best.State.History).Epoch first.Epoch "the first of the best epochs"
           // Loading prepares the images as the test does: the part held out is a part of the training set, without augmentation.
           let _, part = ImageSource.split 0.25 recipe.Seed data.Value.Train
           let found = Evaluation.accuracy Surroundings.Default best.Task recipe.Batch best.Network part

@@ -28,7 +28,7 @@ let private tables =
       "cosine, corrected", four corrected Cosine, [ 1.0; (1.0 + half) / 2.0; 0.5; (1.0 - half) / 2.0 ]
       "constant, published", four published Constant, [ 1.0; 1.0; 1.0; 1.0 ]
       "constant, corrected", four corrected Constant, [ 1.0; 1.0; 1.0; 1.0 ]
-      "steps of two epochs by a tenth, published", four published (Step(2, 0.1)), [ 1.0; 1.0; 0.1; 0.1 ]
+      "steps of two epochs by a tenth, published", four published (Step(2, 0.1)), [ 1.0; 0.1; 0.1; 0.01 ]
       "steps of two epochs by a tenth, corrected", four corrected (Step(2, 0.1)), [ 1.0; 1.0; 0.1; 0.1 ]
       "one epoch, published", { published with Epochs = 1 }, [ 0.0 ]
       "one epoch, corrected", { corrected with Epochs = 1 }, [ 1.0 ]
@@ -211,10 +211,17 @@ let private json =
                     Test = accuracy loss
                     HeldOut = Option.map accuracy heldOut
                     Clipped = 0.0
+                    ClippedOf = []
                     Unreadable = 0
                     Seconds = 1.0 }
 
-              (throughJson record).Equals record
+              let read = throughJson record
+              let plain record = { record with LearningRate = 0.0; Train = accuracy 0.0; Test = accuracy 0.0; HeldOut = None }
+              let same (a: float) (b: float) = a.Equals b
+
+              same read.LearningRate rate
+              && List.forall2 same [ for a in [ read.Train; read.Test ] @ Option.toList read.HeldOut -> a.Loss ] (loss :: loss :: Option.toList heldOut)
+              && plain read = plain record
 
           for name, table in Architecture.all do
               for stem in [ ImageNetStem; CifarStem ] do

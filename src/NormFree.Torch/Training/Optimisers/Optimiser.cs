@@ -16,7 +16,7 @@ public abstract class Optimiser : IDisposable
     {
         Parameters = parameters;
         foreach (var slot in slotNames)
-            slots.Add(slot, [.. parameters.Select(parameter => zeros_like(parameter.Tensor).detach().DetachFromDisposeScope())]);
+            slots.Add(slot, [.. parameters.Select(parameter => zeros_like(parameter.Tensor).DetachFromDisposeScope())]);
     }
 
     /// <summary>What is trained.</summary>

@@ -6,7 +6,7 @@ open NormFree.Training
 
 /// <summary>The events of a training as lines of text.</summary>
 [<RequireQualifiedAccess>]
-module Progress =
+module EventText =
 
     let private percent (share: float) = $"{100.0 * share:F1} %%"
 

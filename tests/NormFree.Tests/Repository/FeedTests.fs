@@ -1,0 +1,53 @@
+/// Packages come from whatever feed a machine has: no file names one.
+module NormFree.Tests.Repository.FeedTests
+
+open System
+open System.Diagnostics
+open System.IO
+open Expecto
+open NormFree.Tests.Golden
+
+let private lines name = File.ReadAllLines(Path.Combine(GoldenFiles.repository, name))
+
+/// The files that git tracks.
+let private tracked =
+    lazy
+        (let command = [ "-c"; "safe.directory=*"; "ls-files" ]
+         let start = ProcessStartInfo("git", command, RedirectStandardOutput = true, WorkingDirectory = GoldenFiles.repository)
+
+         try
+             match Process.Start start with
+             | null -> []
+             | git -> git.StandardOutput.ReadToEnd().Split('\n', StringSplitOptions.RemoveEmptyEntries) |> Array.toList
+         with :? ComponentModel.Win32Exception ->
+             []) // no git here
+
+let private hostOf (feed: string | null) =
+    match Uri.TryCreate(feed, UriKind.Absolute) with
+    | true, address when (nonNull address).Scheme.StartsWith "http" -> Some (nonNull address).Host
+    | _ -> None
+
+let tests =
+    testList
+        "feed"
+        [ for file, word in [ "paket.dependencies", "source "; "paket.lock", "remote: " ] do
+              test $"{file} names the feed by its variable" {
+                  let named = lines file |> Array.map _.Trim() |> Array.filter (fun line -> line.StartsWith word)
+                  Expect.isNonEmpty named "a feed is named"
+
+                  for line in named do
+                      Expect.equal line (word + "%NORMFREE_FEED%") "the placeholder"
+              }
+          test "no tracked file names this machine's feed" {
+              match hostOf (Environment.GetEnvironmentVariable "NORMFREE_FEED") with
+              | None -> skiptest "NORMFREE_FEED is not an address; build.fsx sets it"
+              | Some host ->
+                  if tracked.Value.IsEmpty then
+                      skiptest "git does not list this folder's files"
+
+                  for file in tracked.Value do
+                      let path = Path.Combine(GoldenFiles.repository, file)
+
+                      if File.Exists path then
+                          Expect.isFalse ((File.ReadAllText path).Contains host) $"{file} names the feed's host"
+          } ]

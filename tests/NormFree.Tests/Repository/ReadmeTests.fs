@@ -1,0 +1,45 @@
+/// What README shows is what is compiled and what the repository holds.
+module NormFree.Tests.Repository.ReadmeTests
+
+open System
+open System.IO
+open System.Text.RegularExpressions
+open Expecto
+open NormFree.Tests.Golden
+
+let private read (path: string) = File.ReadAllText(Path.Combine(GoldenFiles.repository, path))
+
+let private readme = lazy (read "README.md")
+
+let private block language =
+    let found = Regex.Match(readme.Value, $"```{language}\n(.*?)```", RegexOptions.Singleline)
+    Expect.isTrue found.Success $"README has a {language} block"
+    found.Groups[1].Value.Trim()
+
+/// README shows the file without the line that names its module.
+let private withoutModule (text: string) = Regex.Replace(text, @"^module .*\n", "").Trim()
+
+let private links =
+    lazy
+        [ for link in Regex.Matches(readme.Value, @"\]\(([^)#:]+)\)") do
+              link.Groups[1].Value ]
+
+let tests =
+    testList
+        "README"
+        [ test "its F# example is the one that is compiled" {
+              Expect.equal (block "fsharp") (withoutModule (read "tests/NormFree.Tests/Repository/TrainExample.fs")) "F# example"
+          }
+          test "its C# example is the one that is compiled" {
+              Expect.equal (block "csharp") ((read "tests/NormFree.Examples/Program.cs").Trim()) "C# example"
+          }
+          test "it opens with the two commands" {
+              let first = readme.Value.IndexOf("dotnet fsi build.fsx\n", StringComparison.Ordinal)
+              let second = readme.Value.IndexOf("dotnet fsi build.fsx -t Test\n", StringComparison.Ordinal)
+              Expect.isTrue (first > 0 && second > first && second < 1500) "both commands near the top"
+          }
+          test "its links lead to files" {
+              for link in links.Value do
+                  let path = Path.Combine(GoldenFiles.repository, link)
+                  Expect.isTrue (File.Exists path || Directory.Exists path) $"{link} exists"
+          } ]
