@@ -24,6 +24,25 @@ module Choices =
         | true, value -> value
         | _ -> usage $"{name} takes a number, not '{text}'."
 
+    /// A whole number within these bounds.
+    let within least most name (value: int) =
+        if least <= value && value <= most then value
+        else usage $"{name} takes a whole number from {least} to {most}, not {value}."
+
+    /// A count of things of which there must be one.
+    let count (name: string) = within 1 Int32.MaxValue name
+
+    /// Threads: far more of them than processors only cost memory.
+    let threads (name: string) = within 1 1024 name
+
+    /// Pixels along the side of an image.
+    let side (name: string) = within 1 65536 name
+
+    /// What scales a table.
+    let factor name (value: float) =
+        if value > 0.0 && value <= 64.0 then value
+        else usage $"{name} takes a factor above 0 and up to 64, not {value}."
+
     /// A word with a number behind a colon, or the word alone.
     let private parameter (word: string) =
         match word.IndexOf ':' with
@@ -36,7 +55,11 @@ module Choices =
 
     let norm (word: string) : Norm =
         match parameter word with
-        | "bn-free", Some alpha -> BnFree(number "--norm bn-free" alpha)
+        | "bn-free", Some text ->
+            let alpha = number "--norm bn-free" text
+
+            if alpha > 0.0 && Double.IsFinite alpha then BnFree alpha
+            else usage $"--norm bn-free takes a positive number, not '{text}'."
         | _ -> among "--norm" [ "batch-norm", BatchNorm; "none", NoNorm; "bn-free", BnFree 0.2 ] word
 
     let binarise =
@@ -60,7 +83,10 @@ module Choices =
 
     let schedule (word: string) : Schedule =
         match word.Split ':' with
-        | [| "step"; every; factor |] -> Schedule.Step(int (number "--schedule step" every), number "--schedule step" factor)
+        | [| "step"; every; factor |] ->
+            match Int32.TryParse(every, NumberStyles.None, CultureInfo.InvariantCulture) with
+            | true, every -> Schedule.Step(every, number "--schedule step" factor)
+            | _ -> usage $"--schedule step takes a whole number of epochs, not '{every}'."
         | _ -> among "--schedule" [ "constant", Constant; "linear", Linear; "cosine", Cosine; "step", Schedule.Step(30, 0.1) ] word
 
     let clip (word: string) : Clip =

@@ -21,7 +21,7 @@ module Show =
 
         for i, name in List.indexed columns do
             let column = TableColumn(Markup.Escape name)
-            table.AddColumn(if i = 0 then column.LeftAligned() else column.RightAligned()) |> ignore
+            table.AddColumn(if i = 0 then column.LeftAligned().NoWrap() else column.RightAligned()) |> ignore
 
         for row in rows do
             table.AddRow(row |> List.map Markup.Escape |> List.toArray) |> ignore
@@ -41,6 +41,10 @@ module Show =
     /// One JSON object an event.
     let private jsonLines event = Console.WriteLine(Json.write event)
 
+    /// Above the bar; blanks to the end of the line wipe out what the bar had there.
+    let private above (text: string) =
+        AnsiConsole.Write(Padder(Text text, Padding(0, 0), Expand = true))
+
     let private bar (console: ProgressTask) event =
         match event with
         | StageBegins(_, _, images) ->
@@ -48,12 +52,13 @@ module Show =
             console.Value <- 0.0
         | StepDone report ->
             console.Value <- float report.Images
-            console.Description <- Markup.Escape(EventText.step report)
+            // Without the stage, which a line above tells: a bar that wraps would flicker.
+            console.Description <- Markup.Escape(EventText.measures report)
         | _ -> ()
 
-        EventText.message event |> Option.iter (fun text -> AnsiConsole.MarkupLine(Markup.Escape text))
+        EventText.message event |> Option.iter above
 
-    let private withBar (work: (TrainingEvent -> unit) -> unit) =
+    let private withBar (work: (TrainingEvent -> unit) -> 'a) : 'a =
         AnsiConsole
             .Progress()
             .AutoClear(true)
@@ -61,7 +66,7 @@ module Show =
             .Start(fun context -> work (bar (context.AddTask "reading the first images")))
 
     /// <summary>Runs a training, showing its progress: a bar on a terminal, a line every 10 seconds in a pipe or file.</summary>
-    let progress (asJson: bool) (work: (TrainingEvent -> unit) -> unit) =
+    let progress (asJson: bool) (work: (TrainingEvent -> unit) -> 'a) : 'a =
         if asJson then work jsonLines
         elif Console.IsOutputRedirected then work (EventText.lines "" (TimeSpan.FromSeconds 10.0))
         else withBar work

@@ -37,11 +37,14 @@ module EvalCommand =
 
     /// <summary>Runs the command.</summary>
     let run (args: ParseResults<EvalArgs>) =
-        args.TryGetResult EvalArgs.Threads |> Option.iter torch.set_num_threads
+        args.TryGetResult EvalArgs.Threads |> Option.iter (Choices.threads "--threads" >> torch.set_num_threads)
+        let batch = Choices.count "--batch" (args.GetResult(EvalArgs.Batch, 64))
+        let limit = args.TryGetResult EvalArgs.Test_Limit |> Option.map (Choices.count "--test-limit")
+        let kind = Choices.dataset (args.GetResult(EvalArgs.Dataset, "drawn"))
         let path = args.GetResult EvalArgs.Checkpoint
         use checkpoint = Checkpoint.load torch.ScalarType.Float32 path
-        let options = { Catalogue.defaults with Size = Some checkpoint.Task.Size; TestLimit = args.TryGetResult EvalArgs.Test_Limit }
-        let dataset = Images.load (Choices.dataset (args.GetResult(EvalArgs.Dataset, "drawn"))) (args.TryGetResult EvalArgs.Data) options
+        let options = { Catalogue.defaults with Size = Some checkpoint.Task.Size; TestLimit = limit }
+        let dataset = Images.load kind (args.TryGetResult EvalArgs.Data) options
         requireSameClasses path checkpoint.Task dataset
 
         Outcome.untilInterrupted "Nothing is kept." (fun cancellation ->
@@ -51,5 +54,5 @@ module EvalCommand =
                     Watch = skipped
                     Cancellation = cancellation }
 
-            Evaluation.accuracy around checkpoint.Task (args.GetResult(EvalArgs.Batch, 64)) checkpoint.Network dataset.Test
+            Evaluation.accuracy around checkpoint.Task batch checkpoint.Network dataset.Test
             |> print args dataset)

@@ -18,6 +18,11 @@ type Outcome =
 type UsageException(message: string) =
     inherit Exception(message)
 
+/// <summary>The command was interrupted; the message says what is kept.</summary>
+[<Sealed>]
+type InterruptedException(message: string) =
+    inherit Exception(message)
+
 [<RequireQualifiedAccess>]
 module Outcome =
 
@@ -30,6 +35,12 @@ module Outcome =
     let private complaint (error: ArguParseException) =
         (firstLine error.Message).Replace("ERROR: ", "").TrimEnd('.') + "."
 
+    /// The message of the system, which may lack its full stop, and what to do about it.
+    let private advise (error: exn) advice = $"{error.Message.TrimEnd('.', ' ')}. {advice}"
+
+    /// Linux's numbers for a full disk, a full quota and a file that is too large.
+    let private isFull (error: IOException) = List.contains error.HResult [ 28; 122; 27 ]
+
     /// What a person can act on; nothing for a bug's exception.
     let rec private explain (error: exn) =
         match error with
@@ -38,11 +49,14 @@ module Outcome =
         | :? TrainingException
         | :? DataException
         | :? InvalidFileException
+        | :? InterruptedException
         | :? DllNotFoundException -> Some(Outcome.Failed, error.Message)
         | :? FileNotFoundException
-        | :? DirectoryNotFoundException -> Some(Outcome.Failed, $"{error.Message} Check the path.")
-        | :? UnauthorizedAccessException -> Some(Outcome.Failed, $"{error.Message} Check the permissions, or choose another folder.")
-        | :? IOException -> Some(Outcome.Failed, $"{error.Message} Free space or choose another folder; files that were complete before are intact.")
+        | :? DirectoryNotFoundException -> Some(Outcome.Failed, advise error "Check the path.")
+        | :? UnauthorizedAccessException -> Some(Outcome.Failed, advise error "Check the permissions, or choose another folder.")
+        | :? IOException as error when isFull error ->
+            Some(Outcome.Failed, advise error "Free space or choose another folder; files that were complete before are intact.")
+        | :? IOException -> Some(Outcome.Failed, advise error "Check the path and the disk.")
         | :? OperationCanceledException -> Some(Outcome.Failed, "interrupted.")
         | :? AggregateException as many when many.InnerExceptions.Count = 1 -> explain many.InnerExceptions[0]
         | _ -> None
@@ -70,7 +84,8 @@ module Outcome =
                 Outcome.Failed
 
     /// <summary>A token that is cancelled by the first Ctrl-C or SIGTERM; a second one ends the process at once.</summary>
-    let untilInterrupted (what: string) (command: Threading.CancellationToken -> unit) =
+    /// <remarks><c>what</c> tells who interrupted the command what is kept of it.</remarks>
+    let untilInterrupted (what: string) (command: Threading.CancellationToken -> 'a) : 'a =
         use source = new Threading.CancellationTokenSource()
 
         let stop (context: Runtime.InteropServices.PosixSignalContext) =
@@ -78,9 +93,12 @@ module Outcome =
                 exit (int Outcome.Failed)
 
             context.Cancel <- true
-            complain ("stopping. " + what)
             source.Cancel()
 
         use _ = Runtime.InteropServices.PosixSignalRegistration.Create(Runtime.InteropServices.PosixSignal.SIGINT, stop)
         use _ = Runtime.InteropServices.PosixSignalRegistration.Create(Runtime.InteropServices.PosixSignal.SIGTERM, stop)
-        command source.Token
+
+        try
+            command source.Token
+        with :? OperationCanceledException when source.IsCancellationRequested ->
+            raise (InterruptedException("interrupted. " + what))

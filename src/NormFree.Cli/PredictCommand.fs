@@ -10,14 +10,37 @@ open TorchSharp
 module PredictCommand =
 
     let private images (args: ParseResults<PredictArgs>) paths =
-        use network = Predictor.Load(args.GetResult PredictArgs.Checkpoint)
-        let count = args.GetResult(Top, 3)
+        if args.Contains Precision then
+            raise (UsageException "--precision is for --input; images are classified in float32.")
 
-        Show.table
-            [ "image"; "class"; "probability" ]
-            [ for path in paths do
-                  for i, struct (name, probability) in Array.indexed (network.Classify(path, count)) do
+        let count = Choices.count "--top" (args.GetResult(Top, 3))
+        use network = Predictor.Load(args.GetResult PredictArgs.Checkpoint)
+
+        let answers =
+            paths
+            |> List.map (fun path ->
+                try
+                    Ok(path, network.Classify(path, count))
+                with :? TrainingException as error ->
+                    Error error.Message)
+
+        let rows =
+            [ for path, classes in answers |> List.choose Result.toOption do
+                  for i, struct (name, probability) in Array.indexed classes do
                       [ (if i = 0 then path else ""); name; Show.percent probability ] ]
+
+        if not rows.IsEmpty then
+            Show.table [ "image"; "class"; "probability" ] rows
+
+        match answers |> List.choose (function Error why -> Some why | Ok _ -> None) with
+        | [] -> ()
+        | problems -> raise (TrainingException(String.concat "\n" problems))
+
+    let private tensors (args: ParseResults<PredictArgs>) precision input output =
+        if args.Contains Top then
+            raise (UsageException "--top is for images; --output gets all logits.")
+
+        RawTensors.predict precision (args.GetResult PredictArgs.Checkpoint) input output
 
     let private precision (args: ParseResults<PredictArgs>) =
         match args.GetResult(Precision, "float32") with
@@ -29,5 +52,5 @@ module PredictCommand =
     let run (args: ParseResults<PredictArgs>) =
         match args.TryGetResult Images, args.TryGetResult Input, args.TryGetResult Output with
         | Some paths, None, None -> images args paths
-        | None, Some input, Some output -> RawTensors.predict (precision args) (args.GetResult PredictArgs.Checkpoint) input output
-        | _ -> raise (UsageException "predict takes either IMAGE files, or --input and --output.")
+        | None, Some input, Some output -> tensors args (precision args) input output
+        | _ -> raise (UsageException "predict takes --checkpoint and either IMAGE files, or --input and --output.")

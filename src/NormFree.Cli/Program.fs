@@ -14,7 +14,7 @@ let private help (arguments: ParseResults<'T>) (about: string) =
     Console.WriteLine(about)
     Console.WriteLine(arguments.Parser.PrintUsage(hideSyntax = true).TrimEnd())
 
-let private starred = " A star marks what holds if nothing is given."
+let private starred = " A star marks defaults."
 
 /// Runs a command, or explains it where --help is among its arguments.
 let private orHelp (about: string) (command: ParseResults<'T> -> unit) (arguments: ParseResults<'T>) =
@@ -43,7 +43,16 @@ let private run (typed: string list) (results: ParseResults<Command>) =
     | None when results.Contains Command.Version -> version ()
     | None -> help results "normfree: binary neural networks without batch normalisation."
 
+/// No argument may be empty: most often it is a variable of a shell that is not set.
+let private requireWords (arguments: string[]) =
+    match Array.tryFindIndex String.IsNullOrWhiteSpace arguments with
+    | Some 0 -> raise (UsageException "the first argument is empty.")
+    | Some place -> raise (UsageException $"the argument after {arguments[place - 1]} is empty.")
+    | None -> ()
+
 [<EntryPoint>]
 let main arguments =
-    Outcome.guard (fun () -> parser.ParseCommandLine(arguments, raiseOnUsage = false) |> run (Array.toList arguments))
+    Outcome.guard (fun () ->
+        requireWords arguments
+        parser.ParseCommandLine(arguments, raiseOnUsage = false) |> run (Array.toList arguments))
     |> int

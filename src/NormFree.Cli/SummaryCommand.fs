@@ -11,23 +11,43 @@ open TorchSharp
 module SummaryCommand =
 
     let private described (args: ParseResults<SummaryArgs>) =
-        let size = { Width = args.GetResult(SummaryArgs.Width, 1.0); Depth = args.GetResult(SummaryArgs.Depth, 1.0) }
-        let pixels = args.GetResult(SummaryArgs.Size, 224)
+        let size =
+            { Width = Choices.factor "--width" (args.GetResult(SummaryArgs.Width, 1.0))
+              Depth = Choices.factor "--depth" (args.GetResult(SummaryArgs.Depth, 1.0)) }
+
+        let pixels = Choices.side "--size" (args.GetResult(SummaryArgs.Size, 224))
         let table = Choices.architecture (args.GetResult(SummaryArgs.Arch, "reactnet-18"))
 
         let net =
             table size (TrainCommand.stem (args.TryGetResult SummaryArgs.Stem) pixels)
-            |> Net.withClasses (args.GetResult(SummaryArgs.Classes, 1000))
+            |> Net.withClasses (Choices.within 2 10_000_000 "--classes" (args.GetResult(SummaryArgs.Classes, 1000)))
+            |> TrainCommand.requireBinary [ "--norm", args.Contains SummaryArgs.Norm; "--binarise", args.Contains SummaryArgs.Binarise ]
             |> Net.withNorm (Choices.norm (args.GetResult(SummaryArgs.Norm, "bn-free")))
             |> Net.withBinarise (Choices.binarise (args.GetResult(SummaryArgs.Binarise, Words.binarise ActivationsAndWeights)))
 
         net, pixels
 
+    /// A checkpoint brings its network; only the size of its images may be another.
+    let private requireAlone (args: ParseResults<SummaryArgs>) =
+        let describes argument =
+            match argument with
+            | SummaryArgs.Checkpoint _
+            | SummaryArgs.Size _
+            | SummaryArgs.Json -> false
+            | _ -> true
+
+        match args.GetAllResults() |> List.filter describes with
+        | [] -> ()
+        | others ->
+            let names = args.Parser.PrintCommandLineArgumentsFlat others
+            raise (UsageException $"--checkpoint brings its own network: leave away {names}.")
+
     let private network (args: ParseResults<SummaryArgs>) =
         match args.TryGetResult SummaryArgs.Checkpoint with
         | Some path ->
+            requireAlone args
             use checkpoint = Checkpoint.load torch.ScalarType.Float32 path
-            checkpoint.Network.Spec, args.GetResult(SummaryArgs.Size, checkpoint.Task.Size)
+            checkpoint.Network.Spec, Choices.side "--size" (args.GetResult(SummaryArgs.Size, checkpoint.Task.Size))
         | None -> described args
 
     let private bits precision =

@@ -13,6 +13,9 @@ module internal Images =
 
     /// Opens the data set, or stops with everything that is wrong with it.
     let load kind path options =
+        if kind = DatasetKind.Drawn && Option.isSome path then
+            raise (UsageException "--data is not for --dataset drawn, which needs no files: name the data set by --dataset.")
+
         match Catalogue.load kind path options with
         | Ok dataset -> dataset
         | Error errors -> raise (DataException(errors |> List.map string |> String.concat "\n"))
@@ -26,9 +29,9 @@ module TrainCommand =
     let private dataset (args: ParseResults<TrainArgs>) =
         let options =
             { Catalogue.defaults with
-                Size = args.TryGetResult TrainArgs.Size
-                Limit = args.TryGetResult TrainArgs.Limit
-                TestLimit = args.TryGetResult TrainArgs.Test_Limit
+                Size = args.TryGetResult TrainArgs.Size |> Option.map (Choices.side "--size")
+                Limit = args.TryGetResult TrainArgs.Limit |> Option.map (Choices.count "--limit")
+                TestLimit = args.TryGetResult TrainArgs.Test_Limit |> Option.map (Choices.count "--test-limit")
                 Lighting =
                     match (Choices.recipe (args.GetResult(TrainArgs.Recipe, "corrected"))).Deviations.Lighting with
                     | Rule.Published -> LightingMode.Published
@@ -42,59 +45,76 @@ module TrainCommand =
         | Some word -> Choices.stem word
         | None -> if size <= 64 then CifarStem else ImageNetStem
 
+    /// <summary>The network, or an error where one of the given words is for binary networks only and this is none.</summary>
+    let internal requireBinary (given: (string * bool) list) (net: NetSpec) =
+        match List.tryFind snd given, Net.binaryBody net with
+        | Some(name, _), None -> raise (UsageException $"{name} is not for {net.Name}, which is a full-precision network: leave it away.")
+        | _ -> net
+
     let private network (args: ParseResults<TrainArgs>) (dataset: Dataset) =
         let size =
-            { Width = args.GetResult(TrainArgs.Width, 1.0)
-              Depth = args.GetResult(TrainArgs.Depth, 1.0) }
+            { Width = Choices.factor "--width" (args.GetResult(TrainArgs.Width, 1.0))
+              Depth = Choices.factor "--depth" (args.GetResult(TrainArgs.Depth, 1.0)) }
 
         let table = Choices.architecture (args.GetResult(TrainArgs.Arch, "reactnet-small"))
 
         table size (stem (args.TryGetResult TrainArgs.Stem) dataset.Size)
         |> Net.withClasses dataset.Classes.Length
+        |> requireBinary [ "--norm", args.Contains TrainArgs.Norm; "--binarise", args.Contains TrainArgs.Binarise ]
         |> Net.withNorm (Choices.norm (args.GetResult(TrainArgs.Norm, "bn-free")))
 
-    /// Stage 2's recipe; stage 1 adds the weight decay.
-    let private recipe (args: ParseResults<TrainArgs>) =
+    let private valid recipe =
+        match Recipe.validate recipe with
+        | Ok recipe -> recipe
+        | Error problems -> raise (UsageException(String.concat "\n" problems))
+
+    /// The recipes of stage 1, which adds the weight decay, and of stage 2.
+    let private recipes (args: ParseResults<TrainArgs>) =
         let loss = Choices.loss (args.TryGetResult TrainArgs.Teacher) (args.GetResult(TrainArgs.Loss, "ce"))
 
-        { Choices.recipe (args.GetResult(TrainArgs.Recipe, "corrected")) with
-            Epochs = args.GetResult(TrainArgs.Epochs, 5)
-            Batch = args.GetResult(TrainArgs.Batch, 64)
-            LearningRate = args.GetResult(TrainArgs.Lr, 1e-3)
-            Optimiser = Choices.optimiser (args.GetResult(TrainArgs.Optimizer, "adam"))
-            Schedule = Choices.schedule (args.GetResult(TrainArgs.Schedule, "linear"))
-            WarmUp = args.GetResult(TrainArgs.Warm_Up, 0)
-            Clip = Choices.clip (args.GetResult(TrainArgs.Clip, "agc"))
-            Loss = loss
-            HeldOut = args.GetResult(TrainArgs.Held_Out, 0.0)
-            Seed = args.GetResult(TrainArgs.Seed, 1L) }
+        let second =
+            { Choices.recipe (args.GetResult(TrainArgs.Recipe, "corrected")) with
+                Epochs = args.GetResult(TrainArgs.Epochs, 5)
+                Batch = args.GetResult(TrainArgs.Batch, 64)
+                LearningRate = args.GetResult(TrainArgs.Lr, 1e-3)
+                Optimiser = Choices.optimiser (args.GetResult(TrainArgs.Optimizer, "adam"))
+                Schedule = Choices.schedule (args.GetResult(TrainArgs.Schedule, "linear"))
+                WarmUp = args.GetResult(TrainArgs.Warm_Up, 0)
+                Clip = Choices.clip (args.GetResult(TrainArgs.Clip, "agc"))
+                Loss = loss
+                HeldOut = args.GetResult(TrainArgs.Held_Out, 0.0)
+                Seed = args.GetResult(TrainArgs.Seed, 1L) }
 
-    let private around (args: ParseResults<TrainArgs>) watch cancellation =
-        args.TryGetResult TrainArgs.Threads |> Option.iter TorchSharp.torch.set_num_threads
+        valid { second with WeightDecay = args.GetResult(TrainArgs.Weight_Decay, 1e-5) }, valid second
+
+    /// From the arguments, or else from those that the run was begun with: another number of threads gives other sums.
+    let private around (args: ParseResults<TrainArgs>) (began: ParseResults<TrainArgs>) =
+        let either (get: ParseResults<TrainArgs> -> int option) = get args |> Option.orElse (get began)
+
+        either _.TryGetResult(TrainArgs.Threads)
+        |> Option.iter (Choices.threads "--threads" >> TorchSharp.torch.set_num_threads)
 
         { Surroundings.Default with
-            Workers = args.GetResult(TrainArgs.Workers, Surroundings.Default.Workers)
-            Strict = args.Contains TrainArgs.Strict
-            Watch = watch
-            Cancellation = cancellation }
+            Workers =
+                either _.TryGetResult(TrainArgs.Workers)
+                |> Option.map (Choices.threads "--workers")
+                |> Option.defaultValue Surroundings.Default.Workers
+            Strict = args.Contains TrainArgs.Strict || began.Contains TrainArgs.Strict }
 
-    let private stages (args: ParseResults<TrainArgs>) net (plan: Plan) : EpochRecord list =
-        let recipe = recipe args
-        let first = { recipe with WeightDecay = args.GetResult(TrainArgs.Weight_Decay, 1e-5) }
+    let private stages (args: ParseResults<TrainArgs>) (first, second) net (plan: Plan) : EpochRecord list =
         let init = args.TryGetResult TrainArgs.Init
 
         let binarise =
             match args.TryGetResult TrainArgs.Binarise, Net.binaryBody net with
-            | Some word, Some _ -> Choices.binarise word
+            | Some word, _ -> Choices.binarise word
             | None, Some _ -> ActivationsAndWeights
-            | Some _, None -> raise (UsageException $"--binarise is not for {net.Name}, which is a full-precision network.")
             | None, None -> Activations
 
         match binarise, init with
         | Activations, _ -> (plan |> Pipeline.trainFrom init first net |> Pipeline.finish).Epochs
-        | ActivationsAndWeights, Some _ -> (plan |> Pipeline.trainBinaryFrom init recipe net |> Pipeline.finish).Epochs
+        | ActivationsAndWeights, Some _ -> (plan |> Pipeline.trainBinaryFrom init second net |> Pipeline.finish).Epochs
         | ActivationsAndWeights, None ->
-            (plan |> Pipeline.train first net |> Pipeline.binariseWeights recipe |> Pipeline.finish).Epochs
+            (plan |> Pipeline.train first net |> Pipeline.binariseWeights second |> Pipeline.finish).Epochs
 
     let private result (folder: RunFolder) (epochs: EpochRecord list) =
         let score (r: EpochRecord) = (r.HeldOut |> Option.defaultValue r.Test).Top1
@@ -156,19 +176,22 @@ module TrainCommand =
     /// <summary>Runs the command. <c>given</c> are its arguments as typed, kept for <c>--resume</c>.</summary>
     let run (given: string list) (args: ParseResults<TrainArgs>) =
         let folder, settings, began = settings args given
+        let recipes = recipes settings
+        let around = around args settings
         let dataset = dataset settings
         let net = network settings dataset
 
-        Outcome.untilInterrupted
-            $"Finished epochs are kept; go on with: normfree train --resume --out {folder.Path}"
-            (fun cancellation ->
-                Show.progress (args.Contains TrainArgs.Json_Log) (fun watch ->
-                    let plan =
+        let epochs =
+            Outcome.untilInterrupted
+                $"Finished epochs are kept; go on with: normfree train --resume --out {folder.Path}"
+                (fun cancellation ->
+                    Show.progress (args.Contains TrainArgs.Json_Log) (fun watch ->
                         { Pipeline.from dataset with
-                            Folder = Some(RunFolder.at folder.Path)
+                            Folder = Some folder
                             Label = settings.GetResult(TrainArgs.Norm, "")
                             Arguments = began
-                            Around = around args watch cancellation }
+                            Around = { around with Watch = watch; Cancellation = cancellation } }
+                        |> stages settings recipes net))
 
-                    let epochs = stages settings net plan
-                    if not (args.Contains TrainArgs.Json_Log) then result folder epochs))
+        if not (args.Contains TrainArgs.Json_Log) then
+            result folder epochs

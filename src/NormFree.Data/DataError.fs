@@ -27,6 +27,8 @@ module DataError =
         | :? System.IO.FileNotFoundException
         | :? System.IO.DirectoryNotFoundException ->
             Error(create place "there is no such file or folder" "Check the path")
+        | :? System.UnauthorizedAccessException when System.IO.Directory.Exists place ->
+            Error(create place "it is a folder" "Name a file in it")
         | :? System.UnauthorizedAccessException ->
             Error(create place "reading is not permitted" "Check the file's permissions")
         | :? System.IO.EndOfStreamException

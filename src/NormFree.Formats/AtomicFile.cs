@@ -11,17 +11,30 @@ public static class AtomicFile
     public static void Write(string path, Action<Stream> write)
     {
         string target = Path.GetFullPath(path);
-        string temporary = Path.Combine(
-            Path.GetDirectoryName(target)!, $".{Path.GetFileName(target)}.{Path.GetRandomFileName()}.tmp");
-        var stream = new FileStream(temporary, FileMode.CreateNew, FileAccess.Write, FileShare.None);
+        string folder = Path.GetDirectoryName(target) ?? target;
+        if (Directory.Exists(target))
+            throw new IOException($"{path} is a folder, where a file is to be written.");
+        if (!Directory.Exists(folder))
+            throw new DirectoryNotFoundException($"{path} cannot be written: there is no folder {folder}.");
+
+        string temporary = Path.Combine(folder, $".{Path.GetFileName(target)}.{Path.GetRandomFileName()}.tmp");
         try
         {
-            using (stream)
+            using (var stream = new FileStream(temporary, FileMode.CreateNew, FileAccess.Write, FileShare.None))
             {
                 write(stream);
                 stream.Flush(flushToDisk: true);
             }
             File.Move(temporary, target, overwrite: true);
+        }
+        catch (IOException e) when (e.Message.Contains(temporary))
+        {
+            Remove(temporary);
+            throw new IOException(e.Message.Replace(temporary, target), e.HResult);
+        }
+        catch (UnauthorizedAccessException e) when (e.Message.Contains(temporary))
+        {
+            throw new UnauthorizedAccessException(e.Message.Replace(temporary, target), e);
         }
         catch
         {

@@ -16,10 +16,13 @@ module EventText =
         else
             $"{time.Minutes}:{time.Seconds:D2}"
 
-    /// <summary>How far a stage is: images, speed, loss, accuracy and the time that is left.</summary>
-    let step (s: StepReport) =
-        $"{s.Stage} {s.Epoch}/{s.Epochs}  {s.Images}/{s.Total}  {s.ImagesPerSecond:F0} images/s  loss {s.Loss:F3}  \
+    /// <summary>How far a stage is: epoch, images, speed, loss, accuracy and the time that is left; 60 columns or so.</summary>
+    let measures (s: StepReport) =
+        $"{s.Epoch}/{s.Epochs}  {s.Images}/{s.Total}  {s.ImagesPerSecond:F0} images/s  loss {s.Loss:F3}  \
           top-1 {percent s.Top1}  {clock s.Remaining} left"
+
+    /// <summary>The same, led by the stage's name.</summary>
+    let step (s: StepReport) = $"{s.Stage} {measures s}"
 
     let private epoch (r: EpochRecord) =
         let heldOut =

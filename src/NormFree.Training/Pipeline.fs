@@ -175,13 +175,8 @@ module Pipeline =
                   Configuration = configuration
                   Finished = finished }
 
-    let private runEpochs (plan: Plan) number (recipe: Recipe) (network: Network) optimisation history =
+    let private runEpochs (plan: Plan) number (recipe: Recipe) (teacher: Checkpoint option) (network: Network) optimisation history =
         let stage = Stage.name network.Spec
-        let teacher = teacher plan recipe
-
-        use _ =
-            { new IDisposable with
-                member _.Dispose() = teacher |> Option.iter (fun t -> (t :> IDisposable).Dispose()) }
 
         let job =
             { Name = stage
@@ -207,6 +202,11 @@ module Pipeline =
 
         try
             use optimisation = new Optimisation(recipe, network)
+            let teacher = teacher plan recipe
+
+            use _ =
+                { new IDisposable with
+                    member _.Dispose() = teacher |> Option.iter (fun t -> (t :> IDisposable).Dispose()) }
 
             let history =
                 match plan.Folder with
@@ -218,8 +218,9 @@ module Pipeline =
                     begin' network
                     history
 
+            // From here on the folder holds a run, so whatever can be refused must have been.
             describe plan net configuration false
-            let history = runEpochs plan number recipe network optimisation history
+            let history = runEpochs plan number recipe teacher network optimisation history
 
             { Plan = plan
               Network = network

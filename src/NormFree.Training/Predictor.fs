@@ -22,6 +22,16 @@ type Predictor private (checkpoint: Checkpoint) =
         let images = torch.tensor(values).reshape (int64 count, 3L, int64 size, int64 size)
         checkpoint.Network.Forward(images, Evaluate).contiguous().data<float32>().ToArray()
 
+    let read path =
+        let decoded =
+            DataError.guard path (fun () ->
+                Decode.image (IO.File.ReadAllBytes path)
+                |> Result.mapError (fun why -> DataError.create path why "Give a JPEG or PNG image"))
+
+        match decoded with
+        | Ok image -> image
+        | Error error -> raise (TrainingException(string error))
+
     /// The test images' preparation. Sets of one image size need none, but a picture from elsewhere has any size.
     let steps =
         match checkpoint.Task.Preparation with
@@ -53,13 +63,12 @@ type Predictor private (checkpoint: Checkpoint) =
         logits images (images.Length / perImage)
 
     /// <summary>The likeliest classes of an image file (JPEG or PNG) with their probabilities, likeliest first.</summary>
-    /// <remarks>The image is prepared as the test images of the training were. Throws TrainingException where it cannot be decoded.</remarks>
+    /// <remarks>
+    /// The image is prepared as the test images of the training were; where those all had the network's size, the middle of an image of
+    /// another size is taken, resized. Throws TrainingException where the file cannot be read or decoded.
+    /// </remarks>
     member _.Classify(path: string, count: int) : struct (string * float)[] =
-        let image =
-            match Decode.image (IO.File.ReadAllBytes path) with
-            | Ok image -> image
-            | Error why -> raise (TrainingException $"{path}: {why}. Give a JPEG or PNG image.")
-
+        let image = read path
         let source = ImageSource.ofImages path [| image, 0 |]
         let options = Evaluation.loading Surroundings.Default checkpoint.Task 1
         let batch = Loader.read { options with Steps = steps } source [| 0 |] |> Seq.head

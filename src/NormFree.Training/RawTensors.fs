@@ -11,7 +11,7 @@ open TorchSharp
 module RawTensors =
 
     let private fail path what =
-        raise (InvalidFileException(path, "tensor 'input'", what, "Write N×3×H×W floats under the name input"))
+        raise (InvalidFileException(path, "tensor 'input'", what, "Write N×3×H×W finite floats under the name input"))
 
     let private input path =
         use file = SafetensorsFile.Open path
@@ -21,7 +21,12 @@ module RawTensors =
         | entry when entry.Shape.Count <> 4 || entry.Shape[1] <> 3L || entry.Elements = 0L ->
             let shape = String.Join("×", entry.Shape)
             fail path $"its shape is {shape}"
-        | entry -> torch.tensor(file.ReadAsDouble entry).reshape (Seq.toArray entry.Shape)
+        | entry ->
+            let values = file.ReadAsDouble entry
+
+            match Array.tryFindIndex (Double.IsFinite >> not) values with
+            | Some place -> fail path $"value {place} of {values.Length} is {values[place]}"
+            | None -> torch.tensor(values).reshape (Seq.toArray entry.Shape)
 
     let private requireFit (checkpoint: Checkpoint) path (images: torch.Tensor) =
         match NormFree.Spec.Validation.fits (int images.shape[2]) (int images.shape[3]) checkpoint.Network.Spec with

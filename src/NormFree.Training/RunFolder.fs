@@ -34,16 +34,26 @@ module RunFolder =
     let private writeText path (text: string) =
         AtomicFile.Write(path, (fun stream -> stream.Write(ReadOnlySpan(Encoding.UTF8.GetBytes text))))
 
-    /// <summary>The folder of that path, made if it is not there.</summary>
+    /// <summary>The folder of that path, made if it is not there. Throws TrainingException where it cannot be made.</summary>
     let at path =
-        Directory.CreateDirectory path |> ignore
-        { Path = path }
+        let refuse why = raise (TrainingException $"{path}: {why}. Choose another folder for the run.")
+
+        if File.Exists path then
+            refuse "it is a file, and a run needs a folder"
+
+        try
+            Directory.CreateDirectory path |> ignore
+            { Path = path }
+        with
+        | :? IOException
+        | :? UnauthorizedAccessException as error -> refuse $"the folder cannot be made: {error.Message.TrimEnd('.')}"
 
     /// <summary>Whether the folder holds a run, finished or not.</summary>
     let holdsRun folder = File.Exists(description folder)
 
-    /// <summary>Writes what was asked for.</summary>
-    let describe folder (what: RunDescription) = writeText (description folder) (Json.write what)
+    /// <summary>Writes what was asked for, into the folder, which is made if it is not there.</summary>
+    let describe folder (what: RunDescription) =
+        writeText (description (at folder.Path)) (Json.write what)
 
     /// <summary>Writes the log anew: a line an epoch.</summary>
     let writeLog folder (history: EpochRecord list) =
@@ -54,7 +64,7 @@ module RunFolder =
         | Ok value -> value
         | Error why -> raise (InvalidFileException(path, place, $"it cannot be understood: {why}", "Restore the file or start the run anew"))
 
-    /// <summary>What was asked for. Throws IOException where there is no run, InvalidFileException where its description is damaged.</summary>
+    /// <summary>What was asked for. Throws TrainingException where there is no run, InvalidFileException where its description is damaged.</summary>
     let readDescription folder =
         let path = description folder
 

@@ -61,6 +61,8 @@ public sealed class SafetensorsFile : IDisposable
     /// <exception cref="IOException">It cannot be read.</exception>
     public static SafetensorsFile Open(string path)
     {
+        if (Directory.Exists(path))
+            InvalidFileException.Throw(path, "file", "it is a folder", "Name a file in it");
         var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read);
         try
         {

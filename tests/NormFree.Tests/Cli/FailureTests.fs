@@ -1,0 +1,127 @@
+module NormFree.Tests.Cli.FailureTests
+
+open System
+open System.IO
+open System.Text
+open Expecto
+open NormFree.Formats.Safetensors
+open NormFree.Tests.Cli
+open NormFree.Tests.Data.Support
+
+let private write name (bytes: byte[]) = lazy (Tool.scratch.Write(name, bytes))
+let private text = write "text.txt" (Encoding.UTF8.GetBytes(String.replicate 50 "no network, no image, no data set\n"))
+let private batch = write "cut/data_batch_1.bin" (Array.zeroCreate 5000)
+let private archive = write "cut.zip" (Array.append [| 0x50uy; 0x4Buy; 3uy; 4uy |] (Array.zeroCreate 500))
+let private folder name = lazy ((Directory.CreateDirectory(Tool.scratch.File name)).FullName)
+
+let private emptyClass =
+    lazy
+        (for file in [ "train/cat/note.txt"; "train/dog/x.png"; "test/cat/x.png"; "test/dog/x.png" ] do
+            Tool.scratch.Write($"empty/{file}", [| 0uy |]) |> ignore
+
+         Tool.scratch.File "empty")
+
+/// A file of float32 tensors: name, shape and the value of all elements.
+let private tensors name (content: (string * int64 list * float32) list) =
+    lazy
+        (let writer = SafetensorsWriter()
+
+         for tensor, shape, value in content do
+             let count = shape |> List.fold (*) 1L |> int
+             let bytes = Array.create count value |> Array.collect BitConverter.GetBytes
+             writer.Add(tensor, DType.F32, ReadOnlySpan(List.toArray shape), ReadOnlyMemory bytes) |> ignore
+
+         let path = Tool.scratch.File name
+         writer.Save path
+         path)
+
+/// Two classes, an image each; what is in it does not matter.
+let private pets =
+    lazy
+        (for part in [ "train/cat"; "train/dog"; "test/cat"; "test/dog" ] do
+            Tool.scratch.Write($"pets/{part}/x.png", [| 0uy |]) |> ignore
+
+         Tool.scratch.File "pets")
+
+let private square = [ 1L; 3L; 32L; 32L ]
+let private good = tensors "good.safetensors" [ "input", square, 0.5f ]
+let private none = lazy "no-such-file"
+let private out = lazy (Tool.scratch.File "failed")
+
+/// What is tried; the command with its files, of which §n is the nth; what the complaint must say.
+let private failures =
+    [ "a data set that needs files, without any", "train --dataset cifar10 --out §0", [ out ], [ "--data"; "normfree data get cifar10" ]
+      "a data set that is not there", "train --dataset cifar10 --data §1 --out §0", [ out; none ], [ "no-such-file"; "normfree data get cifar10" ]
+      "a class without images", "train --dataset folder --data §1 --out §0", [ out; emptyClass ], [ "train/cat"; "no images" ]
+      "a truncated archive", "train --dataset folder --data §1 --out §0", [ out; archive ], [ "cut.zip"; "cut short" ]
+      "a truncated batch file", "train --dataset cifar10 --data §1 --out §0", [ out; batch ], [ "data_batch_1.bin"; "5000 bytes"; "3073" ]
+      "a text file as data set", "train --dataset folder --data §1 --out §0", [ out; text ], [ "text.txt"; ".zip" ]
+      "images that the network does not fit", "train --size 30 --out §0", [ out ], [ "30×30"; "multiple of 32" ]
+      "a start from a checkpoint of another network",
+      "train --arch reactnet-18 --init §1 --limit 20 --test-limit 20 --out §0",
+      [ out; Tool.checkpoint ],
+      [ "do not fit reactnet-18"; "conv1.weight has shape"; "checkpoint of this network" ]
+      "a start from a text file", "train --init §1 --out §0", [ out; text ], [ "text.txt"; "safetensors" ]
+      "a start from a file that is not there", "train --init §1 --out §0", [ out; none ], [ "no-such-file"; "path" ]
+      "a teacher that is none", "train --loss kd --teacher §1 --out §0", [ out; text ], [ "text.txt"; "safetensors" ]
+      "a run folder that is a file", "train --out §0", [ text ], [ "text.txt"; "it is a file"; "another folder" ]
+      "a run folder below a file", "train --out §0/run", [ text ], [ "text.txt"; "another folder" ]
+      "a run folder that nobody can make", "train --out /proc/run", [], [ "/proc/run"; "another folder" ]
+      "to resume what is no run", "train --resume --out §0", [ folder "nothing" ], [ "no run"; "run.json" ]
+      "to evaluate a text file", "eval --checkpoint §0", [ text ], [ "text.txt"; "safetensors" ]
+      "to evaluate a folder", "eval --checkpoint §0", [ folder "nothing" ], [ "nothing"; "is a folder" ]
+      "to evaluate on other classes",
+      "eval --checkpoint §0 --dataset folder --data §1",
+      [ Tool.checkpoint; pets ],
+      [ "10 classes"; "data set that it was trained for" ]
+      "to classify a text file", "predict --checkpoint §0 §1", [ Tool.checkpoint; text ], [ "text.txt"; "JPEG or PNG" ]
+      "to classify what is not there", "predict --checkpoint §0 §1", [ Tool.checkpoint; none ], [ "no-such-file"; "path" ]
+      "to classify a folder", "predict --checkpoint §0 §1", [ Tool.checkpoint; folder "nothing" ], [ "nothing"; "is a folder" ]
+      "tensors under another name",
+      "predict --checkpoint §0 --input §1 --output §2",
+      [ Tool.checkpoint; tensors "name.safetensors" [ "inputs", square, 0f ]; out ],
+      [ "'input'"; "missing" ]
+      "tensors of another rank",
+      "predict --checkpoint §0 --input §1 --output §2",
+      [ Tool.checkpoint; tensors "rank.safetensors" [ "input", square.Tail, 0f ]; out ],
+      [ "'input'"; "3×32×32"; "N×3×H×W" ]
+      "tensors of four channels",
+      "predict --checkpoint §0 --input §1 --output §2",
+      [ Tool.checkpoint; tensors "channels.safetensors" [ "input", [ 1L; 4L; 32L; 32L ], 0f ]; out ],
+      [ "1×4×32×32"; "N×3×H×W" ]
+      "tensors of a single pixel",
+      "predict --checkpoint §0 --input §1 --output §2",
+      [ Tool.checkpoint; tensors "pixel.safetensors" [ "input", [ 1L; 3L; 1L; 1L ], 0f ]; out ],
+      [ "1×1"; "at least 2 pixels" ]
+      "tensors that are not numbers",
+      "predict --checkpoint §0 --input §1 --output §2",
+      [ Tool.checkpoint; tensors "nan.safetensors" [ "input", square, nanf ]; out ],
+      [ "'input'"; "NaN"; "finite" ]
+      "an output in a folder that is not there",
+      "predict --checkpoint §0 --input §1 --output §2/x/y",
+      [ Tool.checkpoint; good; folder "nothing" ],
+      [ "there is no folder"; "nothing/x" ]
+      "an output that is a folder",
+      "predict --checkpoint §0 --input §1 --output §2",
+      [ Tool.checkpoint; good; folder "nothing" ],
+      [ "nothing is a folder" ]
+      "summary of odd images", "summary --size 37", [], [ "37×37"; "multiple of 32" ]
+      "a report of what is no run", "report §0 --out §1.html", [ folder "nothing"; out ], [ "no run" ]
+      "data that nobody serves", "data get cifar10 --mirror http://127.0.0.1:9/ --out §0", [ folder "get" ], [ "127.0.0.1:9"; "mirror" ] ]
+
+let private fill (line: string) (files: Lazy<string> list) =
+    let put (word: string) =
+        List.indexed files |> List.fold (fun (word: string) (i, file) -> if word.Contains $"§{i}" then word.Replace($"§{i}", file.Value) else word) word
+
+    line.Split ' ' |> Array.map put |> Array.toList
+
+let private table =
+    testList
+        "what cannot work ends with 1 and says what, where and what to do"
+        [ for what, line, files, words in failures do
+              test what {
+                  Tool.run (fill line files) |> Tool.fails 1 words
+                  Expect.isFalse (Path.Exists out.Value) "the output"
+              } ]
+
+let tests = testList "Failures" [ table ]

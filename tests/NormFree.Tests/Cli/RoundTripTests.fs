@@ -1,0 +1,131 @@
+module NormFree.Tests.Cli.RoundTripTests
+
+open System
+open System.IO
+open System.Text.Json.Nodes
+open Expecto
+open NormFree.Formats.Safetensors
+open NormFree.Spec
+open NormFree.Training
+open NormFree.Tests.Cli
+open NormFree.Tests.Golden
+open NormFree.Tests.Training
+open TorchSharp
+
+let private files folder =
+    Directory.GetFileSystemEntries folder |> Array.map (Path.GetFileName >> string) |> Array.sort |> Array.toList
+
+let private complete =
+    [ "log.jsonl"; "run.json" ]
+    @ [ for stage in 1..2 do
+            for kind in [ "best"; "last" ] do
+                $"stage{stage}.{kind}.safetensors" ]
+
+let private train =
+    testList
+        "train"
+        [ test "leaves the description, the log and two checkpoints a stage, and nothing else" {
+              Expect.equal (files (fst Tool.tinyRun.Value)) complete "files"
+          }
+
+          test "--json-log prints an object a line: every stage, step and epoch" {
+              let events = Tool.eventNames (snd Tool.tinyRun.Value).Out
+              let stage = "StageBegins" :: List.concat (List.replicate 2 (List.replicate 6 "StepDone" @ [ "EpochDone" ]))
+              Expect.equal events (stage @ stage) "events"
+          }
+
+          test "a folder with a run is not overwritten" {
+              Tool.run (Tool.tiny @ [ fst Tool.tinyRun.Value ]) |> Tool.fails 2 [ "holds a run"; "--resume" ]
+          }
+
+          test "a finished run that is resumed is read, and prints its table" {
+              let resumed = Tool.run [ "train"; "--resume"; "--out"; fst Tool.tinyRun.Value ] |> Tool.succeeds
+              for words in [ "2 epochs were done already"; "activations+weights"; "top-1" ] do
+                  Expect.stringContains resumed.Out words "output"
+          }
+
+          test "a resumed run keeps its settings" {
+              Tool.run [ "train"; "--resume"; "--epochs"; "9"; "--out"; fst Tool.tinyRun.Value ]
+              |> Tool.fails 2 [ "--epochs 9"; "keeps its settings" ]
+          }
+
+          for signal, event in [ "in its first epoch", "StepDone"; "after its first epoch", "EpochDone" ] do
+              test $"a run that is terminated {signal} goes on with --resume and ends with the same bits" {
+                  let folder = Tool.scratch.File $"stopped-{event}"
+
+                  Tool.terminateAt _.Contains(event) (Tool.tiny @ [ folder ])
+                  |> Tool.fails 1 [ "interrupted"; $"train --resume --out {folder}" ]
+
+                  Expect.isFalse (File.Exists(Path.Combine(folder, "stage2.last.safetensors"))) "it was stopped before the end"
+                  Tool.run [ "train"; "--resume"; "--json-log"; "--out"; folder ] |> Tool.succeeds |> ignore
+                  Expect.equal (files folder) complete "files"
+
+                  let bits folder = Support.fileBits (Path.Combine(folder, "stage2.last.safetensors"))
+                  Support.sameBits (bits folder) (bits (fst Tool.tinyRun.Value)) "last checkpoint"
+              } ]
+
+let private checkpoints =
+    testList
+        "a checkpoint"
+        [ test "is evaluated to the accuracy that the log has" {
+              let folder = fst Tool.tinyRun.Value
+              let result = Tool.run [ "eval"; "--json"; "--test-limit"; "20"; "--checkpoint"; Tool.checkpoint.Value ] |> Tool.succeeds
+              let accuracy = nonNull (JsonNode.Parse result.Out)
+              let expected = (List.last (RunFolder.readRun { Path = folder }).Epochs).Test
+              Expect.equal ((nonNull accuracy["Top1"]).GetValue<float>()) expected.Top1 "top-1"
+              Expect.equal ((nonNull accuracy["Images"]).GetValue<int>()) 20 "images"
+          }
+
+          test "is summarised as the network that it holds" {
+              let result = Tool.run [ "summary"; "--json"; "--checkpoint"; Tool.checkpoint.Value ] |> Tool.succeeds
+              let net = nonNull ((nonNull (JsonNode.Parse result.Out))["Net"])
+              Expect.equal ((nonNull net["Classes"]).GetValue<int>()) 10 "classes"
+          }
+
+          test "gives the logits of Network.Forward in float64, bit for bit" {
+              let input, output = Tool.scratch.File "raw.safetensors", Tool.scratch.File "logits.safetensors"
+              let images = Support.images torch.ScalarType.Float64 "raw" 3
+
+              SafetensorsWriter()
+                  .Add("input", DType.F64, ReadOnlySpan images.shape, ReadOnlyMemory(Support.bits images))
+                  .Save input
+
+              Tool.run [ "predict"; "--checkpoint"; Tool.checkpoint.Value; "--input"; input; "--output"; output; "--precision"; "float64" ]
+              |> Tool.succeeds
+              |> ignore
+
+              use checkpoint = Checkpoint.load torch.ScalarType.Float64 Tool.checkpoint.Value
+              use _ = torch.no_grad ()
+              let expected = checkpoint.Network.Forward(images, Evaluate)
+              use file = SafetensorsFile.Open output
+              Expect.equal (Seq.toList file["logits"].Shape) [ 3L; 10L ] "shape"
+              Expect.equal (file.ReadBytes file["logits"]) (Support.bits expected) "logits"
+          } ]
+
+let private reports =
+    testList
+        "report"
+        [ for page, others in [ "page.html", []; "page.md", [ "page.png" ] ] do
+              test $"writes {page}" {
+                  let folder = Directory.CreateDirectory(Tool.scratch.File $"report-{page}").FullName
+                  Tool.run [ "report"; fst Tool.tinyRun.Value; "--out"; Path.Combine(folder, page) ] |> Tool.succeeds |> ignore
+                  Expect.equal (files folder) (page :: others) "files"
+                  Expect.stringContains (File.ReadAllText(Path.Combine(folder, page))) "activations+weights" "content"
+              } ]
+
+let private summaries =
+    testList
+        "summary"
+        [ for name, _ in Architecture.all do
+              test $"of {name} as JSON" {
+                  let json = Tool.runLine $"summary --arch {name} --json" |> Tool.succeeds
+                  Expect.isNotNull ((nonNull (JsonNode.Parse json.Out))["Total"]) "total"
+              }
+
+          test "as a table" {
+              let table = Tool.runLine "summary" |> Tool.succeeds
+              Expect.stringContains table.Out "predicted packed size" "table"
+          } ]
+
+/// Those that train run one after the other: each needs a processor for seconds.
+let tests = testList "Round trip" [ testSequenced train; checkpoints; reports; summaries ]

@@ -1,0 +1,100 @@
+/// The real tool as a process, and the runs that several tests look at.
+module NormFree.Tests.Cli.Tool
+
+open System
+open System.Diagnostics
+open System.IO
+open System.Text.Json.Nodes
+open Expecto
+open NormFree.Tests.Data.Support
+open NormFree.Tests.Golden
+
+/// What a process left behind.
+type Result = { Code: int; Out: string; Err: string }
+
+let private program = Path.Combine(GoldenFiles.repository, "artifacts", "normfree", "normfree")
+let private patience = TimeSpan.FromSeconds 120.0
+
+let private start (arguments: string list) =
+    let info =
+        ProcessStartInfo(program, arguments, RedirectStandardOutput = true, RedirectStandardError = true, RedirectStandardInput = true)
+
+    match Process.Start info with
+    | null -> failtest $"{program} does not start"
+    | tool -> tool
+
+/// Waits for the end; a tool that hangs is killed and fails the test.
+let private finish (tool: Process) arguments =
+    let out, err = tool.StandardOutput.ReadToEndAsync(), tool.StandardError.ReadToEndAsync()
+
+    if not (tool.WaitForExit patience) then
+        tool.Kill()
+        failtest $"normfree {arguments} still runs after {patience.TotalSeconds} s"
+
+    { Code = tool.ExitCode; Out = out.Result; Err = err.Result }
+
+/// Runs the tool to its end.
+let run (arguments: string list) =
+    use tool = start arguments
+    finish tool (String.concat " " arguments)
+
+/// Runs the tool on the words of a line.
+let runLine (line: string) =
+    run (line.Split(' ', StringSplitOptions.RemoveEmptyEntries) |> Array.toList)
+
+/// Runs the tool until it prints such a line, then sends it SIGTERM and waits for its end.
+let terminateAt (isPlace: string -> bool) (arguments: string list) =
+    use tool = start arguments
+    let mutable line = tool.StandardOutput.ReadLine()
+
+    while not (isNull line || isPlace (nonNull line)) do
+        line <- tool.StandardOutput.ReadLine()
+
+    use kill = Process.Start("kill", [ "-TERM"; string tool.Id ])
+    kill.WaitForExit()
+    finish tool (String.concat " " arguments)
+
+/// The lines of a text, without the end of the last.
+let lines (text: string) = text.TrimEnd('\n').Split '\n' |> Array.toList
+
+/// Every line must be a JSON object of one member: its name.
+let eventNames (text: string) =
+    [ for line in lines text ->
+          match JsonNode.Parse line with
+          | :? JsonObject as event when event.Count = 1 -> (Seq.head event).Key
+          | _ -> failtest $"no event: {line}" ]
+
+/// The run succeeded.
+let succeeds result =
+    Expect.equal result.Code 0 $"exit code; the error stream: {result.Err}"
+    Expect.equal result.Err "" "error stream"
+    result
+
+/// The run failed with this code, and with one message for people that has all these words.
+let fails code words result =
+    contains words result.Err
+    Expect.equal result.Code code $"exit code; the error stream: {result.Err}"
+    Expect.stringStarts result.Err "normfree: " "who complains"
+
+    for sign in [ "   at "; "Exception"; "internal error"; "frame #" ] do
+        Expect.isFalse (result.Err.Contains sign) $"'{sign}' in: {result.Err}"
+
+/// A folder for the files of all tests of the tool; it goes when the tests end.
+let scratch =
+    let folder = new TempFolder()
+    AppDomain.CurrentDomain.ProcessExit.Add(fun _ -> (folder :> IDisposable).Dispose())
+    folder
+
+/// A run of two stages that takes seconds.
+let tiny =
+    [ "train"; "--dataset"; "drawn"; "--limit"; "60"; "--test-limit"; "20"; "--batch"; "10"; "--epochs"; "2" ]
+    @ [ "--width"; "0.34"; "--threads"; "1"; "--json-log"; "--out" ]
+
+/// Its folder and what it printed.
+let tinyRun =
+    lazy
+        (let folder = scratch.File "tiny"
+         folder, run (tiny @ [ folder ]) |> succeeds)
+
+/// Its last checkpoint.
+let checkpoint = lazy (Path.Combine(fst tinyRun.Value, "stage2.last.safetensors"))

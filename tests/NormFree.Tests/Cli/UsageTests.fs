@@ -1,0 +1,89 @@
+module NormFree.Tests.Cli.UsageTests
+
+open Expecto
+open NormFree.Tests.Cli
+
+let private help =
+    testList
+        "help"
+        [ for command in [ ""; "train"; "eval"; "predict"; "summary"; "data"; "data get"; "data check"; "report" ] do
+              test $"of 'normfree {command}' fits a screen of 40 lines and 90 columns" {
+                  let shown = Tool.runLine $"{command} --help" |> Tool.succeeds
+                  let lines = Tool.lines shown.Out
+                  Expect.isLessThanOrEqual lines.Length 40 "lines"
+
+                  for line in lines do
+                      Expect.isLessThanOrEqual line.Length 90 $"columns of: {line}"
+              }
+
+          test "the version is one line" {
+              Expect.stringStarts (Tool.runLine "--version" |> Tool.succeeds).Out "normfree " "version"
+          } ]
+
+/// A line, and what its complaint must name.
+let private bad =
+    [ "trian", [ "trian" ]
+      "train --nonsense", [ "--nonsense" ]
+      "train --epochs abc", [ "--epochs"; "abc" ]
+      "train --epochs 1 --epochs 2", [ "--epochs"; "more than once" ]
+      "train --epochs 0", [ "epochs"; "at least 1"; "0" ]
+      "train --batch 0", [ "batch"; "at least 1" ]
+      "train --lr nan", [ "learning rate"; "NaN" ]
+      "train --held-out 1.5", [ "hold out"; "1.5" ]
+      "train --clip agc:-1", [ "clipping"; "-1" ]
+      "train --clip hard", [ "--clip"; "agc, none" ]
+      "train --norm bn-free:nan", [ "--norm"; "positive"; "nan" ]
+      "train --norm layer", [ "--norm"; "batch-norm, none, bn-free" ]
+      "train --schedule step:1e99:2", [ "--schedule"; "1e99" ]
+      "train --loss kd", [ "--teacher" ]
+      "train --teacher x", [ "--loss kd" ]
+      "train --arch vgg", [ "--arch"; "reactnet-18" ]
+      "train --arch resnet-18 --norm none", [ "--norm"; "full-precision" ]
+      "train --width nan", [ "--width"; "NaN" ]
+      "train --width 1e12", [ "--width" ]
+      "train --depth 1e9", [ "--depth" ]
+      "train --threads 0", [ "--threads"; "1 to 1024" ]
+      "train --workers 0", [ "--workers"; "1 to 1024" ]
+      "train --limit 0", [ "--limit" ]
+      "train --size 0", [ "--size" ]
+      "train --dataset mnist", [ "--dataset"; "fashion-mnist" ]
+      "train --dataset drawn --data somewhere", [ "--data"; "drawn" ]
+      "eval", [ "--checkpoint" ]
+      "eval --checkpoint x --threads 0", [ "--threads" ]
+      "predict", [ "--checkpoint" ]
+      "predict --checkpoint x", [ "IMAGE"; "--input" ]
+      "predict --checkpoint x --input a", [ "--output" ]
+      "predict --checkpoint x --top 0 a.png", [ "--top" ]
+      "predict --checkpoint x --precision float64 a.png", [ "--precision" ]
+      "predict --checkpoint x --precision half --input a --output b", [ "--precision"; "float64" ]
+      "summary --size -5", [ "--size" ]
+      "summary --classes 0", [ "--classes" ]
+      "summary --checkpoint x --arch reactnet-a", [ "--checkpoint"; "--arch reactnet-a" ]
+      "summary --arch resnet-18 --norm none", [ "--norm" ]
+      "data get", [ "NAME" ]
+      "data get imagenet", [ "imagenet"; "cifar10" ]
+      "data get cifar10 --mirror here", [ "--mirror"; "here" ]
+      "data check", [ "--dataset" ]
+      "report", [ "missing argument" ]
+      "report runs --out page.txt", [ "--out"; ".html" ] ]
+
+let private usage =
+    testList
+        "bad usage ends with 2 and names what to change"
+        [ for line, words in bad do
+              test $"normfree {line}" {
+                  // A run that is refused must not leave its folder either.
+                  let folder = Tool.scratch.File "refused"
+                  let arguments = line.Split ' ' |> Array.toList
+                  let out = if arguments.Head = "train" then [ "--out"; folder ] else []
+                  let result = Tool.run (arguments @ out)
+                  result |> Tool.fails 2 words
+                  Expect.equal result.Out "" "output"
+                  Expect.isFalse (System.IO.Directory.Exists folder) "the run's folder"
+              }
+
+          test "an empty argument" {
+              Tool.run [ "train"; "--out"; "" ] |> Tool.fails 2 [ "--out"; "empty" ]
+          } ]
+
+let tests = testList "Usage" [ help; usage ]
