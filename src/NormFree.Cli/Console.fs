@@ -35,7 +35,7 @@ module Show =
         [ 1e9, " G"; 1e6, " M"; 1e3, " k" ]
         |> List.tryFind (fun (unit, _) -> abs value >= unit)
         |> function
-            | Some(unit, letter) -> (value / unit).ToString("G3") + letter
+            | Some(unit, letter) -> (value / unit).ToString(if value < 10.0 * unit then "F2" elif value < 100.0 * unit then "F1" else "F0") + letter
             | None -> value.ToString "G3"
 
     /// One JSON object an event.

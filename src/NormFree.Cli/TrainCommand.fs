@@ -72,11 +72,17 @@ module TrainCommand =
     let private recipes (args: ParseResults<TrainArgs>) =
         let loss = Choices.loss (args.TryGetResult TrainArgs.Teacher) (args.GetResult(TrainArgs.Loss, "ce"))
 
+        // Who asks for the published recipe gets its budget, too; otherwise the defaults suit a first try.
+        let basis =
+            match Choices.recipe (args.GetResult(TrainArgs.Recipe, "corrected")) with
+            | published when published = Recipe.published -> published
+            | corrected -> { corrected with Epochs = 5; Batch = 64; LearningRate = 1e-3 }
+
         let second =
-            { Choices.recipe (args.GetResult(TrainArgs.Recipe, "corrected")) with
-                Epochs = args.GetResult(TrainArgs.Epochs, 5)
-                Batch = args.GetResult(TrainArgs.Batch, 64)
-                LearningRate = args.GetResult(TrainArgs.Lr, 1e-3)
+            { basis with
+                Epochs = args.GetResult(TrainArgs.Epochs, basis.Epochs)
+                Batch = args.GetResult(TrainArgs.Batch, basis.Batch)
+                LearningRate = args.GetResult(TrainArgs.Lr, basis.LearningRate)
                 Optimiser = Choices.optimiser (args.GetResult(TrainArgs.Optimizer, "adam"))
                 Schedule = Choices.schedule (args.GetResult(TrainArgs.Schedule, "linear"))
                 WarmUp = args.GetResult(TrainArgs.Warm_Up, 0)
