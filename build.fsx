@@ -12,7 +12,10 @@ open Fake.Core.TargetOperators
 let root = __SOURCE_DIRECTORY__
 let arguments = fsi.CommandLineArgs |> Array.skip 1 |> Array.toList
 Environment.CurrentDirectory <- root
-Context.setExecutionContext (Context.RuntimeContext.Fake(Context.FakeExecutionContext.Create false "build.fsx" arguments))
+
+Context.setExecutionContext (
+    Context.RuntimeContext.Fake(Context.FakeExecutionContext.Create false "build.fsx" arguments)
+)
 
 let run program arguments =
     CreateProcess.fromRawCommand program arguments
@@ -60,7 +63,9 @@ let runTests arguments =
 
     let print (line: string) =
         if not (isNull line) then
-            if isCounts line then counts <- line
+            if isCounts line then
+                counts <- line
+
             printfn $"{line}"
 
     // What is said if the program dies before it can count.
@@ -69,13 +74,17 @@ let runTests arguments =
     CreateProcess.fromRawCommand program arguments
     |> CreateProcess.withWorkingDirectory root
     |> CreateProcess.redirectOutput
-    |> CreateProcess.withOutputEvents print (fun line -> if not (isNull line) then eprintfn $"{line}")
+    |> CreateProcess.withOutputEvents print (fun line ->
+        if not (isNull line) then
+            eprintfn $"{line}")
     |> CreateProcess.ensureExitCodeWithMessage "Tests failed."
     |> Proc.run
     |> ignore
 
 Target.create "Clean" (fun _ ->
-    if Directory.Exists "artifacts" then Directory.Delete("artifacts", true)
+    if Directory.Exists "artifacts" then
+        Directory.Delete("artifacts", true)
+
     dotnet [ "clean"; "Hybrid.sln"; "-c"; "Release"; "-v"; "quiet" ])
 
 Target.create "Restore" (fun _ ->
@@ -83,13 +92,15 @@ Target.create "Restore" (fun _ ->
     dotnet [ "tool"; "restore" ]
     dotnet [ "paket"; "restore" ])
 
-Target.create "Build" (fun _ -> dotnet [ "build"; "Hybrid.sln"; "-c"; "Release"; "-v"; "quiet"; "-nologo"; "-clp:Summary" ])
+Target.create "Build" (fun _ ->
+    dotnet [ "build"; "Hybrid.sln"; "-c"; "Release"; "-v"; "quiet"; "-nologo"; "-clp:Summary" ])
 
 Target.create "Demo" (fun _ -> dotnet [ "fsi"; "experiments/demo.fsx" ])
 
 Target.create "Test" (fun _ -> runTests [ "--no-spinner"; "--colours"; "0" ])
 
-Target.create "Bench" (fun _ -> dotnet [ "run"; "--project"; "tests/NormFree.Benchmarks"; "-c"; "Release"; "--no-build" ])
+Target.create "Bench" (fun _ ->
+    dotnet [ "run"; "--project"; "tests/NormFree.Benchmarks"; "-c"; "Release"; "--no-build" ])
 
 let format check =
     let fantomas = [ "fantomas"; "src"; "tests"; "experiments"; "build.fsx" ]
@@ -104,7 +115,17 @@ Target.create "CheckFormat" (fun _ -> format true)
 Target.create "Pack" (fun _ ->
     for project in [ "Formats"; "Spec"; "Torch"; "Data"; "Training"; "Reporting" ] do
         let extension = if project = "Formats" || project = "Torch" then "csproj" else "fsproj"
-        dotnet [ "pack"; $"src/NormFree.{project}/NormFree.{project}.{extension}"; "-c"; "Release"; "--no-build"; "-o"; "artifacts/packages"; "-v"; "quiet" ])
+
+        dotnet
+            [ "pack"
+              $"src/NormFree.{project}/NormFree.{project}.{extension}"
+              "-c"
+              "Release"
+              "--no-build"
+              "-o"
+              "artifacts/packages"
+              "-v"
+              "quiet" ])
 
 Target.create "Update" (fun _ ->
     setFeed ()
@@ -126,7 +147,8 @@ for target in [ "Format"; "CheckFormat" ] do
 let code =
     try
         if RuntimeInformation.OSArchitecture <> Architecture.X64 || not (OperatingSystem.IsLinux()) then
-            failwith "NormFree builds on 64-bit x86 Linux: libtorch is packaged for it. Use such a machine or container."
+            failwith
+                "NormFree builds on 64-bit x86 Linux: libtorch is packaged for it. Use such a machine or container."
 
         Target.runOrDefaultWithArguments "Demo"
         0

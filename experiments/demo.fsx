@@ -15,12 +15,7 @@ if IO.Directory.Exists "artifacts/demo" then
     IO.Directory.Delete("artifacts/demo", true)
 
 let recipe =
-    { Recipe.corrected with
-        Epochs = 3
-        Batch = 64
-        LearningRate = 8e-3
-        Schedule = Cosine
-        WarmUp = 1 }
+    { Recipe.corrected with Epochs = 3; Batch = 64; LearningRate = 8e-3; Schedule = Cosine; WarmUp = 1 }
 
 let train norm =
     let name = Words.norm norm

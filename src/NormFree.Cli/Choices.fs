@@ -26,8 +26,10 @@ module Choices =
 
     /// A whole number within these bounds.
     let within least most name (value: int) =
-        if least <= value && value <= most then value
-        else usage $"{name} takes a whole number from {least} to {most}, not {value}."
+        if least <= value && value <= most then
+            value
+        else
+            usage $"{name} takes a whole number from {least} to {most}, not {value}."
 
     /// A count of things of which there must be one.
     let count (name: string) = within 1 Int32.MaxValue name
@@ -40,8 +42,10 @@ module Choices =
 
     /// What scales a table.
     let factor name (value: float) =
-        if value > 0.0 && value <= 64.0 then value
-        else usage $"{name} takes a factor above 0 and up to 64, not {value}."
+        if value > 0.0 && value <= 64.0 then
+            value
+        else
+            usage $"{name} takes a factor above 0 and up to 64, not {value}."
 
     /// A word with a number behind a colon, or the word alone.
     let private parameter (word: string) =
@@ -58,12 +62,17 @@ module Choices =
         | "bn-free", Some text ->
             let alpha = number "--norm bn-free" text
 
-            if alpha > 0.0 && Double.IsFinite alpha then BnFree alpha
-            else usage $"--norm bn-free takes a positive number, not '{text}'."
+            if alpha > 0.0 && Double.IsFinite alpha then
+                BnFree alpha
+            else
+                usage $"--norm bn-free takes a positive number, not '{text}'."
         | _ -> among "--norm" [ "batch-norm", BatchNorm; "none", NoNorm; "bn-free", BnFree 0.2 ] word
 
     let binarise =
-        among "--binarise" [ Words.binarise Activations, Activations; Words.binarise ActivationsAndWeights, ActivationsAndWeights ]
+        among
+            "--binarise"
+            [ Words.binarise Activations, Activations
+              Words.binarise ActivationsAndWeights, ActivationsAndWeights ]
 
     let dataset =
         among
@@ -87,7 +96,11 @@ module Choices =
             match Int32.TryParse(every, NumberStyles.None, CultureInfo.InvariantCulture) with
             | true, every -> Schedule.Step(every, number "--schedule step" factor)
             | _ -> usage $"--schedule step takes a whole number of epochs, not '{every}'."
-        | _ -> among "--schedule" [ "constant", Constant; "linear", Linear; "cosine", Cosine; "step", Schedule.Step(30, 0.1) ] word
+        | _ ->
+            among
+                "--schedule"
+                [ "constant", Constant; "linear", Linear; "cosine", Cosine; "step", Schedule.Step(30, 0.1) ]
+                word
 
     let clip (word: string) : Clip =
         match parameter word with

@@ -17,7 +17,9 @@ module Show =
     /// <summary>A table: names of columns, numbers to the right, and rows.</summary>
     let table (columns: string list) (rows: string list list) =
         prepare ()
-        let table = Table(Border = (if Console.IsOutputRedirected then TableBorder.Ascii2 else TableBorder.Rounded))
+
+        let table =
+            Table(Border = (if Console.IsOutputRedirected then TableBorder.Ascii2 else TableBorder.Rounded))
 
         for i, name in List.indexed columns do
             let column = TableColumn(Markup.Escape name)
@@ -35,15 +37,21 @@ module Show =
         [ 1e9, " G"; 1e6, " M"; 1e3, " k" ]
         |> List.tryFind (fun (unit, _) -> abs value >= unit)
         |> function
-            | Some(unit, letter) -> (value / unit).ToString(if value < 10.0 * unit then "F2" elif value < 100.0 * unit then "F1" else "F0") + letter
+            | Some(unit, letter) ->
+                (value / unit)
+                    .ToString(
+                        if value < 10.0 * unit then "F2"
+                        elif value < 100.0 * unit then "F1"
+                        else "F0"
+                    )
+                + letter
             | None -> value.ToString "G3"
 
     /// One JSON object an event.
     let private jsonLines event = Console.WriteLine(Json.write event)
 
     /// Above the bar; blanks to the end of the line wipe out what the bar had there.
-    let private above (text: string) =
-        AnsiConsole.Write(Padder(Text text, Padding(0, 0), Expand = true))
+    let private above (text: string) = AnsiConsole.Write(Padder(Text text, Padding(0, 0), Expand = true))
 
     let private bar (console: ProgressTask) event =
         match event with
@@ -67,6 +75,9 @@ module Show =
 
     /// <summary>Runs a training, showing its progress: a bar on a terminal, a line every 10 seconds in a pipe or file.</summary>
     let progress (asJson: bool) (work: (TrainingEvent -> unit) -> 'a) : 'a =
-        if asJson then work jsonLines
-        elif Console.IsOutputRedirected then work (EventText.lines "" (TimeSpan.FromSeconds 10.0))
-        else withBar work
+        if asJson then
+            work jsonLines
+        elif Console.IsOutputRedirected then
+            work (EventText.lines "" (TimeSpan.FromSeconds 10.0))
+        else
+            withBar work

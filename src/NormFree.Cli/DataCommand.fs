@@ -19,7 +19,8 @@ module DataCommand =
         | Some remote, Some mirror ->
             match Uri.TryCreate(mirror, UriKind.Absolute) with
             | true, address -> Download.fromMirror (nonNull address) remote
-            | _ -> raise (UsageException $"--mirror takes an address such as https://example.org/cifar/, not '{mirror}'.")
+            | _ ->
+                raise (UsageException $"--mirror takes an address such as https://example.org/cifar/, not '{mirror}'.")
 
     /// At most one line a second, in place on a terminal.
     let private progress () =
@@ -29,14 +30,20 @@ module DataCommand =
             if DateTime.UtcNow >= next || p.Received = p.Total then
                 next <- DateTime.UtcNow + TimeSpan.FromSeconds(if Console.IsOutputRedirected then 10.0 else 1.0)
                 let line = $"{float p.Received / 1e6:F1} of {float p.Total / 1e6:F1} MB"
-                if Console.IsOutputRedirected then Console.WriteLine line else Console.Write $"\r{line}  "
+
+                if Console.IsOutputRedirected then
+                    Console.WriteLine line
+                else
+                    Console.Write $"\r{line}  "
 
     let private get (args: ParseResults<GetArgs>) =
         let request = Download.request (remote args) (args.GetResult(GetArgs.Out, "data"))
 
         Outcome.untilInterrupted "What has come so far is kept; the same command goes on with it." (fun cancellation ->
             let result = (Download.fetch request (progress ()) cancellation).GetAwaiter().GetResult()
-            if not Console.IsOutputRedirected then Console.WriteLine()
+
+            if not Console.IsOutputRedirected then
+                Console.WriteLine()
 
             match result with
             | Ok path -> Console.WriteLine $"{path} is complete and its sum is right."
@@ -55,10 +62,19 @@ module DataCommand =
         bad.Length
 
     let private check (args: ParseResults<CheckArgs>) =
-        let dataset = Images.load (Choices.dataset (args.GetResult CheckArgs.Dataset)) (args.TryGetResult CheckArgs.Data) Catalogue.defaults
-        Console.WriteLine $"{dataset.Name}: {dataset.Classes.Length} classes, network input {dataset.Size}×{dataset.Size}"
+        let dataset =
+            Images.load
+                (Choices.dataset (args.GetResult CheckArgs.Dataset))
+                (args.TryGetResult CheckArgs.Data)
+                Catalogue.defaults
+
+        Console.WriteLine
+            $"{dataset.Name}: {dataset.Classes.Length} classes, network input {dataset.Size}×{dataset.Size}"
+
         let bad = checkSource "train" dataset.Train + checkSource "test" dataset.Test
-        if bad > 0 then raise (DataException $"{bad} images cannot be read: mend or remove them, or train without --strict.")
+
+        if bad > 0 then
+            raise (DataException $"{bad} images cannot be read: mend or remove them, or train without --strict.")
 
     /// <summary>Runs the command.</summary>
     let run (command: DataArgs) =

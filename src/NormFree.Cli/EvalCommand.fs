@@ -37,7 +37,9 @@ module EvalCommand =
 
     /// <summary>Runs the command.</summary>
     let run (args: ParseResults<EvalArgs>) =
-        args.TryGetResult EvalArgs.Threads |> Option.iter (Choices.threads "--threads" >> torch.set_num_threads)
+        args.TryGetResult EvalArgs.Threads
+        |> Option.iter (Choices.threads "--threads" >> torch.set_num_threads)
+
         let batch = Choices.count "--batch" (args.GetResult(EvalArgs.Batch, 64))
         let limit = args.TryGetResult EvalArgs.Test_Limit |> Option.map (Choices.count "--test-limit")
         let kind = Choices.dataset (args.GetResult(EvalArgs.Dataset, "drawn"))

@@ -45,7 +45,8 @@ module Outcome =
     let rec private explain (error: exn) =
         match error with
         | :? ArguParseException as error -> explain (UsageException(complaint error))
-        | :? UsageException -> Some(Outcome.BadUsage, $"{error.Message}\nTry 'normfree --help', or 'normfree COMMAND --help'.")
+        | :? UsageException ->
+            Some(Outcome.BadUsage, $"{error.Message}\nTry 'normfree --help', or 'normfree COMMAND --help'.")
         | :? TrainingException
         | :? DataException
         | :? InvalidFileException
@@ -53,9 +54,13 @@ module Outcome =
         | :? DllNotFoundException -> Some(Outcome.Failed, error.Message)
         | :? FileNotFoundException
         | :? DirectoryNotFoundException -> Some(Outcome.Failed, advise error "Check the path.")
-        | :? UnauthorizedAccessException -> Some(Outcome.Failed, advise error "Check the permissions, or choose another folder.")
+        | :? UnauthorizedAccessException ->
+            Some(Outcome.Failed, advise error "Check the permissions, or choose another folder.")
         | :? IOException as error when isFull error ->
-            Some(Outcome.Failed, advise error "Free space or choose another folder; files that were complete before are intact.")
+            Some(
+                Outcome.Failed,
+                advise error "Free space or choose another folder; files that were complete before are intact."
+            )
         | :? IOException -> Some(Outcome.Failed, advise error "Check the path and the disk.")
         | :? OperationCanceledException -> Some(Outcome.Failed, "interrupted.")
         | :? AggregateException as many when many.InnerExceptions.Count = 1 -> explain many.InnerExceptions[0]
@@ -95,8 +100,11 @@ module Outcome =
             context.Cancel <- true
             source.Cancel()
 
-        use _ = Runtime.InteropServices.PosixSignalRegistration.Create(Runtime.InteropServices.PosixSignal.SIGINT, stop)
-        use _ = Runtime.InteropServices.PosixSignalRegistration.Create(Runtime.InteropServices.PosixSignal.SIGTERM, stop)
+        use _ =
+            Runtime.InteropServices.PosixSignalRegistration.Create(Runtime.InteropServices.PosixSignal.SIGINT, stop)
+
+        use _ =
+            Runtime.InteropServices.PosixSignalRegistration.Create(Runtime.InteropServices.PosixSignal.SIGTERM, stop)
 
         try
             command source.Token

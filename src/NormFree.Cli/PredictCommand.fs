@@ -32,7 +32,12 @@ module PredictCommand =
         if not rows.IsEmpty then
             Show.table [ "image"; "class"; "probability" ] rows
 
-        match answers |> List.choose (function Error why -> Some why | Ok _ -> None) with
+        match
+            answers
+            |> List.choose (function
+                | Error why -> Some why
+                | Ok _ -> None)
+        with
         | [] -> ()
         | problems -> raise (TrainingException(String.concat "\n" problems))
 

@@ -4,7 +4,8 @@ open System
 open Argu
 open NormFree.Torch.Native
 
-let private parser = ArgumentParser.Create<Command>(programName = "normfree", usageStringCharacterWidth = 88)
+let private parser =
+    ArgumentParser.Create<Command>(programName = "normfree", usageStringCharacterWidth = 88)
 
 let private version () =
     let version = typeof<Command>.Assembly.GetName().Version
@@ -28,14 +29,18 @@ let private orHelp (about: string) (command: ParseResults<'T> -> unit) (argument
 let private data (arguments: ParseResults<DataArgs>) =
     match arguments.TryGetSubCommand() with
     | Some(Get get) -> orHelp "normfree data get: downloads a data set." (Get >> DataCommand.run) get
-    | Some(Check check) -> orHelp "normfree data check: reads every image of a data set." (Check >> DataCommand.run) check
+    | Some(Check check) ->
+        orHelp "normfree data check: reads every image of a data set." (Check >> DataCommand.run) check
     | None -> help arguments "normfree data: downloads and checks data sets."
 
 let private run (typed: string list) (results: ParseResults<Command>) =
     match results.TryGetSubCommand() with
-    | Some(Train args) -> args |> orHelp "normfree train: trains a network, one stage or both." (TrainCommand.run (List.tail typed))
+    | Some(Train args) ->
+        args
+        |> orHelp "normfree train: trains a network, one stage or both." (TrainCommand.run (List.tail typed))
     | Some(Eval args) -> args |> orHelp "normfree eval: accuracy of a checkpoint on a data set." EvalCommand.run
-    | Some(Predict args) -> args |> orHelp "normfree predict: classes of images, or logits of tensors." PredictCommand.run
+    | Some(Predict args) ->
+        args |> orHelp "normfree predict: classes of images, or logits of tensors." PredictCommand.run
     | Some(Summary args) -> args |> orHelp "normfree summary: what a network is made of and costs." SummaryCommand.run
     | Some(Data args) -> data args
     | Some(Report args) -> args |> orHelp "normfree report: a page of one or several runs." ReportCommand.run

@@ -21,9 +21,12 @@ module SummaryCommand =
         let net =
             table size (TrainCommand.stem (args.TryGetResult SummaryArgs.Stem) pixels)
             |> Net.withClasses (Choices.within 2 10_000_000 "--classes" (args.GetResult(SummaryArgs.Classes, 1000)))
-            |> TrainCommand.requireBinary [ "--norm", args.Contains SummaryArgs.Norm; "--binarise", args.Contains SummaryArgs.Binarise ]
+            |> TrainCommand.requireBinary
+                [ "--norm", args.Contains SummaryArgs.Norm; "--binarise", args.Contains SummaryArgs.Binarise ]
             |> Net.withNorm (Choices.norm (args.GetResult(SummaryArgs.Norm, "bn-free")))
-            |> Net.withBinarise (Choices.binarise (args.GetResult(SummaryArgs.Binarise, Words.binarise ActivationsAndWeights)))
+            |> Net.withBinarise (
+                Choices.binarise (args.GetResult(SummaryArgs.Binarise, Words.binarise ActivationsAndWeights))
+            )
 
         net, pixels
 
@@ -80,15 +83,29 @@ module SummaryCommand =
         let total = summary.Total
 
         Show.table
-            [ "layer"; "output"; "bits"; "1-bit params"; "real params"; "1×1-bit MACs"; "real×1-bit"; "real MACs"; "KiB" ]
+            [ "layer"
+              "output"
+              "bits"
+              "1-bit params"
+              "real params"
+              "1×1-bit MACs"
+              "real×1-bit"
+              "real MACs"
+              "KiB" ]
             ((summary.Layers |> List.map row) @ [ cells "total" "" "" total ])
 
         let floats = 4.0 * float total.Parameters
         Console.WriteLine $"{summary.Net.Name}, {pixels}×{pixels} images, {summary.Net.Classes} classes"
         Console.WriteLine $"parameters            {total.Parameters:N0}, of which {total.BinaryParameters:N0} are 1 bit"
-        Console.WriteLine $"memory                {float total.MemoryBytes / 1048576.0:F3} MiB; as floats {floats / 1048576.0:F2} MiB ({floats / float total.MemoryBytes:F1} times)"
+
+        Console.WriteLine
+            $"memory                {float total.MemoryBytes / 1048576.0:F3} MiB; as floats {floats / 1048576.0:F2} MiB ({floats / float total.MemoryBytes:F1} times)"
+
         Console.WriteLine $"predicted packed size {float total.PackedBytes / 1e6:F3} MB"
-        Console.WriteLine $"MACs                  {total.BinaryMacs:N0} 1-bit×1-bit, {total.MixedMacs:N0} real×1-bit, {total.RealMacs:N0} real"
+
+        Console.WriteLine
+            $"MACs                  {total.BinaryMacs:N0} 1-bit×1-bit, {total.MixedMacs:N0} real×1-bit, {total.RealMacs:N0} real"
+
         Console.WriteLine $"OPs                   {total.Ops:E3} (real and mixed MACs + 1-bit MACs / 64)"
 
     /// <summary>Runs the command.</summary>

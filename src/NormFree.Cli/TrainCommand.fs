@@ -14,7 +14,10 @@ module internal Images =
     /// Opens the data set, or stops with everything that is wrong with it.
     let load kind path options =
         if kind = DatasetKind.Drawn && Option.isSome path then
-            raise (UsageException "--data is not for --dataset drawn, which needs no files: name the data set by --dataset.")
+            raise (
+                UsageException
+                    "--data is not for --dataset drawn, which needs no files: name the data set by --dataset."
+            )
 
         match Catalogue.load kind path options with
         | Ok dataset -> dataset
@@ -37,7 +40,10 @@ module TrainCommand =
                     | Rule.Published -> LightingMode.Published
                     | Rule.Corrected -> LightingMode.Corrected }
 
-        Images.load (Choices.dataset (args.GetResult(TrainArgs.Dataset, "drawn"))) (args.TryGetResult TrainArgs.Data) options
+        Images.load
+            (Choices.dataset (args.GetResult(TrainArgs.Dataset, "drawn")))
+            (args.TryGetResult TrainArgs.Data)
+            options
 
     /// The stem that suits the image size, where none is asked for.
     let internal stem (word: string option) size =
@@ -48,7 +54,8 @@ module TrainCommand =
     /// <summary>The network, or an error where one of the given words is for binary networks only and this is none.</summary>
     let internal requireBinary (given: (string * bool) list) (net: NetSpec) =
         match List.tryFind snd given, Net.binaryBody net with
-        | Some(name, _), None -> raise (UsageException $"{name} is not for {net.Name}, which is a full-precision network: leave it away.")
+        | Some(name, _), None ->
+            raise (UsageException $"{name} is not for {net.Name}, which is a full-precision network: leave it away.")
         | _ -> net
 
     let private network (args: ParseResults<TrainArgs>) (dataset: Dataset) =
@@ -175,7 +182,10 @@ module TrainCommand =
             let again, began = resumed args folder
             folder, again, began
         elif RunFolder.holdsRun folder then
-            raise (UsageException $"{path} holds a run already: go on with it by --resume, or choose another folder by --out.")
+            raise (
+                UsageException
+                    $"{path} holds a run already: go on with it by --resume, or choose another folder by --out."
+            )
         else
             folder, args, given
 

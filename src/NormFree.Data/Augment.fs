@@ -54,9 +54,7 @@ module Augment =
     let private lighting deviation mode random (image: Image) =
         let tables = lightingTables deviation mode random
 
-        { image with
-            Pixels = image.Pixels |> Array.mapi (fun i value -> tables[i % 3][int value])
-        }
+        { image with Pixels = image.Pixels |> Array.mapi (fun i value -> tables[i % 3][int value]) }
 
     /// torchvision's fallback: the largest centred part whose ratio lies in bounds.
     let private centralPart (minRatio, maxRatio) (image: Image) =
@@ -133,10 +131,8 @@ module Augmentation =
     /// <summary>ImageNet: a resized crop of 8 to 100 % of the area, lighting of 0.1, a flip; tests see the middle 224
     /// of 256.</summary>
     let imageNet mode size =
-        {
-            Train = [ RandomResizedCrop(0.08, 1.0, size); Lighting(0.1, mode); Flip ]
-            Test = [ ResizeShort(size * 256 / 224); CentreCrop size ]
-        }
+        { Train = [ RandomResizedCrop(0.08, 1.0, size); Lighting(0.1, mode); Flip ]
+          Test = [ ResizeShort(size * 256 / 224); CentreCrop size ] }
 
     /// Something done before either list, for example to bring images to the network's size.
     let after step augmentation = { Train = step :: augmentation.Train; Test = step :: augmentation.Test }

@@ -46,15 +46,13 @@ type DatasetOptions =
 module Catalogue =
     /// Everything, at the data set's own size.
     let defaults =
-        {
-            Size = None
-            Limit = None
-            TestLimit = None
-            Seed = 1L
-            Labels = Fine
-            Lighting = Corrected
-            Drawn = 6000, 1000
-        }
+        { Size = None
+          Limit = None
+          TestLimit = None
+          Seed = 1L
+          Labels = Fine
+          Lighting = Corrected
+          Drawn = 6000, 1000 }
 
     let private cifarKind kind options =
         match kind, options.Labels with
@@ -72,15 +70,13 @@ module Catalogue =
             else
                 Augmentation.after (Resize size) Augmentation.cifar
 
-        {
-            Name = name
-            Classes = classes
-            Train = train
-            Test = test
-            Normalisation = normalisation
-            Size = size
-            Augmentation = steps
-        }
+        { Name = name
+          Classes = classes
+          Train = train
+          Test = test
+          Normalisation = normalisation
+          Size = size
+          Augmentation = steps }
 
     let private cifarNormalisation kind =
         match kind with
@@ -116,15 +112,13 @@ module Catalogue =
         | _ ->
             let size = defaultArg options.Size 224
 
-            {
-                Name = name
-                Classes = classes
-                Train = train
-                Test = test
-                Normalisation = Normalisation.imageNet
-                Size = size
-                Augmentation = Augmentation.imageNet options.Lighting size
-            }
+            { Name = name
+              Classes = classes
+              Train = train
+              Test = test
+              Normalisation = Normalisation.imageNet
+              Size = size
+              Augmentation = Augmentation.imageNet options.Lighting size }
 
     let private openFolder name options path =
         ImageFolder.openWith FileSet.defaultLimits path |> Result.map (folder name options)
@@ -165,19 +159,14 @@ module Catalogue =
             let dataset =
                 fixedSize "fashion-mnist" FashionMnist.classes Normalisation.fashionMnist Cifar.Side options splits
 
-            { dataset with
-                Augmentation = Augmentation.after (CentreCrop Cifar.Side) dataset.Augmentation
-            })
+            { dataset with Augmentation = Augmentation.after (CentreCrop Cifar.Side) dataset.Augmentation })
 
     let private openDrawn options =
         let dataset = options.Drawn ||> Drawn.dataset options.Seed
 
         match options.Size with
         | Some size when size <> Drawn.Side ->
-            { dataset with
-                Size = size
-                Augmentation = Augmentation.after (Resize size) dataset.Augmentation
-            }
+            { dataset with Size = size; Augmentation = Augmentation.after (Resize size) dataset.Augmentation }
         | _ -> dataset
 
     /// What was looked for, and how to come by it.

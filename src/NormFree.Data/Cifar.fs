@@ -50,14 +50,7 @@ let downloadName kind =
 let wayOut kind = $"Fetch the data set with 'normfree data get {downloadName kind}'"
 
 /// A file's images: their planes lie `Stride` bytes apart, from `First`.
-type Records =
-    {
-        File: string
-        Bytes: ReadOnlyMemory<byte>
-        First: int
-        Stride: int
-        Labels: int[]
-    }
+type Records = { File: string; Bytes: ReadOnlyMemory<byte>; First: int; Stride: int; Labels: int[] }
 
 /// Every label must name a class.
 let checkLabels place kind (labels: int[]) =
@@ -91,13 +84,11 @@ let parse kind file (bytes: byte[]) =
         |> Error
     else
         let records =
-            {
-                File = file
-                Bytes = ReadOnlyMemory bytes
-                First = labels
-                Stride = stride
-                Labels = Array.init (bytes.Length / stride) (fun i -> int bytes[i * stride + offset])
-            }
+            { File = file
+              Bytes = ReadOnlyMemory bytes
+              First = labels
+              Stride = stride
+              Labels = Array.init (bytes.Length / stride) (fun i -> int bytes[i * stride + offset]) }
 
         checkLabels file kind records.Labels |> Result.map (fun () -> records)
 
@@ -108,22 +99,20 @@ let source (files: Records list) : ImageSource =
         |> Seq.collect (fun file -> Seq.init file.Labels.Length (fun i -> struct (file, i)))
         |> Array.ofSeq
 
-    {
-        Count = places.Length
-        Label =
-            fun i ->
-                let struct (file, record) = places[i]
-                file.Labels[record]
-        Name =
-            fun i ->
-                let struct (file, record) = places[i]
-                $"{file.File} record {record}"
-        Load =
-            fun i ->
-                let struct (file, record) = places[i]
-                let start = file.First + record * file.Stride
-                Ok(Image.ofPlanes Side Side (file.Bytes.Span.Slice(start, ImageBytes)))
-    }
+    { Count = places.Length
+      Label =
+        fun i ->
+            let struct (file, record) = places[i]
+            file.Labels[record]
+      Name =
+        fun i ->
+            let struct (file, record) = places[i]
+            $"{file.File} record {record}"
+      Load =
+        fun i ->
+            let struct (file, record) = places[i]
+            let start = file.First + record * file.Stride
+            Ok(Image.ofPlanes Side Side (file.Bytes.Span.Slice(start, ImageBytes))) }
 
 /// The binary distribution's files: (training, test).
 let private binaryFiles kind =

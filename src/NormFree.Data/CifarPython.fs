@@ -43,14 +43,12 @@ let private records kind file (bytes: byte[]) : Cifar.Records =
         let problem = $"{labels.Length} labels for {data.Shape[0]} images"
         raise (InvalidFileException(file, key, problem, Cifar.wayOut kind))
 
-    {
-        File = file
-        Bytes = data.Bytes
-        First = 0
-        Stride = Cifar.ImageBytes
-        // A label that no int holds is no class either.
-        Labels = labels |> Array.map (fun label -> if label = int64 (int label) then int label else -1)
-    }
+    { File = file
+      Bytes = data.Bytes
+      First = 0
+      Stride = Cifar.ImageBytes
+      // A label that no int holds is no class either.
+      Labels = labels |> Array.map (fun label -> if label = int64 (int label) then int label else -1) }
 
 /// <summary>The records of one file.</summary>
 let parse kind file bytes =

@@ -34,5 +34,4 @@ module Dataset =
     let limit train test seed (dataset: Dataset) =
         { dataset with
             Train = ImageSource.limit train seed dataset.Train
-            Test = ImageSource.limit test seed dataset.Test
-        }
+            Test = ImageSource.limit test seed dataset.Test }

@@ -44,12 +44,10 @@ type DownloadProgress = { Received: int64; Total: int64 }
 /// </code></example>
 module Download =
     let private toronto fileName md5 bytes =
-        {
-            FileName = fileName
-            Address = Uri $"https://www.cs.toronto.edu/~kriz/{fileName}"
-            Md5 = md5
-            Bytes = bytes
-        }
+        { FileName = fileName
+          Address = Uri $"https://www.cs.toronto.edu/~kriz/{fileName}"
+          Md5 = md5
+          Bytes = bytes }
 
     /// CIFAR-10, binary version.
     let cifar10 = toronto "cifar-10-binary.tar.gz" "c32a1d4ab5d03f1284b67883e8d87530" 170052171L
@@ -76,13 +74,11 @@ module Download =
 
     /// Four new tries, from 1 second apart.
     let request remote folder =
-        {
-            Remote = remote
-            Folder = folder
-            Retries = 4
-            Backoff = TimeSpan.FromSeconds 1.0
-            Patience = TimeSpan.FromSeconds 60.0
-        }
+        { Remote = remote
+          Folder = folder
+          Retries = 4
+          Backoff = TimeSpan.FromSeconds 1.0
+          Patience = TimeSpan.FromSeconds 60.0 }
 
     /// Why a try failed, and whether another may do better.
     type private Failure =

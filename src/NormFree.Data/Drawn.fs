@@ -56,18 +56,16 @@ let private degrees angle = angle * Math.PI / 180.0
 
 /// Sizes are such that all forms cover about the same area: it must not tell the class.
 let private forms =
-    [|
-        "disc", Shape(fun x y -> length x y - 0.80)
-        "ring", Shape(fun x y -> abs (length x y - 0.78) - 0.2)
-        "square", Shape(polygon 4 0.70)
-        "triangle", Shape(polygon 3 0.60)
-        "cross", Shape(cross 0.98 0.30)
-        "star", Shape(star 1.2 0.53)
-        "crescent", Shape crescent
-        "stripes", Pattern(degrees -15.0, degrees 15.0, (fun _ y -> stripes 0.30 y))
-        "diagonals", Pattern(degrees 30.0, degrees 60.0, (fun _ y -> stripes 0.30 y))
-        "checker", Pattern(degrees -45.0, degrees 45.0, checker 0.40)
-    |]
+    [| "disc", Shape(fun x y -> length x y - 0.80)
+       "ring", Shape(fun x y -> abs (length x y - 0.78) - 0.2)
+       "square", Shape(polygon 4 0.70)
+       "triangle", Shape(polygon 3 0.60)
+       "cross", Shape(cross 0.98 0.30)
+       "star", Shape(star 1.2 0.53)
+       "crescent", Shape crescent
+       "stripes", Pattern(degrees -15.0, degrees 15.0, (fun _ y -> stripes 0.30 y))
+       "diagonals", Pattern(degrees 30.0, degrees 60.0, (fun _ y -> stripes 0.30 y))
+       "checker", Pattern(degrees -45.0, degrees 45.0, checker 0.40) |]
 
 /// The names of the ten classes, by label.
 let classes = Array.map fst forms
@@ -200,36 +198,29 @@ let private draw (seed: int64) (split: int64) index label =
     develop scene 40.0
 
 let private source name seed split count =
-    {
-        Count = count
-        Label = fun i -> i % classes.Length
-        Name = fun i -> $"drawn {name} image {i}"
-        Load =
-            fun i ->
-                if i < 0 || i >= count then
-                    raise (ArgumentOutOfRangeException(nameof i, i, $"The set has {count} images."))
+    { Count = count
+      Label = fun i -> i % classes.Length
+      Name = fun i -> $"drawn {name} image {i}"
+      Load =
+        fun i ->
+            if i < 0 || i >= count then
+                raise (ArgumentOutOfRangeException(nameof i, i, $"The set has {count} images."))
 
-                Ok(draw seed split i (i % classes.Length))
-    }
+            Ok(draw seed split i (i % classes.Length)) }
 
 /// Mean and deviation over the 6000 images of `standard`; other seeds differ in the third digit.
 let private normalisation =
-    {
-        Mean = [| 0.520f; 0.522f; 0.521f |]
-        Deviation = [| 0.180f; 0.157f; 0.180f |]
-    }
+    { Mean = [| 0.520f; 0.522f; 0.521f |]; Deviation = [| 0.180f; 0.157f; 0.180f |] }
 
 /// <summary>The set of a seed with so many training and test images.</summary>
 let dataset seed train test =
-    {
-        Name = "drawn"
-        Classes = classes
-        Train = source "train" seed 0L train
-        Test = source "test" seed 1L test
-        Normalisation = normalisation
-        Size = Side
-        Augmentation = { Train = [ PadCrop 2; Flip ]; Test = [] }
-    }
+    { Name = "drawn"
+      Classes = classes
+      Train = source "train" seed 0L train
+      Test = source "test" seed 1L test
+      Normalisation = normalisation
+      Size = Side
+      Augmentation = { Train = [ PadCrop 2; Flip ]; Test = [] } }
 
 /// <summary>6000 training and 1000 test images of seed 1.</summary>
 let standard = dataset 1L 6000 1000

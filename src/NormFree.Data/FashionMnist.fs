@@ -90,12 +90,10 @@ let private source place prefix images labels : Result<ImageSource, DataError> =
                 Image.ofGrey width height (ReadOnlySpan(images.Bytes, start, width * height))
 
             Ok
-                {
-                    Count = count
-                    Label = labelOf
-                    Name = fun i -> $"{file} image {i}"
-                    Load = load >> Ok
-                }
+                { Count = count
+                  Label = labelOf
+                  Name = fun i -> $"{file} image {i}"
+                  Load = load >> Ok }
 
 let private readSplit (set: FileSet) prefix =
     match readIdx set $"{prefix}-images-idx3-ubyte" 3, readIdx set $"{prefix}-labels-idx1-ubyte" 1 with

@@ -83,15 +83,13 @@ module FileSet =
     let private build place (items: struct (string * 'item)[]) (read: string -> 'item -> Result<byte[], DataError>) =
         let folders, files = items |> Array.partition (fun struct (path, _) -> path.EndsWith '/')
 
-        {
-            Place = place
-            Files = files |> Array.map (fun struct (path, _) -> path)
-            Folders = folders |> Array.map (fun struct (path, _) -> path.TrimEnd '/')
-            Read =
-                fun i ->
-                    let struct (path, item) = files[i]
-                    DataError.guard $"{place}/{path}" (fun () -> read path item)
-        }
+        { Place = place
+          Files = files |> Array.map (fun struct (path, _) -> path)
+          Folders = folders |> Array.map (fun struct (path, _) -> path.TrimEnd '/')
+          Read =
+            fun i ->
+                let struct (path, item) = files[i]
+                DataError.guard $"{place}/{path}" (fun () -> read path item) }
 
     /// Below this depth no data set keeps anything; it also ends loops of links.
     [<Literal>]

@@ -8,12 +8,7 @@ type Image = { Width: int; Height: int; Pixels: byte[] }
 /// <summary>Geometry that only moves bytes.</summary>
 module Image =
     /// A black image.
-    let blank width height =
-        {
-            Width = width
-            Height = height
-            Pixels = Array.zeroCreate (3 * width * height)
-        }
+    let blank width height = { Width = width; Height = height; Pixels = Array.zeroCreate (3 * width * height) }
 
     /// <summary>The <c>width</c>×<c>height</c> pixels whose upper left corner lies at (left, top).</summary>
     /// <remarks>What lies outside of the image is black, so this one function crops, pads and does both.</remarks>

@@ -49,10 +49,8 @@ let private readSplit (set: FileSet) folder =
 
     let sorted = Array.sortWith (fun i j -> String.CompareOrdinal(set.Files[i], set.Files[j]))
 
-    {
-        Folder = folder
-        Classes = Array.append empty filled |> Map.ofArray |> Map.map (fun _ places -> sorted places)
-    }
+    { Folder = folder
+      Classes = Array.append empty filled |> Map.ofArray |> Map.map (fun _ places -> sorted places) }
 
 let private missing (set: FileSet) names =
     let names = String.Join(" or ", names |> List.map (fun name -> $"'{name}/<class>/'"))
@@ -63,14 +61,12 @@ let private missing (set: FileSet) names =
         "An image data set has the folders train/<class>/ and test/<class>/ (or val/, validation/)"
 
 let private emptyClasses (set: FileSet) split =
-    [
-        for KeyValue(name, places) in split.Classes do
-            if Array.isEmpty places then
-                DataError.create
-                    $"{set.Place}/{split.Folder}/{name}"
-                    "the class has no images (.jpg, .jpeg, .png)"
-                    "Add some, or remove the folder from both splits"
-    ]
+    [ for KeyValue(name, places) in split.Classes do
+          if Array.isEmpty places then
+              DataError.create
+                  $"{set.Place}/{split.Folder}/{name}"
+                  "the class has no images (.jpg, .jpeg, .png)"
+                  "Add some, or remove the folder from both splits" ]
 
 let private difference (set: FileSet) train test =
     let names split = split.Classes |> Map.keys |> Set.ofSeq
@@ -81,12 +77,10 @@ let private difference (set: FileSet) train test =
         if extra.IsEmpty then
             []
         else
-            [
-                DataError.create
-                    set.Place
-                    $"""classes in '{here.Folder}' that '{there.Folder}' lacks: {String.Join(", ", extra)}"""
-                    "Both splits need the same class folders"
-            ]
+            [ DataError.create
+                  set.Place
+                  $"""classes in '{here.Folder}' that '{there.Folder}' lacks: {String.Join(", ", extra)}"""
+                  "Both splits need the same class folders" ]
 
     only train test @ only test train
 
@@ -102,19 +96,17 @@ let private source (set: FileSet) split : ImageSource =
         let struct (_, place) = labelled[i]
         place
 
-    {
-        Count = labelled.Length
-        Label =
-            fun i ->
-                let struct (label, _) = labelled[i]
-                label
-        Name = fun i -> $"{set.Place}/{set.Files[place i]}"
-        Load =
-            fun i ->
-                set.Read(place i)
-                |> Result.mapError (fun error -> $"{error.Problem}. {error.WayOut}")
-                |> Result.bind Decode.image
-    }
+    { Count = labelled.Length
+      Label =
+        fun i ->
+            let struct (label, _) = labelled[i]
+            label
+      Name = fun i -> $"{set.Place}/{set.Files[place i]}"
+      Load =
+        fun i ->
+            set.Read(place i)
+            |> Result.mapError (fun error -> $"{error.Problem}. {error.WayOut}")
+            |> Result.bind Decode.image }
 
 /// The split of the first of these names that is there, but not where it is there twice: two data sets must not be
 /// mixed.

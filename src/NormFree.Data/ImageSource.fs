@@ -16,21 +16,17 @@ type ImageSource =
 module ImageSource =
     /// Images that are in memory already, with their labels.
     let ofImages name (images: (Image * int)[]) =
-        {
-            Count = images.Length
-            Label = fun i -> snd images[i]
-            Name = fun i -> $"{name} image {i}"
-            Load = fun i -> Ok(fst images[i])
-        }
+        { Count = images.Length
+          Label = fun i -> snd images[i]
+          Name = fun i -> $"{name} image {i}"
+          Load = fun i -> Ok(fst images[i]) }
 
     /// The images at these places, in this order.
     let subset (indices: int[]) source =
-        {
-            Count = indices.Length
-            Label = fun i -> source.Label indices[i]
-            Name = fun i -> source.Name indices[i]
-            Load = fun i -> source.Load indices[i]
-        }
+        { Count = indices.Length
+          Label = fun i -> source.Label indices[i]
+          Name = fun i -> source.Name indices[i]
+          Load = fun i -> source.Load indices[i] }
 
     /// The places of each class, in random order: one array a class that occurs.
     let private byClass purpose (seed: int64) source =

@@ -87,20 +87,17 @@ module private Reading =
             Images = Array.sub batch.Images 0 (count * 3 * batch.Side * batch.Side)
             Labels = Array.sub batch.Labels 0 count
             Indices = Array.sub batch.Indices 0 count
-            Count = count
-        }
+            Count = count }
 
     let batch (options: LoaderOptions) (cancellation: CancellationToken) source (indices: int[]) =
         let size = 3 * options.Side * options.Side
 
         let full =
-            {
-                Images = GC.AllocateUninitializedArray(indices.Length * size)
-                Labels = Array.zeroCreate indices.Length
-                Indices = Array.zeroCreate indices.Length
-                Count = indices.Length
-                Side = options.Side
-            }
+            { Images = GC.AllocateUninitializedArray(indices.Length * size)
+              Labels = Array.zeroCreate indices.Length
+              Indices = Array.zeroCreate indices.Length
+              Count = indices.Length
+              Side = options.Side }
 
         let mutable count = 0
         let mutable failures = []
@@ -116,10 +113,8 @@ module private Reading =
                 count <- count + 1
             | Error reason -> failures <- (index, source.Name index, reason) :: failures
 
-        {
-            Batch = if count = indices.Length then full else trim full count
-            Failures = List.rev failures
-        }
+        { Batch = if count = indices.Length then full else trim full count
+          Failures = List.rev failures }
 
 /// <summary>Reads a source in batches, decoding and augmenting on worker threads.</summary>
 /// <example><code>
@@ -129,19 +124,17 @@ module private Reading =
 /// </code></example>
 module Loader =
     let private options steps (dataset: Dataset) batchSize =
-        {
-            BatchSize = batchSize
-            Workers = Environment.ProcessorCount
-            Prefetch = Environment.ProcessorCount + 2
-            Steps = steps
-            Normalisation = dataset.Normalisation
-            Side = dataset.Size
-            Seed = 0L
-            Epoch = 0
-            Strict = false
-            Report = ignore
-            Cancellation = CancellationToken.None
-        }
+        { BatchSize = batchSize
+          Workers = Environment.ProcessorCount
+          Prefetch = Environment.ProcessorCount + 2
+          Steps = steps
+          Normalisation = dataset.Normalisation
+          Side = dataset.Size
+          Seed = 0L
+          Epoch = 0
+          Strict = false
+          Report = ignore
+          Cancellation = CancellationToken.None }
 
     /// Options with the data set's training steps.
     let training (dataset: Dataset) batchSize = options dataset.Augmentation.Train dataset batchSize

@@ -31,12 +31,10 @@ type internal Pipeline<'job, 'result>(workers, prefetch, run: CancellationToken 
             ()
 
     let threads =
-        [
-            for i in 1..workers ->
-                let thread = Thread(work, IsBackground = true, Name = $"nf-loader-{i}")
-                thread.Start()
-                thread
-        ]
+        [ for i in 1..workers ->
+              let thread = Thread(work, IsBackground = true, Name = $"nf-loader-{i}")
+              thread.Start()
+              thread ]
 
     /// The jobs' results. A job is handed out only when the reader has taken one, which is what bounds the memory.
     member _.Run(jobs: 'job seq) =

@@ -19,12 +19,10 @@ let private filter input output =
     let taps = int (ceil support) * 2 + 1
 
     let result =
-        {
-            Taps = taps
-            First = Array.zeroCreate output
-            Used = Array.zeroCreate output
-            Weights = Array.zeroCreate (taps * output)
-        }
+        { Taps = taps
+          First = Array.zeroCreate output
+          Used = Array.zeroCreate output
+          Weights = Array.zeroCreate (taps * output) }
 
     for i in 0 .. output - 1 do
         let centre = (float i + 0.5) * scale

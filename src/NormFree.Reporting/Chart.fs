@@ -27,14 +27,12 @@ type Scale =
 /// <summary>A line chart as a value; <c>Chart.png</c> and <c>Chart.svg</c> draw it.</summary>
 /// <remarks>Curves differ in colour, dash and marker, so that the chart reads without colour.</remarks>
 type Chart =
-    {
-        Title: string
-        XLabel: string
-        YLabel: string
-        Y: Scale
-        Curves: Curve list
-        Boundaries: Boundary list
-    }
+    { Title: string
+      XLabel: string
+      YLabel: string
+      Y: Scale
+      Curves: Curve list
+      Boundaries: Boundary list }
 
 /// <summary>Draws charts.</summary>
 /// <example><code>

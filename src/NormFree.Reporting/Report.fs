@@ -22,16 +22,10 @@ module Report =
         let common, differing = RunTable.configuration RunTable.isEnvironment runs
 
         let own =
-            [
-                [
-                    "report"
-                    $"NormFree {typeof<Chart>.Assembly.GetName().Version}, {RuntimeInformation.FrameworkDescription}"
-                ]
-                [
-                    "report's machine"
-                    $"{RuntimeInformation.OSDescription}, {RuntimeInformation.ProcessArchitecture}"
-                ]
-            ]
+            [ [ "report"
+                $"NormFree {typeof<Chart>.Assembly.GetName().Version}, {RuntimeInformation.FrameworkDescription}" ]
+              [ "report's machine"
+                $"{RuntimeInformation.OSDescription}, {RuntimeInformation.ProcessArchitecture}" ] ]
 
         { common with Rows = common.Rows @ own }, differing
 
@@ -41,22 +35,18 @@ module Report =
         | _ -> $"<h2>{Html.escape title}</h2>" :: content
 
     let private tables kinds =
-        [
-            for kind, table: Table in kinds do
-                if not table.Rows.IsEmpty then
-                    Html.table kind table
-        ]
+        [ for kind, table: Table in kinds do
+              if not table.Rows.IsEmpty then
+                  Html.table kind table ]
 
     let private charts (runs: RunLog list) =
         let clips =
             runs |> List.exists (fun run -> run.Epochs |> List.exists (fun epoch -> epoch.Clipped > 0.0))
 
-        [
-            RunTable.accuracy runs
-            RunTable.loss runs
-            if clips then
-                RunTable.clipped runs
-        ]
+        [ RunTable.accuracy runs
+          RunTable.loss runs
+          if clips then
+              RunTable.clipped runs ]
         |> List.map Html.figure
 
     let private epochs (runs: RunLog list) =
@@ -76,19 +66,17 @@ module Report =
 
         Html.page
             title
-            [
-                for sentence in Option.toList (verdictText runs) do
-                    $"<p class=\"verdict\">{Html.escape sentence}</p>"
-                if runs.IsEmpty then
-                    "<p>There are no runs to report on.</p>"
-                else
-                    yield! section "Results" [ Html.table "numbers" (RunTable.headline runs) ]
-                    yield! section "Curves" (charts runs)
-                    yield! section "Epochs" (epochs runs)
-                yield! section "What differs between the runs" (tables [ "keys", differing ])
-                yield! section "Configuration" (tables [ "keys", common ])
-                yield! section "Environment" (tables [ "keys", machine; "keys", machines ])
-            ]
+            [ for sentence in Option.toList (verdictText runs) do
+                  $"<p class=\"verdict\">{Html.escape sentence}</p>"
+              if runs.IsEmpty then
+                  "<p>There are no runs to report on.</p>"
+              else
+                  yield! section "Results" [ Html.table "numbers" (RunTable.headline runs) ]
+                  yield! section "Curves" (charts runs)
+                  yield! section "Epochs" (epochs runs)
+              yield! section "What differs between the runs" (tables [ "keys", differing ])
+              yield! section "Configuration" (tables [ "keys", common ])
+              yield! section "Environment" (tables [ "keys", machine; "keys", machines ]) ]
 
     let private save (path: string) (text: string) =
         let bytes = UTF8Encoding(false).GetBytes text
@@ -130,32 +118,28 @@ module Report =
         | arguments -> [ "```sh\nnormfree train " + String.Join(' ', arguments) + "\n```" ]
 
     let private configuration runs =
-        [
-            for choose in [ RunTable.isEnvironment >> not; RunTable.isEnvironment ] do
-                let common, differing = RunTable.configuration choose runs
+        [ for choose in [ RunTable.isEnvironment >> not; RunTable.isEnvironment ] do
+              let common, differing = RunTable.configuration choose runs
 
-                for table in [ differing; common ] do
-                    if not table.Rows.IsEmpty then
-                        markdownTable table
-        ]
+              for table in [ differing; common ] do
+                  if not table.Rows.IsEmpty then
+                      markdownTable table ]
 
     /// <summary>The same headline, verdict, epochs and configuration as Markdown. <c>image</c> is where the chart of the test accuracy lies,
     /// relative to the Markdown file.</summary>
     let markdown (image: string) (title: string) (runs: RunLog list) =
         String.concat
             "\n\n"
-            [
-                $"# {plain title}"
-                yield! verdictText runs |> Option.map plain |> Option.toList
-                markdownTable (RunTable.headline runs)
-                $"![{plain title}: test accuracy](<{Uri.EscapeDataString image}>)"
-                for label, run in List.zip (RunTable.labels runs) runs do
-                    $"## {plain label}"
-                    yield! command run
-                    markdownTable (RunTable.epochs run)
-                "## Configuration"
-                yield! configuration runs
-            ]
+            [ $"# {plain title}"
+              yield! verdictText runs |> Option.map plain |> Option.toList
+              markdownTable (RunTable.headline runs)
+              $"![{plain title}: test accuracy](<{Uri.EscapeDataString image}>)"
+              for label, run in List.zip (RunTable.labels runs) runs do
+                  $"## {plain label}"
+                  yield! command run
+                  markdownTable (RunTable.epochs run)
+              "## Configuration"
+              yield! configuration runs ]
         + "\n"
 
     /// <summary>Writes the Markdown and, beside it under the same name, the chart of the test accuracy as a PNG.</summary>

@@ -52,17 +52,15 @@ module internal RunTable =
     let private headlineRow label (run: RunLog) (stage, epochs: EpochRecord list, best: EpochRecord) =
         let last = List.last epochs
 
-        [
-            label
-            stage
-            percent last.Test.Top1
-            percent best.Test.Top1
-            percent last.Test.Top5
-            percent best.Test.Top5
-            epochs |> List.sumBy _.Seconds |> duration
-            progress epochs
-            state run
-        ]
+        [ label
+          stage
+          percent last.Test.Top1
+          percent best.Test.Top1
+          percent last.Test.Top5
+          percent best.Test.Top5
+          epochs |> List.sumBy _.Seconds |> duration
+          progress epochs
+          state run ]
 
     let headline runs =
         let rows label (run: RunLog) =
@@ -70,61 +68,51 @@ module internal RunTable =
             | [] -> [ label :: List.replicate 6 missing @ [ "0"; state run ] ]
             | stages -> stages |> List.map (headlineRow label run)
 
-        {
-            Columns =
-                [
-                    "run"
-                    "stage"
-                    "top-1 last"
-                    "top-1 of best"
-                    "top-5 last"
-                    "top-5 of best"
-                    "training time"
-                    "epochs"
-                    "state"
-                ]
-            Rows = List.map2 rows (labels runs) runs |> List.concat
-        }
+        { Columns =
+            [ "run"
+              "stage"
+              "top-1 last"
+              "top-1 of best"
+              "top-5 last"
+              "top-5 of best"
+              "training time"
+              "epochs"
+              "state" ]
+          Rows = List.map2 rows (labels runs) runs |> List.concat }
 
     let private epochRow heldOut (epoch: EpochRecord) =
-        [
-            epoch.Stage
-            string epoch.Epoch
-            number "0.00e-0" epoch.LearningRate
-            number "f4" epoch.Train.Loss
-            percent epoch.Train.Top1
-            number "f4" epoch.Test.Loss
-            percent epoch.Test.Top1
-            percent epoch.Test.Top5
-            if heldOut then
-                epoch.HeldOut |> Option.map (_.Top1 >> percent) |> Option.defaultValue missing
-            percent epoch.Clipped
-            string epoch.Unreadable
-            duration epoch.Seconds
-        ]
+        [ epoch.Stage
+          string epoch.Epoch
+          number "0.00e-0" epoch.LearningRate
+          number "f4" epoch.Train.Loss
+          percent epoch.Train.Top1
+          number "f4" epoch.Test.Loss
+          percent epoch.Test.Top1
+          percent epoch.Test.Top5
+          if heldOut then
+              epoch.HeldOut |> Option.map (_.Top1 >> percent) |> Option.defaultValue missing
+          percent epoch.Clipped
+          string epoch.Unreadable
+          duration epoch.Seconds ]
 
     let epochs (run: RunLog) =
         let heldOut = run.Epochs |> List.exists _.HeldOut.IsSome
 
-        {
-            Columns =
-                [
-                    "stage"
-                    "epoch"
-                    "learning rate"
-                    "train loss"
-                    "train top-1"
-                    "test loss"
-                    "test top-1"
-                    "test top-5"
-                    if heldOut then
-                        "held-out top-1"
-                    "clipped"
-                    "unreadable"
-                    "time"
-                ]
-            Rows = run.Epochs |> List.map (epochRow heldOut)
-        }
+        { Columns =
+            [ "stage"
+              "epoch"
+              "learning rate"
+              "train loss"
+              "train top-1"
+              "test loss"
+              "test top-1"
+              "test top-5"
+              if heldOut then
+                  "held-out top-1"
+              "clipped"
+              "unreadable"
+              "time" ]
+          Rows = run.Epochs |> List.map (epochRow heldOut) }
 
     /// Keys of the configuration that describe the machine, not the run.
     let private environmentPrefix = "environment."
@@ -143,14 +131,10 @@ module internal RunTable =
 
         let shown key = if isEnvironment key then key.Substring environmentPrefix.Length else key
 
-        {
-            Columns = [ "key"; "value" ]
-            Rows = common |> List.map (fun key -> [ shown key; value key runs.Head ])
-        },
-        {
-            Columns = "key" :: labels runs
-            Rows = differing |> List.map (fun key -> shown key :: (runs |> List.map (value key)))
-        }
+        { Columns = [ "key"; "value" ]
+          Rows = common |> List.map (fun key -> [ shown key; value key runs.Head ]) },
+        { Columns = "key" :: labels runs
+          Rows = differing |> List.map (fun key -> shown key :: (runs |> List.map (value key))) }
 
     /// The epoch's number counted through all stages, with the epoch.
     let private running (run: RunLog) =
@@ -177,14 +161,12 @@ module internal RunTable =
         { Name = label; Points = List.sortBy fst (points @ gaps) }
 
     let private chart title yLabel scale pick runs =
-        {
-            Title = title
-            XLabel = "epoch, counted through the stages"
-            YLabel = yLabel
-            Y = scale
-            Curves = List.map2 (curve pick) (labels runs) runs
-            Boundaries = boundaries runs
-        }
+        { Title = title
+          XLabel = "epoch, counted through the stages"
+          YLabel = yLabel
+          Y = scale
+          Curves = List.map2 (curve pick) (labels runs) runs
+          Boundaries = boundaries runs }
 
     let accuracy runs = chart "Test accuracy" "top-1" Percent _.Test.Top1 runs
     let loss runs = chart "Training loss" "loss, nats" Plain _.Train.Loss runs

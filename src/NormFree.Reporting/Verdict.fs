@@ -53,12 +53,10 @@ module Verdict =
         let variance (accuracy: Accuracy) = accuracy.Top1 * (1.0 - accuracy.Top1) / float accuracy.Images
 
         let comparison =
-            {
-                BnFree = bnFree.Test.Top1
-                NoNorm = noNorm.Test.Top1
-                Images = min bnFree.Test.Images noNorm.Test.Images
-                StandardError = sqrt (variance bnFree.Test + variance noNorm.Test)
-            }
+            { BnFree = bnFree.Test.Top1
+              NoNorm = noNorm.Test.Top1
+              Images = min bnFree.Test.Images noNorm.Test.Images
+              StandardError = sqrt (variance bnFree.Test + variance noNorm.Test) }
 
         let difference = comparison.BnFree - comparison.NoNorm
 

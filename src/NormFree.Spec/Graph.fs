@@ -18,11 +18,7 @@ type ConvolutionSpec =
     }
 
 /// <summary>Shift, PReLU, shift (ReActNet, section 4.3); the shifts are 1×C×1×1, the slopes C.</summary>
-type RPReLU =
-    { ShiftIn: string
-      Slope: string
-      ShiftOut: string
-      Channels: int }
+type RPReLU = { ShiftIn: string; Slope: string; ShiftOut: string; Channels: int }
 
 /// <summary>One operation on N×C×H×W signals.</summary>
 type Op =

@@ -5,12 +5,7 @@ namespace NormFree.Spec
 module Lowering =
 
     /// What the norm and the binarisation of a network mean for each of its layers.
-    type private Rules =
-        { Alpha: float
-          Standardised: bool
-          HasNorm: bool
-          Weight: Precision
-          Factor: float }
+    type private Rules = { Alpha: float; Standardised: bool; HasNorm: bool; Weight: Precision; Factor: float }
 
     let private rules body =
         let weight =
@@ -23,35 +18,27 @@ module Lowering =
             | OneBit, BinaryGain.VariancePreserving -> sqrt (System.Math.PI / 2.0)
             | _ -> 1.0
 
-        let plain =
-            { Alpha = 1.0
-              Standardised = false
-              HasNorm = false
-              Weight = weight
-              Factor = 1.0 }
+        let plain = { Alpha = 1.0; Standardised = false; HasNorm = false; Weight = weight; Factor = 1.0 }
 
         match body.Norm with
         | BatchNorm -> { plain with HasNorm = true }
         | NoNorm -> plain
-        | BnFree alpha ->
-            { plain with
-                Alpha = alpha
-                Standardised = true
-                Factor = factor }
+        | BnFree alpha -> { plain with Alpha = alpha; Standardised = true; Factor = factor }
 
     let private betas body =
         match body.Norm with
         | BatchNorm
         | NoNorm -> body.Layers |> List.map (fun _ -> 1.0)
-        | BnFree alpha ->
-            Variance.expected body.ExpectedVariance alpha body.Layers
-            |> List.map (fun v -> 1.0 / sqrt v)
+        | BnFree alpha -> Variance.expected body.ExpectedVariance alpha body.Layers |> List.map (fun v -> 1.0 / sqrt v)
 
     /// Multiplying by 1 is left out.
-    let private scale factor = [ if factor <> 1.0 then Op(Scale factor) ]
+    let private scale factor =
+        [ if factor <> 1.0 then
+              Op(Scale factor) ]
 
     let private norm (rules: Rules) key channels =
-        [ if rules.HasNorm then Op(Normalise(key, channels)) ]
+        [ if rules.HasNorm then
+              Op(Normalise(key, channels)) ]
 
     let private convolve (rules: Rules) key input (kernel, stride) (from, into) =
         Op(
@@ -113,27 +100,20 @@ module Lowering =
     let private binaryLayer rules beta layer =
         Chain [ Residual(branch rules beta layer, shortcut rules beta layer); rprelu layer ]
 
-    let private realWeights (rules: Rules) =
-        { rules with
-            Weight = Real
-            Factor = 1.0 }
+    let private realWeights (rules: Rules) = { rules with Weight = Real; Factor = 1.0 }
 
     let private stem rules (stem: Stem) =
         [ convolve (realWeights rules) $"{stem.Key}conv1" Real (stem.Kernel, stem.Stride) (3, stem.Channels)
           yield! norm rules $"{stem.Key}bn1" stem.Channels ]
 
     let private maxPool (stem: Stem) =
-        [ if stem.MaxPool then Op(MaxPool(3, 2, 1)) ]
+        [ if stem.MaxPool then
+              Op(MaxPool(3, 2, 1)) ]
 
-    let private head net channels =
-        [ Op GlobalAveragePool; Op(Linear("fc", channels, net.Classes)) ]
+    let private head net channels = [ Op GlobalAveragePool; Op(Linear("fc", channels, net.Classes)) ]
 
     let private fullPrecision =
-        { Alpha = 1.0
-          Standardised = false
-          HasNorm = true
-          Weight = Real
-          Factor = 1.0 }
+        { Alpha = 1.0; Standardised = false; HasNorm = true; Weight = Real; Factor = 1.0 }
 
     /// relu(bn2(conv2(relu(bn1(conv1 x)))) + shortcut(x)).
     let private residualBlock (block: ResidualBlock) =
@@ -143,7 +123,12 @@ module Lowering =
         let norm name = norm fullPrecision $"{block.Key}.{name}" block.Out
 
         let branch =
-            Chain [ conv "conv1" 3 block.Stride block.In; yield! norm "bn1"; Op ReLU; conv "conv2" 3 1 block.Out; yield! norm "bn2" ]
+            Chain
+                [ conv "conv1" 3 block.Stride block.In
+                  yield! norm "bn1"
+                  Op ReLU
+                  conv "conv2" 3 1 block.Out
+                  yield! norm "bn2" ]
 
         let shortcut =
             if block.Stride = 1 && block.In = block.Out then
@@ -153,8 +138,7 @@ module Lowering =
 
         Chain [ Residual(branch, shortcut); Op ReLU ]
 
-    let private layerName (layer: BinaryLayer) =
-        $"{layer.Key}.{List.head layer.Names.Convolutions}"
+    let private layerName (layer: BinaryLayer) = $"{layer.Key}.{List.head layer.Names.Convolutions}"
 
     /// <summary>
     /// The network's parts with their names, in order: stem, layers, head. The spec should be a valid one

@@ -20,14 +20,11 @@ module Net =
 
     let withNorm norm = mapBinary (fun body -> { body with Norm = norm })
 
-    let withBinarise binarise =
-        mapBinary (fun body -> { body with Binarise = binarise })
+    let withBinarise binarise = mapBinary (fun body -> { body with Binarise = binarise })
 
-    let withExpectedVariance rule =
-        mapBinary (fun body -> { body with ExpectedVariance = rule })
+    let withExpectedVariance rule = mapBinary (fun body -> { body with ExpectedVariance = rule })
 
-    let withBinaryGain gain =
-        mapBinary (fun body -> { body with BinaryGain = gain })
+    let withBinaryGain gain = mapBinary (fun body -> { body with BinaryGain = gain })
 
 /// <summary>The words of the paper for the choices of a network, as the tool and the logs write them.</summary>
 [<RequireQualifiedAccess>]

@@ -24,10 +24,7 @@ type ParameterSpec =
 [<RequireQualifiedAccess>]
 module Parameters =
 
-    let private parameter key shape kind =
-        { Key = key
-          Shape = shape
-          Kind = kind }
+    let private parameter key shape kind = { Key = key; Shape = shape; Kind = kind }
 
     let private ofOp op =
         match op with
@@ -43,7 +40,8 @@ module Parameters =
         | Normalise(key, channels) ->
             [ parameter $"{key}.weight" [ channels ] NormWeight; parameter $"{key}.bias" [ channels ] NormBias ]
         | Linear(key, inputs, outputs) ->
-            [ parameter $"{key}.weight" [ outputs; inputs ] LinearWeight; parameter $"{key}.bias" [ outputs ] (LinearBias inputs) ]
+            [ parameter $"{key}.weight" [ outputs; inputs ] LinearWeight
+              parameter $"{key}.bias" [ outputs ] (LinearBias inputs) ]
         | Scale _
         | Sign
         | ReLU

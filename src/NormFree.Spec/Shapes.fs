@@ -22,7 +22,10 @@ module Shapes =
         let sides = slide kernel stride padding shape.H, slide kernel stride padding shape.W
 
         if shape.H + 2 * padding < kernel || shape.W + 2 * padding < kernel then
-            raise (ShapeMismatch $"{what} needs a map of at least {kernel - 2 * padding} pixels a side, its input is {shape}")
+            raise (
+                ShapeMismatch
+                    $"{what} needs a map of at least {kernel - 2 * padding} pixels a side, its input is {shape}"
+            )
 
         { C = channels; H = fst sides; W = snd sides }
 

@@ -52,10 +52,7 @@ type LayerSummary =
     }
 
 /// <summary>A network's layers and their cost for one input size.</summary>
-type Summary =
-    { Net: NetSpec
-      Layers: LayerSummary list
-      Total: Cost }
+type Summary = { Net: NetSpec; Layers: LayerSummary list; Total: Cost }
 
 /// <summary>Counts parameters, operations and bytes.</summary>
 /// <remarks>
@@ -78,10 +75,7 @@ module Summary =
             | _ -> { zero with MixedMacs = macs }
 
         match conv.Weight with
-        | Real ->
-            { counted with
-                RealParameters = weights + gains
-                PackedBytes = 4L * weights }
+        | Real -> { counted with RealParameters = weights + gains; PackedBytes = 4L * weights }
         | OneBit ->
             let words = int64 ((conv.In + 63) / 64) * int64 (conv.Out * conv.Kernel * conv.Kernel)
 
@@ -131,6 +125,4 @@ module Summary =
                     | Ok(operations, output) -> row name input operations output, output
                     | Error message -> invalidOp message)
 
-            { Net = net
-              Layers = layers
-              Total = layers |> List.map _.Cost |> List.fold (+) Cost.Zero })
+            { Net = net; Layers = layers; Total = layers |> List.map _.Cost |> List.fold (+) Cost.Zero })

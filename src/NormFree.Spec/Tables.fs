@@ -15,22 +15,16 @@ type StemKind =
     | CifarStem
 
 /// A stage of a table: so many blocks of so many channels, the first of them with this stride.
-type private Stage =
-    { Channels: int
-      Stride: int
-      Blocks: int }
+type private Stage = { Channels: int; Stride: int; Blocks: int }
 
 module private Stages =
 
-    let channels (size: Size) (full: int) =
-        max 8 (8 * int (round (float full * size.Width / 8.0)))
+    let channels (size: Size) (full: int) = max 8 (8 * int (round (float full * size.Width / 8.0)))
 
     let scale (size: Size) stages =
         stages
         |> List.map (fun (channels, stride, blocks) ->
-            { Channels = channels
-              Stride = stride
-              Blocks = max 1 (int (round (float blocks * size.Depth))) })
+            { Channels = channels; Stride = stride; Blocks = max 1 (int (round (float blocks * size.Depth))) })
 
     /// The blocks of all stages in order: stage from 1, block from 0, input and output channels, stride.
     let blocks first stages =
@@ -49,18 +43,8 @@ module private Stages =
     /// The 64-channel stem of the ResNet family.
     let stem channels kind =
         match kind with
-        | ImageNetStem ->
-            { Key = ""
-              Kernel = 7
-              Stride = 2
-              Channels = channels
-              MaxPool = true }
-        | CifarStem ->
-            { Key = ""
-              Kernel = 3
-              Stride = 1
-              Channels = channels
-              MaxPool = false }
+        | ImageNetStem -> { Key = ""; Kernel = 7; Stride = 2; Channels = channels; MaxPool = true }
+        | CifarStem -> { Key = ""; Kernel = 3; Stride = 1; Channels = channels; MaxPool = false }
 
 /// <summary>The binary networks: ReActNet-18 and ReActNet-A of the paper, and a small one for quick runs.</summary>
 /// <remarks>
@@ -188,14 +172,10 @@ module ReActNet =
     let reactNetSmall (size: Size) (stem: StemKind) =
         let first = Stages.channels size 24
 
-        let stages =
-            [ first, 1, 3; first * 2, 2, 3; first * 4, 2, 3 ] |> Stages.scale size
+        let stages = [ first, 1, 3; first * 2, 2, 3; first * 4, 2, 3 ] |> Stages.scale size
 
         { Name = "reactnet-small"
-          Stem =
-            { Stages.stem first stem with
-                Kernel = 3
-                Stride = 2 }
+          Stem = { Stages.stem first stem with Kernel = 3; Stride = 2 }
           Body = bnFree (layers18 first stages)
           Classes = 1000 }
 
@@ -260,5 +240,4 @@ module Architecture =
           "resnet-34", ResNet.resNet34 ]
 
     /// <summary>The table of that name.</summary>
-    let tryFind name =
-        all |> List.tryPick (fun (known, table) -> if known = name then Some table else None)
+    let tryFind name = all |> List.tryPick (fun (known, table) -> if known = name then Some table else None)

@@ -85,11 +85,7 @@ type BinaryLayer =
     }
 
 /// <summary>A basic block of a full-precision ResNet: two 3×3 convolutions with batch norm, and a shortcut.</summary>
-type ResidualBlock =
-    { Key: string
-      In: int
-      Out: int
-      Stride: int }
+type ResidualBlock = { Key: string; In: int; Out: int; Stride: int }
 
 /// <summary>The first, real convolution; its padding is half its kernel.</summary>
 type Stem =
@@ -118,8 +114,4 @@ type Body =
     | FullPrecision of ResidualBlock list
 
 /// <summary>A network as a value. Nothing here allocates a tensor or knows a device.</summary>
-type NetSpec =
-    { Name: string
-      Stem: Stem
-      Body: Body
-      Classes: int }
+type NetSpec = { Name: string; Stem: Stem; Body: Body; Classes: int }

@@ -30,23 +30,34 @@ module Validation =
 
         let article = if layer.Shortcut = Identity then "an" else "a"
 
-        require layer.Key $"{article} {layer.Shortcut} shortcut needs {needs}; it goes from {layer.In} to {layer.Out} channels at stride {layer.Stride}" fits
+        require
+            layer.Key
+            $"{article} {layer.Shortcut} shortcut needs {needs}; it goes from {layer.In} to {layer.Out} channels at stride {layer.Stride}"
+            fits
 
     let private layer (layer: BinaryLayer) =
         let convolutions = layer.Names.Convolutions.Length
 
         [ require layer.Key $"its kernel must be odd, it is {layer.Kernel}" (layer.Kernel > 0 && layer.Kernel % 2 = 1)
-          require layer.Key $"it must have channels, it goes from {layer.In} to {layer.Out}" (layer.In >= 1 && layer.Out >= 1)
+          require
+              layer.Key
+              $"it must have channels, it goes from {layer.In} to {layer.Out}"
+              (layer.In >= 1 && layer.Out >= 1)
           shortcut layer
-          require layer.Key "it needs a name for each of one or two convolutions, and as many for their norms" (
-              (convolutions = 1 || convolutions = 2) && layer.Names.Norms.Length = convolutions
-          )
-          require layer.Key $"{layer.Out} output channels do not divide over {convolutions} convolutions" (
-              convolutions > 0 && layer.Out % convolutions = 0
-          ) ]
+          require
+              layer.Key
+              "it needs a name for each of one or two convolutions, and as many for their norms"
+              ((convolutions = 1 || convolutions = 2) && layer.Names.Norms.Length = convolutions)
+          require
+              layer.Key
+              $"{layer.Out} output channels do not divide over {convolutions} convolutions"
+              (convolutions > 0 && layer.Out % convolutions = 0) ]
 
     let private block (block: ResidualBlock) =
-        [ require block.Key $"it must have channels, it goes from {block.In} to {block.Out}" (block.In >= 1 && block.Out >= 1)
+        [ require
+              block.Key
+              $"it must have channels, it goes from {block.In} to {block.Out}"
+              (block.In >= 1 && block.Out >= 1)
           require block.Key $"its stride must be 1 or 2, it is {block.Stride}" (block.Stride = 1 || block.Stride = 2) ]
 
     /// Each layer takes what the one before it gives.
@@ -64,7 +75,11 @@ module Validation =
               yield! joined net.Stem.Channels [ for l in body.Layers -> l.Key, l.In, l.Out ]
               match body.Norm with
               | BnFree alpha ->
-                  yield require net.Name $"α must be positive and finite, it is {alpha}" (alpha > 0.0 && System.Double.IsFinite alpha)
+                  yield
+                      require
+                          net.Name
+                          $"α must be positive and finite, it is {alpha}"
+                          (alpha > 0.0 && System.Double.IsFinite alpha)
               | BatchNorm
               | NoNorm -> () ]
         | FullPrecision blocks ->

@@ -17,7 +17,4 @@ module Variance =
         | ExpectedVariance.Corrected, _ -> v + added
 
     /// <summary>The expected variance of every layer's input, in the order of the layers.</summary>
-    let expected rule alpha layers =
-        (1.0, layers)
-        ||> List.mapFold (fun v layer -> v, next rule alpha layer v)
-        |> fst
+    let expected rule alpha layers = (1.0, layers) ||> List.mapFold (fun v layer -> v, next rule alpha layer v) |> fst

@@ -64,15 +64,15 @@ module Checkpoint =
           torch.ScalarType.BFloat16, DType.BF16
           torch.ScalarType.Float16, DType.F16 ]
 
-    let private toDType dtype =
-        dtypes |> List.find (fun (torchType, _) -> torchType = dtype) |> snd
+    let private toDType dtype = dtypes |> List.find (fun (torchType, _) -> torchType = dtype) |> snd
 
     let private bytes (tensor: torch.Tensor) =
         use _ = torch.NewDisposeScope()
         tensor.detach().contiguous().bytes.ToArray()
 
     let private add (writer: SafetensorsWriter) (name: string) (tensor: torch.Tensor) =
-        writer.Add(name, toDType tensor.dtype, ReadOnlySpan tensor.shape, ReadOnlyMemory(bytes tensor)) |> ignore
+        writer.Add(name, toDType tensor.dtype, ReadOnlySpan tensor.shape, ReadOnlyMemory(bytes tensor))
+        |> ignore
 
     let private steps = prefix + "steps"
 
@@ -98,27 +98,44 @@ module Checkpoint =
         optimisation |> Option.iter (addState writer)
         writer.Save path
 
-    let private fail path where what wayOut =
-        raise (InvalidFileException(path, where, what, wayOut))
+    let private fail path where what wayOut = raise (InvalidFileException(path, where, what, wayOut))
 
     let private metadata path (file: SafetensorsFile) key =
         match file.Metadata.TryGetValue key with
         | true, text -> text
-        | _ -> fail path "metadata" $"it has no {key}, so it is not a NormFree checkpoint" "Give one that normfree train has written"
+        | _ ->
+            fail
+                path
+                "metadata"
+                $"it has no {key}, so it is not a NormFree checkpoint"
+                "Give one that normfree train has written"
 
     let private json<'T> path file key : 'T =
-        match Json.read<'T> (metadata path file key) with
+        match Json.read<'T>(metadata path file key) with
         | Ok value -> value
-        | Error why -> fail path $"metadata '{key}'" $"it cannot be understood: {why}" "Write the checkpoint again with this version of NormFree"
+        | Error why ->
+            fail
+                path
+                $"metadata '{key}'"
+                $"it cannot be understood: {why}"
+                "Write the checkpoint again with this version of NormFree"
 
     let private checkFormat path file =
         let format, found = metadata path file "format", metadata path file "version"
 
         if format <> formatName then
-            fail path "metadata 'format'" $"it is '{format}', not '{formatName}'" "Give a checkpoint that normfree train has written"
+            fail
+                path
+                "metadata 'format'"
+                $"it is '{format}', not '{formatName}'"
+                "Give a checkpoint that normfree train has written"
 
         if found <> version then
-            fail path "metadata 'version'" $"it is version {found}, this NormFree reads version {version}" "Use the NormFree that wrote it"
+            fail
+                path
+                "metadata 'version'"
+                $"it is version {found}, this NormFree reads version {version}"
+                "Use the NormFree that wrote it"
 
     let private spec path file =
         match Validation.validate (json<NetSpec> path file "spec") with
@@ -154,7 +171,12 @@ module Checkpoint =
         if not problems.IsEmpty then
             let shown = problems |> List.truncate 8 |> String.concat "; "
             let more = if problems.Length > 8 then $"; and {problems.Length - 8} more" else ""
-            fail path "tensors" $"they do not fit {network.Spec.Name}: {shown}{more}" "Give a checkpoint of this network"
+
+            fail
+                path
+                "tensors"
+                $"they do not fit {network.Spec.Name}: {shown}{more}"
+                "Give a checkpoint of this network"
 
     let private loadInto path (file: SafetensorsFile) (network: Network) =
         checkTensors path network file
@@ -201,7 +223,12 @@ module Checkpoint =
 
         let entry name =
             match file.Find(prefix + name) with
-            | null -> fail path $"tensor '{prefix}{name}'" "it is missing" "Give a last checkpoint: a best one cannot be gone on with"
+            | null ->
+                fail
+                    path
+                    $"tensor '{prefix}{name}'"
+                    "it is missing"
+                    "Give a last checkpoint: a best one cannot be gone on with"
             | entry -> entry
 
         for name, tensor in optimisation.State do

@@ -39,7 +39,11 @@ module Configuration =
           "image size", $"{dataset.Size}×{dataset.Size}"
           "training images", string dataset.Train.Count
           "test images", string dataset.Test.Count
-          "augmentation", (if dataset.Augmentation.Train.IsEmpty then "none" else Json.write dataset.Augmentation.Train) ]
+          "augmentation",
+          (if dataset.Augmentation.Train.IsEmpty then
+               "none"
+           else
+               Json.write dataset.Augmentation.Train) ]
 
     let private words (value: 'T) = (Json.write value).Trim('"')
 

@@ -20,11 +20,14 @@ type internal Tally() =
         let count = int logits.shape[0]
         // The rank of the right class: how many others have a higher logit. NaN is no "not higher" one: a network of NaN is never right.
         let ofLabel = logits.gather (1L, labels.unsqueeze 1L)
-        let rank = logits.le(ofLabel).logical_not().sum (1L)
+        let rank = logits.le(ofLabel).logical_not().sum(1L)
 
         for rank in rank.data<int64>().ToArray() do
-            if rank < 1L then top1 <- top1 + 1L
-            if rank < 5L then top5 <- top5 + 1L
+            if rank < 1L then
+                top1 <- top1 + 1L
+
+            if rank < 5L then
+                top5 <- top5 + 1L
 
         loss <- loss + meanLoss * float count
         images <- images + count
@@ -32,10 +35,7 @@ type internal Tally() =
     member _.Accuracy =
         let n = float (max 1 images)
 
-        { Loss = loss / n
-          Top1 = float top1 / n
-          Top5 = float top5 / n
-          Images = images }
+        { Loss = loss / n; Top1 = float top1 / n; Top5 = float top5 / n; Images = images }
 
 /// <summary>Batches as tensors, and the accuracy of a network on them.</summary>
 [<RequireQualifiedAccess>]
@@ -65,7 +65,7 @@ module Evaluation =
         use _ = torch.no_grad ()
         let images, labels = tensors (snd network.Parameters.Head).dtype batch
         let logits = network.Forward(images, Evaluate)
-        tally.Add(logits, labels, Losses.CrossEntropy(logits, labels).``to``(torch.ScalarType.Float64).item<float> ())
+        tally.Add(logits, labels, Losses.CrossEntropy(logits, labels).``to``(torch.ScalarType.Float64).item<float>())
 
     /// <summary>Loss, top-1 and top-5 of a network on a source of labelled images, prepared as the task says.</summary>
     /// <remarks>Throws DataException where not one image can be read, or where one cannot and the surroundings are strict.</remarks>

@@ -19,7 +19,8 @@ type Mode =
 /// in training mode. Dispose it to free its tensors.
 /// </remarks>
 [<Sealed>]
-type Network(spec: NetSpec, graph: Graph, parameters: (ParameterSpec * Parameter) list, buffers: (string * torch.Tensor) list) =
+type Network
+    (spec: NetSpec, graph: Graph, parameters: (ParameterSpec * Parameter) list, buffers: (string * torch.Tensor) list) =
 
     let tensors = Dictionary<string, torch.Tensor>()
 
@@ -85,7 +86,8 @@ type Network(spec: NetSpec, graph: Graph, parameters: (ParameterSpec * Parameter
                     release x current
 
                 next)
-        | Residual(branch, shortcut) -> join x [ run mode branch x; run mode shortcut x ] (Array.reduce (fun a b -> a.Plus b))
+        | Residual(branch, shortcut) ->
+            join x [ run mode branch x; run mode shortcut x ] (Array.reduce (fun a b -> a.Plus b))
         | Parallel parts -> join x [ for part in parts -> run mode part x ] (fun results -> torch.cat (results, 1L))
 
     and join x parts (combine: torch.Tensor[] -> torch.Tensor) =

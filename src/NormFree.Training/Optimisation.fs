@@ -46,7 +46,9 @@ type Optimisation(recipe: Recipe, network: Network) =
     member _.TakeClipCounts() : (string * ClipCount) list =
         let taken = counts
         counts <- Map.empty
-        clipped |> List.choose (fun (key, _) -> Map.tryFind key taken |> Option.map (fun count -> key, count))
+
+        clipped
+        |> List.choose (fun (key, _) -> Map.tryFind key taken |> Option.map (fun count -> key, count))
 
     /// <summary>Steps taken so far.</summary>
     member _.Steps

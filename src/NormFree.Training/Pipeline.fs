@@ -26,14 +26,16 @@ type Plan =
 /// <summary>A network after a stage; its type says whether its weights are binary.</summary>
 /// <remarks>Dispose it, or hand it to the next stage, which does.</remarks>
 type Trained<'weights> =
-    { Plan: Plan
-      Network: Network
-      /// The recipe of the last stage.
-      Recipe: Recipe
-      /// Stages so far.
-      Stages: int
-      Configuration: (string * string) list
-      History: EpochRecord list }
+    {
+        Plan: Plan
+        Network: Network
+        /// The recipe of the last stage.
+        Recipe: Recipe
+        /// Stages so far.
+        Stages: int
+        Configuration: (string * string) list
+        History: EpochRecord list
+    }
 
     interface IDisposable with
         member t.Dispose() = (t.Network :> IDisposable).Dispose()
@@ -50,24 +52,16 @@ module Pipeline =
 
     /// <summary>Begins a pipeline with its images.</summary>
     let from dataset : Plan =
-        { Dataset = dataset
-          Folder = None
-          Label = ""
-          Arguments = []
-          Around = Surroundings.Default }
+        { Dataset = dataset; Folder = None; Label = ""; Arguments = []; Around = Surroundings.Default }
 
     /// <summary>Keeps checkpoints and the log in this folder.</summary>
-    let into path (plan: Plan) =
-        { plan with
-            Folder = Some(RunFolder.at path) }
+    let into path (plan: Plan) = { plan with Folder = Some(RunFolder.at path) }
 
     /// <summary>What tells this run from its neighbours in a comparison; the norm's name if nothing is said.</summary>
     let labelled label (plan: Plan) = { plan with Label = label }
 
     /// <summary>Calls a function at every event of the training.</summary>
-    let watchedBy watch (plan: Plan) =
-        { plan with
-            Around = { plan.Around with Watch = watch } }
+    let watchedBy watch (plan: Plan) = { plan with Around = { plan.Around with Watch = watch } }
 
     let private require result =
         match result with
@@ -105,7 +99,11 @@ module Pipeline =
             | None -> Some checkpoint
             | Some what ->
                 (checkpoint :> IDisposable).Dispose()
-                raise (TrainingException $"The teacher {path} does not fit the data set {plan.Dataset.Name}: {what}. Train it on this data set.")
+
+                raise (
+                    TrainingException
+                        $"The teacher {path} does not fit the data set {plan.Dataset.Name}: {what}. Train it on this data set."
+                )
         | CrossEntropy
         | LabelSmoothing _ -> None
 
@@ -175,7 +173,15 @@ module Pipeline =
                   Configuration = configuration
                   Finished = finished }
 
-    let private runEpochs (plan: Plan) number (recipe: Recipe) (teacher: Checkpoint option) (network: Network) optimisation history =
+    let private runEpochs
+        (plan: Plan)
+        number
+        (recipe: Recipe)
+        (teacher: Checkpoint option)
+        (network: Network)
+        optimisation
+        history
+        =
         let stage = Stage.name network.Spec
 
         let job =
@@ -183,9 +189,7 @@ module Pipeline =
               Number = number
               Recipe = recipe
               Dataset = plan.Dataset
-              Teacher =
-                teacher
-                |> Option.map (fun t images -> t.Network.Forward(images, Evaluate))
+              Teacher = teacher |> Option.map (fun t images -> t.Network.Forward(images, Evaluate))
               Done = history |> List.filter (fun (r: EpochRecord) -> r.Stage = stage) |> List.length }
 
         let mutable history = history
@@ -212,7 +216,14 @@ module Pipeline =
                 match plan.Folder with
                 | Some folder when File.Exists(folder.Last number) ->
                     let history = resume plan (folder.Last number) network optimisation recipe
-                    plan.Around.Watch(Resumed(Stage.name net, history |> List.filter (fun r -> r.Stage = Stage.name net) |> List.length))
+
+                    plan.Around.Watch(
+                        Resumed(
+                            Stage.name net,
+                            history |> List.filter (fun r -> r.Stage = Stage.name net) |> List.length
+                        )
+                    )
+
                     history
                 | _ ->
                     begin' network
@@ -239,17 +250,21 @@ module Pipeline =
         let net = require fits
 
         if net.Classes <> plan.Dataset.Classes.Length then
-            raise (TrainingException $"{net.Name} tells {net.Classes} classes apart, the data set {plan.Dataset.Name} has {plan.Dataset.Classes.Length}.")
+            raise (
+                TrainingException
+                    $"{net.Name} tells {net.Classes} classes apart, the data set {plan.Dataset.Name} has {plan.Dataset.Classes.Length}."
+            )
 
         recipe, net
 
-    let private start (init: string option) =
-        [ "starts from", init |> Option.defaultValue "fresh weights" ]
+    let private start (init: string option) = [ "starts from", init |> Option.defaultValue "fresh weights" ]
 
     /// <summary>Stage 1: trains a network with real weights, from its start or from a checkpoint of the same tensors.</summary>
     let trainFrom (init: string option) recipe net (plan: Plan) : Trained<RealWeights> =
         let recipe, net = prepared plan recipe (Net.withBinarise Activations net)
-        let configuration = Configuration.describe net plan.Dataset @ start init @ Configuration.recipe (Stage.name net) recipe
+
+        let configuration =
+            Configuration.describe net plan.Dataset @ start init @ Configuration.recipe (Stage.name net) recipe
 
         runStage plan 1 configuration recipe net [] (fun network ->
             init |> Option.iter (fun path -> Checkpoint.start path network))
@@ -282,9 +297,16 @@ module Pipeline =
         requireBinary trained.Network.Spec
         requireSameHoldOut trained.Recipe recipe
 
-        secondStage trained.Plan (trained.Stages + 1) trained.Configuration recipe trained.Network.Spec trained.History (fun network ->
-            let values = dict trained.Network.Tensors
-            network |> Network.fill (fun name -> values[name]))
+        secondStage
+            trained.Plan
+            (trained.Stages + 1)
+            trained.Configuration
+            recipe
+            trained.Network.Spec
+            trained.History
+            (fun network ->
+                let values = dict trained.Network.Tensors
+                network |> Network.fill (fun name -> values[name]))
 
     /// <summary>Stage 2 from a checkpoint of stage 1, or from the start of a network where none is given.</summary>
     let trainBinaryFrom (init: string option) recipe net (plan: Plan) : Trained<BinaryWeights> =

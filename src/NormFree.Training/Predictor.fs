@@ -19,7 +19,7 @@ type Predictor private (checkpoint: Checkpoint) =
     let logits (values: float32[]) count =
         use _ = torch.NewDisposeScope()
         use _ = torch.no_grad ()
-        let images = torch.tensor(values).reshape (int64 count, 3L, int64 size, int64 size)
+        let images = torch.tensor(values).reshape(int64 count, 3L, int64 size, int64 size)
         checkpoint.Network.Forward(images, Evaluate).contiguous().data<float32>().ToArray()
 
     let read path =

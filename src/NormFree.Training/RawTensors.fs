@@ -26,7 +26,7 @@ module RawTensors =
 
             match Array.tryFindIndex (Double.IsFinite >> not) values with
             | Some place -> fail path $"value {place} of {values.Length} is {values[place]}"
-            | None -> torch.tensor(values).reshape (Seq.toArray entry.Shape)
+            | None -> torch.tensor(values).reshape(Seq.toArray entry.Shape)
 
     let private requireFit (checkpoint: Checkpoint) path (images: torch.Tensor) =
         match NormFree.Spec.Validation.fits (int images.shape[2]) (int images.shape[3]) checkpoint.Network.Spec with
@@ -40,9 +40,8 @@ module RawTensors =
         use checkpoint = Checkpoint.load dtype checkpointPath
         let images = input inputPath
         requireFit checkpoint inputPath images
-        let logits = checkpoint.Network.Forward(images.``to`` dtype, Evaluate).contiguous ()
+        let logits = checkpoint.Network.Forward(images.``to`` dtype, Evaluate).contiguous()
         let kind = if dtype = torch.ScalarType.Float64 then DType.F64 else DType.F32
 
-        SafetensorsWriter()
-            .Add("logits", kind, ReadOnlySpan logits.shape, ReadOnlyMemory(logits.bytes.ToArray()))
-            .Save outputPath
+        SafetensorsWriter().Add("logits", kind, ReadOnlySpan logits.shape, ReadOnlyMemory(logits.bytes.ToArray())).Save
+            outputPath

@@ -111,13 +111,13 @@ module Recipe =
           Deviations = Deviations.Published }
 
     /// <summary>The published recipe with every deviation mended.</summary>
-    let corrected =
-        { published with
-            Deviations = Deviations.Corrected }
+    let corrected = { published with Deviations = Deviations.Corrected }
 
     let private problems recipe =
-        [ if recipe.Epochs < 1 then $"the number of epochs must be at least 1, it is {recipe.Epochs}"
-          if recipe.Batch < 1 then $"a batch must hold at least 1 image, it is to hold {recipe.Batch}"
+        [ if recipe.Epochs < 1 then
+              $"the number of epochs must be at least 1, it is {recipe.Epochs}"
+          if recipe.Batch < 1 then
+              $"a batch must hold at least 1 image, it is to hold {recipe.Batch}"
           if not (recipe.LearningRate > 0.0 && Double.IsFinite recipe.LearningRate) then
               $"the learning rate must be positive, it is {recipe.LearningRate}"
           if not (recipe.WeightDecay >= 0.0 && Double.IsFinite recipe.WeightDecay) then

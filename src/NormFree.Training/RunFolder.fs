@@ -52,24 +52,37 @@ module RunFolder =
     let holdsRun folder = File.Exists(description folder)
 
     /// <summary>Writes what was asked for, into the folder, which is made if it is not there.</summary>
-    let describe folder (what: RunDescription) =
-        writeText (description (at folder.Path)) (Json.write what)
+    let describe folder (what: RunDescription) = writeText (description (at folder.Path)) (Json.write what)
 
     /// <summary>Writes the log anew: a line an epoch.</summary>
     let writeLog folder (history: EpochRecord list) =
-        history |> List.map (fun record -> Json.write record + "\n") |> String.concat "" |> writeText (log folder)
+        history
+        |> List.map (fun record -> Json.write record + "\n")
+        |> String.concat ""
+        |> writeText (log folder)
 
     let private read<'T> path (text: string) place : 'T =
         match Json.read<'T> text with
         | Ok value -> value
-        | Error why -> raise (InvalidFileException(path, place, $"it cannot be understood: {why}", "Restore the file or start the run anew"))
+        | Error why ->
+            raise (
+                InvalidFileException(
+                    path,
+                    place,
+                    $"it cannot be understood: {why}",
+                    "Restore the file or start the run anew"
+                )
+            )
 
     /// <summary>What was asked for. Throws TrainingException where there is no run, InvalidFileException where its description is damaged.</summary>
     let readDescription folder =
         let path = description folder
 
         if not (File.Exists path) then
-            raise (TrainingException $"{folder.Path} holds no run: it has no run.json. Name the folder that was given as --out.")
+            raise (
+                TrainingException
+                    $"{folder.Path} holds no run: it has no run.json. Name the folder that was given as --out."
+            )
 
         read<RunDescription> path (File.ReadAllText path) "text"
 

@@ -2,11 +2,7 @@ namespace NormFree.Training
 
 /// <summary>How a network did on one set of images.</summary>
 /// <remarks><c>Loss</c> is a mean in nats: in training of the loss that is trained, in tests of the cross entropy. <c>Top1</c> and <c>Top5</c> are shares from 0 to 1.</remarks>
-type Accuracy =
-    { Loss: float
-      Top1: float
-      Top5: float
-      Images: int }
+type Accuracy = { Loss: float; Top1: float; Top5: float; Images: int }
 
 /// <summary>One line of a run's log: what one epoch of one stage did.</summary>
 type EpochRecord =

@@ -65,7 +65,7 @@ module Stage =
         epoch.Rate <- Recipe.rate job.Recipe epoch.Steps epoch.Number epoch.Step
         let logits = network.Forward(images, Train)
         let loss = loss job images logits labels
-        let value = float (loss.item<float32> ())
+        let value = float (loss.item<float32>())
         requireFinite job epoch $"step {epoch.Step + 1}" value
         network.ForgetGradients()
         loss.backward ()
@@ -177,7 +177,13 @@ module Stage =
     /// TrainingException where the loss of a step or on the test set is not finite, DataException where the images cannot be read, OperationCanceledException where the
     /// surroundings' token was cancelled: between two steps, the epoch is lost.
     /// </remarks>
-    let run (around: Surroundings) (job: StageJob) (network: Network) (optimisation: Optimisation) (keep: EpochRecord -> unit) =
+    let run
+        (around: Surroundings)
+        (job: StageJob)
+        (network: Network)
+        (optimisation: Optimisation)
+        (keep: EpochRecord -> unit)
+        =
         let train, heldOut = split job.Recipe job.Dataset
         let task = task job.Dataset
         let accuracy source = Evaluation.accuracy around task job.Recipe.Batch network source

@@ -24,7 +24,11 @@ type Timing =
     static member MedianOf(values: float[]) =
         let sorted = Array.sort values
         let middle = sorted.Length / 2
-        if sorted.Length % 2 = 1 then sorted[middle] else (sorted[middle - 1] + sorted[middle]) / 2.0
+
+        if sorted.Length % 2 = 1 then
+            sorted[middle]
+        else
+            (sorted[middle - 1] + sorted[middle]) / 2.0
 
 /// How long to measure.
 type Effort =
@@ -58,8 +62,7 @@ let run (effort: Effort) (versions: Version list) : Timing list =
         rounds.Add(versions |> List.map time)
 
     [ for i, version in List.indexed versions ->
-          { Name = version.Name
-            Seconds = [| for round in rounds -> round[i] |] } ]
+          { Name = version.Name; Seconds = [| for round in rounds -> round[i] |] } ]
 
 /// The ratios of the medians of all pairs: how many times as long the second of each takes as the first.
 let ratios (timings: Timing list) =
@@ -78,7 +81,10 @@ let table (head: string list) (rows: string list list) =
     let line (cells: string list) = "| " + String.Join(" | ", cells) + " |"
     printfn $"{line head}"
     printfn $"""|{String.replicate head.Length "---|"}"""
-    for row in rows do printfn $"{line row}"
+
+    for row in rows do
+        printfn $"{line row}"
+
     printfn ""
 
 /// Prints the timings, each with a figure of its own, and the ratios of all pairs.

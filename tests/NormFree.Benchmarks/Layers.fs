@@ -9,8 +9,7 @@ open TorchSharp
 type private Map = { Batch: int; Channels: int; Side: int }
 
 let private maps =
-    [ { Batch = 16; Channels = 64; Side = 32 }
-      { Batch = 16; Channels = 256; Side = 8 } ]
+    [ { Batch = 16; Channels = 64; Side = 32 }; { Batch = 16; Channels = 256; Side = 8 } ]
 
 let private values (map: Map) = map.Batch * map.Channels * map.Side * map.Side
 
@@ -28,8 +27,7 @@ let private figure map work seconds =
         $"{bytes / 1e6:f1} MB, {bytes / seconds / 1e9:f1} GB/s"
     | Macs macs -> $"{float macs / 1e6:f0} MMAC, {float macs / seconds / 1e9:f0} GMAC/s"
 
-let private leaf (shape: int64[]) =
-    torch.randn(shape).requires_grad_ true
+let private leaf (shape: int64[]) = torch.randn(shape).requires_grad_ true
 
 /// One forward and backward pass; gradients of the leaves are freed.
 let private pass (leaves: torch.Tensor list) (gradient: torch.Tensor) (forward: unit -> torch.Tensor) () =
@@ -54,12 +52,12 @@ let private layers (map: Map) =
         let gain: torch.Tensor | null = if standardised then gain else null
         Convolution.Apply(x, weight, gain, &options)
 
-    let version name leaves forward : Version =
-        { Name = name; Run = pass leaves dy forward }
+    let version name leaves forward : Version = { Name = name; Run = pass leaves dy forward }
 
     [ // x and y; x, dy and dx.
       version "approximate sign" [ x ] (fun () -> ApproximateSign.Apply x), FloatsPerValue 5
-      version "RPReLU" [ x; shiftIn; slope; shiftOut ] (fun () -> RPReLU.Apply(x, shiftIn, slope, shiftOut)), FloatsPerValue 5
+      version "RPReLU" [ x; shiftIn; slope; shiftOut ] (fun () -> RPReLU.Apply(x, shiftIn, slope, shiftOut)),
+      FloatsPerValue 5
       version "plain convolution 3×3" [ x; weight ] (convolution false false), Macs macs
       version "standardised convolution 3×3" [ x; weight; gain ] (convolution true false), Macs macs
       version "binary convolution 3×3" [ x; weight ] (convolution false true), Macs macs
@@ -81,4 +79,6 @@ let private ofMap effort (map: Map) =
 let run () =
     printfn "## Layers: forward and backward\n"
     printfn "Bytes are what one fused pass would move; torch runs several.\n"
-    for map in maps do ofMap { WarmUp = 2; Rounds = 5; Seconds = 5.0 } map
+
+    for map in maps do
+        ofMap { WarmUp = 2; Rounds = 5; Seconds = 5.0 } map

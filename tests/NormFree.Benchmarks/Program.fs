@@ -13,7 +13,9 @@ let private benchmarks =
 let private help () =
     printfn "Measures NormFree, and prints Markdown: NormFree.Benchmarks [NAME …]\n"
     printfn "Without names all run, in a minute and a half on a machine that does nothing else:"
-    for name, what, _ in benchmarks do printfn $"  {name, -8}{what}"
+
+    for name, what, _ in benchmarks do
+        printfn $"  {name, -8}{what}"
 
 /// The processor's name, where the system tells it.
 let private processor =
@@ -55,7 +57,8 @@ let main arguments =
         header ()
 
         for name, _, run in benchmarks do
-            if names.IsEmpty || List.contains name names then run ()
+            if names.IsEmpty || List.contains name names then
+                run ()
 
         0
     | unknown ->

@@ -60,4 +60,5 @@ let run () =
         |> Alternate.run { WarmUp = 1; Rounds = 3; Seconds = 40.0 }
         |> report "images/s" (fun t -> $"{float batch / t.Median:f1}")
     finally
-        for worker in workers do (worker :> IDisposable).Dispose()
+        for worker in workers do
+            (worker :> IDisposable).Dispose()

@@ -9,7 +9,10 @@ open Mono.Cecil
 
 let private methods (file: string) =
     let modul = ModuleDefinition.ReadModule(Path.Combine(AppContext.BaseDirectory, file))
-    [ for t in modul.GetTypes() do yield! t.Methods ] |> List.filter _.HasBody
+
+    [ for t in modul.GetTypes() do
+          yield! t.Methods ]
+    |> List.filter _.HasBody
 
 let private calls (m: MethodDefinition) =
     m.Body.Instructions
@@ -19,13 +22,17 @@ let private calls (m: MethodDefinition) =
         | _ -> None)
 
 let private makesScalar (callee: MethodReference) =
-    (callee.DeclaringType.FullName = "TorchSharp.Scalar" && (callee.Name = ".ctor" || callee.Name = "op_Implicit"))
+    (callee.DeclaringType.FullName = "TorchSharp.Scalar"
+     && (callee.Name = ".ctor" || callee.Name = "op_Implicit"))
     || callee.Name = "ToScalar"
 
 /// Methods of TorchSharp that make a scalar, themselves or through others of its tensor operations.
 let private unsafeMethods =
     lazy
-        (let tensorMethods = methods "TorchSharp.dll" |> List.filter (fun m -> m.DeclaringType.FullName = "TorchSharp.torch/Tensor")
+        (let tensorMethods =
+            methods "TorchSharp.dll"
+            |> List.filter (fun m -> m.DeclaringType.FullName = "TorchSharp.torch/Tensor")
+
          let found = HashSet<string>()
 
          let rec spread () =
@@ -35,7 +42,8 @@ let private unsafeMethods =
                  if calls m |> Seq.exists (fun callee -> makesScalar callee || found.Contains callee.FullName) then
                      found.Add m.FullName |> ignore
 
-             if found.Count > before then spread ()
+             if found.Count > before then
+                 spread ()
 
          spread ()
          found)
@@ -51,7 +59,12 @@ let tests =
     testList
         "scalars"
         [ test "TorchSharp's sum of two tensors is known to make one, so that this test can fail" {
-              Expect.exists unsafeMethods.Value (fun name -> name.Contains "op_Addition" && name.Contains "Tensor,TorchSharp.torch/Tensor") "op_Addition"
+              Expect.exists
+                  unsafeMethods.Value
+                  (fun name -> name.Contains "op_Addition" && name.Contains "Tensor,TorchSharp.torch/Tensor")
+                  "op_Addition"
           }
           for file in [ "NormFree.Torch.dll"; "NormFree.Training.dll"; "NormFree.Reporting.dll"; "normfree.dll" ] do
-              test $"{file} makes no temporary scalar" { Expect.isEmpty (offenders file) "calls that bypass ScalarArithmetic" } ]
+              test $"{file} makes no temporary scalar" {
+                  Expect.isEmpty (offenders file) "calls that bypass ScalarArithmetic"
+              } ]

@@ -9,9 +9,15 @@ open NormFree.Tests.Cli
 open NormFree.Tests.Data.Support
 
 let private write name (bytes: byte[]) = lazy (Tool.scratch.Write(name, bytes))
-let private text = write "text.txt" (Encoding.UTF8.GetBytes(String.replicate 50 "no network, no image, no data set\n"))
+
+let private text =
+    write "text.txt" (Encoding.UTF8.GetBytes(String.replicate 50 "no network, no image, no data set\n"))
+
 let private batch = write "cut/data_batch_1.bin" (Array.zeroCreate 5000)
-let private archive = write "cut.zip" (Array.append [| 0x50uy; 0x4Buy; 3uy; 4uy |] (Array.zeroCreate 500))
+
+let private archive =
+    write "cut.zip" (Array.append [| 0x50uy; 0x4Buy; 3uy; 4uy |] (Array.zeroCreate 500))
+
 let private folder name = lazy ((Directory.CreateDirectory(Tool.scratch.File name)).FullName)
 
 let private emptyClass =
@@ -50,11 +56,23 @@ let private out = lazy (Tool.scratch.File "failed")
 
 /// What is tried; the command with its files, of which §n is the nth; what the complaint must say.
 let private failures =
-    [ "a data set that needs files, without any", "train --dataset cifar10 --out §0", [ out ], [ "--data"; "normfree data get cifar10" ]
-      "a data set that is not there", "train --dataset cifar10 --data §1 --out §0", [ out; none ], [ "no-such-file"; "normfree data get cifar10" ]
-      "a class without images", "train --dataset folder --data §1 --out §0", [ out; emptyClass ], [ "train/cat"; "no images" ]
+    [ "a data set that needs files, without any",
+      "train --dataset cifar10 --out §0",
+      [ out ],
+      [ "--data"; "normfree data get cifar10" ]
+      "a data set that is not there",
+      "train --dataset cifar10 --data §1 --out §0",
+      [ out; none ],
+      [ "no-such-file"; "normfree data get cifar10" ]
+      "a class without images",
+      "train --dataset folder --data §1 --out §0",
+      [ out; emptyClass ],
+      [ "train/cat"; "no images" ]
       "a truncated archive", "train --dataset folder --data §1 --out §0", [ out; archive ], [ "cut.zip"; "cut short" ]
-      "a truncated batch file", "train --dataset cifar10 --data §1 --out §0", [ out; batch ], [ "data_batch_1.bin"; "5000 bytes"; "3073" ]
+      "a truncated batch file",
+      "train --dataset cifar10 --data §1 --out §0",
+      [ out; batch ],
+      [ "data_batch_1.bin"; "5000 bytes"; "3073" ]
       "a text file as data set", "train --dataset folder --data §1 --out §0", [ out; text ], [ "text.txt"; ".zip" ]
       "images that the network does not fit", "train --size 30 --out §0", [ out ], [ "30×30"; "multiple of 32" ]
       "a start from a checkpoint of another network",
@@ -75,8 +93,14 @@ let private failures =
       [ Tool.checkpoint; pets ],
       [ "10 classes"; "data set that it was trained for" ]
       "to classify a text file", "predict --checkpoint §0 §1", [ Tool.checkpoint; text ], [ "text.txt"; "JPEG or PNG" ]
-      "to classify what is not there", "predict --checkpoint §0 §1", [ Tool.checkpoint; none ], [ "no-such-file"; "path" ]
-      "to classify a folder", "predict --checkpoint §0 §1", [ Tool.checkpoint; folder "nothing" ], [ "nothing"; "is a folder" ]
+      "to classify what is not there",
+      "predict --checkpoint §0 §1",
+      [ Tool.checkpoint; none ],
+      [ "no-such-file"; "path" ]
+      "to classify a folder",
+      "predict --checkpoint §0 §1",
+      [ Tool.checkpoint; folder "nothing" ],
+      [ "nothing"; "is a folder" ]
       "tensors under another name",
       "predict --checkpoint §0 --input §1 --output §2",
       [ Tool.checkpoint; tensors "name.safetensors" [ "inputs", square, 0f ]; out ],
@@ -107,11 +131,17 @@ let private failures =
       [ "nothing is a folder" ]
       "summary of odd images", "summary --size 37", [], [ "37×37"; "multiple of 32" ]
       "a report of what is no run", "report §0 --out §1.html", [ folder "nothing"; out ], [ "no run" ]
-      "data that nobody serves", "data get cifar10 --mirror http://127.0.0.1:9/ --out §0", [ folder "get" ], [ "127.0.0.1:9"; "mirror" ] ]
+      "data that nobody serves",
+      "data get cifar10 --mirror http://127.0.0.1:9/ --out §0",
+      [ folder "get" ],
+      [ "127.0.0.1:9"; "mirror" ] ]
 
 let private fill (line: string) (files: Lazy<string> list) =
     let put (word: string) =
-        List.indexed files |> List.fold (fun (word: string) (i, file) -> if word.Contains $"§{i}" then word.Replace($"§{i}", file.Value) else word) word
+        List.indexed files
+        |> List.fold
+            (fun (word: string) (i, file) -> if word.Contains $"§{i}" then word.Replace($"§{i}", file.Value) else word)
+            word
 
     line.Split ' ' |> Array.map put |> Array.toList
 

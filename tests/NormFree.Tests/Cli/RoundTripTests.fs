@@ -13,7 +13,10 @@ open NormFree.Tests.Training
 open TorchSharp
 
 let private files folder =
-    Directory.GetFileSystemEntries folder |> Array.map (Path.GetFileName >> string) |> Array.sort |> Array.toList
+    Directory.GetFileSystemEntries folder
+    |> Array.map (Path.GetFileName >> string)
+    |> Array.sort
+    |> Array.toList
 
 let private complete =
     [ "log.jsonl"; "run.json" ]
@@ -30,7 +33,10 @@ let private train =
 
           test "--json-log prints an object a line: every stage, step and epoch" {
               let events = Tool.eventNames (snd Tool.tinyRun.Value).Out
-              let stage = "StageBegins" :: List.concat (List.replicate 2 (List.replicate 6 "StepDone" @ [ "EpochDone" ]))
+
+              let stage =
+                  "StageBegins" :: List.concat (List.replicate 2 (List.replicate 6 "StepDone" @ [ "EpochDone" ]))
+
               Expect.equal events (stage @ stage) "events"
           }
 
@@ -40,6 +46,7 @@ let private train =
 
           test "a finished run that is resumed is read, and prints its table" {
               let resumed = Tool.run [ "train"; "--resume"; "--out"; fst Tool.tinyRun.Value ] |> Tool.succeeds
+
               for words in [ "2 epochs were done already"; "activations+weights"; "top-1" ] do
                   Expect.stringContains resumed.Out words "output"
           }
@@ -56,7 +63,10 @@ let private train =
                   Tool.terminateAt _.Contains(event) (Tool.tiny @ [ folder ])
                   |> Tool.fails 1 [ "interrupted"; $"train --resume --out {folder}" ]
 
-                  Expect.isFalse (File.Exists(Path.Combine(folder, "stage2.last.safetensors"))) "it was stopped before the end"
+                  Expect.isFalse
+                      (File.Exists(Path.Combine(folder, "stage2.last.safetensors")))
+                      "it was stopped before the end"
+
                   Tool.run [ "train"; "--resume"; "--json-log"; "--out"; folder ] |> Tool.succeeds |> ignore
                   Expect.equal (files folder) complete "files"
 
@@ -69,7 +79,11 @@ let private checkpoints =
         "a checkpoint"
         [ test "is evaluated to the accuracy that the log has" {
               let folder = fst Tool.tinyRun.Value
-              let result = Tool.run [ "eval"; "--json"; "--test-limit"; "20"; "--checkpoint"; Tool.checkpoint.Value ] |> Tool.succeeds
+
+              let result =
+                  Tool.run [ "eval"; "--json"; "--test-limit"; "20"; "--checkpoint"; Tool.checkpoint.Value ]
+                  |> Tool.succeeds
+
               let accuracy = nonNull (JsonNode.Parse result.Out)
               let expected = (List.last (RunFolder.readRun { Path = folder }).Epochs).Test
               Expect.equal ((nonNull accuracy["Top1"]).GetValue<float>()) expected.Top1 "top-1"
@@ -88,9 +102,19 @@ let private checkpoints =
 
               SafetensorsWriter()
                   .Add("input", DType.F64, ReadOnlySpan images.shape, ReadOnlyMemory(Support.bits images))
-                  .Save input
+                  .Save
+                  input
 
-              Tool.run [ "predict"; "--checkpoint"; Tool.checkpoint.Value; "--input"; input; "--output"; output; "--precision"; "float64" ]
+              Tool.run
+                  [ "predict"
+                    "--checkpoint"
+                    Tool.checkpoint.Value
+                    "--input"
+                    input
+                    "--output"
+                    output
+                    "--precision"
+                    "float64" ]
               |> Tool.succeeds
               |> ignore
 
@@ -108,7 +132,11 @@ let private reports =
         [ for page, others in [ "page.html", []; "page.md", [ "page.png" ] ] do
               test $"writes {page}" {
                   let folder = Directory.CreateDirectory(Tool.scratch.File $"report-{page}").FullName
-                  Tool.run [ "report"; fst Tool.tinyRun.Value; "--out"; Path.Combine(folder, page) ] |> Tool.succeeds |> ignore
+
+                  Tool.run [ "report"; fst Tool.tinyRun.Value; "--out"; Path.Combine(folder, page) ]
+                  |> Tool.succeeds
+                  |> ignore
+
                   Expect.equal (files folder) (page :: others) "files"
                   Expect.stringContains (File.ReadAllText(Path.Combine(folder, page))) "activations+weights" "content"
               } ]

@@ -17,7 +17,13 @@ let private patience = TimeSpan.FromSeconds 120.0
 
 let private start (arguments: string list) =
     let info =
-        ProcessStartInfo(program, arguments, RedirectStandardOutput = true, RedirectStandardError = true, RedirectStandardInput = true)
+        ProcessStartInfo(
+            program,
+            arguments,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+            RedirectStandardInput = true
+        )
 
     match Process.Start info with
     | null -> failtest $"{program} does not start"
@@ -39,8 +45,7 @@ let run (arguments: string list) =
     finish tool (String.concat " " arguments)
 
 /// Runs the tool on the words of a line.
-let runLine (line: string) =
-    run (line.Split(' ', StringSplitOptions.RemoveEmptyEntries) |> Array.toList)
+let runLine (line: string) = run (line.Split(' ', StringSplitOptions.RemoveEmptyEntries) |> Array.toList)
 
 /// Runs the tool until it prints such a line, then sends it SIGTERM and waits for its end.
 let terminateAt (isPlace: string -> bool) (arguments: string list) =
@@ -87,7 +92,17 @@ let scratch =
 
 /// A run of two stages that takes seconds.
 let tiny =
-    [ "train"; "--dataset"; "drawn"; "--limit"; "60"; "--test-limit"; "20"; "--batch"; "10"; "--epochs"; "2" ]
+    [ "train"
+      "--dataset"
+      "drawn"
+      "--limit"
+      "60"
+      "--test-limit"
+      "20"
+      "--batch"
+      "10"
+      "--epochs"
+      "2" ]
     @ [ "--width"; "0.34"; "--threads"; "1"; "--json-log"; "--out" ]
 
 /// Its folder and what it printed.

@@ -82,8 +82,6 @@ let private usage =
                   Expect.isFalse (System.IO.Directory.Exists folder) "the run's folder"
               }
 
-          test "an empty argument" {
-              Tool.run [ "train"; "--out"; "" ] |> Tool.fails 2 [ "--out"; "empty" ]
-          } ]
+          test "an empty argument" { Tool.run [ "train"; "--out"; "" ] |> Tool.fails 2 [ "--out"; "empty" ] } ]
 
 let tests = testList "Usage" [ help; usage ]

@@ -8,16 +8,12 @@ open NormFree.Tests.Data.Support
 let private reason bytes = error (Decode.image bytes)
 
 let private smooth width height =
-    {
-        Width = width
-        Height = height
-        Pixels =
-            [|
-                for y in 1..height do
-                    for x in 1..width do
-                        yield! [ byte (4 * x); byte (4 * y); 128uy ]
-            |]
-    }
+    { Width = width
+      Height = height
+      Pixels =
+        [| for y in 1..height do
+               for x in 1..width do
+                   yield! [ byte (4 * x); byte (4 * y); 128uy ] |] }
 
 /// A baseline JPEG of one 8×8 block of flat CMYK, as Adobe writes it: 255 is no ink.
 let private cmykJpeg (inks: int list) =
@@ -69,86 +65,80 @@ let private near (expected: int list) (image: Image) =
 let tests =
     testList
         "decoding"
-        [
-            test "a PNG of 8-bit RGB comes back exactly" {
-                let image = noise (RandomStream.OfKeys 1L) 13 7
-                Expect.equal (ok (Decode.image (png image))) image "the image"
-            }
+        [ test "a PNG of 8-bit RGB comes back exactly" {
+              let image = noise (RandomStream.OfKeys 1L) 13 7
+              Expect.equal (ok (Decode.image (png image))) image "the image"
+          }
 
-            test "a JPEG comes back nearly" {
-                let image = smooth 40 32
-                let decoded = ok (Decode.image (jpeg 95 image))
-                Expect.equal (decoded.Width, decoded.Height) (40, 32) "its sides"
+          test "a JPEG comes back nearly" {
+              let image = smooth 40 32
+              let decoded = ok (Decode.image (jpeg 95 image))
+              Expect.equal (decoded.Width, decoded.Height) (40, 32) "its sides"
 
-                let error =
-                    Array.map2 (fun (a: byte) (b: byte) -> abs (float a - float b)) image.Pixels decoded.Pixels
-                    |> Array.average
+              let error =
+                  Array.map2 (fun (a: byte) (b: byte) -> abs (float a - float b)) image.Pixels decoded.Pixels
+                  |> Array.average
 
-                Expect.isLessThan error 4.0 "mean difference"
-            }
+              Expect.isLessThan error 4.0 "mean difference"
+          }
 
-            test "a grey PNG becomes RGB" {
-                let file = pngOf 3 2 8 0 (fun y -> [| byte y; 100uy; 200uy |])
+          test "a grey PNG becomes RGB" {
+              let file = pngOf 3 2 8 0 (fun y -> [| byte y; 100uy; 200uy |])
 
-                let expected =
-                    [|
-                        for y in 0uy .. 1uy do
-                            for value in [ y; 100uy; 200uy ] do
-                                yield! [ value; value; value ]
-                    |]
+              let expected =
+                  [| for y in 0uy .. 1uy do
+                         for value in [ y; 100uy; 200uy ] do
+                             yield! [ value; value; value ] |]
 
-                Expect.equal (ok (Decode.image file)).Pixels expected "three times each grey"
-            }
+              Expect.equal (ok (Decode.image file)).Pixels expected "three times each grey"
+          }
 
-            test "16 bits a channel become 8" {
-                let file =
-                    pngOf 2 1 16 2 (fun _ -> [| 10uy; 0uy; 20uy; 0uy; 30uy; 0uy; 40uy; 0uy; 50uy; 0uy; 60uy; 0uy |])
+          test "16 bits a channel become 8" {
+              let file =
+                  pngOf 2 1 16 2 (fun _ -> [| 10uy; 0uy; 20uy; 0uy; 30uy; 0uy; 40uy; 0uy; 50uy; 0uy; 60uy; 0uy |])
 
-                Expect.equal (ok (Decode.image file)).Pixels [| 10uy; 20uy; 30uy; 40uy; 50uy; 60uy |] "the high bytes"
-            }
+              Expect.equal (ok (Decode.image file)).Pixels [| 10uy; 20uy; 30uy; 40uy; 50uy; 60uy |] "the high bytes"
+          }
 
-            test "alpha is dropped, the colour under it stays" {
-                let file = pngOf 2 1 8 6 (fun _ -> [| 200uy; 100uy; 50uy; 0uy; 7uy; 8uy; 9uy; 128uy |])
-                Expect.equal (ok (Decode.image file)).Pixels [| 200uy; 100uy; 50uy; 7uy; 8uy; 9uy |] "no blending"
-            }
+          test "alpha is dropped, the colour under it stays" {
+              let file = pngOf 2 1 8 6 (fun _ -> [| 200uy; 100uy; 50uy; 0uy; 7uy; 8uy; 9uy; 128uy |])
+              Expect.equal (ok (Decode.image file)).Pixels [| 200uy; 100uy; 50uy; 7uy; 8uy; 9uy |] "no blending"
+          }
 
-            test "a CMYK JPEG becomes RGB" {
-                near [ 200; 100; 50 ] (ok (Decode.image (cmykJpeg [ 200; 100; 50; 255 ])))
-                near [ 100; 50; 25 ] (ok (Decode.image (cmykJpeg [ 200; 100; 50; 128 ])))
-            }
+          test "a CMYK JPEG becomes RGB" {
+              near [ 200; 100; 50 ] (ok (Decode.image (cmykJpeg [ 200; 100; 50; 255 ])))
+              near [ 100; 50; 25 ] (ok (Decode.image (cmykJpeg [ 200; 100; 50; 128 ])))
+          }
 
-            test "a grey JPEG becomes RGB" {
-                use bitmap = new SkiaSharp.SKBitmap(8, 8, SkiaSharp.SKColorType.Gray8, SkiaSharp.SKAlphaType.Opaque)
-                bitmap.Erase(SkiaSharp.SKColor(90uy, 90uy, 90uy))
-                use data = bitmap.Encode(SkiaSharp.SKEncodedImageFormat.Jpeg, 90)
-                near [ 90; 90; 90 ] (ok (Decode.image (data.ToArray())))
-            }
+          test "a grey JPEG becomes RGB" {
+              use bitmap = new SkiaSharp.SKBitmap(8, 8, SkiaSharp.SKColorType.Gray8, SkiaSharp.SKAlphaType.Opaque)
+              bitmap.Erase(SkiaSharp.SKColor(90uy, 90uy, 90uy))
+              use data = bitmap.Encode(SkiaSharp.SKEncodedImageFormat.Jpeg, 90)
+              near [ 90; 90; 90 ] (ok (Decode.image (data.ToArray())))
+          }
 
-            test "what is no image is an error" {
-                contains [ "5 bytes"; "no image" ] (reason "hello"B)
-                contains [ "0 bytes" ] (reason [||])
-            }
+          test "what is no image is an error" {
+              contains [ "5 bytes"; "no image" ] (reason "hello"B)
+              contains [ "0 bytes" ] (reason [||])
+          }
 
-            test "a truncated file is an error, wherever it ends" {
-                let image = noise (RandomStream.OfKeys 2L) 64 64
+          test "a truncated file is an error, wherever it ends" {
+              let image = noise (RandomStream.OfKeys 2L) 64 64
 
-                for file in [ png image; jpeg 80 image ] do
-                    for share in [ 5; 20; 50; 90; 99 ] do
-                        reason (Array.truncate (file.Length * share / 100) file) |> ignore
-            }
+              for file in [ png image; jpeg 80 image ] do
+                  for share in [ 5; 20; 50; 90; 99 ] do
+                      reason (Array.truncate (file.Length * share / 100) file) |> ignore
+          }
 
-            test "an absurdly large image is an error before its pixels are allocated" {
-                let file = pngOf 20000 20000 8 0 (fun _ -> [||])
-                let before = GC.GetAllocatedBytesForCurrentThread()
-                contains [ "20000×20000"; "100 million" ] (reason file)
-                Expect.isLessThan (GC.GetAllocatedBytesForCurrentThread() - before) 1_000_000L "allocated"
-            }
+          test "an absurdly large image is an error before its pixels are allocated" {
+              let file = pngOf 20000 20000 8 0 (fun _ -> [||])
+              let before = GC.GetAllocatedBytesForCurrentThread()
+              contains [ "20000×20000"; "100 million" ] (reason file)
+              Expect.isLessThan (GC.GetAllocatedBytesForCurrentThread() - before) 1_000_000L "allocated"
+          }
 
-            for name, file in
-                [
-                    "PNG", lazy png (noise (RandomStream.OfKeys 3L) 16 16)
-                    "JPEG", lazy jpeg 80 (noise (RandomStream.OfKeys 3L) 16 16)
-                ] do
-                testProperty $"a damaged {name} is an image or an error, never an exception"
-                <| fun (seed: int) -> Decode.image (mutate seed file.Value) |> ignore
-        ]
+          for name, file in
+              [ "PNG", lazy png (noise (RandomStream.OfKeys 3L) 16 16)
+                "JPEG", lazy jpeg 80 (noise (RandomStream.OfKeys 3L) 16 16) ] do
+              testProperty $"a damaged {name} is an image or an error, never an exception"
+              <| fun (seed: int) -> Decode.image (mutate seed file.Value) |> ignore ]

@@ -84,12 +84,10 @@ let private write (exchange: Exchange) (status: string) (headers: string list) (
 let private content = randomBytes 1 500_000
 
 let private remote =
-    {
-        FileName = "set.tar.gz"
-        Address = Uri "http://unused/"
-        Md5 = Convert.ToHexStringLower(MD5.HashData content)
-        Bytes = 500_000L
-    }
+    { FileName = "set.tar.gz"
+      Address = Uri "http://unused/"
+      Md5 = Convert.ToHexStringLower(MD5.HashData content)
+      Bytes = 500_000L }
 
 /// The whole file, whatever is asked for.
 let private whole exchange = write exchange "200 OK" [ $"Content-Length: {content.Length}" ] content
@@ -100,10 +98,8 @@ let private ranged exchange =
     | Some start when start >= content.Length -> write exchange "416 Range Not Satisfiable" [ "Content-Length: 0" ] [||]
     | Some start ->
         let headers =
-            [
-                $"Content-Length: {content.Length - start}"
-                $"Content-Range: bytes {start}-{content.Length - 1}/{content.Length}"
-            ]
+            [ $"Content-Length: {content.Length - start}"
+              $"Content-Range: bytes {start}-{content.Length - 1}/{content.Length}" ]
 
         write exchange "206 Partial Content" headers content[start..]
     | None -> whole exchange
@@ -116,8 +112,7 @@ let private status (line: string) exchange = write exchange line [ "Content-Leng
 
 let private requestTo (folder: TempFolder) (address: Uri) =
     { Download.request (Download.fromMirror address remote) folder.Path with
-        Backoff = TimeSpan.FromMilliseconds 5.0
-    }
+        Backoff = TimeSpan.FromMilliseconds 5.0 }
 
 let private fetch request = (Download.fetch request ignore CancellationToken.None).GetAwaiter().GetResult()
 
@@ -139,231 +134,229 @@ let private expectWhole result (folder: TempFolder) =
 let tests =
     testList
         "downloads"
-        [
-            test "know the official files by name, and mirrors of them" {
-                let cifar = Option.get (Download.tryFind "cifar10")
-                Expect.equal cifar.Md5 "c32a1d4ab5d03f1284b67883e8d87530" "the sum"
+        [ test "know the official files by name, and mirrors of them" {
+              let cifar = Option.get (Download.tryFind "cifar10")
+              Expect.equal cifar.Md5 "c32a1d4ab5d03f1284b67883e8d87530" "the sum"
 
-                Expect.equal
-                    (string (Download.fromMirror (Uri "http://host/a/b") cifar).Address)
-                    "http://host/a/b/cifar-10-binary.tar.gz"
-                    "a mirror"
+              Expect.equal
+                  (string (Download.fromMirror (Uri "http://host/a/b") cifar).Address)
+                  "http://host/a/b/cifar-10-binary.tar.gz"
+                  "a mirror"
 
-                Expect.isNone (Download.tryFind "imagenet") "others are not known"
-            }
+              Expect.isNone (Download.tryFind "imagenet") "others are not known"
+          }
 
-            test "fetch a whole file and tell their progress" {
-                use folder = new TempFolder()
-                use server = new Server(ranged)
-                let seen = ResizeArray()
-                let result = (Download.fetch (requestTo folder server.Address) seen.Add CancellationToken.None).Result
-                expectWhole result folder
-                Expect.equal server.Requests [ "/mirror/set.tar.gz", None ] "one request"
-                Expect.equal (Seq.last seen) { Received = 500_000L; Total = 500_000L } "the end"
-                Expect.isTrue (seen |> Seq.pairwise |> Seq.forall (fun (a, b) -> a.Received <= b.Received)) "never back"
-            }
+          test "fetch a whole file and tell their progress" {
+              use folder = new TempFolder()
+              use server = new Server(ranged)
+              let seen = ResizeArray()
+              let result = (Download.fetch (requestTo folder server.Address) seen.Add CancellationToken.None).Result
+              expectWhole result folder
+              Expect.equal server.Requests [ "/mirror/set.tar.gz", None ] "one request"
+              Expect.equal (Seq.last seen) { Received = 500_000L; Total = 500_000L } "the end"
+              Expect.isTrue (seen |> Seq.pairwise |> Seq.forall (fun (a, b) -> a.Received <= b.Received)) "never back"
+          }
 
-            test "resume where the connection broke" {
-                against
-                    (fun exchange -> if exchange.Number = 1 then cutAfter 200_000 exchange else ranged exchange)
-                    untouched
-                    (fun result folder requests ->
-                        expectWhole result folder
-                        Expect.equal (List.map snd requests) [ None; Some 200_000 ] "the second asks for the rest")
-            }
+          test "resume where the connection broke" {
+              against
+                  (fun exchange -> if exchange.Number = 1 then cutAfter 200_000 exchange else ranged exchange)
+                  untouched
+                  (fun result folder requests ->
+                      expectWhole result folder
+                      Expect.equal (List.map snd requests) [ None; Some 200_000 ] "the second asks for the rest")
+          }
 
-            test "resume the part of an earlier call" {
-                against ranged (withPart (Array.truncate 123_456 content)) (fun result folder requests ->
-                    expectWhole result folder
-                    Expect.equal (List.map snd requests) [ Some 123_456 ] "only the rest")
-            }
+          test "resume the part of an earlier call" {
+              against ranged (withPart (Array.truncate 123_456 content)) (fun result folder requests ->
+                  expectWhole result folder
+                  Expect.equal (List.map snd requests) [ Some 123_456 ] "only the rest")
+          }
 
-            test "begin anew when the server ignores the range" {
-                against whole (withPart (Array.truncate 123_456 content)) (fun result folder _ ->
-                    expectWhole result folder)
-            }
+          test "begin anew when the server ignores the range" {
+              against whole (withPart (Array.truncate 123_456 content)) (fun result folder _ ->
+                  expectWhole result folder)
+          }
 
-            test "begin anew when the part is longer than the file" {
-                against ranged (withPart (Array.append content content)) (fun result folder requests ->
-                    expectWhole result folder
-                    Expect.equal (List.map snd requests) [ None ] "all of it")
-            }
+          test "begin anew when the part is longer than the file" {
+              against ranged (withPart (Array.append content content)) (fun result folder requests ->
+                  expectWhole result folder
+                  Expect.equal (List.map snd requests) [ None ] "all of it")
+          }
 
-            test "begin anew when the server has nothing at that place" {
-                let respond exchange =
-                    if exchange.Range.IsSome then
-                        status "416 Range Not Satisfiable" exchange
-                    else
-                        whole exchange
+          test "begin anew when the server has nothing at that place" {
+              let respond exchange =
+                  if exchange.Range.IsSome then
+                      status "416 Range Not Satisfiable" exchange
+                  else
+                      whole exchange
 
-                against respond (withPart (Array.truncate 1000 content)) (fun result folder _ ->
-                    expectWhole result folder)
-            }
+              against respond (withPart (Array.truncate 1000 content)) (fun result folder _ ->
+                  expectWhole result folder)
+          }
 
-            test "take a part that is whole already without asking" {
-                against ranged (withPart content) (fun result folder requests ->
-                    expectWhole result folder
-                    Expect.isEmpty requests "no request")
-            }
+          test "take a part that is whole already without asking" {
+              against ranged (withPart content) (fun result folder requests ->
+                  expectWhole result folder
+                  Expect.isEmpty requests "no request")
+          }
 
-            test "do not fetch again what is there, but replace what is damaged" {
-                against
-                    ranged
-                    (fun folder -> folder.Write("set.tar.gz", content) |> ignore)
-                    (fun result folder requests ->
-                        expectWhole result folder
-                        Expect.isEmpty requests "no request")
+          test "do not fetch again what is there, but replace what is damaged" {
+              against
+                  ranged
+                  (fun folder -> folder.Write("set.tar.gz", content) |> ignore)
+                  (fun result folder requests ->
+                      expectWhole result folder
+                      Expect.isEmpty requests "no request")
 
-                against
-                    ranged
-                    (fun folder -> folder.Write("set.tar.gz", Array.rev content) |> ignore)
-                    (fun result folder _ -> expectWhole result folder)
-            }
+              against
+                  ranged
+                  (fun folder -> folder.Write("set.tar.gz", Array.rev content) |> ignore)
+                  (fun result folder _ -> expectWhole result folder)
+          }
 
-            test "refuse other bytes, with both sums, and delete them" {
-                let other = Array.rev content
-                let respond exchange = write exchange "200 OK" [ $"Content-Length: {other.Length}" ] other
+          test "refuse other bytes, with both sums, and delete them" {
+              let other = Array.rev content
+              let respond exchange = write exchange "200 OK" [ $"Content-Length: {other.Length}" ] other
 
-                against respond untouched (fun result folder requests ->
-                    contains [ remote.Md5; Convert.ToHexStringLower(MD5.HashData other); "deleted" ] (error result)
-                    Expect.isEmpty (Directory.GetFiles folder.Path) "nothing is left"
-                    Expect.equal requests.Length 1 "no second try")
-            }
+              against respond untouched (fun result folder requests ->
+                  contains [ remote.Md5; Convert.ToHexStringLower(MD5.HashData other); "deleted" ] (error result)
+                  Expect.isEmpty (Directory.GetFiles folder.Path) "nothing is left"
+                  Expect.equal requests.Length 1 "no second try")
+          }
 
-            test "refuse a longer file without storing it" {
-                let respond exchange = write exchange "200 OK" [] (Array.append content (Array.zeroCreate 10_000_000))
+          test "refuse a longer file without storing it" {
+              let respond exchange = write exchange "200 OK" [] (Array.append content (Array.zeroCreate 10_000_000))
 
-                against respond untouched (fun result folder _ ->
-                    contains [ "500000 bytes with MD5" ] (error result)
-                    Expect.isEmpty (Directory.GetFiles folder.Path) "nothing is left")
-            }
+              against respond untouched (fun result folder _ ->
+                  contains [ "500000 bytes with MD5" ] (error result)
+                  Expect.isEmpty (Directory.GetFiles folder.Path) "nothing is left")
+          }
 
-            test "try again after a server's failure" {
-                against
-                    (fun exchange ->
-                        if exchange.Number < 3 then
-                            status "503 Service Unavailable" exchange
-                        else
-                            ranged exchange)
-                    untouched
-                    (fun result folder requests ->
-                        expectWhole result folder
-                        Expect.equal requests.Length 3 "requests")
-            }
+          test "try again after a server's failure" {
+              against
+                  (fun exchange ->
+                      if exchange.Number < 3 then
+                          status "503 Service Unavailable" exchange
+                      else
+                          ranged exchange)
+                  untouched
+                  (fun result folder requests ->
+                      expectWhole result folder
+                      Expect.equal requests.Length 3 "requests")
+          }
 
-            test "resume after a reset within the file" {
-                let reset exchange =
-                    cutAfter 200_000 exchange
-                    // Lets the client read some of it; closing at once with a linger time of 0 sends a reset.
-                    Thread.Sleep 50
-                    exchange.Stream.Socket.LingerState <- LingerOption(true, 0)
-                    exchange.Stream.Socket.Close()
+          test "resume after a reset within the file" {
+              let reset exchange =
+                  cutAfter 200_000 exchange
+                  // Lets the client read some of it; closing at once with a linger time of 0 sends a reset.
+                  Thread.Sleep 50
+                  exchange.Stream.Socket.LingerState <- LingerOption(true, 0)
+                  exchange.Stream.Socket.Close()
 
-                against
-                    (fun exchange -> if exchange.Number = 1 then reset exchange else ranged exchange)
-                    untouched
-                    (fun result folder _ -> expectWhole result folder)
-            }
+              against
+                  (fun exchange -> if exchange.Number = 1 then reset exchange else ranged exchange)
+                  untouched
+                  (fun result folder _ -> expectWhole result folder)
+          }
 
-            test "take a connection that ends early without a length for a broken one" {
-                let early exchange = write exchange "200 OK" [] (Array.truncate 1000 content)
+          test "take a connection that ends early without a length for a broken one" {
+              let early exchange = write exchange "200 OK" [] (Array.truncate 1000 content)
 
-                against
-                    (fun exchange -> if exchange.Number = 1 then early exchange else ranged exchange)
-                    untouched
-                    (fun result folder _ -> expectWhole result folder)
-            }
+              against
+                  (fun exchange -> if exchange.Number = 1 then early exchange else ranged exchange)
+                  untouched
+                  (fun result folder _ -> expectWhole result folder)
+          }
 
-            test "give up after their retries, and keep the part" {
-                against (cutAfter 1000) untouched (fun result folder requests ->
-                    contains [ "the connection broke"; "mirror" ] (error result)
-                    Expect.equal requests.Length 5 "one try and four more"
+          test "give up after their retries, and keep the part" {
+              against (cutAfter 1000) untouched (fun result folder requests ->
+                  contains [ "the connection broke"; "mirror" ] (error result)
+                  Expect.equal requests.Length 5 "one try and four more"
 
-                    Expect.equal
-                        (Directory.GetFiles folder.Path |> Array.map Path.GetFileName)
-                        [| "set.tar.gz.part" |]
-                        "the part stays")
-            }
+                  Expect.equal
+                      (Directory.GetFiles folder.Path |> Array.map Path.GetFileName)
+                      [| "set.tar.gz.part" |]
+                      "the part stays")
+          }
 
-            test "say 404 at once" {
-                against (status "404 Not Found") untouched (fun result _ requests ->
-                    contains [ "404 Not Found"; "set.tar.gz"; "mirror" ] (error result)
-                    Expect.equal requests.Length 1 "no second try")
-            }
+          test "say 404 at once" {
+              against (status "404 Not Found") untouched (fun result _ requests ->
+                  contains [ "404 Not Found"; "set.tar.gz"; "mirror" ] (error result)
+                  Expect.equal requests.Length 1 "no second try")
+          }
 
-            test "say that nobody listens" {
-                use folder = new TempFolder()
-                let address = using (new Server(ranged)) _.Address
+          test "say that nobody listens" {
+              use folder = new TempFolder()
+              let address = using (new Server(ranged)) _.Address
 
-                contains
-                    [ "no connection"; "Check the network" ]
-                    (error (fetch { requestTo folder address with Retries = 1 }))
-            }
+              contains
+                  [ "no connection"; "Check the network" ]
+                  (error (fetch { requestTo folder address with Retries = 1 }))
+          }
 
-            for place, answer in [ "within the file", cutAfter 1000; "before it answers", ignore ] do
-                test $"lose patience with a server that falls silent {place}" {
-                    use folder = new TempFolder()
-                    use stop = new ManualResetEventSlim(false)
+          for place, answer in [ "within the file", cutAfter 1000; "before it answers", ignore ] do
+              test $"lose patience with a server that falls silent {place}" {
+                  use folder = new TempFolder()
+                  use stop = new ManualResetEventSlim(false)
 
-                    let respond exchange =
-                        answer exchange
-                        stop.Wait 5000 |> ignore
+                  let respond exchange =
+                      answer exchange
+                      stop.Wait 5000 |> ignore
 
-                    use server = new Server(respond)
-                    let patience = TimeSpan.FromMilliseconds 100.0
-                    let request = { requestTo folder server.Address with Retries = 0; Patience = patience }
-                    contains [ "no byte came for 0.1 seconds" ] (error (fetch request))
-                    stop.Set()
-                }
+                  use server = new Server(respond)
+                  let patience = TimeSpan.FromMilliseconds 100.0
+                  let request = { requestTo folder server.Address with Retries = 0; Patience = patience }
+                  contains [ "no byte came for 0.1 seconds" ] (error (fetch request))
+                  stop.Set()
+              }
 
-            test "end when cancelled, and keep the part for the next call" {
-                use folder = new TempFolder()
-                use stop = new ManualResetEventSlim(false)
-                use cancellation = new CancellationTokenSource()
+          test "end when cancelled, and keep the part for the next call" {
+              use folder = new TempFolder()
+              use stop = new ManualResetEventSlim(false)
+              use cancellation = new CancellationTokenSource()
 
-                let respond exchange =
-                    if exchange.Number = 1 then
-                        cutAfter 300_000 exchange
-                        stop.Wait 5000 |> ignore
-                    else
-                        ranged exchange
+              let respond exchange =
+                  if exchange.Number = 1 then
+                      cutAfter 300_000 exchange
+                      stop.Wait 5000 |> ignore
+                  else
+                      ranged exchange
 
-                use server = new Server(respond)
-                let request = requestTo folder server.Address
+              use server = new Server(respond)
+              let request = requestTo folder server.Address
 
-                let progress p =
-                    if p.Received >= 300_000L then
-                        cancellation.Cancel()
+              let progress p =
+                  if p.Received >= 300_000L then
+                      cancellation.Cancel()
 
-                let fetching = Download.fetch request progress cancellation.Token
-                let thrown = Expect.throwsC (fun () -> fetching.GetAwaiter().GetResult() |> ignore) id
-                stop.Set()
-                Expect.isTrue (thrown :? OperationCanceledException) $"cancelled, not {thrown}"
-                expectWhole (fetch request) folder
-                Expect.equal (List.map snd server.Requests) [ None; Some 300_000 ] "the second call resumes"
-            }
+              let fetching = Download.fetch request progress cancellation.Token
+              let thrown = Expect.throwsC (fun () -> fetching.GetAwaiter().GetResult() |> ignore) id
+              stop.Set()
+              Expect.isTrue (thrown :? OperationCanceledException) $"cancelled, not {thrown}"
+              expectWhole (fetch request) folder
+              Expect.equal (List.map snd server.Requests) [ None; Some 300_000 ] "the second call resumes"
+          }
 
-            test "say that the disk is full" {
-                if not (File.Exists "/dev/full") then
-                    skiptest "there is no /dev/full, a device that is always full"
+          test "say that the disk is full" {
+              if not (File.Exists "/dev/full") then
+                  skiptest "there is no /dev/full, a device that is always full"
 
-                against
-                    ranged
-                    (fun folder -> File.CreateSymbolicLink(folder.File "set.tar.gz.part", "/dev/full") |> ignore)
-                    (fun result _ requests ->
-                        contains [ "the disk is full"; "Make room" ] (error result)
-                        Expect.equal requests.Length 1 "no second try")
-            }
+              against
+                  ranged
+                  (fun folder -> File.CreateSymbolicLink(folder.File "set.tar.gz.part", "/dev/full") |> ignore)
+                  (fun result _ requests ->
+                      contains [ "the disk is full"; "Make room" ] (error result)
+                      Expect.equal requests.Length 1 "no second try")
+          }
 
-            test "refuse an address that is not of the web" {
-                use folder = new TempFolder()
-                contains [ "ftp://host/"; "no web address" ] (error (fetch (requestTo folder (Uri "ftp://host/"))))
-            }
+          test "refuse an address that is not of the web" {
+              use folder = new TempFolder()
+              contains [ "ftp://host/"; "no web address" ] (error (fetch (requestTo folder (Uri "ftp://host/"))))
+          }
 
-            test "say which folder cannot be written to" {
-                use folder = new TempFolder()
-                let file = folder.Write("file", [||])
-                use server = new Server(ranged)
-                contains [ file ] (error (fetch { requestTo folder server.Address with Folder = file }))
-            }
-        ]
+          test "say which folder cannot be written to" {
+              use folder = new TempFolder()
+              let file = folder.Write("file", [||])
+              use server = new Server(ranged)
+              contains [ file ] (error (fetch { requestTo folder server.Address with Folder = file }))
+          } ]

@@ -15,12 +15,10 @@ let private idx (sizes: int list) (data: byte[]) =
     Array.concat [ [| 0uy; 0uy; 8uy; byte sizes.Length |]; Array.concat (List.map bigEndian sizes); data ]
 
 let private files =
-    [
-        "train-images-idx3-ubyte", idx [ 5; 28; 28 ] (randomBytes 1 (5 * 784))
-        "train-labels-idx1-ubyte", idx [ 5 ] [| 0uy; 9uy; 3uy; 3uy; 1uy |]
-        "t10k-images-idx3-ubyte", idx [ 2; 28; 28 ] (randomBytes 2 (2 * 784))
-        "t10k-labels-idx1-ubyte", idx [ 2 ] [| 7uy; 8uy |]
-    ]
+    [ "train-images-idx3-ubyte", idx [ 5; 28; 28 ] (randomBytes 1 (5 * 784))
+      "train-labels-idx1-ubyte", idx [ 5 ] [| 0uy; 9uy; 3uy; 3uy; 1uy |]
+      "t10k-images-idx3-ubyte", idx [ 2; 28; 28 ] (randomBytes 2 (2 * 784))
+      "t10k-labels-idx1-ubyte", idx [ 2 ] [| 7uy; 8uy |] ]
 
 let private read (files: (string * byte[]) list) =
     use folder = new TempFolder()
@@ -35,71 +33,67 @@ let private replace name bytes = files |> List.map (fun (file, old) -> file, (if
 let tests =
     testList
         "Fashion-MNIST"
-        [
-            for name, files in [ "plain", files; "gzipped", [ for name, bytes in files -> name + ".gz", gzip bytes ] ] do
-                test $"is read from {name} IDX files, grey as RGB" {
-                    let train, test = ok (read files)
-                    Expect.equal (train.Count, test.Count) (5, 2) "counts"
-                    Expect.equal (List.init 5 train.Label) [ 0; 9; 3; 3; 1 ] "labels"
-                    checkSource 10 train
-                    let image = ok (train.Load 3)
-                    let greys = randomBytes 1 (5 * 784) |> Array.skip (3 * 784) |> Array.truncate 784
-                    Expect.equal image.Pixels (greys |> Array.collect (fun grey -> [| grey; grey; grey |])) "pixels"
-                }
+        [ for name, files in [ "plain", files; "gzipped", [ for name, bytes in files -> name + ".gz", gzip bytes ] ] do
+              test $"is read from {name} IDX files, grey as RGB" {
+                  let train, test = ok (read files)
+                  Expect.equal (train.Count, test.Count) (5, 2) "counts"
+                  Expect.equal (List.init 5 train.Label) [ 0; 9; 3; 3; 1 ] "labels"
+                  checkSource 10 train
+                  let image = ok (train.Load 3)
+                  let greys = randomBytes 1 (5 * 784) |> Array.skip (3 * 784) |> Array.truncate 784
+                  Expect.equal image.Pixels (greys |> Array.collect (fun grey -> [| grey; grey; grey |])) "pixels"
+              }
 
-            test "missing files are all named" {
-                let message = errors (read (List.truncate 1 files))
+          test "missing files are all named" {
+              let message = errors (read (List.truncate 1 files))
 
-                contains
-                    [
-                        "train-labels-idx1-ubyte"
-                        "t10k-images-idx3-ubyte"
-                        "t10k-labels-idx1-ubyte"
-                        "dataset-fashion-mnist"
-                    ]
-                    message
-            }
+              contains
+                  [ "train-labels-idx1-ubyte"
+                    "t10k-images-idx3-ubyte"
+                    "t10k-labels-idx1-ubyte"
+                    "dataset-fashion-mnist" ]
+                  message
+          }
 
-            test "a file that is cut short, of other dimensions or with other labels is an error" {
-                let images = snd files[0]
+          test "a file that is cut short, of other dimensions or with other labels is an error" {
+              let images = snd files[0]
 
-                contains
-                    [ "train-images"; "announces 5×28×28" ]
-                    (errors (read (replace "train-images-idx3-ubyte" images[..1000])))
+              contains
+                  [ "train-images"; "announces 5×28×28" ]
+                  (errors (read (replace "train-images-idx3-ubyte" images[..1000])))
 
-                contains
-                    [ "train-images"; "3 dimensions" ]
-                    (errors (read (replace "train-images-idx3-ubyte" (snd files[1]))))
+              contains
+                  [ "train-images"; "3 dimensions" ]
+                  (errors (read (replace "train-images-idx3-ubyte" (snd files[1]))))
 
-                contains
-                    [ "5 images but 4 labels" ]
-                    (errors (read (replace "train-labels-idx1-ubyte" (idx [ 4 ] [| 0uy; 1uy; 2uy; 3uy |]))))
+              contains
+                  [ "5 images but 4 labels" ]
+                  (errors (read (replace "train-labels-idx1-ubyte" (idx [ 4 ] [| 0uy; 1uy; 2uy; 3uy |]))))
 
-                contains
-                    [ "image 1"; "label is 10" ]
-                    (errors (read (replace "t10k-labels-idx1-ubyte" (idx [ 2 ] [| 7uy; 10uy |]))))
-            }
+              contains
+                  [ "image 1"; "label is 10" ]
+                  (errors (read (replace "t10k-labels-idx1-ubyte" (idx [ 2 ] [| 7uy; 10uy |]))))
+          }
 
-            testProperty "damaged files are images or errors"
-            <| fun (seed: int) ->
-                let name, bytes = files[abs (seed % 4)]
+          testProperty "damaged files are images or errors"
+          <| fun (seed: int) ->
+              let name, bytes = files[abs (seed % 4)]
 
-                for name, damaged in [ name, mutate seed bytes; name + ".gz", mutate seed (gzip bytes) ] do
-                    let kept = files |> List.filter (fun (file, _) -> not (name.StartsWith file))
+              for name, damaged in [ name, mutate seed bytes; name + ".gz", mutate seed (gzip bytes) ] do
+                  let kept = files |> List.filter (fun (file, _) -> not (name.StartsWith file))
 
-                    match read ((name, damaged) :: kept) with
-                    | Error _ -> ()
-                    | Ok(train, test) ->
-                        checkSource 10 train
-                        checkSource 10 test
+                  match read ((name, damaged) :: kept) with
+                  | Error _ -> ()
+                  | Ok(train, test) ->
+                      checkSource 10 train
+                      checkSource 10 test
 
-            test "the real set has 60 000 and 10 000 images" {
-                let folder = "/usr/share/dataset-fashion-mnist"
+          test "the real set has 60 000 and 10 000 images" {
+              let folder = "/usr/share/dataset-fashion-mnist"
 
-                if not (Directory.Exists folder) then
-                    skiptest "Debian's package dataset-fashion-mnist is not installed"
+              if not (Directory.Exists folder) then
+                  skiptest "Debian's package dataset-fashion-mnist is not installed"
 
-                let dataset = ok (Catalogue.load FashionMnist (Some folder) Catalogue.defaults)
-                Expect.equal (dataset.Train.Count, dataset.Test.Count) (60000, 10000) "counts"
-            }
-        ]
+              let dataset = ok (Catalogue.load FashionMnist (Some folder) Catalogue.defaults)
+              Expect.equal (dataset.Train.Count, dataset.Test.Count) (60000, 10000) "counts"
+          } ]

@@ -6,12 +6,10 @@ open NormFree.Tests.Data.Support
 
 /// Labels sorted by class, as image folders give them; the images do not matter.
 let private labelled (labels: int[]) : ImageSource =
-    {
-        Count = labels.Length
-        Label = fun i -> labels[i]
-        Name = fun i -> $"image {i}"
-        Load = fun _ -> Ok(Image.blank 1 1)
-    }
+    { Count = labels.Length
+      Label = fun i -> labels[i]
+      Name = fun i -> $"image {i}"
+      Load = fun _ -> Ok(Image.blank 1 1) }
 
 let private counts (source: ImageSource) = Array.init source.Count source.Label |> Array.countBy id |> Array.sort
 
@@ -22,47 +20,45 @@ let private sorted = labelled (Array.init 1000 (fun i -> i / 100))
 let tests =
     testList
         "image sources"
-        [
-            test "limit takes equally many of each class" {
-                Expect.equal (counts (ImageSource.limit 200 1L sorted)) (Array.init 10 (fun c -> c, 20)) "20 of each"
-            }
+        [ test "limit takes equally many of each class" {
+              Expect.equal (counts (ImageSource.limit 200 1L sorted)) (Array.init 10 (fun c -> c, 20)) "20 of each"
+          }
 
-            test "limit deals what is left to the first classes" {
-                let expected = Array.init 10 (fun c -> c, (if c < 3 then 3 else 2))
-                Expect.equal (counts (ImageSource.limit 23 1L sorted)) expected "2 of each and 3 more"
-            }
+          test "limit deals what is left to the first classes" {
+              let expected = Array.init 10 (fun c -> c, (if c < 3 then 3 else 2))
+              Expect.equal (counts (ImageSource.limit 23 1L sorted)) expected "2 of each and 3 more"
+          }
 
-            test "limit gives the share of a small class to the others" {
-                let source = labelled (Array.append (Array.create 2 0) (Array.create 98 1))
-                Expect.equal (counts (ImageSource.limit 50 1L source)) [| 0, 2; 1, 48 |] "all of the small one"
-            }
+          test "limit gives the share of a small class to the others" {
+              let source = labelled (Array.append (Array.create 2 0) (Array.create 98 1))
+              Expect.equal (counts (ImageSource.limit 50 1L source)) [| 0, 2; 1, 48 |] "all of the small one"
+          }
 
-            test "limit keeps the order, repeats for a seed and differs for another" {
-                let taken seed = names (ImageSource.limit 100 seed sorted)
-                Expect.equal (taken 1L) (taken 1L) "the same again"
-                Expect.notEqual (taken 1L) (taken 2L) "another choice"
-                let places = taken 1L |> Array.map (fun name -> int (name.Substring 6))
-                Expect.equal places (Array.sort places) "in order"
-            }
+          test "limit keeps the order, repeats for a seed and differs for another" {
+              let taken seed = names (ImageSource.limit 100 seed sorted)
+              Expect.equal (taken 1L) (taken 1L) "the same again"
+              Expect.notEqual (taken 1L) (taken 2L) "another choice"
+              let places = taken 1L |> Array.map (fun name -> int (name.Substring 6))
+              Expect.equal places (Array.sort places) "in order"
+          }
 
-            test "limit beyond the count is everything" {
-                Expect.equal (ImageSource.limit 5000 1L sorted).Count 1000 "all"
-            }
+          test "limit beyond the count is everything" {
+              Expect.equal (ImageSource.limit 5000 1L sorted).Count 1000 "all"
+          }
 
-            testProperty "split parts every class, and nothing is lost or doubled"
-            <| fun (labels: byte[]) (seed: int64) (percent: byte) ->
-                let source = labelled (labels |> Array.map (fun label -> int label % 5))
-                let fraction = float (percent % 101uy) / 100.0
-                let kept, held = ImageSource.split fraction seed source
-                let expected = counts source |> Array.sumBy (fun (_, n) -> int (round (fraction * float n)))
+          testProperty "split parts every class, and nothing is lost or doubled"
+          <| fun (labels: byte[]) (seed: int64) (percent: byte) ->
+              let source = labelled (labels |> Array.map (fun label -> int label % 5))
+              let fraction = float (percent % 101uy) / 100.0
+              let kept, held = ImageSource.split fraction seed source
+              let expected = counts source |> Array.sumBy (fun (_, n) -> int (round (fraction * float n)))
 
-                held.Count = expected
-                && Array.sort (Array.append (names kept) (names held)) = Array.sort (names source)
+              held.Count = expected
+              && Array.sort (Array.append (names kept) (names held)) = Array.sort (names source)
 
-            test "subset gives the images at its places" {
-                Expect.equal
-                    (names (ImageSource.subset [| 7; 3; 3 |] sorted))
-                    [| "image 7"; "image 3"; "image 3" |]
-                    "names"
-            }
-        ]
+          test "subset gives the images at its places" {
+              Expect.equal
+                  (names (ImageSource.subset [| 7; 3; 3 |] sorted))
+                  [| "image 7"; "image 3"; "image 3" |]
+                  "names"
+          } ]

@@ -10,27 +10,23 @@ open NormFree.Tests.Data.Support
 let private flatNormalisation = { Mean = [| 0.0f; 0.5f; 0.25f |]; Deviation = [| 1.0f; 0.5f; 0.125f |] }
 
 let private datasetOf (source: ImageSource) size augmentation =
-    {
-        Name = "test"
-        Classes = Array.init 10 string
-        Train = source
-        Test = source
-        Normalisation = flatNormalisation
-        Size = size
-        Augmentation = augmentation
-    }
+    { Name = "test"
+      Classes = Array.init 10 string
+      Train = source
+      Test = source
+      Normalisation = flatNormalisation
+      Size = size
+      Augmentation = augmentation }
 
 let private optionsFor source size batchSize =
     { Loader.training (datasetOf source size Augmentation.none) batchSize with
         Workers = 2
-        Prefetch = 3
-    }
+        Prefetch = 3 }
 
 /// The images with these places do not load.
 let private broken (places: int list) (source: ImageSource) =
     { source with
-        Load = fun i -> if List.contains i places then Error "it is made to fail" else source.Load i
-    }
+        Load = fun i -> if List.contains i places then Error "it is made to fail" else source.Load i }
 
 /// The source, and the threads that have loaded from it.
 let private watched (source: ImageSource) =
@@ -62,195 +58,178 @@ let private steps = [ RandomResizedCrop(0.08, 1.0, 16); Lighting(0.1, Corrected)
 let tests =
     testList
         "the loader"
-        [
-            test "gives every image once, in order, in batches of the size asked for" {
-                let source = noiseSource 10 8 (16 + 16 + 5)
-                let order = Loader.shuffled 1L 1 source.Count
-                let batches = Loader.read (optionsFor source 8 16) source order |> Array.ofSeq
-                Expect.equal (batches |> Array.map _.Count) [| 16; 16; 5 |] "sizes"
-                Expect.equal (batches |> Array.collect _.Indices) order "order"
-                Expect.equal (batches |> Array.collect _.Labels) (order |> Array.map (fun i -> int64 (i % 10))) "labels"
+        [ test "gives every image once, in order, in batches of the size asked for" {
+              let source = noiseSource 10 8 (16 + 16 + 5)
+              let order = Loader.shuffled 1L 1 source.Count
+              let batches = Loader.read (optionsFor source 8 16) source order |> Array.ofSeq
+              Expect.equal (batches |> Array.map _.Count) [| 16; 16; 5 |] "sizes"
+              Expect.equal (batches |> Array.collect _.Indices) order "order"
+              Expect.equal (batches |> Array.collect _.Labels) (order |> Array.map (fun i -> int64 (i % 10))) "labels"
 
-                for batch in batches do
-                    Expect.equal batch.Images.Length (batch.Count * 3 * 8 * 8) "floats"
-            }
+              for batch in batches do
+                  Expect.equal batch.Images.Length (batch.Count * 3 * 8 * 8) "floats"
+          }
 
-            test "lays images out as planes, normalised" {
-                let image = { Width = 2; Height = 2; Pixels = [| 0uy .. 11uy |] }
-                let source = ImageSource.ofImages "one" [| image, 3 |]
-                let batch = (read (optionsFor source 2 1) source)[0]
+          test "lays images out as planes, normalised" {
+              let image = { Width = 2; Height = 2; Pixels = [| 0uy .. 11uy |] }
+              let source = ImageSource.ofImages "one" [| image, 3 |]
+              let batch = (read (optionsFor source 2 1) source)[0]
 
-                for c in 0..2 do
-                    for i in 0..3 do
-                        let expected =
-                            (float image.Pixels[3 * i + c] / 255.0 - float flatNormalisation.Mean[c])
-                            / float flatNormalisation.Deviation[c]
+              for c in 0..2 do
+                  for i in 0..3 do
+                      let expected =
+                          (float image.Pixels[3 * i + c] / 255.0 - float flatNormalisation.Mean[c])
+                          / float flatNormalisation.Deviation[c]
 
-                        Expect.isLessThan
-                            (abs (float batch.Images[c * 4 + i] - expected))
-                            1e-6
-                            "(x/255 − mean)/deviation"
-            }
+                      Expect.isLessThan (abs (float batch.Images[c * 4 + i] - expected)) 1e-6 "(x/255 − mean)/deviation"
+          }
 
-            for workers in [ 2; 5 ] do
-                test $"gives bit for bit what one worker gives, with {workers}" {
-                    let source = noiseSource 10 24 101
+          for workers in [ 2; 5 ] do
+              test $"gives bit for bit what one worker gives, with {workers}" {
+                  let source = noiseSource 10 24 101
 
-                    let run workers =
-                        let options =
-                            { optionsFor source 16 8 with
-                                Steps = steps
-                                Workers = workers
-                                Seed = 9L
-                                Epoch = 4
-                            }
+                  let run workers =
+                      let options =
+                          { optionsFor source 16 8 with Steps = steps; Workers = workers; Seed = 9L; Epoch = 4 }
 
-                        read options source
+                      read options source
 
-                    Expect.equal (run workers) (run 1) "images, labels, places"
-                }
+                  Expect.equal (run workers) (run 1) "images, labels, places"
+              }
 
-            test
-                "augments an image alike wherever it stands in the order, otherwise in another epoch or for another seed" {
-                let source = noiseSource 10 24 20
-                let options = { optionsFor source 16 1 with Steps = steps }
+          test "augments an image alike wherever it stands in the order, otherwise in another epoch or for another seed" {
+              let source = noiseSource 10 24 20
+              let options = { optionsFor source 16 1 with Steps = steps }
 
-                let run options order =
-                    Loader.read options source order
-                    |> Seq.map (fun batch -> batch.Indices[0], batch.Images)
-                    |> Map.ofSeq
+              let run options order =
+                  Loader.read options source order
+                  |> Seq.map (fun batch -> batch.Indices[0], batch.Images)
+                  |> Map.ofSeq
 
-                let straight = run options (Loader.inOrder 20)
-                Expect.equal (run options (Array.rev (Loader.inOrder 20))) straight "the order does not matter"
-                Expect.notEqual (run { options with Epoch = 1 } (Loader.inOrder 20)) straight "the epoch does"
-                Expect.notEqual (run { options with Seed = 1L } (Loader.inOrder 20)) straight "the seed does"
-            }
+              let straight = run options (Loader.inOrder 20)
+              Expect.equal (run options (Array.rev (Loader.inOrder 20))) straight "the order does not matter"
+              Expect.notEqual (run { options with Epoch = 1 } (Loader.inOrder 20)) straight "the epoch does"
+              Expect.notEqual (run { options with Seed = 1L } (Loader.inOrder 20)) straight "the seed does"
+          }
 
-            testProperty "shuffled is an order of all places, its own for each epoch"
-            <| fun (seed: int64) (epoch: int) ->
-                let order = Loader.shuffled seed epoch 100
-                Array.sort order = Array.init 100 id && order <> Loader.shuffled seed (epoch + 1) 100
+          testProperty "shuffled is an order of all places, its own for each epoch"
+          <| fun (seed: int64) (epoch: int) ->
+              let order = Loader.shuffled seed epoch 100
+              Array.sort order = Array.init 100 id && order <> Loader.shuffled seed (epoch + 1) 100
 
-            test "reports and leaves out what cannot be read, in order" {
-                let source = noiseSource 10 8 20 |> broken [ 3; 4; 11; 16; 17; 18; 19 ]
-                let seen = ResizeArray()
-                let batches = read { optionsFor source 8 4 with Report = seen.Add } source
+          test "reports and leaves out what cannot be read, in order" {
+              let source = noiseSource 10 8 20 |> broken [ 3; 4; 11; 16; 17; 18; 19 ]
+              let seen = ResizeArray()
+              let batches = read { optionsFor source 8 4 with Report = seen.Add } source
 
-                Expect.equal
-                    (batches |> Array.map _.Count)
-                    [| 3; 3; 3; 4 |]
-                    "the last batch is gone, others are smaller"
+              Expect.equal (batches |> Array.map _.Count) [| 3; 3; 3; 4 |] "the last batch is gone, others are smaller"
 
-                Expect.equal (batches |> Array.map _.Images.Length) [| 576; 576; 576; 768 |] "no gaps"
-                Expect.equal (batches[0].Indices) [| 0; 1; 2 |] "the first"
-                Expect.equal (seen |> Seq.map _.Index |> List.ofSeq) [ 3; 4; 11; 16; 17; 18; 19 ] "all are reported"
-                Expect.equal (seen |> Seq.map _.Total |> List.ofSeq) [ 1..7 ] "and counted"
-                Expect.equal (seen[0].Name, seen[0].Reason) ("noise image 3", "it is made to fail") "by name and reason"
-            }
+              Expect.equal (batches |> Array.map _.Images.Length) [| 576; 576; 576; 768 |] "no gaps"
+              Expect.equal (batches[0].Indices) [| 0; 1; 2 |] "the first"
+              Expect.equal (seen |> Seq.map _.Index |> List.ofSeq) [ 3; 4; 11; 16; 17; 18; 19 ] "all are reported"
+              Expect.equal (seen |> Seq.map _.Total |> List.ofSeq) [ 1..7 ] "and counted"
+              Expect.equal (seen[0].Name, seen[0].Reason) ("noise image 3", "it is made to fail") "by name and reason"
+          }
 
-            test "stops at the first unreadable image when Strict" {
-                let source = noiseSource 10 8 20 |> broken [ 9 ]
-                let seen = ResizeArray()
+          test "stops at the first unreadable image when Strict" {
+              let source = noiseSource 10 8 20 |> broken [ 9 ]
+              let seen = ResizeArray()
 
-                let run () =
-                    for batch in Loader.read { optionsFor source 8 4 with Strict = true } source (Loader.inOrder 20) do
-                        seen.Add batch.Count
+              let run () =
+                  for batch in Loader.read { optionsFor source 8 4 with Strict = true } source (Loader.inOrder 20) do
+                      seen.Add batch.Count
 
-                let thrown = Expect.throwsC run id
-                Expect.isTrue (thrown :? DataException) "the exception's type"
-                contains [ "noise image 9"; "it is made to fail" ] thrown.Message
-                Expect.equal (List.ofSeq seen) [ 4; 4 ] "the batches before it came"
-            }
+              let thrown = Expect.throwsC run id
+              Expect.isTrue (thrown :? DataException) "the exception's type"
+              contains [ "noise image 9"; "it is made to fail" ] thrown.Message
+              Expect.equal (List.ofSeq seen) [ 4; 4 ] "the batches before it came"
+          }
 
-            for count in [ 0; 7 ] do
-                test $"fails when none of {count} images can be read" {
-                    let source = noiseSource 10 8 count |> broken [ 0..6 ]
-                    let thrown = Expect.throwsC (fun () -> read (optionsFor source 8 4) source |> ignore) id
-                    Expect.isTrue (thrown :? DataException) "the exception's type"
-                    contains [ $"of {count} images" ] thrown.Message
-                }
+          for count in [ 0; 7 ] do
+              test $"fails when none of {count} images can be read" {
+                  let source = noiseSource 10 8 count |> broken [ 0..6 ]
+                  let thrown = Expect.throwsC (fun () -> read (optionsFor source 8 4) source |> ignore) id
+                  Expect.isTrue (thrown :? DataException) "the exception's type"
+                  contains [ $"of {count} images" ] thrown.Message
+              }
 
-            test "takes an image of another size for unreadable, with both sizes" {
-                let source = ImageSource.ofImages "mixed" [| Image.blank 8 8, 0; Image.blank 9 7, 0 |]
-                let seen = ResizeArray()
-                read { optionsFor source 8 2 with Report = seen.Add } source |> ignore
-                contains [ "9×7"; "8×8" ] seen[0].Reason
-            }
+          test "takes an image of another size for unreadable, with both sizes" {
+              let source = ImageSource.ofImages "mixed" [| Image.blank 8 8, 0; Image.blank 9 7, 0 |]
+              let seen = ResizeArray()
+              read { optionsFor source 8 2 with Report = seen.Add } source |> ignore
+              contains [ "9×7"; "8×8" ] seen[0].Reason
+          }
 
-            test "passes a bug in a source on to the reader" {
-                let source = { noiseSource 10 8 20 with Load = fun _ -> failwith "a bug" }
-                let thrown = Expect.throwsC (fun () -> read (optionsFor source 8 4) source |> ignore) id
-                Expect.equal thrown.Message "a bug" "the exception itself"
-            }
+          test "passes a bug in a source on to the reader" {
+              let source = { noiseSource 10 8 20 with Load = fun _ -> failwith "a bug" }
+              let thrown = Expect.throwsC (fun () -> read (optionsFor source 8 4) source |> ignore) id
+              Expect.equal thrown.Message "a bug" "the exception itself"
+          }
 
-            test "leaves no thread behind at the end" {
-                let source, threads, _ = watched (noiseSource 10 8 50)
-                read (optionsFor source 8 4) source |> ignore
-                expectEnded threads
-            }
+          test "leaves no thread behind at the end" {
+              let source, threads, _ = watched (noiseSource 10 8 50)
+              read (optionsFor source 8 4) source |> ignore
+              expectEnded threads
+          }
 
-            test "leaves no thread behind when reading stops early" {
-                let source, threads, _ = watched (noiseSource 10 8 50)
-                Loader.read (optionsFor source 8 4) source (Loader.inOrder 50) |> Seq.truncate 2 |> Seq.iter ignore
-                expectEnded threads
-            }
+          test "leaves no thread behind when reading stops early" {
+              let source, threads, _ = watched (noiseSource 10 8 50)
+              Loader.read (optionsFor source 8 4) source (Loader.inOrder 50) |> Seq.truncate 2 |> Seq.iter ignore
+              expectEnded threads
+          }
 
-            test "ends with OperationCanceledException when cancelled, and leaves no thread behind" {
-                let source, threads, _ = watched (noiseSource 10 8 50)
-                use cancellation = new CancellationTokenSource()
-                let options = { optionsFor source 8 4 with Cancellation = cancellation.Token }
+          test "ends with OperationCanceledException when cancelled, and leaves no thread behind" {
+              let source, threads, _ = watched (noiseSource 10 8 50)
+              use cancellation = new CancellationTokenSource()
+              let options = { optionsFor source 8 4 with Cancellation = cancellation.Token }
 
-                let run () =
-                    for _ in Loader.read options source (Loader.inOrder 50) do
-                        cancellation.Cancel()
+              let run () =
+                  for _ in Loader.read options source (Loader.inOrder 50) do
+                      cancellation.Cancel()
 
-                expectCancelled run
-                expectEnded threads
-            }
+              expectCancelled run
+              expectEnded threads
+          }
 
-            test "interrupts the wait for a slow image when cancelled" {
-                use release = new ManualResetEventSlim(false)
-                use cancellation = new CancellationTokenSource(50)
-                let source = noiseSource 10 8 8
+          test "interrupts the wait for a slow image when cancelled" {
+              use release = new ManualResetEventSlim(false)
+              use cancellation = new CancellationTokenSource(50)
+              let source = noiseSource 10 8 8
 
-                let slow =
-                    { source with
-                        Load =
-                            fun i ->
-                                (if i = 5 then
-                                     release.Wait(200) |> ignore)
+              let slow =
+                  { source with
+                      Load =
+                          fun i ->
+                              (if i = 5 then
+                                   release.Wait(200) |> ignore)
 
-                                source.Load i
-                    }
+                              source.Load i }
 
-                let options = { optionsFor source 8 4 with Cancellation = cancellation.Token }
-                expectCancelled (fun () -> Loader.read options slow (Array.create 10 5) |> Seq.iter ignore)
-            }
+              let options = { optionsFor source 8 4 with Cancellation = cancellation.Token }
+              expectCancelled (fun () -> Loader.read options slow (Array.create 10 5) |> Seq.iter ignore)
+          }
 
-            test "prepares no more batches than Prefetch" {
-                let source, _, loads = watched (noiseSource 10 8 200)
-                let options = { optionsFor source 8 4 with Prefetch = 3 }
-                use batches = (Loader.read options source (Loader.inOrder 200)).GetEnumerator()
-                batches.MoveNext() |> ignore
-                Thread.Sleep 150
-                Expect.isLessThanOrEqual loads.Value ((1 + 3) * 4) "the batch taken and three ahead"
-            }
+          test "prepares no more batches than Prefetch" {
+              let source, _, loads = watched (noiseSource 10 8 200)
+              let options = { optionsFor source 8 4 with Prefetch = 3 }
+              use batches = (Loader.read options source (Loader.inOrder 200)).GetEnumerator()
+              batches.MoveNext() |> ignore
+              Thread.Sleep 150
+              Expect.isLessThanOrEqual loads.Value ((1 + 3) * 4) "the batch taken and three ahead"
+          }
 
-            test "can be enumerated again" {
-                let source = noiseSource 10 8 10
-                let batches = Loader.read (optionsFor source 8 4) source (Loader.inOrder 10)
-                Expect.equal (Array.ofSeq batches) (Array.ofSeq batches) "the same again"
-            }
+          test "can be enumerated again" {
+              let source = noiseSource 10 8 10
+              let batches = Loader.read (optionsFor source 8 4) source (Loader.inOrder 10)
+              Expect.equal (Array.ofSeq batches) (Array.ofSeq batches) "the same again"
+          }
 
-            test "refuses options that make no sense" {
-                let source = noiseSource 10 8 10
+          test "refuses options that make no sense" {
+              let source = noiseSource 10 8 10
 
-                for options in
-                    [
-                        { optionsFor source 8 4 with Workers = 0 }
-                        optionsFor source 8 0
-                        { optionsFor source 8 4 with Prefetch = 0 }
-                    ] do
-                    Expect.throwsT<ArgumentException> (fun () -> Loader.read options source [| 0 |] |> ignore) "at once"
-            }
-        ]
+              for options in
+                  [ { optionsFor source 8 4 with Workers = 0 }
+                    optionsFor source 8 0
+                    { optionsFor source 8 4 with Prefetch = 0 } ] do
+                  Expect.throwsT<ArgumentException> (fun () -> Loader.read options source [| 0 |] |> ignore) "at once"
+          } ]

@@ -72,11 +72,9 @@ let contains (parts: string list) text =
 
 /// An image of noise.
 let noise (random: RandomStream) width height =
-    {
-        Width = width
-        Height = height
-        Pixels = Array.init (3 * width * height) (fun _ -> byte (random.Bits()))
-    }
+    { Width = width
+      Height = height
+      Pixels = Array.init (3 * width * height) (fun _ -> byte (random.Bits())) }
 
 /// n images of noise with labels 0, 1, … classes − 1, 0, …
 let noiseSource classes side n =
@@ -148,12 +146,10 @@ let pngOf width height depth colourType (row: int -> byte[]) =
             stream.Write(ReadOnlySpan(Array.append [| 0uy |] (row y))))
 
     Array.concat
-        [
-            [| 0x89uy; 0x50uy; 0x4Euy; 0x47uy; 13uy; 10uy; 26uy; 10uy |]
-            chunk "IHDR" header
-            chunk "IDAT" (packed.ToArray())
-            chunk "IEND" [||]
-        ]
+        [ [| 0x89uy; 0x50uy; 0x4Euy; 0x47uy; 13uy; 10uy; 26uy; 10uy |]
+          chunk "IHDR" header
+          chunk "IDAT" (packed.ToArray())
+          chunk "IEND" [||] ]
 
 /// An image as a PNG of 8-bit RGB.
 let png (image: Image) =

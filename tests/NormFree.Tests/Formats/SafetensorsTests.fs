@@ -30,21 +30,19 @@ let private elements (values: 'a list) = MemoryMarshal.AsBytes(ReadOnlySpan(Arra
 
 /// Three elements of each type: zero, one and the type's own lowest (or, for BF16, -2.5), as bytes and as numbers.
 let private samples: (DType * byte[] * float list) list =
-    [
-        DType.Bool, [| 0uy; 1uy; 1uy |], [ 0.0; 1.0; 1.0 ]
-        DType.U8, [| 0uy; 1uy; 255uy |], [ 0.0; 1.0; 255.0 ]
-        DType.I8, [| 0uy; 1uy; 0x80uy |], [ 0.0; 1.0; -128.0 ]
-        DType.I16, elements [ 0s; 1s; Int16.MinValue ], [ 0.0; 1.0; -32768.0 ]
-        DType.U16, elements [ 0us; 1us; UInt16.MaxValue ], [ 0.0; 1.0; 65535.0 ]
-        DType.F16, elements [ Half.Zero; Half.One; Half.MinValue ], [ 0.0; 1.0; -65504.0 ]
-        DType.BF16, elements [ 0us; 0x3f80us; 0xc020us ], [ 0.0; 1.0; -2.5 ]
-        DType.I32, elements [ 0; 1; Int32.MinValue ], [ 0.0; 1.0; -2147483648.0 ]
-        DType.U32, elements [ 0u; 1u; UInt32.MaxValue ], [ 0.0; 1.0; 4294967295.0 ]
-        DType.F32, elements [ 0.0f; 1.0f; -2.5f ], [ 0.0; 1.0; -2.5 ]
-        DType.F64, elements [ 0.0; 1.0; -0.1 ], [ 0.0; 1.0; -0.1 ]
-        DType.I64, elements [ 0L; 1L; -5L ], [ 0.0; 1.0; -5.0 ]
-        DType.U64, elements [ 0UL; 1UL; 5UL ], [ 0.0; 1.0; 5.0 ]
-    ]
+    [ DType.Bool, [| 0uy; 1uy; 1uy |], [ 0.0; 1.0; 1.0 ]
+      DType.U8, [| 0uy; 1uy; 255uy |], [ 0.0; 1.0; 255.0 ]
+      DType.I8, [| 0uy; 1uy; 0x80uy |], [ 0.0; 1.0; -128.0 ]
+      DType.I16, elements [ 0s; 1s; Int16.MinValue ], [ 0.0; 1.0; -32768.0 ]
+      DType.U16, elements [ 0us; 1us; UInt16.MaxValue ], [ 0.0; 1.0; 65535.0 ]
+      DType.F16, elements [ Half.Zero; Half.One; Half.MinValue ], [ 0.0; 1.0; -65504.0 ]
+      DType.BF16, elements [ 0us; 0x3f80us; 0xc020us ], [ 0.0; 1.0; -2.5 ]
+      DType.I32, elements [ 0; 1; Int32.MinValue ], [ 0.0; 1.0; -2147483648.0 ]
+      DType.U32, elements [ 0u; 1u; UInt32.MaxValue ], [ 0.0; 1.0; 4294967295.0 ]
+      DType.F32, elements [ 0.0f; 1.0f; -2.5f ], [ 0.0; 1.0; -2.5 ]
+      DType.F64, elements [ 0.0; 1.0; -0.1 ], [ 0.0; 1.0; -0.1 ]
+      DType.I64, elements [ 0L; 1L; -5L ], [ 0.0; 1.0; -5.0 ]
+      DType.U64, elements [ 0UL; 1UL; 5UL ], [ 0.0; 1.0; 5.0 ] ]
 
 let private everyType =
     (SafetensorsWriter().Describe("format", "test").Describe("ä \"quoted\"", "line\nbreak"), samples)
@@ -54,131 +52,122 @@ let private everyType =
 let private isFloat dtype = List.contains dtype [ DType.F16; DType.BF16; DType.F32; DType.F64 ]
 
 let private roundTrips =
-    [
-        test "there is a sample of every type" {
-            Expect.sequenceEqual (samples |> List.map (fun (dtype, _, _) -> dtype)) DTypes.All "types"
-        }
+    [ test "there is a sample of every type" {
+          Expect.sequenceEqual (samples |> List.map (fun (dtype, _, _) -> dtype)) DTypes.All "types"
+      }
 
-        for dtype, bytes, values in samples do
-            test $"{dtype.Name()} comes back as it was written, and as numbers" {
-                use file = read everyType
-                let entry = file[$"layer.{dtype.Name()}"]
-                Expect.equal entry.DType dtype "type"
-                Expect.sequenceEqual entry.Shape [ 3L; 1L ] "shape"
-                Expect.equal (file.ReadBytes entry) bytes "bytes"
-                Expect.sequenceEqual (file.ReadAsDouble entry) values "as double"
-                Expect.sequenceEqual (file.ReadAsSingle entry) (values |> List.map float32) "as single"
+      for dtype, bytes, values in samples do
+          test $"{dtype.Name()} comes back as it was written, and as numbers" {
+              use file = read everyType
+              let entry = file[$"layer.{dtype.Name()}"]
+              Expect.equal entry.DType dtype "type"
+              Expect.sequenceEqual entry.Shape [ 3L; 1L ] "shape"
+              Expect.equal (file.ReadBytes entry) bytes "bytes"
+              Expect.sequenceEqual (file.ReadAsDouble entry) values "as double"
+              Expect.sequenceEqual (file.ReadAsSingle entry) (values |> List.map float32) "as single"
 
-                if isFloat dtype then
-                    Expect.stringContains
-                        (Mutation.refusal (fun () -> file.ReadAsInt64 entry))
-                        "whole numbers"
-                        "as int64"
-                else
-                    Expect.sequenceEqual (file.ReadAsInt64 entry) (values |> List.map int64) "as int64"
-            }
+              if isFloat dtype then
+                  Expect.stringContains (Mutation.refusal (fun () -> file.ReadAsInt64 entry)) "whole numbers" "as int64"
+              else
+                  Expect.sequenceEqual (file.ReadAsInt64 entry) (values |> List.map int64) "as int64"
+          }
 
-        test "texts and order are kept, and the data begins at a multiple of 64 bytes" {
-            use file = read everyType
-            Expect.equal file.Metadata["ä \"quoted\""] "line\nbreak" "text"
-            Expect.sequenceEqual (file.Tensors |> Seq.map _.DType) DTypes.All "order"
-            let data = samples |> List.sumBy (fun (_, bytes, _) -> bytes.Length)
-            Expect.equal ((everyType.Length - data) % 64) 0 "alignment"
-        }
+      test "texts and order are kept, and the data begins at a multiple of 64 bytes" {
+          use file = read everyType
+          Expect.equal file.Metadata["ä \"quoted\""] "line\nbreak" "text"
+          Expect.sequenceEqual (file.Tensors |> Seq.map _.DType) DTypes.All "order"
+          let data = samples |> List.sumBy (fun (_, bytes, _) -> bytes.Length)
+          Expect.equal ((everyType.Length - data) % 64) 0 "alignment"
+      }
 
-        test "scalars, empty tensors and a file without tensors are fine" {
-            use none = SafetensorsWriter() |> bytesOf |> read
-            Expect.isEmpty none.Tensors "none"
+      test "scalars, empty tensors and a file without tensors are fine" {
+          use none = SafetensorsWriter() |> bytesOf |> read
+          Expect.isEmpty none.Tensors "none"
 
-            use file =
-                SafetensorsWriter()
-                |> add "scalar" DType.F32 [] (BitConverter.GetBytes 7.0f)
-                |> add "empty" DType.F32 [ 3L; 0L ] [||]
-                |> add "last" DType.U8 [ 1L ] [| 9uy |]
-                |> bytesOf
-                |> read
+          use file =
+              SafetensorsWriter()
+              |> add "scalar" DType.F32 [] (BitConverter.GetBytes 7.0f)
+              |> add "empty" DType.F32 [ 3L; 0L ] [||]
+              |> add "last" DType.U8 [ 1L ] [| 9uy |]
+              |> bytesOf
+              |> read
 
-            Expect.equal (file.ReadAsSingle file["scalar"]) [| 7.0f |] "scalar"
-            Expect.equal (file.ReadAsSingle file["empty"]) [||] "empty"
-            Expect.equal (file.ReadAsInt64 file["last"]) [| 9L |] "last"
-        }
+          Expect.equal (file.ReadAsSingle file["scalar"]) [| 7.0f |] "scalar"
+          Expect.equal (file.ReadAsSingle file["empty"]) [||] "empty"
+          Expect.equal (file.ReadAsInt64 file["last"]) [| 9L |] "last"
+      }
 
-        test "a number past 2^63-1 is not read as a negative one" {
-            use file =
-                SafetensorsWriter()
-                |> add "big" DType.U64 [ 1L ] (BitConverter.GetBytes UInt64.MaxValue)
-                |> bytesOf
-                |> read
+      test "a number past 2^63-1 is not read as a negative one" {
+          use file =
+              SafetensorsWriter()
+              |> add "big" DType.U64 [ 1L ] (BitConverter.GetBytes UInt64.MaxValue)
+              |> bytesOf
+              |> read
 
-            Expect.stringContains (Mutation.refusal (fun () -> file.ReadAsInt64 file["big"])) "past 2^63-1" "message"
-            Expect.equal (file.ReadAsDouble file["big"]) [| 18446744073709551616.0 |] "as double"
-        }
+          Expect.stringContains (Mutation.refusal (fun () -> file.ReadAsInt64 file["big"])) "past 2^63-1" "message"
+          Expect.equal (file.ReadAsDouble file["big"]) [| 18446744073709551616.0 |] "as double"
+      }
 
-        test "a tensor that is not there is named" {
-            use file = read everyType
-            let message = Mutation.refusal (fun () -> file["fc.weight"])
+      test "a tensor that is not there is named" {
+          use file = read everyType
+          let message = Mutation.refusal (fun () -> file["fc.weight"])
 
-            Expect.equal
-                message
-                "damaged, tensor 'fc.weight': it is not in the file. Check that this is the file of this network."
-                "message"
-        }
+          Expect.equal
+              message
+              "damaged, tensor 'fc.weight': it is not in the file. Check that this is the file of this network."
+              "message"
+      }
 
-        testProperty
-            "what is written is read, whatever the names and bytes"
-            (fun (tensors: Map<NonEmptyString, byte[]>) ->
-                let valid =
-                    [
-                        for NonEmptyString name, bytes in Map.toList tensors do
-                            if not (Seq.exists Char.IsSurrogate name) then
-                                name, bytes
-                    ]
+      testProperty
+          "what is written is read, whatever the names and bytes"
+          (fun (tensors: Map<NonEmptyString, byte[]>) ->
+              let valid =
+                  [ for NonEmptyString name, bytes in Map.toList tensors do
+                        if not (Seq.exists Char.IsSurrogate name) then
+                            name, bytes ]
 
-                use file =
-                    (SafetensorsWriter(), valid)
-                    ||> List.fold (fun writer (name, bytes) -> add name DType.U8 [ int64 bytes.Length ] bytes writer)
-                    |> bytesOf
-                    |> read
+              use file =
+                  (SafetensorsWriter(), valid)
+                  ||> List.fold (fun writer (name, bytes) -> add name DType.U8 [ int64 bytes.Length ] bytes writer)
+                  |> bytesOf
+                  |> read
 
-                for name, bytes in valid do
-                    Expect.equal (file.ReadBytes file[name]) bytes name)
+              for name, bytes in valid do
+                  Expect.equal (file.ReadBytes file[name]) bytes name)
 
-        test "a tensor of several pieces is converted as a whole" {
-            let numbers = Array.init (2 * 65536 + 3) int16
+      test "a tensor of several pieces is converted as a whole" {
+          let numbers = Array.init (2 * 65536 + 3) int16
 
-            let writer =
-                SafetensorsWriter()
-                |> add "long" DType.I16 [ int64 numbers.Length ] (elements (List.ofArray numbers))
+          let writer =
+              SafetensorsWriter()
+              |> add "long" DType.I16 [ int64 numbers.Length ] (elements (List.ofArray numbers))
 
-            use file = writer |> bytesOf |> read
-            Expect.equal (file.ReadAsInt64 file["long"]) (Array.map int64 numbers) "numbers"
-        }
+          use file = writer |> bytesOf |> read
+          Expect.equal (file.ReadAsInt64 file["long"]) (Array.map int64 numbers) "numbers"
+      }
 
-        test "parts of a tensor are read, and no byte outside of it" {
-            use file = read everyType
-            let entry = file["layer.I32"]
-            let part = Array.zeroCreate 4
-            file.ReadBytes(entry, 8L, Span part)
-            Expect.equal (BitConverter.ToInt32 part) Int32.MinValue "last element"
-            Expect.throwsT<ArgumentOutOfRangeException> (fun () -> file.ReadBytes(entry, 9L, Span part)) "past its end"
-            Expect.throwsT<ArgumentOutOfRangeException> (fun () -> file.ReadBytes(entry, -1L, Span part)) "before it"
-        }
-    ]
+      test "parts of a tensor are read, and no byte outside of it" {
+          use file = read everyType
+          let entry = file["layer.I32"]
+          let part = Array.zeroCreate 4
+          file.ReadBytes(entry, 8L, Span part)
+          Expect.equal (BitConverter.ToInt32 part) Int32.MinValue "last element"
+          Expect.throwsT<ArgumentOutOfRangeException> (fun () -> file.ReadBytes(entry, 9L, Span part)) "past its end"
+          Expect.throwsT<ArgumentOutOfRangeException> (fun () -> file.ReadBytes(entry, -1L, Span part)) "before it"
+      } ]
 
 let private accepted =
-    [
-        "spaces after the object, tensors not in the order of their bytes",
-        """{"b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]},"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}     """,
-        3
-        "fields in another order, white space, escapes",
-        """{ "\u0061" : { "data_offsets" : [ 0 , 1 ] ,
+    [ "spaces after the object, tensors not in the order of their bytes",
+      """{"b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]},"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}     """,
+      3
+      "fields in another order, white space, escapes",
+      """{ "\u0061" : { "data_offsets" : [ 0 , 1 ] ,
          "shape" : [ ] , "dtype" : "BOOL" } }""",
-        1
-        "texts of other writers, first or last", """{"__metadata__":{"format":"pt","x":""}}""", 0
-        "an empty tensor between others",
-        """{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"e":{"dtype":"F64","shape":[0],"data_offsets":[1,1]},"b":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}}""",
-        2
-    ]
+      1
+      "texts of other writers, first or last", """{"__metadata__":{"format":"pt","x":""}}""", 0
+      "an empty tensor between others",
+      """{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"e":{"dtype":"F64","shape":[0],"data_offsets":[1,1]},"b":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}}""",
+      2 ]
 
 let private tensor = """{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"""
 
@@ -186,145 +175,130 @@ let private tensor = """{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}""
 let private rejected =
     let fields text = $"""{{"a":{{{text}}}}}"""
 
-    [
-        "an empty header", "", 0, "does not begin with '{'"
-        "a leading space", " {}", 0, "does not begin with '{'"
-        "not an object", "[]", 0, "does not begin with '{'"
-        "cut JSON", """{"a":""", 0, "not JSON"
-        "two objects", "{}{}", 0, "not JSON"
-        "a comment", "{/**/}", 0, "not JSON"
-        "NUL as padding", "{}\000\000", 0, "not JSON"
-        "half a surrogate pair", """{"\ud800":{}}""", 0, "not Unicode"
-        "a name twice", """{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"a":{}}""", 0, "'a' occurs twice"
-        "the same name by escapes",
-        """{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"\u0061":{}}""",
-        0,
-        "'a' occurs twice"
-        "texts twice", """{"__metadata__":{},"__metadata__":{}}""", 0, "occurs twice"
-        "a text's key twice", """{"__metadata__":{"k":"v","k":"v"}}""", 0, "'k' occurs twice"
-        "a number as text", """{"__metadata__":{"k":1}}""", 0, "expected a text"
-        "texts that are none", """{"__metadata__":null}""", 0, "expected an object"
-        "a tensor that is none", """{"a":[]}""", 0, "expected an object for tensor 'a'"
-        "an unknown type",
-        fields """ "dtype":"F8_E4M3","shape":[0],"data_offsets":[0,0] """,
-        0,
-        "'F8_E4M3' is not known. Convert"
-        "a type in small letters",
-        fields """ "dtype":"f32","shape":[0],"data_offsets":[0,0] """,
-        0,
-        "'f32' is not known"
-        "no type", fields """ "shape":[0],"data_offsets":[0,0] """, 0, "needs a dtype"
-        "no shape", fields """ "dtype":"U8","data_offsets":[0,0] """, 0, "needs a dtype"
-        "no offsets", fields """ "dtype":"U8","shape":[0] """, 0, "needs a dtype"
-        "a field twice",
-        fields """ "dtype":"U8","dtype":"U8","shape":[0],"data_offsets":[0,0] """,
-        0,
-        "'dtype' is not known or occurs twice"
-        "an unknown field",
-        fields """ "strides":[1],"dtype":"U8","shape":[0],"data_offsets":[0,0] """,
-        0,
-        "'strides' is not known"
-        "one offset", fields """ "dtype":"U8","shape":[0],"data_offsets":[0] """, 0, "two data_offsets"
-        "three offsets", fields """ "dtype":"U8","shape":[0],"data_offsets":[0,0,0] """, 0, "more than 2 numbers"
-        "a negative size", fields """ "dtype":"U8","shape":[-1],"data_offsets":[0,0] """, 0, "whole numbers from 0"
-        "two negative sizes",
-        fields """ "dtype":"U8","shape":[-1,-1],"data_offsets":[0,1] """,
-        1,
-        "whole numbers from 0"
-        "a fraction", fields """ "dtype":"U8","shape":[1.5],"data_offsets":[0,1] """, 1, "whole numbers from 0"
-        "a text as size", fields """ "dtype":"U8","shape":["1"],"data_offsets":[0,1] """, 1, "whole numbers from 0"
-        "a nested shape", fields """ "dtype":"U8","shape":[[1]],"data_offsets":[0,1] """, 1, "whole numbers from 0"
-        "a size past 64 bits",
-        fields """ "dtype":"U8","shape":[9223372036854775808],"data_offsets":[0,1] """,
-        1,
-        "whole numbers from 0"
-        "sizes whose product wraps to 0",
-        fields """ "dtype":"U8","shape":[4294967296,4294967296],"data_offsets":[0,0] """,
-        0,
-        "more than 2^63 bytes"
-        "sizes whose product wraps to 8",
-        fields """ "dtype":"F64","shape":[2305843009213693953],"data_offsets":[0,8] """,
-        8,
-        "more than 2^63 bytes"
-        "65 axes",
-        fields $""" "dtype":"U8","shape":[{String.Join(',', Array.create 65 1)}],"data_offsets":[0,1] """,
-        1,
-        "more than 64 numbers"
-        "bytes that do not fill the shape",
-        fields """ "dtype":"F32","shape":[2],"data_offsets":[0,4] """,
-        4,
-        "4 bytes for shape [2] of F32, which needs 8"
-        "an end before the beginning",
-        fields """ "dtype":"U8","shape":[1],"data_offsets":[1,0] """,
-        1,
-        "before it begins"
-        "data that is cut", tensor, 7, "ends at byte 8 of the data, which has 7"
-        "data that goes on", tensor, 9, "1 bytes belong to no tensor"
-        "a hole at the beginning", fields """ "dtype":"U8","shape":[1],"data_offsets":[1,2] """, 2, "ends at 0"
-        "an overlap",
-        """{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}}""",
-        3,
-        "tensor 'b': it begins at byte 1"
-        "control characters in a name",
-        "{\"a\\nb\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,2]}}",
-        2,
-        "tensor 'a?b'"
-    ]
+    [ "an empty header", "", 0, "does not begin with '{'"
+      "a leading space", " {}", 0, "does not begin with '{'"
+      "not an object", "[]", 0, "does not begin with '{'"
+      "cut JSON", """{"a":""", 0, "not JSON"
+      "two objects", "{}{}", 0, "not JSON"
+      "a comment", "{/**/}", 0, "not JSON"
+      "NUL as padding", "{}\000\000", 0, "not JSON"
+      "half a surrogate pair", """{"\ud800":{}}""", 0, "not Unicode"
+      "a name twice", """{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"a":{}}""", 0, "'a' occurs twice"
+      "the same name by escapes",
+      """{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"\u0061":{}}""",
+      0,
+      "'a' occurs twice"
+      "texts twice", """{"__metadata__":{},"__metadata__":{}}""", 0, "occurs twice"
+      "a text's key twice", """{"__metadata__":{"k":"v","k":"v"}}""", 0, "'k' occurs twice"
+      "a number as text", """{"__metadata__":{"k":1}}""", 0, "expected a text"
+      "texts that are none", """{"__metadata__":null}""", 0, "expected an object"
+      "a tensor that is none", """{"a":[]}""", 0, "expected an object for tensor 'a'"
+      "an unknown type",
+      fields """ "dtype":"F8_E4M3","shape":[0],"data_offsets":[0,0] """,
+      0,
+      "'F8_E4M3' is not known. Convert"
+      "a type in small letters", fields """ "dtype":"f32","shape":[0],"data_offsets":[0,0] """, 0, "'f32' is not known"
+      "no type", fields """ "shape":[0],"data_offsets":[0,0] """, 0, "needs a dtype"
+      "no shape", fields """ "dtype":"U8","data_offsets":[0,0] """, 0, "needs a dtype"
+      "no offsets", fields """ "dtype":"U8","shape":[0] """, 0, "needs a dtype"
+      "a field twice",
+      fields """ "dtype":"U8","dtype":"U8","shape":[0],"data_offsets":[0,0] """,
+      0,
+      "'dtype' is not known or occurs twice"
+      "an unknown field",
+      fields """ "strides":[1],"dtype":"U8","shape":[0],"data_offsets":[0,0] """,
+      0,
+      "'strides' is not known"
+      "one offset", fields """ "dtype":"U8","shape":[0],"data_offsets":[0] """, 0, "two data_offsets"
+      "three offsets", fields """ "dtype":"U8","shape":[0],"data_offsets":[0,0,0] """, 0, "more than 2 numbers"
+      "a negative size", fields """ "dtype":"U8","shape":[-1],"data_offsets":[0,0] """, 0, "whole numbers from 0"
+      "two negative sizes", fields """ "dtype":"U8","shape":[-1,-1],"data_offsets":[0,1] """, 1, "whole numbers from 0"
+      "a fraction", fields """ "dtype":"U8","shape":[1.5],"data_offsets":[0,1] """, 1, "whole numbers from 0"
+      "a text as size", fields """ "dtype":"U8","shape":["1"],"data_offsets":[0,1] """, 1, "whole numbers from 0"
+      "a nested shape", fields """ "dtype":"U8","shape":[[1]],"data_offsets":[0,1] """, 1, "whole numbers from 0"
+      "a size past 64 bits",
+      fields """ "dtype":"U8","shape":[9223372036854775808],"data_offsets":[0,1] """,
+      1,
+      "whole numbers from 0"
+      "sizes whose product wraps to 0",
+      fields """ "dtype":"U8","shape":[4294967296,4294967296],"data_offsets":[0,0] """,
+      0,
+      "more than 2^63 bytes"
+      "sizes whose product wraps to 8",
+      fields """ "dtype":"F64","shape":[2305843009213693953],"data_offsets":[0,8] """,
+      8,
+      "more than 2^63 bytes"
+      "65 axes",
+      fields $""" "dtype":"U8","shape":[{String.Join(',', Array.create 65 1)}],"data_offsets":[0,1] """,
+      1,
+      "more than 64 numbers"
+      "bytes that do not fill the shape",
+      fields """ "dtype":"F32","shape":[2],"data_offsets":[0,4] """,
+      4,
+      "4 bytes for shape [2] of F32, which needs 8"
+      "an end before the beginning", fields """ "dtype":"U8","shape":[1],"data_offsets":[1,0] """, 1, "before it begins"
+      "data that is cut", tensor, 7, "ends at byte 8 of the data, which has 7"
+      "data that goes on", tensor, 9, "1 bytes belong to no tensor"
+      "a hole at the beginning", fields """ "dtype":"U8","shape":[1],"data_offsets":[1,2] """, 2, "ends at 0"
+      "an overlap",
+      """{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}}""",
+      3,
+      "tensor 'b': it begins at byte 1"
+      "control characters in a name",
+      "{\"a\\nb\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,2]}}",
+      2,
+      "tensor 'a?b'" ]
 
 let private headers =
-    [
-        for what, json, data in accepted do
-            test $"a header with {what} is read" { (read (withHeader json (Array.zeroCreate data))).Dispose() }
+    [ for what, json, data in accepted do
+          test $"a header with {what} is read" { (read (withHeader json (Array.zeroCreate data))).Dispose() }
 
-        for what, json, data, part in rejected do
-            test $"refused: {what}" {
-                let message = Mutation.refusal (fun () -> read (withHeader json (Array.zeroCreate data)))
-                Expect.stringContains message part "message"
-                Expect.stringStarts message "damaged, " "the file's name"
-            }
+      for what, json, data, part in rejected do
+          test $"refused: {what}" {
+              let message = Mutation.refusal (fun () -> read (withHeader json (Array.zeroCreate data)))
+              Expect.stringContains message part "message"
+              Expect.stringStarts message "damaged, " "the file's name"
+          }
 
-        test "refused: bytes that are not UTF-8" {
-            let bytes = withHeader "{\"x\":{}}" [||]
-            bytes[10] <- 0xffuy
-            Expect.stringContains (Mutation.refusal (fun () -> read bytes)) "not UTF-8" "message"
-        }
+      test "refused: bytes that are not UTF-8" {
+          let bytes = withHeader "{\"x\":{}}" [||]
+          bytes[10] <- 0xffuy
+          Expect.stringContains (Mutation.refusal (fun () -> read bytes)) "not UTF-8" "message"
+      }
 
-        for length, part in
-            [
-                0UL, "does not begin"
-                3UL, "3 bytes is announced and 2 are left"
-                100_000_000UL, "are left"
-                100_000_001UL, "more than the format's 100000000"
-                UInt64.MaxValue, "more than the format's 100000000"
-            ] do
-            test $"refused: a header of {length} bytes in a file of ten" {
-                let bytes = Array.append (BitConverter.GetBytes length) "{}"B
-                let before = GC.GetAllocatedBytesForCurrentThread()
-                Expect.stringContains (Mutation.refusal (fun () -> read bytes)) part "message"
-                Expect.isLessThan (GC.GetAllocatedBytesForCurrentThread() - before) 100_000L "allocated"
-            }
+      for length, part in
+          [ 0UL, "does not begin"
+            3UL, "3 bytes is announced and 2 are left"
+            100_000_000UL, "are left"
+            100_000_001UL, "more than the format's 100000000"
+            UInt64.MaxValue, "more than the format's 100000000" ] do
+          test $"refused: a header of {length} bytes in a file of ten" {
+              let bytes = Array.append (BitConverter.GetBytes length) "{}"B
+              let before = GC.GetAllocatedBytesForCurrentThread()
+              Expect.stringContains (Mutation.refusal (fun () -> read bytes)) part "message"
+              Expect.isLessThan (GC.GetAllocatedBytesForCurrentThread() - before) 100_000L "allocated"
+          }
 
-        for length in 0..7 do
-            test $"refused: a file of {length} bytes" {
-                Expect.stringContains
-                    (Mutation.refusal (fun () -> read (Array.zeroCreate length)))
-                    "no safetensors file"
-                    "message"
-            }
+      for length in 0..7 do
+          test $"refused: a file of {length} bytes" {
+              Expect.stringContains
+                  (Mutation.refusal (fun () -> read (Array.zeroCreate length)))
+                  "no safetensors file"
+                  "message"
+          }
 
-        test "damaged files give one kind of error and bounded memory" {
-            let small = withHeader tensor (Array.zeroCreate 8)
+      test "damaged files give one kind of error and bounded memory" {
+          let small = withHeader tensor (Array.zeroCreate 8)
 
-            let refused =
-                Mutation.survive 1 200L [ small; everyType ] (fun bytes ->
-                    use file = read bytes
+          let refused =
+              Mutation.survive 1 200L [ small; everyType ] (fun bytes ->
+                  use file = read bytes
 
-                    for entry in file.Tensors do
-                        file.ReadAsDouble entry |> ignore)
+                  for entry in file.Tensors do
+                      file.ReadAsDouble entry |> ignore)
 
-            Expect.isGreaterThan refused (Mutation.rounds / 3) "refused"
-        }
-    ]
+          Expect.isGreaterThan refused (Mutation.rounds / 3) "refused"
+      } ]
 
 /// Runs with the path of a file that does not exist yet, in a folder of its own.
 let private inFolder action =
@@ -345,96 +319,92 @@ let private expectOnly path content =
     Expect.sequenceEqual (Directory.GetFileSystemEntries(folderOf path)) [ path ] "nothing beside it"
 
 let private writing =
-    [
-        test "the same content gives the same bytes, in a file that was there or was not" {
-            inFolder (fun path ->
-                let writer () = SafetensorsWriter().Describe("a", "b") |> add "t" DType.U8 [ 3L ] [| 1uy; 2uy; 3uy |]
-                writer().Save path
-                writer().Save path
-                expectOnly path (bytesOf (writer ()))
-                use file = SafetensorsFile.Open path
-                Expect.equal (file.ReadBytes file["t"]) [| 1uy; 2uy; 3uy |] "bytes")
-        }
+    [ test "the same content gives the same bytes, in a file that was there or was not" {
+          inFolder (fun path ->
+              let writer () = SafetensorsWriter().Describe("a", "b") |> add "t" DType.U8 [ 3L ] [| 1uy; 2uy; 3uy |]
+              writer().Save path
+              writer().Save path
+              expectOnly path (bytesOf (writer ()))
+              use file = SafetensorsFile.Open path
+              Expect.equal (file.ReadBytes file["t"]) [| 1uy; 2uy; 3uy |] "bytes")
+      }
 
-        test "a failure in the middle leaves the old file and nothing else" {
-            inFolder (fun path ->
-                File.WriteAllText(path, "old")
+      test "a failure in the middle leaves the old file and nothing else" {
+          inFolder (fun path ->
+              File.WriteAllText(path, "old")
 
-                Expect.throwsT<InvalidOperationException>
-                    (fun () ->
-                        AtomicFile.Write(
-                            path,
-                            fun stream ->
-                                stream.Write(ReadOnlySpan(Array.zeroCreate<byte> 100_000))
-                                invalidOp "the disk is full"
-                        ))
-                    "comes through"
+              Expect.throwsT<InvalidOperationException>
+                  (fun () ->
+                      AtomicFile.Write(
+                          path,
+                          fun stream ->
+                              stream.Write(ReadOnlySpan(Array.zeroCreate<byte> 100_000))
+                              invalidOp "the disk is full"
+                      ))
+                  "comes through"
 
-                expectOnly path "old"B)
-        }
+              expectOnly path "old"B)
+      }
 
-        test "a target that cannot be replaced stays as it was" {
-            inFolder (fun path ->
-                Directory.CreateDirectory path |> ignore
-                let save () = (SafetensorsWriter() |> add "t" DType.U8 [ 1L ] [| 1uy |]).Save path
+      test "a target that cannot be replaced stays as it was" {
+          inFolder (fun path ->
+              Directory.CreateDirectory path |> ignore
+              let save () = (SafetensorsWriter() |> add "t" DType.U8 [ 1L ] [| 1uy |]).Save path
 
-                try
-                    save ()
-                    failtest "a folder was replaced by a file"
-                with
-                | :? IOException
-                | :? UnauthorizedAccessException -> ()
+              try
+                  save ()
+                  failtest "a folder was replaced by a file"
+              with
+              | :? IOException
+              | :? UnauthorizedAccessException -> ()
 
-                Expect.sequenceEqual (Directory.GetFileSystemEntries(folderOf path)) [ path ] "nothing beside it")
-        }
+              Expect.sequenceEqual (Directory.GetFileSystemEntries(folderOf path)) [ path ] "nothing beside it")
+      }
 
-        test "a folder that is not there is an IO error" {
-            inFolder (fun path ->
-                Expect.throwsT<DirectoryNotFoundException>
-                    (fun () -> SafetensorsWriter().Save(Path.Combine(path, "nowhere", "x")))
-                    "error")
-        }
+      test "a folder that is not there is an IO error" {
+          inFolder (fun path ->
+              Expect.throwsT<DirectoryNotFoundException>
+                  (fun () -> SafetensorsWriter().Save(Path.Combine(path, "nowhere", "x")))
+                  "error")
+      }
 
-        test "a full disk is an IO error" {
-            if not (File.Exists "/dev/full") then
-                skiptest "this machine has no /dev/full"
+      test "a full disk is an IO error" {
+          if not (File.Exists "/dev/full") then
+              skiptest "this machine has no /dev/full"
 
-            use full = new FileStream("/dev/full", FileMode.Open, FileAccess.Write, FileShare.ReadWrite, 1)
-            let writer = SafetensorsWriter() |> add "t" DType.U8 [ 100_000L ] (Array.zeroCreate 100_000)
-            Expect.throwsT<IOException> (fun () -> writer.Write full) "error"
-        }
+          use full = new FileStream("/dev/full", FileMode.Open, FileAccess.Write, FileShare.ReadWrite, 1)
+          let writer = SafetensorsWriter() |> add "t" DType.U8 [ 100_000L ] (Array.zeroCreate 100_000)
+          Expect.throwsT<IOException> (fun () -> writer.Write full) "error"
+      }
 
-        test "a folder without the right to write keeps the old file" {
-            inFolder (fun path ->
-                File.WriteAllText(path, "old")
-                let folder = folderOf path
-                File.SetUnixFileMode(folder, UnixFileMode.UserRead ||| UnixFileMode.UserExecute)
+      test "a folder without the right to write keeps the old file" {
+          inFolder (fun path ->
+              File.WriteAllText(path, "old")
+              let folder = folderOf path
+              File.SetUnixFileMode(folder, UnixFileMode.UserRead ||| UnixFileMode.UserExecute)
 
-                try
-                    if Environment.UserName = "root" then
-                        skiptest "root may write everywhere"
+              try
+                  if Environment.UserName = "root" then
+                      skiptest "root may write everywhere"
 
-                    Expect.throwsT<UnauthorizedAccessException> (fun () -> SafetensorsWriter().Save path) "error"
-                    expectOnly path "old"B
-                finally
-                    File.SetUnixFileMode(
-                        folder,
-                        UnixFileMode.UserRead ||| UnixFileMode.UserWrite ||| UnixFileMode.UserExecute
-                    ))
-        }
+                  Expect.throwsT<UnauthorizedAccessException> (fun () -> SafetensorsWriter().Save path) "error"
+                  expectOnly path "old"B
+              finally
+                  File.SetUnixFileMode(
+                      folder,
+                      UnixFileMode.UserRead ||| UnixFileMode.UserWrite ||| UnixFileMode.UserExecute
+                  ))
+      }
 
-        for what, action in
-            [
-                "a name twice", add "a" DType.U8 [ 0L ] [||] >> add "a" DType.U8 [ 0L ] [||]
-                "the metadata's name", add "__metadata__" DType.U8 [ 0L ] [||]
-                "bytes that do not fill the shape", add "a" DType.F32 [ 2L ] [| 1uy |]
-                "a negative size", add "a" DType.U8 [ -1L ] [||]
-                "sizes that overflow", add "a" DType.U8 [ 1L <<< 32; 1L <<< 32 ] [||]
-            ] do
-            test $"the writer refuses {what}" {
-                Expect.throwsT<ArgumentException> (fun () -> SafetensorsWriter() |> action |> ignore) "error"
-            }
-    ]
+      for what, action in
+          [ "a name twice", add "a" DType.U8 [ 0L ] [||] >> add "a" DType.U8 [ 0L ] [||]
+            "the metadata's name", add "__metadata__" DType.U8 [ 0L ] [||]
+            "bytes that do not fill the shape", add "a" DType.F32 [ 2L ] [| 1uy |]
+            "a negative size", add "a" DType.U8 [ -1L ] [||]
+            "sizes that overflow", add "a" DType.U8 [ 1L <<< 32; 1L <<< 32 ] [||] ] do
+          test $"the writer refuses {what}" {
+              Expect.throwsT<ArgumentException> (fun () -> SafetensorsWriter() |> action |> ignore) "error"
+          } ]
 
 let tests =
     testList "safetensors" [ testList "round trips" roundTrips; testList "headers" headers; testList "writing" writing ]

@@ -24,12 +24,12 @@ let gradient (tensor: torch.Tensor) =
     | null -> failtest "no gradient"
     | gradient -> gradient
 
-let values (tensor: torch.Tensor) = tensor.detach().reshape(-1L).``to``(torch.ScalarType.Float64).data<float>().ToArray()
+let values (tensor: torch.Tensor) =
+    tensor.detach().reshape(-1L).``to``(torch.ScalarType.Float64).data<float>().ToArray()
 
 let allClose tolerance (actual: torch.Tensor) (expected: float[]) what =
     let actual = values actual
     Expect.hasLength actual expected.Length what
     let floor = expected |> Array.map abs |> Array.max
 
-    Array.zip actual expected
-    |> Array.iteri (fun i (a, e) -> close tolerance floor a e $"{what}[{i}]")
+    Array.zip actual expected |> Array.iteri (fun i (a, e) -> close tolerance floor a e $"{what}[{i}]")

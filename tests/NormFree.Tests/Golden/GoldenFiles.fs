@@ -75,13 +75,20 @@ let wave count key scale offset =
 let private rule (key: string) (shape: int64[]) =
     let ends (suffix: string) = key.EndsWith(suffix, StringComparison.Ordinal)
 
-    if ends "running_var" then 0.25, 1.0
-    elif ends "running_mean" then 0.1, 0.0
-    elif ends "gain" || (ends "weight" && (key.Contains "bn" || key.Contains "downsample.2")) then 0.2, 1.0
-    elif key.Contains "prelu" then 0.1, 0.25
-    elif shape.Length = 4 && ends "weight" then sqrt (2.0 / float (Array.reduce (*) shape[1..])), 0.0
-    elif shape.Length = 2 then 1.0 / sqrt (float shape[1]), 0.0
-    else 0.1, 0.0
+    if ends "running_var" then
+        0.25, 1.0
+    elif ends "running_mean" then
+        0.1, 0.0
+    elif ends "gain" || (ends "weight" && (key.Contains "bn" || key.Contains "downsample.2")) then
+        0.2, 1.0
+    elif key.Contains "prelu" then
+        0.1, 0.25
+    elif shape.Length = 4 && ends "weight" then
+        sqrt (2.0 / float (Array.reduce (*) shape[1..])), 0.0
+    elif shape.Length = 2 then
+        1.0 / sqrt (float shape[1]), 0.0
+    else
+        0.1, 0.0
 
 /// Fills a network's tensors by the formula.
 let fill (network: Network) =
@@ -119,10 +126,7 @@ let spec entry =
         | Some table -> table
         | None -> failwith "Unknown architecture."
 
-    table Size.Full stem
-    |> Net.withClasses 10
-    |> Net.withNorm norm
-    |> Net.withBinarise binarise
+    table Size.Full stem |> Net.withClasses 10 |> Net.withNorm norm |> Net.withBinarise binarise
 
 let name entry =
     let part key = text key entry

@@ -6,8 +6,7 @@ open NormFree.Torch.Training
 open NormFree.Tests.Golden
 open TorchSharp
 
-let private leaf shape values =
-    (GoldenFiles.tensor shape values).requires_grad_ (true)
+let private leaf shape values = (GoldenFiles.tensor shape values).requires_grad_(true)
 
 let private approximateSign =
     test "approximate sign: values and gradient" {
@@ -25,15 +24,29 @@ let private convolution (name: string) =
         use _ = torch.NewDisposeScope()
         let entry = (GoldenFiles.get name GoldenFiles.layers.Value).AsObject()
         let integer key = GoldenFiles.integer key entry
-        let shape = [| int64 (integer "out_channels"); int64 (integer "in_channels"); int64 (integer "kernel"); int64 (integer "kernel") |]
+
+        let shape =
+            [| int64 (integer "out_channels")
+               int64 (integer "in_channels")
+               int64 (integer "kernel")
+               int64 (integer "kernel") |]
+
         let x = leaf (GoldenFiles.integers "x_shape" entry) (GoldenFiles.floats "x" entry)
         let weight = leaf shape (GoldenFiles.floats "weight" entry)
 
         let gain: torch.Tensor | null =
-            if isNull entry["gain"] then null else leaf [| shape[0]; 1L; 1L; 1L |] (GoldenFiles.floats "gain" entry)
+            if isNull entry["gain"] then
+                null
+            else
+                leaf [| shape[0]; 1L; 1L; 1L |] (GoldenFiles.floats "gain" entry)
 
         let options =
-            ConvolutionOptions(integer "stride", integer "padding", name.Contains "scaled_std", name.StartsWith "binary")
+            ConvolutionOptions(
+                integer "stride",
+                integer "padding",
+                name.Contains "scaled_std",
+                name.StartsWith "binary"
+            )
 
         let y = Convolution.Apply(x, weight, gain, &options)
         Expect.equal y.shape (GoldenFiles.integers "y_shape" entry) "shape of y"
@@ -44,7 +57,8 @@ let private convolution (name: string) =
 
         match gain with
         | null -> ()
-        | gain -> Agreement.allClose Agreement.tight (Agreement.gradient gain) (GoldenFiles.floats "grad_gain" entry) "dgain"
+        | gain ->
+            Agreement.allClose Agreement.tight (Agreement.gradient gain) (GoldenFiles.floats "grad_gain" entry) "dgain"
     }
 
 let private clipping (name: string) =
@@ -66,8 +80,13 @@ let private loss (name: string) (compute: torch.Tensor -> torch.Tensor -> torch.
         let teacher = GoldenFiles.tensor [| 4L; 10L |] (GoldenFiles.floats "teacher" entry)
         let value = compute student (torch.tensor (GoldenFiles.integers "labels" entry)) teacher
         value.backward ()
-        Agreement.close Agreement.tight 0.0 (value.item<float> ()) (GoldenFiles.number "loss" entry) "loss"
-        Agreement.allClose Agreement.tight (Agreement.gradient student) (GoldenFiles.floats "grad_student" entry) "dlogits"
+        Agreement.close Agreement.tight 0.0 (value.item<float>()) (GoldenFiles.number "loss" entry) "loss"
+
+        Agreement.allClose
+            Agreement.tight
+            (Agreement.gradient student)
+            (GoldenFiles.floats "grad_student" entry)
+            "dlogits"
     }
 
 let tests =

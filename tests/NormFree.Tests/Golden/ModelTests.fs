@@ -18,7 +18,12 @@ let private gradient (network: Network) (expected: System.Text.Json.Nodes.JsonOb
         let floor = max goldenNorm 1e-9
         Agreement.close Agreement.tight floor norm goldenNorm $"|d {described.Key}|"
         // A sum of n values of either sign loses up to √n of the norm's precision.
-        Agreement.close Agreement.tight (floor * sqrt (float values.Length)) (Array.sum values) (GoldenFiles.number "sum" golden) $"Σ d {described.Key}"
+        Agreement.close
+            Agreement.tight
+            (floor * sqrt (float values.Length))
+            (Array.sum values)
+            (GoldenFiles.number "sum" golden)
+            $"Σ d {described.Key}"
 
         for i, value in Array.indexed (GoldenFiles.floats "first" golden) do
             Agreement.close Agreement.tight floor values[i] value $"d {described.Key}[{i}]"
@@ -29,8 +34,14 @@ let private clipped (network: Network) (expected: System.Text.Json.Nodes.JsonObj
             AdaptiveGradientClipping.Clip(tensor, 0.02) |> ignore
 
     for described, tensor in network.Parameters do
-        let norm = (Agreement.gradient tensor).norm().item<float> ()
-        Agreement.close Agreement.tight 1e-9 norm (GoldenFiles.number described.Key expected) $"|clipped d {described.Key}|"
+        let norm = (Agreement.gradient tensor).norm().item<float>()
+
+        Agreement.close
+            Agreement.tight
+            1e-9
+            norm
+            (GoldenFiles.number described.Key expected)
+            $"|clipped d {described.Key}|"
 
 let private agrees entry =
     test (GoldenFiles.name entry) {
@@ -42,13 +53,17 @@ let private agrees entry =
         let labels = torch.tensor (GoldenFiles.integers "labels" entry)
 
         using (torch.no_grad ()) (fun _ ->
-            Agreement.allClose Agreement.tight (network.Forward(images, Evaluate)) (GoldenFiles.floats "eval_logits" entry) "logits in evaluation")
+            Agreement.allClose
+                Agreement.tight
+                (network.Forward(images, Evaluate))
+                (GoldenFiles.floats "eval_logits" entry)
+                "logits in evaluation")
 
         let logits = network.Forward(images, Train)
         let loss = Losses.CrossEntropy(logits, labels)
         loss.backward ()
         Agreement.allClose Agreement.tight logits (GoldenFiles.floats "train_logits" entry) "logits in training"
-        Agreement.close Agreement.tight 0.0 (loss.item<float> ()) (GoldenFiles.number "loss" entry) "loss"
+        Agreement.close Agreement.tight 0.0 (loss.item<float>()) (GoldenFiles.number "loss" entry) "loss"
         gradient network ((GoldenFiles.get "grads" entry).AsObject())
         clipped network ((GoldenFiles.get "clipped_grad_norms" entry).AsObject())
     }

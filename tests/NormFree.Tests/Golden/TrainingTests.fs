@@ -34,7 +34,7 @@ let private step entry (network: Network) (optimisation: Optimisation) number =
     network.ForgetGradients()
     loss.backward ()
     optimisation.Step(GoldenFiles.number "lr" entry) |> ignore
-    loss.item<float> ()
+    loss.item<float>()
 
 let private agrees entry =
     let kind = GoldenFiles.text "loss" entry
@@ -50,8 +50,14 @@ let private agrees entry =
         let norms = (GoldenFiles.get "final_param_norms" entry).AsObject()
 
         for described, tensor in network.Parameters do
-            use norm = tensor.detach().norm ()
-            Agreement.close Agreement.afterSteps 0.0 (norm.item<float> ()) (GoldenFiles.number described.Key norms) $"|{described.Key}|"
+            use norm = tensor.detach().norm()
+
+            Agreement.close
+                Agreement.afterSteps
+                0.0
+                (norm.item<float>())
+                (GoldenFiles.number described.Key norms)
+                $"|{described.Key}|"
     }
 
 let tests = testList "training" [ for entry in GoldenFiles.runs.Value -> agrees entry ]

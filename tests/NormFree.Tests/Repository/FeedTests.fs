@@ -13,7 +13,9 @@ let private lines name = File.ReadAllLines(Path.Combine(GoldenFiles.repository, 
 let private tracked =
     lazy
         (let command = [ "-c"; "safe.directory=*"; "ls-files" ]
-         let start = ProcessStartInfo("git", command, RedirectStandardOutput = true, WorkingDirectory = GoldenFiles.repository)
+
+         let start =
+             ProcessStartInfo("git", command, RedirectStandardOutput = true, WorkingDirectory = GoldenFiles.repository)
 
          try
              match Process.Start start with

@@ -28,7 +28,10 @@ let tests =
     testList
         "README"
         [ test "its F# example is the one that is compiled" {
-              Expect.equal (block "fsharp") (withoutModule (read "tests/NormFree.Tests/Repository/TrainExample.fs")) "F# example"
+              Expect.equal
+                  (block "fsharp")
+                  (withoutModule (read "tests/NormFree.Tests/Repository/TrainExample.fs"))
+                  "F# example"
           }
           test "its C# example is the one that is compiled" {
               Expect.equal (block "csharp") ((read "tests/NormFree.Examples/Program.cs").Trim()) "C# example"

@@ -22,7 +22,11 @@ let private parameters name net (batchNorm: int64) (none: int64) (bnFree: int64)
 let private macs name net side (binary: int64) (mixed: int64) (real: int64) =
     test $"{name} at {side}×{side} has the published number of operations" {
         let cost = net |> Net.withBinarise ActivationsAndWeights |> total side
-        Expect.equal (cost.BinaryMacs, cost.MixedMacs, cost.RealMacs) (binary, mixed, real) "1-bit×1-bit, mixed and real MACs"
+
+        Expect.equal
+            (cost.BinaryMacs, cost.MixedMacs, cost.RealMacs)
+            (binary, mixed, real)
+            "1-bit×1-bit, mixed and real MACs"
     }
 
 let private cifar18 = ReActNet.reactNet18 Size.Full CifarStem |> Net.withClasses 10
@@ -35,8 +39,12 @@ let private ops =
 
 let private teachers =
     // torchvision's own figures.
-    [ test "resnet-18 has torchvision's 11 689 512 parameters" { Expect.equal (total 224 ResNet.r18).Parameters 11689512L "parameters" }
-      test "resnet-34 has torchvision's 21 797 672 parameters" { Expect.equal (total 224 ResNet.r34).Parameters 21797672L "parameters" } ]
+    [ test "resnet-18 has torchvision's 11 689 512 parameters" {
+          Expect.equal (total 224 ResNet.r18).Parameters 11689512L "parameters"
+      }
+      test "resnet-34 has torchvision's 21 797 672 parameters" {
+          Expect.equal (total 224 ResNet.r34).Parameters 21797672L "parameters"
+      } ]
 
 let private variances =
     let expected rule net =

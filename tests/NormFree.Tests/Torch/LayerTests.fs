@@ -16,24 +16,22 @@ let private values seed n =
     let random = Random(seed: int)
     Array.init n (fun _ -> 4.0 * random.NextDouble() - 2.0)
 
-let private tensor (shape: int list) (values: float[]) =
-    GoldenFiles.tensor [| for side in shape -> int64 side |] values
+let private tensor (shape: int list) (values: float[]) = GoldenFiles.tensor [| for side in shape -> int64 side |] values
 
 let private leaf shape values = (tensor shape values).requires_grad_ true
 
-let private same (actual: torch.Tensor) (expected: float[]) what =
-    Agreement.allClose 1e-12 actual expected what
+let private same (actual: torch.Tensor) (expected: float[]) what = Agreement.allClose 1e-12 actual expected what
 
 /// The sum of a result, weighted so that no two of its values count alike.
 let private weighted (y: torch.Tensor) =
     let weights = Array.init (int (y.numel ())) (fun i -> 1.0 + 0.5 * sin (float i))
-    (y * torch.tensor(weights).reshape y.shape).sum ()
+    (y * torch.tensor(weights).reshape y.shape).sum()
 
 /// Compares the gradients of a scalar function of leaves with central differences, value by value.
 let private checkGradients what (inputs: (int list * float[]) list) (f: torch.Tensor list -> torch.Tensor) =
     use _ = torch.NewDisposeScope()
     let leaves = [ for shape, values in inputs -> leaf shape values ]
-    (f leaves).backward ()
+    (f leaves).backward()
     let step = 1e-5
 
     let at which index delta =
@@ -44,7 +42,7 @@ let private checkGradients what (inputs: (int list * float[]) list) (f: torch.Te
             [ for i, (shape, values) in List.indexed inputs ->
                   tensor shape (values |> Array.mapi (fun j v -> if i = which && j = index then v + delta else v)) ]
 
-        (f moved).item<float> ()
+        (f moved).item<float>()
 
     for which, leaf in List.indexed leaves do
         let gradient = Agreement.values (Agreement.gradient leaf)
@@ -71,7 +69,10 @@ let private naiveConvolution (n, i, h, w) (x: float[]) (o, k) (weight: float[]) 
                                    let py, px = y * stride + dy - padding, z * stride + dx - padding
 
                                    if py >= 0 && py < h && px >= 0 && px < w then
-                                       sum <- sum + x[((b * i + c) * h + py) * w + px] * weight[((f * i + c) * k + dy) * k + dx]
+                                       sum <-
+                                           sum
+                                           + x[((b * i + c) * h + py) * w + px]
+                                             * weight[((f * i + c) * k + dy) * k + dx]
 
                        sum |]
 
@@ -86,8 +87,7 @@ let private naiveBinary (filter: float[]) =
     let scale = filter |> Array.averageBy abs
     filter |> Array.map (fun v -> scale * sign v)
 
-let private perFilter filters change (weight: float[]) =
-    weight |> Array.splitInto filters |> Array.collect change
+let private perFilter filters change (weight: float[]) = weight |> Array.splitInto filters |> Array.collect change
 
 let private convolutionProperty =
     testPropertyWithConfig repeatedly "a convolution is its loops: signs first, then zeros around them"
@@ -96,10 +96,14 @@ let private convolutionProperty =
         let random = Random seed
         let n, i, o = 1 + random.Next 2, 1 + random.Next 3, 1 + random.Next 3
         let h, w, k = 3 + random.Next 4, 3 + random.Next 4, (if random.Next 2 = 0 then 1 else 3)
-        let stride, padding, factor = 1 + random.Next 2, random.Next 2, (if random.Next 2 = 0 then 1.0 else 1.25)
+
+        let stride, padding, factor =
+            1 + random.Next 2, random.Next 2, (if random.Next 2 = 0 then 1.0 else 1.25)
         // One weight has no deviation to divide by: its filter is rounding noise.
         let i = if k = 1 then i + 1 else i
-        let x, weight, gain = values seed (n * i * h * w), values (seed + 1) (o * i * k * k), values (seed + 2) o
+
+        let x, weight, gain =
+            values seed (n * i * h * w), values (seed + 1) (o * i * k * k), values (seed + 2) o
 
         let used =
             weight
@@ -133,27 +137,34 @@ let private weights =
           <| fun (seed: int) ->
               use _ = torch.NewDisposeScope()
               let weight = values seed (3 * 2 * 3 * 3)
-              same (BinaryWeight.Apply(tensor [ 3; 2; 3; 3 ] weight)) (perFilter 3 naiveBinary weight) "without gradient"
+
+              same
+                  (BinaryWeight.Apply(tensor [ 3; 2; 3; 3 ] weight))
+                  (perFilter 3 naiveBinary weight)
+                  "without gradient"
+
               same (BinaryWeight.Apply(leaf [ 3; 2; 3; 3 ] weight)) (perFilter 3 naiveBinary weight) "with gradient"
 
           test "a binary filter's gradient passes where −1 ≤ v ≤ 1, both ends included" {
               use _ = torch.NewDisposeScope()
               let v = leaf [ 1; 5; 1; 1 ] [| -1.5; -1.0; 0.0; 1.0; 1.5 |]
-              (BinaryWeight.Apply v).sum().backward ()
+              (BinaryWeight.Apply v).sum().backward()
               Expect.equal (Agreement.values (Agreement.gradient v)) [| 0.0; 1.0; 1.0; 1.0; 0.0 |] "dv"
           }
 
           testPropertyWithConfig { repeatedly with maxTest = 5 } "the standardisation's gradient"
           <| fun (seed: int) ->
               let input = [ 2; 2; 3; 3 ], values seed 36
-              checkGradients "standardisation" [ input ] (fun leaves -> weighted (WeightStandardisation.Apply leaves.Head))
+
+              checkGradients "standardisation" [ input ] (fun leaves ->
+                  weighted (WeightStandardisation.Apply leaves.Head))
 
           test "a filter of equal weights is standardised to 0, and its gradient is finite" {
               use _ = torch.NewDisposeScope()
               let weight = leaf [ 2; 2; 1; 1 ] [| 0.5; 0.5; 0.5; -0.5 |]
               let y = WeightStandardisation.Apply weight
               Expect.equal (Array.truncate 2 (Agreement.values y)) [| 0.0; 0.0 |] "the filter"
-              (weighted y).backward ()
+              (weighted y).backward()
               Expect.all (Agreement.values (Agreement.gradient weight)) Double.IsFinite "dw"
           }
 
@@ -185,7 +196,7 @@ let private activations =
               let input = leaf [ x.Length ] x
               let y = ApproximateSign.Apply input
               Expect.equal (Agreement.values y) (Array.map sign x) "y"
-              y.sum().backward ()
+              y.sum().backward()
               let expected = x |> Array.map (fun v -> if v >= -1.0 && v < 1.0 then 2.0 - 2.0 * abs v else 0.0)
               same (Agreement.gradient input) expected "dx"
           }
@@ -209,7 +220,10 @@ let private activations =
           <| fun (seed: int) ->
               use _ = torch.NewDisposeScope()
               let n, c, h, w = 2, 3, 4, 5
-              let x, b1, a, b2 = values seed (n * c * h * w), values (seed + 1) c, values (seed + 2) c, values (seed + 3) c
+
+              let x, b1, a, b2 =
+                  values seed (n * c * h * w), values (seed + 1) c, values (seed + 2) c, values (seed + 3) c
+
               let channels values = tensor [ 1; c; 1; 1 ] values
               let y = RPReLU.Apply(tensor [ n; c; h; w ] x, channels b1, tensor [ c ] a, channels b2)
               same y (naiveRPReLU c (h * w) x b1 a b2) "y"
@@ -222,7 +236,8 @@ let private activations =
                     [ 2 ], values (seed + 2) 2
                     [ 1; 2; 1; 1 ], values (seed + 3) 2 ]
 
-              checkGradients "RPReLU" inputs (fun leaves -> weighted (RPReLU.Apply(leaves[0], leaves[1], leaves[2], leaves[3]))) ]
+              checkGradients "RPReLU" inputs (fun leaves ->
+                  weighted (RPReLU.Apply(leaves[0], leaves[1], leaves[2], leaves[3]))) ]
 
 let private softmax (logits: float[]) =
     let top = Array.max logits
@@ -244,7 +259,8 @@ let private losses =
                   Array.zip (Array.splitInto n logits) [| 1; 3; 0 |]
                   |> Array.averageBy (fun (row, label) ->
                       softmax row
-                      |> Array.mapi (fun c p -> -((if c = label then 1.0 - epsilon else 0.0) + epsilon / float k) * log p)
+                      |> Array.mapi (fun c p ->
+                          -((if c = label then 1.0 - epsilon else 0.0) + epsilon / float k) * log p)
                       |> Array.sum)
 
               same (Losses.LabelSmoothing(tensor [ n; k ] logits, labels (), epsilon)) [| expected |] "loss"
@@ -256,7 +272,8 @@ let private losses =
 
               let expected =
                   Array.zip (Array.splitInto n student) (Array.splitInto n teacher)
-                  |> Array.averageBy (fun (s, t) -> Array.map2 (fun p q -> -q * log p) (softmax s) (softmax t) |> Array.sum)
+                  |> Array.averageBy (fun (s, t) ->
+                      Array.map2 (fun p q -> -q * log p) (softmax s) (softmax t) |> Array.sum)
 
               same (Losses.Distillation(tensor [ n; k ] student, tensor [ n; k ] teacher)) [| expected |] "loss"
 
@@ -265,13 +282,17 @@ let private losses =
               let student = [ n; k ], values seed (n * k)
               let teacher = values (seed + 1) (n * k)
               checkGradients "cross entropy" [ student ] (fun leaves -> Losses.CrossEntropy(leaves.Head, labels ()))
-              checkGradients "label smoothing" [ student ] (fun leaves -> Losses.LabelSmoothing(leaves.Head, labels (), 0.1))
-              checkGradients "distillation" [ student ] (fun leaves -> Losses.Distillation(leaves.Head, tensor [ n; k ] teacher))
+
+              checkGradients "label smoothing" [ student ] (fun leaves ->
+                  Losses.LabelSmoothing(leaves.Head, labels (), 0.1))
+
+              checkGradients "distillation" [ student ] (fun leaves ->
+                  Losses.Distillation(leaves.Head, tensor [ n; k ] teacher))
 
           test "no gradient flows into the teacher" {
               use _ = torch.NewDisposeScope()
               let student, teacher = leaf [ n; k ] (values 1 (n * k)), leaf [ n; k ] (values 2 (n * k))
-              Losses.Distillation(student, teacher).backward ()
+              Losses.Distillation(student, teacher).backward()
               Expect.isNull teacher.grad "the teacher's gradient"
           } ]
 
@@ -308,6 +329,7 @@ let private clipping =
                         parameter ]
 
               let without = leaf [ 3 ] (values seed 3)
+
               let count =
                   parameters @ [ without ]
                   |> List.map (fun parameter -> AdaptiveGradientClipping.Clip(parameter, 0.02))
@@ -315,7 +337,8 @@ let private clipping =
 
 
               let expected =
-                  [ for _, units, p, g in inputs -> Array.zip (Array.splitInto units p) (Array.splitInto units g) |> Array.map (clipUnit 0.02) ]
+                  [ for _, units, p, g in inputs ->
+                        Array.zip (Array.splitInto units p) (Array.splitInto units g) |> Array.map (clipUnit 0.02) ]
 
               for parameter, units in List.zip parameters expected do
                   same (Agreement.gradient parameter) (Array.collect fst units) "clipped gradient"
@@ -324,5 +347,4 @@ let private clipping =
               Expect.equal count (ClipCount(9L, int64 clipped)) "units and clipped units"
               Expect.isNull without.grad "a parameter without gradient is passed over" ]
 
-let tests =
-    testList "layers" [ convolutionProperty; weights; activations; losses; clipping ]
+let tests = testList "layers" [ convolutionProperty; weights; activations; losses; clipping ]

@@ -16,8 +16,7 @@ let private packagedDigest = "cf33b1b0bb6bbb9754a768fb5c5d04d9f498603be50e73f556
 let private packagedShim = Path.Combine(AppContext.BaseDirectory, "libLibTorchSharp.so")
 let private shim = lazy File.ReadAllBytes packagedShim
 
-let private weaken (elf: byte[]) (version: string) =
-    ElfSymbolVersions.Weaken(elf.AsSpan(), version)
+let private weaken (elf: byte[]) (version: string) = ElfSymbolVersions.Weaken(elf.AsSpan(), version)
 
 /// The System V hash, by which version requirements are found.
 let private elfHash (name: string) =
@@ -29,7 +28,8 @@ let private elfHash (name: string) =
 
 let private differences (a: byte[]) (b: byte[]) =
     [ for i in 0 .. a.Length - 1 do
-          if a[i] <> b[i] then i ]
+          if a[i] <> b[i] then
+              i ]
 
 /// Runs an edit that may refuse the bytes, in one way only.
 let private refusesCleanly what (elf: byte[]) =
@@ -152,7 +152,9 @@ let private loading =
               | null -> failtest "nothing was loaded"
               | path when path = packagedShim -> ()
               | path ->
-                  let expected = Path.Combine(userCache, "torchsharp-native", packagedDigest[..15], "libLibTorchSharp.so")
+                  let expected =
+                      Path.Combine(userCache, "torchsharp-native", packagedDigest[..15], "libLibTorchSharp.so")
+
                   Expect.equal path expected "the copy's path tells its original"
                   let copy = File.ReadAllBytes path
                   let elf = Array.copy shim.Value

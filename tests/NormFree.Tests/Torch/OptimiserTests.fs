@@ -26,7 +26,11 @@ let private shapes = [ [| 4L; 3L; 3L; 3L |]; [| 6L |]; [| 3L; 5L |] ]
 let private random (generator: Random) (shape: int64[]) =
     GoldenFiles.tensor shape (Array.init (int (Array.reduce (*) shape)) (fun _ -> 2.0 * generator.NextDouble() - 1.0))
 
-let private agrees name (theirs: Modules.Parameter seq -> torch.optim.Optimizer) (ours: OptimisedParameter[] -> Optimiser) =
+let private agrees
+    name
+    (theirs: Modules.Parameter seq -> torch.optim.Optimizer)
+    (ours: OptimisedParameter[] -> Optimiser)
+    =
     test $"{name}: {steps} steps with weight decay are TorchSharp's" {
         use _ = torch.NewDisposeScope()
         let generator = Random 5
@@ -75,5 +79,6 @@ let tests =
               "SGD with Nesterov's momentum"
               (fun p -> torch.optim.SGD(p, rate, momentum = 0.9, weight_decay = decay, nesterov = true))
               (fun p -> new Sgd(p, 0.9))
-          agrees "SGD without momentum" (fun p -> torch.optim.SGD(p, rate, weight_decay = decay)) (fun p -> new Sgd(p, 0.0))
+          agrees "SGD without momentum" (fun p -> torch.optim.SGD(p, rate, weight_decay = decay)) (fun p ->
+              new Sgd(p, 0.0))
           named ]

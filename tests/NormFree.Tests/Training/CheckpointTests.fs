@@ -11,11 +11,9 @@ open NormFree.Tests.Data.Support
 open NormFree.Tests.Training.Support
 open TorchSharp
 
-let private create norm =
-    Network.create torch.ScalarType.Float32 Rule.Corrected 9L (tiny norm)
+let private create norm = Network.create torch.ScalarType.Float32 Rule.Corrected 9L (tiny norm)
 
-let private accuracy loss =
-    { Loss = loss; Top1 = 1.0 / 3.0; Top5 = 0.9; Images = 100 }
+let private accuracy loss = { Loss = loss; Top1 = 1.0 / 3.0; Top5 = 0.9; Images = 100 }
 
 let private record: EpochRecord =
     { Stage = "activations"
@@ -42,14 +40,17 @@ let private checkpoint network =
 let private step (network: Network) (optimisation: Optimisation) key =
     use _ = torch.NewDisposeScope()
     network.ForgetGradients()
-    Losses.CrossEntropy(network.Forward(images torch.ScalarType.Float32 key 4, Train), labels 4).backward ()
+    Losses.CrossEntropy(network.Forward(images torch.ScalarType.Float32 key 4, Train), labels 4).backward()
     optimisation.Step 1e-3 |> ignore
 
 /// A network after three steps, with its optimiser.
 let private trained recipe norm =
     let network = create norm
     let optimisation = new Optimisation(recipe, network)
-    for number in 1..3 do step network optimisation $"step {number}"
+
+    for number in 1..3 do
+        step network optimisation $"step {number}"
+
     network, optimisation
 
 let private stateBits (optimisation: Optimisation) =
@@ -89,7 +90,10 @@ let private roundTrip =
       test "the same checkpoint gives the same bytes" {
           use folder = new TempFolder()
           use network = create BatchNorm
-          for name in [ "a"; "b" ] do Checkpoint.save (folder.File name) None (checkpoint network)
+
+          for name in [ "a"; "b" ] do
+              Checkpoint.save (folder.File name) None (checkpoint network)
+
           Expect.equal (File.ReadAllBytes(folder.File "a")) (File.ReadAllBytes(folder.File "b")) "bytes"
       }
 
@@ -121,7 +125,8 @@ let private rewrite path (keep: string -> bool) (metadata: string -> string -> s
 
     for entry in file.Tensors do
         if keep entry.Name then
-            writer.Add(entry.Name, entry.DType, System.ReadOnlySpan(Seq.toArray entry.Shape), file.ReadBytes entry) |> ignore
+            writer.Add(entry.Name, entry.DType, System.ReadOnlySpan(Seq.toArray entry.Shape), file.ReadBytes entry)
+            |> ignore
 
     writer.Save(path + ".changed")
     path + ".changed"
@@ -134,15 +139,14 @@ let private withFile inspect =
     Checkpoint.save path (Some optimisation) (checkpoint network)
     inspect folder path network optimisation
 
-let private load path =
-    Checkpoint.load torch.ScalarType.Float32 path
+let private load path = Checkpoint.load torch.ScalarType.Float32 path
 
 let private asIs (_: string) text = text
 
 let private refusals =
     [ test "a missing file is told as such" {
           use folder = new TempFolder()
-          let text = message<FileNotFoundException, _> (fun () -> load (folder.File "none.safetensors"))
+          let text = message<FileNotFoundException, _>(fun () -> load (folder.File "none.safetensors"))
           contains [ "none.safetensors" ] text
       }
 
@@ -151,9 +155,7 @@ let private refusals =
               use other = create BatchNorm
               let text = refusal (fun () -> Checkpoint.start path other)
 
-              contains
-                  [ path; "reactnet-small"; "bn1.weight is missing"; "; and "; " more" ]
-                  text)
+              contains [ path; "reactnet-small"; "bn1.weight is missing"; "; and "; " more" ] text)
       }
 
       test "missing, unexpected and misshapen tensors are all told" {
@@ -162,12 +164,17 @@ let private refusals =
               let without = rewrite path (fun name -> name <> "fc.bias") asIs
               contains [ "fc.bias is missing" ] (refusal (fun () -> Checkpoint.start without network))
 
-              use hundred = Network.create torch.ScalarType.Float32 Rule.Corrected 1L (tiny (BnFree 0.2) |> Net.withClasses 100)
+              use hundred =
+                  Network.create torch.ScalarType.Float32 Rule.Corrected 1L (tiny (BnFree 0.2) |> Net.withClasses 100)
+
               let text = refusal (fun () -> Checkpoint.start path hundred)
               contains [ "fc.weight has shape [10, 32], not [100, 32]"; "fc.bias has shape [10], not [100]" ] text
 
               use plain = create NoNorm
-              contains [ "conv1.gain is not a tensor of this network" ] (refusal (fun () -> Checkpoint.start path plain)))
+
+              contains
+                  [ "conv1.gain is not a tensor of this network" ]
+                  (refusal (fun () -> Checkpoint.start path plain)))
       }
 
       test "a refused checkpoint leaves the network as it was" {
@@ -181,13 +188,19 @@ let private refusals =
       test "a plain safetensors file is no checkpoint" {
           use folder = new TempFolder()
           let path = folder.File "plain.safetensors"
-          SafetensorsWriter().Add("x", DType.F32, System.ReadOnlySpan [| 1L |], System.BitConverter.GetBytes 1.0f).Save path
+
+          SafetensorsWriter().Add("x", DType.F32, System.ReadOnlySpan [| 1L |], System.BitConverter.GetBytes 1.0f).Save
+              path
+
           contains [ path; "not a NormFree checkpoint" ] (refusal (fun () -> load path))
       }
 
       test "bytes of anything else are no checkpoint" {
           use folder = new TempFolder()
-          let path = folder.Write("text", System.Text.Encoding.ASCII.GetBytes "once upon a time there was a network")
+
+          let path =
+              folder.Write("text", System.Text.Encoding.ASCII.GetBytes "once upon a time there was a network")
+
           contains [ path ] (refusal (fun () -> load path))
       }
 
@@ -224,7 +237,10 @@ let private refusals =
           withFile (fun folder _ network optimisation ->
               let best = folder.File "best.safetensors"
               Checkpoint.save best None (checkpoint network)
-              contains [ best; "optimiser/"; "Give a last checkpoint" ] (refusal (fun () -> Checkpoint.restore best optimisation)))
+
+              contains
+                  [ best; "optimiser/"; "Give a last checkpoint" ]
+                  (refusal (fun () -> Checkpoint.restore best optimisation)))
       }
 
       test "the state of another optimiser cannot be gone on with" {
@@ -251,7 +267,7 @@ let private saving =
           let path = folder.File "last.safetensors"
           let inside = folder.Write("last.safetensors/kept", [| 1uy |])
           use network = create NoNorm
-          message<exn, _> (fun () -> Checkpoint.save path None (checkpoint network)) |> ignore
+          message<exn, _>(fun () -> Checkpoint.save path None (checkpoint network)) |> ignore
           Expect.equal (File.ReadAllBytes inside) [| 1uy |] "its content"
           Expect.equal (Directory.GetFileSystemEntries folder.Path) [| path |] "files in the folder"
       }
@@ -260,7 +276,8 @@ let private saving =
           use folder = new TempFolder()
           use network = create NoNorm
 
-          message<DirectoryNotFoundException, _> (fun () -> Checkpoint.save (folder.File "no/such.safetensors") None (checkpoint network))
+          message<DirectoryNotFoundException, _>(fun () ->
+              Checkpoint.save (folder.File "no/such.safetensors") None (checkpoint network))
           |> ignore
       } ]
 

@@ -19,18 +19,15 @@ let private free, private normed =
           for binarise in stages -> Net.withBinarise binarise (tiny norm) ]
     |> List.partition (fun net -> normName net <> "batch-norm")
 
-let private title net =
-    $"{normName net}, {(Net.binaryBody net).Value.Binarise |> Words.binarise}"
+let private title net = $"{normName net}, {(Net.binaryBody net).Value.Binarise |> Words.binarise}"
 
-let private create net =
-    Network.create torch.ScalarType.Float64 Rule.Corrected 3L net
+let private create net = Network.create torch.ScalarType.Float64 Rule.Corrected 3L net
 
 let private logits (network: Network) mode images =
     use _ = torch.no_grad ()
     Agreement.values (network.Forward(images, mode))
 
-let private furthest (a: float[]) (b: float[]) =
-    Array.map2 (fun x y -> abs (x - y)) a b |> Array.max
+let private furthest (a: float[]) (b: float[]) = Array.map2 (fun x y -> abs (x - y)) a b |> Array.max
 
 /// What differs by rounding alone, and what cannot.
 let private rounding, private apart = 1e-12, 1e-3
@@ -48,7 +45,11 @@ let private evaluation =
               use _ = torch.NewDisposeScope()
               use network = create net
               let images = images torch.ScalarType.Float64 "evaluation" 4
-              Expect.isGreaterThan (furthest (logits network Evaluate images) (logits network Train images)) apart "difference of the logits"
+
+              Expect.isGreaterThan
+                  (furthest (logits network Evaluate images) (logits network Train images))
+                  apart
+                  "difference of the logits"
           } ]
 
 /// Logits of the first image in two batches that share no other one.
@@ -84,12 +85,11 @@ let private accumulated (network: Network) size =
     for start in 0..size..7 do
         let part (t: torch.Tensor) = t.narrow (0L, int64 start, int64 size)
         let loss = Losses.CrossEntropy(network.Forward(part images, Train), part labels)
-        loss.Times(float size / 8.0).backward ()
+        loss.Times(float size / 8.0).backward()
 
     gradients network
 
-let private norm (values: float[]) =
-    sqrt (values |> Array.sumBy (fun v -> v * v))
+let private norm (values: float[]) = sqrt (values |> Array.sumBy (fun v -> v * v))
 
 /// The largest difference of two sets of gradients, each tensor's relative to its norm.
 let private gradientDistance a b =
@@ -103,12 +103,20 @@ let private accumulation =
     [ for net in free do
           test $"{title net}: gradients accumulated over micro-batches are the full batch's" {
               use network = create net
-              Expect.isLessThan (gradientDistance (accumulated network 2) (accumulated network 8)) rounding "relative difference"
+
+              Expect.isLessThan
+                  (gradientDistance (accumulated network 2) (accumulated network 8))
+                  rounding
+                  "relative difference"
           }
       for net in normed do
           test $"{title net}: gradients accumulated over micro-batches are others than the full batch's" {
               use network = create net
-              Expect.isGreaterThan (gradientDistance (accumulated network 2) (accumulated network 8)) apart "relative difference"
+
+              Expect.isGreaterThan
+                  (gradientDistance (accumulated network 2) (accumulated network 8))
+                  apart
+                  "relative difference"
           } ]
 
 let private bitsOfStart rule seed net =
@@ -130,7 +138,11 @@ let private start =
               use _ = torch.rand 7L // what was drawn before does not matter
               sameBits (bitsOfStart Rule.Corrected 5L net) (bitsOfStart Rule.Corrected 5L net) "seed 5 twice"
               let differing = differences (bitsOfStart Rule.Corrected 5L net) (bitsOfStart Rule.Corrected 6L net)
-              Expect.containsAll differing [ "conv1.weight"; "layer1.0.binary_conv.weight"; "fc.weight"; "fc.bias" ] "seeds 5 and 6 differ"
+
+              Expect.containsAll
+                  differing
+                  [ "conv1.weight"; "layer1.0.binary_conv.weight"; "fc.weight"; "fc.bias" ]
+                  "seeds 5 and 6 differ"
           }
 
       test "binary weights start non-negative as published, deviation 9" {
@@ -180,7 +192,8 @@ let private raiseGains factor (network: Network) =
               | _ -> () ]
 
     for name, tensor in network.Tensors do
-        if List.contains name gains then tensor.TimesInPlace factor |> ignore
+        if List.contains name gains then
+            tensor.TimesInPlace factor |> ignore
 
     gains.Length
 
@@ -191,10 +204,18 @@ let private gain =
           use one = create (net BinaryGain.One)
           use preserving = create (net BinaryGain.VariancePreserving)
           let images = images torch.ScalarType.Float64 "gain" 2
-          Expect.isGreaterThan (furthest (logits one Evaluate images) (logits preserving Evaluate images)) apart "the factor matters"
+
+          Expect.isGreaterThan
+              (furthest (logits one Evaluate images) (logits preserving Evaluate images))
+              apart
+              "the factor matters"
           // Nine layers and two projections.
           Expect.equal (raiseGains (sqrt (Math.PI / 2.0)) one) 11 "gains raised"
-          Expect.isLessThan (furthest (logits one Evaluate images) (logits preserving Evaluate images)) rounding "and is √(π/2)"
+
+          Expect.isLessThan
+              (furthest (logits one Evaluate images) (logits preserving Evaluate images))
+              rounding
+              "and is √(π/2)"
       }
 
       for norm, binarise in [ BatchNorm, ActivationsAndWeights; NoNorm, ActivationsAndWeights; BnFree 0.2, Activations ] do
@@ -243,7 +264,10 @@ let private leaks =
           use optimisation = new Optimisation(Recipe.published, network)
           accumulated network 8 |> ignore
           let before = alive ()
-          for _ in 1..5 do optimisation.Step 1e-3 |> ignore
+
+          for _ in 1..5 do
+              optimisation.Step 1e-3 |> ignore
+
           Expect.equal torch.Tensor.TotalCount before "tensors after five steps"
       } ]
 
@@ -252,7 +276,10 @@ let private diverged =
           use _ = torch.NewDisposeScope()
           use network = Network.create torch.ScalarType.Float32 Rule.Corrected 3L (tiny (BnFree 0.2))
           use _ = torch.no_grad ()
-          for _, tensor in network.Parameters do tensor.PlusInPlace nan |> ignore
+
+          for _, tensor in network.Parameters do
+              tensor.PlusInPlace nan |> ignore
+
           let dataset = Drawn.dataset 4L 20 20
           let found = Evaluation.accuracy Surroundings.Default (Stage.task dataset) 10 network dataset.Test
           Expect.equal (found.Top1, found.Top5, found.Images) (0.0, 0.0, 20) "accuracy"

@@ -16,27 +16,23 @@ let private data = lazy (Drawn.dataset 3L 120 40)
 
 /// Both stages of a recipe, from a plan.
 let private both recipe net plan =
-    plan
-    |> Pipeline.train { recipe with WeightDecay = 1e-5 } net
-    |> Pipeline.binariseWeights recipe
+    plan |> Pipeline.train { recipe with WeightDecay = 1e-5 } net |> Pipeline.binariseWeights recipe
 
 let private few = lazy (Drawn.dataset 3L 60 20)
 
-let private into folder =
-    Pipeline.from data.Value |> Pipeline.into folder
+let private into folder = Pipeline.from data.Value |> Pipeline.into folder
 
-let private around change (plan: Plan) =
-    { plan with Around = change plan.Around }
+let private around change (plan: Plan) = { plan with Around = change plan.Around }
 
 let private logits (trained: Trained<'w>) =
     use _ = torch.NewDisposeScope()
     use _ = torch.no_grad ()
     bits (trained.Network.Forward(images torch.ScalarType.Float32 "pipeline" 10, Evaluate))
 
-let private stageNames (history: EpochRecord list) =
-    history |> List.map (fun r -> $"{r.Stage} {r.Epoch}/{r.Epochs}")
+let private stageNames (history: EpochRecord list) = history |> List.map (fun r -> $"{r.Stage} {r.Epoch}/{r.Epochs}")
 
-let private fourEpochs = [ "activations 1/2"; "activations 2/2"; "activations+weights 1/2"; "activations+weights 2/2" ]
+let private fourEpochs =
+    [ "activations 1/2"; "activations 2/2"; "activations+weights 1/2"; "activations+weights 2/2" ]
 
 let private running =
     [ for norm in norms do
@@ -45,23 +41,39 @@ let private running =
               let trained = both quick (tiny norm) (into folder.Path)
               let history = trained.History
               Expect.equal (stageNames history) fourEpochs "epochs"
-              Expect.equal (trained.Network.Spec |> Net.binaryBody |> Option.map _.Binarise) (Some ActivationsAndWeights) "weights are binary"
+
+              Expect.equal
+                  (trained.Network.Spec |> Net.binaryBody |> Option.map _.Binarise)
+                  (Some ActivationsAndWeights)
+                  "weights are binary"
+
               let run = Pipeline.finish trained
               Expect.equal run.Epochs history "the finished run's epochs"
               Expect.equal run.Label (Words.norm norm) "its label"
               let kept = RunFolder.readRun (RunFolder.at folder.Path)
               Expect.equal kept run "the run in the folder"
-              Expect.all history (fun r -> r.Train.Images = 120 && r.Test.Images = 40 && r.Unreadable = 0 && r.HeldOut = None) "images"
-              Expect.all history (fun r -> Double.IsFinite r.Test.Loss && r.Train.Loss > 0.0 && r.Test.Top1 <= r.Test.Top5) "accuracies"
+
+              Expect.all
+                  history
+                  (fun r -> r.Train.Images = 120 && r.Test.Images = 40 && r.Unreadable = 0 && r.HeldOut = None)
+                  "images"
+
+              Expect.all
+                  history
+                  (fun r -> Double.IsFinite r.Test.Loss && r.Train.Loss > 0.0 && r.Test.Top1 <= r.Test.Top5)
+                  "accuracies"
 
               let keys = kept.Configuration |> List.map fst
               Expect.equal keys (List.distinct keys) "every setting is told once"
-              Expect.containsAll keys [ "architecture"; "norm"; "activations: epochs"; "activations+weights: weight decay" ] "settings"
+
+              Expect.containsAll
+                  keys
+                  [ "architecture"; "norm"; "activations: epochs"; "activations+weights: weight decay" ]
+                  "settings"
           }
 
       test "the same seed gives the same logits, bit for bit, and another seed others" {
-          let run seed =
-              Pipeline.from data.Value |> both { quick with Seed = seed } (tiny (BnFree 0.2)) |> look logits
+          let run seed = Pipeline.from data.Value |> both { quick with Seed = seed } (tiny (BnFree 0.2)) |> look logits
 
           Expect.equal (run 1L) (run 1L) "seed 1 twice"
           Expect.notEqual (run 1L) (run 2L) "seeds 1 and 2"
@@ -80,8 +92,7 @@ let private running =
       test "a training learns" {
           let recipe = { quick with Epochs = 6; Clip = NoClipping }
 
-          let history =
-              Pipeline.from data.Value |> Pipeline.train recipe (tiny BatchNorm) |> look _.History
+          let history = Pipeline.from data.Value |> Pipeline.train recipe (tiny BatchNorm) |> look _.History
 
           Expect.isLessThan (List.last history).Train.Loss (List.head history).Train.Loss "loss of the last epoch"
       }
@@ -89,15 +100,31 @@ let private running =
       test "events tell the stages, steps and epochs" {
           let events = ResizeArray()
 
-          Pipeline.from data.Value
-          |> Pipeline.watchedBy events.Add
-          |> both quick (tiny NoNorm)
-          |> look ignore
+          Pipeline.from data.Value |> Pipeline.watchedBy events.Add |> both quick (tiny NoNorm) |> look ignore
 
           let count choose = events |> Seq.choose choose |> Seq.length
-          Expect.equal (count (function StageBegins(_, 2, 120) -> Some() | _ -> None)) 2 "stages"
-          Expect.equal (count (function StepDone _ -> Some() | _ -> None)) 24 "steps"
-          Expect.equal (count (function EpochDone _ -> Some() | _ -> None)) 4 "epochs"
+
+          Expect.equal
+              (count (function
+                  | StageBegins(_, 2, 120) -> Some()
+                  | _ -> None))
+              2
+              "stages"
+
+          Expect.equal
+              (count (function
+                  | StepDone _ -> Some()
+                  | _ -> None))
+              24
+              "steps"
+
+          Expect.equal
+              (count (function
+                  | EpochDone _ -> Some()
+                  | _ -> None))
+              4
+              "epochs"
+
           Expect.equal events.Count 30 "events in all"
       } ]
 
@@ -151,12 +178,7 @@ let private stops recipe net plan =
     | :? OperationCanceledException -> ()
 
 /// A short recipe in which everything that is random or has a state is on: 5 steps an epoch.
-let private stateful =
-    { quick with
-        Batch = 10
-        HeldOut = 0.2
-        WarmUp = 1
-        WeightDecay = 1e-3 }
+let private stateful = { quick with Batch = 10; HeldOut = 0.2; WarmUp = 1; WeightDecay = 1e-3 }
 
 let private sameRun expected path =
     let tensors, log, configuration, finished = expected
@@ -182,7 +204,11 @@ let private resuming =
                     "exception in stage 2's second epoch", false, steps, 17 ] do
                   let path = folder.File name
                   stops stateful net (into path |> interrupted byToken event n)
-                  Expect.isFalse (RunFolder.readRun (RunFolder.at path)).Finished $"{name}: the log says that it is not done"
+
+                  Expect.isFalse
+                      (RunFolder.readRun (RunFolder.at path)).Finished
+                      $"{name}: the log says that it is not done"
+
                   both stateful net (into path) |> look ignore
                   sameRun expected path
           }
@@ -190,8 +216,7 @@ let private resuming =
       test "a cancelled run takes no further step" {
           let mutable taken = 0
 
-          let plan =
-              Pipeline.from data.Value |> interrupted true steps 3
+          let plan = Pipeline.from data.Value |> interrupted true steps 3
 
           let plan =
               plan
@@ -200,7 +225,9 @@ let private resuming =
                       Watch =
                           fun event ->
                               a.Watch event
-                              if steps event then taken <- taken + 1 })
+
+                              if steps event then
+                                  taken <- taken + 1 })
 
           stops quick (tiny NoNorm) plan
           Expect.equal taken 3 "steps"
@@ -208,7 +235,11 @@ let private resuming =
 
       test "a finished run is read and not trained again" {
           use folder = new TempFolder()
-          let run plan = both quick (tiny BatchNorm) plan |> look (fun trained -> tensorBits trained.Network, trained.History)
+
+          let run plan =
+              both quick (tiny BatchNorm) plan
+              |> look (fun trained -> tensorBits trained.Network, trained.History)
+
           let first = run (into folder.Path)
           let before = remains folder.Path
           let written = File.GetLastWriteTimeUtc((RunFolder.at folder.Path).Last 2)
@@ -218,12 +249,18 @@ let private resuming =
           Expect.equal (snd second) (snd first) "history"
           Expect.isFalse (Seq.exists steps events) "steps"
           Expect.contains events (Resumed("activations+weights", 2)) "it says so"
-          Expect.equal (File.GetLastWriteTimeUtc((RunFolder.at folder.Path).Last 2)) written "the checkpoint is not written again"
+
+          Expect.equal
+              (File.GetLastWriteTimeUtc((RunFolder.at folder.Path).Last 2))
+              written
+              "the checkpoint is not written again"
+
           sameRun before folder.Path
       }
 
       test "other settings in the folder of a run are refused, and the run stays" {
           use folder = new TempFolder()
+
           let train recipe net dataset =
               Pipeline.from dataset |> Pipeline.into folder.Path |> Pipeline.train recipe net |> look ignore
 
@@ -239,8 +276,12 @@ let private resuming =
                 "norm", quick, tiny BatchNorm, data.Value
                 "data set", quick, tiny NoNorm, { data.Value with Name = "other" }
                 "number of images", quick, tiny NoNorm, Dataset.limit 100 40 1L data.Value ] do
-              let text = message<TrainingException, _> (fun () -> train recipe net dataset)
-              contains [ "stage1.last.safetensors"; "another network, recipe or data set"; "choose another folder" ] text
+              let text = message<TrainingException, _>(fun () -> train recipe net dataset)
+
+              contains
+                  [ "stage1.last.safetensors"; "another network, recipe or data set"; "choose another folder" ]
+                  text
+
               sameBits (fileBits ((RunFolder.at folder.Path).Last 1)) before name
               Expect.equal (RunFolder.readRun (RunFolder.at folder.Path)) described $"{name}: the run's description"
       } ]
@@ -248,32 +289,45 @@ let private resuming =
 let private fitting =
     [ test "a network with other classes than the data set is refused" {
           let net = tiny NoNorm |> Net.withClasses 100
-          let text = message<TrainingException, _> (fun () -> Pipeline.from data.Value |> Pipeline.train quick net)
+          let text = message<TrainingException, _>(fun () -> Pipeline.from data.Value |> Pipeline.train quick net)
           contains [ "100 classes"; "drawn has 10" ] text
       }
 
       test "a network that images are too small for is refused" {
           let small = { data.Value with Size = 2 }
-          let text = message<TrainingException, _> (fun () -> Pipeline.from small |> Pipeline.train quick (tiny NoNorm))
+
+          let text =
+              message<TrainingException, _>(fun () -> Pipeline.from small |> Pipeline.train quick (tiny NoNorm))
+
           contains [ "2×2" ] text
       }
 
       test "an invalid recipe is refused with all its problems" {
           let recipe = { quick with Epochs = 0; Batch = 0 }
-          let text = message<TrainingException, _> (fun () -> Pipeline.from data.Value |> Pipeline.train recipe (tiny NoNorm))
+
+          let text =
+              message<TrainingException, _>(fun () -> Pipeline.from data.Value |> Pipeline.train recipe (tiny NoNorm))
+
           contains [ "epochs"; "batch" ] text
       }
 
       test "a full-precision network has no second stage" {
           let net = ResNet.resNet18 { Width = 0.125; Depth = 0.5 } CifarStem |> Net.withClasses 10
-          let text = message<TrainingException, _> (fun () -> Pipeline.from data.Value |> Pipeline.trainBinaryFrom None quick net)
+
+          let text =
+              message<TrainingException, _>(fun () ->
+                  Pipeline.from data.Value |> Pipeline.trainBinaryFrom None quick net)
+
           contains [ "full-precision" ] text
       }
 
       test "a loss that is not finite ends the training and says what to do" {
           use folder = new TempFolder()
           let recipe = { quick with LearningRate = 1e30; Optimiser = Sgd 0.0; Clip = NoClipping }
-          let text = message<TrainingException, _> (fun () -> into folder.Path |> Pipeline.train recipe (tiny NoNorm))
+
+          let text =
+              message<TrainingException, _>(fun () -> into folder.Path |> Pipeline.train recipe (tiny NoNorm))
+
           contains [ "stage activations"; "epoch 1"; "diverged"; "Lower the learning rate" ] text
       }
 
@@ -281,7 +335,10 @@ let private fitting =
           use folder = new TempFolder()
           // One step an epoch: only the test set can tell.
           let recipe = { quick with Batch = 120; LearningRate = 1e30; Optimiser = Sgd 0.0; Clip = NoClipping }
-          let text = message<TrainingException, _> (fun () -> into folder.Path |> Pipeline.train recipe (tiny NoNorm))
+
+          let text =
+              message<TrainingException, _>(fun () -> into folder.Path |> Pipeline.train recipe (tiny NoNorm))
+
           contains [ "on the test set" ] text
           Expect.isFalse (File.Exists((RunFolder.at folder.Path).Last 1)) "a checkpoint"
       } ]
@@ -289,7 +346,11 @@ let private fitting =
 /// A data set of the first k classes of the drawn one.
 let private classesOf k (dataset: Dataset) =
     let first (source: ImageSource) =
-        ImageSource.subset [| for i in 0 .. source.Count - 1 do if source.Label i < k then i |] source
+        ImageSource.subset
+            [| for i in 0 .. source.Count - 1 do
+                   if source.Label i < k then
+                       i |]
+            source
 
     { dataset with
         Classes = dataset.Classes[.. k - 1]
@@ -299,7 +360,10 @@ let private classesOf k (dataset: Dataset) =
 let private teacher = ResNet.resNet18 { Width = 0.125; Depth = 0.5 } CifarStem
 
 let private saved path recipe net dataset =
-    Pipeline.from dataset |> Pipeline.train recipe net |> Pipeline.save path |> look (fun trained -> tensorBits trained.Network)
+    Pipeline.from dataset
+    |> Pipeline.train recipe net
+    |> Pipeline.save path
+    |> look (fun trained -> tensorBits trained.Network)
 
 let private distilling =
     [ test "a student learns from a teacher's checkpoint, which stays as it is" {
@@ -320,7 +384,10 @@ let private distilling =
           let path = folder.File "teacher.safetensors"
           saved path { quick with Epochs = 1 } (Net.withClasses 4 teacher) (classesOf 4 data.Value) |> ignore
           let recipe = { quick with Loss = Distillation path }
-          let text = message<TrainingException, _> (fun () -> Pipeline.from data.Value |> Pipeline.train recipe (tiny NoNorm))
+
+          let text =
+              message<TrainingException, _>(fun () -> Pipeline.from data.Value |> Pipeline.train recipe (tiny NoNorm))
+
           contains [ path; "4 classes"; "the data set has 10" ] text
       }
 
@@ -329,7 +396,7 @@ let private distilling =
 
           contains
               [ "/no/such/teacher.safetensors" ]
-              (message<IOException, _> (fun () -> Pipeline.from data.Value |> Pipeline.train recipe (tiny NoNorm)))
+              (message<IOException, _>(fun () -> Pipeline.from data.Value |> Pipeline.train recipe (tiny NoNorm)))
       } ]
 
 let private heldOut =
@@ -337,7 +404,12 @@ let private heldOut =
           use folder = new TempFolder()
           let recipe = { quick with Epochs = 5; HeldOut = 0.25 }
           let history = into folder.Path |> Pipeline.train recipe (tiny BatchNorm) |> look _.History
-          Expect.all history (fun r -> r.Train.Images = 90 && r.HeldOut.Value.Images = 30) "90 images to train on, 30 held out"
+
+          Expect.all
+              history
+              (fun r -> r.Train.Images = 90 && r.HeldOut.Value.Images = 30)
+              "90 images to train on, 30 held out"
+
           let score (r: EpochRecord) = r.HeldOut.Value.Top1
           let top = history |> List.map score |> List.max
           let first = history |> List.find (fun r -> score r = top)
@@ -351,14 +423,16 @@ let private heldOut =
 
       test "a share that holds out nothing is refused" {
           let recipe = { quick with HeldOut = 0.01 }
-          let text = message<TrainingException, _> (fun () -> Pipeline.from data.Value |> Pipeline.train recipe (tiny NoNorm))
+
+          let text =
+              message<TrainingException, _>(fun () -> Pipeline.from data.Value |> Pipeline.train recipe (tiny NoNorm))
+
           contains [ "Holding out 0.01 of 120"; "Take another share" ] text
       } ]
 
 /// The source with one image that cannot be read.
 let private broken place (source: ImageSource) =
-    { source with
-        Load = fun i -> if i = place then Error "its bytes are damaged" else source.Load i }
+    { source with Load = fun i -> if i = place then Error "its bytes are damaged" else source.Load i }
 
 let private unreadable =
     let dataset = lazy { data.Value with Train = broken 17 data.Value.Train }
@@ -388,7 +462,7 @@ let private unreadable =
 
       test "where the surroundings are strict, it ends the training" {
           let text =
-              message<DataException, _> (fun () ->
+              message<DataException, _>(fun () ->
                   Pipeline.from dataset.Value
                   |> around (fun a -> { a with Strict = true })
                   |> Pipeline.train quick (tiny NoNorm))

@@ -13,8 +13,7 @@ let private published = { Recipe.published with LearningRate = 1.0 }
 let private corrected = { Recipe.corrected with LearningRate = 1.0 }
 
 /// The rate of the first step of every epoch, of 10 steps each.
-let private rates (recipe: Recipe) =
-    [ for epoch in 0 .. recipe.Epochs - 1 -> Recipe.rate recipe 10 epoch 0 ]
+let private rates (recipe: Recipe) = [ for epoch in 0 .. recipe.Epochs - 1 -> Recipe.rate recipe 10 epoch 0 ]
 
 let private half = sqrt 0.5
 
@@ -36,7 +35,9 @@ let private tables =
 
 let private close (actual: float list) (expected: float list) what =
     Expect.equal actual.Length expected.Length what
-    for a, e in List.zip actual expected do Expect.floatClose Accuracy.veryHigh a e what
+
+    for a, e in List.zip actual expected do
+        Expect.floatClose Accuracy.veryHigh a e what
 
 let private schedules =
     testList
@@ -50,7 +51,11 @@ let private schedules =
 
           test "the warm-up rises step by step and reaches the schedule with its last step" {
               let recipe = { corrected with Epochs = 4; Schedule = Constant; WarmUp = 2 }
-              let all = [ for epoch in 0..3 do for step in 0..1 -> Recipe.rate recipe 2 epoch step ]
+
+              let all =
+                  [ for epoch in 0..3 do
+                        for step in 0..1 -> Recipe.rate recipe 2 epoch step ]
+
               close all [ 0.25; 0.5; 0.75; 1.0; 1.0; 1.0; 1.0; 1.0 ] "rates"
           }
 
@@ -88,7 +93,16 @@ let private validation =
                   Expect.hasLength problems 10 "problems"
 
                   for word in
-                      [ "epochs"; "batch"; "learning rate"; "weight decay"; "warm-up"; "hold out"; "clipping"; "smoothing"; "step schedule"; "momentum" ] do
+                      [ "epochs"
+                        "batch"
+                        "learning rate"
+                        "weight decay"
+                        "warm-up"
+                        "hold out"
+                        "clipping"
+                        "smoothing"
+                        "step schedule"
+                        "momentum" ] do
                       Expect.exists problems (fun problem -> problem.Contains word) word
           }
 
@@ -129,8 +143,7 @@ let private reached norm =
               $"{name}.bias", (false, false, true, false)
       | NoNorm -> () ]
 
-let private parameters norm =
-    ReActNet.r18 |> Net.withNorm norm |> Lowering.lower |> Parameters.ofGraph
+let private parameters norm = ReActNet.r18 |> Net.withNorm norm |> Lowering.lower |> Parameters.ofGraph
 
 let private reach =
     testList
@@ -143,17 +156,30 @@ let private reach =
 
                   let actual =
                       [ for p in shown ->
-                            p.Key, (Recipe.decays published p, Recipe.decays corrected p, Recipe.clips published p, Recipe.clips corrected p) ]
+                            p.Key,
+                            (Recipe.decays published p,
+                             Recipe.decays corrected p,
+                             Recipe.clips published p,
+                             Recipe.clips corrected p) ]
 
-                  Expect.equal (Map actual) (Map(reached norm)) "(decays published, corrected, clips published, corrected)"
+                  Expect.equal
+                      (Map actual)
+                      (Map(reached norm))
+                      "(decays published, corrected, clips published, corrected)"
               }
 
-          test "the whole of ReActNet-18: 20 convolutions, the classifier and no more are decayed and clipped when corrected" {
+          test
+              "the whole of ReActNet-18: 20 convolutions, the classifier and no more are decayed and clipped when corrected" {
               let p = parameters (BnFree 0.2)
               let count rule = p |> List.filter rule |> List.length
               Expect.equal (count (Recipe.decays corrected)) 21 "decayed"
               Expect.equal (count (Recipe.clips corrected)) 20 "clipped"
-              Expect.equal (count (Recipe.decays published)) (p.Length - 18) "all but 16 slopes and the classifier's two"
+
+              Expect.equal
+                  (count (Recipe.decays published))
+                  (p.Length - 18)
+                  "all but 16 slopes and the classifier's two"
+
               Expect.equal (count (Recipe.clips published)) (p.Length - 2) "all but the classifier's two"
           }
 
@@ -161,17 +187,16 @@ let private reach =
               test $"a step with gradients of 0 shrinks what weight decay reaches, {name}" {
                   use network = Network.create torch.ScalarType.Float64 Rule.Corrected 1L (tiny (BnFree 0.2))
 
-                  let recipe =
-                      { Recipe.published with
-                          Optimiser = Sgd 0.0
-                          WeightDecay = 0.5
-                          Deviations = rules }
+                  let recipe = { Recipe.published with Optimiser = Sgd 0.0; WeightDecay = 0.5; Deviations = rules }
 
                   use optimisation = new Optimisation(recipe, network)
                   use _ = torch.NewDisposeScope()
                   use _ = torch.no_grad ()
-                  let before = [ for _, tensor in network.Parameters -> tensor.detach().clone () ]
-                  for _, tensor in network.Parameters do tensor.grad <- torch.zeros_like tensor
+                  let before = [ for _, tensor in network.Parameters -> tensor.detach().clone() ]
+
+                  for _, tensor in network.Parameters do
+                      tensor.grad <- torch.zeros_like tensor
+
                   optimisation.Step 0.1 |> ignore
 
                   for (described, tensor), before in List.zip network.Parameters before do
@@ -186,7 +211,7 @@ let private jsonHolds (recipe: Recipe) =
     | _ -> true
 
 let private throughJson (value: 'T) =
-    match Json.read<'T> (Json.write value) with
+    match Json.read<'T>(Json.write value) with
     | Ok read -> read
     | Error why -> failtest $"{Json.write value}: {why}"
 
@@ -216,11 +241,17 @@ let private json =
                     Seconds = 1.0 }
 
               let read = throughJson record
-              let plain record = { record with LearningRate = 0.0; Train = accuracy 0.0; Test = accuracy 0.0; HeldOut = None }
+
+              let plain record =
+                  { record with LearningRate = 0.0; Train = accuracy 0.0; Test = accuracy 0.0; HeldOut = None }
+
               let same (a: float) (b: float) = a.Equals b
 
               same read.LearningRate rate
-              && List.forall2 same [ for a in [ read.Train; read.Test ] @ Option.toList read.HeldOut -> a.Loss ] (loss :: loss :: Option.toList heldOut)
+              && List.forall2
+                  same
+                  [ for a in [ read.Train; read.Test ] @ Option.toList read.HeldOut -> a.Loss ]
+                  (loss :: loss :: Option.toList heldOut)
               && plain read = plain record
 
           for name, table in Architecture.all do
@@ -230,7 +261,9 @@ let private json =
                           for binarise in [ Activations; ActivationsAndWeights ] do
                               let net = table Size.Full stem |> Net.withNorm norm |> Net.withBinarise binarise
                               let mended = Recipe.applyTo net Recipe.corrected
-                              for net in [ net; mended ] do Expect.equal (throughJson net) net "the network"
+
+                              for net in [ net; mended ] do
+                                  Expect.equal (throughJson net) net "the network"
                   }
 
           test "a task comes back as it was" {
@@ -258,7 +291,11 @@ let private applied =
     test "a recipe sets the network's expected variance and binary gain, deviations 5 and 10" {
         let body recipe = (Net.binaryBody (Recipe.applyTo ReActNet.r18 recipe)).Value
         let published, corrected = body Recipe.published, body Recipe.corrected
-        Expect.equal (published.ExpectedVariance, published.BinaryGain) (ExpectedVariance.Published, BinaryGain.One) "published"
+
+        Expect.equal
+            (published.ExpectedVariance, published.BinaryGain)
+            (ExpectedVariance.Published, BinaryGain.One)
+            "published"
 
         Expect.equal
             (corrected.ExpectedVariance, corrected.BinaryGain)

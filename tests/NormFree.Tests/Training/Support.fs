@@ -19,15 +19,10 @@ let tiny norm =
     |> Net.withClasses 10
     |> Net.withNorm norm
 
-let normName net =
-    Net.binaryBody net |> Option.map (fun body -> Words.norm body.Norm) |> Option.defaultValue net.Name
+let normName net = Net.binaryBody net |> Option.map (fun body -> Words.norm body.Norm) |> Option.defaultValue net.Name
 
 /// A recipe of two quick epochs.
-let quick =
-    { Recipe.corrected with
-        Epochs = 2
-        Batch = 20
-        LearningRate = 2e-3 }
+let quick = { Recipe.corrected with Epochs = 2; Batch = 20; LearningRate = 2e-3 }
 
 /// n images of 3×32×32 with values that a key gives.
 let images (dtype: torch.ScalarType) key n =
@@ -42,18 +37,17 @@ let bits (tensor: torch.Tensor) =
     tensor.detach().contiguous().bytes.ToArray()
 
 /// All tensors of a network, by name.
-let tensorBits (network: Network) =
-    [ for name, tensor in network.Tensors -> name, bits tensor ]
+let tensorBits (network: Network) = [ for name, tensor in network.Tensors -> name, bits tensor ]
 
 /// Names of the entries that differ.
 let differences (a: (string * byte[]) list) (b: (string * byte[]) list) =
     let a, b = Map a, Map b
 
     [ for name in Seq.distinct (Seq.append a.Keys b.Keys) do
-          if a.TryFind name <> b.TryFind name then name ]
+          if a.TryFind name <> b.TryFind name then
+              name ]
 
-let sameBits a b what =
-    Expect.isEmpty (differences a b) $"{what}: tensors that differ"
+let sameBits a b what = Expect.isEmpty (differences a b) $"{what}: tensors that differ"
 
 /// All tensors of a checkpoint's file, the optimiser's included.
 let fileBits path =
@@ -61,8 +55,7 @@ let fileBits path =
     [ for entry in file.Tensors -> entry.Name, file.ReadBytes entry ]
 
 /// A history without its times.
-let timeless (history: EpochRecord list) =
-    history |> List.map (fun record -> { record with Seconds = 0.0 })
+let timeless (history: EpochRecord list) = history |> List.map (fun record -> { record with Seconds = 0.0 })
 
 /// The message of the exception of that type which an action throws.
 let message<'e, 'a when 'e :> exn> (action: unit -> 'a) =
