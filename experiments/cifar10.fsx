@@ -11,7 +11,7 @@ atRoot ()
 
 let settings =
     "--arch reactnet-18 --norm bn-free --binarise activations+weights --stem cifar --dataset cifar10 --limit 10000 --test-limit 2000 \
-     --epochs 3 --batch 64 --lr 1e-3 --schedule cosine --clip agc:0.02 --seed 1"
+     --epochs 2 --batch 64 --lr 1e-3 --schedule cosine --clip agc:0.02 --seed 1"
 
 train "runs/cifar10-bn-free" ("--data" :: data :: List.ofArray (settings.Split ' '))
 
