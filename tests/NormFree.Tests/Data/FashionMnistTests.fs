@@ -89,7 +89,7 @@ let tests =
                       checkSource 10 test
 
           test "the real set has 60 000 and 10 000 images" {
-              let folder = "/usr/share/dataset-fashion-mnist"
+              let folder = "/usr/share/datasets/fashion-mnist"
 
               if not (Directory.Exists folder) then
                   skiptest "Debian's package dataset-fashion-mnist is not installed"
