@@ -243,6 +243,29 @@ module Pipeline =
             (network :> IDisposable).Dispose()
             reraise ()
 
+    /// Whether the network normalises maps of a single pixel somewhere.
+    let private normalisesPixels size net =
+        match Shapes.infer (Lowering.lower net) { C = 3; H = size; W = size } with
+        | Error _ -> false
+        | Ok(operations, _) ->
+            operations
+            |> List.exists (fun (op, shape, _) ->
+                match op with
+                | Normalise _ -> shape.H * shape.W = 1
+                | _ -> false)
+
+    /// Batch norm divides by one less than the number of values: of a single one it makes NaN.
+    let private requireStatistics (plan: Plan) (recipe: Recipe) net =
+        let images = (fst (Stage.split recipe plan.Dataset)).Count
+        let single = recipe.Batch = 1 || images % recipe.Batch = 1
+
+        if single && normalisesPixels plan.Dataset.Size net then
+            raise (
+                TrainingException
+                    $"{images} images in batches of {recipe.Batch} leave a batch of one image, and batch norm has no statistics of the \
+                      1×1 maps that {net.Name} makes of it. Choose another batch, another number of images, or larger images."
+            )
+
     let private prepared (plan: Plan) recipe net =
         let recipe = require (Recipe.validate recipe)
         let net = Recipe.applyTo net recipe
@@ -255,6 +278,7 @@ module Pipeline =
                     $"{net.Name} tells {net.Classes} classes apart, the data set {plan.Dataset.Name} has {plan.Dataset.Classes.Length}."
             )
 
+        requireStatistics plan recipe net
         recipe, net
 
     let private start (init: string option) = [ "starts from", init |> Option.defaultValue "fresh weights" ]

@@ -302,6 +302,14 @@ let private fitting =
           contains [ "2×2" ] text
       }
 
+      test "a batch of one image is refused where batch norm would see one value a channel" {
+          let data = Drawn.dataset 3L 11 10
+          let net = ReActNet.reactNet18 { Width = 0.125; Depth = 0.25 } ImageNetStem |> Net.withClasses 10
+          let train norm = Pipeline.from data |> Pipeline.train { quick with Batch = 5 } (Net.withNorm norm net)
+          contains [ "batch of one image"; "1×1" ] (message<TrainingException, _>(fun () -> train BatchNorm))
+          using (train NoNorm) ignore
+      }
+
       test "an invalid recipe is refused with all its problems" {
           let recipe = { quick with Epochs = 0; Batch = 0 }
 
