@@ -114,7 +114,7 @@ module TrainCommand =
                 |> Option.defaultValue Surroundings.Default.Workers
             Strict = args.Contains TrainArgs.Strict || began.Contains TrainArgs.Strict }
 
-    let private stages (args: ParseResults<TrainArgs>) (first, second) net (plan: Plan) : EpochRecord list =
+    let private stages (args: ParseResults<TrainArgs>) (first, second) net (plan: Plan) : RunLog =
         let init = args.TryGetResult TrainArgs.Init
 
         let binarise =
@@ -124,18 +124,16 @@ module TrainCommand =
             | None, None -> Activations
 
         match binarise, init with
-        | Activations, _ -> (plan |> Pipeline.trainFrom init first net |> Pipeline.finish).Epochs
-        | ActivationsAndWeights, Some _ -> (plan |> Pipeline.trainBinaryFrom init second net |> Pipeline.finish).Epochs
+        | Activations, _ -> plan |> Pipeline.trainFrom init first net |> Pipeline.finish
+        | ActivationsAndWeights, Some _ -> plan |> Pipeline.trainBinaryFrom init second net |> Pipeline.finish
         | ActivationsAndWeights, None ->
-            (plan |> Pipeline.train first net |> Pipeline.binariseWeights second |> Pipeline.finish).Epochs
+            plan |> Pipeline.train first net |> Pipeline.binariseWeights second |> Pipeline.finish
 
-    let private result (folder: RunFolder) (epochs: EpochRecord list) =
-        let score (r: EpochRecord) = (r.HeldOut |> Option.defaultValue r.Test).Top1
-
+    let private result (folder: RunFolder) (run: RunLog) =
         Show.table
             [ "stage"; "epochs"; "last top-1"; "last top-5"; "best epoch"; "its top-1" ]
-            [ for stage, records in List.groupBy (fun (r: EpochRecord) -> r.Stage) epochs do
-                  let last, best = List.last records, List.maxBy score records
+            [ for stage, records, best in run.Stages do
+                  let last = List.last records
 
                   [ stage
                     string records.Length
@@ -197,7 +195,7 @@ module TrainCommand =
         let dataset = dataset settings
         let net = network settings dataset
 
-        let epochs =
+        let finished =
             Outcome.untilInterrupted
                 $"Finished epochs are kept; go on with: normfree train --resume --out {folder.Path}"
                 (fun cancellation ->
@@ -210,4 +208,4 @@ module TrainCommand =
                         |> stages settings recipes net))
 
         if not (args.Contains TrainArgs.Json_Log) then
-            result folder epochs
+            result folder finished

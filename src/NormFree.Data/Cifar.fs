@@ -134,15 +134,8 @@ let readFiles kind (set: FileSet) names parse =
 
 /// Both splits of a distribution, or the errors of both.
 let readSplits kind set (train: string list, test: string) parse =
-    match readFiles kind set train parse, readFiles kind set [ test ] parse with
-    | Ok train, Ok test -> Ok(source train, source test)
-    | train, test ->
-        let errors =
-            function
-            | Error errors -> errors
-            | Ok _ -> []
-
-        Error(errors train @ errors test)
+    DataError.both (readFiles kind set train parse) (readFiles kind set [ test ] parse)
+    |> Result.map (fun (train, test) -> source train, source test)
 
 /// Whether a set of files is the binary distribution: any of its files will do, the others are then missed by name.
 let isBinary kind set =

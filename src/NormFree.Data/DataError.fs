@@ -36,6 +36,14 @@ module DataError =
         | :? System.FormatException as error -> Error(create place (error.Message.TrimEnd '.') fetchAgain)
         | :? System.IO.IOException as error -> Error(create place (error.Message.TrimEnd '.') "Check the disk")
 
+    /// Both values, or the errors of both.
+    let both (first: Result<'a, DataError list>) (second: Result<'b, DataError list>) =
+        match first, second with
+        | Ok first, Ok second -> Ok(first, second)
+        | Error first, Error second -> Error(first @ second)
+        | Error errors, Ok _
+        | Ok _, Error errors -> Error errors
+
     /// Every value, or every error.
     let collect results =
         let errors =

@@ -107,13 +107,4 @@ let private readSplit (set: FileSet) prefix =
         Error(errors images @ errors labels)
 
 /// <summary>Training and test images, grey as RGB, from a folder or archive with the four files.</summary>
-let read set =
-    match readSplit set "train", readSplit set "t10k" with
-    | Ok train, Ok test -> Ok(train, test)
-    | train, test ->
-        let errors =
-            function
-            | Error errors -> errors
-            | Ok _ -> []
-
-        Error(errors train @ errors test)
+let read set = DataError.both (readSplit set "train") (readSplit set "t10k")

@@ -4,7 +4,7 @@ open System
 open NormFree.Data
 open TorchSharp
 
-/// <summary>A trained network ready for use: images in, classes out. Thread-safe.</summary>
+/// <summary>A trained network ready for use: images in, classes out.</summary>
 /// <example><code>
 /// using var network = Predictor.Load("runs/demo/stage2.best.safetensors");
 /// foreach (var (name, probability) in network.Classify("cat.jpg", 3)) Console.WriteLine($"{name}: {probability:P1}");
