@@ -1,0 +1,36 @@
+namespace NormFree.Kernels.Convolutions;
+
+/// <summary>The sizes of a convolution. Maps are channels-last: N×H×W×C, one pixel's channels side by side.</summary>
+/// <param name="Batch">N, images.</param>
+/// <param name="Height">H of the input, in pixels.</param>
+/// <param name="Width">W of the input, in pixels.</param>
+/// <param name="In">C, channels of the input.</param>
+/// <param name="Out">O, channels of the output.</param>
+/// <param name="KernelHeight">Rows of a filter.</param>
+/// <param name="KernelWidth">Columns of a filter.</param>
+/// <param name="StrideY">Step from one output row to the next, in input rows.</param>
+/// <param name="StrideX">Step from one output column to the next, in input columns.</param>
+/// <param name="PadY">Rows added above and below; they contribute 0.</param>
+/// <param name="PadX">Columns added left and right; they contribute 0.</param>
+public readonly record struct ConvolutionShape(
+    int Batch, int Height, int Width, int In, int Out,
+    int KernelHeight, int KernelWidth, int StrideY, int StrideX, int PadY, int PadX)
+{
+    /// <summary>⌊(H + 2·pad − k)/stride⌋ + 1.</summary>
+    public int OutHeight => (Height + 2 * PadY - KernelHeight) / StrideY + 1;
+
+    /// <summary>⌊(W + 2·pad − k)/stride⌋ + 1.</summary>
+    public int OutWidth => (Width + 2 * PadX - KernelWidth) / StrideX + 1;
+
+    /// <summary>Positions in a filter: rows × columns, row by row.</summary>
+    public int Taps => KernelHeight * KernelWidth;
+
+    /// <summary>Pixels of the whole batch's input, in the order of memory.</summary>
+    public int InPixels => Batch * Height * Width;
+
+    /// <summary>Pixels of the whole batch's output.</summary>
+    public int OutPixels => Batch * OutHeight * OutWidth;
+
+    /// <summary>Multiply-accumulates of the whole batch, those on padding included.</summary>
+    public long Macs => (long)OutPixels * Taps * In * Out;
+}

@@ -1,0 +1,24 @@
+using System.Runtime.Intrinsics.Arm;
+using System.Runtime.Intrinsics.X86;
+
+namespace NormFree.Kernels.Simd;
+
+/// <summary>What this processor has.</summary>
+public static class InstructionSets
+{
+    /// <summary>The instruction sets of this processor, slowest first; the scalar one is always among them.</summary>
+    public static IReadOnlyList<InstructionSet> Supported { get; } = [.. Enum.GetValues<InstructionSet>().Where(IsSupported)];
+
+    /// <summary>The fastest of them.</summary>
+    public static InstructionSet Best => Supported[^1];
+
+    /// <summary>Whether this processor has an instruction set.</summary>
+    public static bool IsSupported(InstructionSet set) => set switch
+    {
+        InstructionSet.Scalar => true,
+        InstructionSet.AdvSimd => AdvSimd.Arm64.IsSupported,
+        InstructionSet.Avx2 => Avx2.IsSupported && Fma.IsSupported,
+        InstructionSet.Avx512 => Avx512F.IsSupported && Avx512BW.IsSupported && Avx512DQ.IsSupported,
+        _ => false,
+    };
+}

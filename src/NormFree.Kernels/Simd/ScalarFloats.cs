@@ -1,0 +1,61 @@
+using System.Runtime.CompilerServices;
+
+namespace NormFree.Kernels.Simd;
+
+/// <summary>One float: a kernel on this type is its own plain reference.</summary>
+public readonly unsafe struct ScalarFloats : IFloatVectors<float>
+{
+    /// <inheritdoc/>
+    public static int Lanes => 1;
+
+    /// <inheritdoc/>
+    public static float Broadcast(float value) => value;
+
+    /// <inheritdoc/>
+    public static float Load(float* source) => *source;
+
+    /// <inheritdoc/>
+    public static void Store(float value, float* target) => *target = value;
+
+    /// <inheritdoc/>
+    public static float Add(float a, float b) => a + b;
+
+    /// <inheritdoc/>
+    public static float Subtract(float a, float b) => a - b;
+
+    /// <inheritdoc/>
+    public static float Multiply(float a, float b) => a * b;
+
+    /// <inheritdoc/>
+    public static float Divide(float a, float b) => a / b;
+
+    /// <inheritdoc/>
+    public static float SquareRoot(float a) => MathF.Sqrt(a);
+
+    /// <inheritdoc/>
+    public static float MultiplyAdd(float a, float b, float c) => a * b + c;
+
+    /// <inheritdoc/>
+    public static float Abs(float a) => MathF.Abs(a);
+
+    /// <inheritdoc/>
+    public static float LessThan(float a, float b) => BitConverter.Int32BitsToSingle(a < b ? -1 : 0);
+
+    /// <inheritdoc/>
+    public static float Select(float mask, float yes, float no) => BitConverter.SingleToInt32Bits(mask) != 0 ? yes : no;
+
+    /// <inheritdoc/>
+    public static float Sum(float a) => a;
+
+    /// <inheritdoc/>
+    public static float Convert(int* source) => *source;
+
+    /// <inheritdoc/>
+    public static float LoadWords(uint* source) => Unsafe.BitCast<uint, float>(*source);
+
+    /// <inheritdoc/>
+    public static float Lookup(float* table, float words) => table[Unsafe.BitCast<float, uint>(words) & 15];
+
+    /// <inheritdoc/>
+    public static float NextIndex(float words) => Unsafe.BitCast<uint, float>(Unsafe.BitCast<float, uint>(words) >> 4);
+}
