@@ -1,0 +1,140 @@
+using System.Runtime.InteropServices;
+using NormFree.Kernels.Lookup;
+using NormFree.Kernels.Memory;
+using NormFree.Kernels.Simd;
+
+namespace NormFree.Kernels.Convolutions;
+
+/// <summary><see cref="SignFilterProduct"/> on one instruction set.</summary>
+internal sealed unsafe class SignFilterProduct<TFloats, TVector> : SignFilterProduct
+    where TFloats : struct, IFloatVectors<TVector>
+    where TVector : unmanaged
+{
+    /// <summary>What a task works on.</summary>
+    private readonly struct Work(PixelMap map, int firstSource, float* tables, float* none, uint* words)
+    {
+        public readonly PixelMap Map = map;
+        public readonly int PixelTables = PixelTables(map);
+        public readonly int Words = Words(map);
+        public readonly int TargetStride = TargetStride(map);
+
+        /// <summary>A pixel outside the map: tables of zeros.</summary>
+        public readonly float* None = none;
+
+        public float* Tables(int row, int column) => tables + ((long)(row - firstSource) * Map.SourceWidth + column) * PixelTables;
+
+        public uint* Signs(int tap) => words + (long)tap * Words * TargetStride;
+    }
+
+    /// <inheritdoc/>
+    public override void Rows(
+        in PixelMap map, int image, int firstRow, int rows, float* source, float* scale, uint* words, Scratch scratch, float* target)
+    {
+        var (first, last) = map.SourceRows(firstRow, firstRow + rows - 1);
+        var pixelTables = PixelTables(map);
+        var none = scratch.Take<float>(pixelTables);
+        NativeMemory.Clear(none, (nuint)pixelTables * sizeof(float));
+        var tables = scratch.Take<float>(Math.Max(0L, last - first + 1) * map.SourceWidth * pixelTables);
+        if (last >= first)
+        {
+            var pixels = (last - first + 1) * map.SourceWidth;
+            var offset = ((long)image * map.SourceHeight + first) * map.SourceWidth * map.SourceChannels;
+            MakeTables(source + offset, scale, pixels, map.SourceChannels, pixelTables, tables);
+        }
+        var work = new Work(map, first, tables, none, words);
+        var idle = scratch.Take<float>(work.TargetStride);
+        var pointers = (float**)scratch.Take<nint>(map.Shape.Taps * LookupPointers);
+        var signs = (uint**)scratch.Take<nint>(map.Shape.Taps);
+        for (var row = 0; row < rows; row++)
+            Row(work, firstRow + row, pointers, signs, idle, target + (long)row * map.TargetWidth * work.TargetStride);
+    }
+
+    private static void MakeTables(float* source, float* scale, int pixels, int channels, int pixelTables, float* tables)
+    {
+        var signs = SignPatterns.Pointer;
+        var whole = channels / SignPatterns.GroupSize;
+        for (var pixel = 0; pixel < pixels; pixel++, source += channels, tables += pixelTables)
+        {
+            var table = tables;
+            for (var group = 0; group < whole; group++, table += SignPatterns.TableSize)
+            {
+                var a = source + group * SignPatterns.GroupSize;
+                if (scale == null)
+                {
+                    SignTables<TFloats, TVector>.Write(a[0], a[1], a[2], a[3], signs, table);
+                }
+                else
+                {
+                    var s = scale + group * SignPatterns.GroupSize;
+                    SignTables<TFloats, TVector>.Write(a[0] * s[0], a[1] * s[1], a[2] * s[2], a[3] * s[3], signs, table);
+                }
+            }
+            if (whole * SignPatterns.GroupSize < channels) table = LastTable(source, scale, channels, whole, table);
+            NativeMemory.Clear(table, (nuint)((byte*)(tables + pixelTables) - (byte*)table));
+        }
+    }
+
+    /// <summary>The table of one to three channels, which the others join as zeros.</summary>
+    private static float* LastTable(float* source, float* scale, int channels, int whole, float* table)
+    {
+        var a = stackalloc float[SignPatterns.GroupSize];
+        for (var k = whole * SignPatterns.GroupSize; k < channels; k++)
+            a[k % SignPatterns.GroupSize] = source[k] * (scale == null ? 1 : scale[k]);
+        SignTables<TFloats, TVector>.Write(a[0], a[1], a[2], a[3], SignPatterns.Pointer, table);
+        return table + SignPatterns.TableSize;
+    }
+
+    private static void Row(in Work work, int row, float** tables, uint** signs, float* idle, float* target)
+    {
+        var step = work.Map.ColumnStep;
+        for (var phase = 0; phase < step; phase++)
+        for (var column = phase; column < work.Map.TargetWidth; column += step * LookupPointers)
+        {
+            var taps = Collect(work, row, column, tables, signs);
+            Block(work, column, taps, tables, signs, idle, target);
+        }
+    }
+
+    /// <summary>The taps at which any pixel of the block meets a source, with the tables of all four.</summary>
+    private static int Collect(in Work work, int row, int column, float** tables, uint** signs)
+    {
+        var shape = work.Map.Shape;
+        var taps = 0;
+        for (var kernelRow = 0; kernelRow < shape.KernelHeight; kernelRow++)
+        {
+            var sourceRow = work.Map.SourceRow(row, kernelRow);
+            if (sourceRow < 0) continue;
+            for (var kernelColumn = 0; kernelColumn < shape.KernelWidth; kernelColumn++)
+            {
+                var any = false;
+                for (var pixel = 0; pixel < LookupPointers; pixel++)
+                {
+                    var targetColumn = column + pixel * work.Map.ColumnStep;
+                    var sourceColumn = targetColumn < work.Map.TargetWidth ? work.Map.SourceColumn(targetColumn, kernelColumn) : -1;
+                    any |= sourceColumn >= 0;
+                    tables[taps * LookupPointers + pixel] = sourceColumn < 0 ? work.None : work.Tables(sourceRow, sourceColumn);
+                }
+                if (!any) continue;
+                signs[taps++] = work.Signs(kernelRow * shape.KernelWidth + kernelColumn);
+            }
+        }
+        return taps;
+    }
+
+    private static void Block(in Work work, int column, int taps, float** tables, uint** signs, float* idle, float* target)
+    {
+        var targets = stackalloc float*[LookupPointers];
+        for (var pixel = 0; pixel < LookupPointers; pixel++)
+        {
+            var targetColumn = column + pixel * work.Map.ColumnStep;
+            targets[pixel] = targetColumn < work.Map.TargetWidth ? target + (long)targetColumn * work.TargetStride : idle;
+        }
+        var columns = LookupBlock<TFloats, TVector>.Columns;
+        for (var channel = 0; channel < work.TargetStride; channel += columns)
+        {
+            LookupBlock<TFloats, TVector>.Sum(tables, signs, taps, work.Words, work.TargetStride, targets, add: false);
+            for (var pixel = 0; pixel < LookupPointers; pixel++) targets[pixel] += columns;
+            for (var tap = 0; tap < taps; tap++) signs[tap] += columns;
+        }
+    }
+}

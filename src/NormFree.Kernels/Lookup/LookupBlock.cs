@@ -1,0 +1,102 @@
+using System.Runtime.CompilerServices;
+using NormFree.Kernels.Simd;
+
+namespace NormFree.Kernels.Lookup;
+
+/// <summary>The inner loop of every product of real numbers with bits: four rows of tables times four vectors of bits.</summary>
+/// <remarks>
+/// <para>target[r][c] (+)= Σ_step Σ_k tables[step][r][k][index(words[step], k, c)], with r from 0 to 3, c over four vectors, and k over the tables.
+/// The sixteen sums stay in registers from the first step to the last.</para>
+/// <para>For each table and vector one permutation and one addition; a table is loaded once for four vectors, a word of indices once for eight tables
+/// of four rows.</para>
+/// </remarks>
+/// <typeparam name="TFloats">The instruction set.</typeparam>
+/// <typeparam name="TVector">Its vectors.</typeparam>
+internal static unsafe class LookupBlock<TFloats, TVector>
+    where TFloats : struct, IFloatVectors<TVector>
+    where TVector : unmanaged
+{
+    /// <summary>Rows of tables in a block.</summary>
+    public const int Rows = 4;
+
+    /// <summary>Columns of a block: lanes of four vectors.</summary>
+    public static int Columns => 4 * TFloats.Lanes;
+
+    /// <summary>Sums a block.</summary>
+    /// <param name="tables">For each step four pointers, one a row: 8·<paramref name="words"/> tables each.</param>
+    /// <param name="indices">For each step the words of the block's first column.</param>
+    /// <param name="steps">Steps, for example taps of a convolution.</param>
+    /// <param name="words">Words a step: each holds the indices of eight tables.</param>
+    /// <param name="stride">From one word to the next, in words.</param>
+    /// <param name="targets">Four rows of sums, the block's first column.</param>
+    /// <param name="add">Adds to the targets instead of overwriting them.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
+    public static void Sum(float** tables, uint** indices, int steps, int words, nint stride, float** targets, bool add)
+    {
+        var lanes = TFloats.Lanes;
+        TVector a00 = default, a01 = default, a02 = default, a03 = default;
+        TVector a10 = default, a11 = default, a12 = default, a13 = default;
+        TVector a20 = default, a21 = default, a22 = default, a23 = default;
+        TVector a30 = default, a31 = default, a32 = default, a33 = default;
+        for (var step = 0; step < steps; step++)
+        {
+            float* t0 = tables[0], t1 = tables[1], t2 = tables[2], t3 = tables[3];
+            var index = indices[step];
+            for (var word = 0; word < words; word++)
+            {
+                TVector i0 = TFloats.LoadWords(index), i1 = TFloats.LoadWords(index + lanes);
+                TVector i2 = TFloats.LoadWords(index + 2 * lanes), i3 = TFloats.LoadWords(index + 3 * lanes);
+                for (var group = 0; group < SignPatterns.GroupsInWord; group++)
+                {
+                    a00 = TFloats.Add(a00, TFloats.Lookup(t0, i0));
+                    a01 = TFloats.Add(a01, TFloats.Lookup(t0, i1));
+                    a02 = TFloats.Add(a02, TFloats.Lookup(t0, i2));
+                    a03 = TFloats.Add(a03, TFloats.Lookup(t0, i3));
+                    a10 = TFloats.Add(a10, TFloats.Lookup(t1, i0));
+                    a11 = TFloats.Add(a11, TFloats.Lookup(t1, i1));
+                    a12 = TFloats.Add(a12, TFloats.Lookup(t1, i2));
+                    a13 = TFloats.Add(a13, TFloats.Lookup(t1, i3));
+                    a20 = TFloats.Add(a20, TFloats.Lookup(t2, i0));
+                    a21 = TFloats.Add(a21, TFloats.Lookup(t2, i1));
+                    a22 = TFloats.Add(a22, TFloats.Lookup(t2, i2));
+                    a23 = TFloats.Add(a23, TFloats.Lookup(t2, i3));
+                    a30 = TFloats.Add(a30, TFloats.Lookup(t3, i0));
+                    a31 = TFloats.Add(a31, TFloats.Lookup(t3, i1));
+                    a32 = TFloats.Add(a32, TFloats.Lookup(t3, i2));
+                    a33 = TFloats.Add(a33, TFloats.Lookup(t3, i3));
+                    i0 = TFloats.NextIndex(i0);
+                    i1 = TFloats.NextIndex(i1);
+                    i2 = TFloats.NextIndex(i2);
+                    i3 = TFloats.NextIndex(i3);
+                    t0 += SignPatterns.TableSize;
+                    t1 += SignPatterns.TableSize;
+                    t2 += SignPatterns.TableSize;
+                    t3 += SignPatterns.TableSize;
+                }
+                index += stride;
+            }
+            tables += Rows;
+        }
+        Put(targets[0], add, a00, a01, a02, a03);
+        Put(targets[1], add, a10, a11, a12, a13);
+        Put(targets[2], add, a20, a21, a22, a23);
+        Put(targets[3], add, a30, a31, a32, a33);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Put(float* target, bool add, TVector s0, TVector s1, TVector s2, TVector s3)
+    {
+        var lanes = TFloats.Lanes;
+        if (add)
+        {
+            s0 = TFloats.Add(s0, TFloats.Load(target));
+            s1 = TFloats.Add(s1, TFloats.Load(target + lanes));
+            s2 = TFloats.Add(s2, TFloats.Load(target + 2 * lanes));
+            s3 = TFloats.Add(s3, TFloats.Load(target + 3 * lanes));
+        }
+        TFloats.Store(s0, target);
+        TFloats.Store(s1, target + lanes);
+        TFloats.Store(s2, target + 2 * lanes);
+        TFloats.Store(s3, target + 3 * lanes);
+    }
+}
