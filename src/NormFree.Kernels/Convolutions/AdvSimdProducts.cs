@@ -17,6 +17,7 @@ internal readonly unsafe struct AdvSimdProducts : IXnorProducts
     public static int MostWords => int.MaxValue;
 
     /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Multiply(ulong* pixels, nint stride, int count, ulong* filters, int words, int bits, int* target, nint targetStride)
     {
         for (; count > 0; count -= 2, pixels += 2 * stride, target += 2 * targetStride)

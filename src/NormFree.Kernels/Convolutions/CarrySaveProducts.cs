@@ -22,7 +22,7 @@ internal readonly unsafe struct CarrySaveProducts<TBits, TVector> : IXnorProduct
     public static int MostWords => 31 * 16 + 15;
 
     /// <inheritdoc/>
-    [MethodImpl(MethodImplOptions.NoInlining)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Multiply(ulong* pixels, nint stride, int count, ulong* filters, int words, int bits, int* target, nint targetStride)
     {
         for (; count > 0; count -= 3, pixels += 3 * stride, target += 3 * targetStride)

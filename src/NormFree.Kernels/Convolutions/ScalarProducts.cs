@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 
 namespace NormFree.Kernels.Convolutions;
 
@@ -12,6 +13,7 @@ internal readonly unsafe struct ScalarProducts : IXnorProducts
     public static int MostWords => int.MaxValue;
 
     /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Multiply(ulong* pixels, nint stride, int count, ulong* filters, int words, int bits, int* target, nint targetStride)
     {
         for (; count > 0; count--, pixels += stride, target += targetStride)
