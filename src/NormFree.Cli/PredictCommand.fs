@@ -45,7 +45,7 @@ module PredictCommand =
         if args.Contains Top then
             raise (UsageException "--top is for images; --output gets all logits.")
 
-        RawTensors.predict precision (args.GetResult PredictArgs.Checkpoint) input output
+        RawTensors.predict Execution.Default precision (args.GetResult PredictArgs.Checkpoint) input output
 
     let private precision (args: ParseResults<PredictArgs>) =
         match args.GetResult(Precision, "float32") with

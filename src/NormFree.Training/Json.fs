@@ -30,6 +30,9 @@ module Json =
     /// <summary>The value on one line.</summary>
     let write (value: 'T) = JsonSerializer.Serialize<'T>(value, options)
 
+    /// <summary>A choice as the tool and the logs write it: a union case in one word, or in a few with its values.</summary>
+    let words (value: 'T) = (write value).Trim('"')
+
     /// <summary>The value of a text, or why it has none.</summary>
     let read<'T> (text: string) : Result<'T, string> =
         try

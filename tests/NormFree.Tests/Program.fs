@@ -31,6 +31,7 @@ let private all =
       testList
           "Training"
           [ Training.RecipeTests.tests
+            Training.ExecutionTests.tests
             Training.NetworkTests.tests
             Training.CheckpointTests.tests
             Training.PipelineTests.tests ]
