@@ -28,9 +28,11 @@ module private Engines =
         let composite = CompositeEngine tensors
 
         match execution.Engine with
-        | Composite
-        // The fused engine's place.
-        | Fused -> fun (mode: Mode) (images: torch.Tensor) -> composite.Run(mode, graph, images)
+        | Composite -> fun (mode: Mode) (images: torch.Tensor) -> composite.Run(mode, graph, images)
+        | Fused ->
+            let fused = FusedEngine(execution.Precision, composite, tensors)
+            let parts = Fusion.parts graph
+            fun mode images -> fused.Run(mode, parts, images)
 
 /// <summary>A network with its tensors, and the engine that runs it.</summary>
 /// <remarks>
