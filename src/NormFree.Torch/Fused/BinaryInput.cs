@@ -23,7 +23,7 @@ internal sealed unsafe class BinaryInput : IDisposable
         Shape = new ConvolutionShape(
             (int)x.size(0), (int)x.size(2), (int)x.size(3), options.In, options.Out,
             options.Kernel, options.Kernel, options.Stride, options.Stride, options.Padding, options.Padding);
-        Bits = new NativeBuffer<ulong>((long)Shape.InPixels * ((options.In + 63) / 64));
+        Bits = new NativeBuffer<ulong>((long)Shape.InPixels * SignPacking.Words(options.In));
         Pack();
     }
 
@@ -41,7 +41,8 @@ internal sealed unsafe class BinaryInput : IDisposable
     {
         var signs = ChannelsLast.Empty(Shape.Batch, Shape.In, Shape.Height, Shape.Width);
         var target = TensorMemory.Floats(signs);
-        Pixels.ForEach(Shape.InPixels, Shape.In, (first, count) => SignPacking.Unpack(first, count, Shape.In, Bits.Pointer, target));
+        var words = SignPacking.Words(Shape.In);
+        Pixels.ForEach(Shape.InPixels, Shape.In, (first, count) => SignUnpacking.Unpack(Bits.Pointer + (long)first * words, count, Shape.In, target + (long)first * Shape.In));
         return signs;
     }
 
@@ -76,7 +77,9 @@ internal sealed unsafe class BinaryInput : IDisposable
 
     private void Pack()
     {
+        var words = SignPacking.Words(Shape.In);
         float* values = Values, bias = TensorMemory.Floats(shift);
-        Pixels.ForEach(Shape.InPixels, Shape.In, (first, count) => SignPacking.Best.Pack(first, count, Shape.In, values, beta, bias, Bits.Pointer));
+        Pixels.ForEach(Shape.InPixels, Shape.In, (first, count) =>
+            SignPacking.Best.Pack(values + (long)first * Shape.In, count, Shape.In, beta, bias, Bits.Pointer + (long)first * words));
     }
 }

@@ -54,7 +54,7 @@ internal sealed unsafe class LayerFilters : IDisposable
     {
         var bank = Bank(options.Out);
         var words = new NativeBuffer<uint>(bank.SignsByChannel);
-        SignTransposition.ByChannel(bank, Signs!.Pointer, words.Pointer, TorchWorkers.Instance);
+        SignTranspose.ByChannel(bank, Signs!.Pointer, words.Pointer, TorchWorkers.Instance);
         return words;
     }
 

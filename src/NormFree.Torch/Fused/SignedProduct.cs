@@ -23,8 +23,10 @@ internal sealed unsafe class SignedProduct(BinaryInput input, LayerFilters filte
         {
             var (image, row, rows) = bands[task];
             var pixels = rows * shape.OutWidth;
-            var counts = Scratch.OfThread((long)pixels * shape.Out * sizeof(int) + 64).Take<int>((long)pixels * shape.Out);
-            XnorConvolution.Best.Rows(shape, image, row, rows, input.Bits.Pointer, prepared, counts);
+            var values = (long)pixels * shape.Out;
+            var scratch = Scratch.OfThread(XnorConvolution.ScratchBytes(shape) + values * sizeof(int) + 64);
+            var counts = scratch.Take<int>(values);
+            XnorConvolution.Best.Rows(shape, image, row, rows, input.Bits.Pointer, prepared, scratch, counts);
             reader.Take(((long)image * shape.OutHeight + row) * shape.OutWidth, pixels, counts, filters.Scale!.Pointer);
         });
     }
