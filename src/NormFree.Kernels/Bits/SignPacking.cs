@@ -1,0 +1,38 @@
+using System.Runtime.Intrinsics;
+using NormFree.Kernels.Simd;
+
+namespace NormFree.Kernels.Bits;
+
+/// <summary>Signs of a map, packed: one bit a value.</summary>
+/// <remarks>
+/// <para>bit(p, c) = (β·x[p][c] + b[c] ≥ 0). sign(0) = +1: a packed network has no third value (deviation 13); NaN packs as −.</para>
+/// <para>The product is rounded to float32, then the sum, on every instruction set: a fused multiply-add would round once and could turn signs, of
+/// which the composite network knows nothing.</para>
+/// <para>Word w of a pixel has the channels 64·w … 64·w + 63, lowest bit first; bits behind the last channel are 0.</para>
+/// </remarks>
+public abstract unsafe class SignPacking
+{
+    /// <summary>The implementation for an instruction set.</summary>
+    public static SignPacking For(InstructionSet set) => set switch
+    {
+        InstructionSet.Avx512 => new SignPacking<Avx512Floats, Avx512Signs, Vector512<float>>(),
+        InstructionSet.Avx2 => new SignPacking<Avx2Floats, Avx2Signs, Vector256<float>>(),
+        InstructionSet.AdvSimd => new SignPacking<AdvSimdFloats, AdvSimdSigns, Vector128<float>>(),
+        _ => new SignPacking<ScalarFloats, ScalarSigns, float>(),
+    };
+
+    /// <summary>The fastest implementation of this processor.</summary>
+    public static SignPacking Best { get; } = For(InstructionSets.Best);
+
+    /// <summary>⌈C/64⌉, words of a pixel.</summary>
+    public static int Words(int channels) => (channels + 63) / 64;
+
+    /// <summary>Packs a range of pixels; threads share the work by ranges.</summary>
+    /// <param name="source">x, the first pixel's first value; pixels × C.</param>
+    /// <param name="pixels">How many.</param>
+    /// <param name="channels">C.</param>
+    /// <param name="scale">β.</param>
+    /// <param name="shift">b, C values; null for none.</param>
+    /// <param name="target">pixels × ⌈C/64⌉ words.</param>
+    public abstract void Pack(float* source, long pixels, int channels, float scale, float* shift, ulong* target);
+}

@@ -1,0 +1,86 @@
+using System.Numerics;
+using NormFree.Kernels.Memory;
+
+namespace NormFree.Kernels.Convolutions;
+
+/// <summary>The signs of a layer's filters, in the order in which the XNOR convolution reads them. The order is that of every instruction set.</summary>
+/// <remarks>
+/// Word (f/8, tap, w, f mod 8), at ((f/8·taps + tap)·⌈C/64⌉ + w)·8 + f mod 8, has the signs of filter f at a tap for the channels 64·w … 64·w + 63;
+/// 1 is +. Filters are filled up to a multiple of 8 with zeros. The memory is aligned to 64 bytes, so that eight filters' words are a cache line.
+/// </remarks>
+public sealed unsafe class PreparedFilters : IDisposable
+{
+    /// <summary>Filters side by side.</summary>
+    public const int Interleave = 8;
+
+    private readonly NativeBuffer<ulong> words;
+    private readonly NativeBuffer<int> outside;
+
+    private PreparedFilters(in ConvolutionShape shape, OutsideTaps outsideTaps)
+    {
+        Shape = shape;
+        OutsideTaps = outsideTaps;
+        words = new NativeBuffer<ulong>((long)Padded * shape.Taps * WordsOfTap);
+        outside = new NativeBuffer<int>((long)Padded * shape.Taps);
+    }
+
+    /// <summary>Sizes of the convolution; the map's and the batch's do not matter.</summary>
+    public ConvolutionShape Shape { get; }
+
+    /// <summary>What taps outside the map contribute.</summary>
+    public OutsideTaps OutsideTaps { get; }
+
+    /// <summary>⌈C/64⌉, words of a pixel and of a filter's tap.</summary>
+    public int WordsOfTap => (Shape.In + 63) / 64;
+
+    /// <summary>O rounded up to a multiple of <see cref="Interleave"/>.</summary>
+    public int Padded => (Shape.Out + Interleave - 1) / Interleave * Interleave;
+
+    /// <summary>The words, in the order above.</summary>
+    internal ulong* Words => words.Pointer;
+
+    /// <summary>
+    /// taps × <see cref="Padded"/>: what a tap adds too much where the map's word there is read as zeros, all −1, with its sign turned: 2·(its +) − C.
+    /// </summary>
+    internal int* Outside => outside.Pointer;
+
+    /// <summary>Prepares filters.</summary>
+    /// <param name="shape">The convolution.</param>
+    /// <param name="signs">O × taps × ⌈C/64⌉ words; 1 is +, bits behind the last channel are 0.</param>
+    /// <param name="outsideTaps">What taps outside the map contribute.</param>
+    public static PreparedFilters From(in ConvolutionShape shape, ulong* signs, OutsideTaps outsideTaps = OutsideTaps.Zero)
+    {
+        var filters = new PreparedFilters(shape, outsideTaps);
+        filters.Fill(signs);
+        return filters;
+    }
+
+    /// <summary>Takes over other signs of the same sizes, without allocating.</summary>
+    /// <param name="signs">As in <see cref="From"/>.</param>
+    public void Fill(ulong* signs)
+    {
+        int taps = Shape.Taps, wordsOfTap = WordsOfTap, padded = Padded;
+        words.Cleared();
+        for (var filter = 0; filter < Shape.Out; filter++)
+        {
+            var target = Words + (long)(filter / Interleave) * taps * wordsOfTap * Interleave + filter % Interleave;
+            for (var tap = 0; tap < taps; tap++)
+            {
+                var plus = 0;
+                for (var word = 0; word < wordsOfTap; word++, signs++, target += Interleave)
+                {
+                    *target = *signs;
+                    plus += BitOperations.PopCount(*signs);
+                }
+                Outside[tap * padded + filter] = 2 * plus - Shape.In;
+            }
+        }
+    }
+
+    /// <summary>Frees the memory.</summary>
+    public void Dispose()
+    {
+        words.Dispose();
+        outside.Dispose();
+    }
+}

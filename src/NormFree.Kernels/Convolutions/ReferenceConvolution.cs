@@ -1,0 +1,36 @@
+namespace NormFree.Kernels.Convolutions;
+
+/// <summary>The binary convolution as plain loops: what the fast ones must agree with, number by number.</summary>
+public static unsafe class ReferenceConvolution
+{
+    /// <summary>acc[n, y, x, o] = Σ_{i, j, c} s(n, y·stride + i − pad, x·stride + j − pad, c)·w(o, i, j, c), the sum over taps inside the map.</summary>
+    /// <param name="shape">The convolution.</param>
+    /// <param name="activations">Input pixels × ⌈C/64⌉ words, bit c mod 64 of word c/64; 1 is +.</param>
+    /// <param name="signs">O × taps × ⌈C/64⌉ words.</param>
+    /// <param name="outsideTaps">What taps outside the map contribute.</param>
+    /// <param name="target">Output pixels × O.</param>
+    public static void Xnor(in ConvolutionShape shape, ulong* activations, ulong* signs, OutsideTaps outsideTaps, int* target)
+    {
+        var words = (shape.In + 63) / 64;
+        for (var n = 0; n < shape.Batch; n++)
+        for (var y = 0; y < shape.OutHeight; y++)
+        for (var x = 0; x < shape.OutWidth; x++)
+        for (var o = 0; o < shape.Out; o++)
+        {
+            var sum = 0;
+            for (var i = 0; i < shape.KernelHeight; i++)
+            for (var j = 0; j < shape.KernelWidth; j++)
+            {
+                int row = y * shape.StrideY + i - shape.PadY, column = x * shape.StrideX + j - shape.PadX;
+                var inside = row >= 0 && row < shape.Height && column >= 0 && column < shape.Width;
+                if (!inside && outsideTaps == OutsideTaps.Zero) continue;
+                var pixel = activations + ((long)(n * shape.Height + row) * shape.Width + column) * words;
+                var filter = signs + ((long)o * shape.Taps + i * shape.KernelWidth + j) * words;
+                for (var c = 0; c < shape.In; c++) sum += (inside ? Sign(pixel, c) : 1) * Sign(filter, c);
+            }
+            *target++ = sum;
+        }
+    }
+
+    private static int Sign(ulong* words, int channel) => (words[channel / 64] >> (channel % 64) & 1) == 1 ? 1 : -1;
+}

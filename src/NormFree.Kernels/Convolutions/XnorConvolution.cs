@@ -1,0 +1,54 @@
+using System.Runtime.Intrinsics;
+using NormFree.Kernels.Memory;
+using NormFree.Kernels.Simd;
+
+namespace NormFree.Kernels.Convolutions;
+
+/// <summary>Convolution of a binary map with binary filters, in exact integers.</summary>
+/// <remarks>
+/// <para>target[p][o] = Σ_tap Σ_c x[q(p, tap)][c]·w[o][tap][c] with x and w in {−1, +1}, q(p, tap) the input pixel that output pixel p meets at a tap;
+/// outside the map as <see cref="OutsideTaps"/> says. For n channels that is n − 2·popcount(x ⊕ w).</para>
+/// <para>The result fits an <see cref="int"/> where taps × C does.</para>
+/// <para>The plain loops are <see cref="ReferenceConvolution"/>'s. Reference: Rastegari et al., "XNOR-Net", ECCV 2016.</para>
+/// </remarks>
+public abstract unsafe class XnorConvolution
+{
+    /// <summary>Output pixels' words that are gathered at once should leave room in a core's first-level cache for those of eight filters.</summary>
+    private const int BytesGathered = 16 << 10;
+
+    /// <summary>The implementation for an instruction set.</summary>
+    public static XnorConvolution For(InstructionSet set) => set switch
+    {
+        InstructionSet.Avx512 => new XnorConvolution<CarrySaveProducts<Avx512Bits, Vector512<ulong>>>(),
+        InstructionSet.Avx2 => new XnorConvolution<CarrySaveProducts<Avx2Bits, Vector256<ulong>>>(),
+        InstructionSet.AdvSimd => new XnorConvolution<CountingProducts<AdvSimdBits, Vector128<ulong>>>(),
+        _ => new XnorConvolution<CountingProducts<ScalarBits, ulong>>(),
+    };
+
+    /// <summary>The fastest implementation of this processor.</summary>
+    public static XnorConvolution Best { get; } = For(InstructionSets.Best);
+
+    /// <summary>Scratch that <see cref="Rows"/> takes, in bytes.</summary>
+    public static long ScratchBytes(in ConvolutionShape shape) => PixelsAtOnce(shape) * WordsOfPixel(shape) * sizeof(ulong) + 64;
+
+    /// <summary>Computes rows of one image's output.</summary>
+    /// <param name="shape">The convolution.</param>
+    /// <param name="image">The image's number in the batch.</param>
+    /// <param name="firstRow">The first output row.</param>
+    /// <param name="rows">How many.</param>
+    /// <param name="activations">
+    /// The whole batch's signs, pixels × ⌈C/64⌉ words as <c>SignPacking</c> writes them: 1 is +, bits behind the last channel are 0.
+    /// </param>
+    /// <param name="filters">Prepared for the same channels, kernel and number of filters.</param>
+    /// <param name="scratch">Holds <see cref="ScratchBytes"/>.</param>
+    /// <param name="target">rows × W' × O, overwritten.</param>
+    public abstract void Rows(
+        in ConvolutionShape shape, int image, int firstRow, int rows, ulong* activations, PreparedFilters filters, Scratch scratch, int* target);
+
+    /// <summary>Words of all taps.</summary>
+    private protected static long WordsOfPixel(in ConvolutionShape shape) => (long)shape.Taps * ((shape.In + 63) / 64);
+
+    /// <summary>Output pixels that are gathered at once.</summary>
+    private protected static int PixelsAtOnce(in ConvolutionShape shape) =>
+        (int)Math.Max(8, BytesGathered / sizeof(ulong) / WordsOfPixel(shape));
+}

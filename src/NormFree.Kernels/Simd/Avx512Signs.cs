@@ -1,0 +1,13 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+
+namespace NormFree.Kernels.Simd;
+
+/// <summary>Signs of <see cref="Avx512Floats"/>.</summary>
+public readonly struct Avx512Signs : ISignVectors<Vector512<float>>
+{
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static ulong AtLeastZero(Vector512<float> a) =>
+        Vector512.GreaterThanOrEqual(a, Vector512<float>.Zero).ExtractMostSignificantBits();
+}
