@@ -10,12 +10,12 @@ open TorchSharp
 /// <remarks>For float32 tensors on the CPU. Differs from the composite engine in the order of sums and in sign(0), which is +1 here.</remarks>
 [<Sealed>]
 type internal FusedEngine
-    (precision: Precision, composite: CompositeEngine, tensors: IReadOnlyDictionary<string, torch.Tensor>) =
+    (precision: NormFree.Training.Precision, composite: CompositeEngine, tensors: IReadOnlyDictionary<string, torch.Tensor>) =
 
     let fusedPrecision =
         match precision with
-        | Float32 -> FusedPrecision.Float32
-        | BFloat16 -> FusedPrecision.BFloat16
+        | NormFree.Training.Precision.Float32 -> FusedPrecision.Float32
+        | NormFree.Training.Precision.BFloat16 -> FusedPrecision.BFloat16
 
     let options (layer: SignConvolution) (convolutions: ConvolutionSpec list) =
         let first = convolutions.Head

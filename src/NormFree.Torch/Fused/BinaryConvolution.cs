@@ -61,7 +61,7 @@ public static class BinaryConvolution
         {
             using var du = ChannelsLast.Of(gradient);
             using var ofUsed = input.FilterGradient(TensorMemory.Floats(du));
-            var ofFilters = filters.Gradients(ofUsed).ToArray();
+            var ofFilters = filters.Gradients(ofUsed);
             var (ofInput, ofShift) = product.InputGradient(du, 0);
             return [ofInput, ofShift, .. ofFilters];
         }

@@ -86,7 +86,7 @@ public static class BinaryLayer
             var (du, ofActivation) = activation.Backward(sum!, gradient);
             sum!.Dispose();
             using var ofUsed = input.FilterGradient(TensorMemory.Floats(du));
-            var ofFilters = filters.Gradients(ofUsed).ToArray();
+            var ofFilters = filters.Gradients(ofUsed);
             var (ofInput, ofShift) = product.InputGradient(du, shortcuts);
             if (shortcuts == 0) return [ofInput, du, ofShift, .. ofFilters, .. ofActivation];
             du.Dispose();

@@ -60,16 +60,18 @@ internal sealed unsafe class LayerFilters : IDisposable
 
     /// <summary>The gradients of weights and gains: weight, gain, weight, gain … or the weights alone.</summary>
     /// <param name="ofUsed">The gradient of the filters that were used, O × taps × I.</param>
-    public IEnumerable<Tensor> Gradients(NativeBuffer<float> ofUsed)
+    public List<Tensor> Gradients(NativeBuffer<float> ofUsed)
     {
+        List<Tensor> gradients = [];
         foreach (var (convolution, first, bank) in Banks)
         {
             var ofWeight = empty_like(weights[convolution]);
             var ofGain = gains.Count == 0 ? null : empty_like(gains[convolution]);
             Backward(convolution, first, bank, ofUsed.Pointer + (long)first * bank.Size, ofWeight, ofGain);
-            yield return ofWeight;
-            if (ofGain is not null) yield return ofGain;
+            gradients.Add(ofWeight);
+            if (ofGain is not null) gradients.Add(ofGain);
         }
+        return gradients;
     }
 
     /// <inheritdoc/>
