@@ -32,6 +32,9 @@ type TrainArgs =
     | [<Unique>] Out of FOLDER: string
     | [<Unique>] Resume
     | [<Unique>] Seed of N: int64
+    | [<Unique>] Engine of NAME: string
+    | [<Unique>] Precision of NAME: string
+    | [<Unique>] Device of NAME: string
     | [<Unique>] Threads of N: int
     | [<Unique>] Workers of N: int
     | [<Unique>] Json_Log
@@ -67,7 +70,10 @@ type TrainArgs =
             | Out _ -> "run folder (runs/ARCH-NORM*)"
             | Resume -> "go on with the run in --out and its settings"
             | Seed _ -> "of weights, order and augmentation (1*)"
-            | Threads _ -> "of the computation"
+            | Engine _ -> "fused*, composite (torch's own operations, slower)"
+            | Precision _ -> "of convolutions: float32*, bf16 (fused only)"
+            | Device _ -> "cpu*, cuda (composite only)"
+            | Threads _ -> "of the computation; all processors if not given"
             | Workers _ -> "threads that read images"
             | Json_Log -> "print a JSON object an event instead of progress"
 
@@ -78,6 +84,7 @@ type EvalArgs =
     | [<Unique>] Test_Limit of N: int
     | [<Unique>] Batch of N: int
     | [<Unique>] Strict
+    | [<Unique>] Engine of NAME: string
     | [<Unique>] Threads of N: int
     | [<Unique>] Json
 
@@ -90,7 +97,8 @@ type EvalArgs =
             | Test_Limit _ -> "test images, as many of each class"
             | Batch _ -> "images at once (64*); the result does not depend on it"
             | Strict -> "stop at an image that cannot be read"
-            | Threads _ -> "of the computation"
+            | Engine _ -> "fused*, composite (torch's own operations, slower)"
+            | Threads _ -> "of the computation; all processors if not given"
             | Json -> "print one JSON object"
 
 type PredictArgs =
@@ -98,6 +106,7 @@ type PredictArgs =
     | [<Unique>] Input of FILE: string
     | [<Unique>] Output of FILE: string
     | [<Unique>] Precision of TYPE: string
+    | [<Unique>] Engine of NAME: string
     | [<Unique>] Top of COUNT: int
     | [<MainCommand>] Images of IMAGE: string list
 
@@ -108,6 +117,7 @@ type PredictArgs =
             | Input _ -> "safetensors file with a tensor 'input', N×3×H×W, normalised"
             | Output _ -> "safetensors file to write 'logits' to, N×classes"
             | Precision _ -> "float32*, float64: of --input"
+            | Engine _ -> "fused*, composite; float64 is always composite"
             | Top _ -> "classes to print an image (3*)"
             | Images _ -> "JPEG or PNG files to classify"
 

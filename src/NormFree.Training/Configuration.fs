@@ -70,17 +70,19 @@ module Configuration =
         |> List.map (fun (name, value) -> $"{stage}: {name}", value)
 
     /// Reports show these apart from what the run was asked for, by their prefix.
-    let private environment (execution: Execution) =
+    let private environment (device: Device) (execution: Execution) =
         [ // The version ends with the commit that was built.
           "NormFree", version typeof<Recipe>
           "TorchSharp", version typeof<torch.Tensor>
           ".NET", Environment.Version.ToString()
           "system", RuntimeInformation.OSDescription
           "processors", string Environment.ProcessorCount
+          "device", Json.words device
           "engine", Json.words execution.Engine
           "precision", Json.words execution.Precision
           "torch threads", string (torch.get_num_threads ()) ]
         |> List.map (fun (name, value) -> "environment." + name, value)
 
     /// <summary>What a run of this network on these images starts with; each stage adds its recipe.</summary>
-    let describe (execution: Execution) net dataset = network net @ data dataset @ environment execution
+    let describe (device: Device) (execution: Execution) net dataset =
+        network net @ data dataset @ environment device execution

@@ -161,6 +161,26 @@ module Network =
         use generator = new torch.Generator(uint64 seed)
         build dtype (start binaryStart generator dtype) spec
 
+    /// <summary>The network with its tensors on a device; the network that is given must not be used any more.</summary>
+    /// <remarks>Throws TrainingException where there is no such device.</remarks>
+    let on (device: Device) (network: Network) =
+        device.Require()
+
+        let move (tensor: torch.Tensor) =
+            use _ = torch.no_grad ()
+            tensor.``to``(device.Type).DetachFromDisposeScope()
+
+        match device with
+        | Cpu -> network
+        | Cuda ->
+            use network = network
+
+            let parameters =
+                [ for described, tensor in network.Parameters -> described, new Parameter(move tensor, true) ]
+
+            let buffers = [ for key, tensor in network.Buffers -> key, move tensor ]
+            new Network(network.Spec, Engines.used network.Execution parameters, parameters, buffers)
+
     /// <summary>The same tensors, computed another way, or as the default says where these tensors cannot be: it must not outlive the first
     /// network, and whichever of both is disposed frees the tensors.</summary>
     /// <remarks>Throws TrainingException where there is no such way for the network's device.</remarks>
