@@ -179,6 +179,52 @@ type DataArgs =
             | Get _ -> "download a data set, or what is missing of it, and check its sum"
             | Check _ -> "open a data set, read every image and report what cannot be read"
 
+type BenchTrainArgs =
+    | [<Unique>] Arch of NAME: string
+    | [<Unique>] Norm of NORM: string
+    | [<Unique>] Binarise of WHAT: string
+    | [<Unique>] Stem of KIND: string
+    | [<Unique>] Width of X: float
+    | [<Unique>] Depth of X: float
+    | [<Unique>] Classes of N: int
+    | [<Unique>] Image of N: int
+    | [<Unique>] Batch of N: int
+    | [<Unique>] Engine of NAME: string
+    | [<Unique>] Precision of NAME: string
+    | [<Unique>] Threads of N: int
+    | [<Unique>] Warm_Up of N: int
+    | [<Unique>] Steps of N: int
+    | [<Unique>] Profile
+    | [<Unique>] Json
+
+    interface IArgParserTemplate with
+        member this.Usage =
+            match this with
+            | Arch _ -> "reactnet-18*, reactnet-a, reactnet-small, resnet-18, resnet-34"
+            | Norm _ -> "batch-norm, none, bn-free*"
+            | Binarise _ -> "activations, activations+weights*"
+            | Stem _ -> "cifar, imagenet; by the image size if not given"
+            | Width _ -> "channels, as a factor of the table's"
+            | Depth _ -> "layers, as a factor of the table's"
+            | Classes _ -> "of the classifier (10*)"
+            | Image _ -> "side of the images (32*)"
+            | Batch _ -> "images a step (64*)"
+            | Engine _ -> "fused*, composite (torch's own operations, slower)"
+            | Precision _ -> "of convolutions: float32*, bf16 (fused only)"
+            | Threads _ -> "of the computation; all processors if not given"
+            | Warm_Up _ -> "steps before the clock starts (2*)"
+            | Steps _ -> "steps that are measured (10*)"
+            | Profile -> "measure each layer as well"
+            | Json -> "print one JSON object"
+
+type BenchArgs =
+    | [<CliPrefix(CliPrefix.None)>] Train of ParseResults<BenchTrainArgs>
+
+    interface IArgParserTemplate with
+        member this.Usage =
+            match this with
+            | Train _ -> "measure training steps: images a second, phases, memory"
+
 type ReportArgs =
     | [<MainCommand; ExactlyOnce>] Runs of RUN: string list
     | [<Mandatory; Unique>] Out of FILE: string
@@ -197,6 +243,7 @@ type Command =
     | [<CliPrefix(CliPrefix.None)>] Predict of ParseResults<PredictArgs>
     | [<CliPrefix(CliPrefix.None)>] Summary of ParseResults<SummaryArgs>
     | [<CliPrefix(CliPrefix.None)>] Data of ParseResults<DataArgs>
+    | [<CliPrefix(CliPrefix.None)>] Bench of ParseResults<BenchArgs>
     | [<CliPrefix(CliPrefix.None)>] Report of ParseResults<ReportArgs>
     | [<Unique>] Version
 
@@ -208,5 +255,6 @@ type Command =
             | Predict _ -> "classes of images, or logits of tensors"
             | Summary _ -> "layers, parameters, operations and sizes of a network"
             | Data _ -> "download and check data sets"
+            | Bench _ -> "measure speed and memory"
             | Report _ -> "page of one or several runs"
             | Version -> "print the version"

@@ -11,10 +11,13 @@ open TorchSharp
 [<RequireQualifiedAccess>]
 module Configuration =
 
-    let private version (marker: Type) =
+    let private versionOf (marker: Type) =
         match marker.Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>() with
         | null -> "unknown"
         | attribute -> attribute.InformationalVersion
+
+    /// <summary>NormFree's version, which ends with the commit that was built.</summary>
+    let version = versionOf typeof<Recipe>
 
     let private network (net: NetSpec) =
         [ "architecture", net.Name
@@ -71,9 +74,8 @@ module Configuration =
 
     /// Reports show these apart from what the run was asked for, by their prefix.
     let private environment (device: Device) (execution: Execution) =
-        [ // The version ends with the commit that was built.
-          "NormFree", version typeof<Recipe>
-          "TorchSharp", version typeof<torch.Tensor>
+        [ "NormFree", version
+          "TorchSharp", versionOf typeof<torch.Tensor>
           ".NET", Environment.Version.ToString()
           "system", RuntimeInformation.OSDescription
           "processors", string Environment.ProcessorCount

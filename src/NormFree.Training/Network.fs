@@ -24,13 +24,12 @@ module private Engines =
         (parts: (string * Graph) list)
         (tensors: IReadOnlyDictionary<string, torch.Tensor>)
         =
-        let graph = parts |> List.map snd |> Chain
         let composite = CompositeEngine tensors
 
         match execution.Engine with
         | Composite
         // The fused engine's place.
-        | Fused -> fun (mode: Mode) (images: torch.Tensor) -> composite.Run(mode, graph, images)
+        | Fused -> fun (mode: Mode) (images: torch.Tensor) -> composite.Run(mode, parts, images)
 
 /// <summary>A network with its tensors, and the engine that runs it.</summary>
 /// <remarks>
