@@ -38,7 +38,7 @@ let private bench (arguments: ParseResults<BenchArgs>) =
     match arguments.TryGetSubCommand() with
     | Some(BenchArgs.Train train) ->
         orHelp
-            "normfree bench train: speed and memory of a training step, on a batch of noise."
+            "normfree bench train: speed and memory of a training step, on noise."
             BenchCommand.train
             train
     | None -> help arguments "normfree bench: measures speed and memory."
