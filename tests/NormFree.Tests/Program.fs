@@ -27,7 +27,12 @@ let private all =
             Data.DownloadTests.tests ]
       testList "Golden" [ Golden.LayerTests.tests; Golden.ModelTests.tests; Golden.TrainingTests.tests ]
       testList "Spec" [ Spec.CountTests.tests; Spec.ValidationTests.tests ]
-      testList "Kernels" [ Kernels.PackingTests.tests; Kernels.XnorTests.tests ]
+      testList
+          "Kernels"
+          [ Kernels.PackingTests.tests
+            Kernels.XnorTests.tests
+            Kernels.LookupTests.tests
+            Kernels.ActivationTests.tests ]
       testList "Torch" [ Torch.NativeTests.tests; Torch.LayerTests.tests; Torch.OptimiserTests.tests ]
       testList
           "Training"
