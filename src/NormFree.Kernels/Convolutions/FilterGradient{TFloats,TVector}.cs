@@ -22,6 +22,12 @@ internal sealed unsafe class FilterGradient<TFloats, TVector> : FilterGradient
     private const int PixelsOfChunk = SignPatterns.GroupSize * SignPatterns.GroupsInWord;
     private const int TablesOfChunk = SignPatterns.GroupsInWord * SignPatterns.TableSize;
 
+    /// <summary>
+    /// Floats of a filter's tables, and some between it and the next: at a distance of a power of two all filters' tables would fall into the same
+    /// few lines of the first-level cache.
+    /// </summary>
+    private static int Pitch(int chunks) => chunks * TablesOfChunk + 5 * SignPatterns.TableSize;
+
     /// <summary>What a task works on: some filters, all pixels.</summary>
     private readonly struct Work(ConvolutionShape shape, int first, float* gradient, uint* planes, float* target)
     {
@@ -40,8 +46,8 @@ internal sealed unsafe class FilterGradient<TFloats, TVector> : FilterGradient
         {
             var work = new Work(shape, task * FiltersOfTask, outputGradient, planes, target);
             var chunks = TapPlanes.Chunks(shape);
-            var scratch = Scratch.OfThread(((long)FiltersOfTask * ChunksAtOnce * TablesOfChunk + (Rows + 1) * LookupBlock<TFloats, TVector>.Columns) * sizeof(float) + 1024);
-            var tables = scratch.Take<float>((long)FiltersOfTask * ChunksAtOnce * TablesOfChunk);
+            var scratch = Scratch.OfThread(((long)FiltersOfTask * Pitch(ChunksAtOnce) + (Rows + 1) * LookupBlock<TFloats, TVector>.Columns) * sizeof(float) + 1024);
+            var tables = scratch.Take<float>((long)FiltersOfTask * Pitch(ChunksAtOnce));
             var edge = scratch.Take<float>(Rows * LookupBlock<TFloats, TVector>.Columns);
             NativeMemory.Clear(work.Target, (nuint)((long)work.Filters * shape.Taps * shape.In * sizeof(float)));
             for (var chunk = 0; chunk < chunks; chunk += ChunksAtOnce)
@@ -62,13 +68,13 @@ internal sealed unsafe class FilterGradient<TFloats, TVector> : FilterGradient
         var pixels = Math.Min(chunks * PixelsOfChunk, work.Shape.OutPixels - first);
         var rows = (work.Filters + Rows - 1) / Rows * Rows;
         if (rows > work.Filters || pixels < chunks * PixelsOfChunk)
-            NativeMemory.Clear(tables, (nuint)((long)rows * chunks * TablesOfChunk * sizeof(float)));
+            NativeMemory.Clear(tables, (nuint)((long)rows * Pitch(chunks) * sizeof(float)));
         for (var pixel = 0; pixel < pixels; pixel += SignPatterns.GroupSize)
         {
             var dy = work.Gradient + (long)(first + pixel) * outputs + work.First;
             var table = tables + pixel / SignPatterns.GroupSize * SignPatterns.TableSize;
             var left = pixels - pixel;
-            for (var filter = 0; filter < work.Filters; filter++, dy++, table += chunks * TablesOfChunk)
+            for (var filter = 0; filter < work.Filters; filter++, dy++, table += Pitch(chunks))
             {
                 if (left >= SignPatterns.GroupSize)
                     SignTables<TFloats, TVector>.Write(dy[0], dy[outputs], dy[2 * outputs], dy[3 * outputs], signs, table);
@@ -93,7 +99,7 @@ internal sealed unsafe class FilterGradient<TFloats, TVector> : FilterGradient
                 var whole = channel + columns <= channels && filter + Rows <= work.Filters;
                 for (var row = 0; row < Rows; row++)
                 {
-                    rows[row] = tables + (long)(filter + row) * chunks * TablesOfChunk;
+                    rows[row] = tables + (long)(filter + row) * Pitch(chunks);
                     targets[row] = whole ? target + row * ofFilter : edge + row * columns;
                 }
                 LookupBlock<TFloats, TVector>.Sum(rows, &words, 1, chunks, stride, targets, add: whole);

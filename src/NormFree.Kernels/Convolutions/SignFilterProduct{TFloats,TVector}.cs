@@ -11,8 +11,14 @@ internal sealed unsafe class SignFilterProduct<TFloats, TVector> : SignFilterPro
     where TVector : unmanaged
 {
     /// <summary>What a task works on.</summary>
-    private readonly struct Work(PixelMap map, int firstSource, float* tables, float* none, uint* words)
+    private readonly struct Work(PixelMap map, int firstSource, float* tables, float* none, uint* words, int* sourceColumns)
     {
+        /// <summary>Source columns of all target columns, for each column of the filter; looked up, since finding one takes a division.</summary>
+        public readonly int* SourceColumns = sourceColumns;
+
+        /// <summary>Target columns of <see cref="SourceColumns"/>: those behind the last, which a block may reach into, have no source.</summary>
+        public readonly int Columns = PaddedColumns(map);
+
         public readonly PixelMap Map = map;
         public readonly int PixelTables = PixelTables(map);
         public readonly int Words = Words(map);
@@ -41,12 +47,22 @@ internal sealed unsafe class SignFilterProduct<TFloats, TVector> : SignFilterPro
             var offset = ((long)image * map.SourceHeight + first) * map.SourceWidth * map.SourceChannels;
             MakeTables(source + offset, scale, pixels, map.SourceChannels, pixelTables, tables);
         }
-        var work = new Work(map, first, tables, none, words);
+        var work = new Work(map, first, tables, none, words, SourceColumns(map, scratch));
         var idle = scratch.Take<float>(work.TargetStride);
         var pointers = (float**)scratch.Take<nint>(map.Shape.Taps * LookupPointers);
         var signs = (uint**)scratch.Take<nint>(map.Shape.Taps);
         for (var row = 0; row < rows; row++)
             Row(work, firstRow + row, pointers, signs, idle, target + (long)row * map.TargetWidth * work.TargetStride);
+    }
+
+    private static int* SourceColumns(in PixelMap map, Scratch scratch)
+    {
+        var columns = PaddedColumns(map);
+        var sources = scratch.Take<int>(map.Shape.KernelWidth * columns);
+        for (var kernelColumn = 0; kernelColumn < map.Shape.KernelWidth; kernelColumn++)
+        for (var column = 0; column < columns; column++)
+            sources[kernelColumn * columns + column] = column < map.TargetWidth ? map.SourceColumn(column, kernelColumn) : -1;
+        return sources;
     }
 
     private static void MakeTables(float* source, float* scale, int pixels, int channels, int pixelTables, float* tables)
@@ -107,12 +123,11 @@ internal sealed unsafe class SignFilterProduct<TFloats, TVector> : SignFilterPro
             for (var kernelColumn = 0; kernelColumn < shape.KernelWidth; kernelColumn++)
             {
                 var any = false;
-                for (var pixel = 0; pixel < LookupPointers; pixel++)
+                var source = work.SourceColumns + kernelColumn * work.Columns + column;
+                for (var pixel = 0; pixel < LookupPointers; pixel++, source += work.Map.ColumnStep)
                 {
-                    var targetColumn = column + pixel * work.Map.ColumnStep;
-                    var sourceColumn = targetColumn < work.Map.TargetWidth ? work.Map.SourceColumn(targetColumn, kernelColumn) : -1;
-                    any |= sourceColumn >= 0;
-                    tables[taps * LookupPointers + pixel] = sourceColumn < 0 ? work.None : work.Tables(sourceRow, sourceColumn);
+                    any |= *source >= 0;
+                    tables[taps * LookupPointers + pixel] = *source < 0 ? work.None : work.Tables(sourceRow, *source);
                 }
                 if (!any) continue;
                 signs[taps++] = work.Signs(kernelRow * shape.KernelWidth + kernelColumn);
