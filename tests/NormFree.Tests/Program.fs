@@ -33,7 +33,12 @@ let private all =
             Kernels.XnorTests.tests
             Kernels.LookupTests.tests
             Kernels.ActivationTests.tests ]
-      testList "Torch" [ Torch.NativeTests.tests; Torch.LayerTests.tests; Torch.OptimiserTests.tests ]
+      testList
+          "Torch"
+          [ Torch.NativeTests.tests
+            Torch.LayerTests.tests
+            Torch.OptimiserTests.tests
+            Torch.FusedLayerTests.tests ]
       testList
           "Training"
           [ Training.RecipeTests.tests
