@@ -31,6 +31,8 @@ let private all =
           "Kernels"
           [ Kernels.PackingTests.tests
             Kernels.XnorTests.tests
+            Kernels.FilterTests.tests
+            Kernels.OptimiserKernelTests.tests
             Kernels.LookupTests.tests
             Kernels.ActivationTests.tests ]
       testList

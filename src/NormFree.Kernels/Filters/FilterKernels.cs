@@ -22,10 +22,10 @@ public abstract unsafe class FilterKernels
         ? throw new PlatformNotSupportedException($"This processor has no {set}.")
         : set switch
         {
-            InstructionSet.Avx512 => new FilterKernels<Avx512Floats, Vector512<float>>(),
-            InstructionSet.Avx2 => new FilterKernels<Avx2Floats, Vector256<float>>(),
-            InstructionSet.AdvSimd => new FilterKernels<AdvSimdFloats, Vector128<float>>(),
-            _ => new FilterKernels<ScalarFloats, float>(),
+            InstructionSet.Avx512 => new FilterKernels<Avx512Floats, Avx512Signs, Vector512<float>>(),
+            InstructionSet.Avx2 => new FilterKernels<Avx2Floats, Avx2Signs, Vector256<float>>(),
+            InstructionSet.AdvSimd => new FilterKernels<AdvSimdFloats, AdvSimdSigns, Vector128<float>>(),
+            _ => new FilterKernels<ScalarFloats, ScalarSigns, float>(),
         };
 
     /// <summary>Makes binary filters: scale = factor·gain·s, and the signs of v.</summary>

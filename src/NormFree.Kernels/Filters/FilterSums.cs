@@ -6,8 +6,9 @@ namespace NormFree.Kernels.Filters;
 /// Sums over one filter's weights. Vectors of floats add up blocks of <see cref="Block"/> values, so that hardly anything is lost, and the blocks
 /// are added in double precision; the weights behind the last whole step are added one by one.
 /// </summary>
-internal static unsafe class FilterSums<TFloats, TVector>
+internal static unsafe class FilterSums<TFloats, TSigns, TVector>
     where TFloats : struct, IFloatVectors<TVector>
+    where TSigns : struct, ISignVectors<TVector>
     where TVector : unmanaged
 {
     private const int Block = 512;
@@ -35,16 +36,16 @@ internal static unsafe class FilterSums<TFloats, TVector>
             var (a, b) = (zero, zero);
             for (var word = start; word < Math.Min(words, start + Block / 64); word++)
             {
-                ulong negative = 0;
+                ulong bits = 0;
                 for (var lane = 0; lane < 64; lane += 2 * Lanes)
                 {
                     var u = TFloats.Subtract(TFloats.Load(x + word * 64 + lane), means);
                     var v = TFloats.Subtract(TFloats.Load(x + word * 64 + lane + Lanes), means);
                     a = TFloats.Add(a, TFloats.Abs(u));
                     b = TFloats.Add(b, TFloats.Abs(v));
-                    negative |= LaneMask.Of(TFloats.LessThan(u, zero)) << lane | LaneMask.Of(TFloats.LessThan(v, zero)) << lane + Lanes;
+                    bits |= TSigns.AtLeastZero(u) << lane | TSigns.AtLeastZero(v) << lane + Lanes;
                 }
-                signs[word] = ~negative;
+                signs[word] = bits;
             }
             total += TFloats.Sum(TFloats.Add(a, b));
         }
@@ -54,7 +55,7 @@ internal static unsafe class FilterSums<TFloats, TVector>
         {
             var u = x[i] - mean;
             total += Math.Abs(u);
-            if (!(u < 0)) rest |= 1UL << (i & 63);
+            if (u >= 0) rest |= 1UL << (i & 63);
         }
         signs[words] = rest;
         return total;

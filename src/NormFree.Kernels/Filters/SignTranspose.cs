@@ -1,3 +1,4 @@
+using NormFree.Kernels.Convolutions;
 using NormFree.Kernels.Threads;
 
 namespace NormFree.Kernels.Filters;
@@ -7,8 +8,7 @@ namespace NormFree.Kernels.Filters;
 /// channels, are an index there.
 /// </summary>
 /// <remarks>
-/// Reads and writes one bit a weight, N/8 bytes each way: nothing beside the passes over the weights themselves. Two 32×32 blocks of bits are
-/// transposed at a time, side by side in 64-bit words (Warren, "Hacker's Delight", section 7-3).
+/// Reads and writes one bit a weight, N/8 bytes each way: nothing beside the passes over the weights themselves.
 /// </remarks>
 public static unsafe class SignTranspose
 {
@@ -25,20 +25,12 @@ public static unsafe class SignTranspose
         var (row, groups) = (bank.Taps * bank.Words, (bank.Out + 31) / 32);
         workers.Run(groups, group =>
         {
-            var block = stackalloc ulong[32];
-            var filters = Math.Min(32, bank.Out - group * 32);
+            var rows = stackalloc ulong*[32];
+            for (var j = 0; j < 32; j++) rows[j] = group * 32 + j < bank.Out ? signs + (group * 32L + j) * row : null;
             for (var column = 0; column < row; column++)
             {
-                var source = signs + (long)group * 32 * row + column;
-                for (var j = 0; j < 32; j++) block[j] = j < filters ? source[(long)j * row] : 0;
-                Transpose(block);
                 var (tap, word) = Math.DivRem(column, bank.Words);
-                var to = target + ((long)tap * groups + group) * bank.PaddedIn + word * 64;
-                for (var c = 0; c < 32; c++)
-                {
-                    to[c] = (uint)block[c];
-                    to[c + 32] = (uint)(block[c] >> 32);
-                }
+                BitTranspose.Transpose(rows, column, target + ((long)tap * groups + group) * bank.PaddedIn + word * 64);
             }
         });
     }
@@ -68,20 +60,5 @@ public static unsafe class SignTranspose
                 }
             }
         });
-    }
-
-    /// <summary>Transposes the 32×32 bits of the low halves of 32 words, and likewise those of their high halves.</summary>
-    private static void Transpose(ulong* rows)
-    {
-        var mask = 0x0000FFFF_0000FFFFUL;
-        for (var distance = 16; distance > 0; distance >>= 1, mask ^= mask << distance)
-        {
-            for (var row = 0; row < 32; row = (row + distance + 1) & ~distance)
-            {
-                var swapped = (rows[row] >> distance ^ rows[row + distance]) & mask;
-                rows[row + distance] ^= swapped;
-                rows[row] ^= swapped << distance;
-            }
-        }
     }
 }

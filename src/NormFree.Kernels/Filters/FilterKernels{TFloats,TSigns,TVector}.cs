@@ -1,12 +1,14 @@
 using System.Runtime.Intrinsics.X86;
+using NormFree.Kernels.Memory;
 using NormFree.Kernels.Simd;
 using NormFree.Kernels.Threads;
 
 namespace NormFree.Kernels.Filters;
 
 /// <inheritdoc/>
-internal sealed unsafe class FilterKernels<TFloats, TVector> : FilterKernels
+internal sealed unsafe class FilterKernels<TFloats, TSigns, TVector> : FilterKernels
     where TFloats : struct, IFloatVectors<TVector>
+    where TSigns : struct, ISignVectors<TVector>
     where TVector : unmanaged
 {
     /// <inheritdoc/>
@@ -15,8 +17,7 @@ internal sealed unsafe class FilterKernels<TFloats, TVector> : FilterKernels
         workers.Run(bank.Tasks, task =>
         {
             var words = bank.Words * bank.Taps;
-            using var scratch = new Scratch((words + bank.Taps) * sizeof(ulong));
-            var bits = scratch.Words;
+            var bits = Scratch.OfThread((words + bank.Taps) * sizeof(ulong) + 63).Take<ulong>(words + bank.Taps);
             var masks = bits + words;
             TapBits.Masks(masks, bank.Taps);
             for (var (o, end) = Range(bank, task); o < end; o++)
@@ -24,7 +25,7 @@ internal sealed unsafe class FilterKernels<TFloats, TVector> : FilterKernels
                 var filter = weight + (long)o * bank.Size;
                 var (mean, deviation) = Moments(bank, filter);
                 new Span<ulong>(bits, words).Clear(); // behind the last channel
-                var sizes = FilterSums<TFloats, TVector>.SizesAndSigns(filter, bank.Size, mean, bits);
+                var sizes = FilterSums<TFloats, TSigns, TVector>.SizesAndSigns(filter, bank.Size, mean, bits);
                 var target = signs + (long)o * words;
                 if (Bmi2.X64.IsSupported && TFloats.Lanes > 1) TapBits.Extract(bits, target, bank.Words, bank.Taps, masks);
                 else TapBits.Plain(bits, target, bank.Words, bank.Taps);
@@ -41,7 +42,7 @@ internal sealed unsafe class FilterKernels<TFloats, TVector> : FilterKernels
         workers.Run(bank.Tasks, task =>
         {
             var reordered = order == FilterOrder.ChannelsLast && bank.Taps > 1;
-            using var scratch = new Scratch(reordered ? bank.Size * sizeof(float) : 0);
+            var scratch = reordered ? Scratch.OfThread(bank.Size * sizeof(float) + 63).Take<float>(bank.Size) : null;
             for (var (o, end) = Range(bank, task); o < end; o++)
             {
                 var filter = weight + (long)o * bank.Size;
@@ -49,8 +50,8 @@ internal sealed unsafe class FilterKernels<TFloats, TVector> : FilterKernels
                 var (mean, deviation) = Moments(bank, filter);
                 statistics[o] = new FilterStatistics(mean, deviation, 0);
                 var factor = (float)(Multiplier(bank, gain, o) * statistics[o].Normaliser(bank));
-                Centre(filter, reordered ? scratch.Floats : target, bank.Size, mean, factor);
-                if (reordered) TapOrder.ToChannelsLast(scratch.Floats, target, bank.In, bank.Taps);
+                Centre(filter, reordered ? scratch : target, bank.Size, mean, factor);
+                if (reordered) TapOrder.ToChannelsLast(scratch, target, bank.In, bank.Taps);
             }
         });
 
@@ -72,7 +73,7 @@ internal sealed unsafe class FilterKernels<TFloats, TVector> : FilterKernels
         workers.Run(bank.Tasks, task =>
         {
             var reordered = order == FilterOrder.ChannelsLast && bank.Taps > 1;
-            using var scratch = new Scratch(reordered ? bank.Size * sizeof(float) : 0);
+            var scratch = reordered ? Scratch.OfThread(bank.Size * sizeof(float) + 63).Take<float>(bank.Size) : null;
             for (var (o, end) = Range(bank, task); o < end; o++)
             {
                 var filter = weight + (long)o * bank.Size;
@@ -80,13 +81,13 @@ internal sealed unsafe class FilterKernels<TFloats, TVector> : FilterKernels
                 var dw = weightGradient + (long)o * bank.Size;
                 if (reordered)
                 {
-                    TapOrder.ToTapsLast(g, scratch.Floats, bank.In, bank.Taps);
-                    g = scratch.Floats;
+                    TapOrder.ToTapsLast(g, scratch, bank.In, bank.Taps);
+                    g = scratch;
                 }
                 var (mean, deviation, meanSize) = statistics[o];
                 var (normaliser, multiplier) = (statistics[o].Normaliser(bank), Multiplier(bank, gain, o));
                 var (sum, weighted, signed) = bank.Standardised || gainGradient != null
-                    ? FilterSums<TFloats, TVector>.Gradient(filter, g, bank.Size, mean)
+                    ? FilterSums<TFloats, TSigns, TVector>.Gradient(filter, g, bank.Size, mean)
                     : default;
                 if (gainGradient != null) gainGradient[o] = (float)(bank.Factor * (binary ? meanSize * signed : normaliser * weighted));
                 var slope = multiplier * normaliser;
@@ -94,7 +95,7 @@ internal sealed unsafe class FilterKernels<TFloats, TVector> : FilterKernels
                 var bend = deviation > (float)FilterStatistics.SmallestDeviation
                     ? -slope * weighted / ((deviation + FilterStatistics.Epsilon) * bank.Size * deviation)
                     : 0;
-                if (bank.Standardised) ThroughStandardisation(filter, g, dw, bank.Size, mean, slope, -slope * sum / bank.Size, bend);
+                if (bank.Standardised) ThroughStandardisation(filter, g, dw, bank.Size, mean, sum / bank.Size, slope, bend);
                 else if (binary) WhereSmall(filter, g, dw, bank.Size, (float)slope);
                 else Centre(g, dw, bank.Size, 0, (float)slope);
             }
@@ -107,7 +108,7 @@ internal sealed unsafe class FilterKernels<TFloats, TVector> : FilterKernels
     private static double Multiplier(in FilterBank bank, float* gain, int filter) => (double)bank.Factor * (gain == null ? 1 : gain[filter]);
 
     private static (float Mean, float Deviation) Moments(in FilterBank bank, float* filter) =>
-        bank.Standardised ? FilterSums<TFloats, TVector>.MeanAndDeviation(filter, bank.Size) : default;
+        bank.Standardised ? FilterSums<TFloats, TSigns, TVector>.MeanAndDeviation(filter, bank.Size) : default;
 
     /// <summary>y = (x − mean)·factor.</summary>
     private static void Centre(float* x, float* y, int count, float mean, float factor)
@@ -132,18 +133,18 @@ internal sealed unsafe class FilterKernels<TFloats, TVector> : FilterKernels
         for (; i < count; i++) dw[i] = 1 < Math.Abs(w[i]) ? 0 : slope * g[i];
     }
 
-    /// <summary>dw = slope·g + shift + bend·(w − mean).</summary>
+    /// <summary>dw = slope·(g − centre) + bend·(w − mean).</summary>
     private static void ThroughStandardisation(
-        float* w, float* g, float* dw, int count, float mean, double slope, double shift, double bend)
+        float* w, float* g, float* dw, int count, float mean, double centre, double slope, double bend)
     {
-        var (means, slopes) = (TFloats.Broadcast(mean), TFloats.Broadcast((float)slope));
-        var (shifts, bends) = (TFloats.Broadcast((float)shift), TFloats.Broadcast((float)bend));
+        var (means, centres) = (TFloats.Broadcast(mean), TFloats.Broadcast((float)centre));
+        var (slopes, bends) = (TFloats.Broadcast((float)slope), TFloats.Broadcast((float)bend));
         var i = 0;
         for (; i <= count - TFloats.Lanes; i += TFloats.Lanes)
         {
-            var sum = TFloats.MultiplyAdd(slopes, TFloats.Load(g + i), shifts);
-            TFloats.Store(TFloats.MultiplyAdd(bends, TFloats.Subtract(TFloats.Load(w + i), means), sum), dw + i);
+            var direct = TFloats.Multiply(slopes, TFloats.Subtract(TFloats.Load(g + i), centres));
+            TFloats.Store(TFloats.MultiplyAdd(bends, TFloats.Subtract(TFloats.Load(w + i), means), direct), dw + i);
         }
-        for (; i < count; i++) dw[i] = (float)(slope * g[i] + shift + bend * (w[i] - mean));
+        for (; i < count; i++) dw[i] = (float)(slope * (g[i] - centre) + bend * (w[i] - mean));
     }
 }
