@@ -75,7 +75,7 @@ module Checkpoint =
 
     let private bytes (tensor: torch.Tensor) =
         use _ = torch.NewDisposeScope()
-        tensor.detach().contiguous().bytes.ToArray()
+        tensor.detach().cpu().contiguous().bytes.ToArray()
 
     let private add (writer: SafetensorsWriter) (name: string) (tensor: torch.Tensor) =
         writer.Add(name, toDType tensor.dtype, ReadOnlySpan tensor.shape, ReadOnlyMemory(bytes tensor))

@@ -5,6 +5,7 @@ open System.Collections.Generic
 open NormFree.Spec
 open NormFree.Torch
 open NormFree.Torch.Layers
+open NormFree.Torch.Profiling
 open TorchSharp
 
 /// <summary>The composite engine: runs a graph one torch operation after the other. The float64 oracle and the portable engine.</summary>
@@ -57,23 +58,31 @@ type internal CompositeEngine(tensors: IReadOnlyDictionary<string, torch.Tensor>
     let rec run mode graph (x: torch.Tensor) : torch.Tensor =
         match graph with
         | Op op -> apply mode op x
-        | Chain parts ->
-            (x, parts)
-            ||> List.fold (fun current part ->
-                let next = run mode part current
-
-                if not (Object.ReferenceEquals(next, current)) then
-                    release x current
-
-                next)
+        | Chain parts -> parts |> List.fold (follow mode x) x
         | Residual(branch, shortcut) ->
             join x [ run mode branch x; run mode shortcut x ] (Array.reduce (fun a b -> a.Plus b))
         | Parallel parts -> join x [ for part in parts -> run mode part x ] (fun results -> torch.cat (results, 1L))
+
+    /// The next part of a chain that began with x.
+    and follow mode x current part =
+        let next = run mode part current
+
+        if not (Object.ReferenceEquals(next, current)) then
+            release x current
+
+        next
 
     and join x parts (combine: torch.Tensor[] -> torch.Tensor) =
         let result = combine (List.toArray parts)
         parts |> List.iter (release x)
         result
 
-    /// <summary>The graph's result for x.</summary>
+    /// <summary>The result of a graph for x.</summary>
     member _.Run(mode: Mode, graph: Graph, x: torch.Tensor) : torch.Tensor = run mode graph x
+
+    /// <summary>The result of a chain of named parts for x.</summary>
+    member _.Run(mode: Mode, parts: (string * Graph) list, x: torch.Tensor) : torch.Tensor =
+        (x, parts)
+        ||> List.fold (fun current (name, part) ->
+            use _ = LayerClock.Measure(name, Phase.Forward)
+            follow mode x current part)

@@ -11,10 +11,13 @@ open TorchSharp
 [<RequireQualifiedAccess>]
 module Configuration =
 
-    let private version (marker: Type) =
+    let private versionOf (marker: Type) =
         match marker.Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>() with
         | null -> "unknown"
         | attribute -> attribute.InformationalVersion
+
+    /// <summary>NormFree's version, which ends with the commit that was built.</summary>
+    let version = versionOf typeof<Recipe>
 
     let private network (net: NetSpec) =
         [ "architecture", net.Name
@@ -70,17 +73,18 @@ module Configuration =
         |> List.map (fun (name, value) -> $"{stage}: {name}", value)
 
     /// Reports show these apart from what the run was asked for, by their prefix.
-    let private environment (execution: Execution) =
-        [ // The version ends with the commit that was built.
-          "NormFree", version typeof<Recipe>
-          "TorchSharp", version typeof<torch.Tensor>
+    let private environment (device: Device) (execution: Execution) =
+        [ "NormFree", version
+          "TorchSharp", versionOf typeof<torch.Tensor>
           ".NET", Environment.Version.ToString()
           "system", RuntimeInformation.OSDescription
           "processors", string Environment.ProcessorCount
+          "device", Json.words device
           "engine", Json.words execution.Engine
           "precision", Json.words execution.Precision
           "torch threads", string (torch.get_num_threads ()) ]
         |> List.map (fun (name, value) -> "environment." + name, value)
 
     /// <summary>What a run of this network on these images starts with; each stage adds its recipe.</summary>
-    let describe (execution: Execution) net dataset = network net @ data dataset @ environment execution
+    let describe (device: Device) (execution: Execution) net dataset =
+        network net @ data dataset @ environment device execution

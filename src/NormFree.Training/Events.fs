@@ -37,6 +37,8 @@ type Surroundings =
     {
         /// How networks are computed.
         Execution: Execution
+        /// Where they are trained.
+        Device: Device
         /// Threads that decode and augment images.
         Workers: int
         /// An image that cannot be read ends the work instead of being left out.
@@ -48,6 +50,7 @@ type Surroundings =
     /// <summary>Nobody watches; unreadable images are left out.</summary>
     static member Default =
         { Execution = Execution.Default
+          Device = Cpu
           Workers = max 1 (Environment.ProcessorCount - 1)
           Strict = false
           Watch = ignore

@@ -22,6 +22,26 @@ type Precision =
     /// Gradients of convolutions, and convolutions of real operands, in bfloat16: 8 bits of precision, about twice the speed.
     | [<JsonPropertyName "bf16">] BFloat16
 
+/// <summary>Where a network's tensors are.</summary>
+type Device =
+    | [<JsonPropertyName "cpu">] Cpu
+    /// The first CUDA device, where libtorch is built for it.
+    | [<JsonPropertyName "cuda">] Cuda
+
+    /// <summary>torch's name of it.</summary>
+    member d.Type =
+        match d with
+        | Cpu -> DeviceType.CPU
+        | Cuda -> DeviceType.CUDA
+
+    /// <summary>Throws TrainingException where torch has no such device.</summary>
+    member d.Require() =
+        if d = Cuda && not (torch.cuda_is_available ()) then
+            raise (
+                TrainingException
+                    "device cuda: this libtorch finds none. Choose device cpu, or load a libtorch that is built for CUDA on a machine that has one."
+            )
+
 /// <summary>How a network is computed. Engines differ in the last bits of results; bf16 differs by its rounding.</summary>
 type Execution =
     { Engine: Engine

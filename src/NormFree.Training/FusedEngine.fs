@@ -4,6 +4,7 @@ open System
 open System.Collections.Generic
 open NormFree.Spec
 open NormFree.Torch.Fused
+open NormFree.Torch.Profiling
 open TorchSharp
 
 /// <summary>The fused engine: binary layers by kernels of NormFree's own, the rest by the composite engine, all of it channels-last.</summary>
@@ -90,16 +91,22 @@ type internal FusedEngine
         else
             result.MoveToOuterDisposeScope()
 
-    /// <summary>Logits of images, N×3×H×W.</summary>
-    member _.Run(mode: Mode, parts: FusedPart list, images: torch.Tensor) : torch.Tensor =
-        use scope = torch.NewDisposeScope()
+    /// Intermediate results are released as soon as they are used.
+    let runInTurn (runOne: 'part -> torch.Tensor -> torch.Tensor) parts (x: torch.Tensor) =
+        (x, parts)
+        ||> List.fold (fun current part ->
+            let result = runOne part current
 
-        (MemoryFormat.ChannelsLast images, parts)
-        ||> List.fold (fun x part ->
-            let result = run mode part x
-
-            if not (Object.ReferenceEquals(result, x)) then
-                x.Dispose()
+            if not (Object.ReferenceEquals(result, current) || Object.ReferenceEquals(current, x)) then
+                current.Dispose()
 
             result)
-        |> _.MoveToOuterDisposeScope()
+
+    let runNamed mode (name, parts) x =
+        use _ = LayerClock.Measure(name, Phase.Forward)
+        runInTurn (run mode) parts x
+
+    /// <summary>Logits of images, N×3×H×W; parts come with their names.</summary>
+    member _.Run(mode: Mode, parts: (string * FusedPart list) list, images: torch.Tensor) : torch.Tensor =
+        use input = MemoryFormat.ChannelsLast images
+        runInTurn (runNamed mode) parts input

@@ -24,14 +24,13 @@ module private Engines =
         (parts: (string * Graph) list)
         (tensors: IReadOnlyDictionary<string, torch.Tensor>)
         =
-        let graph = parts |> List.map snd |> Chain
         let composite = CompositeEngine tensors
 
         match execution.Engine with
-        | Composite -> fun (mode: Mode) (images: torch.Tensor) -> composite.Run(mode, graph, images)
+        | Composite -> fun (mode: Mode) (images: torch.Tensor) -> composite.Run(mode, parts, images)
         | Fused ->
             let fused = FusedEngine(execution.Precision, composite, tensors)
-            let parts = Fusion.parts graph
+            let parts = parts |> List.map (fun (name, graph) -> name, Fusion.parts graph)
             fun mode images -> fused.Run(mode, parts, images)
 
 /// <summary>A network with its tensors, and the engine that runs it.</summary>
@@ -162,6 +161,26 @@ module Network =
     let create (dtype: torch.ScalarType) (binaryStart: Rule) (seed: int64) (spec: NetSpec) =
         use generator = new torch.Generator(uint64 seed)
         build dtype (start binaryStart generator dtype) spec
+
+    /// <summary>The network with its tensors on a device; the network that is given must not be used any more.</summary>
+    /// <remarks>Throws TrainingException where there is no such device.</remarks>
+    let on (device: Device) (network: Network) =
+        device.Require()
+
+        let move (tensor: torch.Tensor) =
+            use _ = torch.no_grad ()
+            tensor.``to``(device.Type).DetachFromDisposeScope()
+
+        match device with
+        | Cpu -> network
+        | Cuda ->
+            use network = network
+
+            let parameters =
+                [ for described, tensor in network.Parameters -> described, new Parameter(move tensor, true) ]
+
+            let buffers = [ for key, tensor in network.Buffers -> key, move tensor ]
+            new Network(network.Spec, Engines.used network.Execution parameters, parameters, buffers)
 
     /// <summary>The same tensors, computed another way, or as the default says where these tensors cannot be: it must not outlive the first
     /// network, and whichever of both is disposed frees the tensors.</summary>

@@ -37,13 +37,19 @@ type Optimisation(recipe: Recipe, network: Network) =
         | AdamW -> new Optimisers.Adam(parameters, decoupled = true)
         | Sgd momentum -> new Optimisers.Sgd(parameters, momentum)
 
-    /// <summary>Clips the gradients, as the recipe says, and takes a step at this learning rate.</summary>
-    member _.Step(rate: float) =
+    /// <summary>Clips the gradients as the recipe says.</summary>
+    member _.Clip() =
         match recipe.Clip with
         | NoClipping -> ()
         | Agc factor -> clip factor
 
-        optimiser.Step rate
+    /// <summary>Moves the parameters along their gradients at this learning rate.</summary>
+    member _.Move(rate: float) = optimiser.Step rate
+
+    /// <summary>Clips and moves: what a step does with its gradients.</summary>
+    member this.Step(rate: float) =
+        this.Clip()
+        this.Move rate
 
     /// <summary>What was clipped of each parameter since the last call, in the order of their use; counting starts anew.</summary>
     member _.TakeClipCounts() : (string * ClipCount) list =

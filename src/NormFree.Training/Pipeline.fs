@@ -89,6 +89,10 @@ module Pipeline =
         else
             None
 
+    /// A network where and as the surroundings say. What cannot be as they say is computed as it can be.
+    let private placed (plan: Plan) network =
+        network |> Network.on plan.Around.Device |> Network.running plan.Around.Execution
+
     /// Loads the teacher that the recipe names.
     let private teacher (plan: Plan) (recipe: Recipe) =
         match recipe.Loss with
@@ -96,7 +100,7 @@ module Pipeline =
             let checkpoint = Checkpoint.load torch.ScalarType.Float32 path
 
             match mismatch plan checkpoint.Task with
-            | None -> Some(Checkpoint.running plan.Around.Execution checkpoint)
+            | None -> Some { checkpoint with Network = placed plan checkpoint.Network }
             | Some what ->
                 (checkpoint :> IDisposable).Dispose()
 
@@ -206,8 +210,7 @@ module Pipeline =
     /// Runs one stage, or what is left of it, on a network that starts as `begin'` leaves it.
     let private runStage (plan: Plan) number configuration (recipe: Recipe) net history (begin': Network -> unit) =
         let network =
-            Network.create torch.ScalarType.Float32 recipe.Deviations.BinaryStart recipe.Seed net
-            |> Network.running plan.Around.Execution
+            Network.create torch.ScalarType.Float32 recipe.Deviations.BinaryStart recipe.Seed net |> placed plan
 
         try
             use optimisation = new Optimisation(recipe, network)
@@ -288,12 +291,21 @@ module Pipeline =
 
     /// What a run starts with, for people.
     let private beginning (plan: Plan) (init: string option) net =
+        let around = plan.Around
+        around.Device.Require()
+
         let execution =
-            plan.Around.Execution.On(DeviceType.CPU, torch.ScalarType.Float32)
+            around.Execution.On(around.Device.Type, torch.ScalarType.Float32)
             |> Result.mapError List.singleton
             |> require
 
-        Configuration.describe execution net plan.Dataset
+        if execution <> around.Execution then
+            around.Watch(
+                Warning
+                    $"on {Json.words around.Device} the {Json.words execution.Engine} engine computes: the {Json.words around.Execution.Engine} one is for the CPU."
+            )
+
+        Configuration.describe around.Device execution net plan.Dataset
         @ [ "starts from", init |> Option.defaultValue "fresh weights" ]
 
     /// <summary>Stage 1: trains a network with real weights, from its start or from a checkpoint of the same tensors.</summary>

@@ -62,7 +62,7 @@ module Stage =
 
     let private step job (network: Network) (optimisation: Optimisation) epoch (batch: Batch) =
         use _ = torch.NewDisposeScope()
-        let images, labels = Evaluation.tensors torch.ScalarType.Float32 batch
+        let images, labels = Evaluation.tensors network batch
         epoch.Rate <- Recipe.rate job.Recipe epoch.Steps epoch.Number epoch.Step
         let logits = network.Forward(images, Train)
         let loss = loss job images logits labels

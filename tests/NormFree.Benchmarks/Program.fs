@@ -1,9 +1,9 @@
 module NormFree.Benchmarks.Program
 
 open System
-open System.IO
 open NormFree.Benchmarks
 open NormFree.Torch.Native
+open NormFree.Training
 open TorchSharp
 
 let private benchmarks =
@@ -18,29 +18,12 @@ let private help () =
     for name, what, _ in benchmarks do
         printfn $"  {name, -12}{what}"
 
-/// The processor's name, where the system tells it.
-let private processor =
-    let named (line: string) = line.StartsWith("model name", StringComparison.Ordinal)
-
-    try
-        File.ReadLines "/proc/cpuinfo"
-        |> Seq.tryFind named
-        |> Option.map (fun line -> line.Substring(line.IndexOf ':' + 1).Trim())
-    with :? IOException ->
-        None
-    |> Option.defaultValue "processor unknown"
-
-/// How many threads of the whole machine wanted to run over the last minute: from about the number of processors, no figure can be trusted.
-let private load =
-    try
-        (File.ReadAllText "/proc/loadavg").Split(' ')[0]
-    with :? IOException ->
-        "unknown"
-
 let private header () =
     let date = DateTime.UtcNow.ToString "yyyy-MM-dd HH:mm"
     let threads = torch.get_num_threads ()
-    let machine = $"{processor}, {Environment.ProcessorCount} processors"
+    let machine = $"{Machine.processor.Value}, {Environment.ProcessorCount} processors"
+    // From about the number of processors, no figure can be trusted.
+    let load = Machine.load () |> Option.map string |> Option.defaultValue "unknown"
     printfn $"{machine}, load {load} before the run, {threads} torch threads, .NET {Environment.Version}, {date} UTC\n"
 
 [<EntryPoint>]

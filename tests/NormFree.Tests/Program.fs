@@ -47,9 +47,10 @@ let private all =
             Training.ExecutionTests.tests
             Training.NetworkTests.tests
             Training.CheckpointTests.tests
-            Training.PipelineTests.tests ]
+            Training.PipelineTests.tests
+            Training.BenchTests.tests ]
       testList "Reporting" [ Reporting.VerdictTests.tests; Reporting.ChartTests.tests; Reporting.ReportTests.tests ]
-      testList "Cli" [ Cli.UsageTests.tests; Cli.FailureTests.tests; Cli.RoundTripTests.tests ] ]
+      testList "Cli" [ Cli.UsageTests.tests; Cli.FailureTests.tests; Cli.RoundTripTests.tests; Cli.BenchTests.tests ] ]
 
 /// Expecto's own printer, which also hands over the counts.
 let private counting (keep: TestRunSummary -> unit) =

@@ -50,7 +50,7 @@ public abstract unsafe class SignFilterProduct
         var sourceRows = Math.Min(map.SourceHeight, rows * (map.Transposed ? 1 : map.Shape.StrideY) + map.Shape.KernelHeight);
         var tables = ((long)sourceRows * map.SourceWidth + 1) * PixelTables(map) * sizeof(float);
         var idle = (long)TargetStride(map) * sizeof(float);
-        var columns = (long)map.Shape.KernelWidth * PaddedColumns(map) * sizeof(int);
+        var columns = (long)map.Shape.KernelWidth * PaddedColumns(map) * sizeof(nint);
         return tables + idle + columns + map.Shape.Taps * (LookupPointers + 1) * sizeof(void*) + 1024;
     }
 

@@ -1,3 +1,4 @@
+using NormFree.Torch.Profiling;
 using static TorchSharp.torch;
 
 namespace NormFree.Torch.Fused;
@@ -37,6 +38,7 @@ internal sealed class FusedFunction : autograd.SingleTensorFunction<FusedFunctio
         var call = (IFusedCall)context.get_data(CallName);
         try
         {
+            using (LayerClock.Measure(call.Key, Phase.Backward))
             using (call) return [null!, .. call.Backward(gradient)];
         }
         catch (Exception failure)
