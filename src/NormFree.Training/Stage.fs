@@ -4,6 +4,7 @@ open System
 open System.Diagnostics
 open NormFree.Data
 open NormFree.Spec
+open NormFree.Torch.Fused
 open NormFree.Torch.Training
 open TorchSharp
 
@@ -69,6 +70,7 @@ module Stage =
         requireFinite job epoch $"step {epoch.Step + 1}" value
         network.ForgetGradients()
         loss.backward ()
+        FusedFailure.Throw()
         optimisation.Step epoch.Rate
         epoch.Tally.Add(logits.detach (), labels, value)
         epoch.Step <- epoch.Step + 1

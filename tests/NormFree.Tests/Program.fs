@@ -32,8 +32,15 @@ let private all =
           [ Kernels.PackingTests.tests
             Kernels.XnorTests.tests
             Kernels.FilterTests.tests
-            Kernels.OptimiserKernelTests.tests ]
-      testList "Torch" [ Torch.NativeTests.tests; Torch.LayerTests.tests; Torch.OptimiserTests.tests ]
+            Kernels.OptimiserKernelTests.tests
+            Kernels.LookupTests.tests
+            Kernels.ActivationTests.tests ]
+      testList
+          "Torch"
+          [ Torch.NativeTests.tests
+            Torch.LayerTests.tests
+            Torch.OptimiserTests.tests
+            Torch.FusedLayerTests.tests ]
       testList
           "Training"
           [ Training.RecipeTests.tests

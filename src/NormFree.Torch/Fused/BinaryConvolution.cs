@@ -13,7 +13,7 @@ public static class BinaryConvolution
     /// <param name="x">N×C×H×W, float32 on the CPU.</param>
     /// <param name="parameters">What is trained; without an activation.</param>
     /// <returns>N×O×H'×W', channels-last.</returns>
-    /// <exception cref="ArgumentException">A tensor is not on the CPU, or not of float32.</exception>
+    /// <exception cref="ArgumentException">A tensor is not on the CPU, not of float32, or of another size.</exception>
     public static Tensor Apply(BinaryConvolutionOptions options, Tensor x, BinaryLayerParameters parameters) =>
         FusedFunction.Run(new Call(options, x, parameters));
 
@@ -27,6 +27,7 @@ public static class BinaryConvolution
 
         public Call(BinaryConvolutionOptions options, Tensor x, BinaryLayerParameters parameters)
         {
+            LayerChecks.Convolution(options, x, parameters);
             this.options = options;
             Inputs = [x, parameters.Shift, .. parameters.Filters];
             using var noGrad = no_grad();

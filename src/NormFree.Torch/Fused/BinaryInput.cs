@@ -14,11 +14,11 @@ internal sealed unsafe class BinaryInput : IDisposable
     private readonly Tensor shift;
     private readonly float beta;
 
-    /// <summary>Keeps an alias of x, N×C×H×W, and of its shift b, C values.</summary>
+    /// <summary>Keeps x, N×C×H×W, and its shift b, C values: aliases, or copies where they do not lie side by side.</summary>
     public BinaryInput(Tensor x, Tensor shift, BinaryConvolutionOptions options)
     {
         map = ChannelsLast.Of(x).DetachFromDisposeScope();
-        this.shift = shift.alias().DetachFromDisposeScope();
+        this.shift = shift.contiguous().DetachFromDisposeScope();
         beta = options.Beta;
         Shape = new ConvolutionShape(
             (int)x.size(0), (int)x.size(2), (int)x.size(3), options.In, options.Out,

@@ -18,7 +18,7 @@ public static class BinaryLayer
     /// <param name="shortcut">N×O×H'×W'; null for x itself, repeated over the channels where the result has more.</param>
     /// <param name="parameters">What is trained.</param>
     /// <returns>N×O×H'×W', channels-last.</returns>
-    /// <exception cref="ArgumentException">A tensor is not on the CPU, or not of float32; or x does not fit as a shortcut.</exception>
+    /// <exception cref="ArgumentException">A tensor is not on the CPU, not of float32, or of another size; or x does not fit as a shortcut.</exception>
     public static Tensor Apply(BinaryConvolutionOptions options, Tensor x, Tensor? shortcut, BinaryLayerParameters parameters) =>
         FusedFunction.Run(new Call(options, x, shortcut, parameters));
 
@@ -36,12 +36,11 @@ public static class BinaryLayer
 
         public Call(BinaryConvolutionOptions options, Tensor x, Tensor? shortcut, BinaryLayerParameters parameters)
         {
+            LayerChecks.Layer(options, x, shortcut, parameters);
             this.options = options;
             Inputs = [x, .. (Tensor[])(shortcut is null ? [] : [shortcut]), parameters.Shift, .. parameters.Filters, .. parameters.Activation];
             using var noGrad = no_grad();
             shortcuts = shortcut is null ? options.Out / options.In : 0;
-            if (shortcut is null && options.Out % options.In != 0)
-                throw new ArgumentException($"{options.In} channels do not repeat to {options.Out}: the layer {options.Key} needs another shortcut.", nameof(shortcut));
             input = new BinaryInput(x, parameters.Shift, options);
             filters = new LayerFilters(options, parameters.Weights, parameters.Gains);
             activation = new FusedActivation(parameters.Activation);

@@ -12,12 +12,12 @@ internal sealed unsafe class FusedActivation : IDisposable
     private readonly Tensor shiftOut;
     private readonly int channels;
 
-    /// <summary>Keeps aliases of the parameters: shift, slope, shift, C values each.</summary>
+    /// <summary>Keeps the parameters, shift, slope, shift, C values each: aliases, or copies where they do not lie side by side.</summary>
     public FusedActivation(IReadOnlyList<Tensor> parameters)
     {
-        shiftIn = parameters[0].alias().DetachFromDisposeScope();
-        slope = parameters[1].alias().DetachFromDisposeScope();
-        shiftOut = parameters[2].alias().DetachFromDisposeScope();
+        shiftIn = parameters[0].contiguous().DetachFromDisposeScope();
+        slope = parameters[1].contiguous().DetachFromDisposeScope();
+        shiftOut = parameters[2].contiguous().DetachFromDisposeScope();
         channels = (int)slope.numel();
     }
 

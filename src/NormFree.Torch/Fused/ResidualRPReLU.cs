@@ -14,8 +14,11 @@ public static class ResidualRPReLU
     /// <param name="activation">RPReLU's shift, slope, shift.</param>
     /// <returns>N×C×H×W, channels-last.</returns>
     /// <exception cref="ArgumentException">A tensor is not on the CPU, or not of float32; or the sizes differ.</exception>
-    public static Tensor Apply(string key, Tensor branch, Tensor shortcut, IReadOnlyList<Tensor> activation) =>
-        FusedFunction.Run(new Call(key, branch, shortcut, activation));
+    public static Tensor Apply(string key, Tensor branch, Tensor shortcut, IReadOnlyList<Tensor> activation)
+    {
+        LayerChecks.Sum(key, branch, shortcut, activation);
+        return FusedFunction.Run(new Call(key, branch, shortcut, activation));
+    }
 
     private sealed unsafe class Call(string key, Tensor branch, Tensor shortcut, IReadOnlyList<Tensor> parameters) : IFusedCall
     {
@@ -30,7 +33,6 @@ public static class ResidualRPReLU
         {
             using Tensor first = ChannelsLast.Of(branch), second = ChannelsLast.Of(shortcut);
             int channels = (int)first.size(1), pixels = (int)(first.numel() / channels);
-            if (second.numel() != first.numel()) throw new ArgumentException($"Branch and shortcut of {key} have different sizes.", nameof(shortcut));
             var result = ChannelsLast.Empty(first.size(0), channels, first.size(2), first.size(3));
             sum = keep ? ChannelsLast.Empty(first.size(0), channels, first.size(2), first.size(3)).DetachFromDisposeScope() : null;
             float* a = TensorMemory.Floats(first), b = TensorMemory.Floats(second), y = TensorMemory.Floats(result);
