@@ -32,6 +32,9 @@ type TrainArgs =
     | [<Unique>] Out of FOLDER: string
     | [<Unique>] Resume
     | [<Unique>] Seed of N: int64
+    | [<Unique>] Engine of NAME: string
+    | [<Unique>] Precision of NAME: string
+    | [<Unique>] Device of NAME: string
     | [<Unique>] Threads of N: int
     | [<Unique>] Workers of N: int
     | [<Unique>] Json_Log
@@ -67,7 +70,10 @@ type TrainArgs =
             | Out _ -> "run folder (runs/ARCH-NORM*)"
             | Resume -> "go on with the run in --out and its settings"
             | Seed _ -> "of weights, order and augmentation (1*)"
-            | Threads _ -> "of the computation"
+            | Engine _ -> "fused*, composite (torch's own operations, slower)"
+            | Precision _ -> "of convolutions: float32*, bf16 (fused only)"
+            | Device _ -> "cpu*, cuda (composite only)"
+            | Threads _ -> "of the computation; all processors if not given"
             | Workers _ -> "threads that read images"
             | Json_Log -> "print a JSON object an event instead of progress"
 
@@ -78,6 +84,7 @@ type EvalArgs =
     | [<Unique>] Test_Limit of N: int
     | [<Unique>] Batch of N: int
     | [<Unique>] Strict
+    | [<Unique>] Engine of NAME: string
     | [<Unique>] Threads of N: int
     | [<Unique>] Json
 
@@ -90,7 +97,8 @@ type EvalArgs =
             | Test_Limit _ -> "test images, as many of each class"
             | Batch _ -> "images at once (64*); the result does not depend on it"
             | Strict -> "stop at an image that cannot be read"
-            | Threads _ -> "of the computation"
+            | Engine _ -> "fused*, composite (torch's own operations, slower)"
+            | Threads _ -> "of the computation; all processors if not given"
             | Json -> "print one JSON object"
 
 type PredictArgs =
@@ -98,6 +106,7 @@ type PredictArgs =
     | [<Unique>] Input of FILE: string
     | [<Unique>] Output of FILE: string
     | [<Unique>] Precision of TYPE: string
+    | [<Unique>] Engine of NAME: string
     | [<Unique>] Top of COUNT: int
     | [<MainCommand>] Images of IMAGE: string list
 
@@ -108,6 +117,7 @@ type PredictArgs =
             | Input _ -> "safetensors file with a tensor 'input', N×3×H×W, normalised"
             | Output _ -> "safetensors file to write 'logits' to, N×classes"
             | Precision _ -> "float32*, float64: of --input"
+            | Engine _ -> "fused*, composite; float64 is always composite"
             | Top _ -> "classes to print an image (3*)"
             | Images _ -> "JPEG or PNG files to classify"
 
@@ -169,6 +179,52 @@ type DataArgs =
             | Get _ -> "download a data set, or what is missing of it, and check its sum"
             | Check _ -> "open a data set, read every image and report what cannot be read"
 
+type BenchTrainArgs =
+    | [<Unique>] Arch of NAME: string
+    | [<Unique>] Norm of NORM: string
+    | [<Unique>] Binarise of WHAT: string
+    | [<Unique>] Stem of KIND: string
+    | [<Unique>] Width of X: float
+    | [<Unique>] Depth of X: float
+    | [<Unique>] Classes of N: int
+    | [<Unique>] Image of N: int
+    | [<Unique>] Batch of N: int
+    | [<Unique>] Engine of NAME: string
+    | [<Unique>] Precision of NAME: string
+    | [<Unique>] Threads of N: int
+    | [<Unique>] Warm_Up of N: int
+    | [<Unique>] Steps of N: int
+    | [<Unique>] Profile
+    | [<Unique>] Json
+
+    interface IArgParserTemplate with
+        member this.Usage =
+            match this with
+            | Arch _ -> "reactnet-18*, reactnet-a, reactnet-small, resnet-18, resnet-34"
+            | Norm _ -> "batch-norm, none, bn-free*"
+            | Binarise _ -> "activations, activations+weights*"
+            | Stem _ -> "cifar, imagenet; by the image size if not given"
+            | Width _ -> "channels, as a factor of the table's"
+            | Depth _ -> "layers, as a factor of the table's"
+            | Classes _ -> "of the classifier (10*)"
+            | Image _ -> "side of the images (32*)"
+            | Batch _ -> "images a step (64*)"
+            | Engine _ -> "fused*, composite (torch's own operations, slower)"
+            | Precision _ -> "of convolutions: float32*, bf16 (fused only)"
+            | Threads _ -> "of the computation; all processors if not given"
+            | Warm_Up _ -> "steps before the clock starts (2*)"
+            | Steps _ -> "steps that are measured (10*)"
+            | Profile -> "measure each layer as well"
+            | Json -> "print one JSON object"
+
+type BenchArgs =
+    | [<CliPrefix(CliPrefix.None)>] Train of ParseResults<BenchTrainArgs>
+
+    interface IArgParserTemplate with
+        member this.Usage =
+            match this with
+            | Train _ -> "measure training steps: images a second, phases, memory"
+
 type ReportArgs =
     | [<MainCommand; ExactlyOnce>] Runs of RUN: string list
     | [<Mandatory; Unique>] Out of FILE: string
@@ -187,6 +243,7 @@ type Command =
     | [<CliPrefix(CliPrefix.None)>] Predict of ParseResults<PredictArgs>
     | [<CliPrefix(CliPrefix.None)>] Summary of ParseResults<SummaryArgs>
     | [<CliPrefix(CliPrefix.None)>] Data of ParseResults<DataArgs>
+    | [<CliPrefix(CliPrefix.None)>] Bench of ParseResults<BenchArgs>
     | [<CliPrefix(CliPrefix.None)>] Report of ParseResults<ReportArgs>
     | [<Unique>] Version
 
@@ -198,5 +255,6 @@ type Command =
             | Predict _ -> "classes of images, or logits of tensors"
             | Summary _ -> "layers, parameters, operations and sizes of a network"
             | Data _ -> "download and check data sets"
+            | Bench _ -> "measure speed and memory"
             | Report _ -> "page of one or several runs"
             | Version -> "print the version"

@@ -68,6 +68,25 @@ module Choices =
                 usage $"--norm bn-free takes a positive number, not '{text}'."
         | _ -> among "--norm" [ "batch-norm", BatchNorm; "none", NoNorm; "bn-free", BnFree 0.2 ] word
 
+    /// The words of a choice without values.
+    let private cases choices = [ for case in choices -> Json.words case, case ]
+
+    let private engine = among "--engine" (cases [ Fused; Composite ])
+
+    let private precision = among "--precision" (cases [ Float32; BFloat16 ])
+
+    let device = among "--device" (cases [ Cpu; Cuda ])
+
+    /// An engine and a precision by their words; the defaults where none is given.
+    let execution (device: Device) (engineWord: string option) (precisionWord: string option) : Execution =
+        let execution =
+            { Engine = engineWord |> Option.map engine |> Option.defaultValue Execution.Default.Engine
+              Precision = precisionWord |> Option.map precision |> Option.defaultValue Execution.Default.Precision }
+
+        match execution.On(device.Type, TorchSharp.torch.ScalarType.Float32) with
+        | Ok _ -> execution
+        | Error why -> usage why
+
     let binarise =
         among
             "--binarise"

@@ -47,6 +47,19 @@ module Show =
                 + letter
             | None -> value.ToString "G3"
 
+    /// <summary>Counts steps on the error stream where that is a terminal, and leaves no trace.</summary>
+    /// <remarks>It writes between the steps only: a bar that draws itself would take time from what is measured.</remarks>
+    let counting (what: string) (total: int) (work: (int -> unit) -> 'a) : 'a =
+        if Console.IsErrorRedirected then
+            work ignore
+        else
+            let write (text: string) = Console.Error.Write("\r" + text + "\027[K")
+
+            try
+                work (fun number -> write $"{what} {number} of {total}")
+            finally
+                write ""
+
     /// One JSON object an event.
     let private jsonLines event = Console.WriteLine(Json.write event)
 

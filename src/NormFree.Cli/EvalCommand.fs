@@ -44,7 +44,8 @@ module EvalCommand =
         let limit = args.TryGetResult EvalArgs.Test_Limit |> Option.map (Choices.count "--test-limit")
         let kind = Choices.dataset (args.GetResult(EvalArgs.Dataset, "drawn"))
         let path = args.GetResult EvalArgs.Checkpoint
-        use checkpoint = Checkpoint.load torch.ScalarType.Float32 path
+        let execution = Choices.execution Cpu (args.TryGetResult EvalArgs.Engine) None
+        use checkpoint = Checkpoint.load torch.ScalarType.Float32 path |> Checkpoint.running execution
         let options = { Catalogue.defaults with Size = Some checkpoint.Task.Size; TestLimit = limit }
         let dataset = Images.load kind (args.TryGetResult EvalArgs.Data) options
         requireSameClasses path checkpoint.Task dataset

@@ -9,12 +9,15 @@ open TorchSharp
 [<RequireQualifiedAccess>]
 module PredictCommand =
 
+    let private execution (args: ParseResults<PredictArgs>) =
+        Choices.execution Cpu (args.TryGetResult PredictArgs.Engine) None
+
     let private images (args: ParseResults<PredictArgs>) paths =
-        if args.Contains Precision then
+        if args.Contains PredictArgs.Precision then
             raise (UsageException "--precision is for --input; images are classified in float32.")
 
         let count = Choices.count "--top" (args.GetResult(Top, 3))
-        use network = Predictor.Load(args.GetResult PredictArgs.Checkpoint)
+        use network = Predictor.Load(args.GetResult PredictArgs.Checkpoint, execution args)
 
         let answers =
             paths
@@ -45,10 +48,10 @@ module PredictCommand =
         if args.Contains Top then
             raise (UsageException "--top is for images; --output gets all logits.")
 
-        RawTensors.predict precision (args.GetResult PredictArgs.Checkpoint) input output
+        RawTensors.predict (execution args) precision (args.GetResult PredictArgs.Checkpoint) input output
 
     let private precision (args: ParseResults<PredictArgs>) =
-        match args.GetResult(Precision, "float32") with
+        match args.GetResult(PredictArgs.Precision, "float32") with
         | "float32" -> torch.ScalarType.Float32
         | "float64" -> torch.ScalarType.Float64
         | other -> raise (UsageException $"--precision cannot be '{other}': choose float32 or float64.")

@@ -33,9 +33,19 @@ let private data (arguments: ParseResults<DataArgs>) =
         orHelp "normfree data check: reads every image of a data set." (Check >> DataCommand.run) check
     | None -> help arguments "normfree data: downloads and checks data sets."
 
+/// So has 'bench'.
+let private bench (arguments: ParseResults<BenchArgs>) =
+    match arguments.TryGetSubCommand() with
+    | Some(BenchArgs.Train train) ->
+        orHelp
+            "normfree bench train: speed and memory of a training step, on noise."
+            BenchCommand.train
+            train
+    | None -> help arguments "normfree bench: measures speed and memory."
+
 let private run (typed: string list) (results: ParseResults<Command>) =
     match results.TryGetSubCommand() with
-    | Some(Train args) ->
+    | Some(Command.Train args) ->
         args
         |> orHelp "normfree train: trains a network, one stage or both." (TrainCommand.run (List.tail typed))
     | Some(Eval args) -> args |> orHelp "normfree eval: accuracy of a checkpoint on a data set." EvalCommand.run
@@ -43,6 +53,7 @@ let private run (typed: string list) (results: ParseResults<Command>) =
         args |> orHelp "normfree predict: classes of images, or logits of tensors." PredictCommand.run
     | Some(Summary args) -> args |> orHelp "normfree summary: what a network is made of and costs." SummaryCommand.run
     | Some(Data args) -> data args
+    | Some(Bench args) -> bench args
     | Some(Report args) -> args |> orHelp "normfree report: a page of one or several runs." ReportCommand.run
     | Some Command.Version -> version ()
     | None when results.Contains Command.Version -> version ()

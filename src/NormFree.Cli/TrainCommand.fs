@@ -100,14 +100,23 @@ module TrainCommand =
 
         valid { second with WeightDecay = args.GetResult(TrainArgs.Weight_Decay, 1e-5) }, valid second
 
-    /// From the arguments, or else from those that the run was begun with: another number of threads gives other sums.
+    /// From the arguments, or else from those that the run was begun with: how the work is done decides how sums are rounded.
     let private around (args: ParseResults<TrainArgs>) (began: ParseResults<TrainArgs>) =
-        let either (get: ParseResults<TrainArgs> -> int option) = get args |> Option.orElse (get began)
+        let either (get: ParseResults<TrainArgs> -> 'a option) = get args |> Option.orElse (get began)
 
         either _.TryGetResult(TrainArgs.Threads)
         |> Option.iter (Choices.threads "--threads" >> TorchSharp.torch.set_num_threads)
 
+        let device = Choices.device (either _.TryGetResult(TrainArgs.Device) |> Option.defaultValue "cpu")
+        device.Require()
+
         { Surroundings.Default with
+            Device = device
+            Execution =
+                Choices.execution
+                    device
+                    (either _.TryGetResult(TrainArgs.Engine))
+                    (either _.TryGetResult(TrainArgs.Precision))
             Workers =
                 either _.TryGetResult(TrainArgs.Workers)
                 |> Option.map (Choices.threads "--workers")
@@ -144,12 +153,15 @@ module TrainCommand =
 
         Console.WriteLine $"Checkpoints and log: {folder.Path}"
 
-    /// A resumed run takes its settings from its folder; only what does not change results may be given anew.
+    /// A resumed run takes its settings from its folder; only how the work is done may be given anew.
     let private resumed (args: ParseResults<TrainArgs>) folder =
         let allowed argument =
             match argument with
             | TrainArgs.Resume
             | TrainArgs.Out _
+            | TrainArgs.Engine _
+            | TrainArgs.Precision _
+            | TrainArgs.Device _
             | TrainArgs.Threads _
             | TrainArgs.Workers _
             | TrainArgs.Json_Log

@@ -33,7 +33,14 @@ type TrainingState =
         History: EpochRecord list
         /// TorchSharp's number of threads; another one gives slightly different sums.
         Threads: int
+        /// How the network was computed. Nothing in files from before there were engines: they are the composite one's.
+        Execution: Execution option
     }
+
+    /// <summary>What decides how sums are rounded, in words.</summary>
+    member s.Arithmetic =
+        let execution = s.Execution |> Option.defaultValue Execution.Portable
+        $"engine {Json.words execution.Engine}, precision {Json.words execution.Precision}, threads {s.Threads}"
 
 /// <summary>A network's weights with all that gives them meaning.</summary>
 /// <remarks>Dispose it to free its network.</remarks>
@@ -68,7 +75,7 @@ module Checkpoint =
 
     let private bytes (tensor: torch.Tensor) =
         use _ = torch.NewDisposeScope()
-        tensor.detach().contiguous().bytes.ToArray()
+        tensor.detach().cpu().contiguous().bytes.ToArray()
 
     let private add (writer: SafetensorsWriter) (name: string) (tensor: torch.Tensor) =
         writer.Add(name, toDType tensor.dtype, ReadOnlySpan tensor.shape, ReadOnlyMemory(bytes tensor))
@@ -207,6 +214,10 @@ module Checkpoint =
         with _ ->
             (network :> IDisposable).Dispose()
             reraise ()
+
+    /// <summary>The checkpoint with its network computed that way. Throws TrainingException where there is no such way.</summary>
+    let running (execution: Execution) (checkpoint: Checkpoint) =
+        { checkpoint with Network = Network.running execution checkpoint.Network }
 
     /// <summary>Copies a checkpoint's weights into a network that exists: how stage 2 starts from stage 1.</summary>
     /// <remarks>Throws InvalidFileException, listing every tensor that is missing, unexpected or of another shape.</remarks>

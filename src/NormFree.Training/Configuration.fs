@@ -11,10 +11,13 @@ open TorchSharp
 [<RequireQualifiedAccess>]
 module Configuration =
 
-    let private version (marker: Type) =
+    let private versionOf (marker: Type) =
         match marker.Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>() with
         | null -> "unknown"
         | attribute -> attribute.InformationalVersion
+
+    /// <summary>NormFree's version, which ends with the commit that was built.</summary>
+    let version = versionOf typeof<Recipe>
 
     let private network (net: NetSpec) =
         [ "architecture", net.Name
@@ -45,19 +48,17 @@ module Configuration =
            else
                Json.write dataset.Augmentation.Train) ]
 
-    let private words (value: 'T) = (Json.write value).Trim('"')
-
     /// <summary>A recipe's settings, each name led by the stage's.</summary>
     let recipe stage (recipe: Recipe) =
         [ "epochs", string recipe.Epochs
           "batch", string recipe.Batch
-          "optimiser", words recipe.Optimiser
+          "optimiser", Json.words recipe.Optimiser
           "learning rate", string recipe.LearningRate
           "weight decay", string recipe.WeightDecay
-          "schedule", words recipe.Schedule
+          "schedule", Json.words recipe.Schedule
           "warm-up epochs", string recipe.WarmUp
-          "loss", words recipe.Loss
-          "clipping", words recipe.Clip
+          "loss", Json.words recipe.Loss
+          "clipping", Json.words recipe.Clip
           "held out", string recipe.HeldOut
           "seed", string recipe.Seed
           for name, rule in
@@ -68,19 +69,22 @@ module Configuration =
                 "deviation 8, clipping", recipe.Deviations.Clipping
                 "deviation 9, binary start", recipe.Deviations.BinaryStart
                 "deviation 10, binary gain", recipe.Deviations.BinaryGain ] do
-              name, words rule ]
+              name, Json.words rule ]
         |> List.map (fun (name, value) -> $"{stage}: {name}", value)
 
     /// Reports show these apart from what the run was asked for, by their prefix.
-    let private environment () =
-        [ // The version ends with the commit that was built.
-          "NormFree", version typeof<Recipe>
-          "TorchSharp", version typeof<torch.Tensor>
+    let private environment (device: Device) (execution: Execution) =
+        [ "NormFree", version
+          "TorchSharp", versionOf typeof<torch.Tensor>
           ".NET", Environment.Version.ToString()
           "system", RuntimeInformation.OSDescription
           "processors", string Environment.ProcessorCount
+          "device", Json.words device
+          "engine", Json.words execution.Engine
+          "precision", Json.words execution.Precision
           "torch threads", string (torch.get_num_threads ()) ]
         |> List.map (fun (name, value) -> "environment." + name, value)
 
     /// <summary>What a run of this network on these images starts with; each stage adds its recipe.</summary>
-    let describe net dataset = network net @ data dataset @ environment ()
+    let describe (device: Device) (execution: Execution) net dataset =
+        network net @ data dataset @ environment device execution

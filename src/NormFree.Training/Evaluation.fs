@@ -22,7 +22,7 @@ type internal Tally() =
         let ofLabel = logits.gather (1L, labels.unsqueeze 1L)
         let rank = logits.le(ofLabel).logical_not().sum(1L)
 
-        for rank in rank.data<int64>().ToArray() do
+        for rank in rank.cpu().data<int64>().ToArray() do
             if rank < 1L then
                 top1 <- top1 + 1L
 
@@ -41,10 +41,13 @@ type internal Tally() =
 [<RequireQualifiedAccess>]
 module Evaluation =
 
-    /// A batch's images (N×3×S×S) and labels, images in the given type.
-    let internal tensors (dtype: torch.ScalarType) (batch: Batch) =
+    /// A batch's images (N×3×S×S, of the network's type) and labels, where the network is.
+    let internal tensors (network: Network) (batch: Batch) =
         let shape = [| int64 batch.Count; 3L; int64 batch.Side; int64 batch.Side |]
-        torch.tensor(batch.Images).reshape(shape).``to`` dtype, torch.tensor batch.Labels
+        let parameter = snd network.Parameters.Head
+
+        torch.tensor(batch.Images).reshape(shape).``to``(parameter.dtype, parameter.device),
+        torch.tensor(batch.Labels).``to`` parameter.device
 
     /// The loader's options for images as a test sees them.
     let internal loading (around: Surroundings) (task: Task) batch =
@@ -63,7 +66,7 @@ module Evaluation =
     let private evaluateBatch (network: Network) (tally: Tally) batch =
         use _ = torch.NewDisposeScope()
         use _ = torch.no_grad ()
-        let images, labels = tensors (snd network.Parameters.Head).dtype batch
+        let images, labels = tensors network batch
         let logits = network.Forward(images, Evaluate)
         tally.Add(logits, labels, Losses.CrossEntropy(logits, labels).``to``(torch.ScalarType.Float64).item<float>())
 

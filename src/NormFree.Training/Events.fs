@@ -31,14 +31,14 @@ type TrainingEvent =
     | Resumed of stage: string * epoch: int
     | Warning of string
 
-/// <summary>A training, evaluation or prediction cannot go on; the message says why and what to do.</summary>
-[<Sealed>]
-type TrainingException(message: string) =
-    inherit Exception(message)
-
-/// <summary>How the work is done: none of it changes results, but for the number of threads in the last bits of sums.</summary>
+/// <summary>How the work is done: none of it changes results, but for the number of threads and the engine in the last bits of sums, and the
+/// precision by its rounding.</summary>
 type Surroundings =
     {
+        /// How networks are computed.
+        Execution: Execution
+        /// Where they are trained.
+        Device: Device
         /// Threads that decode and augment images.
         Workers: int
         /// An image that cannot be read ends the work instead of being left out.
@@ -49,7 +49,9 @@ type Surroundings =
 
     /// <summary>Nobody watches; unreadable images are left out.</summary>
     static member Default =
-        { Workers = max 1 (Environment.ProcessorCount - 1)
+        { Execution = Execution.Default
+          Device = Cpu
+          Workers = max 1 (Environment.ProcessorCount - 1)
           Strict = false
           Watch = ignore
           Cancellation = Threading.CancellationToken.None }

@@ -10,7 +10,7 @@ open System.Text.Json.Serialization
 [<RequireQualifiedAccess>]
 module Json =
 
-    let private options =
+    let private optionsWith (naming: JsonNamingPolicy | null) =
         let unions =
             JsonUnionEncoding.ExternalTag
             ||| JsonUnionEncoding.NamedFields
@@ -20,6 +20,7 @@ module Json =
 
         let options =
             JsonSerializerOptions(
+                PropertyNamingPolicy = naming,
                 Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
                 NumberHandling = JsonNumberHandling.AllowNamedFloatingPointLiterals
             )
@@ -27,11 +28,10 @@ module Json =
         options.Converters.Add(JsonFSharpConverter unions)
         options
 
-    /// <summary>The value on one line.</summary>
-    let write (value: 'T) = JsonSerializer.Serialize<'T>(value, options)
+    let private options = optionsWith null
+    let private snakeCase = optionsWith JsonNamingPolicy.SnakeCaseLower
 
-    /// <summary>The value of a text, or why it has none.</summary>
-    let read<'T> (text: string) : Result<'T, string> =
+    let private readWith<'T> (options: JsonSerializerOptions) (text: string) : Result<'T, string> =
         try
             match JsonSerializer.Deserialize(text, typeof<'T>, options) with
             | null -> Error "it is null"
@@ -42,3 +42,18 @@ module Json =
         | :? NullReferenceException -> Error "it holds a null where a value is due"
         // and on the bare name of a case that has fields.
         | :? IndexOutOfRangeException -> Error "it holds a case without its fields"
+
+    /// <summary>The value on one line.</summary>
+    let write (value: 'T) = JsonSerializer.Serialize<'T>(value, options)
+
+    /// <summary>A choice as the tool and the logs write it: a union case in one word, or in a few with its values.</summary>
+    let words (value: 'T) = (write value).Trim('"')
+
+    /// <summary>The value of a text, or why it has none.</summary>
+    let read<'T> (text: string) : Result<'T, string> = readWith<'T> options text
+
+    /// <summary>The value on one line, with names such as <c>peak_memory_mb</c>: for measurements, whose readers are most often scripts.</summary>
+    let writeSnakeCase (value: 'T) = JsonSerializer.Serialize<'T>(value, snakeCase)
+
+    /// <summary>The value of such a text, or why it has none.</summary>
+    let readSnakeCase<'T> (text: string) : Result<'T, string> = readWith<'T> snakeCase text

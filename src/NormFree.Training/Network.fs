@@ -4,24 +4,51 @@ open System
 open System.Collections.Generic
 open NormFree.Spec
 open NormFree.Torch
-open NormFree.Torch.Layers
 open TorchSharp
 open TorchSharp.Modules
 
-/// <summary>Batch norm is the only operation that looks at it: training uses the batch's statistics, evaluation the running ones.</summary>
-type Mode =
-    | Train
-    | Evaluate
+/// Which engine computes a network.
+module private Engines =
 
-/// <summary>A network with its tensors: runs a graph, one torch operation after the other. The float64 oracle and the portable engine.</summary>
+    /// What is used of an execution for these parameters.
+    let used (execution: Execution) (parameters: (ParameterSpec * Parameter) list) =
+        let tensor = snd parameters.Head
+
+        match execution.On(tensor.device_type, tensor.dtype) with
+        | Ok used -> used
+        | Error why -> raise (TrainingException why)
+
+    /// Runs a network, given as its parts with their names: this is where an engine is chosen.
+    let runner
+        (execution: Execution)
+        (parts: (string * Graph) list)
+        (tensors: IReadOnlyDictionary<string, torch.Tensor>)
+        =
+        match execution.Engine with
+        | Composite ->
+            let composite = CompositeEngine(Convolutions.plain tensors, tensors)
+            fun (mode: Mode) (images: torch.Tensor) -> composite.Run(mode, parts, images)
+        | Fused ->
+            let fused = FusedEngine(execution.Precision, tensors)
+            let parts = parts |> List.map (fun (name, graph) -> name, Fusion.parts graph)
+            fun mode images -> fused.Run(mode, parts, images)
+
+/// <summary>A network with its tensors, and the engine that runs it.</summary>
 /// <remarks>
 /// Parameters and buffers have the names of published checkpoints. Not thread-safe in training; evaluation is, for networks without batch norm
 /// in training mode. Dispose it to free its tensors.
 /// </remarks>
 [<Sealed>]
 type Network
-    (spec: NetSpec, graph: Graph, parameters: (ParameterSpec * Parameter) list, buffers: (string * torch.Tensor) list) =
+    internal
+    (
+        spec: NetSpec,
+        execution: Execution,
+        parameters: (ParameterSpec * Parameter) list,
+        buffers: (string * torch.Tensor) list
+    ) =
 
+    let parts = Lowering.parts spec
     let tensors = Dictionary<string, torch.Tensor>()
 
     do
@@ -31,75 +58,13 @@ type Network
         for key, tensor in buffers do
             tensors.Add(key, tensor)
 
-    let convolve (conv: ConvolutionSpec) x =
-        let gain: torch.Tensor | null = if conv.Standardised then tensors[$"{conv.Key}.gain"] else null
-
-        let options =
-            ConvolutionOptions(conv.Stride, conv.Padding, conv.Standardised, (conv.Weight = OneBit), conv.Factor)
-
-        Convolution.Apply(x, tensors[$"{conv.Key}.weight"], gain, &options)
-
-    let normalise key mode x =
-        if mode = Train then
-            use one = torch.ones_like tensors[$"{key}.num_batches_tracked"]
-            tensors[$"{key}.num_batches_tracked"].PlusInPlace one |> ignore
-
-        torch.nn.functional.batch_norm (
-            x,
-            tensors[$"{key}.running_mean"],
-            tensors[$"{key}.running_var"],
-            tensors[$"{key}.weight"],
-            tensors[$"{key}.bias"],
-            (mode = Train),
-            0.1,
-            1e-5
-        )
-
-    let apply mode op (x: torch.Tensor) : torch.Tensor =
-        match op with
-        | Convolve conv -> convolve conv x
-        | Scale factor -> x.Times factor
-        | Shift(key, _) -> LearnableShift.Apply(x, tensors[key])
-        | Sign -> ApproximateSign.Apply x
-        | RPReLU names -> RPReLU.Apply(x, tensors[names.ShiftIn], tensors[names.Slope], tensors[names.ShiftOut])
-        | ReLU -> torch.nn.functional.relu x
-        | Normalise(key, _) -> normalise key mode x
-        | MaxPool(kernel, stride, padding) -> torch.nn.functional.max_pool2d (x, kernel, stride, padding)
-        | AveragePool kernel -> torch.nn.functional.avg_pool2d (x, kernel, kernel)
-        | GlobalAveragePool -> x.mean [| 2L; 3L |]
-        | Linear(key, _, _) -> torch.nn.functional.linear (x, tensors[$"{key}.weight"], tensors[$"{key}.bias"])
-
-    /// Intermediate results are released as soon as they are used; autograd keeps what it needs itself.
-    let release (input: torch.Tensor) (result: torch.Tensor) =
-        if not (Object.ReferenceEquals(input, result)) then
-            result.Dispose()
-
-    let rec run mode graph (x: torch.Tensor) : torch.Tensor =
-        match graph with
-        | Op op -> apply mode op x
-        | Chain parts ->
-            (x, parts)
-            ||> List.fold (fun current part ->
-                let next = run mode part current
-
-                if not (Object.ReferenceEquals(next, current)) then
-                    release x current
-
-                next)
-        | Residual(branch, shortcut) ->
-            join x [ run mode branch x; run mode shortcut x ] (Array.reduce (fun a b -> a.Plus b))
-        | Parallel parts -> join x [ for part in parts -> run mode part x ] (fun results -> torch.cat (results, 1L))
-
-    and join x parts (combine: torch.Tensor[] -> torch.Tensor) =
-        let result = combine (List.toArray parts)
-        parts |> List.iter (release x)
-        result
+    let run = Engines.runner execution parts tensors
 
     /// <summary>What the network is.</summary>
     member _.Spec = spec
 
-    /// <summary>The operations it runs.</summary>
-    member _.Graph = graph
+    /// <summary>How it is computed.</summary>
+    member _.Execution = execution
 
     /// <summary>The trained tensors, in the order of use.</summary>
     member _.Parameters = parameters
@@ -113,7 +78,7 @@ type Network
           yield! buffers ]
 
     /// <summary>Logits (N×classes) of images (N×3×H×W, normalised, of the parameters' type).</summary>
-    member _.Forward(images: torch.Tensor, mode: Mode) : torch.Tensor = run mode graph images
+    member _.Forward(images: torch.Tensor, mode: Mode) : torch.Tensor = run mode images
 
     /// <summary>Sets every gradient to nothing.</summary>
     member _.ForgetGradients() =
@@ -189,13 +154,39 @@ module Network =
         let buffers =
             [ for key, tensor in buffers dtype graph -> key, (tensor: torch.Tensor).DetachFromDisposeScope() ]
 
-        new Network(spec, graph, parameters, buffers)
+        new Network(spec, Engines.used Execution.Default parameters, parameters, buffers)
 
     /// <summary>A network at the start of its training: a function of the seed alone.</summary>
     /// <remarks>float32 to train, float64 to compare; <c>binaryStart</c> is deviation 9 of the method.</remarks>
     let create (dtype: torch.ScalarType) (binaryStart: Rule) (seed: int64) (spec: NetSpec) =
         use generator = new torch.Generator(uint64 seed)
         build dtype (start binaryStart generator dtype) spec
+
+    /// <summary>The network with its tensors on a device; the network that is given must not be used any more.</summary>
+    /// <remarks>Throws TrainingException where there is no such device.</remarks>
+    let on (device: Device) (network: Network) =
+        device.Require()
+
+        let move (tensor: torch.Tensor) =
+            use _ = torch.no_grad ()
+            tensor.``to``(device.Type).DetachFromDisposeScope()
+
+        match device with
+        | Cpu -> network
+        | Cuda ->
+            use network = network
+
+            let parameters =
+                [ for described, tensor in network.Parameters -> described, new Parameter(move tensor, true) ]
+
+            let buffers = [ for key, tensor in network.Buffers -> key, move tensor ]
+            new Network(network.Spec, Engines.used network.Execution parameters, parameters, buffers)
+
+    /// <summary>The same tensors, computed another way, or as the default says where these tensors cannot be: it must not outlive the first
+    /// network, and whichever of both is disposed frees the tensors.</summary>
+    /// <remarks>Throws TrainingException where there is no such way for the network's device.</remarks>
+    let running (execution: Execution) (network: Network) =
+        new Network(network.Spec, Engines.used execution network.Parameters, network.Parameters, network.Buffers)
 
     /// <summary>Copies values into a network, tensor by tensor.</summary>
     /// <remarks><c>values</c> gives a tensor's values by its name: as many as it has, in row-major order, of any type.</remarks>

@@ -15,18 +15,21 @@ type Optimisation(recipe: Recipe, network: Network) =
                OptimisedParameter(described.Key, tensor, decay) |]
 
     let clipped =
-        network.Parameters
-        |> List.filter (fun (described, _) -> Recipe.clips recipe described)
-        |> List.map (fun (described, tensor) -> described.Key, tensor :> torch.Tensor)
+        [| for described, tensor in network.Parameters do
+               if Recipe.clips recipe described then
+                   described.Key, tensor :> torch.Tensor |]
 
-    let mutable counts = Map.empty<string, ClipCount>
+    let clippedTensors = Array.map snd clipped
+
+    let mutable counts: ClipCount[] option = None
 
     let clip factor =
-        let clipOne counts (key, tensor) =
-            let before = Map.tryFind key counts |> Option.defaultValue (ClipCount())
-            Map.add key (before + AdaptiveGradientClipping.Clip(tensor, factor)) counts
+        let found = AdaptiveGradientClipping.Clip(clippedTensors, factor)
 
-        counts <- List.fold clipOne counts clipped
+        counts <-
+            match counts with
+            | Some before -> Some(Array.map2 (fun (a: ClipCount) b -> a + b) before found)
+            | None -> Some found
 
     let optimiser: Optimiser =
         match recipe.Optimiser with
@@ -34,21 +37,28 @@ type Optimisation(recipe: Recipe, network: Network) =
         | AdamW -> new Optimisers.Adam(parameters, decoupled = true)
         | Sgd momentum -> new Optimisers.Sgd(parameters, momentum)
 
-    /// <summary>Clips the gradients, as the recipe says, and takes a step at this learning rate.</summary>
-    member _.Step(rate: float) =
+    /// <summary>Clips the gradients as the recipe says.</summary>
+    member _.Clip() =
         match recipe.Clip with
         | NoClipping -> ()
         | Agc factor -> clip factor
 
-        optimiser.Step rate
+    /// <summary>Moves the parameters along their gradients at this learning rate.</summary>
+    member _.Move(rate: float) = optimiser.Step rate
+
+    /// <summary>Clips and moves: what a step does with its gradients.</summary>
+    member this.Step(rate: float) =
+        this.Clip()
+        this.Move rate
 
     /// <summary>What was clipped of each parameter since the last call, in the order of their use; counting starts anew.</summary>
     member _.TakeClipCounts() : (string * ClipCount) list =
         let taken = counts
-        counts <- Map.empty
+        counts <- None
 
-        clipped
-        |> List.choose (fun (key, _) -> Map.tryFind key taken |> Option.map (fun count -> key, count))
+        match taken with
+        | Some found -> [ for (key, _), count in Array.zip clipped found -> key, count ]
+        | None -> []
 
     /// <summary>Steps taken so far.</summary>
     member _.Steps

@@ -89,6 +89,10 @@ module Pipeline =
         else
             None
 
+    /// A network where and as the surroundings say. What cannot be as they say is computed as it can be.
+    let private placed (plan: Plan) network =
+        network |> Network.on plan.Around.Device |> Network.running plan.Around.Execution
+
     /// Loads the teacher that the recipe names.
     let private teacher (plan: Plan) (recipe: Recipe) =
         match recipe.Loss with
@@ -96,7 +100,7 @@ module Pipeline =
             let checkpoint = Checkpoint.load torch.ScalarType.Float32 path
 
             match mismatch plan checkpoint.Task with
-            | None -> Some checkpoint
+            | None -> Some { checkpoint with Network = placed plan checkpoint.Network }
             | Some what ->
                 (checkpoint :> IDisposable).Dispose()
 
@@ -128,10 +132,12 @@ module Pipeline =
                     $"{path} is of another network, recipe or data set. Go on with the settings that it was begun with, or choose another folder."
             )
 
-        if found.State.Threads <> torch.get_num_threads () then
+        let here = { found.State with Threads = torch.get_num_threads (); Execution = Some network.Execution }
+
+        if here.Arithmetic <> found.State.Arithmetic then
             plan.Around.Watch(
                 Warning
-                    $"{path} was made with {found.State.Threads} threads, this run has {torch.get_num_threads ()}: results differ in the last bits."
+                    $"{path} was made with {found.State.Arithmetic}; this run has {here.Arithmetic}: sums are rounded otherwise."
             )
 
         Checkpoint.start path network
@@ -154,7 +160,8 @@ module Pipeline =
                     { Recipe = recipe
                       Stage = record.Stage
                       History = history @ [ record ]
-                      Threads = torch.get_num_threads () } }
+                      Threads = torch.get_num_threads ()
+                      Execution = Some network.Execution } }
 
             if isBest record.Stage history record then
                 Checkpoint.save (folder.Best number) None checkpoint
@@ -202,7 +209,8 @@ module Pipeline =
 
     /// Runs one stage, or what is left of it, on a network that starts as `begin'` leaves it.
     let private runStage (plan: Plan) number configuration (recipe: Recipe) net history (begin': Network -> unit) =
-        let network = Network.create torch.ScalarType.Float32 recipe.Deviations.BinaryStart recipe.Seed net
+        let network =
+            Network.create torch.ScalarType.Float32 recipe.Deviations.BinaryStart recipe.Seed net |> placed plan
 
         try
             use optimisation = new Optimisation(recipe, network)
@@ -281,14 +289,30 @@ module Pipeline =
         requireStatistics plan recipe net
         recipe, net
 
-    let private start (init: string option) = [ "starts from", init |> Option.defaultValue "fresh weights" ]
+    /// What a run starts with, for people.
+    let private beginning (plan: Plan) (init: string option) net =
+        let around = plan.Around
+        around.Device.Require()
+
+        let execution =
+            around.Execution.On(around.Device.Type, torch.ScalarType.Float32)
+            |> Result.mapError List.singleton
+            |> require
+
+        if execution <> around.Execution then
+            around.Watch(
+                Warning
+                    $"on {Json.words around.Device} the {Json.words execution.Engine} engine computes: the {Json.words around.Execution.Engine} one is for the CPU."
+            )
+
+        Configuration.describe around.Device execution net plan.Dataset
+        @ [ "starts from", init |> Option.defaultValue "fresh weights" ]
 
     /// <summary>Stage 1: trains a network with real weights, from its start or from a checkpoint of the same tensors.</summary>
     let trainFrom (init: string option) recipe net (plan: Plan) : Trained<RealWeights> =
         let recipe, net = prepared plan recipe (Net.withBinarise Activations net)
 
-        let configuration =
-            Configuration.describe net plan.Dataset @ start init @ Configuration.recipe (Stage.name net) recipe
+        let configuration = beginning plan init net @ Configuration.recipe (Stage.name net) recipe
 
         runStage plan 1 configuration recipe net [] (fun network ->
             init |> Option.iter (fun path -> Checkpoint.start path network))
@@ -335,7 +359,7 @@ module Pipeline =
     /// <summary>Stage 2 from a checkpoint of stage 1, or from the start of a network where none is given.</summary>
     let trainBinaryFrom (init: string option) recipe net (plan: Plan) : Trained<BinaryWeights> =
         requireBinary net
-        let configuration = Configuration.describe net plan.Dataset @ start init
+        let configuration = beginning plan init net
 
         secondStage plan 2 configuration recipe net [] (fun network ->
             init |> Option.iter (fun path -> Checkpoint.start path network))
@@ -353,7 +377,8 @@ module Pipeline =
                 { Recipe = trained.Recipe
                   Stage = last.Stage
                   History = trained.History
-                  Threads = torch.get_num_threads () } }
+                  Threads = torch.get_num_threads ()
+                  Execution = Some trained.Network.Execution } }
 
         trained
 

@@ -45,9 +45,12 @@ type Predictor private (checkpoint: Checkpoint) =
         powers |> Array.map (fun p -> p / sum)
 
     /// <summary>Reads a checkpoint. Throws InvalidFileException where the file is none, IOException where it cannot be read.</summary>
-    static member Load(path: string) =
+    static member Load(path: string) = Predictor.Load(path, Execution.Default)
+
+    /// <summary>The same, for a network that is computed that way. Throws TrainingException where there is no such way.</summary>
+    static member Load(path: string, execution: Execution) =
         NormFree.Torch.Native.TorchNative.Ensure()
-        new Predictor(Checkpoint.load torch.ScalarType.Float32 path)
+        new Predictor(Checkpoint.load torch.ScalarType.Float32 path |> Checkpoint.running execution)
 
     /// <summary>The names of the classes, in the order of the logits.</summary>
     member _.Classes = checkpoint.Task.Classes

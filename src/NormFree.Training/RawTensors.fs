@@ -33,11 +33,17 @@ module RawTensors =
         | Ok _ -> ()
         | Error errors -> fail path (errors |> List.map string |> String.concat "; ")
 
-    /// <summary>Reads <c>input</c> (N×3×H×W, normalised) and writes <c>logits</c> (N×classes), computed in the given type.</summary>
-    let predict (dtype: torch.ScalarType) (checkpointPath: string) (inputPath: string) (outputPath: string) =
+    /// <summary>Reads <c>input</c> (N×3×H×W, normalised) and writes <c>logits</c> (N×classes), computed in the given type and way.</summary>
+    let predict
+        (execution: Execution)
+        (dtype: torch.ScalarType)
+        (checkpointPath: string)
+        (inputPath: string)
+        (outputPath: string)
+        =
         use _ = torch.NewDisposeScope()
         use _ = torch.no_grad ()
-        use checkpoint = Checkpoint.load dtype checkpointPath
+        use checkpoint = Checkpoint.load dtype checkpointPath |> Checkpoint.running execution
         let images = input inputPath
         requireFit checkpoint inputPath images
         let logits = checkpoint.Network.Forward(images.``to`` dtype, Evaluate).contiguous()

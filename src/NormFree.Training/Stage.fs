@@ -4,6 +4,7 @@ open System
 open System.Diagnostics
 open NormFree.Data
 open NormFree.Spec
+open NormFree.Torch.Fused
 open NormFree.Torch.Training
 open TorchSharp
 
@@ -61,7 +62,7 @@ module Stage =
 
     let private step job (network: Network) (optimisation: Optimisation) epoch (batch: Batch) =
         use _ = torch.NewDisposeScope()
-        let images, labels = Evaluation.tensors torch.ScalarType.Float32 batch
+        let images, labels = Evaluation.tensors network batch
         epoch.Rate <- Recipe.rate job.Recipe epoch.Steps epoch.Number epoch.Step
         let logits = network.Forward(images, Train)
         let loss = loss job images logits labels
@@ -69,6 +70,7 @@ module Stage =
         requireFinite job epoch $"step {epoch.Step + 1}" value
         network.ForgetGradients()
         loss.backward ()
+        FusedFailure.Throw()
         optimisation.Step epoch.Rate
         epoch.Tally.Add(logits.detach (), labels, value)
         epoch.Step <- epoch.Step + 1

@@ -1,46 +1,30 @@
 module NormFree.Benchmarks.Program
 
 open System
-open System.IO
 open NormFree.Benchmarks
 open NormFree.Torch.Native
+open NormFree.Training
 open TorchSharp
 
 let private benchmarks =
     [ "layers", "forward and backward pass of each composite layer", Layers.run
       "step", "a training step of ReActNet-18 in every norm and stage", Step.run
-      "xnor", "the XNOR convolution and packing, one thread, every instruction set", Xnor.run ]
+      "xnor", "the XNOR convolution and packing, one thread, every instruction set", Xnor.run
+      "parameters", "filters, clipping and optimiser steps on ReActNet-18's parameters", ParameterWork.run ]
 
 let private help () =
     printfn "Measures NormFree, and prints Markdown: NormFree.Benchmarks [NAME …]\n"
-    printfn "Without names all run, in under two minutes on a machine that does nothing else:"
+    printfn "Without names all run, in a little more than two minutes on a machine that does nothing else:"
 
     for name, what, _ in benchmarks do
-        printfn $"  {name, -8}{what}"
-
-/// The processor's name, where the system tells it.
-let private processor =
-    let named (line: string) = line.StartsWith("model name", StringComparison.Ordinal)
-
-    try
-        File.ReadLines "/proc/cpuinfo"
-        |> Seq.tryFind named
-        |> Option.map (fun line -> line.Substring(line.IndexOf ':' + 1).Trim())
-    with :? IOException ->
-        None
-    |> Option.defaultValue "processor unknown"
-
-/// How many threads of the whole machine wanted to run over the last minute: from about the number of processors, no figure can be trusted.
-let private load =
-    try
-        (File.ReadAllText "/proc/loadavg").Split(' ')[0]
-    with :? IOException ->
-        "unknown"
+        printfn $"  {name, -12}{what}"
 
 let private header () =
     let date = DateTime.UtcNow.ToString "yyyy-MM-dd HH:mm"
     let threads = torch.get_num_threads ()
-    let machine = $"{processor}, {Environment.ProcessorCount} processors"
+    let machine = $"{Machine.processor.Value}, {Environment.ProcessorCount} processors"
+    // From about the number of processors, no figure can be trusted.
+    let load = Machine.load () |> Option.map string |> Option.defaultValue "unknown"
     printfn $"{machine}, load {load} before the run, {threads} torch threads, .NET {Environment.Version}, {date} UTC\n"
 
 [<EntryPoint>]

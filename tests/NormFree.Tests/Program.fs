@@ -27,16 +27,30 @@ let private all =
             Data.DownloadTests.tests ]
       testList "Golden" [ Golden.LayerTests.tests; Golden.ModelTests.tests; Golden.TrainingTests.tests ]
       testList "Spec" [ Spec.CountTests.tests; Spec.ValidationTests.tests ]
-      testList "Kernels" [ Kernels.PackingTests.tests; Kernels.XnorTests.tests ]
-      testList "Torch" [ Torch.NativeTests.tests; Torch.LayerTests.tests; Torch.OptimiserTests.tests ]
+      testList
+          "Kernels"
+          [ Kernels.PackingTests.tests
+            Kernels.XnorTests.tests
+            Kernels.FilterTests.tests
+            Kernels.OptimiserKernelTests.tests
+            Kernels.LookupTests.tests
+            Kernels.ActivationTests.tests ]
+      testList
+          "Torch"
+          [ Torch.NativeTests.tests
+            Torch.LayerTests.tests
+            Torch.OptimiserTests.tests
+            Torch.FusedLayerTests.tests ]
       testList
           "Training"
           [ Training.RecipeTests.tests
+            Training.ExecutionTests.tests
             Training.NetworkTests.tests
             Training.CheckpointTests.tests
-            Training.PipelineTests.tests ]
+            Training.PipelineTests.tests
+            Training.BenchTests.tests ]
       testList "Reporting" [ Reporting.VerdictTests.tests; Reporting.ChartTests.tests; Reporting.ReportTests.tests ]
-      testList "Cli" [ Cli.UsageTests.tests; Cli.FailureTests.tests; Cli.RoundTripTests.tests ] ]
+      testList "Cli" [ Cli.UsageTests.tests; Cli.FailureTests.tests; Cli.RoundTripTests.tests; Cli.BenchTests.tests ] ]
 
 /// Expecto's own printer, which also hands over the counts.
 let private counting (keep: TestRunSummary -> unit) =

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using NormFree.Kernels.Lookup;
 using NormFree.Kernels.Memory;
@@ -19,8 +20,15 @@ internal sealed unsafe class FilterGradient<TFloats, TVector> : FilterGradient
     /// <summary>Chunks of 32 pixels whose tables are made at once: 16 filters' tables take 256 KiB and stay in the second-level cache.</summary>
     private const int ChunksAtOnce = 32;
 
+    /// <summary>How many pixels ahead dy is asked for.</summary>
+    private const int PixelsAhead = 32;
+
     private const int PixelsOfChunk = SignPatterns.GroupSize * SignPatterns.GroupsInWord;
-    private const int TablesOfChunk = SignPatterns.GroupsInWord * SignPatterns.TableSize;
+
+    /// <summary>
+    /// Floats from a filter's table to its next: the tables of a task's filters lie side by side, so that they are written in the order of memory.
+    /// </summary>
+    private const int Pitch = FiltersOfTask * SignPatterns.TableSize;
 
     /// <summary>What a task works on: some filters, all pixels.</summary>
     private readonly struct Work(ConvolutionShape shape, int first, float* gradient, uint* planes, float* target)
@@ -40,8 +48,8 @@ internal sealed unsafe class FilterGradient<TFloats, TVector> : FilterGradient
         {
             var work = new Work(shape, task * FiltersOfTask, outputGradient, planes, target);
             var chunks = TapPlanes.Chunks(shape);
-            var scratch = Scratch.OfThread(((long)FiltersOfTask * ChunksAtOnce * TablesOfChunk + (Rows + 1) * LookupBlock<TFloats, TVector>.Columns) * sizeof(float) + 1024);
-            var tables = scratch.Take<float>((long)FiltersOfTask * ChunksAtOnce * TablesOfChunk);
+            var scratch = Scratch.OfThread(((long)ChunksAtOnce * SignPatterns.GroupsInWord * Pitch + (Rows + 1) * LookupBlock<TFloats, TVector>.Columns) * sizeof(float) + 1024);
+            var tables = scratch.Take<float>((long)ChunksAtOnce * SignPatterns.GroupsInWord * Pitch);
             var edge = scratch.Take<float>(Rows * LookupBlock<TFloats, TVector>.Columns);
             NativeMemory.Clear(work.Target, (nuint)((long)work.Filters * shape.Taps * shape.In * sizeof(float)));
             for (var chunk = 0; chunk < chunks; chunk += ChunksAtOnce)
@@ -54,28 +62,47 @@ internal sealed unsafe class FilterGradient<TFloats, TVector> : FilterGradient
         });
     }
 
-    /// <summary>Tables of four pixels each, filter by filter; those behind the last pixel, and of filters that there are not, are zero.</summary>
+    /// <summary>Tables of four pixels each, those of all filters side by side; those behind the last pixel, and of filters that there are not, are zero.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void MakeTables(in Work work, int firstChunk, int chunks, float* tables)
     {
-        var signs = SignPatterns.Pointer;
-        int outputs = work.Shape.Out, first = firstChunk * PixelsOfChunk;
+        nint outputs = work.Shape.Out;
+        int first = firstChunk * PixelsOfChunk, filters = work.Filters, rows = (filters + Rows - 1) / Rows * Rows;
         var pixels = Math.Min(chunks * PixelsOfChunk, work.Shape.OutPixels - first);
-        var rows = (work.Filters + Rows - 1) / Rows * Rows;
-        if (rows > work.Filters || pixels < chunks * PixelsOfChunk)
-            NativeMemory.Clear(tables, (nuint)((long)rows * chunks * TablesOfChunk * sizeof(float)));
-        for (var pixel = 0; pixel < pixels; pixel += SignPatterns.GroupSize)
+        if (rows > filters || pixels < chunks * PixelsOfChunk) NativeMemory.Clear(tables, (nuint)(chunks * SignPatterns.GroupsInWord * Pitch * sizeof(float)));
+        var dy = work.Gradient + first * outputs + work.First;
+        var groups = pixels / SignPatterns.GroupSize;
+        MakeTables(dy, outputs, groups, filters, tables);
+        for (var filter = 0; filter < filters && groups * SignPatterns.GroupSize < pixels; filter++)
+            LastTable(dy + groups * SignPatterns.GroupSize * outputs + filter, outputs, pixels % SignPatterns.GroupSize, tables + groups * Pitch + filter * SignPatterns.TableSize);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void MakeTables(float* dy, nint outputs, int groups, int filters, float* tables)
+    {
+        TVector s0 = SignTables<TFloats, TVector>.Signs(0), s1 = SignTables<TFloats, TVector>.Signs(1);
+        TVector s2 = SignTables<TFloats, TVector>.Signs(2), s3 = SignTables<TFloats, TVector>.Signs(3);
+        for (var group = 0; group < groups; group++, dy += SignPatterns.GroupSize * outputs, tables += Pitch)
         {
-            var dy = work.Gradient + (long)(first + pixel) * outputs + work.First;
-            var table = tables + pixel / SignPatterns.GroupSize * SignPatterns.TableSize;
-            var left = pixels - pixel;
-            for (var filter = 0; filter < work.Filters; filter++, dy++, table += chunks * TablesOfChunk)
+            // A pixel's line of 16 filters lies far from the next one's: processors do not foresee such strides.
+            for (var pixel = 0; pixel < SignPatterns.GroupSize; pixel++) TFloats.Prefetch(dy + (PixelsAhead + pixel) * outputs);
+            var table = tables;
+            for (var filter = 0; filter < filters; filter++, table += SignPatterns.TableSize)
             {
-                if (left >= SignPatterns.GroupSize)
-                    SignTables<TFloats, TVector>.Write(dy[0], dy[outputs], dy[2 * outputs], dy[3 * outputs], signs, table);
-                else
-                    SignTables<TFloats, TVector>.Write(dy[0], left > 1 ? dy[outputs] : 0, left > 2 ? dy[2 * outputs] : 0, 0, signs, table);
+                var d = dy + filter;
+                SignTables<TFloats, TVector>.Write(d[0], d[outputs], d[2 * outputs], d[3 * outputs], s0, s1, s2, s3, table);
             }
         }
+    }
+
+    /// <summary>The table of one to three pixels.</summary>
+    private static void LastTable(float* dy, nint outputs, int pixels, float* table)
+    {
+        var a = stackalloc float[SignPatterns.GroupSize];
+        for (var pixel = 0; pixel < pixels; pixel++) a[pixel] = dy[pixel * outputs];
+        SignTables<TFloats, TVector>.Write(
+            a[0], a[1], a[2], a[3], SignTables<TFloats, TVector>.Signs(0), SignTables<TFloats, TVector>.Signs(1),
+            SignTables<TFloats, TVector>.Signs(2), SignTables<TFloats, TVector>.Signs(3), table);
     }
 
     private static void Sum(in Work work, int firstChunk, int chunks, float* tables, float* edge)
@@ -93,10 +120,10 @@ internal sealed unsafe class FilterGradient<TFloats, TVector> : FilterGradient
                 var whole = channel + columns <= channels && filter + Rows <= work.Filters;
                 for (var row = 0; row < Rows; row++)
                 {
-                    rows[row] = tables + (long)(filter + row) * chunks * TablesOfChunk;
+                    rows[row] = tables + (filter + row) * SignPatterns.TableSize;
                     targets[row] = whole ? target + row * ofFilter : edge + row * columns;
                 }
-                LookupBlock<TFloats, TVector>.Sum(rows, &words, 1, chunks, stride, targets, add: whole);
+                LookupBlock<TFloats, TVector>.Sum(rows, Pitch, &words, 1, chunks, stride, targets, add: whole);
                 if (!whole) AddEdge(edge, target, Math.Min(Rows, work.Filters - filter), Math.Min(columns, channels - channel), ofFilter);
             }
         }
@@ -110,49 +137,62 @@ internal sealed unsafe class FilterGradient<TFloats, TVector> : FilterGradient
             target[row * stride + column] += edge[row * LookupBlock<TFloats, TVector>.Columns + column];
     }
 
+    /// <summary>Adds dy of the pixels that meet padding at a tap, since their signs counted as −.</summary>
     private static void AddBackPadding(in Work work)
     {
         var shape = work.Shape;
-        var sums = stackalloc float[FiltersOfTask];
-        for (var tap = 0; tap < shape.Taps; tap++)
+        var sums = new float[shape.Taps * FiltersOfTask];
+        for (var y = 0; y < shape.OutHeight; y++)
+        for (var x = 0; x < shape.OutWidth; x++)
         {
-            new Span<float>(sums, FiltersOfTask).Clear();
-            if (!SumOverPadding(work, tap, sums)) continue;
-            for (var filter = 0; filter < work.Filters; filter++)
-            {
-                var target = work.Target + ((long)filter * shape.Taps + tap) * shape.In;
-                for (var channel = 0; channel < shape.In; channel++) target[channel] += sums[filter];
-            }
+            if (MeetsPadding(shape, x, y)) AddPixel(work, x, y, sums);
+        }
+        for (var tap = 0; tap < shape.Taps; tap++)
+        for (var filter = 0; filter < work.Filters; filter++)
+        {
+            var sum = sums[tap * FiltersOfTask + filter];
+            if (sum == 0) continue;
+            var target = work.Target + ((long)filter * shape.Taps + tap) * shape.In;
+            for (var channel = 0; channel < shape.In; channel++) target[channel] += sum;
         }
     }
 
-    /// <summary>Sums dy over the pixels that meet padding at a tap.</summary>
-    private static bool SumOverPadding(in Work work, int tap, float* sums)
+    private static bool MeetsPadding(in ConvolutionShape shape, int x, int y)
+    {
+        int row = y * shape.StrideY - shape.PadY, column = x * shape.StrideX - shape.PadX;
+        return row < 0 || column < 0 || row + shape.KernelHeight > shape.Height || column + shape.KernelWidth > shape.Width;
+    }
+
+    /// <summary>Adds dy of a pixel of every image to the taps at which it meets padding.</summary>
+    private static void AddPixel(in Work work, int x, int y, Span<float> sums)
     {
         var shape = work.Shape;
-        int kernelRow = tap / shape.KernelWidth, kernelColumn = tap % shape.KernelWidth;
-        var any = false;
-        for (var y = 0; y < shape.OutHeight; y++)
+        var sum = stackalloc float[FiltersOfTask];
+        SumOverImages(work, y * shape.OutWidth + x, sum);
+        for (var tap = 0; tap < shape.Taps; tap++)
         {
-            var rowOutside = (uint)(y * shape.StrideY + kernelRow - shape.PadY) >= (uint)shape.Height;
-            for (var x = 0; x < shape.OutWidth; x++)
-            {
-                if (!rowOutside && (uint)(x * shape.StrideX + kernelColumn - shape.PadX) < (uint)shape.Width) continue;
-                any = true;
-                AddPixel(work, y * shape.OutWidth + x, sums);
-            }
+            var row = y * shape.StrideY + tap / shape.KernelWidth - shape.PadY;
+            var column = x * shape.StrideX + tap % shape.KernelWidth - shape.PadX;
+            if ((uint)row < (uint)shape.Height && (uint)column < (uint)shape.Width) continue;
+            for (var filter = 0; filter < work.Filters; filter++) sums[tap * FiltersOfTask + filter] += sum[filter];
         }
-        return any;
     }
 
-    /// <summary>Adds dy of a pixel of every image.</summary>
-    private static void AddPixel(in Work work, int pixel, float* sums)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void SumOverImages(in Work work, int pixel, float* sum)
     {
-        var ofImage = work.Shape.OutHeight * work.Shape.OutWidth;
-        for (var image = 0; image < work.Shape.Batch; image++)
+        var ofImage = (nint)work.Shape.OutHeight * work.Shape.OutWidth * work.Shape.Out;
+        var dy = work.Gradient + (nint)pixel * work.Shape.Out + work.First;
+        var filter = 0;
+        for (; filter + TFloats.Lanes <= work.Filters; filter += TFloats.Lanes)
         {
-            var dy = work.Gradient + ((long)image * ofImage + pixel) * work.Shape.Out + work.First;
-            for (var filter = 0; filter < work.Filters; filter++) sums[filter] += dy[filter];
+            var total = TFloats.Broadcast(0);
+            for (var image = 0; image < work.Shape.Batch; image++) total = TFloats.Add(total, TFloats.Load(dy + filter + image * ofImage));
+            TFloats.Store(total, sum + filter);
+        }
+        for (; filter < work.Filters; filter++)
+        {
+            for (var image = 0; image < work.Shape.Batch; image++) sum[filter] += dy[filter + image * ofImage];
         }
     }
 }

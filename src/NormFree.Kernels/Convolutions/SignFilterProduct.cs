@@ -50,7 +50,8 @@ public abstract unsafe class SignFilterProduct
         var sourceRows = Math.Min(map.SourceHeight, rows * (map.Transposed ? 1 : map.Shape.StrideY) + map.Shape.KernelHeight);
         var tables = ((long)sourceRows * map.SourceWidth + 1) * PixelTables(map) * sizeof(float);
         var idle = (long)TargetStride(map) * sizeof(float);
-        return tables + idle + map.Shape.Taps * (LookupPointers + 1) * sizeof(void*) + 1024;
+        var columns = (long)map.Shape.KernelWidth * PaddedColumns(map) * sizeof(nint);
+        return tables + idle + columns + map.Shape.Taps * (LookupPointers + 1) * sizeof(void*) + 1024;
     }
 
     /// <summary>Computes rows of one image's target map.</summary>
@@ -77,6 +78,9 @@ public abstract unsafe class SignFilterProduct
 
     /// <summary>Words of a source pixel's channels.</summary>
     private protected static int Words(in PixelMap map) => (map.SourceChannels + 31) / 32;
+
+    /// <summary>Target columns, and those that the last block reaches into.</summary>
+    private protected static int PaddedColumns(in PixelMap map) => map.TargetWidth + LookupPointers * map.ColumnStep;
 
     private static int Round(int value, int multiple) => (value + multiple - 1) / multiple * multiple;
 }

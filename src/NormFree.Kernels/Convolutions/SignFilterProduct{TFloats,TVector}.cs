@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using NormFree.Kernels.Lookup;
 using NormFree.Kernels.Memory;
@@ -11,8 +12,17 @@ internal sealed unsafe class SignFilterProduct<TFloats, TVector> : SignFilterPro
     where TVector : unmanaged
 {
     /// <summary>What a task works on.</summary>
-    private readonly struct Work(PixelMap map, int firstSource, float* tables, float* none, uint* words)
+    private readonly struct Work(PixelMap map, int firstSource, float* tables, float* none, uint* words, nint* sourceColumns)
     {
+        /// <summary>
+        /// For each column of the filter and of the target, where the source column's tables begin in their row; negative where there is no such
+        /// column. Looked up, since finding a column takes a division.
+        /// </summary>
+        public readonly nint* SourceColumns = sourceColumns;
+
+        /// <summary>Target columns of <see cref="SourceColumns"/>: those behind the last, which a block may reach into, have no source.</summary>
+        public readonly int Columns = PaddedColumns(map);
+
         public readonly PixelMap Map = map;
         public readonly int PixelTables = PixelTables(map);
         public readonly int Words = Words(map);
@@ -21,7 +31,7 @@ internal sealed unsafe class SignFilterProduct<TFloats, TVector> : SignFilterPro
         /// <summary>A pixel outside the map: tables of zeros.</summary>
         public readonly float* None = none;
 
-        public float* Tables(int row, int column) => tables + ((long)(row - firstSource) * Map.SourceWidth + column) * PixelTables;
+        public float* Tables(int row) => tables + (nint)(row - firstSource) * Map.SourceWidth * PixelTables;
 
         public uint* Signs(int tap) => words + (long)tap * Words * TargetStride;
     }
@@ -41,7 +51,7 @@ internal sealed unsafe class SignFilterProduct<TFloats, TVector> : SignFilterPro
             var offset = ((long)image * map.SourceHeight + first) * map.SourceWidth * map.SourceChannels;
             MakeTables(source + offset, scale, pixels, map.SourceChannels, pixelTables, tables);
         }
-        var work = new Work(map, first, tables, none, words);
+        var work = new Work(map, first, tables, none, words, SourceColumns(map, scratch));
         var idle = scratch.Take<float>(work.TargetStride);
         var pointers = (float**)scratch.Take<nint>(map.Shape.Taps * LookupPointers);
         var signs = (uint**)scratch.Take<nint>(map.Shape.Taps);
@@ -49,27 +59,35 @@ internal sealed unsafe class SignFilterProduct<TFloats, TVector> : SignFilterPro
             Row(work, firstRow + row, pointers, signs, idle, target + (long)row * map.TargetWidth * work.TargetStride);
     }
 
+    private static nint* SourceColumns(in PixelMap map, Scratch scratch)
+    {
+        var columns = PaddedColumns(map);
+        var sources = scratch.Take<nint>(map.Shape.KernelWidth * columns);
+        for (var kernelColumn = 0; kernelColumn < map.Shape.KernelWidth; kernelColumn++)
+        for (var column = 0; column < columns; column++)
+        {
+            var source = column < map.TargetWidth ? map.SourceColumn(column, kernelColumn) : -1;
+            sources[kernelColumn * columns + column] = (nint)source * PixelTables(map);
+        }
+        return sources;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void MakeTables(float* source, float* scale, int pixels, int channels, int pixelTables, float* tables)
     {
-        var signs = SignPatterns.Pointer;
-        var whole = channels / SignPatterns.GroupSize;
+        TVector s0 = SignTables<TFloats, TVector>.Signs(0), s1 = SignTables<TFloats, TVector>.Signs(1), s2 = SignTables<TFloats, TVector>.Signs(2), s3 = SignTables<TFloats, TVector>.Signs(3);
+        var whole = channels / SignPatterns.GroupSize * SignPatterns.GroupSize;
         for (var pixel = 0; pixel < pixels; pixel++, source += channels, tables += pixelTables)
         {
             var table = tables;
-            for (var group = 0; group < whole; group++, table += SignPatterns.TableSize)
+            for (var k = 0; k < whole; k += SignPatterns.GroupSize, table += SignPatterns.TableSize)
             {
-                var a = source + group * SignPatterns.GroupSize;
-                if (scale == null)
-                {
-                    SignTables<TFloats, TVector>.Write(a[0], a[1], a[2], a[3], signs, table);
-                }
-                else
-                {
-                    var s = scale + group * SignPatterns.GroupSize;
-                    SignTables<TFloats, TVector>.Write(a[0] * s[0], a[1] * s[1], a[2] * s[2], a[3] * s[3], signs, table);
-                }
+                var a = source + k;
+                var f = scale + k;
+                if (scale == null) SignTables<TFloats, TVector>.Write(a[0], a[1], a[2], a[3], s0, s1, s2, s3, table);
+                else SignTables<TFloats, TVector>.Write(a[0] * f[0], a[1] * f[1], a[2] * f[2], a[3] * f[3], s0, s1, s2, s3, table);
             }
-            if (whole * SignPatterns.GroupSize < channels) table = LastTable(source, scale, channels, whole, table);
+            if (whole < channels) table = LastTable(source, scale, channels, whole, table);
             NativeMemory.Clear(table, (nuint)((byte*)(tables + pixelTables) - (byte*)table));
         }
     }
@@ -78,9 +96,8 @@ internal sealed unsafe class SignFilterProduct<TFloats, TVector> : SignFilterPro
     private static float* LastTable(float* source, float* scale, int channels, int whole, float* table)
     {
         var a = stackalloc float[SignPatterns.GroupSize];
-        for (var k = whole * SignPatterns.GroupSize; k < channels; k++)
-            a[k % SignPatterns.GroupSize] = source[k] * (scale == null ? 1 : scale[k]);
-        SignTables<TFloats, TVector>.Write(a[0], a[1], a[2], a[3], SignPatterns.Pointer, table);
+        for (var k = whole; k < channels; k++) a[k - whole] = source[k] * (scale == null ? 1 : scale[k]);
+        SignTables<TFloats, TVector>.Write(a[0], a[1], a[2], a[3], SignTables<TFloats, TVector>.Signs(0), SignTables<TFloats, TVector>.Signs(1), SignTables<TFloats, TVector>.Signs(2), SignTables<TFloats, TVector>.Signs(3), table);
         return table + SignPatterns.TableSize;
     }
 
@@ -96,6 +113,7 @@ internal sealed unsafe class SignFilterProduct<TFloats, TVector> : SignFilterPro
     }
 
     /// <summary>The taps at which any pixel of the block meets a source, with the tables of all four.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static int Collect(in Work work, int row, int column, float** tables, uint** signs)
     {
         var shape = work.Map.Shape;
@@ -104,15 +122,16 @@ internal sealed unsafe class SignFilterProduct<TFloats, TVector> : SignFilterPro
         {
             var sourceRow = work.Map.SourceRow(row, kernelRow);
             if (sourceRow < 0) continue;
+            var rowTables = work.Tables(sourceRow);
             for (var kernelColumn = 0; kernelColumn < shape.KernelWidth; kernelColumn++)
             {
                 var any = false;
-                for (var pixel = 0; pixel < LookupPointers; pixel++)
+                var source = work.SourceColumns + kernelColumn * work.Columns + column;
+                var pixels = tables + taps * LookupPointers;
+                for (var pixel = 0; pixel < LookupPointers; pixel++, source += work.Map.ColumnStep)
                 {
-                    var targetColumn = column + pixel * work.Map.ColumnStep;
-                    var sourceColumn = targetColumn < work.Map.TargetWidth ? work.Map.SourceColumn(targetColumn, kernelColumn) : -1;
-                    any |= sourceColumn >= 0;
-                    tables[taps * LookupPointers + pixel] = sourceColumn < 0 ? work.None : work.Tables(sourceRow, sourceColumn);
+                    any |= *source >= 0;
+                    pixels[pixel] = *source < 0 ? work.None : rowTables + *source;
                 }
                 if (!any) continue;
                 signs[taps++] = work.Signs(kernelRow * shape.KernelWidth + kernelColumn);
@@ -132,7 +151,7 @@ internal sealed unsafe class SignFilterProduct<TFloats, TVector> : SignFilterPro
         var columns = LookupBlock<TFloats, TVector>.Columns;
         for (var channel = 0; channel < work.TargetStride; channel += columns)
         {
-            LookupBlock<TFloats, TVector>.Sum(tables, signs, taps, work.Words, work.TargetStride, targets, add: false);
+            LookupBlock<TFloats, TVector>.Sum(tables, SignPatterns.TableSize, signs, taps, work.Words, work.TargetStride, targets, add: false);
             for (var pixel = 0; pixel < LookupPointers; pixel++) targets[pixel] += columns;
             for (var tap = 0; tap < taps; tap++) signs[tap] += columns;
         }

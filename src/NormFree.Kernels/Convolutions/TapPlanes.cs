@@ -1,5 +1,3 @@
-using System.Numerics;
-using NormFree.Kernels.Memory;
 using NormFree.Kernels.Threads;
 
 namespace NormFree.Kernels.Convolutions;
@@ -30,17 +28,24 @@ public static unsafe class TapPlanes
     /// <param name="workers">Threads.</param>
     public static void Make(ConvolutionShape shape, ulong* signs, uint* planes, IWorkers workers)
     {
+        if (ShiftedPlanes.Fit(shape)) ShiftedPlanes.Make(shape, signs, planes, workers);
+        else ForChunks(shape, workers, chunk => Gather(shape, chunk, signs, planes));
+    }
+
+    /// <summary>Runs work for all chunks, some ten thousand words a task.</summary>
+    internal static void ForChunks(ConvolutionShape shape, IWorkers workers, Action<int> work)
+    {
         var chunks = Chunks(shape);
-        // Some ten thousand words a task.
         var chunksOfTask = Math.Max(1, 16_384 / (Stride(shape) * shape.Taps));
         workers.Run((chunks + chunksOfTask - 1) / chunksOfTask, task =>
         {
             var last = Math.Min(chunks, (task + 1) * chunksOfTask);
-            for (var chunk = task * chunksOfTask; chunk < last; chunk++) Chunk(shape, chunk, signs, planes);
+            for (var chunk = task * chunksOfTask; chunk < last; chunk++) work(chunk);
         });
     }
 
-    private static void Chunk(in ConvolutionShape shape, int chunk, ulong* signs, uint* planes)
+    /// <summary>Makes a chunk of all planes pixel by pixel: for any convolution.</summary>
+    internal static void Gather(in ConvolutionShape shape, int chunk, ulong* signs, uint* planes)
     {
         var words = (shape.In + 63) / 64;
         var sources = stackalloc ulong*[Bits];

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using NormFree.Kernels.Memory;
 
 namespace NormFree.Kernels.Convolutions;
@@ -11,6 +12,7 @@ internal sealed unsafe class XnorConvolution<TProducts> : XnorConvolution
     where TProducts : struct, IXnorProducts
 {
     /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void Rows(
         in ConvolutionShape shape, int image, int firstRow, int rows, ulong* activations, PreparedFilters filters, Scratch scratch, int* target)
     {

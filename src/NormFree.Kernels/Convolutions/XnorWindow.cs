@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 
 namespace NormFree.Kernels.Convolutions;
@@ -52,6 +53,7 @@ internal unsafe struct XnorWindow
         filters.Words + ((long)filter * Shape.Taps + firstTapRow * Shape.KernelWidth * PreparedFilters.Interleave) * wordsOfTap;
 
     /// <summary>The words of some pixels, <see cref="Words"/> each: where they are, or gathered.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public readonly ulong* Pixels(int first, int pixels, ulong* gathered)
     {
         if (InPlace) return map + (long)first * wordsOfTap;
@@ -67,6 +69,7 @@ internal unsafe struct XnorWindow
     }
 
     /// <summary>Adds what turns the products with zeros outside the map to 0.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public readonly void TakeBackOutside(int first, int pixels, int* target)
     {
         if (!OutsideIsZero || Shape.PadX == 0) return;
@@ -97,6 +100,7 @@ internal unsafe struct XnorWindow
     }
 
     /// <summary>The words of a pixel, whose filter's corner lies at a place of the map or outside.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private readonly void Gather(int top, int left, ulong* target)
     {
         for (var tapRow = firstTapRow; tapRow < endTapRow; tapRow++)
@@ -122,6 +126,7 @@ internal unsafe struct XnorWindow
     }
 
     /// <summary>Loops: most pieces are shorter than what a call costs.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Copy(ulong* source, ulong* target, int words)
     {
         var i = 0;
@@ -136,6 +141,7 @@ internal unsafe struct XnorWindow
         if (Shape.In % 64 != 0) target[wordsOfTap - 1] = (1UL << (Shape.In % 64)) - 1;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Add(int* target, int* source, int count)
     {
         var i = 0;
@@ -144,6 +150,7 @@ internal unsafe struct XnorWindow
         for (; i < count; i++) target[i] += source[i];
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Subtract(int* target, int* source, int count)
     {
         var i = 0;

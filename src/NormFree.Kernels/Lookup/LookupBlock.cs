@@ -24,6 +24,7 @@ internal static unsafe class LookupBlock<TFloats, TVector>
 
     /// <summary>Sums a block.</summary>
     /// <param name="tables">For each step four pointers, one a row: 8·<paramref name="words"/> tables each.</param>
+    /// <param name="pitch">From a table of a row to the next, in floats.</param>
     /// <param name="indices">For each step the words of the block's first column.</param>
     /// <param name="steps">Steps, for example taps of a convolution.</param>
     /// <param name="words">Words a step: each holds the indices of eight tables.</param>
@@ -31,7 +32,7 @@ internal static unsafe class LookupBlock<TFloats, TVector>
     /// <param name="targets">Four rows of sums, the block's first column.</param>
     /// <param name="add">Adds to the targets instead of overwriting them.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
-    public static void Sum(float** tables, uint** indices, int steps, int words, nint stride, float** targets, bool add)
+    public static void Sum(float** tables, nint pitch, uint** indices, int steps, int words, nint stride, float** targets, bool add)
     {
         var lanes = TFloats.Lanes;
         TVector a00 = default, a01 = default, a02 = default, a03 = default;
@@ -68,10 +69,10 @@ internal static unsafe class LookupBlock<TFloats, TVector>
                     i1 = TFloats.NextIndex(i1);
                     i2 = TFloats.NextIndex(i2);
                     i3 = TFloats.NextIndex(i3);
-                    t0 += SignPatterns.TableSize;
-                    t1 += SignPatterns.TableSize;
-                    t2 += SignPatterns.TableSize;
-                    t3 += SignPatterns.TableSize;
+                    t0 += pitch;
+                    t1 += pitch;
+                    t2 += pitch;
+                    t3 += pitch;
                 }
                 index += stride;
             }

@@ -17,7 +17,7 @@ internal static unsafe class SignPatterns
     private static readonly NativeBuffer<float> Patterns = Make();
 
     /// <summary>Four rows of 16: +1 in row j, column i where bit j of i is set, else −1.</summary>
-    public static float* Pointer => Patterns.Pointer;
+    public static readonly float* Pointer = Patterns.Pointer;
 
     private static NativeBuffer<float> Make()
     {

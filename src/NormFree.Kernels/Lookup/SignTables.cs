@@ -15,23 +15,37 @@ internal static unsafe class SignTables<TFloats, TVector>
     where TFloats : struct, IFloatVectors<TVector>
     where TVector : unmanaged
 {
+    /// <summary>The signs of one of the four numbers in a table's first entries: to be loaded once, before the loop that writes tables.</summary>
+    public static TVector Signs(int number) => TFloats.Load(SignPatterns.Pointer + number * SignPatterns.TableSize);
+
     /// <summary>Writes one table, 16 floats.</summary>
     /// <param name="a0">The number whose sign is bit 0 of the index.</param>
     /// <param name="a1">Bit 1.</param>
     /// <param name="a2">Bit 2.</param>
     /// <param name="a3">Bit 3.</param>
-    /// <param name="signs">The four rows of <see cref="SignPatterns"/>.</param>
+    /// <param name="s0"><see cref="Signs"/> of number 0.</param>
+    /// <param name="s1">Of number 1.</param>
+    /// <param name="s2">Of number 2.</param>
+    /// <param name="s3">Of number 3.</param>
     /// <param name="table">Where it goes.</param>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Write(float a0, float a1, float a2, float a3, float* signs, float* table)
+    public static void Write(float a0, float a1, float a2, float a3, TVector s0, TVector s1, TVector s2, TVector s3, float* table)
     {
         TVector v0 = TFloats.Broadcast(a0), v1 = TFloats.Broadcast(a1), v2 = TFloats.Broadcast(a2), v3 = TFloats.Broadcast(a3);
-        for (var i = 0; i < SignPatterns.TableSize; i += TFloats.Lanes)
+        TFloats.Store(Sum(v0, v1, v2, v3, s0, s1, s2, s3), table);
+        // Where a vector does not hold a whole table.
+        for (var i = TFloats.Lanes; i < SignPatterns.TableSize; i += TFloats.Lanes)
         {
-            var sum = TFloats.Multiply(v0, TFloats.Load(signs + i));
-            sum = TFloats.MultiplyAdd(v1, TFloats.Load(signs + 16 + i), sum);
-            sum = TFloats.MultiplyAdd(v2, TFloats.Load(signs + 32 + i), sum);
-            TFloats.Store(TFloats.MultiplyAdd(v3, TFloats.Load(signs + 48 + i), sum), table + i);
+            var signs = SignPatterns.Pointer + i;
+            s0 = TFloats.Load(signs);
+            s1 = TFloats.Load(signs + SignPatterns.TableSize);
+            s2 = TFloats.Load(signs + 2 * SignPatterns.TableSize);
+            s3 = TFloats.Load(signs + 3 * SignPatterns.TableSize);
+            TFloats.Store(Sum(v0, v1, v2, v3, s0, s1, s2, s3), table + i);
         }
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static TVector Sum(TVector v0, TVector v1, TVector v2, TVector v3, TVector s0, TVector s1, TVector s2, TVector s3) =>
+        TFloats.MultiplyAdd(v3, s3, TFloats.MultiplyAdd(v2, s2, TFloats.MultiplyAdd(v1, s1, TFloats.Multiply(v0, s0))));
 }

@@ -84,4 +84,9 @@ public readonly unsafe struct AdvSimdFloats : IFloatVectors<Vector128<float>>
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<float> NextIndex(Vector128<float> words) => Vector128.ShiftRightLogical(words.AsUInt32(), 4).AsSingle();
+
+    /// <summary>.NET has no such instruction here; the processor finds regular strides by itself.</summary>
+    public static void Prefetch(float* source)
+    {
+    }
 }

@@ -85,4 +85,8 @@ public readonly unsafe struct Avx2Floats : IFloatVectors<Vector256<float>>
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<float> NextIndex(Vector256<float> words) => Vector256.ShiftRightLogical(words.AsUInt32(), 4).AsSingle();
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Prefetch(float* source) => Sse.Prefetch0(source);
 }

@@ -80,4 +80,8 @@ public readonly unsafe struct Avx512Floats : IFloatVectors<Vector512<float>>
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<float> NextIndex(Vector512<float> words) => Vector512.ShiftRightLogical(words.AsUInt32(), 4).AsSingle();
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Prefetch(float* source) => Sse.Prefetch0(source);
 }

@@ -62,4 +62,7 @@ public unsafe interface IFloatVectors<TVector> where TVector : unmanaged
 
     /// <summary>Shifts every word right by four bits: to its next index.</summary>
     static abstract TVector NextIndex(TVector words);
+
+    /// <summary>Asks for the cache line of an address that will be read soon; nothing happens where nothing lies there.</summary>
+    static abstract void Prefetch(float* source);
 }

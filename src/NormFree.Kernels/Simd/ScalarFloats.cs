@@ -58,4 +58,9 @@ public readonly unsafe struct ScalarFloats : IFloatVectors<float>
 
     /// <inheritdoc/>
     public static float NextIndex(float words) => Unsafe.BitCast<uint, float>(Unsafe.BitCast<float, uint>(words) >> 4);
+
+    /// <summary>.NET has no such instruction here; the processor finds regular strides by itself.</summary>
+    public static void Prefetch(float* source)
+    {
+    }
 }

@@ -1,3 +1,6 @@
+using System.Runtime.InteropServices;
+using NormFree.Kernels.Optimisers;
+using NormFree.Torch.Native;
 using static TorchSharp.torch;
 
 namespace NormFree.Torch.Training;
@@ -13,7 +16,37 @@ public static class AdaptiveGradientClipping
     private const double SmallestParameterNorm = 1e-3;
     private const double SmallestGradientNorm = 1e-6;
 
-    /// <summary>Clips a parameter's gradient in place; one without a gradient stays as it is.</summary>
+    /// <summary>Clips the gradients of many parameters in place, as <see cref="Clip(Tensor, double)"/> does each of them.</summary>
+    /// <remarks>
+    /// Contiguous floats in the processor's memory go through one pass of our kernels; others, on another device or of another type, tensor by
+    /// tensor through torch.
+    /// </remarks>
+    /// <param name="parameters">Which ones are clipped is the recipe's affair; the published one leaves out the classifier.</param>
+    /// <param name="factor">λ, positive; the paper uses 0.02.</param>
+    /// <returns>For each parameter how many units there were, and how many were clipped; none for one without a gradient.</returns>
+    public static ClipCount[] Clip(IReadOnlyList<Tensor> parameters, double factor)
+    {
+        using var scope = NewDisposeScope(); // keeps the gradients alive
+        var counts = new ClipCount[parameters.Count];
+        var (plain, places) = (new List<ClippedTensor>(), new List<int>());
+        for (var i = 0; i < parameters.Count; i++)
+        {
+            var parameter = parameters[i];
+            if (parameter.grad is not { } gradient) continue;
+            if (TensorMemory.IsPlain(parameter) && TensorMemory.IsPlain(gradient))
+            {
+                places.Add(i);
+                plain.Add(Clipped(parameter, gradient));
+            }
+            else counts[i] = Clip(parameter, factor);
+        }
+        var clipped = OptimiserKernels.Best.Clip(CollectionsMarshal.AsSpan(plain), factor, TorchWorkers.Instance);
+        for (var i = 0; i < places.Count; i++) counts[places[i]] = new ClipCount(plain[i].Units, clipped[i]);
+        GC.KeepAlive(parameters);
+        return counts;
+    }
+
+    /// <summary>Clips a parameter's gradient in place, with torch; one without a gradient stays as it is.</summary>
     /// <param name="parameter">Which ones are clipped is the recipe's affair; the published one leaves out the classifier.</param>
     /// <param name="factor">λ, positive; the paper uses 0.02.</param>
     /// <returns>How many units there were, and how many were clipped.</returns>
@@ -28,6 +61,13 @@ public static class AdaptiveGradientClipping
         var scale = where(clipped, limit / norm.AtLeast(SmallestGradientNorm), ones_like(limit));
         gradient.mul_(scale);
         return new ClipCount(clipped.numel(), clipped.sum().item<long>());
+    }
+
+    private static unsafe ClippedTensor Clipped(Tensor parameter, Tensor gradient)
+    {
+        var units = parameter.dim() <= 1 ? 1 : parameter.size(0);
+        var size = units == 0 ? 0 : parameter.numel() / units;
+        return new ClippedTensor((nint)TensorMemory.Floats(parameter), (nint)TensorMemory.Floats(gradient), (int)units, (int)size);
     }
 
     /// <summary>The norm of every unit, shaped to be multiplied with the tensor.</summary>

@@ -129,6 +129,11 @@ let private failures =
       "predict --checkpoint §0 --input §1 --output §2",
       [ Tool.checkpoint; good; folder "nothing" ],
       [ "nothing is a folder" ]
+      "to train where there is no such device",
+      "train --device cuda --out §0",
+      [ out ],
+      [ "device cuda"; "none"; "Choose device cpu" ]
+      "to measure on images that are too small", "bench train --image 4", [], [ "4×4" ]
       "summary of odd images", "summary --size 37", [], [ "37×37"; "multiple of 32" ]
       "a report of what is no run", "report §0 --out §1.html", [ folder "nothing"; out ], [ "no run" ]
       "data that nobody serves",

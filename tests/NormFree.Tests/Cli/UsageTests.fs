@@ -6,7 +6,18 @@ open NormFree.Tests.Cli
 let private help =
     testList
         "help"
-        [ for command in [ ""; "train"; "eval"; "predict"; "summary"; "data"; "data get"; "data check"; "report" ] do
+        [ for command in
+              [ ""
+                "train"
+                "eval"
+                "predict"
+                "summary"
+                "data"
+                "data get"
+                "data check"
+                "bench"
+                "bench train"
+                "report" ] do
               test $"of 'normfree {command}' fits a screen of 40 lines and 90 columns" {
                   let shown = Tool.runLine $"{command} --help" |> Tool.succeeds
                   let lines = Tool.lines shown.Out
@@ -44,16 +55,22 @@ let private bad =
       "train --depth 1e9", [ "--depth" ]
       "train --threads 0", [ "--threads"; "1 to 1024" ]
       "train --workers 0", [ "--workers"; "1 to 1024" ]
+      "train --engine fast", [ "--engine"; "fused, composite" ]
+      "train --precision float16", [ "--precision"; "float32, bf16" ]
+      "train --engine composite --precision bf16", [ "bf16 needs the fused engine"; "precision float32" ]
+      "train --device tpu", [ "--device"; "cpu, cuda" ]
       "train --limit 0", [ "--limit" ]
       "train --size 0", [ "--size" ]
       "train --dataset mnist", [ "--dataset"; "fashion-mnist" ]
       "train --dataset drawn --data somewhere", [ "--data"; "drawn" ]
       "eval", [ "--checkpoint" ]
       "eval --checkpoint x --threads 0", [ "--threads" ]
+      "eval --checkpoint x --engine fast", [ "--engine" ]
       "predict", [ "--checkpoint" ]
       "predict --checkpoint x", [ "IMAGE"; "--input" ]
       "predict --checkpoint x --input a", [ "--output" ]
       "predict --checkpoint x --top 0 a.png", [ "--top" ]
+      "predict --checkpoint x --engine fast a.png", [ "--engine" ]
       "predict --checkpoint x --precision float64 a.png", [ "--precision" ]
       "predict --checkpoint x --precision half --input a --output b", [ "--precision"; "float64" ]
       "summary --size -5", [ "--size" ]
@@ -64,6 +81,15 @@ let private bad =
       "data get imagenet", [ "imagenet"; "cifar10" ]
       "data get cifar10 --mirror here", [ "--mirror"; "here" ]
       "data check", [ "--dataset" ]
+      "bench train --batch 0", [ "--batch"; "0" ]
+      "bench train --steps 0", [ "--steps"; "0" ]
+      "bench train --warm-up -1", [ "--warm-up"; "-1" ]
+      "bench train --image 0", [ "--image" ]
+      "bench train --classes 1", [ "--classes" ]
+      "bench train --threads 0", [ "--threads" ]
+      "bench train --engine composite --precision bf16", [ "bf16 needs the fused engine" ]
+      "bench train --arch resnet-18 --norm none", [ "--norm"; "full-precision" ]
+      "bench infer", [ "infer" ]
       "report", [ "missing argument" ]
       "report runs --out page.txt", [ "--out"; ".html" ] ]
 

@@ -35,7 +35,8 @@ let private checkpoint network =
         { Recipe = { quick with Loss = LabelSmoothing 0.1 }
           Stage = "activations"
           History = [ record ]
-          Threads = 2 } }
+          Threads = 2
+          Execution = Some Execution.Default } }
 
 let private step (network: Network) (optimisation: Optimisation) key =
     use _ = torch.NewDisposeScope()
@@ -249,6 +250,15 @@ let private refusals =
               contains [ "momentum_buffer" ] (refusal (fun () -> Checkpoint.restore path sgd)))
       } ]
 
+let private older =
+    [ test "a checkpoint from before there were engines is the composite engine's" {
+          withFile (fun _ path _ _ ->
+              let without (text: string) = text.Replace($",\"Execution\":{Json.write Execution.Default}", "")
+              use loaded = load (rewrite path (fun _ -> true) (fun k t -> if k = "state" then without t else t))
+              Expect.isNone loaded.State.Execution "execution"
+              Expect.equal loaded.State.Arithmetic "engine composite, precision float32, threads 2" "in words")
+      } ]
+
 let private saving =
     [ test "a save that fails leaves the old file, and nothing beside it" {
           use folder = new TempFolder()
@@ -282,4 +292,9 @@ let private saving =
       } ]
 
 let tests =
-    testList "checkpoints" [ testList "round trips" roundTrip; testList "refusals" refusals; testList "saving" saving ]
+    testList
+        "checkpoints"
+        [ testList "round trips" roundTrip
+          testList "refusals" refusals
+          testList "older files" older
+          testList "saving" saving ]

@@ -1,3 +1,5 @@
+using NormFree.Kernels.Optimisers;
+using NormFree.Torch.Native;
 using static TorchSharp.torch;
 
 namespace NormFree.Torch.Training.Optimisers;
@@ -28,4 +30,8 @@ public sealed class Adam(IReadOnlyList<OptimisedParameter> parameters, bool deco
         var scale = square.sqrt().DividedBy(Math.Sqrt(1 - Math.Pow(Beta2, Steps))).PlusInPlace(Epsilon);
         parameter.Tensor.PlusQuotientInPlace(mean, scale, -rate / (1 - Math.Pow(Beta1, Steps)));
     }
+
+    /// <inheritdoc/>
+    protected override void Update(ReadOnlySpan<OptimisedTensor> tensors, double rate) =>
+        OptimiserKernels.Best.Adam(tensors, new AdamStep(rate, Steps, decoupled, Beta1, Beta2, Epsilon), TorchWorkers.Instance);
 }

@@ -1,3 +1,5 @@
+using NormFree.Kernels.Optimisers;
+using NormFree.Torch.Native;
 using static TorchSharp.torch;
 
 namespace NormFree.Torch.Training.Optimisers;
@@ -17,4 +19,8 @@ public sealed class Sgd(IReadOnlyList<OptimisedParameter> parameters, double mom
         var buffer = Slot("momentum_buffer", index).TimesInPlace(momentum).PlusInPlace(gradient);
         parameter.Tensor.PlusInPlace(gradient, -rate).PlusInPlace(buffer, -rate * momentum);
     }
+
+    /// <inheritdoc/>
+    protected override void Update(ReadOnlySpan<OptimisedTensor> tensors, double rate) =>
+        OptimiserKernels.Best.Descend(tensors, rate, momentum, TorchWorkers.Instance);
 }

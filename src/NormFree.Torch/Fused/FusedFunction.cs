@@ -1,0 +1,50 @@
+using NormFree.Torch.Profiling;
+using static TorchSharp.torch;
+
+namespace NormFree.Torch.Fused;
+
+/// <summary>Puts fused layers into libtorch's autograd graph.</summary>
+internal sealed class FusedFunction : autograd.SingleTensorFunction<FusedFunction>
+{
+    private const string CallName = "call";
+
+    /// <inheritdoc/>
+    public override string Name => nameof(FusedFunction);
+
+    /// <summary>Runs a layer; its state lives until its backward pass has run, or not at all where no gradients are asked for.</summary>
+    public static Tensor Run(IFusedCall call)
+    {
+        if (!is_grad_enabled() || !call.Inputs.Any(input => input.requires_grad))
+        {
+            using (call) return call.Forward(keep: false);
+        }
+        // TorchSharp keeps an empty copy of the output until the graph goes; in a scope of its own it can be told that nobody else holds it.
+        using var scope = NewDisposeScope();
+        return apply([call, .. call.Inputs]).MoveToOuterDisposeScope();
+    }
+
+    /// <inheritdoc/>
+    public override Tensor forward(autograd.AutogradContext context, params object[] arguments)
+    {
+        var call = (IFusedCall)arguments[0];
+        context.set_materialize_grads(false);
+        context.save_data(CallName, call);
+        return call.Forward(keep: true);
+    }
+
+    /// <inheritdoc/>
+    public override List<Tensor> backward(autograd.AutogradContext context, Tensor gradient)
+    {
+        var call = (IFusedCall)context.get_data(CallName);
+        try
+        {
+            using (LayerClock.Measure(call.Key, Phase.Backward))
+            using (call) return [null!, .. call.Backward(gradient)];
+        }
+        catch (Exception failure)
+        {
+            FusedFailure.Remember(call.Key, failure);
+            return [.. Enumerable.Repeat<Tensor>(null!, call.Inputs.Count + 1)];
+        }
+    }
+}

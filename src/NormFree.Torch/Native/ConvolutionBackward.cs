@@ -1,0 +1,52 @@
+using System.Runtime.InteropServices;
+using static TorchSharp.torch;
+
+namespace NormFree.Torch.Native;
+
+/// <summary>The gradient of libtorch's convolution by itself, which TorchSharp offers through autograd only.</summary>
+internal static unsafe class ConvolutionBackward
+{
+    /// <summary>The gradient of a convolution's input.</summary>
+    /// <param name="outputGradient">N×O×H'×W'.</param>
+    /// <param name="inputSize">N, C, H, W.</param>
+    /// <param name="weight">O×C×k×k, of the same type.</param>
+    /// <param name="stride">Of the convolution, in both directions.</param>
+    /// <param name="padding">Of the convolution, in both directions.</param>
+    /// <returns>N×C×H×W.</returns>
+    /// <exception cref="InvalidOperationException">libtorch has refused; it says why on the standard error.</exception>
+    public static Tensor OfInput(Tensor outputGradient, ReadOnlySpan<long> inputSize, Tensor weight, long stride, long padding)
+    {
+        // Only the sizes of the input matter: one value, repeated, does.
+        using var one = zeros([1], outputGradient.dtype);
+        using var input = one.expand(inputSize.ToArray());
+        long[] strides = [stride, stride], paddings = [padding, padding], dilations = [1, 1], none = [0, 0];
+        int[] wanted = [1, 0, 0];
+        IntPtr ofInput, ofWeight, ofBias;
+        fixed (long* s = strides, p = paddings, d = dilations, z = none)
+        fixed (int* mask = wanted)
+        {
+            var status = Call(
+                outputGradient.Handle, input.Handle, weight.Handle, null, 0, s, 2, p, 2, d, 2, 0, z, 2, 1, mask, 3, &ofInput, &ofWeight, &ofBias);
+            if (status != 0) throw new InvalidOperationException($"libtorch's convolution gradient ended with status {status}.");
+        }
+        GC.KeepAlive(outputGradient);
+        GC.KeepAlive(weight);
+        Delete(ofWeight);
+        Delete(ofBias);
+        return Tensor.UnsafeCreateTensor(ofInput);
+    }
+
+    private static void Delete(IntPtr handle)
+    {
+        if (handle != IntPtr.Zero) _ = DeleteTensor(handle);
+    }
+
+    [DllImport("torch_cpu", EntryPoint = "aoti_torch_delete_tensor_object")]
+    private static extern int DeleteTensor(IntPtr handle);
+
+    [DllImport("torch_cpu", EntryPoint = "aoti_torch_cpu_convolution_backward")]
+    private static extern int Call(
+        IntPtr outputGradient, IntPtr input, IntPtr weight, long** biasSizes, long biasCount, long* stride, long strides,
+        long* padding, long paddings, long* dilation, long dilations, int transposed, long* outputPadding, long outputPaddings,
+        long groups, int* mask, long masks, IntPtr* ofInput, IntPtr* ofWeight, IntPtr* ofBias);
+}

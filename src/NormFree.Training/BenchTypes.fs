@@ -1,0 +1,105 @@
+namespace NormFree.Training
+
+open System.Threading
+
+/// <summary>A training step to measure.</summary>
+type BenchJob =
+    {
+        Net: NormFree.Spec.NetSpec
+        /// Its batch, optimiser and clipping; the learning rate is constant.
+        Recipe: Recipe
+        /// Pixels along a side of the images.
+        Image: int
+        /// Steps before the first that counts.
+        WarmUp: int
+        /// Steps that count.
+        Steps: int
+        /// Also measure each layer.
+        Profile: bool
+        Execution: Execution
+        /// Called after every step, the warm-up's included, with the number of steps so far.
+        Progress: int -> unit
+        Cancellation: CancellationToken
+    }
+
+    /// <summary>Ten steps of a network on 32×32 images, with the published recipe: its clipping reaches every parameter but the classifier's.</summary>
+    static member Default net =
+        { Net = net
+          Recipe = { Recipe.published with Batch = 64 }
+          Image = 32
+          WarmUp = 2
+          Steps = 10
+          Profile = false
+          Execution = Execution.Default
+          Progress = ignore
+          Cancellation = CancellationToken.None }
+
+/// <summary>A measurement that was made several times.</summary>
+type Spread =
+    { Median: float
+      Min: float
+      Max: float }
+
+    /// <summary>Of at least one value.</summary>
+    static member Of(values: float list) =
+        let sorted = List.sort values
+        let middle = (sorted.Length - 1) / 2
+
+        { Median = (sorted[middle] + sorted[sorted.Length / 2]) / 2.0
+          Min = List.head sorted
+          Max = List.last sorted }
+
+/// <summary>Milliseconds of each phase of a training step.</summary>
+type PhaseTimes =
+    {
+        /// Waiting for the loader's next batch, and making tensors of it.
+        Data: float
+        /// The network, and the loss with its value.
+        Forward: float
+        /// All gradients.
+        Backward: float
+        Clip: float
+        /// The optimiser's.
+        Step: float
+    }
+
+/// <summary>Milliseconds a step of one layer; nothing where the engine cannot tell its layers apart.</summary>
+type LayerTimes = { Name: string; ForwardMs: float option; BackwardMs: float option }
+
+/// <summary>Where a measurement was made. It names no machine, user or folder.</summary>
+type BenchEnvironment =
+    {
+        /// NormFree's version, which ends with the commit that was built.
+        Version: string
+        Processor: string
+        Processors: int
+        Dotnet: string
+        /// Of the last minute before the measurement, where the system tells it.
+        LoadAverage: float option
+    }
+
+/// <summary>The speed of a training step; as JSON it is what <c>normfree bench train --json</c> prints.</summary>
+type BenchResult =
+    {
+        Engine: Engine
+        Precision: Precision
+        Arch: string
+        /// Nothing for a full-precision network, as is <c>Binarise</c>.
+        Norm: string option
+        Binarise: string option
+        Classes: int
+        Batch: int
+        Image: int
+        Threads: int
+        WarmUp: int
+        Steps: int
+        /// Of whole steps, from the request of a batch until all temporary tensors are freed.
+        ImagesPerSecond: Spread
+        /// Of the process, since its start, in MB of 2²⁰ bytes.
+        PeakMemoryMb: float
+        /// Medians.
+        PhaseMs: PhaseTimes
+        Environment: BenchEnvironment
+        /// Medians by layer, in the order of the network, where they were asked for; last what belongs to no layer.
+        Profile: LayerTimes list option
+    }

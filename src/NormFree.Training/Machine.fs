@@ -1,0 +1,40 @@
+namespace NormFree.Training
+
+open System
+open System.Diagnostics
+open System.IO
+
+/// <summary>What measurements depend on, and what they cannot do without: the machine and the process.</summary>
+[<RequireQualifiedAccess>]
+module Machine =
+
+    /// Linux tells such things in files; other systems have none.
+    let private lines path =
+        try
+            File.ReadAllLines path |> Array.toList
+        with :? IOException ->
+            []
+
+    /// The value of the first line `name: value`, or `name<tab>: value`.
+    let private field (name: string) path =
+        lines path
+        |> List.tryPick (fun line ->
+            match line.Split(':', 2) with
+            | [| key; value |] when key.Trim() = name -> Some(value.Trim())
+            | _ -> None)
+
+    /// <summary>The processor's name, where the system tells it.</summary>
+    let processor = lazy (field "model name" "/proc/cpuinfo" |> Option.defaultValue "unknown")
+
+    /// <summary>How many threads of the whole machine wanted to run over the last minute, where the system tells it: from about the number of
+    /// processors, no measurement can be trusted.</summary>
+    let load () : float option =
+        lines "/proc/loadavg" |> List.tryHead |> Option.map (fun line -> float (line.Split(' ')[0]))
+
+    /// <summary>The most memory that this process has had in use since its start, in MB of 2²⁰ bytes.</summary>
+    let peakMemory () =
+        match field "VmHWM" "/proc/self/status" with
+        | Some value -> float (value.Split(' ')[0]) / 1024.0
+        | None ->
+            use self = Process.GetCurrentProcess()
+            float self.PeakWorkingSet64 / 1048576.0

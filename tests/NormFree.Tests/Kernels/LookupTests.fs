@@ -1,0 +1,345 @@
+/// Products of real numbers with signs, against loops in double precision.
+module NormFree.Tests.Kernels.LookupTests
+
+#nowarn "9" // Kernels work on addresses.
+
+open Expecto
+open FsCheck
+open FsCheck.FSharp
+open Microsoft.FSharp.NativeInterop
+open NormFree.Data
+open NormFree.Kernels.Convolutions
+open NormFree.Kernels.Memory
+open NormFree.Kernels.Simd
+open NormFree.Kernels.Threads
+open NormFree.Tests.Kernels.Support
+
+/// What float32 sums may differ by from exact ones, as a part of the sum of absolute values.
+let private rounding = 2e-6
+
+/// Fails at the first number that is further from its sum than rounding explains.
+let private near what (actual: float32[]) (expected: struct (float * float)[]) =
+    if actual.Length <> expected.Length then
+        failtest $"{what}: {actual.Length} numbers, not {expected.Length}"
+
+    for i in 0 .. actual.Length - 1 do
+        let struct (sum, size) = expected[i]
+
+        if not (abs (float actual[i] - sum) <= rounding * size) then
+            failtest $"{what}: number {i} is {actual[i]}, should be {sum} (its terms add up to {size})"
+
+let private sameBits what (actual: float32[]) (expected: float32[]) =
+    let bits = Array.map System.BitConverter.SingleToUInt32Bits
+    let first = Seq.zip (bits actual) (bits expected) |> Seq.tryFindIndex (fun (a, b) -> a <> b)
+    Expect.equal actual.Length expected.Length what
+    Expect.equal first None $"{what}: first number that differs"
+
+let private anyShape count check =
+    let property = Prop.forAll (Arb.fromGen Shapes.any) check
+    Check.One(Config.QuickThrowOnFailure.WithMaxTest(count).WithQuietOnSuccess true, property)
+
+let private one = OneThread.Instance :> IWorkers
+
+// ---- Real maps times filters of signs ----
+
+/// A product: of a convolution's input, or, transposed, of the gradient of its output.
+type private Product =
+    {
+        Map: PixelMap
+        Source: float32[]
+        Scale: float32[] option
+        /// +1 or −1 by tap, source channel, target channel.
+        Sign: int -> int -> int -> float
+        Words: uint32[]
+    }
+
+let private stride (product: Product) =
+    let mutable map = product.Map
+    SignFilterProduct.TargetStride &map
+
+let private pixels (product: Product) =
+    let shape = product.Map.Shape
+
+    if product.Map.Transposed then
+        shape.OutPixels, shape.InPixels
+    else
+        shape.InPixels, shape.OutPixels
+
+let private product transposed seed (shape: ConvolutionShape) =
+    let map = PixelMap(shape, transposed)
+    let k, c = map.SourceChannels, map.TargetChannels
+    let stream = RandomStream.OfKeys(seed, 1L)
+    let signs = Array.init (shape.Taps * k * c) (fun _ -> stream.Below 2)
+    let perTap, stride = (k + 31) / 32, (c + 63) / 64 * 64
+    let words = Array.zeroCreate<uint32>(shape.Taps * perTap * stride)
+
+    for tap in 0 .. shape.Taps - 1 do
+        for source in 0 .. k - 1 do
+            for target in 0 .. c - 1 do
+                if signs[(tap * k + source) * c + target] = 1 then
+                    let word = (tap * perTap + source / 32) * stride + target
+                    words[word] <- words[word] ||| (1u <<< (source % 32))
+
+    let sources = (if transposed then shape.OutPixels else shape.InPixels) * k
+
+    { Map = map
+      Source = Shapes.reals seed sources
+      Scale = if seed % 3L = 0L then None else Some(Shapes.reals (seed + 1L) k)
+      Sign = fun tap source target -> float (2 * signs[(tap * k + source) * c + target] - 1)
+      Words = words }
+
+/// Sum and sum of absolute values of every target, pixels × channels.
+let private expectedProduct (product: Product) =
+    let k, c = product.Map.SourceChannels, product.Map.TargetChannels
+    let _, targets = pixels product
+    let sums, sizes = Array.zeroCreate<float>(targets * c), Array.zeroCreate<float>(targets * c)
+
+    for struct (output, tap, input) in Shapes.meetings product.Map.Shape do
+        let source, target = if product.Map.Transposed then output, input else input, output
+
+        for from in 0 .. k - 1 do
+            let scale = product.Scale |> Option.map (fun scale -> float scale[from]) |> Option.defaultValue 1.0
+            let value = scale * float product.Source[source * k + from]
+
+            for into in 0 .. c - 1 do
+                let at = target * c + into
+                sums[at] <- sums[at] + value * product.Sign tap from into
+                sizes[at] <- sizes[at] + abs value
+
+    Array.map2 (fun sum size -> struct (sum, size)) sums sizes
+
+/// Computes pieces of images, each a task of its own: image, first row, rows. Targets without the channels that pad them.
+let private computePieces set (product: Product) (workers: IWorkers) (pieces: (int * int * int)[]) =
+    let mutable map = product.Map
+    let kernel = SignFilterProduct.For set
+    use source = new Guarded<float32>(product.Source)
+    use scale = new Guarded<float32>(defaultArg product.Scale [||])
+    use words = new Guarded<uint32>(product.Words)
+    let ofRow = map.TargetWidth * stride product
+    let results = Array.zeroCreate<float32[]> pieces.Length
+
+    workers.Run(
+        pieces.Length,
+        fun task ->
+            let image, first, rows = pieces[task]
+            let mutable map = product.Map
+            use target = new Guarded<float32>(rows * ofRow, 4)
+
+            kernel.Rows(
+                &map,
+                image,
+                first,
+                rows,
+                source.Pointer,
+                (if product.Scale.IsSome then scale.Pointer else NativePtr.nullPtr),
+                words.Pointer,
+                Scratch.OfThread(SignFilterProduct.ScratchBytes(&map, rows)),
+                target.Pointer
+            )
+
+            target.Check()
+
+            results[task] <-
+                target.Values
+                |> Array.chunkBySize (stride product)
+                |> Array.collect (Array.truncate product.Map.TargetChannels)
+    )
+
+    Array.concat results
+
+let private images (product: Product) =
+    [| for image in 0 .. product.Map.Shape.Batch - 1 -> image, 0, product.Map.TargetHeight |]
+
+/// On a thread without scratch, so that what is announced must be enough.
+let private compute set product = computePieces set product (ShuffledThreads(1, 0L)) (images product)
+
+let private productAgrees set product expected =
+    let what = $"{product.Map}, scale {product.Scale.IsSome}"
+    near what (compute set product) expected
+
+let private productMatrix transposed =
+    lazy
+        [ for i, shape in List.indexed Shapes.matrix ->
+              let product = product transposed (int64 i) shape
+              product, expectedProduct product ]
+
+/// Shapes on which all cuts are tried: odd strides, halos on either side, columns that meet nothing.
+let private cut =
+    [ for (h, w), (kh, kw), (sy, sx), pad in
+          [ (7, 6), (3, 3), (1, 1), 1
+            (7, 6), (3, 3), (2, 2), 1
+            (9, 5), (5, 5), (2, 3), 2
+            (6, 7), (1, 1), (2, 2), 0
+            (5, 9), (2, 3), (3, 1), 2 ] -> ConvolutionShape(2, h, w, 32 + 3, 16 + 5, kh, kw, sy, sx, pad, pad) ]
+
+let private products =
+    testList
+        "real maps times signs"
+        [ for transposed, name in [ false, "a convolution"; true, "its transpose" ] do
+              let cases = productMatrix transposed
+
+              testEverySet $"{name} is its loops, every tail" (fun set ->
+                  for case, expected in cases.Value do
+                      productAgrees set case expected)
+
+              testEverySet $"{name} of any shape is its loops" (fun set ->
+                  anyShape 25 (fun shape ->
+                      let case = product transposed (shape.Macs % 1000L) shape
+                      productAgrees set case (expectedProduct case)))
+
+              testEverySet $"{name} has the same bits wherever an image is cut" (fun set ->
+                  for shape in cut do
+                      let case = product transposed 7L shape
+                      let whole = compute set case
+                      let height = case.Map.TargetHeight
+
+                      for first in 0..height do
+                          let pieces =
+                              [| for image in 0 .. shape.Batch - 1 do
+                                     image, 0, first
+                                     image, first, height - first |]
+
+                          sameBits $"{case.Map}, cut before row {first}" (computePieces set case one pieces) whole)
+
+              testEverySet $"{name} has the same bits on 1, 2 and 3 threads" (fun set ->
+                  for shape in cut do
+                      let case = product transposed 8L shape
+                      let whole = compute set case
+
+                      let rows =
+                          [| for image in 0 .. shape.Batch - 1 do
+                                 for row in 0 .. case.Map.TargetHeight - 1 -> image, row, 1 |]
+
+                      for threads in 1..3 do
+                          let workers = ShuffledThreads(threads, int64 threads)
+                          sameBits $"{case.Map} on {threads} threads" (computePieces set case workers rows) whole)
+
+          test "tasks are as many rows as fit, at least one, and none that the map does not have" {
+              for shape in Shapes.matrix @ [ ConvolutionShape(1, 224, 224, 1024, 1024, 3, 3, 1, 1, 1, 1) ] do
+                  for transposed in [ false; true ] do
+                      let mutable map = PixelMap(shape, transposed)
+                      let rows = SignFilterProduct.RowsOfTask &map
+                      Expect.isTrue (rows >= 1 && rows <= map.TargetHeight) $"{map}: {rows} rows"
+          } ]
+
+// ---- Gradients of filters ----
+
+let private planes (shape: ConvolutionShape) (signs: uint64[]) workers =
+    let mutable shape' = shape
+    use source = new Guarded<uint64>(signs)
+    use target = new Guarded<uint32>(shape.Taps * int (TapPlanes.PlaneWords &shape'), 4)
+    TapPlanes.Make(shape, source.Pointer, target.Pointer, workers)
+    target.Check()
+    target.Values
+
+/// Bit j of word (t, k, c) by its definition: set where output pixel 32·k + j meets a + of channel c at tap t.
+let private expectedPlanes (shape: ConvolutionShape) (signs: uint64[]) =
+    let perPixel, stride, chunks =
+        (shape.In + 63) / 64, (shape.In + 63) / 64 * 64, (shape.OutPixels + 31) / 32
+
+    let planes = Array.zeroCreate<uint32>(shape.Taps * chunks * stride)
+
+    for struct (output, tap, input) in Shapes.meetings shape do
+        for channel in 0 .. shape.In - 1 do
+            if signs[input * perPixel + channel / 64] >>> (channel % 64) &&& 1UL = 1UL then
+                let word = (tap * chunks + output / 32) * stride + channel
+                planes[word] <- planes[word] ||| (1u <<< (output % 32))
+
+    planes
+
+type private Gradient = { Shape: ConvolutionShape; Signs: uint64[]; Output: float32[] }
+
+let private gradient seed (shape: ConvolutionShape) =
+    { Shape = shape
+      Signs = signs (uint64 seed) shape.InPixels shape.In
+      Output = Shapes.reals seed (shape.OutPixels * shape.Out) }
+
+/// Σ dy·x by filter, tap and channel, with the sum of absolute values. Where pixels meet padding, the kernel subtracts and adds back.
+let private expectedGradient (gradient: Gradient) =
+    let shape = gradient.Shape
+    let perPixel = (shape.In + 63) / 64
+    let sums = Array.zeroCreate<float>(shape.Out * shape.Taps * shape.In)
+
+    for struct (output, tap, input) in Shapes.meetings shape do
+        for channel in 0 .. shape.In - 1 do
+            let plus = gradient.Signs[input * perPixel + channel / 64] >>> (channel % 64) &&& 1UL = 1UL
+
+            for filter in 0 .. shape.Out - 1 do
+                let dy = float gradient.Output[output * shape.Out + filter]
+                let at = (filter * shape.Taps + tap) * shape.In + channel
+                sums[at] <- if plus then sums[at] + dy else sums[at] - dy
+
+    let sizes =
+        [| for filter in 0 .. shape.Out - 1 ->
+               Seq.init shape.OutPixels (fun pixel -> abs (float gradient.Output[pixel * shape.Out + filter]))
+               |> Seq.sum |]
+
+    sums |> Array.mapi (fun i sum -> struct (sum, sizes[i / (shape.Taps * shape.In)]))
+
+let private computeGradient set (gradient: Gradient) (workers: IWorkers) =
+    let shape = gradient.Shape
+    use output = new Guarded<float32>(gradient.Output)
+    use planes = new Guarded<uint32>(planes shape gradient.Signs workers)
+    use target = new Guarded<float32>(shape.Out * shape.Taps * shape.In, 4)
+    // Overwritten, whatever it was.
+    target.Span.Fill nanf
+    (FilterGradient.For set).Compute(shape, output.Pointer, planes.Pointer, target.Pointer, workers)
+    target.Check()
+    target.Values
+
+let private gradientAgrees set gradient expected =
+    near $"{gradient.Shape}" (computeGradient set gradient (ShuffledThreads(1, 0L))) expected
+
+let private gradientMatrix =
+    lazy
+        [ for i, shape in List.indexed Shapes.matrix ->
+              let gradient = gradient (int64 i) shape
+              gradient, expectedGradient gradient ]
+
+/// More output pixels than tables are made of at once (1024), and more filters than a task has (16).
+let private large =
+    [ ConvolutionShape(3, 19, 20, 32 + 1, 16 + 1, 3, 3, 1, 1, 1, 1)
+      ConvolutionShape(2, 23, 23, 3, 32 + 2, 1, 1, 1, 1, 0, 0)
+      ConvolutionShape(1, 32, 32, 4, 16, 1, 1, 1, 1, 0, 0) ]
+
+let private gradients =
+    testList
+        "filter gradients"
+        [ test "planes are what taps meet, bit by bit" {
+              for i, shape in List.indexed (Shapes.matrix @ large) do
+                  let signs = signs (uint64 i) shape.InPixels shape.In
+
+                  if planes shape signs (ShuffledThreads(2, int64 i)) <> expectedPlanes shape signs then
+                      failtest $"{shape}"
+          }
+
+          test "planes of any shape" {
+              anyShape 50 (fun shape ->
+                  let signs = signs 3UL shape.InPixels shape.In
+                  planes shape signs one = expectedPlanes shape signs)
+          }
+
+          testEverySet "the gradient is its loops, every tail" (fun set ->
+              for gradient, expected in gradientMatrix.Value do
+                  gradientAgrees set gradient expected)
+
+          testEverySet "the gradient over many pixels and filters is its loops" (fun set ->
+              for shape in large do
+                  let gradient = gradient 5L shape
+                  gradientAgrees set gradient (expectedGradient gradient))
+
+          testEverySet "the gradient of any shape is its loops" (fun set ->
+              anyShape 25 (fun shape ->
+                  let gradient = gradient (shape.Macs % 1000L) shape
+                  gradientAgrees set gradient (expectedGradient gradient)))
+
+          testEverySet "the gradient has the same bits on 1, 2 and 3 threads" (fun set ->
+              for shape in cut @ large do
+                  let gradient = gradient 6L shape
+                  let alone = computeGradient set gradient one
+
+                  for threads in 1..3 do
+                      let workers = ShuffledThreads(threads, int64 threads)
+                      sameBits $"{shape} on {threads} threads" (computeGradient set gradient workers) alone) ]
+
+let tests = testList "lookups" [ products; gradients ]

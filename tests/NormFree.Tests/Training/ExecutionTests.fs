@@ -1,0 +1,123 @@
+module NormFree.Tests.Training.ExecutionTests
+
+open System
+open System.IO
+open Expecto
+open NormFree.Data
+open NormFree.Spec
+open NormFree.Training
+open NormFree.Tests.Data.Support
+open NormFree.Tests.Training.Support
+open TorchSharp
+
+let private cpu, gpu = DeviceType.CPU, DeviceType.CUDA
+let private single, double = torch.ScalarType.Float32, torch.ScalarType.Float64
+let private execution engine precision = { Engine = engine; Precision = precision }
+let private bf16 = execution Fused Precision.BFloat16
+let private impossible = execution Composite Precision.BFloat16
+
+let private words =
+    [ test "engines and precisions are written as the tool's words" {
+          Expect.equal (List.map Json.words [ Fused; Composite ]) [ "fused"; "composite" ] "engines"
+          Expect.equal (List.map Json.words [ Float32; Precision.BFloat16 ]) [ "float32"; "bf16" ] "precisions"
+      }
+
+      for asked in [ Execution.Default; Execution.Portable; bf16 ] do
+          test $"{Json.write asked} is read back" {
+              Expect.equal (Json.read<Execution>(Json.write asked)) (Ok asked) "value"
+          } ]
+
+let private used =
+    [ for asked, device, dtype, expected in
+          [ Execution.Default, cpu, single, Execution.Default
+            bf16, cpu, single, bf16
+            Execution.Portable, cpu, single, Execution.Portable
+            Execution.Default, cpu, double, Execution.Portable
+            bf16, cpu, double, Execution.Portable
+            Execution.Default, gpu, single, Execution.Portable ] do
+          test $"{Json.write asked} on {device} in {dtype} is {Json.write expected}" {
+              Expect.equal (asked.On(device, dtype)) (Ok expected) "what is used"
+          }
+
+      for asked, device, said in [ impossible, cpu, "choose engine fused"; bf16, gpu, "choose device cpu" ] do
+          test $"{Json.write asked} on {device} is refused with the ways out" {
+              match asked.On(device, single) with
+              | Ok used -> failtest $"it is {used}"
+              | Error why -> contains [ "bf16 needs the fused engine"; said; "precision float32" ] why
+          } ]
+
+let private networks =
+    [ test "a network that is computed another way has the same tensors" {
+          use network = Network.create single Rule.Corrected 1L (tiny (BnFree 0.2))
+          let other = network |> Network.running Execution.Portable
+          Expect.equal (network.Execution, other.Execution) (Execution.Default, Execution.Portable) "executions"
+
+          for (name, one), (_, two) in List.zip network.Tensors other.Tensors do
+              Expect.isTrue (Object.ReferenceEquals(one, two)) name
+      }
+
+      test "a network of doubles is composite" {
+          use network = Network.create double Rule.Corrected 1L (tiny NoNorm)
+          Expect.equal network.Execution Execution.Portable "execution"
+      } ]
+
+let private data = lazy (Drawn.dataset 3L 60 20)
+
+/// Stage 1 in a folder, computed that way; what it was warned of.
+let private train folder asked epochs =
+    let warnings = ResizeArray()
+
+    let watch event =
+        match event with
+        | Warning text -> warnings.Add text
+        | _ -> ()
+
+    let plan = Pipeline.from data.Value |> Pipeline.into folder |> Pipeline.watchedBy watch
+
+    use trained =
+        { plan with Around = { plan.Around with Execution = asked } }
+        |> Pipeline.train { quick with Epochs = epochs } (tiny NoNorm)
+
+    trained.Configuration, List.ofSeq warnings
+
+let private pipelines =
+    [ test "a run tells its engine, its precision and its threads" {
+          use folder = new TempFolder()
+          train folder.Path bf16 1 |> ignore
+          let described = (RunFolder.readRun { Path = folder.Path }).Configuration
+
+          for name, value in
+              [ "engine", "fused"; "precision", "bf16"; "torch threads", string (torch.get_num_threads ()) ] do
+              Expect.contains described ("environment." + name, value) name
+
+          use kept = Checkpoint.load single ((RunFolder.at folder.Path).Last 1)
+          Expect.equal kept.State.Execution (Some bf16) "in the checkpoint"
+      }
+
+      test "a run that goes on with another engine or precision is warned" {
+          use folder = new TempFolder()
+          let _, none = train folder.Path Execution.Default 1
+          let _, again = train folder.Path Execution.Default 1
+          Expect.isEmpty (none @ again) "the same way"
+
+          for other, said in [ Execution.Portable, "engine composite"; bf16, "precision bf16" ] do
+              match train folder.Path other 1 with
+              | _, [ text ] ->
+                  contains [ "was made with engine fused, precision float32"; said; "rounded otherwise" ] text
+              | _, warnings -> failtest $"one warning was expected, not {warnings}"
+      }
+
+      test "what is impossible is refused before there is a run" {
+          use folder = new TempFolder()
+          let text = message<TrainingException, _>(fun () -> train folder.Path impossible 1)
+          contains [ "bf16 needs the fused engine" ] text
+          Expect.isEmpty (Directory.GetFileSystemEntries folder.Path) "files"
+      } ]
+
+let tests =
+    testList
+        "execution"
+        [ testList "words" words
+          testList "what is used" used
+          testList "networks" networks
+          testSequenced (testList "pipelines" pipelines) ]
