@@ -4,6 +4,7 @@ open System
 open System.Collections.Generic
 open NormFree.Spec
 open NormFree.Torch
+open NormFree.Torch.Fused
 open TorchSharp
 open TorchSharp.Modules
 
@@ -80,10 +81,14 @@ type Network
     /// <summary>Logits (N×classes) of images (N×3×H×W, normalised, of the parameters' type).</summary>
     member _.Forward(images: torch.Tensor, mode: Mode) : torch.Tensor = run mode images
 
-    /// <summary>Sets every gradient to nothing.</summary>
-    member _.ForgetGradients() =
+    /// <summary>Makes the parameters' gradients those of a loss that was computed from <c>Forward</c>'s logits.</summary>
+    /// <remarks>Throws InvalidOperationException where a layer's backward pass has failed, with its name.</remarks>
+    member _.Backward(loss: torch.Tensor) =
         for _, tensor in parameters do
             tensor.grad <- null
+
+        loss.backward ()
+        FusedFailure.Throw()
 
     interface IDisposable with
         member _.Dispose() =

@@ -68,9 +68,7 @@ module Stage =
         let loss = loss job images logits labels
         let value = float (loss.item<float32>())
         requireFinite job epoch $"step {epoch.Step + 1}" value
-        network.ForgetGradients()
-        loss.backward ()
-        FusedFailure.Throw()
+        network.Backward loss
         optimisation.Step epoch.Rate
         epoch.Tally.Add(logits.detach (), labels, value)
         epoch.Step <- epoch.Step + 1
