@@ -81,12 +81,15 @@ type Network
     /// <summary>Logits (N×classes) of images (N×3×H×W, normalised, of the parameters' type).</summary>
     member _.Forward(images: torch.Tensor, mode: Mode) : torch.Tensor = run mode images
 
-    /// <summary>Makes the parameters' gradients those of a loss that was computed from <c>Forward</c>'s logits.</summary>
-    /// <remarks>Throws InvalidOperationException where a layer's backward pass has failed, with its name.</remarks>
-    member _.Backward(loss: torch.Tensor) =
+    /// <summary>Sets every gradient to nothing.</summary>
+    member _.ForgetGradients() =
         for _, tensor in parameters do
             tensor.grad <- null
 
+    /// <summary>Sets every gradient to that of a loss of this network's logits.</summary>
+    /// <remarks>Throws InvalidOperationException where a fused layer has failed; the gradients are of no use then.</remarks>
+    member this.Backward(loss: torch.Tensor) =
+        this.ForgetGradients()
         loss.backward ()
         FusedFailure.Throw()
 

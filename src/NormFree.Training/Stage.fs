@@ -4,7 +4,6 @@ open System
 open System.Diagnostics
 open NormFree.Data
 open NormFree.Spec
-open NormFree.Torch.Fused
 open NormFree.Torch.Training
 open TorchSharp
 

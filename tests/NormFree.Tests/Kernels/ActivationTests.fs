@@ -424,28 +424,6 @@ let private conversions =
                       (ChannelScale.For set).Counts(p, c, counts.Pointer, scale.Pointer, values.Pointer)
                       values.Check()
                       let product i count : float32 = float32 count * layer.Scale[i % c]
-                      exact $"{p} pixels, {c} channels" values.Values (Array.mapi product layer.Counts))
-
-          testEverySet "packed signs, unpacked, pack to the same bits" (fun set ->
-              for c in channels @ [ 127; 128; 192; 192 + 1 ] do
-                  let rows = 5
-                  let packed = signs (uint64 c) rows c
-                  use source = new Guarded<uint64>(packed)
-                  use values = new Guarded<float32>(rows * c, 4)
-                  SignUnpacking.Unpack(source.Pointer, rows, c, values.Pointer)
-                  values.Check()
-                  let perRow = (c + 63) / 64
-
-                  let expected =
-                      [| for row in 0 .. rows - 1 do
-                             for channel in 0 .. c - 1 ->
-                                 let bit = packed[row * perRow + channel / 64] >>> (channel % 64) &&& 1UL
-                                 if bit = 1UL then 1.0f else -1.0f |]
-
-                  Expect.equal values.Values expected $"{c} channels, unpacked"
-                  use again = new Guarded<uint64>(packed.Length, 8)
-                  (SignPacking.For set).Pack(values.Pointer, int64 rows, c, 1.0f, NativePtr.nullPtr, again.Pointer)
-                  again.Check()
-                  Expect.equal again.Values packed $"{c} channels, packed again") ]
+                      exact $"{p} pixels, {c} channels" values.Values (Array.mapi product layer.Counts)) ]
 
 let tests = testList "activations" [ activations; signTests; conversions ]
