@@ -5,6 +5,7 @@ open System.Collections.Generic
 open System.Diagnostics
 open NormFree.Data
 open NormFree.Spec
+open NormFree.Torch.Fused
 open NormFree.Torch.Profiling
 open NormFree.Torch.Training
 open TorchSharp
@@ -93,7 +94,8 @@ module Bench =
         let (), backward =
             timed (fun () ->
                 network.ForgetGradients()
-                loss.backward ())
+                loss.backward ()
+                FusedFailure.Throw())
 
         let (), clip = timed optimisation.Clip
         let (), step = timed (fun () -> optimisation.Move job.Recipe.LearningRate)
