@@ -8,17 +8,24 @@ open NormFree.Torch.Layers
 open NormFree.Torch.Profiling
 open TorchSharp
 
+/// Convolutions as torch has them.
+module internal Convolutions =
+
+    let gain (tensors: IReadOnlyDictionary<string, torch.Tensor>) (conv: ConvolutionSpec) : torch.Tensor | null =
+        if conv.Standardised then tensors[$"{conv.Key}.gain"] else null
+
+    let options (conv: ConvolutionSpec) =
+        ConvolutionOptions(conv.Stride, conv.Padding, conv.Standardised, (conv.Weight = OneBit), conv.Factor)
+
+    /// The operation in the tensors' own type.
+    let plain (tensors: IReadOnlyDictionary<string, torch.Tensor>) (conv: ConvolutionSpec) x =
+        let options = options conv
+        Convolution.Apply(x, tensors[$"{conv.Key}.weight"], gain tensors conv, &options)
+
 /// <summary>The composite engine: runs a graph one torch operation after the other. The float64 oracle and the portable engine.</summary>
 [<Sealed>]
-type internal CompositeEngine(tensors: IReadOnlyDictionary<string, torch.Tensor>) =
-
-    let convolve (conv: ConvolutionSpec) x =
-        let gain: torch.Tensor | null = if conv.Standardised then tensors[$"{conv.Key}.gain"] else null
-
-        let options =
-            ConvolutionOptions(conv.Stride, conv.Padding, conv.Standardised, (conv.Weight = OneBit), conv.Factor)
-
-        Convolution.Apply(x, tensors[$"{conv.Key}.weight"], gain, &options)
+type internal CompositeEngine
+    (convolve: ConvolutionSpec -> torch.Tensor -> torch.Tensor, tensors: IReadOnlyDictionary<string, torch.Tensor>) =
 
     let normalise key mode x =
         if mode = Train then

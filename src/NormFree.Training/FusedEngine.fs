@@ -10,13 +10,40 @@ open TorchSharp
 /// <summary>The fused engine: binary layers by kernels of NormFree's own, the rest by the composite engine, all of it channels-last.</summary>
 /// <remarks>For float32 tensors on the CPU. Differs from the composite engine in the order of sums and in sign(0), which is +1 here.</remarks>
 [<Sealed>]
-type internal FusedEngine
-    (precision: NormFree.Training.Precision, composite: CompositeEngine, tensors: IReadOnlyDictionary<string, torch.Tensor>) =
+type internal FusedEngine(precision: NormFree.Training.Precision, tensors: IReadOnlyDictionary<string, torch.Tensor>) =
 
     let fusedPrecision =
         match precision with
         | NormFree.Training.Precision.Float32 -> FusedPrecision.Float32
         | NormFree.Training.Precision.BFloat16 -> FusedPrecision.BFloat16
+
+    let binaryFilters (conv: ConvolutionSpec) x =
+        let options =
+            BinaryConvolutionOptions(
+                conv.Key,
+                conv.In,
+                [| conv.Out |],
+                conv.Kernel,
+                conv.Stride,
+                conv.Padding,
+                1.0f,
+                conv.Standardised,
+                true,
+                float32 conv.Factor,
+                fusedPrecision
+            )
+
+        BinaryFilterConvolution.Apply(options, x, tensors[$"{conv.Key}.weight"], Convolutions.gain tensors conv)
+
+    let convolve (conv: ConvolutionSpec) x =
+        match conv with
+        | { Weight = OneBit; Kernel = 1; Stride = 1; Padding = 0 } -> binaryFilters conv x
+        | { Weight = Real } when fusedPrecision = FusedPrecision.BFloat16 ->
+            let options = Convolutions.options conv
+            RealConvolution.InBFloat16(x, tensors[$"{conv.Key}.weight"], Convolutions.gain tensors conv, &options)
+        | _ -> Convolutions.plain tensors conv x
+
+    let composite = CompositeEngine(convolve, tensors)
 
     let options (layer: SignConvolution) (convolutions: ConvolutionSpec list) =
         let first = convolutions.Head
@@ -42,17 +69,24 @@ type internal FusedEngine
 
     let activation (names: RPReLU) = [| tensors[names.ShiftIn]; tensors[names.Slope]; tensors[names.ShiftOut] |]
 
-    let shortcut mode (layer: FusedLayer) x =
-        match layer.Shortcut with
-        | Itself -> x
-        | Computed graph -> composite.Run(mode, graph, x)
+    let shortcut mode graph (x: torch.Tensor) =
+        let pooled beta kernel rest =
+            use small = PooledShortcut.Apply(x, beta, kernel)
+            // Nothing but the pooling: the graph's result is its input.
+            if List.isEmpty rest then small.alias () else composite.Run(mode, Chain rest, small)
+
+        match graph with
+        | Chain(Op(Scale beta) :: Op(AveragePool kernel) :: rest) -> pooled beta kernel rest
+        | Chain(Op(AveragePool kernel) :: rest) -> pooled 1.0 kernel rest
+        | other -> composite.Run(mode, other, x)
 
     let withoutNorm mode (layer: FusedLayer) (x: torch.Tensor) =
         let convolutions = layer.Convolution.Convolutions |> List.map fst
+
         let given: torch.Tensor | null =
             match layer.Shortcut with
             | Itself -> null
-            | Computed graph -> composite.Run(mode, graph, x)
+            | Computed graph -> shortcut mode graph x
 
         BinaryLayer.Apply(
             options layer.Convolution convolutions,
@@ -72,7 +106,12 @@ type internal FusedEngine
 
         let branches = [| for conv in layer.Convolution.Convolutions -> branch conv |]
         let joined = if branches.Length = 1 then branches[0] else torch.cat (branches, 1L)
-        let around = shortcut mode layer x
+
+        let around =
+            match layer.Shortcut with
+            | Itself -> x
+            | Computed graph -> shortcut mode graph x
+
         let repeats = joined.size 1 / around.size 1
         let repeated = if repeats = 1L then around else torch.cat (Array.replicate (int repeats) around, 1L)
         ResidualRPReLU.Apply((fst layer.Convolution.Convolutions.Head).Key, joined, repeated, activation layer.Activation)

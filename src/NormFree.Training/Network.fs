@@ -24,12 +24,12 @@ module private Engines =
         (parts: (string * Graph) list)
         (tensors: IReadOnlyDictionary<string, torch.Tensor>)
         =
-        let composite = CompositeEngine tensors
-
         match execution.Engine with
-        | Composite -> fun (mode: Mode) (images: torch.Tensor) -> composite.Run(mode, parts, images)
+        | Composite ->
+            let composite = CompositeEngine(Convolutions.plain tensors, tensors)
+            fun (mode: Mode) (images: torch.Tensor) -> composite.Run(mode, parts, images)
         | Fused ->
-            let fused = FusedEngine(execution.Precision, composite, tensors)
+            let fused = FusedEngine(execution.Precision, tensors)
             let parts = parts |> List.map (fun (name, graph) -> name, Fusion.parts graph)
             fun mode images -> fused.Run(mode, parts, images)
 

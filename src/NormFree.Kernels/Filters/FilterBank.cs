@@ -1,3 +1,5 @@
+using NormFree.Kernels.Threads;
+
 namespace NormFree.Kernels.Filters;
 
 /// <summary>The filters of one convolution: their sizes, and how they are made from its weight w (O×I×kh×kw, contiguous).</summary>
@@ -35,9 +37,18 @@ public readonly record struct FilterBank(int Out, int In, int Taps, bool Standar
     /// <summary>O', filters rounded up to a multiple of 64.</summary>
     public int PaddedOut => (Out + 63) / 64 * 64;
 
-    /// <summary>Filters that one task works on: enough that starting it costs nothing beside its work, whatever the threads.</summary>
-    internal int FiltersPerTask => Math.Max(1, 16384 / Math.Max(1, Size));
+    /// <summary>N, weights of all filters.</summary>
+    internal long Weights => (long)Out * Size;
+
+    /// <summary>
+    /// Filters that one task works on, whatever the threads: enough that starting a task costs nothing beside its work, and all of a small bank,
+    /// which is done before another thread has woken up (some 40 µs where waiting threads sleep).
+    /// </summary>
+    internal int FiltersPerTask => Weights < 1 << 17 ? Math.Max(1, Out) : Math.Max(1, 16384 / Math.Max(1, Size));
 
     /// <summary>Tasks of <see cref="FiltersPerTask"/> filters; the last may have fewer.</summary>
     internal int Tasks => (Out + FiltersPerTask - 1) / FiltersPerTask;
+
+    /// <summary>Who transposes signs: it takes a tenth of a nanosecond a weight.</summary>
+    internal IWorkers SignWorkers(IWorkers workers) => Weights < 1 << 19 ? OneThread.Instance : workers;
 }

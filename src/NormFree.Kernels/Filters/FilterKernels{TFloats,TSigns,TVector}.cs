@@ -51,7 +51,7 @@ internal sealed unsafe class FilterKernels<TFloats, TSigns, TVector> : FilterKer
                 statistics[o] = new FilterStatistics(mean, deviation, 0);
                 var factor = (float)(Multiplier(bank, gain, o) * statistics[o].Normaliser(bank));
                 Centre(filter, reordered ? scratch : target, bank.Size, mean, factor);
-                if (reordered) TapOrder.ToChannelsLast(scratch, target, bank.In, bank.Taps);
+                if (reordered) TapOrder.ToChannelsLast(scratch, target, bank.In, bank.Taps, TFloats.Lanes > 1);
             }
         });
 
@@ -81,7 +81,7 @@ internal sealed unsafe class FilterKernels<TFloats, TSigns, TVector> : FilterKer
                 var dw = weightGradient + (long)o * bank.Size;
                 if (reordered)
                 {
-                    TapOrder.ToTapsLast(g, scratch, bank.In, bank.Taps);
+                    TapOrder.ToTapsLast(g, scratch, bank.In, bank.Taps, TFloats.Lanes > 1);
                     g = scratch;
                 }
                 var (mean, deviation, meanSize) = statistics[o];

@@ -23,7 +23,7 @@ public static unsafe class SignTranspose
     public static void ByChannel(FilterBank bank, ulong* signs, uint* target, IWorkers workers)
     {
         var (row, groups) = (bank.Taps * bank.Words, (bank.Out + 31) / 32);
-        workers.Run(groups, group =>
+        bank.SignWorkers(workers).Run(groups, group =>
         {
             var rows = stackalloc ulong*[32];
             for (var j = 0; j < 32; j++) rows[j] = group * 32 + j < bank.Out ? signs + (group * 32L + j) * row : null;
@@ -46,7 +46,7 @@ public static unsafe class SignTranspose
     public static void ByFilter(FilterBank bank, ulong* signs, uint* target, IWorkers workers)
     {
         var (row, groups) = (bank.Taps * bank.Words, (bank.In + 31) / 32);
-        workers.Run(bank.PaddedOut / 64, part =>
+        bank.SignWorkers(workers).Run(bank.PaddedOut / 64, part =>
         {
             var filters = Math.Min(64, bank.Out - part * 64);
             for (var tap = 0; tap < bank.Taps; tap++)

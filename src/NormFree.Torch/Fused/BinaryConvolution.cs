@@ -50,7 +50,7 @@ public static class BinaryConvolution
         }
 
         public void Take(long firstPixel, int pixels, int* counts, float* scale) =>
-            ScaledCounts.Best.Convert(pixels, options.Out, counts, scale, resultValues + firstPixel * options.Out);
+            ChannelScale.Best.Counts(pixels, options.Out, counts, scale, resultValues + firstPixel * options.Out);
 
         public void Take(long firstPixel, int pixels, float* values)
         {
@@ -62,7 +62,7 @@ public static class BinaryConvolution
         {
             using var du = ChannelsLast.Of(gradient);
             using var ofUsed = input.FilterGradient(TensorMemory.Floats(du));
-            var ofFilters = filters.Gradients(ofUsed);
+            var ofFilters = filters.Gradients(ofUsed.Pointer);
             var (ofInput, ofShift) = product.InputGradient(du, 0);
             return [ofInput, ofShift, .. ofFilters];
         }

@@ -85,7 +85,7 @@ public static class BinaryLayer
             var (du, ofActivation) = activation.Backward(sum!, gradient);
             sum!.Dispose();
             using var ofUsed = input.FilterGradient(TensorMemory.Floats(du));
-            var ofFilters = filters.Gradients(ofUsed);
+            var ofFilters = filters.Gradients(ofUsed.Pointer);
             var (ofInput, ofShift) = product.InputGradient(du, shortcuts);
             if (shortcuts == 0) return [ofInput, du, ofShift, .. ofFilters, .. ofActivation];
             du.Dispose();

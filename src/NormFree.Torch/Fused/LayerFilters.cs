@@ -58,16 +58,25 @@ internal sealed unsafe class LayerFilters : IDisposable
         return words;
     }
 
+    /// <summary>The signs by filter, for products with real maps: taps × ⌈I/32⌉ × O' words.</summary>
+    public NativeBuffer<uint> SignsByFilter()
+    {
+        var bank = Bank(options.Out);
+        var words = new NativeBuffer<uint>(bank.SignsByFilter);
+        SignTranspose.ByFilter(bank, Signs!.Pointer, words.Pointer, TorchWorkers.Instance);
+        return words;
+    }
+
     /// <summary>The gradients of weights and gains: weight, gain, weight, gain … or the weights alone.</summary>
     /// <param name="ofUsed">The gradient of the filters that were used, O × taps × I.</param>
-    public List<Tensor> Gradients(NativeBuffer<float> ofUsed)
+    public List<Tensor> Gradients(float* ofUsed)
     {
         List<Tensor> gradients = [];
         foreach (var (convolution, first, bank) in Banks)
         {
             var ofWeight = empty_like(weights[convolution]);
             var ofGain = gains.Count == 0 ? null : empty_like(gains[convolution]);
-            Backward(convolution, first, bank, ofUsed.Pointer + (long)first * bank.Size, ofWeight, ofGain);
+            Backward(convolution, first, bank, ofUsed + (long)first * bank.Size, ofWeight, ofGain);
             gradients.Add(ofWeight);
             if (ofGain is not null) gradients.Add(ofGain);
         }

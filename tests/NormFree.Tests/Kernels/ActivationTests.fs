@@ -421,7 +421,7 @@ let private conversions =
                       use counts = new Guarded<int>(layer.Counts)
                       use scale = new Guarded<float32>(layer.Scale)
                       use values = new Guarded<float32>(p * c, 4)
-                      (ScaledCounts.For set).Convert(p, c, counts.Pointer, scale.Pointer, values.Pointer)
+                      (ChannelScale.For set).Counts(p, c, counts.Pointer, scale.Pointer, values.Pointer)
                       values.Check()
                       let product i count : float32 = float32 count * layer.Scale[i % c]
                       exact $"{p} pixels, {c} channels" values.Values (Array.mapi product layer.Counts))

@@ -248,7 +248,8 @@ let private composites =
 let private sameForAllThreads set =
     for binary, standardised, gain in kinds do
         let case =
-            { Bank = FilterBank(96 + 5, 64 + 3, 9, standardised, 1f)
+            // So many weights are shared out.
+            { Bank = FilterBank(192 + 5, 96 + 3, 9, standardised, 1f)
               Binary = binary
               Gain = gain
               Order = FilterOrder.ChannelsLast }
@@ -278,8 +279,12 @@ let private transposed (bank: FilterBank) (signs: uint64[]) =
 let private transposes =
     testList
         "signs by channel and by filter"
-        [ for filters in [ 1; 31; 32; 33; 64; 64 + 1; 96 + 3 ] do
-              for channels in [ 1; 3; 31; 32; 33; 64; 64 + 1; 96; 128 + 3 ] do
+        [ for filters, allChannels in
+              [ for filters in [ 1; 31; 32; 33; 64; 64 + 1; 96 + 3 ] do
+                    yield filters, [ 1; 3; 31; 32; 33; 64; 64 + 1; 96; 128 + 3 ]
+                // Large enough to be shared out.
+                yield 512 + 3, [ 128 + 3 ] ] do
+              for channels in allChannels do
                   test $"{filters} filters, {channels} channels" {
                       let case =
                           { Bank = FilterBank(filters, channels, 9)

@@ -1,0 +1,37 @@
+using System.Runtime.Intrinsics;
+using NormFree.Kernels.Simd;
+
+namespace NormFree.Kernels.Activations;
+
+/// <summary>Multiplies every channel of a map by a factor of its own.</summary>
+public abstract unsafe class ChannelScale
+{
+    /// <summary>The implementation for an instruction set.</summary>
+    public static ChannelScale For(InstructionSet set) => set switch
+    {
+        InstructionSet.Avx512 => new ChannelScale<Avx512Floats, Vector512<float>>(),
+        InstructionSet.Avx2 => new ChannelScale<Avx2Floats, Vector256<float>>(),
+        InstructionSet.AdvSimd => new ChannelScale<AdvSimdFloats, Vector128<float>>(),
+        _ => new ChannelScale<ScalarFloats, float>(),
+    };
+
+    /// <summary>The fastest implementation of this processor.</summary>
+    public static ChannelScale Best { get; } = For(InstructionSets.Best);
+
+    /// <summary>Exact sums of a binary convolution as real numbers: scale·count.</summary>
+    /// <param name="pixels">How many.</param>
+    /// <param name="channels">How many.</param>
+    /// <param name="counts">pixels × channels.</param>
+    /// <param name="scale">One factor a channel.</param>
+    /// <param name="target">pixels × channels.</param>
+    public abstract void Counts(int pixels, int channels, int* counts, float* scale, float* target);
+
+    /// <summary>scale·value.</summary>
+    /// <param name="pixels">How many.</param>
+    /// <param name="channels">How many.</param>
+    /// <param name="values">pixels × <paramref name="stride"/>.</param>
+    /// <param name="stride">From one pixel's values to the next: at least the channels.</param>
+    /// <param name="scale">One factor a channel.</param>
+    /// <param name="target">pixels × channels.</param>
+    public abstract void Values(int pixels, int channels, float* values, int stride, float* scale, float* target);
+}

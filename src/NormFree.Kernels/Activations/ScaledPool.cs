@@ -1,0 +1,41 @@
+using System.Runtime.Intrinsics;
+using NormFree.Kernels.Simd;
+
+namespace NormFree.Kernels.Activations;
+
+/// <summary>The mean over squares of pixels, times a constant: a shortcut that shrinks the map, forward and backward in one pass each.</summary>
+/// <remarks>
+/// Forward: y = β/k² · Σ x over k×k pixels. Backward: dx = β/k² · dy of the pixel's square; 0 behind the last whole square. Maps are channels-last.
+/// </remarks>
+public abstract unsafe class ScaledPool
+{
+    /// <summary>The implementation for an instruction set.</summary>
+    public static ScaledPool For(InstructionSet set) => set switch
+    {
+        InstructionSet.Avx512 => new ScaledPool<Avx512Floats, Vector512<float>>(),
+        InstructionSet.Avx2 => new ScaledPool<Avx2Floats, Vector256<float>>(),
+        InstructionSet.AdvSimd => new ScaledPool<AdvSimdFloats, Vector128<float>>(),
+        _ => new ScaledPool<ScalarFloats, float>(),
+    };
+
+    /// <summary>The fastest implementation of this processor.</summary>
+    public static ScaledPool Best { get; } = For(InstructionSets.Best);
+
+    /// <summary>One row of the small map.</summary>
+    /// <param name="width">Pixels of a row of the large map.</param>
+    /// <param name="channels">Of a pixel.</param>
+    /// <param name="kernel">k.</param>
+    /// <param name="factor">β/k².</param>
+    /// <param name="source">k rows of the large map.</param>
+    /// <param name="target">⌊width/k⌋ × channels.</param>
+    public abstract void Forward(int width, int channels, int kernel, float factor, float* source, float* target);
+
+    /// <summary>One row of the large map.</summary>
+    /// <param name="width">Pixels of a row of the large map.</param>
+    /// <param name="channels">Of a pixel.</param>
+    /// <param name="kernel">k.</param>
+    /// <param name="factor">β/k².</param>
+    /// <param name="source">The row of dy whose squares the row belongs to; null behind the last whole square.</param>
+    /// <param name="target">width × channels.</param>
+    public abstract void Backward(int width, int channels, int kernel, float factor, float* source, float* target);
+}

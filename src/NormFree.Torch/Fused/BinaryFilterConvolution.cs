@@ -1,0 +1,109 @@
+using NormFree.Kernels.Activations;
+using NormFree.Kernels.Convolutions;
+using NormFree.Kernels.Memory;
+using NormFree.Torch.Native;
+using static TorchSharp.torch;
+
+namespace NormFree.Torch.Fused;
+
+/// <summary>A 1×1 convolution of a real map with binary filters, as one function of autograd: the shortcut's convolution of the second stage.</summary>
+/// <remarks>
+/// y = w ∗ x, with w = factor·gain·s·sign(v) (<see cref="Layers.Convolution"/>). Products of real numbers with signs come from tables, forward and for
+/// dx; dw is the matrix product duᵀ·x of libtorch.
+/// </remarks>
+public static class BinaryFilterConvolution
+{
+    /// <summary>Convolves.</summary>
+    /// <param name="options">1×1, stride 1, one convolution; β is not used.</param>
+    /// <param name="x">N×C×H×W, float32 on the CPU.</param>
+    /// <param name="weight">O×C×1×1.</param>
+    /// <param name="gain">O×1×1×1 where filters are standardised, else null.</param>
+    /// <returns>N×O×H×W, channels-last.</returns>
+    /// <exception cref="ArgumentException">The options say something else; or a tensor is not on the CPU, or not of float32.</exception>
+    public static Tensor Apply(BinaryConvolutionOptions options, Tensor x, Tensor weight, Tensor? gain)
+    {
+        if (options is not { Kernel: 1, Stride: 1, Padding: 0, BinaryWeight: true, Outs.Count: 1 })
+            throw new ArgumentException($"{options.Key} is no 1×1 convolution with binary filters.", nameof(options));
+        return FusedFunction.Run(new Call(options, x, weight, gain));
+    }
+
+    private sealed unsafe class Call : IFusedCall
+    {
+        private readonly BinaryConvolutionOptions options;
+        private readonly Tensor map;
+        private readonly LayerFilters filters;
+        private readonly ConvolutionShape shape;
+
+        public Call(BinaryConvolutionOptions options, Tensor x, Tensor weight, Tensor? gain)
+        {
+            this.options = options;
+            Tensor[] gains = gain is null ? [] : [gain];
+            Inputs = [x, weight, .. gains];
+            using var noGrad = no_grad();
+            map = ChannelsLast.Of(x).DetachFromDisposeScope();
+            filters = new LayerFilters(options, [weight], gains);
+            shape = new ConvolutionShape((int)x.size(0), (int)x.size(2), (int)x.size(3), options.In, options.Out, 1, 1, 1, 1, 0, 0);
+        }
+
+        public string Key => options.Key;
+
+        public IReadOnlyList<Tensor> Inputs { get; }
+
+        public Tensor Forward(bool keep)
+        {
+            using var signs = filters.SignsByFilter();
+            var result = ChannelsLast.Empty(shape.Batch, shape.Out, shape.Height, shape.Width);
+            Multiply(new PixelMap(shape, Transposed: false), map, null, signs, filters.Scale!.Pointer, result);
+            return result;
+        }
+
+        public IReadOnlyList<Tensor> Backward(Tensor gradient)
+        {
+            using var du = ChannelsLast.Of(gradient);
+            using var signs = filters.SignsByChannel();
+            var ofInput = ChannelsLast.Empty(shape.Batch, shape.In, shape.Height, shape.Width);
+            using var ones = new NativeBuffer<float>(shape.In);
+            new Span<float>(ones.Pointer, shape.In).Fill(1);
+            Multiply(new PixelMap(shape, Transposed: true), du, filters.Scale!.Pointer, signs, ones.Pointer, ofInput);
+            return [ofInput, .. OfFilters(du)];
+        }
+
+        public void Dispose()
+        {
+            map.Dispose();
+            filters.Dispose();
+        }
+
+        private static void Multiply(PixelMap pixels, Tensor source, float* sourceScale, NativeBuffer<uint> signs, float* targetScale, Tensor target)
+        {
+            var bands = new RowBands(pixels.Shape.Batch, pixels.TargetHeight, SignFilterProduct.RowsOfTask(pixels));
+            int stride = SignFilterProduct.TargetStride(pixels), channels = pixels.TargetChannels;
+            float* from = TensorMemory.Floats(source), to = TensorMemory.Floats(target);
+            TorchWorkers.Instance.Run(bands.Count, task =>
+            {
+                var (image, row, rows) = bands[task];
+                var count = rows * pixels.TargetWidth;
+                var scratch = Scratch.OfThread(SignFilterProduct.ScratchBytes(pixels, rows) + (long)count * stride * sizeof(float) + 64);
+                var sums = scratch.Take<float>((long)count * stride);
+                SignFilterProduct.Best.Rows(pixels, image, row, rows, from, sourceScale, signs.Pointer, scratch, sums);
+                var first = ((long)image * pixels.TargetHeight + row) * pixels.TargetWidth;
+                ChannelScale.Best.Values(count, channels, sums, stride, targetScale, to + first * channels);
+            });
+            GC.KeepAlive(source);
+        }
+
+        private List<Tensor> OfFilters(Tensor du)
+        {
+            using Tensor rows = Matrix(du), columns = Matrix(map), transposed = rows.t(), ofUsed = transposed.mm(columns);
+            var gradients = filters.Gradients(TensorMemory.Floats(ofUsed));
+            GC.KeepAlive(ofUsed);
+            return gradients;
+        }
+
+        private static Tensor Matrix(Tensor map)
+        {
+            using var pixels = map.permute(0, 2, 3, 1);
+            return pixels.reshape(-1, map.size(1));
+        }
+    }
+}

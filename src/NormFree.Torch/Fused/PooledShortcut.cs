@@ -1,0 +1,64 @@
+using NormFree.Kernels.Activations;
+using NormFree.Torch.Native;
+using static TorchSharp.torch;
+
+namespace NormFree.Torch.Fused;
+
+/// <summary>The mean of β·x over squares of pixels, as one function of autograd: shortcuts of layers that shrink the map.</summary>
+public static class PooledShortcut
+{
+    /// <summary>Pools.</summary>
+    /// <param name="x">N×C×H×W, float32 on the CPU.</param>
+    /// <param name="beta">β.</param>
+    /// <param name="kernel">k: side of a square, and step from one to the next.</param>
+    /// <returns>N×C×⌊H/k⌋×⌊W/k⌋, channels-last.</returns>
+    /// <exception cref="ArgumentException">x is not on the CPU, or not of float32.</exception>
+    public static Tensor Apply(Tensor x, double beta, int kernel) => FusedFunction.Run(new Call(x, (float)(beta / (kernel * kernel)), kernel));
+
+    private sealed unsafe class Call(Tensor x, float factor, int kernel) : IFusedCall
+    {
+        private readonly int batch = (int)x.size(0), channels = (int)x.size(1), height = (int)x.size(2), width = (int)x.size(3);
+
+        public string Key => nameof(PooledShortcut);
+
+        public IReadOnlyList<Tensor> Inputs { get; } = [x];
+
+        public Tensor Forward(bool keep)
+        {
+            using var map = ChannelsLast.Of(x);
+            int rows = height / kernel, columns = width / kernel;
+            var result = ChannelsLast.Empty(batch, channels, rows, columns);
+            float* source = TensorMemory.Floats(map), target = TensorMemory.Floats(result);
+            TorchWorkers.Instance.Run(batch, image =>
+            {
+                for (var row = 0; row < rows; row++)
+                {
+                    var from = source + ((nint)image * height + row * kernel) * width * channels;
+                    ScaledPool.Best.Forward(width, channels, kernel, factor, from, target + ((nint)image * rows + row) * columns * channels);
+                }
+            });
+            return result;
+        }
+
+        public IReadOnlyList<Tensor> Backward(Tensor gradient)
+        {
+            using var dy = ChannelsLast.Of(gradient);
+            int rows = height / kernel, columns = width / kernel;
+            var result = ChannelsLast.Empty(batch, channels, height, width);
+            float* source = TensorMemory.Floats(dy), target = TensorMemory.Floats(result);
+            TorchWorkers.Instance.Run(batch, image =>
+            {
+                for (var row = 0; row < height; row++)
+                {
+                    var from = row / kernel < rows ? source + ((nint)image * rows + row / kernel) * columns * channels : null;
+                    ScaledPool.Best.Backward(width, channels, kernel, factor, from, target + ((nint)image * height + row) * width * channels);
+                }
+            });
+            return [result];
+        }
+
+        public void Dispose()
+        {
+        }
+    }
+}
