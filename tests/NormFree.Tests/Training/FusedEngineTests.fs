@@ -81,8 +81,8 @@ let private withoutFlips mode (network: Network) =
     use _ = torch.NewDisposeScope()
     use _ = torch.no_grad ()
     let tensors = Dictionary(dict network.Tensors)
-    let composite = CompositeEngine tensors
-    let fused = FusedEngine(Precision.Float32, composite, tensors)
+    let composite = CompositeEngine(Convolutions.plain tensors, tensors)
+    let fused = FusedEngine(Precision.Float32, tensors)
     let same f (one: torch.Tensor) (other: torch.Tensor) = sides (f one) = sides (f other)
 
     let images = sixImages ()
