@@ -20,10 +20,7 @@ type FusedShortcut =
     | Computed of Graph
 
 /// <summary>RPReLU(convolution(x) + shortcut(x)): what engines compute, and packed files hold, as one.</summary>
-type FusedLayer =
-    { Convolution: SignConvolution
-      Shortcut: FusedShortcut
-      Activation: RPReLU }
+type FusedLayer = { Convolution: SignConvolution; Shortcut: FusedShortcut; Activation: RPReLU }
 
 /// <summary>A network as engines see it: layers that they have kernels for, and the rest.</summary>
 type FusedPart =
@@ -45,6 +42,10 @@ module Fusion =
         | Chain [ Op(Convolve conv); Op(Normalise(key, _)) ] -> Some(conv, Some key)
         | _ -> None
 
+    /// Whether both can run as one: they differ in nothing but their filters.
+    let private isLike (one: ConvolutionSpec) (other: ConvolutionSpec) =
+        { other with Key = one.Key; Out = one.Out } = one
+
     /// All of them, or nothing.
     let private convolutions graph =
         let found =
@@ -52,10 +53,10 @@ module Fusion =
             | Parallel several -> List.map convolution several
             | single -> [ convolution single ]
 
-        if List.forall Option.isSome found then
-            Some(List.choose id found)
-        else
-            None
+        match List.choose id found with
+        | several when several.Length = found.Length && several |> List.forall (fst >> isLike (fst several.Head)) ->
+            Some several
+        | _ -> None
 
     let private signConvolution branch =
         let beta, rest = takeScale branch
@@ -83,7 +84,8 @@ module Fusion =
         match graph with
         | Chain [ Residual(Chain branch, around); Op(RPReLU activation) ] ->
             match signConvolution branch with
-            | Some convolution -> [ Layer { Convolution = convolution; Shortcut = shortcut around; Activation = activation } ]
+            | Some convolution ->
+                [ Layer { Convolution = convolution; Shortcut = shortcut around; Activation = activation } ]
             | None -> [ Plain graph ]
         | Chain parts -> List.collect fuse parts
         | other -> [ Plain other ]

@@ -90,11 +90,7 @@ module Bench =
                 loss.item<float32>() |> ignore
                 loss)
 
-        let (), backward =
-            timed (fun () ->
-                network.ForgetGradients()
-                loss.backward ())
-
+        let (), backward = timed (fun () -> network.Backward loss)
         let (), clip = timed optimisation.Clip
         let (), step = timed (fun () -> optimisation.Move job.Recipe.LearningRate)
         { Data = data; Forward = forward; Backward = backward; Clip = clip; Step = step }

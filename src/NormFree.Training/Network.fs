@@ -4,6 +4,7 @@ open System
 open System.Collections.Generic
 open NormFree.Spec
 open NormFree.Torch
+open NormFree.Torch.Fused
 open TorchSharp
 open TorchSharp.Modules
 
@@ -84,6 +85,13 @@ type Network
     member _.ForgetGradients() =
         for _, tensor in parameters do
             tensor.grad <- null
+
+    /// <summary>Sets every gradient to that of a loss of this network's logits.</summary>
+    /// <remarks>Throws InvalidOperationException where a fused layer has failed; the gradients are of no use then.</remarks>
+    member this.Backward(loss: torch.Tensor) =
+        this.ForgetGradients()
+        loss.backward ()
+        FusedFailure.Throw()
 
     interface IDisposable with
         member _.Dispose() =
@@ -182,9 +190,9 @@ module Network =
             let buffers = [ for key, tensor in network.Buffers -> key, move tensor ]
             new Network(network.Spec, Engines.used network.Execution parameters, parameters, buffers)
 
-    /// <summary>The same tensors, computed another way, or as the default says where these tensors cannot be: it must not outlive the first
-    /// network, and whichever of both is disposed frees the tensors.</summary>
-    /// <remarks>Throws TrainingException where there is no such way for the network's device.</remarks>
+    /// <summary>The same tensors computed another way, or by the composite engine where the fused one does not take them.</summary>
+    /// <remarks>Both networks share the tensors: dispose one of them, after the last use of either. Throws TrainingException where there is no
+    /// such way for the network's device.</remarks>
     let running (execution: Execution) (network: Network) =
         new Network(network.Spec, Engines.used execution network.Parameters, network.Parameters, network.Buffers)
 

@@ -52,7 +52,7 @@ let private name (shape: ConvolutionShape) =
     let stride = if shape.StrideX = 1 then "" else $"/{shape.StrideX}"
     $"{shape.KernelHeight}×{shape.KernelWidth}{stride} {shape.In}→{shape.Out} @ {shape.Height}²"
 
-let private effort = { WarmUp = 3; Rounds = 20; Seconds = 0.4 }
+let private effort = { WarmUp = 50; Rounds = 20; Seconds = 0.5 }
 
 let private random = Random 1
 

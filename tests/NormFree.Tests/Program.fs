@@ -26,7 +26,7 @@ let private all =
             Data.CatalogueTests.tests
             Data.DownloadTests.tests ]
       testList "Golden" [ Golden.LayerTests.tests; Golden.ModelTests.tests; Golden.TrainingTests.tests ]
-      testList "Spec" [ Spec.CountTests.tests; Spec.ValidationTests.tests ]
+      testList "Spec" [ Spec.CountTests.tests; Spec.ValidationTests.tests; Spec.FusionTests.tests ]
       testList
           "Kernels"
           [ Kernels.PackingTests.tests
@@ -46,6 +46,7 @@ let private all =
           [ Training.RecipeTests.tests
             Training.ExecutionTests.tests
             Training.NetworkTests.tests
+            Training.FusedEngineTests.tests
             Training.CheckpointTests.tests
             Training.PipelineTests.tests
             Training.BenchTests.tests ]

@@ -80,6 +80,10 @@ public sealed unsafe class PreparedFilters : IDisposable
         }
     }
 
+    /// <summary>Whether a convolution has filters of these sizes.</summary>
+    internal bool Fit(in ConvolutionShape shape) =>
+        (shape.In, shape.Out, shape.KernelHeight, shape.KernelWidth) == (Shape.In, Shape.Out, Shape.KernelHeight, Shape.KernelWidth);
+
     /// <summary>Frees the memory.</summary>
     public void Dispose()
     {

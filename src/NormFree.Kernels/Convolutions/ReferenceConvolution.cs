@@ -3,7 +3,9 @@ namespace NormFree.Kernels.Convolutions;
 /// <summary>The binary convolution as plain loops: what the fast ones must agree with, number by number.</summary>
 public static unsafe class ReferenceConvolution
 {
-    /// <summary>acc[n, y, x, o] = Σ_{i, j, c} s(n, y·stride + i − pad, x·stride + j − pad, c)·w(o, i, j, c), the sum over taps inside the map.</summary>
+    /// <summary>
+    /// acc[n, y, x, o] = Σ_{i, j, c} s(n, y·stride + i − pad, x·stride + j − pad, c)·w(o, i, j, c), s outside the map as <see cref="OutsideTaps"/> says.
+    /// </summary>
     /// <param name="shape">The convolution.</param>
     /// <param name="activations">Input pixels × ⌈C/64⌉ words, bit c mod 64 of word c/64; 1 is +.</param>
     /// <param name="signs">O × taps × ⌈C/64⌉ words.</param>

@@ -14,7 +14,7 @@ namespace NormFree.Kernels.Convolutions;
 public abstract unsafe class XnorConvolution
 {
     /// <summary>Output pixels' words that are gathered at once should leave room in a core's first-level cache for those of eight filters.</summary>
-    private const int BytesGathered = 12 << 10;
+    private const int BytesGathered = 16 << 10;
 
     /// <summary>The implementation for an instruction set.</summary>
     public static XnorConvolution For(InstructionSet set) => set switch
@@ -43,6 +43,7 @@ public abstract unsafe class XnorConvolution
     /// <param name="filters">Prepared for the same channels, kernel and number of filters.</param>
     /// <param name="scratch">Holds <see cref="ScratchBytes"/>.</param>
     /// <param name="target">rows × W' × O, overwritten.</param>
+    /// <exception cref="ArgumentException">The filters were prepared for other sizes.</exception>
     public abstract void Rows(
         in ConvolutionShape shape, int image, int firstRow, int rows, ulong* activations, PreparedFilters filters, Scratch scratch, int* target);
 

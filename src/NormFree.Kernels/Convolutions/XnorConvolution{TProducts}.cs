@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Runtime.CompilerServices;
 using NormFree.Kernels.Memory;
 
@@ -16,6 +17,7 @@ internal sealed unsafe class XnorConvolution<TProducts> : XnorConvolution
     public override void Rows(
         in ConvolutionShape shape, int image, int firstRow, int rows, ulong* activations, PreparedFilters filters, Scratch scratch, int* target)
     {
+        if (!filters.Fit(shape)) ThrowMisfit(shape, filters.Shape);
         var window = new XnorWindow(shape, filters, activations, image);
         var atOnce = PixelsAtOnce(shape);
         var gathered = scratch.Take<ulong>(atOnce * WordsOfPixel(shape));
@@ -32,6 +34,7 @@ internal sealed unsafe class XnorConvolution<TProducts> : XnorConvolution
             pixel += pixels;
             target += (long)pixels * shape.Out;
         }
+        GC.KeepAlive(filters);
     }
 
     /// <summary>Eight filters, or those of them that there are; by way of other memory where what is computed cannot simply be written.</summary>
@@ -47,7 +50,8 @@ internal sealed unsafe class XnorConvolution<TProducts> : XnorConvolution
         for (var first = 0; first == 0 || first < words; first += TProducts.MostWords)
         {
             var part = Math.Min(TProducts.MostWords, words - first);
-            Eight(pixels + first, words, count, source + (long)first * PreparedFilters.Interleave, part, first == 0 ? window.Bits : 0, eight, PreparedFilters.Interleave);
+            var bits = first == 0 ? window.Bits : 0;
+            Eight(pixels + first, words, count, source + (long)first * PreparedFilters.Interleave, part, bits, eight, PreparedFilters.Interleave);
             for (var pixel = 0; pixel < count; pixel++)
             for (var i = 0; i < filters; i++)
             {
@@ -62,4 +66,8 @@ internal sealed unsafe class XnorConvolution<TProducts> : XnorConvolution
         for (var first = 0; first < PreparedFilters.Interleave; first += TProducts.Filters)
             TProducts.Multiply(pixels, stride, count, filters + first, words, bits, target + first, targetStride);
     }
+
+    [DoesNotReturn]
+    private static void ThrowMisfit(in ConvolutionShape shape, in ConvolutionShape filters) =>
+        throw new ArgumentException($"The filters were prepared for {filters}, not for {shape}.");
 }

@@ -5,25 +5,32 @@ namespace NormFree.Torch.Fused;
 /// <summary>Looks at what is handed to a fused layer: the kernels go by addresses, and read past the end of what is smaller than they were told.</summary>
 internal static class LayerChecks
 {
-    /// <summary>A convolution's input and parameters.</summary>
+    /// <summary>A convolution's input and filters.</summary>
     /// <exception cref="ArgumentException">A tensor is not on the CPU, not of float32, or not of the size that the options say.</exception>
-    public static void Convolution(BinaryConvolutionOptions options, Tensor x, BinaryLayerParameters parameters)
+    public static void Filters(BinaryConvolutionOptions options, Tensor x, IReadOnlyList<Tensor> weights, IReadOnlyList<Tensor> gains)
     {
         Rank(options.Key, nameof(x), x);
         Map(options.Key, nameof(x), x, x.size(0), options.In, x.size(2), x.size(3));
-        Channels(options.Key, "shift", parameters.Shift, options.In);
         var convolutions = options.Outs.Count;
-        Count(options.Key, "weights", parameters.Weights.Count, convolutions);
-        Count(options.Key, "gains", parameters.Gains.Count, options.Standardised ? convolutions : 0);
+        Count(options.Key, "weights", weights.Count, convolutions);
+        Count(options.Key, "gains", gains.Count, options.Standardised ? convolutions : 0);
         for (var i = 0; i < convolutions; i++)
         {
-            Map(options.Key, "weight", parameters.Weights[i], options.Outs[i], options.In, options.Kernel, options.Kernel);
-            if (options.Standardised) Channels(options.Key, "gain", parameters.Gains[i], options.Outs[i]);
+            Map(options.Key, "weight", weights[i], options.Outs[i], options.In, options.Kernel, options.Kernel);
+            if (options.Standardised) Channels(options.Key, "gain", gains[i], options.Outs[i]);
         }
     }
 
+    /// <summary>A binary convolution's input and parameters.</summary>
+    /// <inheritdoc cref="Filters"/>
+    public static void Convolution(BinaryConvolutionOptions options, Tensor x, BinaryLayerParameters parameters)
+    {
+        Filters(options, x, parameters.Weights, parameters.Gains);
+        Channels(options.Key, "shift", parameters.Shift, options.In);
+    }
+
     /// <summary>A whole layer's input, shortcut and parameters.</summary>
-    /// <inheritdoc cref="Convolution"/>
+    /// <inheritdoc cref="Filters"/>
     public static void Layer(BinaryConvolutionOptions options, Tensor x, Tensor? shortcut, BinaryLayerParameters parameters)
     {
         Convolution(options, x, parameters);
@@ -36,7 +43,7 @@ internal static class LayerChecks
     }
 
     /// <summary>Two maps of the same size that are added, and an activation's parameters.</summary>
-    /// <inheritdoc cref="Convolution"/>
+    /// <inheritdoc cref="Filters"/>
     public static void Sum(string key, Tensor branch, Tensor shortcut, IReadOnlyList<Tensor> activation)
     {
         Rank(key, nameof(branch), branch);

@@ -426,26 +426,59 @@ let private conversions =
                       let product i count : float32 = float32 count * layer.Scale[i % c]
                       exact $"{p} pixels, {c} channels" values.Values (Array.mapi product layer.Counts))
 
-          testEverySet "packed signs, unpacked, pack to the same bits" (fun set ->
-              for c in channels @ [ 127; 128; 192; 192 + 1 ] do
-                  let rows = 5
-                  let packed = signs (uint64 c) rows c
-                  use source = new Guarded<uint64>(packed)
-                  use values = new Guarded<float32>(rows * c, 4)
-                  SignUnpacking.Unpack(source.Pointer, rows, c, values.Pointer)
-                  values.Check()
-                  let perRow = (c + 63) / 64
+          testEverySet "scaled values are values times scales, whatever lies between pixels" (fun set ->
+              for c in channels do
+                  for p in pixels do
+                      for stride in [ c; (c + 63) / 64 * 64 ] do
+                          let source = Shapes.reals (int64 c) (p * stride)
+                          let factors = Shapes.reals 3L c
+                          use values = new Guarded<float32>(source)
+                          use scale = new Guarded<float32>(factors)
+                          use target = new Guarded<float32>(p * c, 4)
+                          let kernel = ChannelScale.For set
+                          kernel.Values(p, c, values.Pointer, stride, scale.Pointer, target.Pointer)
+                          target.Check()
+                          let product i : float32 = source[i / c * stride + i % c] * factors[i % c]
+                          exact $"{p} pixels, {c} channels, stride {stride}" target.Values (Array.init (p * c) product))
 
-                  let expected =
-                      [| for row in 0 .. rows - 1 do
-                             for channel in 0 .. c - 1 ->
-                                 let bit = packed[row * perRow + channel / 64] >>> (channel % 64) &&& 1UL
-                                 if bit = 1UL then 1.0f else -1.0f |]
+          testEverySet "pooled rows are scaled means of squares, and their gradient" (fun set ->
+              let kernel = ScaledPool.For set
 
-                  Expect.equal values.Values expected $"{c} channels, unpacked"
-                  use again = new Guarded<uint64>(packed.Length, 8)
-                  (SignPacking.For set).Pack(values.Pointer, int64 rows, c, 1.0f, NativePtr.nullPtr, again.Pointer)
-                  again.Check()
-                  Expect.equal again.Values packed $"{c} channels, packed again") ]
+              for c in channels do
+                  for side in [ 1; 2; 3 ] do
+                      for width in [ side; 2 * side; 3 * side + 1; 4 * side + (side - 1) ] do
+                          let what = $"{c} channels, {width} pixels by {side}"
+                          let columns, factor = width / side, 0.9f / float32 (side * side)
+                          let rows = Shapes.reals (int64 c) (side * width * c)
+                          use source = new Guarded<float32>(rows)
+                          use target = new Guarded<float32>(columns * c, 4)
+                          kernel.Forward(width, c, side, factor, source.Pointer, target.Pointer)
+                          target.Check()
+
+                          let terms at =
+                              [ for row in 0 .. side - 1 do
+                                    for column in 0 .. side - 1 ->
+                                        let x = rows[(row * width + at / c * side + column) * c + at % c]
+                                        float factor * float x ]
+
+                          Array.init (columns * c) (fun at -> List.sum (terms at), List.sumBy abs (terms at))
+                          |> near lastBits what target.Values
+
+                          let above = Shapes.reals 4L (columns * c)
+                          use dy = new Guarded<float32>(above)
+                          use dx = new Guarded<float32>(width * c, 8)
+                          dx.Span.Fill nanf
+                          kernel.Backward(width, c, side, factor, dy.Pointer, dx.Pointer)
+                          dx.Check()
+
+                          let expected i =
+                              let pixel = i / c
+                              let value: float32 = factor * above[min (above.Length - 1) (pixel / side * c + i % c)]
+                              if pixel < columns * side then value else 0.0f
+
+                          exact $"dx, {what}" dx.Values (Array.init (width * c) expected)
+                          kernel.Backward(width, c, side, factor, NativePtr.nullPtr, dx.Pointer)
+                          dx.Check()
+                          exact $"dx behind the last square, {what}" dx.Values (Array.zeroCreate (width * c))) ]
 
 let tests = testList "activations" [ activations; signTests; conversions ]

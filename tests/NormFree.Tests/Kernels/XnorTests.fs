@@ -203,4 +203,21 @@ let tests =
               )
 
               Expect.equal target.Values (expected other) "the second filters' numbers"
+          }
+          test "filters of other sizes are refused" {
+              let mutable prepared = shape (1, 4, 5, 70, 11, 3, 1)
+              let mutable other = shape (1, 4, 5, 70, 11, 1, 0)
+              use signs = new Guarded<uint64>(signs 1UL (11 * 9) 70)
+              use filters = PreparedFilters.From(&prepared, signs.Pointer)
+              use target = new Guarded<int>(other.OutPixels * other.Out, 0)
+              let scratch = Scratch.OfThread(XnorConvolution.ScratchBytes &other)
+
+              let refused =
+                  try
+                      XnorConvolution.Best.Rows(&other, 0, 0, 4, signs.Pointer, filters, scratch, target.Pointer)
+                      false
+                  with :? ArgumentException ->
+                      true
+
+              Expect.isTrue refused "they were made for a larger kernel"
           } ]

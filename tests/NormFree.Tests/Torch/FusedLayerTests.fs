@@ -106,7 +106,7 @@ type private Inputs =
 
 let private beta, private factor = 0.9f, 0.4f
 
-let private options (case: Case) =
+let private optionsIn precision (case: Case) =
     BinaryConvolutionOptions(
         "the layer",
         case.In,
@@ -117,8 +117,11 @@ let private options (case: Case) =
         beta,
         case.Standardised,
         case.Binary,
-        factor
+        factor,
+        precision
     )
+
+let private options = optionsIn FusedPrecision.Float32
 
 let private inputs (seed: int64) (case: Case) =
     let seed = 1000L * seed
@@ -372,6 +375,131 @@ let private activation =
           let single = Agreement.gradient branch |> Agreement.values
           Expect.equal twice (Array.map (fun g -> 2.0 * g) single) "twice the gradient of one pass"
       } ]
+
+// ---- Shortcuts ----
+
+/// bfloat16 has 8 bits, and both operands are rounded.
+let private ofBFloat16 = 2e-2
+
+let private shortcuts =
+    [ for kernel in [ 1; 2; 3 ] do
+          test $"pooling by {kernel} equals the composite one" {
+              for i, (c, (h, w)) in List.indexed (List.allPairs [ 1; 7; 64; 64 + 3 ] [ 6, 6; 7, 5; 3, 3 ]) do
+                  for layout in layouts do
+                      use _ = torch.NewDisposeScope()
+                      let ours, x = map layout (int64 i) (2, c, h, w)
+                      let theirs, same = map layout (int64 i) (2, c, h, w)
+                      let y = PooledShortcut.Apply(x, 0.9, kernel)
+                      let expected = torch.nn.functional.avg_pool2d (same.Times 0.9, kernel, kernel)
+                      let what = $"{c} channels, {h}×{w}, {layout}"
+                      close values what y expected
+                      backward layouts[i % 5] y
+                      backward layouts[i % 5] expected
+                      close gradients $"{what}, gradient" (Agreement.gradient ours) (Agreement.gradient theirs)
+
+                      let evaluated =
+                          use _ = torch.no_grad ()
+                          PooledShortcut.Apply(x, 0.9, kernel)
+
+                      sameBits "without gradients" evaluated y
+          }
+
+      for standardised in [ false; true ] do
+          let options (c: int) (o: int) =
+              BinaryConvolutionOptions("the shortcut", c, [| o |], 1, 1, 0, 1.0f, standardised, true, factor)
+
+          let make seed layout (c: int) (o: int) =
+              let leaf, x = map layout seed (3, c, 5, 6)
+              let weight = parameter (seed + 1L) 1.0f 0.01f [ o; c; 1; 1 ]
+
+              let gain =
+                  if standardised then
+                      Some(parameter (seed + 2L) 0.5f 1.0f [ o; 1; 1; 1 ])
+                  else
+                      None
+
+              x, weight, gain, [ leaf; weight ] @ Option.toList gain
+
+          let ours x weight gain (c: int) (o: int) =
+              let gain: torch.Tensor | null = Option.toObj gain
+              BinaryFilterConvolution.Apply(options c o, x, weight, gain)
+
+          test $"real maps times binary filters equal the composite convolution: standardised {standardised}" {
+              for i, (c, o) in List.indexed (List.allPairs [ 5; 32 - 1; 64; 64 + 3 ] [ 1; 32 + 1; 64; 128 + 3 ]) do
+                  use _ = torch.NewDisposeScope()
+                  let x, weight, gain, leaves = make (int64 i) layouts[i % 5] c o
+                  let y = ours x weight gain c o
+                  let same, weight, gain, expectedLeaves = make (int64 i) layouts[i % 5] c o
+                  let composite = ConvolutionOptions(1, 0, standardised, true, float factor)
+                  let gain: torch.Tensor | null = Option.toObj gain
+                  let expected = Convolution.Apply(same, weight, gain, &composite)
+                  let what = $"{c} to {o} channels"
+                  close values what y expected
+                  backward layouts[i / 4 % 5] y
+                  backward layouts[i / 4 % 5] expected
+
+                  for actual, expected in List.zip leaves expectedLeaves do
+                      close gradients $"{what}, gradient" (Agreement.gradient actual) (Agreement.gradient expected)
+          }
+
+          test $"a shortcut's convolution refuses what does not fit: standardised {standardised}" {
+              use _ = torch.NewDisposeScope()
+              let x, weight, gain, _ = make 1L Contiguous 8 6
+
+              for refused in
+                  [ fun () -> ours (x.``to`` torch.ScalarType.Float64) weight gain 8 6
+                    fun () -> ours x (weight.``to`` torch.ScalarType.Float64) gain 8 6
+                    fun () -> ours (x.narrow (1L, 0L, 7L)) weight gain 8 6
+                    fun () -> ours x (weight.narrow (0L, 0L, 5L)) gain 8 6
+                    fun () -> ours x weight (if standardised then None else Some weight) 8 6 ] do
+                  let message =
+                      Expect.throwsC (refused >> ignore) (fun failure ->
+                          Expect.equal (failure.GetType()) typeof<ArgumentException> "type"
+                          failure.Message)
+
+                  Expect.stringContains message "the shortcut" "the message"
+          }
+
+      test "maps of doubles are not pooled" {
+          use _ = torch.NewDisposeScope()
+          let _, x = map Contiguous 1L (1, 4, 4, 4)
+
+          Expect.throwsT<ArgumentException>
+              (fun () -> PooledShortcut.Apply(x.``to`` torch.ScalarType.Float64, 1.0, 2) |> ignore)
+              "doubles"
+
+          Expect.isTrue (torch.is_grad_enabled ()) "gradients are still recorded"
+      }
+
+      test "a real convolution in bfloat16 is the float32 one, but for its rounding" {
+          use _ = torch.NewDisposeScope()
+          let leaf, x = map ChannelsLast 1L (2, 16, 6, 6)
+          let same, copy = map ChannelsLast 1L (2, 16, 6, 6)
+          let weight, weightToo = parameter 2L 0.2f 0.0f [ 8; 16; 3; 3 ], parameter 2L 0.2f 0.0f [ 8; 16; 3; 3 ]
+          let options = ConvolutionOptions(1, 1)
+          let y = RealConvolution.InBFloat16(x, weight, null, &options)
+          let expected = Convolution.Apply(copy, weightToo, null, &options)
+          Expect.equal y.dtype torch.ScalarType.Float32 "type"
+          close ofBFloat16 "y" y expected
+          backward ChannelsLast y
+          backward ChannelsLast expected
+          close ofBFloat16 "dx" (Agreement.gradient leaf) (Agreement.gradient same)
+          close ofBFloat16 "dw" (Agreement.gradient weight) (Agreement.gradient weightToo)
+      }
+
+      for name, case in typical do
+          test $"a layer in bfloat16 is the float32 one, but for its rounding: {name}" {
+              use _ = torch.NewDisposeScope()
+              // Gradients jump where rounding crosses a kink, and bfloat16 crosses many.
+              let inputs = inputs 1L case
+              let y = apply (optionsIn FusedPrecision.BFloat16 case) inputs
+              Expect.equal y.dtype torch.ScalarType.Float32 "type"
+              close ofBFloat16 "y" y (fused case inputs)
+              backward case.Gradient y
+
+              for name, gradient in gradientsOf inputs do
+                  Expect.all (Agreement.values gradient) Double.IsFinite name
+          } ]
 
 // ---- Modes ----
 
@@ -731,6 +859,7 @@ let tests =
         "fused layers"
         [ testList "agreement" agreement
           testList "activation" activation
+          testList "shortcuts" shortcuts
           testList "modes" modes
           testList "refusals" refusals
           testList "failures" failures

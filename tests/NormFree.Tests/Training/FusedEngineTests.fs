@@ -1,0 +1,277 @@
+/// Whole networks: the fused engine against the composite one.
+module NormFree.Tests.Training.FusedEngineTests
+
+open System
+open System.Collections.Generic
+open Expecto
+open NormFree.Data
+open NormFree.Spec
+open NormFree.Torch
+open NormFree.Torch.Fused
+open NormFree.Torch.Layers
+open NormFree.Torch.Training
+open NormFree.Training
+open NormFree.Tests.Data.Support
+open NormFree.Tests.Golden
+open NormFree.Tests.Training.Support
+open TorchSharp
+
+/// What logits may differ by, as a part of the largest.
+let private values = 1e-5
+
+/// What a gradient's values may differ by, as a part of its largest.
+let private slack = 1e-4
+
+let private single = torch.ScalarType.Float32
+
+let private architectures =
+    [ ReActNet.reactNet18 { Width = 0.125; Depth = 0.5 } CifarStem
+      ReActNet.reactNetA { Width = 0.25; Depth = 0.5 } CifarStem
+      ReActNet.reactNetSmall { Width = 0.34; Depth = 1.0 } CifarStem ]
+
+let private networks =
+    [ for net in architectures do
+          for norm in norms do
+              for binarise in [ Activations; ActivationsAndWeights ] ->
+                  net
+                  |> Net.withClasses 10
+                  |> Net.withNorm norm
+                  |> Net.withBinarise binarise
+                  |> Net.withBinaryGain BinaryGain.VariancePreserving ]
+
+let private title net =
+    let binarise =
+        Net.binaryBody net
+        |> Option.map (fun body -> Words.binarise body.Binarise)
+        |> Option.defaultValue "real"
+
+    $"{net.Name}, {normName net}, {binarise}"
+
+/// A network in the middle of a training: nothing is at the value that it starts with, and binary weights are as large as real ones.
+let private trained net seed =
+    let network = Network.create single Rule.Corrected seed net
+    let stream = RandomStream.OfKeys(21L, seed)
+    let kinds = dict [ for described, _ in network.Parameters -> described.Key, described.Kind ]
+
+    let around (middle: float) spread (tensor: torch.Tensor) =
+        torch.tensor [| for _ in 1L .. tensor.numel () -> middle + stream.Between(-spread, spread) |]
+
+    let tensors = dict network.Tensors
+
+    network
+    |> Network.fill (fun key ->
+        let tensor = tensors[key]
+
+        match kinds.TryGetValue key with
+        | true, ConvolutionWeight conv -> around 0.0 (1.5 / sqrt (float (conv.In * conv.Kernel * conv.Kernel))) tensor
+        | true, (Gain | NormWeight) -> around 1.0 0.3 tensor
+        | true, Slope -> around 0.25 0.2 tensor
+        | true, (ShiftBias | NormBias) -> around 0.0 0.2 tensor
+        | true, (LinearWeight | LinearBias _) -> around 0.0 0.3 tensor
+        | _ -> tensor.clone ())
+
+    network
+
+let private sixImages () = images single "fused engine" 6
+
+let private sides (x: torch.Tensor) = Agreement.values x |> Array.map (fun v -> v >= 0.0)
+
+/// Whether rounding brings no sign's argument, and no activation's, to the other side in one of the engines.
+let private withoutFlips mode (network: Network) =
+    use _ = torch.NewDisposeScope()
+    use _ = torch.no_grad ()
+    let tensors = Dictionary(dict network.Tensors)
+    let composite = CompositeEngine(Convolutions.plain tensors, tensors)
+    let fused = FusedEngine(Precision.Float32, tensors)
+    let same f (one: torch.Tensor) (other: torch.Tensor) = sides (f one) = sides (f other)
+
+    let images = sixImages ()
+    let mutable ours, theirs = images, images
+    let mutable agree = true
+
+    for name, graph in Lowering.parts network.Spec do
+        let layers =
+            Fusion.parts graph
+            |> List.choose (function
+                | Layer layer -> Some layer
+                | Plain _ -> None)
+
+        for layer in layers do
+            let argument (x: torch.Tensor) =
+                LearnableShift.Apply(x.Times(float (float32 layer.Convolution.Beta)), tensors[layer.Convolution.Shift])
+
+            agree <- agree && same argument ours theirs
+
+        ours <- fused.Run(mode, [ name, Fusion.parts graph ], ours)
+        theirs <- composite.Run(mode, graph, theirs)
+
+        for layer in layers do
+            let active (y: torch.Tensor) = LearnableShift.Apply(y, tensors[layer.Activation.ShiftOut].neg())
+            agree <- agree && same active ours theirs
+
+    agree
+
+/// The first seed at which both engines see the same signs.
+let private settled net =
+    Seq.initInfinite (fun i -> int64 (i + 1))
+    |> Seq.truncate 20
+    |> Seq.tryFind (fun seed ->
+        use network = trained net seed
+        withoutFlips Train network)
+    |> Option.defaultWith (fun () -> failtest "signs flip at every seed")
+
+let private close tolerance what (actual: float[]) (expected: float[]) =
+    Expect.equal actual.Length expected.Length what
+    let largest = expected |> Array.map abs |> Array.max
+    let worst = Array.map2 (fun (a: float) e -> abs (a - e)) actual expected |> Array.max
+
+    // Written so that NaN fails.
+    if not (worst <= tolerance * largest) then
+        failtest $"{what}: differs by {worst} where the largest value is {largest}"
+
+/// The network after one training step's backward pass, and its logits.
+let private step execution net seed =
+    let network = trained net seed |> Network.running execution
+    let logits = network.Forward(sixImages (), Train)
+    Losses.CrossEntropy(logits, labels 6).backward()
+    FusedFailure.Throw()
+    network, Agreement.values logits
+
+let private agreement =
+    [ for net in networks do
+          test $"a training step equals the composite engine's: {title net}" {
+              use _ = torch.NewDisposeScope()
+              let seed = settled net
+              let ours, logits = step Execution.Default net seed
+              let theirs, expected = step Execution.Portable net seed
+              use _ = ours
+              use _ = theirs
+              close values "logits" logits expected
+
+              for (key, actual), (_, expected) in List.zip (gradients ours) (gradients theirs) do
+                  close slack $"gradient of {key}" actual expected
+
+              for (key, actual), (_, expected) in List.zip ours.Buffers theirs.Buffers do
+                  // Means cancel.
+                  close slack key (Agreement.values actual) (Agreement.values expected)
+          }
+
+          test $"evaluation equals the composite engine's: {title net}" {
+              use _ = torch.NewDisposeScope()
+              use _ = torch.no_grad ()
+              use network = trained net (settled net)
+              let images = sixImages ()
+              // Batch norm's running statistics become those of a batch.
+              network.Forward(images, Train) |> ignore
+
+              if withoutFlips Evaluate network then
+                  let expected = (network |> Network.running Execution.Portable).Forward(images, Evaluate)
+
+                  close
+                      values
+                      "logits"
+                      (Agreement.values (network.Forward(images, Evaluate)))
+                      (Agreement.values expected)
+          }
+
+      test "a network of doubles is computed by the composite engine, whatever was asked for" {
+          use _ = torch.NewDisposeScope()
+          use _ = torch.no_grad ()
+          use network = Network.create torch.ScalarType.Float64 Rule.Corrected 1L (tiny (BnFree 0.2))
+          let images = images torch.ScalarType.Float64 "doubles" 2
+          let logits = network.Forward(images, Evaluate)
+          Expect.equal network.Execution.Engine Composite "engine"
+          let composite = (network |> Network.running Execution.Portable).Forward(images, Evaluate)
+          Expect.equal (bits logits) (bits composite) "logits"
+          Expect.equal logits.dtype torch.ScalarType.Float64 "type"
+      } ]
+
+// ---- Loss curves ----
+
+type private Course = { Net: NetSpec; Dataset: Dataset; Batch: int; Steps: int }
+
+/// The loss of every step of a training: seeds change first weights, order of images and augmentation.
+let private curve execution seed course =
+    let recipe = { Recipe.corrected with Batch = course.Batch; LearningRate = 1e-3; Seed = seed }
+    use network = Network.create single Rule.Corrected seed course.Net |> Network.running execution
+    use optimisation = new Optimisation(recipe, network)
+    let count = course.Batch * course.Steps
+    let source = course.Dataset.Train
+    let epochs = (count + source.Count - 1) / source.Count
+
+    [| for epoch in 0 .. epochs - 1 do
+           let order = Loader.shuffled seed epoch source.Count
+           let order = Array.truncate (count - epoch * source.Count) order
+
+           let options =
+               { Loader.training course.Dataset course.Batch with Seed = seed; Epoch = epoch; Workers = 1 }
+
+           for batch in Loader.read options source order do
+               use _ = torch.NewDisposeScope()
+               let shape = [| int64 batch.Count; 3L; int64 batch.Side; int64 batch.Side |]
+               let logits = network.Forward(torch.tensor(batch.Images).reshape shape, Train)
+               let loss = Losses.CrossEntropy(logits, torch.tensor batch.Labels)
+               network.ForgetGradients()
+               loss.backward ()
+               FusedFailure.Throw()
+               optimisation.Step recipe.LearningRate
+               float (loss.item<float32>()) |]
+
+/// How far two curves are apart, step by step, on average.
+let private apart (a: float[]) (b: float[]) = Array.map2 (fun x y -> abs (x - y)) a b |> Array.average
+
+/// The curves of both engines, and of another seed.
+let private compare course =
+    let fused, composite = curve Execution.Default 1L course, curve Execution.Portable 1L course
+    let other = curve Execution.Default 2L course
+    let engines, seeds = apart fused composite, apart fused other
+    let last = Array.length fused / 4
+    let ending (losses: float[]) = losses |> Array.skip (losses.Length - last) |> Array.average
+    Expect.all fused Double.IsFinite "losses"
+    Expect.isLessThan engines seeds "the engines' curves are nearer to each other than two seeds'"
+
+    {| Falls = ending fused < (fused |> Array.truncate last |> Array.average)
+       Text =
+        $"{title course.Net}, {fused.Length} steps: engines {engines:F4} apart, seeds {seeds:F4}; \
+      last quarter's loss fused {ending fused:F4}, composite {ending composite:F4}, other seed {ending other:F4}" |}
+
+let private curves =
+    [ for binarise in [ Activations; ActivationsAndWeights ] do
+          for norm in norms do
+              let net = tiny norm |> Net.withBinarise binarise
+
+              test $"the engines' loss curves differ by less than two seeds', drawn images: {title net}" {
+                  compare { Net = net; Dataset = Drawn.dataset 5L 200 10; Batch = 10; Steps = 20 } |> ignore
+              } ]
+
+let private longTest name body =
+    test name {
+        if Environment.GetEnvironmentVariable "NORMFREE_LONG" <> "1" then
+            skiptest "it takes minutes; NORMFREE_LONG=1 runs it"
+
+        body ()
+    }
+
+let private onRealImages =
+    [ for binarise in [ Activations; ActivationsAndWeights ] do
+          let net =
+              ReActNet.reactNet18 { Width = 0.25; Depth = 1.0 } CifarStem
+              |> Net.withClasses 10
+              |> Net.withNorm (BnFree 0.2)
+              |> Net.withBinarise binarise
+
+          longTest
+              $"the engines' loss curves over 200 steps on CIFAR-10 differ by less than two seeds': {title net}"
+              (fun () ->
+                  let options = { Catalogue.defaults with Limit = Some 6400; TestLimit = Some 10 }
+                  let dataset = ok (Catalogue.load Cifar10 (Some(shared "cifar10-jpeg.zip")) options)
+                  let comparison = compare { Net = net; Dataset = dataset; Batch = 32; Steps = 200 }
+                  Console.WriteLine comparison.Text
+                  Expect.isTrue comparison.Falls "the loss falls") ]
+
+let tests =
+    testList
+        "fused engine"
+        [ testList "agreement" agreement
+          testList "loss curves" curves
+          testSequenced (testList "on real images" onRealImages) ]
