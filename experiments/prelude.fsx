@@ -36,13 +36,57 @@ let sideBySide (items: 'a list) (run: 'a -> 'b) : 'b list =
     Parallel.ForEach(indexed, options, (fun (i, item) -> results[i] <- run item)) |> ignore
     List.ofArray results
 
+/// What lies beside the repository, by its path from there.
+let beside (path: string) = Path.GetFullPath(Path.Combine(root, "..", path))
+
+/// A whole number above 0.
+let (|Positive|_|) (text: string) =
+    match Int32.TryParse text with
+    | true, n when n > 0 -> Some n
+    | _ -> None
+
+/// The tool.
+let tool = Path.Combine(root, "artifacts/normfree/normfree")
+
+let private start program (arguments: string list) =
+    Process.Start(ProcessStartInfo(program, arguments, RedirectStandardOutput = true, RedirectStandardError = true))
+
+/// What a program prints; its failure ends the script.
+let output program (arguments: string list) =
+    use running = start program arguments
+    let errors = running.StandardError.ReadToEndAsync()
+    let text = running.StandardOutput.ReadToEnd()
+    running.WaitForExit()
+
+    if running.ExitCode <> 0 then
+        eprintfn $"""{Path.GetFileName program} {String.Join(' ', arguments)} failed: {errors.Result}"""
+        exit 1
+
+    text
+
+/// Whether a program is there and succeeds.
+let succeeds program (arguments: string list) =
+    try
+        use running = start program arguments
+        running.StandardError.ReadToEndAsync() |> ignore
+        running.StandardOutput.ReadToEnd() |> ignore
+        running.WaitForExit()
+        running.ExitCode = 0
+    with :? ComponentModel.Win32Exception ->
+        false
+
+/// Writes a text file, in whose folder there may be nothing yet.
+let write (path: string) (text: string) =
+    Directory.CreateDirectory(nonNull (Path.GetDirectoryName path)) |> ignore
+    File.WriteAllText(path, text)
+
 /// Trains with the tool; goes on with a run that was interrupted, and does not repeat one that is done.
 let train (folder: string) (arguments: string list) =
     let again = File.Exists(Path.Combine(folder, "run.json"))
     let arguments = "train" :: (if again then [ "--resume" ] else arguments) @ [ "--out"; folder ]
     printfn $"""normfree {String.Join(' ', arguments)}"""
-    use tool = Process.Start(Path.Combine(root, "artifacts/normfree/normfree"), arguments)
-    tool.WaitForExit()
+    use training = Process.Start(tool, arguments)
+    training.WaitForExit()
 
-    if tool.ExitCode <> 0 then
-        exit tool.ExitCode
+    if training.ExitCode <> 0 then
+        exit training.ExitCode

@@ -37,10 +37,7 @@ let private data (arguments: ParseResults<DataArgs>) =
 let private bench (arguments: ParseResults<BenchArgs>) =
     match arguments.TryGetSubCommand() with
     | Some(BenchArgs.Train train) ->
-        orHelp
-            "normfree bench train: speed and memory of a training step, on noise."
-            BenchCommand.train
-            train
+        orHelp "normfree bench train: speed and memory of training steps, on noise." BenchCommand.train train
     | None -> help arguments "normfree bench: measures speed and memory."
 
 let private run (typed: string list) (results: ParseResults<Command>) =

@@ -97,7 +97,8 @@ module Report =
 
         escaped.ToString()
 
-    let private markdownTable (table: Table) =
+    /// <summary>A table as Markdown; nothing in its cells is markup.</summary>
+    let markdownTable (table: Table) =
         let row cells = "| " + (cells |> List.map plain |> String.concat " | ") + " |"
 
         let rule = "|" + String.replicate table.Columns.Length " --- |"

@@ -5,7 +5,7 @@ open System.Globalization
 open NormFree.Training
 
 /// A table as text: what the HTML page and the Markdown file show alike.
-type internal Table = { Columns: string list; Rows: string list list }
+type Table = { Columns: string list; Rows: string list list }
 
 /// Runs as tables and charts.
 module internal RunTable =

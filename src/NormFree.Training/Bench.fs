@@ -5,7 +5,6 @@ open System.Collections.Generic
 open System.Diagnostics
 open NormFree.Data
 open NormFree.Spec
-open NormFree.Torch.Fused
 open NormFree.Torch.Profiling
 open NormFree.Torch.Training
 open TorchSharp
@@ -91,12 +90,7 @@ module Bench =
                 loss.item<float32>() |> ignore
                 loss)
 
-        let (), backward =
-            timed (fun () ->
-                network.ForgetGradients()
-                loss.backward ()
-                FusedFailure.Throw())
-
+        let (), backward = timed (fun () -> network.Backward loss)
         let (), clip = timed optimisation.Clip
         let (), step = timed (fun () -> optimisation.Move job.Recipe.LearningRate)
         { Data = data; Forward = forward; Backward = backward; Clip = clip; Step = step }

@@ -4,6 +4,7 @@ open System
 open System.Collections.Generic
 open NormFree.Spec
 open NormFree.Torch
+open NormFree.Torch.Fused
 open TorchSharp
 open TorchSharp.Modules
 
@@ -84,6 +85,13 @@ type Network
     member _.ForgetGradients() =
         for _, tensor in parameters do
             tensor.grad <- null
+
+    /// <summary>Sets every gradient to that of a loss of this network's logits.</summary>
+    /// <remarks>Throws InvalidOperationException where a fused layer has failed; the gradients are of no use then.</remarks>
+    member this.Backward(loss: torch.Tensor) =
+        this.ForgetGradients()
+        loss.backward ()
+        FusedFailure.Throw()
 
     interface IDisposable with
         member _.Dispose() =

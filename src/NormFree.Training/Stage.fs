@@ -4,7 +4,6 @@ open System
 open System.Diagnostics
 open NormFree.Data
 open NormFree.Spec
-open NormFree.Torch.Fused
 open NormFree.Torch.Training
 open TorchSharp
 
@@ -68,9 +67,7 @@ module Stage =
         let loss = loss job images logits labels
         let value = float (loss.item<float32>())
         requireFinite job epoch $"step {epoch.Step + 1}" value
-        network.ForgetGradients()
-        loss.backward ()
-        FusedFailure.Throw()
+        network.Backward loss
         optimisation.Step epoch.Rate
         epoch.Tally.Add(logits.detach (), labels, value)
         epoch.Step <- epoch.Step + 1

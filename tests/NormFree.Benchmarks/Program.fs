@@ -9,11 +9,12 @@ open TorchSharp
 let private benchmarks =
     [ "layers", "forward and backward pass of each composite layer", Layers.run
       "step", "a training step of ReActNet-18 in every norm and stage", Step.run
-      "parameters", "filters, clipping and optimiser steps on ReActNet-18's parameters", ParameterWork.run ]
+      "parameters", "filters, clipping and optimiser steps on ReActNet-18's parameters", ParameterWork.run
+      "xnor", "the XNOR convolution and packing, one thread, every instruction set", Xnor.run ]
 
 let private help () =
     printfn "Measures NormFree, and prints Markdown: NormFree.Benchmarks [NAME …]\n"
-    printfn "Without names all run, in two minutes on a machine that does nothing else:"
+    printfn "Without names all run, in some three minutes on a machine that does nothing else:"
 
     for name, what, _ in benchmarks do
         printfn $"  {name, -12}{what}"

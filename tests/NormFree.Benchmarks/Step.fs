@@ -13,8 +13,7 @@ let private batch = 16
 let private step (network: Network) (optimisation: Optimisation) (images: torch.Tensor) labels () =
     use _ = torch.NewDisposeScope()
     let loss = Losses.CrossEntropy(network.Forward(images, Train), labels)
-    network.ForgetGradients()
-    loss.backward ()
+    network.Backward loss
     optimisation.Step 5e-4 |> ignore
 
 /// A network at work, to be disposed.

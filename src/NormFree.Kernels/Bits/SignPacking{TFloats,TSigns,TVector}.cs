@@ -12,6 +12,7 @@ internal sealed unsafe class SignPacking<TFloats, TSigns, TVector> : SignPacking
     private const int Bits = 64;
 
     /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void Pack(float* source, long pixels, int channels, float scale, float* shift, ulong* target)
     {
         var zeros = stackalloc float[Bits];

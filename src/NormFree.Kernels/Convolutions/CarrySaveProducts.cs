@@ -6,7 +6,8 @@ namespace NormFree.Kernels.Convolutions;
 /// <summary>Adds sixteen words up by full adders before it counts one: for processors that count bits by table lookup alone.</summary>
 /// <remarks>
 /// Each bit position keeps a binary counter, whose digits are the vectors ones, twos, fours and eights. What is left over when the words are
-/// divided by sixteen comes first, while the counters are empty and nothing can carry out of them.
+/// divided by sixteen comes first, while the counters are empty and nothing can carry out of them. Three pixels share the filters' words, and give
+/// the processor enough to do that does not wait for one another.
 /// </remarks>
 internal readonly unsafe struct CarrySaveProducts<TBits, TVector> : IXnorProducts
     where TBits : struct, ICarrySaveVectors<TVector>
@@ -14,104 +15,126 @@ internal readonly unsafe struct CarrySaveProducts<TBits, TVector> : IXnorProduct
 {
     private const int Step = PreparedFilters.Interleave;
 
-    /// <summary>31 sixteens, of which a byte holds the counts of up to 8, and the rest.</summary>
-    private const int MostWords = 31 * 16 + 15;
-
     /// <inheritdoc/>
     public static int Filters => TBits.Lanes;
 
-    /// <inheritdoc/>
-    public static int Pixels => 2;
+    /// <summary>31 sixteens, of which a byte holds the counts of up to 8, and the rest.</summary>
+    public static int MostWords => 31 * 16 + 15;
 
     /// <inheritdoc/>
-    public static void Block(ulong* pixels, nint pixelStride, ulong* filters, int words, int bits, int* target, nint targetStride)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Multiply(ulong* pixels, nint stride, int count, ulong* filters, int words, int bits, int* target, nint targetStride)
     {
-        ulong* a = pixels, b = a + pixelStride;
-        TVector totalA = TBits.Zero, totalB = totalA;
-        do
+        for (; count > 0; count -= 3, pixels += 3 * stride, target += 3 * targetStride)
         {
-            var count = Math.Min(words, MostWords);
-            words -= count;
-            TVector onesA = TBits.Zero, twosA = onesA, foursA = onesA, eightsA = onesA, sixteensA = onesA;
-            TVector onesB = onesA, twosB = onesA, foursB = onesA, eightsB = onesA, sixteensB = onesA;
-            if ((count & 1) != 0)
+            // Fewer than three: the last one stands in for those that there are not.
+            int b = Math.Min(count, 2) - 1, c = Math.Min(count, 3) - 1;
+            var from = new ThreePointers(pixels, b * stride, c * stride);
+            var filter = filters;
+            var ones = new ThreePixels<TVector>(TBits.Zero);
+            var twos = ones;
+            var fours = ones;
+            var eights = ones;
+            var bytes = ones;
+            if ((words & 1) != 0)
             {
-                var word = TBits.Load(filters);
-                onesA = TBits.Xor(word, a);
-                onesB = TBits.Xor(word, b);
-                a += 1;
-                b += 1;
-                filters += Step;
+                var word = TBits.Load(filter);
+                ones.A = TBits.Xor(word, from.A);
+                ones.B = TBits.Xor(word, from.B);
+                ones.C = TBits.Xor(word, from.C);
+                from.Advance(1);
+                filter += Step;
             }
-            if ((count & 2) != 0)
+            if ((words & 2) != 0)
             {
-                Two(a, b, filters, ref onesA, ref onesB, out twosA, out twosB);
-                a += 2;
-                b += 2;
-                filters += 2 * Step;
+                Two(from, filter, 0, ref ones, out twos);
+                from.Advance(2);
+                filter += 2 * Step;
             }
-            if ((count & 4) != 0)
+            if ((words & 4) != 0)
             {
-                Four(a, b, filters, ref onesA, ref onesB, ref twosA, ref twosB, out foursA, out foursB);
-                a += 4;
-                b += 4;
-                filters += 4 * Step;
+                Four(from, filter, 0, ref ones, ref twos, out fours);
+                from.Advance(4);
+                filter += 4 * Step;
             }
-            if ((count & 8) != 0)
+            if ((words & 8) != 0)
             {
-                Eight(a, b, filters, ref onesA, ref onesB, ref twosA, ref twosB, ref foursA, ref foursB, out eightsA, out eightsB);
-                a += 8;
-                b += 8;
-                filters += 8 * Step;
+                Eight(from, filter, 0, ref ones, ref twos, ref fours, out eights);
+                from.Advance(8);
+                filter += 8 * Step;
             }
-            for (var left = count >> 4; left > 0; left--)
+            for (var sixteens = words >> 4; sixteens > 0; sixteens--)
             {
-                Eight(a, b, filters, ref onesA, ref onesB, ref twosA, ref twosB, ref foursA, ref foursB, out var firstA, out var firstB);
-                Eight(a + 8, b + 8, filters + 8 * Step, ref onesA, ref onesB, ref twosA, ref twosB, ref foursA, ref foursB, out var secondA, out var secondB);
-                sixteensA = TBits.AddBytes(sixteensA, TBits.CountBytes(TBits.Add(ref eightsA, firstA, secondA)));
-                sixteensB = TBits.AddBytes(sixteensB, TBits.CountBytes(TBits.Add(ref eightsB, firstB, secondB)));
-                a += 16;
-                b += 16;
-                filters += 16 * Step;
+                Eight(from, filter, 0, ref ones, ref twos, ref fours, out var first);
+                Eight(from, filter, 8, ref ones, ref twos, ref fours, out var second);
+                bytes.A = TBits.AddBytes(bytes.A, TBits.CountBytes(TBits.Add(ref eights.A, first.A, second.A)));
+                bytes.B = TBits.AddBytes(bytes.B, TBits.CountBytes(TBits.Add(ref eights.B, first.B, second.B)));
+                bytes.C = TBits.AddBytes(bytes.C, TBits.CountBytes(TBits.Add(ref eights.C, first.C, second.C)));
+                from.Advance(16);
+                filter += 16 * Step;
             }
-            totalA = TBits.AddWords(totalA, TBits.Total(onesA, twosA, foursA, eightsA, sixteensA));
-            totalB = TBits.AddWords(totalB, TBits.Total(onesB, twosB, foursB, eightsB, sixteensB));
+            ThreePixels<TVector> sum;
+            sum.A = TBits.CountBytes(ones.A, twos.A, fours.A);
+            sum.B = TBits.CountBytes(ones.B, twos.B, fours.B);
+            sum.C = TBits.CountBytes(ones.C, twos.C, fours.C);
+            if (words >= 8)
+            {
+                sum.A = TBits.AddBytes(sum.A, TBits.CountEights(eights.A));
+                sum.B = TBits.AddBytes(sum.B, TBits.CountEights(eights.B));
+                sum.C = TBits.AddBytes(sum.C, TBits.CountEights(eights.C));
+            }
+            sum.A = TBits.SumBytes(sum.A);
+            sum.B = TBits.SumBytes(sum.B);
+            sum.C = TBits.SumBytes(sum.C);
+            if (words >= 16)
+            {
+                sum.A = TBits.AddSixteens(sum.A, TBits.SumBytes(bytes.A));
+                sum.B = TBits.AddSixteens(sum.B, TBits.SumBytes(bytes.B));
+                sum.C = TBits.AddSixteens(sum.C, TBits.SumBytes(bytes.C));
+            }
+            TBits.Store(sum.A, bits, target);
+            TBits.Store(sum.B, bits, target + b * targetStride);
+            TBits.Store(sum.C, bits, target + c * targetStride);
         }
-        while (words > 0);
-        TBits.Store(totalA, bits, target);
-        TBits.Store(totalB, bits, target + targetStride);
     }
 
-    /// <inheritdoc/>
-    public static void Single(ulong* pixel, ulong* filters, int words, int bits, int* target) => Block(pixel, 0, filters, words, bits, target, 0);
-
+    /// <summary>Two words, at so many words from the pointers: what is carried out of the ones.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Two(ulong* a, ulong* b, ulong* filters, ref TVector onesA, ref TVector onesB, out TVector carryA, out TVector carryB)
+    private static void Two(in ThreePointers from, ulong* filter, int at, ref ThreePixels<TVector> ones, out ThreePixels<TVector> carry)
     {
-        TVector first = TBits.Load(filters), second = TBits.Load(filters + Step);
-        carryA = TBits.AddProducts(ref onesA, first, second, a);
-        carryB = TBits.AddProducts(ref onesB, first, second, b);
+        TVector first = TBits.Load(filter + at * Step), second = TBits.Load(filter + (at + 1) * Step);
+        carry.A = TBits.Add(ref ones.A, TBits.Xor(first, from.A + at), TBits.Xor(second, from.A + at + 1));
+        carry.B = TBits.Add(ref ones.B, TBits.Xor(first, from.B + at), TBits.Xor(second, from.B + at + 1));
+        carry.C = TBits.Add(ref ones.C, TBits.Xor(first, from.C + at), TBits.Xor(second, from.C + at + 1));
     }
 
+    /// <summary>Four words: what is carried out of the twos.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Four(
-        ulong* a, ulong* b, ulong* filters, ref TVector onesA, ref TVector onesB, ref TVector twosA, ref TVector twosB,
-        out TVector carryA, out TVector carryB)
+        in ThreePointers from, ulong* filter, int at, ref ThreePixels<TVector> ones, ref ThreePixels<TVector> twos, out ThreePixels<TVector> carry)
     {
-        Two(a, b, filters, ref onesA, ref onesB, out var firstA, out var firstB);
-        Two(a + 2, b + 2, filters + 2 * Step, ref onesA, ref onesB, out var secondA, out var secondB);
-        carryA = TBits.Add(ref twosA, firstA, secondA);
-        carryB = TBits.Add(ref twosB, firstB, secondB);
+        Two(from, filter, at, ref ones, out var first);
+        Two(from, filter, at + 2, ref ones, out var second);
+        Add(ref twos, first, second, out carry);
+    }
+
+    /// <summary>Eight words: what is carried out of the fours.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Eight(
+        in ThreePointers from, ulong* filter, int at, ref ThreePixels<TVector> ones, ref ThreePixels<TVector> twos, ref ThreePixels<TVector> fours,
+        out ThreePixels<TVector> carry)
+    {
+        Four(from, filter, at, ref ones, ref twos, out var first);
+        Four(from, filter, at + 4, ref ones, ref twos, out var second);
+        Add(ref fours, first, second, out carry);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Eight(
-        ulong* a, ulong* b, ulong* filters, ref TVector onesA, ref TVector onesB, ref TVector twosA, ref TVector twosB,
-        ref TVector foursA, ref TVector foursB, out TVector carryA, out TVector carryB)
+    private static void Add(
+        ref ThreePixels<TVector> sum, in ThreePixels<TVector> first, in ThreePixels<TVector> second, out ThreePixels<TVector> carry)
     {
-        Four(a, b, filters, ref onesA, ref onesB, ref twosA, ref twosB, out var firstA, out var firstB);
-        Four(a + 4, b + 4, filters + 4 * Step, ref onesA, ref onesB, ref twosA, ref twosB, out var secondA, out var secondB);
-        carryA = TBits.Add(ref foursA, firstA, secondA);
-        carryB = TBits.Add(ref foursB, firstB, secondB);
+        carry.A = TBits.Add(ref sum.A, first.A, second.A);
+        carry.B = TBits.Add(ref sum.B, first.B, second.B);
+        carry.C = TBits.Add(ref sum.C, first.C, second.C);
     }
 }

@@ -21,7 +21,7 @@ public sealed unsafe class PreparedFilters : IDisposable
         Shape = shape;
         OutsideTaps = outsideTaps;
         words = new NativeBuffer<ulong>((long)Padded * shape.Taps * WordsOfTap);
-        outside = new NativeBuffer<int>((long)Padded * shape.Taps);
+        outside = new NativeBuffer<int>((long)(shape.KernelHeight + 1) * shape.KernelWidth * shape.Out);
     }
 
     /// <summary>Sizes of the convolution; the map's and the batch's do not matter.</summary>
@@ -33,14 +33,14 @@ public sealed unsafe class PreparedFilters : IDisposable
     /// <summary>⌈C/64⌉, words of a pixel and of a filter's tap.</summary>
     public int WordsOfTap => (Shape.In + 63) / 64;
 
-    /// <summary>O rounded up to a multiple of <see cref="Interleave"/>.</summary>
-    public int Padded => (Shape.Out + Interleave - 1) / Interleave * Interleave;
+    private int Padded => (Shape.Out + Interleave - 1) / Interleave * Interleave;
 
     /// <summary>The words, in the order above.</summary>
     internal ulong* Words => words.Pointer;
 
     /// <summary>
-    /// taps × <see cref="Padded"/>: what a tap adds too much where the map's word there is read as zeros, all −1, with its sign turned: 2·(its +) − C.
+    /// (rows + 1) × columns × O: for the first rows of a filter, none to all, and one of its columns, what their taps add too much, with its sign
+    /// turned, where the map is read as zeros, that is −1 in every channel: Σ 2·(the tap's +) − C.
     /// </summary>
     internal int* Outside => outside.Pointer;
 
@@ -59,11 +59,13 @@ public sealed unsafe class PreparedFilters : IDisposable
     /// <param name="signs">As in <see cref="From"/>.</param>
     public void Fill(ulong* signs)
     {
-        int taps = Shape.Taps, wordsOfTap = WordsOfTap, padded = Padded;
+        int taps = Shape.Taps, wordsOfTap = WordsOfTap;
+        // The filters that the last eight lack.
         words.Cleared();
         for (var filter = 0; filter < Shape.Out; filter++)
         {
             var target = Words + (long)(filter / Interleave) * taps * wordsOfTap * Interleave + filter % Interleave;
+            for (var column = 0; column < Shape.KernelWidth; column++) Outside[(long)column * Shape.Out + filter] = 0;
             for (var tap = 0; tap < taps; tap++)
             {
                 var plus = 0;
@@ -72,7 +74,8 @@ public sealed unsafe class PreparedFilters : IDisposable
                     *target = *signs;
                     plus += BitOperations.PopCount(*signs);
                 }
-                Outside[tap * padded + filter] = 2 * plus - Shape.In;
+                var above = Outside + (long)tap * Shape.Out + filter;
+                above[(long)Shape.KernelWidth * Shape.Out] = *above + 2 * plus - Shape.In;
             }
         }
     }

@@ -14,22 +14,23 @@ namespace NormFree.Kernels.Convolutions;
 public abstract unsafe class XnorConvolution
 {
     /// <summary>Output pixels' words that are gathered at once should leave room in a core's first-level cache for those of eight filters.</summary>
-    private const int BytesGathered = 16 << 10;
+    private const int BytesGathered = 12 << 10;
 
     /// <summary>The implementation for an instruction set.</summary>
     public static XnorConvolution For(InstructionSet set) => set switch
     {
         InstructionSet.Avx512 => new XnorConvolution<CarrySaveProducts<Avx512Bits, Vector512<ulong>>>(),
         InstructionSet.Avx2 => new XnorConvolution<CarrySaveProducts<Avx2Bits, Vector256<ulong>>>(),
-        InstructionSet.AdvSimd => new XnorConvolution<CountingProducts<AdvSimdBits, Vector128<ulong>>>(),
-        _ => new XnorConvolution<CountingProducts<ScalarBits, ulong>>(),
+        InstructionSet.AdvSimd => new XnorConvolution<AdvSimdProducts>(),
+        _ => new XnorConvolution<ScalarProducts>(),
     };
 
     /// <summary>The fastest implementation of this processor.</summary>
     public static XnorConvolution Best { get; } = For(InstructionSets.Best);
 
     /// <summary>Scratch that <see cref="Rows"/> takes, in bytes.</summary>
-    public static long ScratchBytes(in ConvolutionShape shape) => PixelsAtOnce(shape) * WordsOfPixel(shape) * sizeof(ulong) + 64;
+    public static long ScratchBytes(in ConvolutionShape shape) =>
+        PixelsAtOnce(shape) * (WordsOfPixel(shape) * sizeof(ulong) + PreparedFilters.Interleave * sizeof(int)) + 128;
 
     /// <summary>Computes rows of one image's output.</summary>
     /// <param name="shape">The convolution.</param>
@@ -48,7 +49,7 @@ public abstract unsafe class XnorConvolution
     /// <summary>Words of all taps.</summary>
     private protected static long WordsOfPixel(in ConvolutionShape shape) => (long)shape.Taps * ((shape.In + 63) / 64);
 
-    /// <summary>Output pixels that are gathered at once.</summary>
+    /// <summary>Output pixels that are gathered at once: so many that the inner loops, which take up to four at a time, come out even.</summary>
     private protected static int PixelsAtOnce(in ConvolutionShape shape) =>
-        (int)Math.Max(8, BytesGathered / sizeof(ulong) / WordsOfPixel(shape));
+        (int)Math.Max(1, BytesGathered / sizeof(ulong) / WordsOfPixel(shape) / 12) * 12;
 }

@@ -1,4 +1,3 @@
-using System.Numerics;
 using NormFree.Kernels.Memory;
 
 namespace NormFree.Kernels.Convolutions;
@@ -18,57 +17,47 @@ internal sealed unsafe class XnorConvolution<TProducts> : XnorConvolution
         var window = new XnorWindow(shape, filters, activations, image);
         var atOnce = PixelsAtOnce(shape);
         var gathered = scratch.Take<ulong>(atOnce * WordsOfPixel(shape));
-        for (var row = firstRow; row < firstRow + rows; row++, target += (long)shape.OutWidth * shape.Out)
+        var eight = scratch.Take<int>(atOnce * PreparedFilters.Interleave);
+        int pixel = firstRow * shape.OutWidth, end = pixel + rows * shape.OutWidth;
+        while (pixel < end)
         {
-            window.EnterRow(row);
-            for (var column = 0; column < shape.OutWidth; column += atOnce)
+            var pixels = Math.Min(atOnce, Math.Min(end, window.Enter(pixel)) - pixel);
+            var source = window.Pixels(pixel, pixels, gathered);
+            // Eight filters' words stay in the cache for all pixels.
+            for (var filter = 0; filter < shape.Out; filter += PreparedFilters.Interleave)
+                Multiply(window, source, pixels, filter, eight, target + filter);
+            window.TakeBackOutside(pixel, pixels, target);
+            pixel += pixels;
+            target += (long)pixels * shape.Out;
+        }
+    }
+
+    /// <summary>Eight filters, or those of them that there are; by way of other memory where what is computed cannot simply be written.</summary>
+    private static void Multiply(in XnorWindow window, ulong* pixels, int count, int filter, int* eight, int* target)
+    {
+        int outputs = window.Shape.Out, filters = Math.Min(PreparedFilters.Interleave, outputs - filter), words = window.Words;
+        var source = window.FilterWords(filter);
+        if (filters == PreparedFilters.Interleave && words <= TProducts.MostWords)
+        {
+            Eight(pixels, words, count, source, words, window.Bits, target, outputs);
+            return;
+        }
+        for (var first = 0; first == 0 || first < words; first += TProducts.MostWords)
+        {
+            var part = Math.Min(TProducts.MostWords, words - first);
+            Eight(pixels + first, words, count, source + (long)first * PreparedFilters.Interleave, part, first == 0 ? window.Bits : 0, eight, PreparedFilters.Interleave);
+            for (var pixel = 0; pixel < count; pixel++)
+            for (var i = 0; i < filters; i++)
             {
-                var pixels = Math.Min(atOnce, shape.OutWidth - column);
-                var part = target + (long)column * shape.Out;
-                var source = window.Pixels(column, pixels, gathered, out var stride);
-                Multiply(window, source, stride, pixels, part);
-                window.TakeBackOutside(column, pixels, part);
+                var sum = target + (long)pixel * outputs + i;
+                *sum = eight[pixel * PreparedFilters.Interleave + i] + (first == 0 ? 0 : *sum);
             }
         }
     }
 
-    /// <summary>All filters for some pixels; eight filters' words stay in the cache for all of them.</summary>
-    private static void Multiply(in XnorWindow window, ulong* source, nint stride, int pixels, int* target)
+    private static void Eight(ulong* pixels, nint stride, int count, ulong* filters, int words, int bits, int* target, nint targetStride)
     {
-        var outputs = window.Shape.Out;
-        for (var filter = 0; filter < outputs; filter += PreparedFilters.Interleave)
-        {
-            var words = window.FilterWords(filter);
-            if (outputs - filter >= PreparedFilters.Interleave)
-                Eight(window, source, stride, pixels, words, target + filter);
-            else
-                Rest(window, source, stride, pixels, words, target + filter, outputs - filter);
-        }
-    }
-
-    private static void Eight(in XnorWindow window, ulong* source, nint stride, int pixels, ulong* filters, int* target)
-    {
-        nint outputs = window.Shape.Out;
-        int words = window.Words, bits = window.Bits;
         for (var first = 0; first < PreparedFilters.Interleave; first += TProducts.Filters)
-        {
-            var pixel = 0;
-            for (; pixel <= pixels - TProducts.Pixels; pixel += TProducts.Pixels)
-                TProducts.Block(source + pixel * stride, stride, filters + first, words, bits, target + pixel * outputs + first, outputs);
-            for (; pixel < pixels; pixel++)
-                TProducts.Single(source + pixel * stride, filters + first, words, bits, target + pixel * outputs + first);
-        }
-    }
-
-    /// <summary>The last filters, fewer than eight: what is computed beyond them is not written.</summary>
-    private static void Rest(in XnorWindow window, ulong* source, nint stride, int pixels, ulong* filters, int* target, int count)
-    {
-        var eight = stackalloc int[PreparedFilters.Interleave];
-        for (var pixel = 0; pixel < pixels; pixel++)
-        {
-            for (var first = 0; first < count; first += TProducts.Filters)
-                TProducts.Single(source + pixel * stride, filters + first, window.Words, window.Bits, eight + first);
-            for (var i = 0; i < count; i++) target[(long)pixel * window.Shape.Out + i] = eight[i];
-        }
+            TProducts.Multiply(pixels, stride, count, filters + first, words, bits, target + first, targetStride);
     }
 }

@@ -1,17 +1,17 @@
 using System.Numerics;
+using System.Runtime.Intrinsics;
 
 namespace NormFree.Kernels.Convolutions;
 
-/// <summary>What the pixels of one output row meet: words of an image's map, and those of the filters that belong to them.</summary>
+/// <summary>
+/// What output pixels meet: words of an image's map, and those of the filters that belong to them. Pixels are counted row by row in their image.
+/// </summary>
 internal unsafe struct XnorWindow
 {
     public readonly ConvolutionShape Shape;
     private readonly PreparedFilters filters;
     private readonly ulong* map;
     private readonly int wordsOfTap;
-
-    /// <summary>The row of the map that the filter's row 0 meets; outside the map it may be.</summary>
-    private int top;
 
     /// <summary>Rows of the filter that are computed, from the first to the one behind the last.</summary>
     private int firstTapRow, endTapRow;
@@ -26,73 +26,107 @@ internal unsafe struct XnorWindow
 
     private readonly bool OutsideIsZero => filters.OutsideTaps == OutsideTaps.Zero;
 
-    /// <summary>Words that are gathered of a pixel.</summary>
+    /// <summary>Whether pixels' words lie side by side in the map as they do in the filters.</summary>
+    private readonly bool InPlace =>
+        Shape is { Taps: 1, StrideX: 1, StrideY: 1, PadX: 0, PadY: 0 };
+
+    /// <summary>Words that a pixel meets.</summary>
     public readonly int Words => (endTapRow - firstTapRow) * Shape.KernelWidth * wordsOfTap;
 
     /// <summary>How many of their bits are channels.</summary>
     public readonly int Bits => (endTapRow - firstTapRow) * Shape.KernelWidth * Shape.In;
 
-    /// <summary>Goes to an output row.</summary>
-    public void EnterRow(int row)
+    /// <summary>Goes to the rows of the filter that a pixel meets.</summary>
+    /// <returns>The first pixel behind it that meets other rows.</returns>
+    public int Enter(int pixel)
     {
-        top = row * Shape.StrideY - Shape.PadY;
-        firstTapRow = OutsideIsZero ? Math.Clamp(-top, 0, Shape.KernelHeight) : 0;
-        endTapRow = OutsideIsZero ? Math.Clamp(Shape.Height - top, firstTapRow, Shape.KernelHeight) : Shape.KernelHeight;
+        var row = pixel / Shape.OutWidth;
+        (firstTapRow, endTapRow) = TapRows(row);
+        do row++;
+        while (row < Shape.OutHeight && TapRows(row) == (firstTapRow, endTapRow));
+        return row * Shape.OutWidth;
     }
 
-    /// <summary>The words of eight filters for the rows of this window.</summary>
+    /// <summary>The words of eight filters.</summary>
     public readonly ulong* FilterWords(int filter) =>
         filters.Words + ((long)filter * Shape.Taps + firstTapRow * Shape.KernelWidth * PreparedFilters.Interleave) * wordsOfTap;
 
-    /// <summary>The words of some pixels: where they are, if there is one tap, else gathered.</summary>
-    public readonly ulong* Pixels(int column, int pixels, ulong* gathered, out nint stride)
+    /// <summary>The words of some pixels, <see cref="Words"/> each: where they are, or gathered.</summary>
+    public readonly ulong* Pixels(int first, int pixels, ulong* gathered)
     {
-        if (Shape.Taps == 1 && Shape.PadX == 0 && endTapRow - firstTapRow == 1 && (uint)top < (uint)Shape.Height)
+        if (InPlace) return map + (long)first * wordsOfTap;
+        int row = first / Shape.OutWidth, column = first % Shape.OutWidth;
+        for (var pixel = 0; pixel < pixels; pixel++)
         {
-            stride = (nint)Shape.StrideX * wordsOfTap;
-            return map + ((long)top * Shape.Width + column * Shape.StrideX) * wordsOfTap;
+            Gather(row * Shape.StrideY - Shape.PadY, column * Shape.StrideX - Shape.PadX, gathered + pixel * Words);
+            if (++column < Shape.OutWidth) continue;
+            column = 0;
+            row++;
         }
-        stride = Words;
-        for (var pixel = 0; pixel < pixels; pixel++) Gather(column + pixel, gathered + pixel * stride);
         return gathered;
     }
 
     /// <summary>Adds what turns the products with zeros outside the map to 0.</summary>
-    public readonly void TakeBackOutside(int column, int pixels, int* target)
+    public readonly void TakeBackOutside(int first, int pixels, int* target)
     {
-        if (!OutsideIsZero) return;
+        if (!OutsideIsZero || Shape.PadX == 0) return;
+        var column = first % Shape.OutWidth;
         for (var pixel = 0; pixel < pixels; pixel++, target += Shape.Out)
         {
-            var left = (column + pixel) * Shape.StrideX - Shape.PadX;
+            var left = column * Shape.StrideX - Shape.PadX;
+            if (++column == Shape.OutWidth) column = 0;
             if (left >= 0 && left + Shape.KernelWidth <= Shape.Width) continue;
             for (var tapColumn = 0; tapColumn < Shape.KernelWidth; tapColumn++)
             {
                 if ((uint)(left + tapColumn) < (uint)Shape.Width) continue;
-                for (var tapRow = firstTapRow; tapRow < endTapRow; tapRow++)
-                    Add(target, filters.Outside + (long)(tapRow * Shape.KernelWidth + tapColumn) * filters.Padded, Shape.Out);
+                Add(target, Above(endTapRow, tapColumn), Shape.Out);
+                if (firstTapRow > 0) Subtract(target, Above(firstTapRow, tapColumn), Shape.Out);
             }
         }
     }
 
-    private readonly void Gather(int column, ulong* target)
+    private readonly int* Above(int tapRow, int tapColumn) =>
+        filters.Outside + ((long)tapRow * Shape.KernelWidth + tapColumn) * Shape.Out;
+
+    private readonly (int First, int End) TapRows(int row)
     {
-        var left = column * Shape.StrideX - Shape.PadX;
+        if (!OutsideIsZero) return (0, Shape.KernelHeight);
+        var top = row * Shape.StrideY - Shape.PadY;
+        var first = Math.Clamp(-top, 0, Shape.KernelHeight);
+        return (first, Math.Clamp(Shape.Height - top, first, Shape.KernelHeight));
+    }
+
+    /// <summary>The words of a pixel, whose filter's corner lies at a place of the map or outside.</summary>
+    private readonly void Gather(int top, int left, ulong* target)
+    {
         for (var tapRow = firstTapRow; tapRow < endTapRow; tapRow++)
-        for (var tapColumn = 0; tapColumn < Shape.KernelWidth; tapColumn++, target += wordsOfTap)
         {
-            int y = top + tapRow, x = left + tapColumn;
-            if ((uint)y < (uint)Shape.Height && (uint)x < (uint)Shape.Width)
-                Copy(map + ((long)y * Shape.Width + x) * wordsOfTap, target);
-            else if (OutsideIsZero)
-                new Span<ulong>(target, wordsOfTap).Clear();
-            else
-                AllChannels(target);
+            var y = top + tapRow;
+            var row = map + ((long)y * Shape.Width + left) * wordsOfTap;
+            if ((uint)y < (uint)Shape.Height && left >= 0 && left + Shape.KernelWidth <= Shape.Width)
+            {
+                Copy(row, target, Shape.KernelWidth * wordsOfTap);
+                target += Shape.KernelWidth * wordsOfTap;
+                continue;
+            }
+            for (var tapColumn = 0; tapColumn < Shape.KernelWidth; tapColumn++, target += wordsOfTap)
+            {
+                if ((uint)y < (uint)Shape.Height && (uint)(left + tapColumn) < (uint)Shape.Width)
+                    Copy(row + tapColumn * wordsOfTap, target, wordsOfTap);
+                else if (OutsideIsZero)
+                    new Span<ulong>(target, wordsOfTap).Clear();
+                else
+                    AllChannels(target);
+            }
         }
     }
 
-    private readonly void Copy(ulong* source, ulong* target)
+    /// <summary>Loops: most pieces are shorter than what a call costs.</summary>
+    private static void Copy(ulong* source, ulong* target, int words)
     {
-        for (var i = 0; i < wordsOfTap; i++) target[i] = source[i];
+        var i = 0;
+        for (; i <= words - Vector256<ulong>.Count; i += Vector256<ulong>.Count) Vector256.Load(source + i).Store(target + i);
+        for (; i < words; i++) target[i] = source[i];
     }
 
     /// <summary>+1 in every channel, and in no bit behind the last.</summary>
@@ -106,7 +140,15 @@ internal unsafe struct XnorWindow
     {
         var i = 0;
         for (; i <= count - Vector<int>.Count; i += Vector<int>.Count)
-            (*(Vector<int>*)(target + i) + *(Vector<int>*)(source + i)).CopyTo(new Span<int>(target + i, Vector<int>.Count));
+            (Vector.Load(target + i) + Vector.Load(source + i)).Store(target + i);
         for (; i < count; i++) target[i] += source[i];
+    }
+
+    private static void Subtract(int* target, int* source, int count)
+    {
+        var i = 0;
+        for (; i <= count - Vector<int>.Count; i += Vector<int>.Count)
+            (Vector.Load(target + i) - Vector.Load(source + i)).Store(target + i);
+        for (; i < count; i++) target[i] -= source[i];
     }
 }

@@ -37,11 +37,6 @@ public readonly unsafe struct Avx2Bits : ICarrySaveVectors<Vector256<ulong>>
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<ulong> AddProducts(ref Vector256<ulong> sum, Vector256<ulong> a, Vector256<ulong> b, ulong* words) =>
-        Add(ref sum, Xor(a, words), Xor(b, words + 1));
-
-    /// <inheritdoc/>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<ulong> CountBytes(Vector256<ulong> a) => Lookup(a, 1);
 
     /// <inheritdoc/>
@@ -55,16 +50,16 @@ public readonly unsafe struct Avx2Bits : ICarrySaveVectors<Vector256<ulong>>
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<ulong> AddWords(Vector256<ulong> a, Vector256<ulong> b) => a + b;
+    public static Vector256<ulong> CountEights(Vector256<ulong> eights) => Lookup(eights, 8);
 
-    /// <summary>A byte of the first four holds up to 8·15.</summary>
+    /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<ulong> Total(
-        Vector256<ulong> ones, Vector256<ulong> twos, Vector256<ulong> fours, Vector256<ulong> eights, Vector256<ulong> sixteens)
-    {
-        var low = AddBytes(AddBytes(Lookup(ones, 1), Lookup(twos, 2)), AddBytes(Lookup(fours, 4), Lookup(eights, 8)));
-        return SumBytes(low) + Vector256.ShiftLeft(SumBytes(sixteens), 4);
-    }
+    public static Vector256<ulong> AddSixteens(Vector256<ulong> a, Vector256<ulong> b) => a + Vector256.ShiftLeft(b, 4);
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<ulong> CountBytes(Vector256<ulong> ones, Vector256<ulong> twos, Vector256<ulong> fours) =>
+        AddBytes(Lookup(ones, 1), AddBytes(Lookup(twos, 2), Lookup(fours, 4)));
 
     /// <summary>The low halves of the four numbers are picked by one permutation.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -7,10 +7,11 @@ namespace NormFree.Kernels.Simd;
 /// <summary>Eight words. .NET 10 has no intrinsic for VPOPCNTQ; ternary logic makes the adders cheap instead.</summary>
 public readonly unsafe struct Avx512Bits : ICarrySaveVectors<Vector512<ulong>>
 {
+    // Tables of ternary logic: bit 4·first + 2·second + third is the result.
     private const byte Parity = 0x96, Majority = 0xE8;
 
-    /// <summary>first ? ¬second : third, as a table over the three bits.</summary>
-    private const byte NotSecondElseThird = 0x3A;
+    /// <summary>first ? second : third, bit by bit.</summary>
+    private const byte FirstChooses = 0xCA;
 
     /// <inheritdoc/>
     public static int Lanes => 8;
@@ -39,16 +40,6 @@ public readonly unsafe struct Avx512Bits : ICarrySaveVectors<Vector512<ulong>>
         return carry;
     }
 
-    /// <summary>With t = sum ⊕ x and s = t ⊕ y the carry is s' where the first two differ, y = ¬s, and the old sum where they agree.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector512<ulong> AddProducts(ref Vector512<ulong> sum, Vector512<ulong> a, Vector512<ulong> b, ulong* words)
-    {
-        var old = sum;
-        var half = Avx512F.TernaryLogic(old, a, Vector512.Create(words[0]), Parity);
-        sum = Avx512F.TernaryLogic(half, b, Vector512.Create(words[1]), Parity);
-        return Avx512F.TernaryLogic(half, sum, old, NotSecondElseThird);
-    }
-
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<ulong> CountBytes(Vector512<ulong> a) => Lookup(a, 1);
@@ -64,21 +55,30 @@ public readonly unsafe struct Avx512Bits : ICarrySaveVectors<Vector512<ulong>>
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector512<ulong> AddWords(Vector512<ulong> a, Vector512<ulong> b) => a + b;
+    public static Vector512<ulong> CountEights(Vector512<ulong> eights) => Lookup(eights, 8);
 
-    /// <summary>A byte of the first four holds up to 8·15.</summary>
+    /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector512<ulong> Total(
-        Vector512<ulong> ones, Vector512<ulong> twos, Vector512<ulong> fours, Vector512<ulong> eights, Vector512<ulong> sixteens)
-    {
-        var low = AddBytes(AddBytes(Lookup(ones, 1), Lookup(twos, 2)), AddBytes(Lookup(fours, 4), Lookup(eights, 8)));
-        return SumBytes(low) + Vector512.ShiftLeft(SumBytes(sixteens), 4);
-    }
+    public static Vector512<ulong> AddSixteens(Vector512<ulong> a, Vector512<ulong> b) => a + Vector512.ShiftLeft(b, 4);
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Store(Vector512<ulong> counts, int bits, int* target) =>
         (Vector256.Create(bits) - Vector256.ShiftLeft(Avx512F.ConvertToVector256Int32(counts), 1)).Store(target);
+
+    /// <summary>Bits in ones + 2·bits in twos + 4·bits in fours, byte by byte.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<ulong> CountBytes(Vector512<ulong> ones, Vector512<ulong> twos, Vector512<ulong> fours)
+    {
+        if (!Avx512Vbmi.IsSupported) return AddBytes(Lookup(ones, 1), AddBytes(Lookup(twos, 2), Lookup(fours, 4)));
+        // An index has six bits: one lookup takes six of each byte's, and a fourth one the two that are left of all three.
+        var left = Avx512F.TernaryLogic(
+            Vector512.Create(0x0303_0303_0303_0303UL), Vector512.ShiftRightLogical(ones, 6), Vector512.ShiftRightLogical(twos, 4), FirstChooses);
+        left = Avx512F.TernaryLogic(Vector512.Create(0x0F0F_0F0F_0F0F_0F0FUL), left, Vector512.ShiftRightLogical(fours, 2), FirstChooses);
+        return AddBytes(
+            AddBytes(Permute(ones, Six(1)), Permute(twos, Six(2))),
+            AddBytes(Permute(fours, Six(4)), Permute(left, Pairs(1, 2, 4))));
+    }
 
     /// <summary>weight·(set bits), byte by byte: by a table for each half of a byte.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -92,5 +92,30 @@ public readonly unsafe struct Avx512Bits : ICarrySaveVectors<Vector512<ulong>>
         var low = Avx512BW.Shuffle(table, a.AsByte() & nibble);
         var high = Avx512BW.Shuffle(table, Vector512.ShiftRightLogical(a.AsUInt16(), 4).AsByte() & nibble);
         return (low + high).AsUInt64();
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<ulong> Permute(Vector512<ulong> index, Vector512<byte> table) =>
+        Avx512Vbmi.PermuteVar64x8(table, index.AsByte()).AsUInt64();
+
+    /// <summary>For permutations: weight·(set bits of a six-bit index).</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<byte> Six(byte weight)
+    {
+        const ulong three = 0x0302_0201_0201_0100, one = 0x0101_0101_0101_0101;
+        return Vector512.Create(
+            three * weight, (three + one) * weight, (three + one) * weight, (three + 2 * one) * weight,
+            (three + one) * weight, (three + 2 * one) * weight, (three + 2 * one) * weight, (three + 3 * one) * weight).AsByte();
+    }
+
+    /// <summary>For permutations: first·(set bits among the index's lowest two) + second·(among the next two) + third·(among the highest two).</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<byte> Pairs(byte first, byte second, byte third)
+    {
+        const ulong low = 0x0201_0100_0201_0100, high = 0x0101_0101_0000_0000, one = 0x0101_0101_0101_0101;
+        var even = first * low + second * high;
+        var odd = even + second * one;
+        var add = third * one;
+        return Vector512.Create(even, odd, even + add, odd + add, even + add, odd + add, even + 2 * add, odd + 2 * add).AsByte();
     }
 }

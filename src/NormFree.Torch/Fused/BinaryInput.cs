@@ -36,14 +36,12 @@ internal sealed unsafe class BinaryInput : IDisposable
     /// <summary>x, channels-last.</summary>
     public float* Values => TensorMemory.Floats(map);
 
-    /// <summary>The signs as numbers, ±1, channels-last: for libtorch's convolutions.</summary>
-    public Tensor Signs()
+    /// <summary>The signs as indices of a product with real filters.</summary>
+    public NativeBuffer<uint> TapWords()
     {
-        var signs = ChannelsLast.Empty(Shape.Batch, Shape.In, Shape.Height, Shape.Width);
-        var target = TensorMemory.Floats(signs);
-        var words = SignPacking.Words(Shape.In);
-        Pixels.ForEach(Shape.InPixels, Shape.In, (first, count) => SignUnpacking.Unpack(Bits.Pointer + (long)first * words, count, Shape.In, target + (long)first * Shape.In));
-        return signs;
+        var words = new NativeBuffer<uint>(Kernels.Convolutions.TapWords.Length(Shape));
+        Kernels.Convolutions.TapWords.Make(Shape, Bits.Pointer, words.Pointer, TorchWorkers.Instance);
+        return words;
     }
 
     /// <summary>The filters' gradient, O × taps × C, where du is the gradient of the convolution's result before its factors.</summary>

@@ -33,7 +33,7 @@ internal sealed unsafe class LayerFilters : IDisposable
     /// <summary>The signs, O × taps × ⌈I/64⌉ words; null where filters are real.</summary>
     public NativeBuffer<ulong>? Signs { get; private set; }
 
-    /// <summary>The filters, O×I×k×k; null where they are binary.</summary>
+    /// <summary>The filters, O×I×k×k, channels-last; null where they are binary.</summary>
     public Tensor? Real { get; private set; }
 
     private IEnumerable<(int Convolution, int First, FilterBank Bank)> Banks
@@ -111,12 +111,12 @@ internal sealed unsafe class LayerFilters : IDisposable
 
     private void MakeReal()
     {
-        Real = empty(options.Out, options.In, options.Kernel, options.Kernel).DetachFromDisposeScope();
+        Real = ChannelsLast.Empty(options.Out, options.In, options.Kernel, options.Kernel).DetachFromDisposeScope();
         foreach (var (convolution, first, bank) in Banks)
         {
             FilterKernels.Best.Real(
                 bank, TensorMemory.Floats(weights[convolution]), Gain(convolution), statistics.Pointer + first,
-                TensorMemory.Floats(Real) + (long)first * bank.Size, FilterOrder.TapsLast, TorchWorkers.Instance);
+                TensorMemory.Floats(Real) + (long)first * bank.Size, FilterOrder.ChannelsLast, TorchWorkers.Instance);
         }
     }
 

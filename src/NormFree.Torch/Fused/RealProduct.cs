@@ -1,10 +1,11 @@
 using NormFree.Kernels.Activations;
+using NormFree.Kernels.Convolutions;
 using NormFree.Torch.Native;
 using static TorchSharp.torch;
 
 namespace NormFree.Torch.Fused;
 
-/// <summary>Binary input times real filters: libtorch's convolutions, in float32 or bfloat16.</summary>
+/// <summary>Binary input times real filters: table lookups forward; the input's gradient is libtorch's, in float32 or bfloat16.</summary>
 internal sealed unsafe class RealProduct(BinaryInput input, LayerFilters filters, BinaryConvolutionOptions options) : IBinaryProduct
 {
     private ScalarType Type => options.Precision == FusedPrecision.BFloat16 ? ScalarType.BFloat16 : ScalarType.Float32;
@@ -12,14 +13,13 @@ internal sealed unsafe class RealProduct(BinaryInput input, LayerFilters filters
     /// <inheritdoc/>
     public void Forward(IProductReader reader)
     {
-        using var scope = NewDisposeScope();
-        var signs = input.Signs().to(Type);
-        var result = nn.functional.conv2d(
-            signs, filters.Real!.to(Type), strides: [options.Stride, options.Stride], padding: [options.Padding, options.Padding]);
-        var values = ChannelsLast.Of(result.to(ScalarType.Float32));
-        var source = TensorMemory.Floats(values);
-        Pixels.ForEach(input.Shape.OutPixels, options.Out, (first, count) => reader.Take(first, count, source + (long)first * options.Out));
-        GC.KeepAlive(values);
+        var shape = input.Shape;
+        using var result = ChannelsLast.Empty(shape.Batch, shape.Out, shape.OutHeight, shape.OutWidth);
+        var values = TensorMemory.Floats(result);
+        using (var words = input.TapWords())
+            SignMapProduct.Best.Compute(shape, words.Pointer, TensorMemory.Floats(filters.Real!), values, TorchWorkers.Instance);
+        Pixels.ForEach(shape.OutPixels, shape.Out, (first, count) => reader.Take(first, count, values + (long)first * shape.Out));
+        GC.KeepAlive(result);
     }
 
     /// <inheritdoc/>

@@ -63,10 +63,10 @@ let tests =
           }
 
           test "without --json it prints tables" {
-              let shown = Tool.runLine $"{tiny} --binarise activations --profile" |> Tool.succeeds
+              let shown = Tool.runLine $"{tiny} --engine composite --binarise activations --profile" |> Tool.succeeds
 
               for words in
-                  [ "reactnet-small, bn-free, activations, batch 8 of 32×32, fused, float32, 1 threads"
+                  [ "reactnet-small, bn-free, activations, batch 8 of 32×32, composite, float32, 1 threads"
                     "images a second"
                     "peak memory"
                     "backward"

@@ -31,8 +31,7 @@ let private step entry (network: Network) (optimisation: Optimisation) number =
     let key = if number % 2 = 0 then "batch0" else "batch1"
     let images = GoldenFiles.tensor shape (GoldenFiles.wave count key 1.5 0.0)
     let loss = loss entry number (network.Forward(images, Train))
-    network.ForgetGradients()
-    loss.backward ()
+    network.Backward loss
     optimisation.Step(GoldenFiles.number "lr" entry) |> ignore
     loss.item<float>()
 

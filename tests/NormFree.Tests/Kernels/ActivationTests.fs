@@ -8,7 +8,6 @@ open Expecto
 open Microsoft.FSharp.NativeInterop
 open NormFree.Data
 open NormFree.Kernels.Activations
-open NormFree.Kernels.Bits
 open NormFree.Tests.Kernels.Support
 
 /// What float32 sums over pixels may differ by from exact ones, as a part of the sum of absolute values.
@@ -479,28 +478,6 @@ let private conversions =
                           exact $"dx, {what}" dx.Values (Array.init (width * c) expected)
                           kernel.Backward(width, c, side, factor, NativePtr.nullPtr, dx.Pointer)
                           dx.Check()
-                          exact $"dx behind the last square, {what}" dx.Values (Array.zeroCreate (width * c)))
-
-          testEverySet "packed signs, unpacked, pack to the same bits" (fun set ->
-              for c in channels @ [ 127; 128; 192; 192 + 1 ] do
-                  let rows = 5
-                  let packed = signs (uint64 c) rows c
-                  use source = new Guarded<uint64>(packed)
-                  use values = new Guarded<float32>(rows * c, 4)
-                  SignUnpacking.Unpack(source.Pointer, rows, c, values.Pointer)
-                  values.Check()
-                  let perRow = (c + 63) / 64
-
-                  let expected =
-                      [| for row in 0 .. rows - 1 do
-                             for channel in 0 .. c - 1 ->
-                                 let bit = packed[row * perRow + channel / 64] >>> (channel % 64) &&& 1UL
-                                 if bit = 1UL then 1.0f else -1.0f |]
-
-                  Expect.equal values.Values expected $"{c} channels, unpacked"
-                  use again = new Guarded<uint64>(packed.Length, 8)
-                  (SignPacking.For set).Pack(values.Pointer, int64 rows, c, 1.0f, NativePtr.nullPtr, again.Pointer)
-                  again.Check()
-                  Expect.equal again.Values packed $"{c} channels, packed again") ]
+                          exact $"dx behind the last square, {what}" dx.Values (Array.zeroCreate (width * c))) ]
 
 let tests = testList "activations" [ activations; signTests; conversions ]

@@ -7,7 +7,6 @@ open Expecto
 open NormFree.Data
 open NormFree.Spec
 open NormFree.Torch
-open NormFree.Torch.Fused
 open NormFree.Torch.Layers
 open NormFree.Torch.Training
 open NormFree.Training
@@ -133,8 +132,7 @@ let private close tolerance what (actual: float[]) (expected: float[]) =
 let private step execution net seed =
     let network = trained net seed |> Network.running execution
     let logits = network.Forward(sixImages (), Train)
-    Losses.CrossEntropy(logits, labels 6).backward()
-    FusedFailure.Throw()
+    network.Backward(Losses.CrossEntropy(logits, labels 6))
     network, Agreement.values logits
 
 let private agreement =
@@ -211,9 +209,7 @@ let private curve execution seed course =
                let shape = [| int64 batch.Count; 3L; int64 batch.Side; int64 batch.Side |]
                let logits = network.Forward(torch.tensor(batch.Images).reshape shape, Train)
                let loss = Losses.CrossEntropy(logits, torch.tensor batch.Labels)
-               network.ForgetGradients()
-               loss.backward ()
-               FusedFailure.Throw()
+               network.Backward loss
                optimisation.Step recipe.LearningRate
                float (loss.item<float32>()) |]
 

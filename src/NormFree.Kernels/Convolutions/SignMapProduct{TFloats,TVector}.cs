@@ -1,0 +1,138 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using NormFree.Kernels.Lookup;
+using NormFree.Kernels.Memory;
+using NormFree.Kernels.Simd;
+using NormFree.Kernels.Threads;
+
+namespace NormFree.Kernels.Convolutions;
+
+/// <summary><see cref="SignMapProduct"/> on one instruction set.</summary>
+internal sealed unsafe class SignMapProduct<TFloats, TVector> : SignMapProduct
+    where TFloats : struct, IFloatVectors<TVector>
+    where TVector : unmanaged
+{
+    private const int Rows = LookupBlock<TFloats, TVector>.Rows;
+
+    /// <summary>Filters of a task: a cache line of a pixel's results.</summary>
+    private const int FiltersOfTask = 16;
+
+    /// <summary>Pixels of a task: tables pay off after some hundreds.</summary>
+    private const int PixelsOfTask = 2048;
+
+    /// <summary>Floats from a filter's table to its next: those of a task's filters lie side by side.</summary>
+    private const int Pitch = FiltersOfTask * SignPatterns.TableSize;
+
+    /// <summary>What a task works on: some filters, some pixels.</summary>
+    private readonly struct Work(ConvolutionShape shape, int firstFilter, int firstPixel, uint* words, float* filters, float* target)
+    {
+        public readonly ConvolutionShape Shape = shape;
+        public readonly int FirstPixel = firstPixel;
+        public readonly int Pixels = Math.Min(PixelsOfTask, shape.OutPixels - firstPixel);
+        public readonly int Filters = Math.Min(FiltersOfTask, shape.Out - firstFilter);
+        public readonly uint* Words = words + firstPixel;
+        public readonly float* Weights = filters + (long)firstFilter * shape.Taps * shape.In;
+        public readonly float* Target = target + (long)firstPixel * shape.Out + firstFilter;
+
+        /// <summary>Tables of a filter: those of all words, of all taps.</summary>
+        public readonly int Tables = shape.Taps * TapWords.Words(shape) * SignPatterns.GroupsInWord;
+    }
+
+    /// <inheritdoc/>
+    public override void Compute(ConvolutionShape shape, uint* words, float* filters, float* target, IWorkers workers)
+    {
+        var parts = (shape.OutPixels + PixelsOfTask - 1) / PixelsOfTask;
+        var columns = LookupBlock<TFloats, TVector>.Columns;
+        workers.Run((shape.Out + FiltersOfTask - 1) / FiltersOfTask * parts, task =>
+        {
+            var work = new Work(shape, task / parts * FiltersOfTask, task % parts * PixelsOfTask, words, filters, target);
+            var scratch = Scratch.OfThread(((long)work.Tables * Pitch + FiltersOfTask * columns + FiltersOfTask * shape.Taps) * sizeof(float) + 1024);
+            var tables = scratch.Take<float>((long)work.Tables * Pitch);
+            var sums = scratch.Take<float>(FiltersOfTask * columns);
+            MakeTables(work, tables);
+            for (var pixel = 0; pixel < work.Pixels; pixel += columns)
+            {
+                Sum(work, pixel, tables, sums);
+                Put(sums, columns, work.Target + (long)pixel * shape.Out, shape.Out, Math.Min(columns, work.Pixels - pixel), work.Filters);
+            }
+            AddBackPadding(work, scratch.Take<float>(FiltersOfTask * shape.Taps));
+        });
+    }
+
+    private static void MakeTables(in Work work, float* tables)
+    {
+        NativeMemory.Clear(tables, (nuint)((long)work.Tables * Pitch * sizeof(float)));
+        var ofTap = TapWords.Words(work.Shape) * SignPatterns.GroupsInWord * Pitch;
+        for (var tap = 0; tap < work.Shape.Taps; tap++)
+        for (var filter = 0; filter < work.Filters; filter++)
+        {
+            var weights = work.Weights + ((long)filter * work.Shape.Taps + tap) * work.Shape.In;
+            MakeTables(weights, work.Shape.In, tables + (long)tap * ofTap + filter * SignPatterns.TableSize);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void MakeTables(float* weights, int channels, float* table)
+    {
+        TVector s0 = SignTables<TFloats, TVector>.Signs(0), s1 = SignTables<TFloats, TVector>.Signs(1);
+        TVector s2 = SignTables<TFloats, TVector>.Signs(2), s3 = SignTables<TFloats, TVector>.Signs(3);
+        var channel = 0;
+        for (; channel + SignPatterns.GroupSize <= channels; channel += SignPatterns.GroupSize, weights += SignPatterns.GroupSize, table += Pitch)
+            SignTables<TFloats, TVector>.Write(weights[0], weights[1], weights[2], weights[3], s0, s1, s2, s3, table);
+        if (channel == channels) return;
+        var left = channels - channel;
+        SignTables<TFloats, TVector>.Write(weights[0], left > 1 ? weights[1] : 0, left > 2 ? weights[2] : 0, 0, s0, s1, s2, s3, table);
+    }
+
+    /// <summary>All filters' sums of a block of pixels, filter by filter.</summary>
+    private static void Sum(in Work work, int pixel, float* tables, float* sums)
+    {
+        var columns = LookupBlock<TFloats, TVector>.Columns;
+        float** rows = stackalloc float*[Rows], targets = stackalloc float*[Rows];
+        // All words of all taps are one run: the next word of a pixel lies one stride further.
+        var words = work.Words + pixel;
+        for (var filter = 0; filter < work.Filters; filter += Rows)
+        {
+            for (var row = 0; row < Rows; row++)
+            {
+                rows[row] = tables + (filter + row) * SignPatterns.TableSize;
+                targets[row] = sums + (filter + row) * columns;
+            }
+            var count = work.Shape.Taps * TapWords.Words(work.Shape);
+            LookupBlock<TFloats, TVector>.Sum(rows, Pitch, &words, 1, count, TapWords.Stride(work.Shape), targets, add: false);
+        }
+    }
+
+    /// <summary>Turns filters × pixels into pixels × filters.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Put(float* sums, int columns, float* target, int outputs, int pixels, int filters)
+    {
+        for (var pixel = 0; pixel < pixels; pixel++, target += outputs)
+        for (var filter = 0; filter < filters; filter++)
+            target[filter] = sums[filter * columns + pixel];
+    }
+
+    /// <summary>Adds the weights at taps where a pixel meets padding, since their signs counted as −.</summary>
+    private static void AddBackPadding(in Work work, float* ofTaps)
+    {
+        var shape = work.Shape;
+        for (var tap = 0; tap < shape.Taps; tap++)
+        for (var filter = 0; filter < work.Filters; filter++)
+        {
+            var weights = work.Weights + ((long)filter * shape.Taps + tap) * shape.In;
+            var sum = 0f;
+            for (var channel = 0; channel < shape.In; channel++) sum += weights[channel];
+            ofTaps[tap * FiltersOfTask + filter] = sum;
+        }
+        for (var tap = 0; tap < shape.Taps; tap++)
+        {
+            var pixels = new OutputPixels(shape, tap, work.FirstPixel);
+            for (var pixel = 0; pixel < work.Pixels; pixel++, pixels.Next())
+            {
+                if (pixels.Source >= 0) continue;
+                var target = work.Target + (long)pixel * shape.Out;
+                for (var filter = 0; filter < work.Filters; filter++) target[filter] += ofTaps[tap * FiltersOfTask + filter];
+            }
+        }
+    }
+}
