@@ -190,9 +190,9 @@ module Network =
             let buffers = [ for key, tensor in network.Buffers -> key, move tensor ]
             new Network(network.Spec, Engines.used network.Execution parameters, parameters, buffers)
 
-    /// <summary>The same tensors, computed another way, or as the default says where these tensors cannot be: it must not outlive the first
-    /// network, and whichever of both is disposed frees the tensors.</summary>
-    /// <remarks>Throws TrainingException where there is no such way for the network's device.</remarks>
+    /// <summary>The same tensors computed another way, or by the composite engine where the fused one does not take them.</summary>
+    /// <remarks>Both networks share the tensors: dispose one of them, after the last use of either. Throws TrainingException where there is no
+    /// such way for the network's device.</remarks>
     let running (execution: Execution) (network: Network) =
         new Network(network.Spec, Engines.used execution network.Parameters, network.Parameters, network.Buffers)
 
