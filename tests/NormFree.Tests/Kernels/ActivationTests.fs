@@ -8,7 +8,6 @@ open Expecto
 open Microsoft.FSharp.NativeInterop
 open NormFree.Data
 open NormFree.Kernels.Activations
-open NormFree.Kernels.Bits
 open NormFree.Tests.Kernels.Support
 
 /// What float32 sums over pixels may differ by from exact ones, as a part of the sum of absolute values.

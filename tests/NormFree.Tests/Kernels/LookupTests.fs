@@ -342,4 +342,114 @@ let private gradients =
                       let workers = ShuffledThreads(threads, int64 threads)
                       sameBits $"{shape} on {threads} threads" (computeGradient set gradient workers) alone) ]
 
-let tests = testList "lookups" [ products; gradients ]
+// ---- Binary maps times real filters ----
+
+let private words (shape: ConvolutionShape) (signs: uint64[]) workers =
+    let mutable shape' = shape
+    use source = new Guarded<uint64>(signs)
+    use target = new Guarded<uint32>(int (TapWords.Length &shape'), 4)
+    TapWords.Make(shape, source.Pointer, target.Pointer, workers)
+    target.Check()
+    target.Values
+
+/// Bit j of word (t, w, p) by its definition: set where output pixel p meets a + of channel 32·w + j at tap t.
+let private expectedWords (shape: ConvolutionShape) (signs: uint64[]) =
+    let perPixel, stride = (shape.In + 63) / 64, (shape.OutPixels + 63) / 64 * 64
+    let words = Array.zeroCreate<uint32>(shape.Taps * 2 * perPixel * stride)
+
+    for struct (output, tap, input) in Shapes.meetings shape do
+        for channel in 0 .. shape.In - 1 do
+            if signs[input * perPixel + channel / 64] >>> (channel % 64) &&& 1UL = 1UL then
+                let word = (tap * 2 * perPixel + channel / 32) * stride + output
+                words[word] <- words[word] ||| (1u <<< (channel % 32))
+
+    words
+
+type private Forward = { Of: ConvolutionShape; Input: uint64[]; Filters: float32[] }
+
+let private forward seed (shape: ConvolutionShape) =
+    { Of = shape
+      Input = signs (uint64 seed) shape.InPixels shape.In
+      Filters = Shapes.reals seed (shape.Out * shape.Taps * shape.In) }
+
+/// Σ w·x by pixel and filter, with the sum of absolute values. Where pixels meet padding, the kernel subtracts and adds back.
+let private expectedForward (forward: Forward) =
+    let shape = forward.Of
+    let perPixel = (shape.In + 63) / 64
+    let sums = Array.zeroCreate<float>(shape.OutPixels * shape.Out)
+    let ofFilter = shape.Taps * shape.In
+
+    for struct (output, tap, input) in Shapes.meetings shape do
+        for filter in 0 .. shape.Out - 1 do
+            let at = output * shape.Out + filter
+
+            for channel in 0 .. shape.In - 1 do
+                let plus = forward.Input[input * perPixel + channel / 64] >>> (channel % 64) &&& 1UL = 1UL
+                let w = float forward.Filters[filter * ofFilter + tap * shape.In + channel]
+                sums[at] <- if plus then sums[at] + w else sums[at] - w
+
+    let sizes =
+        forward.Filters |> Array.chunkBySize ofFilter |> Array.map (Array.sumBy (fun w -> abs (float w)))
+
+    sums |> Array.mapi (fun at sum -> struct (sum, sizes[at % shape.Out]))
+
+let private computeForward set (forward: Forward) (workers: IWorkers) =
+    let shape = forward.Of
+    use input = new Guarded<uint32>(words shape forward.Input workers)
+    use filters = new Guarded<float32>(forward.Filters)
+    use target = new Guarded<float32>(shape.OutPixels * shape.Out, 4)
+    // Overwritten, whatever it was.
+    target.Span.Fill nanf
+    (SignMapProduct.For set).Compute(shape, input.Pointer, filters.Pointer, target.Pointer, workers)
+    target.Check()
+    target.Values
+
+let private forwardAgrees set forward expected =
+    near $"{forward.Of}" (computeForward set forward (ShuffledThreads(1, 0L))) expected
+
+let private forwardMatrix =
+    lazy
+        [ for i, shape in List.indexed Shapes.matrix ->
+              let forward = forward (int64 i) shape
+              forward, expectedForward forward ]
+
+/// More output pixels than a task has (2048).
+let private wide = ConvolutionShape(3, 33, 26, 5, 16 + 3, 3, 3, 1, 1, 1, 1)
+
+let private forwards =
+    testList
+        "signs times real filters"
+        [ test "words are what pixels meet, bit by bit" {
+              for i, shape in List.indexed (wide :: Shapes.matrix) do
+                  let signs = signs (uint64 i) shape.InPixels shape.In
+
+                  if words shape signs (ShuffledThreads(2, int64 i)) <> expectedWords shape signs then
+                      failtest $"{shape}"
+          }
+
+          test "words of any shape" {
+              anyShape 50 (fun shape ->
+                  let signs = signs 3UL shape.InPixels shape.In
+                  words shape signs one = expectedWords shape signs)
+          }
+
+          testEverySet "a convolution is its loops, every tail" (fun set ->
+              for forward, expected in forwardMatrix.Value do
+                  forwardAgrees set forward expected)
+
+          testEverySet "a convolution of any shape is its loops" (fun set ->
+              anyShape 25 (fun shape ->
+                  let forward = forward (shape.Macs % 1000L) shape
+                  forwardAgrees set forward (expectedForward forward)))
+
+          testEverySet "a convolution has the same bits on 1, 2 and 3 threads" (fun set ->
+              for shape in wide :: cut @ large do
+                  let forward = forward 6L shape
+                  let alone = computeForward set forward one
+                  near $"{shape}" alone (expectedForward forward)
+
+                  for threads in 1..3 do
+                      let workers = ShuffledThreads(threads, int64 threads)
+                      sameBits $"{shape} on {threads} threads" (computeForward set forward workers) alone) ]
+
+let tests = testList "lookups" [ products; gradients; forwards ]

@@ -7,7 +7,6 @@ open Expecto
 open NormFree.Data
 open NormFree.Spec
 open NormFree.Torch
-open NormFree.Torch.Fused
 open NormFree.Torch.Layers
 open NormFree.Torch.Training
 open NormFree.Training
@@ -111,13 +110,23 @@ let private withoutFlips mode (network: Network) =
 
     agree
 
+/// Batch norm's running statistics become those of batches.
+let private warm (network: Network) =
+    use _ = torch.NewDisposeScope()
+    use _ = torch.no_grad ()
+    network.Forward(sixImages (), Train) |> ignore
+
 /// The first seed at which both engines see the same signs.
-let private settled net =
+let private settled mode net =
     Seq.initInfinite (fun i -> int64 (i + 1))
     |> Seq.truncate 20
     |> Seq.tryFind (fun seed ->
         use network = trained net seed
-        withoutFlips Train network)
+
+        if mode = Evaluate then
+            warm network
+
+        withoutFlips mode network)
     |> Option.defaultWith (fun () -> failtest "signs flip at every seed")
 
 let private close tolerance what (actual: float[]) (expected: float[]) =
@@ -133,15 +142,14 @@ let private close tolerance what (actual: float[]) (expected: float[]) =
 let private step execution net seed =
     let network = trained net seed |> Network.running execution
     let logits = network.Forward(sixImages (), Train)
-    Losses.CrossEntropy(logits, labels 6).backward()
-    FusedFailure.Throw()
+    network.Backward(Losses.CrossEntropy(logits, labels 6))
     network, Agreement.values logits
 
 let private agreement =
     [ for net in networks do
           test $"a training step equals the composite engine's: {title net}" {
               use _ = torch.NewDisposeScope()
-              let seed = settled net
+              let seed = settled Train net
               let ours, logits = step Execution.Default net seed
               let theirs, expected = step Execution.Portable net seed
               use _ = ours
@@ -159,20 +167,29 @@ let private agreement =
           test $"evaluation equals the composite engine's: {title net}" {
               use _ = torch.NewDisposeScope()
               use _ = torch.no_grad ()
-              use network = trained net (settled net)
-              let images = sixImages ()
-              // Batch norm's running statistics become those of a batch.
-              network.Forward(images, Train) |> ignore
-
-              if withoutFlips Evaluate network then
-                  let expected = (network |> Network.running Execution.Portable).Forward(images, Evaluate)
-
-                  close
-                      values
-                      "logits"
-                      (Agreement.values (network.Forward(images, Evaluate)))
-                      (Agreement.values expected)
+              use network = trained net (settled Evaluate net)
+              warm network
+              let ours = network.Forward(sixImages (), Evaluate)
+              let theirs = (network |> Network.running Execution.Portable).Forward(sixImages (), Evaluate)
+              close values "logits" (Agreement.values ours) (Agreement.values theirs)
           }
+
+      test "a backward pass that fails inside is thrown by the network, and the next one goes on" {
+          use _ = torch.NewDisposeScope()
+          use network = trained (tiny (BnFree 0.2)) 1L
+          let loss () = Losses.CrossEntropy(network.Forward(sixImages (), Train), labels 6)
+          let first = loss ()
+          first.backward (retain_graph = true)
+          // The layers' state went with the first pass.
+          contains
+              [ "backward pass"; "failed" ]
+              (message<InvalidOperationException, _>(fun () -> network.Backward first))
+
+          network.Backward(loss ())
+
+          for key, gradient in gradients network do
+              Expect.all gradient Double.IsFinite key
+      }
 
       test "a network of doubles is computed by the composite engine, whatever was asked for" {
           use _ = torch.NewDisposeScope()
@@ -211,9 +228,7 @@ let private curve execution seed course =
                let shape = [| int64 batch.Count; 3L; int64 batch.Side; int64 batch.Side |]
                let logits = network.Forward(torch.tensor(batch.Images).reshape shape, Train)
                let loss = Losses.CrossEntropy(logits, torch.tensor batch.Labels)
-               network.ForgetGradients()
-               loss.backward ()
-               FusedFailure.Throw()
+               network.Backward loss
                optimisation.Step recipe.LearningRate
                float (loss.item<float32>()) |]
 
