@@ -91,7 +91,9 @@ module ImportCommand =
         Console.WriteLine $"{report.Network}: {report.Loaded} tensors loaded from {report.File}{renamed}"
 
         if not report.IsComplete then
-            Console.WriteLine "accepted, as --partial says; what is missing keeps the values of a fresh start:"
+            Console.WriteLine
+                "accepted, as --partial says; tensors of the network that do not fit keep their first values:"
+
             report.Problems |> List.iter Console.WriteLine
 
         Console.WriteLine $"checkpoint: {out}"
