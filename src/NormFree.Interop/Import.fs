@@ -84,8 +84,12 @@ module Import =
 
     /// <summary><c>network</c>, as a checkpoint for images of this task: ready for <c>eval</c>, <c>predict</c> and as a teacher.</summary>
     let checkpoint strictness spec (task: Task) file : Result<Checkpoint * ImportReport, ImportReport> =
-        let state =
-            { Recipe = Recipe.published; Stage = "imported"; History = []; Threads = torch.get_num_threads () }
+        let state (network: Network) =
+            { Recipe = Recipe.published
+              Stage = "imported"
+              History = []
+              Threads = torch.get_num_threads ()
+              Execution = Some network.Execution }
 
         network strictness spec file
-        |> Result.map (fun (network, report) -> { Network = network; Task = task; State = state }, report)
+        |> Result.map (fun (network, report) -> { Network = network; Task = task; State = state network }, report)

@@ -39,7 +39,12 @@ let refused strictness spec (file: ForeignFile) =
 let asCheckpoint size (network: Network) : Checkpoint =
     { Network = network
       Task = Import.task network.Spec size
-      State = { Recipe = Recipe.published; Stage = "test"; History = []; Threads = 1; Execution = Some network.Execution } }
+      State =
+        { Recipe = Recipe.published
+          Stage = "test"
+          History = []
+          Threads = 1
+          Execution = Some network.Execution } }
 
 /// A network at its start, all of its tensors filled by the golden files' formula: batch norms that do something, weights of either sign.
 let filled (dtype: torch.ScalarType) spec =
