@@ -102,10 +102,10 @@ module ImportCommand =
     let run (args: ParseResults<ImportArgs>) =
         let strictness = if args.Contains ImportArgs.Partial then Strictness.Partial else Strict
         let out = args.GetResult ImportArgs.Out
-        use file = openFile args
         let dataset = dataset args
         let pixels = pixels args dataset
         let net = spec args pixels (classes args dataset)
+        use file = openFile args
 
         match Import.checkpoint strictness net (task dataset net pixels) file with
         | Error report -> refuse report strictness
