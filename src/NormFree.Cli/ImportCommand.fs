@@ -90,6 +90,10 @@ module ImportCommand =
 
         Console.WriteLine $"{report.Network}: {report.Loaded} tensors loaded from {report.File}{renamed}"
 
+        if report.Counters > 0 then
+            Console.WriteLine
+                $"{report.Counters} counters of batches are not in the file, which is from before PyTorch 0.4.1: they begin at 0"
+
         if not report.IsComplete then
             Console.WriteLine
                 "accepted, as --partial says; tensors of the network that do not fit keep their first values:"

@@ -21,6 +21,8 @@ type ImportReport =
         Loaded: int
         /// Keys of the file that the network has under another name: the file's, the network's.
         Renamed: (string * string) list
+        /// Counters of batches that the file lacks, all of them: it is from before PyTorch 0.4.1, and they begin at 0. Evaluation has no use for them.
+        Counters: int
         /// The network's keys that the file lacks.
         Missing: string list
         /// The file's keys that the network lacks.

@@ -74,6 +74,20 @@ module internal Matching =
         let seen = HashSet<string>()
         named |> List.partition (fun (key, _) -> seen.Add key)
 
+    /// What is absent: counters of batches that the file knows nothing of, as PyTorch accepts it too, and what is missing.
+    let private absent (network: Network) (present: Set<string>) =
+        let counter = ".num_batches_tracked"
+        let isCounter (key: string) = key.EndsWith(counter, StringComparison.Ordinal)
+        let knowsCounters = Set.exists isCounter present
+
+        [ for key, _ in network.Tensors do
+              if not (present.Contains key) then
+                  key ]
+        |> List.partition (fun key ->
+            isCounter key
+            && not knowsCounters
+            && present.Contains(key.Substring(0, key.Length - counter.Length) + ".running_mean"))
+
     /// <summary>Pairs the tensors of a file with those of a network. A key that comes twice, with and without a wrapper, is unexpected the second time.</summary>
     let plan (network: Network) (file: ForeignFile) : Plan =
         let wanted = wantedBy network
@@ -85,6 +99,8 @@ module internal Matching =
         let present = first |> List.map fst |> Set
         let pairs = first |> List.filter (fun (key, _) -> not (misfitting.Contains key))
 
+        let counters, missing = absent network present
+
         { Pairs = pairs
           Report =
             { File = file.Path
@@ -94,9 +110,7 @@ module internal Matching =
                 [ for key, tensor in pairs do
                       if key <> tensor.Key then
                           tensor.Key, key ]
-              Missing =
-                [ for key, _ in network.Tensors do
-                      if not (present.Contains key) then
-                          key ]
+              Counters = counters.Length
+              Missing = missing
               Unexpected = [ for _, tensor in strangers @ again -> tensor.Key ] @ file.Others
               Misshapen = misfits } }

@@ -31,6 +31,7 @@ internal static class StorageType
             ("torch.storage", "UntypedStorage"),
             ("torch._utils", "_rebuild_tensor_v3"),
             ("torch._utils", "_rebuild_parameter_with_state"),
+            ("torch.nn.parameter", "Parameter"),
         ])));
 
     /// <summary>The element type of a storage class; null for another name.</summary>

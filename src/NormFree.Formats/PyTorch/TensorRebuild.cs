@@ -13,7 +13,7 @@ internal sealed class TensorRebuild(IStorages storages, long maxBytes, string fi
     private const int DTypeArgument = 6;
 
     /// <summary>Whether a value is a tensor's recipe.</summary>
-    public static bool IsTensor(PickleValue value) => value is PickleReduced { Callable.Module: "torch._utils" };
+    public static bool IsTensor(PickleValue value) => value is PickleReduced { Callable.Module: "torch._utils" or "torch.nn.parameter" };
 
     /// <summary>The tensor of a recipe.</summary>
     /// <param name="name">The tensor's name, for errors.</param>
@@ -21,8 +21,7 @@ internal sealed class TensorRebuild(IStorages storages, long maxBytes, string fi
     public StridedView Build(string name, PickleValue value)
     {
         string where = $"tensor {Quoted.Name(name)}";
-        // A parameter is its tensor with two notes about training.
-        while (value is PickleReduced { Callable.Name: "_rebuild_parameter" or "_rebuild_parameter_with_state", Arguments.Items: [var inner, ..] })
+        while (InParameter(value) is { } inner)
             value = inner;
         if (value is not PickleReduced { Callable.Name: "_rebuild_tensor" or "_rebuild_tensor_v2" or "_rebuild_tensor_v3" } recipe
             || recipe.Arguments.Items is not [PicklePersistentId persistent, var offset, var sizes, var strides, ..]
@@ -42,6 +41,15 @@ internal sealed class TensorRebuild(IStorages storages, long maxBytes, string fi
             Fail(where, problem!);
         return view;
     }
+
+    /// <summary>A parameter is its tensor with notes about training. Before PyTorch 0.4 it was the class itself, made of its tensor or, earlier
+    /// yet, of nothing and then given a state that begins with it. Null for what is no parameter.</summary>
+    private static PickleValue? InParameter(PickleValue value) => value switch
+    {
+        PickleReduced { Callable.Name: "_rebuild_parameter" or "_rebuild_parameter_with_state" or "Parameter", Arguments.Items: [var inner, ..] } => inner,
+        PickleReduced { Callable.Name: "Parameter", State: PickleTuple { Items: [var inner, _, _, _, _] } } => inner,
+        _ => null,
+    };
 
     /// <summary>A tensor of the newer recipe has a type of its own over a storage of bytes.</summary>
     private DType Type(PickleReduced recipe, Storage storage, string where)

@@ -88,6 +88,59 @@ let private reads =
               Expect.isNull (file.Find "../types.pth") "a name, not a path"
           } ]
 
+/// A zip archive of unpacked files with right checksums.
+let private zipOf (parts: (string * byte[]) list) =
+    use stream = new MemoryStream()
+
+    using (new ZipArchive(stream, ZipArchiveMode.Create, true)) (fun zip ->
+        for name, content in parts do
+            use part = zip.CreateEntry(name, CompressionLevel.NoCompression).Open()
+            part.Write(ReadOnlySpan content))
+
+    stream.ToArray()
+
+let private ascii (text: string) = Encoding.Latin1.GetBytes text
+
+/// The pickle {'t': _rebuild_tensor_v2(storage of 4 floats, offset, size, stride, False, {})} with numbers as text, so that they may be any.
+let private pickleOf (elements: string) (offset: string) (size: string) (stride: string) =
+    let number (n: string) = $"I{n}\n"
+
+    let tuple (numbers: string) =
+        "("
+        + String.Join("", numbers.Split(' ', StringSplitOptions.RemoveEmptyEntries) |> Array.map number)
+        + "t"
+
+    "(dVt\nctorch._utils\n_rebuild_tensor_v2\n((Vstorage\nctorch\nFloatStorage\nV0\nVcpu\n"
+    + number elements
+    + "tQ"
+    + number offset
+    + tuple size
+    + tuple stride
+    + "I00\n(dtRs."
+    |> ascii
+
+/// Parameters as PyTorch wrote them before 0.4: the class, made of a tensor, or of nothing and then given five things.
+let private oldParameters =
+    testList
+        "reads parameters of old"
+        [ for what, wrap in
+              [ "made of their tensor", (fun tensor -> $"ctorch.nn.parameter\nParameter\n({tensor}t\x81(I01\nI00\nNtb")
+                "given their tensor with a state",
+                (fun tensor -> $"ctorch.nn.parameter\nParameter\n(t\x81({tensor}NNI01\nI00\ntb") ] do
+              test what {
+                  let pickle = pickleOf "4" "1" "2" "2" |> Encoding.Latin1.GetString
+                  let begins = pickle.IndexOf("ctorch._utils", StringComparison.Ordinal)
+
+                  let changed =
+                      pickle.Substring(0, begins) + wrap (pickle.Substring(begins, pickle.Length - begins - 2)) + "s."
+
+                  let data =
+                      Array.collect (fun (value: float32) -> BitConverter.GetBytes value) [| 1.0f; 2.0f; 3.0f; 4.0f |]
+
+                  let file = read (zipOf [ "a/data.pkl", ascii changed; "a/data/0", data ])
+                  Expect.sequenceEqual (numbers (Seq.exactlyOne file.Tensors)) [ 2.0; 4.0 ] "elements"
+              } ]
+
 let private writes =
     testList
         "writes"
@@ -142,37 +195,6 @@ let private writes =
                   (fun () -> add "y" DType.U64 (Array.zeroCreate 8) |> ignore)
                   "no such storage"
           } ]
-
-/// A zip archive of unpacked files with right checksums.
-let private zipOf (parts: (string * byte[]) list) =
-    use stream = new MemoryStream()
-
-    using (new ZipArchive(stream, ZipArchiveMode.Create, true)) (fun zip ->
-        for name, content in parts do
-            use part = zip.CreateEntry(name, CompressionLevel.NoCompression).Open()
-            part.Write(ReadOnlySpan content))
-
-    stream.ToArray()
-
-let private ascii (text: string) = Encoding.Latin1.GetBytes text
-
-/// The pickle {'t': _rebuild_tensor_v2(storage of 4 floats, offset, size, stride, False, {})} with numbers as text, so that they may be any.
-let private pickleOf (elements: string) (offset: string) (size: string) (stride: string) =
-    let number (n: string) = $"I{n}\n"
-
-    let tuple (numbers: string) =
-        "("
-        + String.Join("", numbers.Split(' ', StringSplitOptions.RemoveEmptyEntries) |> Array.map number)
-        + "t"
-
-    "(dVt\nctorch._utils\n_rebuild_tensor_v2\n((Vstorage\nctorch\nFloatStorage\nV0\nVcpu\n"
-    + number elements
-    + "tQ"
-    + number offset
-    + tuple size
-    + tuple stride
-    + "I00\n(dtRs."
-    |> ascii
 
 let private crafted elements offset size stride =
     zipOf
@@ -336,4 +358,4 @@ let private survives =
               Expect.isGreaterThan refused (Mutation.rounds / 3) "refused"
           } ]
 
-let tests = testList "PyTorch" [ reads; writes; refuses; survives ]
+let tests = testList "PyTorch" [ reads; oldParameters; writes; refuses; survives ]

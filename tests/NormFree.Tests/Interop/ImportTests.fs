@@ -115,6 +115,34 @@ let private keys =
               Expect.equal (set differing) (set (report.Missing @ [ "conv1.weight"; "fc.weight" ])) "the rest is loaded"
           }
 
+          test "of counters of batches may all be absent, as in files from before PyTorch 0.4.1, but not some" {
+              use folder = new TempFolder()
+              use original = filled f32 (small BatchNorm)
+              let isCounter (key: string) = key.EndsWith("num_batches_tracked", StringComparison.Ordinal)
+
+              use old =
+                  original
+                  |> file folder (fun (key, dtype, shape, bytes) ->
+                      if isCounter key then [] else [ key, dtype, shape, bytes ])
+
+              let network, report = imported Strict original.Spec old
+              use network = network
+
+              Expect.equal
+                  report.Counters
+                  (original.Tensors |> List.filter (fst >> isCounter) |> List.length)
+                  "counters"
+
+              Support.sameBits (Support.tensorBits original) (Support.tensorBits network) "network"
+
+              use damaged =
+                  original
+                  |> file folder (fun (key, dtype, shape, bytes) ->
+                      if key = "bn1.num_batches_tracked" then [] else [ key, dtype, shape, bytes ])
+
+              Expect.equal (refused Strict original.Spec damaged).Missing [ "bn1.num_batches_tracked" ] "missing"
+          }
+
           test "of which none fits are refused by a partial import too" {
               use folder = new TempFolder()
               use original = filled f32 (small NoNorm)
