@@ -237,6 +237,56 @@ type ReportArgs =
             | Out _ -> "page to write: .html (self-contained), or .md with a .png beside it"
             | Title _ -> "heading of the page"
 
+type ImportArgs =
+    | [<Unique>] Pytorch of FILE: string
+    | [<Unique>] Safetensors of FILE: string
+    | [<Mandatory; Unique>] Arch of NAME: string
+    | [<Unique>] Norm of NORM: string
+    | [<Unique>] Binarise of WHAT: string
+    | [<Unique>] Stem of KIND: string
+    | [<Unique>] Width of X: float
+    | [<Unique>] Depth of X: float
+    | [<Unique>] Classes of COUNT: int
+    | [<Unique>] Recipe of NAME: string
+    | [<Unique>] Size of N: int
+    | [<Unique>] Dataset of KIND: string
+    | [<Unique>] Data of PATH: string
+    | [<Unique>] Partial
+    | [<Mandatory; Unique>] Out of CKPT: string
+
+    interface IArgParserTemplate with
+        member this.Usage =
+            match this with
+            | Pytorch _ -> "file that torch.save has written: .pt, .pth, .pth.tar"
+            | Safetensors _ -> "safetensors file, whoever has written it"
+            | Arch _ -> "reactnet-18, reactnet-a, reactnet-small, resnet-18, resnet-34"
+            | Norm _ -> "batch-norm, none, bn-free*; bn-free:0.3 sets alpha"
+            | Binarise _ -> "activations, activations+weights*"
+            | Stem _ -> "cifar, imagenet; by the image size if not given"
+            | Width _ -> "channels, as a factor of the table's"
+            | Depth _ -> "layers, as a factor of the table's"
+            | Classes _ -> "of the classifier (1000*, or the data set's)"
+            | Recipe _ -> "published*, corrected: whose factors of layers and filters"
+            | Size _ -> "side of the images (224*, or the data set's)"
+            | Dataset _ -> "take names of classes and normalisation from this data set"
+            | Data _ -> "folder, archive or file of the data set"
+            | Partial -> "load what fits, and say what does not"
+            | Out _ -> "checkpoint to write"
+
+type ExportArgs =
+    | [<Mandatory; Unique>] Checkpoint of FILE: string
+    | [<Mandatory; Unique>] Format of NAME: string
+    | [<Mandatory; Unique>] Out of FILE: string
+    | [<Unique>] Dynamic_Batch
+
+    interface IArgParserTemplate with
+        member this.Usage =
+            match this with
+            | Checkpoint _ -> "network to export"
+            | Format _ -> "pytorch, safetensors, onnx"
+            | Out _ -> "file to write"
+            | Dynamic_Batch -> "onnx: any number of images at once instead of one"
+
 type Command =
     | [<CliPrefix(CliPrefix.None)>] Train of ParseResults<TrainArgs>
     | [<CliPrefix(CliPrefix.None)>] Eval of ParseResults<EvalArgs>
@@ -245,6 +295,8 @@ type Command =
     | [<CliPrefix(CliPrefix.None)>] Data of ParseResults<DataArgs>
     | [<CliPrefix(CliPrefix.None)>] Bench of ParseResults<BenchArgs>
     | [<CliPrefix(CliPrefix.None)>] Report of ParseResults<ReportArgs>
+    | [<CliPrefix(CliPrefix.None)>] Import of ParseResults<ImportArgs>
+    | [<CliPrefix(CliPrefix.None)>] Export of ParseResults<ExportArgs>
     | [<Unique>] Version
 
     interface IArgParserTemplate with
@@ -257,4 +309,6 @@ type Command =
             | Data _ -> "download and check data sets"
             | Bench _ -> "measure speed and memory"
             | Report _ -> "page of one or several runs"
+            | Import _ -> "checkpoint from a PyTorch or safetensors file"
+            | Export _ -> "PyTorch, safetensors or ONNX file from a checkpoint"
             | Version -> "print the version"

@@ -6,6 +6,13 @@ open NormFree.Data
 open NormFree.Spec
 open NormFree.Training
 
+/// <summary>What <c>normfree export</c> writes.</summary>
+[<RequireQualifiedAccess>]
+type ExportFormat =
+    | PyTorch
+    | Safetensors
+    | Onnx
+
 /// <summary>The words of the command line as values. A word that is none of the choices is an error that lists them.</summary>
 [<RequireQualifiedAccess>]
 module Choices =
@@ -133,3 +140,11 @@ module Choices =
         | _, Some _ -> usage "--teacher is used by --loss kd only."
         | ("ls", Some epsilon), None -> LabelSmoothing(number "--loss ls" epsilon)
         | _, None -> among "--loss" [ "ce", CrossEntropy; "ls", LabelSmoothing 0.1; "kd", CrossEntropy ] word
+
+    /// What a network is exported as.
+    let exportFormat =
+        among
+            "--format"
+            [ "pytorch", ExportFormat.PyTorch
+              "safetensors", ExportFormat.Safetensors
+              "onnx", ExportFormat.Onnx ]

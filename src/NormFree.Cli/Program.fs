@@ -52,6 +52,8 @@ let private run (typed: string list) (results: ParseResults<Command>) =
     | Some(Data args) -> data args
     | Some(Bench args) -> bench args
     | Some(Report args) -> args |> orHelp "normfree report: a page of one or several runs." ReportCommand.run
+    | Some(Import args) -> args |> orHelp "normfree import: a checkpoint from a file of others." ImportCommand.run
+    | Some(Export args) -> args |> orHelp "normfree export: a file for others from a checkpoint." ExportCommand.run
     | Some Command.Version -> version ()
     | None when results.Contains Command.Version -> version ()
     | None -> help results "normfree: binary neural networks without batch normalisation."

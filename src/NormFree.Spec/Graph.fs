@@ -52,6 +52,9 @@ type Graph =
 [<RequireQualifiedAccess>]
 module Graph =
 
+    /// <summary>What batch norms add to a variance.</summary>
+    let normEpsilon = 1e-5
+
     /// <summary>All operations in the order in which they run; a residual's branch comes before its shortcut.</summary>
     let rec operations graph =
         match graph with

@@ -64,21 +64,13 @@ module Checkpoint =
     let private version = "1"
     let private prefix = "optimiser/"
 
-    let private dtypes =
-        [ torch.ScalarType.Float32, DType.F32
-          torch.ScalarType.Float64, DType.F64
-          torch.ScalarType.Int64, DType.I64
-          torch.ScalarType.BFloat16, DType.BF16
-          torch.ScalarType.Float16, DType.F16 ]
-
-    let private toDType dtype = dtypes |> List.find (fun (torchType, _) -> torchType = dtype) |> snd
-
-    let private bytes (tensor: torch.Tensor) =
-        use _ = torch.NewDisposeScope()
-        tensor.detach().cpu().contiguous().bytes.ToArray()
-
     let private add (writer: SafetensorsWriter) (name: string) (tensor: torch.Tensor) =
-        writer.Add(name, toDType tensor.dtype, ReadOnlySpan tensor.shape, ReadOnlyMemory(bytes tensor))
+        writer.Add(
+            name,
+            TensorBytes.typeOf tensor.dtype,
+            ReadOnlySpan tensor.shape,
+            ReadOnlyMemory(TensorBytes.ofTensor tensor)
+        )
         |> ignore
 
     let private steps = prefix + "steps"
@@ -152,12 +144,14 @@ module Checkpoint =
             fail path "metadata 'spec'" $"it is not a network: {all}" "Write the checkpoint again"
 
     let private toTensor (file: SafetensorsFile) (entry: TensorEntry) =
-        let shape = Seq.toArray entry.Shape
+        if (TensorBytes.tryType entry.DType).IsNone then
+            fail
+                file.Name
+                $"tensor '{entry.Name}'"
+                $"it holds {entry.DType.Name()}, which no network has"
+                "Give a checkpoint that normfree train has written"
 
-        match entry.DType with
-        | DType.I64 -> torch.tensor(file.ReadAsInt64 entry).reshape shape
-        | DType.F64 -> torch.tensor(file.ReadAsDouble entry).reshape shape
-        | _ -> torch.tensor(file.ReadAsSingle entry).reshape shape
+        TensorBytes.toTensor entry.DType entry.Shape (file.ReadBytes entry)
 
     /// Every tensor of the network must be there in its shape, and no other may be.
     let private checkTensors path (network: Network) (file: SafetensorsFile) =
@@ -198,6 +192,19 @@ module Checkpoint =
         with _ ->
             file.Dispose()
             reraise ()
+
+    /// <summary>The type of the weights in a checkpoint: with it <c>load</c> changes nothing.</summary>
+    /// <remarks>float32, or float64 where the file has any. Throws InvalidFileException where the file is none, or IOException.</remarks>
+    let precision (path: string) : torch.ScalarType =
+        use file = openFile path
+
+        let isDouble (entry: TensorEntry) =
+            entry.DType = DType.F64 && not (entry.Name.StartsWith(prefix, StringComparison.Ordinal))
+
+        if Seq.exists isDouble file.Tensors then
+            torch.ScalarType.Float64
+        else
+            torch.ScalarType.Float32
 
     /// <summary>Reads a checkpoint into a network of the given type.</summary>
     /// <remarks>Throws InvalidFileException where the file is none, or IOException where it cannot be read.</remarks>

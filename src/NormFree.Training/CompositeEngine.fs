@@ -40,7 +40,7 @@ type internal CompositeEngine
             tensors[$"{key}.bias"],
             (mode = Train),
             0.1,
-            1e-5
+            Graph.normEpsilon
         )
 
     let apply mode op (x: torch.Tensor) : torch.Tensor =

@@ -10,7 +10,12 @@ open NormFree.Tests
 let private all =
     [ testList "Architecture" [ Architecture.ScalarTests.tests ]
       testList "Repository" [ Repository.ReadmeTests.tests; Repository.FeedTests.tests ]
-      testList "Formats" [ Formats.SafetensorsTests.tests; Formats.PickleTests.tests ]
+      testList
+          "Formats"
+          [ Formats.SafetensorsTests.tests
+            Formats.PickleTests.tests
+            Formats.PyTorchTests.tests
+            Formats.OnnxTests.tests ]
       testList
           "Data"
           [ Data.RandomStreamTests.tests
@@ -50,6 +55,7 @@ let private all =
             Training.CheckpointTests.tests
             Training.PipelineTests.tests
             Training.BenchTests.tests ]
+      testList "Interop" [ Interop.ImportTests.tests; Interop.OnnxRuntimeTests.tests; Interop.PyTorchTests.tests ]
       testList "Reporting" [ Reporting.VerdictTests.tests; Reporting.ChartTests.tests; Reporting.ReportTests.tests ]
       testList "Cli" [ Cli.UsageTests.tests; Cli.FailureTests.tests; Cli.RoundTripTests.tests; Cli.BenchTests.tests ] ]
 

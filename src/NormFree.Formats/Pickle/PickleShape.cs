@@ -50,8 +50,11 @@ internal static class PickleShape
         _ => 0,
     };
 
+    /// <summary>Whether a value is of a kind that holds others.</summary>
+    public static bool MayHold(PickleValue value) => HeightIfChildless(value) is null;
+
     /// <summary>A value's child of an index; null past the last one.</summary>
-    private static PickleValue? Child(PickleValue value, int index) => value switch
+    public static PickleValue? Child(PickleValue value, int index) => value switch
     {
         PickleList list => At(list.Items, index),
         PickleTuple tuple => At(tuple.Items, index),

@@ -5,6 +5,7 @@ open System.IO
 open System.Text
 open Expecto
 open NormFree.Formats.Safetensors
+open NormFree.Tests
 open NormFree.Tests.Cli
 open NormFree.Tests.Data.Support
 
@@ -51,6 +52,7 @@ let private pets =
 
 let private square = [ 1L; 3L; 32L; 32L ]
 let private good = tensors "good.safetensors" [ "input", square, 0.5f ]
+let private interop name = lazy (Formats.PyTorchTests.fixturePath name)
 let private none = lazy "no-such-file"
 let private out = lazy (Tool.scratch.File "failed")
 
@@ -139,7 +141,55 @@ let private failures =
       "data that nobody serves",
       "data get cifar10 --mirror http://127.0.0.1:9/ --out §0",
       [ folder "get" ],
-      [ "127.0.0.1:9"; "mirror" ] ]
+      [ "127.0.0.1:9"; "mirror" ]
+      "an import of what is not there",
+      "import --pytorch §0 --arch reactnet-18 --out §1",
+      [ none; out ],
+      [ "no-such-file" ]
+      "an import of a folder",
+      "import --pytorch §0 --arch reactnet-18 --out §1",
+      [ folder "nothing"; out ],
+      [ "folder" ]
+      "an import of a text",
+      "import --pytorch §0 --arch reactnet-18 --out §1",
+      [ text; out ],
+      [ "text.txt"; "no PyTorch file" ]
+      "an import of safetensors as PyTorch's",
+      "import --pytorch §0 --arch reactnet-18 --out §1",
+      [ good; out ],
+      [ "good.safetensors"; "safetensors" ]
+      "an import of a module instead of its state",
+      "import --pytorch §0 --arch reactnet-18 --out §1",
+      [ interop "module.pth"; out ],
+      [ "torch.nn.modules.linear"; "Nothing was imported or run" ]
+      "an import of another network",
+      "import --pytorch §0 --arch reactnet-small --width 0.34 --stem cifar --norm batch-norm --classes 10 --out §1",
+      [ interop "small-bn-free.pth"; out ],
+      [ "missing in the file (60):"
+        "layer1.0.bn1.running_mean"
+        "unexpected in the file (12):"
+        "conv1.gain"
+        "--partial" ]
+      "a partial import of which nothing fits",
+      "import --safetensors §0 --arch reactnet-18 --partial --out §1",
+      [ good; out ],
+      [ "  input"; "Not one tensor fits" ]
+      "an import to a folder that is not there",
+      "import --pytorch §0 --arch reactnet-small --width 0.34 --stem cifar --classes 10 --out §1/x/y",
+      [ interop "small-bn-free.pth"; folder "nothing" ],
+      [ "there is no folder" ]
+      "an import for images that the network does not fit",
+      "import --pytorch §0 --arch reactnet-18 --size 33 --out §1",
+      [ interop "small-bn-free.pth"; out ],
+      [ "33×33"; "multiple of 32" ]
+      "an export of what is no checkpoint",
+      "export --checkpoint §0 --format onnx --out §1",
+      [ good; out ],
+      [ "format"; "not a NormFree checkpoint" ]
+      "an export to a folder",
+      "export --checkpoint §0 --format pytorch --out §1",
+      [ Tool.checkpoint; folder "nothing" ],
+      [ "nothing is a folder" ] ]
 
 let private fill (line: string) (files: Lazy<string> list) =
     let put (word: string) =

@@ -7,6 +7,7 @@ open Expecto
 open NormFree.Formats.Safetensors
 open NormFree.Spec
 open NormFree.Training
+open NormFree.Tests
 open NormFree.Tests.Cli
 open NormFree.Tests.Golden
 open NormFree.Tests.Training
@@ -141,6 +142,77 @@ let private reports =
                   Expect.stringContains (File.ReadAllText(Path.Combine(folder, page))) "activations+weights" "content"
               } ]
 
+/// The fixture of an import: a network of the reference, and PyTorch's logits for its images.
+let private imported =
+    lazy
+        (let path = Tool.scratch.File "imported.safetensors"
+         let net = "--arch reactnet-small --width 0.34 --stem cifar --classes 10"
+         let file = Formats.PyTorchTests.fixturePath "small-bn-free.pth"
+         path, Tool.runLine $"import --pytorch {file} {net} --out {path}" |> Tool.succeeds)
+
+let private interop =
+    testList
+        "import and export"
+        [ test "a PyTorch file becomes a checkpoint with PyTorch's logits" {
+              let checkpoint, result = imported.Value
+              Expect.stringContains result.Out "reactnet-small: 62 tensors loaded" "output"
+              use _ = torch.NewDisposeScope()
+              let input, output = Tool.scratch.File "waves.safetensors", Tool.scratch.File "waves.logits.safetensors"
+              let images = Interop.Support.waves 2 32
+
+              SafetensorsWriter()
+                  .Add("input", DType.F64, ReadOnlySpan images.shape, ReadOnlyMemory(Support.bits images))
+                  .Save
+                  input
+
+              Tool.runLine $"predict --checkpoint {checkpoint} --input {input} --output {output} --precision float64"
+              |> Tool.succeeds
+              |> ignore
+
+              use file = SafetensorsFile.Open output
+              let expected = GoldenFiles.floats "logits" (Formats.PyTorchTests.expected "small-bn-free").Value
+              Agreement.allClose Agreement.tight (torch.tensor (file.ReadAsDouble file["logits"])) expected "logits"
+          }
+
+          test "a partial import says what it accepted" {
+              let out = Tool.scratch.File "partial.safetensors"
+              let file = Formats.PyTorchTests.fixturePath "small-bn-free.pth"
+              let net = "--arch reactnet-small --width 0.34 --stem cifar --classes 7"
+              let result = Tool.runLine $"import --pytorch {file} {net} --partial --out {out}" |> Tool.succeeds
+
+              for words in [ "60 tensors loaded"; "--partial"; "fc.weight: [10, 32] of F32 in the file, [7, 32]" ] do
+                  Expect.stringContains result.Out words "output"
+          }
+
+          for format, options, difference in
+              [ "pytorch", "", "largest difference: 0 (the same bit for bit)"
+                "safetensors", "", "largest difference: 0 (the same bit for bit)"
+                "onnx", "", "rounding may turn a sign"
+                "onnx", " --dynamic-batch", "rounding may turn a sign" ] do
+              test $"export as {format}{options} prints the largest difference" {
+                  let out = Tool.scratch.File $"exported{options.Length}.{format}"
+                  let checkpoint = fst imported.Value
+
+                  let result =
+                      Tool.runLine $"export --checkpoint {checkpoint} --format {format} --out {out}{options}"
+                      |> Tool.succeeds
+
+                  Expect.stringContains result.Out difference "output"
+                  Expect.isTrue (File.Exists out) "file"
+              }
+
+          test "an exported file is imported to the same checkpoint" {
+              let out, again = Tool.scratch.File "there.pth", Tool.scratch.File "back.safetensors"
+
+              Tool.runLine $"export --checkpoint {fst imported.Value} --format pytorch --out {out}"
+              |> Tool.succeeds
+              |> ignore
+
+              let net = "--arch reactnet-small --width 0.34 --stem cifar --classes 10"
+              Tool.runLine $"import --pytorch {out} {net} --out {again}" |> Tool.succeeds |> ignore
+              Support.sameBits (Support.fileBits (fst imported.Value)) (Support.fileBits again) "checkpoint"
+          } ]
+
 let private summaries =
     testList
         "summary"
@@ -156,4 +228,4 @@ let private summaries =
           } ]
 
 /// Those that train run one after the other: each needs a processor for seconds.
-let tests = testList "Round trip" [ testSequenced train; checkpoints; reports; summaries ]
+let tests = testList "Round trip" [ testSequenced train; checkpoints; reports; summaries; interop ]

@@ -17,7 +17,9 @@ let private help =
                 "data check"
                 "bench"
                 "bench train"
-                "report" ] do
+                "report"
+                "import"
+                "export" ] do
               test $"of 'normfree {command}' fits a screen of 40 lines and 90 columns" {
                   let shown = Tool.runLine $"{command} --help" |> Tool.succeeds
                   let lines = Tool.lines shown.Out
@@ -91,7 +93,15 @@ let private bad =
       "bench train --arch resnet-18 --norm none", [ "--norm"; "full-precision" ]
       "bench infer", [ "infer" ]
       "report", [ "missing argument" ]
-      "report runs --out page.txt", [ "--out"; ".html" ] ]
+      "report runs --out page.txt", [ "--out"; ".html" ]
+      "import --arch reactnet-18 --out x", [ "--pytorch"; "--safetensors" ]
+      "import --pytorch a --safetensors b --arch reactnet-18 --out x", [ "--pytorch"; "--safetensors" ]
+      "import --pytorch a --out x", [ "--arch" ]
+      "import --pytorch a --arch reactnet-18", [ "--out" ]
+      "export --checkpoint x --out y", [ "--format" ]
+      "export --checkpoint x --out y --format tflite", [ "--format"; "pytorch, safetensors, onnx" ]
+      "export --checkpoint x --out y --format pytorch --dynamic-batch", [ "--dynamic-batch"; "onnx" ]
+      "export --checkpoint x --out x --format onnx", [ "--out"; "another file" ] ]
 
 let private usage =
     testList

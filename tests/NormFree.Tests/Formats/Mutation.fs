@@ -5,8 +5,11 @@ open System
 open Expecto
 open NormFree.Formats
 
-/// How many damaged files each reader is given.
-let rounds = 20_000
+/// How many damaged files each reader is given; NORMFREE_MUTATIONS sets another number, for a long run.
+let rounds =
+    match Int32.TryParse(Environment.GetEnvironmentVariable "NORMFREE_MUTATIONS") with
+    | true, rounds -> rounds
+    | _ -> 5_000
 
 /// A number that promises much.
 let private giants = [| 0xffuy, 4; 0xffuy, 8; 0x7fuy, 4; 0x7fuy, 8; 0x00uy, 8 |]
@@ -40,14 +43,14 @@ let damage (random: Random) (original: byte[]) =
         Array.Fill(bytes, fill, at, min count (bytes.Length - at))
         bytes
 
-/// Reads damaged copies of the originals; returns how many were refused. Anything but InvalidFileException, and an allocation
+/// Reads damaged copies of the originals, each put into a file by `wrap`; returns how many were refused. Anything but InvalidFileException, and an allocation
 /// past `factor` bytes per byte of the file and 64 KiB, fails the test and names the round.
-let survive seed factor (originals: byte[] list) (read: byte[] -> unit) =
+let surviveInside (wrap: byte[] -> byte[]) seed factor (originals: byte[] list) (read: byte[] -> unit) =
     let random = Random(seed: int)
     let mutable refused = 0
 
     for round in 1..rounds do
-        let bytes = originals[random.Next originals.Length] |> damage random
+        let bytes = originals[random.Next originals.Length] |> damage random |> wrap
         let before = GC.GetAllocatedBytesForCurrentThread()
 
         try
@@ -66,6 +69,9 @@ let survive seed factor (originals: byte[] list) (read: byte[] -> unit) =
             failtestf "round %d: %d bytes allocated for a file of %d" round allocated bytes.Length
 
     refused
+
+/// The same for files that are damaged as a whole.
+let survive seed factor (originals: byte[] list) (read: byte[] -> unit) = surviveInside id seed factor originals read
 
 /// The message of the InvalidFileException that an action throws.
 let refusal (action: unit -> 'a) =

@@ -1,0 +1,95 @@
+namespace NormFree.Interop
+
+open System
+open NormFree.Data
+open NormFree.Formats.Safetensors
+open NormFree.Spec
+open NormFree.Training
+open TorchSharp
+
+/// <summary>What to do about tensors that are missing, unexpected or of another shape.</summary>
+type Strictness =
+    /// Refuse the file.
+    | Strict
+    /// Load what fits; the rest of the network keeps the values of its start. At least one tensor must fit.
+    | Partial
+
+/// <summary>Networks from the files of others.</summary>
+/// <example><code>
+/// use file = ForeignFile.OpenPyTorch "model_best.pth.tar"
+/// let net = ReActNet.a |> Net.withNorm BatchNorm |> Net.withBinarise ActivationsAndWeights
+///
+/// match Import.checkpoint Strict net (Import.task net 224) file with
+/// | Ok(checkpoint, report) -> Checkpoint.save "reactnet-a.safetensors" None checkpoint
+/// | Error report -> for line in report.Problems do eprintfn $"{line}"
+/// </code></example>
+[<RequireQualifiedAccess>]
+module Import =
+
+    /// Of the values that a partial import leaves as they start.
+    let private seed = 1L
+
+    /// float64 where the file has any, since rounding would lose what it holds; else float32, which holds the narrower types exactly.
+    let private precision (file: ForeignFile) =
+        if file.Tensors |> List.exists (fun tensor -> tensor.DType = DType.F64) then
+            torch.ScalarType.Float64
+        else
+            torch.ScalarType.Float32
+
+    let private load (pairs: (string * ForeignTensor) list) (network: Network) =
+        let values = Map pairs
+        use _ = torch.no_grad ()
+
+        for key, tensor in network.Tensors do
+            match values.TryFind key with
+            | None -> ()
+            | Some value ->
+                use scope = torch.NewDisposeScope()
+                let read = TensorBytes.toTensor value.DType value.Shape (value.Read())
+                tensor.copy_ (read.reshape tensor.shape) |> ignore
+
+    /// <summary>A network with the file's tensors and the report on them; only the report where they do not fit.</summary>
+    /// <remarks>
+    /// The spec should be a valid one. Keys are the published ones, with or without <c>module.</c>; also those of the original ReActNet
+    /// repository. float16 and bfloat16 become float32. Throws InvalidFileException where the file turns out to be damaged.
+    /// </remarks>
+    let network
+        (strictness: Strictness)
+        (spec: NetSpec)
+        (file: ForeignFile)
+        : Result<Network * ImportReport, ImportReport> =
+        let network = Network.create (precision file) Rule.Corrected seed spec
+
+        try
+            let plan = Matching.plan network file
+
+            if plan.Report.IsComplete || (strictness = Partial && not plan.Pairs.IsEmpty) then
+                load plan.Pairs network
+                Ok(network, plan.Report)
+            else
+                (network :> IDisposable).Dispose()
+                Error plan.Report
+        with _ ->
+            (network :> IDisposable).Dispose()
+            reraise ()
+
+    /// <summary>What is known of a network's images from its spec alone: classes by number, ImageNet's normalisation for large images and
+    /// CIFAR-10's for small ones.</summary>
+    let task (spec: NetSpec) (size: int) : Task =
+        { Dataset = "imported"
+          Classes = Array.init spec.Classes string
+          Size = size
+          Normalisation = if size <= 64 then Normalisation.cifar10 else Normalisation.imageNet
+          Preparation = [] }
+
+    /// <summary><c>network</c>, as a checkpoint for images of this task: ready for <c>eval</c>, <c>predict</c> and as a teacher.</summary>
+    let checkpoint strictness spec (task: Task) file : Result<Checkpoint * ImportReport, ImportReport> =
+        let state (network: Network) =
+            { Recipe = Recipe.published
+              Stage = "imported"
+              History = []
+              Threads = torch.get_num_threads ()
+              Execution = Some network.Execution }
+
+        network strictness spec file
+        |> Result.map (fun (network, report) -> { Network = network; Task = task; State = state network }, report)

@@ -1,0 +1,23 @@
+using NormFree.Interop;
+using NormFree.Spec;
+
+/// <summary>Files of others from C#.</summary>
+internal static class InteropExample
+{
+    /// <summary>A checkpoint of the original ReActNet repository as an ONNX file.</summary>
+    public static void ToOnnx(string pytorch, string onnx)
+    {
+        var spec = Net.withNorm(Norm.BatchNorm).Invoke(Net.withBinarise(Binarise.ActivationsAndWeights).Invoke(ReActNet.a));
+        using var file = ForeignFile.OpenPyTorch(pytorch);
+        var imported = Import.checkpoint(Strictness.Strict, spec, Import.task(spec, size: 224), file);
+        if (imported.IsError)
+        {
+            foreach (string line in imported.ErrorValue.Problems)
+                Console.WriteLine(line);
+            return;
+        }
+        using var checkpoint = imported.ResultValue.Item1;
+        var comparison = Export.onnx(OnnxBatch.AnyNumber, checkpoint, onnx);
+        Console.WriteLine($"{comparison.What}: largest difference {comparison.Largest}");
+    }
+}

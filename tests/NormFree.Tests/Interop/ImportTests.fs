@@ -1,0 +1,278 @@
+module NormFree.Tests.Interop.ImportTests
+
+open System
+open System.IO
+open Expecto
+open NormFree.Formats.PyTorch
+open NormFree.Formats.Safetensors
+open NormFree.Interop
+open NormFree.Spec
+open NormFree.Training
+open NormFree.Tests.Data.Support
+open NormFree.Tests.Formats
+open NormFree.Tests.Golden
+open NormFree.Tests.Interop.Support
+open NormFree.Tests.Training
+open TorchSharp
+
+let private logitsOf name = GoldenFiles.floats "logits" (PyTorchTests.expected name).Value
+
+let private fixtures =
+    testList
+        "a fixture"
+        [ for what, file, name, norm, renamed in
+              [ "of the reference in the zip format", "small-bn-free.pth", "small-bn-free", BnFree 0.2, false
+                "with the original repository's flat weights under module., in the stream format",
+                "small-original.pth.tar",
+                "small-original",
+                BatchNorm,
+                true ] do
+              test $"{what} gives PyTorch's logits in float64" {
+                  use _ = torch.NewDisposeScope()
+                  use file = ForeignFile.OpenPyTorch(PyTorchTests.fixturePath file)
+                  let network, report = imported Strict (small norm) file
+                  use network = network
+                  Expect.isTrue report.IsComplete "complete"
+                  Expect.equal report.Loaded network.Tensors.Length "loaded"
+                  Expect.equal report.Renamed.Length (if renamed then report.Loaded else 0) "renamed"
+                  use twin = doubled network
+                  Agreement.allClose Agreement.tight (logits twin (waves 2 32)) (logitsOf name) "logits"
+              } ]
+
+/// A safetensors file with a network's tensors, some of them changed.
+let private file
+    (folder: TempFolder)
+    (change: (string * DType * int64[] * byte[]) -> (string * DType * int64[] * byte[]) list)
+    (network: Network)
+    =
+    let path = folder.File "tensors.safetensors"
+    let writer = SafetensorsWriter().Describe("format", "pt")
+
+    for key, tensor in network.Tensors do
+        for key, dtype, shape, bytes in
+            change (key, TensorBytes.typeOf tensor.dtype, tensor.shape, TensorBytes.ofTensor tensor) do
+            writer.Add(key, dtype, ReadOnlySpan shape, ReadOnlyMemory bytes) |> ignore
+
+    writer.Save path
+    ForeignFile.OpenSafetensors path
+
+let private f32 = torch.ScalarType.Float32
+
+let private keys =
+    testList
+        "keys"
+        [ for prefix in [ "module."; "module.module."; "_orig_mod.module." ] do
+              test $"may stand behind {prefix}" {
+                  use folder = new TempFolder()
+                  use original = filled f32 (small (BnFree 0.2))
+
+                  use file =
+                      original |> file folder (fun (key, dtype, shape, bytes) -> [ prefix + key, dtype, shape, bytes ])
+
+                  let network, report = imported Strict original.Spec file
+                  use network = network
+                  Support.sameBits (Support.tensorBits original) (Support.tensorBits network) "network"
+                  Expect.equal report.Renamed.Length original.Tensors.Length "renamed"
+              }
+
+          test "that are missing, unexpected or of another shape are all listed" {
+              use folder = new TempFolder()
+              use original = filled f32 (small (BnFree 0.2))
+
+              let change (key, dtype, shape, bytes) =
+                  match key with
+                  | "layer1.0.move0.bias"
+                  | "fc.bias" -> []
+                  | "conv1.weight" -> [ key, dtype, [| 8L; 27L |], bytes ]
+                  | "fc.weight" -> [ key, DType.I32, shape, bytes ]
+                  | "conv1.gain" ->
+                      [ key, dtype, shape, bytes; "module.conv1.gain", dtype, shape, bytes; "ema", dtype, shape, bytes ]
+                  | _ -> [ key, dtype, shape, bytes ]
+
+              use file = original |> file folder change
+              let report = refused Strict original.Spec file
+              Expect.equal report.Missing [ "layer1.0.move0.bias"; "fc.bias" ] "missing"
+              Expect.equal (set report.Unexpected) (set [ "module.conv1.gain"; "ema" ]) "unexpected"
+
+              Expect.equal
+                  (string report |> _.Split('\n') |> Array.toList)
+                  [ "missing in the file (2):"
+                    "  layer1.0.move0.bias"
+                    "  fc.bias"
+                    "unexpected in the file (2):"
+                    "  ema"
+                    "  module.conv1.gain"
+                    "of another shape or type (2):"
+                    "  conv1.weight: [8, 27] of F32 in the file, [8, 3, 3, 3] of real numbers in the network"
+                    "  fc.weight: [10, 32] of I32 in the file, [10, 32] of real numbers in the network" ]
+                  "lines"
+
+              let network, partial = imported Partial original.Spec file
+              use network = network
+              Expect.equal partial report "the report of a partial import is the same"
+
+              let differing = Support.differences (Support.tensorBits original) (Support.tensorBits network)
+              Expect.equal (set differing) (set (report.Missing @ [ "conv1.weight"; "fc.weight" ])) "the rest is loaded"
+          }
+
+          test "of counters of batches may all be absent, as in files from before PyTorch 0.4.1, but not some" {
+              use folder = new TempFolder()
+              use original = filled f32 (small BatchNorm)
+              let isCounter (key: string) = key.EndsWith("num_batches_tracked", StringComparison.Ordinal)
+
+              use old =
+                  original
+                  |> file folder (fun (key, dtype, shape, bytes) ->
+                      if isCounter key then [] else [ key, dtype, shape, bytes ])
+
+              let network, report = imported Strict original.Spec old
+              use network = network
+
+              Expect.equal
+                  report.Counters
+                  (original.Tensors |> List.filter (fst >> isCounter) |> List.length)
+                  "counters"
+
+              Support.sameBits (Support.tensorBits original) (Support.tensorBits network) "network"
+
+              use damaged =
+                  original
+                  |> file folder (fun (key, dtype, shape, bytes) ->
+                      if key = "bn1.num_batches_tracked" then [] else [ key, dtype, shape, bytes ])
+
+              Expect.equal (refused Strict original.Spec damaged).Missing [ "bn1.num_batches_tracked" ] "missing"
+          }
+
+          test "of which none fits are refused by a partial import too" {
+              use folder = new TempFolder()
+              use original = filled f32 (small NoNorm)
+
+              use file =
+                  original
+                  |> file folder (fun (key, dtype, shape, bytes) -> [ "student/" + key, dtype, shape, bytes ])
+
+              Expect.equal (refused Partial original.Spec file).Loaded 0 "loaded"
+          }
+
+          test "of the original repository are flat only where they say so" {
+              use folder = new TempFolder()
+              use original = filled f32 (small NoNorm)
+              let flat (shape: int64[]) = [| Array.fold (*) 1L shape; 1L |]
+
+              use file =
+                  original
+                  |> file folder (fun (key, dtype, shape, bytes) ->
+                      [ key, dtype, (if shape.Length = 4 then flat shape else shape), bytes ])
+
+              Expect.isNonEmpty (refused Strict original.Spec file).Misshapen "misshapen"
+          } ]
+
+let private types =
+    testList
+        "types"
+        [ test "float64 stays float64" {
+              use folder = new TempFolder()
+              use original = filled torch.ScalarType.Float64 (small BatchNorm)
+              use file = original |> file folder List.singleton
+              let network, _ = imported Strict original.Spec file
+              use network = network
+              Support.sameBits (Support.tensorBits original) (Support.tensorBits network) "network"
+          }
+
+          for dtype, stored in [ torch.ScalarType.Float16, DType.F16; torch.ScalarType.BFloat16, DType.BF16 ] do
+              test $"{stored} becomes float32 exactly" {
+                  use _ = torch.NewDisposeScope()
+                  use folder = new TempFolder()
+                  use original = filled f32 (small NoNorm)
+
+                  // What the narrow type holds.
+                  let narrow (bytes: byte[]) shape = (TensorBytes.toTensor DType.F32 shape bytes).``to`` dtype
+
+                  use file =
+                      original
+                      |> file folder (fun (key, _, shape, bytes) ->
+                          [ key, stored, shape, TensorBytes.ofTensor (narrow bytes shape) ])
+
+                  let network, _ = imported Strict original.Spec file
+                  use network = network
+
+                  for (key, wide), (_, was) in List.zip network.Tensors original.Tensors do
+                      Expect.equal wide.dtype f32 key
+                      Expect.equal (Support.bits wide) (Support.bits ((was.``to`` dtype).``to`` f32)) key
+              } ]
+
+/// safetensors as other programs write it, byte by byte.
+let private written (json: string) (data: byte[]) =
+    let header = Text.Encoding.UTF8.GetBytes json
+    Array.concat [ BitConverter.GetBytes(int64 header.Length); header; data ]
+
+let private others =
+    testList
+        "safetensors of others"
+        [ test "may have any order, no alignment, unknown metadata and empty tensors" {
+              use folder = new TempFolder()
+
+              let json =
+                  """{"z":{"shape":[1],"data_offsets":[1,5],"dtype":"F32"},"empty":{"dtype":"F32","shape":[0,4],"data_offsets":[5,5]},"__metadata__":{"who":"knows","format":"pt"},"a":{"dtype":"U8","shape":[],"data_offsets":[0,1]}}"""
+
+              let path =
+                  folder.Write("others.safetensors", written json (Array.append [| 9uy |] (BitConverter.GetBytes 2.5f)))
+
+              use file = ForeignFile.OpenSafetensors path
+              Expect.equal (file.Tensors |> List.map _.Key) [ "z"; "empty"; "a" ] "tensors"
+              Expect.equal (file.Tensors[0].Read()) (BitConverter.GetBytes 2.5f) "values"
+              Expect.equal (file.Tensors[1].Read()) [||] "none"
+          } ]
+
+let private exports =
+    testList
+        "an export"
+        [ for norm in [ BatchNorm; NoNorm; BnFree 0.2 ] do
+              for dtype in [ f32; torch.ScalarType.Float64 ] do
+                  test $"of {Words.norm norm} in {dtype} comes back bit for bit from both formats" {
+                      use folder = new TempFolder()
+                      use checkpoint = filled dtype (small norm) |> asCheckpoint 32
+
+                      for export, openFile in
+                          [ Export.pytorch, ForeignFile.OpenPyTorch; Export.safetensors, ForeignFile.OpenSafetensors ] do
+                          let path = folder.File "exported"
+                          let comparison = export checkpoint path
+                          Expect.isTrue comparison.Agrees "agrees"
+                          Expect.equal comparison.Largest 0.0 "largest difference"
+                          use file = openFile path
+                          let network, report = imported Strict checkpoint.Network.Spec file
+                          use network = network
+                          Expect.isTrue report.IsComplete "complete"
+
+                          Support.sameBits
+                              (Support.tensorBits checkpoint.Network)
+                              (Support.tensorBits network)
+                              "network"
+                  }
+
+          test "as safetensors is a checkpoint with spec, task and training" {
+              use folder = new TempFolder()
+              use checkpoint = filled f32 (small (BnFree 0.2)) |> asCheckpoint 32
+              let path = folder.File "exported.safetensors"
+              Export.safetensors checkpoint path |> ignore
+              use again = Checkpoint.load (Checkpoint.precision path) path
+              Expect.equal again.Network.Spec checkpoint.Network.Spec "spec"
+              Expect.equal again.Task checkpoint.Task "task"
+              Expect.equal again.State checkpoint.State "state"
+          }
+
+          test "to a folder that is not there leaves nothing" {
+              use folder = new TempFolder()
+              use checkpoint = filled f32 (small NoNorm) |> asCheckpoint 32
+
+              for export in [ Export.pytorch; Export.safetensors; Export.onnx OneImage ] do
+                  let message =
+                      Support.message<DirectoryNotFoundException, _>(fun () ->
+                          export checkpoint (folder.File "no/where"))
+
+                  Expect.stringContains message "there is no folder" "message"
+
+              Expect.isEmpty (Directory.GetFileSystemEntries folder.Path) "files"
+          } ]
+
+let tests = testList "Import" [ fixtures; keys; types; others; exports ]

@@ -1,0 +1,164 @@
+/// Exported networks in ONNX Runtime, an independent implementation of the operators.
+module NormFree.Tests.Interop.OnnxRuntimeTests
+
+open System
+open System.IO
+open Expecto
+open Microsoft.ML.OnnxRuntime
+open NormFree.Formats.Onnx
+open NormFree.Interop
+open NormFree.Spec
+open NormFree.Training
+open NormFree.Tests.Data.Support
+open NormFree.Tests.Golden
+open NormFree.Tests.Interop.Support
+open TorchSharp
+
+/// Difference of float32 logits, relative to the largest of an image: sums of some thousand products in another order.
+let private tolerance = 1e-4
+
+/// Runs a file on images (N×3×S×S) and gives N×classes logits.
+let private runtime (path: string) (images: torch.Tensor) =
+    use options =
+        new SessionOptions(
+            IntraOpNumThreads = 1,
+            InterOpNumThreads = 1,
+            LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR
+        )
+
+    use session = new InferenceSession(path, options)
+    use values = images.``to``(torch.ScalarType.Float32).contiguous()
+    use input = OrtValue.CreateTensorValueFromMemory(values.data<float32>().ToArray(), images.shape)
+    use run = new RunOptions()
+    use outputs = session.Run(run, [| "input" |], [| input |], [| "logits" |])
+    outputs[0].GetTensorDataAsSpan<float32>().ToArray() |> Array.map float
+
+let private noise (seed: int64) (size: int) =
+    use generator = new torch.Generator(uint64 seed)
+    torch.randn ([| 1L; 3L; int64 size; int64 size |], dtype = torch.ScalarType.Float32, generator = generator)
+
+/// Whether the logits agree; where they do not, a sign must have been close enough to 0 to turn.
+let private agrees path (model: OnnxModel) (network: Network) (image: torch.Tensor) =
+    use _ = torch.NewDisposeScope()
+    let ours, theirs = Agreement.values (logits network image), runtime path image
+    let scale = ours |> Array.map abs |> Array.max
+    let difference = Array.map2 (fun (a: float) b -> abs (a - b)) ours theirs |> Array.max
+    let agree = difference <= tolerance * scale
+
+    if not agree then
+        let near = (OnnxEvaluation.run path model image).NearZero
+        Expect.isGreaterThan near 0L $"logits differ by {difference} of {scale} although no value is near 0"
+
+    agree
+
+/// Exports, and compares images until so many agree: most do in a small network, fewer in a large one.
+let private compare (dtype: torch.ScalarType) spec size images least =
+    use folder = new TempFolder()
+    use checkpoint = filled dtype spec |> asCheckpoint size
+    let path = folder.File "network.onnx"
+    let comparison = Export.onnx OneImage checkpoint path
+    Expect.isTrue comparison.Agrees "the tool's own comparison"
+    let model = OnnxModel.Open path
+
+    let agreeing =
+        Seq.init images (fun i -> noise (int64 i) size)
+        |> Seq.filter (agrees path model checkpoint.Network)
+        |> Seq.length
+
+    Expect.isGreaterThanOrEqual agreeing least $"images of {images} that agree"
+
+let private variants (table: Size -> StemKind -> NetSpec) size =
+    [ for norm in [ BatchNorm; NoNorm; BnFree 0.2 ] do
+          for binarise in [ Activations; ActivationsAndWeights ] do
+              table size CifarStem |> Net.withClasses 10 |> Net.withNorm norm |> Net.withBinarise binarise ]
+
+let private name (spec: NetSpec) =
+    match Net.binaryBody spec with
+    | Some body -> $"{spec.Name} {Words.norm body.Norm} {Words.binarise body.Binarise}"
+    | None -> spec.Name
+
+let private narrow = { Width = 0.125; Depth = 0.5 }
+
+let private agreement =
+    testList
+        "agrees with ONNX Runtime"
+        [ for spec in variants ReActNet.reactNet18 narrow @ variants ReActNet.reactNetA narrow do
+              test $"narrow {name spec}" { compare torch.ScalarType.Float32 spec 32 6 4 }
+
+          for spec in [ ReActNet.reactNet18; ReActNet.reactNetA ] do
+              let spec = spec Size.Full ImageNetStem |> Net.withClasses 10 |> Net.withBinarise ActivationsAndWeights
+              test $"full {name spec}" { compare torch.ScalarType.Float32 spec 64 3 1 }
+
+          test "narrow resnet-18, a teacher" {
+              compare torch.ScalarType.Float32 (ResNet.resNet18 narrow CifarStem |> Net.withClasses 10) 32 3 3
+          }
+
+          test "a checkpoint in float64 is exported in float32" {
+              compare torch.ScalarType.Float64 (small (BnFree 0.2)) 32 4 2
+          } ]
+
+let private exported batch spec (look: string -> OnnxModel -> Network -> unit) =
+    use folder = new TempFolder()
+    use checkpoint = filled torch.ScalarType.Float32 spec |> asCheckpoint 32
+    let path = folder.File "network.onnx"
+    Export.onnx batch checkpoint path |> ignore
+    look path (OnnxModel.Open path) checkpoint.Network
+
+/// Elements of a constant.
+let private elements (tensor: OnnxTensor) =
+    (Runtime.InteropServices.MemoryMarshal.Cast<byte, float32> tensor.Bytes.Span).ToArray()
+
+let private shape =
+    testList
+        "an exported graph"
+        [ test "has a Sign for every binary layer, and weights of -1 and +1 for their convolutions" {
+              exported OneImage (small (BnFree 0.2)) (fun _ model network ->
+                  let layers = (Net.binaryBody network.Spec).Value.Layers.Length
+
+                  let signs =
+                      model.Graph.Nodes
+                      |> Seq.filter (fun node -> node.Operator = "Sign")
+                      |> Seq.map (fun node -> node.Outputs[0])
+                      |> set
+
+                  Expect.equal signs.Count layers "signs"
+                  let constants = dict [ for constant in model.Graph.Constants -> constant.Name, constant ]
+
+                  let binary =
+                      model.Graph.Nodes
+                      |> Seq.filter (fun node -> node.Operator = "Conv" && signs.Contains node.Inputs[0])
+                      |> Seq.toList
+
+                  Expect.hasLength binary layers "binary convolutions"
+
+                  for node in binary do
+                      Expect.equal (set (elements constants[node.Inputs[1]])) (set [ -1.0f; 1.0f ]) node.Name)
+          }
+
+          test "takes one image, or any number of them" {
+              exported OneImage (small NoNorm) (fun path model _ ->
+                  Expect.equal model.Graph.Inputs[0].Dimensions[0] (OnnxDimension.Of 1L) "one"
+
+                  Expect.throwsT<OnnxRuntimeException>
+                      (fun () -> runtime path (waves 2 32) |> ignore)
+                      "two are refused")
+
+              exported AnyNumber (small NoNorm) (fun path model _ ->
+                  Expect.equal model.Graph.Inputs[0].Dimensions[0] (OnnxDimension.Open "batch") "any"
+                  let three = runtime path (waves 3 32)
+                  Expect.hasLength three 30 "logits of three images"
+
+                  Expect.sequenceEqual
+                      (Array.truncate 10 three)
+                      (runtime path ((waves 3 32).narrow(0L, 0L, 1L)))
+                      "an image by itself")
+          }
+
+          test "says which network and which images it is for" {
+              exported OneImage (small BatchNorm) (fun _ model network ->
+                  Expect.equal model.Opset 17L "opset"
+                  Expect.equal (Json.read<NetSpec> model.Metadata["normfree.spec"]) (Ok network.Spec) "spec"
+                  Expect.stringContains model.Metadata["normfree.normalisation"] "0.4914" "normalisation")
+          } ]
+
+let tests = testList "ONNX Runtime" [ agreement; shape ]
