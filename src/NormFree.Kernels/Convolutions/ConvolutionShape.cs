@@ -33,4 +33,16 @@ public readonly record struct ConvolutionShape(
 
     /// <summary>Multiply-accumulates of the whole batch, those on padding included.</summary>
     public long Macs => (long)OutPixels * Taps * In * Out;
+
+    /// <summary>Whether an output pixel meets the map at a tap, and not padding.</summary>
+    internal bool Meets(int x, int y, int tap) =>
+        (uint)(y * StrideY + tap / KernelWidth - PadY) < (uint)Height && (uint)(x * StrideX + tap % KernelWidth - PadX) < (uint)Width;
+
+    /// <summary>How many output pixels of a row from x on meet the map at all taps; 0 where pixel x itself does not.</summary>
+    internal int PixelsInside(int x, int y)
+    {
+        int row = y * StrideY - PadY, column = x * StrideX - PadX;
+        if (row < 0 || column < 0 || row + KernelHeight > Height || column + KernelWidth > Width) return 0;
+        return (Width - KernelWidth - column) / StrideX + 1;
+    }
 }

@@ -38,10 +38,7 @@ internal sealed class EdgeMasks
         int x = pixel % shape.OutWidth, y = pixel / shape.OutWidth % shape.OutHeight;
         for (var tap = 0; tap < taps; tap++)
         {
-            var row = y * shape.StrideY + tap / shape.KernelWidth - shape.PadY;
-            var column = x * shape.StrideX + tap % shape.KernelWidth - shape.PadX;
-            if ((uint)row < (uint)shape.Height && (uint)column < (uint)shape.Width)
-                masks[pixel / Bits * taps + tap] |= 1u << (pixel % Bits);
+            if (shape.Meets(x, y, tap)) masks[pixel / Bits * taps + tap] |= 1u << (pixel % Bits);
         }
     }
 }

@@ -145,7 +145,8 @@ internal sealed unsafe class FilterGradient<TFloats, TVector> : FilterGradient
         for (var y = 0; y < shape.OutHeight; y++)
         for (var x = 0; x < shape.OutWidth; x++)
         {
-            if (MeetsPadding(shape, x, y)) AddPixel(work, x, y, sums);
+            if (shape.PixelsInside(x, y) is > 0 and var inside) x += inside - 1;
+            else AddPixel(work, x, y, sums);
         }
         for (var tap = 0; tap < shape.Taps; tap++)
         for (var filter = 0; filter < work.Filters; filter++)
@@ -157,12 +158,6 @@ internal sealed unsafe class FilterGradient<TFloats, TVector> : FilterGradient
         }
     }
 
-    private static bool MeetsPadding(in ConvolutionShape shape, int x, int y)
-    {
-        int row = y * shape.StrideY - shape.PadY, column = x * shape.StrideX - shape.PadX;
-        return row < 0 || column < 0 || row + shape.KernelHeight > shape.Height || column + shape.KernelWidth > shape.Width;
-    }
-
     /// <summary>Adds dy of a pixel of every image to the taps at which it meets padding.</summary>
     private static void AddPixel(in Work work, int x, int y, Span<float> sums)
     {
@@ -171,9 +166,7 @@ internal sealed unsafe class FilterGradient<TFloats, TVector> : FilterGradient
         SumOverImages(work, y * shape.OutWidth + x, sum);
         for (var tap = 0; tap < shape.Taps; tap++)
         {
-            var row = y * shape.StrideY + tap / shape.KernelWidth - shape.PadY;
-            var column = x * shape.StrideX + tap % shape.KernelWidth - shape.PadX;
-            if ((uint)row < (uint)shape.Height && (uint)column < (uint)shape.Width) continue;
+            if (shape.Meets(x, y, tap)) continue;
             for (var filter = 0; filter < work.Filters; filter++) sums[tap * FiltersOfTask + filter] += sum[filter];
         }
     }

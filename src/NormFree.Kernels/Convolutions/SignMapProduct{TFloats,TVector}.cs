@@ -53,7 +53,8 @@ internal sealed unsafe class SignMapProduct<TFloats, TVector> : SignMapProduct
             for (var pixel = 0; pixel < work.Pixels; pixel += columns)
             {
                 Sum(work, pixel, tables, sums);
-                Put(sums, columns, work.Target + (long)pixel * shape.Out, shape.Out, Math.Min(columns, work.Pixels - pixel), work.Filters);
+                FourByFour.Transpose(
+                    sums, columns, work.Filters, Math.Min(columns, work.Pixels - pixel), work.Target + (long)pixel * shape.Out, shape.Out);
             }
             AddBackPadding(work, scratch.Take<float>(FiltersOfTask * shape.Taps));
         });
@@ -103,15 +104,6 @@ internal sealed unsafe class SignMapProduct<TFloats, TVector> : SignMapProduct
         }
     }
 
-    /// <summary>Turns filters × pixels into pixels × filters.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Put(float* sums, int columns, float* target, int outputs, int pixels, int filters)
-    {
-        for (var pixel = 0; pixel < pixels; pixel++, target += outputs)
-        for (var filter = 0; filter < filters; filter++)
-            target[filter] = sums[filter * columns + pixel];
-    }
-
     /// <summary>Adds the weights at taps where a pixel meets padding, since their signs counted as −.</summary>
     private static void AddBackPadding(in Work work, float* ofTaps)
     {
@@ -124,15 +116,23 @@ internal sealed unsafe class SignMapProduct<TFloats, TVector> : SignMapProduct
             for (var channel = 0; channel < shape.In; channel++) sum += weights[channel];
             ofTaps[tap * FiltersOfTask + filter] = sum;
         }
+        for (var pixel = 0; pixel < work.Pixels; pixel++)
+        {
+            var at = work.FirstPixel + pixel;
+            int x = at % shape.OutWidth, y = at / shape.OutWidth % shape.OutHeight;
+            var inside = shape.PixelsInside(x, y);
+            if (inside > 0) pixel += inside - 1;
+            else AddBackPadding(work, x, y, ofTaps, work.Target + (long)pixel * shape.Out);
+        }
+    }
+
+    private static void AddBackPadding(in Work work, int x, int y, float* ofTaps, float* target)
+    {
+        var shape = work.Shape;
         for (var tap = 0; tap < shape.Taps; tap++)
         {
-            var pixels = new OutputPixels(shape, tap, work.FirstPixel);
-            for (var pixel = 0; pixel < work.Pixels; pixel++, pixels.Next())
-            {
-                if (pixels.Source >= 0) continue;
-                var target = work.Target + (long)pixel * shape.Out;
-                for (var filter = 0; filter < work.Filters; filter++) target[filter] += ofTaps[tap * FiltersOfTask + filter];
-            }
+            if (shape.Meets(x, y, tap)) continue;
+            for (var filter = 0; filter < work.Filters; filter++) target[filter] += ofTaps[tap * FiltersOfTask + filter];
         }
     }
 }
