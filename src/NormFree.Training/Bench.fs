@@ -5,6 +5,7 @@ open System.Collections.Generic
 open System.Diagnostics
 open NormFree.Data
 open NormFree.Spec
+open NormFree.Torch.Native
 open NormFree.Torch.Profiling
 open NormFree.Torch.Training
 open TorchSharp
@@ -145,6 +146,7 @@ module Bench =
     /// </remarks>
     let train (job: BenchJob) : BenchResult =
         check job
+        MemoryReuse.Enable()
         let environment = environment ()
         let execution, steps = measure job
         let body = Net.binaryBody job.Net

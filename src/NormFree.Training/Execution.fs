@@ -19,7 +19,8 @@ type Engine =
 /// <summary>What the fused engine computes convolutions in. Weights, shifts, losses and the optimiser are float32 in both.</summary>
 type Precision =
     | [<JsonPropertyName "float32">] Float32
-    /// Gradients of convolutions, and convolutions of real operands, in bfloat16: 8 bits of precision, about twice the speed.
+    /// Convolutions of real operands, and gradients of the input where filters are real, in bfloat16: 8 bits of precision. Products with signs
+    /// stay in float32, where table lookups are faster.
     | [<JsonPropertyName "bf16">] BFloat16
 
 /// <summary>Where a network's tensors are.</summary>
@@ -61,5 +62,7 @@ type Execution =
             Error "bf16 needs the fused engine: choose engine fused, or precision float32."
         | { Precision = BFloat16 } when device <> DeviceType.CPU ->
             Error "bf16 needs the fused engine, which computes on the CPU: choose device cpu, or precision float32."
+        | { Precision = BFloat16 } when dtype <> torch.ScalarType.Float32 ->
+            Error "bf16 needs a network of float32: choose that type, or precision float32."
         | _ when device <> DeviceType.CPU || dtype <> torch.ScalarType.Float32 -> Ok Execution.Portable
         | possible -> Ok possible

@@ -45,11 +45,11 @@ type internal FusedEngine(precision: NormFree.Training.Precision, tensors: IRead
 
     let composite = CompositeEngine(convolve, tensors)
 
-    let options (layer: SignConvolution) (convolutions: ConvolutionSpec list) =
+    let options name (layer: SignConvolution) (convolutions: ConvolutionSpec list) =
         let first = convolutions.Head
 
         BinaryConvolutionOptions(
-            first.Key,
+            name,
             first.In,
             [| for conv in convolutions -> conv.Out |],
             first.Kernel,
@@ -69,9 +69,9 @@ type internal FusedEngine(precision: NormFree.Training.Precision, tensors: IRead
 
     let activation (names: RPReLU) = [| tensors[names.ShiftIn]; tensors[names.Slope]; tensors[names.ShiftOut] |]
 
-    let shortcut mode graph (x: torch.Tensor) =
+    let shortcut name mode graph (x: torch.Tensor) =
         let pooled beta kernel rest =
-            use small = PooledShortcut.Apply(x, beta, kernel)
+            use small = PooledShortcut.Apply(name, x, beta, kernel)
             // Nothing but the pooling: the graph's result is its input.
             if List.isEmpty rest then small.alias () else composite.Run(mode, Chain rest, small)
 
@@ -80,25 +80,25 @@ type internal FusedEngine(precision: NormFree.Training.Precision, tensors: IRead
         | Chain(Op(AveragePool kernel) :: rest) -> pooled 1.0 kernel rest
         | other -> composite.Run(mode, other, x)
 
-    let withoutNorm mode (layer: FusedLayer) (x: torch.Tensor) =
+    let withoutNorm name mode (layer: FusedLayer) (x: torch.Tensor) =
         let convolutions = layer.Convolution.Convolutions |> List.map fst
 
         let given: torch.Tensor | null =
             match layer.Shortcut with
             | Itself -> null
-            | Computed graph -> shortcut mode graph x
+            | Computed graph -> shortcut name mode graph x
 
         BinaryLayer.Apply(
-            options layer.Convolution convolutions,
+            options name layer.Convolution convolutions,
             x,
             given,
             parameters layer.Convolution convolutions (activation layer.Activation)
         )
 
     /// The norm lies between convolution and sum, so that these two are apart.
-    let withNorms mode (layer: FusedLayer) (x: torch.Tensor) =
+    let withNorms name mode (layer: FusedLayer) (x: torch.Tensor) =
         let branch (conv, norm) =
-            let values = BinaryConvolution.Apply(options layer.Convolution [ conv ], x, parameters layer.Convolution [ conv ] [||])
+            let values = BinaryConvolution.Apply(options name layer.Convolution [ conv ], x, parameters layer.Convolution [ conv ] [||])
 
             match norm with
             | Some key -> composite.Run(mode, Op(Normalise(key, conv.Out)), values)
@@ -110,20 +110,20 @@ type internal FusedEngine(precision: NormFree.Training.Precision, tensors: IRead
         let around =
             match layer.Shortcut with
             | Itself -> x
-            | Computed graph -> shortcut mode graph x
+            | Computed graph -> shortcut name mode graph x
 
         let repeats = joined.size 1 / around.size 1
         let repeated = if repeats = 1L then around else torch.cat (Array.replicate (int repeats) around, 1L)
-        ResidualRPReLU.Apply((fst layer.Convolution.Convolutions.Head).Key, joined, repeated, activation layer.Activation)
+        ResidualRPReLU.Apply(name, joined, repeated, activation layer.Activation)
 
-    let run mode part (x: torch.Tensor) =
+    let run name mode part (x: torch.Tensor) =
         use scope = torch.NewDisposeScope()
 
         let result =
             match part with
             | Plain graph -> composite.Run(mode, graph, x)
-            | Layer layer when layer.Convolution.Convolutions |> List.exists (snd >> Option.isSome) -> withNorms mode layer x
-            | Layer layer -> withoutNorm mode layer x
+            | Layer layer when layer.Convolution.Convolutions |> List.exists (snd >> Option.isSome) -> withNorms name mode layer x
+            | Layer layer -> withoutNorm name mode layer x
 
         if Object.ReferenceEquals(result, x) then
             x
@@ -143,7 +143,7 @@ type internal FusedEngine(precision: NormFree.Training.Precision, tensors: IRead
 
     let runNamed mode (name, parts) x =
         use _ = LayerClock.Measure(name, Phase.Forward)
-        runInTurn (run mode) parts x
+        runInTurn (run name mode) parts x
 
     /// <summary>Logits of images, N×3×H×W; parts come with their names.</summary>
     member _.Run(mode: Mode, parts: (string * FusedPart list) list, images: torch.Tensor) : torch.Tensor =

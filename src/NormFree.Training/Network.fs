@@ -89,9 +89,15 @@ type Network
     /// <summary>Sets every gradient to that of a loss of this network's logits.</summary>
     /// <remarks>Throws InvalidOperationException where a fused layer has failed; the gradients are of no use then.</remarks>
     member this.Backward(loss: torch.Tensor) =
+        use _ = torch.NewDisposeScope()
         this.ForgetGradients()
-        loss.backward ()
-        FusedFailure.Throw()
+        FusedBackward.Begin()
+
+        try
+            loss.backward ()
+        finally
+            // A layer's own failure says more than what libtorch makes of its missing gradients.
+            FusedBackward.End()
 
     interface IDisposable with
         member _.Dispose() =

@@ -9,6 +9,9 @@ open TorchSharp
 [<Sealed>]
 type Optimisation(recipe: Recipe, network: Network) =
 
+    /// The composite engine is the oracle of all kernels, those of the parameters among them.
+    let composite = (network.Execution.Engine = Composite)
+
     let parameters =
         [| for described, tensor in network.Parameters do
                let decay = if Recipe.decays recipe described then recipe.WeightDecay else 0.0
@@ -24,7 +27,11 @@ type Optimisation(recipe: Recipe, network: Network) =
     let mutable counts: ClipCount[] option = None
 
     let clip factor =
-        let found = AdaptiveGradientClipping.Clip(clippedTensors, factor)
+        let found =
+            if composite then
+                [| for tensor in clippedTensors -> AdaptiveGradientClipping.Clip(tensor, factor) |]
+            else
+                AdaptiveGradientClipping.Clip(clippedTensors, factor)
 
         counts <-
             match counts with
@@ -33,9 +40,9 @@ type Optimisation(recipe: Recipe, network: Network) =
 
     let optimiser: Optimiser =
         match recipe.Optimiser with
-        | Adam -> new Optimisers.Adam(parameters, decoupled = false)
-        | AdamW -> new Optimisers.Adam(parameters, decoupled = true)
-        | Sgd momentum -> new Optimisers.Sgd(parameters, momentum)
+        | Adam -> new Optimisers.Adam(parameters, decoupled = false, Composite = composite)
+        | AdamW -> new Optimisers.Adam(parameters, decoupled = true, Composite = composite)
+        | Sgd momentum -> new Optimisers.Sgd(parameters, momentum, Composite = composite)
 
     /// <summary>Clips the gradients as the recipe says.</summary>
     member _.Clip() =

@@ -4,6 +4,7 @@ open System
 open System.Diagnostics
 open NormFree.Data
 open NormFree.Spec
+open NormFree.Torch.Native
 open NormFree.Torch.Training
 open TorchSharp
 
@@ -186,6 +187,7 @@ module Stage =
         let train, heldOut = split job.Recipe job.Dataset
         let task = task job.Dataset
         let accuracy source = Evaluation.accuracy around task job.Recipe.Batch network source
+        MemoryReuse.Enable()
         around.Watch(StageBegins(job.Name, job.Recipe.Epochs, train.Count))
 
         for number in job.Done .. job.Recipe.Epochs - 1 do

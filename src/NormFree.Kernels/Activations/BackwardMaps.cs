@@ -9,4 +9,11 @@ internal readonly unsafe struct BackwardMaps(
     public readonly float* ResultGradient = resultGradient;
     public readonly float* SumGradient = sumGradient;
     public readonly float* ParameterGradients = parameterGradients;
+
+    /// <summary>Some of the pixels, of maps with so many channels.</summary>
+    public BackwardMaps Slice(int first, int pixels, int channels)
+    {
+        var offset = (nint)first * channels;
+        return new BackwardMaps(pixels, Sum + offset, ResultGradient + offset, SumGradient + offset, ParameterGradients);
+    }
 }

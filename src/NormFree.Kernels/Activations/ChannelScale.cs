@@ -7,7 +7,8 @@ namespace NormFree.Kernels.Activations;
 public abstract unsafe class ChannelScale
 {
     /// <summary>The implementation for an instruction set.</summary>
-    public static ChannelScale For(InstructionSet set) => set switch
+    /// <exception cref="PlatformNotSupportedException">This processor lacks it.</exception>
+    public static ChannelScale For(InstructionSet set) => InstructionSets.Require(set) switch
     {
         InstructionSet.Avx512 => new ChannelScale<Avx512Floats, Vector512<float>>(),
         InstructionSet.Avx2 => new ChannelScale<Avx2Floats, Vector256<float>>(),

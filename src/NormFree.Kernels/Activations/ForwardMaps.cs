@@ -12,4 +12,13 @@ internal readonly unsafe struct ForwardMaps(
     public readonly int ShortcutChannels = shortcutChannels;
     public readonly float* Sum = sum;
     public readonly float* Result = result;
+
+    /// <summary>Some of the pixels, of maps with so many channels.</summary>
+    public ForwardMaps Slice(int first, int pixels, int channels)
+    {
+        var offset = (nint)first * channels;
+        return new ForwardMaps(
+            pixels, Counts == null ? null : Counts + offset, Scale, Branch == null ? null : Branch + offset,
+            Shortcut + (nint)first * ShortcutChannels, ShortcutChannels, Sum + offset, Result + offset);
+    }
 }

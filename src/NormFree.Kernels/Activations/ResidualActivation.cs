@@ -12,7 +12,8 @@ namespace NormFree.Kernels.Activations;
 public abstract unsafe class ResidualActivation
 {
     /// <summary>The implementation for an instruction set.</summary>
-    public static ResidualActivation For(InstructionSet set) => set switch
+    /// <exception cref="PlatformNotSupportedException">This processor lacks it.</exception>
+    public static ResidualActivation For(InstructionSet set) => InstructionSets.Require(set) switch
     {
         InstructionSet.Avx512 => new ResidualActivation<Avx512Floats, Vector512<float>>(),
         InstructionSet.Avx2 => new ResidualActivation<Avx2Floats, Vector256<float>>(),

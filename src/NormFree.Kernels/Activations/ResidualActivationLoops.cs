@@ -59,8 +59,11 @@ internal static unsafe class ResidualActivationLoops<TFloats, TVector>
             ofSlope = TFloats.MultiplyAdd(TFloats.Select(positive, zero, shifted), dy, ofSlope);
             ofShiftOut = TFloats.Add(ofShiftOut, dy);
         }
-        TFloats.Store(ofShiftIn, maps.ParameterGradients + channel);
-        TFloats.Store(ofSlope, maps.ParameterGradients + stride + channel);
-        TFloats.Store(ofShiftOut, maps.ParameterGradients + 2 * stride + channel);
+        Accumulate(ofShiftIn, maps.ParameterGradients + channel);
+        Accumulate(ofSlope, maps.ParameterGradients + stride + channel);
+        Accumulate(ofShiftOut, maps.ParameterGradients + 2 * stride + channel);
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Accumulate(TVector sum, float* target) => TFloats.Store(TFloats.Add(TFloats.Load(target), sum), target);
 }

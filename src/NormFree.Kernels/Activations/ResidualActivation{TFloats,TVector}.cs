@@ -29,8 +29,13 @@ internal sealed unsafe class ResidualActivation<TFloats, TVector> : ResidualActi
     {
         var maps = new BackwardMaps(pixels, sum, resultGradient, sumGradient, parameterGradients);
         var whole = activation.Channels / TFloats.Lanes * TFloats.Lanes;
-        ResidualActivationLoops<TFloats, TVector>.Backward(activation, maps, 0, whole);
-        ResidualActivationLoops<ScalarFloats, float>.Backward(activation, maps, whole, activation.Channels);
+        new Span<float>(parameterGradients, 3 * activation.Channels).Clear();
+        for (var first = 0; first < pixels; first += PixelBlock.Size)
+        {
+            var block = maps.Slice(first, Math.Min(PixelBlock.Size, pixels - first), activation.Channels);
+            ResidualActivationLoops<TFloats, TVector>.Backward(activation, block, 0, whole);
+            ResidualActivationLoops<ScalarFloats, float>.Backward(activation, block, whole, activation.Channels);
+        }
     }
 
     private static void Forward(in RPReLUParameters activation, in ForwardMaps maps)
@@ -39,7 +44,11 @@ internal sealed unsafe class ResidualActivation<TFloats, TVector> : ResidualActi
         var whole = maps.ShortcutChannels % TFloats.Lanes == 0 || maps.ShortcutChannels == activation.Channels
             ? activation.Channels / TFloats.Lanes * TFloats.Lanes
             : 0;
-        ResidualActivationLoops<TFloats, TVector>.Forward(activation, maps, 0, whole);
-        ResidualActivationLoops<ScalarFloats, float>.Forward(activation, maps, whole, activation.Channels);
+        for (var first = 0; first < maps.Pixels; first += PixelBlock.Size)
+        {
+            var block = maps.Slice(first, Math.Min(PixelBlock.Size, maps.Pixels - first), activation.Channels);
+            ResidualActivationLoops<TFloats, TVector>.Forward(activation, block, 0, whole);
+            ResidualActivationLoops<ScalarFloats, float>.Forward(activation, block, whole, activation.Channels);
+        }
     }
 }

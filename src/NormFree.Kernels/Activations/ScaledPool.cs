@@ -10,7 +10,8 @@ namespace NormFree.Kernels.Activations;
 public abstract unsafe class ScaledPool
 {
     /// <summary>The implementation for an instruction set.</summary>
-    public static ScaledPool For(InstructionSet set) => set switch
+    /// <exception cref="PlatformNotSupportedException">This processor lacks it.</exception>
+    public static ScaledPool For(InstructionSet set) => InstructionSets.Require(set) switch
     {
         InstructionSet.Avx512 => new ScaledPool<Avx512Floats, Vector512<float>>(),
         InstructionSet.Avx2 => new ScaledPool<Avx2Floats, Vector256<float>>(),

@@ -28,6 +28,6 @@ internal static unsafe class SignGradientLoop<TFloats, TVector>
             for (var copy = 0; copy < maps.Shortcuts; copy++) result = TFloats.Add(result, TFloats.Load(shortcut + copy * stride));
             TFloats.Store(result, maps.Result + at);
         }
-        TFloats.Store(total, shiftGradient + channel);
+        TFloats.Store(TFloats.Add(TFloats.Load(shiftGradient + channel), total), shiftGradient + channel);
     }
 }

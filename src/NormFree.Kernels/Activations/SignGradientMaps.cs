@@ -26,4 +26,16 @@ public unsafe struct SignGradientMaps
 
     /// <summary>dx, pixels × channels.</summary>
     public float* Result;
+
+    /// <summary>Some of the pixels.</summary>
+    internal readonly SignGradientMaps Slice(int first, int pixels)
+    {
+        var slice = this;
+        slice.Pixels = pixels;
+        slice.Input += (nint)first * Channels;
+        slice.Gradient += (nint)first * GradientStride;
+        slice.Shortcut += (nint)first * Channels * Shortcuts;
+        slice.Result += (nint)first * Channels;
+        return slice;
+    }
 }

@@ -10,10 +10,15 @@ internal sealed unsafe class SignGradient<TFloats, TVector> : SignGradient
     /// <inheritdoc/>
     public override void Backward(in SignGradientMaps maps, float beta, float* shift, float* shiftGradient)
     {
-        var channel = 0;
-        for (; channel + TFloats.Lanes <= maps.Channels; channel += TFloats.Lanes)
-            SignGradientLoop<TFloats, TVector>.Run(maps, beta, shift, shiftGradient, channel);
-        for (; channel < maps.Channels; channel++)
-            SignGradientLoop<ScalarFloats, float>.Run(maps, beta, shift, shiftGradient, channel);
+        new Span<float>(shiftGradient, maps.Channels).Clear();
+        for (var first = 0; first < maps.Pixels; first += PixelBlock.Size)
+        {
+            var block = maps.Slice(first, Math.Min(PixelBlock.Size, maps.Pixels - first));
+            var channel = 0;
+            for (; channel + TFloats.Lanes <= maps.Channels; channel += TFloats.Lanes)
+                SignGradientLoop<TFloats, TVector>.Run(block, beta, shift, shiftGradient, channel);
+            for (; channel < maps.Channels; channel++)
+                SignGradientLoop<ScalarFloats, float>.Run(block, beta, shift, shiftGradient, channel);
+        }
     }
 }

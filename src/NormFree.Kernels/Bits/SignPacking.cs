@@ -13,7 +13,8 @@ namespace NormFree.Kernels.Bits;
 public abstract unsafe class SignPacking
 {
     /// <summary>The implementation for an instruction set.</summary>
-    public static SignPacking For(InstructionSet set) => set switch
+    /// <exception cref="PlatformNotSupportedException">This processor lacks it.</exception>
+    public static SignPacking For(InstructionSet set) => InstructionSets.Require(set) switch
     {
         InstructionSet.Avx512 => new SignPacking<Avx512Floats, Avx512Signs, Vector512<float>>(),
         InstructionSet.Avx2 => new SignPacking<Avx2Floats, Avx2Signs, Vector256<float>>(),

@@ -14,7 +14,8 @@ namespace NormFree.Kernels.Convolutions;
 public abstract unsafe class FilterGradient
 {
     /// <summary>The implementation for an instruction set.</summary>
-    public static FilterGradient For(InstructionSet set) => set switch
+    /// <exception cref="PlatformNotSupportedException">This processor lacks it.</exception>
+    public static FilterGradient For(InstructionSet set) => InstructionSets.Require(set) switch
     {
         InstructionSet.Avx512 => new FilterGradient<Avx512Floats, Vector512<float>>(),
         InstructionSet.Avx2 => new FilterGradient<Avx2Floats, Vector256<float>>(),

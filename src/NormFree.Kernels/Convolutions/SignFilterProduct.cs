@@ -21,7 +21,8 @@ public abstract unsafe class SignFilterProduct
     private const int TableBytesOfTask = 512 << 10;
 
     /// <summary>The implementation for an instruction set.</summary>
-    public static SignFilterProduct For(InstructionSet set) => set switch
+    /// <exception cref="PlatformNotSupportedException">This processor lacks it.</exception>
+    public static SignFilterProduct For(InstructionSet set) => InstructionSets.Require(set) switch
     {
         InstructionSet.Avx512 => new SignFilterProduct<Avx512Floats, Vector512<float>>(),
         InstructionSet.Avx2 => new SignFilterProduct<Avx2Floats, Vector256<float>>(),

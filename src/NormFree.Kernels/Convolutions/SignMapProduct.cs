@@ -13,7 +13,8 @@ namespace NormFree.Kernels.Convolutions;
 public abstract unsafe class SignMapProduct
 {
     /// <summary>The implementation for an instruction set.</summary>
-    public static SignMapProduct For(InstructionSet set) => set switch
+    /// <exception cref="PlatformNotSupportedException">This processor lacks it.</exception>
+    public static SignMapProduct For(InstructionSet set) => InstructionSets.Require(set) switch
     {
         InstructionSet.Avx512 => new SignMapProduct<Avx512Floats, Vector512<float>>(),
         InstructionSet.Avx2 => new SignMapProduct<Avx2Floats, Vector256<float>>(),

@@ -17,7 +17,8 @@ public abstract unsafe class XnorConvolution
     private const int BytesGathered = 16 << 10;
 
     /// <summary>The implementation for an instruction set.</summary>
-    public static XnorConvolution For(InstructionSet set) => set switch
+    /// <exception cref="PlatformNotSupportedException">This processor lacks it.</exception>
+    public static XnorConvolution For(InstructionSet set) => InstructionSets.Require(set) switch
     {
         InstructionSet.Avx512 => new XnorConvolution<CarrySaveProducts<Avx512Bits, Vector512<ulong>>>(),
         InstructionSet.Avx2 => new XnorConvolution<CarrySaveProducts<Avx2Bits, Vector256<ulong>>>(),

@@ -18,9 +18,7 @@ public abstract unsafe class FilterKernels
 
     /// <summary>The kernels for an instruction set.</summary>
     /// <exception cref="PlatformNotSupportedException">This processor lacks it.</exception>
-    public static FilterKernels For(InstructionSet set) => !InstructionSets.IsSupported(set)
-        ? throw new PlatformNotSupportedException($"This processor has no {set}.")
-        : set switch
+    public static FilterKernels For(InstructionSet set) => InstructionSets.Require(set) switch
         {
             InstructionSet.Avx512 => new FilterKernels<Avx512Floats, Avx512Signs, Vector512<float>>(),
             InstructionSet.Avx2 => new FilterKernels<Avx2Floats, Avx2Signs, Vector256<float>>(),

@@ -19,8 +19,9 @@ public sealed unsafe class Scratch
         var scratch = ofThread ??= new Scratch();
         if (scratch.buffer.Length < bytes)
         {
+            var larger = new NativeBuffer<byte>(bytes);
             scratch.buffer.Dispose();
-            scratch.buffer = new NativeBuffer<byte>(bytes);
+            scratch.buffer = larger;
         }
         scratch.used = 0;
         return scratch;

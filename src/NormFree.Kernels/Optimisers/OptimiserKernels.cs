@@ -16,9 +16,7 @@ public abstract class OptimiserKernels
 
     /// <summary>The kernels for an instruction set.</summary>
     /// <exception cref="PlatformNotSupportedException">This processor lacks it.</exception>
-    public static OptimiserKernels For(InstructionSet set) => !InstructionSets.IsSupported(set)
-        ? throw new PlatformNotSupportedException($"This processor has no {set}.")
-        : set switch
+    public static OptimiserKernels For(InstructionSet set) => InstructionSets.Require(set) switch
         {
             InstructionSet.Avx512 => new OptimiserKernels<Avx512Floats, Vector512<float>>(),
             InstructionSet.Avx2 => new OptimiserKernels<Avx2Floats, Vector256<float>>(),

@@ -12,13 +12,18 @@ public static class InstructionSets
     /// <summary>The fastest of them.</summary>
     public static InstructionSet Best => Supported[^1];
 
+    /// <summary>The set itself.</summary>
+    /// <exception cref="PlatformNotSupportedException">This processor lacks it.</exception>
+    public static InstructionSet Require(InstructionSet set) =>
+        IsSupported(set) ? set : throw new PlatformNotSupportedException($"This processor has no {set}.");
+
     /// <summary>Whether this processor has an instruction set.</summary>
     public static bool IsSupported(InstructionSet set) => set switch
     {
         InstructionSet.Scalar => true,
         InstructionSet.AdvSimd => AdvSimd.Arm64.IsSupported,
         InstructionSet.Avx2 => Avx2.IsSupported && Fma.IsSupported,
-        InstructionSet.Avx512 => Avx512F.IsSupported && Avx512BW.IsSupported && Avx512DQ.IsSupported,
+        InstructionSet.Avx512 => Avx512F.VL.IsSupported && Avx512BW.IsSupported && Avx512DQ.IsSupported,
         _ => false,
     };
 }

@@ -6,12 +6,12 @@ namespace NormFree.Torch.Fused;
 /// <summary>Puts fused layers into libtorch's autograd graph.</summary>
 internal sealed class FusedFunction : autograd.SingleTensorFunction<FusedFunction>
 {
-    private const string CallName = "call";
+    private const string StateName = "state";
 
     /// <inheritdoc/>
     public override string Name => nameof(FusedFunction);
 
-    /// <summary>Runs a layer; its state lives until its backward pass has run, or not at all where no gradients are asked for.</summary>
+    /// <summary>Runs a layer; its state lives until its backward pass has run, or is not made at all where no gradients are asked for.</summary>
     public static Tensor Run(IFusedCall call)
     {
         if (!is_grad_enabled() || !call.Inputs.Any(input => input.requires_grad))
@@ -20,7 +20,15 @@ internal sealed class FusedFunction : autograd.SingleTensorFunction<FusedFunctio
         }
         // TorchSharp keeps an empty copy of the output until the graph goes; in a scope of its own it can be told that nobody else holds it.
         using var scope = NewDisposeScope();
-        return apply([call, .. call.Inputs]).MoveToOuterDisposeScope();
+        try
+        {
+            return apply([call, .. call.Inputs]).MoveToOuterDisposeScope();
+        }
+        catch
+        {
+            call.Dispose();
+            throw;
+        }
     }
 
     /// <inheritdoc/>
@@ -28,22 +36,29 @@ internal sealed class FusedFunction : autograd.SingleTensorFunction<FusedFunctio
     {
         var call = (IFusedCall)arguments[0];
         context.set_materialize_grads(false);
-        context.save_data(CallName, call);
-        return call.Forward(keep: true);
+        var result = call.Forward(keep: true);
+        context.save_data(StateName, new FusedState(call, result));
+        return result;
     }
 
     /// <inheritdoc/>
     public override List<Tensor> backward(autograd.AutogradContext context, Tensor gradient)
     {
-        var call = (IFusedCall)context.get_data(CallName);
+        var state = (FusedState)context.get_data(StateName);
+        var call = state.Call;
         try
         {
             using (LayerClock.Measure(call.Key, Phase.Backward))
-            using (call) return [null!, .. call.Backward(gradient)];
+            using (state)
+            {
+                if (is_grad_enabled())
+                    throw new NotSupportedException("fused layers have no second derivative; the composite engine has");
+                return FusedBackward.HandOver([null!, .. call.Backward(gradient)]);
+            }
         }
         catch (Exception failure)
         {
-            FusedFailure.Remember(call.Key, failure);
+            FusedBackward.Remember(call.Key, failure);
             return [.. Enumerable.Repeat<Tensor>(null!, call.Inputs.Count + 1)];
         }
     }

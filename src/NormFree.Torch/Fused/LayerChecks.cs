@@ -11,6 +11,7 @@ internal static class LayerChecks
     {
         Rank(options.Key, nameof(x), x);
         Map(options.Key, nameof(x), x, x.size(0), options.In, x.size(2), x.size(3));
+        Covers(options, x);
         var convolutions = options.Outs.Count;
         Count(options.Key, "weights", weights.Count, convolutions);
         Count(options.Key, "gains", gains.Count, options.Standardised ? convolutions : 0);
@@ -50,6 +51,23 @@ internal static class LayerChecks
         Map(key, nameof(branch), branch, branch.size(0), branch.size(1), branch.size(2), branch.size(3));
         Map(key, nameof(shortcut), shortcut, branch.size(0), branch.size(1), branch.size(2), branch.size(3));
         Activation(key, activation, branch.size(1));
+    }
+
+    /// <summary>A map of which means over squares are taken.</summary>
+    /// <inheritdoc cref="Filters"/>
+    public static void Pool(string key, Tensor x, int kernel)
+    {
+        Rank(key, nameof(x), x);
+        Floats(key, nameof(x), x);
+        if (kernel < 1 || x.size(2) < kernel || x.size(3) < kernel)
+            throw new ArgumentException($"{key}: there are no squares of {kernel}×{kernel} pixels in a map of {x.size(2)}×{x.size(3)}.", nameof(kernel));
+    }
+
+    private static void Covers(BinaryConvolutionOptions options, Tensor x)
+    {
+        if (options.Stride < 1 || options.Padding < 0 || Math.Min(x.size(2), x.size(3)) + 2 * options.Padding < options.Kernel)
+            throw new ArgumentException(
+                $"{options.Key}: a {options.Kernel}×{options.Kernel} filter with padding {options.Padding} and stride {options.Stride} does not fit on a map of {x.size(2)}×{x.size(3)}.");
     }
 
     private static long Pixels(BinaryConvolutionOptions options, long side) => (side + 2 * options.Padding - options.Kernel) / options.Stride + 1;

@@ -8,18 +8,23 @@ namespace NormFree.Torch.Fused;
 public static class PooledShortcut
 {
     /// <summary>Pools.</summary>
+    /// <param name="key">The layer's name in profiles and messages.</param>
     /// <param name="x">N×C×H×W, float32 on the CPU.</param>
     /// <param name="beta">β.</param>
     /// <param name="kernel">k: side of a square, and step from one to the next.</param>
     /// <returns>N×C×⌊H/k⌋×⌊W/k⌋, channels-last.</returns>
-    /// <exception cref="ArgumentException">x is not on the CPU, or not of float32.</exception>
-    public static Tensor Apply(Tensor x, double beta, int kernel) => FusedFunction.Run(new Call(x, (float)(beta / (kernel * kernel)), kernel));
+    /// <exception cref="ArgumentException">x is not on the CPU, not of float32, or smaller than a square.</exception>
+    public static Tensor Apply(string key, Tensor x, double beta, int kernel)
+    {
+        LayerChecks.Pool(key, x, kernel);
+        return FusedFunction.Run(new Call(key, x, (float)(beta / (kernel * kernel)), kernel));
+    }
 
-    private sealed unsafe class Call(Tensor x, float factor, int kernel) : IFusedCall
+    private sealed unsafe class Call(string key, Tensor x, float factor, int kernel) : IFusedCall
     {
         private readonly int batch = (int)x.size(0), channels = (int)x.size(1), height = (int)x.size(2), width = (int)x.size(3);
 
-        public string Key => nameof(PooledShortcut);
+        public string Key => key;
 
         public IReadOnlyList<Tensor> Inputs { get; } = [x];
 

@@ -48,7 +48,8 @@ public static class ResidualRPReLU
         public IReadOnlyList<Tensor> Backward(Tensor gradient)
         {
             var (du, ofParameters) = activation.Backward(sum!, gradient);
-            return [du, du.alias(), .. ofParameters];
+            // A leaf would keep the very tensor as its gradient: it must not share memory with the branch's.
+            return [du, shortcut.is_leaf ? du.clone() : du.alias(), .. ofParameters];
         }
 
         public void Dispose()

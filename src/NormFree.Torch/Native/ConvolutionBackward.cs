@@ -16,9 +16,8 @@ internal static unsafe class ConvolutionBackward
     /// <exception cref="InvalidOperationException">libtorch has refused; it says why on the standard error.</exception>
     public static Tensor OfInput(Tensor outputGradient, ReadOnlySpan<long> inputSize, Tensor weight, long stride, long padding)
     {
-        // Only the sizes of the input matter: one value, repeated, does.
-        using var one = zeros([1], outputGradient.dtype);
-        using var input = one.expand(inputSize.ToArray());
+        // Only the sizes and the layout of the input matter; nobody reads its values.
+        using var input = Fused.ChannelsLast.Empty(inputSize[0], inputSize[1], inputSize[2], inputSize[3], outputGradient.dtype);
         long[] strides = [stride, stride], paddings = [padding, padding], dilations = [1, 1], none = [0, 0];
         int[] wanted = [1, 0, 0];
         IntPtr ofInput, ofWeight, ofBias;

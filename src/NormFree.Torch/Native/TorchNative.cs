@@ -41,7 +41,6 @@ public static class TorchNative
             var torchSharp = Assembly.Load("TorchSharp"); // runs no static constructor of TorchSharp
             var folders = CandidateFolders(torchSharp, libtorchFolder).Where(Directory.Exists).Distinct().ToArray();
             WaitAsleep();
-            ReuseMemory.Ensure();
             foreach (var library in Libtorch) NativeLibrary.Load(Find(library, folders));
             LoadShim(Find(ShimFile, folders));
             // The linker answers TorchSharp's later request by the name of the loaded library; the handler covers other orders of search.

@@ -233,7 +233,7 @@ let private backward layout (y: torch.Tensor) =
     let side axis = int (y.size axis)
     let _, gradient = map layout 99L (side 0, side 1, side 2, side 3)
     y.backward [| gradient.detach () |]
-    FusedFailure.Throw()
+    FusedBackward.End()
 
 let private gradientsOf (inputs: Inputs) = [ for name, leaf in inputs.Leaves -> name, Agreement.gradient leaf ]
 
@@ -389,7 +389,7 @@ let private shortcuts =
                       use _ = torch.NewDisposeScope()
                       let ours, x = map layout (int64 i) (2, c, h, w)
                       let theirs, same = map layout (int64 i) (2, c, h, w)
-                      let y = PooledShortcut.Apply(x, 0.9, kernel)
+                      let y = PooledShortcut.Apply("pool", x, 0.9, kernel)
                       let expected = torch.nn.functional.avg_pool2d (same.Times 0.9, kernel, kernel)
                       let what = $"{c} channels, {h}×{w}, {layout}"
                       close values what y expected
@@ -399,7 +399,7 @@ let private shortcuts =
 
                       let evaluated =
                           use _ = torch.no_grad ()
-                          PooledShortcut.Apply(x, 0.9, kernel)
+                          PooledShortcut.Apply("pool", x, 0.9, kernel)
 
                       sameBits "without gradients" evaluated y
           }
@@ -465,7 +465,7 @@ let private shortcuts =
           let _, x = map Contiguous 1L (1, 4, 4, 4)
 
           Expect.throwsT<ArgumentException>
-              (fun () -> PooledShortcut.Apply(x.``to`` torch.ScalarType.Float64, 1.0, 2) |> ignore)
+              (fun () -> PooledShortcut.Apply("pool", x.``to`` torch.ScalarType.Float64, 1.0, 2) |> ignore)
               "doubles"
 
           Expect.isTrue (torch.is_grad_enabled ()) "gradients are still recorded"
@@ -636,7 +636,7 @@ let private modes =
                   let half (map: torch.Tensor) = map.narrow (0L, first, 2L)
                   let y = fused case { halves with X = half halves.X; Shortcut = Option.map half halves.Shortcut }
                   y.backward [| (half gradient).detach() |]
-                  FusedFailure.Throw()
+                  FusedBackward.End()
 
               gradientsAgree "two halves" halves whole
           } ]
@@ -767,18 +767,18 @@ let private failures =
               let y = fused case inputs
               let gradient = torch.ones_like y
               y.backward ([| gradient |], retain_graph = true)
-              FusedFailure.Throw()
+              FusedBackward.End()
               // The layer's state went with the first pass.
               y.backward [| gradient |]
 
               let failure =
-                  Expect.throwsC (fun () -> FusedFailure.Throw()) (fun failure ->
+                  Expect.throwsC (fun () -> FusedBackward.End()) (fun failure ->
                       Expect.equal (failure.GetType()) typeof<InvalidOperationException> "type"
                       failure)
 
               says [ "backward"; "the layer" ] failure.Message
               Expect.isNotNull failure.InnerException "its cause"
-              FusedFailure.Throw()
+              FusedBackward.End()
               // What comes next is as if nothing had been.
               let again = NormFree.Tests.Golden.Agreement.values (run case inputs)
               Expect.equal again (Agreement.values y) "the next pass"
