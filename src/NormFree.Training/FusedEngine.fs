@@ -73,7 +73,10 @@ type internal FusedEngine(precision: NormFree.Training.Precision, tensors: IRead
         let pooled beta kernel rest =
             use small = PooledShortcut.Apply(name, x, beta, kernel)
             // Nothing but the pooling: the graph's result is its input.
-            if List.isEmpty rest then small.alias () else composite.Run(mode, Chain rest, small)
+            if List.isEmpty rest then
+                small.alias ()
+            else
+                composite.Run(mode, Chain rest, small)
 
         match graph with
         | Chain(Op(Scale beta) :: Op(AveragePool kernel) :: rest) -> pooled beta kernel rest
@@ -98,7 +101,12 @@ type internal FusedEngine(precision: NormFree.Training.Precision, tensors: IRead
     /// The norm lies between convolution and sum, so that these two are apart.
     let withNorms name mode (layer: FusedLayer) (x: torch.Tensor) =
         let branch (conv, norm) =
-            let values = BinaryConvolution.Apply(options name layer.Convolution [ conv ], x, parameters layer.Convolution [ conv ] [||])
+            let values =
+                BinaryConvolution.Apply(
+                    options name layer.Convolution [ conv ],
+                    x,
+                    parameters layer.Convolution [ conv ] [||]
+                )
 
             match norm with
             | Some key -> composite.Run(mode, Op(Normalise(key, conv.Out)), values)
@@ -113,7 +121,13 @@ type internal FusedEngine(precision: NormFree.Training.Precision, tensors: IRead
             | Computed graph -> shortcut name mode graph x
 
         let repeats = joined.size 1 / around.size 1
-        let repeated = if repeats = 1L then around else torch.cat (Array.replicate (int repeats) around, 1L)
+
+        let repeated =
+            if repeats = 1L then
+                around
+            else
+                torch.cat (Array.replicate (int repeats) around, 1L)
+
         ResidualRPReLU.Apply(name, joined, repeated, activation layer.Activation)
 
     let run name mode part (x: torch.Tensor) =
@@ -122,7 +136,8 @@ type internal FusedEngine(precision: NormFree.Training.Precision, tensors: IRead
         let result =
             match part with
             | Plain graph -> composite.Run(mode, graph, x)
-            | Layer layer when layer.Convolution.Convolutions |> List.exists (snd >> Option.isSome) -> withNorms name mode layer x
+            | Layer layer when layer.Convolution.Convolutions |> List.exists (snd >> Option.isSome) ->
+                withNorms name mode layer x
             | Layer layer -> withoutNorm name mode layer x
 
         if Object.ReferenceEquals(result, x) then

@@ -14,41 +14,45 @@ internal sealed unsafe class SignMapProduct<TFloats, TVector> : SignMapProduct
 {
     private const int Rows = LookupBlock<TFloats, TVector>.Rows;
 
-    /// <summary>Filters of a task: a cache line of a pixel's results.</summary>
-    private const int FiltersOfTask = 16;
+    /// <summary>Filters of a task at most: a cache line of a pixel's results.</summary>
+    private const int MostFilters = 16;
+
+    /// <summary>Tables of a task should stay in a core's second-level cache.</summary>
+    private const int MostTableBytes = 640 << 10;
 
     /// <summary>Pixels of a task: tables pay off after some hundreds.</summary>
     private const int PixelsOfTask = 2048;
 
-    /// <summary>Floats from a filter's table to its next: those of a task's filters lie side by side.</summary>
-    private const int Pitch = FiltersOfTask * SignPatterns.TableSize;
-
     /// <summary>What a task works on: some filters, some pixels.</summary>
-    private readonly struct Work(ConvolutionShape shape, int firstFilter, int firstPixel, uint* words, float* filters, float* target)
+    private readonly struct Work(ConvolutionShape shape, int firstFilter, int most, int firstPixel, uint* words, float* filters, float* target)
     {
+        /// <summary>Floats from a filter's table to its next: those of a task's filters lie side by side.</summary>
+        public readonly int Pitch = most * SignPatterns.TableSize;
+
         public readonly ConvolutionShape Shape = shape;
         public readonly int FirstPixel = firstPixel;
         public readonly int Pixels = Math.Min(PixelsOfTask, shape.OutPixels - firstPixel);
-        public readonly int Filters = Math.Min(FiltersOfTask, shape.Out - firstFilter);
+        public readonly int Filters = Math.Min(most, shape.Out - firstFilter);
         public readonly uint* Words = words + firstPixel;
         public readonly float* Weights = filters + (long)firstFilter * shape.Taps * shape.In;
         public readonly float* Target = target + (long)firstPixel * shape.Out + firstFilter;
 
         /// <summary>Tables of a filter: those of all words, of all taps.</summary>
-        public readonly int Tables = shape.Taps * TapWords.Words(shape) * SignPatterns.GroupsInWord;
+        public readonly int Tables = Tables(shape);
     }
 
     /// <inheritdoc/>
     public override void Compute(ConvolutionShape shape, uint* words, float* filters, float* target, IWorkers workers)
     {
-        var parts = (shape.OutPixels + PixelsOfTask - 1) / PixelsOfTask;
+        int parts = (shape.OutPixels + PixelsOfTask - 1) / PixelsOfTask, most = FiltersOfTask(shape);
         var columns = LookupBlock<TFloats, TVector>.Columns;
-        workers.Run((shape.Out + FiltersOfTask - 1) / FiltersOfTask * parts, task =>
+        workers.Run((shape.Out + most - 1) / most * parts, task =>
         {
-            var work = new Work(shape, task / parts * FiltersOfTask, task % parts * PixelsOfTask, words, filters, target);
-            var scratch = Scratch.OfThread(((long)work.Tables * Pitch + FiltersOfTask * columns + FiltersOfTask * shape.Taps) * sizeof(float) + 1024);
-            var tables = scratch.Take<float>((long)work.Tables * Pitch);
-            var sums = scratch.Take<float>(FiltersOfTask * columns);
+            var work = new Work(shape, task / parts * most, most, task % parts * PixelsOfTask, words, filters, target);
+            var tableFloats = (long)work.Tables * work.Pitch;
+            var scratch = Scratch.OfThread((tableFloats + most * columns + most * shape.Taps) * sizeof(float) + 1024);
+            var tables = scratch.Take<float>(tableFloats);
+            var sums = scratch.Take<float>(most * columns);
             MakeTables(work, tables);
             for (var pixel = 0; pixel < work.Pixels; pixel += columns)
             {
@@ -56,29 +60,39 @@ internal sealed unsafe class SignMapProduct<TFloats, TVector> : SignMapProduct
                 FourByFour.Transpose(
                     sums, columns, work.Filters, Math.Min(columns, work.Pixels - pixel), work.Target + (long)pixel * shape.Out, shape.Out);
             }
-            AddBackPadding(work, scratch.Take<float>(FiltersOfTask * shape.Taps));
+            AddBackPadding(work, scratch.Take<float>(most * shape.Taps));
         });
+    }
+
+    /// <summary>Tables of a filter: those of all words, of all taps.</summary>
+    private static int Tables(in ConvolutionShape shape) => shape.Taps * TapWords.Words(shape) * SignPatterns.GroupsInWord;
+
+    private static int FiltersOfTask(in ConvolutionShape shape)
+    {
+        var filters = MostFilters;
+        while (filters > Rows && (long)filters * Tables(shape) * SignPatterns.TableSize * sizeof(float) > MostTableBytes) filters /= 2;
+        return filters;
     }
 
     private static void MakeTables(in Work work, float* tables)
     {
-        NativeMemory.Clear(tables, (nuint)((long)work.Tables * Pitch * sizeof(float)));
-        var ofTap = TapWords.Words(work.Shape) * SignPatterns.GroupsInWord * Pitch;
+        NativeMemory.Clear(tables, (nuint)((long)work.Tables * work.Pitch * sizeof(float)));
+        var ofTap = TapWords.Words(work.Shape) * SignPatterns.GroupsInWord * work.Pitch;
         for (var tap = 0; tap < work.Shape.Taps; tap++)
         for (var filter = 0; filter < work.Filters; filter++)
         {
             var weights = work.Weights + ((long)filter * work.Shape.Taps + tap) * work.Shape.In;
-            MakeTables(weights, work.Shape.In, tables + (long)tap * ofTap + filter * SignPatterns.TableSize);
+            MakeTables(weights, work.Shape.In, work.Pitch, tables + (long)tap * ofTap + filter * SignPatterns.TableSize);
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void MakeTables(float* weights, int channels, float* table)
+    private static void MakeTables(float* weights, int channels, int pitch, float* table)
     {
         TVector s0 = SignTables<TFloats, TVector>.Signs(0), s1 = SignTables<TFloats, TVector>.Signs(1);
         TVector s2 = SignTables<TFloats, TVector>.Signs(2), s3 = SignTables<TFloats, TVector>.Signs(3);
         var channel = 0;
-        for (; channel + SignPatterns.GroupSize <= channels; channel += SignPatterns.GroupSize, weights += SignPatterns.GroupSize, table += Pitch)
+        for (; channel + SignPatterns.GroupSize <= channels; channel += SignPatterns.GroupSize, weights += SignPatterns.GroupSize, table += pitch)
             SignTables<TFloats, TVector>.Write(weights[0], weights[1], weights[2], weights[3], s0, s1, s2, s3, table);
         if (channel == channels) return;
         var left = channels - channel;
@@ -100,7 +114,7 @@ internal sealed unsafe class SignMapProduct<TFloats, TVector> : SignMapProduct
                 targets[row] = sums + (filter + row) * columns;
             }
             var count = work.Shape.Taps * TapWords.Words(work.Shape);
-            LookupBlock<TFloats, TVector>.Sum(rows, Pitch, &words, 1, count, TapWords.Stride(work.Shape), targets, add: false);
+            LookupBlock<TFloats, TVector>.Sum(rows, work.Pitch, &words, 1, count, TapWords.Stride(work.Shape), targets, add: false);
         }
     }
 
@@ -114,7 +128,7 @@ internal sealed unsafe class SignMapProduct<TFloats, TVector> : SignMapProduct
             var weights = work.Weights + ((long)filter * shape.Taps + tap) * shape.In;
             var sum = 0f;
             for (var channel = 0; channel < shape.In; channel++) sum += weights[channel];
-            ofTaps[tap * FiltersOfTask + filter] = sum;
+            ofTaps[tap * work.Filters + filter] = sum;
         }
         for (var pixel = 0; pixel < work.Pixels; pixel++)
         {
@@ -132,7 +146,7 @@ internal sealed unsafe class SignMapProduct<TFloats, TVector> : SignMapProduct
         for (var tap = 0; tap < shape.Taps; tap++)
         {
             if (shape.Meets(x, y, tap)) continue;
-            for (var filter = 0; filter < work.Filters; filter++) target[filter] += ofTaps[tap * FiltersOfTask + filter];
+            for (var filter = 0; filter < work.Filters; filter++) target[filter] += ofTaps[tap * work.Filters + filter];
         }
     }
 }
