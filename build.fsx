@@ -113,7 +113,7 @@ Target.create "Format" (fun _ -> format false)
 Target.create "CheckFormat" (fun _ -> format true)
 
 Target.create "Pack" (fun _ ->
-    for project in [ "Formats"; "Spec"; "Torch"; "Data"; "Training"; "Interop"; "Reporting" ] do
+    for project in [ "Formats"; "Spec"; "Kernels"; "Torch"; "Data"; "Training"; "Interop"; "Reporting" ] do
         let extension = if project = "Formats" || project = "Torch" then "csproj" else "fsproj"
 
         dotnet

@@ -1,7 +1,7 @@
 // Speed and memory of training steps: both engines, both precisions, and the PyTorch reference where it is installed, by turns, each in a
 // process of its own:  dotnet fsi experiments/bench.fsx [--reference bench.py] [--runs 5] [--steps 5] [--only WORDS]
-// All of it takes half an hour on two cores. WORDS choose configurations by a part of their titles, such as "ReActNet-18" or "batch 128". The reference is the script of the task's
-// material, which lies beside the repository if no other is named; a Python with PyTorch must be there.
+// All of it takes half an hour on two cores. WORDS choose configurations by a part of their titles, such as "ReActNet-18" or "batch 128". The
+// reference is a script that trains the paper's networks in PyTorch and prints JSON; shared/reference/bench.py beside the repository if no other is named.
 #load "prelude.fsx"
 
 open System
@@ -134,12 +134,10 @@ let spread digits values =
     $"{show spread.Median} ({show spread.Min}–{show spread.Max})"
 
 /// Run by run, so that what slows the machine down for a while is in both.
-let ratio (runs: Map<string, Measured list>) name basis =
+let ratio (value: Measured -> float) (runs: Map<string, Measured list>) name basis =
     match Map.tryFind basis runs with
     | _ when name = basis -> "1"
-    | Some others ->
-        List.map2 (fun (a: Measured) (b: Measured) -> a.ImagesPerSecond / b.ImagesPerSecond) runs[name] others
-        |> spread 2
+    | Some others -> List.map2 (fun a b -> value a / value b) runs[name] others |> spread 2
     | None -> "-"
 
 let phase pick (runs: Measured list) =
@@ -152,9 +150,10 @@ let row (runs: Map<string, Measured list>) (name: string) =
 
     [ name
       own |> List.map _.ImagesPerSecond |> spread 1
-      ratio runs name "reference"
-      ratio runs name "composite, float32"
+      ratio _.ImagesPerSecond runs name "reference"
+      ratio _.ImagesPerSecond runs name "composite, float32"
       own |> List.map _.PeakMemoryMb |> spread 0
+      ratio _.PeakMemoryMb runs name "reference"
       phase _.Data own
       phase _.Forward own
       phase _.Backward own
@@ -162,7 +161,12 @@ let row (runs: Map<string, Measured list>) (name: string) =
       phase _.Step own ]
 
 let columns =
-    [ "engine, precision"; "images/s"; "to reference"; "to composite"; "peak memory, MB" ]
+    [ "engine, precision"
+      "images/s"
+      "to reference"
+      "to composite"
+      "peak memory, MB"
+      "to reference" ]
     @ [ "data, ms"; "forward, ms"; "backward, ms"; "clip, ms"; "step, ms" ]
 
 let section (configuration: Configuration) =

@@ -34,7 +34,8 @@ let private all =
       testList "Spec" [ Spec.CountTests.tests; Spec.ValidationTests.tests; Spec.FusionTests.tests ]
       testList
           "Kernels"
-          [ Kernels.PackingTests.tests
+          [ Kernels.InstructionSetTests.tests
+            Kernels.PackingTests.tests
             Kernels.XnorTests.tests
             Kernels.FilterTests.tests
             Kernels.OptimiserKernelTests.tests

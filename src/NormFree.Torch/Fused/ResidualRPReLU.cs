@@ -23,6 +23,7 @@ public static class ResidualRPReLU
     private sealed unsafe class Call(string key, Tensor branch, Tensor shortcut, IReadOnlyList<Tensor> parameters) : IFusedCall
     {
         private readonly FusedActivation activation = new(parameters);
+        private readonly bool shortcutIsLeaf = shortcut.is_leaf;
         private Tensor? sum;
 
         public string Key => key;
@@ -49,7 +50,7 @@ public static class ResidualRPReLU
         {
             var (du, ofParameters) = activation.Backward(sum!, gradient);
             // A leaf would keep the very tensor as its gradient: it must not share memory with the branch's.
-            return [du, shortcut.is_leaf ? du.clone() : du.alias(), .. ofParameters];
+            return [du, shortcutIsLeaf ? du.clone() : du.alias(), .. ofParameters];
         }
 
         public void Dispose()

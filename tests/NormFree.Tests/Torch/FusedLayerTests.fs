@@ -782,6 +782,15 @@ let private failures =
               // What comes next is as if nothing had been.
               let again = NormFree.Tests.Golden.Agreement.values (run case inputs)
               Expect.equal again (Agreement.values y) "the next pass"
+          }
+
+          test $"a second derivative is refused afterwards: {name}" {
+              use _ = torch.NewDisposeScope()
+              let y = fused case (inputs 1L case)
+              y.backward ([| torch.ones_like y |], create_graph = true)
+
+              Expect.throwsC (fun () -> FusedBackward.End()) (fun failure ->
+                  says [ "the layer"; "second derivative"; "composite engine" ] failure.Message)
           } ]
 
 // ---- The process ----
@@ -809,6 +818,20 @@ let private sequenced =
                   step seed case
 
               Expect.equal torch.Tensor.TotalCount before "tensors, without a collection"
+          }
+
+          test $"a forward pass that no backward pass follows leaves nothing behind after a collection: {name}" {
+              let forward seed =
+                  use _ = torch.NewDisposeScope()
+                  fused case (inputs seed case) |> ignore
+
+              forward 1L
+              let before = alive ()
+
+              for seed in 2L .. 11L do
+                  forward seed
+
+              Expect.equal (alive ()) before "tensors"
           }
 
           test $"evaluation leaves no tensor behind: {name}" {

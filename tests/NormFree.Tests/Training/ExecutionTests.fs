@@ -33,11 +33,16 @@ let private used =
             bf16, cpu, single, bf16
             Execution.Portable, cpu, single, Execution.Portable
             Execution.Default, cpu, double, Execution.Portable
-            bf16, cpu, double, Execution.Portable
             Execution.Default, gpu, single, Execution.Portable ] do
           test $"{Json.write asked} on {device} in {dtype} is {Json.write expected}" {
               Expect.equal (asked.On(device, dtype)) (Ok expected) "what is used"
           }
+
+      test "bf16 for a network of doubles is refused with the ways out" {
+          match bf16.On(cpu, double) with
+          | Ok used -> failtest $"it is {used}"
+          | Error why -> contains [ "bf16 needs a network of float32"; "precision float32" ] why
+      }
 
       for asked, device, said in [ impossible, cpu, "choose engine fused"; bf16, gpu, "choose device cpu" ] do
           test $"{Json.write asked} on {device} is refused with the ways out" {

@@ -1,0 +1,42 @@
+/// Kernels are asked for by instruction set: what the processor lacks must be refused before a kernel runs into it.
+module NormFree.Tests.Kernels.InstructionSetTests
+
+open System
+open Expecto
+open NormFree.Kernels.Activations
+open NormFree.Kernels.Bits
+open NormFree.Kernels.Convolutions
+open NormFree.Kernels.Filters
+open NormFree.Kernels.Optimisers
+open NormFree.Kernels.Simd
+
+let private kernels: (string * (InstructionSet -> obj)) list =
+    [ "ChannelScale", (fun set -> ChannelScale.For set)
+      "FilterGradient", (fun set -> FilterGradient.For set)
+      "FilterKernels", (fun set -> FilterKernels.For set)
+      "OptimiserKernels", (fun set -> OptimiserKernels.For set)
+      "ResidualActivation", (fun set -> ResidualActivation.For set)
+      "ScaledPool", (fun set -> ScaledPool.For set)
+      "SignFilterProduct", (fun set -> SignFilterProduct.For set)
+      "SignGradient", (fun set -> SignGradient.For set)
+      "SignMapProduct", (fun set -> SignMapProduct.For set)
+      "SignPacking", (fun set -> SignPacking.For set)
+      "XnorConvolution", (fun set -> XnorConvolution.For set) ]
+
+let private missing =
+    Enum.GetValues<InstructionSet>() |> Array.filter (InstructionSets.IsSupported >> not)
+
+let tests =
+    testList
+        "instruction sets"
+        [ for name, make in kernels do
+              test $"{name} exists for every set of this processor, and refuses the others" {
+                  for set in InstructionSets.Supported do
+                      make set |> ignore
+
+                  for set in missing do
+                      Expect.throwsT<PlatformNotSupportedException> (fun () -> make set |> ignore) $"{set}"
+              }
+          test "the scalar set is always there" {
+              Expect.contains InstructionSets.Supported InstructionSet.Scalar "sets"
+          } ]
