@@ -81,6 +81,11 @@ module Configuration =
           "processors", string Environment.ProcessorCount
           "device", Json.words device
           "engine", Json.words execution.Engine
+          // A packed network has no third value, and neither have the fused engine's bits.
+          "deviation 13, sign(0)",
+          (match execution.Engine with
+           | Fused -> "+1"
+           | Composite -> "0")
           "precision", Json.words execution.Precision
           "torch threads", string (torch.get_num_threads ()) ]
         |> List.map (fun (name, value) -> "environment." + name, value)
