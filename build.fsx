@@ -114,7 +114,11 @@ Target.create "CheckFormat" (fun _ -> format true)
 
 Target.create "Pack" (fun _ ->
     for project in [ "Formats"; "Spec"; "Kernels"; "Torch"; "Data"; "Training"; "Interop"; "Reporting" ] do
-        let extension = if project = "Formats" || project = "Torch" then "csproj" else "fsproj"
+        let extension =
+            if List.contains project [ "Formats"; "Kernels"; "Torch" ] then
+                "csproj"
+            else
+                "fsproj"
 
         dotnet
             [ "pack"

@@ -21,8 +21,8 @@ internal sealed unsafe class ScaledPool<TFloats, TVector> : ScaledPool
             {
                 var sum = TFloats.Broadcast(0);
                 for (var row = 0; row < kernel; row++)
-                for (var column = 0; column < kernel; column++)
-                    sum = TFloats.Add(sum, TFloats.Load(source + ((nint)row * width + column) * channels + channel));
+                    for (var column = 0; column < kernel; column++)
+                        sum = TFloats.Add(sum, TFloats.Load(source + ((nint)row * width + column) * channels + channel));
                 TFloats.Store(TFloats.Multiply(sum, scale), target + channel);
             }
             for (; channel < channels; channel++) target[channel] = factor * Sum(width, channels, kernel, source + channel);
@@ -50,8 +50,8 @@ internal sealed unsafe class ScaledPool<TFloats, TVector> : ScaledPool
     {
         var sum = 0f;
         for (var row = 0; row < kernel; row++)
-        for (var column = 0; column < kernel; column++)
-            sum += source[((nint)row * width + column) * channels];
+            for (var column = 0; column < kernel; column++)
+                sum += source[((nint)row * width + column) * channels];
         return sum;
     }
 }

@@ -25,12 +25,12 @@ internal static unsafe class BitTranspose
     {
         var mask = 0x0000FFFFu;
         for (var size = 16; size != 0; size >>= 1, mask ^= mask << size)
-        for (var row = 0; row < 32; row = (row + size + 1) & ~size)
-        {
-            // Bit c of a row counts from the lowest: the upper part of the first row changes places with the lower part of the second.
-            var differ = ((rows[row] >> size) ^ rows[row + size]) & mask;
-            rows[row] ^= differ << size;
-            rows[row + size] ^= differ;
-        }
+            for (var row = 0; row < 32; row = (row + size + 1) & ~size)
+            {
+                // Bit c of a row counts from the lowest: the upper part of the first row changes places with the lower part of the second.
+                var differ = ((rows[row] >> size) ^ rows[row + size]) & mask;
+                rows[row] ^= differ << size;
+                rows[row + size] ^= differ;
+            }
     }
 }

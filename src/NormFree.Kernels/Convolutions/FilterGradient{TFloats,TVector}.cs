@@ -111,30 +111,30 @@ internal sealed unsafe class FilterGradient<TFloats, TVector> : FilterGradient
         var ofFilter = (long)work.Shape.Taps * channels;
         float** rows = stackalloc float*[Rows], targets = stackalloc float*[Rows];
         for (var tap = 0; tap < work.Shape.Taps; tap++)
-        for (var channel = 0; channel < channels; channel += columns)
-        {
-            var words = work.Planes + tap * TapPlanes.PlaneWords(work.Shape) + (long)firstChunk * stride + channel;
-            for (var filter = 0; filter < work.Filters; filter += Rows)
+            for (var channel = 0; channel < channels; channel += columns)
             {
-                var target = work.Target + filter * ofFilter + tap * channels + channel;
-                var whole = channel + columns <= channels && filter + Rows <= work.Filters;
-                for (var row = 0; row < Rows; row++)
+                var words = work.Planes + tap * TapPlanes.PlaneWords(work.Shape) + (long)firstChunk * stride + channel;
+                for (var filter = 0; filter < work.Filters; filter += Rows)
                 {
-                    rows[row] = tables + (filter + row) * SignPatterns.TableSize;
-                    targets[row] = whole ? target + row * ofFilter : edge + row * columns;
+                    var target = work.Target + filter * ofFilter + tap * channels + channel;
+                    var whole = channel + columns <= channels && filter + Rows <= work.Filters;
+                    for (var row = 0; row < Rows; row++)
+                    {
+                        rows[row] = tables + (filter + row) * SignPatterns.TableSize;
+                        targets[row] = whole ? target + row * ofFilter : edge + row * columns;
+                    }
+                    LookupBlock<TFloats, TVector>.Sum(rows, Pitch, &words, 1, chunks, stride, targets, add: whole);
+                    if (!whole) AddEdge(edge, target, Math.Min(Rows, work.Filters - filter), Math.Min(columns, channels - channel), ofFilter);
                 }
-                LookupBlock<TFloats, TVector>.Sum(rows, Pitch, &words, 1, chunks, stride, targets, add: whole);
-                if (!whole) AddEdge(edge, target, Math.Min(Rows, work.Filters - filter), Math.Min(columns, channels - channel), ofFilter);
             }
-        }
     }
 
     /// <summary>Adds the part of a block that lies inside the target.</summary>
     private static void AddEdge(float* edge, float* target, int rows, int columns, long stride)
     {
         for (var row = 0; row < rows; row++)
-        for (var column = 0; column < columns; column++)
-            target[row * stride + column] += edge[row * LookupBlock<TFloats, TVector>.Columns + column];
+            for (var column = 0; column < columns; column++)
+                target[row * stride + column] += edge[row * LookupBlock<TFloats, TVector>.Columns + column];
     }
 
     /// <summary>Adds dy of the pixels that meet padding at a tap, since their signs counted as −.</summary>
@@ -143,19 +143,19 @@ internal sealed unsafe class FilterGradient<TFloats, TVector> : FilterGradient
         var shape = work.Shape;
         var sums = new float[shape.Taps * FiltersOfTask];
         for (var y = 0; y < shape.OutHeight; y++)
-        for (var x = 0; x < shape.OutWidth; x++)
-        {
-            if (shape.PixelsInside(x, y) is > 0 and var inside) x += inside - 1;
-            else AddPixel(work, x, y, sums);
-        }
+            for (var x = 0; x < shape.OutWidth; x++)
+            {
+                if (shape.PixelsInside(x, y) is > 0 and var inside) x += inside - 1;
+                else AddPixel(work, x, y, sums);
+            }
         for (var tap = 0; tap < shape.Taps; tap++)
-        for (var filter = 0; filter < work.Filters; filter++)
-        {
-            var sum = sums[tap * FiltersOfTask + filter];
-            if (sum == 0) continue;
-            var target = work.Target + ((long)filter * shape.Taps + tap) * shape.In;
-            for (var channel = 0; channel < shape.In; channel++) target[channel] += sum;
-        }
+            for (var filter = 0; filter < work.Filters; filter++)
+            {
+                var sum = sums[tap * FiltersOfTask + filter];
+                if (sum == 0) continue;
+                var target = work.Target + ((long)filter * shape.Taps + tap) * shape.In;
+                for (var channel = 0; channel < shape.In; channel++) target[channel] += sum;
+            }
     }
 
     /// <summary>Adds dy of a pixel of every image to the taps at which it meets padding.</summary>

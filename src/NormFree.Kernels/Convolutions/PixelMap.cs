@@ -39,11 +39,11 @@ public readonly record struct PixelMap(ConvolutionShape Shape, bool Transposed)
     {
         int first = int.MaxValue, last = -1;
         for (var target = firstTarget; target <= lastTarget; target++)
-        for (var kernelRow = 0; kernelRow < Shape.KernelHeight; kernelRow++)
-        {
-            if (SourceRow(target, kernelRow) is var source and >= 0)
-                (first, last) = (Math.Min(first, source), Math.Max(last, source));
-        }
+            for (var kernelRow = 0; kernelRow < Shape.KernelHeight; kernelRow++)
+            {
+                if (SourceRow(target, kernelRow) is var source and >= 0)
+                    (first, last) = (Math.Min(first, source), Math.Max(last, source));
+            }
         return (first, last);
     }
 

@@ -15,23 +15,23 @@ public static unsafe class ReferenceConvolution
     {
         var words = (shape.In + 63) / 64;
         for (var n = 0; n < shape.Batch; n++)
-        for (var y = 0; y < shape.OutHeight; y++)
-        for (var x = 0; x < shape.OutWidth; x++)
-        for (var o = 0; o < shape.Out; o++)
-        {
-            var sum = 0;
-            for (var i = 0; i < shape.KernelHeight; i++)
-            for (var j = 0; j < shape.KernelWidth; j++)
-            {
-                int row = y * shape.StrideY + i - shape.PadY, column = x * shape.StrideX + j - shape.PadX;
-                var inside = row >= 0 && row < shape.Height && column >= 0 && column < shape.Width;
-                if (!inside && outsideTaps == OutsideTaps.Zero) continue;
-                var pixel = activations + ((long)(n * shape.Height + row) * shape.Width + column) * words;
-                var filter = signs + ((long)o * shape.Taps + i * shape.KernelWidth + j) * words;
-                for (var c = 0; c < shape.In; c++) sum += (inside ? Sign(pixel, c) : 1) * Sign(filter, c);
-            }
-            *target++ = sum;
-        }
+            for (var y = 0; y < shape.OutHeight; y++)
+                for (var x = 0; x < shape.OutWidth; x++)
+                    for (var o = 0; o < shape.Out; o++)
+                    {
+                        var sum = 0;
+                        for (var i = 0; i < shape.KernelHeight; i++)
+                            for (var j = 0; j < shape.KernelWidth; j++)
+                            {
+                                int row = y * shape.StrideY + i - shape.PadY, column = x * shape.StrideX + j - shape.PadX;
+                                var inside = row >= 0 && row < shape.Height && column >= 0 && column < shape.Width;
+                                if (!inside && outsideTaps == OutsideTaps.Zero) continue;
+                                var pixel = activations + ((long)(n * shape.Height + row) * shape.Width + column) * words;
+                                var filter = signs + ((long)o * shape.Taps + i * shape.KernelWidth + j) * words;
+                                for (var c = 0; c < shape.In; c++) sum += (inside ? Sign(pixel, c) : 1) * Sign(filter, c);
+                            }
+                        *target++ = sum;
+                    }
     }
 
     private static int Sign(ulong* words, int channel) => (words[channel / 64] >> (channel % 64) & 1) == 1 ? 1 : -1;

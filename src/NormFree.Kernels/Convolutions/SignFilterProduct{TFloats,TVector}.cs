@@ -64,11 +64,11 @@ internal sealed unsafe class SignFilterProduct<TFloats, TVector> : SignFilterPro
         var columns = PaddedColumns(map);
         var sources = scratch.Take<nint>(map.Shape.KernelWidth * columns);
         for (var kernelColumn = 0; kernelColumn < map.Shape.KernelWidth; kernelColumn++)
-        for (var column = 0; column < columns; column++)
-        {
-            var source = column < map.TargetWidth ? map.SourceColumn(column, kernelColumn) : -1;
-            sources[kernelColumn * columns + column] = (nint)source * PixelTables(map);
-        }
+            for (var column = 0; column < columns; column++)
+            {
+                var source = column < map.TargetWidth ? map.SourceColumn(column, kernelColumn) : -1;
+                sources[kernelColumn * columns + column] = (nint)source * PixelTables(map);
+            }
         return sources;
     }
 
@@ -105,11 +105,11 @@ internal sealed unsafe class SignFilterProduct<TFloats, TVector> : SignFilterPro
     {
         var step = work.Map.ColumnStep;
         for (var phase = 0; phase < step; phase++)
-        for (var column = phase; column < work.Map.TargetWidth; column += step * LookupPointers)
-        {
-            var taps = Collect(work, row, column, tables, signs);
-            Block(work, column, taps, tables, signs, idle, target);
-        }
+            for (var column = phase; column < work.Map.TargetWidth; column += step * LookupPointers)
+            {
+                var taps = Collect(work, row, column, tables, signs);
+                Block(work, column, taps, tables, signs, idle, target);
+            }
     }
 
     /// <summary>The taps at which any pixel of the block meets a source, with the tables of all four.</summary>

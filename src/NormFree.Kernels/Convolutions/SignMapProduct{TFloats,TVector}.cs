@@ -79,11 +79,11 @@ internal sealed unsafe class SignMapProduct<TFloats, TVector> : SignMapProduct
         NativeMemory.Clear(tables, (nuint)((long)work.Tables * work.Pitch * sizeof(float)));
         var ofTap = TapWords.Words(work.Shape) * SignPatterns.GroupsInWord * work.Pitch;
         for (var tap = 0; tap < work.Shape.Taps; tap++)
-        for (var filter = 0; filter < work.Filters; filter++)
-        {
-            var weights = work.Weights + ((long)filter * work.Shape.Taps + tap) * work.Shape.In;
-            MakeTables(weights, work.Shape.In, work.Pitch, tables + (long)tap * ofTap + filter * SignPatterns.TableSize);
-        }
+            for (var filter = 0; filter < work.Filters; filter++)
+            {
+                var weights = work.Weights + ((long)filter * work.Shape.Taps + tap) * work.Shape.In;
+                MakeTables(weights, work.Shape.In, work.Pitch, tables + (long)tap * ofTap + filter * SignPatterns.TableSize);
+            }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -123,13 +123,13 @@ internal sealed unsafe class SignMapProduct<TFloats, TVector> : SignMapProduct
     {
         var shape = work.Shape;
         for (var tap = 0; tap < shape.Taps; tap++)
-        for (var filter = 0; filter < work.Filters; filter++)
-        {
-            var weights = work.Weights + ((long)filter * shape.Taps + tap) * shape.In;
-            var sum = 0f;
-            for (var channel = 0; channel < shape.In; channel++) sum += weights[channel];
-            ofTaps[tap * work.Filters + filter] = sum;
-        }
+            for (var filter = 0; filter < work.Filters; filter++)
+            {
+                var weights = work.Weights + ((long)filter * shape.Taps + tap) * shape.In;
+                var sum = 0f;
+                for (var channel = 0; channel < shape.In; channel++) sum += weights[channel];
+                ofTaps[tap * work.Filters + filter] = sum;
+            }
         for (var pixel = 0; pixel < work.Pixels; pixel++)
         {
             var at = work.FirstPixel + pixel;

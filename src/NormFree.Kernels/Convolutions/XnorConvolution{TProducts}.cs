@@ -53,11 +53,11 @@ internal sealed unsafe class XnorConvolution<TProducts> : XnorConvolution
             var bits = first == 0 ? window.Bits : 0;
             Eight(pixels + first, words, count, source + (long)first * PreparedFilters.Interleave, part, bits, eight, PreparedFilters.Interleave);
             for (var pixel = 0; pixel < count; pixel++)
-            for (var i = 0; i < filters; i++)
-            {
-                var sum = target + (long)pixel * outputs + i;
-                *sum = eight[pixel * PreparedFilters.Interleave + i] + (first == 0 ? 0 : *sum);
-            }
+                for (var i = 0; i < filters; i++)
+                {
+                    var sum = target + (long)pixel * outputs + i;
+                    *sum = eight[pixel * PreparedFilters.Interleave + i] + (first == 0 ? 0 : *sum);
+                }
         }
     }
 

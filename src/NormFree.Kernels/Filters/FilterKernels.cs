@@ -19,12 +19,12 @@ public abstract unsafe class FilterKernels
     /// <summary>The kernels for an instruction set.</summary>
     /// <exception cref="PlatformNotSupportedException">This processor lacks it.</exception>
     public static FilterKernels For(InstructionSet set) => InstructionSets.Require(set) switch
-        {
-            InstructionSet.Avx512 => new FilterKernels<Avx512Floats, Avx512Signs, Vector512<float>>(),
-            InstructionSet.Avx2 => new FilterKernels<Avx2Floats, Avx2Signs, Vector256<float>>(),
-            InstructionSet.AdvSimd => new FilterKernels<AdvSimdFloats, AdvSimdSigns, Vector128<float>>(),
-            _ => new FilterKernels<ScalarFloats, ScalarSigns, float>(),
-        };
+    {
+        InstructionSet.Avx512 => new FilterKernels<Avx512Floats, Avx512Signs, Vector512<float>>(),
+        InstructionSet.Avx2 => new FilterKernels<Avx2Floats, Avx2Signs, Vector256<float>>(),
+        InstructionSet.AdvSimd => new FilterKernels<AdvSimdFloats, AdvSimdSigns, Vector128<float>>(),
+        _ => new FilterKernels<ScalarFloats, ScalarSigns, float>(),
+    };
 
     /// <summary>Makes binary filters: scale = factor·gain·s, and the signs of v.</summary>
     /// <remarks>Reads 4·N bytes and writes N/8.</remarks>

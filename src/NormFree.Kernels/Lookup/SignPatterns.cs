@@ -23,8 +23,8 @@ internal static unsafe class SignPatterns
     {
         var patterns = new NativeBuffer<float>(GroupSize * TableSize);
         for (var number = 0; number < GroupSize; number++)
-        for (var entry = 0; entry < TableSize; entry++)
-            patterns.Pointer[number * TableSize + entry] = (entry >> number & 1) == 1 ? 1 : -1;
+            for (var entry = 0; entry < TableSize; entry++)
+                patterns.Pointer[number * TableSize + entry] = (entry >> number & 1) == 1 ? 1 : -1;
         return patterns;
     }
 }

@@ -17,12 +17,12 @@ public abstract class OptimiserKernels
     /// <summary>The kernels for an instruction set.</summary>
     /// <exception cref="PlatformNotSupportedException">This processor lacks it.</exception>
     public static OptimiserKernels For(InstructionSet set) => InstructionSets.Require(set) switch
-        {
-            InstructionSet.Avx512 => new OptimiserKernels<Avx512Floats, Vector512<float>>(),
-            InstructionSet.Avx2 => new OptimiserKernels<Avx2Floats, Vector256<float>>(),
-            InstructionSet.AdvSimd => new OptimiserKernels<AdvSimdFloats, Vector128<float>>(),
-            _ => new OptimiserKernels<ScalarFloats, float>(),
-        };
+    {
+        InstructionSet.Avx512 => new OptimiserKernels<Avx512Floats, Vector512<float>>(),
+        InstructionSet.Avx2 => new OptimiserKernels<Avx2Floats, Vector256<float>>(),
+        InstructionSet.AdvSimd => new OptimiserKernels<AdvSimdFloats, Vector128<float>>(),
+        _ => new OptimiserKernels<ScalarFloats, float>(),
+    };
 
     /// <summary>Adaptive gradient clipping: g ← g·max(‖p‖, 1e-3)·λ / max(‖g‖, 1e-6) for every unit with ‖g‖ ≥ max(‖p‖, 1e-3)·λ.</summary>
     /// <remarks>Reads 8·N bytes, and writes four for each value of a clipped unit, which is in the cache then. Brock et al., ICML 2021, eq. 3.</remarks>

@@ -23,11 +23,11 @@ internal static unsafe class FourByFour
     {
         var (wholeRows, wholeColumns) = IsSupported ? (rows & ~3, columns & ~3) : (0, 0);
         for (var column = 0; column < wholeColumns; column += 4)
-        for (var row = 0; row < wholeRows; row += 4)
-            Transpose(source + (nint)row * sourceStep + column, sourceStep, target + (nint)column * targetStep + row, targetStep);
+            for (var row = 0; row < wholeRows; row += 4)
+                Transpose(source + (nint)row * sourceStep + column, sourceStep, target + (nint)column * targetStep + row, targetStep);
         for (var row = 0; row < rows; row++)
-        for (var column = row < wholeRows ? wholeColumns : 0; column < columns; column++)
-            target[(nint)column * targetStep + row] = source[(nint)row * sourceStep + column];
+            for (var column = row < wholeRows ? wholeColumns : 0; column < columns; column++)
+                target[(nint)column * targetStep + row] = source[(nint)row * sourceStep + column];
     }
 
     /// <summary>Transposes one block; rows lie <paramref name="sourceStep"/> and <paramref name="targetStep"/> values apart.</summary>

@@ -37,8 +37,12 @@ internal sealed unsafe class RealProduct(BinaryInput input, LayerFilters filters
             var offset = (long)first * shape.In;
             var maps = new SignGradientMaps
             {
-                Pixels = count, Gradient = source + offset, GradientStride = shape.In, Result = target + offset,
-                Shortcut = shortcut + offset * shortcuts, Shortcuts = shortcuts,
+                Pixels = count,
+                Gradient = source + offset,
+                GradientStride = shape.In,
+                Result = target + offset,
+                Shortcut = shortcut + offset * shortcuts,
+                Shortcuts = shortcuts,
             };
             input.Gradient(maps, first, ofShift.Of(task));
         });

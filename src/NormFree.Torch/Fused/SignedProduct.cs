@@ -52,8 +52,12 @@ internal sealed unsafe class SignedProduct(BinaryInput input, LayerFilters filte
             var first = ((long)image * shape.Height + row) * shape.Width;
             var maps = new SignGradientMaps
             {
-                Pixels = pixels, Gradient = signGradient, GradientStride = stride, Result = target + first * shape.In,
-                Shortcut = source + first * shortcuts * shape.In, Shortcuts = shortcuts,
+                Pixels = pixels,
+                Gradient = signGradient,
+                GradientStride = stride,
+                Result = target + first * shape.In,
+                Shortcut = source + first * shortcuts * shape.In,
+                Shortcuts = shortcuts,
             };
             input.Gradient(maps, first, ofShift.Of(task));
         });
