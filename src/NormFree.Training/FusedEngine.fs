@@ -162,5 +162,5 @@ type internal FusedEngine(precision: NormFree.Training.Precision, tensors: IRead
 
     /// <summary>Logits of images, N×3×H×W; parts come with their names.</summary>
     member _.Run(mode: Mode, parts: (string * FusedPart list) list, images: torch.Tensor) : torch.Tensor =
-        use input = MemoryFormat.ChannelsLast images
+        use input = ChannelsLast.Of images
         runInTurn (runNamed mode) parts input

@@ -46,7 +46,8 @@ let private all =
           [ Torch.NativeTests.tests
             Torch.LayerTests.tests
             Torch.OptimiserTests.tests
-            Torch.FusedLayerTests.tests ]
+            Torch.FusedLayerTests.tests
+            Torch.FusedFailureTests.tests ]
       testList
           "Training"
           [ Training.RecipeTests.tests

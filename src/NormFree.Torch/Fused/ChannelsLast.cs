@@ -3,10 +3,10 @@ using static TorchSharp.torch;
 namespace NormFree.Torch.Fused;
 
 /// <summary>Maps whose memory runs over pixels first and channels last: N×C×H×W tensors with the order of N×H×W×C.</summary>
-internal static class ChannelsLast
+public static class ChannelsLast
 {
     /// <summary>A map without values.</summary>
-    public static Tensor Empty(long batch, long channels, long height, long width, ScalarType type = ScalarType.Float32) =>
+    internal static Tensor Empty(long batch, long channels, long height, long width, ScalarType type = ScalarType.Float32) =>
         empty_strided(
             [batch, channels, height, width], [channels * height * width, 1, width * channels, channels], dtype: type);
 
