@@ -1,14 +1,23 @@
+using System.Text.RegularExpressions;
+
 namespace NormFree.Formats;
 
 /// <summary>Writes a file as a whole or not at all.</summary>
-public static class AtomicFile
+public static partial class AtomicFile
 {
-    /// <summary>Writes into a temporary file beside the target, flushes it to the disk, then renames it over the target.</summary>
+    /// <summary>Writes into a temporary file beside the target, flushes it to the disk, renames it over the target, and flushes the folder.</summary>
     /// <param name="path">The target. What it held before stays there until the new file is complete.</param>
     /// <param name="write">Writes the content. Whatever it throws comes through; the temporary file is gone by then.</param>
     /// <exception cref="IOException">The file cannot be written. The old one is intact.</exception>
     /// <exception cref="UnauthorizedAccessException">The folder may not be written to. The old file is intact.</exception>
-    public static void Write(string path, Action<Stream> write)
+    public static void Write(string path, Action<Stream> write) => Write(path, write, () => { });
+
+    /// <summary>The same, with something to do when the new file is complete and the old one still in its place, such as to keep it by another name.</summary>
+    /// <inheritdoc cref="Write(string, Action{Stream})"/>
+    /// <param name="path">The target. What it held before stays there until the new file is complete.</param>
+    /// <param name="write">Writes the content. Whatever it throws comes through; the temporary file is gone by then.</param>
+    /// <param name="complete">Called once, just before the file takes its name.</param>
+    public static void Write(string path, Action<Stream> write, Action complete)
     {
         string target = Path.GetFullPath(path);
         string folder = Path.GetDirectoryName(target) ?? target;
@@ -25,7 +34,9 @@ public static class AtomicFile
                 write(stream);
                 stream.Flush(flushToDisk: true);
             }
+            complete();
             File.Move(temporary, target, overwrite: true);
+            Folder.Flush(folder);
         }
         catch (IOException e) when (e.Message.Contains(temporary))
         {
@@ -34,6 +45,7 @@ public static class AtomicFile
         }
         catch (UnauthorizedAccessException e) when (e.Message.Contains(temporary))
         {
+            Remove(temporary);
             throw new UnauthorizedAccessException(e.Message.Replace(temporary, target), e);
         }
         catch
@@ -41,6 +53,16 @@ public static class AtomicFile
             Remove(temporary);
             throw;
         }
+    }
+
+    /// <summary>Removes the temporary files that a process left in a folder when it was killed while it wrote.</summary>
+    /// <param name="folder">The folder. Nobody else may be writing to it.</param>
+    /// <exception cref="IOException">A file cannot be removed.</exception>
+    /// <exception cref="UnauthorizedAccessException">A file may not be removed.</exception>
+    public static void RemoveLeftovers(string folder)
+    {
+        foreach (string file in Directory.EnumerateFiles(folder, ".*.tmp").Where(file => Temporary().IsMatch(Path.GetFileName(file))))
+            File.Delete(file);
     }
 
     /// <summary>The failure that led here matters more than one to clean up after it.</summary>
@@ -54,4 +76,8 @@ public static class AtomicFile
         {
         }
     }
+
+    /// <summary>A dot, the target's name, what <see cref="Path.GetRandomFileName"/> gives, and the ending.</summary>
+    [GeneratedRegex(@"^\..+\.[a-z0-9]{8}\.[a-z0-9]{3}\.tmp$")]
+    private static partial Regex Temporary();
 }

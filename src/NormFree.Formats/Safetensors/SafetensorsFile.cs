@@ -143,8 +143,38 @@ public sealed class SafetensorsFile : IDisposable
         return values;
     }
 
+    /// <summary>Compares the content with the checksum that <see cref="SafetensorsWriter.DescribeChecksum"/> has added. Reads the whole file.</summary>
+    /// <exception cref="InvalidFileException">They differ, or there is no checksum.</exception>
+    /// <exception cref="IOException">The file cannot be read.</exception>
+    public void RequireChecksum()
+    {
+        if (!Metadata.TryGetValue(ContentChecksum.Key, out var expected))
+            InvalidFileException.Throw(Name, "metadata", "it has no checksum", WayOut.FetchAgain);
+        if (Checksum() != expected)
+            InvalidFileException.Throw(Name, "content", "it differs from its checksum", WayOut.FetchAgain);
+    }
+
     /// <inheritdoc/>
     public void Dispose() => stream.Dispose();
+
+    private string Checksum()
+    {
+        using var checksum = new ContentChecksum();
+        foreach (var (key, value) in Metadata)
+            checksum.Add(key, value);
+        byte[] piece = new byte[PieceElements];
+        foreach (var entry in Tensors)
+        {
+            checksum.Add(entry);
+            for (long done = 0; done < entry.Bytes; done += piece.Length)
+            {
+                var part = piece.AsSpan(0, (int)Math.Min(piece.Length, entry.Bytes - done));
+                ReadBytes(entry, done, part);
+                checksum.AddBytes(part);
+            }
+        }
+        return checksum.Text();
+    }
 
     private int ReadHeaderLength()
     {

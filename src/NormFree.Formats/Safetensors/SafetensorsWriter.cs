@@ -51,6 +51,21 @@ public sealed class SafetensorsWriter
         return this;
     }
 
+    /// <summary>Adds the checksum of all texts and tensors that were added; <see cref="SafetensorsFile.RequireChecksum"/> compares it.</summary>
+    /// <remarks>Whoever adds more afterwards makes a file that is taken for damaged.</remarks>
+    public SafetensorsWriter DescribeChecksum()
+    {
+        using var checksum = new ContentChecksum();
+        foreach (var (key, value) in metadata)
+            checksum.Add(key, value);
+        foreach (var (entry, bytes) in tensors.Values)
+        {
+            checksum.Add(entry);
+            checksum.AddBytes(bytes.Span);
+        }
+        return Describe(ContentChecksum.Key, checksum.Text());
+    }
+
     /// <summary>Writes the file as a whole or not at all: beside the target, flushed to the disk, then renamed over it.</summary>
     /// <param name="path">The target.</param>
     /// <exception cref="IOException">It cannot be written. The old file is intact.</exception>
