@@ -37,6 +37,9 @@ type TrainArgs =
     | [<Unique>] Device of NAME: string
     | [<Unique>] Threads of N: int
     | [<Unique>] Workers of N: int
+    | [<Unique>] Keep of N: int
+    | [<Unique>] Checkpoint_Every of MINUTES: float
+    | [<Unique>] On_Nonfinite of RULE: string
     | [<Unique>] Json_Log
 
     interface IArgParserTemplate with
@@ -75,6 +78,9 @@ type TrainArgs =
             | Device _ -> "cpu*, cuda (composite only)"
             | Threads _ -> "of the computation; all processors if not given"
             | Workers _ -> "threads that read images"
+            | Keep _ -> "last checkpoints of a stage (2*)"
+            | Checkpoint_Every _ -> "between two checkpoints at most (10*)"
+            | On_Nonfinite _ -> "stop*, skip (the batch), rollback (to the last checkpoint)"
             | Json_Log -> "print a JSON object an event instead of progress"
 
 type EvalArgs =

@@ -94,6 +94,15 @@ module Choices =
         | Ok _ -> execution
         | Error why -> usage why
 
+    let onNonFinite = among "--on-nonfinite" (cases [ Stop; Skip; Rollback ])
+
+    /// A time in minutes; 0 is at once.
+    let minutes name (value: float) =
+        if value >= 0.0 && value <= 1e6 then
+            TimeSpan.FromMinutes value
+        else
+            usage $"{name} must be a number of minutes from 0 to 1000000, not {value}."
+
     let binarise =
         among
             "--binarise"

@@ -121,7 +121,18 @@ module TrainCommand =
                 either _.TryGetResult(TrainArgs.Workers)
                 |> Option.map (Choices.threads "--workers")
                 |> Option.defaultValue Surroundings.Default.Workers
-            Strict = args.Contains TrainArgs.Strict || began.Contains TrainArgs.Strict }
+            Strict = args.Contains TrainArgs.Strict || began.Contains TrainArgs.Strict
+            Keeping =
+                { Checkpoints =
+                    either _.TryGetResult(TrainArgs.Keep)
+                    |> Option.map (Choices.count "--keep")
+                    |> Option.defaultValue Keeping.Default.Checkpoints
+                  Every =
+                    either _.TryGetResult(TrainArgs.Checkpoint_Every)
+                    |> Option.map (Choices.minutes "--checkpoint-every")
+                    |> Option.defaultValue Keeping.Default.Every }
+            OnNonFinite =
+                either _.TryGetResult(TrainArgs.On_Nonfinite) |> Option.defaultValue "stop" |> Choices.onNonFinite }
 
     let private stages (args: ParseResults<TrainArgs>) (first, second) net (plan: Plan) : RunLog =
         let init = args.TryGetResult TrainArgs.Init
@@ -164,6 +175,9 @@ module TrainCommand =
             | TrainArgs.Device _
             | TrainArgs.Threads _
             | TrainArgs.Workers _
+            | TrainArgs.Keep _
+            | TrainArgs.Checkpoint_Every _
+            | TrainArgs.On_Nonfinite _
             | TrainArgs.Json_Log
             | TrainArgs.Strict -> true
             | _ -> false
@@ -209,7 +223,7 @@ module TrainCommand =
 
         let finished =
             Outcome.untilInterrupted
-                $"Finished epochs are kept; go on with: normfree train --resume --out {folder.Path}"
+                $"All steps are kept; go on with: normfree train --resume --out {folder.Path}"
                 (fun cancellation ->
                     Show.progress (args.Contains TrainArgs.Json_Log) (fun watch ->
                         { Pipeline.from dataset with

@@ -1,5 +1,10 @@
 namespace NormFree.Data
 
+open System
+open System.IO
+open System.Security.Cryptography
+open System.Text
+
 /// <summary>Labelled images that are read one at a time, in any order, from any thread.</summary>
 type ImageSource =
     {
@@ -67,3 +72,25 @@ module ImageSource =
 
         let part choose = subset (Array.sort (Array.collect choose halves)) source
         part snd, part fst
+
+    /// Images whose pixels a fingerprint looks at.
+    let private looked = 16
+
+    /// <summary>A text that tells one source from another: of its labels, its images' names (without folders, which may move), and the pixels of
+    /// a few images spread over it.</summary>
+    /// <remarks>An image changed in its place may go unnoticed; images added, removed, renamed or labelled otherwise do not.</remarks>
+    let fingerprint source =
+        use hash = IncrementalHash.CreateHash HashAlgorithmName.SHA256
+        let add (text: string) = hash.AppendData(ReadOnlySpan(Encoding.UTF8.GetBytes(text + "\n")))
+
+        for i in 0 .. source.Count - 1 do
+            add $"{source.Label i} {Path.GetFileName(source.Name i)}"
+
+        for place in 0 .. min looked source.Count - 1 do
+            match source.Load(int (int64 place * int64 source.Count / int64 (min looked source.Count))) with
+            | Ok image ->
+                add $"{image.Width}×{image.Height}"
+                hash.AppendData image.Pixels
+            | Error _ -> add "unreadable"
+
+        Convert.ToHexStringLower(hash.GetHashAndReset())[..31]

@@ -3,6 +3,18 @@ namespace NormFree.Data
 open System
 open System.Threading
 
+/// <summary>How far a reading is: what is needed to go on with it.</summary>
+type ReadSoFar =
+    {
+        /// Places of the order that are done.
+        Places: int
+        /// Images among them that could not be read.
+        Unreadable: int
+    }
+
+    /// <summary>Nothing is done yet.</summary>
+    static member None = { Places = 0; Unreadable = 0 }
+
 /// <summary>Images that a network takes at once.</summary>
 type Batch =
     {
@@ -15,6 +27,8 @@ type Batch =
         Count: int
         /// Pixels.
         Side: int
+        /// Where the reading stands when this batch is done: <c>LoaderOptions.From</c> of one that goes on behind it.
+        SoFar: ReadSoFar
     }
 
 /// <summary>An image that was left out of its batch.</summary>
@@ -23,7 +37,7 @@ type Unreadable =
         Index: int
         Name: string
         Reason: string
-        /// How many there were in this reading, this one included.
+        /// How many there were in this reading, this one and those before <c>From</c> included.
         Total: int
     }
 
@@ -47,6 +61,8 @@ type LoaderOptions =
         Seed: int64
         /// Keys the random streams together with the seed and an image's index.
         Epoch: int
+        /// Where to go on: what is done already is neither decoded nor given.
+        From: ReadSoFar
         /// The first unreadable image ends the reading with a DataException.
         Strict: bool
         /// Called on the reader's thread, in the order of the images.
@@ -97,7 +113,8 @@ module private Reading =
               Labels = Array.zeroCreate indices.Length
               Indices = Array.zeroCreate indices.Length
               Count = indices.Length
-              Side = options.Side }
+              Side = options.Side
+              SoFar = ReadSoFar.None }
 
         let mutable count = 0
         let mutable failures = []
@@ -132,6 +149,7 @@ module Loader =
           Side = dataset.Size
           Seed = 0L
           Epoch = 0
+          From = ReadSoFar.None
           Strict = false
           Report = ignore
           Cancellation = CancellationToken.None }
@@ -181,20 +199,23 @@ module Loader =
         seq {
             let run cancellation indices = Reading.batch options cancellation source indices
             use pipeline = new Pipeline<_, _>(options.Workers, options.Prefetch, run, options.Cancellation)
-            let mutable unreadable = 0
+            let mutable unreadable = options.From.Unreadable
+            let mutable places = options.From.Places
             let mutable firstFailure = ""
 
-            for work in pipeline.Run(Array.chunkBySize options.BatchSize order) do
+            for work in pipeline.Run(Array.chunkBySize options.BatchSize (Array.skip places order)) do
+                places <- places + work.Batch.Count + work.Failures.Length
+
                 for index, name, reason as failure in work.Failures do
                     unreadable <- unreadable + 1
 
-                    if unreadable = 1 then
+                    if firstFailure = "" then
                         firstFailure <- $" The first: {name}: {reason}."
 
                     report options unreadable failure
 
                 if work.Batch.Count > 0 then
-                    yield work.Batch
+                    yield { work.Batch with SoFar = { Places = places; Unreadable = unreadable } }
 
             if unreadable = order.Length then
                 raise (DataException $"Not one of {order.Length} images could be read.{firstFailure}")

@@ -88,8 +88,12 @@ module Import =
             { Recipe = Recipe.published
               Stage = "imported"
               History = []
+              Position = Position.startOf 0
+              Images = None
               Threads = torch.get_num_threads ()
-              Execution = Some network.Execution }
+              Execution = Some network.Execution
+              Machine = None
+              Changes = [] }
 
         network strictness spec file
         |> Result.map (fun (network, report) -> { Network = network; Task = task; State = state network }, report)

@@ -24,6 +24,11 @@ module EventText =
     /// <summary>The same, led by the stage's name.</summary>
     let step (s: StepReport) = $"{s.Stage} {measures s}"
 
+    let private leftOut (r: EpochRecord) =
+        match r.Health with
+        | Some { Skipped = skipped } when skipped > 0 -> $"  {skipped} batches left out"
+        | _ -> ""
+
     let private epoch (r: EpochRecord) =
         let heldOut =
             match r.HeldOut with
@@ -32,7 +37,7 @@ module EventText =
 
         $"{r.Stage} {r.Epoch}/{r.Epochs}  train loss {r.Train.Loss:F3} top-1 {percent r.Train.Top1}  \
           test loss {r.Test.Loss:F3} top-1 {percent r.Test.Top1} top-5 {percent r.Test.Top5}{heldOut}  \
-          {clock (TimeSpan.FromSeconds r.Seconds)}"
+          {clock (TimeSpan.FromSeconds r.Seconds)}{leftOut r}"
 
     /// Unreadable images are named one by one up to here, then only counted.
     let private namedAtMost = 20
@@ -45,11 +50,20 @@ module EventText =
         else
             None
 
+    let private unhealthy (t: Trouble) =
+        let images = t.Batch |> List.truncate 8 |> List.map string |> String.concat ", "
+        let more = if t.Batch.Length > 8 then ", …" else ""
+        let batch = if t.Batch.IsEmpty then "" else $" (images {images}{more})"
+        $"warning: {t.Stage} {t.Epoch}, step {t.Step}, {t.Layer}: {t.What}{batch}"
+
     /// <summary>The line of an event; none for a step.</summary>
     let message event =
         match event with
         | StageBegins(stage, epochs, images) -> Some $"stage {stage}: {epochs} epochs of {images} images"
-        | Resumed(stage, count) -> Some $"stage {stage}: {count} epochs were done already"
+        | Resumed(stage, epochs, 0) -> Some $"stage {stage}: {epochs} epochs were done already"
+        | Resumed(stage, epochs, batches) ->
+            Some $"stage {stage}: {epochs} epochs and {batches} batches were done already"
+        | Unhealthy trouble -> Some(unhealthy trouble)
         | Warning text -> Some $"warning: {text}"
         | ImageSkipped image -> skipped image
         | EpochDone record -> Some(epoch record)

@@ -24,6 +24,12 @@ type Task =
         Preparation: Augment list
     }
 
+/// <summary>What tells the images of a run from others: fingerprints of both sets, and how training images are augmented.</summary>
+type ImagesUsed =
+    { Train: string
+      Test: string
+      Augmentation: Augment list }
+
 /// <summary>Where a training stands: what is needed to go on with it.</summary>
 type TrainingState =
     {
@@ -31,16 +37,51 @@ type TrainingState =
         Stage: string
         /// The epochs that are done, oldest first, those of an earlier stage included.
         History: EpochRecord list
+        /// Where in the stage.
+        Position: Position
+        /// Nothing where it is not known: in imported files, and in those of version 1.
+        Images: ImagesUsed option
         /// TorchSharp's number of threads; another one gives slightly different sums.
         Threads: int
         /// How the network was computed. Nothing in files from before there were engines: they are the composite one's.
         Execution: Execution option
+        /// The processor and its instruction set, which decide the order of sums; nothing in files of version 1.
+        Machine: string option
+        /// Each time that the run went on with other arithmetic: where, from what to what.
+        Changes: string list
     }
 
     /// <summary>What decides how sums are rounded, in words.</summary>
     member s.Arithmetic =
         let execution = s.Execution |> Option.defaultValue Execution.Portable
         $"engine {Json.words execution.Engine}, precision {Json.words execution.Precision}, threads {s.Threads}"
+
+    /// <summary>Whether sums are rounded as in another state, as far as it is known.</summary>
+    member s.RoundsAs(other: TrainingState) =
+        let sameMachine = s.Machine.IsNone || other.Machine.IsNone || s.Machine = other.Machine
+        sameMachine && s.Arithmetic = other.Arithmetic
+
+/// <summary>The state as files of version 1 have it: from before trainings could go on within an epoch.</summary>
+type internal StateOfVersion1 =
+    { Recipe: Recipe
+      Stage: string
+      History: EpochRecord list
+      Threads: int
+      Execution: Execution option }
+
+    /// What it says, in today's words.
+    member s.Today: TrainingState =
+        let epochs = s.History |> List.filter (fun record -> record.Stage = s.Stage) |> List.length
+
+        { Recipe = s.Recipe
+          Stage = s.Stage
+          History = s.History
+          Position = Position.startOf epochs
+          Images = None
+          Threads = s.Threads
+          Execution = s.Execution
+          Machine = None
+          Changes = [] }
 
 /// <summary>A network's weights with all that gives them meaning.</summary>
 /// <remarks>Dispose it to free its network.</remarks>
@@ -55,13 +96,15 @@ type Checkpoint =
 /// <summary>Checkpoint files: safetensors, with the spec and the state of the training in the metadata.</summary>
 /// <remarks>
 /// Tensors have the names of published checkpoints. The optimiser's are <c>optimiser/parameter/slot</c>; only a <c>last</c> checkpoint has them.
-/// Metadata: <c>format</c> = normfree-checkpoint, <c>version</c>, and as JSON <c>spec</c>, <c>task</c>, <c>state</c>.
+/// Metadata: <c>format</c> = normfree-checkpoint, <c>version</c>, as JSON <c>spec</c>, <c>task</c>, <c>state</c>, and the <c>checksum</c> of all
+/// of it with the tensors, without which a file counts as damaged. Files of version 1, which have none, are read as well.
 /// </remarks>
 [<RequireQualifiedAccess>]
 module Checkpoint =
 
     let private formatName = "normfree-checkpoint"
-    let private version = "1"
+    let private version = "2"
+    let private versionWithoutChecksum = "1"
     let private prefix = "optimiser/"
 
     let private add (writer: SafetensorsWriter) (name: string) (tensor: torch.Tensor) =
@@ -82,9 +125,8 @@ module Checkpoint =
         let count = BitConverter.GetBytes optimisation.Steps
         writer.Add(steps, DType.I64, ReadOnlySpan<int64>.Empty, ReadOnlyMemory count) |> ignore
 
-    /// <summary>Writes a checkpoint, whole or not at all, with the optimiser's state where one is given.</summary>
-    /// <remarks>Throws IOException or UnauthorizedAccessException where the file cannot be written; the one before it is intact then.</remarks>
-    let save (path: string) (optimisation: Optimisation option) (checkpoint: Checkpoint) =
+    /// <summary>A checkpoint in memory, as <c>save</c> writes it, with the optimiser's state where one is given: a copy of all tensors.</summary>
+    let prepare (optimisation: Optimisation option) (checkpoint: Checkpoint) : SafetensorsWriter =
         let writer =
             SafetensorsWriter()
                 .Describe("format", formatName)
@@ -95,7 +137,12 @@ module Checkpoint =
 
         checkpoint.Network.Tensors |> List.iter (fun (name, tensor) -> add writer name tensor)
         optimisation |> Option.iter (addState writer)
-        writer.Save path
+        writer.DescribeChecksum()
+
+    /// <summary>Writes a checkpoint, whole or not at all, with the optimiser's state where one is given.</summary>
+    /// <remarks>Throws IOException or UnauthorizedAccessException where the file cannot be written; the one before it is intact then.</remarks>
+    let save (path: string) (optimisation: Optimisation option) (checkpoint: Checkpoint) =
+        (prepare optimisation checkpoint).Save path
 
     let private fail path where what wayOut = raise (InvalidFileException(path, where, what, wayOut))
 
@@ -129,11 +176,11 @@ module Checkpoint =
                 $"it is '{format}', not '{formatName}'"
                 "Give a checkpoint that normfree train has written"
 
-        if found <> version then
+        if found <> version && found <> versionWithoutChecksum then
             fail
                 path
                 "metadata 'version'"
-                $"it is version {found}, this NormFree reads version {version}"
+                $"it is version {found}, this NormFree reads versions {versionWithoutChecksum} and {version}"
                 "Use the NormFree that wrote it"
 
     let private spec path file =
@@ -183,15 +230,33 @@ module Checkpoint =
         checkTensors path network file
         network |> Network.fill (fun name -> toTensor file file[name])
 
+    let private isOfVersion1 path file = metadata path file "version" = versionWithoutChecksum
+
+    let private state path file : TrainingState =
+        if isOfVersion1 path file then
+            (json<StateOfVersion1> path file "state").Today
+        else
+            json<TrainingState> path file "state"
+
     let private openFile path =
         let file = SafetensorsFile.Open path
 
         try
             checkFormat path file
+
+            if not (isOfVersion1 path file) then
+                file.RequireChecksum()
+
             file
         with _ ->
             file.Dispose()
             reraise ()
+
+    /// <summary>Where the training of a checkpoint stands.</summary>
+    /// <remarks>Throws InvalidFileException where the file is none, or IOException.</remarks>
+    let readState (path: string) : TrainingState =
+        use file = openFile path
+        state path file
 
     /// <summary>The type of the weights in a checkpoint: with it <c>load</c> changes nothing.</summary>
     /// <remarks>float32, or float64 where the file has any. Throws InvalidFileException where the file is none, or IOException.</remarks>
@@ -217,7 +282,7 @@ module Checkpoint =
 
             { Network = network
               Task = json<Task> path file "task"
-              State = json<TrainingState> path file "state" }
+              State = state path file }
         with _ ->
             (network :> IDisposable).Dispose()
             reraise ()
@@ -232,12 +297,9 @@ module Checkpoint =
         use file = openFile path
         loadInto path file network
 
-    /// <summary>Puts the optimiser's state of a <c>last</c> checkpoint back.</summary>
-    /// <remarks>Throws InvalidFileException where the checkpoint has no such state.</remarks>
-    let restore (path: string) (optimisation: Optimisation) =
+    let private restoreFrom path (file: SafetensorsFile) (optimisation: Optimisation) =
         use _ = torch.NewDisposeScope()
         use _ = torch.no_grad ()
-        use file = openFile path
 
         let entry name =
             match file.Find(prefix + name) with
@@ -249,7 +311,30 @@ module Checkpoint =
                     "Give a last checkpoint: a best one cannot be gone on with"
             | entry -> entry
 
-        for name, tensor in optimisation.State do
-            tensor.copy_ ((toTensor file (entry name)).reshape tensor.shape) |> ignore
+        let found = [ for name, tensor in optimisation.State -> tensor, entry name ]
+
+        for tensor, entry in found do
+            tensor.copy_ ((toTensor file entry).reshape tensor.shape) |> ignore
 
         optimisation.Steps <- (file.ReadAsInt64(entry "steps"))[0]
+
+    /// <summary>Puts the optimiser's state of a <c>last</c> checkpoint back.</summary>
+    /// <remarks>Throws InvalidFileException where the checkpoint has no such state.</remarks>
+    let restore (path: string) (optimisation: Optimisation) =
+        use file = openFile path
+        restoreFrom path file optimisation
+
+    /// <summary>Puts network and optimiser where a <c>last</c> checkpoint has them, once its spec, task and state are found to fit.</summary>
+    /// <remarks>Throws what <c>check</c> throws, and InvalidFileException or IOException where the file cannot be gone on with.</remarks>
+    let goOn
+        (path: string)
+        (check: NetSpec -> Task -> TrainingState -> unit)
+        (network: Network)
+        (optimisation: Optimisation)
+        : TrainingState =
+        use file = openFile path
+        let state = state path file
+        check (spec path file) (json<Task> path file "task") state
+        loadInto path file network
+        restoreFrom path file optimisation
+        state

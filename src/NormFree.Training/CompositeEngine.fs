@@ -23,9 +23,14 @@ module internal Convolutions =
         Convolution.Apply(x, tensors[$"{conv.Key}.weight"], gain tensors conv, &options)
 
 /// <summary>The composite engine: runs a graph one torch operation after the other. The float64 oracle and the portable engine.</summary>
+/// <remarks><c>observe</c> sees every operation with its input and its result.</remarks>
 [<Sealed>]
 type internal CompositeEngine
-    (convolve: ConvolutionSpec -> torch.Tensor -> torch.Tensor, tensors: IReadOnlyDictionary<string, torch.Tensor>) =
+    (
+        convolve: ConvolutionSpec -> torch.Tensor -> torch.Tensor,
+        tensors: IReadOnlyDictionary<string, torch.Tensor>,
+        ?observe: Op -> torch.Tensor -> torch.Tensor -> unit
+    ) =
 
     let normalise key mode x =
         if mode = Train then
@@ -64,7 +69,10 @@ type internal CompositeEngine
 
     let rec run mode graph (x: torch.Tensor) : torch.Tensor =
         match graph with
-        | Op op -> apply mode op x
+        | Op op ->
+            let result = apply mode op x
+            observe |> Option.iter (fun observe -> observe op x result)
+            result
         | Chain parts -> parts |> List.fold (follow mode x) x
         | Residual(branch, shortcut) ->
             join x [ run mode branch x; run mode shortcut x ] (Array.reduce (fun a b -> a.Plus b))

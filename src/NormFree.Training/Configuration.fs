@@ -79,6 +79,7 @@ module Configuration =
           ".NET", Environment.Version.ToString()
           "system", RuntimeInformation.OSDescription
           "processors", string Environment.ProcessorCount
+          "processor", Machine.arithmetic.Value
           "device", Json.words device
           "engine", Json.words execution.Engine
           // A packed network has no third value, and neither have the fused engine's bits.
@@ -93,3 +94,6 @@ module Configuration =
     /// <summary>What a run of this network on these images starts with; each stage adds its recipe.</summary>
     let describe (device: Device) (execution: Execution) net dataset =
         network net @ data dataset @ environment device execution
+
+    /// <summary>Each time that the run went on with other arithmetic.</summary>
+    let changes (changes: string list) = [ for i, change in List.indexed changes -> $"environment.changed ({i + 1})", change ]

@@ -4,39 +4,6 @@ open NormFree.Data
 open NormFree.Torch.Training
 open TorchSharp
 
-/// Sums over images, from which means are made.
-type internal Tally() =
-    let mutable loss = 0.0
-    let mutable top1 = 0L
-    let mutable top5 = 0L
-    let mutable images = 0
-
-    /// Images so far.
-    member _.Images = images
-
-    /// Counts a batch: its logits, labels and mean loss.
-    member _.Add(logits: torch.Tensor, labels: torch.Tensor, meanLoss: float) =
-        use _ = torch.NewDisposeScope()
-        let count = int logits.shape[0]
-        // The rank of the right class: how many others have a higher logit. NaN is no "not higher" one: a network of NaN is never right.
-        let ofLabel = logits.gather (1L, labels.unsqueeze 1L)
-        let rank = logits.le(ofLabel).logical_not().sum(1L)
-
-        for rank in rank.cpu().data<int64>().ToArray() do
-            if rank < 1L then
-                top1 <- top1 + 1L
-
-            if rank < 5L then
-                top5 <- top5 + 1L
-
-        loss <- loss + meanLoss * float count
-        images <- images + count
-
-    member _.Accuracy =
-        let n = float (max 1 images)
-
-        { Loss = loss / n; Top1 = float top1 / n; Top5 = float top5 / n; Images = images }
-
 /// <summary>Batches as tensors, and the accuracy of a network on them.</summary>
 [<RequireQualifiedAccess>]
 module Evaluation =
@@ -59,23 +26,23 @@ module Evaluation =
           Side = task.Size
           Seed = 0L
           Epoch = 0
+          From = ReadSoFar.None
           Strict = around.Strict
           Report = ImageSkipped >> around.Watch
           Cancellation = around.Cancellation }
 
-    let private evaluateBatch (network: Network) (tally: Tally) batch =
+    let private evaluateBatch (network: Network) (sums: Sums) batch =
         use _ = torch.NewDisposeScope()
         use _ = torch.no_grad ()
         let images, labels = tensors network batch
         let logits = network.Forward(images, Evaluate)
-        tally.Add(logits, labels, Losses.CrossEntropy(logits, labels).``to``(torch.ScalarType.Float64).item<float>())
+        sums.Add(logits, labels, Losses.CrossEntropy(logits, labels).``to``(torch.ScalarType.Float64).item<float>())
 
     /// <summary>Loss, top-1 and top-5 of a network on a source of labelled images, prepared as the task says.</summary>
     /// <remarks>Throws DataException where not one image can be read, or where one cannot and the surroundings are strict.</remarks>
     let accuracy (around: Surroundings) (task: Task) batch (network: Network) (source: ImageSource) : Accuracy =
-        let tally = Tally()
+        let sums =
+            Loader.read (loading around task batch) source (Loader.inOrder source.Count)
+            |> Seq.fold (evaluateBatch network) Sums.Zero
 
-        Loader.read (loading around task batch) source (Loader.inOrder source.Count)
-        |> Seq.iter (evaluateBatch network tally)
-
-        tally.Accuracy
+        sums.Accuracy

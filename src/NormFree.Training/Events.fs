@@ -1,6 +1,7 @@
 namespace NormFree.Training
 
 open System
+open System.Text.Json.Serialization
 open NormFree.Data
 
 /// <summary>How far a stage is.</summary>
@@ -22,17 +23,41 @@ type StepReport =
         Remaining: TimeSpan
     }
 
+/// <summary>What to do where the loss, a gradient or a weight is not finite.</summary>
+type OnNonFinite =
+    /// The training ends; checkpoints from before are intact.
+    | [<JsonPropertyName "stop">] Stop
+    /// The batch is left out.
+    | [<JsonPropertyName "skip">] Skip
+    /// Weights and optimiser go back to the last checkpoint, and on from there with the batches behind this one.
+    | [<JsonPropertyName "rollback">] Rollback
+
+/// <summary>Which checkpoints a run keeps.</summary>
+type Keeping =
+    {
+        /// The last so many of each stage.
+        Checkpoints: int
+        /// One is made when the last is as old as this, and at the end of every epoch.
+        Every: TimeSpan
+    }
+
+    /// <summary>The last two, ten minutes apart at most.</summary>
+    static member Default = { Checkpoints = 2; Every = TimeSpan.FromMinutes 10.0 }
+
 /// <summary>What a training tells whoever watches it.</summary>
 type TrainingEvent =
     | StageBegins of stage: string * epochs: int * imagesPerEpoch: int
     | StepDone of StepReport
     | ImageSkipped of Unreadable
     | EpochDone of EpochRecord
-    | Resumed of stage: string * epoch: int
+    /// So many epochs of the stage were done already, and so many batches of the next one.
+    | Resumed of stage: string * epochs: int * batches: int
+    /// Something is wrong with the network's numbers.
+    | Unhealthy of Trouble
     | Warning of string
 
-/// <summary>How the work is done: none of it changes results, but for the number of threads and the engine in the last bits of sums, and the
-/// precision by its rounding.</summary>
+/// <summary>How the work is done: none of it changes results, but for the number of threads and the engine in the last bits of sums, the
+/// precision by its rounding, and what becomes of numbers that are not finite.</summary>
 type Surroundings =
     {
         /// How networks are computed.
@@ -43,6 +68,8 @@ type Surroundings =
         Workers: int
         /// An image that cannot be read ends the work instead of being left out.
         Strict: bool
+        Keeping: Keeping
+        OnNonFinite: OnNonFinite
         Watch: TrainingEvent -> unit
         Cancellation: Threading.CancellationToken
     }
@@ -53,5 +80,7 @@ type Surroundings =
           Device = Cpu
           Workers = max 1 (Environment.ProcessorCount - 1)
           Strict = false
+          Keeping = Keeping.Default
+          OnNonFinite = Stop
           Watch = ignore
           Cancellation = Threading.CancellationToken.None }

@@ -3,6 +3,7 @@ namespace NormFree.Training
 open System
 open System.Diagnostics
 open System.IO
+open NormFree.Kernels.Simd
 
 /// <summary>What measurements depend on, and what they cannot do without: the machine and the process.</summary>
 [<RequireQualifiedAccess>]
@@ -25,6 +26,9 @@ module Machine =
 
     /// <summary>The processor's name, where the system tells it.</summary>
     let processor = lazy (field "model name" "/proc/cpuinfo" |> Option.defaultValue "unknown")
+
+    /// <summary>What decides how sums are rounded on this machine: its processor, and the instruction set of our kernels.</summary>
+    let arithmetic = lazy $"{processor.Value}, {InstructionSets.Best}"
 
     /// <summary>How many threads of the whole machine wanted to run over the last minute, where the system tells it: from about the number of
     /// processors, no measurement can be trusted.</summary>

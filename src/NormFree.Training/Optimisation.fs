@@ -22,6 +22,8 @@ type Optimisation(recipe: Recipe, network: Network) =
                if Recipe.clips recipe described then
                    described.Key, tensor :> torch.Tensor |]
 
+    let names = [| for described, _ in network.Parameters -> described.Key |]
+    let tensors = [| for _, tensor in network.Parameters -> tensor :> torch.Tensor |]
     let clippedTensors = Array.map snd clipped
 
     let mutable counts: ClipCount[] option = None
@@ -58,14 +60,22 @@ type Optimisation(recipe: Recipe, network: Network) =
         this.Clip()
         this.Move rate
 
-    /// <summary>What was clipped of each parameter since the last call, in the order of their use; counting starts anew.</summary>
-    member _.TakeClipCounts() : (string * ClipCount) list =
-        let taken = counts
-        counts <- None
+    /// <summary>What was clipped of each parameter since counting began anew, in the order of their use; set it to go on counting from there, and
+    /// to nothing to begin anew.</summary>
+    member _.ClipCounts
+        with get (): (string * ClipCount) list =
+            match counts with
+            | Some found -> [ for (key, _), count in Array.zip clipped found -> key, count ]
+            | None -> []
+        and set (values: (string * ClipCount) list) =
+            let known = dict values
+            counts <- if values.IsEmpty then None else Some [| for key, _ in clipped -> known[key] |]
 
-        match taken with
-        | Some found -> [ for (key, _), count in Array.zip clipped found -> key, count ]
-        | None -> []
+    /// <summary>The norm of every parameter's gradient, in their order: not finite where any of its values is not, or is beyond 1e19.</summary>
+    member _.GradientNorms() : float[] = GradientNorms.Of tensors
+
+    /// <summary>The parameters' names, in their order.</summary>
+    member _.Names = names
 
     /// <summary>Steps taken so far.</summary>
     member _.Steps

@@ -29,13 +29,18 @@ type Trained<'weights> =
     {
         Plan: Plan
         Network: Network
-        /// The recipe of the last stage.
-        Recipe: Recipe
         /// Stages so far.
         Stages: int
         Configuration: (string * string) list
-        History: EpochRecord list
+        /// Where the training stands: at the end of its last stage.
+        State: TrainingState
     }
+
+    /// <summary>The recipe of the last stage.</summary>
+    member t.Recipe = t.State.Recipe
+
+    /// <summary>The epochs of all stages.</summary>
+    member t.History = t.State.History
 
     interface IDisposable with
         member t.Dispose() = (t.Network :> IDisposable).Dispose()
@@ -111,65 +116,102 @@ module Pipeline =
         | CrossEntropy
         | LabelSmoothing _ -> None
 
-    /// The epochs of a stage that its last checkpoint has; an error where it is of another network or recipe.
-    let private resume (plan: Plan) (path: string) (network: Network) (optimisation: Optimisation) (recipe: Recipe) =
-        use found = Checkpoint.load torch.ScalarType.Float32 path
+    let private imagesUsed (dataset: Dataset) =
+        { Train = ImageSource.fingerprint dataset.Train
+          Test = ImageSource.fingerprint dataset.Test
+          Augmentation = dataset.Augmentation.Train }
 
-        let images = (fst (Stage.split recipe plan.Dataset)).Count
+    /// The state in which a stage begins here and now.
+    let private stateHere (network: Network) recipe images history changes : TrainingState =
+        { Recipe = recipe
+          Stage = Stage.name network.Spec
+          History = history
+          Position = Position.startOf 0
+          Images = Some images
+          Threads = torch.get_num_threads ()
+          Execution = Some network.Execution
+          Machine = Some Machine.arithmetic.Value
+          Changes = changes }
 
-        let ofOtherImages =
-            found.State.History
-            |> List.exists (fun r -> r.Stage = found.State.Stage && r.Train.Images + r.Unreadable <> images)
+    /// Files of version 1 know of their images only how many there were.
+    let private ofOtherImages (plan: Plan) recipe (here: TrainingState) (found: TrainingState) =
+        let count = lazy (fst (Stage.split recipe plan.Dataset)).Count
 
-        if
-            found.Network.Spec <> network.Spec
-            || found.State.Recipe <> recipe
-            || found.Task <> Stage.task plan.Dataset
-            || ofOtherImages
-        then
+        match found.Images with
+        | Some _ -> found.Images <> here.Images
+        | None ->
+            found.History
+            |> List.exists (fun r -> r.Stage = found.Stage && r.Train.Images + r.Unreadable <> count.Value)
+
+    /// What of a checkpoint is not as this stage has it, in words.
+    let private otherSettings (plan: Plan) (network: Network) (here: TrainingState) spec task (found: TrainingState) =
+        [ if spec <> network.Spec then
+              "network"
+          if found.Recipe <> here.Recipe then
+              "recipe"
+          if task <> Stage.task plan.Dataset then
+              "data set"
+          elif ofOtherImages plan here.Recipe here found then
+              "images or augmentation" ]
+
+    let private refuseOthers plan network here path spec task found =
+        match otherSettings plan network here spec task found with
+        | [] -> ()
+        | others ->
+            let what = String.concat ", " others
+
             raise (
                 TrainingException
-                    $"{path} is of another network, recipe or data set. Go on with the settings that it was begun with, or choose another folder."
+                    $"{path} is of another network, recipe or data set (not the same: {what}). Go on with the settings that it was begun with, \
+                      or choose another folder."
             )
 
-        let here = { found.State with Threads = torch.get_num_threads (); Execution = Some network.Execution }
+    /// Puts a stage where the newest of its checkpoints that can be read has it; nothing where it has none.
+    let private resume (plan: Plan) number (network: Network) (optimisation: Optimisation) (here: TrainingState) =
+        let unreadable (error: exn) path older =
+            match older with
+            | [] ->
+                TrainingException
+                    $"{error.Message} No earlier checkpoint of the stage can be read either: begin the run anew in another folder."
+                |> raise
+            | (_, next: string) :: _ -> plan.Around.Watch(Warning $"{error.Message} Going on from the one before it, {next}.")
 
-        if here.Arithmetic <> found.State.Arithmetic then
+        let rec from files =
+            match files with
+            | [] -> None
+            | (_, path) :: older ->
+                let found =
+                    try
+                        Ok(Checkpoint.goOn path (refuseOthers plan network here path) network optimisation)
+                    with
+                    | :? InvalidFileException as error -> Error(error :> exn)
+                    | :? IOException as error -> Error error
+
+                match found with
+                | Ok state -> Some(path, state)
+                | Error error ->
+                    unreadable error path older
+                    from older
+
+        plan.Folder |> Option.bind (fun folder -> from (RunFolder.checkpoints folder number))
+
+    /// Tells that a stage goes on with other arithmetic, and notes it for the run's description; one that is done has nothing to compute.
+    let private noteArithmetic (plan: Plan) (here: TrainingState) path (found: TrainingState) =
+        if found.Position.Epoch >= found.Recipe.Epochs || here.RoundsAs found then
+            found
+        else
+            let words (state: TrainingState) =
+                let machine = state.Machine |> Option.map (fun m -> $", {m}") |> Option.defaultValue ""
+                state.Arithmetic + machine
+
             plan.Around.Watch(
-                Warning
-                    $"{path} was made with {found.State.Arithmetic}; this run has {here.Arithmetic}: sums are rounded otherwise."
+                Warning $"{path} was made with {words found}; this run has {words here}: sums are rounded otherwise."
             )
 
-        Checkpoint.start path network
-        Checkpoint.restore path optimisation
-        found.State.History
+            let change = $"{found.Stage}, behind {Position.words found.Position}: {words here} instead of {words found}"
+            { found with Changes = found.Changes @ [ change ] }
 
-    let private isBest stage history (record: EpochRecord) =
-        history
-        |> List.filter (fun (r: EpochRecord) -> r.Stage = stage)
-        |> List.forall (fun earlier -> earlier.Score < record.Score)
-
-    let private keep (plan: Plan) number recipe network optimisation history (record: EpochRecord) =
-        match plan.Folder with
-        | None -> ()
-        | Some folder ->
-            let checkpoint =
-                { Network = network
-                  Task = Stage.task plan.Dataset
-                  State =
-                    { Recipe = recipe
-                      Stage = record.Stage
-                      History = history @ [ record ]
-                      Threads = torch.get_num_threads ()
-                      Execution = Some network.Execution } }
-
-            if isBest record.Stage history record then
-                Checkpoint.save (folder.Best number) None checkpoint
-
-            Checkpoint.save (folder.Last number) (Some optimisation) checkpoint
-            RunFolder.writeLog folder checkpoint.State.History
-
-    let private describe (plan: Plan) net configuration finished =
+    let private describe (plan: Plan) net configuration changes finished =
         match plan.Folder with
         | None -> ()
         | Some folder ->
@@ -177,38 +219,58 @@ module Pipeline =
                 folder
                 { Label = label plan net
                   Arguments = plan.Arguments
-                  Configuration = configuration
+                  Configuration = configuration @ Configuration.changes changes
                   Finished = finished }
 
-    let private runEpochs
-        (plan: Plan)
-        number
-        (recipe: Recipe)
-        (teacher: Checkpoint option)
-        (network: Network)
-        optimisation
-        history
-        =
-        let stage = Stage.name network.Spec
+    let private requireKeepable (plan: Plan) =
+        if plan.Around.Keeping.Checkpoints < 1 then
+            raise (TrainingException $"A run keeps at least 1 checkpoint of a stage, not {plan.Around.Keeping.Checkpoints}.")
+
+        if plan.Around.OnNonFinite = Rollback && plan.Folder.IsNone then
+            raise (
+                TrainingException "To go back to a checkpoint, a run needs a folder that it is kept in: choose one, or stop or skip."
+            )
+
+    /// The state in which a stage goes on, or begins as `begin'` leaves the network.
+    let private startOf (plan: Plan) number network optimisation (here: TrainingState) (begin': Network -> unit) =
+        match resume plan number network optimisation here with
+        | None ->
+            begin' network
+            here
+        | Some(path, found) ->
+            let found = noteArithmetic plan here path found
+            plan.Around.Watch(Resumed(found.Stage, found.Position.Epoch, found.Position.Step))
+            plan.Folder |> Option.iter (fun folder -> RunFolder.mendLog folder found.History)
+
+            { found with
+                Images = here.Images
+                Threads = here.Threads
+                Execution = here.Execution
+                Machine = here.Machine }
+
+    let private runOn (plan: Plan) number (teacher: Checkpoint option) (network: Network) optimisation state =
+        let stage =
+            { Number = number
+              Network = network
+              Optimisation = optimisation
+              Task = Stage.task plan.Dataset
+              Begin = state }
 
         let job =
-            { Name = stage
+            { Name = state.Stage
               Number = number
-              Recipe = recipe
+              Recipe = state.Recipe
               Dataset = plan.Dataset
-              Teacher = teacher |> Option.map (fun t images -> t.Network.Forward(images, Evaluate))
-              Done = history |> List.filter (fun (r: EpochRecord) -> r.Stage = stage) |> List.length }
+              Teacher = teacher |> Option.map (fun t images -> t.Network.Forward(images, Evaluate)) }
 
-        let mutable history = history
-
-        Stage.run plan.Around job network optimisation (fun record ->
-            keep plan number recipe network optimisation history record
-            history <- history @ [ record ])
-
-        history
+        let keeper = Keeper(plan.Folder, plan.Around, stage)
+        Stage.run plan.Around job network optimisation keeper state.Position
+        keeper.History
 
     /// Runs one stage, or what is left of it, on a network that starts as `begin'` leaves it.
-    let private runStage (plan: Plan) number configuration (recipe: Recipe) net history (begin': Network -> unit) =
+    let private runStage (plan: Plan) number configuration (recipe: Recipe) net history changes (begin': Network -> unit) =
+        requireKeepable plan
+
         let network =
             Network.create torch.ScalarType.Float32 recipe.Deviations.BinaryStart recipe.Seed net |> placed plan
 
@@ -220,33 +282,19 @@ module Pipeline =
                 { new IDisposable with
                     member _.Dispose() = teacher |> Option.iter (fun t -> (t :> IDisposable).Dispose()) }
 
-            let history =
-                match plan.Folder with
-                | Some folder when File.Exists(folder.Last number) ->
-                    let history = resume plan (folder.Last number) network optimisation recipe
-
-                    plan.Around.Watch(
-                        Resumed(
-                            Stage.name net,
-                            history |> List.filter (fun r -> r.Stage = Stage.name net) |> List.length
-                        )
-                    )
-
-                    history
-                | _ ->
-                    begin' network
-                    history
+            use _ = plan.Folder |> Option.map RunLock.Take |> Option.toObj
+            let here = stateHere network recipe (imagesUsed plan.Dataset) history changes
+            let state = startOf plan number network optimisation here begin'
 
             // From here on the folder holds a run, so whatever can be refused must have been.
-            describe plan net configuration false
-            let history = runEpochs plan number recipe teacher network optimisation history
+            describe plan net configuration state.Changes false
+            let history = runOn plan number teacher network optimisation state
 
             { Plan = plan
               Network = network
-              Recipe = recipe
               Stages = number
               Configuration = configuration
-              History = history }
+              State = { state with History = history; Position = Position.startOf recipe.Epochs } }
         with _ ->
             (network :> IDisposable).Dispose()
             reraise ()
@@ -314,17 +362,17 @@ module Pipeline =
 
         let configuration = beginning plan init net @ Configuration.recipe (Stage.name net) recipe
 
-        runStage plan 1 configuration recipe net [] (fun network ->
+        runStage plan 1 configuration recipe net [] [] (fun network ->
             init |> Option.iter (fun path -> Checkpoint.start path network))
 
     /// <summary>Stage 1: trains a network with real weights from its start.</summary>
     /// <remarks>Throws TrainingException where the network does not fit the images or the recipe is invalid, naming every problem.</remarks>
     let train recipe net plan = trainFrom None recipe net plan
 
-    let private secondStage (plan: Plan) number configuration recipe net history begin' : Trained<BinaryWeights> =
+    let private secondStage (plan: Plan) number configuration recipe net history changes begin' : Trained<BinaryWeights> =
         let recipe, net = prepared plan recipe (Net.withBinarise ActivationsAndWeights net)
         let configuration = configuration @ Configuration.recipe (Stage.name net) recipe
-        runStage plan number configuration recipe net history begin'
+        runStage plan number configuration recipe net history changes begin'
 
     let private requireBinary (net: NetSpec) =
         if (Net.binaryBody net).IsNone then
@@ -352,6 +400,7 @@ module Pipeline =
             recipe
             trained.Network.Spec
             trained.History
+            trained.State.Changes
             (fun network ->
                 let values = dict trained.Network.Tensors
                 network |> Network.fill (fun name -> values[name]))
@@ -361,24 +410,17 @@ module Pipeline =
         requireBinary net
         let configuration = beginning plan init net
 
-        secondStage plan 2 configuration recipe net [] (fun network ->
+        secondStage plan 2 configuration recipe net [] [] (fun network ->
             init |> Option.iter (fun path -> Checkpoint.start path network))
 
     /// <summary>Writes the network's weights to a file that <c>normfree</c> reads.</summary>
     let save path (trained: Trained<'weights>) =
-        let last = List.last trained.History
-
         Checkpoint.save
             path
             None
             { Network = trained.Network
               Task = Stage.task trained.Plan.Dataset
-              State =
-                { Recipe = trained.Recipe
-                  Stage = last.Stage
-                  History = trained.History
-                  Threads = torch.get_num_threads ()
-                  Execution = Some trained.Network.Execution } }
+              State = trained.State }
 
         trained
 
@@ -386,7 +428,7 @@ module Pipeline =
     let finish (trained: Trained<'weights>) : RunLog =
         use trained = trained
         let label = label trained.Plan trained.Network.Spec
-        describe trained.Plan trained.Network.Spec trained.Configuration true
+        describe trained.Plan trained.Network.Spec trained.Configuration trained.State.Changes true
 
         { Name =
             match trained.Plan.Folder with
@@ -394,6 +436,6 @@ module Pipeline =
             | None -> label
           Label = label
           Arguments = trained.Plan.Arguments
-          Configuration = trained.Configuration
+          Configuration = trained.Configuration @ Configuration.changes trained.State.Changes
           Epochs = trained.History
           Finished = true }

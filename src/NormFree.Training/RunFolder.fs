@@ -3,16 +3,22 @@ namespace NormFree.Training
 open System
 open System.IO
 open System.Text
+open System.Text.RegularExpressions
 open NormFree.Formats
 
 /// <summary>
-/// A run's folder: <c>run.json</c> (what was asked for), <c>log.jsonl</c> (a line an epoch), and for each stage
-/// <c>stageN.last.safetensors</c> and <c>stageN.best.safetensors</c>.
+/// A run's folder: <c>run.json</c> (what was asked for), <c>log.jsonl</c> (a line an epoch), for each stage
+/// <c>stageN.last.safetensors</c>, those before it as <c>stageN.last-1.safetensors</c> and so on, and <c>stageN.best.safetensors</c>;
+/// and <c>run.lock</c> while a process works on it.
 /// </summary>
 type RunFolder =
     { Path: string }
 
     member f.Last stage = Path.Combine(f.Path, $"stage{stage}.last.safetensors")
+
+    /// <summary>The checkpoint that many before the last.</summary>
+    member f.Before stage count = if count = 0 then f.Last stage else Path.Combine(f.Path, $"stage{stage}.last-{count}.safetensors")
+
     member f.Best stage = Path.Combine(f.Path, $"stage{stage}.best.safetensors")
 
 /// <summary>The content of <c>run.json</c>.</summary>
@@ -61,6 +67,35 @@ module RunFolder =
         |> String.concat ""
         |> writeText (log folder)
 
+    /// <summary>The last checkpoints of a stage that are there, newest first: how many before the last, and the file.</summary>
+    let checkpoints folder stage =
+        let number (path: string) =
+            let found = Regex.Match(path, @"\.last(-(\d{1,6}))?\.safetensors$")
+
+            if not found.Success then None
+            elif found.Groups[2].Success then Some(int found.Groups[2].Value, path)
+            else Some(0, path)
+
+        if Directory.Exists folder.Path then
+            Directory.GetFiles(folder.Path, $"stage{stage}.last*.safetensors")
+            |> Array.choose number
+            |> Array.sortBy fst
+            |> Array.toList
+        else
+            []
+
+    /// <summary>Makes room for a new last checkpoint beside those before it, of which <c>keep</c> − 1 stay.</summary>
+    let rotate folder stage keep =
+        for count, path in checkpoints folder stage do
+            if count >= keep then
+                File.Delete path
+
+        let isFree count = not (File.Exists(folder.Before stage count))
+        let hole = Seq.initInfinite id |> Seq.find (fun count -> isFree count || count = keep - 1)
+
+        for count in hole .. -1 .. 1 do
+            File.Move(folder.Before stage (count - 1), folder.Before stage count, true)
+
     let private read<'T> path (text: string) place : 'T =
         match Json.read<'T> text with
         | Ok value -> value
@@ -98,3 +133,11 @@ module RunFolder =
           Configuration = what.Configuration
           Epochs = [ for i, line in Array.indexed lines -> read<EpochRecord> path line $"line {i + 1}" ]
           Finished = what.Finished }
+
+    /// <summary>Writes the log anew where it has fewer epochs than this: a run that was killed may lack its last.</summary>
+    let mendLog folder (history: EpochRecord list) =
+        let path = log folder
+        let lines = if File.Exists path then (File.ReadAllLines path).Length else 0
+
+        if lines < history.Length then
+            writeLog folder history

@@ -4,6 +4,35 @@ namespace NormFree.Training
 /// <remarks><c>Loss</c> is a mean in nats: in training of the loss that is trained, in tests of the cross entropy. <c>Top1</c> and <c>Top5</c> are shares from 0 to 1.</remarks>
 type Accuracy = { Loss: float; Top1: float; Top5: float; Images: int }
 
+/// <summary>Something that is wrong with a network's numbers, and where it was noticed.</summary>
+type Trouble =
+    {
+        Stage: string
+        /// From 1.
+        Epoch: int
+        /// The step of the epoch, from 1.
+        Step: int
+        /// The layer or parameter where it was noticed first; <c>loss</c> where no layer is to blame.
+        Layer: string
+        /// The batch: places of its images in the training set.
+        Batch: int list
+        /// In words, without a full stop.
+        What: string
+    }
+
+/// <summary>What was noticed about the numbers of an epoch.</summary>
+type Health =
+    {
+        /// Batches that were left out because of them.
+        Skipped: int
+        /// How often an earlier checkpoint was gone back to.
+        RolledBack: int
+        /// What was noticed, oldest first; the first twenty.
+        Troubles: Trouble list
+        /// Binary layers with channels that had the same sign all over a batch of test images, and how many.
+        OneSign: (string * int) list
+    }
+
 /// <summary>One line of a run's log: what one epoch of one stage did.</summary>
 type EpochRecord =
     {
@@ -25,6 +54,8 @@ type EpochRecord =
         ClippedOf: (string * float) list
         /// Images of the epoch that could not be decoded.
         Unreadable: int
+        /// Nothing in logs from before it was looked at.
+        Health: Health option
         /// Wall time of the epoch's training, without its evaluation.
         Seconds: float
     }

@@ -8,7 +8,7 @@ open NormFree.Torch.Native
 open NormFree.Torch.Training
 open TorchSharp
 
-/// <summary>One stage of a training: a network, a recipe, and the images.</summary>
+/// <summary>One stage of a training: a recipe and the images.</summary>
 type StageJob =
     {
         /// Names the stage in logs: what is binary in it.
@@ -19,8 +19,6 @@ type StageJob =
         Dataset: Dataset
         /// Logits of the teacher for a batch of images, where the loss is distillation.
         Teacher: (torch.Tensor -> torch.Tensor) option
-        /// Epochs of this stage that are done already.
-        Done: int
     }
 
 /// <summary>The training loop: epochs of steps, each followed by an evaluation.</summary>
@@ -33,15 +31,17 @@ module Stage =
         | Binary body -> Words.binarise body.Binarise
         | FullPrecision _ -> "full-precision"
 
-    /// Means over an epoch that is under way.
-    type private Epoch =
-        { Number: int // from 0
-          Steps: int
-          Tally: Tally
-          Clock: Stopwatch
-          mutable Step: int
-          mutable Unreadable: int
-          mutable Rate: float }
+    /// A stage under way. The position is always one to go on from: it changes between two steps only.
+    type private Work =
+        { Around: Surroundings
+          Job: StageJob
+          Network: Network
+          Optimisation: Optimisation
+          Keeper: Keeper
+          mutable Position: Position }
+
+    /// Batches left out one after the other, and checkpoints gone back to in an epoch, before a training is given up.
+    let private mostAnswers = 10
 
     let private loss job (images: torch.Tensor) (logits: torch.Tensor) labels =
         match job.Recipe.Loss, job.Teacher with
@@ -52,37 +52,121 @@ module Stage =
             Losses.Distillation(logits, target)
         | Distillation teacher, None -> raise (TrainingException $"The teacher {teacher} was not loaded.")
 
-    let private requireFinite job epoch place (value: float) =
-        if not (Double.IsFinite value) then
-            raise (
-                TrainingException
-                    $"The loss is {value} in stage {job.Name}, epoch {epoch.Number + 1}, {place}: the training has diverged. \
-                      Checkpoints of earlier epochs are intact. Lower the learning rate (it is {epoch.Rate:g3}) or add a warm-up."
-            )
+    let private trouble work layer (batch: int[]) what =
+        { Stage = work.Job.Name
+          Epoch = work.Position.Epoch + 1
+          Step = work.Position.Step + 1
+          Layer = layer
+          Batch = Array.toList batch
+          What = what }
 
-    let private step job (network: Network) (optimisation: Optimisation) epoch (batch: Batch) =
-        use _ = torch.NewDisposeScope()
-        let images, labels = Evaluation.tensors network batch
-        epoch.Rate <- Recipe.rate job.Recipe epoch.Steps epoch.Number epoch.Step
-        let logits = network.Forward(images, Train)
-        let loss = loss job images logits labels
+    let private notice work trouble =
+        work.Position <- Position.noticing trouble work.Position
+        work.Around.Watch(Unhealthy trouble)
+
+    let private diverged work place what =
+        raise (
+            TrainingException
+                $"{what} in stage {work.Job.Name}, epoch {work.Position.Epoch + 1}, {place}: the training has diverged. \
+                  Checkpoints of earlier steps are intact. Lower the learning rate (it is {work.Position.Rate:g3}), add a warm-up, \
+                  or go on with --on-nonfinite skip or rollback."
+        )
+
+    let private upperFirst (text: string) = text.Substring(0, 1).ToUpperInvariant() + text.Substring 1
+
+    /// Does what the rule says about numbers that are not finite; the batch that they were noticed in is left out.
+    let private answer work trouble =
+        notice work trouble
+        let place = if trouble.Batch.IsEmpty then trouble.Layer else $"step {trouble.Step}, layer {trouble.Layer}"
+        let health = work.Position.Health
+
+        match work.Around.OnNonFinite with
+        | Skip when not trouble.Batch.IsEmpty && work.Position.SkippedInARow < mostAnswers ->
+            work.Position <-
+                { work.Position with
+                    Health = { health with Skipped = health.Skipped + 1 }
+                    SkippedInARow = work.Position.SkippedInARow + 1 }
+        | Rollback when health.RolledBack < mostAnswers ->
+            work.Keeper.GoBack()
+            work.Position <- { work.Position with Health = { health with RolledBack = health.RolledBack + 1 } }
+        | Stop
+        | Skip
+        | Rollback -> diverged work place (upperFirst trouble.What)
+
+    /// What is wrong with the gradients, if anything; their norm otherwise.
+    let private checkedNorm work batch =
+        match Numbers.gradient work.Optimisation with
+        | Error parameter -> Error(trouble work parameter batch "the gradient is not finite")
+        | Ok norm ->
+            Numbers.explodes work.Position norm
+            |> Option.iter (fun mean ->
+                notice
+                    work
+                    (trouble work "gradient" batch $"the gradient's norm is {norm:g3}, {norm / mean:F0} times its mean"))
+
+            Ok norm
+
+    /// The running statistics of batch norms as they are before a step, where a step may have to be undone.
+    let private undoing work =
+        if work.Around.OnNonFinite = Skip then
+            let before = [ for _, tensor in work.Network.Buffers -> tensor, tensor.clone () ]
+
+            fun () ->
+                use _ = torch.no_grad ()
+
+                for tensor, value in before do
+                    tensor.copy_ value |> ignore
+        else
+            ignore
+
+    /// The loss of a batch and the gradient's norm: the gradients are there, or something is wrong with them.
+    let private gradients work (batch: Batch) images (logits: torch.Tensor) labels =
+        let loss = loss work.Job images logits labels
         let value = float (loss.item<float32>())
-        requireFinite job epoch $"step {epoch.Step + 1}" value
-        network.Backward loss
-        optimisation.Step epoch.Rate
-        epoch.Tally.Add(logits.detach (), labels, value)
-        epoch.Step <- epoch.Step + 1
 
-    let private stepReport job epoch total : StepReport =
-        let seconds = epoch.Clock.Elapsed.TotalSeconds
-        let images = epoch.Tally.Images
+        if not (Double.IsFinite value) then
+            let layer = Numbers.firstNotFinite work.Network images
+            Error(trouble work layer batch.Indices $"the loss is {value}")
+        else
+            work.Network.Backward loss
+            checkedNorm work batch.Indices |> Result.map (fun norm -> value, norm)
+
+    let private step work steps (batch: Batch) =
+        use _ = torch.NewDisposeScope()
+        let recipe, before = work.Job.Recipe, work.Position
+        let undo = undoing work
+        let images, labels = Evaluation.tensors work.Network batch
+        work.Position <- { before with Rate = Recipe.rate recipe steps before.Epoch before.Step }
+        let logits = work.Network.Forward(images, Train)
+
+        match gradients work batch images logits labels with
+        | Ok(value, norm) ->
+            work.Optimisation.Step work.Position.Rate
+
+            work.Position <-
+                { work.Position with
+                    Sums = before.Sums.Add(logits.detach (), labels, value)
+                    Norms = before.Norms + norm
+                    SkippedInARow = 0 }
+        | Error trouble ->
+            undo ()
+            answer work trouble
+
+        work.Position <-
+            { work.Position with
+                SoFar = batch.SoFar
+                Step = before.Step + 1 }
+
+    let private stepReport work total seconds : StepReport =
+        let images = work.Position.SoFar.Places
         let speed = float images / max 1e-9 seconds
-        let left = float (total - images) + float total * float (job.Recipe.Epochs - epoch.Number - 1)
-        let accuracy = epoch.Tally.Accuracy
+        let epochsLeft = work.Job.Recipe.Epochs - work.Position.Epoch - 1
+        let left = float (total - images) + float total * float epochsLeft
+        let accuracy = work.Position.Sums.Accuracy
 
-        { Stage = job.Name
-          Epoch = epoch.Number + 1
-          Epochs = job.Recipe.Epochs
+        { Stage = work.Job.Name
+          Epoch = work.Position.Epoch + 1
+          Epochs = work.Job.Recipe.Epochs
           Images = images
           Total = total
           Loss = accuracy.Loss
@@ -93,59 +177,73 @@ module Stage =
     /// Keys an epoch's random streams; no stage has so many epochs.
     let private streamOf (job: StageJob) number = job.Number * 1_000_000 + number
 
-    let private loading (around: Surroundings) job (epoch: Epoch) =
-        let recipe, dataset = job.Recipe, job.Dataset
+    let private loading work report =
+        let job, around = work.Job, work.Around
 
-        { BatchSize = recipe.Batch
+        { BatchSize = job.Recipe.Batch
           Workers = around.Workers
           Prefetch = around.Workers + 2
-          Steps = dataset.Augmentation.Train
-          Normalisation = dataset.Normalisation
-          Side = dataset.Size
-          Seed = recipe.Seed
-          Epoch = streamOf job epoch.Number
+          Steps = job.Dataset.Augmentation.Train
+          Normalisation = job.Dataset.Normalisation
+          Side = job.Dataset.Size
+          Seed = job.Recipe.Seed
+          Epoch = streamOf job work.Position.Epoch
+          From = work.Position.SoFar
           Strict = around.Strict
-          Report =
-            fun image ->
-                epoch.Unreadable <- epoch.Unreadable + 1
-                around.Watch(ImageSkipped image)
+          Report = report
           Cancellation = around.Cancellation }
 
-    let private trainEpoch around job network optimisation (source: ImageSource) number =
-        let epoch =
-            { Number = number
-              Steps = (source.Count + job.Recipe.Batch - 1) / job.Recipe.Batch
-              Tally = Tally()
-              Clock = Stopwatch.StartNew()
-              Step = 0
-              Unreadable = 0
-              Rate = 0.0 }
+    /// The position with what the optimiser counts.
+    let private whole work = Position.withClipCounts work.Optimisation.ClipCounts work.Position
 
-        let order = Loader.shuffled job.Recipe.Seed (streamOf job number) source.Count
+    /// Keeps a checkpoint where its time has come, unless something is wrong with what it would hold.
+    let private keepWhenDue work =
+        if work.Keeper.IsDue then
+            match Numbers.notFinite work.Network work.Optimisation with
+            | Some tensor -> answer work (trouble work tensor [||] "a value is not finite")
+            | None -> ()
 
-        for batch in Loader.read (loading around job epoch) source order do
+            work.Keeper.Keep(whole work)
+
+    /// The batches of the epoch that are not done yet.
+    let private trainEpoch work (source: ImageSource) =
+        let steps = (source.Count + work.Job.Recipe.Batch - 1) / work.Job.Recipe.Batch
+        let order = Loader.shuffled work.Job.Recipe.Seed (streamOf work.Job work.Position.Epoch) source.Count
+        let clock, secondsBefore = Stopwatch.StartNew(), work.Position.Seconds
+        let mutable unreadable = work.Position.SoFar.Unreadable
+
+        let report (image: Unreadable) =
+            unreadable <- image.Total
+            work.Around.Watch(ImageSkipped image)
+
+        for batch in Loader.read (loading work report) source order do
             // The loader still gives the batches that are ready.
-            around.Cancellation.ThrowIfCancellationRequested()
-            step job network optimisation epoch batch
-            around.Watch(StepDone(stepReport job epoch source.Count))
+            work.Around.Cancellation.ThrowIfCancellationRequested()
+            step work steps batch
+            work.Position <- { work.Position with Seconds = secondsBefore + clock.Elapsed.TotalSeconds }
+            work.Around.Watch(StepDone(stepReport work source.Count work.Position.Seconds))
+            keepWhenDue work
 
-        epoch.Clock.Stop()
-        epoch
+        // Images behind the last batch that could not be read are in none.
+        work.Position <- { work.Position with SoFar = { Places = source.Count; Unreadable = unreadable } }
 
-    let private record job (epoch: Epoch) (clipped: (string * ClipCount) list) test heldOut =
+    let private record work test heldOut oneSign : EpochRecord =
+        let position = whole work
+        let clipped = Position.clipCounts position
         let allClipped = clipped |> List.map snd |> List.fold (+) (ClipCount())
 
-        { Stage = job.Name
-          Epoch = epoch.Number + 1
-          Epochs = job.Recipe.Epochs
-          LearningRate = epoch.Rate
-          Train = epoch.Tally.Accuracy
+        { Stage = work.Job.Name
+          Epoch = position.Epoch + 1
+          Epochs = work.Job.Recipe.Epochs
+          LearningRate = position.Rate
+          Train = position.Sums.Accuracy
           Test = test
           HeldOut = heldOut
           Clipped = allClipped.Fraction
           ClippedOf = clipped |> List.map (fun (key, count) -> key, Math.Round(count.Fraction, 4))
-          Unreadable = epoch.Unreadable
-          Seconds = epoch.Clock.Elapsed.TotalSeconds }
+          Unreadable = position.SoFar.Unreadable
+          Health = Some { position.Health with OneSign = oneSign }
+          Seconds = position.Seconds }
 
     /// What a network of this job must know of its images.
     let task (dataset: Dataset) : Task =
@@ -171,30 +269,86 @@ module Stage =
         else
             dataset.Train, None
 
-    /// <summary>Runs the epochs of a stage that are not done yet.</summary>
+    /// Channels of binary layers that have one sign all over the first batch of test images.
+    let private oneSign work task =
+        let options = Evaluation.loading work.Around task work.Job.Recipe.Batch
+        let test = work.Job.Dataset.Test
+        let first = Loader.inOrder (min test.Count work.Job.Recipe.Batch)
+
+        Loader.read options test first
+        |> Seq.tryHead
+        |> Option.map (fun batch ->
+            use _ = torch.NewDisposeScope()
+            Numbers.oneSign work.Network (fst (Evaluation.tensors work.Network batch)))
+        |> Option.defaultValue []
+
+    /// What has diverged in an epoch's last step must not replace the checkpoint before it.
+    let rec private requireSound work (evaluate: unit -> Accuracy) : Accuracy =
+        let test = evaluate ()
+
+        let problem =
+            if not (Double.IsFinite test.Loss) then
+                Some(trouble work "on the test set" [||] $"the loss is {test.Loss}")
+            else
+                Numbers.notFinite work.Network work.Optimisation
+                |> Option.map (fun tensor -> trouble work tensor [||] "a value is not finite")
+
+        match problem with
+        | None -> test
+        | Some problem ->
+            answer work problem
+            requireSound work evaluate
+
+    let private runEpoch work train heldOut =
+        let task = task work.Job.Dataset
+        let accuracy source = Evaluation.accuracy work.Around task work.Job.Recipe.Batch work.Network source
+        trainEpoch work train
+        let test = requireSound work (fun () -> accuracy work.Job.Dataset.Test)
+        let record = record work test (Option.map accuracy heldOut) (oneSign work task)
+        work.Optimisation.ClipCounts <- []
+        work.Position <- Position.startOf (work.Position.Epoch + 1)
+        work.Keeper.KeepEpoch(record, work.Position)
+        work.Around.Watch(EpochDone record)
+
+    /// What interrupts a training keeps where it stands, unless something is wrong with that.
+    let private keepInterrupted work =
+        if (Numbers.notFinite work.Network work.Optimisation).IsNone then
+            work.Keeper.KeepAtInterruption(whole work)
+
+    /// <summary>Runs what is left of a stage behind a position, at which network and optimiser stand.</summary>
     /// <remarks>
-    /// <c>keep</c> is called after every epoch with its record, while network and optimiser stand as they do at its end. Throws
-    /// TrainingException where the loss of a step or on the test set is not finite, DataException where the images cannot be read, OperationCanceledException where the
-    /// surroundings' token was cancelled: between two steps, the epoch is lost.
+    /// Throws TrainingException where numbers are not finite and the rule is to stop, or has been tried too often; DataException where the images
+    /// cannot be read; OperationCanceledException where the surroundings' token was cancelled: between two steps, and where the training stands
+    /// then is kept.
     /// </remarks>
-    let run
+    let internal run
         (around: Surroundings)
         (job: StageJob)
         (network: Network)
         (optimisation: Optimisation)
-        (keep: EpochRecord -> unit)
+        (keeper: Keeper)
+        (start: Position)
         =
         let train, heldOut = split job.Recipe job.Dataset
-        let task = task job.Dataset
-        let accuracy source = Evaluation.accuracy around task job.Recipe.Batch network source
+
+        let work =
+            { Around = around
+              Job = job
+              Network = network
+              Optimisation = optimisation
+              Keeper = keeper
+              Position = start }
+
+        optimisation.ClipCounts <- Position.clipCounts start
         MemoryReuse.Enable()
         around.Watch(StageBegins(job.Name, job.Recipe.Epochs, train.Count))
 
-        for number in job.Done .. job.Recipe.Epochs - 1 do
-            let epoch = trainEpoch around job network optimisation train number
-            let test = accuracy job.Dataset.Test
-            // What has diverged in the last step must not replace the checkpoint before it.
-            requireFinite job epoch "on the test set" test.Loss
-            let record = record job epoch (optimisation.TakeClipCounts()) test (Option.map accuracy heldOut)
-            keep record
-            around.Watch(EpochDone record)
+        if around.OnNonFinite = Rollback && not keeper.HasCheckpoint then
+            keeper.Keep start
+
+        try
+            while work.Position.Epoch < job.Recipe.Epochs do
+                runEpoch work train heldOut
+        with :? OperationCanceledException when around.Cancellation.IsCancellationRequested ->
+            keepInterrupted work
+            reraise ()

@@ -32,6 +32,12 @@ public abstract class OptimiserKernels
     /// <returns>Clipped units of each tensor.</returns>
     public abstract long[] Clip(ReadOnlySpan<ClippedTensor> tensors, double factor, IWorkers workers);
 
+    /// <summary>√Σx² of every tensor. Not finite where a value is not, or where its square is beyond a float.</summary>
+    /// <remarks>Reads 4·N bytes. Blocks are summed in floats, their sums in double precision and in the same order for any number of threads.</remarks>
+    /// <param name="tensors">Values.</param>
+    /// <param name="workers">Threads.</param>
+    public abstract double[] Norms(ReadOnlySpan<FloatTensor> tensors, IWorkers workers);
+
     /// <summary>m ← β₁m + (1 − β₁)g; v ← β₂v + (1 − β₂)g²; p ← p − rate·(m/(1 − β₁ᵗ)) / (√(v/(1 − β₂ᵗ)) + ε).</summary>
     /// <remarks>Reads 16·N bytes and writes 12·N. Kingma and Ba, ICLR 2015; decoupled: Loshchilov and Hutter, ICLR 2019.</remarks>
     /// <param name="tensors">Parameters, gradients and state.</param>

@@ -38,6 +38,22 @@ internal sealed unsafe class OptimiserKernels<TFloats, TVector> : OptimiserKerne
     }
 
     /// <inheritdoc/>
+    public override double[] Norms(ReadOnlySpan<FloatTensor> tensors, IWorkers workers)
+    {
+        var list = tensors.ToArray();
+        var pieces = new Pieces(list.Length, i => list[i].Count, _ => 1);
+        var squares = new double[pieces.Count];
+        workers.Run(pieces.Count, index =>
+        {
+            var (tensor, first, end) = pieces[index];
+            squares[index] = Squares((float*)list[tensor].Values + first, (int)(end - first));
+        });
+        var totals = new double[list.Length];
+        for (var index = 0; index < squares.Length; index++) totals[pieces[index].Tensor] += squares[index];
+        return Array.ConvertAll(totals, Math.Sqrt);
+    }
+
+    /// <inheritdoc/>
     public override void Adam(ReadOnlySpan<OptimisedTensor> tensors, AdamStep step, IWorkers workers) =>
         Update(tensors, workers, tensor => new AdamUpdate<TFloats, TVector>(step, tensor.WeightDecay));
 
@@ -78,8 +94,10 @@ internal sealed unsafe class OptimiserKernels<TFloats, TVector> : OptimiserKerne
         if (v != null) Buffer.MemoryCopy(rest + 48, v + i, bytes, bytes);
     }
 
-    /// <summary>√Σx²: blocks in floats, their sums in double precision.</summary>
-    private static double Norm(float* x, int count)
+    private static double Norm(float* x, int count) => Math.Sqrt(Squares(x, count));
+
+    /// <summary>Σx²: blocks in floats, their sums in double precision.</summary>
+    private static double Squares(float* x, int count)
     {
         const int block = 512;
         var lanes = TFloats.Lanes;
@@ -99,7 +117,7 @@ internal sealed unsafe class OptimiserKernels<TFloats, TVector> : OptimiserKerne
             total += TFloats.Sum(TFloats.Add(TFloats.Add(a, b), TFloats.Add(c, d)));
         }
         for (var i = whole; i < count; i++) total += (double)x[i] * x[i];
-        return Math.Sqrt(total);
+        return total;
     }
 
     private static TVector Square(float* x, TVector sum) => TFloats.MultiplyAdd(TFloats.Load(x), TFloats.Load(x), sum);
