@@ -1,5 +1,5 @@
 // Builds, tests and runs NormFree:  dotnet fsi build.fsx [-t TARGET]
-// Targets: Restore Build Demo (default) Test Bench Format CheckFormat Pack Update Clean.  `-l` lists them with what they need.
+// Targets: Restore Build Demo (default) Test Soak Bench Format CheckFormat Pack Update Clean.  `-l` lists them with what they need.
 #r "nuget: Fake.Core.Target, 5.20.3"
 
 open System
@@ -97,7 +97,12 @@ Target.create "Build" (fun _ ->
 
 Target.create "Demo" (fun _ -> dotnet [ "fsi"; "experiments/demo.fsx" ])
 
-Target.create "Test" (fun _ -> runTests [ "--no-spinner"; "--colours"; "0" ])
+let plainly = [ "--no-spinner"; "--colours"; "0" ]
+
+Target.create "Test" (fun _ -> runTests plainly)
+
+/// What takes minutes: kills of the tool, memory over thousands of steps.
+Target.create "Soak" (fun _ -> runTests ("--soak" :: plainly))
 
 Target.create "Bench" (fun _ ->
     dotnet [ "run"; "--project"; "tests/NormFree.Benchmarks"; "-c"; "Release"; "--no-build" ])
@@ -142,7 +147,7 @@ Target.create "Update" (fun _ ->
 
 "Restore" ==> "Build" |> ignore
 
-for target in [ "Demo"; "Test"; "Bench"; "Pack" ] do
+for target in [ "Demo"; "Test"; "Soak"; "Bench"; "Pack" ] do
     "Build" ==> target |> ignore
 
 for target in [ "Format"; "CheckFormat" ] do

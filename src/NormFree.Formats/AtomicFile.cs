@@ -36,7 +36,7 @@ public static partial class AtomicFile
             }
             complete();
             File.Move(temporary, target, overwrite: true);
-            Folder.Flush(folder);
+            Posix.FlushFolder(folder);
         }
         catch (IOException e) when (e.Message.Contains(temporary))
         {

@@ -56,10 +56,17 @@ let private all =
             Training.FusedEngineTests.tests
             Training.CheckpointTests.tests
             Training.PipelineTests.tests
+            Training.RunFolderTests.tests
+            Training.ExactResumeTests.tests
+            Training.NumbersTests.tests
             Training.BenchTests.tests ]
       testList "Interop" [ Interop.ImportTests.tests; Interop.OnnxRuntimeTests.tests; Interop.PyTorchTests.tests ]
       testList "Reporting" [ Reporting.VerdictTests.tests; Reporting.ChartTests.tests; Reporting.ReportTests.tests ]
-      testList "Cli" [ Cli.UsageTests.tests; Cli.FailureTests.tests; Cli.RoundTripTests.tests; Cli.BenchTests.tests ] ]
+      testList "Cli" [ Cli.UsageTests.tests; Cli.FailureTests.tests; Cli.RoundTripTests.tests; Cli.KillTests.quick; Cli.BenchTests.tests ]
+      testList "Memory" [ Training.MemoryTests.short ] ]
+
+/// What takes minutes: run alone, one after the other, by `--soak`.
+let private soak = testSequenced (testList "Soak" [ Training.MemoryTests.soak; Cli.KillTests.soak ])
 
 /// Expecto's own printer, which also hands over the counts.
 let private counting (keep: TestRunSummary -> unit) =
@@ -88,7 +95,10 @@ let main arguments =
     TorchSharp.torch.set_num_threads 1
     let summary = ref None
     let printer = counting (fun counts -> summary.Value <- Some counts)
-    let code = runTestsWithCLIArgs [ Printer printer ] arguments (testList "NormFree" all)
+    let isSoak = Array.contains "--soak" arguments
+    let others = arguments |> Array.filter ((<>) "--soak")
+    let chosen = if isSoak then soak else testList "NormFree" all
+    let code = runTestsWithCLIArgs [ Printer printer ] others chosen
 
     Option.iter report summary.Value
     code

@@ -15,7 +15,8 @@ type Result = { Code: int; Out: string; Err: string }
 let private program = Path.Combine(GoldenFiles.repository, "artifacts", "normfree", "normfree")
 let private patience = TimeSpan.FromSeconds 120.0
 
-let private start (arguments: string list) =
+/// Starts the tool.
+let start (arguments: string list) =
     let info =
         ProcessStartInfo(
             program,

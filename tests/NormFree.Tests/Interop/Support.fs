@@ -43,8 +43,12 @@ let asCheckpoint size (network: Network) : Checkpoint =
         { Recipe = Recipe.published
           Stage = "test"
           History = []
+          Position = Position.startOf 0
+          Images = None
           Threads = 1
-          Execution = Some network.Execution } }
+          Execution = Some network.Execution
+          Machine = None
+          Changes = [] } }
 
 /// A network at its start, all of its tensors filled by the golden files' formula: batch norms that do something, weights of either sign.
 let filled (dtype: torch.ScalarType) spec =

@@ -16,6 +16,7 @@ let epoch stage number count top1 =
       Clipped = 0.4 / float number
       ClippedOf = []
       Unreadable = 0
+      Health = None
       Seconds = 83.0 + float number }
 
 /// Two stages of this many epochs each, whose accuracy rises to `final`.

@@ -8,12 +8,21 @@ open NormFree.Spec
 open NormFree.Torch.Training
 open NormFree.Training
 open NormFree.Tests.Data.Support
+open NormFree.Tests.Golden
 open NormFree.Tests.Training.Support
 open TorchSharp
 
 let private create norm = Network.create torch.ScalarType.Float32 Rule.Corrected 9L (tiny norm)
 
 let private accuracy loss = { Loss = loss; Top1 = 1.0 / 3.0; Top5 = 0.9; Images = 100 }
+
+let private trouble =
+    { Stage = "activations"
+      Epoch = 2
+      Step = 1
+      Layer = "layer1.0"
+      Batch = [ 3; 1; 2 ]
+      What = "the loss is NaN" }
 
 let private record: EpochRecord =
     { Stage = "activations"
@@ -26,7 +35,20 @@ let private record: EpochRecord =
       Clipped = 0.25
       ClippedOf = [ "conv1.weight", 0.25 ]
       Unreadable = 3
+      Health = Some { Skipped = 1; RolledBack = 2; Troubles = [ trouble ]; OneSign = [ "layer1.0", 3 ] }
       Seconds = 12.5 }
+
+/// In the middle of the second epoch, with numbers that no short decimal has.
+let private position =
+    { Position.startOf 1 with
+        SoFar = { Places = 40; Unreadable = 1 }
+        Step = 2
+        Sums = { LossSum = 100.0 / 3.0; First = 7L; AmongFive = 20L; Seen = 39 }
+        Clipped = [ "conv1.weight", 16L, 3L ]
+        Rate = 1e-3 / 7.0
+        Norms = 2.0 / 3.0
+        Seconds = 1.5 }
+    |> Position.noticing trouble
 
 let private checkpoint network =
     { Network = network
@@ -35,8 +57,12 @@ let private checkpoint network =
         { Recipe = { quick with Loss = LabelSmoothing 0.1 }
           Stage = "activations"
           History = [ record ]
+          Position = position
+          Images = Some { Train = "train"; Test = "test"; Augmentation = [ Flip; PadCrop 4 ] }
           Threads = 2
-          Execution = Some Execution.Default } }
+          Execution = Some Execution.Default
+          Machine = Some "a machine"
+          Changes = [ "a change" ] } }
 
 let private step (network: Network) (optimisation: Optimisation) key =
     use _ = torch.NewDisposeScope()
@@ -122,14 +148,15 @@ let private rewrite path (keep: string -> bool) (metadata: string -> string -> s
     let writer = SafetensorsWriter()
 
     for KeyValue(key, text) in file.Metadata do
-        writer.Describe(key, metadata key text) |> ignore
+        if key <> "checksum" then
+            writer.Describe(key, metadata key text) |> ignore
 
     for entry in file.Tensors do
         if keep entry.Name then
             writer.Add(entry.Name, entry.DType, System.ReadOnlySpan(Seq.toArray entry.Shape), file.ReadBytes entry)
             |> ignore
 
-    writer.Save(path + ".changed")
+    writer.DescribeChecksum().Save(path + ".changed")
     path + ".changed"
 
 let private withFile inspect =
@@ -206,7 +233,7 @@ let private refusals =
       }
 
       for key, text, said in
-          [ "version", "2", [ "version 2"; "reads version 1"; "Use the NormFree that wrote it" ]
+          [ "version", "3", [ "version 3"; "reads versions 1 and 2"; "Use the NormFree that wrote it" ]
             "format", "something", [ "'something'" ]
             "spec", "{}", [ "'spec'" ]
             "spec", "null", [ "'spec'" ]
@@ -250,13 +277,91 @@ let private refusals =
               contains [ "momentum_buffer" ] (refusal (fun () -> Checkpoint.restore path sgd)))
       } ]
 
+let private version1 = Path.Combine(GoldenFiles.repository, "tests", "fixtures", "checkpoint-version1.safetensors")
+
+/// A data set that says of itself what a task does.
+let private asOf (task: Task) (dataset: Dataset) =
+    { dataset with
+        Name = task.Dataset
+        Normalisation = task.Normalisation
+        Size = task.Size }
+
+let private damaged =
+    [ test "any byte that changes is noticed" {
+          withFile (fun folder path _ _ ->
+              let bytes = File.ReadAllBytes path
+              let header = 8 + int (System.BitConverter.ToInt64(bytes, 0))
+
+              for place in [ header; header + 1001; (header + bytes.Length) / 2; bytes.Length - 1 ] do
+                  let changed = Array.copy bytes
+                  changed[place] <- changed[place] ^^^ 1uy
+                  let text = refusal (fun () -> load (folder.Write("changed.safetensors", changed)))
+                  contains [ "changed.safetensors"; "it differs from its checksum" ] text)
+      }
+
+      test "a text that changes is noticed" {
+          withFile (fun folder path _ _ ->
+              let text = System.Text.Encoding.Latin1.GetString(File.ReadAllBytes path)
+              let changed = text.Replace("activations", "Activations")
+              let bytes = System.Text.Encoding.Latin1.GetBytes changed
+              let said = refusal (fun () -> load (folder.Write("changed.safetensors", bytes)))
+              contains [ "it differs from its checksum" ] said)
+      }
+
+      test "a checkpoint whose checksum is gone is damaged" {
+          withFile (fun folder path _ _ ->
+              let text = System.Text.Encoding.Latin1.GetString(File.ReadAllBytes path)
+              let bytes = System.Text.Encoding.Latin1.GetBytes(text.Replace("\"checksum\"", "\"Checksum\""))
+              let said = refusal (fun () -> load (folder.Write("changed.safetensors", bytes)))
+              contains [ "it has no checksum" ] said)
+      } ]
+
 let private older =
     [ test "a checkpoint from before there were engines is the composite engine's" {
           withFile (fun _ path _ _ ->
-              let without (text: string) = text.Replace($",\"Execution\":{Json.write Execution.Default}", "")
-              use loaded = load (rewrite path (fun _ -> true) (fun k t -> if k = "state" then without t else t))
+              let state =
+                  {| Recipe = quick
+                     Stage = "activations"
+                     History = [ record ]
+                     Threads = 2 |}
+
+              let change key text =
+                  match key with
+                  | "version" -> "1"
+                  | "state" -> Json.write state
+                  | _ -> text
+
+              use loaded = load (rewrite path (fun _ -> true) change)
               Expect.isNone loaded.State.Execution "execution"
               Expect.equal loaded.State.Arithmetic "engine composite, precision float32, threads 2" "in words")
+      }
+
+      test "a checkpoint of version 1, which has no checksum, stands at the end of its epoch" {
+          use loaded = load version1
+          Expect.equal (List.map _.Epoch loaded.State.History) [ 1 ] "epochs"
+          Expect.equal loaded.State.Position (Position.startOf 1) "position"
+          Expect.isNone loaded.State.Machine "machine"
+          Expect.isNone loaded.State.Images "images"
+          let weight = loaded.Network.Tensors |> List.find (fst >> (=) "conv1.weight") |> snd
+          Expect.equal (weight.numel ()) 216L "a tensor's size"
+      }
+
+      test "a training goes on from a checkpoint of version 1" {
+          use folder = new TempFolder()
+          use found = load version1
+          File.Copy(version1, (RunFolder.at folder.Path).Last 1)
+
+          let trained =
+              Pipeline.from (Drawn.dataset 1L 20 10)
+              |> Pipeline.into folder.Path
+              |> fun plan -> { plan with Dataset = asOf found.Task plan.Dataset }
+              |> Pipeline.train found.State.Recipe found.Network.Spec
+
+          let history = trained |> look _.History
+          Expect.equal (List.map _.Epoch history) [ 1; 2; 3 ] "epochs"
+          Expect.equal history.Head found.State.History.Head "the epoch that was done"
+          use last = load ((RunFolder.at folder.Path).Last 1)
+          Expect.equal last.State.Position (Position.startOf 3) "the new checkpoint's position"
       } ]
 
 let private saving =
@@ -296,5 +401,6 @@ let tests =
         "checkpoints"
         [ testList "round trips" roundTrip
           testList "refusals" refusals
+          testList "damaged files" damaged
           testList "older files" older
           testList "saving" saving ]

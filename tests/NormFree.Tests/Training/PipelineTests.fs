@@ -18,6 +18,9 @@ let private data = lazy (Drawn.dataset 3L 120 40)
 let private both recipe net plan =
     plan |> Pipeline.train { recipe with WeightDecay = 1e-5 } net |> Pipeline.binariseWeights recipe
 
+/// Other images under the same names.
+let private other = lazy (Drawn.dataset 4L 120 40)
+
 let private few = lazy (Drawn.dataset 3L 60 20)
 
 let private into folder = Pipeline.from data.Value |> Pipeline.into folder
@@ -248,7 +251,7 @@ let private resuming =
           sameBits (fst second) (fst first) "weights"
           Expect.equal (snd second) (snd first) "history"
           Expect.isFalse (Seq.exists steps events) "steps"
-          Expect.contains events (Resumed("activations+weights", 2)) "it says so"
+          Expect.contains events (Resumed("activations+weights", 2, 0)) "it says so"
 
           Expect.equal
               (File.GetLastWriteTimeUtc((RunFolder.at folder.Path).Last 2))
@@ -275,7 +278,14 @@ let private resuming =
                 "deviations", { quick with Deviations = Deviations.Published }, tiny NoNorm, data.Value
                 "norm", quick, tiny BatchNorm, data.Value
                 "data set", quick, tiny NoNorm, { data.Value with Name = "other" }
-                "number of images", quick, tiny NoNorm, Dataset.limit 100 40 1L data.Value ] do
+                "number of images", quick, tiny NoNorm, Dataset.limit 100 40 1L data.Value
+                "number of test images", quick, tiny NoNorm, Dataset.limit 120 30 1L data.Value
+                "training images", quick, tiny NoNorm, { data.Value with Train = other.Value.Train }
+                "test images", quick, tiny NoNorm, { data.Value with Test = other.Value.Test }
+                "augmentation",
+                quick,
+                tiny NoNorm,
+                { data.Value with Augmentation = { data.Value.Augmentation with Train = [ Flip ] } } ] do
               let text = message<TrainingException, _>(fun () -> train recipe net dataset)
 
               contains

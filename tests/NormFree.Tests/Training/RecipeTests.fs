@@ -238,6 +238,7 @@ let private json =
                     Clipped = 0.0
                     ClippedOf = []
                     Unreadable = 0
+                    Health = None
                     Seconds = 1.0 }
 
               let read = throughJson record

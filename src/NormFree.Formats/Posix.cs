@@ -1,20 +1,21 @@
 using System.Runtime.InteropServices;
+using System.Text;
 
 namespace NormFree.Formats;
 
-/// <summary>What a folder needs beside its files to outlive a power cut.</summary>
-internal static class Folder
+/// <summary>What .NET does not offer: folders as files, and reading without asking for a lock.</summary>
+internal static class Posix
 {
     private const int ReadOnly = 0, IoError = 5, NoSpace = 28;
 
     /// <summary>Flushes a folder to the disk: only then do renames in it survive a power cut. Flushing the files is not enough.</summary>
     /// <remarks>
-    /// .NET opens no folders, so this asks the C library. Where the folder may not be opened for reading, or its file system has no such thing, the
-    /// renames are as durable as that system makes them; other systems than Linux and macOS order them themselves.
+    /// Where the folder may not be opened for reading, or its file system has no such thing, the renames are as durable as that system makes them;
+    /// Windows has no such call.
     /// </remarks>
     /// <param name="path">The folder.</param>
     /// <exception cref="IOException">The disk failed.</exception>
-    public static void Flush(string path)
+    public static void FlushFolder(string path)
     {
         if (OperatingSystem.IsWindows()) return;
         int folder = Open(path, ReadOnly);
@@ -25,8 +26,23 @@ internal static class Folder
             throw new IOException($"{path} cannot be flushed to the disk: {Marshal.GetPInvokeErrorMessage(error)}.", error);
     }
 
+    /// <summary>The begin of a file as text, also where another process has locked it, which .NET's streams refuse; empty where it cannot be read.</summary>
+    /// <param name="path">The file.</param>
+    public static unsafe string ReadLocked(string path)
+    {
+        int file = Open(path, ReadOnly);
+        if (file < 0) return "";
+        byte* bytes = stackalloc byte[256];
+        nint count = Read(file, bytes, 256);
+        _ = Close(file);
+        return Encoding.UTF8.GetString(bytes, (int)Math.Max(0, count));
+    }
+
     [DllImport("libc", EntryPoint = "open", SetLastError = true)]
     private static extern int Open([MarshalAs(UnmanagedType.LPUTF8Str)] string path, int flags);
+
+    [DllImport("libc", EntryPoint = "read")]
+    private static extern unsafe nint Read(int file, byte* bytes, nint count);
 
     [DllImport("libc", EntryPoint = "fsync", SetLastError = true)]
     private static extern int Sync(int file);

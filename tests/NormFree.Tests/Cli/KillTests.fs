@@ -1,0 +1,119 @@
+/// The published tool, killed at random times and gone on with.
+module NormFree.Tests.Cli.KillTests
+
+open System
+open System.Diagnostics
+open System.IO
+open Expecto
+open NormFree.Training
+open NormFree.Tests.Cli
+open NormFree.Tests.Data.Support
+
+/// A run of both stages with checkpoints all along; Adam, clipping, warm-up, augmentation and a part held out are on.
+let private arguments engine limit epochs =
+    [ "train"; "--dataset"; "drawn"; "--limit"; string limit; "--test-limit"; "40"; "--batch"; "10" ]
+    @ [ "--epochs"; string epochs; "--width"; "0.34"; "--threads"; "1"; "--held-out"; "0.1"; "--warm-up"; "1" ]
+    @ [ "--engine"; engine; "--checkpoint-every"; "0.005"; "--json-log"; "--out" ]
+
+/// Kills the tool with SIGKILL after so long; whether it was still running.
+let private killed (arguments: string list) (time: TimeSpan) =
+    use tool = Tool.start arguments
+    tool.OutputDataReceived.Add ignore
+    tool.ErrorDataReceived.Add ignore
+    tool.BeginOutputReadLine()
+    tool.BeginErrorReadLine()
+
+    if tool.WaitForExit time then
+        Expect.equal tool.ExitCode 0 "the exit code of a run that was not killed"
+        false
+    else
+        tool.Kill()
+        tool.WaitForExit()
+        true
+
+/// How a run is begun, or gone on with where it has begun.
+let private next begin' folder =
+    if RunFolder.holdsRun { Path = folder } then
+        [ "train"; "--resume"; "--json-log"; "--out"; folder ]
+    else
+        begin' @ [ folder ]
+
+let private leftovers folder = Directory.GetFiles(folder, "*.tmp") |> Array.append (Directory.GetFiles(folder, "run.lock"))
+
+/// Kills a run that many times at random, then lets it end; its fingerprint must be the one of a run that was left alone.
+let private survives engine limit epochs kills seed =
+    let random = Random(seed: int)
+    let begin' = arguments engine limit epochs
+    let whole, broken = Tool.scratch.File $"{engine} whole", Tool.scratch.File $"{engine} killed"
+    let clock = Stopwatch.StartNew()
+    Tool.run (begin' @ [ whole ]) |> Tool.succeeds |> ignore
+    // Long enough to come a little further every time, short enough for all kills to find a run.
+    let most = TimeSpan.FromSeconds(0.5 + 3.0 * clock.Elapsed.TotalSeconds / float kills)
+    let mutable done' = 0
+    let mutable ended = false
+
+    while done' < kills && not ended do
+        if killed (next begin' broken) (TimeSpan.FromSeconds 0.3 + random.NextDouble() * most) then
+            done' <- done' + 1
+        else
+            ended <- true
+
+    Tool.run (next begin' broken) |> Tool.succeeds |> ignore
+    Expect.isEmpty (leftovers broken) "files left half-written"
+    Expect.equal (Fingerprint.ofRun { Path = broken }) (Fingerprint.ofRun { Path = whole }) $"after {done'} kills"
+    done'
+
+let private engines = [ "fused"; "composite" ]
+
+let quick =
+    testSequenced
+    <| testList
+        "Killed"
+        [ test "a run that is killed twice ends with the fingerprint of one that was not" {
+              Expect.equal (survives "fused" 200 2 2 1) 2 "kills"
+          }
+
+          test "a second process in the folder of a run is refused, and told which one works there" {
+              let folder = Tool.scratch.File "shared"
+              let begin' = arguments "fused" 2000 20
+              use first = Tool.start (begin' @ [ folder ])
+
+              while not (isNull (first.StandardOutput.ReadLine())) && not (RunFolder.holdsRun { Path = folder }) do
+                  ()
+
+              Tool.run [ "train"; "--resume"; "--out"; folder ]
+              |> Tool.fails 1 [ $"process {first.Id} on"; "works on this run" ]
+
+              first.Kill()
+              first.WaitForExit()
+          } ]
+
+let soak =
+    testList
+        "killed"
+        [ for engine in engines do
+              test $"{engine}: a run that is killed 30 times ends with the fingerprint of one that was not" {
+                  let mutable kills = 0
+                  let mutable round = 0
+
+                  // A run may end before its share of kills is reached; then another one takes the rest.
+                  while kills < 30 do
+                      round <- round + 1
+                      kills <- kills + survives $"{engine}" 400 3 (30 - kills) round
+                      Directory.Delete(Tool.scratch.File $"{engine} whole", true)
+                      Directory.Delete(Tool.scratch.File $"{engine} killed", true)
+
+                  printfn $"{engine}: {kills} kills in {round} runs, the same bits"
+              }
+
+          test "an interrupted run leaves neither threads nor temporary files" {
+              use folder = new TempFolder()
+              let run = folder.File "run"
+
+              Tool.terminateAt _.Contains("StepDone") (arguments "fused" 400 3 @ [ run ])
+              |> Tool.fails 1 [ "All steps are kept" ]
+
+              Expect.isEmpty (leftovers run) "files"
+              let resumed = Tool.run (next [] run) |> Tool.succeeds
+              Expect.stringContains resumed.Out "\"Resumed\"" "it went on"
+          } ]

@@ -1,0 +1,180 @@
+/// Interrupted anywhere and gone on with, a run ends bit for bit as one that was not.
+module NormFree.Tests.Training.ExactResumeTests
+
+open System
+open System.Threading
+open Expecto
+open NormFree.Data
+open NormFree.Spec
+open NormFree.Training
+open NormFree.Tests.Data.Support
+open NormFree.Tests.Training.Support
+
+/// Images of which some cannot be read: a whole batch among them, and the last one of the order.
+let private data =
+    lazy
+        (let drawn = Drawn.dataset 3L 43 20
+         let order = Loader.shuffled 1L 1_000_000 40
+
+         let unreadable =
+             Set [ yield! order[10..14]
+                   order[22]
+                   order[39] ]
+
+         let train = ImageSource.subset [| 0..39 |] drawn.Train
+
+         { drawn with
+             Train =
+                 { train with
+                     Load = fun i -> if unreadable.Contains i then Error "damaged" else train.Load i } })
+
+/// All that has a state is on: 8 batches an epoch of stage 1.
+let private recipe = { quick with Batch = 5; WarmUp = 1; WeightDecay = 1e-3 }
+
+let private plan engine every folder =
+    let plan = Pipeline.from data.Value |> Pipeline.into folder
+
+    { plan with
+        Around =
+            { plan.Around with
+                Execution = { plan.Around.Execution with Engine = engine }
+                Keeping = { Checkpoints = 2; Every = every } } }
+
+let private both norm plan =
+    plan |> Pipeline.train recipe (tiny norm) |> Pipeline.binariseWeights recipe |> Pipeline.finish |> ignore
+
+exception private Crash
+
+/// Ends a plan at its nth step: by its token, or as a crash would.
+let private stopped byToken n (plan: Plan) =
+    let source = new CancellationTokenSource()
+    let mutable steps = 0
+
+    let watch event =
+        match event with
+        | StepDone _ ->
+            steps <- steps + 1
+
+            if steps = n then
+                if byToken then source.Cancel() else raise Crash
+        | _ -> ()
+
+    { plan with Around = { plan.Around with Watch = watch; Cancellation = source.Token } }
+
+let private interrupt byToken n norm plan =
+    try
+        both norm (stopped byToken n plan)
+        failtest "the run was not interrupted"
+    with
+    | Crash
+    | :? OperationCanceledException -> ()
+
+let private never = TimeSpan.FromDays 1.0
+
+let private anywhere =
+    [ for engine, norm in [ Fused, BnFree 0.2; Composite, BatchNorm ] do
+          test $"{Json.words engine} engine, {Words.norm norm}: wherever it is interrupted, it ends with the same fingerprint" {
+              use folder = new TempFolder()
+              let whole = RunFolder.at (folder.File "whole")
+              both norm (plan engine never whole.Path)
+              let expected = Fingerprint.ofRun whole
+
+              // Within an epoch, before and behind batches that cannot be read, at ends of epochs and in both stages.
+              for byToken, every, n in
+                  [ true, never, 1
+                    true, never, 3
+                    true, never, 7
+                    false, TimeSpan.Zero, 2
+                    false, TimeSpan.Zero, 6
+                    false, never, 12
+                    true, never, 17
+                    false, TimeSpan.Zero, 25 ] do
+                  let run = RunFolder.at (folder.File $"{byToken} {n}")
+                  interrupt byToken n norm (plan engine every run.Path)
+                  both norm (plan engine never run.Path)
+                  Expect.equal (Fingerprint.ofRun run) expected $"interrupted at step {n}, by token: {byToken}"
+          } ]
+
+let private told =
+    [ test "batches that are done are not decoded again" {
+          use folder = new TempFolder()
+          interrupt true 3 NoNorm (plan Fused never folder.Path)
+          let events = ResizeArray()
+          let again = plan Fused never folder.Path |> Pipeline.watchedBy events.Add
+          both NoNorm again
+          Expect.contains events (Resumed("activations", 0, 3)) "it says how much was done"
+
+          let first =
+              events
+              |> Seq.pick (function
+                  | StepDone report -> Some report
+                  | _ -> None)
+
+          Expect.equal (first.Epoch, first.Images) (1, 25) "the first step"
+      }
+
+      test "an engine that changes on the way is warned of, and the run's description has it" {
+          use folder = new TempFolder()
+          interrupt true 3 NoNorm (plan Fused never folder.Path)
+          let events = ResizeArray()
+          both NoNorm (plan Composite never folder.Path |> Pipeline.watchedBy events.Add)
+
+          let warning =
+              events
+              |> Seq.pick (function
+                  | Warning text -> Some text
+                  | _ -> None)
+
+          contains [ "engine fused"; "engine composite"; "rounded otherwise" ] warning
+          let configuration = Map (RunFolder.readRun (RunFolder.at folder.Path)).Configuration
+
+          contains
+              [ "activations, behind epoch 1, step 3"; "engine composite"; "instead of engine fused" ]
+              configuration["environment.changed (1)"]
+      }
+
+      test "another machine is another arithmetic" {
+          use folder = new TempFolder()
+          interrupt true 3 NoNorm (plan Fused never folder.Path)
+          let state = Checkpoint.readState ((RunFolder.at folder.Path).Last 1)
+          Expect.equal state.Machine (Some Machine.arithmetic.Value) "the machine is kept"
+          Expect.isTrue (state.RoundsAs { state with Machine = None }) "unknown"
+          Expect.isFalse (state.RoundsAs { state with Machine = Some "another" }) "another machine"
+          Expect.isFalse (state.RoundsAs { state with Threads = state.Threads + 1 }) "another number of threads"
+      } ]
+
+let private fingerprints =
+    [ test "a fingerprint leaves wall times out, and nothing else" {
+          use folder = new TempFolder()
+          use network = Network.create TorchSharp.torch.ScalarType.Float32 Rule.Corrected 1L (tiny NoNorm)
+
+          let state: TrainingState =
+              { Recipe = recipe
+                Stage = "activations"
+                History = []
+                Position = Position.startOf 0
+                Images = None
+                Threads = 1
+                Execution = None
+                Machine = None
+                Changes = [] }
+
+          let fingerprint state =
+              let path = folder.File "checkpoint"
+              Checkpoint.save path None { Network = network; Task = Stage.task data.Value; State = state }
+              Fingerprint.ofCheckpoint path
+
+          let position = state.Position
+          let expected = fingerprint state
+          Expect.equal (fingerprint { state with Position = { position with Seconds = 9.0 } }) expected "seconds"
+          Expect.notEqual (fingerprint { state with Position = { position with Step = 1 } }) expected "step"
+          Expect.notEqual (fingerprint { state with Threads = 2 }) expected "threads"
+      } ]
+
+let tests =
+    testSequenced
+    <| testList
+        "exact resume"
+        [ testList "anywhere" anywhere
+          testList "told" told
+          testList "fingerprints" fingerprints ]

@@ -1,0 +1,76 @@
+/// A training's memory does not grow with its steps.
+module NormFree.Tests.Training.MemoryTests
+
+open System
+open System.Diagnostics
+open System.IO
+open Expecto
+open NormFree.Data
+open NormFree.Spec
+open NormFree.Training
+open NormFree.Tests.Training.Support
+open TorchSharp
+
+/// What is in use, in bytes: of the process, once the collector has had its turn.
+let private memory () =
+    GC.Collect()
+    GC.WaitForPendingFinalizers()
+    GC.Collect()
+    use self = Process.GetCurrentProcess()
+    float self.WorkingSet64
+
+/// Trains that many steps in epochs of twenty; calls `look` at every so many of them.
+let private train engine (net: NetSpec) batch steps every look =
+    let data = Drawn.dataset 3L (20 * batch) batch
+    let mutable taken = 0
+
+    let watch event =
+        match event with
+        | StepDone _ ->
+            taken <- taken + 1
+
+            if taken % every = 0 then
+                look taken
+        | _ -> ()
+
+    let plan = Pipeline.from data
+
+    { plan with
+        Around =
+            { plan.Around with
+                Watch = watch
+                Execution = { plan.Around.Execution with Engine = engine } } }
+    |> Pipeline.trainBinaryFrom None { quick with Epochs = steps / 20; Batch = batch } net
+    |> (fun trained -> (trained :> IDisposable).Dispose())
+
+let private engines = [ Fused; Composite ]
+
+/// Sequenced with all that makes tensors: TorchSharp counts those of the whole process.
+let short =
+    testSequenced
+    <| testList
+        "short"
+        [ for engine in engines do
+              test $"{Json.words engine}: no tensor outlives its step" {
+                  let counts = ResizeArray()
+                  train engine (tiny (BnFree 0.2)) 4 100 20 (fun _ -> counts.Add torch.Tensor.TotalCount)
+                  Expect.equal (Seq.distinct counts |> Seq.length) 1 $"tensors at steps 20, 40, …: {List.ofSeq counts}"
+              } ]
+
+let private limit = 0.03
+
+let soak =
+    testList
+        "memory"
+        [ for engine in engines do
+              test $"{Json.words engine}: 2000 steps at constant memory" {
+                  let found = ResizeArray()
+                  let net = ReActNet.reactNetSmall Size.Full CifarStem |> Net.withClasses 10
+                  train engine net 16 2000 100 (fun step -> found.Add(step, memory (), torch.Tensor.TotalCount))
+                  let settled = found |> Seq.filter (fun (step, _, _) -> step >= 500) |> Seq.toList
+                  let bytes = settled |> List.map (fun (_, bytes, _) -> bytes)
+                  let growth = List.max bytes / bytes.Head - 1.0
+                  printfn $"{Json.words engine}: {bytes.Head / 1e6:F1} MB at step 500, {List.max bytes / 1e6:F1} at most: {100.0 * growth:F2} %%"
+                  Expect.isLessThan growth limit "growth since step 500"
+                  Expect.equal (settled |> List.distinctBy (fun (_, _, tensors) -> tensors) |> List.length) 1 "numbers of tensors"
+              } ]
