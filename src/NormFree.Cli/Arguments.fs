@@ -38,7 +38,7 @@ type TrainArgs =
     | [<Unique>] Threads of N: int
     | [<Unique>] Workers of N: int
     | [<Unique>] Keep of N: int
-    | [<Unique>] Checkpoint_Every of MINUTES: float
+    | [<Unique>] Checkpoint_Every of N: float
     | [<Unique>] On_Nonfinite of RULE: string
     | [<Unique>] Json_Log
 
@@ -79,7 +79,7 @@ type TrainArgs =
             | Threads _ -> "of the computation; all processors if not given"
             | Workers _ -> "threads that read images"
             | Keep _ -> "last checkpoints of a stage (2*)"
-            | Checkpoint_Every _ -> "between two checkpoints at most (10*)"
+            | Checkpoint_Every _ -> "minutes between two checkpoints at most (10*)"
             | On_Nonfinite _ -> "stop*, skip (the batch), rollback (to the last checkpoint)"
             | Json_Log -> "print a JSON object an event instead of progress"
 

@@ -13,7 +13,8 @@ let private version () =
 
 let private help (arguments: ParseResults<'T>) (about: string) =
     Console.WriteLine(about)
-    Console.WriteLine(arguments.Parser.PrintUsage(hideSyntax = true).TrimEnd())
+    // Without the blank line under the heading the longest list fits a screen.
+    Console.WriteLine(arguments.Parser.PrintUsage(hideSyntax = true).TrimEnd().Replace("OPTIONS:\n\n", "OPTIONS:\n"))
 
 let private starred = " A star marks defaults."
 

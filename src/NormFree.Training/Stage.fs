@@ -306,7 +306,11 @@ module Stage =
         let test = requireSound work (fun () -> accuracy work.Job.Dataset.Test)
         let record = record work test (Option.map accuracy heldOut) (oneSign work task)
         work.Optimisation.ClipCounts <- []
-        work.Position <- Position.startOf (work.Position.Epoch + 1)
+
+        work.Position <-
+            { Position.startOf (work.Position.Epoch + 1) with
+                SkippedInARow = work.Position.SkippedInARow }
+
         work.Keeper.KeepEpoch(record, work.Position)
         work.Around.Watch(EpochDone record)
 

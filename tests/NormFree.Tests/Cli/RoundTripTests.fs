@@ -22,13 +22,13 @@ let private files folder =
 let private complete =
     [ "log.jsonl"; "run.json" ]
     @ [ for stage in 1..2 do
-            for kind in [ "best"; "last" ] do
+            for kind in [ "best"; "last-1"; "last" ] do
                 $"stage{stage}.{kind}.safetensors" ]
 
 let private train =
     testList
         "train"
-        [ test "leaves the description, the log and two checkpoints a stage, and nothing else" {
+        [ test "leaves the description, the log and three checkpoints a stage, and nothing else" {
               Expect.equal (files (fst Tool.tinyRun.Value)) complete "files"
           }
 

@@ -85,6 +85,28 @@ let private train folder asked epochs =
 
     trained.Configuration, List.ofSeq warnings
 
+/// Stops such a run after its first step.
+let private interrupt folder asked epochs =
+    use source = new System.Threading.CancellationTokenSource()
+
+    let watch event =
+        match event with
+        | StepDone _ -> source.Cancel()
+        | _ -> ()
+
+    let plan = Pipeline.from data.Value |> Pipeline.into folder |> Pipeline.watchedBy watch
+
+    let plan =
+        { plan with
+            Around =
+                { plan.Around with
+                    Execution = asked
+                    Cancellation = source.Token } }
+
+    message<System.OperationCanceledException, _>(fun () ->
+        Pipeline.train { quick with Epochs = epochs } (tiny NoNorm) plan)
+    |> ignore
+
 let private pipelines =
     [ test "a run tells its engine, its precision and its threads" {
           use folder = new TempFolder()
@@ -99,17 +121,18 @@ let private pipelines =
           Expect.equal kept.State.Execution (Some bf16) "in the checkpoint"
       }
 
-      test "a run that goes on with another engine or precision is warned" {
-          use folder = new TempFolder()
-          let _, none = train folder.Path Execution.Default 1
-          let _, again = train folder.Path Execution.Default 1
-          Expect.isEmpty (none @ again) "the same way"
-
+      test "a run that goes on with another engine or precision is warned, and one that is done is not" {
           for other, said in [ Execution.Portable, "engine composite"; bf16, "precision bf16" ] do
+              use folder = new TempFolder()
+              interrupt folder.Path Execution.Default 1
+
               match train folder.Path other 1 with
               | _, [ text ] ->
                   contains [ "was made with engine fused, precision float32"; said; "rounded otherwise" ] text
               | _, warnings -> failtest $"one warning was expected, not {warnings}"
+
+              Expect.isEmpty (snd (train folder.Path other 1)) "the same way"
+              Expect.isEmpty (snd (train folder.Path Execution.Default 1)) "nothing is left to compute"
       }
 
       test "what is impossible is refused before there is a run" {

@@ -194,12 +194,11 @@ let private obstructed =
               let filler = folder.File "filler"
 
               let fill () =
-                  use file = File.Create filler
+                  use file = new FileStream(filler, FileMode.Create, FileAccess.Write, FileShare.None, 0)
 
                   try
                       while true do
                           file.Write(Array.zeroCreate<byte> 1024, 0, 1024)
-                          file.Flush()
                   with :? IOException ->
                       ()
 
