@@ -23,6 +23,12 @@ type UsageException(message: string) =
 type InterruptedException(message: string) =
     inherit Exception(message)
 
+/// What ends the process without asking anybody: .NET's own exit waits for what it runs at the end, and libtorch's threads may be in its way.
+module private Process =
+
+    [<Runtime.InteropServices.DllImport("libc", EntryPoint = "_exit")>]
+    extern void endAtOnce(int code)
+
 [<RequireQualifiedAccess>]
 module Outcome =
 
@@ -93,11 +99,14 @@ module Outcome =
     let untilInterrupted (what: string) (command: Threading.CancellationToken -> 'a) : 'a =
         use source = new Threading.CancellationTokenSource()
 
-        let stop (context: Runtime.InteropServices.PosixSignalContext) =
-            if source.IsCancellationRequested then
-                exit (int Outcome.Failed)
+        let signals = [| 0 |]
 
+        let stop (context: Runtime.InteropServices.PosixSignalContext) =
             context.Cancel <- true
+
+            if Threading.Interlocked.Increment(&signals[0]) > 1 then
+                Process.endAtOnce (int Outcome.Failed)
+
             source.Cancel()
 
         use _ =

@@ -13,8 +13,15 @@ let private version () =
 
 let private help (arguments: ParseResults<'T>) (about: string) =
     Console.WriteLine(about)
-    // Without the blank line under the heading the longest list fits a screen.
-    Console.WriteLine(arguments.Parser.PrintUsage(hideSyntax = true).TrimEnd().Replace("OPTIONS:\n\n", "OPTIONS:\n"))
+    let listed = arguments.Parser.PrintUsage(hideSyntax = true).Trim()
+    let heading = "OPTIONS:"
+    // Without the heading, where it is the only one, the longest list fits a screen.
+    Console.WriteLine(
+        if listed.StartsWith heading then
+            listed.Substring(heading.Length).Trim('\n')
+        else
+            listed
+    )
 
 let private starred = " A star marks defaults."
 

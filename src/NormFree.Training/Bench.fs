@@ -92,7 +92,12 @@ module Bench =
                 loss)
 
         let (), backward = timed (fun () -> network.Backward loss)
-        let (), clip = timed optimisation.Clip
+
+        let (), clip =
+            timed (fun () ->
+                Numbers.gradient optimisation |> ignore
+                optimisation.Clip())
+
         let (), step = timed (fun () -> optimisation.Move job.Recipe.LearningRate)
         { Data = data; Forward = forward; Backward = backward; Clip = clip; Step = step }
 

@@ -25,10 +25,7 @@ type Task =
     }
 
 /// <summary>What tells the images of a run from others: fingerprints of both sets, and how training images are augmented.</summary>
-type ImagesUsed =
-    { Train: string
-      Test: string
-      Augmentation: Augment list }
+type ImagesUsed = { Train: string; Test: string; Augmentation: Augment list }
 
 /// <summary>Where a training stands: what is needed to go on with it.</summary>
 type TrainingState =
@@ -280,9 +277,7 @@ module Checkpoint =
         try
             loadInto path file network
 
-            { Network = network
-              Task = json<Task> path file "task"
-              State = state path file }
+            { Network = network; Task = json<Task> path file "task"; State = state path file }
         with _ ->
             (network :> IDisposable).Dispose()
             reraise ()

@@ -96,4 +96,5 @@ module Configuration =
         network net @ data dataset @ environment device execution
 
     /// <summary>Each time that the run went on with other arithmetic.</summary>
-    let changes (changes: string list) = [ for i, change in List.indexed changes -> $"environment.changed ({i + 1})", change ]
+    let changes (changes: string list) =
+        [ for i, change in List.indexed changes -> $"environment.changed ({i + 1})", change ]

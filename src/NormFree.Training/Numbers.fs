@@ -53,7 +53,7 @@ module internal Numbers =
                 use _ = torch.NewDisposeScope()
                 let positive: torch.Tensor = x.ge (torch.zeros_like x)
                 let all, any = positive.all(0L).all(1L).all 1L, positive.any(0L).any(1L).any 1L
-                let dead = all.logical_or(any.logical_not()).sum().item<int64>()
+                let dead = all.logical_or(any.logical_not ()).sum().item<int64>()
 
                 if dead > 0L then
                     found.Add(part, int dead)
@@ -63,9 +63,7 @@ module internal Numbers =
 
     /// The first tensor of network or optimiser that has a value which is not finite.
     let notFinite (network: Network) (optimisation: Optimisation) =
-        network.Tensors @ optimisation.State
-        |> List.tryFind (snd >> isFinite >> not)
-        |> Option.map fst
+        network.Tensors @ optimisation.State |> List.tryFind (snd >> isFinite >> not) |> Option.map fst
 
     /// The gradients' norm, or the parameter whose gradient is not finite.
     let gradient (optimisation: Optimisation) : Result<float, string> =

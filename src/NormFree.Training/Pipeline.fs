@@ -174,7 +174,8 @@ module Pipeline =
                 TrainingException
                     $"{error.Message} No earlier checkpoint of the stage can be read either: begin the run anew in another folder."
                 |> raise
-            | (_, next: string) :: _ -> plan.Around.Watch(Warning $"{error.Message} Going on from the one before it, {next}.")
+            | (_, next: string) :: _ ->
+                plan.Around.Watch(Warning $"{error.Message} Going on from the one before it, {next}.")
 
         let rec from files =
             match files with
@@ -208,7 +209,9 @@ module Pipeline =
                 Warning $"{path} was made with {words found}; this run has {words here}: sums are rounded otherwise."
             )
 
-            let change = $"{found.Stage}, behind {Position.words found.Position}: {words here} instead of {words found}"
+            let change =
+                $"{found.Stage}, behind {Position.words found.Position}: {words here} instead of {words found}"
+
             { found with Changes = found.Changes @ [ change ] }
 
     let private describe (plan: Plan) net configuration changes finished =
@@ -224,11 +227,15 @@ module Pipeline =
 
     let private requireKeepable (plan: Plan) =
         if plan.Around.Keeping.Checkpoints < 1 then
-            raise (TrainingException $"A run keeps at least 1 checkpoint of a stage, not {plan.Around.Keeping.Checkpoints}.")
+            raise (
+                TrainingException
+                    $"A run keeps at least 1 checkpoint of a stage, not {plan.Around.Keeping.Checkpoints}."
+            )
 
         if plan.Around.OnNonFinite = Rollback && plan.Folder.IsNone then
             raise (
-                TrainingException "To go back to a checkpoint, a run needs a folder that it is kept in: choose one, or stop or skip."
+                TrainingException
+                    "To go back to a checkpoint, a run needs a folder that it is kept in: choose one, or stop or skip."
             )
 
     /// The state in which a stage goes on, or begins as `begin'` leaves the network.
@@ -268,7 +275,16 @@ module Pipeline =
         keeper.History
 
     /// Runs one stage, or what is left of it, on a network that starts as `begin'` leaves it.
-    let private runStage (plan: Plan) number configuration (recipe: Recipe) net history changes (begin': Network -> unit) =
+    let private runStage
+        (plan: Plan)
+        number
+        configuration
+        (recipe: Recipe)
+        net
+        history
+        changes
+        (begin': Network -> unit)
+        =
         requireKeepable plan
 
         let network =
@@ -369,7 +385,16 @@ module Pipeline =
     /// <remarks>Throws TrainingException where the network does not fit the images or the recipe is invalid, naming every problem.</remarks>
     let train recipe net plan = trainFrom None recipe net plan
 
-    let private secondStage (plan: Plan) number configuration recipe net history changes begin' : Trained<BinaryWeights> =
+    let private secondStage
+        (plan: Plan)
+        number
+        configuration
+        recipe
+        net
+        history
+        changes
+        begin'
+        : Trained<BinaryWeights> =
         let recipe, net = prepared plan recipe (Net.withBinarise ActivationsAndWeights net)
         let configuration = configuration @ Configuration.recipe (Stage.name net) recipe
         runStage plan number configuration recipe net history changes begin'
@@ -418,9 +443,7 @@ module Pipeline =
         Checkpoint.save
             path
             None
-            { Network = trained.Network
-              Task = Stage.task trained.Plan.Dataset
-              State = trained.State }
+            { Network = trained.Network; Task = Stage.task trained.Plan.Dataset; State = trained.State }
 
         trained
 

@@ -22,10 +22,7 @@ type Sums =
     member s.Accuracy: Accuracy =
         let n = float (max 1 s.Seen)
 
-        { Loss = s.LossSum / n
-          Top1 = float s.First / n
-          Top5 = float s.AmongFive / n
-          Images = s.Seen }
+        { Loss = s.LossSum / n; Top1 = float s.First / n; Top5 = float s.AmongFive / n; Images = s.Seen }
 
     /// <summary>With a batch counted: its logits, labels and mean loss.</summary>
     member s.Add(logits: torch.Tensor, labels: torch.Tensor, meanLoss: float) =
@@ -85,7 +82,8 @@ module Position =
           Seconds = 0.0 }
 
     /// <summary>The counts of clipping by parameter.</summary>
-    let clipCounts (position: Position) = [ for key, units, clipped in position.Clipped -> key, ClipCount(units, clipped) ]
+    let clipCounts (position: Position) =
+        [ for key, units, clipped in position.Clipped -> key, ClipCount(units, clipped) ]
 
     /// <summary>The position with those counts.</summary>
     let withClipCounts (counts: (string * ClipCount) list) (position: Position) =

@@ -17,7 +17,11 @@ type RunFolder =
     member f.Last stage = Path.Combine(f.Path, $"stage{stage}.last.safetensors")
 
     /// <summary>The checkpoint that many before the last.</summary>
-    member f.Before stage count = if count = 0 then f.Last stage else Path.Combine(f.Path, $"stage{stage}.last-{count}.safetensors")
+    member f.Before stage count =
+        if count = 0 then
+            f.Last stage
+        else
+            Path.Combine(f.Path, $"stage{stage}.last-{count}.safetensors")
 
     member f.Best stage = Path.Combine(f.Path, $"stage{stage}.best.safetensors")
 

@@ -77,7 +77,13 @@ module Stage =
     /// Does what the rule says about numbers that are not finite; the batch that they were noticed in is left out.
     let private answer work trouble =
         notice work trouble
-        let place = if trouble.Batch.IsEmpty then trouble.Layer else $"step {trouble.Step}, layer {trouble.Layer}"
+
+        let place =
+            if trouble.Batch.IsEmpty then
+                trouble.Layer
+            else
+                $"step {trouble.Step}, layer {trouble.Layer}"
+
         let health = work.Position.Health
 
         match work.Around.OnNonFinite with
@@ -152,10 +158,7 @@ module Stage =
             undo ()
             answer work trouble
 
-        work.Position <-
-            { work.Position with
-                SoFar = batch.SoFar
-                Step = before.Step + 1 }
+        work.Position <- { work.Position with SoFar = batch.SoFar; Step = before.Step + 1 }
 
     let private stepReport work total seconds : StepReport =
         let images = work.Position.SoFar.Places
@@ -307,9 +310,7 @@ module Stage =
         let record = record work test (Option.map accuracy heldOut) (oneSign work task)
         work.Optimisation.ClipCounts <- []
 
-        work.Position <-
-            { Position.startOf (work.Position.Epoch + 1) with
-                SkippedInARow = work.Position.SkippedInARow }
+        work.Position <- { Position.startOf (work.Position.Epoch + 1) with SkippedInARow = work.Position.SkippedInARow }
 
         work.Keeper.KeepEpoch(record, work.Position)
         work.Around.Watch(EpochDone record)

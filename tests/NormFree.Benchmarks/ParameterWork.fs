@@ -197,6 +197,11 @@ let private step () =
                   for tensor in composite do
                       AdaptiveGradientClipping.Clip(tensor, 0.02) |> ignore } ]
 
+    compare
+        "Norms of gradients: what watching them costs"
+        count
+        [ 4.0, { Name = "kernels"; Run = fun () -> GradientNorms.Of fused |> ignore } ]
+
     let optimised () =
         [| for described, tensor in parameters 1e-3f -> OptimisedParameter(described.Key, tensor, 1e-5) |]
 

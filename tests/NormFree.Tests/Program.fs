@@ -62,7 +62,13 @@ let private all =
             Training.BenchTests.tests ]
       testList "Interop" [ Interop.ImportTests.tests; Interop.OnnxRuntimeTests.tests; Interop.PyTorchTests.tests ]
       testList "Reporting" [ Reporting.VerdictTests.tests; Reporting.ChartTests.tests; Reporting.ReportTests.tests ]
-      testList "Cli" [ Cli.UsageTests.tests; Cli.FailureTests.tests; Cli.RoundTripTests.tests; Cli.KillTests.quick; Cli.BenchTests.tests ]
+      testList
+          "Cli"
+          [ Cli.UsageTests.tests
+            Cli.FailureTests.tests
+            Cli.RoundTripTests.tests
+            Cli.KillTests.quick
+            Cli.BenchTests.tests ]
       testList "Memory" [ Training.MemoryTests.short ] ]
 
 /// What takes minutes: run alone, one after the other, by `--soak`.

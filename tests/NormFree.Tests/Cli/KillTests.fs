@@ -12,7 +12,16 @@ open NormFree.Tests.Data.Support
 /// A run of both stages with checkpoints all along; Adam, clipping, warm-up, augmentation and a part held out are on.
 let private arguments engine limit epochs =
     [ "train"; "--dataset"; "drawn"; "--limit"; string limit; "--test-limit"; "40"; "--batch"; "10" ]
-    @ [ "--epochs"; string epochs; "--width"; "0.34"; "--threads"; "1"; "--held-out"; "0.1"; "--warm-up"; "1" ]
+    @ [ "--epochs"
+        string epochs
+        "--width"
+        "0.34"
+        "--threads"
+        "1"
+        "--held-out"
+        "0.1"
+        "--warm-up"
+        "1" ]
     @ [ "--engine"; engine; "--checkpoint-every"; "0.005"; "--json-log"; "--out" ]
 
 /// Kills the tool with SIGKILL after so long; whether it was still running.
@@ -38,7 +47,8 @@ let private next begin' folder =
     else
         begin' @ [ folder ]
 
-let private leftovers folder = Directory.GetFiles(folder, "*.tmp") |> Array.append (Directory.GetFiles(folder, "run.lock"))
+let private leftovers folder =
+    Directory.GetFiles(folder, "*.tmp") |> Array.append (Directory.GetFiles(folder, "run.lock"))
 
 /// Kills a run that many times at random, then lets it end; its fingerprint must be the one of a run that was left alone.
 let private survives engine limit epochs kills seed =
@@ -71,6 +81,28 @@ let quick =
         "Killed"
         [ test "a run that is killed twice ends with the fingerprint of one that was not" {
               Expect.equal (survives "fused" 200 2 2 1) 2 "kills"
+          }
+
+          test "a second signal ends the process at once, with 1" {
+              let folder = Tool.scratch.File "impatient"
+
+              use tool =
+                  Tool.start (
+                      [ "train"; "--arch"; "reactnet-18"; "--limit"; "1000"; "--batch"; "1000"; "--test-limit"; "10" ]
+                      @ [ "--json-log"; "--out"; folder ]
+                  )
+
+              // A single step of 1000 images takes many seconds.
+              tool.StandardOutput.ReadLine() |> ignore
+              Threading.Thread.Sleep 2000
+
+              for _ in 1..2 do
+                  use kill = Process.Start("kill", [ "-TERM"; string tool.Id ])
+                  kill.WaitForExit()
+                  Threading.Thread.Sleep 100
+
+              Expect.isTrue (tool.WaitForExit 4000) "it has ended"
+              Expect.equal tool.ExitCode 1 "exit code"
           }
 
           test "a second process in the folder of a run is refused, and told which one works there" {

@@ -277,14 +277,12 @@ let private refusals =
               contains [ "momentum_buffer" ] (refusal (fun () -> Checkpoint.restore path sgd)))
       } ]
 
-let private version1 = Path.Combine(GoldenFiles.repository, "tests", "fixtures", "checkpoint-version1.safetensors")
+let private version1 =
+    Path.Combine(GoldenFiles.repository, "tests", "fixtures", "checkpoint-version1.safetensors")
 
 /// A data set that says of itself what a task does.
 let private asOf (task: Task) (dataset: Dataset) =
-    { dataset with
-        Name = task.Dataset
-        Normalisation = task.Normalisation
-        Size = task.Size }
+    { dataset with Name = task.Dataset; Normalisation = task.Normalisation; Size = task.Size }
 
 let private damaged =
     [ test "any byte that changes is noticed" {
@@ -319,11 +317,7 @@ let private damaged =
 let private older =
     [ test "a checkpoint from before there were engines is the composite engine's" {
           withFile (fun _ path _ _ ->
-              let state =
-                  {| Recipe = quick
-                     Stage = "activations"
-                     History = [ record ]
-                     Threads = 2 |}
+              let state = {| Recipe = quick; Stage = "activations"; History = [ record ]; Threads = 2 |}
 
               let change key text =
                   match key with

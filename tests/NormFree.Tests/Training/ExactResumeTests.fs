@@ -16,17 +16,12 @@ let private data =
         (let drawn = Drawn.dataset 3L 43 20
          let order = Loader.shuffled 1L 1_000_000 40
 
-         let unreadable =
-             Set [ yield! order[10..14]
-                   order[22]
-                   order[39] ]
+         let unreadable = Set [ yield! order[10..14]; order[22]; order[39] ]
 
          let train = ImageSource.subset [| 0..39 |] drawn.Train
 
          { drawn with
-             Train =
-                 { train with
-                     Load = fun i -> if unreadable.Contains i then Error "damaged" else train.Load i } })
+             Train = { train with Load = fun i -> if unreadable.Contains i then Error "damaged" else train.Load i } })
 
 /// All that has a state is on: 8 batches an epoch of stage 1.
 let private recipe = { quick with Batch = 5; WarmUp = 1; WeightDecay = 1e-3 }
@@ -41,7 +36,11 @@ let private plan engine every folder =
                 Keeping = { Checkpoints = 2; Every = every } } }
 
 let private both norm plan =
-    plan |> Pipeline.train recipe (tiny norm) |> Pipeline.binariseWeights recipe |> Pipeline.finish |> ignore
+    plan
+    |> Pipeline.train recipe (tiny norm)
+    |> Pipeline.binariseWeights recipe
+    |> Pipeline.finish
+    |> ignore
 
 exception private Crash
 
@@ -73,7 +72,8 @@ let private never = TimeSpan.FromDays 1.0
 
 let private anywhere =
     [ for engine, norm in [ Fused, BnFree 0.2; Composite, BatchNorm ] do
-          test $"{Json.words engine} engine, {Words.norm norm}: wherever it is interrupted, it ends with the same fingerprint" {
+          test
+              $"{Json.words engine} engine, {Words.norm norm}: wherever it is interrupted, it ends with the same fingerprint" {
               use folder = new TempFolder()
               let whole = RunFolder.at (folder.File "whole")
               both norm (plan engine never whole.Path)
@@ -175,6 +175,4 @@ let tests =
     testSequenced
     <| testList
         "exact resume"
-        [ testList "anywhere" anywhere
-          testList "told" told
-          testList "fingerprints" fingerprints ]
+        [ testList "anywhere" anywhere; testList "told" told; testList "fingerprints" fingerprints ]

@@ -96,12 +96,7 @@ let private interrupt folder asked epochs =
 
     let plan = Pipeline.from data.Value |> Pipeline.into folder |> Pipeline.watchedBy watch
 
-    let plan =
-        { plan with
-            Around =
-                { plan.Around with
-                    Execution = asked
-                    Cancellation = source.Token } }
+    let plan = { plan with Around = { plan.Around with Execution = asked; Cancellation = source.Token } }
 
     message<System.OperationCanceledException, _>(fun () ->
         Pipeline.train { quick with Epochs = epochs } (tiny NoNorm) plan)

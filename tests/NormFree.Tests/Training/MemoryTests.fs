@@ -36,10 +36,7 @@ let private train engine (net: NetSpec) batch steps every look =
     let plan = Pipeline.from data
 
     { plan with
-        Around =
-            { plan.Around with
-                Watch = watch
-                Execution = { plan.Around.Execution with Engine = engine } } }
+        Around = { plan.Around with Watch = watch; Execution = { plan.Around.Execution with Engine = engine } } }
     |> Pipeline.trainBinaryFrom None { quick with Epochs = steps / 20; Batch = batch } net
     |> (fun trained -> (trained :> IDisposable).Dispose())
 
@@ -70,7 +67,14 @@ let soak =
                   let settled = found |> Seq.filter (fun (step, _, _) -> step >= 500) |> Seq.toList
                   let bytes = settled |> List.map (fun (_, bytes, _) -> bytes)
                   let growth = List.max bytes / bytes.Head - 1.0
-                  printfn $"{Json.words engine}: {bytes.Head / 1e6:F1} MB at step 500, {List.max bytes / 1e6:F1} at most: {100.0 * growth:F2} %%"
+
+                  printfn
+                      $"{Json.words engine}: {bytes.Head / 1e6:F1} MB at step 500, {List.max bytes / 1e6:F1} at most: {100.0 * growth:F2} %%"
+
                   Expect.isLessThan growth limit "growth since step 500"
-                  Expect.equal (settled |> List.distinctBy (fun (_, _, tensors) -> tensors) |> List.length) 1 "numbers of tensors"
+
+                  Expect.equal
+                      (settled |> List.distinctBy (fun (_, _, tensors) -> tensors) |> List.length)
+                      1
+                      "numbers of tensors"
               } ]

@@ -21,10 +21,7 @@ let private recipe = { quick with Batch = 10; Loss = Distillation "injected" }
 let private stage rule norm (wrong: int list) (folder: TempFolder) =
     let events = ResizeArray()
 
-    let around =
-        { Surroundings.Default with
-            OnNonFinite = rule
-            Watch = events.Add }
+    let around = { Surroundings.Default with OnNonFinite = rule; Watch = events.Add }
 
     use network =
         Network.create torch.ScalarType.Float32 Rule.Corrected 1L (Net.withBinarise Activations (tiny norm))
@@ -60,11 +57,7 @@ let private stage rule norm (wrong: int list) (folder: TempFolder) =
         )
 
     let job =
-        { Name = "activations"
-          Number = 1
-          Recipe = recipe
-          Dataset = data.Value
-          Teacher = Some teacher }
+        { Name = "activations"; Number = 1; Recipe = recipe; Dataset = data.Value; Teacher = Some teacher }
 
     Stage.run around job network optimisation keeper state.Position
 
@@ -79,7 +72,10 @@ let private stage rule norm (wrong: int list) (folder: TempFolder) =
 
 /// The images of an epoch's batch.
 let private batch epoch number =
-    Loader.shuffled recipe.Seed (1_000_000 + epoch) 60 |> Array.chunkBySize 10 |> Array.item number |> Array.toList
+    Loader.shuffled recipe.Seed (1_000_000 + epoch) 60
+    |> Array.chunkBySize 10
+    |> Array.item number
+    |> Array.toList
 
 let private rules =
     [ test "stop: the training ends and names epoch, step and layer, and what is kept is sound" {
@@ -128,7 +124,10 @@ let private rules =
       test "rollback needs a folder" {
           let plan = Pipeline.from data.Value
           let plan = { plan with Around = { plan.Around with OnNonFinite = Rollback } }
-          contains [ "needs a folder" ] (message<TrainingException, _>(fun () -> Pipeline.train quick (tiny NoNorm) plan))
+
+          contains
+              [ "needs a folder" ]
+              (message<TrainingException, _>(fun () -> Pipeline.train quick (tiny NoNorm) plan))
       }
 
       test "weights that are not finite are never kept within an epoch" {
@@ -205,14 +204,19 @@ let private found =
           use network = Network.create torch.ScalarType.Float32 Rule.Corrected 1L (tiny NoNorm)
           use _ = torch.NewDisposeScope()
           let batch = images torch.ScalarType.Float32 "numbers" 4
-          let before = Map (Numbers.oneSign network batch)
+          let before = Map(Numbers.oneSign network batch)
           let shift = network.Parameters |> List.find (fun (p, _) -> p.Key = "layer2.0.move0.bias") |> snd
 
           for place in 0..2 do
               set shift place 1e6f
 
-          let after = Map (Numbers.oneSign network batch)
-          let changed = [ for KeyValue(layer, count) in after do if before.TryFind layer <> Some count then layer, count ]
+          let after = Map(Numbers.oneSign network batch)
+
+          let changed =
+              [ for KeyValue(layer, count) in after do
+                    if before.TryFind layer <> Some count then
+                        layer, count ]
+
           Expect.exists changed (fun (layer, count) -> layer.StartsWith "layer2.0" && count >= 3) $"{changed}"
       }
 

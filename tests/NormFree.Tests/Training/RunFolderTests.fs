@@ -172,9 +172,7 @@ let private obstructed =
           let mutable steps = 0
 
           let counted =
-              plan
-              |> atStep 2 (fun () -> Directory.Delete(folder, true))
-              |> atStep 8 (fun () -> steps <- 8)
+              plan |> atStep 2 (fun () -> Directory.Delete(folder, true)) |> atStep 8 (fun () -> steps <- 8)
 
           let text = message<DirectoryNotFoundException, _>(fun () -> train counted)
           contains [ folder; "there is no folder" ] text
@@ -203,13 +201,14 @@ let private obstructed =
                       ()
 
               let mutable intact = ""
+              let expected = Set [ "filler"; "log.jsonl"; "run.json"; "run.lock"; "stage1.last.safetensors" ]
               let path = (RunFolder.at folder.Path).Last 1
 
               plan
               |> atStep 2 fill
               |> atStep 4 (fun () ->
                   intact <- Position.words (Checkpoint.readState path).Position
-                  Expect.equal (names folder.Path) (Set [ "filler"; "run.json"; "run.lock"; "stage1.last.safetensors" ]) "files"
+                  Expect.equal (names folder.Path) expected "files"
                   File.Delete filler)
               |> train
               |> ignore
@@ -248,7 +247,17 @@ let private durable =
           let checkpoint = Path.Combine(folder.Path, "run")
 
           let arguments =
-              [ "-f"; "-e"; "trace=fsync,rename"; "-o"; trace; tool; "train"; "--limit"; "10"; "--test-limit"; "10" ]
+              [ "-f"
+                "-e"
+                "trace=fsync,rename"
+                "-o"
+                trace
+                tool
+                "train"
+                "--limit"
+                "10"
+                "--test-limit"
+                "10" ]
               @ [ "--epochs"; "1"; "--width"; "0.34"; "--threads"; "1"; "--binarise"; "activations"; "--json-log" ]
               @ [ "--out"; checkpoint ]
 
@@ -259,8 +268,10 @@ let private durable =
 
           let calls =
               [ for line in File.ReadAllLines trace do
-                    if line.Contains "fsync(" then "fsync"
-                    elif line.Contains "rename(" then "rename" ]
+                    if line.Contains "fsync(" then
+                        "fsync"
+                    elif line.Contains "rename(" then
+                        "rename" ]
 
           Expect.isGreaterThan calls.Length 6 "calls"
 
