@@ -217,13 +217,49 @@ type BenchTrainArgs =
             | Profile -> "measure each layer as well"
             | Json -> "print one JSON object"
 
+type BenchInferArgs =
+    | [<Unique>] Arch of NAME: string
+    | [<Unique>] Norm of NORM: string
+    | [<Unique>] Stem of KIND: string
+    | [<Unique>] Width of X: float
+    | [<Unique>] Depth of X: float
+    | [<Unique>] Classes of N: int
+    | [<Unique>] Image of N: int
+    | [<Unique>] Batch of N: int
+    | [<Unique>] Engine of NAME: string
+    | [<Unique>] Threads of N: int
+    | [<Unique>] Warm_Up of N: int
+    | [<Unique>] Runs of N: int
+    | [<Unique>] Seconds of X: float
+    | [<Unique>] Json
+
+    interface IArgParserTemplate with
+        member this.Usage =
+            match this with
+            | Arch _ -> "reactnet-18*, reactnet-a, reactnet-small"
+            | Norm _ -> "batch-norm, none, bn-free*"
+            | Stem _ -> "cifar, imagenet; by the image size if not given"
+            | Width _ -> "channels, as a factor of the table's"
+            | Depth _ -> "layers, as a factor of the table's"
+            | Classes _ -> "of the classifier (10*)"
+            | Image _ -> "side of the images (32*)"
+            | Batch _ -> "images a run (1*)"
+            | Engine _ -> "packed*, torch, onnxruntime, onnxruntime-int8"
+            | Threads _ -> "of the computation; all processors if not given"
+            | Warm_Up _ -> "runs before the clock starts (5*)"
+            | Runs _ -> "runs that are measured, at least (20*)"
+            | Seconds _ -> "seconds that are measured, at least (1*)"
+            | Json -> "print one JSON object"
+
 type BenchArgs =
     | [<CliPrefix(CliPrefix.None)>] Train of ParseResults<BenchTrainArgs>
+    | [<CliPrefix(CliPrefix.None)>] Infer of ParseResults<BenchInferArgs>
 
     interface IArgParserTemplate with
         member this.Usage =
             match this with
             | Train _ -> "measure training steps: images a second, phases, memory"
+            | Infer _ -> "measure inference by NormFree and others: latency, images a second, memory"
 
 type ReportArgs =
     | [<MainCommand; ExactlyOnce>] Runs of RUN: string list

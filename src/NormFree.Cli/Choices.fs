@@ -47,6 +47,13 @@ module Choices =
     /// Pixels along the side of an image.
     let side (name: string) = within 1 65536 name
 
+    /// How long a measurement takes at least.
+    let seconds name (value: float) =
+        if value >= 0.0 && value <= 86400.0 then
+            value
+        else
+            usage $"{name} takes seconds from 0 to 86400, not {value}."
+
     /// What scales a table.
     let factor name (value: float) =
         if value > 0.0 && value <= 64.0 then
@@ -61,6 +68,14 @@ module Choices =
         | colon -> word.Substring(0, colon), Some(word.Substring(colon + 1))
 
     let architecture word = among "--arch" Architecture.all word
+
+    /// A network of the tables, scaled in width and depth where factors are given.
+    let sized (arch: string) (width: float option, depth: float option) : StemKind -> NetSpec =
+        let size =
+            { Width = factor "--width" (Option.defaultValue 1.0 width)
+              Depth = factor "--depth" (Option.defaultValue 1.0 depth) }
+
+        architecture arch size
 
     let stem = among "--stem" [ "cifar", CifarStem; "imagenet", ImageNetStem ]
 
@@ -79,6 +94,16 @@ module Choices =
     let private cases choices = [ for case in choices -> Json.words case, case ]
 
     let private engine = among "--engine" (cases [ Fused; Composite ])
+
+    /// Who computes what <c>bench infer</c> measures.
+    let inferenceEngine =
+        among
+            "--engine"
+            (cases
+                [ InferenceEngine.Packed
+                  InferenceEngine.Torch
+                  InferenceEngine.OnnxRuntime
+                  InferenceEngine.OnnxRuntimeInt8 ])
 
     let private precision = among "--precision" (cases [ Float32; BFloat16 ])
 

@@ -38,6 +38,11 @@ let private bench (arguments: ParseResults<BenchArgs>) =
     match arguments.TryGetSubCommand() with
     | Some(BenchArgs.Train train) ->
         orHelp "normfree bench train: speed and memory of training steps, on noise." BenchCommand.train train
+    | Some(BenchArgs.Infer infer) ->
+        orHelp
+            "normfree bench infer: latency and memory of inference, on noise and a random network."
+            BenchInferCommand.run
+            infer
     | None -> help arguments "normfree bench: measures speed and memory."
 
 let private run (typed: string list) (results: ParseResults<Command>) =
