@@ -42,16 +42,8 @@ let private actual set case =
                use target = new Guarded<int>((last - first) * shape.OutWidth * shape.Out, 4)
                let scratch = Scratch.OfThread(XnorConvolution.ScratchBytes &shape)
 
-               convolution.Rows(
-                   &shape,
-                   image,
-                   first,
-                   last - first,
-                   activations.Pointer,
-                   filters,
-                   scratch,
-                   target.Pointer
-               )
+               let mutable rows = OutputRange.Rows(&shape, first, last - first)
+               convolution.Compute(&shape, image, &rows, activations.Pointer, filters, scratch, target.Pointer)
 
                target.Check()
                target.Values |]
@@ -175,7 +167,8 @@ let tests =
                   use target = new Guarded<int>(16, 0)
                   let scratch = Scratch.OfThread(XnorConvolution.ScratchBytes &shape)
                   let convolution = XnorConvolution.For set
-                  convolution.Rows(&shape, 0, 0, 1, activations.Pointer, filters, scratch, target.Pointer)
+                  let mutable row = OutputRange.Rows(&shape, 0, 1)
+                  convolution.Compute(&shape, 0, &row, activations.Pointer, filters, scratch, target.Pointer)
                   Expect.all target.Values (fun sum -> sum = -64 * words) $"{words} words")
 
           test "filters can be filled again" {
@@ -191,16 +184,8 @@ let tests =
               use target = new Guarded<int>(shape.OutPixels * shape.Out, 0)
               let scratch = Scratch.OfThread(XnorConvolution.ScratchBytes &shape)
 
-              XnorConvolution.Best.Rows(
-                  &shape,
-                  0,
-                  0,
-                  shape.OutHeight,
-                  activations.Pointer,
-                  filters,
-                  scratch,
-                  target.Pointer
-              )
+              let mutable rows = OutputRange.Rows(&shape, 0, shape.OutHeight)
+              XnorConvolution.Best.Compute(&shape, 0, &rows, activations.Pointer, filters, scratch, target.Pointer)
 
               Expect.equal target.Values (expected other) "the second filters' numbers"
           }
@@ -214,7 +199,8 @@ let tests =
 
               let refused =
                   try
-                      XnorConvolution.Best.Rows(&other, 0, 0, 4, signs.Pointer, filters, scratch, target.Pointer)
+                      let mutable rows = OutputRange.Rows(&other, 0, 4)
+                      XnorConvolution.Best.Compute(&other, 0, &rows, signs.Pointer, filters, scratch, target.Pointer)
                       false
                   with :? ArgumentException ->
                       true
