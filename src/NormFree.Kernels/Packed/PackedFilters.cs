@@ -1,3 +1,5 @@
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 using NormFree.Kernels.Convolutions;
 using NormFree.Kernels.Memory;
 using NormFree.Kernels.Simd;
@@ -24,6 +26,10 @@ public abstract unsafe class PackedFilters : IDisposable
         InstructionSet set, in ConvolutionShape shape, ulong* signs, OutsideTaps outsideTaps = OutsideTaps.Zero) =>
         InstructionSets.Require(set) switch
         {
+            InstructionSet.Avx512 when Avx512Vbmi.IsSupported && LookupFilters<Avx512Lookups, Vector512<byte>>.Fit(shape) =>
+                new LookupFilters<Avx512Lookups, Vector512<byte>>(SignEncoding.SixBits, shape, signs, outsideTaps),
+            InstructionSet.Avx2 when LookupFilters<Avx2Lookups, Vector256<byte>>.Fit(shape) =>
+                new LookupFilters<Avx2Lookups, Vector256<byte>>(SignEncoding.FourBits, shape, signs, outsideTaps),
             _ => new WordFilters(set, shape, signs, outsideTaps),
         };
 
