@@ -47,13 +47,14 @@ internal struct FourVectors<TLookups, TVector>
         D = TLookups.Load(source + d),
     };
 
-    /// <summary>Adds the bytes to sums, vector after vector, each so far from the one before.</summary>
+    /// <summary>Writes the bytes as sums or adds them to those that are there, vector after vector, each so far from the one before; and begins anew.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public readonly unsafe void AddTo(short* sums, int stride)
+    public unsafe void Flush(bool add, short* sums, int stride)
     {
-        TLookups.AddTo(sums, A);
-        TLookups.AddTo(sums + stride, B);
-        TLookups.AddTo(sums + 2 * stride, C);
-        TLookups.AddTo(sums + 3 * stride, D);
+        TLookups.Widen(A, add, sums);
+        TLookups.Widen(B, add, sums + stride);
+        TLookups.Widen(C, add, sums + 2 * stride);
+        TLookups.Widen(D, add, sums + 3 * stride);
+        A = B = C = D = TLookups.Zero;
     }
 }

@@ -1,6 +1,5 @@
-using System.Diagnostics.CodeAnalysis;
-using System.Numerics;
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
 using NormFree.Kernels.Convolutions;
 using NormFree.Kernels.Memory;
 using NormFree.Kernels.Simd;
@@ -25,22 +24,20 @@ internal sealed unsafe class LookupFilters<TLookups, TVector> : PackedFilters
     private readonly NativeBuffer<byte> groups;
     private readonly int[] blocks;
     private readonly int groupsOfPixel;
-
-    /// <summary>Rows of a filter whose sums 16 bits hold.</summary>
-    private readonly int rowsAtOnce;
+    private readonly LookupPiece[] pieces;
 
     public LookupFilters(SignEncoding encoding, in ConvolutionShape shape, ulong* signs, OutsideTaps outsideTaps) : base(shape)
     {
         this.encoding = encoding;
         this.outsideTaps = outsideTaps;
         groupsOfPixel = Layout(1, 1).PixelBytes / sizeof(ushort);
-        rowsAtOnce = short.MaxValue / (shape.KernelWidth * groupsOfPixel * (TLookups.IndexBits / 2));
+        pieces = LookupPiece.Cut(shape.KernelHeight, shape.KernelWidth * groupsOfPixel, LookupTiles<TLookups, TVector>.MostGroups);
         blocks = FilterGroups.Blocks(shape.Out, TLookups.Lanes, TLookups.Registers / 8);
         groups = FilterGroups.Create(shape, signs, TLookups.IndexBits, TLookups.Lanes, blocks);
     }
 
-    /// <summary>Whether filters of a shape can be prepared: see <see cref="FilterGroups"/>, and a row's sums must fit 16 bits.</summary>
-    public static bool Fit(in ConvolutionShape shape) => shape.In % 2 == 0 && (long)shape.KernelWidth * shape.In < short.MaxValue;
+    /// <summary>Whether filters of a shape can be prepared: see <see cref="FilterGroups"/>; and half of the counts must fit 16 bits.</summary>
+    public static bool Fit(in ConvolutionShape shape) => shape.In % 2 == 0 && (long)shape.Taps * shape.In / 2 <= short.MaxValue;
 
     /// <inheritdoc/>
     public override ReadOnlySpan<int> Blocks => blocks;
@@ -80,28 +77,22 @@ internal sealed unsafe class LookupFilters<TLookups, TVector> : PackedFilters
         groups.Dispose();
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Multiply(SignMap map, in OutputRange range, int block, short* sums, int* counts)
     {
         var filters = blocks[block + 1] - blocks[block];
         var vectors = FilterGroups.Vectors(filters, TLookups.Lanes);
         var window = new SignWindow(Shape, map, range.FirstPixel);
         var pixels = stackalloc ushort*[8];
-        int atOnce = PixelsAtOnce(vectors), groupsOfRow = Shape.KernelWidth * groupsOfPixel;
+        var atOnce = PixelsAtOnce(vectors);
         var first = groups.Pointer + (long)blocks[block] * Shape.Taps * groupsOfPixel;
+        var tile = new LookupTile(pieces, map.Layout.RowBytes / sizeof(ushort), first, (byte*)tables.Pointer);
         for (var pixel = 0; pixel < range.Pixels; pixel += atOnce)
         {
             var count = Math.Min(atOnce, range.Pixels - pixel);
             window.Take(count, atOnce, pixels);
-            for (var row = 0; row < Shape.KernelHeight; row += rowsAtOnce)
-            {
-                var rows = Math.Min(rowsAtOnce, Shape.KernelHeight - row);
-                var weights = first + (long)row * groupsOfRow * vectors * TLookups.Lanes;
-                var tile = new LookupTile(rows, groupsOfRow, map.Layout.RowBytes / sizeof(ushort), row, weights, (byte*)tables.Pointer);
-                new Span<short>(sums, atOnce * vectors * TLookups.Lanes).Clear();
-                Sum(tile, vectors, pixels, sums);
-                for (var i = 0; i < count; i++)
-                    Write(sums + i * vectors * TLookups.Lanes, filters, row > 0, counts + (long)(pixel + i) * range.Filters);
-            }
+            Sum(tile, vectors, pixels, sums);
+            for (var i = 0; i < count; i++) Write(sums + i * vectors * TLookups.Lanes, filters, counts + (long)(pixel + i) * range.Filters);
         }
     }
 
@@ -112,6 +103,7 @@ internal sealed unsafe class LookupFilters<TLookups, TVector> : PackedFilters
         _ => 8,
     };
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Sum(in LookupTile tile, int vectors, ushort** pixels, short* sums)
     {
         switch (vectors)
@@ -124,21 +116,19 @@ internal sealed unsafe class LookupFilters<TLookups, TVector> : PackedFilters
     }
 
     /// <summary>Sums are half of the counts.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Write(short* sums, int count, bool add, int* counts)
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Write(short* sums, int count, int* counts)
     {
         var i = 0;
-        for (; i <= count - Vector<short>.Count; i += Vector<short>.Count)
+        for (; i <= count - TLookups.Lanes; i += TLookups.Lanes) TLookups.Double(sums + i, counts + i);
+        for (; i <= count - Vector128<short>.Count; i += Vector128<short>.Count)
         {
-            Vector.Widen(Vector.Load(sums + i), out var low, out var high);
-            Write(low, add, counts + i);
-            Write(high, add, counts + i + Vector<int>.Count);
+            var (low, high) = Vector128.Widen(Vector128.Load(sums + i));
+            (low + low).Store(counts + i);
+            (high + high).Store(counts + i + Vector128<int>.Count);
         }
-        for (; i < count; i++) counts[i] = 2 * sums[i] + (add ? counts[i] : 0);
+        for (; i < count; i++) counts[i] = 2 * sums[i];
     }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Write(Vector<int> half, bool add, int* counts) => (half + half + (add ? Vector.Load(counts) : Vector<int>.Zero)).Store(counts);
 
     private ushort Outside(int group) => (ushort)(TLookups.Lanes * (outsideTaps == OutsideTaps.Zero
         ? 1 << TLookups.IndexBits

@@ -21,33 +21,34 @@ internal static unsafe class LookupTiles<TLookups, TVector>
         get => TLookups.Lanes;
     }
 
+    /// <summary>Half a group's product is at most IndexBits/2, and a signed byte has to hold the sum of so many.</summary>
+    public static int MostGroups => sbyte.MaxValue / (TLookups.IndexBits / 2);
+
     /// <summary>Four pixels × four vectors.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void FourByFour(in LookupTile tile, ushort** pixels, short* sums)
     {
         ushort* p0 = pixels[0], p1 = pixels[1], p2 = pixels[2], p3 = pixels[3];
         byte* filters = tile.Filters, tables = tile.Tables;
-        var start = tile.Start;
-        for (var row = 0; row < tile.Rows; row++, start += tile.RowStep)
+        FourVectors<TLookups, TVector> a = FourVectors<TLookups, TVector>.Zero, b = a, c = a, d = a;
+        var add = false;
+        foreach (ref readonly var piece in tile.Pieces)
         {
-            nint group = start, rowEnd = start + tile.Groups;
-            for (var parts = Parts(tile.Groups); parts > 0; parts--)
+            var group = piece.Row * tile.RowStep + piece.First;
+            for (var end = group + piece.Count; group < end; group++, filters += 4 * Lanes)
             {
-                var end = group + (rowEnd - group) / parts;
-                FourVectors<TLookups, TVector> a = FourVectors<TLookups, TVector>.Zero, b = a, c = a, d = a;
-                for (; group < end; group++, filters += 4 * Lanes)
-                {
-                    var four = FourVectors<TLookups, TVector>.Load(filters, 0, Lanes, 2 * Lanes, 3 * Lanes);
-                    a.AddFilters(TLookups.Load(tables + p0[group]), four);
-                    b.AddFilters(TLookups.Load(tables + p1[group]), four);
-                    c.AddFilters(TLookups.Load(tables + p2[group]), four);
-                    d.AddFilters(TLookups.Load(tables + p3[group]), four);
-                }
-                a.AddTo(sums, Lanes);
-                b.AddTo(sums + 4 * Lanes, Lanes);
-                c.AddTo(sums + 8 * Lanes, Lanes);
-                d.AddTo(sums + 12 * Lanes, Lanes);
+                var four = FourVectors<TLookups, TVector>.Load(filters, 0, Lanes, 2 * Lanes, 3 * Lanes);
+                a.AddFilters(TLookups.Load(tables + p0[group]), four);
+                b.AddFilters(TLookups.Load(tables + p1[group]), four);
+                c.AddFilters(TLookups.Load(tables + p2[group]), four);
+                d.AddFilters(TLookups.Load(tables + p3[group]), four);
             }
+            if (!piece.Full) continue;
+            a.Flush(add, sums, Lanes);
+            b.Flush(add, sums + 4 * Lanes, Lanes);
+            c.Flush(add, sums + 8 * Lanes, Lanes);
+            d.Flush(add, sums + 12 * Lanes, Lanes);
+            add = true;
         }
     }
 
@@ -57,29 +58,27 @@ internal static unsafe class LookupTiles<TLookups, TVector>
     {
         ushort* p0 = pixels[0], p1 = pixels[1], p2 = pixels[2], p3 = pixels[3], p4 = pixels[4], p5 = pixels[5], p6 = pixels[6], p7 = pixels[7];
         byte* filters = tile.Filters, tables = tile.Tables;
-        var start = tile.Start;
-        for (var row = 0; row < tile.Rows; row++, start += tile.RowStep)
+        FourVectors<TLookups, TVector> a = FourVectors<TLookups, TVector>.Zero, b = a, c = a, d = a;
+        var add = false;
+        foreach (ref readonly var piece in tile.Pieces)
         {
-            nint group = start, rowEnd = start + tile.Groups;
-            for (var parts = Parts(tile.Groups); parts > 0; parts--)
+            var group = piece.Row * tile.RowStep + piece.First;
+            for (var end = group + piece.Count; group < end; group++, filters += 2 * Lanes)
             {
-                var end = group + (rowEnd - group) / parts;
-                FourVectors<TLookups, TVector> a = FourVectors<TLookups, TVector>.Zero, b = a, c = a, d = a;
-                for (; group < end; group++, filters += 2 * Lanes)
-                {
-                    TVector first = TLookups.Load(filters), second = TLookups.Load(filters + Lanes);
-                    var four = FourVectors<TLookups, TVector>.Load(tables, p0[group], p1[group], p2[group], p3[group]);
-                    a.AddPixels(four, first);
-                    b.AddPixels(four, second);
-                    four = FourVectors<TLookups, TVector>.Load(tables, p4[group], p5[group], p6[group], p7[group]);
-                    c.AddPixels(four, first);
-                    d.AddPixels(four, second);
-                }
-                a.AddTo(sums, 2 * Lanes);
-                b.AddTo(sums + Lanes, 2 * Lanes);
-                c.AddTo(sums + 8 * Lanes, 2 * Lanes);
-                d.AddTo(sums + 9 * Lanes, 2 * Lanes);
+                TVector first = TLookups.Load(filters), second = TLookups.Load(filters + Lanes);
+                var four = FourVectors<TLookups, TVector>.Load(tables, p0[group], p1[group], p2[group], p3[group]);
+                a.AddPixels(four, first);
+                b.AddPixels(four, second);
+                four = FourVectors<TLookups, TVector>.Load(tables, p4[group], p5[group], p6[group], p7[group]);
+                c.AddPixels(four, first);
+                d.AddPixels(four, second);
             }
+            if (!piece.Full) continue;
+            a.Flush(add, sums, 2 * Lanes);
+            b.Flush(add, sums + Lanes, 2 * Lanes);
+            c.Flush(add, sums + 8 * Lanes, 2 * Lanes);
+            d.Flush(add, sums + 9 * Lanes, 2 * Lanes);
+            add = true;
         }
     }
 
@@ -89,23 +88,21 @@ internal static unsafe class LookupTiles<TLookups, TVector>
     {
         ushort* p0 = pixels[0], p1 = pixels[1], p2 = pixels[2], p3 = pixels[3];
         byte* filters = tile.Filters, tables = tile.Tables;
-        var start = tile.Start;
-        for (var row = 0; row < tile.Rows; row++, start += tile.RowStep)
+        FourVectors<TLookups, TVector> a = FourVectors<TLookups, TVector>.Zero, b = a;
+        var add = false;
+        foreach (ref readonly var piece in tile.Pieces)
         {
-            nint group = start, rowEnd = start + tile.Groups;
-            for (var parts = Parts(tile.Groups); parts > 0; parts--)
+            var group = piece.Row * tile.RowStep + piece.First;
+            for (var end = group + piece.Count; group < end; group++, filters += 2 * Lanes)
             {
-                var end = group + (rowEnd - group) / parts;
-                FourVectors<TLookups, TVector> a = FourVectors<TLookups, TVector>.Zero, b = a;
-                for (; group < end; group++, filters += 2 * Lanes)
-                {
-                    var four = FourVectors<TLookups, TVector>.Load(tables, p0[group], p1[group], p2[group], p3[group]);
-                    a.AddPixels(four, TLookups.Load(filters));
-                    b.AddPixels(four, TLookups.Load(filters + Lanes));
-                }
-                a.AddTo(sums, 2 * Lanes);
-                b.AddTo(sums + Lanes, 2 * Lanes);
+                var four = FourVectors<TLookups, TVector>.Load(tables, p0[group], p1[group], p2[group], p3[group]);
+                a.AddPixels(four, TLookups.Load(filters));
+                b.AddPixels(four, TLookups.Load(filters + Lanes));
             }
+            if (!piece.Full) continue;
+            a.Flush(add, sums, 2 * Lanes);
+            b.Flush(add, sums + Lanes, 2 * Lanes);
+            add = true;
         }
     }
 
@@ -115,30 +112,21 @@ internal static unsafe class LookupTiles<TLookups, TVector>
     {
         ushort* p0 = pixels[0], p1 = pixels[1], p2 = pixels[2], p3 = pixels[3], p4 = pixels[4], p5 = pixels[5], p6 = pixels[6], p7 = pixels[7];
         byte* filters = tile.Filters, tables = tile.Tables;
-        var start = tile.Start;
-        for (var row = 0; row < tile.Rows; row++, start += tile.RowStep)
+        FourVectors<TLookups, TVector> a = FourVectors<TLookups, TVector>.Zero, b = a;
+        var add = false;
+        foreach (ref readonly var piece in tile.Pieces)
         {
-            nint group = start, rowEnd = start + tile.Groups;
-            for (var parts = Parts(tile.Groups); parts > 0; parts--)
+            var group = piece.Row * tile.RowStep + piece.First;
+            for (var end = group + piece.Count; group < end; group++, filters += 1 * Lanes)
             {
-                var end = group + (rowEnd - group) / parts;
-                FourVectors<TLookups, TVector> a = FourVectors<TLookups, TVector>.Zero, b = a;
-                for (; group < end; group++, filters += Lanes)
-                {
-                    var one = TLookups.Load(filters);
-                    a.AddPixels(FourVectors<TLookups, TVector>.Load(tables, p0[group], p1[group], p2[group], p3[group]), one);
-                    b.AddPixels(FourVectors<TLookups, TVector>.Load(tables, p4[group], p5[group], p6[group], p7[group]), one);
-                }
-                a.AddTo(sums, Lanes);
-                b.AddTo(sums + 4 * Lanes, Lanes);
+                var one = TLookups.Load(filters);
+                a.AddPixels(FourVectors<TLookups, TVector>.Load(tables, p0[group], p1[group], p2[group], p3[group]), one);
+                b.AddPixels(FourVectors<TLookups, TVector>.Load(tables, p4[group], p5[group], p6[group], p7[group]), one);
             }
+            if (!piece.Full) continue;
+            a.Flush(add, sums, Lanes);
+            b.Flush(add, sums + 4 * Lanes, Lanes);
+            add = true;
         }
-    }
-
-    /// <summary>In how many parts a row's groups are added up: half a group's product is at most IndexBits/2, and a signed byte has to hold their sum.</summary>
-    private static int Parts(int groups)
-    {
-        var most = sbyte.MaxValue / (TLookups.IndexBits / 2);
-        return (groups + most - 1) / most;
     }
 }

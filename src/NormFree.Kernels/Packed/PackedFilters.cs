@@ -44,7 +44,7 @@ public abstract unsafe class PackedFilters : IDisposable
     /// <summary>How the signs of a map of such a size must lie.</summary>
     public abstract SignLayout Layout(int height, int width);
 
-    /// <summary>Writes the border of a map, which nothing else writes: once is enough.</summary>
+    /// <summary>Writes the border of a map, which nothing else writes, so that once is enough; what the map held is lost.</summary>
     public abstract void FillBorder(SignMap map);
 
     /// <summary>Scratch that <see cref="Multiply"/> takes, in bytes.</summary>

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using NormFree.Kernels.Convolutions;
 
 namespace NormFree.Kernels.Packed;
@@ -23,6 +24,7 @@ internal unsafe struct SignWindow
     }
 
     /// <summary>The windows of the next pixels; where there are fewer than places, the last one stands in for the rest.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Take(int count, int places, ushort** windows)
     {
         for (var i = 0; i < count; i++)

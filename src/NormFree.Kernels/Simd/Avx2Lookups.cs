@@ -37,11 +37,20 @@ public readonly unsafe struct Avx2Lookups : ILookupVectors<Vector256<byte>>
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void AddTo(short* sums, Vector256<byte> bytes)
+    public static void Widen(Vector256<byte> bytes, bool add, short* sums)
     {
         var low = Avx2.ConvertToVector256Int16(bytes.GetLower().AsSByte());
         var high = Avx2.ConvertToVector256Int16(bytes.GetUpper().AsSByte());
-        (Vector256.LoadAligned(sums) + low).StoreAligned(sums);
-        (Vector256.LoadAligned(sums + 16) + high).StoreAligned(sums + 16);
+        if (add) (low, high) = (low + Vector256.LoadAligned(sums), high + Vector256.LoadAligned(sums + Vector256<short>.Count));
+        low.StoreAligned(sums);
+        high.StoreAligned(sums + Vector256<short>.Count);
+    }
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Double(short* sums, int* target)
+    {
+        for (var i = 0; i < Lanes; i += Vector256<int>.Count)
+            Vector256.ShiftLeft(Avx2.ConvertToVector256Int32(Vector128.LoadAligned(sums + i)), 1).Store(target + i);
     }
 }

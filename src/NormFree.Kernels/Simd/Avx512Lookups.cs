@@ -37,11 +37,20 @@ public readonly unsafe struct Avx512Lookups : ILookupVectors<Vector512<byte>>
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void AddTo(short* sums, Vector512<byte> bytes)
+    public static void Widen(Vector512<byte> bytes, bool add, short* sums)
     {
         var low = Avx512BW.ConvertToVector512Int16(bytes.GetLower().AsSByte());
         var high = Avx512BW.ConvertToVector512Int16(bytes.GetUpper().AsSByte());
-        (Vector512.LoadAligned(sums) + low).StoreAligned(sums);
-        (Vector512.LoadAligned(sums + 32) + high).StoreAligned(sums + 32);
+        if (add) (low, high) = (low + Vector512.LoadAligned(sums), high + Vector512.LoadAligned(sums + Vector512<short>.Count));
+        low.StoreAligned(sums);
+        high.StoreAligned(sums + Vector512<short>.Count);
+    }
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Double(short* sums, int* target)
+    {
+        for (var i = 0; i < Lanes; i += Vector512<int>.Count)
+            Vector512.ShiftLeft(Avx512F.ConvertToVector512Int32(Vector256.LoadAligned(sums + i)), 1).Store(target + i);
     }
 }

@@ -25,6 +25,9 @@ public unsafe interface ILookupVectors<TVector> where TVector : unmanaged
     /// <summary>a + b, byte by byte.</summary>
     static abstract TVector Add(TVector a, TVector b);
 
-    /// <summary>Adds signed bytes to as many 16-bit numbers, whose address is a multiple of 64.</summary>
-    static abstract void AddTo(short* sums, TVector bytes);
+    /// <summary>Writes signed bytes as 16-bit numbers, or adds them to those that are there; the address is a multiple of 64.</summary>
+    static abstract void Widen(TVector bytes, bool add, short* sums);
+
+    /// <summary>Writes <see cref="Lanes"/> 16-bit numbers, times two, as 32-bit ones; the sums' address is a multiple of 64.</summary>
+    static abstract void Double(short* sums, int* target);
 }
