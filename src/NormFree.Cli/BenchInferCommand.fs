@@ -19,8 +19,8 @@ module BenchInferCommand =
     /// ONNX Runtime is loaded by nothing but its session, and by no other command.
     let private start (engine: InferenceEngine) threads =
         match engine with
-        | InferenceEngine.Packed -> failwith "not yet"
-        | InferenceEngine.Torch -> failwith "not yet"
+        | InferenceEngine.Packed -> InferenceEngines.packed threads
+        | InferenceEngine.Torch -> InferenceEngines.torch
         | InferenceEngine.OnnxRuntime -> onnx id threads
         | InferenceEngine.OnnxRuntimeInt8 -> onnx OnnxInt8.rewrite threads
 
