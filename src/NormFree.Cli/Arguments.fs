@@ -251,15 +251,29 @@ type BenchInferArgs =
             | Seconds _ -> "seconds that are measured, at least (1*)"
             | Json -> "print one JSON object"
 
+type BenchKernelsArgs =
+    | [<Unique>] Only of WORDS: string
+    | [<Unique>] Seconds of X: float
+    | [<Unique>] Json
+
+    interface IArgParserTemplate with
+        member this.Usage =
+            match this with
+            | Only _ -> "layers with these words in their names, such as 'ReActNet-18' or '256→256'"
+            | Seconds _ -> "of each layer with each instruction set, at least (0.2*)"
+            | Json -> "print one JSON object"
+
 type BenchArgs =
     | [<CliPrefix(CliPrefix.None)>] Train of ParseResults<BenchTrainArgs>
     | [<CliPrefix(CliPrefix.None)>] Infer of ParseResults<BenchInferArgs>
+    | [<CliPrefix(CliPrefix.None)>] Kernels of ParseResults<BenchKernelsArgs>
 
     interface IArgParserTemplate with
         member this.Usage =
             match this with
             | Train _ -> "measure training steps: images a second, phases, memory"
             | Infer _ -> "measure inference by NormFree and others: latency, images a second, memory"
+            | Kernels _ -> "measure binary convolutions, and what the machine gives at best"
 
 type ReportArgs =
     | [<MainCommand; ExactlyOnce>] Runs of RUN: string list

@@ -43,6 +43,11 @@ let private bench (arguments: ParseResults<BenchArgs>) =
             "normfree bench infer: latency and memory of inference, on noise and a random network."
             BenchInferCommand.run
             infer
+    | Some(BenchArgs.Kernels kernels) ->
+        orHelp
+            "normfree bench kernels: speed of binary convolutions, layer by layer, against the machine's roofline."
+            BenchKernelsCommand.run
+            kernels
     | None -> help arguments "normfree bench: measures speed and memory."
 
 let private run (typed: string list) (results: ParseResults<Command>) =
