@@ -91,18 +91,19 @@ type EvalArgs =
     interface IArgParserTemplate with
         member this.Usage =
             match this with
-            | Checkpoint _ -> "network to evaluate"
+            | Checkpoint _ -> "network to evaluate: a checkpoint or a packed file"
             | Dataset _ -> "cifar10, cifar100, folder, fashion-mnist, drawn*"
             | Data _ -> "folder, archive or file of the data set; its test part is used"
             | Test_Limit _ -> "test images, as many of each class"
             | Batch _ -> "images at once (64*); the result does not depend on it"
             | Strict -> "stop at an image that cannot be read"
-            | Engine _ -> "fused*, composite (torch's own operations, slower)"
+            | Engine _ -> "fused*, composite (torch's own operations, slower), packed (packed files are)"
             | Threads _ -> "of the computation; all processors if not given"
             | Json -> "print one JSON object"
 
 type PredictArgs =
-    | [<Mandatory; Unique>] Checkpoint of FILE: string
+    | [<Unique>] Checkpoint of FILE: string
+    | [<Unique>] Packed of FILE: string
     | [<Unique>] Input of FILE: string
     | [<Unique>] Output of FILE: string
     | [<Unique>] Precision of TYPE: string
@@ -113,11 +114,12 @@ type PredictArgs =
     interface IArgParserTemplate with
         member this.Usage =
             match this with
-            | Checkpoint _ -> "network to ask"
+            | Checkpoint _ -> "network to ask: a checkpoint or a packed file"
+            | Packed _ -> "the same, for the packed engine"
             | Input _ -> "safetensors file with a tensor 'input', N×3×H×W, normalised"
             | Output _ -> "safetensors file to write 'logits' to, N×classes"
             | Precision _ -> "float32*, float64: of --input"
-            | Engine _ -> "fused*, composite; float64 is always composite"
+            | Engine _ -> "fused*, composite (float64 always is), packed (packed files are)"
             | Top _ -> "classes to print an image (3*)"
             | Images _ -> "JPEG or PNG files to classify"
 

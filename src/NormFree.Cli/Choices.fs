@@ -119,6 +119,14 @@ module Choices =
         | Ok _ -> execution
         | Error why -> usage why
 
+    /// Who computes the network of a file; nothing where it is left to the file.
+    let computing (engineWord: string option) : Computing option =
+        let packed = "packed", PackedEngine
+
+        let trained engine = Json.words engine, Trained { Execution.Default with Engine = engine }
+
+        engineWord |> Option.map (among "--engine" [ trained Fused; trained Composite; packed ])
+
     let binarise =
         among
             "--binarise"

@@ -44,11 +44,10 @@ module EvalCommand =
         let limit = args.TryGetResult EvalArgs.Test_Limit |> Option.map (Choices.count "--test-limit")
         let kind = Choices.dataset (args.GetResult(EvalArgs.Dataset, "drawn"))
         let path = args.GetResult EvalArgs.Checkpoint
-        let execution = Choices.execution Cpu (args.TryGetResult EvalArgs.Engine) None
-        use checkpoint = Checkpoint.load torch.ScalarType.Float32 path |> Checkpoint.running execution
-        let options = { Catalogue.defaults with Size = Some checkpoint.Task.Size; TestLimit = limit }
+        use network = ReadyNetwork.load (Choices.computing (args.TryGetResult EvalArgs.Engine)) path
+        let options = { Catalogue.defaults with Size = Some network.Task.Size; TestLimit = limit }
         let dataset = Images.load kind (args.TryGetResult EvalArgs.Data) options
-        requireSameClasses path checkpoint.Task dataset
+        requireSameClasses path network.Task dataset
 
         Outcome.untilInterrupted "Nothing is kept." (fun cancellation ->
             let around =
@@ -57,5 +56,5 @@ module EvalCommand =
                     Watch = skipped
                     Cancellation = cancellation }
 
-            Evaluation.accuracy around checkpoint.Task batch checkpoint.Network dataset.Test
+            Evaluation.accuracyOfReady around batch network dataset.Test
             |> print args dataset)

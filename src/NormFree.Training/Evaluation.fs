@@ -63,19 +63,35 @@ module Evaluation =
           Report = ImageSkipped >> around.Watch
           Cancellation = around.Cancellation }
 
-    let private evaluateBatch (network: Network) (tally: Tally) batch =
+    let private evaluateBatch (answer: Batch -> torch.Tensor * torch.Tensor) (tally: Tally) batch =
         use _ = torch.NewDisposeScope()
         use _ = torch.no_grad ()
-        let images, labels = tensors network batch
-        let logits = network.Forward(images, Evaluate)
+        let logits, labels = answer batch
         tally.Add(logits, labels, Losses.CrossEntropy(logits, labels).``to``(torch.ScalarType.Float64).item<float>())
+
+    /// Of whoever answers a batch by logits (N×classes), with the labels where the logits are.
+    let private accuracyOf around task batch answer (source: ImageSource) : Accuracy =
+        let tally = Tally()
+
+        Loader.read (loading around task batch) source (Loader.inOrder source.Count)
+        |> Seq.iter (evaluateBatch answer tally)
+
+        tally.Accuracy
 
     /// <summary>Loss, top-1 and top-5 of a network on a source of labelled images, prepared as the task says.</summary>
     /// <remarks>Throws DataException where not one image can be read, or where one cannot and the surroundings are strict.</remarks>
     let accuracy (around: Surroundings) (task: Task) batch (network: Network) (source: ImageSource) : Accuracy =
-        let tally = Tally()
+        let answer batch =
+            let images, labels = tensors network batch
+            network.Forward(images, Evaluate), labels
 
-        Loader.read (loading around task batch) source (Loader.inOrder source.Count)
-        |> Seq.iter (evaluateBatch network tally)
+        accuracyOf around task batch answer source
 
-        tally.Accuracy
+    /// <summary>The same of a network that is ready for use, whoever computes it.</summary>
+    /// <remarks>Throws DataException where not one image can be read, or where one cannot and the surroundings are strict.</remarks>
+    let accuracyOfReady (around: Surroundings) batch (network: ReadyNetwork) (source: ImageSource) : Accuracy =
+        let answer (batch: Batch) =
+            let logits = network.Logits batch.Images batch.Side batch.Side
+            torch.tensor(logits).reshape (int64 batch.Count, -1L), torch.tensor batch.Labels
+
+        accuracyOf around network.Task batch answer source

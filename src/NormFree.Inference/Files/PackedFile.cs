@@ -15,6 +15,16 @@ namespace NormFree.Inference.Files;
 /// </remarks>
 public static class PackedFile
 {
+    /// <summary>Whether a safetensors file says that it is a packed network, of whatever version.</summary>
+    /// <param name="path">The file.</param>
+    /// <exception cref="InvalidFileException">It is no safetensors file.</exception>
+    /// <exception cref="IOException">It cannot be read.</exception>
+    public static bool IsPacked(string path)
+    {
+        using var file = SafetensorsFile.Open(path);
+        return file.Metadata.GetValueOrDefault("format") == PackedFormat.Name;
+    }
+
     /// <summary>Reads a file.</summary>
     /// <param name="path">The file.</param>
     /// <exception cref="InvalidFileException">It is no packed network, a damaged one, or one of a newer version.</exception>
