@@ -37,6 +37,8 @@ let private all =
           [ Kernels.InstructionSetTests.tests
             Kernels.PackingTests.tests
             Kernels.XnorTests.tests
+            Kernels.PackedFiltersTests.tests
+            Kernels.EpilogueTests.tests
             Kernels.FilterTests.tests
             Kernels.OptimiserKernelTests.tests
             Kernels.LookupTests.tests

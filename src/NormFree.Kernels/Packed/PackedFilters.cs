@@ -1,3 +1,5 @@
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 using NormFree.Kernels.Convolutions;
 using NormFree.Kernels.Memory;
 using NormFree.Kernels.Simd;
@@ -24,6 +26,10 @@ public abstract unsafe class PackedFilters : IDisposable
         InstructionSet set, in ConvolutionShape shape, ulong* signs, OutsideTaps outsideTaps = OutsideTaps.Zero) =>
         InstructionSets.Require(set) switch
         {
+            InstructionSet.Avx512 when Avx512Vbmi.IsSupported && LookupFilters<Avx512Lookups, Vector512<byte>>.Fit(shape) =>
+                new LookupFilters<Avx512Lookups, Vector512<byte>>(SignEncoding.SixBits, shape, signs, outsideTaps),
+            InstructionSet.Avx2 when LookupFilters<Avx2Lookups, Vector256<byte>>.Fit(shape) =>
+                new LookupFilters<Avx2Lookups, Vector256<byte>>(SignEncoding.FourBits, shape, signs, outsideTaps),
             _ => new WordFilters(set, shape, signs, outsideTaps),
         };
 
@@ -38,7 +44,7 @@ public abstract unsafe class PackedFilters : IDisposable
     /// <summary>How the signs of a map of such a size must lie.</summary>
     public abstract SignLayout Layout(int height, int width);
 
-    /// <summary>Writes the border of a map, which nothing else writes: once is enough.</summary>
+    /// <summary>Writes the border of a map, which nothing else writes, so that once is enough; what the map held is lost.</summary>
     public abstract void FillBorder(SignMap map);
 
     /// <summary>Scratch that <see cref="Multiply"/> takes, in bytes.</summary>

@@ -19,37 +19,19 @@ internal sealed unsafe class ResidualEpilogue<TFloats, TSigns, TEncoder, TVector
         in EpilogueParameters parameters, in OutputRange range, int* counts, float* shortcut, int shortcutChannels, float* result, float* threshold,
         SignMap next)
     {
-        // A vector must not reach over the end of a repeating shortcut.
-        var repeats = shortcutChannels != parameters.Channels;
-        var vectors = !repeats || shortcutChannels % TFloats.Lanes == 0;
-        var firstInShortcut = range.FirstFilter % shortcutChannels;
+        int begin = range.FirstFilter, end = begin + range.Filters, all = parameters.Channels;
+        var repeats = new Repeats(shortcutChannels, all, TFloats.Lanes);
         var signs = new PixelSigns(next, range.FirstPixel);
-        for (var pixel = 0; pixel < range.Pixels; pixel++)
+        result += (long)range.FirstPixel * all;
+        shortcut += (long)range.FirstPixel * shortcutChannels;
+        for (var pixel = 0; pixel < range.Pixels; pixel++, result += all, shortcut += shortcutChannels)
         {
-            var target = result + (long)(range.FirstPixel + pixel) * parameters.Channels;
-            var source = shortcut + (long)(range.FirstPixel + pixel) * shortcutChannels;
-            var inShortcut = firstInShortcut;
-            for (var first = range.FirstFilter; first < range.FirstFilter + range.Filters; first += Block)
+            for (var first = begin; first < end; first += Block)
             {
-                var channels = Math.Min(Block, range.FirstFilter + range.Filters - first);
-                var whole = vectors ? channels / TFloats.Lanes * TFloats.Lanes : 0;
-                var bits = 0UL;
-                for (var i = 0; i < whole; i += TFloats.Lanes)
-                {
-                    var y = Activate(parameters, first + i, counts + i, source + inShortcut);
-                    TFloats.Store(y, target + first + i);
-                    if (threshold != null) bits |= TSigns.AtLeast(y, TFloats.Load(threshold + first + i)) << i;
-                    if ((inShortcut += TFloats.Lanes) == shortcutChannels) inShortcut = 0;
-                }
-                for (var i = whole; i < channels; i++)
-                {
-                    var y = ResidualEpilogue<ScalarFloats, ScalarSigns, TEncoder, float>.Activate(parameters, first + i, counts + i, source + inShortcut);
-                    target[first + i] = y;
-                    if (threshold != null) bits |= ScalarSigns.AtLeast(y, threshold[first + i]) << i;
-                    if (++inShortcut == shortcutChannels) inShortcut = 0;
-                }
-                counts += channels;
+                var channels = Math.Min(Block, end - first);
+                var bits = Activate(parameters, first, channels, counts, shortcut, repeats, result + first, threshold);
                 if (threshold != null) TEncoder.Write(bits, channels, signs.Block(first / Block));
+                counts += channels;
             }
             if (threshold != null) signs.Next();
         }
@@ -70,15 +52,34 @@ internal sealed unsafe class ResidualEpilogue<TFloats, TSigns, TEncoder, TVector
             }
     }
 
-    /// <summary>y of a vector of channels.</summary>
+    /// <summary>y of up to 64 channels of a pixel, and their signs.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal static TVector Activate(in EpilogueParameters parameters, int channel, int* counts, float* shortcut)
+    private static ulong Activate(
+        in EpilogueParameters parameters, int first, int channels, int* counts, float* shortcut, in Repeats repeats, float* result,
+        float* threshold)
     {
-        var z = TFloats.MultiplyAdd(TFloats.Convert(counts), TFloats.Load(parameters.Scale + channel), TFloats.Load(parameters.Bias + channel));
-        z = TFloats.Add(z, TFloats.Load(shortcut));
-        var negative = TFloats.Multiply(z, TFloats.Load(parameters.Slope + channel));
-        var active = TFloats.Select(TFloats.LessThan(TFloats.Broadcast(0), z), z, negative);
-        return TFloats.Add(active, TFloats.Load(parameters.Shift + channel));
+        float* scale = parameters.Scale + first, bias = parameters.Bias + first, slope = parameters.Slope + first, shift = parameters.Shift + first;
+        var source = shortcut + repeats.Start(first);
+        var bits = 0UL;
+        nint i = 0;
+        if (repeats.Vectors)
+            for (; i <= channels - TFloats.Lanes; i += TFloats.Lanes)
+            {
+                var z = TFloats.MultiplyAdd(TFloats.Convert(counts + i), TFloats.Load(scale + i), TFloats.Load(bias + i));
+                z = TFloats.Add(z, TFloats.Load(source + (i & repeats.Mask)));
+                var negative = TFloats.Multiply(z, TFloats.Load(slope + i));
+                var y = TFloats.Add(TFloats.Select(TFloats.LessThan(TFloats.Broadcast(0), z), z, negative), TFloats.Load(shift + i));
+                TFloats.Store(y, result + i);
+                if (threshold != null) bits |= TSigns.AtLeast(y, TFloats.Load(threshold + first + i)) << (int)i;
+            }
+        for (; i < channels; i++)
+        {
+            var z = counts[i] * scale[i] + bias[i] + shortcut[repeats.Channel(first + (int)i)];
+            var y = (z > 0 ? z : slope[i] * z) + shift[i];
+            result[i] = y;
+            if (threshold != null) bits |= ScalarSigns.AtLeast(y, threshold[first + i]) << (int)i;
+        }
+        return bits;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -16,7 +16,9 @@ public readonly unsafe struct SixBitEncoder : ISignEncoder
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Write(ulong bits, int channels, byte* target)
     {
+        var groups = (channels + Group - 1) / Group;
         if (channels == SignLayout.Block && Bmi2.X64.IsSupported) WriteBlock(bits, target);
+        else if (groups is >= 4 and <= 8 && Bmi2.X64.IsSupported) WriteGroups(bits, groups, target);
         else
             for (var channel = 0; channel < channels; channel += Group, bits >>= Group, target += sizeof(ushort))
                 *(ushort*)target = (ushort)((bits & 63) << Shift);
@@ -34,17 +36,22 @@ public readonly unsafe struct SixBitEncoder : ISignEncoder
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void WriteBlock(ulong bits, byte* target)
     {
-        const ulong mask = 0x3F3F_3F3F_3F3F_3F3F;
-        var first = Bmi2.X64.ParallelBitDeposit(bits, mask);
-        var last = Bmi2.X64.ParallelBitDeposit(bits >> 18, mask);
-        Store(first, target);
-        Store(last, target + 3 * sizeof(ushort));
+        EightGroups(bits).Store((ushort*)target);
+        EightGroups(bits >> 3 * Group).Store((ushort*)target + 3);
+    }
+
+    /// <summary>Four to eight groups: four, and the last four once more.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void WriteGroups(ulong bits, int groups, byte* target)
+    {
+        EightGroups(bits).GetLower().Store((ushort*)target);
+        EightGroups(bits >> (groups - 4) * Group).GetLower().Store((ushort*)target + groups - 4);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Store(ulong groups, byte* target)
+    private static Vector128<ushort> EightGroups(ulong bits)
     {
-        var wide = Vector128.WidenLower(Vector128.CreateScalarUnsafe(groups).AsByte());
-        Vector128.ShiftLeft(wide, Shift).Store((ushort*)target);
+        var groups = Bmi2.X64.ParallelBitDeposit(bits, 0x3F3F_3F3F_3F3F_3F3F);
+        return Vector128.ShiftLeft(Vector128.WidenLower(Vector128.CreateScalarUnsafe(groups).AsByte()), Shift);
     }
 }
