@@ -50,7 +50,7 @@ let private all =
             Torch.OptimiserTests.tests
             Torch.FusedLayerTests.tests
             Torch.FusedFailureTests.tests ]
-      testList "Inference" [ Inference.PackedFileTests.tests ]
+      testList "Inference" [ Inference.PackedFileTests.tests; Inference.PackedNetworkTests.tests ]
       testList
           "Training"
           [ Training.RecipeTests.tests
