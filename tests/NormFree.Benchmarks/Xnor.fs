@@ -86,16 +86,8 @@ let private measure (shape: ConvolutionShape) =
                     let mutable shape = shape
                     let scratch = Scratch.OfThread(XnorConvolution.ScratchBytes &shape)
 
-                    convolution.Rows(
-                        &shape,
-                        0,
-                        0,
-                        shape.OutHeight,
-                        activations.Pointer,
-                        filters,
-                        scratch,
-                        target.Pointer
-                    ) }
+                    let mutable rows = OutputRange.Rows(&shape, 0, shape.OutHeight)
+                    convolution.Compute(&shape, 0, &rows, activations.Pointer, filters, scratch, target.Pointer) }
 
     InstructionSets.Supported |> Seq.map version |> List.ofSeq |> run effort
 

@@ -37,6 +37,8 @@ let private all =
           [ Kernels.InstructionSetTests.tests
             Kernels.PackingTests.tests
             Kernels.XnorTests.tests
+            Kernels.PackedFiltersTests.tests
+            Kernels.EpilogueTests.tests
             Kernels.FilterTests.tests
             Kernels.OptimiserKernelTests.tests
             Kernels.LookupTests.tests
@@ -48,7 +50,12 @@ let private all =
             Torch.OptimiserTests.tests
             Torch.FusedLayerTests.tests
             Torch.FusedFailureTests.tests ]
-      testList "Inference" [ Inference.PackedFileTests.tests; Inference.PackingTests.tests ]
+      testList
+          "Inference"
+          [ Inference.PackedFileTests.tests
+            Inference.PackedNetworkTests.tests
+            Inference.PackingTests.tests
+            Inference.VerificationTests.tests ]
       testList
           "Training"
           [ Training.RecipeTests.tests

@@ -1,0 +1,51 @@
+using System.Diagnostics;
+
+namespace NormFree.Inference.Threads;
+
+/// <summary>Lets threads wait until it has been opened once more: they spin for a moment, then sleep.</summary>
+internal sealed class Gate
+{
+    /// <summary>Longer than most steps of a small network, shorter than anybody notices on an idle machine.</summary>
+    private static readonly long SpinTicks = Environment.ProcessorCount == 1 ? 0 : Stopwatch.Frequency / 10_000;
+
+    private const int SpinsBetweenLooks = 32;
+
+    private readonly object sleep = new();
+    private int opened;
+    private int sleepers;
+
+    /// <summary>Lets all pass that wait for this time.</summary>
+    public void Open()
+    {
+        // A sleeper announces itself before it looks at the count; after this one of both sides sees the other.
+        Interlocked.Increment(ref opened);
+        if (Volatile.Read(ref sleepers) == 0) return;
+        lock (sleep) Monitor.PulseAll(sleep);
+    }
+
+    /// <summary>Waits until it has been opened more than so often.</summary>
+    public void Wait(int times)
+    {
+        var start = Stopwatch.GetTimestamp();
+        do
+        {
+            for (var spin = 0; spin < SpinsBetweenLooks; spin++)
+            {
+                if (Volatile.Read(ref opened) != times) return;
+                Thread.SpinWait(1);
+            }
+        }
+        while (Stopwatch.GetTimestamp() - start < SpinTicks);
+        Sleep(times);
+    }
+
+    private void Sleep(int times)
+    {
+        lock (sleep)
+        {
+            Interlocked.Increment(ref sleepers);
+            while (Volatile.Read(ref opened) == times) Monitor.Wait(sleep);
+            Interlocked.Decrement(ref sleepers);
+        }
+    }
+}
