@@ -1,6 +1,8 @@
 namespace NormFree.Training
 
+open System
 open NormFree.Data
+open NormFree.Inference
 open NormFree.Torch.Training
 open TorchSharp
 
@@ -41,13 +43,16 @@ type internal Tally() =
 [<RequireQualifiedAccess>]
 module Evaluation =
 
-    /// A batch's images (N×3×S×S, of the network's type) and labels, where the network is.
-    let internal tensors (network: Network) (batch: Batch) =
+    /// A batch's images (N×3×S×S) and labels.
+    let private onCpu (batch: Batch) =
         let shape = [| int64 batch.Count; 3L; int64 batch.Side; int64 batch.Side |]
-        let parameter = snd network.Parameters.Head
+        torch.tensor(batch.Images).reshape shape, torch.tensor batch.Labels
 
-        torch.tensor(batch.Images).reshape(shape).``to``(parameter.dtype, parameter.device),
-        torch.tensor(batch.Labels).``to`` parameter.device
+    /// The same, of the network's type, where the network is.
+    let internal tensors (network: Network) (batch: Batch) =
+        let images, labels = onCpu batch
+        let parameter = snd network.Parameters.Head
+        images.``to`` (parameter.dtype, parameter.device), labels.``to`` parameter.device
 
     /// The loader's options for images as a test sees them.
     let internal loading (around: Surroundings) (task: Task) batch =
@@ -63,35 +68,40 @@ module Evaluation =
           Report = ImageSkipped >> around.Watch
           Cancellation = around.Cancellation }
 
-    let private evaluateBatch (answer: Batch -> torch.Tensor * torch.Tensor) (tally: Tally) batch =
-        use _ = torch.NewDisposeScope()
-        use _ = torch.no_grad ()
-        let logits, labels = answer batch
+    let private evaluateBatch (logits: torch.Tensor -> torch.Tensor) (tally: Tally) (images, labels) =
+        let logits = logits images
         tally.Add(logits, labels, Losses.CrossEntropy(logits, labels).``to``(torch.ScalarType.Float64).item<float>())
 
-    /// Of whoever answers a batch by logits (N×classes), with the labels where the logits are.
-    let private accuracyOf around task batch answer (source: ImageSource) : Accuracy =
+    let private accuracyOf (around: Surroundings) (task: Task) batch tensors logits (source: ImageSource) =
         let tally = Tally()
 
-        Loader.read (loading around task batch) source (Loader.inOrder source.Count)
-        |> Seq.iter (evaluateBatch answer tally)
+        for batch in Loader.read (loading around task batch) source (Loader.inOrder source.Count) do
+            use _ = torch.NewDisposeScope()
+            use _ = torch.no_grad ()
+            evaluateBatch logits tally (tensors batch)
 
         tally.Accuracy
 
     /// <summary>Loss, top-1 and top-5 of a network on a source of labelled images, prepared as the task says.</summary>
     /// <remarks>Throws DataException where not one image can be read, or where one cannot and the surroundings are strict.</remarks>
     let accuracy (around: Surroundings) (task: Task) batch (network: Network) (source: ImageSource) : Accuracy =
-        let answer batch =
-            let images, labels = tensors network batch
-            network.Forward(images, Evaluate), labels
-
-        accuracyOf around task batch answer source
+        accuracyOf around task batch (tensors network) (fun images -> network.Forward(images, Evaluate)) source
 
     /// <summary>The same of a network that is ready for use, whoever computes it.</summary>
     /// <remarks>Throws DataException where not one image can be read, or where one cannot and the surroundings are strict.</remarks>
     let accuracyOfReady (around: Surroundings) batch (network: ReadyNetwork) (source: ImageSource) : Accuracy =
-        let answer (batch: Batch) =
-            let logits = network.Logits batch.Images batch.Side batch.Side
-            torch.tensor(logits).reshape (int64 batch.Count, -1L), torch.tensor batch.Labels
+        let logits (images: torch.Tensor) =
+            let height, width = int (images.size 2), int (images.size 3)
+            torch.tensor(network.Logits (images.data<float32>().ToArray()) height width).reshape (images.size 0, -1L)
 
-        accuracyOf around network.Task batch answer source
+        accuracyOf around network.Task batch onCpu logits source
+
+    /// <summary>The same of a packed network.</summary>
+    let packedAccuracy
+        (around: Surroundings)
+        (task: Task)
+        batch
+        (network: PackedNetwork)
+        (source: ImageSource)
+        : Accuracy =
+        accuracyOfReady around batch (ReadyNetwork.ofPacked task network) source

@@ -62,6 +62,20 @@ module internal PackedFilters =
           Scale = Array.map2 (fun mean gain -> conv.Factor * gain * mean) (doubles magnitude) gain
           Zeros = values.eq(zero).sum().item<int64>() }
 
+    /// The filters' scales at the places of weights that are exactly 0 before the sign, and 0 elsewhere; None where there are no such weights.
+    let scaledZeros (tensors: IReadOnlyDictionary<string, torch.Tensor>) (conv: ConvolutionSpec) =
+        use scope = torch.NewDisposeScope()
+        use zero = 0.0.ToScalar()
+        let values = beforeSign tensors conv
+        let zeros = values.eq(zero).``to`` values.dtype
+
+        if zeros.sum().``to``(torch.ScalarType.Float64).item<float>() = 0.0 then
+            None
+        else
+            let scaled = values.abs().mean([| 1L; 2L; 3L |], keepdim = true) * zeros
+            let gained = if conv.Standardised then tensors[$"{conv.Key}.gain"] * scaled else scaled
+            Some((gained.Times conv.Factor).MoveToOuterDisposeScope())
+
     /// What a norm multiplies with and adds, filter by filter.
     let norm (tensors: IReadOnlyDictionary<string, torch.Tensor>) count key =
         match key with

@@ -50,16 +50,18 @@ module ReadyNetwork =
           Normalisation = { Mean = Seq.toArray model.Mean; Deviation = Seq.toArray model.Deviation }
           Preparation = preparation }
 
-    let private packed task (model: PackedModel) : ReadyNetwork =
-        let network = PackedNetwork.From(model, PackedOptions(Threads = torch.get_num_threads ()))
-
+    /// <summary>A packed network, for images of a task; disposing of it is disposing of both.</summary>
+    let ofPacked (task: Task) (network: PackedNetwork) : ReadyNetwork =
         let logits (images: float32[]) height width =
-            let result: float32[] =
-                Array.zeroCreate (images.Length / (model.Mean.Count * height * width) * network.Classes)
+            let count = images.Length / (network.Model.Mean.Count * height * width)
+            let result: float32[] = Array.zeroCreate (count * network.Classes)
             network.Run(images, height, width, result)
             result
 
         { Task = task; Logits = logits; Resource = network }
+
+    let private packed task (model: PackedModel) =
+        ofPacked task (PackedNetwork.From(model, PackedOptions(Threads = torch.get_num_threads ())))
 
     let private ofPackedFile path =
         let model = PackedFile.Read path

@@ -50,7 +50,12 @@ let private all =
             Torch.OptimiserTests.tests
             Torch.FusedLayerTests.tests
             Torch.FusedFailureTests.tests ]
-      testList "Inference" [ Inference.PackedFileTests.tests ]
+      testList
+          "Inference"
+          [ Inference.PackedFileTests.tests
+            Inference.PackedNetworkTests.tests
+            Inference.PackingTests.tests
+            Inference.VerificationTests.tests ]
       testList
           "Training"
           [ Training.RecipeTests.tests

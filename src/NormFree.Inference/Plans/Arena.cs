@@ -7,15 +7,22 @@ internal sealed unsafe class Arena : IDisposable
 {
     private readonly NativeBuffer<byte> memory;
 
-    public Arena(long bytes, IReadOnlyList<SignPlace> signs)
+    private readonly long signBytes;
+
+    /// <summary>Allocates it.</summary>
+    /// <param name="mapBytes">Bytes of maps.</param>
+    /// <param name="signBytes">Bytes of signs.</param>
+    /// <param name="signs">Every sign map once.</param>
+    /// <exception cref="OutOfMemoryException">There is not so much memory.</exception>
+    public Arena(long mapBytes, long signBytes, IReadOnlyList<SignPlace> signs)
     {
-        memory = new NativeBuffer<byte>(bytes).Cleared();
-        var frame = new Frame(memory.Pointer, null, null);
-        foreach (var place in signs) place.Reader.Filters.FillBorder(place.In(frame));
+        this.signBytes = signBytes;
+        memory = new NativeBuffer<byte>(signBytes + mapBytes).Cleared();
+        foreach (var place in signs) place.Reader.Filters.FillBorder(place.In(Frame(null, null)));
     }
 
-    /// <summary>Its first byte.</summary>
-    public byte* Memory => memory.Pointer;
+    /// <summary>The frame of an image that runs in it.</summary>
+    public Frame Frame(float* image, float* logits) => new(memory.Pointer + signBytes, memory.Pointer, image, logits);
 
     /// <inheritdoc/>
     public void Dispose() => memory.Dispose();

@@ -18,7 +18,7 @@ internal readonly unsafe struct ImageBatch(Plan plan, int count, float* images, 
     public Frame Frame(int image, Arena arena)
     {
         var size = plan.Input.Size;
-        return new Frame(arena.Memory, images + (long)image * size.Channels * size.Height * size.Width, logits + (long)image * classes);
+        return arena.Frame(images + (long)image * size.Channels * size.Height * size.Width, logits + (long)image * classes);
     }
 
     /// <summary>Runs one image on the calling thread.</summary>

@@ -18,8 +18,8 @@ internal sealed unsafe class LayerRun(PreparedLayer layer, int height, int width
         var arena = plan.Rent();
         try
         {
-            fixed (float* result = y) Run(plan, new Frame(arena.Memory, null, result), x, y);
-            fixed (ulong* words = signs) plan.InputSigns?.In(new Frame(arena.Memory, null, null)).Decode(words);
+            fixed (float* result = y) Run(plan, arena.Frame(null, result), x, y);
+            fixed (ulong* words = signs) plan.InputSigns?.In(arena.Frame(null, null)).Decode(words);
         }
         finally
         {

@@ -12,7 +12,7 @@ internal sealed record MapPlace(MapSize Size, Region? Region)
     public int Pixels => Size.Height * Size.Width;
 
     /// <summary>The first value of a map in the arena.</summary>
-    public unsafe float* In(in Frame frame) => (float*)(frame.Arena + Region!.Value.Start);
+    public unsafe float* In(in Frame frame) => (float*)(frame.Maps + Region!.Value.Start);
 
     /// <summary>The map, wherever it lies.</summary>
     public unsafe RealMap RealIn(in Frame frame) => Region is null

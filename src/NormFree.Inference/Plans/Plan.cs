@@ -6,7 +6,8 @@ namespace NormFree.Inference.Plans;
 /// <summary>How images of one size run through layers: steps, and where everything lies. Arenas are kept from run to run.</summary>
 internal sealed class Plan
 {
-    private readonly long arenaBytes;
+    private readonly long mapBytes;
+    private readonly long signBytes;
     private readonly IReadOnlyList<SignPlace> signs;
     private readonly Stack<Arena> idle = new();
     private bool retired;
@@ -15,7 +16,7 @@ internal sealed class Plan
     {
         (Input, InputSigns, Result) = (input, inputSigns, result);
         Steps = [.. builder.Steps];
-        (arenaBytes, signs) = (builder.ArenaBytes, builder.Signs);
+        (mapBytes, signBytes, signs) = (builder.MapBytes, builder.SignBytes, builder.Signs);
     }
 
     /// <summary>What goes in.</summary>
@@ -51,7 +52,7 @@ internal sealed class Plan
     {
         lock (idle)
             if (idle.TryPop(out var arena)) return arena;
-        return new Arena(arenaBytes, signs);
+        return new Arena(mapBytes, signBytes, signs);
     }
 
     /// <summary>Gives an arena back.</summary>

@@ -7,7 +7,8 @@ namespace NormFree.Inference.Plans;
 /// <param name="threads">How many threads share a step's tasks.</param>
 internal sealed class PlanBuilder(int threads)
 {
-    private readonly ArenaLayout arena = new();
+    private readonly ArenaLayout maps = new();
+    private readonly ArenaLayout signs = new();
     private readonly List<SignPlace> idleSigns = [];
 
     /// <summary>How many threads share a step's tasks.</summary>
@@ -19,16 +20,19 @@ internal sealed class PlanBuilder(int threads)
     /// <summary>Every sign map of the arena once.</summary>
     public List<SignPlace> Signs { get; } = [];
 
-    /// <summary>Bytes of the whole arena.</summary>
-    public long ArenaBytes => arena.Bytes;
+    /// <summary>Bytes of all maps.</summary>
+    public long MapBytes => maps.Bytes;
+
+    /// <summary>Bytes of all sign maps.</summary>
+    public long SignBytes => signs.Bytes;
 
     /// <summary>A place for a map.</summary>
-    public MapPlace TakeMap(MapSize size) => new(size, arena.Take((long)size.Height * size.Width * size.Channels * sizeof(float)));
+    public MapPlace TakeMap(MapSize size) => new(size, maps.Take((long)size.Height * size.Width * size.Channels * sizeof(float)));
 
     /// <summary>No later step reads the map.</summary>
     public void Release(MapPlace map)
     {
-        if (map.Region is { } region) arena.Release(region);
+        if (map.Region is { } region) maps.Release(region);
     }
 
     /// <summary>
@@ -44,10 +48,10 @@ internal sealed class PlanBuilder(int threads)
             idleSigns.RemoveAt(at);
             return place;
         }
-        Signs.Add(new SignPlace(reader, layout, arena.Take(layout.Bytes)));
+        Signs.Add(new SignPlace(reader, layout, signs.Take(layout.Bytes)));
         return Signs[^1];
     }
 
     /// <summary>No later step reads these signs.</summary>
-    public void Release(SignPlace signs) => idleSigns.Add(signs);
+    public void Release(SignPlace place) => idleSigns.Add(place);
 }

@@ -10,5 +10,5 @@ namespace NormFree.Inference.Plans;
 internal sealed record SignPlace(PreparedBinaryLayer Reader, SignLayout Layout, Region Region)
 {
     /// <summary>The signs of a running image.</summary>
-    public unsafe SignMap In(in Frame frame) => new(Layout, frame.Arena + Region.Start);
+    public unsafe SignMap In(in Frame frame) => new(Layout, frame.Signs + Region.Start);
 }

@@ -45,14 +45,14 @@ internal sealed class SharedRun(int members) : ITeamWork
     /// <inheritdoc/>
     public void Run(int member)
     {
-        var whole = batch.Count - batch.Count % members;
+        // After the last meeting the next run may begin: nothing of this one is read then.
+        var (steps, count) = (batch.Plan.Steps, batch.Count);
+        var whole = count - count % members;
         if (whole > 0)
         {
             RunWhole(member, whole);
             Meet(member);
         }
-        var steps = batch.Plan.Steps;
-        var count = batch.Count;
         for (var image = whole; image < count; image++)
         {
             var frame = batch.Frame(image, arenas[0]);

@@ -16,7 +16,7 @@ let private words channels = (channels + 63) / 64
 
 let private slid kernel stride padding side = (side + 2 * padding - kernel) / stride + 1
 
-/// A map of which every value is computed by itself.
+/// A map of which every value is computed by itself; what a pixel's values share is computed once.
 let private mapOf height width channels (value: int -> int -> int -> float) =
     { Height = height
       Width = width
@@ -24,8 +24,10 @@ let private mapOf height width channels (value: int -> int -> int -> float) =
       Values =
         [| for y in 0 .. height - 1 do
                for x in 0 .. width - 1 do
+                   let ofPixel = value y x
+
                    for c in 0 .. channels - 1 do
-                       float32 (value y x c) |] }
+                       float32 (ofPixel c) |] }
 
 /// The pixels of the map under a kernel's taps, with the taps' numbers; those outside the map are left out.
 let private taps (map: Map) kernel stride padding y x =
@@ -36,7 +38,16 @@ let private taps (map: Map) kernel stride padding y x =
                if row >= 0 && row < map.Height && column >= 0 && column < map.Width then
                    i * kernel + j, row, column |]
 
-let private sumBy (value: 'a -> float) (items: 'a[]) = Array.sumBy value items
+/// A sum of so many numbers.
+let private sum count (value: int -> float) =
+    let mutable total = 0.0
+
+    for i in 0 .. count - 1 do
+        total <- total + value i
+
+    total
+
+let private sumBy (value: 'a -> float) (items: 'a[]) = sum items.Length (fun i -> value items[i])
 
 /// 1 or −1: a bit of packed words that begin at a place.
 let private bit (packed: uint64[]) start channel =
@@ -67,14 +78,12 @@ let private real (layer: RealConvolution) (map: Map) =
     let area = layer.Kernel * layer.Kernel
 
     mapOf (side map.Height) (side map.Width) layer.Out (fun y x o ->
-        let sum =
+        let convolved =
             taps map layer.Kernel layer.Stride layer.Padding y x
             |> sumBy (fun (tap, row, column) ->
-                Seq.init layer.In (fun c ->
-                    float layer.Weights[(o * layer.In + c) * area + tap] * map.At(row, column, c))
-                |> Seq.sum)
+                sum layer.In (fun c -> float layer.Weights[(o * layer.In + c) * area + tap] * map.At(row, column, c)))
 
-        sum + float layer.Bias[o])
+        convolved + float layer.Bias[o])
 
 let private maxPool (layer: MaxPool) (map: Map) =
     let side = slid layer.Kernel layer.Stride layer.Padding
@@ -84,37 +93,45 @@ let private maxPool (layer: MaxPool) (map: Map) =
         |> Array.map (fun (_, row, column) -> map.At(row, column, c))
         |> Array.max)
 
-/// What is added to the convolution at a place.
-let private shortcut (layer: BinaryLayer) (map: Map) y x o =
+/// factor·(sum over squares of kernel×kernel), not rounded.
+let private pool (pooled: PooledInput) (map: Map) y x c =
+    float pooled.Factor
+    * sumBy (fun (_, row, column) -> map.At(row, column, c)) (taps map pooled.Kernel pooled.Kernel 0 y x)
+
+/// What is added to the convolutions at a place.
+let private shortcut (layer: BinaryLayer) (map: Map) y x : int -> float =
     match layer.Shortcut with
     | :? PooledInput as pooled ->
-        let mean c =
-            float pooled.Factor
-            * sumBy (fun (_, row, column) -> map.At(row, column, c)) (taps map pooled.Kernel pooled.Kernel 0 y x)
+        let means = Array.init layer.In (pool pooled map y x)
 
         match pooled.Projection with
-        | null -> mean o
+        | null -> fun o -> means[o]
         | projection ->
-            let start = o * words layer.In
-
-            float projection.Scale[o]
-            * Seq.sum (Seq.init layer.In (fun c -> bit projection.Signs start c * mean c))
-    | _ -> map.At(y, x, o % layer.In)
+            fun o ->
+                float projection.Scale[o]
+                * sum layer.In (fun c -> bit projection.Signs (o * words layer.In) c * means[c])
+    | _ -> fun o -> map.At(y, x, o % layer.In)
 
 let private binary (layer: BinaryLayer) (map: Map) =
     let packed, perPixel = signs layer map, words layer.In
     let side = slid layer.Kernel layer.Stride layer.Padding
 
-    mapOf (side map.Height) (side map.Width) layer.Out (fun y x o ->
-        let counted =
-            taps map layer.Kernel layer.Stride layer.Padding y x
-            |> sumBy (fun (tap, row, column) ->
-                let filter = (o * layer.Kernel * layer.Kernel + tap) * perPixel
-                let pixel = (row * map.Width + column) * perPixel
-                Seq.init layer.In (fun c -> bit layer.Signs filter c * bit packed pixel c) |> Seq.sum)
+    let value y x =
+        let taps = taps map layer.Kernel layer.Stride layer.Padding y x
+        let added = shortcut layer map y x
 
-        let z = float layer.Scale[o] * counted + float layer.Bias[o] + shortcut layer map y x o
-        (if z > 0.0 then z else float layer.Slope[o] * z) + float layer.Shift[o])
+        fun o ->
+            let counted =
+                taps
+                |> sumBy (fun (tap, row, column) ->
+                    let filter = (o * layer.Kernel * layer.Kernel + tap) * perPixel
+                    let pixel = (row * map.Width + column) * perPixel
+                    sum layer.In (fun c -> bit layer.Signs filter c * bit packed pixel c))
+
+            let z = float layer.Scale[o] * counted + float layer.Bias[o] + added o
+            (if z > 0.0 then z else float layer.Slope[o] * z) + float layer.Shift[o]
+
+    mapOf (side map.Height) (side map.Width) layer.Out value
 
 /// The logits as a map of one pixel.
 let private classifier (layer: Classifier) (map: Map) =
@@ -126,8 +143,7 @@ let private classifier (layer: Classifier) (map: Map) =
     let means = Array.init layer.In mean
 
     mapOf 1 1 layer.Classes (fun _ _ k ->
-        float layer.Bias[k]
-        + Seq.sum (Seq.init layer.In (fun c -> float layer.Weights[k * layer.In + c] * means[c])))
+        float layer.Bias[k] + sum layer.In (fun c -> float layer.Weights[k * layer.In + c] * means[c]))
 
 /// The result of a layer.
 let run (layer: PackedLayer) (map: Map) : Map =
