@@ -24,11 +24,18 @@ module BenchInferCommand =
         | InferenceEngine.OnnxRuntime -> onnx id threads
         | InferenceEngine.OnnxRuntimeInt8 -> onnx OnnxInt8.rewrite threads
 
+    let private requireBinary (net: NetSpec) =
+        match net.Body with
+        | Binary _ -> net
+        | FullPrecision _ ->
+            raise (UsageException $"--arch cannot be {net.Name}, a full-precision network: choose one of ReActNet's.")
+
     let private network (args: ParseResults<BenchInferArgs>) image =
         Choices.sized
             (args.GetResult(BenchInferArgs.Arch, "reactnet-18"))
             (args.TryGetResult BenchInferArgs.Width, args.TryGetResult BenchInferArgs.Depth)
             (TrainCommand.stem (args.TryGetResult BenchInferArgs.Stem) image)
+        |> requireBinary
         |> Net.withClasses (Choices.within 2 10_000_000 "--classes" (args.GetResult(BenchInferArgs.Classes, 10)))
         |> Net.withNorm (Choices.norm (args.GetResult(BenchInferArgs.Norm, "bn-free")))
         |> Net.withBinarise ActivationsAndWeights
@@ -76,10 +83,12 @@ module BenchInferCommand =
     let run (args: ParseResults<BenchInferArgs>) =
         let job = job args
 
+        let least = job.WarmUp + job.Runs
+
         let result =
             Outcome.untilInterrupted "Nothing is kept." (fun cancellation ->
-                Show.counting "run" (job.WarmUp + job.Runs) (fun progress ->
-                    { job with Progress = progress; Cancellation = cancellation }
+                Show.counting "run" least (fun progress ->
+                    { job with Progress = min least >> progress; Cancellation = cancellation }
                     |> InferenceBench.measure (start job.Engine job.Threads)))
 
         if args.Contains BenchInferArgs.Json then

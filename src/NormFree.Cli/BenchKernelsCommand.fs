@@ -58,10 +58,7 @@ module BenchKernelsCommand =
             Outcome.untilInterrupted "Nothing is kept." (fun cancellation ->
                 Show.counting "layer" layers.Length (fun progress ->
                     KernelBench.measure
-                        { Layers = layers
-                          Seconds = seconds
-                          Progress = progress
-                          Cancellation = cancellation }))
+                        { Layers = layers; Seconds = seconds; Progress = progress; Cancellation = cancellation }))
 
         if args.Contains BenchKernelsArgs.Json then
             Console.WriteLine(Json.writeSnakeCase results)

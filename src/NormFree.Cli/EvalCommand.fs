@@ -56,5 +56,4 @@ module EvalCommand =
                     Watch = skipped
                     Cancellation = cancellation }
 
-            Evaluation.accuracyOfReady around batch network dataset.Test
-            |> print args dataset)
+            Evaluation.accuracyOfReady around batch network dataset.Test |> print args dataset)

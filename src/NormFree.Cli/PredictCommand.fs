@@ -75,7 +75,10 @@ module PredictCommand =
         | Some(Trained execution) -> RawTensors.predict execution precision path input output
         | None when not (PackedFile.IsPacked path) -> RawTensors.predict Execution.Default precision path input output
         | _ when precision = torch.ScalarType.Float64 ->
-            raise (UsageException "--precision float64 is not for packed networks, which are float32: give a checkpoint, or leave it away.")
+            raise (
+                UsageException
+                    "--precision float64 is not for packed networks, which are float32: give a checkpoint, or leave it away."
+            )
         | _ -> RawTensors.predictPacked path input output
 
     /// <summary>Runs the command.</summary>
@@ -83,4 +86,8 @@ module PredictCommand =
         match args.TryGetResult Images, args.TryGetResult Input, args.TryGetResult Output with
         | Some paths, None, None -> images args paths
         | None, Some input, Some output -> tensors args input output
-        | _ -> raise (UsageException "predict takes --checkpoint or --packed, and either IMAGE files, or --input and --output.")
+        | _ ->
+            raise (
+                UsageException
+                    "predict takes --checkpoint or --packed, and either IMAGE files, or --input and --output."
+            )

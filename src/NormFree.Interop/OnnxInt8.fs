@@ -32,12 +32,19 @@ module OnnxInt8 =
     /// −1 and +1 as 0 and 2.
     let private unsigned (weight: OnnxTensor) =
         let values = MemoryMarshal.Cast<byte, float32>(weight.Bytes.Span).ToArray()
-        OnnxTensor(weight.Name, DType.U8, weight.Shape, ReadOnlyMemory(values |> Array.map (fun value -> byte (value + 1.0f))))
+
+        OnnxTensor(
+            weight.Name,
+            DType.U8,
+            weight.Shape,
+            ReadOnlyMemory(values |> Array.map (fun value -> byte (value + 1.0f)))
+        )
 
     /// One scale a filter, as DequantizeLinear wants them: O instead of O×1×1.
     let private flat (scale: OnnxTensor) = OnnxTensor(scale.Name, scale.DType, [| scale.Shape[0] |], scale.Bytes)
 
-    let private quantise (sign: string) = OnnxNode("QuantizeLinear", $"{sign}/int8", [| sign; one; zero |], [| $"{sign}/int8" |], [||])
+    let private quantise (sign: string) =
+        OnnxNode("QuantizeLinear", $"{sign}/int8", [| sign; one; zero |], [| $"{sign}/int8" |], [||])
 
     let private convolve (conv: OnnxNode) =
         OnnxNode(
@@ -54,7 +61,10 @@ module OnnxInt8 =
     /// <summary>The model that <see cref="M:NormFree.Interop.OnnxLowering.lower"/> gives for a network with binary weights, rewritten.</summary>
     let rewrite (model: OnnxModel) : OnnxModel =
         let graph = model.Graph
-        let constants = Dictionary(dict [ for constant in Seq.append graph.Constants scalars -> constant.Name, constant ])
+
+        let constants =
+            Dictionary(dict [ for constant in Seq.append graph.Constants scalars -> constant.Name, constant ])
+
         let signs, binary = HashSet<string>(), HashSet<string>()
 
         let nodes =

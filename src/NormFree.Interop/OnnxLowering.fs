@@ -105,14 +105,18 @@ module OnnxLowering =
     let private add (b: Builder) key (bias: torch.Tensor) input =
         b.Node("Add", key, [ input; b.Constant(key, channels bias, bias) ], [])
 
-    let private shift (b: Builder) (tensors: Map<string, torch.Tensor>) (key: string) input = add b key tensors[key] input
+    let private shift (b: Builder) (tensors: Map<string, torch.Tensor>) (key: string) input =
+        add b key tensors[key] input
 
     let private prelu (b: Builder) (tensors: Map<string, torch.Tensor>) (key: string) input =
         let slope = tensors[key]
         b.Node("PRelu", key, [ input; b.Constant(key, channels slope, slope) ], [])
 
     let private rprelu b tensors (names: NormFree.Spec.RPReLU) input =
-        input |> shift b tensors names.ShiftIn |> prelu b tensors names.Slope |> shift b tensors names.ShiftOut
+        input
+        |> shift b tensors names.ShiftIn
+        |> prelu b tensors names.Slope
+        |> shift b tensors names.ShiftOut
 
     /// The batch norms of channels side by side as one; it has the first one's name.
     let private normalise (b: Builder) (tensors: Map<string, torch.Tensor>) (keys: string list) input =

@@ -92,7 +92,7 @@ module Evaluation =
     let accuracyOfReady (around: Surroundings) batch (network: ReadyNetwork) (source: ImageSource) : Accuracy =
         let logits (images: torch.Tensor) =
             let height, width = int (images.size 2), int (images.size 3)
-            torch.tensor(network.Logits (images.data<float32>().ToArray()) height width).reshape (images.size 0, -1L)
+            torch.tensor(network.Logits (images.data<float32>().ToArray()) height width).reshape(images.size 0, -1L)
 
         accuracyOf around network.Task batch onCpu logits source
 

@@ -16,7 +16,9 @@ module InferenceBench =
           | Error errors -> yield! errors |> List.map string
           match Net.binaryBody job.Net with
           | Some { Binarise = ActivationsAndWeights } -> ()
-          | _ -> yield $"inference is measured of networks with binary activations and weights, which {job.Net.Name} has not"
+          | _ ->
+              yield
+                  $"inference is measured of networks with binary activations and weights, which {job.Net.Name} has not"
           for name, value, least in
               [ "images", job.Batch, 1
                 "threads", job.Threads, 1
@@ -83,7 +85,8 @@ module InferenceBench =
         let sorted = List.sort values
         sorted[int (ceil (0.95 * float sorted.Length)) - 1]
 
-    let private latency times = { Median = Medians.round (Spread.Of times).Median; P95 = Medians.round (percentile95 times) }
+    let private latency times =
+        { Median = Medians.round (Spread.Of times).Median; P95 = Medians.round (percentile95 times) }
 
     /// Each layout by itself: its tensors must not press another's out of the caches.
     let private measureOne job (start: unit -> IInference) =
@@ -101,7 +104,10 @@ module InferenceBench =
         MemoryReuse.Enable()
         let environment = BenchEnvironment.Now()
         let layouts = using (checkpoint job) (fun checkpoint -> start checkpoint (noise job))
-        let layout, times = layouts |> List.map (measureOne job) |> List.minBy (fun (_, times) -> (Spread.Of times).Median)
+
+        let layout, times =
+            layouts |> List.map (measureOne job) |> List.minBy (fun (_, times) -> (Spread.Of times).Median)
+
         let latency = latency times
 
         { Engine = job.Engine

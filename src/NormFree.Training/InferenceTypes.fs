@@ -46,7 +46,7 @@ type InferenceJob =
         Runs: int
         /// for at least so many seconds.
         Seconds: float
-        /// Called after every run, the warm-up's included, with the number of runs so far.
+        /// Called after every run, the warm-up's included, with the number of runs so far; each layout begins anew.
         Progress: int -> unit
         Cancellation: CancellationToken
     }

@@ -33,11 +33,22 @@ module ReadyNetwork =
 
     /// What a packed file says of its images.
     let private task (path: string) (model: PackedModel) : Task =
-        let note key = match model.Notes.TryGetValue key with | true, text -> Some text | _ -> None
+        let note key =
+            match model.Notes.TryGetValue key with
+            | true, text -> Some text
+            | _ -> None
 
         if model.Height <> model.Width then
             let size = $"{model.Height}×{model.Width}"
-            raise (InvalidFileException(path, "metadata 'model'", $"its images are {size}, not square", "Run it by NormFree.Inference"))
+
+            raise (
+                InvalidFileException(
+                    path,
+                    "metadata 'model'",
+                    $"its images are {size}, not square",
+                    "Run it by NormFree.Inference"
+                )
+            )
 
         let preparation =
             match note "preparation" |> Option.map Json.read<NormFree.Data.Augment list> with
@@ -73,7 +84,7 @@ module ReadyNetwork =
         let logits (values: float32[]) height width =
             use _ = torch.NewDisposeScope()
             use _ = torch.no_grad ()
-            let images = torch.tensor(values).reshape (-1L, 3L, int64 height, int64 width)
+            let images = torch.tensor(values).reshape(-1L, 3L, int64 height, int64 width)
             checkpoint.Network.Forward(images, Evaluate).contiguous().data<float32>().ToArray()
 
         { Task = checkpoint.Task; Logits = logits; Resource = checkpoint }

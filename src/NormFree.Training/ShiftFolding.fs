@@ -64,5 +64,4 @@ module internal ShiftFolding =
         | other -> other, missing
 
     /// <summary>The layers of a network that computes the same; the shifts of its binary layers are 0.</summary>
-    let layers (model: PackedModel) : PackedLayer list =
-        List.ofSeq model.Layers |> List.mapFold step [||] |> fst
+    let layers (model: PackedModel) : PackedLayer list = List.ofSeq model.Layers |> List.mapFold step [||] |> fst

@@ -39,9 +39,10 @@ type internal TorchInference(model: PackedModel, layout: TorchLayout, images: fl
         | TorchLayout.Contiguous -> own tensor
         | TorchLayout.ChannelsLast -> own (Fused.ChannelsLast.Of tensor)
 
-    let shaped (shape: int list) (values: float32[]) = torch.tensor(values).reshape [| for side in shape -> int64 side |]
+    let shaped (shape: int list) (values: float32[]) =
+        torch.tensor(values).reshape [| for side in shape -> int64 side |]
 
-    let channels (values: float32[]) = own (torch.tensor(values).reshape (1L, -1L, 1L, 1L))
+    let channels (values: float32[]) = own (torch.tensor(values).reshape(1L, -1L, 1L, 1L))
 
     let convolution (weights: torch.Tensor) (bias: float32[] | null) stride padding =
         let weights = ordered weights

@@ -37,6 +37,7 @@ let private all =
           [ Kernels.InstructionSetTests.tests
             Kernels.PackingTests.tests
             Kernels.XnorTests.tests
+            Kernels.RooflineTests.tests
             Kernels.PackedFiltersTests.tests
             Kernels.EpilogueTests.tests
             Kernels.FilterTests.tests
@@ -64,10 +65,22 @@ let private all =
             Training.FusedEngineTests.tests
             Training.CheckpointTests.tests
             Training.PipelineTests.tests
-            Training.BenchTests.tests ]
-      testList "Interop" [ Interop.ImportTests.tests; Interop.OnnxRuntimeTests.tests; Interop.PyTorchTests.tests ]
+            Training.BenchTests.tests
+            Training.InferenceTests.tests ]
+      testList
+          "Interop"
+          [ Interop.ImportTests.tests
+            Interop.OnnxRuntimeTests.tests
+            Interop.OnnxInt8Tests.tests
+            Interop.PyTorchTests.tests ]
       testList "Reporting" [ Reporting.VerdictTests.tests; Reporting.ChartTests.tests; Reporting.ReportTests.tests ]
-      testList "Cli" [ Cli.UsageTests.tests; Cli.FailureTests.tests; Cli.RoundTripTests.tests; Cli.BenchTests.tests ] ]
+      testList
+          "Cli"
+          [ Cli.UsageTests.tests
+            Cli.FailureTests.tests
+            Cli.RoundTripTests.tests
+            Cli.BenchTests.tests
+            Cli.PackedTests.tests ] ]
 
 /// Expecto's own printer, which also hands over the counts.
 let private counting (keep: TestRunSummary -> unit) =

@@ -23,7 +23,7 @@ internal sealed unsafe class LookupRoofline<TLookups, TFloats, TVector, TFloatVe
     {
         var bytes = stackalloc byte[2 * TLookups.Lanes];
         var aligned = (byte*)(((nuint)bytes + (nuint)TLookups.Lanes - 1) & ~((nuint)TLookups.Lanes - 1));
-        for (var lane = 0; lane < TLookups.Lanes; lane++) aligned[lane] = (byte)(lane & 3);
+        for (var lane = 0; lane < TLookups.Lanes; lane++) aligned[lane] = (byte)(5 * lane + 3 & 7);
         var table = TLookups.Load(aligned);
         TVector a = table, b = table, c = table, d = table, e = table, f = table, g = table, h = table, i = table, j = table, k = table, l = table;
         TVector m = table, n = table, o = table, p = table, q = table, r = table, s = table, t = table, u = table, v = table, w = table, x = table;

@@ -28,6 +28,8 @@ internal static unsafe class ReadLoop<TFloats, TVector>
         var sum = TFloats.Add(TFloats.Add(TFloats.Add(a, b), TFloats.Add(c, d)), TFloats.Add(TFloats.Add(e, f), TFloats.Add(g, h)));
         var values = stackalloc float[lanes];
         TFloats.Store(sum, values);
-        return new ReadOnlySpan<float>(values, lanes)[0];
+        var total = 0f;
+        for (var lane = 0; lane < lanes; lane++) total += values[lane];
+        return total;
     }
 }

@@ -136,6 +136,7 @@ let private failures =
       [ out ],
       [ "device cuda"; "none"; "Choose device cpu" ]
       "to measure on images that are too small", "bench train --image 4", [], [ "4×4" ]
+      "to measure inference on images that are too small", "bench infer --image 2", [], [ "2×2" ]
       "summary of odd images", "summary --size 37", [], [ "37×37"; "multiple of 32" ]
       "a report of what is no run", "report §0 --out §1.html", [ folder "nothing"; out ], [ "no run" ]
       "data that nobody serves",

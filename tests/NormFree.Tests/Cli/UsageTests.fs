@@ -17,6 +17,8 @@ let private help =
                 "data check"
                 "bench"
                 "bench train"
+                "bench infer"
+                "bench kernels"
                 "report"
                 "import"
                 "export" ] do
@@ -70,6 +72,8 @@ let private bad =
       "eval --checkpoint x --engine fast", [ "--engine" ]
       "predict", [ "--checkpoint" ]
       "predict --checkpoint x", [ "IMAGE"; "--input" ]
+      "predict --checkpoint x --packed y a.png", [ "--checkpoint"; "--packed" ]
+      "predict --packed x --engine fused a.png", [ "--packed"; "--engine" ]
       "predict --checkpoint x --input a", [ "--output" ]
       "predict --checkpoint x --top 0 a.png", [ "--top" ]
       "predict --checkpoint x --engine fast a.png", [ "--engine" ]
@@ -91,7 +95,17 @@ let private bad =
       "bench train --threads 0", [ "--threads" ]
       "bench train --engine composite --precision bf16", [ "bf16 needs the fused engine" ]
       "bench train --arch resnet-18 --norm none", [ "--norm"; "full-precision" ]
-      "bench infer", [ "infer" ]
+      "bench infer --engine fused", [ "--engine"; "packed, torch, onnxruntime, onnxruntime-int8" ]
+      "bench infer --batch 0", [ "--batch"; "0" ]
+      "bench infer --threads 0", [ "--threads"; "1 to 1024" ]
+      "bench infer --runs 0", [ "--runs" ]
+      "bench infer --warm-up -1", [ "--warm-up"; "-1" ]
+      "bench infer --seconds nan", [ "--seconds"; "NaN" ]
+      "bench infer --image 0", [ "--image" ]
+      "bench infer --arch resnet-18", [ "--arch"; "resnet-18" ]
+      "bench infer --binarise activations", [ "--binarise" ]
+      "bench kernels --only 7×7", [ "--only"; "7×7" ]
+      "bench kernels --seconds -1", [ "--seconds"; "-1" ]
       "report", [ "missing argument" ]
       "report runs --out page.txt", [ "--out"; ".html" ]
       "import --arch reactnet-18 --out x", [ "--pytorch"; "--safetensors" ]
