@@ -335,9 +335,31 @@ type ExportArgs =
         member this.Usage =
             match this with
             | Checkpoint _ -> "network to export"
-            | Format _ -> "pytorch, safetensors, onnx"
+            | Format _ -> "pytorch, safetensors, onnx, packed"
             | Out _ -> "file to write"
             | Dynamic_Batch -> "onnx: any number of images at once instead of one"
+
+type VerifyArgs =
+    | [<Mandatory; Unique>] Checkpoint of FILE: string
+    | [<Mandatory; Unique>] Packed of FILE: string
+    | [<Unique>] Dataset of KIND: string
+    | [<Unique>] Data of PATH: string
+    | [<Unique>] Test_Limit of N: int
+    | [<Unique>] Images of N: int
+    | [<Unique>] Threads of N: int
+    | [<Unique>] Json
+
+    interface IArgParserTemplate with
+        member this.Usage =
+            match this with
+            | Checkpoint _ -> "network that the packed file was made of"
+            | Packed _ -> "packed file to compare with it"
+            | Dataset _ -> "accuracy of both: cifar10, cifar100, folder, fashion-mnist, drawn"
+            | Data _ -> "folder, archive or file of the data set; its test part is used"
+            | Test_Limit _ -> "test images, as many of each class"
+            | Images _ -> "images to compare layers on (2*): test images, or noise without a data set"
+            | Threads _ -> "of the computation; all processors if not given"
+            | Json -> "print one JSON object"
 
 type Command =
     | [<CliPrefix(CliPrefix.None)>] Train of ParseResults<TrainArgs>
@@ -349,6 +371,7 @@ type Command =
     | [<CliPrefix(CliPrefix.None)>] Report of ParseResults<ReportArgs>
     | [<CliPrefix(CliPrefix.None)>] Import of ParseResults<ImportArgs>
     | [<CliPrefix(CliPrefix.None)>] Export of ParseResults<ExportArgs>
+    | [<CliPrefix(CliPrefix.None)>] Verify of ParseResults<VerifyArgs>
     | [<Unique>] Version
 
     interface IArgParserTemplate with
@@ -362,5 +385,6 @@ type Command =
             | Bench _ -> "measure speed and memory"
             | Report _ -> "page of one or several runs"
             | Import _ -> "checkpoint from a PyTorch or safetensors file"
-            | Export _ -> "PyTorch, safetensors or ONNX file from a checkpoint"
+            | Export _ -> "PyTorch, safetensors, ONNX or packed file from a checkpoint"
+            | Verify _ -> "compare a packed file with its checkpoint, layer by layer"
             | Version -> "print the version"

@@ -12,6 +12,7 @@ type ExportFormat =
     | PyTorch
     | Safetensors
     | Onnx
+    | Packed
 
 /// <summary>The words of the command line as values. A word that is none of the choices is an error that lists them.</summary>
 [<RequireQualifiedAccess>]
@@ -180,4 +181,5 @@ module Choices =
             "--format"
             [ "pytorch", ExportFormat.PyTorch
               "safetensors", ExportFormat.Safetensors
-              "onnx", ExportFormat.Onnx ]
+              "onnx", ExportFormat.Onnx
+              "packed", ExportFormat.Packed ]

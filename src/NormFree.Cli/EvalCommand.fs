@@ -10,7 +10,8 @@ open TorchSharp
 [<RequireQualifiedAccess>]
 module EvalCommand =
 
-    let private requireSameClasses (path: string) (task: Task) (dataset: Dataset) =
+    /// Other classes would be other questions.
+    let requireSameClasses (path: string) (task: Task) (dataset: Dataset) =
         if task.Classes <> dataset.Classes then
             raise (
                 TrainingException
@@ -18,7 +19,8 @@ module EvalCommand =
                       {dataset.Classes.Length} ({dataset.Classes[0]}, …). Give the data set that it was trained for."
             )
 
-    let private skipped event =
+    /// Tells of images that cannot be read.
+    let skipped event =
         match event with
         | ImageSkipped image -> Console.Error.WriteLine $"left out: {image.Name}: {image.Reason}"
         | _ -> ()

@@ -83,7 +83,7 @@ module PredictCommand =
 
     /// <summary>Runs the command.</summary>
     let run (args: ParseResults<PredictArgs>) =
-        match args.TryGetResult Images, args.TryGetResult Input, args.TryGetResult Output with
+        match args.TryGetResult PredictArgs.Images, args.TryGetResult Input, args.TryGetResult Output with
         | Some paths, None, None -> images args paths
         | None, Some input, Some output -> tensors args input output
         | _ ->

@@ -64,6 +64,9 @@ let private run (typed: string list) (results: ParseResults<Command>) =
     | Some(Report args) -> args |> orHelp "normfree report: a page of one or several runs." ReportCommand.run
     | Some(Import args) -> args |> orHelp "normfree import: a checkpoint from a file of others." ImportCommand.run
     | Some(Export args) -> args |> orHelp "normfree export: a file for others from a checkpoint." ExportCommand.run
+    | Some(Verify args) ->
+        args
+        |> orHelp "normfree verify: whether a packed file computes what its checkpoint does." VerifyCommand.run
     | Some Command.Version -> version ()
     | None when results.Contains Command.Version -> version ()
     | None -> help results "normfree: binary neural networks without batch normalisation."

@@ -105,3 +105,9 @@ module Evaluation =
         (source: ImageSource)
         : Accuracy =
         accuracyOfReady around batch (ReadyNetwork.ofPacked task network) source
+
+    /// <summary>The first images of a source, N×3×S×S, as a network gets them.</summary>
+    /// <remarks>Throws DataException as <c>accuracy</c> does, and where the source has no images.</remarks>
+    let first (around: Surroundings) (task: Task) count (source: ImageSource) : torch.Tensor =
+        let order = Loader.inOrder (min count source.Count)
+        Loader.read (loading around task count) source order |> Seq.head |> onCpu |> fst

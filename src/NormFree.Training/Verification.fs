@@ -222,3 +222,10 @@ module Verification =
                 [ for layer, mine, theirs in
                       List.zip3 found.Layers (Seq.toList packed.Model.Layers) (Seq.toList model.Layers) ->
                       { layer with DifferingWeights = PackedLikeness.differingWeights mine theirs } ] }
+
+    /// <summary>Images of noise, normalised, of the checkpoint's own size and type.</summary>
+    let noise (checkpoint: Checkpoint) (count: int) : torch.Tensor =
+        use generator = new torch.Generator(1UL)
+        let size = int64 checkpoint.Task.Size
+        let dtype = (snd checkpoint.Network.Parameters.Head).dtype
+        torch.randn ([| int64 count; 3L; size; size |], dtype = dtype, generator = generator)

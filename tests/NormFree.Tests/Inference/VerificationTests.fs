@@ -156,7 +156,10 @@ let private sizes =
                           0.01
                           $"{bytes} bytes where {expected} are predicted"
 
-                      Expect.isLessThan (abs (bytes / 1e6 / predicted - 1.0)) 0.02 $"{bytes} bytes for {predicted} MB"
+                      Expect.isLessThan
+                          (abs (bytes / 1048576.0 / predicted - 1.0))
+                          0.01
+                          $"{bytes} bytes for {predicted} MiB"
 
                       // Without names and padding it is exact.
                       use file = SafetensorsFile.Read(new MemoryStream(stream.ToArray()), "file")
