@@ -16,7 +16,12 @@ type Settings = { Reference: string; Runs: int; Seconds: int; Only: string }
 /// Inference to measure; the networks are bn-free, both stages binary, with 10 classes, as the reference's are.
 type Configuration = { Title: string; Arch: string; Batch: int; Image: int; Threads: int }
 
-type Measured = { LatencyMs: float; P95: float option; ImagesPerSecond: float; PeakMemoryMb: float; Layout: string option }
+type Measured =
+    { LatencyMs: float
+      P95: float option
+      ImagesPerSecond: float
+      PeakMemoryMb: float
+      Layout: string option }
 
 /// Someone who runs that network.
 type Candidate = { Name: string; Measure: Configuration -> Measured option }
@@ -141,7 +146,12 @@ let row (runs: Map<string, Measured list>) (name: string) =
       own |> List.map _.PeakMemoryMb |> spread 0 ]
 
 let columns =
-    [ "engine"; "median latency, ms"; "95 % below, ms"; "images/s"; "latency to packed"; "peak memory, MB" ]
+    [ "engine"
+      "median latency, ms"
+      "95 % below, ms"
+      "images/s"
+      "latency to packed"
+      "peak memory, MB" ]
 
 let section (configuration: Configuration, runs) =
     let table: Table = { Columns = columns; Rows = runs |> List.map (fst >> row (Map runs)) }
@@ -153,7 +163,9 @@ let scaling (all: (Configuration * (string * Measured list) list) list) =
         all
         |> List.tryPick (fun (other, runs) ->
             if { one with Threads = threads; Title = "" } = { other with Title = "" } then
-                runs |> List.tryFind (fst >> (=) name) |> Option.map (fun (_, runs) -> (runs |> List.map _.LatencyMs |> Spread.Of).Median)
+                runs
+                |> List.tryFind (fst >> (=) name)
+                |> Option.map (fun (_, runs) -> (runs |> List.map _.LatencyMs |> Spread.Of).Median)
             else
                 None)
 
@@ -180,7 +192,8 @@ let all = configurations |> List.map (fun configuration -> configuration, measur
     its layouts; onnxruntime is ONNX Runtime on an exported file with all optimisations."
   machine environment started
   match referenceOrWhyNot with
-  | Ok _ -> "The reference is the paper's algorithm in PyTorch, float32, which standardises its weights in every run; it takes 2 threads."
+  | Ok _ ->
+      "The reference is the paper's algorithm in PyTorch, float32, which standardises its weights in every run; it takes 2 threads."
   | Error why -> $"The reference was left out: {why}."
   "```sh\n" + command "infer.fsx" given + "\n```"
   yield! all |> List.collect section
