@@ -39,15 +39,9 @@ let private bench (arguments: ParseResults<BenchArgs>) =
     | Some(BenchArgs.Train train) ->
         orHelp "normfree bench train: speed and memory of training steps, on noise." BenchCommand.train train
     | Some(BenchArgs.Infer infer) ->
-        orHelp
-            "normfree bench infer: latency and memory of inference, on noise and a random network."
-            BenchInferCommand.run
-            infer
+        orHelp "normfree bench infer: latency and memory of inference, on noise." BenchInferCommand.run infer
     | Some(BenchArgs.Kernels kernels) ->
-        orHelp
-            "normfree bench kernels: speed of binary convolutions, layer by layer, against the machine's roofline."
-            BenchKernelsCommand.run
-            kernels
+        orHelp "normfree bench kernels: binary convolutions against the roofline." BenchKernelsCommand.run kernels
     | None -> help arguments "normfree bench: measures speed and memory."
 
 let private run (typed: string list) (results: ParseResults<Command>) =
