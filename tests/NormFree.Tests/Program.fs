@@ -42,7 +42,8 @@ let private all =
             Kernels.FilterTests.tests
             Kernels.OptimiserKernelTests.tests
             Kernels.LookupTests.tests
-            Kernels.ActivationTests.tests ]
+            Kernels.ActivationTests.tests
+            Kernels.RealTests.tests ]
       testList
           "Torch"
           [ Torch.NativeTests.tests
@@ -50,7 +51,7 @@ let private all =
             Torch.OptimiserTests.tests
             Torch.FusedLayerTests.tests
             Torch.FusedFailureTests.tests ]
-      testList "Inference" [ Inference.PackedFileTests.tests; Inference.PackedNetworkTests.tests ]
+      testList "Inference" [ Inference.PackedFileTests.tests; Inference.PackedNetworkTests.tests; Inference.ImageInputTests.tests ]
       testList
           "Training"
           [ Training.RecipeTests.tests
