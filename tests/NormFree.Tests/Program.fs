@@ -42,7 +42,8 @@ let private all =
             Kernels.FilterTests.tests
             Kernels.OptimiserKernelTests.tests
             Kernels.LookupTests.tests
-            Kernels.ActivationTests.tests ]
+            Kernels.ActivationTests.tests
+            Kernels.RealTests.tests ]
       testList
           "Torch"
           [ Torch.NativeTests.tests
@@ -54,6 +55,7 @@ let private all =
           "Inference"
           [ Inference.PackedFileTests.tests
             Inference.PackedNetworkTests.tests
+            Inference.ImageInputTests.tests
             Inference.PackingTests.tests
             Inference.VerificationTests.tests ]
       testList

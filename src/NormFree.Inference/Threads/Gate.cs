@@ -34,6 +34,7 @@ internal sealed class Gate
                 if (Volatile.Read(ref opened) != times) return;
                 Thread.SpinWait(1);
             }
+            Thread.Yield(); // whoever is waited for may wait for this processor
         }
         while (Stopwatch.GetTimestamp() - start < SpinTicks);
         Sleep(times);

@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+using NormFree.Kernels.Bits;
 using NormFree.Kernels.Convolutions;
 using NormFree.Kernels.Memory;
 
@@ -44,28 +46,39 @@ internal static unsafe class FilterGroups
     /// <param name="blocks">From <see cref="Blocks"/>.</param>
     public static NativeBuffer<byte> Create(in ConvolutionShape shape, ulong* signs, int bits, int lanes, int[] blocks)
     {
-        int words = (shape.In + ChannelsOfWord - 1) / ChannelsOfWord, groupsOfWord = (ChannelsOfWord + bits - 1) / bits;
-        var groupsOfPixel = (words - 1) * groupsOfWord + ((shape.In - 1) % ChannelsOfWord + bits) / bits;
-        var groupsOfFilter = shape.Taps * groupsOfPixel;
+        var groupsOfFilter = shape.Taps * Groups(shape.In, bits);
         var vectorsInAll = 0;
         for (var block = 0; block + 1 < blocks.Length; block++) vectorsInAll += Vectors(blocks[block + 1] - blocks[block], lanes);
         var target = new NativeBuffer<byte>((long)vectorsInAll * lanes * groupsOfFilter).Cleared();
         for (var block = 0; block + 1 < blocks.Length; block++)
         {
             var step = Vectors(blocks[block + 1] - blocks[block], lanes) * lanes;
-            for (var filter = blocks[block]; filter < blocks[block + 1]; filter++)
-            {
-                var to = target.Pointer + (long)blocks[block] * groupsOfFilter + (filter - blocks[block]);
-                var from = signs + (long)filter * shape.Taps * words;
-                for (var tap = 0; tap < shape.Taps; tap++, from += words)
-                    for (var group = 0; group < groupsOfPixel; group++, to += step)
-                        *to = Group(from[group / groupsOfWord] >> group % groupsOfWord * bits, Channels(group, shape.In, bits), bits);
-            }
+            var first = target.Pointer + (long)blocks[block] * groupsOfFilter;
+            for (var filter = blocks[block]; filter < blocks[block + 1]; filter++, signs += shape.Taps * SignPacking.Words(shape.In))
+                Fill(shape, signs, bits, step, first + (filter - blocks[block]));
         }
         return target;
     }
 
+    /// <summary>One filter, whose groups lie so far apart.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Fill(in ConvolutionShape shape, ulong* signs, int bits, int step, byte* target)
+    {
+        for (var tap = 0; tap < shape.Taps; tap++)
+            for (var word = 0; word < shape.In; word += ChannelsOfWord, signs++)
+            {
+                var channels = Math.Min(ChannelsOfWord, shape.In - word);
+                for (var channel = 0; channel < channels; channel += bits, target += step)
+                    *target = Group(*signs >> channel, Math.Min(bits, channels - channel), bits);
+            }
+    }
+
+    /// <summary>Groups of a pixel.</summary>
+    private static int Groups(int channels, int bits) =>
+        channels / ChannelsOfWord * ((ChannelsOfWord + bits - 1) / bits) + (channels % ChannelsOfWord + bits - 1) / bits;
+
     /// <summary>The lowest bits of a word, and 1, 0, … behind the last channel.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static byte Group(ulong word, int channels, int bits)
     {
         var value = word & (1UL << channels) - 1;
