@@ -112,6 +112,8 @@ let private thresholds =
           Expect.equal (Threshold.single 1e-50 -1.0f) infinityf "never +"
       } ]
 
+let private tensor key (network: Network) = network.Tensors |> List.find (fun (name, _) -> name = key) |> snd
+
 /// A network of which an action changes one tensor.
 let private changed norm key (change: torch.Tensor -> unit) =
     let network = Networks.trained single 2L (Support.tiny norm |> Net.withBinarise ActivationsAndWeights)
