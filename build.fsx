@@ -1,5 +1,5 @@
 // Builds, tests and runs NormFree:  dotnet fsi build.fsx [-t TARGET]
-// Targets: Restore Build Demo (default) Test Bench Format CheckFormat Pack Update Clean.  `-l` lists them with what they need.
+// Targets: Restore Build Demo (default) Test Bench Aot Format CheckFormat Pack Update Clean.  `-l` lists them with what they need.
 #r "nuget: Fake.Core.Target, 5.20.3"
 
 open System
@@ -113,9 +113,9 @@ Target.create "Format" (fun _ -> format false)
 Target.create "CheckFormat" (fun _ -> format true)
 
 Target.create "Pack" (fun _ ->
-    for project in [ "Formats"; "Spec"; "Kernels"; "Torch"; "Data"; "Training"; "Interop"; "Reporting" ] do
+    for project in [ "Formats"; "Spec"; "Kernels"; "Inference"; "Torch"; "Data"; "Training"; "Interop"; "Reporting" ] do
         let extension =
-            if List.contains project [ "Formats"; "Kernels"; "Torch" ] then
+            if List.contains project [ "Formats"; "Kernels"; "Inference"; "Torch" ] then
                 "csproj"
             else
                 "fsproj"
@@ -131,6 +131,33 @@ Target.create "Pack" (fun _ ->
               "-v"
               "quiet" ])
 
+/// The ahead-of-time sample, its size, and how long it takes from its start to its first prediction.
+Target.create "Aot" (fun _ ->
+    let folder = "artifacts/classify"
+
+    dotnet
+        [ "publish"
+          "experiments/classify"
+          "-c"
+          "Release"
+          "-o"
+          folder
+          "-v"
+          "quiet"
+          "-p:IlcInstructionSet=native" ]
+
+    let program = Path.Combine(root, folder, "classify")
+    printfn $"{program}: {float (FileInfo(program).Length) / 1e6:F1} MB"
+
+    match
+        Environment.GetEnvironmentVariable "NORMFREE_PACKED", Environment.GetEnvironmentVariable "NORMFREE_IMAGE"
+    with
+    | null, _
+    | _, null -> printfn "NORMFREE_PACKED and NORMFREE_IMAGE name a packed network and an image for it to classify."
+    | model, image ->
+        for _ in 1..3 do
+            run program [ model; image; "--time" ])
+
 Target.create "Update" (fun _ ->
     setFeed ()
     dotnet [ "tool"; "restore" ]
@@ -142,7 +169,7 @@ Target.create "Update" (fun _ ->
 
 "Restore" ==> "Build" |> ignore
 
-for target in [ "Demo"; "Test"; "Bench"; "Pack" ] do
+for target in [ "Demo"; "Test"; "Bench"; "Pack"; "Aot" ] do
     "Build" ==> target |> ignore
 
 for target in [ "Format"; "CheckFormat" ] do

@@ -59,8 +59,7 @@ let private run (typed: string list) (results: ParseResults<Command>) =
     | Some(Import args) -> args |> orHelp "normfree import: a checkpoint from a file of others." ImportCommand.run
     | Some(Export args) -> args |> orHelp "normfree export: a file for others from a checkpoint." ExportCommand.run
     | Some(Verify args) ->
-        args
-        |> orHelp "normfree verify: whether a packed file computes what its checkpoint does." VerifyCommand.run
+        args |> orHelp "normfree verify: compares a packed file with its checkpoint." VerifyCommand.run
     | Some Command.Version -> version ()
     | None when results.Contains Command.Version -> version ()
     | None -> help results "normfree: binary neural networks without batch normalisation."

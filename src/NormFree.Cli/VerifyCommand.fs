@@ -24,28 +24,23 @@ module VerifyCommand =
 
     let private batch = 64
 
-    let private dataset (args: ParseResults<VerifyArgs>) (path: string) (task: Task) =
+    /// The data set for a network's task, where one is asked for; what does not make sense is refused before anything is read.
+    let private dataset (args: ParseResults<VerifyArgs>) =
         let limit = args.TryGetResult VerifyArgs.Test_Limit |> Option.map (Choices.count "--test-limit")
+        let data = args.TryGetResult VerifyArgs.Data
 
-        match args.TryGetResult VerifyArgs.Dataset, args.TryGetResult VerifyArgs.Data with
-        | None, None when limit.IsSome -> raise (UsageException "--test-limit is for a data set: give --dataset.")
-        | None, None -> None
-        | None, Some _ -> raise (UsageException "--data needs --dataset KIND.")
-        | Some kind, data ->
-            let options = { Catalogue.defaults with Size = Some task.Size; TestLimit = limit }
-            let dataset = Images.load (Choices.dataset kind) data options
-            EvalCommand.requireSameClasses path task dataset
-            Some dataset
+        match args.TryGetResult VerifyArgs.Dataset |> Option.map Choices.dataset with
+        | None when limit.IsSome || data.IsSome ->
+            raise (UsageException "--data and --test-limit are for a data set: name it with --dataset KIND.")
+        | None -> fun _ _ -> None
+        | Some kind ->
+            fun (path: string) (task: Task) ->
+                let options = { Catalogue.defaults with Size = Some task.Size; TestLimit = limit }
+                let dataset = Images.load kind data options
+                EvalCommand.requireSameClasses path task dataset
+                Some dataset
 
-    let private compare
-        (args: ParseResults<VerifyArgs>)
-        around
-        (checkpoint: Checkpoint)
-        (packed: PackedNetwork)
-        dataset
-        =
-        let count = Choices.count "--images" (args.GetResult(VerifyArgs.Images, 2))
-
+    let private compare count around (checkpoint: Checkpoint) (packed: PackedNetwork) dataset =
         use images =
             match dataset with
             | Some(dataset: Dataset) -> Evaluation.first around checkpoint.Task count dataset.Test
@@ -68,9 +63,9 @@ module VerifyCommand =
           ofSigns (string layer.Differing)
           ofSigns (string layer.Zeros)
           ofSigns (string layer.DifferingWeights)
-          $"{layer.Difference:E1}"
+          $"{layer.Difference:G2}"
           ofSigns (string layer.Flips)
-          (if layer.Flips = 0L then "-" else $"{layer.FarthestFlip:E1}") ]
+          (if layer.Flips = 0L then "-" else $"{layer.FarthestFlip:G2}") ]
 
     let private printAccuracy name (accuracy: Accuracy option) =
         accuracy
@@ -102,6 +97,8 @@ module VerifyCommand =
     let run (args: ParseResults<VerifyArgs>) =
         let threads = args.TryGetResult VerifyArgs.Threads |> Option.map (Choices.threads "--threads")
         threads |> Option.iter torch.set_num_threads
+        let count = Choices.count "--images" (args.GetResult(VerifyArgs.Images, 2))
+        let dataset = dataset args
         let path, file = args.GetResult VerifyArgs.Checkpoint, args.GetResult VerifyArgs.Packed
         let options = PackedOptions(Threads = defaultArg threads Environment.ProcessorCount)
 
@@ -109,13 +106,13 @@ module VerifyCommand =
             Checkpoint.load (Checkpoint.precision path) path |> Checkpoint.running Execution.Portable
 
         use packed = PackedNetwork.Load(file, options)
-        let dataset = dataset args path checkpoint.Task
+        let dataset = dataset path checkpoint.Task
 
         let result =
             Outcome.untilInterrupted "Nothing is kept." (fun cancellation ->
                 let around = { Surroundings.Default with Watch = EvalCommand.skipped; Cancellation = cancellation }
 
-                compare args around checkpoint packed dataset)
+                compare count around checkpoint packed dataset)
 
         if args.Contains VerifyArgs.Json then
             Console.WriteLine(Json.write result)

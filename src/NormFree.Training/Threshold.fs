@@ -11,8 +11,11 @@ module Threshold =
 
     let private infinity = BitConverter.SingleToInt32Bits Single.PositiveInfinity
 
-    /// <summary>The smallest float32 for which a condition holds that holds for +∞, and for whatever is above a value for which it holds.</summary>
-    /// <remarks>A bisection of the values' ranks: 32 questions, however many neighbours rounding has made alike.</remarks>
+    /// <summary>The smallest float32 for which a condition holds; +∞ where no finite one is large enough.</summary>
+    /// <remarks>
+    /// The condition holds for whatever is above a value for which it holds, and not for −∞. A bisection of the values' ranks: 32 questions,
+    /// however many neighbours rounding has made alike.
+    /// </remarks>
     let smallest (holds: float32 -> bool) =
         let rec between low high =
             // low does not hold, high does; ranks go from −2³¹ to 2³¹, hence 64 bits.
@@ -22,13 +25,13 @@ module Threshold =
                 let middle = int ((int64 low + int64 high) >>> 1)
                 if holds (ofRank middle) then between low middle else between middle high
 
-        if holds Single.NegativeInfinity then
-            Single.NegativeInfinity
+        if holds Single.MaxValue then
+            between -infinity (infinity - 1)
         else
-            between -infinity infinity
+            Single.PositiveInfinity
 
     /// <summary>The smallest float32 x for which fl(fl(β)·x) + b ≥ 0 as float32 computes it: for smaller ones the sign is −1.</summary>
-    /// <remarks>β above 0. The sum's rounding does not change its sign, that of the product may; +∞ where no finite x is large enough.</remarks>
+    /// <remarks>β above 0. The sum's rounding does not change its sign, that of the product may.</remarks>
     let single (beta: float) (shift: float32) =
         let beta = float32 beta
         smallest (fun x -> beta * x + shift >= 0.0f)

@@ -43,7 +43,8 @@ let private all =
             Kernels.FilterTests.tests
             Kernels.OptimiserKernelTests.tests
             Kernels.LookupTests.tests
-            Kernels.ActivationTests.tests ]
+            Kernels.ActivationTests.tests
+            Kernels.RealTests.tests ]
       testList
           "Torch"
           [ Torch.NativeTests.tests
@@ -55,6 +56,7 @@ let private all =
           "Inference"
           [ Inference.PackedFileTests.tests
             Inference.PackedNetworkTests.tests
+            Inference.ImageInputTests.tests
             Inference.PackingTests.tests
             Inference.VerificationTests.tests ]
       testList

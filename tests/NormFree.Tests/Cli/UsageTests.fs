@@ -21,7 +21,8 @@ let private help =
                 "bench kernels"
                 "report"
                 "import"
-                "export" ] do
+                "export"
+                "verify" ] do
               test $"of 'normfree {command}' fits a screen of 40 lines and 90 columns" {
                   let shown = Tool.runLine $"{command} --help" |> Tool.succeeds
                   let lines = Tool.lines shown.Out
@@ -113,9 +114,16 @@ let private bad =
       "import --pytorch a --out x", [ "--arch" ]
       "import --pytorch a --arch reactnet-18", [ "--out" ]
       "export --checkpoint x --out y", [ "--format" ]
-      "export --checkpoint x --out y --format tflite", [ "--format"; "pytorch, safetensors, onnx" ]
+      "export --checkpoint x --out y --format tflite", [ "--format"; "pytorch, safetensors, onnx, packed" ]
       "export --checkpoint x --out y --format pytorch --dynamic-batch", [ "--dynamic-batch"; "onnx" ]
-      "export --checkpoint x --out x --format onnx", [ "--out"; "another file" ] ]
+      "export --checkpoint x --out x --format onnx", [ "--out"; "another file" ]
+      "verify --checkpoint x", [ "--packed" ]
+      "verify --packed x", [ "--checkpoint" ]
+      "verify --checkpoint x --packed y --images 0", [ "--images"; "0" ]
+      "verify --checkpoint x --packed y --threads 0", [ "--threads" ]
+      "verify --checkpoint x --packed y --dataset mnist", [ "--dataset"; "fashion-mnist" ]
+      "verify --checkpoint x --packed y --data z", [ "--data"; "--dataset KIND" ]
+      "verify --checkpoint x --packed y --test-limit 5", [ "--test-limit"; "--dataset KIND" ] ]
 
 let private usage =
     testList

@@ -74,3 +74,34 @@ let tiny =
           binary stream "c" 10 70 3 2 (pooled stream 10 70)
           binary stream "d" 70 70 3 2 (pooled stream 70 70) ]
         70
+
+/// The network of docs/packed-format.md: grey images of 2×2 pixels, three channels, two classes.
+let documented =
+    let layers: PackedLayer list =
+        [ RealConvolution("stem", 1, 3, 1, 1, 0, [| 1.0f; -1.0f; 0.5f |], [| 0.0f; 0.25f; 0.0f |])
+          BinaryLayer(
+              "layer",
+              3,
+              3,
+              1,
+              1,
+              0,
+              [| -0.5f; 0.0f; infinityf |],
+              [| 0b101UL; 0b011UL; 0b110UL |],
+              [| 0.5f; 0.25f; -0.125f |],
+              [| 0.0f; 1.0f; -1.0f |],
+              [| 0.25f; 0.25f; 0.25f |],
+              [| 0.0f; 0.0f; 0.5f |],
+              RepeatedInput()
+          )
+          Classifier("fc", 3, 2, [| 1.0f; 0.0f; -1.0f; 0.0f; 1.0f; 2.0f |], [| 0.5f; -0.5f |]) ]
+
+    PackedModel(
+        Architecture = "example",
+        Height = 2,
+        Width = 2,
+        Mean = [| 0.5f |],
+        Deviation = [| 0.25f |],
+        Classes = [| "no"; "yes" |],
+        Layers = List.toArray layers
+    )

@@ -4,12 +4,14 @@ module NormFree.Tests.Inference.PackedFileTests
 open System
 open System.IO
 open System.Text.Json.Nodes
+open System.Text.RegularExpressions
 open Expecto
 open NormFree.Formats.Safetensors
 open NormFree.Inference.Files
 open NormFree.Inference.Model
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Formats
+open NormFree.Tests.Golden
 open NormFree.Tests.Training
 
 let private bytesOf (model: PackedModel) =
@@ -339,5 +341,60 @@ let private mutations =
           Expect.isGreaterThan refused (Mutation.rounds / 3) "refused"
       } ]
 
+/// Lines of 16 bytes: the offset, the bytes, and those of them that are letters.
+let private dump (bytes: byte[]) =
+    [ for offset, line in Seq.indexed (Array.chunkBySize 16 bytes) do
+          let hex =
+              line |> Array.map (fun b -> b.ToString "x2") |> Array.chunkBySize 8 |> Array.map (String.concat " ")
+
+          let letters =
+              line
+              |> Array.map (fun b -> if b >= 32uy && b < 127uy then string (char b) else ".")
+              |> String.concat ""
+
+          let columns = String.concat "  " hex
+          $"{16 * offset:x8}  {columns}  |{letters}|" ]
+
+let private manual =
+    lazy (File.ReadAllText(Path.Combine(GoldenFiles.repository, "docs", "packed-format.md")))
+
+/// The code blocks of the manual, by their language.
+let private block language =
+    [ for found in Regex.Matches(manual.Value, $"```{language}\n(.*?)```", RegexOptions.Singleline) do
+          found.Groups[1].Value.TrimEnd() ]
+
+let private documentation =
+    [ test "the manual's bytes are those of the file" {
+          let whole = dump (bytesOf Models.documented)
+          let shown = (block "hexdump").Head.Split '\n' |> Array.filter (fun line -> line <> "…")
+          let all = String.concat "\n" whole
+          Expect.isGreaterThan shown.Length 15 "lines"
+
+          for line in shown do
+              Expect.contains whole line $"a line of\n{all}"
+      }
+
+      test "the manual's header is that of the file" {
+          let bytes = bytesOf Models.documented
+          let length = int (BitConverter.ToUInt64(bytes, 0))
+          let flat (text: string) = (nonNull (JsonNode.Parse text)).ToJsonString()
+          let header = (nonNull (JsonNode.Parse(Text.Encoding.UTF8.GetString(bytes, 8, length)))).AsObject()
+          // Shown by itself.
+          (nonNull header["__metadata__"])["model"] <- text "…"
+          Expect.equal (flat (block "json" |> List.item 1)) (header.ToJsonString()) "header"
+          Expect.equal (flat (block "json" |> List.item 0)) (flat (json (parts bytes))) "model"
+      }
+
+      test "the manual's logits are those of the network" {
+          let shown = (block "text") |> List.find _.StartsWith("logits") |> _.Split(' ')
+          let logits = ReferencePacked.logits Models.documented 2 2 [| 0.0f; 1.0f; -1.0f; 0.5f |]
+          Expect.equal (Array.map float32 shown[1..]) logits $"logits %A{logits}"
+      } ]
+
 let tests =
-    testList "packed files" [ testList "writing" writing; testList "damage" exact; testList "mutations" mutations ]
+    testList
+        "packed files"
+        [ testList "writing" writing
+          testList "damage" exact
+          testList "mutations" mutations
+          testList "documentation" documentation ]

@@ -105,7 +105,12 @@ let private thresholds =
                       (Threshold.double beta shift)
                       others
                       $"b = {shift:R}"
-          } ]
+          }
+
+      test "a β that float32 makes 0 leaves the sign to b" {
+          Expect.equal (Threshold.single 1e-50 1.0f) Single.MinValue "always +"
+          Expect.equal (Threshold.single 1e-50 -1.0f) infinityf "never +"
+      } ]
 
 let private tensor key (network: Network) = network.Tensors |> List.find (fun (name, _) -> name = key) |> snd
 

@@ -133,7 +133,20 @@ let private engine =
               Expect.isEmpty report.Mismatches "mismatches"
           } ]
 
-/// Checkpoint notes, and the predicted size, of the full networks.
+/// The full networks, on an image of this size.
+let private full =
+    [ for name, net, size in [ "ReActNet-18 for CIFAR", ReActNet.cifar18, 32; "ReActNet-A", ReActNet.a, 64 ] do
+          for norm in [ BnFree 0.2; BatchNorm ] do
+              test $"the engine's layers are the composite network's: {name}, {Words.norm norm}" {
+                  let net = net |> Net.withNorm norm |> Net.withBinarise ActivationsAndWeights
+                  use checkpoint = Support.asCheckpoint size (Networks.trained single 8L net)
+                  use packed = PackedNetwork.From((Packing.ofCheckpoint checkpoint).Model)
+                  use image = Verification.noise checkpoint 1
+                  let report = Verification.run checkpoint packed.Model (PackedRunner.ofNetwork packed) image
+                  Expect.isEmpty report.Mismatches "mismatches"
+              } ]
+
+/// The predicted sizes of the full networks' files.
 let private sizes =
     [ for name, net, size, predicted in
           [ "ReActNet-18 for CIFAR", ReActNet.cifar18, 32, 1.45; "ReActNet-A", ReActNet.a, 224, 7.5 ] do
@@ -173,4 +186,4 @@ let private sizes =
               } ]
 
 let tests =
-    testList "verification" [ testList "mismatches" found; testList "engine" engine; testList "sizes" sizes ]
+    testList "verification" [ testList "mismatches" found; testList "engine" (engine @ full); testList "sizes" sizes ]
