@@ -47,9 +47,8 @@ module internal PackedFilters =
 
     let private filters (tensors: IReadOnlyDictionary<string, torch.Tensor>) (conv: ConvolutionSpec) =
         use _ = torch.NewDisposeScope()
-        use zero = 0.0.ToScalar()
         let values = (beforeSign tensors conv).cpu()
-        let positive = values.ge(zero).permute(0L, 2L, 3L, 1L).contiguous()
+        let positive = values.IsAtLeast(0.0).permute(0L, 2L, 3L, 1L).contiguous()
         let magnitude = values.``to``(torch.ScalarType.Float64).abs().mean [| 1L; 2L; 3L |]
 
         let gain =
@@ -60,14 +59,13 @@ module internal PackedFilters =
 
         { Signs = bits (positive.bytes.ToArray()) conv.In
           Scale = Array.map2 (fun mean gain -> conv.Factor * gain * mean) (doubles magnitude) gain
-          Zeros = values.eq(zero).sum().item<int64>() }
+          Zeros = values.IsEqualTo(0.0).sum().item<int64>() }
 
     /// The filters' scales at the places of weights that are exactly 0 before the sign, and 0 elsewhere; None where there are no such weights.
     let scaledZeros (tensors: IReadOnlyDictionary<string, torch.Tensor>) (conv: ConvolutionSpec) =
         use scope = torch.NewDisposeScope()
-        use zero = 0.0.ToScalar()
         let values = beforeSign tensors conv
-        let zeros = values.eq(zero).``to`` values.dtype
+        let zeros = values.IsEqualTo(0.0).``to`` values.dtype
 
         if zeros.sum().``to``(torch.ScalarType.Float64).item<float>() = 0.0 then
             None

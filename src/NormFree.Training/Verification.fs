@@ -98,9 +98,8 @@ module Verification =
     /// A binary layer's result with +1 for the sign of 0, from the values before its sign.
     let private ofSigns (composite: Composite) (layer: FusedLayer) (x: torch.Tensor) (before: torch.Tensor) =
         use scope = torch.NewDisposeScope()
-        use zero = 0.0.ToScalar()
         let run (graph: Graph) (input: torch.Tensor) = composite.Plus.Run(Evaluate, graph, input)
-        let signs = before.ge(zero).``to``(x.dtype).Times(2.0).Plus(-1.0)
+        let signs = before.IsAtLeast(0.0).``to``(x.dtype).Times(2.0).Plus(-1.0)
 
         let branches =
             [| for conv, norm in layer.Convolution.Convolutions do
