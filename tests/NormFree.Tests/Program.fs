@@ -51,7 +51,12 @@ let private all =
             Torch.OptimiserTests.tests
             Torch.FusedLayerTests.tests
             Torch.FusedFailureTests.tests ]
-      testList "Inference" [ Inference.PackedFileTests.tests; Inference.PackedNetworkTests.tests; Inference.ImageInputTests.tests ]
+      testList
+          "Inference"
+          [ Inference.PackedFileTests.tests
+            Inference.PackedNetworkTests.tests
+            Inference.ImageInputTests.tests
+            Inference.ClassifyTests.tests ]
       testList
           "Training"
           [ Training.RecipeTests.tests
