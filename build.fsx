@@ -169,10 +169,10 @@ Target.create "Update" (fun _ ->
 
 "Restore" ==> "Build" |> ignore
 
-for target in [ "Demo"; "Test"; "Bench"; "Pack"; "Aot" ] do
+for target in [ "Demo"; "Test"; "Bench"; "Pack" ] do
     "Build" ==> target |> ignore
 
-for target in [ "Format"; "CheckFormat" ] do
+for target in [ "Format"; "CheckFormat"; "Aot" ] do
     "Restore" ==> target |> ignore
 
 let code =

@@ -59,6 +59,7 @@ let private all =
             Inference.ImageInputTests.tests
             Inference.PackingTests.tests
             Inference.VerificationTests.tests ]
+            Inference.ClassifyTests.tests ]
       testList
           "Training"
           [ Training.RecipeTests.tests
