@@ -58,7 +58,7 @@ let private all =
             Inference.PackedNetworkTests.tests
             Inference.ImageInputTests.tests
             Inference.PackingTests.tests
-            Inference.VerificationTests.tests ]
+            Inference.VerificationTests.tests
             Inference.ClassifyTests.tests ]
       testList
           "Training"
