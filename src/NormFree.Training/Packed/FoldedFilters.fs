@@ -8,7 +8,7 @@ open NormFree.Torch.Layers
 open TorchSharp
 
 /// Filters of a binary convolution: one bit a weight, and a scale a filter.
-type internal PackedFilters =
+type internal FoldedFilters =
     {
         /// Out × taps × ⌈In/64⌉ words.
         Signs: uint64[]
@@ -17,7 +17,7 @@ type internal PackedFilters =
         Zeros: int64
     }
 
-module internal PackedFilters =
+module internal FoldedFilters =
 
     /// A tensor's values, whatever its type.
     let doubles (tensor: torch.Tensor) : float[] =

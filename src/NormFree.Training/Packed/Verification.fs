@@ -48,7 +48,7 @@ module Verification =
     /// Values of one image, channels last; logits have no map.
     let private map (x: torch.Tensor) =
         use _ = torch.NewDisposeScope()
-        PackedFilters.doubles (if x.dim () = 4L then x.permute (0L, 2L, 3L, 1L) else x)
+        FoldedFilters.doubles (if x.dim () = 4L then x.permute (0L, 2L, 3L, 1L) else x)
 
     let private isPlus (words: uint64[]) (channels: int) (place: int) =
         let pixel, channel = Math.DivRem(place, channels)
@@ -67,7 +67,7 @@ module Verification =
         use scope = torch.NewDisposeScope()
         let result = Convolutions.plain tensors conv x
 
-        match if conv.Weight = Real then None else PackedFilters.scaledZeros tensors conv with
+        match if conv.Weight = Real then None else FoldedFilters.scaledZeros tensors conv with
         | None -> result.MoveToOuterDisposeScope()
         | Some missing ->
             let stride, padding = int64 conv.Stride, int64 conv.Padding
@@ -163,7 +163,7 @@ module Verification =
                 let found, own, freeValues = ofLayer composite runner number step x free
                 found, (rounded own, freeValues))
 
-        let whole = runner.Run (singles (PackedFilters.doubles image)) (int (image.size 2)) (int (image.size 3))
+        let whole = runner.Run (singles (FoldedFilters.doubles image)) (int (image.size 2)) (int (image.size 3))
         let difference, largest = compare whole (map logits)
 
         { Images = 1

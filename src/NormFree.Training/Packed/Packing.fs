@@ -31,9 +31,9 @@ module Packing =
         let shift = tensors[convolution.Shift]
 
         if shift.dtype = torch.ScalarType.Float64 then
-            PackedFilters.doubles shift |> Array.map (Threshold.double convolution.Beta)
+            FoldedFilters.doubles shift |> Array.map (Threshold.double convolution.Beta)
         else
-            PackedFilters.doubles shift |> Array.map (float32 >> Threshold.single convolution.Beta)
+            FoldedFilters.doubles shift |> Array.map (float32 >> Threshold.single convolution.Beta)
 
     /// The shortcut, what it adds to the layer's bias, and its zero weights.
     let private shortcut tensors (pooled: PooledShortcut option) : Shortcut * float[] option * int64 =
@@ -45,7 +45,7 @@ module Packing =
             match projection with
             | None -> PooledInput(kernel, factor, null), None, 0L
             | Some convolution ->
-                let filters, offset = PackedFilters.folded tensors [ convolution ]
+                let filters, offset = FoldedFilters.folded tensors [ convolution ]
 
                 PooledInput(kernel, factor, Projection(filters.Signs, singles filters.Scale)),
                 Some offset,
@@ -54,9 +54,9 @@ module Packing =
     let private binary tensors key (layer: FusedLayer) pooled : PackedLayer * int64 =
         let convolution, activation = layer.Convolution, layer.Activation
         let first = fst convolution.Convolutions.Head
-        let filters, offset = PackedFilters.folded tensors convolution.Convolutions
+        let filters, offset = FoldedFilters.folded tensors convolution.Convolutions
         let around, added, zeros = shortcut tensors pooled
-        let shiftIn = PackedFilters.doubles tensors[activation.ShiftIn]
+        let shiftIn = FoldedFilters.doubles tensors[activation.ShiftIn]
         let bias = Array.map2 (+) offset shiftIn
         let bias = added |> Option.map (Array.map2 (+) bias) |> Option.defaultValue bias
 
@@ -71,8 +71,8 @@ module Packing =
             filters.Signs,
             filters.Scale |> Array.map (fun scale -> float32 (convolution.Alpha * scale)),
             singles bias,
-            singles (PackedFilters.doubles tensors[activation.Slope]),
-            singles (PackedFilters.doubles tensors[activation.ShiftOut]),
+            singles (FoldedFilters.doubles tensors[activation.Slope]),
+            singles (FoldedFilters.doubles tensors[activation.ShiftOut]),
             around
         ),
         filters.Zeros + zeros
@@ -89,9 +89,9 @@ module Packing =
         let options = Convolutions.options conv
 
         let used =
-            PackedFilters.doubles (Convolution.UsedWeight(double tensors[$"{conv.Key}.weight"], gain, &options))
+            FoldedFilters.doubles (Convolution.UsedWeight(double tensors[$"{conv.Key}.weight"], gain, &options))
 
-        let factor, offset = PackedFilters.norm tensors conv.Out normKey
+        let factor, offset = FoldedFilters.norm tensors conv.Out normKey
 
         let weights =
             used |> Array.mapi (fun i weight -> float32 (weight * factor[i / (used.Length / conv.Out)]))
@@ -104,13 +104,13 @@ module Packing =
         | StemPool(kernel, stride, padding) -> MaxPool(step.Key, kernel, stride, padding), 0L
         | Packed(fused, pooled) -> binary tensors step.Key fused pooled
         | Head(key, inputs, classes) ->
-            let values suffix = singles (PackedFilters.doubles tensors[$"{key}.{suffix}"])
+            let values suffix = singles (FoldedFilters.doubles tensors[$"{key}.{suffix}"])
             Classifier(step.Key, inputs, classes, values "weight", values "bias"), 0L
 
     /// A scale or bias of infinity or NaN would be found later, without the name of what made it.
     let private requireFinite (network: Network) =
         for name, tensor in network.Tensors do
-            let values = PackedFilters.doubles tensor
+            let values = FoldedFilters.doubles tensor
 
             match values |> Array.tryFindIndex (Double.IsFinite >> not) with
             | Some place ->
