@@ -21,8 +21,8 @@ module KernelBench =
     /// Work between two looks at the clock: about a third of a millisecond at the speed of the fastest kernels.
     let private macsAtOnce = 1_000_000_000L
 
-    /// Counts that a call leaves behind fit a first-level cache, as in the engine.
-    let private countsAtOnce = 4096
+    /// Counts that a call leaves behind fit a first-level cache, and pixels come eight by eight, as in the engine.
+    let private countsAtOnce, private pixelMultiple = 8192, 8
 
     let private seconds (action: unit -> unit) =
         let start = Stopwatch.GetTimestamp()
@@ -90,7 +90,11 @@ module KernelBench =
                 p.Map.Dispose()
                 p.Counts.Dispose()
 
-    let private rowsAtOnce (shape: ConvolutionShape) = max 1 (countsAtOnce / (shape.OutWidth * shape.Out))
+    let private blocks (filters: PackedFilters) = filters.Blocks.ToArray() |> Array.pairwise
+
+    let private pixelsAtOnce filters =
+        let largest = blocks filters |> Array.map (fun (first, next) -> next - first) |> Array.max
+        max pixelMultiple (countsAtOnce / largest / pixelMultiple * pixelMultiple)
 
     let private prepare (shape: ConvolutionShape) (set: InstructionSet) =
         let perPixel = (shape.In + 63) / 64
@@ -102,24 +106,26 @@ module KernelBench =
         let map = new NativeBuffer<byte>(layout.Bytes)
         filters.FillBorder(SignMap(layout, map.Pointer))
         SignMap(layout, map.Pointer).Encode pixels.Pointer
-        let counts = new NativeBuffer<int>(int64 (rowsAtOnce shape * shape.OutWidth * shape.Out))
+        let counts = new NativeBuffer<int>(int64 (pixelsAtOnce filters * shape.Out))
         { Filters = filters; Map = map; Layout = layout; Counts = counts }
 
-    /// The whole output once, some rows at a time.
+    /// The whole output once: pieces of pixels × blocks of filters.
     let private convolve (shape: ConvolutionShape) (prepared: Prepared) =
-        let map, step = SignMap(prepared.Layout, prepared.Map.Pointer), rowsAtOnce shape
-        let mutable shape = shape
+        let map, step = SignMap(prepared.Layout, prepared.Map.Pointer), pixelsAtOnce prepared.Filters
+        let blocks = blocks prepared.Filters
 
-        for first in 0..step .. shape.OutHeight - 1 do
-            let mutable rows = OutputRange.Rows(&shape, first, min step (shape.OutHeight - first))
-            let scratch = Scratch.OfThread prepared.Filters.ScratchBytes
-            prepared.Filters.Multiply(map, &rows, scratch, prepared.Counts.Pointer)
+        for first in 0..step .. shape.OutPixels - 1 do
+            for filter, next in blocks do
+                let mutable range = OutputRange(first, min step (shape.OutPixels - first), filter, next - filter)
+                let scratch = Scratch.OfThread prepared.Filters.ScratchBytes
+                prepared.Filters.Multiply(map, &range, scratch, prepared.Counts.Pointer)
 
     /// The lower of two roofs: what the operations allow, and what the memory that the layer fits into does.
     let private roof (rooflines: KernelRoofline list) (shape: ConvolutionShape) (set: InstructionSet) prepared =
         let roofline = rooflines |> List.find (fun roofline -> roofline.InstructionSet = string set)
         let filters = int64 shape.Out * int64 shape.Taps * int64 ((shape.In + 7) / 8)
-        let bytes = filters + prepared.Layout.Bytes + 4L * int64 shape.OutPixels * int64 shape.Out
+        // Counts stay in the first-level cache, and are not what memory has to bring.
+        let bytes = filters + prepared.Layout.Bytes
 
         let bandwidth =
             if bytes <= 2L * l1 then roofline.L1GbPerSecond

@@ -46,7 +46,7 @@ type KernelSpeed =
         InstructionSet: string
         /// Taps on padding included, in units of 10⁹ a second.
         GmacsPerSecond: Spread
-        /// What the roofline allows: the operations' speed, or that of the memory which holds maps, filters and counts.
+        /// What the roofline allows: the operations' speed, or that of the memory which holds map and filters.
         RoofGmacsPerSecond: float
         /// The median's.
         ShareOfRoofline: float
