@@ -11,7 +11,8 @@ namespace NormFree.Inference;
 /// <remarks>
 /// <para>It is never written to after loading: any number of threads may call it at once, and each gets the same bits as if it were alone. The network's
 /// threads serve one caller at a time; others compute on their own thread meanwhile.</para>
-/// <para>Memory is planned at the first run with a size of images, for up to four sizes; further runs allocate nothing.</para>
+/// <para>Memory is planned at the first run with a size of images, for up to four sizes, and once more for each caller that comes while others run; it
+/// stays, and further runs allocate nothing. Dispose of the network: its threads end with it.</para>
 /// </remarks>
 /// <example><code>
 /// using var network = PackedNetwork.Load("reactnet18.safetensors");
@@ -89,6 +90,7 @@ public sealed unsafe class PackedNetwork : IDisposable
     /// <exception cref="ArgumentException">
     /// The images are no whole number of such images, the logits are not as many as belong to them, or the network cannot take images of this size.
     /// </exception>
+    /// <exception cref="OutOfMemoryException">There is no memory for the maps between the layers.</exception>
     /// <exception cref="ObjectDisposedException">The network was disposed.</exception>
     public void Run(ReadOnlySpan<float> images, int height, int width, Span<float> logits)
     {

@@ -1,3 +1,4 @@
+using System.Runtime.ExceptionServices;
 using NormFree.Inference.Plans;
 
 namespace NormFree.Inference.Threads;
@@ -30,7 +31,7 @@ internal sealed class SharedRun(int members) : ITeamWork
     }
 
     /// <summary>Gives back what the run took; call it after the team has run.</summary>
-    /// <exception cref="AggregateException">A task has failed.</exception>
+    /// <remarks>Throws what a task has thrown first, as a run on the caller's thread alone would.</remarks>
     public void End()
     {
         for (var member = 0; member < members; member++)
@@ -39,7 +40,7 @@ internal sealed class SharedRun(int members) : ITeamWork
             arenas[member] = null!;
         }
         batch = default;
-        if (failure is not null) throw new AggregateException(failure);
+        if (failure is not null) ExceptionDispatchInfo.Throw(failure);
     }
 
     /// <inheritdoc/>

@@ -9,9 +9,6 @@ public readonly unsafe struct FourBitEncoder : ISignEncoder
     private const int Group = 4, Shift = 5;
 
     /// <inheritdoc/>
-    public static SignEncoding Encoding => SignEncoding.FourBits;
-
-    /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Write(ulong bits, int channels, byte* target)
     {

@@ -3,9 +3,6 @@ namespace NormFree.Kernels.Packed;
 /// <summary>One of <see cref="SignEncoding"/>'s ways, to and from bits.</summary>
 public unsafe interface ISignEncoder
 {
-    /// <summary>Which one it is.</summary>
-    static abstract SignEncoding Encoding { get; }
-
     /// <summary>Writes up to 64 channels, and no byte more than they take.</summary>
     /// <param name="bits">Bit c is channel c's sign, 1 is +; those behind the last channel are 0.</param>
     /// <param name="channels">How many.</param>

@@ -10,9 +10,6 @@ public readonly unsafe struct SixBitEncoder : ISignEncoder
     private const int Group = 6, Shift = 6;
 
     /// <inheritdoc/>
-    public static SignEncoding Encoding => SignEncoding.SixBits;
-
-    /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Write(ulong bits, int channels, byte* target)
     {

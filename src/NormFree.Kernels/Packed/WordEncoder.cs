@@ -6,9 +6,6 @@ namespace NormFree.Kernels.Packed;
 public readonly unsafe struct WordEncoder : ISignEncoder
 {
     /// <inheritdoc/>
-    public static SignEncoding Encoding => SignEncoding.Words;
-
-    /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Write(ulong bits, int channels, byte* target) => *(ulong*)target = bits;
 

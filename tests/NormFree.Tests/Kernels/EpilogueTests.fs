@@ -28,7 +28,8 @@ let private cases =
         let! height = Gen.choose (1, 5)
         let! width = Gen.choose (1, 5)
         let! repeats = Gen.elements [ 1; 1; 2; 3 ]
-        let! channels = Gen.choose (1, 200)
+        // Networks repeat 32 channels and multiples of it.
+        let! channels = Gen.frequency [ 3, Gen.choose (1, 200); 1, Gen.elements [ 16; 32; 64; 128 ] ]
         let! border = Gen.choose (0, 2)
         let! encoding = Gen.elements (Enum.GetValues<SignEncoding>())
         let! cut = Gen.choose (0, height * width)

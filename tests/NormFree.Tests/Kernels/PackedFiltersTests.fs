@@ -88,6 +88,28 @@ let private holds set count cases =
 
     Check.One(Config.QuickThrowOnFailure.WithMaxTest(count).WithQuietOnSuccess true, property)
 
+/// Rows of signs that are all +.
+let private all rows channels =
+    signs 0UL rows channels
+    |> Array.mapi (fun i _ ->
+        let perRow = (channels + 63) / 64
+
+        if channels % 64 <> 0 && i % perRow = perRow - 1 then
+            (1UL <<< (channels % 64)) - 1UL
+        else
+            System.UInt64.MaxValue)
+
+/// Kernels and channels with groups that just fill bytes, sums that just fill 16 bits, and one more.
+let private extremes =
+    List.allPairs [ 1; 3; 5 ] [ 62; 64; 126; 252; 254; 256; 512 ]
+    @ [ 3, 3072; 3, 7280; 3, 7282; 5, 3072; 1, 65534; 1, 65536 ]
+
+let private encodingOf set kernel channels =
+    let mutable shape = shape (1, 3, 3, channels, 1, kernel, kernel / 2)
+    use signs = new Guarded<uint64>(signs 1UL (kernel * kernel) channels)
+    use filters = PackedFilters.Create(set, &shape, signs.Pointer)
+    filters.Layout(3, 3).Encoding
+
 let tests =
     testList
         "packed filters"
@@ -99,19 +121,20 @@ let tests =
 
           testEverySet "any number of filters" (fun set -> holds set 40 wide)
 
-          testEverySet "sums that no 16 bits hold: every sign the same" (fun set ->
-              let mutable shape = ConvolutionShape(1, 5, 5, 3072, 3, 5, 5, 1, 1, 2, 2)
-              use ones = new Guarded<uint64>(Array.create (25 * 48 * 3) System.UInt64.MaxValue)
-              use filters = PackedFilters.Create(set, &shape, ones.Pointer)
-              let whole = { case shape with Cut = 0 }
-              let numbers = image filters whole ones.Pointer
-              Expect.equal numbers[12 * 3] (25 * 3072) "the pixel in the middle meets all taps")
+          testEverySet "the largest and the smallest sums: every sign the same, or the other one" (fun set ->
+              for kernel, channels in extremes do
+                  let mutable shape = shape (1, kernel, kernel, channels, 3, kernel, kernel / 2)
+                  let rows = 3 * kernel * kernel
+                  use plus = new Guarded<uint64>(all rows channels)
+                  use minus = new Guarded<uint64>(Array.zeroCreate (rows * ((channels + 63) / 64)))
+
+                  for signs, sum in [ plus, channels; minus, -channels ] do
+                      use filters = PackedFilters.Create(set, &shape, signs.Pointer)
+                      let numbers = image filters { case shape with Cut = 0 } plus.Pointer
+                      let middle = kernel * kernel / 2 * 3
+                      Expect.equal numbers[middle] (kernel * kernel * sum) $"{kernel}×{kernel}, {channels} channels")
 
           testEverySet "even numbers of channels take the fast way" (fun set ->
-              let mutable shape = shape (1, 3, 3, 64, 64, 3, 1)
-              use signs = new Guarded<uint64>(signs 1UL (64 * 9) 64)
-              use filters = PackedFilters.Create(set, &shape, signs.Pointer)
-
               let encoding =
                   match set with
                   | InstructionSet.Avx512 when System.Runtime.Intrinsics.X86.Avx512Vbmi.IsSupported ->
@@ -119,4 +142,7 @@ let tests =
                   | InstructionSet.Avx2 -> SignEncoding.FourBits
                   | _ -> SignEncoding.Words
 
-              Expect.equal (filters.Layout(3, 3).Encoding) encoding "by lookups") ]
+              Expect.equal (encodingOf set 3 64) encoding "by lookups"
+              Expect.equal (encodingOf set 1 65534) encoding "half of the counts are at most 32767"
+              Expect.equal (encodingOf set 1 65536) SignEncoding.Words "no 16 bits hold them"
+              Expect.equal (encodingOf set 3 63) SignEncoding.Words "an odd number of bits would be left over") ]
