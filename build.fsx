@@ -1,5 +1,5 @@
 // Builds, tests and runs NormFree:  dotnet fsi build.fsx [-t TARGET]
-// Targets: Restore Build Demo (default) Test Soak Bench Format CheckFormat Pack Update Clean.  `-l` lists them with what they need.
+// Targets: Restore Build Demo (default) Test Soak Bench Aot Format CheckFormat Pack Update Clean.  `-l` lists them with what they need.
 #r "nuget: Fake.Core.Target, 5.20.3"
 
 open System
@@ -118,9 +118,9 @@ Target.create "Format" (fun _ -> format false)
 Target.create "CheckFormat" (fun _ -> format true)
 
 Target.create "Pack" (fun _ ->
-    for project in [ "Formats"; "Spec"; "Kernels"; "Torch"; "Data"; "Training"; "Interop"; "Reporting" ] do
+    for project in [ "Formats"; "Spec"; "Kernels"; "Inference"; "Torch"; "Data"; "Training"; "Interop"; "Reporting" ] do
         let extension =
-            if List.contains project [ "Formats"; "Kernels"; "Torch" ] then
+            if List.contains project [ "Formats"; "Kernels"; "Inference"; "Torch" ] then
                 "csproj"
             else
                 "fsproj"
@@ -135,6 +135,39 @@ Target.create "Pack" (fun _ ->
               "artifacts/packages"
               "-v"
               "quiet" ])
+
+/// The ahead-of-time sample, its size, and how long it takes from its start to its first prediction.
+Target.create "Aot" (fun _ ->
+    let folder = "artifacts/classify"
+
+    dotnet
+        [ "publish"
+          "experiments/classify"
+          "-c"
+          "Release"
+          "-o"
+          folder
+          "-v"
+          "quiet"
+          "-p:IlcInstructionSet=native" ]
+
+    let program = Path.Combine(root, folder, "classify")
+    printfn $"{program}: {float (FileInfo(program).Length) / 1e6:F1} MB"
+
+    let packed = Path.Combine(folder, "demo.packed.safetensors")
+
+    run
+        "artifacts/normfree/normfree"
+        [ "export"
+          "--checkpoint"
+          "artifacts/demo/bn-free/stage2.best.safetensors"
+          "--format"
+          "packed"
+          "--out"
+          packed ]
+
+    for _ in 1..3 do
+        run program [ packed; "docs/demo.png"; "--time"; "--top"; "1" ])
 
 Target.create "Update" (fun _ ->
     setFeed ()
@@ -152,6 +185,9 @@ for target in [ "Demo"; "Test"; "Soak"; "Bench"; "Pack" ] do
 
 for target in [ "Format"; "CheckFormat" ] do
     "Restore" ==> target |> ignore
+
+// It classifies with the network that the demo trains.
+"Demo" ==> "Aot" |> ignore
 
 let code =
     try

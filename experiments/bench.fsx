@@ -59,11 +59,6 @@ if configurations.IsEmpty then
     eprintfn $"No configuration has '{settings.Only}' in its title."
     exit 2
 
-let read text =
-    match Json.readSnakeCase<'T> text with
-    | Ok value -> value
-    | Error why -> failwith $"{why}, in: {text}"
-
 let bench (configuration: Configuration) engine precision =
     [ "bench"
       "train"
@@ -103,16 +98,7 @@ let reference python =
             let found: ReferenceResult = read (output python (settings.Reference :: arch :: binarise :: numbers))
             { ImagesPerSecond = found.ImagesPerSecond; PeakMemoryMb = found.PeakMemoryMb; Phases = None } }
 
-/// Debian's Python has Debian's PyTorch, and need not be the first on the path.
-let python =
-    [ "python3"; "/usr/bin/python3" ]
-    |> List.tryFind (fun python -> succeeds python [ "-c"; "import torch" ])
-
-let referenceOrWhyNot =
-    match python with
-    | _ when not (File.Exists settings.Reference) -> Error "its script was not found; name it by --reference"
-    | None -> Error "no Python with PyTorch is installed (Debian: python3-torch)"
-    | Some python -> Ok(reference python)
+let referenceOrWhyNot = pythonFor settings.Reference |> Result.map reference
 
 let candidates =
     Option.toList (Result.toOption referenceOrWhyNot)
@@ -127,11 +113,6 @@ let measure configuration =
               candidate.Name, measured ]
     |> List.groupBy fst
     |> List.map (fun (name, runs) -> name, List.map snd runs)
-
-let spread digits values =
-    let spread = Spread.Of values
-    let show (value: float) = value.ToString $"F{digits}"
-    $"{show spread.Median} ({show spread.Min}–{show spread.Max})"
 
 /// Run by run, so that what slows the machine down for a while is in both.
 let ratio (value: Measured -> float) (runs: Map<string, Measured list>) name basis =
@@ -177,35 +158,15 @@ let section (configuration: Configuration) =
 let started = DateTime.UtcNow
 let sections = List.collect section configurations
 
-let machine =
-    match environment with
-    | Some e ->
-        let load =
-            e.LoadAverage
-            |> Option.map (fun load -> $", load {load} before the first run")
-            |> Option.defaultValue ""
-
-        $"{e.Processor}, {e.Processors} processors{load}; .NET {e.Dotnet}; NormFree {e.Version}; {started:``yyyy-MM-dd HH:mm``} UTC."
-    | None -> ""
-
-/// The command as anyone would type it: where the reference lies on this machine is nobody's business.
-let command =
-    let shown (word: string) =
-        if word.Contains '/' then Path.GetFileName word
-        elif word.Contains ' ' then $"'{word}'"
-        else word
-
-    String.Join(' ', "dotnet fsi experiments/bench.fsx" :: List.map shown given)
-
 [ "# Training steps"
   $"Median (lowest–highest) of {settings.Runs} runs, taken by turns, each in a process of its own; a run is the median of {settings.Steps} steps \
     after a warm-up, Adam and adaptive clipping of all but the classifier included. Ratios are those of each run's images a second. Peak memory \
     is the whole process's, in MB of 2²⁰ bytes. Phases are medians. Networks are bn-free, 2 threads compute."
-  machine
+  machine environment started
   match referenceOrWhyNot with
   | Ok _ -> "The reference is the paper's algorithm in PyTorch, float32."
   | Error why -> $"The reference was left out: {why}."
-  $"```sh\n{command}\n```"
+  "```sh\n" + command "bench.fsx" given + "\n```"
   yield! sections ]
 |> List.filter (fun paragraph -> paragraph <> "")
 |> fun paragraphs -> write "experiments/results/bench-train.md" (String.Join("\n\n", paragraphs) + "\n")

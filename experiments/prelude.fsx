@@ -11,6 +11,7 @@ open System
 open System.Diagnostics
 open System.IO
 open System.Threading.Tasks
+open NormFree.Training
 
 NormFree.Torch.Native.TorchNative.Ensure()
 
@@ -74,6 +75,50 @@ let succeeds program (arguments: string list) =
         running.ExitCode = 0
     with :? ComponentModel.Win32Exception ->
         false
+
+/// What the tool has printed with --json.
+let read text =
+    match Json.readSnakeCase<'T> text with
+    | Ok value -> value
+    | Error why -> failwith $"{why}, in: {text}"
+
+/// A Python that can run a script with PyTorch, or why there is none. Debian's Python has Debian's PyTorch, and need not be the first on the path.
+let pythonFor (script: string) =
+    let python =
+        [ "python3"; "/usr/bin/python3" ]
+        |> List.tryFind (fun python -> succeeds python [ "-c"; "import torch" ])
+
+    match python with
+    | _ when not (File.Exists script) -> Error "its script was not found; name it by --reference"
+    | None -> Error "no Python with PyTorch is installed (Debian: python3-torch)"
+    | Some python -> Ok python
+
+/// Median (lowest–highest).
+let spread digits values =
+    let spread = Spread.Of values
+    let show (value: float) = value.ToString $"F{digits}"
+    $"{show spread.Median} ({show spread.Min}–{show spread.Max})"
+
+/// Where and when something was measured, as one sentence.
+let machine (environment: BenchEnvironment option) (started: DateTime) =
+    match environment with
+    | Some e ->
+        let load =
+            e.LoadAverage
+            |> Option.map (fun load -> $", load {load} before the first run")
+            |> Option.defaultValue ""
+
+        $"{e.Processor}, {e.Processors} processors{load}; .NET {e.Dotnet}; NormFree {e.Version}; {started:``yyyy-MM-dd HH:mm``} UTC."
+    | None -> ""
+
+/// The command as anyone would type it: where files lie on this machine is nobody's business.
+let command script (given: string list) =
+    let shown (word: string) =
+        if word.Contains '/' then Path.GetFileName word
+        elif word.Contains ' ' then $"'{word}'"
+        else word
+
+    String.Join(' ', $"dotnet fsi experiments/{script}" :: List.map shown given)
 
 /// Writes a text file, in whose folder there may be nothing yet.
 let write (path: string) (text: string) =

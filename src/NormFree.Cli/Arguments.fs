@@ -97,18 +97,19 @@ type EvalArgs =
     interface IArgParserTemplate with
         member this.Usage =
             match this with
-            | Checkpoint _ -> "network to evaluate"
+            | Checkpoint _ -> "network to evaluate: a checkpoint or a packed file"
             | Dataset _ -> "cifar10, cifar100, folder, fashion-mnist, drawn*"
             | Data _ -> "folder, archive or file of the data set; its test part is used"
             | Test_Limit _ -> "test images, as many of each class"
             | Batch _ -> "images at once (64*); the result does not depend on it"
             | Strict -> "stop at an image that cannot be read"
-            | Engine _ -> "fused*, composite (torch's own operations, slower)"
+            | Engine _ -> "fused*, composite (torch's own operations, slower), packed (packed files are)"
             | Threads _ -> "of the computation; all processors if not given"
             | Json -> "print one JSON object"
 
 type PredictArgs =
-    | [<Mandatory; Unique>] Checkpoint of FILE: string
+    | [<Unique>] Checkpoint of FILE: string
+    | [<Unique>] Packed of FILE: string
     | [<Unique>] Input of FILE: string
     | [<Unique>] Output of FILE: string
     | [<Unique>] Precision of TYPE: string
@@ -119,11 +120,12 @@ type PredictArgs =
     interface IArgParserTemplate with
         member this.Usage =
             match this with
-            | Checkpoint _ -> "network to ask"
+            | Checkpoint _ -> "network to ask: a checkpoint or a packed file"
+            | Packed _ -> "the same, for the packed engine"
             | Input _ -> "safetensors file with a tensor 'input', N×3×H×W, normalised"
             | Output _ -> "safetensors file to write 'logits' to, N×classes"
             | Precision _ -> "float32*, float64: of --input"
-            | Engine _ -> "fused*, composite; float64 is always composite"
+            | Engine _ -> "fused*, composite (float64 always is), packed (packed files are)"
             | Top _ -> "classes to print an image (3*)"
             | Images _ -> "JPEG or PNG files to classify"
 
@@ -223,13 +225,63 @@ type BenchTrainArgs =
             | Profile -> "measure each layer as well"
             | Json -> "print one JSON object"
 
+type BenchInferArgs =
+    | [<Unique>] Arch of NAME: string
+    | [<Unique>] Norm of NORM: string
+    | [<Unique>] Stem of KIND: string
+    | [<Unique>] Width of X: float
+    | [<Unique>] Depth of X: float
+    | [<Unique>] Classes of N: int
+    | [<Unique>] Image of N: int
+    | [<Unique>] Batch of N: int
+    | [<Unique>] Engine of NAME: string
+    | [<Unique>] Threads of N: int
+    | [<Unique>] Warm_Up of N: int
+    | [<Unique>] Runs of N: int
+    | [<Unique>] Seconds of X: float
+    | [<Unique>] Json
+
+    interface IArgParserTemplate with
+        member this.Usage =
+            match this with
+            | Arch _ -> "reactnet-18*, reactnet-a, reactnet-small"
+            | Norm _ -> "batch-norm, none, bn-free*"
+            | Stem _ -> "cifar, imagenet; by the image size if not given"
+            | Width _ -> "channels, as a factor of the table's"
+            | Depth _ -> "layers, as a factor of the table's"
+            | Classes _ -> "of the classifier (10*)"
+            | Image _ -> "side of the images (32*)"
+            | Batch _ -> "images a run (1*)"
+            | Engine _ -> "packed*, torch, onnxruntime, onnxruntime-int8"
+            | Threads _ -> "of the computation; all processors if not given"
+            | Warm_Up _ -> "runs before the clock starts (5*)"
+            | Runs _ -> "runs that are measured, at least (20*)"
+            | Seconds _ -> "seconds that are measured, at least (1*)"
+            | Json -> "print one JSON object"
+
+type BenchKernelsArgs =
+    | [<Unique>] Only of WORDS: string
+    | [<Unique>] Seconds of X: float
+    | [<Unique>] Json
+
+    interface IArgParserTemplate with
+        member this.Usage =
+            match this with
+            | Only _ -> "layers with these words in their names, such as 'ReActNet-18' or '256→256'"
+            | Seconds _ -> "of each layer with each instruction set, at least (0.2*)"
+            | Json -> "print one JSON object"
+
 type BenchArgs =
     | [<CliPrefix(CliPrefix.None)>] Train of ParseResults<BenchTrainArgs>
+    | [<CliPrefix(CliPrefix.None)>] Infer of ParseResults<BenchInferArgs>
+    | [<CliPrefix(CliPrefix.None)>] Kernels of ParseResults<BenchKernelsArgs>
 
     interface IArgParserTemplate with
         member this.Usage =
             match this with
             | Train _ -> "measure training steps: images a second, phases, memory"
+            | Infer _ -> "measure inference by NormFree and others: latency, images a second, memory"
+            | Kernels _ -> "measure binary convolutions, and what the machine gives at best"
 
 type ReportArgs =
     | [<MainCommand; ExactlyOnce>] Runs of RUN: string list
@@ -289,9 +341,31 @@ type ExportArgs =
         member this.Usage =
             match this with
             | Checkpoint _ -> "network to export"
-            | Format _ -> "pytorch, safetensors, onnx"
+            | Format _ -> "pytorch, safetensors, onnx, packed"
             | Out _ -> "file to write"
             | Dynamic_Batch -> "onnx: any number of images at once instead of one"
+
+type VerifyArgs =
+    | [<Mandatory; Unique>] Checkpoint of FILE: string
+    | [<Mandatory; Unique>] Packed of FILE: string
+    | [<Unique>] Dataset of KIND: string
+    | [<Unique>] Data of PATH: string
+    | [<Unique>] Test_Limit of N: int
+    | [<Unique>] Images of N: int
+    | [<Unique>] Threads of N: int
+    | [<Unique>] Json
+
+    interface IArgParserTemplate with
+        member this.Usage =
+            match this with
+            | Checkpoint _ -> "network that the packed file was made of"
+            | Packed _ -> "packed file to compare with it"
+            | Dataset _ -> "accuracy of both: cifar10, cifar100, folder, fashion-mnist, drawn"
+            | Data _ -> "folder, archive or file of the data set; its test part is used"
+            | Test_Limit _ -> "test images, as many of each class"
+            | Images _ -> "images to compare layers on (2*): test images, or noise without a data set"
+            | Threads _ -> "of the computation; all processors if not given"
+            | Json -> "print one JSON object"
 
 type Command =
     | [<CliPrefix(CliPrefix.None)>] Train of ParseResults<TrainArgs>
@@ -303,6 +377,7 @@ type Command =
     | [<CliPrefix(CliPrefix.None)>] Report of ParseResults<ReportArgs>
     | [<CliPrefix(CliPrefix.None)>] Import of ParseResults<ImportArgs>
     | [<CliPrefix(CliPrefix.None)>] Export of ParseResults<ExportArgs>
+    | [<CliPrefix(CliPrefix.None)>] Verify of ParseResults<VerifyArgs>
     | [<Unique>] Version
 
     interface IArgParserTemplate with
@@ -316,5 +391,6 @@ type Command =
             | Bench _ -> "measure speed and memory"
             | Report _ -> "page of one or several runs"
             | Import _ -> "checkpoint from a PyTorch or safetensors file"
-            | Export _ -> "PyTorch, safetensors or ONNX file from a checkpoint"
+            | Export _ -> "PyTorch, safetensors, ONNX or packed file from a checkpoint"
+            | Verify _ -> "compare a packed file with its checkpoint, layer by layer"
             | Version -> "print the version"

@@ -11,13 +11,10 @@ open TorchSharp
 module BenchCommand =
 
     let private network (args: ParseResults<BenchTrainArgs>) image =
-        let size =
-            { Width = Choices.factor "--width" (args.GetResult(BenchTrainArgs.Width, 1.0))
-              Depth = Choices.factor "--depth" (args.GetResult(BenchTrainArgs.Depth, 1.0)) }
-
-        let table = Choices.architecture (args.GetResult(BenchTrainArgs.Arch, "reactnet-18"))
-
-        table size (TrainCommand.stem (args.TryGetResult BenchTrainArgs.Stem) image)
+        Choices.sized
+            (args.GetResult(BenchTrainArgs.Arch, "reactnet-18"))
+            (args.TryGetResult BenchTrainArgs.Width, args.TryGetResult BenchTrainArgs.Depth)
+            (TrainCommand.stem (args.TryGetResult BenchTrainArgs.Stem) image)
         |> Net.withClasses (Choices.within 2 10_000_000 "--classes" (args.GetResult(BenchTrainArgs.Classes, 10)))
         |> TrainCommand.requireBinary
             [ "--norm", args.Contains BenchTrainArgs.Norm; "--binarise", args.Contains BenchTrainArgs.Binarise ]
@@ -95,12 +92,7 @@ module BenchCommand =
 
         phases result
         result.Profile |> Option.iter layers
-        let machine = result.Environment
-
-        let load =
-            machine.LoadAverage |> Option.map (fun load -> $", load {load} before") |> Option.defaultValue ""
-
-        Console.WriteLine $"{machine.Processor}, {machine.Processors} processors{load}, .NET {machine.Dotnet}"
+        Show.machine result.Environment
 
     /// <summary>Runs <c>normfree bench train</c>.</summary>
     let train (args: ParseResults<BenchTrainArgs>) =

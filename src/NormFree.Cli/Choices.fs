@@ -12,6 +12,7 @@ type ExportFormat =
     | PyTorch
     | Safetensors
     | Onnx
+    | Packed
 
 /// <summary>The words of the command line as values. A word that is none of the choices is an error that lists them.</summary>
 [<RequireQualifiedAccess>]
@@ -47,6 +48,13 @@ module Choices =
     /// Pixels along the side of an image.
     let side (name: string) = within 1 65536 name
 
+    /// How long a measurement takes at least.
+    let seconds name (value: float) =
+        if value >= 0.0 && value <= 86400.0 then
+            value
+        else
+            usage $"{name} takes seconds from 0 to 86400, not {value}."
+
     /// What scales a table.
     let factor name (value: float) =
         if value > 0.0 && value <= 64.0 then
@@ -61,6 +69,14 @@ module Choices =
         | colon -> word.Substring(0, colon), Some(word.Substring(colon + 1))
 
     let architecture word = among "--arch" Architecture.all word
+
+    /// A network of the tables, scaled in width and depth where factors are given.
+    let sized (arch: string) (width: float option, depth: float option) : StemKind -> NetSpec =
+        let size =
+            { Width = factor "--width" (Option.defaultValue 1.0 width)
+              Depth = factor "--depth" (Option.defaultValue 1.0 depth) }
+
+        architecture arch size
 
     let stem = among "--stem" [ "cifar", CifarStem; "imagenet", ImageNetStem ]
 
@@ -80,6 +96,16 @@ module Choices =
 
     let private engine = among "--engine" (cases [ Fused; Composite ])
 
+    /// Who computes what <c>bench infer</c> measures.
+    let inferenceEngine =
+        among
+            "--engine"
+            (cases
+                [ InferenceEngine.Packed
+                  InferenceEngine.Torch
+                  InferenceEngine.OnnxRuntime
+                  InferenceEngine.OnnxRuntimeInt8 ])
+
     let private precision = among "--precision" (cases [ Float32; BFloat16 ])
 
     let device = among "--device" (cases [ Cpu; Cuda ])
@@ -93,6 +119,14 @@ module Choices =
         match execution.On(device.Type, TorchSharp.torch.ScalarType.Float32) with
         | Ok _ -> execution
         | Error why -> usage why
+
+    /// Who computes the network of a file; nothing where it is left to the file.
+    let computing (engineWord: string option) : Computing option =
+        let packed = "packed", PackedEngine
+
+        let trained engine = Json.words engine, Trained { Execution.Default with Engine = engine }
+
+        engineWord |> Option.map (among "--engine" [ trained Fused; trained Composite; packed ])
 
     let onNonFinite = among "--on-nonfinite" (cases [ Stop; Skip; Rollback ])
 
@@ -156,4 +190,5 @@ module Choices =
             "--format"
             [ "pytorch", ExportFormat.PyTorch
               "safetensors", ExportFormat.Safetensors
-              "onnx", ExportFormat.Onnx ]
+              "onnx", ExportFormat.Onnx
+              "packed", ExportFormat.Packed ]

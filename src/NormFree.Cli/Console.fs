@@ -47,6 +47,13 @@ module Show =
                 + letter
             | None -> value.ToString "G3"
 
+    /// <summary>Where a measurement was made, on one line.</summary>
+    let machine (machine: BenchEnvironment) =
+        let load =
+            machine.LoadAverage |> Option.map (fun load -> $", load {load} before") |> Option.defaultValue ""
+
+        Console.WriteLine $"{machine.Processor}, {machine.Processors} processors{load}, .NET {machine.Dotnet}"
+
     /// <summary>Counts steps on the error stream where that is a terminal, and leaves no trace.</summary>
     /// <remarks>It writes between the steps only: a bar that draws itself would take time from what is measured.</remarks>
     let counting (what: string) (total: int) (work: (int -> unit) -> 'a) : 'a =

@@ -10,7 +10,8 @@ open TorchSharp
 [<RequireQualifiedAccess>]
 module EvalCommand =
 
-    let private requireSameClasses (path: string) (task: Task) (dataset: Dataset) =
+    /// Other classes would be other questions.
+    let requireSameClasses (path: string) (task: Task) (dataset: Dataset) =
         if task.Classes <> dataset.Classes then
             raise (
                 TrainingException
@@ -18,7 +19,8 @@ module EvalCommand =
                       {dataset.Classes.Length} ({dataset.Classes[0]}, …). Give the data set that it was trained for."
             )
 
-    let private skipped event =
+    /// Tells of images that cannot be read.
+    let skipped event =
         match event with
         | ImageSkipped image -> Console.Error.WriteLine $"left out: {image.Name}: {image.Reason}"
         | _ -> ()
@@ -44,11 +46,10 @@ module EvalCommand =
         let limit = args.TryGetResult EvalArgs.Test_Limit |> Option.map (Choices.count "--test-limit")
         let kind = Choices.dataset (args.GetResult(EvalArgs.Dataset, "drawn"))
         let path = args.GetResult EvalArgs.Checkpoint
-        let execution = Choices.execution Cpu (args.TryGetResult EvalArgs.Engine) None
-        use checkpoint = Checkpoint.load torch.ScalarType.Float32 path |> Checkpoint.running execution
-        let options = { Catalogue.defaults with Size = Some checkpoint.Task.Size; TestLimit = limit }
+        use network = ReadyNetwork.load (Choices.computing (args.TryGetResult EvalArgs.Engine)) path
+        let options = { Catalogue.defaults with Size = Some network.Task.Size; TestLimit = limit }
         let dataset = Images.load kind (args.TryGetResult EvalArgs.Data) options
-        requireSameClasses path checkpoint.Task dataset
+        requireSameClasses path network.Task dataset
 
         Outcome.untilInterrupted "Nothing is kept." (fun cancellation ->
             let around =
@@ -57,5 +58,4 @@ module EvalCommand =
                     Watch = skipped
                     Cancellation = cancellation }
 
-            Evaluation.accuracy around checkpoint.Task batch checkpoint.Network dataset.Test
-            |> print args dataset)
+            Evaluation.accuracyOfReady around batch network dataset.Test |> print args dataset)

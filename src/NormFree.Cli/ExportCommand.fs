@@ -17,6 +17,7 @@ module ExportCommand =
         | ExportFormat.PyTorch -> Export.pytorch
         | ExportFormat.Safetensors -> Export.safetensors
         | ExportFormat.Onnx -> Export.onnx (batch args)
+        | ExportFormat.Packed -> Export.packed
 
     let private print (out: string) (comparison: Comparison) =
         Console.WriteLine $"{out}: {FileInfo(out).Length:N0} bytes"

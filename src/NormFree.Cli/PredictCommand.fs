@@ -2,6 +2,7 @@ namespace NormFree.Cli
 
 open System
 open Argu
+open NormFree.Inference.Files
 open NormFree.Training
 open TorchSharp
 
@@ -9,15 +10,28 @@ open TorchSharp
 [<RequireQualifiedAccess>]
 module PredictCommand =
 
-    let private execution (args: ParseResults<PredictArgs>) =
-        Choices.execution Cpu (args.TryGetResult PredictArgs.Engine) None
+    /// The network's file, and who computes it.
+    let private network (args: ParseResults<PredictArgs>) =
+        let computing = Choices.computing (args.TryGetResult PredictArgs.Engine)
+
+        match args.TryGetResult PredictArgs.Checkpoint, args.TryGetResult PredictArgs.Packed, computing with
+        | Some path, None, computing -> path, computing
+        | None, Some path, (None | Some PackedEngine) -> path, Some PackedEngine
+        | None, Some _, Some(Trained _) ->
+            raise (UsageException "--packed is computed by --engine packed: leave --engine away, or give --checkpoint.")
+        | _ -> raise (UsageException "predict takes either --checkpoint or --packed.")
 
     let private images (args: ParseResults<PredictArgs>) paths =
         if args.Contains PredictArgs.Precision then
             raise (UsageException "--precision is for --input; images are classified in float32.")
 
         let count = Choices.count "--top" (args.GetResult(Top, 3))
-        use network = Predictor.Load(args.GetResult PredictArgs.Checkpoint, execution args)
+        let path, computing = network args
+
+        use network =
+            match computing with
+            | Some computing -> Predictor.Load(path, computing)
+            | None -> Predictor.Load path
 
         let answers =
             paths
@@ -44,21 +58,36 @@ module PredictCommand =
         | [] -> ()
         | problems -> raise (TrainingException(String.concat "\n" problems))
 
-    let private tensors (args: ParseResults<PredictArgs>) precision input output =
-        if args.Contains Top then
-            raise (UsageException "--top is for images; --output gets all logits.")
-
-        RawTensors.predict (execution args) precision (args.GetResult PredictArgs.Checkpoint) input output
-
     let private precision (args: ParseResults<PredictArgs>) =
         match args.GetResult(PredictArgs.Precision, "float32") with
         | "float32" -> torch.ScalarType.Float32
         | "float64" -> torch.ScalarType.Float64
         | other -> raise (UsageException $"--precision cannot be '{other}': choose float32 or float64.")
 
+    let private tensors (args: ParseResults<PredictArgs>) input output =
+        if args.Contains Top then
+            raise (UsageException "--top is for images; --output gets all logits.")
+
+        let path, computing = network args
+        let precision = precision args
+
+        match computing with
+        | Some(Trained execution) -> RawTensors.predict execution precision path input output
+        | None when not (PackedFile.IsPacked path) -> RawTensors.predict Execution.Default precision path input output
+        | _ when precision = torch.ScalarType.Float64 ->
+            raise (
+                UsageException
+                    "--precision float64 is not for packed networks, which are float32: give a checkpoint, or leave it away."
+            )
+        | _ -> RawTensors.predictPacked path input output
+
     /// <summary>Runs the command.</summary>
     let run (args: ParseResults<PredictArgs>) =
-        match args.TryGetResult Images, args.TryGetResult Input, args.TryGetResult Output with
+        match args.TryGetResult PredictArgs.Images, args.TryGetResult Input, args.TryGetResult Output with
         | Some paths, None, None -> images args paths
-        | None, Some input, Some output -> tensors args (precision args) input output
-        | _ -> raise (UsageException "predict takes --checkpoint and either IMAGE files, or --input and --output.")
+        | None, Some input, Some output -> tensors args input output
+        | _ ->
+            raise (
+                UsageException
+                    "predict takes --checkpoint or --packed, and either IMAGE files, or --input and --output."
+            )

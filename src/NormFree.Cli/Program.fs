@@ -46,6 +46,10 @@ let private bench (arguments: ParseResults<BenchArgs>) =
     match arguments.TryGetSubCommand() with
     | Some(BenchArgs.Train train) ->
         orHelp "normfree bench train: speed and memory of training steps, on noise." BenchCommand.train train
+    | Some(BenchArgs.Infer infer) ->
+        orHelp "normfree bench infer: latency and memory of inference, on noise." BenchInferCommand.run infer
+    | Some(BenchArgs.Kernels kernels) ->
+        orHelp "normfree bench kernels: binary convolutions against the roofline." BenchKernelsCommand.run kernels
     | None -> help arguments "normfree bench: measures speed and memory."
 
 let private run (typed: string list) (results: ParseResults<Command>) =
@@ -62,6 +66,8 @@ let private run (typed: string list) (results: ParseResults<Command>) =
     | Some(Report args) -> args |> orHelp "normfree report: a page of one or several runs." ReportCommand.run
     | Some(Import args) -> args |> orHelp "normfree import: a checkpoint from a file of others." ImportCommand.run
     | Some(Export args) -> args |> orHelp "normfree export: a file for others from a checkpoint." ExportCommand.run
+    | Some(Verify args) ->
+        args |> orHelp "normfree verify: compares a packed file with its checkpoint." VerifyCommand.run
     | Some Command.Version -> version ()
     | None when results.Contains Command.Version -> version ()
     | None -> help results "normfree: binary neural networks without batch normalisation."

@@ -1,6 +1,7 @@
 namespace NormFree.Data
 
 open System
+open NormFree.Kernels.Images
 
 /// <summary>How PCA lighting (Krizhevsky et al. 2012) treats its unit; method.md's deviation 4.</summary>
 type LightingMode =
@@ -89,17 +90,11 @@ module Augment =
         Seq.init 10 attempt |> Seq.tryPick id |> Option.defaultWith (fun () -> centralPart ratios image)
 
     let private resizeShort size (image: Image) =
-        let scale side shorter = int (int64 size * int64 side / int64 shorter)
+        let struct (width, height) = RgbImage.Cover(image.Width, image.Height, size, size)
+        Resample.resize width height image
 
-        if image.Width <= image.Height then
-            Resample.resize size (scale image.Height image.Width) image
-        else
-            Resample.resize (scale image.Width image.Height) size image
-
-    /// Python's and .NET's round agree: halves go to the even neighbour.
     let private centreCrop size (image: Image) =
-        let start side = int (round (float (side - size) / 2.0))
-        Image.window (start image.Width) (start image.Height) size size image
+        Image.window (RgbImage.Middle(image.Width, size)) (RgbImage.Middle(image.Height, size)) size size image
 
     /// <summary>Does one step. All chance comes from the stream, in the order of the steps.</summary>
     let step (random: RandomStream) (image: Image) step =

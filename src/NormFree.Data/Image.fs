@@ -1,6 +1,7 @@
 namespace NormFree.Data
 
 open System
+open NormFree.Kernels.Images
 
 /// <summary>An RGB image: <c>3·Width·Height</c> bytes, row-major, channels interleaved (R, G, B).</summary>
 type Image = { Width: int; Height: int; Pixels: byte[] }
@@ -13,16 +14,9 @@ module Image =
     /// <summary>The <c>width</c>×<c>height</c> pixels whose upper left corner lies at (left, top).</summary>
     /// <remarks>What lies outside of the image is black, so this one function crops, pads and does both.</remarks>
     let window left top width height (image: Image) =
-        let result = blank width height
-        let first, last = max 0 left, min image.Width (left + width)
-
-        if last > first then
-            for y in max 0 top .. min image.Height (top + height) - 1 do
-                let source = 3 * (y * image.Width + first)
-                let target = 3 * ((y - top) * width + first - left)
-                Array.Copy(image.Pixels, source, result.Pixels, target, 3 * (last - first))
-
-        result
+        { Width = width
+          Height = height
+          Pixels = RgbImage.Window(image.Pixels, image.Width, image.Height, left, top, width, height) }
 
     /// The mirror image, left for right.
     let flip (image: Image) =

@@ -2,6 +2,7 @@ namespace NormFree.Data
 
 open System
 open System.Threading
+open NormFree.Kernels.Images
 
 /// <summary>How far a reading is: what is needed to go on with it.</summary>
 type ReadSoFar =
@@ -76,15 +77,8 @@ module private Reading =
 
     /// Writes one image as 3 planes of normalised floats at `offset`.
     let private normalise (options: LoaderOptions) (image: Image) (target: float32[]) offset =
-        let area = image.Width * image.Height
-
-        for c in 0..2 do
-            // (x/255 − mean) / deviation, as one multiplication and one addition a pixel.
-            let gain = 1.0f / (255.0f * options.Normalisation.Deviation[c])
-            let shift = -options.Normalisation.Mean[c] / options.Normalisation.Deviation[c]
-
-            for i in 0 .. area - 1 do
-                target[offset + c * area + i] <- float32 image.Pixels[3 * i + c] * gain + shift
+        let planes = Span(target, offset, 3 * image.Width * image.Height)
+        RgbImage.Normalise(image.Pixels, options.Normalisation.Mean, options.Normalisation.Deviation, planes)
 
     let private checkSize side (image: Image) =
         if image.Width = side && image.Height = side then

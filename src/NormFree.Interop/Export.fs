@@ -5,6 +5,8 @@ open System.Collections.Generic
 open NormFree.Formats.Onnx
 open NormFree.Formats.PyTorch
 open NormFree.Formats.Safetensors
+open NormFree.Inference
+open NormFree.Inference.Files
 open NormFree.Spec
 open NormFree.Torch
 open NormFree.Training
@@ -86,13 +88,6 @@ module Export =
         use file = ForeignFile.OpenSafetensors path
         compare checkpoint.Network file
 
-    /// An image of noise, normalised, of the network's own type.
-    let private noise (checkpoint: Checkpoint) =
-        use generator = new torch.Generator(1UL)
-        let size = int64 checkpoint.Task.Size
-        let dtype = (snd checkpoint.Network.Parameters.Head).dtype
-        torch.randn ([| 1L; 3L; size; size |], dtype = dtype, generator = generator)
-
     /// <summary>Writes an ONNX file, opset 17, float32: see <see cref="M:NormFree.Interop.OnnxLowering.lower"/>.</summary>
     /// <remarks>
     /// The file is read back, its graph run with torch operations on an image of noise, and its logits compared with the network's. It agrees
@@ -102,7 +97,7 @@ module Export =
         use _ = torch.NewDisposeScope()
         use _ = torch.no_grad ()
         (OnnxLowering.lower batch checkpoint).Save path
-        let image = noise checkpoint
+        let image = Verification.noise checkpoint 1
         let ours = checkpoint.Network.Forward(image, Evaluate)
         let result = OnnxEvaluation.run path (OnnxModel.Open path) image
         let difference = largest result.Logits ours
@@ -117,3 +112,22 @@ module Export =
                 ""
             else
                 $"{result.NearZero} of {result.Signs} values lie within {OnnxEvaluation.nearZero} of 0, where rounding may turn a sign" }
+
+    /// <summary>Writes a packed file: one bit a weight, all else of a layer folded together, for the packed engine.</summary>
+    /// <remarks>
+    /// The file is read back and run by that engine, each layer on the network's own input for an image of noise: every sign must be the same, and
+    /// results may differ by 1e-5 of the largest. Throws TrainingException where the network's weights are not binary.
+    /// </remarks>
+    let packed (checkpoint: Checkpoint) (path: string) : Comparison =
+        PackedFile.Write(path, (Packing.ofCheckpoint checkpoint).Model)
+        use network = PackedNetwork.Load path
+        use image = Verification.noise checkpoint 1
+        let report = Verification.run checkpoint network.Model (PackedRunner.ofNetwork network) image
+
+        { What =
+            $"{report.Layers.Length} layers of the file, read back and run on the network's own values for an image of noise, with the network's"
+          Largest = report.Layers |> List.map _.Difference |> List.max
+          Agrees = report.Mismatches.IsEmpty
+          Remark =
+            $"of a layer's largest value; {report.Layers |> List.sumBy _.Differing} of {report.Layers |> List.sumBy _.Signs} signs differ, \
+              {report.ZeroWeights} weights of 0 became +1" }

@@ -18,7 +18,8 @@ type OnnxBatch =
 /// <summary>A network as an ONNX graph of standard operators, opset 17, in float32.</summary>
 /// <remarks>
 /// Binary activations are <c>Sign</c> nodes, whose sign(0) is 0 as in training. A binary convolution is a <c>Conv</c> with weights of −1 and +1, then a
-/// <c>Mul</c> with the scale of each filter, O×1×1. Standardised weights are standardised here, once.
+/// <c>Mul</c> with the scale of each filter, O×1×1. Standardised weights are standardised here, once; constants stand where a runtime can fold
+/// them into filters: α is in the scales, β divides the sign's threshold, and RPReLU's first shift comes right behind the convolution.
 /// </remarks>
 [<RequireQualifiedAccess>]
 module OnnxLowering =
@@ -79,9 +80,13 @@ module OnnxLowering =
 
             latent.sign (), Some(scale.Times conv.Factor)
 
-    let private convolve (b: Builder) tensors (conv: ConvolutionSpec) input =
+    /// Convolutions that differ in their filters only, as one with all of their filters; it has the first one's name.
+    let private convolve (b: Builder) tensors (convolutions: ConvolutionSpec list) input =
         use _ = torch.NewDisposeScope()
-        let weight, scale = weights tensors conv
+        let parts = convolutions |> List.map (weights tensors)
+        let ofAll parts : torch.Tensor = torch.cat (List.toArray parts, 0L)
+        let weight, scales = parts |> List.map fst |> ofAll, List.choose snd parts
+        let conv = convolutions.Head
 
         let settings =
             [ attributes "kernel_shape" [ conv.Kernel; conv.Kernel ]
@@ -91,24 +96,36 @@ module OnnxLowering =
         let result =
             b.Node("Conv", conv.Key, [ input; b.Constant($"{conv.Key}.weight", weight.shape, weight) ], settings)
 
-        match scale with
-        | None -> result
-        | Some scale -> b.Node("Mul", conv.Key, [ result; b.Constant($"{conv.Key}.scale", channels scale, scale) ], [])
+        if scales.IsEmpty then
+            result
+        else
+            let scale = ofAll scales
+            b.Node("Mul", conv.Key, [ result; b.Constant($"{conv.Key}.scale", channels scale, scale) ], [])
 
-    let private shift (b: Builder) (tensors: Map<string, torch.Tensor>) (key: string) input =
-        let bias = tensors[key]
+    let private add (b: Builder) key (bias: torch.Tensor) input =
         b.Node("Add", key, [ input; b.Constant(key, channels bias, bias) ], [])
 
-    let private rprelu (b: Builder) (tensors: Map<string, torch.Tensor>) (names: NormFree.Spec.RPReLU) input =
-        let shifted = shift b tensors names.ShiftIn input
-        let slope = tensors[names.Slope]
-        let bent = b.Node("PRelu", names.Slope, [ shifted; b.Constant(names.Slope, channels slope, slope) ], [])
-        shift b tensors names.ShiftOut bent
+    let private shift (b: Builder) (tensors: Map<string, torch.Tensor>) (key: string) input =
+        add b key tensors[key] input
 
-    let private normalise (b: Builder) (tensors: Map<string, torch.Tensor>) (key: string) input =
+    let private prelu (b: Builder) (tensors: Map<string, torch.Tensor>) (key: string) input =
+        let slope = tensors[key]
+        b.Node("PRelu", key, [ input; b.Constant(key, channels slope, slope) ], [])
+
+    let private rprelu b tensors (names: NormFree.Spec.RPReLU) input =
+        input
+        |> shift b tensors names.ShiftIn
+        |> prelu b tensors names.Slope
+        |> shift b tensors names.ShiftOut
+
+    /// The batch norms of channels side by side as one; it has the first one's name.
+    let private normalise (b: Builder) (tensors: Map<string, torch.Tensor>) (keys: string list) input =
+        use _ = torch.NewDisposeScope()
+        let key = keys.Head
+
         let statistics =
             [ for part in [ "weight"; "bias"; "running_mean"; "running_var" ] do
-                  let tensor = tensors[$"{key}.{part}"]
+                  let tensor = torch.cat ([| for key in keys -> tensors[$"{key}.{part}"] |], 0L)
                   b.Constant($"{key}.{part}", tensor.shape, tensor) ]
 
         b.Node(
@@ -140,13 +157,13 @@ module OnnxLowering =
 
     let private emit b tensors op input =
         match op with
-        | Convolve conv -> convolve b tensors conv input
+        | Convolve conv -> convolve b tensors [ conv ] input
         | Scale factor -> scale b factor input
         | Shift(key, _) -> shift b tensors key input
         | Sign -> b.Node("Sign", "sign", [ input ], [])
         | RPReLU names -> rprelu b tensors names input
         | ReLU -> b.Node("Relu", "relu", [ input ], [])
-        | Normalise(key, _) -> normalise b tensors key input
+        | Normalise(key, _) -> normalise b tensors [ key ] input
         | MaxPool(kernel, stride, padding) -> pool b "MaxPool" kernel stride padding input
         | AveragePool kernel -> pool b "AveragePool" kernel kernel 0 input
         | GlobalAveragePool ->
@@ -164,6 +181,54 @@ module OnnxLowering =
         | Parallel parts ->
             let results = [ for part in parts -> walk b tensors part input ]
             b.Node("Concat", "parallel", results, [ attribute "axis" 1 ])
+
+    let private multiplied (factor: float) (conv: ConvolutionSpec) = { conv with Factor = conv.Factor * factor }
+
+    /// α·N(w ∗ sign(β·x + b)), whose sign is that of x + b/β.
+    let private signConvolution (b: Builder) (tensors: Map<string, torch.Tensor>) (layer: SignConvolution) input =
+        let convolutions = layer.Convolutions |> List.map (fst >> multiplied layer.Alpha)
+        use threshold = tensors[layer.Shift].DividedBy layer.Beta
+        let sign = b.Node("Sign", "sign", [ add b layer.Shift threshold input ], [])
+        let result = convolve b tensors convolutions sign
+
+        match layer.Convolutions |> List.choose snd with
+        | [] -> result
+        // α is 1 where there are norms.
+        | keys -> normalise b tensors keys result
+
+    /// A constant factor of the input goes where it costs least: into filters, or behind the pooling.
+    let private later graph =
+        match graph with
+        | Chain(Op(Scale beta) :: Op(AveragePool kernel) :: Op(Convolve conv) :: rest) ->
+            Chain(Op(AveragePool kernel) :: Op(Convolve(multiplied beta conv)) :: rest)
+        | Chain [ Op(Scale beta); Op(AveragePool kernel) ] -> Chain [ Op(AveragePool kernel); Op(Scale beta) ]
+        | other -> other
+
+    let private shortcut (b: Builder) tensors (layer: FusedLayer) input =
+        match layer.Shortcut with
+        | Computed graph -> walk b tensors (later graph) input
+        | Itself ->
+            let inputs = (fst layer.Convolution.Convolutions.Head).In
+            let repeats = layer.Activation.Channels / inputs
+
+            if repeats = 1 then
+                input
+            else
+                b.Node("Concat", "repeat", List.replicate repeats input, [ attribute "axis" 1 ])
+
+    /// RPReLU's first shift comes before the sum, where it is a bias of the convolution.
+    let private layer (b: Builder) tensors (layer: FusedLayer) input =
+        let branch =
+            signConvolution b tensors layer.Convolution input |> shift b tensors layer.Activation.ShiftIn
+
+        b.Node("Add", "residual", [ branch; shortcut b tensors layer input ], [])
+        |> prelu b tensors layer.Activation.Slope
+        |> shift b tensors layer.Activation.ShiftOut
+
+    let private part b tensors input part =
+        match part with
+        | Plain graph -> walk b tensors graph input
+        | Layer fused -> layer b tensors fused input
 
     let private value (name: string) (batch: OnnxBatch) (rest: int list) =
         let first =
@@ -187,7 +252,11 @@ module OnnxLowering =
         use _ = torch.no_grad ()
         let network, size = checkpoint.Network, checkpoint.Task.Size
         let b = Builder()
-        walk b (Map network.Tensors) (Lowering.lower network.Spec) "input" |> ignore
+
+        Fusion.parts (Lowering.lower network.Spec)
+        |> List.fold (part b (Map network.Tensors)) "input"
+        |> ignore
+
         let last = b.Nodes.Count - 1
 
         b.Nodes[last] <-

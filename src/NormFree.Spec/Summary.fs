@@ -12,7 +12,8 @@ type Cost =
         /// … of which one operand is binary.
         MixedMacs: int64
         RealMacs: int64
-        /// In the packed file: sign planes in 64-bit words, one float a filter for its scale, 4 bytes a real value.
+        /// Tensors of the packed file: sign planes in 64-bit words, one float a filter for its scale, 4 bytes a real value; real convolutions have
+        /// a bias there. Names and spec add less than 1 %.
         PackedBytes: int64
     }
 
@@ -75,7 +76,7 @@ module Summary =
             | _ -> { zero with MixedMacs = macs }
 
         match conv.Weight with
-        | Real -> { counted with RealParameters = weights + gains; PackedBytes = 4L * weights }
+        | Real -> { counted with RealParameters = weights + gains; PackedBytes = 4L * (weights + int64 conv.Out) }
         | OneBit ->
             let words = int64 ((conv.In + 63) / 64) * int64 (conv.Out * conv.Kernel * conv.Kernel)
 
@@ -91,7 +92,7 @@ module Summary =
         | Convolve conv -> convolution conv output
         | Shift(_, channels) -> reals (int64 channels)
         | RPReLU prelu -> reals (3L * int64 prelu.Channels)
-        // Folded into the scale and the shift around it.
+        // Folded into the convolution's scale, and into the bias that it has in any case.
         | Normalise(_, channels) -> { reals (2L * int64 channels) with PackedBytes = 0L }
         | Linear(_, inputs, outputs) ->
             { reals (int64 (inputs + 1) * int64 outputs) with RealMacs = int64 inputs * int64 outputs }

@@ -43,6 +43,12 @@ public static class ScalarArithmetic
         return x.clamp(low, high);
     }
 
+    /// <summary>Whether x ≥ value, value by value.</summary>
+    public static Tensor IsAtLeast(this Tensor x, double value) => With(value, scalar => x.ge(scalar));
+
+    /// <summary>Whether x = value, value by value.</summary>
+    public static Tensor IsEqualTo(this Tensor x, double value) => With(value, scalar => x.eq(scalar));
+
     /// <summary>x ← x·value, in place.</summary>
     public static Tensor TimesInPlace(this Tensor x, double value) => With(value, scalar => x.mul_(scalar));
 

@@ -1,6 +1,8 @@
 namespace NormFree.Training
 
+open System
 open NormFree.Data
+open NormFree.Inference
 open NormFree.Torch.Training
 open TorchSharp
 
@@ -8,13 +10,16 @@ open TorchSharp
 [<RequireQualifiedAccess>]
 module Evaluation =
 
-    /// A batch's images (N×3×S×S, of the network's type) and labels, where the network is.
-    let internal tensors (network: Network) (batch: Batch) =
+    /// A batch's images (N×3×S×S) and labels.
+    let private onCpu (batch: Batch) =
         let shape = [| int64 batch.Count; 3L; int64 batch.Side; int64 batch.Side |]
-        let parameter = snd network.Parameters.Head
+        torch.tensor(batch.Images).reshape shape, torch.tensor batch.Labels
 
-        torch.tensor(batch.Images).reshape(shape).``to``(parameter.dtype, parameter.device),
-        torch.tensor(batch.Labels).``to`` parameter.device
+    /// The same, of the network's type, where the network is.
+    let internal tensors (network: Network) (batch: Batch) =
+        let images, labels = onCpu batch
+        let parameter = snd network.Parameters.Head
+        images.``to`` (parameter.dtype, parameter.device), labels.``to`` parameter.device
 
     /// The loader's options for images as a test sees them.
     let internal loading (around: Surroundings) (task: Task) batch =
@@ -31,18 +36,48 @@ module Evaluation =
           Report = ImageSkipped >> around.Watch
           Cancellation = around.Cancellation }
 
-    let private evaluateBatch (network: Network) (sums: Sums) batch =
-        use _ = torch.NewDisposeScope()
-        use _ = torch.no_grad ()
-        let images, labels = tensors network batch
-        let logits = network.Forward(images, Evaluate)
+    let private evaluateBatch (logits: torch.Tensor -> torch.Tensor) (sums: Sums) (images, labels) =
+        let logits = logits images
         sums.Add(logits, labels, Losses.CrossEntropy(logits, labels).``to``(torch.ScalarType.Float64).item<float>())
+
+    let private accuracyOf (around: Surroundings) (task: Task) batch tensors logits (source: ImageSource) =
+        let add sums batch =
+            use _ = torch.NewDisposeScope()
+            use _ = torch.no_grad ()
+            evaluateBatch logits sums (tensors batch)
+
+        let sums =
+            Loader.read (loading around task batch) source (Loader.inOrder source.Count)
+            |> Seq.fold add Sums.Zero
+
+        sums.Accuracy
 
     /// <summary>Loss, top-1 and top-5 of a network on a source of labelled images, prepared as the task says.</summary>
     /// <remarks>Throws DataException where not one image can be read, or where one cannot and the surroundings are strict.</remarks>
     let accuracy (around: Surroundings) (task: Task) batch (network: Network) (source: ImageSource) : Accuracy =
-        let sums =
-            Loader.read (loading around task batch) source (Loader.inOrder source.Count)
-            |> Seq.fold (evaluateBatch network) Sums.Zero
+        accuracyOf around task batch (tensors network) (fun images -> network.Forward(images, Evaluate)) source
 
-        sums.Accuracy
+    /// <summary>The same of a network that is ready for use, whoever computes it.</summary>
+    /// <remarks>Throws DataException where not one image can be read, or where one cannot and the surroundings are strict.</remarks>
+    let accuracyOfReady (around: Surroundings) batch (network: ReadyNetwork) (source: ImageSource) : Accuracy =
+        let logits (images: torch.Tensor) =
+            let height, width = int (images.size 2), int (images.size 3)
+            torch.tensor(network.Logits (images.data<float32>().ToArray()) height width).reshape(images.size 0, -1L)
+
+        accuracyOf around network.Task batch onCpu logits source
+
+    /// <summary>The same of a packed network.</summary>
+    let packedAccuracy
+        (around: Surroundings)
+        (task: Task)
+        batch
+        (network: PackedNetwork)
+        (source: ImageSource)
+        : Accuracy =
+        accuracyOfReady around batch (ReadyNetwork.ofPacked task network) source
+
+    /// <summary>The first images of a source, N×3×S×S, as a network gets them.</summary>
+    /// <remarks>Throws DataException as <c>accuracy</c> does, and where the source has no images.</remarks>
+    let first (around: Surroundings) (task: Task) count (source: ImageSource) : torch.Tensor =
+        let order = Loader.inOrder (min count source.Count)
+        Loader.read (loading around task count) source order |> Seq.head |> onCpu |> fst

@@ -4,6 +4,7 @@ open System
 open System.IO
 open NormFree.Data
 open NormFree.Formats
+open NormFree.Inference.Files
 open NormFree.Spec
 open TorchSharp
 
@@ -44,6 +45,15 @@ type Trained<'weights> =
 
     interface IDisposable with
         member t.Dispose() = (t.Network :> IDisposable).Dispose()
+
+/// <summary>A run that has ended with a packed network.</summary>
+type PackedRun =
+    { Packed: Packed
+      Log: RunLog }
+
+    /// <summary>Writes the packed file, whole or not at all.</summary>
+    /// <remarks>Throws IOException or UnauthorizedAccessException where it cannot be written; the one before it is intact then.</remarks>
+    member r.Save(path: string) = PackedFile.Write(path, r.Packed.Model)
 
 /// <summary>
 /// Training as a pipeline of typed stages: <c>Pipeline.from images |> Pipeline.train recipe net |> Pipeline.binariseWeights recipe</c>.
@@ -462,3 +472,11 @@ module Pipeline =
           Configuration = trained.Configuration @ Configuration.changes trained.State.Changes
           Epochs = trained.History
           Finished = true }
+
+    /// <summary>Ends a run as <c>finish</c> does, with its network as it is deployed. Real weights have no such form: packing them does not compile.</summary>
+    /// <remarks>Throws TrainingException where one of the network's numbers cannot be packed.</remarks>
+    let pack (trained: Trained<BinaryWeights>) : PackedRun =
+        use trained = trained
+        let training = Packing.describe (Stage.name trained.Network.Spec) trained.History
+        let packed = Packing.pack (Stage.task trained.Plan.Dataset) training trained.Network
+        { Packed = packed; Log = finish trained }

@@ -2,7 +2,6 @@ namespace NormFree.Training
 
 open System
 open NormFree.Data
-open TorchSharp
 
 /// <summary>A trained network ready for use: images in, classes out.</summary>
 /// <example><code>
@@ -10,17 +9,11 @@ open TorchSharp
 /// foreach (var (name, probability) in network.Classify("cat.jpg", 3)) Console.WriteLine($"{name}: {probability:P1}");
 /// </code></example>
 [<Sealed>]
-type Predictor private (checkpoint: Checkpoint) =
+type Predictor private (network: ReadyNetwork) =
 
-    let size = checkpoint.Task.Size
+    let task = network.Task
+    let size = task.Size
     let perImage = 3 * size * size
-
-    /// Logits of images given as flat values, N×classes.
-    let logits (values: float32[]) count =
-        use _ = torch.NewDisposeScope()
-        use _ = torch.no_grad ()
-        let images = torch.tensor(values).reshape(int64 count, 3L, int64 size, int64 size)
-        checkpoint.Network.Forward(images, Evaluate).contiguous().data<float32>().ToArray()
 
     let read path =
         let decoded =
@@ -34,7 +27,7 @@ type Predictor private (checkpoint: Checkpoint) =
 
     /// The test images' preparation. Sets of one image size need none, but a picture from elsewhere has any size.
     let steps =
-        match checkpoint.Task.Preparation with
+        match task.Preparation with
         | [] -> [ ResizeShort size; CentreCrop size ]
         | preparation -> preparation
 
@@ -44,16 +37,14 @@ type Predictor private (checkpoint: Checkpoint) =
         let sum = Array.sum powers
         powers |> Array.map (fun p -> p / sum)
 
-    /// <summary>Reads a checkpoint. Throws InvalidFileException where the file is none, IOException where it cannot be read.</summary>
-    static member Load(path: string) = Predictor.Load(path, Execution.Default)
+    /// <summary>Reads a checkpoint or a packed file. Throws InvalidFileException where the file is neither, IOException where it cannot be read.</summary>
+    static member Load(path: string) = new Predictor(ReadyNetwork.load None path)
 
-    /// <summary>The same, for a network that is computed that way. Throws TrainingException where there is no such way.</summary>
-    static member Load(path: string, execution: Execution) =
-        NormFree.Torch.Native.TorchNative.Ensure()
-        new Predictor(Checkpoint.load torch.ScalarType.Float32 path |> Checkpoint.running execution)
+    /// <summary>The same, for a network that is computed that way. Throws InvalidFileException or TrainingException where there is no such way.</summary>
+    static member Load(path: string, computing: Computing) = new Predictor(ReadyNetwork.load (Some computing) path)
 
     /// <summary>The names of the classes, in the order of the logits.</summary>
-    member _.Classes = checkpoint.Task.Classes
+    member _.Classes = task.Classes
 
     /// <summary>Pixels along a side of the images that the network takes.</summary>
     member _.Size = size
@@ -63,7 +54,7 @@ type Predictor private (checkpoint: Checkpoint) =
         if images.Length = 0 || images.Length % perImage <> 0 then
             invalidArg (nameof images) $"{images.Length} values are no whole number of 3×{size}×{size} images."
 
-        logits images (images.Length / perImage)
+        network.Logits images size size
 
     /// <summary>The likeliest classes of an image file (JPEG or PNG) with their probabilities, likeliest first.</summary>
     /// <remarks>
@@ -73,13 +64,13 @@ type Predictor private (checkpoint: Checkpoint) =
     member _.Classify(path: string, count: int) : struct (string * float)[] =
         let image = read path
         let source = ImageSource.ofImages path [| image, 0 |]
-        let options = Evaluation.loading Surroundings.Default checkpoint.Task 1
+        let options = Evaluation.loading Surroundings.Default task 1
         let batch = Loader.read { options with Steps = steps } source [| 0 |] |> Seq.head
 
-        Array.zip checkpoint.Task.Classes (probabilities (logits batch.Images 1))
+        Array.zip task.Classes (probabilities (network.Logits batch.Images size size))
         |> Array.sortByDescending snd
         |> Array.truncate count
         |> Array.map (fun (name, probability) -> struct (name, probability))
 
     interface IDisposable with
-        member _.Dispose() = (checkpoint :> IDisposable).Dispose()
+        member _.Dispose() = (network :> IDisposable).Dispose()

@@ -26,12 +26,15 @@ module RawTensors =
 
             match Array.tryFindIndex (Double.IsFinite >> not) values with
             | Some place -> fail path $"value {place} of {values.Length} is {values[place]}"
-            | None -> torch.tensor(values).reshape(Seq.toArray entry.Shape)
+            | None -> values, Seq.toArray entry.Shape
 
-    let private requireFit (checkpoint: Checkpoint) path (images: torch.Tensor) =
-        match NormFree.Spec.Validation.fits (int images.shape[2]) (int images.shape[3]) checkpoint.Network.Spec with
+    let private requireFit (checkpoint: Checkpoint) path (shape: int64[]) =
+        match NormFree.Spec.Validation.fits (int shape[2]) (int shape[3]) checkpoint.Network.Spec with
         | Ok _ -> ()
         | Error errors -> fail path (errors |> List.map string |> String.concat "; ")
+
+    let private save (path: string) (kind: DType) (shape: int64[]) (bytes: byte[]) =
+        SafetensorsWriter().Add("logits", kind, ReadOnlySpan shape, ReadOnlyMemory bytes).Save path
 
     /// <summary>Reads <c>input</c> (N×3×H×W, normalised) and writes <c>logits</c> (N×classes), computed in the given type and way.</summary>
     let predict
@@ -44,10 +47,22 @@ module RawTensors =
         use _ = torch.NewDisposeScope()
         use _ = torch.no_grad ()
         use checkpoint = Checkpoint.load dtype checkpointPath |> Checkpoint.running execution
-        let images = input inputPath
-        requireFit checkpoint inputPath images
-        let logits = checkpoint.Network.Forward(images.``to`` dtype, Evaluate).contiguous()
-        let kind = if dtype = torch.ScalarType.Float64 then DType.F64 else DType.F32
+        let values, shape = input inputPath
+        requireFit checkpoint inputPath shape
+        let images = torch.tensor(values).reshape(shape).``to`` dtype
+        let logits = checkpoint.Network.Forward(images, Evaluate)
+        save outputPath (TensorBytes.typeOf dtype) logits.shape (TensorBytes.ofTensor logits)
 
-        SafetensorsWriter().Add("logits", kind, ReadOnlySpan logits.shape, ReadOnlyMemory(logits.bytes.ToArray())).Save
-            outputPath
+    /// <summary>The same by the packed engine, for a packed file or a checkpoint that can be packed.</summary>
+    let predictPacked (networkPath: string) (inputPath: string) (outputPath: string) =
+        use network = ReadyNetwork.load (Some PackedEngine) networkPath
+        let values, shape = input inputPath
+
+        let logits =
+            try
+                network.Logits (Array.map float32 values) (int shape[2]) (int shape[3])
+            with :? ArgumentException as error ->
+                fail inputPath $"the network cannot take its images: {error.Message}"
+
+        MemoryMarshal.AsBytes(ReadOnlySpan logits).ToArray()
+        |> save outputPath DType.F32 [| shape[0]; int64 network.Task.Classes.Length |]

@@ -10,7 +10,7 @@ let private benchmarks =
     [ "layers", "forward and backward pass of each composite layer", Layers.run
       "step", "a training step of ReActNet-18 in every norm and stage", Step.run
       "parameters", "filters, clipping and optimiser steps on ReActNet-18's parameters", ParameterWork.run
-      "xnor", "the XNOR convolution and packing, one thread, every instruction set", Xnor.run ]
+      "packing", "packing of signs, one thread, every instruction set", Packing.run ]
 
 let private help () =
     printfn "Measures NormFree, and prints Markdown: NormFree.Benchmarks [NAME …]\n"

@@ -1,10 +1,11 @@
-using NormFree.Training;
+using NormFree.Inference;
+using StbImageSharp;
 
-using var network = Predictor.Load("runs/cifar10-bn-free/stage2.best.safetensors");
-Console.WriteLine($"{network.Classes.Length} classes, {network.Size}×{network.Size} images");
+using var network = PackedNetwork.Load("cifar10.packed.safetensors"); // no libtorch, no native code
+var photo = ImageResult.FromMemory(File.ReadAllBytes("cat.jpg"), ColorComponents.RedGreenBlue); // or any other decoder
 
-foreach (var (name, probability) in network.Classify("cat.jpg", count: 3))
-    Console.WriteLine($"{name}: {probability:P1}");
+float[] image = ImageInput.Of(network.Model, photo.Data, photo.Width, photo.Height); // 3×H×W, normalised
+float[] logits = new float[network.Classes];
+network.Run(image, logits); // by all processors; any thread may call
 
-var image = new float[3 * network.Size * network.Size]; // 3×H×W, normalised; or N of them
-float[] logits = network.Logits(image);
+Console.WriteLine(network.ClassNames[Array.IndexOf(logits, logits.Max())]);

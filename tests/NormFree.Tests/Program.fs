@@ -37,10 +37,14 @@ let private all =
           [ Kernels.InstructionSetTests.tests
             Kernels.PackingTests.tests
             Kernels.XnorTests.tests
+            Kernels.RooflineTests.tests
+            Kernels.PackedFiltersTests.tests
+            Kernels.EpilogueTests.tests
             Kernels.FilterTests.tests
             Kernels.OptimiserKernelTests.tests
             Kernels.LookupTests.tests
-            Kernels.ActivationTests.tests ]
+            Kernels.ActivationTests.tests
+            Kernels.RealTests.tests ]
       testList
           "Torch"
           [ Torch.NativeTests.tests
@@ -48,6 +52,14 @@ let private all =
             Torch.OptimiserTests.tests
             Torch.FusedLayerTests.tests
             Torch.FusedFailureTests.tests ]
+      testList
+          "Inference"
+          [ Inference.PackedFileTests.tests
+            Inference.PackedNetworkTests.tests
+            Inference.ImageInputTests.tests
+            Inference.PackingTests.tests
+            Inference.VerificationTests.tests
+            Inference.ClassifyTests.tests ]
       testList
           "Training"
           [ Training.RecipeTests.tests
@@ -59,8 +71,14 @@ let private all =
             Training.RunFolderTests.tests
             Training.ExactResumeTests.tests
             Training.NumbersTests.tests
-            Training.BenchTests.tests ]
-      testList "Interop" [ Interop.ImportTests.tests; Interop.OnnxRuntimeTests.tests; Interop.PyTorchTests.tests ]
+            Training.BenchTests.tests
+            Training.InferenceTests.tests ]
+      testList
+          "Interop"
+          [ Interop.ImportTests.tests
+            Interop.OnnxRuntimeTests.tests
+            Interop.OnnxInt8Tests.tests
+            Interop.PyTorchTests.tests ]
       testList "Reporting" [ Reporting.VerdictTests.tests; Reporting.ChartTests.tests; Reporting.ReportTests.tests ]
       testList
           "Cli"
@@ -68,7 +86,8 @@ let private all =
             Cli.FailureTests.tests
             Cli.RoundTripTests.tests
             Cli.KillTests.quick
-            Cli.BenchTests.tests ]
+            Cli.BenchTests.tests
+            Cli.PackedTests.tests ]
       testList "Memory" [ Training.MemoryTests.short ] ]
 
 /// What takes minutes: run alone, one after the other, by `--soak`.

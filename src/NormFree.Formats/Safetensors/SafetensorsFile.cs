@@ -23,7 +23,6 @@ public sealed class SafetensorsFile : IDisposable
     private const int PieceElements = 64 * 1024;
     private readonly Lock reading = new();
     private readonly Stream stream;
-    private readonly long dataStart;
     private readonly Dictionary<string, TensorEntry> byName;
 
     private SafetensorsFile(Stream stream, string name)
@@ -33,8 +32,8 @@ public sealed class SafetensorsFile : IDisposable
         int headerBytes = ReadHeaderLength();
         byte[] json = new byte[headerBytes];
         stream.ReadExactly(json);
-        dataStart = LengthBytes + headerBytes;
-        var header = SafetensorsHeader.Parse(json, stream.Length - dataStart, name);
+        DataStart = LengthBytes + headerBytes;
+        var header = SafetensorsHeader.Parse(json, stream.Length - DataStart, name);
         Tensors = header.Tensors;
         Metadata = header.Metadata;
         byName = header.Tensors.ToDictionary(entry => entry.Name);
@@ -42,6 +41,9 @@ public sealed class SafetensorsFile : IDisposable
 
     /// <summary>The name that errors give to the file.</summary>
     public string Name { get; }
+
+    /// <summary>The first byte behind the header, from which tensors count theirs.</summary>
+    public long DataStart { get; }
 
     /// <summary>The tensors in the header's order.</summary>
     public IReadOnlyList<TensorEntry> Tensors { get; }
@@ -115,7 +117,7 @@ public sealed class SafetensorsFile : IDisposable
         ArgumentOutOfRangeException.ThrowIfGreaterThan(destination.Length, entry.Bytes - from, nameof(destination));
         lock (reading)
         {
-            stream.Position = dataStart + entry.Begin + from;
+            stream.Position = DataStart + entry.Begin + from;
             stream.ReadExactly(destination);
         }
     }

@@ -29,24 +29,23 @@ public abstract unsafe class XnorConvolution
     /// <summary>The fastest implementation of this processor.</summary>
     public static XnorConvolution Best { get; } = For(InstructionSets.Best);
 
-    /// <summary>Scratch that <see cref="Rows"/> takes, in bytes.</summary>
+    /// <summary>Scratch that <see cref="Compute"/> takes, in bytes.</summary>
     public static long ScratchBytes(in ConvolutionShape shape) =>
         PixelsAtOnce(shape) * (WordsOfPixel(shape) * sizeof(ulong) + PreparedFilters.Interleave * sizeof(int)) + 128;
 
-    /// <summary>Computes rows of one image's output.</summary>
+    /// <summary>Computes a part of one image's output.</summary>
     /// <param name="shape">The convolution.</param>
     /// <param name="image">The image's number in the batch.</param>
-    /// <param name="firstRow">The first output row.</param>
-    /// <param name="rows">How many.</param>
+    /// <param name="range">The part; its first filter is a multiple of <see cref="PreparedFilters.Interleave"/>.</param>
     /// <param name="activations">
     /// The whole batch's signs, pixels × ⌈C/64⌉ words as <c>SignPacking</c> writes them: 1 is +, bits behind the last channel are 0.
     /// </param>
     /// <param name="filters">Prepared for the same channels, kernel and number of filters.</param>
     /// <param name="scratch">Holds <see cref="ScratchBytes"/>.</param>
-    /// <param name="target">rows × W' × O, overwritten.</param>
+    /// <param name="target">The range's pixels × filters, overwritten.</param>
     /// <exception cref="ArgumentException">The filters were prepared for other sizes.</exception>
-    public abstract void Rows(
-        in ConvolutionShape shape, int image, int firstRow, int rows, ulong* activations, PreparedFilters filters, Scratch scratch, int* target);
+    public abstract void Compute(
+        in ConvolutionShape shape, int image, in OutputRange range, ulong* activations, PreparedFilters filters, Scratch scratch, int* target);
 
     /// <summary>Words of all taps.</summary>
     private protected static long WordsOfPixel(in ConvolutionShape shape) => (long)shape.Taps * ((shape.In + 63) / 64);

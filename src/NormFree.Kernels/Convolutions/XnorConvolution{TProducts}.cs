@@ -14,34 +14,34 @@ internal sealed unsafe class XnorConvolution<TProducts> : XnorConvolution
 {
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public override void Rows(
-        in ConvolutionShape shape, int image, int firstRow, int rows, ulong* activations, PreparedFilters filters, Scratch scratch, int* target)
+    public override void Compute(
+        in ConvolutionShape shape, int image, in OutputRange range, ulong* activations, PreparedFilters filters, Scratch scratch, int* target)
     {
         if (!filters.Fit(shape)) ThrowMisfit(shape, filters.Shape);
         var window = new XnorWindow(shape, filters, activations, image);
         var atOnce = PixelsAtOnce(shape);
         var gathered = scratch.Take<ulong>(atOnce * WordsOfPixel(shape));
         var eight = scratch.Take<int>(atOnce * PreparedFilters.Interleave);
-        int pixel = firstRow * shape.OutWidth, end = pixel + rows * shape.OutWidth;
+        int pixel = range.FirstPixel, end = pixel + range.Pixels;
         while (pixel < end)
         {
             var pixels = Math.Min(atOnce, Math.Min(end, window.Enter(pixel)) - pixel);
             var source = window.Pixels(pixel, pixels, gathered);
             // Eight filters' words stay in the cache for all pixels.
-            for (var filter = 0; filter < shape.Out; filter += PreparedFilters.Interleave)
-                Multiply(window, source, pixels, filter, eight, target + filter);
-            window.TakeBackOutside(pixel, pixels, target);
+            for (var filter = 0; filter < range.Filters; filter += PreparedFilters.Interleave)
+                Multiply(window, source, pixels, range, filter, eight, target + filter);
+            window.TakeBackOutside(pixel, pixels, range, target);
             pixel += pixels;
-            target += (long)pixels * shape.Out;
+            target += (long)pixels * range.Filters;
         }
         GC.KeepAlive(filters);
     }
 
     /// <summary>Eight filters, or those of them that there are; by way of other memory where what is computed cannot simply be written.</summary>
-    private static void Multiply(in XnorWindow window, ulong* pixels, int count, int filter, int* eight, int* target)
+    private static void Multiply(in XnorWindow window, ulong* pixels, int count, in OutputRange range, int filter, int* eight, int* target)
     {
-        int outputs = window.Shape.Out, filters = Math.Min(PreparedFilters.Interleave, outputs - filter), words = window.Words;
-        var source = window.FilterWords(filter);
+        int outputs = range.Filters, filters = Math.Min(PreparedFilters.Interleave, outputs - filter), words = window.Words;
+        var source = window.FilterWords(range.FirstFilter + filter);
         if (filters == PreparedFilters.Interleave && words <= TProducts.MostWords)
         {
             Eight(pixels, words, count, source, words, window.Bits, target, outputs);

@@ -70,11 +70,11 @@ internal unsafe struct XnorWindow
 
     /// <summary>Adds what turns the products with zeros outside the map to 0.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public readonly void TakeBackOutside(int first, int pixels, int* target)
+    public readonly void TakeBackOutside(int first, int pixels, in OutputRange range, int* target)
     {
         if (!OutsideIsZero || Shape.PadX == 0) return;
         var column = first % Shape.OutWidth;
-        for (var pixel = 0; pixel < pixels; pixel++, target += Shape.Out)
+        for (var pixel = 0; pixel < pixels; pixel++, target += range.Filters)
         {
             var left = column * Shape.StrideX - Shape.PadX;
             if (++column == Shape.OutWidth) column = 0;
@@ -82,8 +82,8 @@ internal unsafe struct XnorWindow
             for (var tapColumn = 0; tapColumn < Shape.KernelWidth; tapColumn++)
             {
                 if ((uint)(left + tapColumn) < (uint)Shape.Width) continue;
-                Add(target, Above(endTapRow, tapColumn), Shape.Out);
-                if (firstTapRow > 0) Subtract(target, Above(firstTapRow, tapColumn), Shape.Out);
+                Add(target, Above(endTapRow, tapColumn) + range.FirstFilter, range.Filters);
+                if (firstTapRow > 0) Subtract(target, Above(firstTapRow, tapColumn) + range.FirstFilter, range.Filters);
             }
         }
     }

@@ -43,7 +43,7 @@ internal static unsafe class FilterSums<TFloats, TSigns, TVector>
                     var v = TFloats.Subtract(TFloats.Load(x + word * 64 + lane + Lanes), means);
                     a = TFloats.Add(a, TFloats.Abs(u));
                     b = TFloats.Add(b, TFloats.Abs(v));
-                    bits |= TSigns.AtLeastZero(u) << lane | TSigns.AtLeastZero(v) << lane + Lanes;
+                    bits |= TSigns.AtLeast(u, zero) << lane | TSigns.AtLeast(v, zero) << lane + Lanes;
                 }
                 signs[word] = bits;
             }

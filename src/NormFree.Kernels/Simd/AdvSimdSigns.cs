@@ -8,6 +8,6 @@ public readonly struct AdvSimdSigns : ISignVectors<Vector128<float>>
 {
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static ulong AtLeastZero(Vector128<float> a) =>
-        Vector128.GreaterThanOrEqual(a, Vector128<float>.Zero).ExtractMostSignificantBits();
+    public static ulong AtLeast(Vector128<float> a, Vector128<float> b) =>
+        Vector128.GreaterThanOrEqual(a, b).ExtractMostSignificantBits();
 }

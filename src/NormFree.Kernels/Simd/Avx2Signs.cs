@@ -8,6 +8,6 @@ public readonly struct Avx2Signs : ISignVectors<Vector256<float>>
 {
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static ulong AtLeastZero(Vector256<float> a) =>
-        Vector256.GreaterThanOrEqual(a, Vector256<float>.Zero).ExtractMostSignificantBits();
+    public static ulong AtLeast(Vector256<float> a, Vector256<float> b) =>
+        Vector256.GreaterThanOrEqual(a, b).ExtractMostSignificantBits();
 }

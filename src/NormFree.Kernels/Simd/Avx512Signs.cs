@@ -8,6 +8,6 @@ public readonly struct Avx512Signs : ISignVectors<Vector512<float>>
 {
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static ulong AtLeastZero(Vector512<float> a) =>
-        Vector512.GreaterThanOrEqual(a, Vector512<float>.Zero).ExtractMostSignificantBits();
+    public static ulong AtLeast(Vector512<float> a, Vector512<float> b) =>
+        Vector512.GreaterThanOrEqual(a, b).ExtractMostSignificantBits();
 }

@@ -4,6 +4,6 @@ namespace NormFree.Kernels.Simd;
 /// <typeparam name="TVector">What a register holds.</typeparam>
 public interface ISignVectors<TVector> where TVector : unmanaged
 {
-    /// <summary>Bit i is set where lane i is at least 0; not where it is NaN.</summary>
-    static abstract ulong AtLeastZero(TVector a);
+    /// <summary>Bit i is set where lane i of a is at least that of b; not where one of them is NaN.</summary>
+    static abstract ulong AtLeast(TVector a, TVector b);
 }

@@ -4,5 +4,5 @@ namespace NormFree.Kernels.Simd;
 public readonly struct ScalarSigns : ISignVectors<float>
 {
     /// <inheritdoc/>
-    public static ulong AtLeastZero(float a) => a >= 0 ? 1u : 0u;
+    public static ulong AtLeast(float a, float b) => a >= b ? 1u : 0u;
 }

@@ -26,7 +26,7 @@ internal sealed unsafe class SignedProduct(BinaryInput input, LayerFilters filte
             var values = (long)pixels * shape.Out;
             var scratch = Scratch.OfThread(XnorConvolution.ScratchBytes(shape) + values * sizeof(int) + 64);
             var counts = scratch.Take<int>(values);
-            XnorConvolution.Best.Rows(shape, image, row, rows, input.Bits.Pointer, prepared, scratch, counts);
+            XnorConvolution.Best.Compute(shape, image, OutputRange.Rows(shape, row, rows), input.Bits.Pointer, prepared, scratch, counts);
             reader.Take(((long)image * shape.OutHeight + row) * shape.OutWidth, pixels, counts, filters.Scale!.Pointer);
         });
     }

@@ -5,9 +5,11 @@ open System.IO
 open System.Text
 open Expecto
 open NormFree.Formats.Safetensors
+open NormFree.Training
 open NormFree.Tests
 open NormFree.Tests.Cli
 open NormFree.Tests.Data.Support
+open TorchSharp
 
 let private write name (bytes: byte[]) = lazy (Tool.scratch.Write(name, bytes))
 
@@ -42,6 +44,15 @@ let private tensors name (content: (string * int64 list * float32) list) =
          writer.Save path
          path)
 
+/// The tiny network with other weights.
+let private otherWeights =
+    lazy
+        (use checkpoint = Checkpoint.load torch.ScalarType.Float32 Tool.checkpoint.Value
+         use network = Inference.Networks.trained torch.ScalarType.Float32 9L checkpoint.Network.Spec
+         let path = Tool.scratch.File "other-weights.safetensors"
+         Checkpoint.save path None { checkpoint with Network = network }
+         path)
+
 /// Two classes, an image each; what is in it does not matter.
 let private pets =
     lazy
@@ -53,6 +64,7 @@ let private pets =
 let private square = [ 1L; 3L; 32L; 32L ]
 let private good = tensors "good.safetensors" [ "input", square, 0.5f ]
 let private interop name = lazy (Formats.PyTorchTests.fixturePath name)
+let private stage1 = lazy (Path.Combine(fst Tool.tinyRun.Value, "stage1.last.safetensors"))
 let private none = lazy "no-such-file"
 let private out = lazy (Tool.scratch.File "failed")
 
@@ -136,6 +148,7 @@ let private failures =
       [ out ],
       [ "device cuda"; "none"; "Choose device cpu" ]
       "to measure on images that are too small", "bench train --image 4", [], [ "4×4" ]
+      "to measure inference on images that are too small", "bench infer --image 2", [], [ "2×2" ]
       "summary of odd images", "summary --size 37", [], [ "37×37"; "multiple of 32" ]
       "a report of what is no run", "report §0 --out §1.html", [ folder "nothing"; out ], [ "no run" ]
       "data that nobody serves",
@@ -189,7 +202,23 @@ let private failures =
       "an export to a folder",
       "export --checkpoint §0 --format pytorch --out §1",
       [ Tool.checkpoint; folder "nothing" ],
-      [ "nothing is a folder" ] ]
+      [ "nothing is a folder" ]
+      "to pack real weights",
+      "export --checkpoint §0 --format packed --out §1",
+      [ stage1; out ],
+      [ "has real weights"; "--binarise activations+weights --init" ]
+      "to verify a checkpoint as packed",
+      "verify --checkpoint §0 --packed §0",
+      [ Tool.checkpoint ],
+      [ "normfree-checkpoint"; "normfree export --format packed" ]
+      "to verify against real weights",
+      "verify --checkpoint §0 --packed §1",
+      [ stage1; Tool.packed ],
+      [ "has real weights" ]
+      "to verify against other weights",
+      "verify --checkpoint §0 --packed §1",
+      [ otherWeights; Tool.packed ],
+      [ "does not compute what"; "layer conv1: its result differs"; "Export the checkpoint again" ] ]
 
 let private fill (line: string) (files: Lazy<string> list) =
     let put (word: string) =

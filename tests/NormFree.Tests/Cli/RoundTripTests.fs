@@ -188,7 +188,8 @@ let private interop =
               [ "pytorch", "", "largest difference: 0 (the same bit for bit)"
                 "safetensors", "", "largest difference: 0 (the same bit for bit)"
                 "onnx", "", "rounding may turn a sign"
-                "onnx", " --dynamic-batch", "rounding may turn a sign" ] do
+                "onnx", " --dynamic-batch", "rounding may turn a sign"
+                "packed", "", "0 of 12288 signs differ, 0 weights of 0 became +1" ] do
               test $"export as {format}{options} prints the largest difference" {
                   let out = Tool.scratch.File $"exported{options.Length}.{format}"
                   let checkpoint = fst imported.Value
@@ -213,6 +214,31 @@ let private interop =
               Support.sameBits (Support.fileBits (fst imported.Value)) (Support.fileBits again) "checkpoint"
           } ]
 
+let private packed =
+    testList
+        "verify"
+        [ test "a packed file computes what its checkpoint does" {
+              let files = $"--checkpoint {Tool.checkpoint.Value} --packed {Tool.packed.Value}"
+              let result = Tool.runLine $"verify {files} --images 1" |> Tool.succeeds
+              Expect.stringContains result.Out "| layer3.2.binary_conv |" "a line a layer"
+              Expect.stringContains result.Out "weights of exactly 0  0" "zeros"
+          }
+
+          test "both networks have the same accuracy on a data set, as JSON" {
+              let files = $"--checkpoint {Tool.checkpoint.Value} --packed {Tool.packed.Value}"
+              let result = Tool.runLine $"verify {files} --dataset drawn --test-limit 20 --json" |> Tool.succeeds
+              let json = nonNull (JsonNode.Parse result.Out)
+              let field (name: string) (node: JsonNode) = nonNull node[name]
+              Expect.isTrue ((field "Agrees" json).GetValue<bool>()) "agrees"
+
+              for name in [ "Composite"; "Packed" ] do
+                  Expect.equal ((json |> field name |> field "Images").GetValue<int>()) 20 $"images of {name}"
+
+              let loss name = (json |> field name |> field "Loss").GetValue<float>()
+              Expect.isLessThan (abs (loss "Composite" - loss "Packed")) 1e-2 "loss"
+              Expect.equal ((json |> field "Report" |> field "Images").GetValue<int>()) 2 "images of layers"
+          } ]
+
 let private summaries =
     testList
         "summary"
@@ -228,4 +254,5 @@ let private summaries =
           } ]
 
 /// Those that train run one after the other: each needs a processor for seconds.
-let tests = testList "Round trip" [ testSequenced train; checkpoints; reports; summaries; interop ]
+let tests =
+    testList "Round trip" [ testSequenced train; checkpoints; reports; summaries; interop; packed ]

@@ -114,3 +114,10 @@ let tinyRun =
 
 /// Its last checkpoint.
 let checkpoint = lazy (Path.Combine(fst tinyRun.Value, "stage2.last.safetensors"))
+
+/// The packed file of that checkpoint.
+let packed =
+    lazy
+        (let path = scratch.File "tiny.packed.safetensors"
+         runLine $"export --checkpoint {checkpoint.Value} --format packed --out {path}" |> succeeds |> ignore
+         path)

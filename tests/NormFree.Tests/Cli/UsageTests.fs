@@ -17,9 +17,12 @@ let private help =
                 "data check"
                 "bench"
                 "bench train"
+                "bench infer"
+                "bench kernels"
                 "report"
                 "import"
-                "export" ] do
+                "export"
+                "verify" ] do
               test $"of 'normfree {command}' fits a screen of 40 lines and 90 columns" {
                   let shown = Tool.runLine $"{command} --help" |> Tool.succeeds
                   let lines = Tool.lines shown.Out
@@ -74,6 +77,8 @@ let private bad =
       "eval --checkpoint x --engine fast", [ "--engine" ]
       "predict", [ "--checkpoint" ]
       "predict --checkpoint x", [ "IMAGE"; "--input" ]
+      "predict --checkpoint x --packed y a.png", [ "--checkpoint"; "--packed" ]
+      "predict --packed x --engine fused a.png", [ "--packed"; "--engine" ]
       "predict --checkpoint x --input a", [ "--output" ]
       "predict --checkpoint x --top 0 a.png", [ "--top" ]
       "predict --checkpoint x --engine fast a.png", [ "--engine" ]
@@ -95,7 +100,17 @@ let private bad =
       "bench train --threads 0", [ "--threads" ]
       "bench train --engine composite --precision bf16", [ "bf16 needs the fused engine" ]
       "bench train --arch resnet-18 --norm none", [ "--norm"; "full-precision" ]
-      "bench infer", [ "infer" ]
+      "bench infer --engine fused", [ "--engine"; "packed, torch, onnxruntime, onnxruntime-int8" ]
+      "bench infer --batch 0", [ "--batch"; "0" ]
+      "bench infer --threads 0", [ "--threads"; "1 to 1024" ]
+      "bench infer --runs 0", [ "--runs" ]
+      "bench infer --warm-up -1", [ "--warm-up"; "-1" ]
+      "bench infer --seconds nan", [ "--seconds"; "NaN" ]
+      "bench infer --image 0", [ "--image" ]
+      "bench infer --arch resnet-18", [ "--arch"; "resnet-18" ]
+      "bench infer --binarise activations", [ "--binarise" ]
+      "bench kernels --only 7×7", [ "--only"; "7×7" ]
+      "bench kernels --seconds -1", [ "--seconds"; "-1" ]
       "report", [ "missing argument" ]
       "report runs --out page.txt", [ "--out"; ".html" ]
       "import --arch reactnet-18 --out x", [ "--pytorch"; "--safetensors" ]
@@ -103,9 +118,16 @@ let private bad =
       "import --pytorch a --out x", [ "--arch" ]
       "import --pytorch a --arch reactnet-18", [ "--out" ]
       "export --checkpoint x --out y", [ "--format" ]
-      "export --checkpoint x --out y --format tflite", [ "--format"; "pytorch, safetensors, onnx" ]
+      "export --checkpoint x --out y --format tflite", [ "--format"; "pytorch, safetensors, onnx, packed" ]
       "export --checkpoint x --out y --format pytorch --dynamic-batch", [ "--dynamic-batch"; "onnx" ]
-      "export --checkpoint x --out x --format onnx", [ "--out"; "another file" ] ]
+      "export --checkpoint x --out x --format onnx", [ "--out"; "another file" ]
+      "verify --checkpoint x", [ "--packed" ]
+      "verify --packed x", [ "--checkpoint" ]
+      "verify --checkpoint x --packed y --images 0", [ "--images"; "0" ]
+      "verify --checkpoint x --packed y --threads 0", [ "--threads" ]
+      "verify --checkpoint x --packed y --dataset mnist", [ "--dataset"; "fashion-mnist" ]
+      "verify --checkpoint x --packed y --data z", [ "--data"; "--dataset KIND" ]
+      "verify --checkpoint x --packed y --test-limit 5", [ "--test-limit"; "--dataset KIND" ] ]
 
 let private usage =
     testList

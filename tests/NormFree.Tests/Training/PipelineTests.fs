@@ -5,6 +5,7 @@ open System.IO
 open System.Threading
 open Expecto
 open NormFree.Data
+open NormFree.Inference.Files
 open NormFree.Spec
 open NormFree.Training
 open NormFree.Tests.Data.Support
@@ -74,6 +75,22 @@ let private running =
                   [ "architecture"; "norm"; "activations: epochs"; "activations+weights: weight decay" ]
                   "settings"
           }
+
+      test "a run ends with a packed network, which only binary weights have" {
+          use folder = new TempFolder()
+          let run = both quick (tiny (BnFree 0.2)) (into folder.Path) |> Pipeline.pack
+          Expect.isTrue run.Log.Finished "finished"
+          Expect.equal (RunFolder.readRun (RunFolder.at folder.Path)) run.Log "the run in the folder"
+          run.Save(folder.File "packed.safetensors")
+          let model = PackedFile.Read(folder.File "packed.safetensors")
+          Expect.equal model.Architecture "reactnet-small" "architecture"
+          Expect.stringStarts model.Notes["training"] "activations+weights, epoch 2 of 2: top-1" "training"
+          Expect.equal (Seq.toArray model.Classes) data.Value.Classes "classes"
+
+          let pipeline = nonNull (typeof<Plan>.Assembly.GetType "NormFree.Training.Pipeline")
+          let takes = (Array.head ((nonNull (pipeline.GetMethod "pack")).GetParameters())).ParameterType
+          Expect.equal takes typeof<Trained<BinaryWeights>> "what can be packed"
+      }
 
       test "the same seed gives the same logits, bit for bit, and another seed others" {
           let run seed = Pipeline.from data.Value |> both { quick with Seed = seed } (tiny (BnFree 0.2)) |> look logits

@@ -127,13 +127,6 @@ module Bench =
 
         network.Execution, List.skip job.WarmUp times
 
-    let private environment () =
-        { Version = Configuration.version
-          Processor = Machine.processor.Value
-          Processors = Environment.ProcessorCount
-          Dotnet = string Environment.Version
-          LoadAverage = Machine.load () }
-
     /// The steps' times, with the layers' where the job asks for them.
     let private measure (job: BenchJob) =
         if job.Profile then
@@ -152,7 +145,7 @@ module Bench =
     let train (job: BenchJob) : BenchResult =
         check job
         MemoryReuse.Enable()
-        let environment = environment ()
+        let environment = BenchEnvironment.Now()
         let execution, steps = measure job
         let body = Net.binaryBody job.Net
 

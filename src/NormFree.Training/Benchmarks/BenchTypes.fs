@@ -1,5 +1,6 @@
 namespace NormFree.Training
 
+open System
 open System.Threading
 
 /// <summary>A training step to measure.</summary>
@@ -77,6 +78,14 @@ type BenchEnvironment =
         /// Of the last minute before the measurement, where the system tells it.
         LoadAverage: float option
     }
+
+    /// <summary>This machine, before a measurement.</summary>
+    static member Now() =
+        { Version = Configuration.version
+          Processor = Machine.processor.Value
+          Processors = Environment.ProcessorCount
+          Dotnet = string Environment.Version
+          LoadAverage = Machine.load () }
 
 /// <summary>The speed of a training step; as JSON it is what <c>normfree bench train --json</c> prints.</summary>
 type BenchResult =

@@ -1,0 +1,37 @@
+using NormFree.Inference;
+using StbImageSharp;
+
+namespace NormFree.Classify;
+
+/// <summary>An image file and a network's opinion of it.</summary>
+internal static class Picture
+{
+    /// <summary>The classes with their probabilities, likeliest first.</summary>
+    public static IEnumerable<(string Name, double Probability)> Classify(PackedNetwork network, string path, int shortSide)
+    {
+        var picture = Decode(path);
+        var logits = new float[network.Classes];
+        network.Run(ImageInput.Of(network.Model, picture.Data, picture.Width, picture.Height, shortSide), logits);
+        return network.ClassNames.Zip(Probabilities(logits)).OrderByDescending(prediction => prediction.Second);
+    }
+
+    private static ImageResult Decode(string path)
+    {
+        try
+        {
+            return ImageResult.FromMemory(File.ReadAllBytes(path), ColorComponents.RedGreenBlue);
+        }
+        catch (Exception error) when (error is not (IOException or UnauthorizedAccessException))
+        {
+            throw new InvalidOperationException($"{path} is no image that can be decoded: {error.Message}", error);
+        }
+    }
+
+    private static double[] Probabilities(float[] logits)
+    {
+        var top = logits.Max();
+        var powers = Array.ConvertAll(logits, logit => Math.Exp(logit - top));
+        var sum = powers.Sum();
+        return Array.ConvertAll(powers, power => power / sum);
+    }
+}

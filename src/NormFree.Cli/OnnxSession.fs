@@ -1,0 +1,46 @@
+namespace NormFree.Cli
+
+open System
+open System.IO
+open Microsoft.ML.OnnxRuntime
+open NormFree.Formats.Onnx
+open NormFree.Training
+
+/// <summary>A network in ONNX Runtime, all of its optimisations on: a rival of the packed engine.</summary>
+/// <remarks>Its threads wait for work by spinning, as is its default. The batch and the logits stay in the same memory from run to run.</remarks>
+[<Sealed>]
+type OnnxSession(model: OnnxModel, threads: int, images: float32[], shape: int64[], classes: int) =
+
+    let logits: float32[] = Array.zeroCreate (int shape[0] * classes)
+
+    let session =
+        let path = Path.Combine(Path.GetTempPath(), $"normfree-{Guid.NewGuid():N}.onnx")
+
+        use options =
+            new SessionOptions(
+                IntraOpNumThreads = threads,
+                InterOpNumThreads = 1,
+                GraphOptimizationLevel = GraphOptimizationLevel.ORT_ENABLE_ALL,
+                LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR
+            )
+
+        try
+            model.Save path
+            new InferenceSession(path, options)
+        finally
+            File.Delete path
+
+    let input = OrtValue.CreateTensorValueFromMemory(images, shape)
+    let output = OrtValue.CreateTensorValueFromMemory(logits, [| shape[0]; int64 classes |])
+    let run = new RunOptions()
+
+    interface IInference with
+        member _.Layout = None
+        member _.Run() = session.Run(run, [| "input" |], [| input |], [| "logits" |], [| output |])
+        member _.Logits = logits
+
+        member _.Dispose() =
+            run.Dispose()
+            output.Dispose()
+            input.Dispose()
+            session.Dispose()

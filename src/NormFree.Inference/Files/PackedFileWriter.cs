@@ -1,0 +1,76 @@
+using System.Runtime.InteropServices;
+using NormFree.Formats.Safetensors;
+using NormFree.Inference.Model;
+
+namespace NormFree.Inference.Files;
+
+/// <summary>Puts a model's tensors and texts into a safetensors file.</summary>
+internal sealed class PackedFileWriter
+{
+    private readonly SafetensorsWriter writer = new();
+    private int paddings;
+
+    /// <summary>The file of a model.</summary>
+    /// <exception cref="ArgumentException">Something is wrong with the model.</exception>
+    public static SafetensorsWriter Write(PackedModel model)
+    {
+        ModelChecks.Require(model);
+        var file = new PackedFileWriter();
+        file.writer
+            .Describe("format", PackedFormat.Name)
+            .Describe("version", PackedFormat.Version.ToString())
+            .Describe("model", ModelJson.Write(model));
+        foreach (var (key, text) in model.Notes)
+            file.writer.Describe(key, text);
+        foreach (var layer in model.Layers)
+            file.Add(layer);
+        return file.writer;
+    }
+
+    private void Add(PackedLayer layer)
+    {
+        switch (layer)
+        {
+            case RealConvolution real:
+                Add(real.Key, "weights", [real.Out, real.In, real.Kernel, real.Kernel], real.Weights);
+                Add(real.Key, "bias", [real.Out], real.Bias);
+                break;
+            case BinaryLayer binary:
+                Add(binary);
+                break;
+            case Classifier classifier:
+                Add(classifier.Key, "weights", [classifier.Classes, classifier.In], classifier.Weights);
+                Add(classifier.Key, "bias", [classifier.Classes], classifier.Bias);
+                break;
+        }
+    }
+
+    private void Add(BinaryLayer layer)
+    {
+        int words = LayerChecks.Words(layer.In);
+        Add(layer.Key, "threshold", [layer.In], layer.Threshold);
+        Add(layer.Key, "signs", [layer.Out, layer.Kernel, layer.Kernel, words], layer.Signs);
+        Add(layer.Key, "activation", [4, layer.Out], [.. layer.Scale, .. layer.Bias, .. layer.Slope, .. layer.Shift]);
+        if (layer.Shortcut is not PooledInput { Projection: { } projection })
+            return;
+        Add(layer.Key, "projection_signs", [layer.Out, words], projection.Signs);
+        Add(layer.Key, "projection_scale", [layer.Out], projection.Scale);
+    }
+
+    private void Add(string key, string name, ReadOnlySpan<long> shape, float[] values) =>
+        Add($"{key}.{name}", DType.F32, shape, MemoryMarshal.AsBytes(values.AsSpan()));
+
+    private void Add(string key, string name, ReadOnlySpan<long> shape, ulong[] words) =>
+        Add($"{key}.{name}", DType.U64, shape, MemoryMarshal.AsBytes(words.AsSpan()));
+
+    /// <summary>Safetensors has no holes, so that a tensor of its own fills up to the next multiple of the alignment.</summary>
+    private void Add(string name, DType type, ReadOnlySpan<long> shape, ReadOnlySpan<byte> bytes)
+    {
+        writer.Add(name, type, shape, bytes.ToArray());
+        int over = bytes.Length % PackedFormat.Alignment;
+        if (over == 0)
+            return;
+        int missing = PackedFormat.Alignment - over;
+        writer.Add($"{PackedFormat.Padding}{paddings++}", DType.U8, [missing], new byte[missing]);
+    }
+}

@@ -1,0 +1,24 @@
+namespace NormFree.Inference.Files;
+
+/// <summary>The words of the format; docs/packed-format.md describes it.</summary>
+internal static class PackedFormat
+{
+    /// <summary>What the metadata's <c>format</c> says.</summary>
+    public const string Name = "normfree.packed";
+
+    /// <summary>The version that is written, and the newest that is read.</summary>
+    public const int Version = 1;
+
+    /// <summary>Every tensor begins at a multiple of so many bytes of the file: a line of a processor's cache, and its widest vector.</summary>
+    public const int Alignment = 64;
+
+    /// <summary>Tensors that only fill the file up to the next such multiple: <c>padding.0</c>, <c>padding.1</c> ….</summary>
+    public const string Padding = "padding.";
+
+    /// <summary>Kinds of layers and shortcuts, as the model's JSON has them.</summary>
+    public const string Convolution = "convolution", MaxPool = "max-pool", Binary = "binary", Classifier = "classifier",
+        Input = "input", PooledInput = "pooled-input";
+
+    /// <summary>What to do about a file that does not hold what it should.</summary>
+    public const string WayOut = "Export the network again with this version of NormFree";
+}

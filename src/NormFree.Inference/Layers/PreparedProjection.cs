@@ -1,0 +1,68 @@
+using NormFree.Inference.Model;
+using NormFree.Kernels.Activations;
+using NormFree.Kernels.Convolutions;
+using NormFree.Kernels.Memory;
+using NormFree.Kernels.Simd;
+
+namespace NormFree.Inference.Layers;
+
+/// <summary>A shortcut's 1×1 convolution with binary filters.</summary>
+internal sealed unsafe class PreparedProjection : IDisposable
+{
+    private readonly NativeBuffer<uint> words;
+    private readonly NativeBuffer<float> scale;
+
+    public PreparedProjection(int inputs, int outputs, Projection projection, InstructionSet set)
+    {
+        (In, Out) = (inputs, outputs);
+        Pool = ScaledPool.For(set);
+        Product = SignFilterProduct.For(set);
+        Factors = ChannelScale.For(set);
+        scale = new NativeBuffer<float>(outputs);
+        projection.Scale.CopyTo(new Span<float>(scale.Pointer, outputs));
+        words = HalfWords(projection.Signs);
+    }
+
+    /// <summary>Channels of the pooled map.</summary>
+    public int In { get; }
+
+    /// <summary>Filters.</summary>
+    public int Out { get; }
+
+    /// <summary>Makes the pooled map.</summary>
+    public ScaledPool Pool { get; }
+
+    /// <summary>The convolution.</summary>
+    public SignFilterProduct Product { get; }
+
+    /// <summary>Multiplies with the filters' factors.</summary>
+    public ChannelScale Factors { get; }
+
+    /// <summary>The filters' signs as <see cref="Product"/> takes them.</summary>
+    public uint* Words => words.Pointer;
+
+    /// <summary>One a filter.</summary>
+    public float* Scale => scale.Pointer;
+
+    /// <summary>The convolution of so many rows of the pooled map.</summary>
+    public PixelMap Map(int rows, int width) => new(new ConvolutionShape(1, rows, width, In, Out, 1, 1, 1, 1, 0, 0), false);
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        words.Dispose();
+        scale.Dispose();
+    }
+
+    /// <summary>From words of 64 channels, filter by filter, to words of 32 channels, all filters side by side.</summary>
+    private NativeBuffer<uint> HalfWords(ulong[] signs)
+    {
+        var stride = SignFilterProduct.TargetStride(Map(1, 1));
+        var (halves, perFilter) = ((In + 31) / 32, (In + 63) / 64);
+        var target = new NativeBuffer<uint>((long)halves * stride).Cleared();
+        for (var filter = 0; filter < Out; filter++)
+            for (var half = 0; half < halves; half++)
+                target.Pointer[(long)half * stride + filter] = (uint)(signs[filter * perFilter + half / 2] >> half % 2 * 32);
+        return target;
+    }
+}

@@ -1,0 +1,63 @@
+namespace NormFree.Kernels.Images;
+
+/// <summary>Bilinear resizing with antialiasing.</summary>
+/// <remarks>
+/// A triangle filter whose support grows with the scale when shrinking, in two passes with bytes between, fixed point of 22 bits: the arithmetic of
+/// Pillow's <c>Image.resize(BILINEAR)</c>, which torchvision uses on images.
+/// </remarks>
+public static class Bilinear
+{
+    /// <summary>An image in another size; a side that keeps its length is left alone.</summary>
+    /// <param name="pixels">height × width × 3 bytes.</param>
+    /// <param name="width">Its columns.</param>
+    /// <param name="height">Its rows.</param>
+    /// <param name="newWidth">The result's columns.</param>
+    /// <param name="newHeight">The result's rows.</param>
+    public static byte[] Resize(byte[] pixels, int width, int height, int newWidth, int newHeight)
+    {
+        var wide = newWidth == width ? pixels : ResizeWidth(pixels, width, height, newWidth);
+        return newHeight == height ? wide : ResizeHeight(wide, newWidth, height, newHeight);
+    }
+
+    private static byte[] ResizeWidth(byte[] pixels, int width, int height, int newWidth)
+    {
+        var result = new byte[RgbImage.Channels * newWidth * height];
+        var rows = new Lines(RgbImage.Channels, RgbImage.Channels * width);
+        Pass(new TriangleFilter(width, newWidth), pixels, rows, result, rows with { Stride = RgbImage.Channels * newWidth }, height);
+        return result;
+    }
+
+    private static byte[] ResizeHeight(byte[] pixels, int width, int height, int newHeight)
+    {
+        var result = new byte[RgbImage.Channels * width * newHeight];
+        var columns = new Lines(RgbImage.Channels * width, RgbImage.Channels);
+        Pass(new TriangleFilter(height, newHeight), pixels, columns, result, columns, width);
+        return result;
+    }
+
+    private static void Pass(TriangleFilter filter, byte[] source, Lines from, byte[] target, Lines to, int lines)
+    {
+        for (var line = 0; line < lines; line++)
+            for (var i = 0; i < filter.Count; i++)
+            {
+                var start = line * from.Stride + filter.First(i) * from.Step;
+                int red = TriangleFilter.Half, green = red, blue = red;
+                foreach (var weight in filter.Weights(i))
+                {
+                    red += weight * source[start];
+                    green += weight * source[start + 1];
+                    blue += weight * source[start + 2];
+                    start += from.Step;
+                }
+                var at = line * to.Stride + i * to.Step;
+                target[at] = TriangleFilter.ToByte(red);
+                target[at + 1] = TriangleFilter.ToByte(green);
+                target[at + 2] = TriangleFilter.ToByte(blue);
+            }
+    }
+
+    /// <summary>Rows or columns of an image.</summary>
+    /// <param name="Step">From a line's pixel to the next, in bytes.</param>
+    /// <param name="Stride">From a line to the next, in bytes.</param>
+    private readonly record struct Lines(int Step, int Stride);
+}

@@ -1,0 +1,136 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using NormFree.Kernels.Convolutions;
+using NormFree.Kernels.Memory;
+using NormFree.Kernels.Simd;
+
+namespace NormFree.Kernels.Packed;
+
+/// <summary><see cref="PackedFilters"/> by table lookups: a group of a pixel's signs picks a table, a filter's group an entry of it.</summary>
+/// <remarks>
+/// For instruction sets that cannot count bits: one lookup does what XNOR, counting and most of the addition would. It gives half the scalar product of two
+/// groups; pixels outside the map pick a table of zeros.
+/// </remarks>
+internal sealed unsafe class LookupFilters<TLookups, TVector> : PackedFilters
+    where TLookups : struct, ILookupVectors<TVector>
+    where TVector : unmanaged
+{
+    /// <summary>Pixels × vectors of the largest tile.</summary>
+    private const int LargestTile = 16;
+
+    private readonly SignEncoding encoding;
+    private readonly OutsideTaps outsideTaps;
+    private readonly NativeBuffer<sbyte> tables = DotTables.Create(TLookups.IndexBits, TLookups.Lanes);
+    private readonly NativeBuffer<byte> groups;
+    private readonly int[] blocks;
+    private readonly int groupsOfPixel;
+    private readonly LookupPiece[] pieces;
+
+    public LookupFilters(SignEncoding encoding, in ConvolutionShape shape, ulong* signs, OutsideTaps outsideTaps) : base(shape)
+    {
+        this.encoding = encoding;
+        this.outsideTaps = outsideTaps;
+        groupsOfPixel = Layout(1, 1).PixelBytes / sizeof(ushort);
+        pieces = LookupPiece.Cut(shape.KernelHeight, shape.KernelWidth * groupsOfPixel, LookupTiles<TLookups, TVector>.MostGroups);
+        blocks = FilterGroups.Blocks(shape.Out, TLookups.Lanes, TLookups.Registers / 8);
+        groups = FilterGroups.Create(shape, signs, TLookups.IndexBits, TLookups.Lanes, blocks);
+    }
+
+    /// <summary>Whether filters of a shape can be prepared: see <see cref="FilterGroups"/>; and half of the counts must fit 16 bits.</summary>
+    public static bool Fit(in ConvolutionShape shape) => shape.In % 2 == 0 && (long)shape.Taps * shape.In / 2 <= short.MaxValue;
+
+    /// <inheritdoc/>
+    public override ReadOnlySpan<int> Blocks => blocks;
+
+    /// <inheritdoc/>
+    public override long ScratchBytes => LargestTile * TLookups.Lanes * sizeof(short) + 64;
+
+    /// <inheritdoc/>
+    public override SignLayout Layout(int height, int width) => new(encoding, height, width, Shape.In, Shape.PadY, Shape.PadX);
+
+    /// <inheritdoc/>
+    public override void FillBorder(SignMap map)
+    {
+        var end = (ushort*)(map.Memory + map.Layout.Bytes);
+        var group = 0;
+        for (var target = (ushort*)map.Memory; target < end; target++)
+        {
+            *target = Outside(group);
+            if (++group == groupsOfPixel) group = 0;
+        }
+    }
+
+    /// <inheritdoc/>
+    public override void Multiply(SignMap map, in OutputRange range, Scratch scratch, int* counts)
+    {
+        var sums = scratch.Take<short>(LargestTile * TLookups.Lanes);
+        var end = range.FirstFilter + range.Filters;
+        for (var block = Array.BinarySearch(blocks, range.FirstFilter); blocks[block] < end; block++)
+            Multiply(map, range, block, sums, counts + (blocks[block] - range.FirstFilter));
+        GC.KeepAlive(this);
+    }
+
+    /// <inheritdoc/>
+    public override void Dispose()
+    {
+        tables.Dispose();
+        groups.Dispose();
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void Multiply(SignMap map, in OutputRange range, int block, short* sums, int* counts)
+    {
+        var filters = blocks[block + 1] - blocks[block];
+        var vectors = FilterGroups.Vectors(filters, TLookups.Lanes);
+        var window = new SignWindow(Shape, map, range.FirstPixel);
+        var pixels = stackalloc ushort*[8];
+        var atOnce = PixelsAtOnce(vectors);
+        var first = groups.Pointer + (long)blocks[block] * Shape.Taps * groupsOfPixel;
+        var tile = new LookupTile(pieces, map.Layout.RowBytes / sizeof(ushort), first, (byte*)tables.Pointer);
+        for (var pixel = 0; pixel < range.Pixels; pixel += atOnce)
+        {
+            var count = Math.Min(atOnce, range.Pixels - pixel);
+            window.Take(count, atOnce, pixels);
+            Sum(tile, vectors, pixels, sums);
+            for (var i = 0; i < count; i++) Write(sums + i * vectors * TLookups.Lanes, filters, counts + (long)(pixel + i) * range.Filters);
+        }
+    }
+
+    private static int PixelsAtOnce(int vectors) => vectors switch
+    {
+        4 => 4,
+        2 => TLookups.Registers / 4,
+        _ => 8,
+    };
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Sum(in LookupTile tile, int vectors, ushort** pixels, short* sums)
+    {
+        switch (vectors)
+        {
+            case 4: LookupTiles<TLookups, TVector>.FourByFour(tile, pixels, sums); break;
+            case 2 when TLookups.Registers == 32: LookupTiles<TLookups, TVector>.EightByTwo(tile, pixels, sums); break;
+            case 2: LookupTiles<TLookups, TVector>.FourByTwo(tile, pixels, sums); break;
+            default: LookupTiles<TLookups, TVector>.EightByOne(tile, pixels, sums); break;
+        }
+    }
+
+    /// <summary>Sums are half of the counts.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Write(short* sums, int count, int* counts)
+    {
+        var i = 0;
+        for (; i <= count - TLookups.Lanes; i += TLookups.Lanes) TLookups.Double(sums + i, counts + i);
+        for (; i <= count - Vector128<short>.Count; i += Vector128<short>.Count)
+        {
+            var (low, high) = Vector128.Widen(Vector128.Load(sums + i));
+            (low + low).Store(counts + i);
+            (high + high).Store(counts + i + Vector128<int>.Count);
+        }
+        for (; i < count; i++) counts[i] = 2 * sums[i];
+    }
+
+    private ushort Outside(int group) => (ushort)(TLookups.Lanes * (outsideTaps == OutsideTaps.Zero
+        ? 1 << TLookups.IndexBits
+        : (1 << FilterGroups.Channels(group, Shape.In, TLookups.IndexBits)) - 1));
+}

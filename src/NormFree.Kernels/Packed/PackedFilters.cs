@@ -1,0 +1,62 @@
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+using NormFree.Kernels.Convolutions;
+using NormFree.Kernels.Memory;
+using NormFree.Kernels.Simd;
+
+namespace NormFree.Kernels.Packed;
+
+/// <summary>A binary convolution with its filters, prepared once for an instruction set: products with sign maps, in exact integers.</summary>
+/// <remarks>
+/// <para>counts[p][o] = Σ_tap Σ_c x[q(p, tap)][c]·w[o][tap][c] with x and w in {−1, +1}; outside the map as <see cref="OutsideTaps"/> says. The plain loops
+/// are <see cref="ReferenceConvolution"/>'s.</para>
+/// <para>Instances can be used by several threads at once.</para>
+/// </remarks>
+public abstract unsafe class PackedFilters : IDisposable
+{
+    private protected PackedFilters(in ConvolutionShape shape) => Shape = shape;
+
+    /// <summary>Prepares filters.</summary>
+    /// <param name="set">The instruction set.</param>
+    /// <param name="shape">The convolution; the map's and the batch's sizes do not matter.</param>
+    /// <param name="signs">O × taps × ⌈C/64⌉ words; 1 is +, bits behind the last channel are 0.</param>
+    /// <param name="outsideTaps">What taps outside the map contribute.</param>
+    /// <exception cref="PlatformNotSupportedException">This processor lacks the instruction set.</exception>
+    public static PackedFilters Create(
+        InstructionSet set, in ConvolutionShape shape, ulong* signs, OutsideTaps outsideTaps = OutsideTaps.Zero) =>
+        InstructionSets.Require(set) switch
+        {
+            InstructionSet.Avx512 when Avx512Vbmi.IsSupported && LookupFilters<Avx512Lookups, Vector512<byte>>.Fit(shape) =>
+                new LookupFilters<Avx512Lookups, Vector512<byte>>(SignEncoding.SixBits, shape, signs, outsideTaps),
+            InstructionSet.Avx2 when LookupFilters<Avx2Lookups, Vector256<byte>>.Fit(shape) =>
+                new LookupFilters<Avx2Lookups, Vector256<byte>>(SignEncoding.FourBits, shape, signs, outsideTaps),
+            _ => new WordFilters(set, shape, signs, outsideTaps),
+        };
+
+    /// <summary>The convolution; the map's and the batch's sizes do not matter.</summary>
+    public ConvolutionShape Shape { get; }
+
+    /// <summary>
+    /// The first filter of each block, and last the number of filters: ranges of filters begin and end at these. All but the last are multiples of 64.
+    /// </summary>
+    public abstract ReadOnlySpan<int> Blocks { get; }
+
+    /// <summary>How the signs of a map of such a size must lie.</summary>
+    public abstract SignLayout Layout(int height, int width);
+
+    /// <summary>Writes the border of a map, which nothing else writes, so that once is enough; what the map held is lost.</summary>
+    public abstract void FillBorder(SignMap map);
+
+    /// <summary>Scratch that <see cref="Multiply"/> takes, in bytes.</summary>
+    public abstract long ScratchBytes { get; }
+
+    /// <summary>Computes a part of one image's output.</summary>
+    /// <param name="map">The image's signs in this <see cref="Layout"/>, border included.</param>
+    /// <param name="range">The part.</param>
+    /// <param name="scratch">Holds <see cref="ScratchBytes"/>.</param>
+    /// <param name="counts">The range's pixels × filters, overwritten.</param>
+    public abstract void Multiply(SignMap map, in OutputRange range, Scratch scratch, int* counts);
+
+    /// <inheritdoc/>
+    public abstract void Dispose();
+}

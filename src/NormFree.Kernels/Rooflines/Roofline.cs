@@ -1,0 +1,43 @@
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+using NormFree.Kernels.Simd;
+
+namespace NormFree.Kernels.Rooflines;
+
+/// <summary>
+/// What a core gives at best to a binary convolution: loops of nothing but the operations that its products are made of, in registers, and loops of
+/// nothing but loads.
+/// </summary>
+/// <remarks>Reference: Williams, Waterman, Patterson, "Roofline", Communications of the ACM 52 (2009).</remarks>
+public abstract unsafe class Roofline
+{
+    private protected Roofline()
+    {
+    }
+
+    /// <summary>The loops of an instruction set, with the operations that <c>PackedFilters</c> uses there.</summary>
+    /// <exception cref="PlatformNotSupportedException">This processor lacks it.</exception>
+    public static Roofline For(InstructionSet set) => InstructionSets.Require(set) switch
+    {
+        InstructionSet.Avx512 when Avx512Vbmi.IsSupported => new LookupRoofline<Avx512Lookups, Avx512Floats, Vector512<byte>, Vector512<float>>(),
+        InstructionSet.Avx512 => new CarrySaveRoofline<Avx512Bits, Avx512Floats, Vector512<ulong>, Vector512<float>>(),
+        InstructionSet.Avx2 => new LookupRoofline<Avx2Lookups, Avx2Floats, Vector256<byte>, Vector256<float>>(),
+        InstructionSet.AdvSimd => new AdvSimdRoofline(),
+        _ => new ScalarRoofline(),
+    };
+
+    /// <summary>What one step of the loop in registers does, in words.</summary>
+    public abstract string Operations { get; }
+
+    /// <summary>Computes in registers.</summary>
+    /// <param name="rounds">How often.</param>
+    /// <param name="result">Something that depends on all that was computed.</param>
+    /// <returns>How many products of signs were multiplied and added up.</returns>
+    public abstract long Compute(int rounds, out ulong result);
+
+    /// <summary>Reads memory from the first value to the last.</summary>
+    /// <param name="source">Where it begins.</param>
+    /// <param name="count">Floats; a multiple of 128.</param>
+    /// <returns>Their sum.</returns>
+    public abstract float Read(float* source, long count);
+}

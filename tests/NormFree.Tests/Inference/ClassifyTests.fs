@@ -1,0 +1,57 @@
+/// The sample that can be compiled ahead of time, as the solution's build leaves it.
+module NormFree.Tests.Inference.ClassifyTests
+
+open System.Diagnostics
+open System.IO
+open Expecto
+open NormFree.Inference.Files
+open NormFree.Tests.Data.Support
+open NormFree.Tests.Golden
+
+let private program =
+    Path.Combine(GoldenFiles.repository, "experiments/classify/bin/Release/net10.0/linux-x64/classify")
+
+let private image = Path.Combine(GoldenFiles.repository, "docs/demo.png")
+
+let private run (arguments: string list) =
+    if not (File.Exists program) then
+        skiptest "the solution was not built: there is no experiments/classify"
+
+    let info =
+        ProcessStartInfo(program, arguments, RedirectStandardOutput = true, RedirectStandardError = true)
+
+    use sample = nonNull (Process.Start info)
+    let out, err = sample.StandardOutput.ReadToEndAsync(), sample.StandardError.ReadToEndAsync()
+    sample.WaitForExit()
+    sample.ExitCode, out.Result, err.Result
+
+let tests =
+    testList
+        "classify"
+        [ testCase "prints the likeliest classes of an image"
+          <| fun () ->
+              use folder = new TempFolder()
+              let model = Path.Combine(folder.Path, "tiny.safetensors")
+              PackedFile.Write(model, Models.tiny)
+              let code, out, err = run [ model; image; "--top"; "2"; "--time"; "--threads"; "2" ]
+              Expect.equal (code, err) (0, "") "exit code and errors"
+              Expect.stringContains out "ms from the process's start" "the time"
+              let classes = out.Split('\n') |> Array.filter _.Contains("%")
+              Expect.hasLength classes 2 "classes"
+
+          testCase "says what it cannot read, and how it is used"
+          <| fun () ->
+              use folder = new TempFolder()
+              let model = Path.Combine(folder.Path, "tiny.safetensors")
+              PackedFile.Write(model, Models.tiny)
+
+              for arguments, expected, part in
+                  [ [ model; model ], 1, "is no image"
+                    [ image; image ], 1, "demo.png"
+                    [ model; Path.Combine(folder.Path, "none.png") ], 1, "none.png"
+                    [ model ], 2, "classify MODEL"
+                    [ model; image; "--top"; "none" ], 2, "classify MODEL"
+                    [ model; image; "--threads" ], 2, "classify MODEL" ] do
+                  let code, _, err = run arguments
+                  Expect.equal code expected $"exit code of {arguments}"
+                  Expect.stringContains err part "message" ]

@@ -1,0 +1,75 @@
+/// Networks to pack, in the middle of a training, and the plain reference as what runs them.
+module NormFree.Tests.Inference.Networks
+
+open NormFree.Data
+open NormFree.Spec
+open NormFree.Inference.Model
+open NormFree.Training
+open NormFree.Tests.Training
+open TorchSharp
+
+/// Runs a packed network by plain loops.
+let reference (model: PackedModel) : PackedRunner =
+    let layer number (x: float32[]) height width =
+        let layer = model.Layers[number]
+
+        let map: ReferencePacked.Map =
+            { Height = height; Width = width; Channels = x.Length / (height * width); Values = x }
+
+        let signs =
+            match layer with
+            | :? BinaryLayer as binary -> ReferencePacked.signs binary map
+            | _ -> [||]
+
+        (ReferencePacked.run layer map).Values, signs
+
+    { RunLayer = layer
+      Run = fun image height width -> ReferencePacked.logits model height width image }
+
+/// Every norm, of either stem; the maps of the larger images shrink to 2×2, those of the smaller ones to 1×1.
+let specs =
+    let of18 = ReActNet.reactNet18 { Width = 0.125; Depth = 0.25 }
+    let ofA = ReActNet.reactNetA { Width = 0.25; Depth = 0.5 }
+
+    [ for norm in Support.norms do
+          for net, size in [ of18 CifarStem, 8; of18 ImageNetStem, 64; ofA CifarStem, 16; ofA ImageNetStem, 64 ] do
+              $"{net.Name}, {Words.norm norm}, {net.Stem.Kernel}×{net.Stem.Kernel} stem, {size}×{size} images",
+              size,
+              net
+              |> Net.withClasses 7
+              |> Net.withNorm norm
+              |> Net.withBinarise ActivationsAndWeights
+              |> Net.withBinaryGain BinaryGain.VariancePreserving ]
+
+/// A network of which nothing is at the value that it starts with: factors of norms and gains have either sign.
+let trained (dtype: torch.ScalarType) seed net =
+    let network = Network.create dtype Rule.Corrected seed net
+    let stream = RandomStream.OfKeys(52L, seed)
+    let kinds = dict [ for described, _ in network.Parameters -> described.Key, described.Kind ]
+
+    let around (middle: float) spread (tensor: torch.Tensor) =
+        torch.tensor [| for _ in 1L .. tensor.numel () -> middle + stream.Between(-spread, spread) |]
+
+    let tensors = dict network.Tensors
+
+    network
+    |> Network.fill (fun key ->
+        let tensor = tensors[key]
+
+        match kinds.TryGetValue key with
+        | true, ConvolutionWeight conv -> around 0.0 (1.5 / sqrt (float (conv.In * conv.Kernel * conv.Kernel))) tensor
+        | true, (Gain | NormWeight) -> around 0.3 1.0 tensor
+        | true, Slope -> around 0.25 0.4 tensor
+        | true, (ShiftBias | NormBias) -> around 0.0 0.3 tensor
+        | true, (LinearWeight | LinearBias _) -> around 0.0 0.3 tensor
+        | _ when key.EndsWith "running_mean" -> around 0.0 0.5 tensor
+        | _ when key.EndsWith "running_var" -> around 1.0 0.9 tensor
+        | _ -> tensor.clone ())
+
+    network
+
+/// Images of noise, of the type of the network.
+let noise (dtype: torch.ScalarType) seed count size =
+    let stream = RandomStream.OfKeys(53L, seed)
+    let values = [| for _ in 1 .. count * 3 * size * size -> stream.Normal() |]
+    torch.tensor(values).reshape(int64 count, 3L, int64 size, int64 size).``to`` dtype

@@ -1,0 +1,189 @@
+/// Verification finds what is wrong with a packed network.
+module NormFree.Tests.Inference.VerificationTests
+
+open System
+open System.IO
+open Expecto
+open NormFree.Formats.Safetensors
+open NormFree.Inference
+open NormFree.Inference.Files
+open NormFree.Spec
+open NormFree.Inference.Model
+open NormFree.Training
+open NormFree.Tests.Interop
+open NormFree.Tests.Training
+open TorchSharp
+
+let private single = torch.ScalarType.Float32
+
+let private network norm = Networks.trained single 4L (Support.tiny norm |> Net.withBinarise ActivationsAndWeights)
+
+let private checkpoint norm = Support.asCheckpoint 32 (network norm)
+
+let private verify (checkpoint: Checkpoint) model =
+    use images = Networks.noise single 5L 1 32
+    Verification.run checkpoint model (Networks.reference model) images
+
+/// The model with one binary layer that an action makes of the one with that key.
+let private changed key (change: BinaryLayer -> BinaryLayer) (model: PackedModel) =
+    PackedModel(
+        Architecture = model.Architecture,
+        Height = model.Height,
+        Width = model.Width,
+        Mean = model.Mean,
+        Deviation = model.Deviation,
+        Classes = model.Classes,
+        Layers =
+            [| for layer in model.Layers do
+                   match layer with
+                   | :? BinaryLayer as layer when layer.Key = key -> change layer
+                   | layer -> layer |]
+    )
+
+/// The same layer with other numbers.
+let private withNumbers threshold signs scale (l: BinaryLayer) =
+    BinaryLayer(
+        l.Key,
+        l.In,
+        l.Out,
+        l.Kernel,
+        l.Stride,
+        l.Padding,
+        threshold l.Threshold,
+        signs l.Signs,
+        scale l.Scale,
+        l.Bias,
+        l.Slope,
+        l.Shift,
+        l.Shortcut
+    )
+
+let private at place change values =
+    let values = Array.copy values
+    values[place] <- change values[place]
+    values
+
+let private key = "layer2.1.binary_conv"
+
+/// What is done to one layer, and what must be said of it. Other layers stay without complaint, whatever comes to them in a run of the network by itself.
+let private damages =
+    [ "a threshold", withNumbers (at 2 (fun t -> t + 0.5f)) id id, $"layer {key}: ", "signs of its input differ"
+      "a binary weight", withNumbers id (at 3 (fun word -> word ^^^ 1UL)) id, $"layer {key}: ", "binary weights differ"
+      "a scale", withNumbers id id (at 1 (fun s -> 1.01f * s)), $"layer {key}: ", "its result differs"
+      "a scale of NaN", withNumbers id id (at 1 (fun _ -> nanf)), $"layer {key}: ", "its result differs by NaN" ]
+
+let private found =
+    [ for what, change, first, second in damages do
+          test $"{what} that is not the network's is found in its layer, and in no other" {
+              use checkpoint = checkpoint (BnFree 0.2)
+              let model = (Packing.ofCheckpoint checkpoint).Model |> changed key change
+              let mismatches = (verify checkpoint model).Mismatches
+              Expect.isNonEmpty mismatches "mismatches"
+              Expect.exists mismatches (fun m -> m.StartsWith first && m.Contains second) $"{mismatches}"
+
+              for mismatch in mismatches do
+                  Expect.isTrue
+                      (mismatch.StartsWith first || mismatch.StartsWith "the packed network's logits")
+                      mismatch
+          }
+
+      test "layers that agree do not vouch for the whole" {
+          use checkpoint = checkpoint (BnFree 0.2)
+          let model = (Packing.ofCheckpoint checkpoint).Model
+          let runner = Networks.reference model
+
+          let wrong =
+              { runner with
+                  Run = fun x height width -> runner.Run x height width |> Array.map (fun v -> 1.1f * v) }
+
+          use images = Networks.noise single 5L 1 32
+          let mismatches = (Verification.run checkpoint model wrong images).Mismatches
+          Expect.hasLength mismatches 1 "mismatches"
+          Expect.stringContains mismatches[0] "differ from those of its layers" "message"
+      }
+
+      for what, other, message in
+          [ "another norm", Support.tiny NoNorm, None
+            "another architecture",
+            ReActNet.reactNetA { Width = 0.25; Depth = 0.5 } CifarStem,
+            Some "it is a reactnet-a"
+            "another width", ReActNet.reactNetSmall { Width = 0.67; Depth = 1.0 } CifarStem, Some "other sizes"
+            "another depth", ReActNet.reactNetSmall { Width = 0.34; Depth = 0.5 } CifarStem, Some "layers, not" ] do
+          test $"a packed network of {what} is found" {
+              use checkpoint = checkpoint (BnFree 0.2)
+              let spec = other |> Net.withClasses 10 |> Net.withBinarise ActivationsAndWeights
+              use network = Networks.trained single 6L spec
+              let model = (Packing.ofCheckpoint (Support.asCheckpoint 32 network)).Model
+
+              match message with
+              | None -> Expect.isNonEmpty (verify checkpoint model).Mismatches "mismatches"
+              | Some part ->
+                  let found = Support.message<TrainingException, _>(fun () -> verify checkpoint model)
+                  Expect.stringContains found "was made of another one" "message"
+                  Expect.stringContains found part "message"
+          } ]
+
+let private engine =
+    [ for norm in Support.norms do
+          test $"the engine's layers are the composite network's: {Words.norm norm}" {
+              use checkpoint = checkpoint norm
+              use packed = PackedNetwork.From((Packing.ofCheckpoint checkpoint).Model)
+              use images = Networks.noise single 7L 2 32
+              let report = Verification.run checkpoint packed.Model (PackedRunner.ofNetwork packed) images
+              Expect.isEmpty report.Mismatches "mismatches"
+          } ]
+
+/// The full networks, on an image of this size.
+let private full =
+    [ for name, net, size in [ "ReActNet-18 for CIFAR", ReActNet.cifar18, 32; "ReActNet-A", ReActNet.a, 64 ] do
+          for norm in [ BnFree 0.2; BatchNorm ] do
+              test $"the engine's layers are the composite network's: {name}, {Words.norm norm}" {
+                  let net = net |> Net.withNorm norm |> Net.withBinarise ActivationsAndWeights
+                  use checkpoint = Support.asCheckpoint size (Networks.trained single 8L net)
+                  use packed = PackedNetwork.From((Packing.ofCheckpoint checkpoint).Model)
+                  use image = Verification.noise checkpoint 1
+                  let report = Verification.run checkpoint packed.Model (PackedRunner.ofNetwork packed) image
+                  Expect.isEmpty report.Mismatches "mismatches"
+              } ]
+
+/// The predicted sizes of the full networks' files.
+let private sizes =
+    [ for name, net, size, predicted in
+          [ "ReActNet-18 for CIFAR", ReActNet.cifar18, 32, 1.45; "ReActNet-A", ReActNet.a, 224, 7.5 ] do
+          for norm in Support.norms do
+              test $"the file of {name}, {Words.norm norm}, has the size that its summary predicts" {
+                  let net = net |> Net.withNorm norm |> Net.withBinarise ActivationsAndWeights
+                  use network = Network.create single Rule.Corrected 1L net
+                  let model = (Packing.ofCheckpoint (Support.asCheckpoint size network)).Model
+                  use stream = new MemoryStream()
+                  PackedFile.Write(stream, model)
+                  let bytes = float stream.Length
+
+                  match Summary.create size size net with
+                  | Error errors -> failtest $"{errors}"
+                  | Ok summary ->
+                      let expected = float summary.Total.PackedBytes
+
+                      Expect.isLessThan
+                          (abs (bytes / expected - 1.0))
+                          0.01
+                          $"{bytes} bytes where {expected} are predicted"
+
+                      Expect.isLessThan
+                          (abs (bytes / 1048576.0 / predicted - 1.0))
+                          0.01
+                          $"{bytes} bytes for {predicted} MiB"
+
+                      // Without names and padding it is exact.
+                      use file = SafetensorsFile.Read(new MemoryStream(stream.ToArray()), "file")
+
+                      let tensors =
+                          file.Tensors
+                          |> Seq.filter (fun entry -> not (entry.Name.StartsWith("padding.", StringComparison.Ordinal)))
+                          |> Seq.sumBy _.Bytes
+
+                      Expect.equal tensors summary.Total.PackedBytes "tensors"
+              } ]
+
+let tests =
+    testList "verification" [ testList "mismatches" found; testList "engine" (engine @ full); testList "sizes" sizes ]

@@ -1,0 +1,120 @@
+/// Binary convolutions that all kernels for them are tested with, and what they should give.
+module NormFree.Tests.Kernels.BinaryCases
+
+#nowarn "9" // Kernels work on addresses.
+
+open System
+open Expecto
+open FsCheck.FSharp
+open NormFree.Kernels.Convolutions
+open NormFree.Tests.Kernels.Support
+
+/// A convolution, what taps outside the map contribute, and where the rows are cut for two calls.
+type Case = { Shape: ConvolutionShape; Outside: OutsideTaps; Cut: int; Seed: uint64 }
+
+let inputs case =
+    let shape = case.Shape
+
+    signs case.Seed shape.InPixels shape.In, signs (case.Seed + 1UL) (shape.Out * shape.Taps) shape.In
+
+let expected case =
+    let activations, filters = inputs case
+    use activations = new Guarded<uint64>(activations)
+    use filters = new Guarded<uint64>(filters)
+    use target = new Guarded<int>(case.Shape.OutPixels * case.Shape.Out, 0)
+    let mutable shape = case.Shape
+    ReferenceConvolution.Xnor(&shape, activations.Pointer, filters.Pointer, case.Outside, target.Pointer)
+    target.Check()
+    target.Values
+
+/// Fails where numbers are not those of a case.
+let agrees case (found: int[]) (numbers: int[]) =
+    if found <> numbers then
+        let differs = Seq.zip found numbers |> Seq.findIndex (fun (a, b) -> a <> b)
+        failtest $"{case}: number {differs} is {found[differs]}, should be {numbers[differs]}"
+
+/// Larq's matrix: what its binary convolution is tested with, and maps down to 1×1.
+module Matrix =
+    let channels = [ 1; 3; 4; 31; 32; 33; 64; 96; 128; 192; 256; 512; 3072 ]
+    let kernels = [ 1, 1; 3, 3; 5, 5; 2, 3 ]
+    let strides = [ 1, 1; 2, 2; 2, 3 ]
+    let paddings = [ Some OutsideTaps.Zero; Some OutsideTaps.One; None ]
+    let maps = [ 1, 1; 2, 2; 3, 4; 7, 6; 9, 5 ]
+    let batches = [ 1; 2; 3 ]
+    let outputs = [ 1; 3; 8; 12; 17 ]
+
+    let case i (c, (kh, kw), (sy, sx), padding) ((h, w), batch, o) =
+        let pad k = if Option.isSome padding then k / 2 else 0
+        let shape = ConvolutionShape(batch, h, w, c, o, kh, kw, sy, sx, pad kh, pad kw)
+        let fits = h + 2 * shape.PadY >= kh && w + 2 * shape.PadX >= kw
+
+        if fits then
+            Some
+                { Shape = shape
+                  Outside = defaultArg padding OutsideTaps.Zero
+                  Cut = i % (shape.OutHeight + 1)
+                  Seed = uint64 i }
+        else
+            None
+
+    let layers = List.allPairs (List.allPairs channels kernels) (List.allPairs strides paddings)
+
+    let sizes =
+        [ for map in maps do
+              for batch in batches do
+                  for o in outputs -> map, batch, o ]
+
+    /// All of it takes minutes, so each layer meets one size after the other, unless the environment asks for the whole product.
+    let cases =
+        lazy
+            (let all = not (String.IsNullOrEmpty(Environment.GetEnvironmentVariable "NORMFREE_TEST_WHOLE_MATRIX"))
+
+             [ for i, ((c, kernel), (stride, padding)) in List.indexed layers do
+                   let layer = c, kernel, stride, padding
+
+                   if all then
+                       yield! sizes |> List.mapi (fun j size -> case (i + j) layer size) |> List.choose id
+                   else
+                       // 31 and 75 sizes have no common divisor: all of them have their turn. Sizes that do not fit are passed over.
+                       yield!
+                           Seq.init sizes.Length (fun j -> case i layer sizes[(i + j) * 31 % sizes.Length])
+                           |> Seq.tryPick id
+                           |> Option.toList ]
+             |> List.map (fun case -> case, expected case))
+
+let shapes =
+    gen {
+        let! kernel = Gen.choose (1, 5) |> Gen.two
+        let! stride = Gen.choose (1, 3) |> Gen.two
+        let! pad = Gen.choose (0, 3) |> Gen.two
+        let! height = Gen.choose (max 1 (fst kernel - 2 * fst pad), 9)
+        let! width = Gen.choose (max 1 (snd kernel - 2 * snd pad), 9)
+        let! batch = Gen.choose (1, 3)
+        let! input = Gen.choose (1, 400)
+        let! output = Gen.choose (1, 20)
+        let! outside = Gen.elements [ OutsideTaps.Zero; OutsideTaps.One ]
+
+        let shape =
+            ConvolutionShape(
+                batch,
+                height,
+                width,
+                input,
+                output,
+                fst kernel,
+                snd kernel,
+                fst stride,
+                snd stride,
+                fst pad,
+                snd pad
+            )
+
+        let! cut = Gen.choose (0, shape.OutHeight)
+        let! seed = Gen.choose (0, 1_000_000)
+
+        return { Shape = shape; Outside = outside; Cut = cut; Seed = uint64 seed }
+    }
+
+let shape (batch, h, w, c, o, k, pad) = ConvolutionShape(batch, h, w, c, o, k, k, 1, 1, pad, pad)
+
+let case shape = { Shape = shape; Outside = OutsideTaps.Zero; Cut = 1; Seed = 9UL }

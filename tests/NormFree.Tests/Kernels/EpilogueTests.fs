@@ -1,0 +1,203 @@
+/// What follows a packed network's convolutions, against plain arithmetic, and the encodings of signs.
+module NormFree.Tests.Kernels.EpilogueTests
+
+#nowarn "9" // Kernels work on addresses.
+
+open System
+open Expecto
+open FsCheck
+open FsCheck.FSharp
+open NormFree.Kernels.Convolutions
+open NormFree.Kernels.Packed
+open NormFree.Kernels.Simd
+open NormFree.Tests.Kernels.Support
+
+/// A map of one image, the layer's shortcut, and where its filters and pixels are cut into parts.
+type private Case =
+    { Height: int
+      Width: int
+      Channels: int
+      Repeats: int
+      Border: int
+      Encoding: SignEncoding
+      Cut: int
+      Seed: int }
+
+let private cases =
+    gen {
+        let! height = Gen.choose (1, 5)
+        let! width = Gen.choose (1, 5)
+        let! repeats = Gen.elements [ 1; 1; 2; 3 ]
+        // Networks repeat 32 channels and multiples of it.
+        let! channels = Gen.frequency [ 3, Gen.choose (1, 200); 1, Gen.elements [ 16; 32; 64; 128 ] ]
+        let! border = Gen.choose (0, 2)
+        let! encoding = Gen.elements (Enum.GetValues<SignEncoding>())
+        let! cut = Gen.choose (0, height * width)
+        let! seed = Gen.choose (0, 1_000_000)
+
+        return
+            { Height = height
+              Width = width
+              Channels = channels * repeats
+              Repeats = repeats
+              Border = border
+              Encoding = encoding
+              Cut = cut
+              Seed = seed }
+    }
+
+/// Values in quarters: products and sums of a few are exact, so that every instruction set gives the same.
+let private quarters (random: Random) count = Array.init count (fun _ -> float32 (random.Next(-40, 41)) / 4.0f)
+
+let private layout case = SignLayout(case.Encoding, case.Height, case.Width, case.Channels, case.Border, case.Border)
+
+type private Numbers =
+    { Counts: int[]
+      Scale: float32[]
+      Bias: float32[]
+      Slope: float32[]
+      Shift: float32[]
+      Shortcut: float32[]
+      Threshold: float32[] }
+
+let private numbers case =
+    let random = Random case.Seed
+    let pixels = case.Height * case.Width
+    let channels () = quarters random case.Channels
+
+    { Counts = Array.init (pixels * case.Channels) (fun _ -> random.Next(-50, 51))
+      Scale = channels ()
+      Bias = channels ()
+      Slope = channels ()
+      Shift = channels ()
+      Shortcut = quarters random (pixels * case.Channels / case.Repeats)
+      Threshold = channels () |> Array.mapi (fun i t -> if i % 11 = 3 then Single.PositiveInfinity else t) }
+
+let private expected case n =
+    let shortcuts = case.Channels / case.Repeats
+
+    n.Counts
+    |> Array.mapi (fun i count ->
+        let pixel, channel = i / case.Channels, i % case.Channels
+
+        let z =
+            n.Scale[channel] * float32 count
+            + n.Bias[channel]
+            + n.Shortcut[pixel * shortcuts + channel % shortcuts]
+
+        (if z > 0.0f then z else n.Slope[channel] * z) + n.Shift[channel])
+
+/// Packed words of values that reach their thresholds.
+let private reach case n (values: float32[]) =
+    let perPixel = (case.Channels + 63) / 64
+    let words = Array.zeroCreate (values.Length / case.Channels * perPixel)
+
+    values
+    |> Array.iteri (fun i value ->
+        let pixel, channel = i / case.Channels, i % case.Channels
+
+        if value >= n.Threshold[channel] then
+            let at = pixel * perPixel + channel / 64
+            words[at] <- words[at] ||| (1UL <<< (channel % 64)))
+
+    words
+
+/// Parts by pixels, and by filters at a multiple of 64.
+let private ranges case =
+    let filters = case.Channels / 2 / 64 * 64
+
+    [ for first, last in [ 0, case.Cut; case.Cut, case.Height * case.Width ] do
+          for from, until in [ 0, filters; filters, case.Channels ] do
+              OutputRange(first, last - first, from, until - from) ]
+
+let private counts case n (range: OutputRange) =
+    [| for pixel in range.FirstPixel .. range.FirstPixel + range.Pixels - 1 do
+           yield! Array.sub n.Counts (pixel * case.Channels + range.FirstFilter) range.Filters |]
+
+let private decode (map: SignMap) case =
+    use words = new Guarded<uint64>(case.Height * case.Width * ((case.Channels + 63) / 64), 0)
+    map.Decode words.Pointer
+    words.Check()
+    words.Values
+
+let private finish set case n =
+    use scale = new Guarded<float32>(n.Scale)
+    use bias = new Guarded<float32>(n.Bias)
+    use slope = new Guarded<float32>(n.Slope)
+    use shift = new Guarded<float32>(n.Shift)
+    use shortcut = new Guarded<float32>(n.Shortcut)
+    use threshold = new Guarded<float32>(n.Threshold)
+    use result = new Guarded<float32>(n.Counts.Length, 4)
+    use memory = new Guarded<byte>(int (layout case).Bytes, 0)
+    let map = SignMap(layout case, memory.Pointer)
+
+    let mutable parameters =
+        EpilogueParameters(case.Channels, scale.Pointer, bias.Pointer, slope.Pointer, shift.Pointer)
+
+    for range in ranges case do
+        use counts = new Guarded<int>(counts case n range)
+        let mutable range = range
+
+        ResidualEpilogue
+            .For(set, case.Encoding)
+            .Finish(
+                &parameters,
+                &range,
+                counts.Pointer,
+                shortcut.Pointer,
+                case.Channels / case.Repeats,
+                result.Pointer,
+                threshold.Pointer,
+                map
+            )
+
+    result.Check()
+    memory.Check()
+    result.Values, decode map case
+
+let private pack set case n (values: float32[]) =
+    use source = new Guarded<float32>(values)
+    use threshold = new Guarded<float32>(n.Threshold)
+    use memory = new Guarded<byte>(int (layout case).Bytes, 0)
+    let map = SignMap(layout case, memory.Pointer)
+    let epilogue = ResidualEpilogue.For(set, case.Encoding)
+    epilogue.Pack(0, case.Cut, source.Pointer, threshold.Pointer, map)
+    epilogue.Pack(case.Cut, case.Height * case.Width - case.Cut, source.Pointer, threshold.Pointer, map)
+    memory.Check()
+    decode map case
+
+let private holds set property =
+    let property =
+        Prop.forAll (Arb.fromGen cases) (fun case ->
+            let n = numbers case
+            let values = expected case n
+            property case n values)
+
+    Check.One(Config.QuickThrowOnFailure.WithMaxTest(100).WithQuietOnSuccess true, property)
+
+let tests =
+    testList
+        "packed layers"
+        [ testEverySet "values and signs are those of plain arithmetic" (fun set ->
+              holds set (fun case n values ->
+                  let found, signs = finish set case n
+                  Expect.sequenceEqual found values $"values of {case}"
+                  Expect.sequenceEqual signs (reach case n values) $"signs of {case}"))
+
+          testEverySet "signs of a map that no binary layer made" (fun set ->
+              holds set (fun case n values ->
+                  Expect.sequenceEqual (pack set case n values) (reach case n values) $"signs of {case}"))
+
+          test "every encoding gives back what was written, border or not" {
+              let property =
+                  Prop.forAll (Arb.fromGen cases) (fun case ->
+                      let words = signs (uint64 case.Seed) (case.Height * case.Width) case.Channels
+                      use source = new Guarded<uint64>(words)
+                      use memory = new Guarded<byte>(int (layout case).Bytes, 0)
+                      let map = SignMap(layout case, memory.Pointer)
+                      map.Encode source.Pointer
+                      memory.Check()
+                      Expect.sequenceEqual (decode map case) words $"{case}")
+
+              Check.One(Config.QuickThrowOnFailure.WithMaxTest(300).WithQuietOnSuccess true, property)
+          } ]

@@ -1,0 +1,220 @@
+/// What inference is measured on, and the engines in this library.
+module NormFree.Tests.Training.InferenceTests
+
+open System
+open System.Threading
+open Expecto
+open NormFree.Data
+open NormFree.Spec
+open NormFree.Training
+open NormFree.Tests.Data.Support
+open NormFree.Tests.Inference
+open NormFree.Tests.Interop.Support
+open NormFree.Tests.Training.Support
+open TorchSharp
+
+let private net norm = tiny norm |> Net.withBinarise ActivationsAndWeights
+
+/// N images of noise.
+let private noise count side =
+    let stream = RandomStream.OfSeed 3UL
+    Array.init (count * 3 * side * side) (fun _ -> float32 (stream.Between(-2.0, 2.0)))
+
+/// Runs an engine twice: the second run must not find what the first one left.
+let private logitsOf (start: unit -> IInference) =
+    use inference = start ()
+    inference.Run()
+    inference.Run()
+    inference.Logits
+
+/// Images whose logits agree, in float32 and another order of sums; where they do not, a sign has turned.
+let internal agreeing classes (expected: float32[]) (found: float32[]) =
+    Expect.hasLength found expected.Length "logits"
+
+    Array.zip (Array.chunkBySize classes expected) (Array.chunkBySize classes found)
+    |> Array.filter (fun (expected, found) ->
+        let scale = expected |> Array.map abs |> Array.max
+        Array.forall2 (fun (a: float32) b -> abs (a - b) <= 1e-4f * scale) expected found)
+    |> Array.length
+
+let private composite (network: Network) (images: float32[]) side =
+    use _ = torch.NewDisposeScope()
+    use _ = torch.no_grad ()
+    let images = torch.tensor(images).reshape(-1L, 3L, int64 side, int64 side)
+    let portable = Network.running Execution.Portable network
+    portable.Forward(images, Evaluate).data<float32>().ToArray()
+
+let private engines =
+    testList
+        "engines"
+        [ for layout in [ TorchLayout.Contiguous; TorchLayout.ChannelsLast ] do
+              test $"torch, {layout.Name}: every kind of layer is what plain loops make of it" {
+                  let images = noise 6 8
+
+                  let expected =
+                      images |> Array.chunkBySize 192 |> Array.collect (ReferencePacked.logits Models.tiny 8 8)
+
+                  let found = logitsOf (fun () -> new TorchInference(Models.tiny, layout, images))
+                  Expect.isGreaterThanOrEqual (agreeing 3 expected found) 5 "images that agree"
+              }
+
+          test "shifts that are folded leave the network as it is, and none behind" {
+              let folded = ShiftFolding.layers Models.tiny
+
+              for layer in folded do
+                  match layer with
+                  | :? NormFree.Inference.Model.BinaryLayer as layer ->
+                      Expect.all layer.Shift (fun shift -> shift = 0.0f) layer.Key
+                  | _ -> ()
+
+              let model = Models.model 8 folded []
+              let image = noise 1 8
+              let expected = ReferencePacked.logits Models.tiny 8 8 image
+              Expect.equal (agreeing 3 expected (ReferencePacked.logits model 8 8 image)) 1 "the image agrees"
+          }
+
+          for norm in norms do
+              for name, start in [ "torch", InferenceEngines.torch; "packed", InferenceEngines.packed 2 ] do
+                  test $"{name}, {Words.norm norm}: the logits of the composite network" {
+                      use checkpoint = RandomNetwork.create 4L (net norm) |> asCheckpoint 32
+                      let images = noise 5 32
+                      let expected = composite checkpoint.Network images 32
+
+                      for layout in start checkpoint images do
+                          Expect.isGreaterThanOrEqual (agreeing 10 expected (logitsOf layout)) 4 "images that agree"
+                  }
+
+          test "a random network is a function of its seed, and no tensor of it has one value only" {
+              use one = RandomNetwork.create 1L (net BatchNorm)
+              use again = RandomNetwork.create 1L (net BatchNorm)
+              use other = RandomNetwork.create 2L (net BatchNorm)
+              sameBits (tensorBits one) (tensorBits again) "the same seed"
+
+              let constant =
+                  [ for name, tensor in one.Tensors do
+                        if tensor.numel () > 1L && tensor.std().item<float32>() = 0.0f then
+                            name ]
+
+              Expect.isEmpty constant "constant tensors"
+
+              for name, tensor in one.Tensors do
+                  if name.EndsWith("running_var", StringComparison.Ordinal) then
+                      Expect.isGreaterThan (tensor.min().item<float32>()) 0.0f name
+
+              Expect.isNonEmpty (differences (tensorBits one) (tensorBits other)) "another seed"
+          } ]
+
+/// An engine that takes so many milliseconds.
+let private sleeper layout (milliseconds: int) (disposed: ResizeArray<string>) : unit -> IInference =
+    fun () ->
+        { new IInference with
+            member _.Layout = Some layout
+            member _.Run() = Thread.Sleep milliseconds
+            member _.Logits = [||]
+            member _.Dispose() = disposed.Add layout }
+
+let private job =
+    { InferenceJob.Default(net (BnFree 0.2)) with
+        Engine = InferenceEngine.Torch
+        Batch = 2
+        Threads = 1
+        WarmUp = 1
+        Runs = 3
+        Seconds = 0.0 }
+
+let private measuring =
+    testList
+        "measuring"
+        [ test "each layout is measured, and the faster one counts" {
+              let disposed, runs = ResizeArray(), ResizeArray()
+
+              let start (checkpoint: Checkpoint) (images: float32[]) =
+                  Expect.hasLength images (2 * 3 * 32 * 32) "images"
+                  Expect.equal checkpoint.Network.Spec job.Net "network"
+                  [ sleeper "slow" 20 disposed; sleeper "fast" 2 disposed ]
+
+              let result = InferenceBench.measure start { job with Progress = runs.Add }
+              Expect.equal result.Layout (Some "fast") "layout"
+              Expect.equal (result.Runs, result.WarmUp, result.Batch, result.Threads) (3, 1, 2, 1) "counts"
+              Expect.equal (result.Arch, result.Norm) (job.Net.Name, Some "bn-free") "network"
+              Expect.isGreaterThanOrEqual result.LatencyMs.Median 2.0 "median"
+              Expect.isGreaterThanOrEqual result.LatencyMs.P95 result.LatencyMs.Median "95 %"
+              Expect.floatClose Accuracy.low result.ImagesPerSecond (2000.0 / result.LatencyMs.Median) "speed"
+              Expect.equal (List.ofSeq disposed) [ "slow"; "fast" ] "disposed"
+              Expect.equal (List.ofSeq runs) [ 1; 2; 3; 4; 1; 2; 3; 4 ] "runs are told"
+              Expect.equal (Json.readSnakeCase (Json.writeSnakeCase result)) (Ok result) "read back from its JSON"
+          }
+
+          test "runs go on for the seconds that are asked for" {
+              let result =
+                  InferenceBench.measure (fun _ _ -> [ sleeper "" 10 (ResizeArray()) ]) { job with Seconds = 0.2 }
+
+              Expect.isGreaterThan result.Runs 3 "runs"
+          }
+
+          test "a measurement is cancelled between two runs" {
+              use source = new CancellationTokenSource()
+
+              let cancel number =
+                  if number = 2 then
+                      source.Cancel()
+
+              Expect.throwsT<OperationCanceledException>
+                  (fun () ->
+                      { job with Runs = 1000; Progress = cancel; Cancellation = source.Token }
+                      |> InferenceBench.measure (fun _ _ -> [ sleeper "" 1 (ResizeArray()) ])
+                      |> ignore)
+                  "the token"
+          }
+
+          test "a job that makes no sense is refused with everything that is wrong" {
+              let bad = { job with Image = 2; Batch = 0; Threads = 0; Runs = 0; WarmUp = -1; Seconds = nan }
+              let text = message<TrainingException, _>(fun () -> InferenceBench.measure (fun _ _ -> []) bad)
+              contains [ "2×2"; "images, there are 0"; "threads"; "runs to measure"; "warm up"; "NaN" ] text
+          }
+
+          test "real weights are refused" {
+              let real = { job with Net = Net.withBinarise Activations job.Net }
+              let text = message<TrainingException, _>(fun () -> InferenceBench.measure (fun _ _ -> []) real)
+              contains [ "binary activations and weights" ] text
+          } ]
+
+let private kernels =
+    testList
+        "kernels"
+        [ test "a layer is measured with every instruction set, against the machine's roofline" {
+              let layers = KernelLayers.all |> List.filter _.Name.Contains("4²") |> List.truncate 1
+              let told = ResizeArray()
+
+              let results =
+                  KernelBench.measure
+                      { Layers = layers; Seconds = 0.0; Progress = told.Add; Cancellation = CancellationToken.None }
+
+              let sets = [ for set in NormFree.Kernels.Simd.InstructionSets.Supported -> string set ]
+              Expect.equal (results.Rooflines |> List.map _.InstructionSet) sets "rooflines"
+              let layer = results.Layers.Head
+              Expect.equal (layer.Speeds |> List.map _.InstructionSet) sets "speeds"
+              Expect.equal (List.ofSeq told) [ 1 ] "layers are told"
+
+              for speed in layer.Speeds do
+                  Expect.isGreaterThan speed.GmacsPerSecond.Min 0.0 "speed"
+                  let share = speed.GmacsPerSecond.Median / speed.RoofGmacsPerSecond
+                  Expect.floatClose Accuracy.low speed.ShareOfRoofline share "share"
+
+              for roofline in results.Rooflines do
+                  Expect.isGreaterThan roofline.MemoryGbPerSecond 0.0 "memory"
+          }
+
+          test "layers have names of their own and the networks' shapes" {
+              let names = KernelLayers.all |> List.map (fun layer -> layer.Network, layer.Name)
+              Expect.equal (List.distinct names) names "names"
+              let goal = KernelLayers.all.Head
+
+              Expect.equal
+                  (goal.Name, goal.Shape.Macs)
+                  ("3×3 256→256 @ 14²", 14L * 14L * 9L * 256L * 256L)
+                  "the goal's layer"
+          } ]
+
+/// Sequenced: what measures sets torch's number of threads for the whole process.
+let tests = testList "inference" [ engines; testSequenced <| testList "bench" [ measuring; kernels ] ]
