@@ -261,7 +261,8 @@ let private leaks =
                   |> look (fun trained -> trained.Network.Parameters.Length)
 
               // A Parameter takes over the tensor that it is made of; TorchSharp counts both and takes one off.
-              Expect.equal (alive ()) (before + int64 parameters) "tensors after the network is disposed"
+              // Other tests' tensors may be freed meanwhile.
+              Expect.isLessThanOrEqual (alive ()) (before + int64 parameters) "tensors after the network is disposed"
               Expect.equal counts[3] counts[1] "tensors after the second and the last epoch, without a collection"
           }
 
