@@ -25,7 +25,6 @@ let private run (arguments: string list) =
     sample.WaitForExit()
     sample.ExitCode, out.Result, err.Result
 
-[<Tests>]
 let tests =
     testList
         "classify"

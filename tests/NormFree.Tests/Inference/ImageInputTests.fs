@@ -30,7 +30,6 @@ let private noise (random: RandomStream) width height =
     { Image.blank width height with
         Pixels = Array.init (3 * width * height) (fun _ -> byte (random.Below 256)) }
 
-[<Tests>]
 let tests =
     testList
         "ImageInput"

@@ -117,7 +117,6 @@ let private fails<'error when 'error :> exn> part action =
 
 let private best = InstructionSets.Best
 
-[<Tests>]
 let tests =
     testList
         "PackedNetwork"
