@@ -114,6 +114,7 @@ type PredictArgs =
     | [<Unique>] Output of FILE: string
     | [<Unique>] Precision of TYPE: string
     | [<Unique>] Engine of NAME: string
+    | [<Unique>] Threads of N: int
     | [<Unique>] Top of COUNT: int
     | [<MainCommand>] Images of IMAGE: string list
 
@@ -126,6 +127,7 @@ type PredictArgs =
             | Output _ -> "safetensors file to write 'logits' to, N×classes"
             | Precision _ -> "float32*, float64: of --input"
             | Engine _ -> "fused*, composite (float64 always is), packed (packed files are)"
+            | Threads _ -> "of the computation; all processors if not given"
             | Top _ -> "classes to print an image (3*)"
             | Images _ -> "JPEG or PNG files to classify"
 
@@ -267,7 +269,7 @@ type BenchKernelsArgs =
     interface IArgParserTemplate with
         member this.Usage =
             match this with
-            | Only _ -> "layers with these words in their names, such as 'ReActNet-18' or '256→256'"
+            | Only _ -> "layers with these words in their names, such as 'ReActNet-18' or '3x3 256->256'"
             | Seconds _ -> "of each layer with each instruction set, at least (0.2*)"
             | Json -> "print one JSON object"
 
@@ -280,7 +282,8 @@ type BenchArgs =
         member this.Usage =
             match this with
             | Train _ -> "measure training steps: images a second, phases, memory"
-            | Infer _ -> "measure inference by NormFree and others: latency, images a second, memory"
+            | Infer _ ->
+                "measure inference by NormFree and others: latency, images a second, memory of the process (with libtorch's)"
             | Kernels _ -> "measure binary convolutions, and what the machine gives at best"
 
 type ReportArgs =

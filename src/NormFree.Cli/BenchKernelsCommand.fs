@@ -8,10 +8,15 @@ open NormFree.Training
 [<RequireQualifiedAccess>]
 module BenchKernelsCommand =
 
+    /// Names as keyboards have them, in any case: x for ×, -> for →, ^2 for ².
+    let private typed (text: string) = text.ToLowerInvariant().Replace("x", "×").Replace("->", "→").Replace("^2", "²")
+
     let private layers (args: ParseResults<BenchKernelsArgs>) =
         let words = args.GetResult(BenchKernelsArgs.Only, "")
 
-        match KernelLayers.all |> List.filter (fun layer -> $"{layer.Network} {layer.Name}".Contains words) with
+        let isMeant (layer: KernelLayer) = (typed $"{layer.Network} {layer.Name}").Contains(typed words)
+
+        match List.filter isMeant KernelLayers.all with
         | [] ->
             let known = KernelLayers.all |> List.map _.Name |> List.truncate 3 |> String.concat ", "
             raise (UsageException $"--only: no layer has '{words}' in its name; there are {known} …")

@@ -2,7 +2,6 @@ namespace NormFree.Cli
 
 open System
 open Argu
-open NormFree.Inference.Files
 open NormFree.Training
 open TorchSharp
 
@@ -60,8 +59,8 @@ module PredictCommand =
 
     let private precision (args: ParseResults<PredictArgs>) =
         match args.GetResult(PredictArgs.Precision, "float32") with
-        | "float32" -> torch.ScalarType.Float32
-        | "float64" -> torch.ScalarType.Float64
+        | "float32"
+        | "float64" as known -> known
         | other -> raise (UsageException $"--precision cannot be '{other}': choose float32 or float64.")
 
     let private tensors (args: ParseResults<PredictArgs>) input output =
@@ -69,20 +68,24 @@ module PredictCommand =
             raise (UsageException "--top is for images; --output gets all logits.")
 
         let path, computing = network args
-        let precision = precision args
 
-        match computing with
-        | Some(Trained execution) -> RawTensors.predict execution precision path input output
-        | None when not (PackedFile.IsPacked path) -> RawTensors.predict Execution.Default precision path input output
-        | _ when precision = torch.ScalarType.Float64 ->
+        match precision args, computing with
+        | "float64", Some PackedEngine ->
             raise (
                 UsageException
                     "--precision float64 is not for packed networks, which are float32: give a checkpoint, or leave it away."
             )
-        | _ -> RawTensors.predictPacked path input output
+        | "float64", Some(Trained execution) -> RawTensors.predictDouble execution path input output
+        | "float64", None -> RawTensors.predictDouble Execution.Default path input output
+        | _ ->
+            use network = ReadyNetwork.load computing path
+            RawTensors.predict network input output
 
     /// <summary>Runs the command.</summary>
     let run (args: ParseResults<PredictArgs>) =
+        args.TryGetResult PredictArgs.Threads
+        |> Option.iter (Choices.threads "--threads" >> torch.set_num_threads)
+
         match args.TryGetResult PredictArgs.Images, args.TryGetResult Input, args.TryGetResult Output with
         | Some paths, None, None -> images args paths
         | None, Some input, Some output -> tensors args input output

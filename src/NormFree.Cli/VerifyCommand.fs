@@ -63,6 +63,7 @@ module VerifyCommand =
           ofSigns (string layer.Differing)
           ofSigns (string layer.Zeros)
           ofSigns (string layer.DifferingWeights)
+          ofSigns (string layer.DifferingThresholds)
           $"{layer.Difference:G2}"
           ofSigns (string layer.Flips)
           (if layer.Flips = 0L then "-" else $"{layer.FarthestFlip:G2}") ]
@@ -77,7 +78,15 @@ module VerifyCommand =
         let report = result.Report
 
         Show.table
-            [ "layer"; "signs"; "differ"; "are 0"; "weights differ"; "difference"; "flips"; "farthest flip" ]
+            [ "layer"
+              "signs"
+              "differ"
+              "are 0"
+              "weights differ"
+              "thresholds differ"
+              "difference"
+              "flips"
+              "farthest flip" ]
             (List.map row report.Layers)
 
         let whose = if report.Images = 1 then "image" else "images"
@@ -115,7 +124,7 @@ module VerifyCommand =
                 compare count around checkpoint packed dataset)
 
         if args.Contains VerifyArgs.Json then
-            Console.WriteLine(Json.write result)
+            Console.WriteLine(Json.writeSnakeCase result)
         else
             print result
 

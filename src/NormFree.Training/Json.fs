@@ -5,6 +5,21 @@ open System.Text.Encodings.Web
 open System.Text.Json
 open System.Text.Json.Serialization
 
+/// JSON has no NaN and no infinities: null stands for them, and comes back as NaN.
+[<Sealed>]
+type private FiniteOrNull() =
+    inherit JsonConverter<float>()
+
+    override _.HandleNull = true
+
+    override _.Read(reader, _, _) = if reader.TokenType = JsonTokenType.Null then nan else reader.GetDouble()
+
+    override _.Write(writer, value, _) =
+        if Double.IsFinite value then
+            writer.WriteNumberValue value
+        else
+            writer.WriteNullValue()
+
 /// <summary>F# values as JSON text: in checkpoints' metadata, run folders and logs.</summary>
 /// <remarks>A union case without fields is its name; one with fields is an object of that one name.</remarks>
 [<RequireQualifiedAccess>]
@@ -29,7 +44,11 @@ module Json =
         options
 
     let private options = optionsWith null
-    let private snakeCase = optionsWith JsonNamingPolicy.SnakeCaseLower
+
+    let private snakeCase =
+        let options = optionsWith JsonNamingPolicy.SnakeCaseLower
+        options.Converters.Insert(0, FiniteOrNull())
+        options
 
     let private readWith<'T> (options: JsonSerializerOptions) (text: string) : Result<'T, string> =
         try
@@ -52,7 +71,7 @@ module Json =
     /// <summary>The value of a text, or why it has none.</summary>
     let read<'T> (text: string) : Result<'T, string> = readWith<'T> options text
 
-    /// <summary>The value on one line, with names such as <c>peak_memory_mb</c>: for measurements, whose readers are most often scripts.</summary>
+    /// <summary>The value on one line, with names such as <c>peak_memory_mb</c>: for results that scripts read; what is not finite is null.</summary>
     let writeSnakeCase (value: 'T) = JsonSerializer.Serialize<'T>(value, snakeCase)
 
     /// <summary>The value of such a text, or why it has none.</summary>

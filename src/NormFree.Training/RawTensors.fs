@@ -28,7 +28,7 @@ module RawTensors =
             | Some place -> fail path $"value {place} of {values.Length} is {values[place]}"
             | None -> values, Seq.toArray entry.Shape
 
-    let private requireFit (checkpoint: Checkpoint) path (shape: int64[]) =
+    let private requireFit path (shape: int64[]) (checkpoint: Checkpoint) =
         match NormFree.Spec.Validation.fits (int shape[2]) (int shape[3]) checkpoint.Network.Spec with
         | Ok _ -> ()
         | Error errors -> fail path (errors |> List.map string |> String.concat "; ")
@@ -36,27 +36,14 @@ module RawTensors =
     let private save (path: string) (kind: DType) (shape: int64[]) (bytes: byte[]) =
         SafetensorsWriter().Add("logits", kind, ReadOnlySpan shape, ReadOnlyMemory bytes).Save path
 
-    /// <summary>Reads <c>input</c> (N×3×H×W, normalised) and writes <c>logits</c> (N×classes), computed in the given type and way.</summary>
-    let predict
-        (execution: Execution)
-        (dtype: torch.ScalarType)
-        (checkpointPath: string)
-        (inputPath: string)
-        (outputPath: string)
-        =
-        use _ = torch.NewDisposeScope()
-        use _ = torch.no_grad ()
-        use checkpoint = Checkpoint.load dtype checkpointPath |> Checkpoint.running execution
+    /// <summary>Reads <c>input</c> (N×3×H×W, normalised) and writes <c>logits</c> (N×classes), computed by a network in float32.</summary>
+    let predict (network: ReadyNetwork) (inputPath: string) (outputPath: string) =
         let values, shape = input inputPath
-        requireFit checkpoint inputPath shape
-        let images = torch.tensor(values).reshape(shape).``to`` dtype
-        let logits = checkpoint.Network.Forward(images, Evaluate)
-        save outputPath (TensorBytes.typeOf dtype) logits.shape (TensorBytes.ofTensor logits)
 
-    /// <summary>The same by the packed engine, for a packed file or a checkpoint that can be packed.</summary>
-    let predictPacked (networkPath: string) (inputPath: string) (outputPath: string) =
-        use network = ReadyNetwork.load (Some PackedEngine) networkPath
-        let values, shape = input inputPath
+        // The packed engine refuses what does not fit; torch would compute some of it.
+        match network.Resource with
+        | :? Checkpoint as checkpoint -> requireFit inputPath shape checkpoint
+        | _ -> ()
 
         let logits =
             try
@@ -66,3 +53,15 @@ module RawTensors =
 
         MemoryMarshal.AsBytes(ReadOnlySpan logits).ToArray()
         |> save outputPath DType.F32 [| shape[0]; int64 network.Task.Classes.Length |]
+
+    /// <summary>The same in float64, by a checkpoint's network that is computed that way.</summary>
+    let predictDouble (execution: Execution) (checkpointPath: string) (inputPath: string) (outputPath: string) =
+        use _ = torch.NewDisposeScope()
+        use _ = torch.no_grad ()
+
+        use checkpoint = Checkpoint.load torch.ScalarType.Float64 checkpointPath |> Checkpoint.running execution
+
+        let values, shape = input inputPath
+        requireFit inputPath shape checkpoint
+        let logits = checkpoint.Network.Forward(torch.tensor(values).reshape shape, Evaluate)
+        save outputPath DType.F64 logits.shape (TensorBytes.ofTensor logits)

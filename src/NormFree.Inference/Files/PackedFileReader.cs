@@ -4,6 +4,7 @@ using System.Text.Json;
 using NormFree.Formats;
 using NormFree.Formats.Safetensors;
 using NormFree.Inference.Model;
+using NormFree.Kernels.Bits;
 
 namespace NormFree.Inference.Files;
 
@@ -120,7 +121,7 @@ internal sealed class PackedFileReader(SafetensorsFile file)
     private BinaryLayer Binary(JsonFields fields, string key)
     {
         int inputs = fields.Number("in"), filters = fields.Number("out"), kernel = fields.Number("kernel");
-        int words = LayerChecks.Words(inputs);
+        int words = SignPacking.Words(inputs);
         float[] threshold = tensors.Singles($"{key}.threshold", inputs);
         ulong[] signs = tensors.Words($"{key}.signs", filters, kernel, kernel, words);
         float[] activation = tensors.Singles($"{key}.activation", 4, filters);

@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using NormFree.Formats.Safetensors;
 using NormFree.Inference.Model;
+using NormFree.Kernels.Bits;
 
 namespace NormFree.Inference.Files;
 
@@ -47,7 +48,7 @@ internal sealed class PackedFileWriter
 
     private void Add(BinaryLayer layer)
     {
-        int words = LayerChecks.Words(layer.In);
+        int words = SignPacking.Words(layer.In);
         Add(layer.Key, "threshold", [layer.In], layer.Threshold);
         Add(layer.Key, "signs", [layer.Out, layer.Kernel, layer.Kernel, words], layer.Signs);
         Add(layer.Key, "activation", [4, layer.Out], [.. layer.Scale, .. layer.Bias, .. layer.Slope, .. layer.Shift]);

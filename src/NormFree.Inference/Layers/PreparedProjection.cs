@@ -1,5 +1,6 @@
 using NormFree.Inference.Model;
 using NormFree.Kernels.Activations;
+using NormFree.Kernels.Bits;
 using NormFree.Kernels.Convolutions;
 using NormFree.Kernels.Memory;
 using NormFree.Kernels.Simd;
@@ -58,7 +59,7 @@ internal sealed unsafe class PreparedProjection : IDisposable
     private NativeBuffer<uint> HalfWords(ulong[] signs)
     {
         var stride = SignFilterProduct.TargetStride(Map(1, 1));
-        var (halves, perFilter) = ((In + 31) / 32, (In + 63) / 64);
+        var (halves, perFilter) = ((In + 31) / 32, SignPacking.Words(In));
         var target = new NativeBuffer<uint>((long)halves * stride).Cleared();
         for (var filter = 0; filter < Out; filter++)
             for (var half = 0; half < halves; half++)

@@ -1,3 +1,5 @@
+using NormFree.Kernels.Bits;
+
 namespace NormFree.Inference.Model;
 
 /// <summary>What can be wrong with a layer by itself.</summary>
@@ -19,9 +21,6 @@ internal static class LayerChecks
         Classifier classifier => Of(classifier),
         _ => [$"there is no layer of kind {layer.GetType().Name}"],
     };
-
-    /// <summary>Words of so many signs.</summary>
-    public static int Words(int channels) => (channels + 63) / 64;
 
     private static IEnumerable<string> Of(RealConvolution layer) =>
         Channels(layer.In, layer.Out)
@@ -110,7 +109,7 @@ internal static class LayerChecks
 
     private static IEnumerable<string> Signs(string name, ulong[] signs, int channels, long taps, int filters)
     {
-        int words = Words(channels);
+        int words = SignPacking.Words(channels);
         if (signs.Length != taps * words * filters)
             yield return $"its {name} has {signs.Length} words, not {taps * words * filters}";
         if (channels % 64 == 0)

@@ -1,6 +1,6 @@
 using NormFree.Inference.Layers;
 using NormFree.Inference.Model;
-using NormFree.Kernels.Packed;
+using NormFree.Kernels.Bits;
 
 namespace NormFree.Inference.Plans;
 
@@ -55,7 +55,7 @@ internal sealed unsafe class LayerRun(PreparedLayer layer, int height, int width
     private static long Values(MapSize size) => (long)size.Height * size.Width * size.Channels;
 
     private long Words(MapSize size) => layer is PreparedBinaryLayer
-        ? (long)size.Height * size.Width * ((size.Channels + SignLayout.Block - 1) / SignLayout.Block)
+        ? (long)size.Height * size.Width * SignPacking.Words(size.Channels)
         : 0;
 
     private static void RequireLength(int length, long expected, string what, string name)

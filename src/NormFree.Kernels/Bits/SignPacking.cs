@@ -28,6 +28,14 @@ public abstract unsafe class SignPacking
     /// <summary>⌈C/64⌉, words of a pixel.</summary>
     public static int Words(int channels) => (channels + 63) / 64;
 
+    /// <summary>Whether a packed sign is +1.</summary>
+    /// <param name="words">Rows × ⌈C/64⌉ words; a row is a pixel of a map, or a tap of a filter.</param>
+    /// <param name="row">Counted from 0.</param>
+    /// <param name="channels">C.</param>
+    /// <param name="channel">Counted from 0.</param>
+    public static bool IsPlus(ReadOnlySpan<ulong> words, int row, int channels, int channel) =>
+        (words[row * Words(channels) + channel / 64] >> channel % 64 & 1) == 1;
+
     /// <summary>Packs a range of pixels; threads share the work by ranges.</summary>
     /// <param name="source">x, the first pixel's first value; pixels × C.</param>
     /// <param name="pixels">How many.</param>

@@ -86,7 +86,7 @@ type InferenceResult =
         LatencyMs: Latency
         /// At the median latency.
         ImagesPerSecond: float
-        /// Of the process, since its start, in MB of 2²⁰ bytes.
+        /// Of the process, since its start, in MB of 2²⁰ bytes: libtorch, which makes the network, is in it whatever the engine.
         PeakMemoryMb: float
         Environment: BenchEnvironment
     }

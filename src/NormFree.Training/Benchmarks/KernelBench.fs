@@ -5,6 +5,7 @@ namespace NormFree.Training
 open System
 open System.Diagnostics
 open Microsoft.FSharp.NativeInterop
+open NormFree.Kernels.Bits
 open NormFree.Kernels.Convolutions
 open NormFree.Kernels.Memory
 open NormFree.Kernels.Packed
@@ -97,7 +98,7 @@ module KernelBench =
         max pixelMultiple (countsAtOnce / largest / pixelMultiple * pixelMultiple)
 
     let private prepare (shape: ConvolutionShape) (set: InstructionSet) =
-        let perPixel = (shape.In + 63) / 64
+        let perPixel = SignPacking.Words shape.In
         use signs = words (shape.Out * shape.Taps * perPixel)
         use pixels = words (shape.InPixels * perPixel)
         let mutable copy = shape

@@ -1,6 +1,7 @@
 namespace NormFree.Training
 
 open NormFree.Inference.Model
+open NormFree.Kernels.Bits
 
 /// <summary>Moves the shift that ends a binary layer into what reads the layer: one operation less for engines that run them one by one.</summary>
 /// <remarks>
@@ -9,12 +10,6 @@ open NormFree.Inference.Model
 /// </remarks>
 [<RequireQualifiedAccess>]
 module internal ShiftFolding =
-
-    let private sign (packed: uint64[]) start channel =
-        if (packed[start + channel / 64] >>> (channel % 64)) &&& 1UL = 1UL then
-            1.0
-        else
-            -1.0
 
     /// What a layer's shortcut makes of a constant of each channel, by output channel.
     let private added (layer: BinaryLayer) (missing: float[]) o =
@@ -25,8 +20,8 @@ module internal ShiftFolding =
             match pooled.Projection with
             | null -> mean * missing[o]
             | projection ->
-                let start = o * ((layer.In + 63) / 64)
-                let sum = missing |> Seq.mapi (fun c value -> value * sign projection.Signs start c) |> Seq.sum
+                let isPlus c = SignPacking.IsPlus(projection.Signs, o, layer.In, c)
+                let sum = missing |> Seq.mapi (fun c value -> if isPlus c then value else -value) |> Seq.sum
                 mean * float projection.Scale[o] * sum
         | _ -> missing[o % layer.In]
 

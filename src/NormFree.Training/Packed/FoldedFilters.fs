@@ -2,6 +2,7 @@ namespace NormFree.Training
 
 open System
 open System.Collections.Generic
+open NormFree.Kernels.Bits
 open NormFree.Spec
 open NormFree.Torch
 open NormFree.Torch.Layers
@@ -24,12 +25,9 @@ module internal FoldedFilters =
         use _ = torch.NewDisposeScope()
         tensor.detach().cpu().``to``(torch.ScalarType.Float64).reshape(-1L).contiguous().data<float>().ToArray()
 
-    /// Words of so many signs.
-    let private words channels = (channels + 63) / 64
-
     /// Rows of so many bytes that are 0 or 1, as words: bit c mod 64 of a row's word c/64.
     let private bits (bytes: byte[]) channels =
-        let perRow = words channels
+        let perRow = SignPacking.Words channels
         let packed = Array.zeroCreate (bytes.Length / channels * perRow)
 
         for i in 0 .. bytes.Length - 1 do

@@ -24,6 +24,14 @@ module internal PackedLikeness =
             differingBits mine.Signs theirs.Signs + differingBits (projection mine) (projection theirs)
         | _ -> 0L
 
+    /// Thresholds of two layers of the same sizes that differ in any bit: values between the two would get another sign, however few they are.
+    let differingThresholds (mine: PackedLayer) (theirs: PackedLayer) =
+        match mine, theirs with
+        | (:? BinaryLayer as mine), (:? BinaryLayer as theirs) ->
+            let differ (a: float32) b = BitConverter.SingleToInt32Bits a <> BitConverter.SingleToInt32Bits b
+            Array.fold2 (fun sum a b -> if differ a b then sum + 1L else sum) 0L mine.Threshold theirs.Threshold
+        | _ -> 0L
+
     /// What two layers must have in common for their results to be compared.
     let private outline (layer: PackedLayer) =
         match layer with
@@ -44,6 +52,8 @@ module internal PackedLikeness =
     let differences (mine: PackedModel) (theirs: PackedModel) =
         [ if mine.Architecture <> theirs.Architecture then
               $"it is a {theirs.Architecture}, not a {mine.Architecture}"
+          if (mine.Height, mine.Width) <> (theirs.Height, theirs.Width) then
+              $"its images are {theirs.Height}×{theirs.Width}, not {mine.Height}×{mine.Width}"
           if mine.Layers.Count <> theirs.Layers.Count then
               $"it has {theirs.Layers.Count} layers, not {mine.Layers.Count}"
           for mine, theirs in Seq.zip mine.Layers theirs.Layers do

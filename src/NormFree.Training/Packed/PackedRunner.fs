@@ -3,6 +3,7 @@ namespace NormFree.Training
 open System
 open NormFree.Inference
 open NormFree.Inference.Model
+open NormFree.Kernels.Bits
 
 /// <summary>What runs a packed network on one image: the engine, or another implementation of the format.</summary>
 /// <remarks>Maps are height×width×channels values, channels last.</remarks>
@@ -24,7 +25,7 @@ module PackedRunner =
 
         let signs =
             match layer with
-            | :? BinaryLayer as binary -> Array.zeroCreate (height * width * ((binary.In + 63) / 64))
+            | :? BinaryLayer as binary -> Array.zeroCreate (height * width * SignPacking.Words binary.In)
             | _ -> [||]
 
         network.RunLayer(number, ReadOnlySpan x, height, width, Span values, Span signs)

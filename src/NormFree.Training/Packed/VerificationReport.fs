@@ -12,6 +12,8 @@ type LayerVerification =
         Zeros: int64
         /// Binary weights that differ from the network's: there should be none.
         DifferingWeights: int64
+        /// Thresholds that differ from the network's in any bit: there should be none.
+        DifferingThresholds: int64
         /// The largest difference of its result, as a part of the result's largest value, for the composite network's own input.
         Difference: float
         /// Signs that differ where both networks run by themselves: rounding brings values to the other side of 0, and what follows from it.
@@ -46,6 +48,9 @@ type VerificationReport =
 
               if layer.DifferingWeights > 0L then
                   $"layer {layer.Key}: {layer.DifferingWeights} binary weights differ"
+
+              if layer.DifferingThresholds > 0L then
+                  $"layer {layer.Key}: {layer.DifferingThresholds} thresholds differ"
 
               // Written so that NaN is none.
               if not (layer.Difference <= VerificationReport.Tolerance) then

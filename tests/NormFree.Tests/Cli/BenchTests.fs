@@ -111,6 +111,13 @@ let private kernels =
               "speed"
       }
 
+      test "layers are named as keyboards have them" {
+          let shown =
+              Tool.run [ "bench"; "kernels"; "--only"; "REACTNET-18, 32x32 3x3 512->512 @ 4^2"; "--seconds"; "0" ]
+
+          Expect.stringContains (Tool.succeeds shown).Out "3×3 512→512 @ 4²" "layer"
+      }
+
       test "kernels without --json prints tables" {
           let shown = Tool.run [ "bench"; "kernels"; "--only"; "512→512 @ 4²"; "--seconds"; "0" ] |> Tool.succeeds
 

@@ -49,6 +49,7 @@ let private images =
               [ [ "--packed"; packed.Value ]
                 [ "--engine"; "packed"; "--checkpoint"; packed.Value ]
                 [ "--engine"; "packed"; "--packed"; packed.Value ]
+                [ "--packed"; packed.Value; "--threads"; "1" ]
                 [ "--engine"; "packed"; "--checkpoint"; Tool.checkpoint.Value ] ] do
               Expect.equal (predict arguments |> Tool.succeeds).Out shown.Out $"{arguments.Head}"
       }

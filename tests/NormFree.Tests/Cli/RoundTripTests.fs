@@ -229,14 +229,14 @@ let private packed =
               let result = Tool.runLine $"verify {files} --dataset drawn --test-limit 20 --json" |> Tool.succeeds
               let json = nonNull (JsonNode.Parse result.Out)
               let field (name: string) (node: JsonNode) = nonNull node[name]
-              Expect.isTrue ((field "Agrees" json).GetValue<bool>()) "agrees"
+              Expect.isTrue ((field "agrees" json).GetValue<bool>()) "agrees"
 
-              for name in [ "Composite"; "Packed" ] do
-                  Expect.equal ((json |> field name |> field "Images").GetValue<int>()) 20 $"images of {name}"
+              for name in [ "composite"; "packed" ] do
+                  Expect.equal ((json |> field name |> field "images").GetValue<int>()) 20 $"images of {name}"
 
-              let loss name = (json |> field name |> field "Loss").GetValue<float>()
-              Expect.isLessThan (abs (loss "Composite" - loss "Packed")) 1e-2 "loss"
-              Expect.equal ((json |> field "Report" |> field "Images").GetValue<int>()) 2 "images of layers"
+              let loss name = (json |> field name |> field "loss").GetValue<float>()
+              Expect.isLessThan (abs (loss "composite" - loss "packed")) 1e-2 "loss"
+              Expect.equal ((json |> field "report" |> field "images").GetValue<int>()) 2 "images of layers"
           } ]
 
 let private summaries =

@@ -81,6 +81,7 @@ let private bad =
       "predict --packed x --engine fused a.png", [ "--packed"; "--engine" ]
       "predict --checkpoint x --input a", [ "--output" ]
       "predict --checkpoint x --top 0 a.png", [ "--top" ]
+      "predict --checkpoint x --threads 0 a.png", [ "--threads"; "0" ]
       "predict --checkpoint x --engine fast a.png", [ "--engine" ]
       "predict --checkpoint x --precision float64 a.png", [ "--precision" ]
       "predict --checkpoint x --precision half --input a --output b", [ "--precision"; "float64" ]

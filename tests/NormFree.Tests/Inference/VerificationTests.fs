@@ -2,6 +2,7 @@
 module NormFree.Tests.Inference.VerificationTests
 
 open System
+open System.Collections.Generic
 open System.IO
 open Expecto
 open NormFree.Formats.Safetensors
@@ -40,6 +41,18 @@ let private changed key (change: BinaryLayer -> BinaryLayer) (model: PackedModel
                    | layer -> layer |]
     )
 
+/// The model for images of another size, with other names or numbers of classes and images.
+let private described height width mean classes (model: PackedModel) =
+    PackedModel(
+        Architecture = model.Architecture,
+        Height = height,
+        Width = width,
+        Mean = mean model.Mean,
+        Deviation = model.Deviation,
+        Classes = classes model.Classes,
+        Layers = model.Layers
+    )
+
 /// The same layer with other numbers.
 let private withNumbers threshold signs scale (l: BinaryLayer) =
     BinaryLayer(
@@ -65,9 +78,13 @@ let private at place change values =
 
 let private key = "layer2.1.binary_conv"
 
+/// Numbers as results have them.
+type Numbers = { Top: float; Rest: float list }
+
 /// What is done to one layer, and what must be said of it. Other layers stay without complaint, whatever comes to them in a run of the network by itself.
 let private damages =
     [ "a threshold", withNumbers (at 2 (fun t -> t + 0.5f)) id id, $"layer {key}: ", "signs of its input differ"
+      "a threshold by 1 ulp", withNumbers (at 2 MathF.BitIncrement) id id, $"layer {key}: ", "1 thresholds differ"
       "a binary weight", withNumbers id (at 3 (fun word -> word ^^^ 1UL)) id, $"layer {key}: ", "binary weights differ"
       "a scale", withNumbers id id (at 1 (fun s -> 1.01f * s)), $"layer {key}: ", "its result differs"
       "a scale of NaN", withNumbers id id (at 1 (fun _ -> nanf)), $"layer {key}: ", "its result differs by NaN" ]
@@ -86,6 +103,15 @@ let private found =
                       (mismatch.StartsWith first || mismatch.StartsWith "the packed network's logits")
                       mismatch
           }
+
+      test "NaN is null in JSON, and null is NaN" {
+          let text = Json.writeSnakeCase { Top = nan; Rest = [ 1.5; infinity ] }
+          Expect.equal text """{"top":null,"rest":[1.5,null]}""" "text"
+
+          match Json.readSnakeCase<Numbers> text with
+          | Ok numbers -> Expect.isTrue (Double.IsNaN numbers.Top && Double.IsNaN numbers.Rest[1]) $"{numbers}"
+          | Error why -> failtest why
+      }
 
       test "layers that agree do not vouch for the whole" {
           use checkpoint = checkpoint (BnFree 0.2)
@@ -121,6 +147,22 @@ let private found =
                   let found = Support.message<TrainingException, _>(fun () -> verify checkpoint model)
                   Expect.stringContains found "was made of another one" "message"
                   Expect.stringContains found part "message"
+          } ]
+
+/// What is said of a model besides its layers.
+let private descriptions =
+    let itself (values: IReadOnlyList<'a>) = values
+
+    [ for what, change, message in
+          [ "height", described 64 32 itself itself, "its images are 64×32, not 32×32"
+            "width", described 32 64 itself itself, "its images are 32×64, not 32×32"
+            "mean", described 32 32 (Seq.map ((+) 0.1f) >> Seq.toArray >> itself) itself, "normalised otherwise"
+            "class", described 32 32 itself (Seq.rev >> Seq.toArray >> itself), "its classes have other names" ] do
+          test $"another {what} is found" {
+              use checkpoint = checkpoint (BnFree 0.2)
+              let model = (Packing.ofCheckpoint checkpoint).Model |> change
+              let found = Support.message<TrainingException, _>(fun () -> verify checkpoint model)
+              Expect.stringContains found message "message"
           } ]
 
 let private engine =
@@ -186,4 +228,8 @@ let private sizes =
               } ]
 
 let tests =
-    testList "verification" [ testList "mismatches" found; testList "engine" (engine @ full); testList "sizes" sizes ]
+    testList
+        "verification"
+        [ testList "mismatches" (found @ descriptions)
+          testList "engine" (engine @ full)
+          testList "sizes" sizes ]

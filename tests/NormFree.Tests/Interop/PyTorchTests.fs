@@ -27,7 +27,7 @@ let private predict (folder: TempFolder) (checkpoint: string) size =
     SafetensorsWriter().Add("input", DType.F64, ReadOnlySpan images.shape, ReadOnlyMemory(Support.bits images)).Save
         input
 
-    RawTensors.predict Execution.Default torch.ScalarType.Float64 checkpoint input output
+    RawTensors.predictDouble Execution.Default checkpoint input output
     use file = SafetensorsFile.Open output
     torch.tensor(file.ReadAsDouble file["logits"]).MoveToOuterDisposeScope()
 

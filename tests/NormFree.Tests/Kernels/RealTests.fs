@@ -153,7 +153,6 @@ let private classifiers set =
         means.Check()
         logits.Check()
 
-[<Tests>]
 let tests =
     testList
         "Real kernels"
