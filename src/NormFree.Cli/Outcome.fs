@@ -23,12 +23,6 @@ type UsageException(message: string) =
 type InterruptedException(message: string) =
     inherit Exception(message)
 
-/// What ends the process without asking anybody: .NET's own exit waits for what it runs at the end, and libtorch's threads may be in its way.
-module private Process =
-
-    [<Runtime.InteropServices.DllImport("libc", EntryPoint = "_exit")>]
-    extern void endAtOnce(int code)
-
 [<RequireQualifiedAccess>]
 module Outcome =
 
@@ -98,22 +92,7 @@ module Outcome =
     /// <remarks><c>what</c> tells who interrupted the command what is kept of it.</remarks>
     let untilInterrupted (what: string) (command: Threading.CancellationToken -> 'a) : 'a =
         use source = new Threading.CancellationTokenSource()
-
-        let signals = [| 0 |]
-
-        let stop (context: Runtime.InteropServices.PosixSignalContext) =
-            context.Cancel <- true
-
-            if Threading.Interlocked.Increment(&signals[0]) > 1 then
-                Process.endAtOnce (int Outcome.Failed)
-
-            source.Cancel()
-
-        use _ =
-            Runtime.InteropServices.PosixSignalRegistration.Create(Runtime.InteropServices.PosixSignal.SIGINT, stop)
-
-        use _ =
-            Runtime.InteropServices.PosixSignalRegistration.Create(Runtime.InteropServices.PosixSignal.SIGTERM, stop)
+        use _ = Signals.atFirst source.Cancel
 
         try
             command source.Token

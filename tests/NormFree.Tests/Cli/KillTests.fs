@@ -83,7 +83,7 @@ let quick =
               Expect.equal (survives "fused" 200 2 2 1) 2 "kills"
           }
 
-          test "a second signal ends the process at once, with 1" {
+          test "a second signal ends the process at once, by itself" {
               let folder = Tool.scratch.File "impatient"
 
               use tool =
@@ -101,8 +101,9 @@ let quick =
                   kill.WaitForExit()
                   Threading.Thread.Sleep 100
 
-              Expect.isTrue (tool.WaitForExit 4000) "it has ended"
-              Expect.equal tool.ExitCode 1 "exit code"
+              // The kernel takes back gigabytes first, which a busy machine needs seconds for.
+              Expect.isTrue (tool.WaitForExit 15000) "it has ended"
+              Expect.equal tool.ExitCode 143 "exit code: 128 and SIGTERM"
           }
 
           test "a second process in the folder of a run is refused, and told which one works there" {

@@ -50,8 +50,14 @@ let short =
         [ for engine in engines do
               test $"{Json.words engine}: no tensor outlives its step" {
                   let counts = ResizeArray()
+                  // What earlier tests left to the collector must not go meanwhile: it would hide what this one leaves.
+                  alive () |> ignore
                   train engine (tiny (BnFree 0.2)) 4 100 20 (fun _ -> counts.Add torch.Tensor.TotalCount)
-                  Expect.equal (Seq.distinct counts |> Seq.length) 1 $"tensors at steps 20, 40, …: {List.ofSeq counts}"
+                  let found = $"tensors at steps 20, 40, …: {List.ofSeq counts}"
+
+                  // Yet a straggler may: only growth is a fault.
+                  for earlier, later in Seq.pairwise counts do
+                      Expect.isLessThanOrEqual later earlier found
               } ]
 
 let private limit = 0.03

@@ -228,20 +228,6 @@ let private gain =
               Expect.equal (logits one Evaluate images) (logits preserving Evaluate images) "logits"
           } ]
 
-/// Tensors alive once finalisers have run, those of earlier tests too: until a few collections in a row find nothing more.
-let private alive () =
-    let rec settle last same =
-        GC.Collect()
-        GC.WaitForPendingFinalizers()
-        System.Threading.Thread.Sleep 10
-        let count = torch.Tensor.TotalCount
-
-        if count = last && same = 3 then count
-        elif count = last then settle count (same + 1)
-        else settle count 0
-
-    settle -1L 0
-
 let private leaks =
     [ for norm in norms do
           test $"{Words.norm norm}: 52 steps and their evaluations leave no tensor behind" {

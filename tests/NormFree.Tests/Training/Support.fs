@@ -81,3 +81,17 @@ let look (inspect: Trained<'w> -> 'a) (trained: Trained<'w>) =
 /// Gradients by name, as float64 values.
 let gradients (network: Network) =
     [ for described, tensor in network.Parameters -> described.Key, Agreement.values (Agreement.gradient tensor) ]
+
+/// Tensors alive once finalisers have run, those of earlier tests too: until a few collections in a row find nothing more.
+let alive () =
+    let rec settle last same =
+        GC.Collect()
+        GC.WaitForPendingFinalizers()
+        System.Threading.Thread.Sleep 10
+        let count = torch.Tensor.TotalCount
+
+        if count = last && same = 3 then count
+        elif count = last then settle count (same + 1)
+        else settle count 0
+
+    settle -1L 0
