@@ -6,13 +6,12 @@ namespace NormFree.Classify;
 internal sealed record Arguments
 {
     public const string Usage = """
-        classify MODEL.safetensors IMAGE… [--top N] [--threads N] [--resize N] [--time]
+        classify MODEL.safetensors IMAGE… [--top N] [--threads N] [--time]
 
           MODEL      a packed network
           IMAGE      JPEG, PNG, BMP or TGA files
           --top      how many classes to print (5)
           --threads  threads that compute (all processors)
-          --resize   bring the image's shorter side to so many pixels, then take the middle; 256 in ImageNet's recipe (the network's size)
           --time     print the milliseconds from the process's start to the first prediction
         """;
 
@@ -23,8 +22,6 @@ internal sealed record Arguments
     public int Top { get; private init; } = 5;
 
     public int Threads { get; private init; } = Environment.ProcessorCount;
-
-    public int Resize { get; private init; }
 
     public bool Time { get; private init; }
 
@@ -50,7 +47,6 @@ internal sealed record Arguments
         {
             "--top" when isCount => this with { Top = count },
             "--threads" when isCount => this with { Threads = count },
-            "--resize" when isCount => this with { Resize = count },
             _ => null,
         };
     }

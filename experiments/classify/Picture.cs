@@ -7,11 +7,11 @@ namespace NormFree.Classify;
 internal static class Picture
 {
     /// <summary>The classes with their probabilities, likeliest first.</summary>
-    public static IEnumerable<(string Name, double Probability)> Classify(PackedNetwork network, string path, int shortSide)
+    public static IEnumerable<(string Name, double Probability)> Classify(PackedNetwork network, string path)
     {
         var picture = Decode(path);
         var logits = new float[network.Classes];
-        network.Run(ImageInput.Of(network.Model, picture.Data, picture.Width, picture.Height, shortSide), logits);
+        network.Run(ImageInput.Of(network.Model, picture.Data, picture.Height, picture.Width), logits);
         return network.ClassNames.Zip(Probabilities(logits)).OrderByDescending(prediction => prediction.Second);
     }
 

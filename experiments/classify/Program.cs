@@ -17,7 +17,7 @@ try
     var first = true;
     foreach (var path in arguments.Images)
     {
-        var predictions = Picture.Classify(network, path, arguments.Resize);
+        var predictions = Picture.Classify(network, path);
         if (first && arguments.Time) Console.WriteLine($"{SinceStart():F1} ms from the process's start to the first prediction, with {InstructionSets.Best}");
         first = false;
         Console.WriteLine(path);

@@ -43,7 +43,7 @@ public sealed unsafe class PackedNetwork : IDisposable
     /// <param name="options">How to run; null for all processors and the fastest instruction set.</param>
     /// <exception cref="InvalidFileException">It is no packed network, a damaged one, or one of a newer version.</exception>
     /// <exception cref="IOException">It cannot be read.</exception>
-    /// <exception cref="ArgumentOutOfRangeException">The options ask for less than one thread.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">The options ask for less than one thread, or for more than <see cref="PackedOptions.MostThreads"/>.</exception>
     /// <exception cref="PlatformNotSupportedException">This processor lacks the options' instruction set.</exception>
     public static PackedNetwork Load(string path, PackedOptions? options = null) => From(PackedFile.Read(path), options);
 
@@ -51,12 +51,13 @@ public sealed unsafe class PackedNetwork : IDisposable
     /// <param name="model">The model.</param>
     /// <param name="options">How to run; null for all processors and the fastest instruction set.</param>
     /// <exception cref="ArgumentException">Something is wrong with the model; the message says where and what.</exception>
-    /// <exception cref="ArgumentOutOfRangeException">The options ask for less than one thread.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">The options ask for less than one thread, or for more than <see cref="PackedOptions.MostThreads"/>.</exception>
     /// <exception cref="PlatformNotSupportedException">This processor lacks the options' instruction set.</exception>
     public static PackedNetwork From(PackedModel model, PackedOptions? options = null)
     {
         options ??= new PackedOptions();
         ArgumentOutOfRangeException.ThrowIfLessThan(options.Threads, 1);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(options.Threads, PackedOptions.MostThreads);
         ModelChecks.Require(model);
         return new PackedNetwork(model, options);
     }

@@ -31,31 +31,25 @@ type ReadyNetwork =
 [<RequireQualifiedAccess>]
 module ReadyNetwork =
 
-    /// What a packed file says of its images.
+    /// What a packed file says of its images, where they are such as data sets have.
     let private task (path: string) (model: PackedModel) : Task =
-        let note key =
-            match model.Notes.TryGetValue key with
-            | true, text -> Some text
-            | _ -> None
+        let refuse what = raise (InvalidFileException(path, "metadata 'model'", what, "Run it by NormFree.Inference"))
 
         if model.Height <> model.Width then
-            let size = $"{model.Height}×{model.Width}"
+            refuse $"its images are {model.Height}×{model.Width}, not square"
 
-            raise (
-                InvalidFileException(
-                    path,
-                    "metadata 'model'",
-                    $"its images are {size}, not square",
-                    "Run it by NormFree.Inference"
-                )
-            )
+        if model.Mean.Count <> 3 then
+            let plural = if model.Mean.Count = 1 then "" else "s"
+            refuse $"it takes images of {model.Mean.Count} channel{plural}, not of red, green and blue"
 
         let preparation =
-            match note "preparation" |> Option.map Json.read<NormFree.Data.Augment list> with
-            | Some(Ok steps) -> steps
-            | _ -> []
+            PackedPreparation.toSteps model.Preparation
+            |> Option.defaultWith (fun () -> refuse "its images are resized or cropped to shapes that are not square")
 
-        { Dataset = note "dataset" |> Option.defaultValue model.Architecture
+        { Dataset =
+            match model.Notes.TryGetValue "dataset" with
+            | true, name -> name
+            | _ -> model.Architecture
           Classes = Seq.toArray model.Classes
           Size = model.Height
           Normalisation = { Mean = Seq.toArray model.Mean; Deviation = Seq.toArray model.Deviation }

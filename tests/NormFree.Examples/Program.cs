@@ -4,7 +4,7 @@ using StbImageSharp;
 using var network = PackedNetwork.Load("cifar10.packed.safetensors"); // no libtorch, no native code
 var photo = ImageResult.FromMemory(File.ReadAllBytes("cat.jpg"), ColorComponents.RedGreenBlue); // or any other decoder
 
-float[] image = ImageInput.Of(network.Model, photo.Data, photo.Width, photo.Height); // 3×H×W, normalised
+float[] image = ImageInput.Of(network.Model, photo.Data, photo.Height, photo.Width); // 3×H×W, normalised
 float[] logits = new float[network.Classes];
 network.Run(image, logits); // by all processors; any thread may call
 

@@ -21,6 +21,7 @@ internal static class ModelJson
             json.WriteNumber("width", model.Width);
             WriteArray(json, "mean", model.Mean, json.WriteNumberValue);
             WriteArray(json, "deviation", model.Deviation, json.WriteNumberValue);
+            WriteArray(json, "preparation", model.Preparation, step => Write(json, step));
             WriteArray(json, "classes", model.Classes, json.WriteStringValue);
             WriteArray(json, "layers", model.Layers, layer => Write(json, layer));
             json.WriteEndObject();
@@ -34,6 +35,20 @@ internal static class ModelJson
         foreach (var item in items)
             write(item);
         json.WriteEndArray();
+    }
+
+    private static void Write(Utf8JsonWriter json, ImageStep step)
+    {
+        json.WriteStartObject();
+        json.WriteString("kind", step.Kind switch
+        {
+            ImageStepKind.Cover => PackedFormat.Cover,
+            ImageStepKind.Resize => PackedFormat.Resize,
+            _ => PackedFormat.CentreCrop,
+        });
+        json.WriteNumber("height", step.Height);
+        json.WriteNumber("width", step.Width);
+        json.WriteEndObject();
     }
 
     private static void Write(Utf8JsonWriter json, PackedLayer layer)

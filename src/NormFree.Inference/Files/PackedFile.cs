@@ -29,6 +29,7 @@ public static class PackedFile
     /// <param name="path">The file.</param>
     /// <exception cref="InvalidFileException">It is no packed network, a damaged one, or one of a newer version.</exception>
     /// <exception cref="IOException">It cannot be read.</exception>
+    /// <exception cref="PlatformNotSupportedException">This processor has the highest byte of a number first.</exception>
     public static PackedModel Read(string path)
     {
         using var file = SafetensorsFile.Open(path);
@@ -51,11 +52,13 @@ public static class PackedFile
     /// <exception cref="ArgumentException">Something is wrong with the model; the message says where and what.</exception>
     /// <exception cref="IOException">The file cannot be written. The old one is intact.</exception>
     /// <exception cref="UnauthorizedAccessException">The folder may not be written to. The old file is intact.</exception>
+    /// <exception cref="PlatformNotSupportedException">This processor has the highest byte of a number first.</exception>
     public static void Write(string path, PackedModel model) => PackedFileWriter.Write(model).Save(path);
 
     /// <summary>Writes a file's bytes to a stream.</summary>
     /// <param name="stream">The stream.</param>
     /// <param name="model">The network.</param>
     /// <exception cref="ArgumentException">Something is wrong with the model; the message says where and what.</exception>
+    /// <exception cref="PlatformNotSupportedException">This processor has the highest byte of a number first.</exception>
     public static void Write(Stream stream, PackedModel model) => PackedFileWriter.Write(model).Write(stream);
 }

@@ -20,6 +20,7 @@ internal sealed class PackedFileReader(SafetensorsFile file)
     /// <exception cref="InvalidFileException">The file does not hold one.</exception>
     public PackedModel Read()
     {
+        PackedFormat.RequireLittleEndian();
         CheckFormat();
         var model = Parse();
         tensors.End();
@@ -81,12 +82,28 @@ internal sealed class PackedFileReader(SafetensorsFile file)
             Width = fields.Number("width"),
             Mean = fields.Reals("mean"),
             Deviation = fields.Reals("deviation"),
+            Preparation = [.. fields.Objects("preparation").Select((step, i) => Step(new JsonFields(file.Name, $"metadata 'model', preparation {i}", step)))],
             Classes = fields.Texts("classes"),
             Layers = [.. fields.Objects("layers").Select((layer, i) => Layer(new JsonFields(file.Name, $"metadata 'model', layer {i}", layer)))],
             Notes = file.Metadata.Where(text => !ModelChecks.Reserved.Contains(text.Key)).ToDictionary(text => text.Key, text => text.Value),
         };
         fields.End();
         return model;
+    }
+
+    private static ImageStep Step(JsonFields fields)
+    {
+        string text = fields.Text("kind");
+        var kind = text switch
+        {
+            PackedFormat.Cover => ImageStepKind.Cover,
+            PackedFormat.Resize => ImageStepKind.Resize,
+            PackedFormat.CentreCrop => ImageStepKind.CentreCrop,
+            _ => throw fields.Error($"there is no step of kind {Quoted.Name(text)}"),
+        };
+        var step = new ImageStep(kind, fields.Number("height"), fields.Number("width"));
+        fields.End();
+        return step;
     }
 
     private PackedLayer Layer(JsonFields fields)

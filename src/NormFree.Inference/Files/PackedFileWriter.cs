@@ -15,6 +15,7 @@ internal sealed class PackedFileWriter
     /// <exception cref="ArgumentException">Something is wrong with the model.</exception>
     public static SafetensorsWriter Write(PackedModel model)
     {
+        PackedFormat.RequireLittleEndian();
         ModelChecks.Require(model);
         var file = new PackedFileWriter();
         file.writer

@@ -19,6 +19,17 @@ internal static class PackedFormat
     public const string Convolution = "convolution", MaxPool = "max-pool", Binary = "binary", Classifier = "classifier",
         Input = "input", PooledInput = "pooled-input";
 
+    /// <summary>Kinds of steps of the preparation.</summary>
+    public const string Cover = "cover", Resize = "resize", CentreCrop = "centre-crop";
+
     /// <summary>What to do about a file that does not hold what it should.</summary>
     public const string WayOut = "Export the network again with this version of NormFree";
+
+    /// <summary>Asked before anything is read or written: numbers lie in memory as they do in the file.</summary>
+    /// <exception cref="PlatformNotSupportedException">This processor has their highest byte first.</exception>
+    public static void RequireLittleEndian()
+    {
+        if (!BitConverter.IsLittleEndian)
+            throw new PlatformNotSupportedException("Packed files need a processor that has the lowest byte of a number first.");
+    }
 }

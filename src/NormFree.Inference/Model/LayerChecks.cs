@@ -12,6 +12,9 @@ internal static class LayerChecks
     /// <summary>The largest kernel, stride and number of pixels on a side.</summary>
     public const int LargestSide = 1 << 16;
 
+    /// <summary>The most values of a map: sizes of maps, and places in them, fit 32 bits.</summary>
+    public const int LargestMap = int.MaxValue;
+
     /// <summary>Everything that is wrong, worst first; what comes after the first may be its consequence.</summary>
     public static IEnumerable<string> Problems(PackedLayer layer) => layer switch
     {

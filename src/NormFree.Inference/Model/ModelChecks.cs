@@ -15,7 +15,8 @@ public static class ModelChecks
     /// <summary>The first thing that is wrong; null where nothing is.</summary>
     /// <param name="model">Any model.</param>
     public static ModelProblem? Find(PackedModel model) =>
-        OfImages(model).Concat(OfOrder(model.Layers)).Concat(model.Layers.SelectMany(Of)).Concat(OfSizes(model)).FirstOrDefault();
+        OfImages(model).Concat(OfOrder(model.Layers)).Concat(model.Layers.SelectMany(Of)).Concat(OfSizes(model)).Concat(OfPreparation(model))
+            .FirstOrDefault();
 
     /// <summary>Why the model cannot take images of another size; null where it can. The model must be right otherwise.</summary>
     /// <param name="model">A model in which nothing else is wrong.</param>
@@ -46,6 +47,22 @@ public static class ModelChecks
             yield return new("model", "a deviation is not a finite number above 0");
         if (model.Notes.Keys.FirstOrDefault(Reserved.Contains) is { } key)
             yield return new("model", $"a note is named {Quoted.Name(key)}, which the file needs itself");
+    }
+
+    /// <summary>Whatever image goes in, what comes out has the network's size.</summary>
+    private static IEnumerable<ModelProblem> OfPreparation(PackedModel model)
+    {
+        foreach (var step in model.Preparation)
+        {
+            if (!Enum.IsDefined(step.Kind))
+                yield return new("model", $"its preparation has no step {step.Kind}");
+            if (step.Height is < 1 or > LayerChecks.LargestSide || step.Width is < 1 or > LayerChecks.LargestSide)
+                yield return new(
+                    "model", $"a step of its preparation is about {step.Height}×{step.Width} pixels: both must be from 1 to {LayerChecks.LargestSide}");
+        }
+        if (model.Preparation.Count > 0 && model.Preparation[^1] is var last
+            && (last.Kind == ImageStepKind.Cover || (last.Height, last.Width) != (model.Height, model.Width)))
+            yield return new("model", $"its preparation does not end with a resize or a crop to its size, {model.Height}×{model.Width}");
     }
 
     private static IEnumerable<ModelProblem> OfOrder(IReadOnlyList<PackedLayer> layers)

@@ -22,6 +22,9 @@ public sealed record PackedModel
     /// <summary>Deviation of each colour channel, of values from 0 to 1.</summary>
     public required IReadOnlyList<float> Deviation { get; init; }
 
+    /// <summary>How its test images were brought to its size, step by step; none where they had it, so that others are resized to just cover it.</summary>
+    public IReadOnlyList<ImageStep> Preparation { get; init; } = [];
+
     /// <summary>The classes' names, one a logit.</summary>
     public required IReadOnlyList<string> Classes { get; init; }
 

@@ -40,6 +40,8 @@ internal sealed unsafe class LayerRun(PreparedLayer layer, int height, int width
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(height, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(width, 1);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(height, LayerChecks.LargestSide);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(width, LayerChecks.LargestSide);
         var pixels = (long)height * width;
         var channels = layer.Model switch
         {

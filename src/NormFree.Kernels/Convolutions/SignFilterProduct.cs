@@ -39,8 +39,8 @@ public abstract unsafe class SignFilterProduct
     /// <summary>Target rows that a task should compute at once: tables of their sources fit into cache, and halos are shared.</summary>
     public static int RowsOfTask(in PixelMap map)
     {
-        var rowBytes = map.SourceWidth * PixelTables(map) * sizeof(float);
-        var sourceRows = Math.Max(1, TableBytesOfTask / rowBytes);
+        var rowBytes = (long)map.SourceWidth * PixelTables(map) * sizeof(float);
+        var sourceRows = (int)Math.Max(1, TableBytesOfTask / rowBytes);
         var targetRows = map.Transposed ? sourceRows * map.Shape.StrideY : sourceRows / map.Shape.StrideY;
         return Math.Clamp(targetRows - map.Shape.KernelHeight + 1, 1, map.TargetHeight);
     }

@@ -13,29 +13,31 @@ public static class Bilinear
     /// <param name="height">Its rows.</param>
     /// <param name="newWidth">The result's columns.</param>
     /// <param name="newHeight">The result's rows.</param>
-    public static byte[] Resize(byte[] pixels, int width, int height, int newWidth, int newHeight)
+    /// <exception cref="ArgumentException">The result, or the image between the two passes, has more bytes than an array holds.</exception>
+    public static byte[] Resize(ReadOnlySpan<byte> pixels, int width, int height, int newWidth, int newHeight)
     {
-        var wide = newWidth == width ? pixels : ResizeWidth(pixels, width, height, newWidth);
+        if (newWidth == width) return newHeight == height ? pixels.ToArray() : ResizeHeight(pixels, width, height, newHeight);
+        var wide = ResizeWidth(pixels, width, height, newWidth);
         return newHeight == height ? wide : ResizeHeight(wide, newWidth, height, newHeight);
     }
 
-    private static byte[] ResizeWidth(byte[] pixels, int width, int height, int newWidth)
+    private static byte[] ResizeWidth(ReadOnlySpan<byte> pixels, int width, int height, int newWidth)
     {
-        var result = new byte[RgbImage.Channels * newWidth * height];
+        var result = RgbImage.Blank(newWidth, height);
         var rows = new Lines(RgbImage.Channels, RgbImage.Channels * width);
         Pass(new TriangleFilter(width, newWidth), pixels, rows, result, rows with { Stride = RgbImage.Channels * newWidth }, height);
         return result;
     }
 
-    private static byte[] ResizeHeight(byte[] pixels, int width, int height, int newHeight)
+    private static byte[] ResizeHeight(ReadOnlySpan<byte> pixels, int width, int height, int newHeight)
     {
-        var result = new byte[RgbImage.Channels * width * newHeight];
+        var result = RgbImage.Blank(width, newHeight);
         var columns = new Lines(RgbImage.Channels * width, RgbImage.Channels);
         Pass(new TriangleFilter(height, newHeight), pixels, columns, result, columns, width);
         return result;
     }
 
-    private static void Pass(TriangleFilter filter, byte[] source, Lines from, byte[] target, Lines to, int lines)
+    private static void Pass(TriangleFilter filter, ReadOnlySpan<byte> source, Lines from, byte[] target, Lines to, int lines)
     {
         for (var line = 0; line < lines; line++)
             for (var i = 0; i < filter.Count; i++)

@@ -6,6 +6,10 @@ public static class RgbImage
     /// <summary>Bytes of a pixel.</summary>
     public const int Channels = 3;
 
+    /// <summary>The bytes of a black image.</summary>
+    /// <exception cref="ArgumentException">They are more than an array holds.</exception>
+    public static byte[] Blank(int width, int height) => new byte[Bytes(width, height)];
+
     /// <summary>A rectangle of an image; what lies outside of the image is black.</summary>
     /// <param name="pixels">height × width × 3 bytes.</param>
     /// <param name="width">Its columns.</param>
@@ -14,15 +18,16 @@ public static class RgbImage
     /// <param name="top">The rectangle's first row; it may be negative.</param>
     /// <param name="newWidth">The rectangle's columns.</param>
     /// <param name="newHeight">The rectangle's rows.</param>
-    public static byte[] Window(byte[] pixels, int width, int height, int left, int top, int newWidth, int newHeight)
+    /// <exception cref="ArgumentException">The rectangle has more bytes than an array holds.</exception>
+    public static byte[] Window(ReadOnlySpan<byte> pixels, int width, int height, int left, int top, int newWidth, int newHeight)
     {
-        var result = new byte[Channels * newWidth * newHeight];
+        var result = Blank(newWidth, newHeight);
         var (first, end) = (Math.Max(0, left), Math.Min(width, left + newWidth));
         if (end <= first) return result;
         for (var y = Math.Max(0, top); y < Math.Min(height, top + newHeight); y++)
         {
             var target = Channels * ((y - top) * newWidth + first - left);
-            Array.Copy(pixels, Channels * (y * width + first), result, target, Channels * (end - first));
+            pixels.Slice(Channels * (y * width + first), Channels * (end - first)).CopyTo(result.AsSpan(target));
         }
         return result;
     }
@@ -31,10 +36,15 @@ public static class RgbImage
     public static int Middle(int side, int size) => (int)Math.Round((side - size) / 2.0);
 
     /// <summary>The size, of the image's proportions, that just covers a rectangle; the longer side is rounded down, as torchvision does.</summary>
-    public static (int Width, int Height) Cover(int width, int height, int minWidth, int minHeight) =>
-        (long)width * minHeight <= (long)height * minWidth
-            ? (minWidth, (int)((long)minWidth * height / width))
-            : ((int)((long)minHeight * width / height), minHeight);
+    /// <exception cref="ArgumentException">An image of this size has more bytes than an array holds.</exception>
+    public static (int Width, int Height) Cover(int width, int height, int minWidth, int minHeight)
+    {
+        (long newWidth, long newHeight) = (long)width * minHeight <= (long)height * minWidth
+            ? ((long)minWidth, (long)minWidth * height / width)
+            : ((long)minHeight * width / height, (long)minHeight);
+        _ = Bytes(newWidth, newHeight);
+        return ((int)newWidth, (int)newHeight);
+    }
 
     /// <summary>Three planes of (x/255 − mean)/deviation, as one multiplication and one addition a value.</summary>
     /// <param name="pixels">Pixels × 3 bytes.</param>
@@ -52,4 +62,8 @@ public static class RgbImage
             for (var i = 0; i < plane.Length; i++) plane[i] = pixels[Channels * i + channel] * gain + shift;
         }
     }
+
+    private static int Bytes(long width, long height) => (decimal)Channels * width * height is var bytes && bytes <= Array.MaxLength
+        ? (int)bytes
+        : throw new ArgumentException($"An image of {width}×{height} pixels is more than an array holds: crop it to less extreme proportions first.");
 }

@@ -19,7 +19,7 @@ internal sealed class TriangleFilter
         var scale = (double)input / output;
         var support = Math.Max(scale, 1);
         taps = (int)Math.Ceiling(support) * 2 + 1;
-        (first, used, weights) = (new int[output], new int[output], new int[taps * output]);
+        (first, used, weights) = (new int[output], new int[output], new int[(long)taps * output]);
         for (var i = 0; i < output; i++) Fill(i, (i + 0.5) * scale, support, input);
     }
 

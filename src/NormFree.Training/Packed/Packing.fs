@@ -129,14 +129,10 @@ module Packing =
             | None -> ()
 
     let private notes (task: Task) (training: string) (spec: NetSpec) =
-        readOnlyDict
-            [ "spec", Json.write spec
-              "dataset", task.Dataset
-              "preparation", Json.write task.Preparation
-              "training", training ]
+        readOnlyDict [ "spec", Json.write spec; "dataset", task.Dataset; "training", training ]
 
     /// <summary>The network as it is deployed, for images of this task; <c>training</c> is a text that goes with it.</summary>
-    /// <remarks>Throws TrainingException where its weights are not binary, or one of its numbers cannot be packed.</remarks>
+    /// <remarks>Throws TrainingException where its weights are not binary, or one of its numbers or the images' preparation cannot be packed.</remarks>
     let pack (task: Task) (training: string) (network: Network) : Packed =
         use _ = torch.no_grad ()
         let steps = PackedStep.ofNet network.Spec
@@ -151,6 +147,7 @@ module Packing =
                 Width = task.Size,
                 Mean = task.Normalisation.Mean,
                 Deviation = task.Normalisation.Deviation,
+                Preparation = List.toArray (PackedPreparation.ofSteps task.Preparation),
                 Classes = task.Classes,
                 Layers = (layers |> List.map fst |> List.toArray),
                 Notes = notes task training network.Spec
@@ -168,6 +165,6 @@ module Packing =
             $"{stage}, epoch {last.Epoch} of {last.Epochs}: top-1 {100.0 * last.Test.Top1:F2} %% on {last.Test.Images} test images"
 
     /// <summary>The network of a checkpoint as it is deployed.</summary>
-    /// <remarks>Throws TrainingException where its weights are not binary, or one of its numbers cannot be packed.</remarks>
+    /// <remarks>Throws TrainingException where its weights are not binary, or one of its numbers or the images' preparation cannot be packed.</remarks>
     let ofCheckpoint (checkpoint: Checkpoint) : Packed =
         pack checkpoint.Task (describe checkpoint.State.Stage checkpoint.State.History) checkpoint.Network

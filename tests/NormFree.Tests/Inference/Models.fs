@@ -44,6 +44,9 @@ let model side (layers: PackedLayer list) (notes: (string * string) list) =
         Width = side,
         Mean = [| 0.5f; 0.25f; 0.125f |],
         Deviation = [| 1.0f; 0.5f; 0.25f |],
+        Preparation =
+            [| ImageStep(ImageStepKind.Cover, side + 2, side + 2)
+               ImageStep(ImageStepKind.CentreCrop, side, side) |],
         Classes = [| "cat"; "dog"; "naïve \"bird\"" |],
         Layers = List.toArray layers,
         Notes = (readOnlyDict notes)

@@ -151,6 +151,38 @@ let private damages =
       "a pool without side", set 1 "kernel" (number 0), "layer 'pool': its kernel is 0"
       "images without rows", edited (fun model -> model["height"] <- number 0), "0×8 pixels"
       "giant images", edited (fun model -> model["width"] <- number Int32.MaxValue), "8×2147483647 pixels"
+      "images of more values than 32 bits count",
+      edited (fun model ->
+          model["height"] <- number 65536
+          model["width"] <- number 65536),
+      "layer 'stem': a map of 3×65536×65536 is too large for it"
+      "a map of more values than 32 bits count",
+      edited (fun model ->
+          (nth 1 model)["kernel"] <- number 16384
+          (nth 1 model)["padding"] <- number 16383
+          (nth 1 model)["stride"] <- number 1),
+      "layer 'pool': a map of 5×8×8 is too large for it"
+      "a stride past what 32 bits count",
+      edited (fun model ->
+          (nth 0 model)["stride"] <- number 65536
+          model["height"] <- number 2048
+          model["width"] <- number 2048),
+      "layer 'stem': a map of 3×2048×2048 is too large for it"
+      "a preparation of unknown steps",
+      edited (fun model -> model["preparation"] <- parsed """[{"kind":"rotate","height":8,"width":8}]"""),
+      "preparation 0: there is no step of kind 'rotate'"
+      "an unknown field of a step",
+      edited (fun model -> model["preparation"] <- parsed """[{"kind":"cover","height":8,"width":8,"x":1}]"""),
+      "preparation 0: the field 'x' is not known"
+      "a step of no size",
+      edited (fun model -> model["preparation"] <- parsed """[{"kind":"resize","height":0,"width":8}]"""),
+      "a step of its preparation is about 0×8 pixels"
+      "a preparation that ends with another size",
+      edited (fun model -> model["preparation"] <- parsed """[{"kind":"resize","height":8,"width":9}]"""),
+      "its preparation does not end with a resize or a crop to its size, 8×8"
+      "a preparation that ends with any size",
+      edited (fun model -> model["preparation"] <- parsed """[{"kind":"cover","height":8,"width":8}]"""),
+      "its preparation does not end with"
       "images that the layers do not fit",
       edited (fun model -> model["height"] <- number 6),
       "layer 'c': its convolution makes 70×2×2 of a map of 10×3×4, where its shortcut makes 70×1×2"
@@ -258,6 +290,7 @@ let private writing =
           Expect.equal after.Bias before.Bias "bias"
           Expect.equal (Seq.toList again.Classes) (Seq.toList Models.tiny.Classes) "classes"
           Expect.equal again.Notes["spec"] "{}" "notes"
+          Expect.equal (Seq.toList again.Preparation) (Seq.toList Models.tiny.Preparation) "preparation"
       }
 
       test "thresholds may be infinite" {

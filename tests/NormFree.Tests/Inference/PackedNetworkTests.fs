@@ -227,7 +227,11 @@ let tests =
               fails<ArgumentException> "room for 4 logits; 1 images have 1 × 3" (run 192 4 8 8)
               fails<ArgumentException> "Images of 5×8 do not fit" (run 120 3 5 8)
               fails<ArgumentException> "Images of 0×8 do not fit" (run 192 3 0 8)
-              fails<ArgumentOutOfRangeException> "Threads" (fun () -> load best 0 Models.tiny |> ignore)
+              fails<ArgumentException> "Images of 65536×65536 do not fit: layer 'stem'" (run 192 3 65536 65536)
+              fails<ArgumentException> "must be from 1 to 65536" (run 192 3 Int32.MaxValue Int32.MaxValue)
+
+              for threads in [ 0; PackedOptions.MostThreads + 1 ] do
+                  fails<ArgumentOutOfRangeException> "Threads" (fun () -> load best threads Models.tiny |> ignore)
 
               fails<ArgumentException> "its last layer is no classifier" (fun () ->
                   load best 1 (Models.model 8 [] []) |> ignore)
@@ -235,8 +239,43 @@ let tests =
               fails<ArgumentException> "values of a map of 8×8×3" (fun () ->
                   network.RunLayer(0, zeros 5, 8, 8, zeros 5, Span.Empty))
 
+              fails<ArgumentOutOfRangeException> "height" (fun () ->
+                  network.RunLayer(0, zeros 5, Int32.MaxValue, Int32.MaxValue, zeros 5, Span.Empty))
+
               fails<ArgumentException> "words of signs; there must be 64" (fun () ->
                   network.RunLayer(2, zeros 320, 8, 8, zeros 320, Span.Empty))
+
+          testCase "maps on which sizes of 32 bits would overflow are refused"
+          <| fun () ->
+              let stem = RealConvolution("stem", 4, 8, 2048, 65536, 0, [||], [||])
+
+              let projected =
+                  BinaryLayer(
+                      "wide",
+                      16353,
+                      1,
+                      1,
+                      1,
+                      0,
+                      [||],
+                      [||],
+                      [||],
+                      [||],
+                      [||],
+                      [||],
+                      PooledInput(1, 1f, Projection([||], [||]))
+                  )
+
+              for layer, size, message in
+                  [ MaxPool("pool", 65536, 1, 65535) :> PackedLayer, MapSize(1, 1, 3), "3×1×1 is too large for it"
+                    MaxPool("pool", 1, 1, 0), MapSize(65536, 65536, 1), "1×65536×65536 is too large for it"
+                    stem, MapSize(2048, 2048, 4), "4×2048×2048 is too large for it"
+                    RealConvolution("deep", 1, 1 <<< 24, 1, 1, 0, [||], [||]),
+                    MapSize(16, 16, 1),
+                    "no map may have more than 2147483647 values"
+                    projected, MapSize(1, 32768, 16353), "too wide for its projection"
+                    MaxPool("pool", 1, 1, 0), MapSize(Int32.MaxValue, 1, 1), "its sides must be from 1 to 65536" ] do
+                  fails<ArgumentException> message (fun () -> size.After layer |> ignore)
 
           testCase "a disposed network is refused, and runs that go on end first"
           <| fun () ->

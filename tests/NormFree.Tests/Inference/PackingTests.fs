@@ -5,8 +5,10 @@ open System
 open Expecto
 open NormFree.Data
 open NormFree.Spec
+open NormFree.Inference.Files
 open NormFree.Inference.Model
 open NormFree.Training
+open NormFree.Tests.Data.Support
 open NormFree.Tests.Interop
 open NormFree.Tests.Training
 open TorchSharp
@@ -202,10 +204,73 @@ let private zeros =
           Expect.equal first.Zeros first.Signs "all of the first layer's"
       } ]
 
+/// The task of a packed file that holds a model.
+let private taskOf (model: PackedModel) =
+    use folder = new TempFolder()
+    let path = folder.File "packed.safetensors"
+    PackedFile.Write(path, model)
+    use network = ReadyNetwork.load None path
+    network.Task
+
+let private images =
+    [ test "a packed file prepares images as the checkpoint does, whatever the data set" {
+          use network = Networks.trained single 3L (Support.tiny NoNorm |> Net.withBinarise ActivationsAndWeights)
+
+          let checkpoint = Support.asCheckpoint 32 network
+
+          for steps in
+              [ []
+                (Augmentation.imageNet LightingMode.Published 32).Test
+                [ Resize 32 ]
+                [ CentreCrop 32 ]
+                [ CentreCrop 28; Resize 32 ] ] do
+              let task = { checkpoint.Task with Preparation = steps }
+              Expect.equal (taskOf (Packing.pack task "" network).Model) task $"%A{steps}"
+      }
+
+      test "a preparation that a packed file cannot hold is refused" {
+          use network = Networks.trained single 3L (Support.tiny NoNorm |> Net.withBinarise ActivationsAndWeights)
+
+          let task = (Support.asCheckpoint 32 network).Task
+
+          for steps, message in
+              [ [ PadCrop 4 ], "prepared by {\"PadCrop\":4}, which a packed file does not know"
+                [ ResizeShort 32 ], "its preparation does not end with a resize or a crop to its size" ] do
+              let pack () = Packing.pack { task with Preparation = steps } "" network
+              Expect.stringContains (Support.message<TrainingException, _> pack) message "message"
+      }
+
+      test "what the tool cannot show images to is refused, and runs by NormFree.Inference" {
+          let tiny = Models.tiny
+
+          let other height width (steps: ImageStep list) =
+              PackedModel(
+                  Architecture = tiny.Architecture,
+                  Height = height,
+                  Width = width,
+                  Mean = tiny.Mean,
+                  Deviation = tiny.Deviation,
+                  Preparation = List.toArray steps,
+                  Classes = tiny.Classes,
+                  Layers = tiny.Layers
+              )
+
+          let skewed = [ ImageStep(ImageStepKind.Cover, 8, 16); ImageStep(ImageStepKind.CentreCrop, 8, 8) ]
+
+          for model, message in
+              [ Models.documented, "it takes images of 1 channel, not of red, green and blue"
+                other 16 8 [], "its images are 16×8, not square"
+                other 8 8 skewed, "shapes that are not square" ] do
+              let found = Support.refusal (fun () -> taskOf model)
+              Expect.stringContains found message "message"
+              Expect.stringContains found "NormFree.Inference" "way out"
+      } ]
+
 let tests =
     testList
         "packing"
         [ testList "layer by layer" agreement
           testList "thresholds" thresholds
           testList "refusals" refusals
+          testList "images" images
           testList "sign(0)" zeros ]
