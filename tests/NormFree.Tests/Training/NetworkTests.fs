@@ -249,7 +249,11 @@ let private leaks =
               // A Parameter takes over the tensor that it is made of; TorchSharp counts both and takes one off.
               // Other tests' tensors may be freed meanwhile.
               Expect.isLessThanOrEqual (alive ()) (before + int64 parameters) "tensors after the network is disposed"
-              Expect.isLessThanOrEqual counts[3] counts[1] "tensors after the second and the last epoch, without a collection"
+
+              Expect.isLessThanOrEqual
+                  counts[3]
+                  counts[1]
+                  "tensors after the second and the last epoch, without a collection"
           }
 
       test "clipping and steps outside of any scope leave nothing to the collector" {
