@@ -63,8 +63,11 @@ let runTests arguments =
 
     let print (line: string) =
         if not (isNull line) then
-            if isCounts line then
-                counts <- line
+            // Expecto resets colours even where it uses none.
+            let plain = Regex.Replace(line, "\x1b\[[0-9;]*m", "")
+
+            if isCounts plain then
+                counts <- plain
 
             printfn $"{line}"
 
