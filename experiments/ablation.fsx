@@ -1,4 +1,4 @@
-// What each part of the BN-free network and its recipe is worth, ReActNet-18 on CIFAR-10:  dotnet fsi experiments/ablation.fsx DATA [--epochs 4] …
+// What each part of the BN-free network and its recipe is worth, ReActNet-18 on CIFAR-10:  dotnet fsi experiments/ablation.fsx DATA [--epochs 3] …
 // DATA: as for norms-cifar10.fsx.
 #load "prelude.fsx"
 
@@ -7,7 +7,7 @@ open NormFree.Spec
 open NormFree.Training
 open Prelude
 
-let data, budget = budget "ablation.fsx" { small with Epochs = 4 }
+let data, budget = budget "ablation.fsx" { small with Epochs = 3 }
 atRoot ()
 
 let whole = recipe budget

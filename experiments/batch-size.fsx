@@ -8,7 +8,7 @@ open NormFree.Spec
 open NormFree.Training
 open Prelude
 
-let data, budget = budget "batch-size.fsx" { small with Epochs = 4; Seeds = 1 }
+let data, budget = budget "batch-size.fsx" { small with Epochs = 4 }
 atRoot ()
 
 let ofBatch batch =

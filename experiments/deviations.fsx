@@ -6,14 +6,13 @@ open NormFree.Data
 open NormFree.Training
 open Prelude
 
-let data, budget = budget "deviations.fsx" { small with Epochs = 4 }
+let data, budget = budget "deviations.fsx" { small with Epochs = 5 }
 atRoot ()
 
 /// CIFAR's images get no lighting, and binary weights start from stage 1's: these two change nothing here.
 let inert = [ "lighting"; "binary start" ]
 
-let variant label deviations =
-    Variant.twoStages label (cifar18 budget) { recipe budget with Deviations = deviations }
+let variant label deviations = Variant.twoStages label (cifar18 budget) { recipe budget with Deviations = deviations }
 
 [ variant "published" Deviations.Published
   for deviation in Deviation.all do
@@ -23,6 +22,9 @@ let variant label deviations =
 |> experiment "deviations" (images Cifar10 data budget) budget
 |> sweep
 |> conclude
-    { page "Deviations on CIFAR-10" "What does mending each departure of the published code bring, alone and all together?" with
+    { page
+          "Deviations on CIFAR-10"
+          "What does mending each departure of the published code bring, alone and all together?" with
         Compared = [ "all corrected", "published" ]
-        Notes = [ "Numbers and reasons of the deviations: docs/method.md. Every row but the first and the last corrects one of them." ] }
+        Notes =
+            [ "Numbers and reasons of the deviations: docs/method.md. Every row but the first and the last corrects one of them." ] }

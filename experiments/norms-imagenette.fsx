@@ -1,5 +1,5 @@
 // Three norms × two stages, ReActNet-A on Imagenette, taught by a full-precision ResNet-18 that is trained first:
-//   dotnet fsi experiments/norms-imagenette.fsx DATA [--size 128] [--width 0.5] [--epochs 6] …
+//   dotnet fsi experiments/norms-imagenette.fsx DATA [--size 128] [--width 0.5] [--epochs 4] …
 // DATA: a folder, .zip or .tar of train/<class>/*.jpg and val/<class>/*.jpg.
 #load "prelude.fsx"
 
@@ -9,14 +9,7 @@ open NormFree.Training
 open Prelude
 
 let data, budget =
-    budget
-        "norms-imagenette.fsx"
-        { small with
-            Epochs = 8
-            Seeds = 1
-            TestLimit = 4000
-            Batch = 32
-            Size = 128 }
+    budget "norms-imagenette.fsx" { small with Epochs = 4; Seeds = 1; TestLimit = 4000; Batch = 32; Size = 128 }
 
 atRoot ()
 

@@ -211,7 +211,7 @@ let budget script defaults =
 
 /// For ReActNet-18 on images of 32×32.
 let small =
-    { Epochs = 6
+    { Epochs = 10
       Seeds = 2
       Limit = 10000
       TestLimit = 2000
@@ -265,7 +265,8 @@ let sweep (experiment: Experiment) =
     use _ = PosixSignalRegistration.Create(PosixSignal.SIGTERM, interrupt)
 
     try
-        experiment |> Sweep.run { SweepSettings.Default with Watch = SweepText.lines; Cancellation = interruption.Token }
+        experiment
+        |> Sweep.run { SweepSettings.Default with Watch = SweepText.lines; Cancellation = interruption.Token }
     with :? OperationCanceledException ->
         eprintfn "Interrupted; all steps are kept. The same command goes on."
         exit 1
@@ -300,6 +301,7 @@ let page title question : ExperimentPage =
 
 /// Writes an experiment's page into experiments/results.
 let conclude (page: ExperimentPage) (results: ExperimentResult list) =
+    let page = { page with Notes = page.Notes @ [ "Of every class there are as many images." ] }
     let path = $"experiments/results/{Path.GetFileNameWithoutExtension fsi.CommandLineArgs[0]}.md"
     ExperimentPage.write path page results
     page.Compared |> List.iter (ExperimentPage.comparison results >> printfn "%s")

@@ -93,13 +93,7 @@ module Choices =
         | "bn-free", Some text -> withAlpha "bn-free" BnFree text
         | "scaled", Some text -> withAlpha "scaled" Scaled text
         | _ ->
-            among
-                "--norm"
-                [ "batch-norm", BatchNorm
-                  "none", NoNorm
-                  "bn-free", BnFree 0.2
-                  "scaled", Scaled 0.2 ]
-                word
+            among "--norm" [ "batch-norm", BatchNorm; "none", NoNorm; "bn-free", BnFree 0.2; "scaled", Scaled 0.2 ] word
 
     /// The words of a choice without values.
     let private cases choices = [ for case in choices -> Json.words case, case ]

@@ -76,13 +76,7 @@ module ExperimentPage =
           yield! failures label results ]
 
     let private table results =
-        { Columns =
-            [ "variant"
-              "stage"
-              "test top-1 of the last epoch"
-              "seeds"
-              "epochs"
-              "training time of a run" ]
+        { Columns = [ "variant"; "stage"; "test top-1 of the last epoch"; "seeds"; "epochs"; "training time of a run" ]
           Rows = byVariant results |> List.collect rows }
 
     /// Test top-1 after the last epoch of all, seed by seed.
@@ -141,7 +135,8 @@ module ExperimentPage =
           Boundaries = [] }
 
     let private setting key (runs: RunLog list) =
-        runs |> List.tryPick (fun run -> run.Configuration |> List.tryFind (fst >> (=) key) |> Option.map snd)
+        runs
+        |> List.tryPick (fun run -> run.Configuration |> List.tryFind (fst >> (=) key) |> Option.map snd)
 
     /// Images, epochs and time.
     let private budget results =

@@ -75,9 +75,7 @@ let private all =
             Training.InferenceTests.tests ]
       testList
           "Experiments"
-          [ Experiments.RunKeyTests.tests
-            Experiments.RunOrderTests.tests
-            Experiments.SweepTests.tests ]
+          [ Experiments.RunKeyTests.tests; Experiments.RunOrderTests.tests; Experiments.SweepTests.tests ]
       testList
           "Interop"
           [ Interop.ImportTests.tests

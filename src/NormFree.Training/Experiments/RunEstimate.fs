@@ -9,8 +9,8 @@ open NormFree.Spec
 module internal RunEstimate =
 
     /// Bytes for each value of the maps that convolutions and norms give: 8 that the fused engine keeps, and what comes and goes around them
-    /// (measured: 19 to 24, experiments/results/bench-train.md).
-    let private bytesOfValue = 24.0
+    /// (measured: 16 to 20, experiments/results/bench-train.md).
+    let private bytesOfValue = 22.0
 
     /// Weight, gradient, two moments, and the copies that checkpoints are written from.
     let private bytesOfParameter = 32.0

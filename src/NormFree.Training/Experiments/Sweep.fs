@@ -58,7 +58,8 @@ module Sweep =
                     Seed = seed
                     Key = key
                     Folder = folder root experiment.Name $"{variant.Label}-seed-{seed}" key
-                    Work = [ for net, recipe in stages -> Stage.name net, RunEstimate.work experiment.Images (net, recipe) ]
+                    Work =
+                      [ for net, recipe in stages -> Stage.name net, RunEstimate.work experiment.Images (net, recipe) ]
                     Memory = stages |> List.map (RunEstimate.memory experiment.Images.Size) |> List.max } ]
 
     /// Bytes of all images, if all are as large as the first.
@@ -110,7 +111,12 @@ module Sweep =
         train settings experiment watch run
 
     /// What became of a run that this process alone works on; nothing where another one does.
-    let private attempt (settings: SweepSettings) experiment watch (run: ExperimentRun) : Result<RunLog, string> option =
+    let private attempt
+        (settings: SweepSettings)
+        experiment
+        watch
+        (run: ExperimentRun)
+        : Result<RunLog, string> option =
         try
             Directory.CreateDirectory(nonNull (Path.GetDirectoryName run.Folder.Path)) |> ignore
 
@@ -132,7 +138,14 @@ module Sweep =
         | Error reason -> settings.Watch(RunFails(run.Label, reason))
 
     /// Does a run that was taken from the queue, unless another process is at it.
-    let private doOne (settings: SweepSettings) experiment (clock: SweepClock) (queue: RunQueue) keep (run: ExperimentRun) =
+    let private doOne
+        (settings: SweepSettings)
+        experiment
+        (clock: SweepClock)
+        (queue: RunQueue)
+        keep
+        (run: ExperimentRun)
+        =
         let watch event =
             settings.Watch(RunTells(run.Label, event))
             clock.Note(run, event) |> Option.iter (TimeLeft >> settings.Watch)
@@ -180,8 +193,7 @@ module Sweep =
             finishedLog run |> Option.map (fun log -> run.Key, Ok log)
         with
         | :? InvalidFileException
-        | :? IOException ->
-            None
+        | :? IOException -> None
 
     let private trainAll (settings: SweepSettings) experiment memory (unfinished: ExperimentRun list) =
         let results = ConcurrentBag<string * Result<RunLog, string>>()
@@ -211,6 +223,4 @@ module Sweep =
 
         let logs = Map(finished @ trainAll settings experiment memory unfinished)
 
-        [ for run in all ->
-              { Run = run
-                Log = logs[run.Key] |> Result.map (fun log -> { log with Label = run.Label }) } ]
+        [ for run in all -> { Run = run; Log = logs[run.Key] |> Result.map (fun log -> { log with Label = run.Label }) } ]

@@ -66,7 +66,8 @@ let tests =
               go [] (RunOrder.longestFirst runs) [] ends
 
           for net, size, batch, binarise, peak in measured do
-              test $"the estimate of {net.Name}'s memory, batch {batch}, {Words.binarise binarise}, is above what was measured, not by half" {
+              test
+                  $"the estimate of {net.Name}'s memory, batch {batch}, {Words.binarise binarise}, is above what was measured, not by half" {
                   let estimate = RunEstimate.memory size (Net.withBinarise binarise net, { quick with Batch = batch })
                   let withLibtorch = float estimate / 1048576.0 + 200.0
                   Expect.isGreaterThanOrEqual withLibtorch peak "enough"

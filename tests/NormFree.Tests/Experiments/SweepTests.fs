@@ -77,7 +77,10 @@ let private whole =
           |> Pipeline.finish
           |> ignore
 
-          Expect.equal (List.item 3 (fingerprints results)) (Fingerprint.ofRun { Path = alone.Path }) "weights, state and log"
+          Expect.equal
+              (List.item 3 (fingerprints results))
+              (Fingerprint.ofRun { Path = alone.Path })
+              "weights, state and log"
 
           let again, events = sweep folder.Path two.Value
           Expect.equal (List.map log again) (List.map log results) "logs"
@@ -168,6 +171,7 @@ let private disturbed =
                   match result.Log with
                   | Error reason -> reason
                   | Ok _ -> ""
+
               Expect.stringContains reason "tells 7 classes apart" "reason"
               Expect.contains events (RunFails(result.Run.Label, reason)) "event"
 

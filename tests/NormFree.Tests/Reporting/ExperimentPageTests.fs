@@ -68,14 +68,31 @@ let tests =
                    (standard deviations together: 2.92 points)."
                   "far apart"
 
-              let near = [ result "a" 1L (ending 0.5); result "a" 2L (ending 0.6); result "b" 1L (ending 0.5); result "b" 2L (ending 0.58) ]
-              Expect.stringContains (ExperimentPage.comparison near ("a", "b")) "1.00 points more, within the spread" "near"
-              Expect.stringEnds (ExperimentPage.comparison (List.take 2 results) ("bn-free", "batch-norm")) "one seed tells no spread." "one"
-              Expect.stringContains (ExperimentPage.comparison results ("bn-free", "none")) "cannot be compared" "failed"
+              let near =
+                  [ result "a" 1L (ending 0.5)
+                    result "a" 2L (ending 0.6)
+                    result "b" 1L (ending 0.5)
+                    result "b" 2L (ending 0.58) ]
+
+              Expect.stringContains
+                  (ExperimentPage.comparison near ("a", "b"))
+                  "1.00 points more, within the spread"
+                  "near"
+
+              Expect.stringEnds
+                  (ExperimentPage.comparison (List.take 2 results) ("bn-free", "batch-norm"))
+                  "one seed tells no spread."
+                  "one"
+
+              Expect.stringContains
+                  (ExperimentPage.comparison results ("bn-free", "none"))
+                  "cannot be compared"
+                  "failed"
           }
 
           test "question, command, notes and plot are there" {
-              for part in [ "# Norms"; "Which?"; "dotnet fsi experiments/norms.fsx data.zip"; "A note."; "(<norms.png>)" ] do
+              for part in
+                  [ "# Norms"; "Which?"; "dotnet fsi experiments/norms.fsx data.zip"; "A note."; "(<norms.png>)" ] do
                   Expect.stringContains text.Value part "part"
           }
 
