@@ -26,6 +26,7 @@ type TrainArgs =
     | [<Unique>] Schedule of NAME: string
     | [<Unique>] Warm_Up of N: int
     | [<Unique>] Clip of RULE: string
+    | [<Unique>] Start of KIND: string
     | [<Unique>] Loss of NAME: string
     | [<Unique>] Teacher of FILE: string
     | [<Unique>] Init of FILE: string
@@ -68,6 +69,7 @@ type TrainArgs =
             | Schedule _ -> "linear*, cosine, constant, step:EPOCHS:X"
             | Warm_Up _ -> "epochs over which the rate rises from 0"
             | Clip _ -> "agc:X (agc:0.02*), none"
+            | Start _ -> "fixed*, data-dependent (shifts and β from a first batch)"
             | Loss _ -> "ce*, ls (ls:0.1), kd (needs --teacher)"
             | Teacher _ -> "checkpoint to distil from"
             | Init _ -> "start from it; activations+weights then skips stage 1"

@@ -175,6 +175,9 @@ module Choices =
                 [ "constant", Constant; "linear", Linear; "cosine", Cosine; "step", Schedule.Step(30, 0.1) ]
                 word
 
+    let start (word: string) : Start =
+        among "--start" [ "fixed", Start.Fixed; "data-dependent", Start.DataDependent ] word
+
     let clip (word: string) : Clip =
         match parameter word with
         | "agc", Some factor -> Agc(number "--clip agc" factor)
