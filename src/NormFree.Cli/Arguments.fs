@@ -47,8 +47,7 @@ type TrainArgs =
         member this.Usage =
             match this with
             | Arch _ -> "reactnet-18|-a|-small*, resnet-18|-34"
-            | Norm _ ->
-                "batch-norm, none, bn-free*, scaled (bn-free without standardised weights); bn-free:0.3 sets alpha"
+            | Norm _ -> "batch-norm, none, scaled, bn-free*; bn-free:0.3 sets alpha"
             | Binarise _ -> "activations (stage 1), activations+weights* (both stages)"
             | Stem _ -> "cifar, imagenet; by the image size if not given"
             | Width _ -> "channels, as a factor of the table's"
@@ -324,8 +323,7 @@ type ImportArgs =
             | Pytorch _ -> "file that torch.save has written: .pt, .pth, .pth.tar"
             | Safetensors _ -> "safetensors file, whoever has written it"
             | Arch _ -> "reactnet-18, reactnet-a, reactnet-small, resnet-18, resnet-34"
-            | Norm _ ->
-                "batch-norm, none, bn-free*, scaled (bn-free without standardised weights); bn-free:0.3 sets alpha"
+            | Norm _ -> "batch-norm, none, scaled, bn-free*; bn-free:0.3 sets alpha"
             | Binarise _ -> "activations, activations+weights*"
             | Stem _ -> "cifar, imagenet; by the image size if not given"
             | Width _ -> "channels, as a factor of the table's"
