@@ -68,6 +68,7 @@ let private all =
             Training.FusedEngineTests.tests
             Training.CheckpointTests.tests
             Training.PipelineTests.tests
+            Training.DataStartTests.tests
             Training.RunFolderTests.tests
             Training.ExactResumeTests.tests
             Training.NumbersTests.tests
