@@ -46,7 +46,8 @@ type TrainArgs =
         member this.Usage =
             match this with
             | Arch _ -> "reactnet-18|-a|-small*, resnet-18|-34"
-            | Norm _ -> "batch-norm, none, bn-free*; bn-free:0.3 sets alpha"
+            | Norm _ ->
+                "batch-norm, none, bn-free*, scaled (bn-free without standardised weights); bn-free:0.3 sets alpha"
             | Binarise _ -> "activations (stage 1), activations+weights* (both stages)"
             | Stem _ -> "cifar, imagenet; by the image size if not given"
             | Width _ -> "channels, as a factor of the table's"
@@ -147,7 +148,7 @@ type SummaryArgs =
         member this.Usage =
             match this with
             | Arch _ -> "reactnet-18*, reactnet-a, reactnet-small, resnet-18, resnet-34"
-            | Norm _ -> "batch-norm, none, bn-free*"
+            | Norm _ -> "batch-norm, none, bn-free*, scaled"
             | Binarise _ -> "activations, activations+weights*"
             | Stem _ -> "cifar, imagenet; by the image size if not given"
             | Width _ -> "channels, as a factor of the table's"
@@ -211,7 +212,7 @@ type BenchTrainArgs =
         member this.Usage =
             match this with
             | Arch _ -> "reactnet-18*, reactnet-a, reactnet-small, resnet-18, resnet-34"
-            | Norm _ -> "batch-norm, none, bn-free*"
+            | Norm _ -> "batch-norm, none, bn-free*, scaled"
             | Binarise _ -> "activations, activations+weights*"
             | Stem _ -> "cifar, imagenet; by the image size if not given"
             | Width _ -> "channels, as a factor of the table's"
@@ -247,7 +248,7 @@ type BenchInferArgs =
         member this.Usage =
             match this with
             | Arch _ -> "reactnet-18*, reactnet-a, reactnet-small"
-            | Norm _ -> "batch-norm, none, bn-free*"
+            | Norm _ -> "batch-norm, none, bn-free*, scaled"
             | Stem _ -> "cifar, imagenet; by the image size if not given"
             | Width _ -> "channels, as a factor of the table's"
             | Depth _ -> "layers, as a factor of the table's"
@@ -321,7 +322,8 @@ type ImportArgs =
             | Pytorch _ -> "file that torch.save has written: .pt, .pth, .pth.tar"
             | Safetensors _ -> "safetensors file, whoever has written it"
             | Arch _ -> "reactnet-18, reactnet-a, reactnet-small, resnet-18, resnet-34"
-            | Norm _ -> "batch-norm, none, bn-free*; bn-free:0.3 sets alpha"
+            | Norm _ ->
+                "batch-norm, none, bn-free*, scaled (bn-free without standardised weights); bn-free:0.3 sets alpha"
             | Binarise _ -> "activations, activations+weights*"
             | Stem _ -> "cifar, imagenet; by the image size if not given"
             | Width _ -> "channels, as a factor of the table's"

@@ -5,6 +5,7 @@
 /// </remarks>
 module NormFree.Data.Decode
 
+open System
 open SkiaSharp
 open NormFree.Formats
 
@@ -63,9 +64,14 @@ let image (bytes: byte[]) : Result<Image, string> =
     | Some other -> Error $"it is a {other} file, which is not read: convert it to PNG or JPEG"
     | None -> Error $"its {bytes.Length} bytes are no image in a known format (JPEG, PNG)"
 
-/// <summary>Reads and decodes a file, of at most so many bytes.</summary>
-let file mostBytes (path: string) : Result<Image, DataError> =
+/// An image file has at most so many bytes.
+let private maxBytes = 512 <<< 20
+
+/// <summary>Reads and decodes a file, or what comes through a pipe.</summary>
+let file (path: string) : Result<Image, DataError> =
     DataError.guard path (fun () ->
-        PlainFile.Read(path, mostBytes)
+        use stream = IO.File.OpenRead path
+
+        Slurp.All(stream, path, maxBytes)
         |> image
         |> Result.mapError (fun why -> DataError.create path why "Give a JPEG or PNG image"))

@@ -35,6 +35,7 @@ module Words =
         | BatchNorm -> "batch-norm"
         | NoNorm -> "none"
         | BnFree _ -> "bn-free"
+        | Scaled _ -> "scaled"
 
     let binarise =
         function

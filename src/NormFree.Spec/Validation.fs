@@ -74,7 +74,8 @@ module Validation =
               yield! List.collect layer body.Layers
               yield! joined net.Stem.Channels [ for l in body.Layers -> l.Key, l.In, l.Out ]
               match body.Norm with
-              | BnFree alpha ->
+              | BnFree alpha
+              | Scaled alpha ->
                   yield
                       require
                           net.Name

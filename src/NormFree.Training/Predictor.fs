@@ -64,7 +64,7 @@ type Predictor private (network: ReadyNetwork) =
             Loader.prepare options image
             |> Result.mapError (fun why -> DataError.create path why "Give an image of other proportions")
 
-        let values = Decode.file FileSet.defaultLimits.EntryBytes path |> Result.bind prepare |> orRefuse
+        let values = Decode.file path |> Result.bind prepare |> orRefuse
 
         Array.zip task.Classes (probabilities (network.Logits values size size))
         |> Array.sortByDescending snd

@@ -43,6 +43,31 @@ type Deviations =
     /// <summary>All mended.</summary>
     static member Corrected = Deviations.All Rule.Corrected
 
+/// <summary>One switch of <c>Deviations</c>, for whoever goes through all of them.</summary>
+type Deviation =
+    {
+        /// As in docs/method.md.
+        Number: int
+        Name: string
+        Of: Deviations -> Rule
+        With: Rule -> Deviations -> Deviations
+    }
+
+[<RequireQualifiedAccess>]
+module Deviation =
+
+    let private deviation number name get set = { Number = number; Name = name; Of = get; With = set }
+
+    /// <summary>Every switch.</summary>
+    let all =
+        [ deviation 2 "last epoch's rate" _.LastEpoch (fun rule d -> { d with LastEpoch = rule })
+          deviation 4 "lighting" _.Lighting (fun rule d -> { d with Lighting = rule })
+          deviation 5 "expected variance" _.ExpectedVariance (fun rule d -> { d with ExpectedVariance = rule })
+          deviation 7 "weight decay" _.WeightDecay (fun rule d -> { d with WeightDecay = rule })
+          deviation 8 "clipping" _.Clipping (fun rule d -> { d with Clipping = rule })
+          deviation 9 "binary start" _.BinaryStart (fun rule d -> { d with BinaryStart = rule })
+          deviation 10 "binary gain" _.BinaryGain (fun rule d -> { d with BinaryGain = rule }) ]
+
 /// <summary>PyTorch's optimisers, with β = (0.9, 0.999) and ε = 1e-8 for Adam and AdamW.</summary>
 type Optimiser =
     /// Weight decay is added to the gradient.
