@@ -103,14 +103,14 @@ module Stage =
     let private checkedNorm work batch =
         match Numbers.gradient work.Optimisation with
         | Error parameter -> Error(trouble work parameter batch "the gradient is not finite")
-        | Ok norm ->
-            Numbers.explodes work.Position norm
+        | Ok gradient ->
+            Numbers.explodes work.Position gradient.Norm
             |> Option.iter (fun mean ->
-                notice
-                    work
-                    (trouble work "gradient" batch $"the gradient's norm is {norm:g3}, {norm / mean:F0} times its mean"))
+                let times = gradient.Norm / mean
+                let what = $"the gradient's norm is {gradient.Norm:g3}, {times:F0} times its mean, and it is largest here"
+                notice work (trouble work gradient.Largest batch what))
 
-            Ok norm
+            Ok gradient.Norm
 
     /// The running statistics of batch norms as they are before a step, where a step may have to be undone.
     let private undoing work =
@@ -315,15 +315,17 @@ module Stage =
         work.Keeper.KeepEpoch(record, work.Position)
         work.Around.Watch(EpochDone record)
 
+    let private isSound work = (Numbers.notFinite work.Network work.Optimisation).IsNone
+
     /// What interrupts a training keeps where it stands, unless something is wrong with that.
     let private keepInterrupted work =
-        if (Numbers.notFinite work.Network work.Optimisation).IsNone then
+        if isSound work then
             work.Keeper.KeepAtInterruption(whole work)
 
     /// <summary>Runs what is left of a stage behind a position, at which network and optimiser stand.</summary>
     /// <remarks>
     /// Throws TrainingException where numbers are not finite and the rule is to stop, or has been tried too often; DataException where the images
-    /// cannot be read; OperationCanceledException where the surroundings' token was cancelled: between two steps, and where the training stands
+    /// cannot be read, and where the training stands then is kept; OperationCanceledException where the surroundings' token was cancelled: between two steps, and where the training stands
     /// then is kept.
     /// </remarks>
     let internal run
@@ -354,6 +356,13 @@ module Stage =
         try
             while work.Position.Epoch < job.Recipe.Epochs do
                 runEpoch work train heldOut
-        with :? OperationCanceledException when around.Cancellation.IsCancellationRequested ->
+        with
+        | :? OperationCanceledException when around.Cancellation.IsCancellationRequested ->
             keepInterrupted work
+            reraise ()
+        | :? DataException ->
+            // The images may come back; that they went is what must be told, whether or not this can be kept.
+            if work.Position.Step > 0 && isSound work then
+                keeper.Keep(whole work)
+
             reraise ()

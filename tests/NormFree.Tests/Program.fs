@@ -13,6 +13,7 @@ let private all =
       testList
           "Formats"
           [ Formats.SafetensorsTests.tests
+            Formats.TarTests.tests
             Formats.PickleTests.tests
             Formats.PyTorchTests.tests
             Formats.OnnxTests.tests ]
@@ -25,6 +26,8 @@ let private all =
             Data.LoaderTests.tests
             Data.DrawnTests.tests
             Data.DecodeTests.tests
+            Data.ImageKindTests.tests
+            Data.ArchiveTests.tests
             Data.ImageFolderTests.tests
             Data.CifarTests.tests
             Data.FashionMnistTests.tests
@@ -73,7 +76,10 @@ let private all =
             Training.ExactResumeTests.tests
             Training.NumbersTests.tests
             Training.BenchTests.tests
-            Training.InferenceTests.tests ]
+            Training.InferenceTests.tests
+            Training.ConcurrencyTests.tests
+            Training.VanishingTests.tests
+            Training.OverflowTests.tests ]
       testList
           "Experiments"
           [ Experiments.RunKeyTests.tests; Experiments.RunOrderTests.tests; Experiments.SweepTests.tests ]
