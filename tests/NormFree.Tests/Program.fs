@@ -74,6 +74,9 @@ let private all =
             Training.BenchTests.tests
             Training.InferenceTests.tests ]
       testList
+          "Telemetry"
+          [ Telemetry.SampleTests.tests; Telemetry.RecordTests.tests; Telemetry.FileTests.tests ]
+      testList
           "Interop"
           [ Interop.ImportTests.tests
             Interop.OnnxRuntimeTests.tests

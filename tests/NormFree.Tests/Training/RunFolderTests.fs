@@ -201,7 +201,11 @@ let private obstructed =
                       ()
 
               let mutable intact = ""
-              let expected = Set [ "filler"; "log.jsonl"; "run.json"; "run.lock"; "stage1.last.safetensors" ]
+              let expected =
+                  [ "filler"; "log.jsonl"; "run.json"; "run.lock"; "stage1.last.safetensors" ]
+                  @ [ "telemetry"; "tensorboard" ]
+                  |> Set
+
               let path = (RunFolder.at folder.Path).Last 1
 
               plan
