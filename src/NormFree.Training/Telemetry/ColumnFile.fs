@@ -1,8 +1,10 @@
 namespace NormFree.Training
 
 open System
+open System.Buffers.Binary
 open System.IO
 open System.Reflection
+open System.Security.Cryptography
 open System.Text.Json
 open System.Threading.Tasks
 open FSharp.Reflection
@@ -14,9 +16,6 @@ open Parquet.Schema
 /// named as in <c>mean_squared</c>.</summary>
 [<RequireQualifiedAccess>]
 module internal ColumnFile =
-
-    /// Of a table's rows to the bytes of its file: even where every column is the same all over, a row takes some bits.
-    let private rowsPerByte = 64L
 
     /// The name of a record's field as a column.
     let nameOf (property: PropertyInfo) = JsonNamingPolicy.SnakeCaseLower.ConvertName property.Name
@@ -35,6 +34,33 @@ module internal ColumnFile =
             group.WriteAsync<int>(field, ReadOnlyMemory(values<'row, int> property rows))
         | _ -> group.WriteAsync<float>(field, ReadOnlyMemory(values<'row, float> property rows))
 
+    /// Where the footer begins, which has its own length before the last four bytes; nothing where there is no room for one.
+    let private footer (bytes: byte[]) =
+        let start = bytes.LongLength - 8L - int64 (BinaryPrimitives.ReadUInt32LittleEndian(ReadOnlySpan(bytes, bytes.Length - 8, 4)))
+        if start >= int64 SHA256.HashSizeInBytes then Some(int start) else None
+
+    /// Checksum of a table whose own checksum would lie before this place.
+    let private sum (bytes: byte[]) (place: int) gap =
+        use hash = IncrementalHash.CreateHash HashAlgorithmName.SHA256
+        hash.AppendData(bytes, 0, place)
+        hash.AppendData(bytes, place + gap, bytes.Length - place - gap)
+        hash.GetHashAndReset()
+
+    /// Puts a checksum before the footer, where readers of the format look for nothing: its own readers do not end on every damaged file.
+    let private seal (bytes: byte[]) =
+        let place = (footer bytes).Value
+        Array.concat [ Array.take place bytes; sum bytes place 0; Array.skip place bytes ]
+
+    let private isSealed (bytes: byte[]) =
+        let size = SHA256.HashSizeInBytes
+
+        if bytes.Length < size + 8 then
+            false
+        else
+            match footer bytes with
+            | Some start -> bytes.AsSpan(start - size, size).SequenceEqual(ReadOnlySpan(sum bytes (start - size) size))
+            | None -> false
+
     let private encode (rows: 'row list) =
         use buffer = new MemoryStream()
         let columns = columns<'row>
@@ -50,23 +76,21 @@ module internal ColumnFile =
             }
 
         work.GetAwaiter().GetResult()
-        buffer.ToArray()
+        seal (buffer.ToArray())
 
     /// <summary>Writes a table, whole or not at all. Throws IOException or UnauthorizedAccessException where it cannot be written.</summary>
     let write path (rows: 'row list) =
         let bytes = encode rows
         AtomicFile.Write(path, (fun stream -> stream.Write(ReadOnlySpan bytes)))
 
-    let private readColumn (group: ParquetRowGroupReader) (property: PropertyInfo) field count : Task<objnull[]> =
+    let private readColumn (group: ParquetRowGroupReader) (property: PropertyInfo) field : Task<objnull[]> =
         task {
+            let count = int group.RowCount
+
             match property.PropertyType with
             | kind when kind = typeof<string> ->
                 let values: string[] = Array.zeroCreate count
                 do! group.ReadAsync(field, Memory values)
-
-                if values |> Array.exists (fun value -> Object.ReferenceEquals(value, null)) then
-                    raise (InvalidDataException $"a row has no {property.Name}")
-
                 return Array.map box values
             | kind when kind = typeof<int> ->
                 let values: int[] = Array.zeroCreate count
@@ -78,57 +102,45 @@ module internal ColumnFile =
                 return Array.map box values
         }
 
-    let private readGroup<'row> (reader: ParquetReader) most index : Task<'row list> =
-        task {
-            use group = reader.OpenRowGroupReader index
+    let private refuse path what wayOut = raise (InvalidFileException(path, "table", what, wayOut))
 
-            if group.RowCount < 0L || group.RowCount > most then
-                raise (InvalidDataException $"{group.RowCount} rows cannot be in it")
+    let private requireColumns<'row> path (schema: ParquetSchema) =
+        let names = String.concat ", "
+        let expected = [ for property, _ in columns<'row> -> nameOf property ]
+        let found = [ for field in schema.DataFields -> field.Name ]
 
-            let found = ResizeArray()
+        if found <> expected then
+            refuse path $"its columns are {names found}, not {names expected}" "Remove the file: the run does not depend on it"
 
-            for property, field in columns<'row> do
-                let! column = readColumn group property field (int group.RowCount)
-                found.Add column
-
-            return
-                [ for row in 0 .. int group.RowCount - 1 ->
-                      FSharpValue.MakeRecord(typeof<'row>, [| for column in found -> column[row] |]) :?> 'row ]
-        }
-
-    let private decode<'row> (bytes: byte[]) =
+    let private decode<'row> path (bytes: byte[]) =
         let work =
             task {
                 use stream = new MemoryStream(bytes)
                 use! reader = ParquetReader.CreateAsync stream
-                let rows = ResizeArray<'row>()
+                requireColumns<'row> path reader.Schema
+                use group = reader.OpenRowGroupReader 0
+                let found = ResizeArray()
 
-                for index in 0 .. reader.RowGroupCount - 1 do
-                    let! more = readGroup<'row> reader (rowsPerByte * int64 bytes.Length - int64 rows.Count) index
-                    rows.AddRange more
+                for (property, _), field in List.zip columns<'row> (List.ofArray reader.Schema.DataFields) do
+                    let! column = readColumn group property field
+                    found.Add column
 
-                return List.ofSeq rows
+                return
+                    [ for row in 0 .. int group.RowCount - 1 ->
+                          FSharpValue.MakeRecord(typeof<'row>, [| for column in found -> column[row] |]) :?> 'row ]
             }
 
         work.GetAwaiter().GetResult()
 
     /// <summary>The table of a file's bytes. Throws InvalidFileException where they are damaged or of other columns.</summary>
     let ofBytes<'row> (path: string) (bytes: byte[]) : 'row list =
-        try
-            decode<'row> bytes
-        with error ->
-            // Whatever the library meets in a damaged file: it has no error of its own for that.
-            let what = error.Message.Split('\n')[0]
-            let what = Quoted.Name what
+        if not (isSealed bytes) then
+            refuse
+                path
+                "the file is cut short or damaged: its checksum is not that of its content"
+                "Remove it: the run does not depend on it"
 
-            raise (
-                InvalidFileException(
-                    path,
-                    "table",
-                    $"it cannot be read as columns of telemetry: {what}",
-                    "Remove the file: the run does not depend on it"
-                )
-            )
+        decode<'row> path bytes
 
     /// <summary>The table of a file.</summary>
     /// <remarks>Throws InvalidFileException where it is damaged or of other columns, IOException where it cannot be read.</remarks>
