@@ -1,6 +1,7 @@
 namespace NormFree.Training
 
 open System
+open NormFree.Spec
 open TorchSharp
 
 /// What is wrong with the numbers of a network, if anything.
@@ -17,14 +18,19 @@ module internal Numbers =
         use _ = torch.NewDisposeScope()
         not (tensor.is_floating_point ()) || tensor.isfinite().all().item<bool>()
 
-    /// The first part of the network whose result is not finite for these images; `loss` where all of them are.
+    /// The first part of the network that has a value which is not finite, as a parameter or in its result for these images; `loss` where none has.
     let firstNotFinite (network: Network) (images: torch.Tensor) =
         use _ = torch.NewDisposeScope()
         use _ = torch.no_grad ()
+        let tensors = dict network.Tensors
+        let graphs = dict (Lowering.parts network.Spec)
         let found = ResizeArray()
 
+        // A sign hides what is wrong with its argument: a shift must be looked at itself.
         let look part _ result =
-            if found.Count = 0 && not (isFinite result) then
+            let parameters = [ for described in Parameters.ofGraph graphs[part] -> tensors[described.Key] ]
+
+            if found.Count = 0 && not (List.forall isFinite (result :: parameters)) then
                 found.Add part
 
         network.Forward(images, Evaluate, look) |> ignore
