@@ -77,12 +77,20 @@ let private all =
           "Telemetry"
           [ Telemetry.SampleTests.tests; Telemetry.RecordTests.tests; Telemetry.FileTests.tests ]
       testList
+          "Experiments"
+          [ Experiments.RunKeyTests.tests; Experiments.RunOrderTests.tests; Experiments.SweepTests.tests ]
+      testList
           "Interop"
           [ Interop.ImportTests.tests
             Interop.OnnxRuntimeTests.tests
             Interop.OnnxInt8Tests.tests
             Interop.PyTorchTests.tests ]
-      testList "Reporting" [ Reporting.VerdictTests.tests; Reporting.ChartTests.tests; Reporting.ReportTests.tests ]
+      testList
+          "Reporting"
+          [ Reporting.VerdictTests.tests
+            Reporting.ChartTests.tests
+            Reporting.ReportTests.tests
+            Reporting.ExperimentPageTests.tests ]
       testList
           "Cli"
           [ Cli.UsageTests.tests

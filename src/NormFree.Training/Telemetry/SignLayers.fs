@@ -24,7 +24,8 @@ module internal SignLayers =
 
     let private expectedVariances body =
         match body.Norm with
-        | BnFree alpha -> Variance.expected body.ExpectedVariance alpha body.Layers
+        | BnFree alpha
+        | Scaled alpha -> Variance.expected body.ExpectedVariance alpha body.Layers
         | BatchNorm
         | NoNorm -> body.Layers |> List.map (fun _ -> nan)
 
