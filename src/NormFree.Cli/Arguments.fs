@@ -41,6 +41,7 @@ type TrainArgs =
     | [<Unique>] Keep of N: int
     | [<Unique>] Checkpoint_Every of N: float
     | [<Unique>] On_Nonfinite of RULE: string
+    | [<Unique>] Telemetry of EVERY: string
     | [<Unique>] Json_Log
 
     interface IArgParserTemplate with
@@ -83,6 +84,7 @@ type TrainArgs =
             | Keep _ -> "last checkpoints of a stage (2*)"
             | Checkpoint_Every _ -> "minutes between two checkpoints at most (10*)"
             | On_Nonfinite _ -> "stop*, skip (the batch), rollback (to the last checkpoint)"
+            | Telemetry _ -> "steps from one look inside the layers to the next (50*), off"
             | Json_Log -> "print a JSON object an event instead of progress"
 
 type EvalArgs =

@@ -133,7 +133,11 @@ module TrainCommand =
                     |> Option.map (Choices.minutes "--checkpoint-every")
                     |> Option.defaultValue Keeping.Default.Every }
             OnNonFinite =
-                either _.TryGetResult(TrainArgs.On_Nonfinite) |> Option.defaultValue "stop" |> Choices.onNonFinite }
+                either _.TryGetResult(TrainArgs.On_Nonfinite) |> Option.defaultValue "stop" |> Choices.onNonFinite
+            Telemetry =
+                either _.TryGetResult(TrainArgs.Telemetry)
+                |> Option.map Choices.telemetry
+                |> Option.defaultValue Sampling.Default }
 
     let private stages (args: ParseResults<TrainArgs>) (first, second) net (plan: Plan) : RunLog =
         let init = args.TryGetResult TrainArgs.Init

@@ -75,6 +75,9 @@ module Pipeline =
     /// <summary>What tells this run from its neighbours in a comparison; the norm's name if nothing is said.</summary>
     let labelled label (plan: Plan) = { plan with Label = label }
 
+    /// <summary>Looks inside the binary layers so often, where the run has a folder; <c>EverySteps 50</c> if nothing is said.</summary>
+    let telemetry sampling (plan: Plan) = { plan with Around = { plan.Around with Telemetry = sampling } }
+
     /// <summary>Calls a function at every event of the training.</summary>
     let watchedBy watch (plan: Plan) = { plan with Around = { plan.Around with Watch = watch } }
 
@@ -236,6 +239,11 @@ module Pipeline =
                   Finished = finished }
 
     let private requireKeepable (plan: Plan) =
+        match plan.Around.Telemetry with
+        | EverySteps every when every < 1 ->
+            raise (TrainingException $"Telemetry looks inside the layers every 1 step or more, not every {every}.")
+        | _ -> ()
+
         if plan.Around.Keeping.Checkpoints < 1 then
             raise (
                 TrainingException

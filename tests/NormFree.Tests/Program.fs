@@ -81,6 +81,9 @@ let private all =
             Training.VanishingTests.tests
             Training.OverflowTests.tests ]
       testList
+          "Telemetry"
+          [ Telemetry.SampleTests.tests; Telemetry.RecordTests.tests; Telemetry.FileTests.tests ]
+      testList
           "Experiments"
           [ Experiments.RunKeyTests.tests; Experiments.RunOrderTests.tests; Experiments.SweepTests.tests ]
       testList
