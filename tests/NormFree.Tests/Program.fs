@@ -69,6 +69,7 @@ let private all =
             Training.CheckpointTests.tests
             Training.PipelineTests.tests
             Training.RunFolderTests.tests
+            Training.ConfusionTests.tests
             Training.ExactResumeTests.tests
             Training.NumbersTests.tests
             Training.BenchTests.tests
@@ -79,7 +80,12 @@ let private all =
             Interop.OnnxRuntimeTests.tests
             Interop.OnnxInt8Tests.tests
             Interop.PyTorchTests.tests ]
-      testList "Reporting" [ Reporting.VerdictTests.tests; Reporting.ChartTests.tests; Reporting.ReportTests.tests ]
+      testList
+          "Reporting"
+          [ Reporting.StatisticsTests.tests
+            Reporting.VerdictTests.tests
+            Reporting.ChartTests.tests
+            Reporting.ReportTests.tests ]
       testList
           "Cli"
           [ Cli.UsageTests.tests
