@@ -48,18 +48,6 @@ type Chart =
         Boundaries: Boundary list
     }
 
-/// <summary>Charts as a reader finds them.</summary>
-type Figure =
-    {
-        /// What the files of its pictures are called.
-        Name: string
-        Title: string
-        /// What it shows, and how to read it.
-        Caption: string
-        /// One chart, or several small ones that are to be compared: they have the same vertical axis.
-        Charts: Chart list
-    }
-
 /// What charts say, without a drawing.
 module internal ChartData =
     /// A loss that ran away is left out like one that is no number: the range of an axis must stay finite.

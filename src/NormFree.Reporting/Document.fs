@@ -12,6 +12,17 @@ type internal TableLayout =
 /// A number that says much, with what it is and a word about it.
 type internal Fact = { Label: string; Value: string; Note: string }
 
+/// Charts as a reader finds them: one, or several small ones that are to be compared and have the same vertical axis.
+type internal Figure =
+    {
+        /// What the file of its picture is called.
+        Name: string
+        Title: string
+        /// How to read it.
+        Caption: string
+        Charts: Chart list
+    }
+
 /// How many things of each class (rows) were taken for each (columns).
 type internal Matrix = { Classes: string list; Counts: int list list }
 

@@ -34,7 +34,8 @@ let private kept (folder: TempFolder) =
 
 /// Class, guess and the guess's probability of each test image, by the logits of the best checkpoint.
 let private naive (folder: TempFolder) =
-    use checkpoint = Checkpoint.load torch.ScalarType.Float32 ({ Path = folder.Path }: RunFolder).Best 1
+    let best = ({ Path = folder.Path }: RunFolder).Best 1
+    use checkpoint = Checkpoint.load torch.ScalarType.Float32 best
     let images = Evaluation.first Surroundings.Default checkpoint.Task 60 data.Value.Test
     use _ = torch.NewDisposeScope()
     use _ = torch.no_grad ()
