@@ -6,14 +6,14 @@ open NormFree.Reporting
 open NormFree.Training
 open Prelude
 
-let data = givenPath "experiments/cifar10.fsx DATA"
+let data, _ = dataAndSettings "cifar10.fsx" [] ()
 atRoot ()
 
-let settings =
+let arguments =
     "--arch reactnet-18 --norm bn-free --binarise activations+weights --stem cifar --dataset cifar10 --limit 10000 --test-limit 2000 \
      --epochs 2 --batch 64 --lr 1e-3 --schedule cosine --clip agc:0.02 --seed 1"
 
-train "runs/cifar10-bn-free" ("--data" :: data :: List.ofArray (settings.Split ' '))
+train "runs/cifar10-bn-free" ("--data" :: data :: List.ofArray (arguments.Split ' '))
 
 // Where the data lies on this machine is nobody's business.
 let withoutPath (run: RunLog) =

@@ -26,6 +26,7 @@ type TrainArgs =
     | [<Unique>] Schedule of NAME: string
     | [<Unique>] Warm_Up of N: int
     | [<Unique>] Clip of RULE: string
+    | [<Unique>] Start of KIND: string
     | [<Unique>] Loss of NAME: string
     | [<Unique>] Teacher of FILE: string
     | [<Unique>] Init of FILE: string
@@ -46,7 +47,7 @@ type TrainArgs =
         member this.Usage =
             match this with
             | Arch _ -> "reactnet-18|-a|-small*, resnet-18|-34"
-            | Norm _ -> "batch-norm, none, bn-free*; bn-free:0.3 sets alpha"
+            | Norm _ -> "batch-norm, none, scaled, bn-free*; bn-free:0.3 sets alpha"
             | Binarise _ -> "activations (stage 1), activations+weights* (both stages)"
             | Stem _ -> "cifar, imagenet; by the image size if not given"
             | Width _ -> "channels, as a factor of the table's"
@@ -67,6 +68,7 @@ type TrainArgs =
             | Schedule _ -> "linear*, cosine, constant, step:EPOCHS:X"
             | Warm_Up _ -> "epochs over which the rate rises from 0"
             | Clip _ -> "agc:X (agc:0.02*), none"
+            | Start _ -> "fixed*, data-dependent (shifts and β from a first batch)"
             | Loss _ -> "ce*, ls (ls:0.1), kd (needs --teacher)"
             | Teacher _ -> "checkpoint to distil from"
             | Init _ -> "start from it; activations+weights then skips stage 1"
@@ -147,7 +149,7 @@ type SummaryArgs =
         member this.Usage =
             match this with
             | Arch _ -> "reactnet-18*, reactnet-a, reactnet-small, resnet-18, resnet-34"
-            | Norm _ -> "batch-norm, none, bn-free*"
+            | Norm _ -> "batch-norm, none, bn-free*, scaled"
             | Binarise _ -> "activations, activations+weights*"
             | Stem _ -> "cifar, imagenet; by the image size if not given"
             | Width _ -> "channels, as a factor of the table's"
@@ -211,7 +213,7 @@ type BenchTrainArgs =
         member this.Usage =
             match this with
             | Arch _ -> "reactnet-18*, reactnet-a, reactnet-small, resnet-18, resnet-34"
-            | Norm _ -> "batch-norm, none, bn-free*"
+            | Norm _ -> "batch-norm, none, bn-free*, scaled"
             | Binarise _ -> "activations, activations+weights*"
             | Stem _ -> "cifar, imagenet; by the image size if not given"
             | Width _ -> "channels, as a factor of the table's"
@@ -247,7 +249,7 @@ type BenchInferArgs =
         member this.Usage =
             match this with
             | Arch _ -> "reactnet-18*, reactnet-a, reactnet-small"
-            | Norm _ -> "batch-norm, none, bn-free*"
+            | Norm _ -> "batch-norm, none, bn-free*, scaled"
             | Stem _ -> "cifar, imagenet; by the image size if not given"
             | Width _ -> "channels, as a factor of the table's"
             | Depth _ -> "layers, as a factor of the table's"
@@ -323,7 +325,7 @@ type ImportArgs =
             | Pytorch _ -> "file that torch.save has written: .pt, .pth, .pth.tar"
             | Safetensors _ -> "safetensors file, whoever has written it"
             | Arch _ -> "reactnet-18, reactnet-a, reactnet-small, resnet-18, resnet-34"
-            | Norm _ -> "batch-norm, none, bn-free*; bn-free:0.3 sets alpha"
+            | Norm _ -> "batch-norm, none, scaled, bn-free*; bn-free:0.3 sets alpha"
             | Binarise _ -> "activations, activations+weights*"
             | Stem _ -> "cifar, imagenet; by the image size if not given"
             | Width _ -> "channels, as a factor of the table's"

@@ -94,6 +94,7 @@ module TrainCommand =
                 Schedule = Choices.schedule (args.GetResult(TrainArgs.Schedule, "linear"))
                 WarmUp = args.GetResult(TrainArgs.Warm_Up, 0)
                 Clip = Choices.clip (args.GetResult(TrainArgs.Clip, "agc"))
+                Start = Choices.start (args.GetResult(TrainArgs.Start, "fixed"))
                 Loss = loss
                 HeldOut = args.GetResult(TrainArgs.Held_Out, 0.0)
                 Seed = args.GetResult(TrainArgs.Seed, 1L) }

@@ -62,12 +62,15 @@ module internal RunCharts =
         else
             ""
 
-    /// Top-1 on the test set.
+    /// Top-1 on the test set, as a chart.
+    let accuracyChart groups = chart "Test accuracy" "top-1" Percent _.Test.Top1 groups
+
+    /// The same as a figure.
     let accuracy (groups: RunGroup list) : Figure =
         { Name = "accuracy"
           Title = "Test accuracy"
           Caption = "The share of test images recognised, after each epoch." + bands groups
-          Charts = [ chart "Test accuracy" "top-1" Percent _.Test.Top1 groups ] }
+          Charts = [ accuracyChart groups ] }
 
     /// What the training itself says: its loss, and what was clipped where anything was.
     let training (groups: RunGroup list) : Figure list =

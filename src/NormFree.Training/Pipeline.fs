@@ -382,14 +382,44 @@ module Pipeline =
         Configuration.describe around.Device execution net plan.Dataset
         @ [ "starts from", init |> Option.defaultValue "fresh weights" ]
 
+    /// The variances that were measured when the run was begun, where it has a checkpoint of the same network otherwise.
+    let private measuredBefore (plan: Plan) net =
+        let fromFile (_, path) =
+            try
+                let found = Checkpoint.readSpec path
+                let variance = (Net.binaryBody found |> Option.get).ExpectedVariance
+                if Net.withExpectedVariance variance net = found then Some found else None
+            with
+            | :? InvalidFileException
+            | :? IOException -> None
+
+        plan.Folder |> Option.bind (fun folder -> RunFolder.checkpoints folder 1 |> List.tryPick fromFile)
+
+    /// The network as the start makes it of the first images, and what gives it its first shifts.
+    let private measured (plan: Plan) recipe net =
+        match measuredBefore plan net with
+        | Some net -> net, ignore
+        | None ->
+            let train, _ = Stage.split recipe plan.Dataset
+            let start = DataStart.measure plan.Around (Stage.task plan.Dataset) recipe train net
+
+            start.Net,
+            fun network ->
+                DataStart.apply start network
+                (start :> IDisposable).Dispose()
+
     /// <summary>Stage 1: trains a network with real weights, from its start or from a checkpoint of the same tensors.</summary>
     let trainFrom (init: string option) recipe net (plan: Plan) : Trained<RealWeights> =
         let recipe, net = prepared plan recipe (Net.withBinarise Activations net)
 
-        let configuration = beginning plan init net @ Configuration.recipe (Stage.name net) recipe
+        let net, begin' =
+            match init, recipe.Start with
+            | Some path, _ -> net, Checkpoint.start path
+            | None, Start.DataDependent when DataStart.concerns net -> measured plan recipe net
+            | None, _ -> net, ignore
 
-        runStage plan 1 configuration recipe net [] [] (fun network ->
-            init |> Option.iter (fun path -> Checkpoint.start path network))
+        let configuration = beginning plan init net @ Configuration.recipe (Stage.name net) recipe
+        runStage plan 1 configuration recipe net [] [] begin'
 
     /// <summary>Stage 1: trains a network with real weights from its start.</summary>
     /// <remarks>Throws TrainingException where the network does not fit the images or the recipe is invalid, naming every problem.</remarks>

@@ -75,6 +75,9 @@ let private all =
             Training.BenchTests.tests
             Training.InferenceTests.tests ]
       testList
+          "Experiments"
+          [ Experiments.RunKeyTests.tests; Experiments.RunOrderTests.tests; Experiments.SweepTests.tests ]
+      testList
           "Interop"
           [ Interop.ImportTests.tests
             Interop.OnnxRuntimeTests.tests
@@ -85,7 +88,8 @@ let private all =
           [ Reporting.StatisticsTests.tests
             Reporting.VerdictTests.tests
             Reporting.ChartTests.tests
-            Reporting.ReportTests.tests ]
+            Reporting.ReportTests.tests
+            Reporting.ExperimentPageTests.tests ]
       testList
           "Cli"
           [ Cli.UsageTests.tests

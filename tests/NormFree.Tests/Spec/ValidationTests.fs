@@ -31,6 +31,9 @@ let tests =
               |> mapLayer 3 (fun layer -> { layer with In = 7 })
               |> mentions [ "at least 2 classes"; "α must be positive"; "kernel must be odd"; "it takes 7 channels" ]
           }
+          test "the ablation's α is looked at like that of bn-free" {
+              ReActNet.small |> Net.withNorm (Scaled nan) |> mentions [ "α must be positive" ]
+          }
           test "a shortcut that does not fit names what it needs" {
               ReActNet.small
               |> mapLayer 3 (fun layer -> { layer with Shortcut = Identity })

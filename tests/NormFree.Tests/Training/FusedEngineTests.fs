@@ -30,7 +30,7 @@ let private architectures =
 
 let private networks =
     [ for net in architectures do
-          for norm in norms do
+          for norm in everyNorm do
               for binarise in [ Activations; ActivationsAndWeights ] ->
                   net
                   |> Net.withClasses 10

@@ -141,7 +141,8 @@ let private reached norm =
           for name in [ "bn1"; "layer2.0.bn1"; "layer2.0.downsample.2" ] do
               $"{name}.weight", (false, false, true, false)
               $"{name}.bias", (false, false, true, false)
-      | NoNorm -> () ]
+      | NoNorm
+      | Scaled _ -> () ]
 
 let private parameters norm = ReActNet.r18 |> Net.withNorm norm |> Lowering.lower |> Parameters.ofGraph
 
@@ -258,7 +259,7 @@ let private json =
           for name, table in Architecture.all do
               for stem in [ ImageNetStem; CifarStem ] do
                   test $"{name} with {stem} comes back as it was, in every norm" {
-                      for norm in norms @ [ BnFree 0.1 ] do
+                      for norm in everyNorm @ [ BnFree 0.1 ] do
                           for binarise in [ Activations; ActivationsAndWeights ] do
                               let net = table Size.Full stem |> Net.withNorm norm |> Net.withBinarise binarise
                               let mended = Recipe.applyTo net Recipe.corrected
