@@ -73,6 +73,7 @@ let private all =
             Training.PipelineTests.tests
             Training.DataStartTests.tests
             Training.RunFolderTests.tests
+            Training.ConfusionTests.tests
             Training.ExactResumeTests.tests
             Training.NumbersTests.tests
             Training.BenchTests.tests
@@ -94,7 +95,8 @@ let private all =
             Interop.PyTorchTests.tests ]
       testList
           "Reporting"
-          [ Reporting.VerdictTests.tests
+          [ Reporting.StatisticsTests.tests
+            Reporting.VerdictTests.tests
             Reporting.ChartTests.tests
             Reporting.ReportTests.tests
             Reporting.ExperimentPageTests.tests ]
