@@ -37,6 +37,7 @@ module Stage =
           Job: StageJob
           Network: Network
           Optimisation: Optimisation
+          Balancing: Balancing
           Keeper: Keeper
           Recorder: Recorder
           mutable Position: Position }
@@ -138,6 +139,11 @@ module Stage =
             work.Network.Backward loss
             checkedNorm work batch.Indices |> Result.map (fun norm -> value, norm)
 
+    /// Moves weights along their gradients, and shifts towards balance.
+    let private move work =
+        work.Optimisation.Step work.Position.Rate
+        work.Balancing.Balance work.Position.Rate
+
     let private step work steps (batch: Batch) =
         use _ = torch.NewDisposeScope()
         let recipe, before = work.Job.Recipe, work.Position
@@ -145,11 +151,11 @@ module Stage =
         let undo = undoing work
         let images, labels = Evaluation.tensors work.Network batch
         work.Position <- { before with Rate = Recipe.rate recipe steps before.Epoch before.Step }
-        let logits = work.Network.Forward(images, Train, work.Recorder.Look sample)
+        let logits = work.Network.Forward(images, Train, Look.both (work.Recorder.Look sample) work.Balancing.Look)
 
         match gradients work batch images logits labels with
         | Ok(value, norm) ->
-            work.Recorder.Around(sample, (fun () -> work.Optimisation.Step work.Position.Rate))
+            work.Recorder.Around(sample, (fun () -> move work))
 
             work.Position <-
                 { work.Position with
@@ -377,6 +383,7 @@ module Stage =
               Job = job
               Network = network
               Optimisation = optimisation
+              Balancing = Balancing(job.Recipe, network)
               Keeper = keeper
               Recorder = recorder
               Position = start }

@@ -64,18 +64,19 @@ module ConfusionMatrix =
         |> List.map (fun (pair, mistakes) -> pair, mistakes |> List.map snd |> List.sortBy (fun (p, place) -> -p, place))
         |> List.sortBy (fun (pair, mistakes) -> -mistakes.Length, pair)
 
-    let private shrunk (image: Image) =
-        if min image.Width image.Height > pictureSide then
-            Augment.run [ ResizeShort pictureSide ] (RandomStream.For(Purpose.Augmenting, 0L, 0L, 0L)) image
+    /// The steps behind a test's that make it small.
+    let private shrink (task: Task) =
+        if task.Size > pictureSide then
+            task.Preparation @ [ ResizeShort pictureSide ]
         else
-            image
+            task.Preparation
 
     /// The image as the loader prepares it for a test; nothing where it cannot be read any more.
     let private picture (task: Task) (source: ImageSource) place =
         let random = RandomStream.For(Purpose.Augmenting, 0L, 0L, int64 place)
 
-        match source.Load place with
-        | Ok image -> Some(Augment.run task.Preparation random image |> shrunk |> Encode.png |> Convert.ToBase64String)
+        match source.Load place |> Result.bind (Augment.run (shrink task) random) with
+        | Ok image -> Some(image |> Encode.png |> Convert.ToBase64String)
         | Error _ -> None
 
     let private mistakes task (source: ImageSource) confused =

@@ -334,6 +334,7 @@ let private older =
           use loaded = load version1
           Expect.equal loaded.State.Recipe.Start Start.Fixed "start"
           Expect.equal loaded.State.Recipe.Deviations.Rates Rule.Published "rates"
+          Expect.equal loaded.State.Recipe.Deviations.Balance Rule.Published "balance"
           Expect.equal loaded.State.Recipe.Deviations.BinaryGain Rule.Corrected "what it says itself"
       }
 
