@@ -67,9 +67,8 @@ module internal FlipCharts =
             |> List.filter (List.isEmpty >> not)
 
         let withGap value gap =
-            [ for moments in stages do
-                  yield! moments |> List.map value
-                  gap (fst (List.last moments)) ]
+            stages
+            |> List.collect (fun moments -> List.map value moments @ [ gap (fst (List.last moments)) ])
 
         { Name = "median layer"
           Points = withGap (fun (x, values) -> x, values[(values.Length - 1) / 2]) (fun x -> x, nan)

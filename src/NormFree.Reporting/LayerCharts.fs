@@ -40,7 +40,7 @@ module internal LayerCharts =
         |> List.map (fun (name, place) -> name, moments[place])
 
     /// A chart for each stage of each run: start, middle and end, and what was expected.
-    let private propagation insides yLabel pick expected =
+    let private propagation (insides: Inside list) yLabel pick expected =
         [ for inside in insides do
               let names = layers inside
 
@@ -74,7 +74,7 @@ module internal LayerCharts =
           Points = byLayer |> List.map (fun (x, values) -> x, median values)
           Band = byLayer |> List.map (fun (x, values) -> x, List.min values, List.max values) }
 
-    let private byStage insides yLabel scale pick =
+    let private byStage (insides: Inside list) yLabel scale pick =
         [ for inside in insides do
               let names = layers inside
               stages inside |> List.map (overStage names pick) |> chart inside.Label yLabel scale names ]
@@ -92,7 +92,7 @@ module internal LayerCharts =
           Curve.Line("lowest", at 0.0) ]
 
     /// A chart for each run: at the end of its last epoch.
-    let private channels insides =
+    let private channels (insides: Inside list) =
         [ for inside in insides do
               let names = inside.Telemetry.Channels |> List.map _.Layer |> List.distinct
 
