@@ -18,8 +18,8 @@ open TorchSharp
 [<Sealed>]
 type internal Balancing(recipe: Recipe, network: Network) =
 
-    /// Far from balance (a mean of 1), what is shifted moves by a tenth at a rate of 2e-3.
-    static let strength = 50.0
+    /// Of 10, 30, 50 and 200 the best in short trainings of ReActNet-18: less lets channels drift, more lets shifts tremble with the batches.
+    static let strength = 30.0
 
     let layers = if Recipe.balances recipe network.Spec then SignLayers.ofNetwork network else []
     let shares = Dictionary<string, float[]>()

@@ -72,6 +72,7 @@ let private all =
             Training.CheckpointTests.tests
             Training.PipelineTests.tests
             Training.DataStartTests.tests
+            Training.BalancingTests.tests
             Training.RunFolderTests.tests
             Training.ConfusionTests.tests
             Training.ExactResumeTests.tests
