@@ -40,34 +40,40 @@ module internal FlipCharts =
             let before = before |> Map.tryFind s.Stage |> Option.defaultValue 0
             float (before + s.Epoch - 1) + float s.Step / float steps[s.Stage]
 
-    /// The median over layers at each moment, with the lowest and the highest layer around it; a gap where a stage begins.
-    let private curve (inside: Inside) pick : Curve =
-        let place = place inside
+    /// A curve of more points than this says no more.
+    let private pointsAtMost = 300
 
-        let moments =
-            inside.Telemetry.Layers
+    /// A stage's moments in order, neighbours together where there are many: where they are, and the values of all layers, sorted.
+    let private moments place pick samples =
+        let all =
+            samples
             |> List.groupBy place
-            |> List.map (fun (x, samples) -> x, samples |> List.map pick |> List.filter Double.IsFinite |> List.sort)
+            |> List.map (fun (x: float, samples) -> x, samples |> List.map pick |> List.filter Double.IsFinite)
             |> List.filter (snd >> List.isEmpty >> not)
             |> List.sortBy fst
 
-        let gaps = RunCharts.boundaries [ inside.Log ] |> List.map (fun boundary -> boundary.At - 0.5 - 1e-9)
+        all
+        |> List.chunkBySize (1 + all.Length / pointsAtMost)
+        |> List.map (fun chunk -> chunk |> List.averageBy fst, chunk |> List.collect snd |> List.sort)
+
+    /// The median over layers, with the lowest and the highest layer around it; a gap where a stage ends.
+    let private curve (inside: Inside) pick : Curve =
+        let place = place inside
+
+        let stages =
+            inside.Telemetry.Layers
+            |> List.groupBy _.Stage
+            |> List.map (snd >> moments place pick)
+            |> List.filter (List.isEmpty >> not)
+
+        let withGap value gap =
+            [ for moments in stages do
+                  yield! moments |> List.map value
+                  gap (fst (List.last moments)) ]
 
         { Name = "median layer"
-          Points =
-            List.sortBy
-                fst
-                [ for x, values in moments do
-                      x, values[(values.Length - 1) / 2]
-                  for gap in gaps do
-                      gap, nan ]
-          Band =
-            List.sortBy
-                (fun (x, _, _) -> x)
-                [ for x, values in moments do
-                      x, List.head values, List.last values
-                  for gap in gaps do
-                      gap, nan, nan ] }
+          Points = withGap (fun (x, values) -> x, values[(values.Length - 1) / 2]) (fun x -> x, nan)
+          Band = withGap (fun (x, values) -> x, List.head values, List.last values) (fun x -> x, nan, nan) }
 
     let private charts (insides: Inside list) pick : Chart list =
         [ for inside in insides ->
@@ -92,5 +98,5 @@ module internal FlipCharts =
           |> SmallMultiples.figure
               "activation-flips"
               "Flips of activations"
-              "Signs of activations, on images that stay the same, that are not what they were at the sample before." ]
+              "Signs of activations, on test images that stay the same, that one step turned." ]
         |> List.choose id

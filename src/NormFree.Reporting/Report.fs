@@ -54,23 +54,6 @@ module Report =
           yield! tables [ NumbersAfter 2, RunTable.seeds groups; NumbersAfter 2, RunTable.headline runs ]
           SideBySide(RunCharts.training groups) ]
 
-    /// The first run with telemetry of each group: runs that differ by their seeds look alike.
-    let private insides (grouped: (string * ReportedRun list) list) : Inside list =
-        [ for label, runs in grouped do
-              match runs |> List.tryFind (fun run -> not run.Telemetry.Layers.IsEmpty) with
-              | Some run -> { Label = label; Log = run.Log; Telemetry = run.Telemetry }
-              | None -> () ]
-
-    let private inside (grouped: (string * ReportedRun list) list) =
-        let shown = insides grouped |> List.truncate insideAtMost
-
-        match LayerCharts.figures shown @ FlipCharts.figures shown with
-        | [] -> [ Text "There is no telemetry in the runs' folders: it was switched off, or the runs are of an earlier version." ]
-        | figures ->
-            [ if shown.Length < (List.sumBy (snd >> List.length) grouped) then
-                  Text $"One run of each configuration is shown, and {insideAtMost} configurations at most."
-              yield! figures |> List.map Drawing ]
-
     /// One run's blocks stand by themselves; those of several are folded, the first one open.
     let private perRun heading (runs: (string * Block list) list) =
         match runs with
@@ -92,6 +75,28 @@ module Report =
             | Error reason -> Some(label, reason)
             | Ok _ -> None)
 
+    /// Runs that differ by their seeds look alike and cost the same: the first that has what is picked stands for its group.
+    let private ofGroups (pick: ReportedRun -> Result<'a, string>) (grouped: (string * ReportedRun list) list) =
+        [ for label, runs in grouped ->
+              label, runs |> List.tryFind (pick >> Result.isOk) |> Option.defaultValue runs.Head ]
+
+    let private inside (grouped: (string * ReportedRun list) list) =
+        let chosen = ofGroups _.Telemetry grouped
+        let _, missing = split _.Telemetry chosen
+
+        let all: Inside list =
+            [ for label, run in chosen do
+                  match run.Telemetry with
+                  | Ok telemetry -> { Label = label; Log = run.Log; Telemetry = telemetry }
+                  | Error _ -> () ]
+
+        let shown = List.truncate insideAtMost all
+
+        [ if shown.Length < List.sumBy (snd >> List.length) grouped - missing.Length then
+              Text $"One run of each configuration is shown, and {insideAtMost} configurations at most."
+          yield! LayerCharts.figures shown @ FlipCharts.figures shown |> List.map Drawing
+          yield! lacking "Nothing was seen inside" missing ]
+
     let private confusions labelled =
         let found, missing = split _.Confusion labelled
 
@@ -101,10 +106,8 @@ module Report =
 
         perRun id blocks @ lacking "Nothing is known of" missing
 
-    /// Runs that differ by their seeds cost the same: the first that is packed stands for its group.
     let private deployment (grouped: (string * ReportedRun list) list) =
-        let one (runs: ReportedRun list) = runs |> List.tryFind _.Deployment.IsOk |> Option.defaultValue runs.Head
-        let found, missing = split _.Deployment [ for label, runs in grouped -> label, one runs ]
+        let found, missing = ofGroups _.Deployment grouped |> split _.Deployment
 
         [ match found with
           | [] -> ()

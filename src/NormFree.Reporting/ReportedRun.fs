@@ -7,8 +7,7 @@ open NormFree.Training
 type ReportedRun =
     {
         Log: RunLog
-        /// Empty where nothing was kept.
-        Telemetry: Telemetry
+        Telemetry: Result<Telemetry, string>
         Confusion: Result<Confusion, string>
         Deployment: Result<Deployment, string>
     }
@@ -22,20 +21,30 @@ module ReportedRun =
         let reason = "the report was made of its log alone"
 
         { Log = log
-          Telemetry = { Layers = []; Channels = [] }
+          Telemetry = Error reason
           Confusion = Error reason
           Deployment = Error reason }
 
-    let private telemetryOf (_: RunFolder) : Telemetry = { Layers = []; Channels = [] }
-
-    /// A page that lacks a picture is better than no page.
-    let private confusion folder =
+    /// A page that lacks a part is better than no page.
+    let private part (read: unit -> 'a option) missing =
         try
-            match ConfusionFile.read folder with
-            | Some confusion -> Ok confusion
-            | None -> Error "its folder has no confusion.json, which is written when a run ends; runs of earlier versions have none"
+            match read () with
+            | Some part -> Ok part
+            | None -> Error missing
         with :? InvalidFileException as error ->
             Error(error.Message.TrimEnd '.')
+
+    let private telemetry folder =
+        part
+            (fun () ->
+                let telemetry = Telemetry.read folder
+                if telemetry.Layers.IsEmpty then None else Some telemetry)
+            "its folder has no telemetry, which can be switched off; runs of earlier versions have none"
+
+    let private confusion folder =
+        part
+            (fun () -> ConfusionFile.read folder)
+            "its folder has no confusion.json, which is written when a run ends; runs of earlier versions have none"
 
     /// <summary>Runs as their folders tell them.</summary>
     /// <remarks>Throws as <c>RunFolder.readRun</c> does.</remarks>
@@ -45,6 +54,6 @@ module ReportedRun =
 
         [ for folder, log in List.zip folders logs ->
               { Log = log
-                Telemetry = telemetryOf folder
+                Telemetry = telemetry folder
                 Confusion = confusion folder
                 Deployment = Deployment.ofFolder measure folder } ]

@@ -266,12 +266,19 @@ let tests =
               Expect.isLessThan html.Length 1_500_000 "bytes"
           }
 
+          test "a long run's charts stay small" {
+              let run = { Samples.run "bn-free" 400 0.9 with Configuration = [] }
+              let html = page "x" [ { Samples.full run with Telemetry = Ok(Samples.telemetry 3 run) } ]
+              Expect.stringContains html "Flips of weights" "drawn"
+              Expect.isLessThan html.Length 1_500_000 "bytes"
+          }
+
           test "what is missing is said, with the reason" {
               let run = Samples.run "bn-free" 2 0.9
               let html = page "x" [ { ReportedRun.ofLog run with Deployment = Error "it has no stage 2 yet" } ]
 
               for part in
-                  [ "There is no telemetry"
+                  [ "Nothing was seen inside bn-free: the report was made of its log alone."
                     "Nothing is known of bn-free: the report was made of its log alone."
                     "Nothing is packed of bn-free: it has no stage 2 yet." ] do
                   Expect.stringContains html part part

@@ -48,8 +48,8 @@ let endingAt top1 images (run: RunLog) =
 
 let three = [ run "bn" 20 0.92; run "bn-free" 20 0.9; run "none" 20 0.7 ]
 
-/// The layers of ReActNet-18 without their map sizes: so many, four a stage of the network.
-let layerNames count = [ for i in 0 .. count - 1 -> $"layer{i / 4 + 1}.{i % 4}" ]
+/// The layers of ReActNet-18: so many, four a stage of the network.
+let layerNames count = [ for i in 0 .. count - 1 -> $"layer{i / 4 + 1}.{i % 4}.binary_conv" ]
 
 /// What might have been seen in a run: samples at three steps of each epoch, of so many layers, and channels at the end of each epoch.
 let telemetry layers (run: RunLog) : Telemetry =
@@ -71,7 +71,7 @@ let telemetry layers (run: RunLog) : Telemetry =
           PositiveHighest = 0.97
           DeadChannels = index % 3
           Channels = 64
-          ActivationFlips = if epoch = 1 && step = 0 then nan else 0.25 * exp (-0.2 * age) * (0.6 + 0.4 * wave index)
+          ActivationFlips = 0.25 * exp (-0.2 * age) * (0.6 + 0.4 * wave index)
           WeightFlips = 2e-3 * exp (-0.2 * age) * (0.5 + wave (index + 1))
           Clipped = if stage = "activations" then 0.6 * wave index else 0.2 * wave index
           NormRatio = 10.0 ** (-2.0 + wave index - 0.05 * age)
@@ -135,7 +135,7 @@ let full log : ReportedRun =
         | Error errors -> failwith $"%A{errors}"
 
     { Log = log
-      Telemetry = telemetry 16 log
+      Telemetry = Ok(telemetry 16 log)
       Confusion = Ok(confusion 10)
       Deployment =
         Ok
