@@ -69,7 +69,7 @@ module internal FlipCharts =
         let withGap value gap =
             [ for moments in stages do
                   yield! moments |> List.map value
-                  gap (fst (List.last moments)) ]
+                  yield gap (fst (List.last moments)) ]
 
         { Name = "median layer"
           Points = withGap (fun (x, values) -> x, values[(values.Length - 1) / 2]) (fun x -> x, nan)

@@ -92,7 +92,7 @@ module internal LayerCharts =
           Curve.Line("lowest", at 0.0) ]
 
     /// A chart for each run: at the end of its last epoch.
-    let private channels insides =
+    let private channels (insides: Inside list) =
         [ for inside in insides do
               let names = inside.Telemetry.Channels |> List.map _.Layer |> List.distinct
 
