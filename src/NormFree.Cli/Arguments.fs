@@ -26,6 +26,7 @@ type TrainArgs =
     | [<Unique>] Schedule of NAME: string
     | [<Unique>] Warm_Up of N: int
     | [<Unique>] Clip of RULE: string
+    | [<Unique>] Start of KIND: string
     | [<Unique>] Loss of NAME: string
     | [<Unique>] Teacher of FILE: string
     | [<Unique>] Init of FILE: string
@@ -40,14 +41,14 @@ type TrainArgs =
     | [<Unique>] Keep of N: int
     | [<Unique>] Checkpoint_Every of N: float
     | [<Unique>] On_Nonfinite of RULE: string
+    | [<Unique>] Telemetry of EVERY: string
     | [<Unique>] Json_Log
 
     interface IArgParserTemplate with
         member this.Usage =
             match this with
             | Arch _ -> "reactnet-18|-a|-small*, resnet-18|-34"
-            | Norm _ ->
-                "batch-norm, none, bn-free*, scaled (bn-free without standardised weights); bn-free:0.3 sets alpha"
+            | Norm _ -> "batch-norm, none, scaled, bn-free*; bn-free:0.3 sets alpha"
             | Binarise _ -> "activations (stage 1), activations+weights* (both stages)"
             | Stem _ -> "cifar, imagenet; by the image size if not given"
             | Width _ -> "channels, as a factor of the table's"
@@ -68,6 +69,7 @@ type TrainArgs =
             | Schedule _ -> "linear*, cosine, constant, step:EPOCHS:X"
             | Warm_Up _ -> "epochs over which the rate rises from 0"
             | Clip _ -> "agc:X (agc:0.02*), none"
+            | Start _ -> "fixed*, data-dependent (shifts and β from a first batch)"
             | Loss _ -> "ce*, ls (ls:0.1), kd (needs --teacher)"
             | Teacher _ -> "checkpoint to distil from"
             | Init _ -> "start from it; activations+weights then skips stage 1"
@@ -82,6 +84,7 @@ type TrainArgs =
             | Keep _ -> "last checkpoints of a stage (2*)"
             | Checkpoint_Every _ -> "minutes between two checkpoints at most (10*)"
             | On_Nonfinite _ -> "stop*, skip (the batch), rollback (to the last checkpoint)"
+            | Telemetry _ -> "steps from one look inside the layers to the next (50*), off"
             | Json_Log -> "print a JSON object an event instead of progress"
 
 type EvalArgs =
@@ -291,13 +294,15 @@ type ReportArgs =
     | [<MainCommand; ExactlyOnce>] Runs of RUN: string list
     | [<Mandatory; Unique>] Out of FILE: string
     | [<Unique>] Title of TEXT: string
+    | [<Unique>] No_Speed
 
     interface IArgParserTemplate with
         member this.Usage =
             match this with
-            | Runs _ -> "folders of runs"
-            | Out _ -> "page to write: .html (self-contained), or .md with a .png beside it"
+            | Runs _ -> "folders of runs; those that differ by their seeds are taken together"
+            | Out _ -> "page to write: .html (self-contained), or .md with pictures beside it"
             | Title _ -> "heading of the page"
+            | No_Speed -> "do not measure the speed of packed networks, which takes seconds and differs from page to page"
 
 type ImportArgs =
     | [<Unique>] Pytorch of FILE: string
@@ -322,8 +327,7 @@ type ImportArgs =
             | Pytorch _ -> "file that torch.save has written: .pt, .pth, .pth.tar"
             | Safetensors _ -> "safetensors file, whoever has written it"
             | Arch _ -> "reactnet-18, reactnet-a, reactnet-small, resnet-18, resnet-34"
-            | Norm _ ->
-                "batch-norm, none, bn-free*, scaled (bn-free without standardised weights); bn-free:0.3 sets alpha"
+            | Norm _ -> "batch-norm, none, scaled, bn-free*; bn-free:0.3 sets alpha"
             | Binarise _ -> "activations, activations+weights*"
             | Stem _ -> "cifar, imagenet; by the image size if not given"
             | Width _ -> "channels, as a factor of the table's"

@@ -134,6 +134,13 @@ module Choices =
 
     let onNonFinite = among "--on-nonfinite" (cases [ Stop; Skip; Rollback ])
 
+    /// A number of steps, or a word.
+    let telemetry (word: string) : Sampling =
+        match Int32.TryParse(word, NumberStyles.None, CultureInfo.InvariantCulture) with
+        | true, every when every > 0 -> EverySteps every
+        | _ when word = "off" -> Never
+        | _ -> usage $"--telemetry takes a whole number of steps from 1, or off, not '{word}'."
+
     /// A time in minutes; 0 is at once.
     let minutes name (value: float) =
         if value >= 0.0 && value <= 1e6 then
@@ -174,6 +181,9 @@ module Choices =
                 "--schedule"
                 [ "constant", Constant; "linear", Linear; "cosine", Cosine; "step", Schedule.Step(30, 0.1) ]
                 word
+
+    let start (word: string) : Start =
+        among "--start" [ "fixed", Start.Fixed; "data-dependent", Start.DataDependent ] word
 
     let clip (word: string) : Clip =
         match parameter word with

@@ -46,6 +46,7 @@ module Words =
         function
         | ExpectedVariance.Published -> "published"
         | ExpectedVariance.Corrected -> "corrected"
+        | ExpectedVariance.Measured _ -> "measured"
 
     let binaryGain =
         function

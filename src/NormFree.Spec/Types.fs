@@ -49,6 +49,8 @@ type ExpectedVariance =
     /// NF-ResNet's rule: every layer adds α² after itself, a stride-2 layer first restarts at 1, since its shortcut is scaled to
     /// unit variance (deviation 5 of the method).
     | Corrected
+    /// What a first batch of images had, layer by layer (deviation 6 of the method).
+    | Measured of float list
 
 /// <summary>The constant factor of a standardised binary filter.</summary>
 [<RequireQualifiedAccess>]

@@ -60,6 +60,7 @@ module Configuration =
           "warm-up epochs", string recipe.WarmUp
           "loss", Json.words recipe.Loss
           "clipping", Json.words recipe.Clip
+          "start", Json.words recipe.Start
           "held out", string recipe.HeldOut
           "seed", string recipe.Seed
           for deviation in Deviation.all do

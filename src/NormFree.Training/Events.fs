@@ -70,6 +70,8 @@ type Surroundings =
         Strict: bool
         Keeping: Keeping
         OnNonFinite: OnNonFinite
+        /// Of runs that have a folder.
+        Telemetry: Sampling
         Watch: TrainingEvent -> unit
         Cancellation: Threading.CancellationToken
     }
@@ -82,5 +84,6 @@ type Surroundings =
           Strict = false
           Keeping = Keeping.Default
           OnNonFinite = Stop
+          Telemetry = Sampling.Default
           Watch = ignore
           Cancellation = Threading.CancellationToken.None }

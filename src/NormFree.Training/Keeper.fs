@@ -76,6 +76,9 @@ type internal Keeper(folder: RunFolder option, around: Surroundings, stage: Stag
         | :? IOException
         | :? UnauthorizedAccessException as error -> warn error
 
+    /// <summary>Where they are kept.</summary>
+    member _.Folder = folder
+
     /// <summary>Whether the last checkpoint is so old that there should be another.</summary>
     member _.IsDue = folder.IsSome && sinceLast.Elapsed >= wait
 

@@ -27,48 +27,34 @@ module internal Numbers =
         use _ = torch.NewDisposeScope()
         not (tensor.is_floating_point ()) || tensor.isfinite().all().item<bool>()
 
-    /// Runs the network operation by operation, as in a test; `look` gets the part's name, the operation, its input and its result.
-    let private walk (network: Network) (images: torch.Tensor) look =
+    /// The first part of the network that has a value which is not finite, as a parameter or in its result for these images; `loss` where none has.
+    let firstNotFinite (network: Network) (images: torch.Tensor) =
         use _ = torch.NewDisposeScope()
         use _ = torch.no_grad ()
-        let tensors = dict network.Tensors |> System.Collections.Generic.Dictionary
-        let mutable part = ""
-        let observe op x result = look part op x result
-        let observed = CompositeEngine(Convolutions.plain tensors, tensors, observe)
-
-        (images, Lowering.parts network.Spec)
-        ||> List.fold (fun x (name, graph) ->
-            part <- name
-            observed.Run(Evaluate, graph, x))
-        |> ignore
-
-    /// The first part of the network whose result is not finite for these images; `loss` where all of them are.
-    let firstNotFinite network images =
+        let tensors = dict network.Tensors
+        let graphs = dict (Lowering.parts network.Spec)
         let found = ResizeArray()
 
-        walk network images (fun part _ _ result ->
-            if found.Count = 0 && not (isFinite result) then
-                found.Add part)
+        // A sign hides what is wrong with its argument: a shift must be looked at itself.
+        let look part _ result =
+            let parameters = [ for described in Parameters.ofGraph graphs[part] -> tensors[described.Key] ]
 
+            if found.Count = 0 && not (List.forall isFinite (result :: parameters)) then
+                found.Add part
+
+        network.Forward(images, Evaluate, look) |> ignore
         found |> Seq.tryHead |> Option.defaultValue "loss"
 
-    /// Binary layers with channels whose values before the sign all lie on one side for these images: how many, by layer.
-    let oneSign network images =
-        let found = ResizeArray()
+    /// Whether a channel with that share of +1 has one sign everywhere.
+    let isOneSign share = share = 0.0 || share = 1.0
 
-        walk network images (fun part op (x: torch.Tensor) _ ->
-            match op with
-            | Sign ->
-                use _ = torch.NewDisposeScope()
-                let positive: torch.Tensor = x.ge (torch.zeros_like x)
-                let all, any = positive.all(0L).all(1L).all 1L, positive.any(0L).any(1L).any 1L
-                let dead = all.logical_or(any.logical_not ()).sum().item<int64>()
+    /// Layers with channels that have one sign everywhere, and how many, from the shares of +1 by layer and channel.
+    let oneSign (shares: (string * float[]) list) =
+        [ for layer, channels in shares do
+              let dead = channels |> Array.filter isOneSign |> Array.length
 
-                if dead > 0L then
-                    found.Add(part, int dead)
-            | _ -> ())
-
-        List.ofSeq found
+              if dead > 0 then
+                  layer, dead ]
 
     /// The first tensor of network or optimiser that has a value which is not finite.
     let notFinite (network: Network) (optimisation: Optimisation) =

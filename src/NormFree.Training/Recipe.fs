@@ -1,6 +1,7 @@
 namespace NormFree.Training
 
 open System
+open System.Text.Json.Serialization
 open NormFree.Spec
 
 /// <summary>Whether to keep a departure of the published code or to mend it.</summary>
@@ -26,6 +27,11 @@ type Deviations =
         BinaryStart: Rule
         /// 10: binary filters lose 1 − 2/π of their variance; corrected, they are multiplied by √(π/2).
         BinaryGain: Rule
+        /// 14: one learning rate for all, though signals are about α times as large as behind a norm; corrected, what is added to them moves α times
+        /// as fast, and what multiplies them 1/α times.
+        Rates: Rule
+        /// 15: without a norm nothing keeps signs balanced; corrected, shifts follow the median of what they shift.
+        Balance: Rule
     }
 
     static member private All rule =
@@ -35,7 +41,9 @@ type Deviations =
           WeightDecay = rule
           Clipping = rule
           BinaryStart = rule
-          BinaryGain = rule }
+          BinaryGain = rule
+          Rates = rule
+          Balance = rule }
 
     /// <summary>As published.</summary>
     static member Published = Deviations.All Rule.Published
@@ -66,7 +74,9 @@ module Deviation =
           deviation 7 "weight decay" _.WeightDecay (fun rule d -> { d with WeightDecay = rule })
           deviation 8 "clipping" _.Clipping (fun rule d -> { d with Clipping = rule })
           deviation 9 "binary start" _.BinaryStart (fun rule d -> { d with BinaryStart = rule })
-          deviation 10 "binary gain" _.BinaryGain (fun rule d -> { d with BinaryGain = rule }) ]
+          deviation 10 "binary gain" _.BinaryGain (fun rule d -> { d with BinaryGain = rule })
+          deviation 14 "rates" _.Rates (fun rule d -> { d with Rates = rule })
+          deviation 15 "balance" _.Balance (fun rule d -> { d with Balance = rule }) ]
 
 /// <summary>PyTorch's optimisers, with β = (0.9, 0.999) and ε = 1e-8 for Adam and AdamW.</summary>
 type Optimiser =
@@ -84,6 +94,15 @@ type Schedule =
     | Cosine
     /// Multiplied by the factor after every so many epochs.
     | Step of every: int * factor: float
+
+/// <summary>How a network begins, besides its random weights.</summary>
+[<RequireQualifiedAccess>]
+type Start =
+    /// Shifts of 0, and β by the expected variance.
+    | [<JsonPropertyName "fixed">] Fixed
+    /// With BnFree and Scaled: shifts and β by which what signs are taken of has zero mean in every channel of a first batch, and unit variance on
+    /// average over them (deviation 6).
+    | [<JsonPropertyName "data-dependent">] DataDependent
 
 type Clip =
     | NoClipping
@@ -110,6 +129,8 @@ type Recipe =
         WarmUp: int
         Loss: Loss
         Clip: Clip
+        /// Of stage 1 without an init; a stage 2 begins as stage 1 ends.
+        Start: Start
         /// Share of the training set to set aside and choose the best epoch on; 0 chooses it on the test set (deviation 12).
         HeldOut: float
         /// Of everything random: first weights, order of the images, augmentation.
@@ -131,6 +152,7 @@ module Recipe =
           WarmUp = 0
           Loss = CrossEntropy
           Clip = Agc 0.02
+          Start = Start.Fixed
           HeldOut = 0.0
           Seed = 1L
           Deviations = Deviations.Published }
@@ -195,11 +217,13 @@ module Recipe =
         recipe.LearningRate * scheduled * warm
 
     /// <summary>Sets the choices of a network that are the recipe's: its expected variance and its binary gain.</summary>
+    /// <remarks>A variance that was measured stays.</remarks>
     let applyTo net recipe =
         let variance =
-            match recipe.Deviations.ExpectedVariance with
-            | Rule.Published -> ExpectedVariance.Published
-            | Rule.Corrected -> ExpectedVariance.Corrected
+            match Net.binaryBody net |> Option.map _.ExpectedVariance, recipe.Deviations.ExpectedVariance with
+            | Some(ExpectedVariance.Measured _ as measured), _ -> measured
+            | _, Rule.Published -> ExpectedVariance.Published
+            | _, Rule.Corrected -> ExpectedVariance.Corrected
 
         let gain =
             match recipe.Deviations.BinaryGain with
@@ -214,6 +238,24 @@ module Recipe =
         | Rule.Published, _ -> parameter.Shape.Length = 4 || parameter.Key.Contains "conv"
         | Rule.Corrected, (ConvolutionWeight _ | LinearWeight) -> true
         | Rule.Corrected, _ -> false
+
+    /// α, where the network has no norm but constants made with it.
+    let private alpha net =
+        match Net.binaryBody net |> Option.map _.Norm with
+        | Some(BnFree alpha | Scaled alpha) -> Some alpha
+        | Some(BatchNorm | NoNorm)
+        | None -> None
+
+    /// <summary>The factor of the learning rate for a parameter of a network; 1 with batch norm and without any norm.</summary>
+    /// <remarks>Corrected (14): α for shifts, 1/α for gains and the classifier's weight.</remarks>
+    let rateFactor recipe net (parameter: ParameterSpec) =
+        match recipe.Deviations.Rates, alpha net, parameter.Kind with
+        | Rule.Corrected, Some alpha, ShiftBias -> alpha
+        | Rule.Corrected, Some alpha, (Gain | LinearWeight) -> 1.0 / alpha
+        | _ -> 1.0
+
+    /// <summary>Whether a network's signs are kept balanced; never with batch norm and without any norm.</summary>
+    let balances recipe net = recipe.Deviations.Balance = Rule.Corrected && (alpha net).IsSome
 
     /// <summary>Whether clipping reaches a parameter. Published: all but the classifier.</summary>
     let clips recipe (parameter: ParameterSpec) =

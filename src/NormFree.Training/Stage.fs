@@ -37,7 +37,9 @@ module Stage =
           Job: StageJob
           Network: Network
           Optimisation: Optimisation
+          Balancing: Balancing
           Keeper: Keeper
+          Recorder: Recorder
           mutable Position: Position }
 
     /// Batches left out one after the other, and checkpoints gone back to in an epoch, before a training is given up.
@@ -137,17 +139,23 @@ module Stage =
             work.Network.Backward loss
             checkedNorm work batch.Indices |> Result.map (fun norm -> value, norm)
 
+    /// Moves weights along their gradients, and shifts towards balance.
+    let private move work =
+        work.Optimisation.Step work.Position.Rate
+        work.Balancing.Balance work.Position.Rate
+
     let private step work steps (batch: Batch) =
         use _ = torch.NewDisposeScope()
         let recipe, before = work.Job.Recipe, work.Position
+        let sample = work.Recorder.Begin before
         let undo = undoing work
         let images, labels = Evaluation.tensors work.Network batch
         work.Position <- { before with Rate = Recipe.rate recipe steps before.Epoch before.Step }
-        let logits = work.Network.Forward(images, Train)
+        let logits = work.Network.Forward(images, Train, Look.both (work.Recorder.Look sample) work.Balancing.Look)
 
         match gradients work batch images logits labels with
         | Ok(value, norm) ->
-            work.Optimisation.Step work.Position.Rate
+            work.Recorder.Around(sample, (fun () -> move work))
 
             work.Position <-
                 { work.Position with
@@ -206,11 +214,16 @@ module Stage =
             | Some tensor -> answer work (trouble work tensor [||] "a value is not finite")
             | None -> ()
 
+            work.Recorder.Keep()
             work.Keeper.Keep(whole work)
+
+    /// Steps of an epoch.
+    let private stepsOf (job: StageJob) (source: ImageSource) =
+        (source.Count + job.Recipe.Batch - 1) / job.Recipe.Batch
 
     /// The batches of the epoch that are not done yet.
     let private trainEpoch work (source: ImageSource) =
-        let steps = (source.Count + work.Job.Recipe.Batch - 1) / work.Job.Recipe.Batch
+        let steps = stepsOf work.Job source
         let order = Loader.shuffled work.Job.Recipe.Seed (streamOf work.Job work.Position.Epoch) source.Count
         let clock, secondsBefore = Stopwatch.StartNew(), work.Position.Seconds
         let mutable unreadable = work.Position.SoFar.Unreadable
@@ -230,7 +243,7 @@ module Stage =
         // Images behind the last batch that could not be read are in none.
         work.Position <- { work.Position with SoFar = { Places = source.Count; Unreadable = unreadable } }
 
-    let private record work test heldOut oneSign : EpochRecord =
+    let private record work test heldOut shares : EpochRecord =
         let position = whole work
         let clipped = Position.clipCounts position
         let allClipped = clipped |> List.map snd |> List.fold (+) (ClipCount())
@@ -245,7 +258,7 @@ module Stage =
           Clipped = allClipped.Fraction
           ClippedOf = clipped |> List.map (fun (key, count) -> key, Math.Round(count.Fraction, 4))
           Unreadable = position.SoFar.Unreadable
-          Health = Some { position.Health with OneSign = oneSign }
+          Health = Some { position.Health with OneSign = Numbers.oneSign shares }
           Seconds = position.Seconds }
 
     /// What a network of this job must know of its images.
@@ -272,17 +285,28 @@ module Stage =
         else
             dataset.Train, None
 
-    /// Channels of binary layers that have one sign all over the first batch of test images.
-    let private oneSign work task =
-        let options = Evaluation.loading work.Around task work.Job.Recipe.Batch
-        let test = work.Job.Dataset.Test
-        let first = Loader.inOrder (min test.Count work.Job.Recipe.Batch)
+    /// The first test images, that many at most, as the network gets them; nothing where none can be read, of which evaluations tell.
+    /// They are few: nothing interrupts that.
+    let private firstTestImages (around: Surroundings) (job: StageJob) network count =
+        let options =
+            { Evaluation.loading around (task job.Dataset) count with
+                Strict = false
+                Report = ignore
+                Cancellation = Threading.CancellationToken.None }
 
-        Loader.read options test first
-        |> Seq.tryHead
-        |> Option.map (fun batch ->
-            use _ = torch.NewDisposeScope()
-            Numbers.oneSign work.Network (fst (Evaluation.tensors work.Network batch)))
+        try
+            Loader.read options job.Dataset.Test (Loader.inOrder (min job.Dataset.Test.Count count))
+            |> Seq.tryHead
+            |> Option.map (fun batch -> fst (Evaluation.tensors network batch))
+        with :? DataException ->
+            None
+
+    /// The share of +1 by binary layer and channel for the first batch of test images.
+    let private signShares work =
+        use _ = torch.NewDisposeScope()
+
+        firstTestImages work.Around work.Job work.Network work.Job.Recipe.Batch
+        |> Option.map (SignLayers.shares work.Network)
         |> Option.defaultValue []
 
     /// What has diverged in an epoch's last step must not replace the checkpoint before it.
@@ -307,11 +331,13 @@ module Stage =
         let accuracy source = Evaluation.accuracy work.Around task work.Job.Recipe.Batch work.Network source
         trainEpoch work train
         let test = requireSound work (fun () -> accuracy work.Job.Dataset.Test)
-        let record = record work test (Option.map accuracy heldOut) (oneSign work task)
+        let shares = signShares work
+        let record = record work test (Option.map accuracy heldOut) shares
         work.Optimisation.ClipCounts <- []
 
         work.Position <- { Position.startOf (work.Position.Epoch + 1) with SkippedInARow = work.Position.SkippedInARow }
 
+        work.Recorder.EndEpoch(record, shares)
         work.Keeper.KeepEpoch(record, work.Position)
         work.Around.Watch(EpochDone record)
 
@@ -320,6 +346,7 @@ module Stage =
     /// What interrupts a training keeps where it stands, unless something is wrong with that.
     let private keepInterrupted work =
         if isSound work then
+            work.Recorder.Keep()
             work.Keeper.KeepAtInterruption(whole work)
 
     /// <summary>Runs what is left of a stage behind a position, at which network and optimiser stand.</summary>
@@ -338,12 +365,27 @@ module Stage =
         =
         let train, heldOut = split job.Recipe job.Dataset
 
+        use recorder =
+            new Recorder(
+                keeper.Folder,
+                around,
+                { Number = job.Number
+                  Name = job.Name
+                  Network = network
+                  Optimisation = optimisation
+                  Steps = stepsOf job train
+                  TestImages = firstTestImages around job network
+                  Start = start }
+            )
+
         let work =
             { Around = around
               Job = job
               Network = network
               Optimisation = optimisation
+              Balancing = Balancing(job.Recipe, network)
               Keeper = keeper
+              Recorder = recorder
               Position = start }
 
         optimisation.ClipCounts <- Position.clipCounts start

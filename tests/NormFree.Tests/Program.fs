@@ -71,7 +71,9 @@ let private all =
             Training.FusedEngineTests.tests
             Training.CheckpointTests.tests
             Training.PipelineTests.tests
+            Training.DataStartTests.tests
             Training.RunFolderTests.tests
+            Training.ConfusionTests.tests
             Training.ExactResumeTests.tests
             Training.NumbersTests.tests
             Training.BenchTests.tests
@@ -79,6 +81,9 @@ let private all =
             Training.ConcurrencyTests.tests
             Training.VanishingTests.tests
             Training.OverflowTests.tests ]
+      testList
+          "Telemetry"
+          [ Telemetry.SampleTests.tests; Telemetry.RecordTests.tests; Telemetry.FileTests.tests ]
       testList
           "Experiments"
           [ Experiments.RunKeyTests.tests; Experiments.RunOrderTests.tests; Experiments.SweepTests.tests ]
@@ -90,7 +95,8 @@ let private all =
             Interop.PyTorchTests.tests ]
       testList
           "Reporting"
-          [ Reporting.VerdictTests.tests
+          [ Reporting.StatisticsTests.tests
+            Reporting.VerdictTests.tests
             Reporting.ChartTests.tests
             Reporting.ReportTests.tests
             Reporting.ExperimentPageTests.tests ]

@@ -229,7 +229,11 @@ let private obstructed =
                       ()
 
               let mutable intact = ""
-              let expected = Set [ "filler"; "log.jsonl"; "run.json"; "run.lock"; "stage1.last.safetensors" ]
+              let expected =
+                  [ "filler"; "log.jsonl"; "run.json"; "run.lock"; "stage1.last.safetensors" ]
+                  @ [ "telemetry"; "tensorboard" ]
+                  |> Set
+
               let path = (RunFolder.at folder).Last 1
 
               plan
