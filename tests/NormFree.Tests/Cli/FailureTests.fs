@@ -71,7 +71,9 @@ let private otherPets =
          Tool.scratch.File "other-pets")
 
 let private image name = lazy (Path.Combine(GoldenFiles.repository, "tests/fixtures/images", name))
-let private overlong = lazy (Tool.scratch.Write("overlong.png", pngOf 200000 1 8 0 (fun _ -> Array.zeroCreate 200000)))
+
+let private overlong =
+    lazy (Tool.scratch.Write("overlong.png", pngOf 200000 1 8 0 (fun _ -> Array.zeroCreate 200000)))
 
 let private square = [ 1L; 3L; 32L; 32L ]
 let private good = tensors "good.safetensors" [ "input", square, 0.5f ]
