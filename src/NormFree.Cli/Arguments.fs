@@ -294,13 +294,15 @@ type ReportArgs =
     | [<MainCommand; ExactlyOnce>] Runs of RUN: string list
     | [<Mandatory; Unique>] Out of FILE: string
     | [<Unique>] Title of TEXT: string
+    | [<Unique>] No_Speed
 
     interface IArgParserTemplate with
         member this.Usage =
             match this with
-            | Runs _ -> "folders of runs"
-            | Out _ -> "page to write: .html (self-contained), or .md with a .png beside it"
+            | Runs _ -> "folders of runs; those that differ by their seeds are taken together"
+            | Out _ -> "page to write: .html (self-contained), or .md with pictures beside it"
             | Title _ -> "heading of the page"
+            | No_Speed -> "do not measure the speed of packed networks, which takes seconds and differs from page to page"
 
 type ImportArgs =
     | [<Unique>] Pytorch of FILE: string

@@ -32,21 +32,11 @@ module ExperimentPage =
 
     let private mean values = List.average values
 
-    /// Of a sample; nothing of a single value.
-    let private deviation values =
-        match values with
-        | []
-        | [ _ ] -> None
-        | _ ->
-            let middle = mean values
-            let squares = values |> List.sumBy (fun value -> (value - middle) ** 2.0)
-            Some(sqrt (squares / float (values.Length - 1)))
-
     /// Mean ± standard deviation of shares, in per cent.
     let private spread shares =
-        match deviation shares with
-        | Some deviation -> $"{100.0 * mean shares:f2} ± {100.0 * deviation:f2} %%"
-        | None -> RunTable.percent (mean shares)
+        match Statistics.sample shares with
+        | { Count = 1; Mean = mean } -> RunTable.percent mean
+        | sample -> $"{100.0 * sample.Mean:f2} ± {100.0 * sample.Deviation:f2} %%"
 
     let private lastTop1 (epochs: EpochRecord list) = (List.last epochs).Test.Top1
 
@@ -94,27 +84,21 @@ module ExperimentPage =
             let direction = if points < 0.0 then "less" else "more"
             let said = $"{one} against {other}: {spread a} against {spread b}, {abs points:f2} points {direction}"
 
-            match deviation a, deviation b with
-            | Some first, Some second ->
+            if a.Length = 1 || b.Length = 1 then
+                $"{said}; one seed tells no spread."
+            else
+                let first, second = (Statistics.sample a).Deviation, (Statistics.sample b).Deviation
                 let over = 100.0 * sqrt (first * first + second * second)
                 let against = if abs points > over then "more than" else "within"
                 $"{said}, {against} the spread over seeds (standard deviations together: {over:f2} points)."
-            | _ -> $"{said}; one seed tells no spread."
 
-    /// The mean of runs epoch by epoch, as a run.
-    let private meanRun (label, results) : RunLog option =
-        match logs results with
-        | [] -> None
-        | first :: _ as runs ->
-            let epoch i (record: EpochRecord) =
-                let top1 = runs |> List.choose (fun run -> List.tryItem i run.Epochs) |> List.map _.Test.Top1 |> mean
-                { record with Test = { record.Test with Top1 = top1 } }
-
-            Some { first with Label = label; Epochs = List.mapi epoch first.Epochs }
-
-    /// <summary>Test top-1 epoch by epoch, means over the seeds: a curve a variant.</summary>
+    /// <summary>Test top-1 epoch by epoch: a curve a variant, which is the mean over its seeds.</summary>
     let overEpochs (results: ExperimentResult list) : Chart =
-        byVariant results |> List.choose meanRun |> RunTable.accuracy
+        [ for label, results in byVariant results do
+              match logs results with
+              | [] -> ()
+              | runs -> { RunGroup.Label = label; Runs = runs } ]
+        |> RunCharts.accuracyChart
 
     /// <summary>Test top-1 of the last epoch against a number, means over the seeds: a curve a family of variants.</summary>
     /// <remarks><c>place</c> gives a variant's family and number; variants without are left out.</remarks>
@@ -127,11 +111,13 @@ module ExperimentPage =
 
         { Title = "Test accuracy"
           XLabel = xLabel
+          X = Numbers
           YLabel = "top-1 of the last epoch"
           Y = Percent
+          Range = None
           Curves =
             [ for family, points in List.groupBy fst points ->
-                  { Name = family; Points = points |> List.map snd |> List.sortBy fst } ]
+                  Curve.Line(family, points |> List.map snd |> List.sortBy fst) ]
           Boundaries = [] }
 
     let private setting key (runs: RunLog list) =

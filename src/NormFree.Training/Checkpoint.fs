@@ -168,7 +168,8 @@ module Checkpoint =
     /// Settings of recipes that came later, as all trainings before them had it: where in the state, and the value.
     let private laterSettings =
         [ [ "Recipe"; "Start" ], Json.write Start.Fixed
-          [ "Recipe"; "Deviations"; "Rates" ], Json.write Rule.Published ]
+          [ "Recipe"; "Deviations"; "Rates" ], Json.write Rule.Published
+          [ "Recipe"; "Deviations"; "Balance" ], Json.write Rule.Published ]
 
     /// The state of a training, in a file of whatever age.
     let private stateJson<'T> path file : 'T =

@@ -11,6 +11,17 @@ open TorchSharp
 /// Sees a named part of a network at work: its name, its input and its result, which both live on no longer than the call.
 type internal Look = string -> torch.Tensor -> torch.Tensor -> unit
 
+module internal Look =
+
+    /// Sees nothing.
+    let none: Look = fun _ _ _ -> ()
+
+    /// Both see it.
+    let both (a: Look) (b: Look) : Look =
+        fun name input result ->
+            a name input result
+            b name input result
+
 /// Convolutions as torch has them.
 module internal Convolutions =
 

@@ -4,6 +4,7 @@ open System
 open System.Collections.Generic
 open NormFree.Data
 open NormFree.Spec
+open NormFree.Torch
 open TorchSharp
 
 /// <summary>A network as a first batch of images has it begin: constants by measured variances, and shifts, by their keys.</summary>
@@ -40,7 +41,7 @@ module internal DataStart =
     /// The means of the channels, 1×C×1×1, and the mean of their variances.
     let private channels (x: torch.Tensor) =
         let dimensions = [| 0L; 2L; 3L |]
-        let mean = x.mean (dimensions, true)
+        let mean: torch.Tensor = x.mean (dimensions, true)
         let variance: torch.Tensor = x.``var`` (dimensions, false, true)
         mean, max smallest (float (variance.mean().item<float32>()))
 
@@ -48,7 +49,7 @@ module internal DataStart =
     let private part net layers known index =
         let unknown = List.replicate (layers - List.length known) 1.0
         let net = net |> Net.withExpectedVariance (ExpectedVariance.Measured(List.rev known @ unknown))
-        snd (Lowering.parts net)[index]
+        Lowering.parts net |> List.item index |> snd
 
     let private shiftOf graph =
         Fusion.parts graph
@@ -63,9 +64,9 @@ module internal DataStart =
         let net, tensors = network.Spec, Dictionary(dict network.Tensors)
         let layers = (Net.binaryBody net |> Option.get).Layers.Length
         let engine = CompositeEngine(Convolutions.plain tensors, tensors)
-        let run graph x = engine.Run(Evaluate, graph, x)
+        let run (graph: Graph) (x: torch.Tensor) = engine.Run(Evaluate, graph, x)
 
-        let measure (x, known, shifts) index =
+        let measure (x: torch.Tensor, known, shifts) index =
             let mean, variance = channels x
             let known = variance :: known
             let graph = part net layers known index

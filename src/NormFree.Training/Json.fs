@@ -84,9 +84,11 @@ module Json =
             | _ -> ()
 
         try
-            let root = JsonNode.Parse text
-            defaults |> List.iter (fun (names, value) -> add root names value)
-            Ok(if isNull root then text else root.ToJsonString options)
+            match JsonNode.Parse text with
+            | null -> Ok text
+            | root ->
+                defaults |> List.iter (fun (names, value) -> add root names value)
+                Ok(root.ToJsonString options)
         with :? JsonException as e ->
             Error e.Message
 

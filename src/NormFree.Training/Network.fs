@@ -79,7 +79,7 @@ type Network
           yield! buffers ]
 
     /// <summary>Logits (N×classes) of images (N×3×H×W, normalised, of the parameters' type).</summary>
-    member _.Forward(images: torch.Tensor, mode: Mode) : torch.Tensor = run mode (fun _ _ _ -> ()) images
+    member _.Forward(images: torch.Tensor, mode: Mode) : torch.Tensor = run mode Look.none images
 
     /// The same, looking at every part of the network on the way.
     member internal _.Forward(images: torch.Tensor, mode: Mode, look: Look) : torch.Tensor = run mode look images

@@ -4,6 +4,15 @@ open System
 open NormFree.Spec
 open TorchSharp
 
+/// A step's gradient.
+type internal Gradient =
+    {
+        /// Over all parameters.
+        Norm: float
+        /// The parameter whose part of it is the largest.
+        Largest: string
+    }
+
 /// What is wrong with the numbers of a network, if anything.
 [<RequireQualifiedAccess>]
 module internal Numbers =
@@ -51,13 +60,16 @@ module internal Numbers =
     let notFinite (network: Network) (optimisation: Optimisation) =
         network.Tensors @ optimisation.State |> List.tryFind (snd >> isFinite >> not) |> Option.map fst
 
-    /// The gradients' norm, or the parameter whose gradient is not finite.
-    let gradient (optimisation: Optimisation) : Result<float, string> =
+    /// The gradients' norm and where it is largest, or the parameter whose gradient is not finite.
+    let gradient (optimisation: Optimisation) : Result<Gradient, string> =
         let norms = optimisation.GradientNorms()
 
         match Array.tryFindIndex (Double.IsFinite >> not) norms with
         | Some place -> Error optimisation.Names[place]
-        | None -> Ok(norms |> Array.sumBy (fun norm -> norm * norm) |> sqrt)
+        | None ->
+            Ok
+                { Norm = norms |> Array.sumBy (fun norm -> norm * norm) |> sqrt
+                  Largest = optimisation.Names[Array.IndexOf(norms, Array.max norms)] }
 
     /// Whether a gradient's norm explodes, seen from the steps of the epoch before it: then their mean.
     let explodes (position: Position) norm =

@@ -495,9 +495,20 @@ module Pipeline =
 
         trained
 
-    /// <summary>Ends a run: its folder says that it is finished, and its log is a value for reports. The network is freed.</summary>
+    /// Reports get nothing but the folder.
+    let private keepConfusion (trained: Trained<'weights>) =
+        let plan = trained.Plan
+
+        match plan.Folder with
+        | Some folder when File.Exists(folder.Best trained.Stages) ->
+            ConfusionFile.keep plan.Around (placed plan) trained.Recipe.Batch plan.Dataset.Test folder trained.Stages
+        | _ -> ()
+
+    /// <summary>Ends a run: its folder says that it is finished and holds what its best network takes for what, and its log is a value for
+    /// reports. The network is freed.</summary>
     let finish (trained: Trained<'weights>) : RunLog =
         use trained = trained
+        keepConfusion trained
         let label = label trained.Plan trained.Network.Spec
         describe trained.Plan trained.Network.Spec trained.Configuration trained.State.Changes true
 

@@ -30,6 +30,8 @@ type Deviations =
         /// 14: one learning rate for all, though signals are about α times as large as behind a norm; corrected, what is added to them moves α times
         /// as fast, and what multiplies them 1/α times.
         Rates: Rule
+        /// 15: without a norm nothing keeps signs balanced; corrected, shifts follow the median of what they shift.
+        Balance: Rule
     }
 
     static member private All rule =
@@ -40,7 +42,8 @@ type Deviations =
           Clipping = rule
           BinaryStart = rule
           BinaryGain = rule
-          Rates = rule }
+          Rates = rule
+          Balance = rule }
 
     /// <summary>As published.</summary>
     static member Published = Deviations.All Rule.Published
@@ -72,7 +75,8 @@ module Deviation =
           deviation 8 "clipping" _.Clipping (fun rule d -> { d with Clipping = rule })
           deviation 9 "binary start" _.BinaryStart (fun rule d -> { d with BinaryStart = rule })
           deviation 10 "binary gain" _.BinaryGain (fun rule d -> { d with BinaryGain = rule })
-          deviation 14 "rates" _.Rates (fun rule d -> { d with Rates = rule }) ]
+          deviation 14 "rates" _.Rates (fun rule d -> { d with Rates = rule })
+          deviation 15 "balance" _.Balance (fun rule d -> { d with Balance = rule }) ]
 
 /// <summary>PyTorch's optimisers, with β = (0.9, 0.999) and ε = 1e-8 for Adam and AdamW.</summary>
 type Optimiser =
@@ -235,19 +239,23 @@ module Recipe =
         | Rule.Corrected, (ConvolutionWeight _ | LinearWeight) -> true
         | Rule.Corrected, _ -> false
 
+    /// α, where the network has no norm but constants made with it.
+    let private alpha net =
+        match Net.binaryBody net |> Option.map _.Norm with
+        | Some(BnFree alpha | Scaled alpha) -> Some alpha
+        | Some(BatchNorm | NoNorm)
+        | None -> None
+
     /// <summary>The factor of the learning rate for a parameter of a network; 1 with batch norm and without any norm.</summary>
     /// <remarks>Corrected (14): α for shifts, 1/α for gains and the classifier's weight.</remarks>
     let rateFactor recipe net (parameter: ParameterSpec) =
-        let alpha =
-            match Net.binaryBody net |> Option.map _.Norm with
-            | Some(BnFree alpha | Scaled alpha) -> alpha
-            | Some(BatchNorm | NoNorm)
-            | None -> 1.0
-
-        match recipe.Deviations.Rates, parameter.Kind with
-        | Rule.Corrected, ShiftBias -> alpha
-        | Rule.Corrected, (Gain | LinearWeight) -> 1.0 / alpha
+        match recipe.Deviations.Rates, alpha net, parameter.Kind with
+        | Rule.Corrected, Some alpha, ShiftBias -> alpha
+        | Rule.Corrected, Some alpha, (Gain | LinearWeight) -> 1.0 / alpha
         | _ -> 1.0
+
+    /// <summary>Whether a network's signs are kept balanced; never with batch norm and without any norm.</summary>
+    let balances recipe net = recipe.Deviations.Balance = Rule.Corrected && (alpha net).IsSome
 
     /// <summary>Whether clipping reaches a parameter. Published: all but the classifier.</summary>
     let clips recipe (parameter: ParameterSpec) =

@@ -37,6 +37,7 @@ module Stage =
           Job: StageJob
           Network: Network
           Optimisation: Optimisation
+          Balancing: Balancing
           Keeper: Keeper
           Recorder: Recorder
           mutable Position: Position }
@@ -104,14 +105,14 @@ module Stage =
     let private checkedNorm work batch =
         match Numbers.gradient work.Optimisation with
         | Error parameter -> Error(trouble work parameter batch "the gradient is not finite")
-        | Ok norm ->
-            Numbers.explodes work.Position norm
+        | Ok gradient ->
+            Numbers.explodes work.Position gradient.Norm
             |> Option.iter (fun mean ->
-                notice
-                    work
-                    (trouble work "gradient" batch $"the gradient's norm is {norm:g3}, {norm / mean:F0} times its mean"))
+                let times = gradient.Norm / mean
+                let what = $"the gradient's norm is {gradient.Norm:g3}, {times:F0} times its mean, and it is largest here"
+                notice work (trouble work gradient.Largest batch what))
 
-            Ok norm
+            Ok gradient.Norm
 
     /// The running statistics of batch norms as they are before a step, where a step may have to be undone.
     let private undoing work =
@@ -138,6 +139,11 @@ module Stage =
             work.Network.Backward loss
             checkedNorm work batch.Indices |> Result.map (fun norm -> value, norm)
 
+    /// Moves weights along their gradients, and shifts towards balance.
+    let private move work =
+        work.Optimisation.Step work.Position.Rate
+        work.Balancing.Balance work.Position.Rate
+
     let private step work steps (batch: Batch) =
         use _ = torch.NewDisposeScope()
         let recipe, before = work.Job.Recipe, work.Position
@@ -145,11 +151,11 @@ module Stage =
         let undo = undoing work
         let images, labels = Evaluation.tensors work.Network batch
         work.Position <- { before with Rate = Recipe.rate recipe steps before.Epoch before.Step }
-        let logits = work.Network.Forward(images, Train, work.Recorder.Look sample)
+        let logits = work.Network.Forward(images, Train, Look.both (work.Recorder.Look sample) work.Balancing.Look)
 
         match gradients work batch images logits labels with
         | Ok(value, norm) ->
-            work.Recorder.Around(sample, (fun () -> work.Optimisation.Step work.Position.Rate))
+            work.Recorder.Around(sample, (fun () -> move work))
 
             work.Position <-
                 { work.Position with
@@ -335,16 +341,18 @@ module Stage =
         work.Keeper.KeepEpoch(record, work.Position)
         work.Around.Watch(EpochDone record)
 
+    let private isSound work = (Numbers.notFinite work.Network work.Optimisation).IsNone
+
     /// What interrupts a training keeps where it stands, unless something is wrong with that.
     let private keepInterrupted work =
-        if (Numbers.notFinite work.Network work.Optimisation).IsNone then
+        if isSound work then
             work.Recorder.Keep()
             work.Keeper.KeepAtInterruption(whole work)
 
     /// <summary>Runs what is left of a stage behind a position, at which network and optimiser stand.</summary>
     /// <remarks>
     /// Throws TrainingException where numbers are not finite and the rule is to stop, or has been tried too often; DataException where the images
-    /// cannot be read; OperationCanceledException where the surroundings' token was cancelled: between two steps, and where the training stands
+    /// cannot be read, and where the training stands then is kept; OperationCanceledException where the surroundings' token was cancelled: between two steps, and where the training stands
     /// then is kept.
     /// </remarks>
     let internal run
@@ -375,6 +383,7 @@ module Stage =
               Job = job
               Network = network
               Optimisation = optimisation
+              Balancing = Balancing(job.Recipe, network)
               Keeper = keeper
               Recorder = recorder
               Position = start }
@@ -389,6 +398,13 @@ module Stage =
         try
             while work.Position.Epoch < job.Recipe.Epochs do
                 runEpoch work train heldOut
-        with :? OperationCanceledException when around.Cancellation.IsCancellationRequested ->
+        with
+        | :? OperationCanceledException when around.Cancellation.IsCancellationRequested ->
             keepInterrupted work
+            reraise ()
+        | :? DataException ->
+            // The images may come back; that they went is what must be told, whether or not this can be kept.
+            if work.Position.Step > 0 && isSound work then
+                keeper.Keep(whole work)
+
             reraise ()

@@ -156,7 +156,7 @@ type internal Recorder(folder: RunFolder option, around: Surroundings, stage: Re
     member _.Look(sample: Sample option) : Look =
         match sample with
         | Some sample -> sampler.Look sample
-        | None -> fun _ _ _ -> ()
+        | None -> Look.none
 
     /// <summary>Clips and moves as the step does, and ends the sample around that.</summary>
     member _.Around(sample: Sample option, move: unit -> unit) =

@@ -17,7 +17,7 @@ type internal Sample =
     }
 
 /// What a step is about to do to a layer's filters.
-type private Gradient = { NormRatio: float; Norm: float }
+type private FilterGradient = { NormRatio: float; Norm: float }
 
 /// The signs of all layers, of filters and of activations, before or behind a step.
 type private Signs = { Filters: torch.Tensor list list; Activations: torch.Tensor list option }

@@ -41,6 +41,7 @@ let private changes =
       "warm-up", ofFirst (fun r -> { r with WarmUp = 1 })
       "loss", ofFirst (fun r -> { r with Loss = LabelSmoothing 0.1 })
       "clipping", ofFirst (fun r -> { r with Clip = NoClipping })
+      "start", ofFirst (fun r -> { r with Start = Start.DataDependent })
       "held out", ofFirst (fun r -> { r with HeldOut = 0.1 })
       "seed", ofFirst (fun r -> { r with Seed = 2L })
       for deviation in Deviation.all do

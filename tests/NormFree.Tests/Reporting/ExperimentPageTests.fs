@@ -110,7 +110,7 @@ let tests =
                   | _ -> None
 
               let chart = ExperimentPage.over "x" place results
-              Expect.equal chart.Curves [ { Name = "both"; Points = [ 1.0, 0.605; 2.0, 0.52 ] } ] "curves"
+              Expect.equal chart.Curves [ Curve.Line("both", [ 1.0, 0.605; 2.0, 0.52 ]) ] "curves"
           }
 
           test "page and plot are written side by side" {

@@ -184,6 +184,32 @@ let private reach =
               Expect.equal (count (Recipe.clips published)) (p.Length - 2) "all but the classifier's two"
           }
 
+          test "rates of a corrected recipe: α for shifts, 1/α for gains and the classifier, 1 where a norm keeps the scale" {
+              let rates norm =
+                  let net = ReActNet.r18 |> Net.withNorm norm
+
+                  Map
+                      [ for p in parameters norm do
+                            if [ "conv1."; "layer2.0.move0"; "layer2.0.prelu"; "layer2.0.bn1"; "fc." ]
+                               |> List.exists p.Key.StartsWith then
+                                p.Key, Recipe.rateFactor corrected net p ]
+
+              let expected =
+                  [ "conv1.weight", 1.0
+                    "conv1.gain", 2.5
+                    "layer2.0.move0.bias", 0.4
+                    "layer2.0.prelu.weight", 1.0
+                    "fc.weight", 2.5
+                    "fc.bias", 1.0 ]
+
+              Expect.equal (rates (BnFree 0.4)) (Map expected) "bn-free"
+              Expect.all (rates BatchNorm) (fun pair -> pair.Value = 1.0) "batch norm"
+              Expect.all (rates NoNorm) (fun pair -> pair.Value = 1.0) "none"
+
+              for p in parameters (BnFree 0.4) do
+                  Expect.equal (Recipe.rateFactor published ReActNet.r18 p) 1.0 $"{p.Key}, published"
+          }
+
           for name, rules in [ "published", Deviations.Published; "corrected", Deviations.Corrected ] do
               test $"a step with gradients of 0 shrinks what weight decay reaches, {name}" {
                   use network = Network.create torch.ScalarType.Float64 Rule.Corrected 1L (tiny (BnFree 0.2))
@@ -201,7 +227,8 @@ let private reach =
                   optimisation.Step 0.1 |> ignore
 
                   for (described, tensor), before in List.zip network.Parameters before do
-                      let factor = if Recipe.decays recipe described then 0.95 else 1.0
+                      let rate = 0.1 * Recipe.rateFactor recipe network.Spec described
+                      let factor = if Recipe.decays recipe described then 1.0 - 0.5 * rate else 1.0
                       Agreement.allClose 1e-12 tensor (Agreement.values before |> Array.map ((*) factor)) described.Key
               } ]
 
@@ -303,6 +330,10 @@ let private applied =
             (corrected.ExpectedVariance, corrected.BinaryGain)
             (ExpectedVariance.Corrected, BinaryGain.VariancePreserving)
             "corrected"
+
+        let measured = ExpectedVariance.Measured [ for _ in 1..16 -> 0.5 ]
+        let kept = Recipe.applyTo (ReActNet.r18 |> Net.withExpectedVariance measured) Recipe.published
+        Expect.equal (Net.binaryBody kept).Value.ExpectedVariance measured "a measured variance stays"
     }
 
 let tests = testList "recipes" [ schedules; validation; reach; applied; json ]
