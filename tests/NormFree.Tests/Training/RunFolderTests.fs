@@ -220,6 +220,7 @@ let private obstructed =
                       ()
 
               let mutable intact = ""
+
               let expected =
                   [ "filler"; "log.jsonl"; "run.json"; "run.lock"; "stage1.last.safetensors" ]
                   @ [ "telemetry"; "tensorboard" ]
