@@ -1,6 +1,7 @@
 module NormFree.Cli.Program
 
 open System
+open System.Text.RegularExpressions
 open Argu
 open NormFree.Torch.Native
 
@@ -11,9 +12,14 @@ let private version () =
     let version = typeof<Command>.Assembly.GetName().Version
     Console.WriteLine $"normfree {version}"
 
+/// Without the option that was just given, and with names that are longer than their column on the line of their text.
+let private compact (listed: string) =
+    let shorter = Regex.Replace(listed, @"\n +--help +display this list of options\.", "")
+    Regex.Replace(shorter, @"(?m)^( +--\S+ <\S+>)\n +", "$1 ")
+
 let private help (arguments: ParseResults<'T>) (about: string) =
     Console.WriteLine(about)
-    let listed = arguments.Parser.PrintUsage(hideSyntax = true).Trim()
+    let listed = arguments.Parser.PrintUsage(hideSyntax = true).Trim() |> compact
     let heading = "OPTIONS:"
     // Without the heading, where it is the only one, the longest list fits a screen.
     Console.WriteLine(

@@ -109,7 +109,10 @@ module Stage =
             Numbers.explodes work.Position gradient.Norm
             |> Option.iter (fun mean ->
                 let times = gradient.Norm / mean
-                let what = $"the gradient's norm is {gradient.Norm:g3}, {times:F0} times its mean, and it is largest here"
+
+                let what =
+                    $"the gradient's norm is {gradient.Norm:g3}, {times:F0} times its mean, and it is largest here"
+
                 notice work (trouble work gradient.Largest batch what))
 
             Ok gradient.Norm
@@ -151,7 +154,9 @@ module Stage =
         let undo = undoing work
         let images, labels = Evaluation.tensors work.Network batch
         work.Position <- { before with Rate = Recipe.rate recipe steps before.Epoch before.Step }
-        let logits = work.Network.Forward(images, Train, Look.both (work.Recorder.Look sample) work.Balancing.Look)
+
+        let logits =
+            work.Network.Forward(images, Train, Look.both (work.Recorder.Look sample) work.Balancing.Look)
 
         match gradients work batch images logits labels with
         | Ok(value, norm) ->
@@ -218,8 +223,7 @@ module Stage =
             work.Keeper.Keep(whole work)
 
     /// Steps of an epoch.
-    let private stepsOf (job: StageJob) (source: ImageSource) =
-        (source.Count + job.Recipe.Batch - 1) / job.Recipe.Batch
+    let private stepsOf (job: StageJob) (source: ImageSource) = (source.Count + job.Recipe.Batch - 1) / job.Recipe.Batch
 
     /// The batches of the epoch that are not done yet.
     let private trainEpoch work (source: ImageSource) =

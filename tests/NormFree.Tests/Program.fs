@@ -82,9 +82,7 @@ let private all =
             Training.ConcurrencyTests.tests
             Training.VanishingTests.tests
             Training.OverflowTests.tests ]
-      testList
-          "Telemetry"
-          [ Telemetry.SampleTests.tests; Telemetry.RecordTests.tests; Telemetry.FileTests.tests ]
+      testList "Telemetry" [ Telemetry.SampleTests.tests; Telemetry.RecordTests.tests; Telemetry.FileTests.tests ]
       testList
           "Experiments"
           [ Experiments.RunKeyTests.tests; Experiments.RunOrderTests.tests; Experiments.SweepTests.tests ]

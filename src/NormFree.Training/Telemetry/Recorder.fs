@@ -50,12 +50,7 @@ type internal Recorder(folder: RunFolder option, around: Surroundings, stage: Re
         | _ -> None, 1
 
     let sampler =
-        new Sampler(
-            stage.Name,
-            stage.Network,
-            stage.Optimisation,
-            (fun () -> stage.TestImages Recorder.WatchedImages)
-        )
+        new Sampler(stage.Name, stage.Network, stage.Optimisation, (fun () -> stage.TestImages Recorder.WatchedImages))
 
     let mutable warned = false
 
@@ -68,7 +63,8 @@ type internal Recorder(folder: RunFolder option, around: Surroundings, stage: Re
     let warn (error: exn) =
         if not warned then
             around.Watch(
-                Warning $"{error.Message.TrimEnd('.')}: telemetry is not written now. The training goes on, and it is tried again."
+                Warning
+                    $"{error.Message.TrimEnd('.')}: telemetry is not written now. The training goes on, and it is tried again."
             )
 
         warned <- true
@@ -172,11 +168,7 @@ type internal Recorder(folder: RunFolder option, around: Surroundings, stage: Re
         let channels =
             [ for layer, positive in shares do
                   for channel, share in Array.indexed positive do
-                      { Stage = stage.Name
-                        Epoch = record.Epoch
-                        Layer = layer
-                        Channel = channel
-                        Positive = share } ]
+                      { Stage = stage.Name; Epoch = record.Epoch; Layer = layer; Channel = channel; Positive = share } ]
 
         if folder.IsSome then
             waiting <- waiting @ [ { now with End = Some(record, channels) } ]
