@@ -179,6 +179,41 @@ module Loader =
         positive (nameof options.Prefetch) options.Prefetch
         positive (nameof options.Side) options.Side
 
+    /// <summary>A share of each batch of these places of the source, in this order: batches are divided, so that all shares together are the
+    /// batches of <c>read</c>.</summary>
+    /// <remarks>
+    /// Every batch is given, also where none of the share's images could be read, or where there are fewer images than shares: <c>SoFar.Places</c>
+    /// counts places of the whole order, <c>SoFar.Unreadable</c> those of this share. Each enumeration starts its own threads, which have ended
+    /// when its enumerator is disposed.
+    /// </remarks>
+    /// <exception cref="T:NormFree.Data.DataException">An image could not be read, and Strict is set.</exception>
+    /// <exception cref="T:System.OperationCanceledException">The options' token was cancelled.</exception>
+    let readShare (share: Share) (options: LoaderOptions) (source: ImageSource) (order: int[]) : seq<Batch> =
+        check options
+
+        seq {
+            let run cancellation indices = Reading.batch options cancellation source indices
+            use pipeline = new Pipeline<_, _>(options.Workers, options.Prefetch, run, options.Cancellation)
+            let mutable unreadable = options.From.Unreadable
+            let mutable places = options.From.Places
+            let batches = Array.chunkBySize options.BatchSize (Array.skip places order)
+
+            for batch, work in Seq.zip batches (pipeline.Run(Seq.map (Share.take share) batches)) do
+                places <- places + batch.Length
+
+                for failure in work.Failures do
+                    unreadable <- unreadable + 1
+                    report options unreadable failure
+
+                yield { work.Batch with SoFar = { Places = places; Unreadable = unreadable } }
+        }
+
+    /// <summary>Throws DataException where not one of so many images could be read; the first of them is named.</summary>
+    let requireReadable count (unreadable: int) (first: Unreadable option) =
+        if unreadable = count then
+            let what = first |> Option.map (fun image -> $" The first: {image.Name}: {image.Reason}.")
+            raise (DataException $"Not one of {count} images could be read.{Option.toObj what}")
+
     /// <summary>The images at these places of the source, in this order, in batches.</summary>
     /// <remarks>
     /// An image that cannot be read is reported and left out; a batch of which nothing is left is not given.
@@ -191,26 +226,21 @@ module Loader =
         check options
 
         seq {
-            let run cancellation indices = Reading.batch options cancellation source indices
-            use pipeline = new Pipeline<_, _>(options.Workers, options.Prefetch, run, options.Cancellation)
+            let failures = ResizeArray()
+
+            let report image =
+                if failures.Count = 0 then
+                    failures.Add image
+
+                options.Report image
+
             let mutable unreadable = options.From.Unreadable
-            let mutable places = options.From.Places
-            let mutable firstFailure = ""
 
-            for work in pipeline.Run(Array.chunkBySize options.BatchSize (Array.skip places order)) do
-                places <- places + work.Batch.Count + work.Failures.Length
+            for batch in readShare Share.Whole { options with Report = report } source order do
+                unreadable <- batch.SoFar.Unreadable
 
-                for index, name, reason as failure in work.Failures do
-                    unreadable <- unreadable + 1
+                if batch.Count > 0 then
+                    yield batch
 
-                    if firstFailure = "" then
-                        firstFailure <- $" The first: {name}: {reason}."
-
-                    report options unreadable failure
-
-                if work.Batch.Count > 0 then
-                    yield { work.Batch with SoFar = { Places = places; Unreadable = unreadable } }
-
-            if unreadable = order.Length then
-                raise (DataException $"Not one of {order.Length} images could be read.{firstFailure}")
+            requireReadable order.Length unreadable (Seq.tryHead failures)
         }

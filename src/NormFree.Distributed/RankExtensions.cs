@@ -8,11 +8,11 @@ public static class RankExtensions
     /// <summary>Begins to add up a few numbers over all ranks.</summary>
     /// <param name="ranks">All of them.</param>
     /// <param name="mine">This rank's, as many as every other rank has.</param>
-    public static PendingNumbers BeginSum(this IRanks ranks, params ReadOnlySpan<double> mine) => new(ranks, mine);
+    public static PendingNumbers BeginSum(this IRanks ranks, params double[] mine) => new(ranks, mine);
 
     /// <summary>Adds up a few numbers over all ranks.</summary>
     /// <inheritdoc cref="BeginSum"/>
-    public static double[] Sum(this IRanks ranks, params ReadOnlySpan<double> mine) => ranks.BeginSum(mine).Wait();
+    public static double[] Sum(this IRanks ranks, params double[] mine) => ranks.BeginSum(mine).Wait();
 
     /// <summary>Returns when all ranks have come here.</summary>
     /// <param name="ranks">All of them.</param>

@@ -157,6 +157,7 @@ let private fingerprints =
                 Threads = 1
                 Execution = None
                 Machine = None
+                Division = None
                 Changes = [] }
 
           let fingerprint state =
