@@ -1,6 +1,7 @@
 namespace NormFree.Cli
 
 open System
+open NormFree.Distributed
 open NormFree.Reporting
 open NormFree.Training
 open Spectre.Console
@@ -93,9 +94,12 @@ module Show =
             .Columns(ProgressBarColumn(Width = Nullable 24), TaskDescriptionColumn(Alignment = Justify.Left))
             .Start(fun context -> work (bar (context.AddTask "reading the first images")))
 
-    /// <summary>Runs a training, showing its progress: a bar on a terminal, a line every 10 seconds in a pipe or file.</summary>
-    let progress (asJson: bool) (work: (TrainingEvent -> unit) -> 'a) : 'a =
-        if asJson then
+    /// <summary>Runs a training, showing its progress: a bar on a terminal, a line every 10 seconds in a pipe or file. Of several ranks the first
+    /// one shows it.</summary>
+    let progress (ranks: IRanks) (asJson: bool) (work: (TrainingEvent -> unit) -> 'a) : 'a =
+        if ranks.Rank > 0 then
+            work ignore
+        elif asJson then
             work jsonLines
         elif Console.IsOutputRedirected then
             work (EventText.lines "" (TimeSpan.FromSeconds 10.0))

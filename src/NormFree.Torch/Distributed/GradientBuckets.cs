@@ -37,7 +37,7 @@ public sealed class GradientBuckets : IDisposable
     {
         (this.ranks, this.parameters) = (ranks, parameters);
         for (var i = 0; i < parameters.Count; i++) this.parts.Add(parameters[i], parts[i]);
-        if (ranks.Size > 1) Fill(bytes);
+        if (ranks.Size > 1) Fill(parts, bytes);
     }
 
     /// <summary>How many messages a step sends.</summary>
@@ -81,18 +81,30 @@ public sealed class GradientBuckets : IDisposable
         foreach (var bucket in buckets) bucket.Dispose();
     }
 
-    private void Fill(long bytes)
+    /// <summary>Divides parameters into messages, in the order in which they are sent.</summary>
+    /// <param name="sizes">Bytes of each parameter, in the order of use.</param>
+    /// <param name="parts">The part of the network that each belongs to.</param>
+    /// <param name="bytes">Size from which on a message is full.</param>
+    /// <returns>For each message its first parameter, how many there are, and the lowest part among them.</returns>
+    public static List<(int First, int Count, int LowestPart)> Plan(IReadOnlyList<long> sizes, IReadOnlyList<int> parts, long bytes)
     {
-        var (taken, size, part) = (new List<Tensor>(), 0L, 0);
-        for (var i = parameters.Count - 1; i >= 0; i--)
+        var messages = new List<(int, int, int)>();
+        var (end, size) = (sizes.Count, 0L);
+        for (var i = sizes.Count - 1; i >= 0; i--)
         {
-            taken.Add(parameters[i]);
-            size += parameters[i].numel() * parameters[i].element_size();
-            part = parts[parameters[i]];
+            size += sizes[i];
             if (size < bytes && i > 0) continue;
-            buckets.Add(new GradientBucket(taken, part));
-            (taken, size) = ([], 0);
+            messages.Add((i, end - i, parts[i]));
+            (end, size) = (i, 0);
         }
+        return messages;
+    }
+
+    private void Fill(IReadOnlyList<int> places, long bytes)
+    {
+        long[] sizes = [.. parameters.Select(parameter => parameter.numel() * parameter.element_size())];
+        foreach (var (first, count, part) in Plan(sizes, places, bytes))
+            buckets.Add(new GradientBucket([.. parameters.Skip(first).Take(count)], part));
     }
 
     private void StartBehind(int part)
