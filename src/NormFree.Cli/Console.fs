@@ -10,9 +10,12 @@ open Spectre.Console
 [<RequireQualifiedAccess>]
 module Show =
 
+    /// Whether the output is a file or pipe: mpirun gives ranks terminals, but passes on what they print as lines.
+    let private isRedirected = lazy (Console.IsOutputRedirected || Launcher.Processes > 1)
+
     /// Lines of a file or pipe are not wrapped.
     let private prepare () =
-        if Console.IsOutputRedirected then
+        if isRedirected.Value then
             AnsiConsole.Profile.Width <- 400
 
     /// <summary>A table: names of columns, numbers to the right, and rows.</summary>
@@ -20,7 +23,7 @@ module Show =
         prepare ()
 
         let table =
-            Table(Border = (if Console.IsOutputRedirected then TableBorder.Ascii2 else TableBorder.Rounded))
+            Table(Border = (if isRedirected.Value then TableBorder.Ascii2 else TableBorder.Rounded))
 
         for i, name in List.indexed columns do
             let column = TableColumn(Markup.Escape name)
@@ -58,7 +61,7 @@ module Show =
     /// <summary>Counts steps on the error stream where that is a terminal, and leaves no trace.</summary>
     /// <remarks>It writes between the steps only: a bar that draws itself would take time from what is measured.</remarks>
     let counting (what: string) (total: int) (work: (int -> unit) -> 'a) : 'a =
-        if Console.IsErrorRedirected then
+        if Console.IsErrorRedirected || isRedirected.Value then
             work ignore
         else
             let write (text: string) = Console.Error.Write("\r" + text + "\027[K")
@@ -101,7 +104,7 @@ module Show =
             work ignore
         elif asJson then
             work jsonLines
-        elif Console.IsOutputRedirected then
+        elif isRedirected.Value then
             work (EventText.lines "" (TimeSpan.FromSeconds 10.0))
         else
             withBar work
