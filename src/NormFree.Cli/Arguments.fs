@@ -41,7 +41,7 @@ type TrainArgs =
     | [<Unique>] Checkpoint_Every of N: float
     | [<Unique>] On_Nonfinite of RULE: string
     | [<Unique>] Accumulate of N: int
-    | [<Unique>] Rank_Timeout of SECONDS: float
+    | [<Unique>] Rank_Timeout of N: float
     | [<Unique>] Json_Log
 
     interface IArgParserTemplate with
@@ -83,8 +83,8 @@ type TrainArgs =
             | Keep _ -> "last checkpoints of a stage (2*)"
             | Checkpoint_Every _ -> "minutes between two checkpoints at most (10*)"
             | On_Nonfinite _ -> "stop*, skip (the batch), rollback (to the last checkpoint)"
-            | Accumulate _ -> "parts of a batch computed one after the other (1*): less memory"
-            | Rank_Timeout _ -> "under mpirun: end the job where a rank is missing so long (45*)"
+            | Accumulate _ -> "parts of a batch, one after the other (1*): less memory"
+            | Rank_Timeout _ -> "seconds after which a missing rank ends an mpirun job (45*)"
             | Json_Log -> "print a JSON object an event instead of progress"
 
 type EvalArgs =
@@ -211,8 +211,8 @@ type BenchTrainArgs =
     | [<Unique>] Accumulate of N: int
     | [<Unique>] Predict of NODES: string
     | [<Unique>] Bandwidth of GBIT: float
-    | [<Unique>] Latency of MICROSECONDS: float
-    | [<Unique>] Rank_Timeout of SECONDS: float
+    | [<Unique>] Latency of US: float
+    | [<Unique>] Rank_Timeout of N: float
     | [<Unique>] Profile
     | [<Unique>] Json
 
@@ -233,11 +233,11 @@ type BenchTrainArgs =
             | Threads _ -> "of the computation; all processors if not given"
             | Warm_Up _ -> "steps before the clock starts (2*)"
             | Steps _ -> "steps that are measured (10*)"
-            | Accumulate _ -> "parts of a batch computed one after the other (1*)"
+            | Accumulate _ -> "parts of a batch, one after the other (1*)"
             | Predict _ -> "also predict the speed of so many nodes, such as 1,8,64,512"
             | Bandwidth _ -> "between them, Gbit/s; under mpirun as measured, else 10*"
             | Latency _ -> "of a message, microseconds; under mpirun as measured, else 50*"
-            | Rank_Timeout _ -> "under mpirun: end the job where a rank is missing so long (45*)"
+            | Rank_Timeout _ -> "seconds after which a missing rank ends an mpirun job (45*)"
             | Profile -> "measure each layer as well"
             | Json -> "print one JSON object"
 

@@ -224,7 +224,7 @@ module TrainCommand =
             watch (
                 Warning
                     "mpirun kills ranks a second after Ctrl-C or SIGTERM, which may be before the step is kept: give it \
-                     --mca odls_base_sigkill_timeout 120."
+                     --mca odls_base_sigkill_timeout 10."
             )
 
     let private train (given: string list) (args: ParseResults<TrainArgs>) (ranks: IRanks) =

@@ -80,7 +80,7 @@ let private descents =
     [ for norm in [ NoNorm; BnFree 0.2 ] do
           test $"{Words.norm norm}, fused engine: gradients of ranks that differ in size, one of them empty, are those of the batch" {
               use _ = torch.NewDisposeScope()
-              let batch = images torch.ScalarType.Float32 3 4, labels 4
+              let batch = images torch.ScalarType.Float32 "descent" 4, labels 4
               let _, expected = gradientsOf torch.ScalarType.Float32 norm 1 batch OneRank.Instance
 
               for ranks in [ 2; 5 ] do
@@ -116,7 +116,7 @@ let private buckets =
     [ for norm in norms do
           test $"{Words.norm norm}, fused engine: messages begin under the backward pass, and hold whole gradients then" {
               use _ = torch.NewDisposeScope()
-              let images, labels = images torch.ScalarType.Float32 3 4, labels 4
+              let images, labels = images torch.ScalarType.Float32 "descent" 4, labels 4
               use network = Network.create torch.ScalarType.Float32 Rule.Corrected 1L (Net.withBinarise ActivationsAndWeights (tiny norm))
               let parameters = [| for _, tensor in network.Parameters -> tensor :> torch.Tensor |]
               let witness = Witness()

@@ -14,17 +14,24 @@ let Word = "--as-rank"
 
 /// Trains every norm in float64; the first rank writes the tensors, in the order of norms, once all have found that they have the same bits.
 let run accumulate (path: string) =
-    let ranks = Ranks.Join(TimeSpan.FromSeconds 30.0, Console.Error.WriteLine)
+    let ranks = Ranks.Join(TimeSpan.FromSeconds 30.0, (fun (who: string) -> Console.Error.WriteLine who))
     let writer = SafetensorsWriter()
 
     for norm in norms do
         let found = Trainings.inFloat64 accumulate norm ranks
 
         for name, values in found.Tensors do
-            let bytes = ReadOnlyMemory(values |> Array.collect BitConverter.GetBytes)
-            writer.Add($"{Words.norm norm}/{name}", DType.F64, ReadOnlySpan [| int64 values.Length |], bytes) |> ignore
+            let bytes: byte[] = values |> Array.collect (fun value -> BitConverter.GetBytes(value: float))
 
-            if ranks.Texts(Convert.ToHexString(ReadOnlySpan bytes.Span)) |> Array.distinct |> Array.length > 1 then
+            writer.Add(
+                $"{Words.norm norm}/{name}",
+                DType.F64,
+                ReadOnlySpan [| int64 values.Length |],
+                ReadOnlyMemory bytes
+            )
+            |> ignore
+
+            if ranks.Texts(Convert.ToHexString bytes) |> Array.distinct |> Array.length > 1 then
                 failwith $"{name} is not the same on all ranks"
 
     if ranks.Rank = 0 then

@@ -13,7 +13,7 @@ open NormFree.Distributed
 
 /// One sum: what every rank has given, and where its result goes.
 type private Round(size: int) =
-    let given = Array.zeroCreate<(nativeint * nativeint * int * NumberType) | null> size
+    let given = Array.create<(nativeint * nativeint * int * NumberType) option> size None
     let complete = new ManualResetEventSlim()
     let begin' = Stopwatch.GetTimestamp()
     let mutable ended = 0L
@@ -31,7 +31,7 @@ type private Round(size: int) =
 
     /// In the order of ranks, rounded as floats are where they are floats.
     let add () =
-        let all = given |> Array.map nonNull
+        let all = given |> Array.map Option.get
 
         let sums =
             [| for values, _, count, number in all -> read (values, count, number) |]
@@ -42,9 +42,9 @@ type private Round(size: int) =
 
     member _.Give(rank, values, sums, count, number) =
         lock given (fun () ->
-            given[rank] <- (values, sums, count, number)
+            given[rank] <- Some(values, sums, count, number)
 
-            if given |> Array.forall (isNull >> not) then
+            if given |> Array.forall Option.isSome then
                 add ()
                 ended <- Stopwatch.GetTimestamp()
                 complete.Set())

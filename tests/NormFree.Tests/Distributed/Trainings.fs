@@ -79,5 +79,5 @@ let distance (a: (string * float[]) list) (b: (string * float[]) list) =
         b
     |> List.max
 
-/// What norms make of it.
-let inFloat64 = run torch.ScalarType.Float64
+/// In the type in which divisions can be told from rounding.
+let inFloat64 accumulate norm ranks = run torch.ScalarType.Float64 accumulate norm ranks
