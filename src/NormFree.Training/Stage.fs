@@ -250,13 +250,15 @@ module Stage =
         let order = Loader.shuffled work.Job.Recipe.Seed (streamOf work.Job work.Position.Epoch) source.Count
         let clock, secondsBefore = Stopwatch.StartNew(), work.Position.Seconds
         let unreadable = ResizeArray()
+        let mutable told = 0
 
         for batch in Loader.readShare (Together.share work.Around.Ranks) (loading work unreadable.Add) source order do
             // The loader still gives the batches that are ready.
             work.Around.Cancellation.ThrowIfCancellationRequested()
             let stepBefore = work.Position.Step
-            step work steps batch order[work.Position.SoFar.Places .. batch.SoFar.Places - 1] (List.ofSeq unreadable)
-            unreadable.Clear()
+            let places = order[work.Position.SoFar.Places .. batch.SoFar.Places - 1]
+            step work steps batch places (List.ofSeq (Seq.skip told unreadable))
+            told <- unreadable.Count
             work.Position <- { work.Position with Seconds = secondsBefore + clock.Elapsed.TotalSeconds }
 
             if work.Position.Step > stepBefore then
@@ -264,7 +266,7 @@ module Stage =
 
             agree work wish
 
-        Loader.requireReadable source.Count work.Position.SoFar.Unreadable None
+        Loader.requireReadable source.Count work.Position.SoFar.Unreadable (Seq.tryHead unreadable)
 
     let private record work test heldOut oneSign : EpochRecord =
         let position = whole work

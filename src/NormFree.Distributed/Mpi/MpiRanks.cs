@@ -15,11 +15,8 @@ internal sealed class MpiRanks : IRanks
     }
 
     /// <inheritdoc cref="Ranks.Join"/>
-    public static MpiRanks Join(int processes, TimeSpan patience, Action<string> lost)
-    {
-        var ranks = new MpiRanks(MpiThread.Start(MpiLibrary.Load(), processes, patience, lost));
-        return ranks;
-    }
+    public static MpiRanks Join(int processes, TimeSpan patience, Action<string> lost) =>
+        new(MpiThread.Start(MpiLibrary.Load(), processes, patience, lost));
 
     /// <inheritdoc/>
     public int Size => thread.Size;

@@ -106,7 +106,7 @@ module Bench =
         { Data = data
           Forward = found.Forward
           Backward = found.Backward
-          Exchange = found.Communication.ExposedMs
+          Exchange = found.Waited
           Clip = clip
           Step = step },
         found.Communication

@@ -65,7 +65,7 @@ type PhaseTimes =
         Forward: float
         /// All gradients of this rank.
         Backward: float
-        /// Waiting for the sums over all ranks, once this rank's gradients are there.
+        /// Waiting for other ranks: for those whose forward pass is not done, and for the sums once this rank's gradients are there.
         Exchange: float
         Clip: float
         /// The optimiser's.

@@ -19,6 +19,8 @@ type internal Descended =
         /// Milliseconds of this rank's passes.
         Forward: float
         Backward: float
+        /// Milliseconds in which this rank did nothing but wait for others.
+        Waited: float
         Communication: CommunicationTime
     }
 
@@ -57,7 +59,7 @@ type internal Descent(ranks: IRanks, accumulate: int, network: Network, loss: to
         let count = int (images.size 0)
         let counts = ranks.BeginSum [| float count; float unreadable |]
         let parts = [ for i in 0 .. accumulate - 1 -> Share.part count accumulate i ] |> List.filter (snd >> (<) 0)
-        let forwards, backwards = Stopwatch(), Stopwatch()
+        let forwards, backwards, waits = Stopwatch(), Stopwatch(), Stopwatch()
         let mutable sums = Sums.Zero
         buckets.Prepare()
 
@@ -68,8 +70,11 @@ type internal Descent(ranks: IRanks, accumulate: int, network: Network, loss: to
             let loss, found = forward (part images) (part labels)
             sums <- sums + found
             forwards.Stop()
+            waits.Start()
+            let all = counts.Wait()[0]
+            waits.Stop()
             backwards.Start()
-            let weighted = loss.Times(float size / counts.Wait()[0])
+            let weighted = loss.Times(float size / all)
             // Gradients are whole when the last part's are there.
             network.AddGradients(weighted, (if i = parts.Length - 1 then buckets.LayerBegins else ignore))
             backwards.Stop()
@@ -87,6 +92,7 @@ type internal Descent(ranks: IRanks, accumulate: int, network: Network, loss: to
           Sums = sums ()
           Forward = forwards.Elapsed.TotalMilliseconds
           Backward = backwards.Elapsed.TotalMilliseconds
+          Waited = waits.Elapsed.TotalMilliseconds + communication.ExposedMs
           Communication = communication }
 
     interface IDisposable with
