@@ -20,23 +20,14 @@ type Measured = { ImagesPerSecond: float; PeakMemoryMb: float; Phases: PhaseTime
 /// Someone who takes that step.
 type Candidate = { Name: string; Measure: Configuration -> Measured }
 
-let usage () : 'a =
-    eprintfn "usage: dotnet fsi experiments/bench.fsx [--reference FILE] [--runs N] [--steps N] [--only WORDS]"
-    exit 2
-
-let rec parse settings words =
-    match words with
-    | [] -> settings
-    | "--reference" :: path :: rest -> parse { settings with Reference = Path.GetFullPath path } rest
-    | "--only" :: words :: rest -> parse { settings with Only = words } rest
-    | name :: Positive n :: rest when name = "--runs" -> parse { settings with Runs = n } rest
-    | name :: Positive n :: rest when name = "--steps" -> parse { settings with Steps = n } rest
-    | _ -> usage ()
-
-let given = List.tail (List.ofArray fsi.CommandLineArgs)
-
 let settings =
-    parse { Reference = beside "shared/reference/bench.py"; Runs = 5; Steps = 5; Only = "" } given
+    settings
+        "bench.fsx"
+        [ path "--reference" (fun s file -> { s with Reference = file })
+          count "--runs" (fun s n -> { s with Runs = n })
+          count "--steps" (fun s n -> { s with Steps = n })
+          text "--only" (fun s words -> { s with Only = words }) ]
+        { Reference = beside "shared/reference/bench.py"; Runs = 5; Steps = 5; Only = "" }
 
 atRoot ()
 

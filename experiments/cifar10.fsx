@@ -6,20 +6,22 @@ open NormFree.Reporting
 open NormFree.Training
 open Prelude
 
-let data = givenPath "experiments/cifar10.fsx DATA"
+let data, _ = dataAndSettings "cifar10.fsx" [] ()
 atRoot ()
 
-let settings =
+let arguments =
     "--arch reactnet-18 --norm bn-free --binarise activations+weights --stem cifar --dataset cifar10 --limit 10000 --test-limit 2000 \
      --epochs 2 --batch 64 --lr 1e-3 --schedule cosine --clip agc:0.02 --seed 1"
 
-train "runs/cifar10-bn-free" ("--data" :: data :: List.ofArray (settings.Split ' '))
-
-let run = RunFolder.readRun (RunFolder.at "runs/cifar10-bn-free")
+train "runs/cifar10-bn-free" ("--data" :: data :: List.ofArray (arguments.Split ' '))
 
 // Where the data lies on this machine is nobody's business.
-[ { run with
-      Arguments =
-          run.Arguments
-          |> List.map (fun word -> if word = data then System.IO.Path.GetFileName data else word) } ]
+let withoutPath (run: RunLog) =
+    { run with
+        Arguments =
+            run.Arguments
+            |> List.map (fun word -> if word = data then System.IO.Path.GetFileName data else word) }
+
+ReportedRun.ofFolders MeasureSpeed [ { Path = "runs/cifar10-bn-free" } ]
+|> List.map (fun run -> { run with Log = withoutPath run.Log })
 |> Report.writeMarkdown "experiments/results/cifar10-reactnet18.md" "ReActNet-18 without batch norm on CIFAR-10"

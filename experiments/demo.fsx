@@ -37,6 +37,10 @@ let train norm =
 
 let runs = sideBySide [ BnFree 0.2; BatchNorm; NoNorm ] train
 let title = "NormFree demo: three norms on drawn images"
-Report.write "artifacts/demo/report.html" title runs
-Report.writeMarkdown "artifacts/demo/report.md" title runs
+
+let reported =
+    ReportedRun.ofFolders MeasureSpeed [ for run in runs -> { Path = $"artifacts/demo/{run.Name}" } ]
+
+Report.write "artifacts/demo/report.html" title reported
+Report.writeMarkdown "artifacts/demo/report.md" title reported
 printfn $"\n{Report.text runs}\n\nPlot: artifacts/demo/report.png    Report: artifacts/demo/report.html"

@@ -26,23 +26,14 @@ type Measured =
 /// Someone who runs that network.
 type Candidate = { Name: string; Measure: Configuration -> Measured option }
 
-let usage () : 'a =
-    eprintfn "usage: dotnet fsi experiments/infer.fsx [--reference FILE] [--runs N] [--seconds N] [--only WORDS]"
-    exit 2
-
-let rec parse settings words =
-    match words with
-    | [] -> settings
-    | "--reference" :: path :: rest -> parse { settings with Reference = Path.GetFullPath path } rest
-    | "--only" :: words :: rest -> parse { settings with Only = words } rest
-    | name :: Positive n :: rest when name = "--runs" -> parse { settings with Runs = n } rest
-    | name :: Positive n :: rest when name = "--seconds" -> parse { settings with Seconds = n } rest
-    | _ -> usage ()
-
-let given = List.tail (List.ofArray fsi.CommandLineArgs)
-
 let settings =
-    parse { Reference = beside "shared/reference/bench.py"; Runs = 5; Seconds = 2; Only = "" } given
+    settings
+        "infer.fsx"
+        [ path "--reference" (fun s file -> { s with Reference = file })
+          count "--runs" (fun s n -> { s with Runs = n })
+          count "--seconds" (fun s n -> { s with Seconds = n })
+          text "--only" (fun s words -> { s with Only = words }) ]
+        { Reference = beside "shared/reference/bench.py"; Runs = 5; Seconds = 2; Only = "" }
 
 atRoot ()
 

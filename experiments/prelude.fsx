@@ -10,20 +10,69 @@
 open System
 open System.Diagnostics
 open System.IO
+open System.Runtime.InteropServices
+open System.Threading
 open System.Threading.Tasks
+open NormFree.Data
+open NormFree.Reporting
+open NormFree.Spec
 open NormFree.Training
 
 NormFree.Torch.Native.TorchNative.Ensure()
 
 let private root = Path.GetFullPath(Path.Combine(__SOURCE_DIRECTORY__, ".."))
 
-/// The path that the script was given, as seen from where it was called; the script ends with its usage where there is none.
-let givenPath usage =
-    match fsi.CommandLineArgs with
-    | [| _; path |] -> Path.GetFullPath path
-    | _ ->
-        eprintfn $"usage: dotnet fsi {usage}"
+/// One setting of a script: its name on the command line, what its value is called in the usage, and what a text changes if it is such a value.
+type Setting<'s> = { Name: string; Value: string; Set: string -> 's -> 's option }
+
+/// A whole number above 0.
+let (|Positive|_|) (text: string) =
+    match Int32.TryParse text with
+    | true, n when n > 0 -> Some n
+    | _ -> None
+
+let private setting name value (parse: string -> 'a option) set =
+    { Name = name; Value = value; Set = fun text s -> parse text |> Option.map (set s) }
+
+let count name set = setting name "N" (|Positive|_|) set
+let text name set = setting name "WORDS" Some set
+let path name set = setting name "FILE" (Path.GetFullPath >> Some) set
+
+let number name set =
+    let parse (text: string) =
+        match Double.TryParse(text, Globalization.CultureInfo.InvariantCulture) with
+        | true, value when value > 0.0 -> Some value
+        | _ -> None
+
+    setting name "X" parse set
+
+/// The script's settings as its command line changes them, and its first word where it needs one: the path of its data, as seen from where it was
+/// called. The script ends with its usage where the words make no sense.
+let private parse script needs (known: Setting<'s> list) defaults words =
+    let usage () =
+        let options = known |> List.map (fun s -> $"[{s.Name} {s.Value}]")
+        eprintfn $"""usage: dotnet fsi experiments/{String.Join(' ', script :: needs @ options)}"""
         exit 2
+
+    let rec change settings words =
+        match words with
+        | [] -> settings
+        | name :: value :: rest ->
+            match known |> List.tryFind (fun s -> s.Name = name) |> Option.bind (fun s -> s.Set value settings) with
+            | Some settings -> change settings rest
+            | None -> usage ()
+        | _ -> usage ()
+
+    match needs, words with
+    | [], _ -> "", change defaults words
+    | _, (data: string) :: rest when not (data.StartsWith '-') -> Path.GetFullPath data, change defaults rest
+    | _ -> usage ()
+
+/// The words behind the script's name.
+let given = List.tail (List.ofArray fsi.CommandLineArgs)
+
+let settings script known defaults = snd (parse script [] known defaults given)
+let dataAndSettings script known defaults = parse script [ "DATA" ] known defaults given
 
 /// Paths in experiments start at the repository's root.
 let atRoot () = Environment.CurrentDirectory <- root
@@ -39,12 +88,6 @@ let sideBySide (items: 'a list) (run: 'a -> 'b) : 'b list =
 
 /// What lies beside the repository, by its path from there.
 let beside (path: string) = Path.GetFullPath(Path.Combine(root, "..", path))
-
-/// A whole number above 0.
-let (|Positive|_|) (text: string) =
-    match Int32.TryParse text with
-    | true, n when n > 0 -> Some n
-    | _ -> None
 
 /// The tool.
 let tool = Path.Combine(root, "artifacts/normfree/normfree")
@@ -135,3 +178,132 @@ let train (folder: string) (arguments: string list) =
 
     if training.ExitCode <> 0 then
         exit training.ExitCode
+
+/// What an experiment takes; a script's own are what two processors do in about an hour.
+type Budget =
+    {
+        Epochs: int
+        Seeds: int
+        /// Training images, balanced over the classes.
+        Limit: int
+        TestLimit: int
+        /// Share of the network's channels.
+        Width: float
+        Batch: int
+        /// Pixels along a side of the network's input.
+        Size: int
+        LearningRate: float
+    }
+
+/// DATA, and the budget as the command line changes it.
+let budget script defaults =
+    dataAndSettings
+        script
+        [ count "--epochs" (fun (b: Budget) n -> { b with Epochs = n })
+          count "--seeds" (fun b n -> { b with Seeds = n })
+          count "--limit" (fun b n -> { b with Limit = n })
+          count "--test-limit" (fun b n -> { b with TestLimit = n })
+          number "--width" (fun b x -> { b with Width = x })
+          count "--batch" (fun b n -> { b with Batch = n })
+          count "--size" (fun b n -> { b with Size = n })
+          number "--lr" (fun b x -> { b with LearningRate = x }) ]
+        defaults
+
+/// For ReActNet-18 on images of 32×32.
+let small =
+    { Epochs = 10
+      Seeds = 2
+      Limit = 10000
+      TestLimit = 2000
+      Width = 0.5
+      Batch = 64
+      Size = 32
+      LearningRate = 1e-3 }
+
+/// Images of a budget; what is wrong with them ends the script.
+let images kind data (budget: Budget) =
+    let options =
+        { Catalogue.defaults with
+            Size = Some budget.Size
+            Limit = Some budget.Limit
+            TestLimit = Some budget.TestLimit }
+
+    match Catalogue.load kind (Some data) options with
+    | Ok dataset -> dataset
+    | Error errors ->
+        errors |> List.iter (eprintfn "%O")
+        exit 1
+
+/// ReActNet-18 for images of 32×32, in the width of a budget.
+let cifar18 (budget: Budget) =
+    ReActNet.reactNet18 { Size.Full with Width = budget.Width } CifarStem |> Net.withClasses 10
+
+/// The corrected recipe in a budget.
+let recipe (budget: Budget) =
+    { Recipe.corrected with
+        Epochs = budget.Epochs
+        Batch = budget.Batch
+        LearningRate = budget.LearningRate
+        Schedule = Cosine }
+
+let experiment name images (budget: Budget) variants =
+    { Name = name
+      Images = images
+      Seeds = [ for seed in 1 .. budget.Seeds -> int64 seed ]
+      Variants = variants
+      Execution = Execution.Default }
+
+/// Trains what is left of an experiment. The first Ctrl-C or SIGTERM keeps everything and ends the script, the second ends it at once.
+let sweep (experiment: Experiment) =
+    use interruption = new CancellationTokenSource()
+
+    let interrupt (context: PosixSignalContext) =
+        context.Cancel <- not interruption.IsCancellationRequested
+        interruption.Cancel()
+
+    use _ = PosixSignalRegistration.Create(PosixSignal.SIGINT, interrupt)
+    use _ = PosixSignalRegistration.Create(PosixSignal.SIGTERM, interrupt)
+
+    try
+        experiment
+        |> Sweep.run { SweepSettings.Default with Watch = SweepText.lines; Cancellation = interruption.Token }
+    with :? OperationCanceledException ->
+        eprintfn "Interrupted; all steps are kept. The same command goes on."
+        exit 1
+
+/// Names what failed; then the script has failed, too.
+let private requireAll (results: ExperimentResult list) =
+    let failed =
+        results
+        |> List.choose (fun result ->
+            match result.Log with
+            | Ok _ -> None
+            | Error reason -> Some $"{result.Run.Label}: {reason}")
+
+    failed |> List.iter (eprintfn "failed: %s")
+
+    if not failed.IsEmpty then
+        exit 1
+
+/// The checkpoint of an experiment's only run, as a teacher.
+let checkpoint (results: ExperimentResult list) =
+    requireAll results
+    results.Head.Run.Folder.Last 1
+
+/// A page about an experiment, with its curves.
+let page title question : ExperimentPage =
+    { Title = title
+      Question = question
+      Command = command (Path.GetFileName fsi.CommandLineArgs[0]) given
+      Notes = []
+      Compared = []
+      Plot = ExperimentPage.overEpochs }
+
+/// Writes an experiment's page into experiments/results.
+let conclude (page: ExperimentPage) (results: ExperimentResult list) =
+    let page = { page with Notes = page.Notes @ [ "Of every class there are as many images." ] }
+    let path = $"experiments/results/{Path.GetFileNameWithoutExtension fsi.CommandLineArgs[0]}.md"
+    ExperimentPage.write path page results
+    page.Compared |> List.iter (ExperimentPage.comparison results >> printfn "%s")
+    printfn $"Written: {path}"
+    requireAll results

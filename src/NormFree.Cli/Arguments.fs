@@ -26,6 +26,7 @@ type TrainArgs =
     | [<Unique>] Schedule of NAME: string
     | [<Unique>] Warm_Up of N: int
     | [<Unique>] Clip of RULE: string
+    | [<Unique>] Start of KIND: string
     | [<Unique>] Loss of NAME: string
     | [<Unique>] Teacher of FILE: string
     | [<Unique>] Init of FILE: string
@@ -40,6 +41,7 @@ type TrainArgs =
     | [<Unique>] Keep of N: int
     | [<Unique>] Checkpoint_Every of N: float
     | [<Unique>] On_Nonfinite of RULE: string
+    | [<Unique>] Telemetry of EVERY: string
     | [<Unique>] Accumulate of N: int
     | [<Unique>] Rank_Timeout of N: float
     | [<Unique>] Json_Log
@@ -48,7 +50,7 @@ type TrainArgs =
         member this.Usage =
             match this with
             | Arch _ -> "reactnet-18|-a|-small*, resnet-18|-34"
-            | Norm _ -> "batch-norm, none, bn-free*; bn-free:0.3 sets alpha"
+            | Norm _ -> "batch-norm, none, scaled, bn-free*; bn-free:0.3 sets alpha"
             | Binarise _ -> "activations (stage 1), activations+weights* (both stages)"
             | Stem _ -> "cifar, imagenet; by the image size if not given"
             | Width _ -> "channels, as a factor of the table's"
@@ -69,6 +71,7 @@ type TrainArgs =
             | Schedule _ -> "linear*, cosine, constant, step:EPOCHS:X"
             | Warm_Up _ -> "epochs over which the rate rises from 0"
             | Clip _ -> "agc:X (agc:0.02*), none"
+            | Start _ -> "fixed*, data-dependent (shifts and β from a first batch)"
             | Loss _ -> "ce*, ls (ls:0.1), kd (needs --teacher)"
             | Teacher _ -> "checkpoint to distil from"
             | Init _ -> "start from it; activations+weights then skips stage 1"
@@ -83,6 +86,7 @@ type TrainArgs =
             | Keep _ -> "last checkpoints of a stage (2*)"
             | Checkpoint_Every _ -> "minutes between two checkpoints at most (10*)"
             | On_Nonfinite _ -> "stop*, skip (the batch), rollback (to the last checkpoint)"
+            | Telemetry _ -> "steps from one look inside the layers to the next (50*), off"
             | Accumulate _ -> "parts of a batch, one after the other (1*): less memory"
             | Rank_Timeout _ -> "seconds after which a missing rank ends an mpirun job (45*)"
             | Json_Log -> "print a JSON object an event instead of progress"
@@ -151,7 +155,7 @@ type SummaryArgs =
         member this.Usage =
             match this with
             | Arch _ -> "reactnet-18*, reactnet-a, reactnet-small, resnet-18, resnet-34"
-            | Norm _ -> "batch-norm, none, bn-free*"
+            | Norm _ -> "batch-norm, none, bn-free*, scaled"
             | Binarise _ -> "activations, activations+weights*"
             | Stem _ -> "cifar, imagenet; by the image size if not given"
             | Width _ -> "channels, as a factor of the table's"
@@ -220,7 +224,7 @@ type BenchTrainArgs =
         member this.Usage =
             match this with
             | Arch _ -> "reactnet-18*, reactnet-a, reactnet-small, resnet-18, resnet-34"
-            | Norm _ -> "batch-norm, none, bn-free*"
+            | Norm _ -> "batch-norm, none, bn-free*, scaled"
             | Binarise _ -> "activations, activations+weights*"
             | Stem _ -> "cifar, imagenet; by the image size if not given"
             | Width _ -> "channels, as a factor of the table's"
@@ -261,7 +265,7 @@ type BenchInferArgs =
         member this.Usage =
             match this with
             | Arch _ -> "reactnet-18*, reactnet-a, reactnet-small"
-            | Norm _ -> "batch-norm, none, bn-free*"
+            | Norm _ -> "batch-norm, none, bn-free*, scaled"
             | Stem _ -> "cifar, imagenet; by the image size if not given"
             | Width _ -> "channels, as a factor of the table's"
             | Depth _ -> "layers, as a factor of the table's"
@@ -304,13 +308,15 @@ type ReportArgs =
     | [<MainCommand; ExactlyOnce>] Runs of RUN: string list
     | [<Mandatory; Unique>] Out of FILE: string
     | [<Unique>] Title of TEXT: string
+    | [<Unique>] No_Speed
 
     interface IArgParserTemplate with
         member this.Usage =
             match this with
-            | Runs _ -> "folders of runs"
-            | Out _ -> "page to write: .html (self-contained), or .md with a .png beside it"
+            | Runs _ -> "folders of runs; those that differ by their seeds are taken together"
+            | Out _ -> "page to write: .html (self-contained), or .md with pictures beside it"
             | Title _ -> "heading of the page"
+            | No_Speed -> "do not measure the speed of packed networks, which takes seconds and differs from page to page"
 
 type ImportArgs =
     | [<Unique>] Pytorch of FILE: string
@@ -335,7 +341,7 @@ type ImportArgs =
             | Pytorch _ -> "file that torch.save has written: .pt, .pth, .pth.tar"
             | Safetensors _ -> "safetensors file, whoever has written it"
             | Arch _ -> "reactnet-18, reactnet-a, reactnet-small, resnet-18, resnet-34"
-            | Norm _ -> "batch-norm, none, bn-free*; bn-free:0.3 sets alpha"
+            | Norm _ -> "batch-norm, none, scaled, bn-free*; bn-free:0.3 sets alpha"
             | Binarise _ -> "activations, activations+weights*"
             | Stem _ -> "cifar, imagenet; by the image size if not given"
             | Width _ -> "channels, as a factor of the table's"

@@ -102,15 +102,19 @@ module Choices =
     let stem = among "--stem" [ "cifar", CifarStem; "imagenet", ImageNetStem ]
 
     let norm (word: string) : Norm =
-        match parameter word with
-        | "bn-free", Some text ->
-            let alpha = number "--norm bn-free" text
+        let withAlpha (name: string) case text =
+            let alpha = number $"--norm {name}" text
 
             if alpha > 0.0 && Double.IsFinite alpha then
-                BnFree alpha
+                case alpha
             else
-                usage $"--norm bn-free takes a positive number, not '{text}'."
-        | _ -> among "--norm" [ "batch-norm", BatchNorm; "none", NoNorm; "bn-free", BnFree 0.2 ] word
+                usage $"--norm {name} takes a positive number, not '{text}'."
+
+        match parameter word with
+        | "bn-free", Some text -> withAlpha "bn-free" BnFree text
+        | "scaled", Some text -> withAlpha "scaled" Scaled text
+        | _ ->
+            among "--norm" [ "batch-norm", BatchNorm; "none", NoNorm; "bn-free", BnFree 0.2; "scaled", Scaled 0.2 ] word
 
     /// The words of a choice without values.
     let private cases choices = [ for case in choices -> Json.words case, case ]
@@ -150,6 +154,13 @@ module Choices =
         engineWord |> Option.map (among "--engine" [ trained Fused; trained Composite; packed ])
 
     let onNonFinite = among "--on-nonfinite" (cases [ Stop; Skip; Rollback ])
+
+    /// A number of steps, or a word.
+    let telemetry (word: string) : Sampling =
+        match Int32.TryParse(word, NumberStyles.None, CultureInfo.InvariantCulture) with
+        | true, every when every > 0 -> EverySteps every
+        | _ when word = "off" -> Never
+        | _ -> usage $"--telemetry takes a whole number of steps from 1, or off, not '{word}'."
 
     /// A time in minutes; 0 is at once.
     let minutes name (value: float) =
@@ -191,6 +202,9 @@ module Choices =
                 "--schedule"
                 [ "constant", Constant; "linear", Linear; "cosine", Cosine; "step", Schedule.Step(30, 0.1) ]
                 word
+
+    let start (word: string) : Start =
+        among "--start" [ "fixed", Start.Fixed; "data-dependent", Start.DataDependent ] word
 
     let clip (word: string) : Clip =
         match parameter word with

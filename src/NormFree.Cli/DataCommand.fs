@@ -49,10 +49,11 @@ module DataCommand =
             | Ok path -> Console.WriteLine $"{path} is complete and its sum is right."
             | Error error -> raise (DataException(string error)))
 
-    let private checkSource name (source: ImageSource) =
+    /// Reads and prepares every image, as a training or test would.
+    let private checkSource name (options: LoaderOptions) (source: ImageSource) =
         let bad =
             [ for i in 0 .. source.Count - 1 do
-                  match source.Load i with
+                  match source.Load i |> Result.bind (Loader.prepare options) with
                   | Ok _ -> ()
                   | Error why ->
                       Console.WriteLine $"{source.Name i}: {why}"
@@ -71,7 +72,9 @@ module DataCommand =
         Console.WriteLine
             $"{dataset.Name}: {dataset.Classes.Length} classes, network input {dataset.Size}×{dataset.Size}"
 
-        let bad = checkSource "train" dataset.Train + checkSource "test" dataset.Test
+        let bad =
+            checkSource "train" (Loader.training dataset 1) dataset.Train
+            + checkSource "test" (Loader.testing dataset 1) dataset.Test
 
         if bad > 0 then
             raise (DataException $"{bad} images cannot be read: mend or remove them, or train without --strict.")

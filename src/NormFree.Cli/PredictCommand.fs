@@ -1,6 +1,7 @@
 namespace NormFree.Cli
 
 open System
+open System.Threading
 open Argu
 open NormFree.Training
 open TorchSharp
@@ -20,7 +21,7 @@ module PredictCommand =
             raise (UsageException "--packed is computed by --engine packed: leave --engine away, or give --checkpoint.")
         | _ -> raise (UsageException "predict takes either --checkpoint or --packed.")
 
-    let private images (args: ParseResults<PredictArgs>) paths =
+    let private images (args: ParseResults<PredictArgs>) paths (cancellation: CancellationToken) =
         if args.Contains PredictArgs.Precision then
             raise (UsageException "--precision is for --input; images are classified in float32.")
 
@@ -35,6 +36,8 @@ module PredictCommand =
         let answers =
             paths
             |> List.map (fun path ->
+                cancellation.ThrowIfCancellationRequested()
+
                 try
                     Ok(path, network.Classify(path, count))
                 with :? TrainingException as error ->
@@ -63,11 +66,13 @@ module PredictCommand =
         | "float64" as known -> known
         | other -> raise (UsageException $"--precision cannot be '{other}': choose float32 or float64.")
 
-    let private tensors (args: ParseResults<PredictArgs>) input output =
+    /// An interruption comes before the work or after it: the output is written whole or not at all.
+    let private tensors (args: ParseResults<PredictArgs>) input output (cancellation: CancellationToken) =
         if args.Contains Top then
             raise (UsageException "--top is for images; --output gets all logits.")
 
         let path, computing = network args
+        cancellation.ThrowIfCancellationRequested()
 
         match precision args, computing with
         | "float64", Some PackedEngine ->
@@ -86,9 +91,11 @@ module PredictCommand =
         args.TryGetResult PredictArgs.Threads
         |> Option.iter (Choices.threads "--threads" >> torch.set_num_threads)
 
+        let interruptible = Outcome.untilInterrupted "Nothing is kept."
+
         match args.TryGetResult PredictArgs.Images, args.TryGetResult Input, args.TryGetResult Output with
-        | Some paths, None, None -> images args paths
-        | None, Some input, Some output -> tensors args input output
+        | Some paths, None, None -> interruptible (images args paths)
+        | None, Some input, Some output -> interruptible (tensors args input output)
         | _ ->
             raise (
                 UsageException

@@ -20,7 +20,8 @@ module ReportCommand =
             | ".md" -> Report.writeMarkdown
             | other -> raise (UsageException $"--out ends in .html or .md, not '{other}'.")
 
-        let runs = args.GetResult Runs |> List.map (fun path -> RunFolder.readRun { Path = path })
-        let title = args.GetResult(Title, "NormFree: " + (runs |> List.map _.Name |> String.concat ", "))
+        let speed = if args.Contains No_Speed then LeaveSpeedOut else MeasureSpeed
+        let runs = args.GetResult Runs |> List.map (fun path -> { Path = path }) |> ReportedRun.ofFolders speed
+        let title = args.GetResult(Title, "NormFree: " + (runs |> List.map _.Log.Name |> String.concat ", "))
         write path title runs
         Console.WriteLine path

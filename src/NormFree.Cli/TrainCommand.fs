@@ -95,6 +95,7 @@ module TrainCommand =
                 Schedule = Choices.schedule (args.GetResult(TrainArgs.Schedule, "linear"))
                 WarmUp = args.GetResult(TrainArgs.Warm_Up, 0)
                 Clip = Choices.clip (args.GetResult(TrainArgs.Clip, "agc"))
+                Start = Choices.start (args.GetResult(TrainArgs.Start, "fixed"))
                 Loss = loss
                 HeldOut = args.GetResult(TrainArgs.Held_Out, 0.0)
                 Seed = args.GetResult(TrainArgs.Seed, 1L) }
@@ -134,6 +135,10 @@ module TrainCommand =
                     |> Option.defaultValue Keeping.Default.Every }
             OnNonFinite =
                 either _.TryGetResult(TrainArgs.On_Nonfinite) |> Option.defaultValue "stop" |> Choices.onNonFinite
+            Telemetry =
+                either _.TryGetResult(TrainArgs.Telemetry)
+                |> Option.map Choices.telemetry
+                |> Option.defaultValue Sampling.Default
             Accumulate =
                 either _.TryGetResult(TrainArgs.Accumulate) |> Option.defaultValue 1 |> Choices.count "--accumulate" }
 

@@ -112,8 +112,37 @@ module Augment =
         | Resize size -> Resample.resize size size image
         | Lighting(deviation, mode) -> lighting deviation mode random image
 
-    /// <summary>Does all steps, first to last.</summary>
-    let run steps random image = List.fold (step random) image steps
+    /// What a step makes of an image on its way, at most, in pixels.
+    let private largest (image: Image) step =
+        let width, height = float image.Width, float image.Height
+
+        match step with
+        // Between the two passes of a resize, the width is the new one and the height the old one.
+        | Resize size -> float size * max (float size) height
+        | ResizeShort size -> float size * float size * max width height / min width height
+        | RandomResizedCrop(_, _, size)
+        | CentreCrop size -> float size * float size
+        | PadCrop _
+        | Flip
+        | Lighting _ -> width * height
+
+    let private checkRoom (image: Image) step =
+        let pixels = largest image step
+
+        if pixels > float Image.maxPixels then
+            Error
+                $"resized for the network, its {image.Width}×{image.Height} pixels become {pixels / 1e6:F0} million, more than the \
+                  {Image.maxPixels / 1_000_000L} million that are allowed: crop it to less extreme proportions"
+        else
+            Ok image
+
+    /// <summary>Does all steps, first to last; Error where an image is so long and thin that a step would need too much memory.</summary>
+    let run steps random image : Result<Image, string> =
+        (Ok image, steps)
+        ||> List.fold (fun image next ->
+            image
+            |> Result.bind (fun image -> checkRoom image next)
+            |> Result.map (fun image -> step random image next))
 
 /// <summary>The published recipes.</summary>
 module Augmentation =

@@ -137,10 +137,10 @@ module Catalogue =
 
     /// The distribution's files, wherever they lie; failing those, image folders.
     let private openCifar kind options path =
-        if File.Exists path && not (FileSet.isArchive path) then
+        if File.Exists path && not (Archive.isKnown path) then
             Cifar.readFile kind path |> Result.map (cifar kind options)
         else
-            FileSet.openWith FileSet.defaultLimits (fun _ -> true) path
+            Archive.openWith FileSet.defaultLimits (fun _ -> true) path
             |> Result.mapError List.singleton
             |> Result.bind (fun set ->
                 if Cifar.isBinary kind set then
@@ -152,7 +152,7 @@ module Catalogue =
 
     /// 28×28 images in the middle of 32×32 black ones, as CIFAR networks take them.
     let private openFashion options path =
-        FileSet.openWith FileSet.defaultLimits (fun _ -> true) path
+        Archive.openWith FileSet.defaultLimits (fun _ -> true) path
         |> Result.mapError List.singleton
         |> Result.bind FashionMnist.read
         |> Result.map (fun splits ->

@@ -31,6 +31,8 @@ module DataError =
             Error(create place "it is a folder" "Name a file in it")
         | :? System.UnauthorizedAccessException ->
             Error(create place "reading is not permitted" "Check the file's permissions")
+        | :? NormFree.Formats.InvalidFileException as error ->
+            Error(create $"{error.File}, {error.Where}" error.What error.WayOut)
         | :? System.IO.EndOfStreamException
         | :? System.IO.InvalidDataException
         | :? System.FormatException as error -> Error(create place (error.Message.TrimEnd '.') fetchAgain)

@@ -8,6 +8,9 @@ type Image = { Width: int; Height: int; Pixels: byte[] }
 
 /// <summary>Geometry that only moves bytes.</summary>
 module Image =
+    /// <summary>Pixels that an image may have, of a file or on its way to the network: 300 MB of them, 400 MB more while they are decoded.</summary>
+    let maxPixels = 100_000_000L
+
     /// A black image.
     let blank width height = { Width = width; Height = height; Pixels = Array.zeroCreate (3 * width * height) }
 

@@ -68,19 +68,29 @@ let private emptyClasses (set: FileSet) split =
                   "the class has no images (.jpg, .jpeg, .png)"
                   "Add some, or remove the folder from both splits" ]
 
+/// Classes that a message lists.
+[<Literal>]
+let private shownClasses = 10
+
+/// A name from an archive as a terminal may show it.
+let private printable (name: string) = name |> String.map (fun c -> if Char.IsControl c then '?' else c)
+
 let private difference (set: FileSet) train test =
     let names split = split.Classes |> Map.keys |> Set.ofSeq
 
     let only here there =
-        let extra = Set.difference (names here) (names there) |> Seq.truncate 10 |> List.ofSeq
+        let extra = Set.difference (names here) (names there)
 
         if extra.IsEmpty then
             []
         else
+            let list = String.Join(", ", extra |> Seq.truncate shownClasses |> Seq.map printable)
+            let more = if extra.Count > shownClasses then $" and {extra.Count - shownClasses} more" else ""
+
             [ DataError.create
                   set.Place
-                  $"""classes in '{here.Folder}' that '{there.Folder}' lacks: {String.Join(", ", extra)}"""
-                  "Both splits need the same class folders" ]
+                  $"classes in '{here.Folder}' that '{there.Folder}' lacks: {list}{more}"
+                  $"Both splits need the same class folders: add them to '{there.Folder}', or remove them from '{here.Folder}'" ]
 
     only train test @ only test train
 
@@ -101,7 +111,7 @@ let private source (set: FileSet) split : ImageSource =
         fun i ->
             let struct (label, _) = labelled[i]
             label
-      Name = fun i -> $"{set.Place}/{set.Files[place i]}"
+      Name = fun i -> printable $"{set.Place}/{set.Files[place i]}"
       Load =
         fun i ->
             set.Read(place i)
@@ -131,4 +141,4 @@ let openWith limits path =
         | Ok _ -> invalidOp "Two splits were asked for."
         | Error errors -> Error errors
 
-    FileSet.openWith limits isImage path |> Result.mapError List.singleton |> Result.bind read
+    Archive.openWith limits isImage path |> Result.mapError List.singleton |> Result.bind read

@@ -4,6 +4,7 @@ open System
 open System.IO
 open System.Security.Cryptography
 open System.Text
+open System.Threading
 
 /// <summary>Labelled images that are read one at a time, in any order, from any thread.</summary>
 type ImageSource =
@@ -72,6 +73,31 @@ module ImageSource =
 
         let part choose = subset (Array.sort (Array.collect choose halves)) source
         part snd, part fst
+
+    /// <summary>The same images, each decoded once: those that were read are kept, until they take so many bytes.</summary>
+    /// <remarks>The others are decoded whenever they are asked for, and so are those that cannot be read. Safe from any thread; who shares the source
+    /// shares what it keeps.</remarks>
+    let remembering (bytes: int64) source =
+        let kept: Image option[] = Array.create source.Count None
+        let room = [| bytes |]
+
+        let keep i (image: Image) =
+            let size = int64 image.Pixels.Length
+
+            if
+                Interlocked.Add(&room[0], -size) < 0L
+                || (Interlocked.CompareExchange(&kept[i], Some image, None)).IsSome
+            then
+                Interlocked.Add(&room[0], size) |> ignore
+
+            image
+
+        { source with
+            Load =
+                fun i ->
+                    match kept[i] with
+                    | Some image -> Ok image
+                    | None -> source.Load i |> Result.map (keep i) }
 
     /// Images whose pixels a fingerprint looks at.
     let private looked = 16

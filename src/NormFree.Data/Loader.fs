@@ -90,7 +90,14 @@ module private Reading =
 
     let private augment (options: LoaderOptions) index image =
         let random = RandomStream.For(Purpose.Augmenting, options.Seed, int64 options.Epoch, int64 index)
-        Augment.run options.Steps random image |> checkSize options.Side
+        Augment.run options.Steps random image |> Result.bind (checkSize options.Side)
+
+    let prepare options image =
+        augment options 0 image
+        |> Result.map (fun image ->
+            let values = Array.zeroCreate (3 * options.Side * options.Side)
+            normalise options image values 0
+            values)
 
     let private trim (batch: Batch) count =
         { batch with
@@ -163,6 +170,13 @@ module Loader =
         RandomStream.For(Purpose.Ordering, seed, int64 epoch).Shuffle order
         order
 
+    /// <summary>What a network gets of one image: 3×Side×Side normalised values, on the calling thread; or why it cannot be had.</summary>
+    let prepare (options: LoaderOptions) (image: Image) : Result<float32[], string> = Reading.prepare options image
+
+    /// Where so many images one after the other cannot be read, the disk or the archive has gone, not an image.
+    [<Literal>]
+    let MostInARow = 100
+
     let private report options total (index, name, reason) =
         if options.Strict then
             raise (DataException $"{name} cannot be read: {reason}. Mend or remove it, or read without Strict.")
@@ -186,7 +200,8 @@ module Loader =
     /// counts places of the whole order, <c>SoFar.Unreadable</c> those of this share. Each enumeration starts its own threads, which have ended
     /// when its enumerator is disposed.
     /// </remarks>
-    /// <exception cref="T:NormFree.Data.DataException">An image could not be read, and Strict is set.</exception>
+    /// <exception cref="T:NormFree.Data.DataException">MostInARow images one after the other could not be read; or one could not, and Strict is
+    /// set.</exception>
     /// <exception cref="T:System.OperationCanceledException">The options' token was cancelled.</exception>
     let readShare (share: Share) (options: LoaderOptions) (source: ImageSource) (order: int[]) : seq<Batch> =
         check options
@@ -196,14 +211,29 @@ module Loader =
             use pipeline = new Pipeline<_, _>(options.Workers, options.Prefetch, run, options.Cancellation)
             let mutable unreadable = options.From.Unreadable
             let mutable places = options.From.Places
+            let mutable firstFailure = ""
+            let mutable inARow = 0
             let batches = Array.chunkBySize options.BatchSize (Array.skip places order)
 
             for batch, work in Seq.zip batches (pipeline.Run(Seq.map (Share.take share) batches)) do
                 places <- places + batch.Length
 
-                for failure in work.Failures do
+                for _, name, reason as failure in work.Failures do
                     unreadable <- unreadable + 1
+
+                    if firstFailure = "" then
+                        firstFailure <- $" The first: {name}: {reason}."
+
                     report options unreadable failure
+
+                inARow <- if work.Batch.Count > 0 then 0 else inARow + work.Failures.Length
+
+                if inARow >= MostInARow && unreadable < order.Length then
+                    raise (
+                        DataException
+                            $"{inARow} images one after the other could not be read, {unreadable} in all.{firstFailure} Make sure that the disk or \
+                              archive is still there."
+                    )
 
                 yield { work.Batch with SoFar = { Places = places; Unreadable = unreadable } }
         }
@@ -216,11 +246,12 @@ module Loader =
 
     /// <summary>The images at these places of the source, in this order, in batches.</summary>
     /// <remarks>
-    /// An image that cannot be read is reported and left out; a batch of which nothing is left is not given.
+    /// An image that cannot be read is reported and left out; a batch of which nothing is left is not given. Batches without a single image that
+    /// can be read, MostInARow images of them, end the reading: what is wrong then is more than some images.
     /// Each enumeration starts its own threads, which have ended when its enumerator is disposed.
     /// </remarks>
-    /// <exception cref="T:NormFree.Data.DataException">None of the images could be read; or one could not, and Strict
-    /// is set.</exception>
+    /// <exception cref="T:NormFree.Data.DataException">None of the images could be read, or so many one after the other; or one could not,
+    /// and Strict is set.</exception>
     /// <exception cref="T:System.OperationCanceledException">The options' token was cancelled.</exception>
     let read (options: LoaderOptions) (source: ImageSource) (order: int[]) : seq<Batch> =
         check options

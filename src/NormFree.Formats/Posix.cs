@@ -3,10 +3,15 @@ using System.Text;
 
 namespace NormFree.Formats;
 
-/// <summary>What .NET does not offer: folders as files, and reading without asking for a lock.</summary>
+/// <summary>What .NET does not offer: folders as files, reading without asking for a lock, and what a path leads to.</summary>
 internal static class Posix
 {
     private const int ReadOnly = 0, IoError = 5, NoSpace = 28;
+
+    /// <summary>Of statx, whose structure is the same on every processor.</summary>
+    private const int CurrentFolder = -100, StatusBytes = 256, ModeAt = 28, TypeMask = 0xF000, Pipe = 0x1000, Socket = 0xC000;
+
+    private const uint TypeWanted = 1;
 
     /// <summary>Flushes a folder to the disk: only then do renames in it survive a power cut. Flushing the files is not enough.</summary>
     /// <remarks>
@@ -37,6 +42,18 @@ internal static class Posix
         _ = Close(file);
         return Encoding.UTF8.GetString(bytes, (int)Math.Max(0, count));
     }
+
+    /// <summary>Whether a path leads to a pipe or socket, whose opening may wait for ever; links are followed.</summary>
+    /// <param name="path">The path.</param>
+    public static unsafe bool IsPipe(string path)
+    {
+        if (!OperatingSystem.IsLinux()) return false;
+        byte* status = stackalloc byte[StatusBytes];
+        return Status(CurrentFolder, path, 0, TypeWanted, status) == 0 && (*(ushort*)(status + ModeAt) & TypeMask) is Pipe or Socket;
+    }
+
+    [DllImport("libc", EntryPoint = "statx")]
+    private static extern unsafe int Status(int folder, [MarshalAs(UnmanagedType.LPUTF8Str)] string path, int flags, uint wanted, byte* status);
 
     [DllImport("libc", EntryPoint = "open", SetLastError = true)]
     private static extern int Open([MarshalAs(UnmanagedType.LPUTF8Str)] string path, int flags);

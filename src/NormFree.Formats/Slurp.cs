@@ -1,9 +1,12 @@
 namespace NormFree.Formats;
 
 /// <summary>Reads a whole stream into memory.</summary>
-internal static class Slurp
+public static class Slurp
 {
     /// <summary>The rest of the stream. Allocates what the stream holds, whatever it may say about itself.</summary>
+    /// <param name="stream">The stream. It need not be able to seek.</param>
+    /// <param name="file">The name that errors give to it.</param>
+    /// <param name="maxBytes">It may have so many bytes, and no more.</param>
     /// <exception cref="InvalidFileException">It is longer than <paramref name="maxBytes"/>.</exception>
     public static byte[] All(Stream stream, string file, int maxBytes)
     {

@@ -1,81 +1,168 @@
 namespace NormFree.Reporting
 
 open System
+open System.IO
 open System.Net
+open System.Reflection
 
-/// Pieces of a page.
+/// A report as one page that needs no network and no script; it is well-formed XML, too.
 module internal Html =
+
+    let private style =
+        lazy
+            (match Assembly.GetExecutingAssembly().GetManifestResourceStream "Page.css" with
+             | null -> invalidOp "Page.css is not embedded: build NormFree.Reporting again."
+             | stream ->
+                 use reader = new StreamReader(stream)
+                 reader.ReadToEnd())
+
     /// Text as HTML shows it; characters that no page may hold become U+FFFD.
-    let escape (text: string) =
+    let private escape (text: string) =
         text
         |> String.map (fun c ->
-            if (Char.IsControl c && c <> '\n' && c <> '\t') || Char.IsSurrogate c then
+            if (Char.IsControl c && c <> '\n' && c <> '\t') || Char.IsSurrogate c || c >= '\uFFFE' then
                 '\uFFFD'
             else
                 c)
         |> WebUtility.HtmlEncode
         |> string
 
-    let private row tag cells =
-        let cell i text =
-            let scope = if tag = "th" then " scope=\"col\"" else ""
-            $"<{tag}{scope}>{escape text}</{tag}>"
+    /// The same, where a line may break: a number stays with its sign.
+    let private prose (text: string) = escape (text.Replace(" %", "\u00a0%"))
 
-        "<tr>" + String.concat "" (cells |> List.mapi cell) + "</tr>"
+    let private lines parts = String.concat "\n" parts
 
-    /// A table that scrolls sideways by itself on a narrow screen.
-    let table kind (table: Table) =
-        $"""<div class="scroll" tabindex="0"><table class="{kind}"><thead>{row "th" table.Columns}</thead>
+    /// A wide thing that scrolls sideways by itself on a narrow screen, also by the keyboard.
+    let private scrolling content = $"<div class=\"scroll\" tabindex=\"0\">{content}</div>"
+
+    let private kind layout column =
+        match layout with
+        | NumbersAfter names when column >= names -> " class=\"number\""
+        | NumbersAfter _
+        | KeysAndValues -> ""
+
+    let private row layout tag scope cells =
+        let cell i text = $"<{tag}{scope}{kind layout i}>{escape text}</{tag}>"
+        "<tr>" + String.concat "" (List.mapi cell cells) + "</tr>"
+
+    let private table layout (table: Table) =
+        let name = if layout = KeysAndValues then " class=\"keys\"" else ""
+        let head = row layout "th" " scope=\"col\"" table.Columns
+        let body = table.Rows |> List.map (row layout "td" "") |> lines
+        scrolling $"<table{name}><thead>{head}</thead>\n<tbody>\n{body}\n</tbody></table>"
+
+    let private facts (facts: Fact list) =
+        let fact (f: Fact) =
+            $"<div><dt>{escape f.Label}</dt><dd class=\"value\">{escape f.Value}</dd><dd class=\"note\">{prose f.Note}</dd></div>"
+
+        $"""<dl class="facts">{facts |> List.map fact |> lines}</dl>"""
+
+    let private picture className width height chart =
+        $"<div{className} role=\"img\" aria-label=\"{escape (ChartData.describe chart)}\">{Chart.svg width height chart}</div>"
+
+    /// One chart is drawn for wide and for narrow screens, and the page's style shows one of the two.
+    let private drawing (width: int) (figure: Figure) =
+        let charts =
+            match figure.Charts with
+            | [ chart ] -> picture " class=\"wide\"" width 480 chart + picture " class=\"narrow\"" 480 420 chart
+            | charts ->
+                let all = charts |> List.map (picture "" 430 375) |> lines
+                $"<div class=\"multiples\">{all}</div>"
+
+        let caption = $"<strong>{escape figure.Title}.</strong> {prose figure.Caption}"
+        $"<figure><figcaption>{caption}</figcaption>\n{charts}</figure>"
+
+    /// How strong a cell's colour is, in percent: text must stay readable on it.
+    let private strongest = 50.0
+
+    let private cell (matrix: Matrix) truth mostWrong guess (count: int) =
+        let total = matrix.Counts[truth] |> List.sum |> max 1
+        let share = float count / float total
+
+        if count = 0 then
+            "<td class=\"none\">0</td>"
+        elif truth = guess then
+            $"<td class=\"right\" style=\"--share:{strongest * share:f0}\">{count}</td>"
+        else
+            $"<td class=\"wrong\" style=\"--share:{strongest * share / mostWrong:f0}\">{count}</td>"
+
+    /// The highest share of a class that was taken for another one.
+    let private mostWrong (matrix: Matrix) =
+        [ for truth, counts in List.indexed matrix.Counts do
+              for guess, count in List.indexed counts do
+                  if guess <> truth then
+                      float count / float (max 1 (List.sum counts)) ]
+        |> List.fold max 1e-9
+
+    let private confused (matrix: Matrix) =
+        let mostWrong = mostWrong matrix
+        let heads = matrix.Classes |> List.map (fun name -> $"<th scope=\"col\"><span>{escape name}</span></th>")
+
+        let rows =
+            List.zip matrix.Classes matrix.Counts
+            |> List.mapi (fun truth (name, counts) ->
+                let cells = counts |> List.mapi (cell matrix truth mostWrong) |> String.concat ""
+                $"<tr><th scope=\"row\">{escape name}</th>{cells}</tr>")
+
+        scrolling
+            $"""<table class="matrix"><caption>Rows: the class. Columns: what it was taken for. Outlined cells were recognised; the fuller a colour, the larger the share of the row, and of mistakes the largest share is fullest.</caption>
+<thead><tr><td></td>{String.concat "" heads}</tr></thead>
 <tbody>
-{table.Rows |> List.map (row "td") |> String.concat "\n"}
-</tbody></table></div>"""
+{lines rows}
+</tbody></table>"""
 
-    let private style =
-        """
-:root { color-scheme: light dark; --ink: #1f2328; --quiet: #5a626b; --grid: #e3e6ea; --paper: #fffffe; --accent: #0072b2; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e6e8eb; --quiet: #a3abb5; --grid: #353b43; --paper: #16191d; --accent: #56b4e9; }
-}
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 82rem; padding: 1.5rem clamp(0.9rem, 4vw, 2.5rem) 4rem; background: var(--paper); color: var(--ink);
-  font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
-h1 { font-size: clamp(1.5rem, 4vw, 2.1rem); line-height: 1.2; margin: 0.5rem 0 1.2rem; overflow-wrap: anywhere; }
-h2 { font-size: 1.25rem; margin: 2.6rem 0 0.8rem; }
-p { max-width: 60rem; }
-.verdict { border-left: 0.3rem solid var(--accent); padding: 0.7rem 1rem; font-size: 1.08rem; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-size: 0.92rem; font-variant-numeric: tabular-nums; }
-th, td { padding: 0.4rem 0.9rem 0.4rem 0; text-align: left; border-bottom: 1px solid var(--grid); white-space: nowrap; vertical-align: top; }
-th { color: var(--quiet); font-weight: 600; }
-table.numbers td:nth-child(n+3), table.numbers th:nth-child(n+3) { text-align: right; padding: 0.4rem 0 0.4rem 1.1rem; }
-table.keys { width: 100%; } table.keys td { white-space: normal; overflow-wrap: anywhere; }
-table.keys td:first-child { color: var(--quiet); min-width: 9rem; }
-figure { margin: 1rem 0; } figure svg { display: block; width: 100%; height: auto; } figure text { font-family: inherit; }
-.narrow { display: none; }
-@media (max-width: 42rem) { .wide { display: none; } .narrow { display: block; } }
-summary { cursor: pointer; padding: 0.5rem 0; overflow-wrap: anywhere; }
-footer { margin-top: 3rem; color: var(--quiet); font-size: 0.88rem; }
-"""
+    let private examples (gallery: Gallery) =
+        let image heading (picture, caption) =
+            $"<li><img src=\"data:image/png;base64,{escape picture}\" alt=\"{escape heading}\" />{escape caption}</li>"
 
-    /// A chart, drawn for wide and for narrow screens (the page's style shows one of the two), named for those who do not see it.
-    let figure (chart: Chart) =
-        $"""<figure role="img" aria-label="{escape chart.Title}">
-<div class="wide">{Chart.svg 1100 520 chart}</div>
-<div class="narrow">{Chart.svg 480 420 chart}</div>
-</figure>"""
+        let row (row: Row) =
+            let images = row.Pictures |> List.map (image row.Heading) |> lines
+            $"<div><h3>{escape row.Heading}</h3><ul>{images}</ul></div>"
 
-    let page title body =
+        $"""<p>{escape gallery.Caption}</p><div class="gallery">{gallery.Rows |> List.map row |> lines}</div>"""
+
+    let rec private element block =
+        match block with
+        | Claim text -> $"<p class=\"claim\">{prose text}</p>"
+        | Text text -> $"<p>{prose text}</p>"
+        | Facts list -> facts list
+        | Tabular(layout, content) -> table layout content
+        | Drawing figure -> drawing 1100 figure
+        | SideBySide figures -> $"""<div class="pair">{figures |> List.map (drawing 640) |> lines}</div>"""
+        | Confused matrix -> confused matrix
+        | Examples gallery -> examples gallery
+        | Command arguments -> $"""<pre><code>{escape ("normfree " + String.Join(' ', arguments))}</code></pre>"""
+        | Folded(folding, heading, blocks) ->
+            let opened = if folding = Open then " open=\"open\"" else ""
+            let content = blocks |> List.map element |> lines
+            $"<details{opened}><summary>{escape heading}</summary>\n{content}</details>"
+
+    let private section (section: Section) =
+        $"""<section id="{section.Name}" aria-labelledby="{section.Name}-title"><h2 id="{section.Name}-title">{escape section.Title}</h2>
+{section.Blocks |> List.map element |> lines}
+</section>"""
+
+    let private links (sections: Section list) =
+        let link (s: Section) = $"<a href=\"#{s.Name}\">{escape s.Title}</a>"
+        $"""<nav aria-label="Sections">{sections |> List.map link |> lines}</nav>"""
+
+    /// The page.
+    let page (document: Document) =
         $"""<!DOCTYPE html>
 <html lang="en">
 <head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape title}</title>
-<style>{style}</style>
+<meta charset="utf-8" />
+<meta name="viewport" content="width=device-width, initial-scale=1" />
+<title>{escape document.Title}</title>
+<style>
+{style.Value}</style>
 </head>
 <body>
-<h1>{escape title}</h1>
-{String.concat "\n" body}
+<header><h1>{escape document.Title}</h1>
+{links document.Sections}</header>
+<main>
+{document.Sections |> List.map section |> lines}
+</main>
 </body>
 </html>
 """

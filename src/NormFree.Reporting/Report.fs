@@ -9,142 +9,199 @@ open NormFree.Training
 
 /// <summary>Runs as a page for people.</summary>
 /// <example><code>
+/// let runs = ReportedRun.ofFolders MeasureSpeed [ { Path = "runs/bn-free" }; { Path = "runs/batch-norm" } ]
 /// runs |> Report.write "report.html" "ReActNet-18 on CIFAR-10"
 /// runs |> Report.writeMarkdown "results/cifar10.md" "ReActNet-18 on CIFAR-10"
 /// </code></example>
 module Report =
-    /// <summary>Whether bn-free is clearly above its twin without normalisation; None without such two runs.</summary>
-    let verdict (runs: RunLog list) = Verdict.ofRuns runs
+    /// <summary>Whether bn-free is above its twins; nothing of twins that are not among the runs.</summary>
+    let verdicts (runs: RunLog list) = Verdict.ofRuns runs
 
-    let private verdictText runs = verdict runs |> Option.map Verdict.sentence
+    let private claims runs = verdicts runs |> List.map Verdict.sentence
+
+    /// More networks than these are not looked into; more groups have no number of their own above the chart.
+    let private insideAtMost, private factsAtMost = 6, 12
+
+    /// The stages' end as far as it is known, for the first look.
+    let private fact (group: RunGroup) : Fact =
+        match RunGroup.final group, List.tryLast group.Runs.Head.Epochs with
+        | Ok epochs, _ when epochs.Length > 1 ->
+            let sample = Statistics.sample (epochs |> List.map _.Test.Top1)
+
+            { Label = group.Label
+              Value = RunTable.percent sample.Mean
+              Note =
+                $"top-1 after the last epoch, mean of {sample.Count} seeds; standard deviation {100.0 * sample.Deviation:f2} points" }
+        | Ok [ epoch ], _ ->
+            { Label = group.Label
+              Value = RunTable.percent epoch.Test.Top1
+              Note = $"top-1 after the last epoch, {epoch.Stage}, {epoch.Test.Images} test images" }
+        | _, Some epoch ->
+            { Label = group.Label
+              Value = RunTable.percent epoch.Test.Top1
+              Note = $"top-1 so far: epoch {epoch.Epoch} of {epoch.Epochs}, {epoch.Stage}; not finished" }
+        | _, None -> { Label = group.Label; Value = RunTable.missing; Note = "no epoch yet" }
+
+    let private tables layouts =
+        [ for layout, table: Table in layouts do
+              if not table.Rows.IsEmpty then
+                  Tabular(layout, table) ]
+
+    let private results (runs: RunLog list) (groups: RunGroup list) =
+        [ yield! claims runs |> List.map Claim
+          Facts(groups |> List.truncate factsAtMost |> List.map fact)
+          Drawing(RunCharts.accuracy groups)
+          yield! tables [ NumbersAfter 2, RunTable.seeds groups; NumbersAfter 2, RunTable.headline runs ]
+          SideBySide(RunCharts.training groups) ]
+
+    /// One run's blocks stand by themselves; those of several are folded, the first one open.
+    let private perRun heading (runs: (string * Block list) list) =
+        match runs with
+        | [ _, blocks ] -> blocks
+        | runs ->
+            [ for i, (label, blocks) in List.indexed runs do
+                  Folded((if i = 0 then Open else Closed), heading label, blocks) ]
+
+    let private lacking what (reasons: (string * string) list) =
+        [ for reason, labels in reasons |> List.groupBy snd do
+              let labels = labels |> List.map fst |> String.concat ", "
+              Text $"{what} {labels}: {reason}." ]
+
+    let private split (pick: ReportedRun -> Result<'a, string>) (labelled: (string * ReportedRun) list) =
+        labelled |> List.choose (fun (label, run) -> pick run |> Result.toOption |> Option.map (fun value -> label, value)),
+        labelled
+        |> List.choose (fun (label, run) ->
+            match pick run with
+            | Error reason -> Some(label, reason)
+            | Ok _ -> None)
+
+    /// Runs that differ by their seeds look alike and cost the same: the first that has what is picked stands for its group.
+    let private ofGroups (pick: ReportedRun -> Result<'a, string>) (grouped: (string * ReportedRun list) list) =
+        [ for label, runs in grouped ->
+              label, runs |> List.tryFind (pick >> Result.isOk) |> Option.defaultValue runs.Head ]
+
+    let private inside (grouped: (string * ReportedRun list) list) =
+        let chosen = ofGroups _.Telemetry grouped
+        let _, missing = split _.Telemetry chosen
+
+        let all: Inside list =
+            [ for label, run in chosen do
+                  match run.Telemetry with
+                  | Ok telemetry -> { Label = label; Log = run.Log; Telemetry = telemetry }
+                  | Error _ -> () ]
+
+        let shown = List.truncate insideAtMost all
+
+        [ if shown.Length < List.sumBy (snd >> List.length) grouped - missing.Length then
+              Text $"One run of each configuration is shown, and {insideAtMost} configurations at most."
+          yield! LayerCharts.figures shown @ FlipCharts.figures shown |> List.map Drawing
+          yield! lacking "Nothing was seen inside" missing ]
+
+    let private confusions labelled =
+        let found, missing = split _.Confusion labelled
+
+        let blocks =
+            found
+            |> List.mapi (fun i (label, confusion) -> label, ConfusionView.blocks $"mistakes-{i + 1}" confusion)
+
+        perRun id blocks @ lacking "Nothing is known of" missing
+
+    let private deployment (grouped: (string * ReportedRun list) list) =
+        let found, missing = ofGroups _.Deployment grouped |> split _.Deployment
+
+        [ match found with
+          | [] -> ()
+          | (label, first) :: others ->
+              if others.IsEmpty then
+                  Facts(DeploymentView.facts first)
+
+              Tabular(NumbersAfter 2, DeploymentView.table found)
+
+              match found |> List.tryPick (fun (_, d) -> d.Speed) with
+              | Some speed -> Text(DeploymentView.how speed)
+              | None -> Text "The speed was not measured."
+
+              Folded(Closed, $"Layers of {label}", [ Tabular(NumbersAfter 3, DeploymentView.layers first) ])
+          yield! lacking "Nothing is packed of" missing ]
+
+    let private epochs (labelled: (string * ReportedRun) list) =
+        perRun
+            id
+            [ for label, { Log = run } in labelled do
+                  label,
+                  [ if not run.Arguments.IsEmpty then
+                        Command("train" :: run.Arguments)
+                    Text $"{run.Epochs.Length} epochs, in the folder {run.Name}."
+                    yield! tables [ NumbersAfter 1, RunTable.epochs run ] ] ]
 
     let private environment (runs: RunLog list) =
-        let common, differing = RunTable.configuration RunTable.isEnvironment runs
+        let common, differing = RunTable.configuration RunGroup.isEnvironment runs
 
         let own =
             [ [ "report"
-                $"NormFree {typeof<Chart>.Assembly.GetName().Version}, {RuntimeInformation.FrameworkDescription}" ]
+                $"NormFree {Configuration.version}, {RuntimeInformation.FrameworkDescription}" ]
               [ "report's machine"
                 $"{RuntimeInformation.OSDescription}, {RuntimeInformation.ProcessArchitecture}" ] ]
 
-        { common with Rows = common.Rows @ own }, differing
+        tables [ KeysAndValues, { common with Rows = common.Rows @ own }; KeysAndValues, differing ]
 
-    let private section title content =
-        match content with
-        | [] -> []
-        | _ -> $"<h2>{Html.escape title}</h2>" :: content
+    let private document title (runs: ReportedRun list) : Document =
+        let logs = runs |> List.map _.Log
+        let groups, grouped = RunGroup.ofRuns logs, RunGroup.by (fun (run: ReportedRun) -> run.Log) runs
+        let labelled = List.zip (RunTable.labels logs) runs
+        let common, differing = RunTable.configuration (RunGroup.isEnvironment >> not) logs
 
-    let private tables kinds =
-        [ for kind, table: Table in kinds do
-              if not table.Rows.IsEmpty then
-                  Html.table kind table ]
+        let sections =
+            if runs.IsEmpty then
+                [ "results", "Did it work?", [ Text "There are no runs to report on." ] ]
+            else
+                [ "results", "Did it work?", results logs groups
+                  "differences", "What differs between the runs", tables [ KeysAndValues, differing ]
+                  "inside", "What happened inside?", inside grouped
+                  "mistakes", "What does it take for what?", confusions labelled
+                  "deployment", "What does it cost to deploy?", deployment grouped
+                  "epochs", "Epochs", epochs labelled
+                  "configuration", "Configuration", tables [ KeysAndValues, common ] ]
 
-    let private charts (runs: RunLog list) =
-        let clips =
-            runs |> List.exists (fun run -> run.Epochs |> List.exists (fun epoch -> epoch.Clipped > 0.0))
-
-        [ RunTable.accuracy runs
-          RunTable.loss runs
-          if clips then
-              RunTable.clipped runs ]
-        |> List.map Html.figure
-
-    let private epochs (runs: RunLog list) =
-        let opened = if runs.Length = 1 then " open" else ""
-
-        let details label (run: RunLog) =
-            $"<details{opened}><summary>{Html.escape label}: {run.Epochs.Length} epochs, {Html.escape run.Name}</summary>\n"
-            + Html.table "numbers" (RunTable.epochs run)
-            + "</details>"
-
-        List.map2 details (RunTable.labels runs) runs
+        { Title = title
+          Sections =
+            [ for name, title, blocks in sections @ [ "environment", "Environment", environment logs ] do
+                  if not blocks.IsEmpty then
+                      { Name = name; Title = title; Blocks = blocks } ] }
 
     /// <summary>The page as text: one file that needs no network and no script.</summary>
-    let html title runs =
-        let common, differing = RunTable.configuration (RunTable.isEnvironment >> not) runs
-        let machine, machines = environment runs
+    let html title (runs: ReportedRun list) = Html.page (document title runs)
 
-        Html.page
-            title
-            [ for sentence in Option.toList (verdictText runs) do
-                  $"<p class=\"verdict\">{Html.escape sentence}</p>"
-              if runs.IsEmpty then
-                  "<p>There are no runs to report on.</p>"
-              else
-                  yield! section "Results" [ Html.table "numbers" (RunTable.headline runs) ]
-                  yield! section "Curves" (charts runs)
-                  yield! section "Epochs" (epochs runs)
-              yield! section "What differs between the runs" (tables [ "keys", differing ])
-              yield! section "Configuration" (tables [ "keys", common ])
-              yield! section "Environment" (tables [ "keys", machine; "keys", machines ]) ]
-
-    let private save (path: string) (text: string) =
-        let bytes = UTF8Encoding(false).GetBytes text
+    let private save (path: string) (bytes: byte[]) =
         AtomicFile.Write(path, fun stream -> stream.Write(ReadOnlySpan bytes))
 
+    let private saveText path (text: string) = save path (UTF8Encoding(false).GetBytes text)
+
     /// <summary>Writes the page, whole or not at all.</summary>
-    let write (path: string) (title: string) (runs: RunLog list) = save path (html title runs)
-
-    /// Text in a cell or a heading: nothing of it is markup.
-    let private plain (text: string) =
-        let escaped = StringBuilder()
-
-        for c in text do
-            if Char.IsControl c then escaped.Append ' '
-            elif "\\`*_{}[]<>#|!&~".Contains c then escaped.Append('\\').Append c
-            else escaped.Append c
-            |> ignore
-
-        escaped.ToString()
+    let write (path: string) (title: string) (runs: ReportedRun list) = saveText path (html title runs)
 
     /// <summary>A table as Markdown; nothing in its cells is markup.</summary>
-    let markdownTable (table: Table) =
-        let row cells = "| " + (cells |> List.map plain |> String.concat " | ") + " |"
+    let markdownTable (table: Table) = Markdown.table table
 
-        let rule = "|" + String.replicate table.Columns.Length " --- |"
-        row table.Columns :: rule :: List.map row table.Rows |> String.concat "\n"
-
-    /// <summary>The headline and the verdict as plain text, for a terminal.</summary>
+    /// <summary>The headline and the verdicts as plain text, for a terminal.</summary>
     let text (runs: RunLog list) =
         let table = RunTable.headline runs
         let rows = table.Columns :: table.Rows
         let widths = List.transpose rows |> List.map (List.map String.length >> List.max)
         let line row = List.map2 (fun (cell: string) width -> cell.PadRight width) row widths |> String.concat "  "
-        String.concat "\n" (List.map (line >> _.TrimEnd()) rows @ Option.toList (verdictText runs))
+        String.concat "\n" (List.map (line >> _.TrimEnd()) rows @ claims runs)
 
-    /// The command that made a run; a script's run has none.
-    let private command (run: RunLog) =
-        match run.Arguments with
-        | [] -> []
-        | arguments -> [ "```sh\nnormfree train " + String.Join(' ', arguments) + "\n```" ]
+    /// <summary>The same page as Markdown. <c>stem</c> is its file's name without the ending: pictures are called <c>stem.png</c> (the test accuracy)
+    /// and <c>stem-name.png</c>, and lie beside it.</summary>
+    let markdown (stem: string) (title: string) (runs: ReportedRun list) = Markdown.text stem (document title runs)
 
-    let private configuration runs =
-        [ for choose in [ RunTable.isEnvironment >> not; RunTable.isEnvironment ] do
-              let common, differing = RunTable.configuration choose runs
+    /// <summary>Writes the Markdown and, beside it, its pictures; each file whole or not at all.</summary>
+    let writeMarkdown (path: string) (title: string) (runs: ReportedRun list) =
+        let stem = string (Path.GetFileNameWithoutExtension path)
+        let folder = string (Path.GetDirectoryName path)
+        let document = document title runs
 
-              for table in [ differing; common ] do
-                  if not table.Rows.IsEmpty then
-                      markdownTable table ]
+        for name, make in Markdown.pictures stem document do
+            save (Path.Combine(folder, name)) (make ())
 
-    /// <summary>The same headline, verdict, epochs and configuration as Markdown. <c>image</c> is where the chart of the test accuracy lies,
-    /// relative to the Markdown file.</summary>
-    let markdown (image: string) (title: string) (runs: RunLog list) =
-        String.concat
-            "\n\n"
-            [ $"# {plain title}"
-              yield! verdictText runs |> Option.map plain |> Option.toList
-              markdownTable (RunTable.headline runs)
-              $"![{plain title}: test accuracy](<{Uri.EscapeDataString image}>)"
-              for label, run in List.zip (RunTable.labels runs) runs do
-                  $"## {plain label}"
-                  yield! command run
-                  markdownTable (RunTable.epochs run)
-              "## Configuration"
-              yield! configuration runs ]
-        + "\n"
-
-    /// <summary>Writes the Markdown and, beside it under the same name, the chart of the test accuracy as a PNG.</summary>
-    let writeMarkdown (path: string) (title: string) (runs: RunLog list) =
-        let image = Path.ChangeExtension(path, ".png") |> string
-        Chart.writePng image { RunTable.accuracy runs with Title = title }
-        save path (markdown (string (Path.GetFileName image)) title runs)
+        saveText path (Markdown.text stem document)

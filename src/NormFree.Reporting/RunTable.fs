@@ -4,12 +4,9 @@ open System
 open System.Globalization
 open NormFree.Training
 
-/// A table as text: what the HTML page and the Markdown file show alike.
-type Table = { Columns: string list; Rows: string list list }
-
-/// Runs as tables and charts.
+/// Runs as tables.
 module internal RunTable =
-    let private missing = "–"
+    let missing = "–"
 
     let percent (share: float) = if Double.IsFinite share then $"{100.0 * share:f2} %%" else missing
 
@@ -114,11 +111,6 @@ module internal RunTable =
               "time" ]
           Rows = run.Epochs |> List.map (epochRow heldOut) }
 
-    /// Keys of the configuration that describe the machine, not the run.
-    let private environmentPrefix = "environment."
-
-    let isEnvironment (key: string) = key.StartsWith(environmentPrefix, StringComparison.Ordinal)
-
     let private value key (run: RunLog) =
         run.Configuration |> List.tryFind (fst >> (=) key) |> Option.map snd |> Option.defaultValue missing
 
@@ -129,45 +121,43 @@ module internal RunTable =
         let common, differing =
             keys |> List.partition (fun key -> runs |> List.map (value key) |> List.distinct |> List.length = 1)
 
-        let shown key = if isEnvironment key then key.Substring environmentPrefix.Length else key
+        let shown (key: string) =
+            if RunGroup.isEnvironment key then
+                key.Substring RunGroup.environmentPrefix.Length
+            else
+                key
 
         { Columns = [ "key"; "value" ]
           Rows = common |> List.map (fun key -> [ shown key; value key runs.Head ]) },
         { Columns = "key" :: labels runs
           Rows = differing |> List.map (fun key -> shown key :: (runs |> List.map (value key))) }
 
-    /// The epoch's number counted through all stages, with the epoch.
-    let private running (run: RunLog) =
-        let folder (before, points) (_, epochs: EpochRecord list, _) =
-            let last = epochs |> List.map _.Epoch |> List.max
-            before + last, points @ (epochs |> List.map (fun epoch -> float (before + epoch.Epoch), epoch))
+    let private seedsRow (group: RunGroup) (epochs: EpochRecord list) =
+        let top1 = epochs |> List.map _.Test.Top1
+        let sample = Statistics.sample top1
 
-        run.Stages |> List.fold folder (0, []) |> snd
+        [ group.Label
+          epochs.Head.Stage
+          string sample.Count
+          percent sample.Mean
+          percent sample.Deviation
+          percent sample.StandardError
+          percent (List.min top1)
+          percent (List.max top1) ]
 
-    let private boundaries runs =
-        let ofRun run =
-            running run
-            |> List.pairwise
-            |> List.filter (fun ((_, before), (_, after)) -> before.Stage <> after.Stage)
-            |> List.map (fun ((_, _), (x, after)) -> { At = x - 0.5; Label = after.Stage })
-
-        runs |> List.collect ofRun |> List.distinct
-
-    /// A curve has a gap where a stage ends: the next one begins with another network.
-    let private curve pick label run =
-        let gaps = boundaries [ run ] |> List.map (fun boundary -> boundary.At, nan)
-        let points = running run |> List.map (fun (x, epoch) -> x, pick epoch)
-
-        { Name = label; Points = List.sortBy fst (points @ gaps) }
-
-    let private chart title yLabel scale pick runs =
-        { Title = title
-          XLabel = "epoch, counted through the stages"
-          YLabel = yLabel
-          Y = scale
-          Curves = List.map2 (curve pick) (labels runs) runs
-          Boundaries = boundaries runs }
-
-    let accuracy runs = chart "Test accuracy" "top-1" Percent _.Test.Top1 runs
-    let loss runs = chart "Training loss" "loss, nats" Plain _.Train.Loss runs
-    let clipped runs = chart "Clipped units" "share of units" Percent _.Clipped runs
+    /// Groups of several seeds: top-1 after the last epoch.
+    let seeds (groups: RunGroup list) =
+        { Columns =
+            [ "runs"
+              "stage"
+              "seeds"
+              "mean top-1"
+              "standard deviation"
+              "standard error"
+              "lowest"
+              "highest" ]
+          Rows =
+            [ for group in groups do
+                  match RunGroup.final group with
+                  | Ok epochs when epochs.Length > 1 -> seedsRow group epochs
+                  | _ -> () ] }

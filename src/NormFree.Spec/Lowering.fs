@@ -24,12 +24,15 @@ module Lowering =
         | BatchNorm -> { plain with HasNorm = true }
         | NoNorm -> plain
         | BnFree alpha -> { plain with Alpha = alpha; Standardised = true; Factor = factor }
+        // The factor makes up for what binarising takes of a standardised filter.
+        | Scaled alpha -> { plain with Alpha = alpha }
 
     let private betas body =
         match body.Norm with
         | BatchNorm
         | NoNorm -> body.Layers |> List.map (fun _ -> 1.0)
-        | BnFree alpha -> Variance.expected body.ExpectedVariance alpha body.Layers |> List.map (fun v -> 1.0 / sqrt v)
+        | BnFree alpha
+        | Scaled alpha -> Variance.expected body.ExpectedVariance alpha body.Layers |> List.map (fun v -> 1.0 / sqrt v)
 
     /// Multiplying by 1 is left out.
     let private scale factor =

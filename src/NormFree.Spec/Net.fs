@@ -35,6 +35,7 @@ module Words =
         | BatchNorm -> "batch-norm"
         | NoNorm -> "none"
         | BnFree _ -> "bn-free"
+        | Scaled _ -> "scaled"
 
     let binarise =
         function
@@ -45,6 +46,7 @@ module Words =
         function
         | ExpectedVariance.Published -> "published"
         | ExpectedVariance.Corrected -> "corrected"
+        | ExpectedVariance.Measured _ -> "measured"
 
     let binaryGain =
         function

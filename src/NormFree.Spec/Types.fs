@@ -8,6 +8,8 @@ type Norm =
     | NoNorm
     /// Standardised weights and residual branches scaled by <c>alpha</c> and <c>β = 1/√(expected variance)</c>; the paper uses α = 0.2.
     | BnFree of alpha: float
+    /// <c>BnFree</c> without its standardised weights: what is left is the scaling. An ablation; the paper has no such network.
+    | Scaled of alpha: float
 
 /// <summary>What is binary: stage 1 of the training binarises activations, stage 2 weights as well.</summary>
 type Binarise =
@@ -47,6 +49,8 @@ type ExpectedVariance =
     /// NF-ResNet's rule: every layer adds α² after itself, a stride-2 layer first restarts at 1, since its shortcut is scaled to
     /// unit variance (deviation 5 of the method).
     | Corrected
+    /// What a first batch of images had, layer by layer (deviation 6 of the method).
+    | Measured of float list
 
 /// <summary>The constant factor of a standardised binary filter.</summary>
 [<RequireQualifiedAccess>]

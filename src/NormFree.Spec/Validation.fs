@@ -67,14 +67,27 @@ module Validation =
         [ for (key, input, _), before in List.zip layers (List.take layers.Length outputs) ->
               require key $"it takes {input} channels, the layer before it gives {before}" (input = before) ]
 
+    let private variances name body =
+        match body.ExpectedVariance with
+        | ExpectedVariance.Published
+        | ExpectedVariance.Corrected -> []
+        | ExpectedVariance.Measured variances ->
+            require
+                name
+                $"it needs a positive and finite variance for each of its {body.Layers.Length} layers, it has {variances}"
+                (variances.Length = body.Layers.Length
+                 && variances |> List.forall (fun v -> v > 0.0 && System.Double.IsFinite v))
+
     let private body (net: NetSpec) =
         match net.Body with
         | Binary body ->
             [ yield require net.Name "it has no layers" (not body.Layers.IsEmpty)
               yield! List.collect layer body.Layers
               yield! joined net.Stem.Channels [ for l in body.Layers -> l.Key, l.In, l.Out ]
+              yield variances net.Name body
               match body.Norm with
-              | BnFree alpha ->
+              | BnFree alpha
+              | Scaled alpha ->
                   yield
                       require
                           net.Name

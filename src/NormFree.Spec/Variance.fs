@@ -6,15 +6,19 @@ namespace NormFree.Spec
 [<RequireQualifiedAccess>]
 module Variance =
 
-    let private next rule alpha (layer: BinaryLayer) v =
-        let added = alpha * alpha
+    let private published added (layer: BinaryLayer) v =
+        match layer.Variance with
+        | Keep -> v
+        | Accumulate -> v + added
+        | Restart -> 1.0
 
-        match rule, layer.Variance with
-        | ExpectedVariance.Published, Keep -> v
-        | ExpectedVariance.Published, Accumulate -> v + added
-        | ExpectedVariance.Published, Restart -> 1.0
-        | ExpectedVariance.Corrected, _ when layer.Stride = 2 -> 1.0 + added
-        | ExpectedVariance.Corrected, _ -> v + added
+    let private corrected added (layer: BinaryLayer) v = (if layer.Stride = 2 then 1.0 else v) + added
 
     /// <summary>The expected variance of every layer's input, in the order of the layers.</summary>
-    let expected rule alpha layers = (1.0, layers) ||> List.mapFold (fun v layer -> v, next rule alpha layer v) |> fst
+    let expected rule alpha layers =
+        let follow next = (1.0, layers) ||> List.mapFold (fun v layer -> v, next (alpha * alpha) layer v) |> fst
+
+        match rule with
+        | ExpectedVariance.Published -> follow published
+        | ExpectedVariance.Corrected -> follow corrected
+        | ExpectedVariance.Measured variances -> variances

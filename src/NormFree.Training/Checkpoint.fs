@@ -162,8 +162,8 @@ module Checkpoint =
                 $"it has no {key}, so it is not a NormFree checkpoint"
                 "Give one that normfree train has written"
 
-    let private json<'T> path file key : 'T =
-        match Json.read<'T>(metadata path file key) with
+    let private understood path key (read: Result<'T, string>) : 'T =
+        match read with
         | Ok value -> value
         | Error why ->
             fail
@@ -171,6 +171,19 @@ module Checkpoint =
                 $"metadata '{key}'"
                 $"it cannot be understood: {why}"
                 "Write the checkpoint again with this version of NormFree"
+
+    let private json<'T> path file key : 'T = understood path key (Json.read<'T> (metadata path file key))
+
+    /// Settings of recipes that came later, as all trainings before them had it: where in the state, and the value.
+    let private laterSettings =
+        [ [ "Recipe"; "Start" ], Json.write Start.Fixed
+          [ "Recipe"; "Deviations"; "Rates" ], Json.write Rule.Published
+          [ "Recipe"; "Deviations"; "Balance" ], Json.write Rule.Published ]
+
+    /// The state of a training, in a file of whatever age.
+    let private stateJson<'T> path file : 'T =
+        let text = metadata path file "state"
+        understood path "state" (Json.withDefaults laterSettings text |> Result.bind Json.read<'T>)
 
     let private checkFormat path file =
         let format, found = metadata path file "format", metadata path file "version"
@@ -240,9 +253,9 @@ module Checkpoint =
 
     let private state path file : TrainingState =
         if isOfVersion1 path file then
-            (json<StateOfVersion1> path file "state").Today
+            (stateJson<StateOfVersion1> path file).Today
         else
-            json<TrainingState> path file "state"
+            stateJson<TrainingState> path file
 
     let private openFile path =
         let file = SafetensorsFile.Open path
@@ -263,6 +276,12 @@ module Checkpoint =
     let readState (path: string) : TrainingState =
         use file = openFile path
         state path file
+
+    /// <summary>The network of a checkpoint, as a value.</summary>
+    /// <remarks>Throws InvalidFileException where the file is none, or IOException.</remarks>
+    let readSpec (path: string) : NetSpec =
+        use file = openFile path
+        spec path file
 
     /// <summary>The type of the weights in a checkpoint: with it <c>load</c> changes nothing.</summary>
     /// <remarks>float32, or float64 where the file has any. Throws InvalidFileException where the file is none, or IOException.</remarks>

@@ -8,6 +8,20 @@ open NormFree.Torch.Layers
 open NormFree.Torch.Profiling
 open TorchSharp
 
+/// Sees a named part of a network at work: its name, its input and its result, which both live on no longer than the call.
+type internal Look = string -> torch.Tensor -> torch.Tensor -> unit
+
+module internal Look =
+
+    /// Sees nothing.
+    let none: Look = fun _ _ _ -> ()
+
+    /// Both see it.
+    let both (a: Look) (b: Look) : Look =
+        fun name input result ->
+            a name input result
+            b name input result
+
 /// Convolutions as torch has them.
 module internal Convolutions =
 
@@ -23,14 +37,9 @@ module internal Convolutions =
         Convolution.Apply(x, tensors[$"{conv.Key}.weight"], gain tensors conv, &options)
 
 /// <summary>The composite engine: runs a graph one torch operation after the other. The float64 oracle and the portable engine.</summary>
-/// <remarks><c>observe</c> sees every operation with its input and its result.</remarks>
 [<Sealed>]
 type internal CompositeEngine
-    (
-        convolve: ConvolutionSpec -> torch.Tensor -> torch.Tensor,
-        tensors: IReadOnlyDictionary<string, torch.Tensor>,
-        ?observe: Op -> torch.Tensor -> torch.Tensor -> unit
-    ) =
+    (convolve: ConvolutionSpec -> torch.Tensor -> torch.Tensor, tensors: IReadOnlyDictionary<string, torch.Tensor>) =
 
     let normalise key mode x =
         if mode = Train then
@@ -67,25 +76,23 @@ type internal CompositeEngine
         if not (Object.ReferenceEquals(input, result)) then
             result.Dispose()
 
+    /// The next result of a chain that began with x; the one before it is released.
+    let insteadOf x current next =
+        if not (Object.ReferenceEquals(next, current)) then
+            release x current
+
+        next
+
     let rec run mode graph (x: torch.Tensor) : torch.Tensor =
         match graph with
-        | Op op ->
-            let result = apply mode op x
-            observe |> Option.iter (fun observe -> observe op x result)
-            result
+        | Op op -> apply mode op x
         | Chain parts -> parts |> List.fold (follow mode x) x
         | Residual(branch, shortcut) ->
             join x [ run mode branch x; run mode shortcut x ] (Array.reduce (fun a b -> a.Plus b))
         | Parallel parts -> join x [ for part in parts -> run mode part x ] (fun results -> torch.cat (results, 1L))
 
     /// The next part of a chain that began with x.
-    and follow mode x current part =
-        let next = run mode part current
-
-        if not (Object.ReferenceEquals(next, current)) then
-            release x current
-
-        next
+    and follow mode x current part = run mode part current |> insteadOf x current
 
     and join x parts (combine: torch.Tensor[] -> torch.Tensor) =
         let result = combine (List.toArray parts)
@@ -96,8 +103,10 @@ type internal CompositeEngine
     member _.Run(mode: Mode, graph: Graph, x: torch.Tensor) : torch.Tensor = run mode graph x
 
     /// <summary>The result of a chain of named parts for x.</summary>
-    member _.Run(mode: Mode, parts: (string * Graph) list, x: torch.Tensor) : torch.Tensor =
+    member _.Run(mode: Mode, parts: (string * Graph) list, look: Look, x: torch.Tensor) : torch.Tensor =
         (x, parts)
         ||> List.fold (fun current (name, part) ->
             use _ = LayerClock.Measure(name, Phase.Forward)
-            follow mode x current part)
+            let next = run mode part current
+            look name current next
+            insteadOf x current next)

@@ -28,7 +28,8 @@ module Configuration =
               "norm", Words.norm body.Norm
 
               match body.Norm with
-              | BnFree alpha -> "alpha", string alpha
+              | BnFree alpha
+              | Scaled alpha -> "alpha", string alpha
               | BatchNorm
               | NoNorm -> ()
 
@@ -59,17 +60,11 @@ module Configuration =
           "warm-up epochs", string recipe.WarmUp
           "loss", Json.words recipe.Loss
           "clipping", Json.words recipe.Clip
+          "start", Json.words recipe.Start
           "held out", string recipe.HeldOut
           "seed", string recipe.Seed
-          for name, rule in
-              [ "deviation 2, last epoch's rate", recipe.Deviations.LastEpoch
-                "deviation 4, lighting", recipe.Deviations.Lighting
-                "deviation 5, expected variance", recipe.Deviations.ExpectedVariance
-                "deviation 7, weight decay", recipe.Deviations.WeightDecay
-                "deviation 8, clipping", recipe.Deviations.Clipping
-                "deviation 9, binary start", recipe.Deviations.BinaryStart
-                "deviation 10, binary gain", recipe.Deviations.BinaryGain ] do
-              name, Json.words rule ]
+          for deviation in Deviation.all do
+              $"deviation {deviation.Number}, {deviation.Name}", Json.words (deviation.Of recipe.Deviations) ]
         |> List.map (fun (name, value) -> $"{stage}: {name}", value)
 
     /// Reports show these apart from what the run was asked for, by their prefix.

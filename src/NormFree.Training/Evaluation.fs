@@ -84,6 +84,16 @@ module Evaluation =
         : Accuracy =
         accuracyOfReady around batch (ReadyNetwork.ofPacked task network) source
 
+    /// <summary>The batches of a source, each with its logits (Count×classes, row-major), prepared as the task says.</summary>
+    /// <remarks>Throws as <c>accuracy</c> does.</remarks>
+    let logits (around: Surroundings) (task: Task) batch (network: Network) (source: ImageSource) =
+        Loader.read (loading around task batch) source (Loader.inOrder source.Count)
+        |> Seq.map (fun batch ->
+            use _ = torch.NewDisposeScope()
+            use _ = torch.no_grad ()
+            let logits = network.Forward(fst (tensors network batch), Evaluate)
+            batch, logits.``to``(torch.ScalarType.Float32).cpu().contiguous().data<float32>().ToArray())
+
     /// <summary>The first images of a source, N×3×S×S, as a network gets them.</summary>
     /// <remarks>Throws DataException as <c>accuracy</c> does, and where the source has no images.</remarks>
     let first (around: Surroundings) (task: Task) count (source: ImageSource) : torch.Tensor =

@@ -72,6 +72,8 @@ type Surroundings =
         Strict: bool
         Keeping: Keeping
         OnNonFinite: OnNonFinite
+        /// Of runs that have a folder.
+        Telemetry: Sampling
         Watch: TrainingEvent -> unit
         Cancellation: Threading.CancellationToken
         /// The processes that train together; each has surroundings of its own. The first one alone writes to the run's folder.
@@ -91,6 +93,7 @@ type Surroundings =
           Strict = false
           Keeping = Keeping.Default
           OnNonFinite = Stop
+          Telemetry = Sampling.Default
           Watch = ignore
           Cancellation = Threading.CancellationToken.None
           Ranks = OneRank.Instance

@@ -156,11 +156,13 @@ type internal FusedEngine(precision: NormFree.Training.Precision, tensors: IRead
 
             result)
 
-    let runNamed mode (name, parts) x =
+    let runNamed mode (look: Look) (name, parts) x =
         use _ = LayerClock.Measure(name, Phase.Forward)
-        runInTurn (run name mode) parts x
+        let result = runInTurn (run name mode) parts x
+        look name x result
+        result
 
     /// <summary>Logits of images, N×3×H×W; parts come with their names.</summary>
-    member _.Run(mode: Mode, parts: (string * FusedPart list) list, images: torch.Tensor) : torch.Tensor =
+    member _.Run(mode: Mode, parts: (string * FusedPart list) list, look: Look, images: torch.Tensor) : torch.Tensor =
         use input = ChannelsLast.Of images
-        runInTurn (runNamed mode) parts input
+        runInTurn (runNamed mode look) parts input

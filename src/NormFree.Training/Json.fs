@@ -3,6 +3,7 @@ namespace NormFree.Training
 open System
 open System.Text.Encodings.Web
 open System.Text.Json
+open System.Text.Json.Nodes
 open System.Text.Json.Serialization
 
 /// JSON has no NaN and no infinities: null stands for them, and comes back as NaN.
@@ -70,6 +71,26 @@ module Json =
 
     /// <summary>The value of a text, or why it has none.</summary>
     let read<'T> (text: string) : Result<'T, string> = readWith<'T> options text
+
+    /// <summary>A text with values, as JSON, in those places (names from the outermost object inward) that it lacks, or why it is none.</summary>
+    /// <remarks>A place whose object the text lacks, too, is left out.</remarks>
+    let withDefaults (defaults: (string list * string) list) (text: string) : Result<string, string> =
+        let rec add (node: JsonNode | null) names (value: string) =
+            match node, names with
+            | :? JsonObject as object, [ name ] ->
+                if not (object.ContainsKey name) then
+                    object[name] <- JsonNode.Parse value
+            | :? JsonObject as object, name :: inner -> add object[name] inner value
+            | _ -> ()
+
+        try
+            match JsonNode.Parse text with
+            | null -> Ok text
+            | root ->
+                defaults |> List.iter (fun (names, value) -> add root names value)
+                Ok(root.ToJsonString options)
+        with :? JsonException as e ->
+            Error e.Message
 
     /// <summary>The value on one line, with names such as <c>peak_memory_mb</c>: for results that scripts read; what is not finite is null.</summary>
     let writeSnakeCase (value: 'T) = JsonSerializer.Serialize<'T>(value, snakeCase)

@@ -79,6 +79,9 @@ type internal Keeper(folder: RunFolder option, around: Surroundings, stage: Stag
         | :? IOException
         | :? UnauthorizedAccessException as error when around.Ranks.Size = 1 -> warn error
 
+    /// <summary>Where this rank keeps them.</summary>
+    member _.Folder = written
+
     /// <summary>Whether the last checkpoint is so old that there should be another.</summary>
     member _.IsDue = written.IsSome && sinceLast.Elapsed >= wait
 

@@ -35,6 +35,15 @@ module Machine =
     let load () : float option =
         lines "/proc/loadavg" |> List.tryHead |> Option.map (fun line -> float (line.Split(' ')[0]))
 
+    /// <summary>Bytes of memory that this process may still take without the system running short, where the system tells it; otherwise what .NET
+    /// takes to be there.</summary>
+    let availableMemory () : int64 =
+        let limit = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes
+
+        match field "MemAvailable" "/proc/meminfo" with
+        | Some value -> min limit (1024L * int64 (value.Split(' ')[0]))
+        | None -> limit
+
     /// <summary>The most memory that this process has had in use since its start, in MB of 2²⁰ bytes.</summary>
     let peakMemory () =
         match field "VmHWM" "/proc/self/status" with

@@ -15,7 +15,7 @@ type Optimisation(recipe: Recipe, network: Network) =
     let parameters =
         [| for described, tensor in network.Parameters do
                let decay = if Recipe.decays recipe described then recipe.WeightDecay else 0.0
-               OptimisedParameter(described.Key, tensor, decay) |]
+               OptimisedParameter(described.Key, tensor, decay, Recipe.rateFactor recipe network.Spec described) |]
 
     let clipped =
         [| for described, tensor in network.Parameters do

@@ -76,6 +76,9 @@ module Pipeline =
     /// <summary>What tells this run from its neighbours in a comparison; the norm's name if nothing is said.</summary>
     let labelled label (plan: Plan) = { plan with Label = label }
 
+    /// <summary>Looks inside the binary layers so often, where the run has a folder; <c>EverySteps 50</c> if nothing is said.</summary>
+    let telemetry sampling (plan: Plan) = { plan with Around = { plan.Around with Telemetry = sampling } }
+
     /// <summary>Calls a function at every event of the training.</summary>
     let watchedBy watch (plan: Plan) = { plan with Around = { plan.Around with Watch = watch } }
 
@@ -241,6 +244,11 @@ module Pipeline =
                   Finished = finished }
 
     let private requireKeepable (plan: Plan) =
+        match plan.Around.Telemetry with
+        | EverySteps every when every < 1 ->
+            raise (TrainingException $"Telemetry looks inside the layers every 1 step or more, not every {every}.")
+        | _ -> ()
+
         if plan.Around.Keeping.Checkpoints < 1 then
             raise (
                 TrainingException
@@ -439,14 +447,44 @@ module Pipeline =
         Configuration.describe around.Device execution around.Division net plan.Dataset
         @ [ "starts from", init |> Option.defaultValue "fresh weights" ]
 
+    /// The variances that were measured when the run was begun, where it has a checkpoint of the same network otherwise.
+    let private measuredBefore (plan: Plan) net =
+        let fromFile (_, path) =
+            try
+                let found = Checkpoint.readSpec path
+                let variance = (Net.binaryBody found |> Option.get).ExpectedVariance
+                if Net.withExpectedVariance variance net = found then Some found else None
+            with
+            | :? InvalidFileException
+            | :? IOException -> None
+
+        plan.Folder |> Option.bind (fun folder -> RunFolder.checkpoints folder 1 |> List.tryPick fromFile)
+
+    /// The network as the start makes it of the first images, and what gives it its first shifts.
+    let private measured (plan: Plan) recipe net =
+        match measuredBefore plan net with
+        | Some net -> net, ignore
+        | None ->
+            let train, _ = Stage.split recipe plan.Dataset
+            let start = DataStart.measure plan.Around (Stage.task plan.Dataset) recipe train net
+
+            start.Net,
+            fun network ->
+                DataStart.apply start network
+                (start :> IDisposable).Dispose()
+
     /// <summary>Stage 1: trains a network with real weights, from its start or from a checkpoint of the same tensors.</summary>
     let trainFrom (init: string option) recipe net (plan: Plan) : Trained<RealWeights> =
         let recipe, net = prepared plan recipe (Net.withBinarise Activations net)
 
-        let configuration = beginning plan init net @ Configuration.recipe (Stage.name net) recipe
+        let net, begin' =
+            match init, recipe.Start with
+            | Some path, _ -> net, Checkpoint.start path
+            | None, Start.DataDependent when DataStart.concerns net -> measured plan recipe net
+            | None, _ -> net, ignore
 
-        runStage plan 1 configuration recipe net [] [] (fun network ->
-            init |> Option.iter (fun path -> Checkpoint.start path network))
+        let configuration = beginning plan init net @ Configuration.recipe (Stage.name net) recipe
+        runStage plan 1 configuration recipe net [] [] begin'
 
     /// <summary>Stage 1: trains a network with real weights from its start.</summary>
     /// <remarks>Throws TrainingException where the network does not fit the images or the recipe is invalid, naming every problem.</remarks>
@@ -514,9 +552,20 @@ module Pipeline =
 
         trained
 
-    /// <summary>Ends a run: its folder says that it is finished, and its log is a value for reports. The network is freed.</summary>
+    /// Reports get nothing but the folder.
+    let private keepConfusion (trained: Trained<'weights>) =
+        let plan = trained.Plan
+
+        match written plan with
+        | Some folder when File.Exists(folder.Best trained.Stages) ->
+            ConfusionFile.keep plan.Around (placed plan) trained.Recipe.Batch plan.Dataset.Test folder trained.Stages
+        | _ -> ()
+
+    /// <summary>Ends a run: its folder says that it is finished and holds what its best network takes for what, and its log is a value for
+    /// reports. The network is freed.</summary>
     let finish (trained: Trained<'weights>) : RunLog =
         use trained = trained
+        keepConfusion trained
         let label = label trained.Plan trained.Network.Spec
         describe trained.Plan trained.Network.Spec trained.Configuration trained.State.Changes true
 

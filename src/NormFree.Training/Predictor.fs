@@ -15,15 +15,10 @@ type Predictor private (network: ReadyNetwork) =
     let size = task.Size
     let perImage = 3 * size * size
 
-    let read path =
-        let decoded =
-            DataError.guard path (fun () ->
-                Decode.image (IO.File.ReadAllBytes path)
-                |> Result.mapError (fun why -> DataError.create path why "Give a JPEG or PNG image"))
-
-        match decoded with
-        | Ok image -> image
-        | Error error -> raise (TrainingException(string error))
+    let orRefuse result =
+        match result with
+        | Ok value -> value
+        | Error(error: DataError) -> raise (TrainingException(string error))
 
     /// The test images' preparation. Sets of one image size need none, but a picture from elsewhere has any size.
     let steps =
@@ -59,15 +54,19 @@ type Predictor private (network: ReadyNetwork) =
     /// <summary>The likeliest classes of an image file (JPEG or PNG) with their probabilities, likeliest first.</summary>
     /// <remarks>
     /// The image is prepared as the test images of the training were; where those all had the network's size, the middle of an image of
-    /// another size is taken, resized. Throws TrainingException where the file cannot be read or decoded.
+    /// another size is taken, resized. Any number of threads may call it at once, and each gets the same bits as if it were alone. Throws
+    /// TrainingException where the file cannot be read, decoded or resized.
     /// </remarks>
     member _.Classify(path: string, count: int) : struct (string * float)[] =
-        let image = read path
-        let source = ImageSource.ofImages path [| image, 0 |]
-        let options = Evaluation.loading Surroundings.Default task 1
-        let batch = Loader.read { options with Steps = steps } source [| 0 |] |> Seq.head
+        let options = { Evaluation.loading Surroundings.Default task 1 with Steps = steps }
 
-        Array.zip task.Classes (probabilities (network.Logits batch.Images size size))
+        let prepare image =
+            Loader.prepare options image
+            |> Result.mapError (fun why -> DataError.create path why "Give an image of other proportions")
+
+        let values = Decode.file path |> Result.bind prepare |> orRefuse
+
+        Array.zip task.Classes (probabilities (network.Logits values size size))
         |> Array.sortByDescending snd
         |> Array.truncate count
         |> Array.map (fun (name, probability) -> struct (name, probability))

@@ -1,6 +1,7 @@
 namespace NormFree.Training
 
 open System
+open System.Text.Json.Serialization
 open NormFree.Spec
 
 /// <summary>Whether to keep a departure of the published code or to mend it.</summary>
@@ -12,7 +13,8 @@ type Rule =
 /// <summary>The places where the published code departs from sense, one switch each (numbers as in docs/method.md).</summary>
 type Deviations =
     {
-        /// 2: the schedule steps before each epoch, so that the last of E epochs trains at rate 0; corrected, epoch e runs at 1 − e/E.
+        /// 2: the schedule steps before each epoch, so that the last of E epochs trains at rate 0; corrected, the rate falls step by step, and epoch
+        /// e begins at 1 − e/E.
         LastEpoch: Rule
         /// 4: PCA lighting made for [0, 1] is added to 0–255; corrected, it is multiplied by 255.
         Lighting: Rule
@@ -26,6 +28,11 @@ type Deviations =
         BinaryStart: Rule
         /// 10: binary filters lose 1 − 2/π of their variance; corrected, they are multiplied by √(π/2).
         BinaryGain: Rule
+        /// 14: one learning rate for all, though signals are about α times as large as behind a norm; corrected, what is added to them moves α times
+        /// as fast, and what multiplies them 1/α times.
+        Rates: Rule
+        /// 15: without a norm nothing keeps signs balanced; corrected, shifts follow the median of what they shift.
+        Balance: Rule
     }
 
     static member private All rule =
@@ -35,13 +42,42 @@ type Deviations =
           WeightDecay = rule
           Clipping = rule
           BinaryStart = rule
-          BinaryGain = rule }
+          BinaryGain = rule
+          Rates = rule
+          Balance = rule }
 
     /// <summary>As published.</summary>
     static member Published = Deviations.All Rule.Published
 
     /// <summary>All mended.</summary>
     static member Corrected = Deviations.All Rule.Corrected
+
+/// <summary>One switch of <c>Deviations</c>, for whoever goes through all of them.</summary>
+type Deviation =
+    {
+        /// As in docs/method.md.
+        Number: int
+        Name: string
+        Of: Deviations -> Rule
+        With: Rule -> Deviations -> Deviations
+    }
+
+[<RequireQualifiedAccess>]
+module Deviation =
+
+    let private deviation number name get set = { Number = number; Name = name; Of = get; With = set }
+
+    /// <summary>Every switch.</summary>
+    let all =
+        [ deviation 2 "last epoch's rate" _.LastEpoch (fun rule d -> { d with LastEpoch = rule })
+          deviation 4 "lighting" _.Lighting (fun rule d -> { d with Lighting = rule })
+          deviation 5 "expected variance" _.ExpectedVariance (fun rule d -> { d with ExpectedVariance = rule })
+          deviation 7 "weight decay" _.WeightDecay (fun rule d -> { d with WeightDecay = rule })
+          deviation 8 "clipping" _.Clipping (fun rule d -> { d with Clipping = rule })
+          deviation 9 "binary start" _.BinaryStart (fun rule d -> { d with BinaryStart = rule })
+          deviation 10 "binary gain" _.BinaryGain (fun rule d -> { d with BinaryGain = rule })
+          deviation 14 "rates" _.Rates (fun rule d -> { d with Rates = rule })
+          deviation 15 "balance" _.Balance (fun rule d -> { d with Balance = rule }) ]
 
 /// <summary>PyTorch's optimisers, with β = (0.9, 0.999) and ε = 1e-8 for Adam and AdamW.</summary>
 type Optimiser =
@@ -59,6 +95,15 @@ type Schedule =
     | Cosine
     /// Multiplied by the factor after every so many epochs.
     | Step of every: int * factor: float
+
+/// <summary>How a network begins, besides its random weights.</summary>
+[<RequireQualifiedAccess>]
+type Start =
+    /// Shifts of 0, and β by the expected variance.
+    | [<JsonPropertyName "fixed">] Fixed
+    /// With BnFree and Scaled: shifts and β by which what signs are taken of has zero mean in every channel of a first batch, and unit variance on
+    /// average over them (deviation 6).
+    | [<JsonPropertyName "data-dependent">] DataDependent
 
 type Clip =
     | NoClipping
@@ -85,6 +130,8 @@ type Recipe =
         WarmUp: int
         Loss: Loss
         Clip: Clip
+        /// Of stage 1 without an init; a stage 2 begins as stage 1 ends.
+        Start: Start
         /// Share of the training set to set aside and choose the best epoch on; 0 chooses it on the test set (deviation 12).
         HeldOut: float
         /// Of everything random: first weights, order of the images, augmentation.
@@ -106,6 +153,7 @@ module Recipe =
           WarmUp = 0
           Loss = CrossEntropy
           Clip = Agc 0.02
+          Start = Start.Fixed
           HeldOut = 0.0
           Seed = 1L
           Deviations = Deviations.Published }
@@ -147,22 +195,23 @@ module Recipe =
         | [] -> Ok recipe
         | problems -> Error problems
 
-    /// Epochs of the schedule that count as over in epoch e (from 0).
-    let private elapsedEpochs recipe epoch =
+    /// Epochs of the schedule that count as over at a step of epoch e (from 0).
+    let private elapsedEpochs recipe epoch partOfEpoch =
         match recipe.Deviations.LastEpoch with
-        | Rule.Published -> epoch + 1
-        | Rule.Corrected -> epoch
-
-    let private elapsed recipe epoch = float (elapsedEpochs recipe epoch) / float recipe.Epochs
+        | Rule.Published -> float (epoch + 1)
+        | Rule.Corrected -> float epoch + partOfEpoch
 
     /// <summary>The learning rate of a step: epoch and step from 0.</summary>
     let rate recipe stepsPerEpoch epoch step =
+        let epochs = elapsedEpochs recipe epoch (float step / float stepsPerEpoch)
+        let elapsed = epochs / float recipe.Epochs
+
         let scheduled =
             match recipe.Schedule with
             | Constant -> 1.0
-            | Linear -> 1.0 - elapsed recipe epoch
-            | Cosine -> 0.5 * (1.0 + cos (Math.PI * elapsed recipe epoch))
-            | Step(every, factor) -> factor ** float (elapsedEpochs recipe epoch / every)
+            | Linear -> 1.0 - elapsed
+            | Cosine -> 0.5 * (1.0 + cos (Math.PI * elapsed))
+            | Step(every, factor) -> factor ** floor (epochs / float every)
 
         let warmUpSteps = recipe.WarmUp * stepsPerEpoch
         let taken = epoch * stepsPerEpoch + step + 1
@@ -170,11 +219,13 @@ module Recipe =
         recipe.LearningRate * scheduled * warm
 
     /// <summary>Sets the choices of a network that are the recipe's: its expected variance and its binary gain.</summary>
+    /// <remarks>A variance that was measured stays.</remarks>
     let applyTo net recipe =
         let variance =
-            match recipe.Deviations.ExpectedVariance with
-            | Rule.Published -> ExpectedVariance.Published
-            | Rule.Corrected -> ExpectedVariance.Corrected
+            match Net.binaryBody net |> Option.map _.ExpectedVariance, recipe.Deviations.ExpectedVariance with
+            | Some(ExpectedVariance.Measured _ as measured), _ -> measured
+            | _, Rule.Published -> ExpectedVariance.Published
+            | _, Rule.Corrected -> ExpectedVariance.Corrected
 
         let gain =
             match recipe.Deviations.BinaryGain with
@@ -189,6 +240,24 @@ module Recipe =
         | Rule.Published, _ -> parameter.Shape.Length = 4 || parameter.Key.Contains "conv"
         | Rule.Corrected, (ConvolutionWeight _ | LinearWeight) -> true
         | Rule.Corrected, _ -> false
+
+    /// α, where the network has no norm but constants made with it.
+    let private alpha net =
+        match Net.binaryBody net |> Option.map _.Norm with
+        | Some(BnFree alpha | Scaled alpha) -> Some alpha
+        | Some(BatchNorm | NoNorm)
+        | None -> None
+
+    /// <summary>The factor of the learning rate for a parameter of a network; 1 with batch norm and without any norm.</summary>
+    /// <remarks>Corrected (14): α for shifts, 1/α for gains and the classifier's weight.</remarks>
+    let rateFactor recipe net (parameter: ParameterSpec) =
+        match recipe.Deviations.Rates, alpha net, parameter.Kind with
+        | Rule.Corrected, Some alpha, ShiftBias -> alpha
+        | Rule.Corrected, Some alpha, (Gain | LinearWeight) -> 1.0 / alpha
+        | _ -> 1.0
+
+    /// <summary>Whether a network's signs are kept balanced; never with batch norm and without any norm.</summary>
+    let balances recipe net = recipe.Deviations.Balance = Rule.Corrected && (alpha net).IsSome
 
     /// <summary>Whether clipping reaches a parameter. Published: all but the classifier.</summary>
     let clips recipe (parameter: ParameterSpec) =

@@ -9,7 +9,8 @@ open NormFree.Formats
 /// <summary>
 /// A run's folder: <c>run.json</c> (what was asked for), <c>log.jsonl</c> (a line an epoch), for each stage
 /// <c>stageN.last.safetensors</c>, those before it as <c>stageN.last-1.safetensors</c> and so on, and <c>stageN.best.safetensors</c>;
-/// and <c>run.lock</c> while a process works on it.
+/// <c>telemetry</c> and <c>tensorboard</c> (what was seen inside the layers), <c>confusion.json</c> once the run has ended (what its best network
+/// takes for what), and <c>run.lock</c> while a process works on it.
 /// </summary>
 type RunFolder =
     { Path: string }
@@ -24,6 +25,12 @@ type RunFolder =
             Path.Combine(f.Path, $"stage{stage}.last-{count}.safetensors")
 
     member f.Best stage = Path.Combine(f.Path, $"stage{stage}.best.safetensors")
+
+    /// <summary>The folder of telemetry's columnar files; there is none where nothing was seen.</summary>
+    member f.Telemetry = Path.Combine(f.Path, "telemetry")
+
+    /// <summary>The folder of TensorBoard's event files, with a folder for each stage.</summary>
+    member f.TensorBoard = Path.Combine(f.Path, "tensorboard")
 
 /// <summary>The content of <c>run.json</c>.</summary>
 type RunDescription =

@@ -28,7 +28,9 @@ type internal RunLock private (file: FileLock, folder: RunFolder, madeFolder: bo
             let held = new RunLock(file, folder, made)
 
             try
-                AtomicFile.RemoveLeftovers folder.Path
+                for place in List.filter Directory.Exists [ folder.Path; folder.Telemetry ] do
+                    AtomicFile.RemoveLeftovers place
+
                 held
             with _ ->
                 (held :> IDisposable).Dispose()

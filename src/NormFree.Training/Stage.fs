@@ -40,7 +40,9 @@ module Stage =
           Network: Network
           Optimisation: Optimisation
           Descent: Descent
+          Balancing: Balancing
           Keeper: Keeper
+          Recorder: Recorder
           /// Cancels the surroundings' token: at the wish of whoever runs a process that works alone, and of any rank once all know of it.
           Stop: CancellationTokenSource
           mutable Position: Position }
@@ -108,14 +110,14 @@ module Stage =
     let private checkedNorm work batch =
         match Numbers.gradient work.Optimisation with
         | Error parameter -> Error(trouble work parameter batch "the gradient is not finite")
-        | Ok norm ->
-            Numbers.explodes work.Position norm
+        | Ok gradient ->
+            Numbers.explodes work.Position gradient.Norm
             |> Option.iter (fun mean ->
-                notice
-                    work
-                    (trouble work "gradient" batch $"the gradient's norm is {norm:g3}, {norm / mean:F0} times its mean"))
+                let times = gradient.Norm / mean
+                let what = $"the gradient's norm is {gradient.Norm:g3}, {times:F0} times its mean, and it is largest here"
+                notice work (trouble work gradient.Largest batch what))
 
-            Ok norm
+            Ok gradient.Norm
 
     /// The running statistics of batch norms as they are before a step, where a step may have to be undone.
     let private undoing work =
@@ -144,6 +146,11 @@ module Stage =
             let loss = found.Sums.Accuracy.Loss
             Error(trouble work (guilty work images) batch $"the loss is {loss}")
 
+    /// Moves weights along their gradients, and shifts towards balance.
+    let private move work =
+        work.Optimisation.Step work.Position.Rate
+        work.Balancing.Balance(work.Around.Ranks, work.Position.Rate)
+
     /// Tells of the batch's images that any rank could not read; the batch's others.
     let private readable work (found: Descended) (places: int[]) (mine: Unreadable list) =
         if found.Unreadable = 0 then
@@ -157,9 +164,10 @@ module Stage =
     let private step work steps (batch: Batch) places unreadable =
         use _ = torch.NewDisposeScope()
         let before = work.Position
+        let sample = work.Recorder.Begin before
         let undo = undoing work
         let images, labels = Evaluation.tensors work.Network batch
-        let found = work.Descent.Run(images, labels, List.length unreadable)
+        let found = work.Descent.Run(images, labels, List.length unreadable, [ work.Recorder.Watch sample; work.Balancing.Watch ])
         let places = readable work found places unreadable
 
         if found.Images > 0 then
@@ -167,7 +175,7 @@ module Stage =
 
             match verdict work found images places with
             | Ok norm ->
-                work.Optimisation.Step work.Position.Rate
+                work.Recorder.Around(sample, (fun () -> move work))
 
                 work.Position <-
                     { work.Position with
@@ -231,6 +239,7 @@ module Stage =
         | Some tensor -> answer work (trouble work tensor [] "a value is not finite")
         | None -> ()
 
+        work.Recorder.Keep()
         work.Keeper.Keep(whole work)
 
     /// What all ranks do behind a step, because one of them must: stop, or keep a checkpoint.
@@ -244,9 +253,13 @@ module Stage =
         if all[0] > 0.0 then
             work.Stop.Cancel()
 
+    /// Steps of an epoch.
+    let private stepsOf (job: StageJob) (source: ImageSource) =
+        (source.Count + job.Recipe.Batch - 1) / job.Recipe.Batch
+
     /// The batches of the epoch that are not done yet.
     let private trainEpoch work wish (source: ImageSource) =
-        let steps = (source.Count + work.Job.Recipe.Batch - 1) / work.Job.Recipe.Batch
+        let steps = stepsOf work.Job source
         let order = Loader.shuffled work.Job.Recipe.Seed (streamOf work.Job work.Position.Epoch) source.Count
         let clock, secondsBefore = Stopwatch.StartNew(), work.Position.Seconds
         let unreadable = ResizeArray()
@@ -268,7 +281,7 @@ module Stage =
 
         Loader.requireReadable source.Count work.Position.SoFar.Unreadable (Seq.tryHead unreadable)
 
-    let private record work test heldOut oneSign : EpochRecord =
+    let private record work test heldOut shares : EpochRecord =
         let position = whole work
         let clipped = Position.clipCounts position
         let allClipped = clipped |> List.map snd |> List.fold (+) (ClipCount())
@@ -283,7 +296,7 @@ module Stage =
           Clipped = allClipped.Fraction
           ClippedOf = clipped |> List.map (fun (key, count) -> key, Math.Round(count.Fraction, 4))
           Unreadable = position.SoFar.Unreadable
-          Health = Some { position.Health with OneSign = oneSign }
+          Health = Some { position.Health with OneSign = Numbers.oneSign shares }
           Seconds = position.Seconds }
 
     /// What a network of this job must know of its images.
@@ -310,17 +323,28 @@ module Stage =
         else
             dataset.Train, None
 
-    /// Channels of binary layers that have one sign all over the first batch of test images.
-    let private oneSign work task =
-        let options = Evaluation.loading work.Around task work.Job.Recipe.Batch
-        let test = work.Job.Dataset.Test
-        let first = Loader.inOrder (min test.Count work.Job.Recipe.Batch)
+    /// The first test images, that many at most, as the network gets them; nothing where none can be read, of which evaluations tell.
+    /// They are few: nothing interrupts that.
+    let private firstTestImages (around: Surroundings) (job: StageJob) network count =
+        let options =
+            { Evaluation.loading around (task job.Dataset) count with
+                Strict = false
+                Report = ignore
+                Cancellation = CancellationToken.None }
 
-        Loader.read options test first
-        |> Seq.tryHead
-        |> Option.map (fun batch ->
-            use _ = torch.NewDisposeScope()
-            Numbers.oneSign work.Network (fst (Evaluation.tensors work.Network batch)))
+        try
+            Loader.read options job.Dataset.Test (Loader.inOrder (min job.Dataset.Test.Count count))
+            |> Seq.tryHead
+            |> Option.map (fun batch -> fst (Evaluation.tensors network batch))
+        with :? DataException ->
+            None
+
+    /// The share of +1 by binary layer and channel for the first batch of test images.
+    let private signShares work =
+        use _ = torch.NewDisposeScope()
+
+        firstTestImages work.Around work.Job work.Network work.Job.Recipe.Batch
+        |> Option.map (SignLayers.shares work.Network)
         |> Option.defaultValue []
 
     /// What has diverged in an epoch's last step must not replace the checkpoint before it.
@@ -355,17 +379,22 @@ module Stage =
         trainEpoch work wish train
         requireSame work
         let test = requireSound work (fun () -> accuracy work.Job.Dataset.Test)
-        let record = record work test (Option.map accuracy heldOut) (oneSign work task)
+        let shares = signShares work
+        let record = record work test (Option.map accuracy heldOut) shares
         work.Optimisation.ClipCounts <- []
 
         work.Position <- { Position.startOf (work.Position.Epoch + 1) with SkippedInARow = work.Position.SkippedInARow }
 
+        work.Recorder.EndEpoch(record, shares)
         work.Keeper.KeepEpoch(record, work.Position)
         work.Around.Watch(EpochDone record)
 
+    let private isSound work = (Numbers.notFinite work.Network work.Optimisation).IsNone
+
     /// What interrupts a training keeps where it stands, unless something is wrong with that.
     let private keepInterrupted work =
-        if (Numbers.notFinite work.Network work.Optimisation).IsNone then
+        if isSound work then
+            work.Recorder.Keep()
             work.Keeper.KeepAtInterruption(whole work)
 
         // Nobody leaves before the first rank has kept it.
@@ -381,7 +410,7 @@ module Stage =
     /// <summary>Runs what is left of a stage behind a position, at which network and optimiser stand.</summary>
     /// <remarks>
     /// Throws TrainingException where numbers are not finite and the rule is to stop, or has been tried too often; DataException where the images
-    /// cannot be read; OperationCanceledException where the surroundings' token was cancelled: between two steps, and where the training stands
+    /// cannot be read, and where the training stands then is kept; OperationCanceledException where the surroundings' token was cancelled: between two steps, and where the training stands
     /// then is kept.
     /// </remarks>
     let internal run
@@ -396,13 +425,28 @@ module Stage =
         use descent = new Descent(around.Ranks, around.Accumulate, network, loss job)
         use stop = stopOf around
 
+        use recorder =
+            new Recorder(
+                keeper.Folder,
+                around,
+                { Number = job.Number
+                  Name = job.Name
+                  Network = network
+                  Optimisation = optimisation
+                  Steps = stepsOf job train
+                  TestImages = firstTestImages around job network
+                  Start = start }
+            )
+
         let work =
             { Around = { around with Cancellation = stop.Token }
               Job = job
               Network = network
               Optimisation = optimisation
               Descent = descent
+              Balancing = Balancing(job.Recipe, network)
               Keeper = keeper
+              Recorder = recorder
               Stop = stop
               Position = start }
 
@@ -416,6 +460,13 @@ module Stage =
         try
             while work.Position.Epoch < job.Recipe.Epochs do
                 runEpoch work around.Cancellation train heldOut
-        with :? OperationCanceledException when stop.IsCancellationRequested ->
+        with
+        | :? OperationCanceledException when stop.IsCancellationRequested ->
             keepInterrupted work
+            reraise ()
+        | :? DataException ->
+            // The images may come back; that they went is what must be told, whether or not this can be kept.
+            if work.Position.Step > 0 && isSound work then
+                keeper.Keep(whole work)
+
             reraise ()

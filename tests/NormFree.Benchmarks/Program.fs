@@ -9,6 +9,7 @@ open TorchSharp
 let private benchmarks =
     [ "layers", "forward and backward pass of each composite layer", Layers.run
       "step", "a training step of ReActNet-18 in every norm and stage", Step.run
+      "telemetry", "a look inside the layers of ReActNet-18, beside a training step", TelemetryCost.run
       "parameters", "filters, clipping and optimiser steps on ReActNet-18's parameters", ParameterWork.run
       "packing", "packing of signs, one thread, every instruction set", Packing.run ]
 

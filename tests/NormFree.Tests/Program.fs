@@ -13,6 +13,7 @@ let private all =
       testList
           "Formats"
           [ Formats.SafetensorsTests.tests
+            Formats.TarTests.tests
             Formats.PickleTests.tests
             Formats.PyTorchTests.tests
             Formats.OnnxTests.tests ]
@@ -25,6 +26,8 @@ let private all =
             Data.LoaderTests.tests
             Data.DrawnTests.tests
             Data.DecodeTests.tests
+            Data.ImageKindTests.tests
+            Data.ArchiveTests.tests
             Data.ImageFolderTests.tests
             Data.CifarTests.tests
             Data.FashionMnistTests.tests
@@ -68,18 +71,36 @@ let private all =
             Training.FusedEngineTests.tests
             Training.CheckpointTests.tests
             Training.PipelineTests.tests
+            Training.DataStartTests.tests
+            Training.BalancingTests.tests
             Training.RunFolderTests.tests
+            Training.ConfusionTests.tests
             Training.ExactResumeTests.tests
             Training.NumbersTests.tests
             Training.BenchTests.tests
-            Training.InferenceTests.tests ]
+            Training.InferenceTests.tests
+            Training.ConcurrencyTests.tests
+            Training.VanishingTests.tests
+            Training.OverflowTests.tests ]
+      testList
+          "Telemetry"
+          [ Telemetry.SampleTests.tests; Telemetry.RecordTests.tests; Telemetry.FileTests.tests ]
+      testList
+          "Experiments"
+          [ Experiments.RunKeyTests.tests; Experiments.RunOrderTests.tests; Experiments.SweepTests.tests ]
       testList
           "Interop"
           [ Interop.ImportTests.tests
             Interop.OnnxRuntimeTests.tests
             Interop.OnnxInt8Tests.tests
             Interop.PyTorchTests.tests ]
-      testList "Reporting" [ Reporting.VerdictTests.tests; Reporting.ChartTests.tests; Reporting.ReportTests.tests ]
+      testList
+          "Reporting"
+          [ Reporting.StatisticsTests.tests
+            Reporting.VerdictTests.tests
+            Reporting.ChartTests.tests
+            Reporting.ReportTests.tests
+            Reporting.ExperimentPageTests.tests ]
       testList
           "Cli"
           [ Cli.UsageTests.tests

@@ -55,16 +55,15 @@ internal sealed class MpiThread
     public MpiSum Post(MpiSum sum)
     {
         Interlocked.Increment(ref count);
-        asked.Enqueue(sum);
-        wake.Release();
-        return sum;
+        return Enqueue(sum);
     }
 
     /// <summary>Ends MPI when all ranks have come here; false where they have not in that time.</summary>
+    /// <remarks>It does not count as a sum that others are waited for with: the first rank may have work of its own at the end.</remarks>
     public unsafe bool TryEnd(TimeSpan wait)
     {
         var numbers = (double*)NativeMemory.AllocZeroed(2, sizeof(double)); // kept where the sum never comes
-        if (!Post(new MpiSum((nint)numbers, (nint)(numbers + 1), 1, NumberType.Float64)).TryWait(wait)) return false;
+        if (!Enqueue(new MpiSum((nint)numbers, (nint)(numbers + 1), 1, NumberType.Float64)).TryWait(wait)) return false;
         ending = true;
         wake.Release();
         thread.Join();
@@ -78,6 +77,13 @@ internal sealed class MpiThread
         abortCode = code;
         wake.Release();
         thread.Join();
+    }
+
+    private MpiSum Enqueue(MpiSum sum)
+    {
+        asked.Enqueue(sum);
+        wake.Release();
+        return sum;
     }
 
     private TimeSpan Now => Stopwatch.GetElapsedTime(begin);

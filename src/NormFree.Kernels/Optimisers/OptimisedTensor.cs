@@ -7,5 +7,6 @@ namespace NormFree.Kernels.Optimisers;
 /// <param name="Square">Adam's mean of squared gradients v, changed; null for gradient descent.</param>
 /// <param name="Count">Values.</param>
 /// <param name="WeightDecay">0 for none.</param>
+/// <param name="RateFactor">Factor of the learning rate.</param>
 public readonly record struct OptimisedTensor(
-    nint Parameter, nint Gradient, nint Mean, nint Square, long Count, double WeightDecay);
+    nint Parameter, nint Gradient, nint Mean, nint Square, long Count, double WeightDecay, double RateFactor = 1);

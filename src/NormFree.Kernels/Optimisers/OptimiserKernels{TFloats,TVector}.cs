@@ -55,11 +55,11 @@ internal sealed unsafe class OptimiserKernels<TFloats, TVector> : OptimiserKerne
 
     /// <inheritdoc/>
     public override void Adam(ReadOnlySpan<OptimisedTensor> tensors, AdamStep step, IWorkers workers) =>
-        Update(tensors, workers, tensor => new AdamUpdate<TFloats, TVector>(step, tensor.WeightDecay));
+        Update(tensors, workers, tensor => new AdamUpdate<TFloats, TVector>(step with { Rate = step.Rate * tensor.RateFactor }, tensor.WeightDecay));
 
     /// <inheritdoc/>
     public override void Descend(ReadOnlySpan<OptimisedTensor> tensors, double rate, double momentum, IWorkers workers) =>
-        Update(tensors, workers, tensor => new DescentUpdate<TFloats, TVector>(rate, momentum, tensor.WeightDecay));
+        Update(tensors, workers, tensor => new DescentUpdate<TFloats, TVector>(rate * tensor.RateFactor, momentum, tensor.WeightDecay));
 
     private static void Update<TUpdate>(ReadOnlySpan<OptimisedTensor> tensors, IWorkers workers, Func<OptimisedTensor, TUpdate> make)
         where TUpdate : struct, IUpdate

@@ -13,7 +13,9 @@ namespace NormFree.Torch.Training;
 /// </remarks>
 public static class AdaptiveGradientClipping
 {
-    private const double SmallestParameterNorm = 1e-3;
+    /// <summary>What a unit's own norm counts as at least.</summary>
+    public const double SmallestParameterNorm = 1e-3;
+
     private const double SmallestGradientNorm = 1e-6;
 
     /// <summary>Clips the gradients of many parameters in place, as <see cref="Clip(Tensor, double)"/> does each of them.</summary>
@@ -61,6 +63,15 @@ public static class AdaptiveGradientClipping
         var scale = where(clipped, limit / norm.AtLeast(SmallestGradientNorm), ones_like(limit));
         gradient.mul_(scale);
         return new ClipCount(clipped.numel(), clipped.sum().item<long>());
+    }
+
+    /// <summary>The norm of every unit of a parameter or of its gradient.</summary>
+    /// <param name="tensor">Any shape and type.</param>
+    public static double[] UnitNorms(Tensor tensor)
+    {
+        using var noGrad = no_grad();
+        using var scope = NewDisposeScope();
+        return UnitNorm(tensor).to(ScalarType.Float64).cpu().reshape(-1).data<double>().ToArray();
     }
 
     private static unsafe ClippedTensor Clipped(Tensor parameter, Tensor gradient)

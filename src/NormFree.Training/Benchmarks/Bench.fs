@@ -94,7 +94,7 @@ module Bench =
                 work.Batches.MoveNext() |> ignore
                 Evaluation.tensors work.Network work.Batches.Current)
 
-        let found = work.Descent.Run(images, labels, 0)
+        let found = work.Descent.Run(images, labels, 0, [])
 
         let (), clip =
             timed (fun () ->

@@ -8,6 +8,15 @@ open NormFree.Torch
 open NormFree.Torch.Distributed
 open TorchSharp
 
+/// What looks at the parts of a batch, one after the other.
+type internal PartWatch =
+    {
+        /// What looks at the forward pass of the part with that number, from 0.
+        Look: int -> Look
+        /// Told, after a part's forward pass, which share of the whole batch's images it holds.
+        Passed: float -> unit
+    }
+
 /// What all ranks know of a step when its gradients are there.
 type internal Descended =
     {
@@ -40,8 +49,8 @@ type internal Descent(ranks: IRanks, accumulate: int, network: Network, loss: to
             List.toArray network.PartOf
         )
 
-    let forward images labels =
-        let logits = network.Forward(images, Train)
+    let forward images labels look =
+        let logits = network.Forward(images, Train, look)
         let loss: torch.Tensor = loss images logits labels
         let value = loss.``to``(torch.ScalarType.Float64).item<float>()
         loss, Sums.Zero.Add(logits.detach (), labels, value)
@@ -53,9 +62,9 @@ type internal Descent(ranks: IRanks, accumulate: int, network: Network, loss: to
     /// <summary>How many messages a step sends.</summary>
     member _.Messages = buckets.Count
 
-    /// <summary>Sets the gradients to those of the mean loss of all ranks' images.</summary>
+    /// <summary>Sets the gradients to those of the mean loss of all ranks' images; whoever watches sees this rank's parts.</summary>
     /// <remarks>Throws InvalidOperationException where a fused layer has failed; DistributedException where the network between ranks has.</remarks>
-    member _.Run(images: torch.Tensor, labels: torch.Tensor, unreadable: int) : Descended =
+    member _.Run(images: torch.Tensor, labels: torch.Tensor, unreadable: int, watches: PartWatch list) : Descended =
         let count = int (images.size 0)
         let counts = ranks.BeginSum [| float count; float unreadable |]
         let parts = [ for i in 0 .. accumulate - 1 -> Share.part count accumulate i ] |> List.filter (snd >> (<) 0)
@@ -67,14 +76,19 @@ type internal Descent(ranks: IRanks, accumulate: int, network: Network, loss: to
             use _ = torch.NewDisposeScope()
             let part (tensor: torch.Tensor) = tensor.narrow (0L, int64 first, int64 size)
             forwards.Start()
-            let loss, found = forward (part images) (part labels)
+            let look = watches |> List.map (fun watch -> watch.Look i) |> List.fold Look.both Look.none
+            let loss, found = forward (part images) (part labels) look
             sums <- sums + found
             forwards.Stop()
             waits.Start()
-            let all = counts.Wait()[0]
+            let share = float size / counts.Wait()[0]
             waits.Stop()
+
+            for watch in watches do
+                watch.Passed share
+
             backwards.Start()
-            let weighted = loss.Times(float size / all)
+            let weighted = loss.Times share
             // Gradients are whole when the last part's are there.
             network.AddGradients(weighted, (if i = parts.Length - 1 then buckets.LayerBegins else ignore))
             backwards.Stop()

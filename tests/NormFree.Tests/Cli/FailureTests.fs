@@ -9,6 +9,7 @@ open NormFree.Training
 open NormFree.Tests
 open NormFree.Tests.Cli
 open NormFree.Tests.Data.Support
+open NormFree.Tests.Golden
 open TorchSharp
 
 let private write name (bytes: byte[]) = lazy (Tool.scratch.Write(name, bytes))
@@ -61,6 +62,17 @@ let private pets =
 
          Tool.scratch.File "pets")
 
+/// As many pictures, but a class more in each split that the other lacks.
+let private otherPets =
+    lazy
+        (for part in [ "train/cat"; "train/emu"; "test/cat"; "test/owl" ] do
+            Tool.scratch.Write($"other-pets/{part}/x.png", [| 0uy |]) |> ignore
+
+         Tool.scratch.File "other-pets")
+
+let private image name = lazy (Path.Combine(GoldenFiles.repository, "tests/fixtures/images", name))
+let private overlong = lazy (Tool.scratch.Write("overlong.png", pngOf 65536 1 8 0 (fun _ -> Array.zeroCreate 65536)))
+
 let private square = [ 1L; 3L; 32L; 32L ]
 let private good = tensors "good.safetensors" [ "input", square, 0.5f ]
 let private interop name = lazy (Formats.PyTorchTests.fixturePath name)
@@ -82,6 +94,10 @@ let private failures =
       "train --dataset folder --data §1 --out §0",
       [ out; emptyClass ],
       [ "train/cat"; "no images" ]
+      "classes that differ between the splits",
+      "train --dataset folder --data §1 --out §0",
+      [ out; otherPets ],
+      [ "'train' that 'test' lacks: emu"; "'test' that 'train' lacks: owl"; "add them to" ]
       "a truncated archive", "train --dataset folder --data §1 --out §0", [ out; archive ], [ "cut.zip"; "cut short" ]
       "a truncated batch file",
       "train --dataset cifar10 --data §1 --out §0",
@@ -115,6 +131,18 @@ let private failures =
       "predict --checkpoint §0 §1",
       [ Tool.checkpoint; folder "nothing" ],
       [ "nothing"; "is a folder" ]
+      "to classify an animation",
+      "predict --checkpoint §0 §1",
+      [ Tool.checkpoint; image "animated.gif" ],
+      [ "animated.gif"; "GIF"; "PNG or JPEG" ]
+      "to classify an image that is too long",
+      "predict --checkpoint §0 §1",
+      [ Tool.checkpoint; overlong ],
+      [ "overlong.png"; "65536×1"; "proportions" ]
+      "to classify the same by the packed engine",
+      "predict --packed §0 §1",
+      [ Tool.packed; overlong ],
+      [ "overlong.png"; "65536×1"; "proportions" ]
       "tensors under another name",
       "predict --checkpoint §0 --input §1 --output §2",
       [ Tool.checkpoint; tensors "name.safetensors" [ "inputs", square, 0f ]; out ],

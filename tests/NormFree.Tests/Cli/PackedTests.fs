@@ -9,6 +9,7 @@ open NormFree.Formats.Safetensors
 open NormFree.Inference.Files
 open NormFree.Training
 open NormFree.Tests.Cli
+open NormFree.Tests.Data.Support
 open NormFree.Tests.Training
 open SkiaSharp
 open TorchSharp
@@ -50,8 +51,21 @@ let private images =
                 [ "--engine"; "packed"; "--checkpoint"; packed.Value ]
                 [ "--engine"; "packed"; "--packed"; packed.Value ]
                 [ "--packed"; packed.Value; "--threads"; "1" ]
+                [ "--packed"; packed.Value; "--threads"; "16" ]
                 [ "--engine"; "packed"; "--checkpoint"; Tool.checkpoint.Value ] ] do
               Expect.equal (predict arguments |> Tool.succeeds).Out shown.Out $"{arguments.Head}"
+      }
+
+      test "a prediction that is terminated ends soon and leaves nothing" {
+          let path =
+              Tool.scratch.Write("terminated/noise.png", png (noise (RandomStream.OfSeed 1UL) 600 600))
+
+          let folder = Tool.scratch.File "terminated"
+
+          Tool.terminateWhenRead 60_000_000L ("predict" :: "--packed" :: packed.Value :: List.replicate 2000 path)
+          |> Tool.fails 1 [ "interrupted"; "Nothing is kept" ]
+
+          Expect.equal (Directory.GetFileSystemEntries folder) [| path |] "files"
       }
 
       test "from C# as well" {

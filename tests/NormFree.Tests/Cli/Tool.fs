@@ -48,17 +48,31 @@ let run (arguments: string list) =
 /// Runs the tool on the words of a line.
 let runLine (line: string) = run (line.Split(' ', StringSplitOptions.RemoveEmptyEntries) |> Array.toList)
 
-/// Runs the tool until it prints such a line, then sends it SIGTERM and waits for its end.
-let terminateAt (isPlace: string -> bool) (arguments: string list) =
+/// Runs the tool until it is there, then sends it SIGTERM and waits for its end.
+let private terminate (wait: Process -> unit) (arguments: string list) =
     use tool = start arguments
-    let mutable line = tool.StandardOutput.ReadLine()
-
-    while not (isNull line || isPlace (nonNull line)) do
-        line <- tool.StandardOutput.ReadLine()
-
+    wait tool
     use kill = Process.Start("kill", [ "-TERM"; string tool.Id ])
     kill.WaitForExit()
-    finish tool (String.concat " " arguments)
+    finish tool (arguments |> List.truncate 20 |> String.concat " ")
+
+/// Terminates the tool when it prints such a line.
+let terminateAt (isPlace: string -> bool) =
+    terminate (fun tool ->
+        let mutable line = tool.StandardOutput.ReadLine()
+
+        while not (isNull line || isPlace (nonNull line)) do
+            line <- tool.StandardOutput.ReadLine())
+
+/// Terminates the tool when it has read so many bytes from files: for commands that print nothing until their end.
+let terminateWhenRead (bytes: int64) =
+    terminate (fun tool ->
+        let read () =
+            let line = File.ReadLines $"/proc/{tool.Id}/io" |> Seq.head
+            int64 (line.Substring(line.IndexOf ' '))
+
+        while not tool.HasExited && read () < bytes do
+            Threading.Thread.Sleep 20)
 
 /// The lines of a text, without the end of the last.
 let lines (text: string) = text.TrimEnd('\n').Split '\n' |> Array.toList

@@ -67,6 +67,8 @@ let private bad =
       "train --checkpoint-every -1", [ "--checkpoint-every"; "minutes"; "-1" ]
       "train --checkpoint-every nan", [ "--checkpoint-every"; "minutes" ]
       "train --on-nonfinite ignore", [ "--on-nonfinite"; "stop, skip, rollback" ]
+      "train --telemetry 0", [ "--telemetry"; "from 1"; "off"; "'0'" ]
+      "train --telemetry often", [ "--telemetry"; "often" ]
       "train --workers 0", [ "--workers"; "1 to 1024" ]
       "train --engine fast", [ "--engine"; "fused, composite" ]
       "train --precision float16", [ "--precision"; "float32, bf16" ]

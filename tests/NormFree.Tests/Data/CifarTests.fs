@@ -93,7 +93,7 @@ let private writeAll (folder: TempFolder) files =
     for name: string, bytes in files do
         folder.Write(name, bytes) |> ignore
 
-let private openSet path = ok (FileSet.openWith FileSet.defaultLimits (fun _ -> true) path)
+let private openSet path = ok (Archive.openWith FileSet.defaultLimits (fun _ -> true) path)
 
 let private expectPlanes (bytes: byte[]) start (image: Image) =
     for i in 0..1023 do

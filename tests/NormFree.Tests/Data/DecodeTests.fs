@@ -130,6 +130,11 @@ let tests =
                       reason (Array.truncate (file.Length * share / 100) file) |> ignore
           }
 
+          test "what Encode writes decodes to the same pixels" {
+              let image = noise (RandomStream.OfKeys 4L) 13 7
+              Expect.equal (Decode.image (Encode.png image)) (Ok image) "pixels"
+          }
+
           test "an absurdly large image is an error before its pixels are allocated" {
               let file = pngOf 20000 20000 8 0 (fun _ -> [||])
               let before = GC.GetAllocatedBytesForCurrentThread()

@@ -333,6 +333,7 @@ let tests =
               let thrown = Expect.throwsC (fun () -> fetching.GetAwaiter().GetResult() |> ignore) id
               stop.Set()
               Expect.isTrue (thrown :? OperationCanceledException) $"cancelled, not {thrown}"
+              Expect.equal (Directory.GetFiles folder.Path) [| folder.File "set.tar.gz.part" |] "files"
               expectWhole (fetch request) folder
               Expect.equal (List.map snd server.Requests) [ None; Some 300_000 ] "the second call resumes"
           }

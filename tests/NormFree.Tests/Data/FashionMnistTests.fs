@@ -26,7 +26,7 @@ let private read (files: (string * byte[]) list) =
     for name, bytes in files do
         folder.Write(name, bytes) |> ignore
 
-    FashionMnist.read (ok (FileSet.openWith FileSet.defaultLimits (fun _ -> true) folder.Path))
+    FashionMnist.read (ok (Archive.openWith FileSet.defaultLimits (fun _ -> true) folder.Path))
 
 let private replace name bytes = files |> List.map (fun (file, old) -> file, (if file = name then bytes else old))
 

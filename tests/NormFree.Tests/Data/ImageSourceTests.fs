@@ -1,5 +1,7 @@
 module NormFree.Tests.Data.ImageSourceTests
 
+open System.Threading
+open System.Threading.Tasks
 open Expecto
 open NormFree.Data
 open NormFree.Tests.Data.Support
@@ -55,6 +57,48 @@ let tests =
 
               held.Count = expected
               && Array.sort (Array.append (names kept) (names held)) = Array.sort (names source)
+
+          test "a source that remembers decodes each image once, and its fingerprint stays" {
+              let loads = Array.zeroCreate<int> 100
+
+              let counting =
+                  { sorted with
+                      Count = 100
+                      Load =
+                          fun i ->
+                              Interlocked.Increment(&loads[i]) |> ignore
+                              if i = 7 then Error "damaged" else Ok(Image.blank 2 (1 + i)) }
+
+              let source = ImageSource.remembering 1_000_000L counting
+              Expect.equal (ImageSource.fingerprint source) (ImageSource.fingerprint counting) "fingerprint"
+              Array.fill loads 0 100 0
+              let fresh = ImageSource.remembering 1_000_000L counting
+
+              for _ in 1..3 do
+                  for i in 0..99 do
+                      Expect.equal (fresh.Load i) (if i = 7 then Error "damaged" else Ok(Image.blank 2 (1 + i))) "image"
+
+              Expect.equal loads (Array.init 100 (fun i -> if i = 7 then 3 else 1)) "loads"
+          }
+
+          test "it remembers no more bytes than it may, whoever asks" {
+              let loads = [| 0 |]
+
+              let counting =
+                  { sorted with
+                      Load =
+                          fun _ ->
+                              Interlocked.Increment(&loads[0]) |> ignore
+                              Ok(Image.blank 10 10) }
+
+              let source = ImageSource.remembering (300L * 100L + 299L) counting
+              let read () = Parallel.For(0, 1000, (fun i -> source.Load i |> ignore)) |> ignore
+              read ()
+              loads[0] <- 0
+              read ()
+              // What two threads decode at once may hold the last place for a moment.
+              Expect.isLessThanOrEqual (abs (loads[0] - 900)) 4 "images that found no room"
+          }
 
           test "subset gives the images at its places" {
               Expect.equal

@@ -1,7 +1,6 @@
 module NormFree.Tests.Data.LoaderTests
 
 open System
-open System.Collections.Concurrent
 open System.Threading
 open Expecto
 open NormFree.Data
@@ -28,30 +27,7 @@ let private broken (places: int list) (source: ImageSource) =
     { source with
         Load = fun i -> if List.contains i places then Error "it is made to fail" else source.Load i }
 
-/// The source, and the threads that have loaded from it.
-let private watched (source: ImageSource) =
-    let threads = ConcurrentDictionary<Thread, bool>()
-    let loads = ref 0
-
-    let load i =
-        threads[Thread.CurrentThread] <- true
-        Interlocked.Increment loads |> ignore
-        source.Load i
-
-    { source with Load = load }, threads, loads
-
 let private read options source = Loader.read options source (Loader.inOrder source.Count) |> Array.ofSeq
-
-let private expectEnded (threads: ConcurrentDictionary<Thread, bool>) =
-    Expect.isFalse threads.IsEmpty "there were workers"
-
-    for thread in threads.Keys do
-        Expect.isFalse thread.IsAlive $"{thread.Name} has ended"
-
-/// Any exception that says that reading was cancelled.
-let private expectCancelled run =
-    let thrown = Expect.throwsC run id
-    Expect.isTrue (thrown :? OperationCanceledException) $"cancelled, not {thrown}"
 
 let private steps = [ RandomResizedCrop(0.08, 1.0, 16); Lighting(0.1, Corrected); Flip; PadCrop 2 ]
 
@@ -153,6 +129,24 @@ let tests =
                   contains [ $"of {count} images" ] thrown.Message
               }
 
+          test "stops where a hundred images one after the other cannot be read: that is no longer an image or two" {
+              let seen = ResizeArray()
+
+              let run places () =
+                  let source = noiseSource 10 8 300 |> broken places
+                  seen.Clear()
+
+                  for batch in Loader.read (optionsFor source 8 20) source (Loader.inOrder 300) do
+                      seen.Add batch.SoFar.Places
+
+              let thrown = Expect.throwsC (run [ 40..139 ]) id
+              Expect.isTrue (thrown :? DataException) "the exception's type"
+              contains [ "100 images one after the other"; "noise image 40"; "still there" ] thrown.Message
+              Expect.equal (List.ofSeq seen) [ 20; 40 ] "the batches before came, and tell where to go on"
+              run [ 40..138 ] ()
+              Expect.equal seen.Count 11 "batches, where one image less is missing"
+          }
+
           test "takes an image of another size for unreadable, with both sizes" {
               let source = ImageSource.ofImages "mixed" [| Image.blank 8 8, 0; Image.blank 9 7, 0 |]
               let seen = ResizeArray()
@@ -167,19 +161,19 @@ let tests =
           }
 
           test "leaves no thread behind at the end" {
-              let source, threads, _ = watched (noiseSource 10 8 50)
+              let source, threads = watched (noiseSource 10 8 50)
               read (optionsFor source 8 4) source |> ignore
               expectEnded threads
           }
 
           test "leaves no thread behind when reading stops early" {
-              let source, threads, _ = watched (noiseSource 10 8 50)
+              let source, threads = watched (noiseSource 10 8 50)
               Loader.read (optionsFor source 8 4) source (Loader.inOrder 50) |> Seq.truncate 2 |> Seq.iter ignore
               expectEnded threads
           }
 
           test "ends with OperationCanceledException when cancelled, and leaves no thread behind" {
-              let source, threads, _ = watched (noiseSource 10 8 50)
+              let source, threads = watched (noiseSource 10 8 50)
               use cancellation = new CancellationTokenSource()
               let options = { optionsFor source 8 4 with Cancellation = cancellation.Token }
 
@@ -210,7 +204,14 @@ let tests =
           }
 
           test "prepares no more batches than Prefetch" {
-              let source, _, loads = watched (noiseSource 10 8 200)
+              let loads = ref 0
+              let noise = noiseSource 10 8 200
+
+              let load i =
+                  Interlocked.Increment loads |> ignore
+                  noise.Load i
+
+              let source = { noise with Load = load }
               let options = { optionsFor source 8 4 with Prefetch = 3 }
               use batches = (Loader.read options source (Loader.inOrder 200)).GetEnumerator()
               batches.MoveNext() |> ignore

@@ -6,6 +6,7 @@ open System.Buffers.Binary
 open System.IO
 open System.IO.Compression
 open System.Text
+open System.Threading
 open Expecto
 open NormFree.Data
 
@@ -87,6 +88,29 @@ let checkSource classes (source: ImageSource) =
         let image = ok (source.Load i)
         Expect.equal image.Pixels.Length (3 * image.Width * image.Height) "three bytes a pixel"
         Expect.isTrue (source.Label i >= 0 && source.Label i < classes) "labels are classes"
+
+/// The source, and the threads that have loaded from it.
+let watched (source: ImageSource) =
+    let threads = Collections.Concurrent.ConcurrentDictionary<Thread, bool>()
+
+    let load i =
+        threads[Thread.CurrentThread] <- true
+        source.Load i
+
+    { source with Load = load }, threads
+
+/// None of these threads but the caller's runs any more, and there were some.
+let expectEnded (threads: Collections.Concurrent.ConcurrentDictionary<Thread, bool>) =
+    let others = threads.Keys |> Seq.filter ((<>) Thread.CurrentThread) |> List.ofSeq
+    Expect.isNonEmpty others "there were workers"
+
+    for thread in others do
+        Expect.isFalse thread.IsAlive $"{thread.Name} has ended"
+
+/// Any exception that says that reading was cancelled.
+let expectCancelled run =
+    let thrown = Expect.throwsC run id
+    Expect.isTrue (thrown :? OperationCanceledException) $"cancelled, not {thrown}"
 
 /// n bytes that a seed gives.
 let randomBytes seed n =
@@ -197,7 +221,46 @@ let tar (entries: (string * byte[]) list) =
 
     target.ToArray()
 
+/// A block before a part of a tar by hand, for what no writer writes.
+let tarHeader (name: string) (size: int64) (kind: char) =
+    let block = Array.zeroCreate<byte> 512
+    let put (at: int) (text: string) = Encoding.UTF8.GetBytes(text).CopyTo(block, at)
+    put 0 name
+    put 100 "0000644"
+    put 124 (Convert.ToString(size, 8).PadLeft(11, '0'))
+    put 148 "        "
+    block[156] <- byte kind
+    put 257 "ustar\00000"
+    let sum = block |> Array.sumBy int
+    put 148 (Convert.ToString(sum, 8).PadLeft(6, '0') + "\000")
+    block
+
+/// The two blocks of zeros that end a tar.
+let tarEnd: byte[] = Array.zeroCreate 1024
+
 let gzip (bytes: byte[]) =
     use target = new MemoryStream()
     using (new GZipStream(target, CompressionLevel.Fastest)) (fun stream -> stream.Write(ReadOnlySpan bytes))
     target.ToArray()
+
+/// Threads of the caller's that all begin at once.
+let together count (body: int -> unit) =
+    let failures: exn list[] = Array.create count []
+
+    let threads =
+        [ for i in 0 .. count - 1 ->
+              let run () =
+                  try
+                      body i
+                  with error ->
+                      failures[i] <- [ error ]
+
+              let thread = Thread run
+              thread.Start()
+              thread ]
+
+    for thread in threads do
+        thread.Join()
+
+    for failure in List.concat failures do
+        failtest $"{failure}"

@@ -31,7 +31,7 @@ let specs =
     let of18 = ReActNet.reactNet18 { Width = 0.125; Depth = 0.25 }
     let ofA = ReActNet.reactNetA { Width = 0.25; Depth = 0.5 }
 
-    [ for norm in Support.norms do
+    [ for norm in Support.everyNorm do
           for net, size in [ of18 CifarStem, 8; of18 ImageNetStem, 64; ofA CifarStem, 16; ofA ImageNetStem, 64 ] do
               $"{net.Name}, {Words.norm norm}, {net.Stem.Kernel}×{net.Stem.Kernel} stem, {size}×{size} images",
               size,

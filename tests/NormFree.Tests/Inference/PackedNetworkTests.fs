@@ -7,6 +7,7 @@ open Expecto
 open NormFree.Inference
 open NormFree.Inference.Model
 open NormFree.Kernels.Simd
+open NormFree.Tests.Data.Support
 open NormFree.Tests.Kernels
 
 let private zeros count : float32[] = Array.zeroCreate count
@@ -88,28 +89,6 @@ let private threadsAndBatches set =
                 let what = $"model {seed}: {batch} images on {threads} threads"
                 equalBits (logits network some) (Array.truncate (batch * network.Classes) expected) what
 
-/// Threads of the caller's that all begin at once.
-let private together count (body: int -> unit) =
-    let failures: exn list[] = Array.create count []
-
-    let threads =
-        [ for i in 0 .. count - 1 ->
-              let run () =
-                  try
-                      body i
-                  with error ->
-                      failures[i] <- [ error ]
-
-              let thread = Thread run
-              thread.Start()
-              thread ]
-
-    for thread in threads do
-        thread.Join()
-
-    for failure in List.concat failures do
-        failtest $"{failure}"
-
 let private fails<'error when 'error :> exn> part action =
     Expect.throwsC action (fun error ->
         Expect.equal (error.GetType()) typeof<'error> "kind of error"
@@ -126,16 +105,18 @@ let tests =
 
           Support.testEverySet "neither threads nor the batch change a bit" threadsAndBatches
 
-          testCase "callers at the same time get the bits of callers alone"
-          <| fun () ->
-              let model = RandomModels.ofSeed 12UL
-              use network = load best 2 model
-              let images = [| for i in 0..3 -> RandomModels.images (uint64 i) (1 + i) model |]
-              let expected = images |> Array.map (logits network)
+          for seed in [ 12UL; 15UL ] do
+              for threads in [ 1; 2; 16 ] do
+                  testCase $"model {seed} on {threads} threads: 16 callers at the same time get the bits of one alone"
+                  <| fun () ->
+                      let model = RandomModels.ofSeed seed
+                      let images = [| for i in 0..15 -> RandomModels.images (uint64 i) (1 + i % 4) model |]
+                      let expected = using (load best 1 model) (fun alone -> images |> Array.map (logits alone))
+                      use network = load best threads model
 
-              together images.Length (fun i ->
-                  for _ in 1..200 do
-                      equalBits (logits network images[i]) expected[i] $"caller {i}")
+                      together 16 (fun i ->
+                          for _ in 1..30 do
+                              equalBits (logits network images[i]) expected[i] $"caller {i}")
 
           testCase "images of other sizes run, more of them than plans are kept"
           <| fun () ->

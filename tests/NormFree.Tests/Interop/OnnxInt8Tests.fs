@@ -21,7 +21,7 @@ let private run model =
     Array.copy session.Logits
 
 let private nets =
-    [ for norm in Support.norms do
+    [ for norm in Support.everyNorm do
           small norm
 
           ReActNet.reactNetA { Width = 0.125; Depth = 0.5 } CifarStem

@@ -102,12 +102,12 @@ let private clipping =
           allClose rounding [| 0.02; 0.02; 0.02 |] found[3..5] "the other unit") ]
 
 /// Adam's or gradient descent's formulas in double precision, on a parameter and its state.
-type private Formula = int -> float -> float[] -> float[] -> float[] -> float[] -> unit
+type private Formula = int -> float -> float -> float[] -> float[] -> float[] -> float[] -> unit
 
 let private rate, steps = 1e-2, 50
 
 let private adam decoupled : Formula =
-    fun step decay p g m v ->
+    fun step rate decay p g m v ->
         for i in 0 .. p.Length - 1 do
             let g = if decoupled then g[i] else g[i] + decay * p[i]
             let kept = if decoupled then p[i] * (1.0 - rate * decay) else p[i]
@@ -117,7 +117,7 @@ let private adam decoupled : Formula =
             p[i] <- kept - rate * mean / (sqrt square + 1e-8)
 
 let private descent momentum : Formula =
-    fun _ decay p g m _ ->
+    fun _ rate decay p g m _ ->
         for i in 0 .. p.Length - 1 do
             let g = g[i] + decay * p[i]
             m[i] <- momentum * m[i] + g
@@ -135,6 +135,9 @@ let private descentKernel momentum : Kernel =
 
 let private decayOf index = if index % 2 = 0 then 0.0 else 0.1
 
+/// A tensor may move at another rate than its neighbours.
+let private rateFactorOf index = if index % 3 = 0 then 5.0 else 1.0
+
 /// Parameters, means and squares after all steps.
 let private stepped set workers steps (kernel: Kernel) =
     let random = Random 23
@@ -147,7 +150,7 @@ let private stepped set workers steps (kernel: Kernel) =
 
         let tensors =
             [| for i, p in List.indexed parameters ->
-                   OptimisedTensor((part 0)[i], (part 1)[i], (part 2)[i], (part 3)[i], p.LongLength, decayOf i) |]
+                   OptimisedTensor((part 0)[i], (part 1)[i], (part 2)[i], (part 3)[i], p.LongLength, decayOf i, rateFactorOf i) |]
 
         for step in 1..steps do
             for g in gradients do
@@ -166,7 +169,7 @@ let private expected (formula: Formula) =
 
     for step in 1..steps do
         for i, p in List.indexed parameters do
-            formula step (decayOf i) p (floats (randoms random 1.0 p.Length)) means[i] squares[i]
+            formula step (rate * rateFactorOf i) (decayOf i) p (floats (randoms random 1.0 p.Length)) means[i] squares[i]
 
     parameters, means, squares
 
@@ -217,7 +220,7 @@ let private onTorch =
 
               let optimiser parameters isComposite =
                   make
-                      [| for i, p in List.indexed parameters -> OptimisedParameter($"p{i}", p, decayOf i) |]
+                      [| for i, p in List.indexed parameters -> OptimisedParameter($"p{i}", p, decayOf i, rateFactorOf i) |]
                       isComposite
 
               use ours = optimiser fused false

@@ -9,11 +9,13 @@ open NormFree.Reporting
 let private chart =
     { Title = "A title"
       XLabel = "epoch"
+      X = Numbers
       YLabel = "top-1"
       Y = Percent
+      Range = None
       Curves =
-        [ { Name = "rising"; Points = [ for i in 1..40 -> float i, 0.9 * (1.0 - exp (-float i / 10.0)) ] }
-          { Name = "with a gap"; Points = [ 1.0, 0.2; 2.0, nan; 3.0, infinity; 4.0, 0.3; 40.0, 0.4 ] } ]
+        [ Curve.Line("rising", [ for i in 1..40 -> float i, 0.9 * (1.0 - exp (-float i / 10.0)) ])
+          Curve.Line("with a gap", [ 1.0, 0.2; 2.0, nan; 3.0, infinity; 4.0, 0.3; 40.0, 0.4 ]) ]
       Boundaries = [ { At = 20.5; Label = "second" } ] }
 
 /// The share of pixels in a rectangle that are not white.
@@ -78,7 +80,7 @@ let tests =
               let named =
                   { chart with
                       Title = name
-                      Curves = [ { Name = name; Points = [ 1.0, 1.0 ] } ]
+                      Curves = [ Curve.Line(name, [ 1.0, 1.0 ]) ]
                       Boundaries = [ { At = 1.0; Label = name } ] }
 
               let root = XElement.Parse(Chart.svg 900 500 named)
@@ -88,14 +90,52 @@ let tests =
 
           for name, curves in
               [ "no curve", []
-                "an empty curve", [ { Name = "x"; Points = [] } ]
-                "one point", [ { Name = "x"; Points = [ 1.0, 0.5 ] } ]
-                "no finite point", [ { Name = "x"; Points = [ 1.0, nan; nan, 1.0; 2.0, -infinity ] } ]
-                "a huge range", [ { Name = "x"; Points = [ 1.0, 1e308; 2.0, -1e308; 3.0, 1e99; 4.0, -1e99 ] } ]
-                "twenty curves", [ for i in 1..20 -> { Name = $"x{i}"; Points = [ 1.0, float i; 2.0, 0.0 ] } ] ] do
+                "an empty curve", [ Curve.Line("x", []) ]
+                "one point", [ Curve.Line("x", [ 1.0, 0.5 ]) ]
+                "no finite point", [ Curve.Line("x", [ 1.0, nan; nan, 1.0; 2.0, -infinity ]) ]
+                "a huge range", [ Curve.Line("x", [ 1.0, 1e308; 2.0, -1e308; 3.0, 1e99; 4.0, -1e99 ]) ]
+                "twenty curves", [ for i in 1..20 -> Curve.Line($"x{i}", [ 1.0, float i; 2.0, 0.0 ]) ]
+                "a band with gaps",
+                [ { Name = "x"
+                    Points = [ 1.0, 0.5; 2.0, nan; 3.0, 0.5 ]
+                    Band = [ 1.0, 0.4, 0.6; 2.0, nan, nan; 3.0, -infinity, 0.6; 4.0, 0.1, 0.2 ] } ] ] do
               test $"{name} can be drawn" {
-                  let drawn = { chart with Curves = curves }
-                  XElement.Parse(Chart.svg 900 500 drawn) |> ignore
-                  use bitmap = SKBitmap.Decode(Chart.png 1200 700 drawn)
-                  Expect.equal bitmap.Width 1200 "width"
-              } ]
+                  for scale in [ Plain; Percent; Logarithmic ] do
+                      let drawn = { chart with Curves = curves; Y = scale }
+                      XElement.Parse(Chart.svg 900 500 drawn) |> ignore
+
+                  use bitmap = SKBitmap.Decode(Chart.png 300 200 { chart with Curves = curves })
+                  Expect.equal bitmap.Width 300 "width"
+              }
+
+          test "names at the horizontal axis are written, every one of a few" {
+              let names = [ for i in 0..15 -> $"layer{i / 4 + 1}.{i % 4}" ]
+              let svg = Chart.svg 430 375 { chart with X = Names names; Curves = [ Curve.Line("x", [ 0.0, 0.1; 15.0, 0.2 ]) ] }
+
+              for name in names do
+                  Expect.stringContains svg $">{name}<" name
+          }
+
+          test "a logarithmic axis writes powers of ten where the numbers span more than one, and plain numbers otherwise" {
+              let svg points = Chart.svg 900 500 { chart with Y = Logarithmic; Curves = [ Curve.Line("x", points) ] }
+              let wide = svg [ 1.0, 0.002; 2.0, 3.0; 3.0, 0.0; 4.0, -1.0 ]
+
+              for label in [ "0.01"; "0.1"; "1" ] do
+                  Expect.stringContains wide $">{label}<" label
+
+              Expect.stringContains (svg [ 1.0, 0.8; 2.0, 1.2 ]) ">0.9<" "plain"
+          }
+
+          test "charts of one range have the same numbers at their axes" {
+              let one low high = { chart with Boundaries = []; Curves = [ Curve.Line("x", [ 1.0, low; 2.0, high ]) ] }
+              let numbers svg = [ for text in XElement.Parse(svg: string).Descendants() do if text.Value.EndsWith '%' then text.Value ]
+              let alone = numbers (Chart.svg 430 375 (one 0.0 0.1))
+              let range = { one 0.0 0.1 with Range = Some(0.0, 0.9) }
+              Expect.equal (numbers (Chart.svg 430 375 range)) (numbers (Chart.svg 430 375 (one 0.0 0.9))) "the same"
+              Expect.notEqual alone (numbers (Chart.svg 430 375 range)) "not as it would be alone"
+          }
+
+          test "a grid of charts has room for all of them" {
+              use bitmap = SKBitmap.Decode(Chart.grid 2 300 200 [ chart; chart; chart ])
+              Expect.equal (bitmap.Width, bitmap.Height) (600, 400) "two rows of two"
+          } ]

@@ -10,8 +10,10 @@ open NormFree.Tests.Reporting
 
 let private hostile = "<script src=\"http://example.org/x.js\">alert('&')</script>|`*_\000"
 
+let private ofLogs = List.map ReportedRun.ofLog
+
 /// What every page must be, whatever it reports on.
-let private page title runs =
+let private page title (runs: ReportedRun list) =
     let html = Report.html title runs
     let withoutNamespaces = Regex.Replace(html, "xmlns(:\\w+)?=\"[^\"]*\"", "")
 
@@ -21,18 +23,40 @@ let private page title runs =
 
     Expect.isFalse (Regex.IsMatch(html, "<script", RegexOptions.IgnoreCase)) "no script"
     Expect.isFalse (Regex.IsMatch(html, "url\\((?!#)|@import")) "no style from elsewhere"
-
-    for svg in Regex.Matches(html, "<svg.*?</svg>", RegexOptions.Singleline) do
-        XElement.Parse svg.Value |> ignore
-
-    let ids = [ for id in Regex.Matches(html, " id=\"([^\"]*)\"") -> id.Groups[1].Value ]
+    let document = XDocument.Parse html
+    let named name = document.Descendants() |> Seq.filter (fun e -> e.Name.LocalName = name)
+    let attribute (name: string) (e: XElement) = e.Attribute name |> Option.ofObj |> Option.map _.Value
+    let ids = document.Descendants() |> Seq.choose (attribute "id") |> Seq.toList
     Expect.hasLength (List.distinct ids) ids.Length "every id occurs once"
 
-    for element in [ "table"; "tr"; "td"; "th"; "details"; "div"; "figure"; "p"; "h2" ] do
-        let opened = Regex.Matches(html, $"<{element}[ >]").Count
-        Expect.equal (Regex.Matches(html, $"</{element}>").Count) opened $"every {element} is closed"
+    for link in named "a" do
+        Expect.contains (ids |> List.map (fun id -> Some("#" + id))) (attribute "href" link) "links lead somewhere"
+
+    for svg in named "svg" do
+        let parent = nonNull svg.Parent
+        Expect.equal (attribute "role" parent) (Some "img") "a chart is one image for a reader of screens"
+        Expect.isGreaterThan (attribute "aria-label" parent |> Option.defaultValue "").Length 20 "it has a text in its place"
+
+    for image in named "img" do
+        Expect.isNotEmpty (attribute "alt" image |> Option.defaultValue "") "a picture has a text in its place"
+
+    for cell in named "th" do
+        Expect.isSome (attribute "scope" cell) "a heading says of what"
 
     html
+
+/// The tables of a page, each as rows of cells.
+let private tables (html: string) =
+    let texts (name: string) (row: XElement) =
+        [ for cell in row.Elements() do
+              if cell.Name.LocalName = name then
+                  cell.Value ]
+
+    [ for table in XDocument.Parse(html).Descendants() do
+          if table.Name.LocalName = "table" then
+              [ for row in table.Descendants() do
+                    if row.Name.LocalName = "tr" then
+                        texts "th" row @ texts "td" row ] ]
 
 let private inFolder action =
     let folder = Directory.CreateTempSubdirectory "normfree-"
@@ -46,7 +70,7 @@ let tests =
     testList
         "report"
         [ test "a page shows headline, verdict, curves, epochs and configuration" {
-              let html = page "Three norms" Samples.three
+              let html = page "Three norms" (ofLogs Samples.three)
 
               Expect.isFalse
                   (Regex.IsMatch(Regex.Replace(html, "xmlns(:\\w+)?=\"[^\"]*\"", ""), "https?://"))
@@ -70,13 +94,27 @@ let tests =
           test "everything that comes from a run is text" {
               let run = Samples.run hostile 2 0.5
 
-              let html =
-                  page
-                      hostile
-                      [ { run with
-                            Name = hostile
-                            Configuration = [ hostile, hostile; "environment." + hostile, hostile ]
-                            Epochs = run.Epochs |> List.map (fun epoch -> { epoch with Stage = hostile }) } ]
+              let run =
+                  { run with
+                      Name = hostile
+                      Arguments = [ hostile ]
+                      Configuration = [ hostile, hostile; "environment." + hostile, hostile ]
+                      Epochs = run.Epochs |> List.map (fun epoch -> { epoch with Stage = hostile }) }
+
+              let confusion = Samples.confusion 3
+
+              let full =
+                  { Samples.full run with
+                      Confusion =
+                          Ok
+                              { confusion with
+                                  Stage = hostile
+                                  Classes = confusion.Classes |> List.map (fun c -> { c with Name = hostile })
+                                  Mistakes = confusion.Mistakes |> List.map (fun m -> { m with Name = hostile }) }
+                      Deployment = Error hostile }
+
+              let html = page hostile [ full; full ]
+              Report.markdown "x" hostile [ full ] |> ignore
 
               Expect.stringContains html "&lt;script src=&quot;http://example.org/x.js&quot;&gt;" "escaped"
               Expect.isFalse (html.Contains '\000') "no control characters"
@@ -107,44 +145,47 @@ let tests =
                                   LearningRate = infinity
                                   Seconds = nan }) } ] ] do
               test $"{name} can be reported" {
-                  page "x" runs |> ignore
-                  Report.markdown "x.png" "x" runs |> ignore
+                  page "x" (ofLogs runs) |> ignore
+                  page "x" (runs |> List.map Samples.full) |> ignore
+                  Report.markdown "x" "x" (runs |> List.map Samples.full) |> ignore
               }
 
           test "a lost loss is shown as such" {
               let run = Samples.run "none" 3 0.5
 
-              let html =
-                  page
-                      "x"
-                      [ { run with
-                            Epochs =
-                                run.Epochs
-                                |> List.map (fun epoch -> { epoch with Train = { epoch.Train with Loss = nan } }) } ]
+              let lost =
+                  { run with
+                      Epochs = run.Epochs |> List.map (fun epoch -> { epoch with Train = { epoch.Train with Loss = nan } }) }
 
-              Expect.stringContains html "<td>NaN</td>" "NaN"
+              Expect.stringContains (page "x" (ofLogs [ lost ])) ">NaN</td>" "NaN"
           }
 
-          test "files are written whole, and Markdown names its chart" {
+          test "files are written whole, and Markdown's pictures are all there" {
               inFolder (fun folder ->
                   let at name = Path.Combine(folder, name)
-                  Report.write (at "page.html") "Three norms" Samples.three
-                  Report.writeMarkdown (at "page one.md") "Three norms" Samples.three
+                  let runs = Samples.three |> List.map Samples.full
+                  Report.write (at "page.html") "Three norms" runs
+                  Report.writeMarkdown (at "page one.md") "Three norms" runs
+                  Expect.equal (File.ReadAllText(at "page.html")) (Report.html "Three norms" runs) "page"
+                  let markdown = File.ReadAllText(at "page one.md")
+                  Expect.stringContains markdown "(<page%20one.png>)" "the first picture has the page's name"
+                  Expect.stringContains markdown "bn-free is clearly above" "verdict"
+
+                  let linked =
+                      [ for link in Regex.Matches(markdown, "!\\[[^\\n]*\\]\\(<(.*?)>\\)") do
+                            System.Uri.UnescapeDataString link.Groups[1].Value ]
+
+                  Expect.isGreaterThan linked.Length 10 "pictures"
 
                   Expect.sequenceEqual
-                      (Directory.GetFiles folder |> Array.map Path.GetFileName |> Array.sort)
-                      [ "page one.md"; "page one.png"; "page.html" ]
-                      "files, and nothing beside them"
-
-                  Expect.equal (File.ReadAllText(at "page.html")) (Report.html "Three norms" Samples.three) "page"
-                  let markdown = File.ReadAllText(at "page one.md")
-                  Expect.stringContains markdown "(<page%20one.png>)" "chart"
-                  Expect.stringContains markdown "bn-free is clearly above" "verdict")
+                      (Directory.GetFiles folder |> Array.map (Path.GetFileName >> string) |> Array.sort)
+                      ([ "page one.md"; "page.html" ] @ linked |> List.toArray |> Array.sort)
+                      "every link has its file, and nothing lies beside them")
           }
 
           test "Markdown's tables keep their columns, whatever a label holds" {
               let markdown =
-                  Report.markdown "x.png" hostile [ { Samples.run hostile 2 0.5 with Name = "two\nlines" } ]
+                  Report.markdown "x" hostile [ Samples.full { Samples.run hostile 2 0.5 with Name = "two\nlines" } ]
 
               let unescaped = Regex.Replace(markdown, "\\\\.", "")
               Expect.isFalse (Regex.IsMatch(unescaped, "<script")) "no markup"
@@ -165,6 +206,95 @@ let tests =
                       Epochs =
                           run.Epochs |> List.map (fun epoch -> { epoch with HeldOut = Some(Samples.accuracy 0.123) }) }
 
-              Expect.stringContains (page "x" [ held ]) "12.30 %" "shown"
-              Expect.isFalse ((page "x" [ run ]).Contains "held-out") "not otherwise"
+              Expect.stringContains (page "x" (ofLogs [ held ])) "12.30 %" "shown"
+              Expect.isFalse ((page "x" (ofLogs [ run ])).Contains "held-out") "not otherwise"
+          }
+          test "the numbers of the tables are those of the log" {
+              let run = Samples.run "bn-free" 3 0.9
+              let found = page "x" [ Samples.full run ] |> tables
+              let table column = found |> List.find (fun rows -> List.contains column rows.Head)
+              let percent share = $"{100.0 * share:f2} %%"
+
+              Expect.equal
+                  (table "train loss" |> List.tail |> List.map (fun row -> row[1], row[3], row[6]))
+                  [ for epoch in run.Epochs ->
+                        string epoch.Epoch, $"{epoch.Train.Loss:f4}", percent epoch.Test.Top1 ]
+                  "epochs"
+
+              let last = [ for _, epochs, _ in run.Stages -> (List.last epochs).Stage, percent (List.last epochs).Test.Top1 ]
+              Expect.equal (table "top-1 last" |> List.tail |> List.map (fun row -> row[1], row[2])) last "headline"
+          }
+
+          test "a run with everything shows what is inside, what it mistakes and what it costs" {
+              let html = page "x" [ Samples.full (Samples.run "bn-free" 3 0.9) ]
+
+              for part in
+                  [ "Signal propagation: variance"
+                    "Signal propagation: mean²"
+                    "Flips of weights"
+                    "Flips of activations"
+                    "Clipped filters"
+                    "Dead channels"
+                    "Share of +1 by channel"
+                    "gradient window"
+                    "expected"
+                    "layer4.3"
+                    "class2 taken for class3"
+                    "data:image/png;base64,"
+                    "1.51 MB"
+                    "The speed was not measured." ] do
+                  Expect.stringContains html (part.Replace("²", "&#178;")) part
+          }
+
+          test "the matrix has a row and a column for each class, and its counts" {
+              let confusion = Samples.confusion 10
+              let run = { Samples.full (Samples.run "bn-free" 2 0.9) with Confusion = Ok confusion }
+              let matrix = page "x" [ run ] |> tables |> List.find (fun rows -> List.contains "class9" rows.Head)
+              Expect.equal (List.tail matrix |> List.map List.head) [ for i in 0..9 -> $"class{i}" ] "rows"
+
+              for i, row in matrix |> List.tail |> List.indexed do
+                  Expect.equal row[1 + i] (string confusion.Classes[i].Right) "recognised"
+                  let pair = confusion.Pairs |> List.find (fun pair -> pair.Truth = i)
+                  Expect.equal row[1 + pair.Guess] (string pair.Count) "confused"
+          }
+
+          test "a thousand classes have their most frequent mistakes in place of a matrix, and a page of bounded size" {
+              let run = { Samples.full (Samples.run "bn-free" 2 0.9) with Confusion = Ok(Samples.confusion 1000) }
+              let html = page "x" [ run ]
+              Expect.stringContains html "too many for a matrix" "said"
+              Expect.isFalse (html.Contains "class=\"matrix\"") "no matrix"
+              Expect.isLessThan html.Length 1_500_000 "bytes"
+          }
+
+          test "a long run's charts stay small" {
+              let run = { Samples.run "bn-free" 400 0.9 with Configuration = [] }
+              let html = page "x" [ { Samples.full run with Telemetry = Ok(Samples.telemetry 3 run) } ]
+              Expect.stringContains html "Flips of weights" "drawn"
+              Expect.isLessThan html.Length 1_500_000 "bytes"
+          }
+
+          test "what is missing is said, with the reason" {
+              let run = Samples.run "bn-free" 2 0.9
+              let html = page "x" [ { ReportedRun.ofLog run with Deployment = Error "it has no stage 2 yet" } ]
+
+              for part in
+                  [ "Nothing was seen inside bn-free: the report was made of its log alone."
+                    "Nothing is known of bn-free: the report was made of its log alone."
+                    "Nothing is packed of bn-free: it has no stage 2 yet." ] do
+                  Expect.stringContains html part part
+          }
+
+          test "runs that differ by their seeds are one curve, their mean, and a row of its own" {
+              let seed number final =
+                  { Samples.run "bn-free" 3 final with
+                      Name = $"s{number}"
+                      Label = $"bn-free, seed {number}"
+                      Configuration = [ "activations: seed", string number ] }
+
+              let html = page "x" (ofLogs [ seed 1 0.8; seed 2 0.9 ])
+              Expect.stringContains html "one standard deviation to both sides" "band"
+              let top1 run = (List.last (run: RunLog).Epochs).Test.Top1
+              let mean = (top1 (seed 1 0.8) + top1 (seed 2 0.9)) / 2.0
+              let row = tables html |> List.find (fun rows -> List.contains "seeds" rows.Head) |> List.last
+              Expect.equal (row[0], row[2], row[3]) ("bn-free", "2", $"{100.0 * mean:f2} %%") "row"
           } ]

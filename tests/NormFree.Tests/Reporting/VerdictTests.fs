@@ -9,9 +9,20 @@ let private pair bnFree noNorm images =
       Samples.run "none" 3 0.9 |> Samples.endingAt noNorm images ]
 
 let private sentence runs =
-    match Report.verdict runs with
-    | Some verdict -> Verdict.sentence verdict
-    | None -> failtest "no verdict"
+    match Report.verdicts runs with
+    | [ verdict ] -> Verdict.sentence verdict
+    | verdicts -> failtest $"{verdicts.Length} verdicts"
+
+/// Runs of a norm that end at these shares, each with another seed.
+let private seeds norm shares =
+    shares
+    |> List.mapi (fun i share ->
+        let run = Samples.run norm 3 0.9 |> Samples.endingAt share 10_000
+
+        { run with
+            Name = $"{norm}-{i}"
+            Label = $"{norm}, seed {i + 1}"
+            Configuration = ("activations: seed", string (i + 1)) :: run.Configuration })
 
 let tests =
     testList
@@ -53,7 +64,11 @@ let tests =
                 pair 0.9 0.5 100
                 |> List.map (fun run ->
                     { run with Epochs = List.truncate (if run.Label = "none" then 3 else 6) run.Epochs })
-                "takes one of each", pair 0.9 0.5 100 @ pair 0.9 0.5 100 ] do
+                "takes one of each",
+                pair 0.9 0.5 100
+                @ [ { Samples.run "bn-free" 3 0.9 with
+                        Configuration = [ "norm", "bn-free"; "alpha", "0.3" ] } ]
+                "is one seed of the one and there are 2 of the other", seeds "bn-free" [ 0.9; 0.91 ] @ seeds "none" [ 0.5 ] ] do
               test $"undecided where a run {why}" {
                   let text = sentence runs
                   Expect.stringStarts text "bn-free is NOT shown to be" "words"
@@ -61,8 +76,8 @@ let tests =
               }
 
           test "no such runs, no verdict" {
-              Expect.isNone (Report.verdict []) "none"
-              Expect.isNone (Report.verdict [ Samples.run "bn-free" 3 0.9; Samples.run "bn" 3 0.9 ]) "one"
+              Expect.isEmpty (Report.verdicts []) "none"
+              Expect.isEmpty (Report.verdicts [ Samples.run "bn-free" 3 0.9; Samples.run "bn" 3 0.9 ]) "one"
           }
 
           test "a label may say more than the norm" {
@@ -71,4 +86,37 @@ let tests =
                   |> List.map (fun run -> { run with Label = $"ReActNet-18, {run.Label} (seed 1)" })
 
               Expect.stringStarts (sentence labelled) "bn-free is clearly above" "words"
+          }
+
+          // The same numbers are in the statistics' tests.
+          test "over seeds, the interval is Welch's" {
+              let text = sentence (seeds "bn-free" [ 0.80; 0.81; 0.82 ] @ seeds "none" [ 0.70; 0.71; 0.73 ])
+              Expect.stringStarts text "bn-free is clearly above" "words"
+              Expect.stringContains text "81.00 % against 71.33 %" "means"
+              Expect.stringContains text "over 3 and 3 seeds with standard deviations of 1.00 and 1.53 points" "spread"
+              Expect.stringContains text "9.67 points more" "difference"
+          }
+
+          for bnFree, batchNorm, words in
+              [ [ 0.80; 0.81; 0.82 ], [ 0.78; 0.785; 0.79 ], "bn-free is above its batch-norm twin: "
+                [ 0.78; 0.785; 0.79 ], [ 0.80; 0.81; 0.82 ], "bn-free is below its batch-norm twin: "
+                [ 0.78; 0.81; 0.84 ], [ 0.77; 0.80; 0.82 ], "bn-free and its batch-norm twin cannot be told apart: "
+                [ 0.9 ], [ 0.8 ], "bn-free is above its batch-norm twin: "
+                [ 0.805 ], [ 0.8 ], "bn-free and its batch-norm twin cannot be told apart: " ] do
+              test $"{bnFree} against {batchNorm}: {words}" {
+                  let text = sentence (seeds "bn-free" bnFree @ seeds "batch-norm" batchNorm)
+                  Expect.stringStarts text words "words"
+
+                  Expect.equal
+                      (text.Contains "One run of each says nothing of the spread over seeds.")
+                      (bnFree.Length = 1)
+                      "what one run of each cannot tell"
+              }
+
+          test "with both twins there are two verdicts, that without normalisation first" {
+              let runs = seeds "bn-free" [ 0.9 ] @ seeds "batch-norm" [ 0.8 ] @ seeds "none" [ 0.5 ]
+              let sentences = Report.verdicts runs |> List.map Verdict.sentence
+              Expect.hasLength sentences 2 "two"
+              Expect.stringContains sentences[0] "without normalisation" "first"
+              Expect.stringContains sentences[1] "batch-norm" "second"
           } ]

@@ -31,6 +31,15 @@ let tests =
               |> mapLayer 3 (fun layer -> { layer with In = 7 })
               |> mentions [ "at least 2 classes"; "α must be positive"; "kernel must be odd"; "it takes 7 channels" ]
           }
+          test "the ablation's α is looked at like that of bn-free" {
+              ReActNet.small |> Net.withNorm (Scaled nan) |> mentions [ "α must be positive" ]
+          }
+          for what, variances in [ "too few", [ 1.0 ]; "one that is 0", [ for i in 0..8 -> float (i % 8) ] ] do
+              test $"measured variances, {what}" {
+                  ReActNet.small
+                  |> Net.withExpectedVariance (ExpectedVariance.Measured variances)
+                  |> mentions [ "a positive and finite variance for each of its 9 layers" ]
+              }
           test "a shortcut that does not fit names what it needs" {
               ReActNet.small
               |> mapLayer 3 (fun layer -> { layer with Shortcut = Identity })

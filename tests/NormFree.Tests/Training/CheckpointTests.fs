@@ -331,6 +331,14 @@ let private older =
               Expect.equal loaded.State.Arithmetic "engine composite, precision float32, threads 2" "in words")
       }
 
+      test "settings that a file is too old for are as they were then" {
+          use loaded = load version1
+          Expect.equal loaded.State.Recipe.Start Start.Fixed "start"
+          Expect.equal loaded.State.Recipe.Deviations.Rates Rule.Published "rates"
+          Expect.equal loaded.State.Recipe.Deviations.Balance Rule.Published "balance"
+          Expect.equal loaded.State.Recipe.Deviations.BinaryGain Rule.Corrected "what it says itself"
+      }
+
       test "a checkpoint of version 1, which has no checksum, stands at the end of its epoch" {
           use loaded = load version1
           Expect.equal (List.map _.Epoch loaded.State.History) [ 1 ] "epochs"

@@ -2,12 +2,14 @@
 module NormFree.Tests.Training.ExactResumeTests
 
 open System
+open System.IO
 open System.Threading
 open Expecto
 open NormFree.Data
 open NormFree.Spec
 open NormFree.Training
 open NormFree.Tests.Data.Support
+open NormFree.Tests.Telemetry
 open NormFree.Tests.Training.Support
 
 /// Images of which some cannot be read: a whole batch among them, and the last one of the order.
@@ -33,6 +35,7 @@ let private plan engine every folder =
         Around =
             { plan.Around with
                 Execution = { plan.Around.Execution with Engine = engine }
+                Telemetry = EverySteps 3
                 Keeping = { Checkpoints = 2; Every = every } } }
 
 let private both norm plan =
@@ -70,6 +73,17 @@ let private interrupt byToken n norm plan =
 
 let private never = TimeSpan.FromDays 1.0
 
+/// Telemetry's files, by name.
+let private telemetry (run: RunFolder) =
+    [ for path in Directory.GetFiles run.Telemetry |> Array.sort -> Path.GetFileName path, File.ReadAllBytes path ]
+
+/// What TensorBoard is shown: tags and steps by stage.
+let private shown (run: RunFolder) =
+    [ for stage, events in EventFiles.read run do
+          for event in events do
+              stage, event.Tag, event.Step ]
+    |> List.sort
+
 let private anywhere =
     [ for engine, norm in [ Fused, BnFree 0.2; Composite, BatchNorm ] do
           test
@@ -78,6 +92,8 @@ let private anywhere =
               let whole = RunFolder.at (folder.File "whole")
               both norm (plan engine never whole.Path)
               let expected = Fingerprint.ofRun whole
+              let seen, events = telemetry whole, shown whole
+              Expect.equal seen.Length 8 "files of telemetry"
 
               // Within an epoch, before and behind batches that cannot be read, at ends of epochs and in both stages.
               for byToken, every, n in
@@ -92,7 +108,10 @@ let private anywhere =
                   let run = RunFolder.at (folder.File $"{byToken} {n}")
                   interrupt byToken n norm (plan engine every run.Path)
                   both norm (plan engine never run.Path)
-                  Expect.equal (Fingerprint.ofRun run) expected $"interrupted at step {n}, by token: {byToken}"
+                  let how = $"interrupted at step {n}, by token: {byToken}"
+                  Expect.equal (Fingerprint.ofRun run) expected how
+                  Expect.equal (telemetry run) seen $"{how}: telemetry"
+                  Expect.equal (shown run) events $"{how}: events, each of them once"
           } ]
 
 let private told =

@@ -30,7 +30,7 @@ let private architectures =
 
 let private networks =
     [ for net in architectures do
-          for norm in norms do
+          for norm in everyNorm do
               for binarise in [ Activations; ActivationsAndWeights ] ->
                   net
                   |> Net.withClasses 10
@@ -101,7 +101,7 @@ let private withoutFlips mode (network: Network) =
 
             agree <- agree && same argument ours theirs
 
-        ours <- fused.Run(mode, [ name, Fusion.parts graph ], ours)
+        ours <- fused.Run(mode, [ name, Fusion.parts graph ], (fun _ _ _ -> ()), ours)
         theirs <- composite.Run(mode, graph, theirs)
 
         for layer in layers do

@@ -205,13 +205,13 @@ let private found =
           use network = Network.create torch.ScalarType.Float32 Rule.Corrected 1L (tiny NoNorm)
           use _ = torch.NewDisposeScope()
           let batch = images torch.ScalarType.Float32 "numbers" 4
-          let before = Map(Numbers.oneSign network batch)
+          let before = Map(Numbers.oneSign (SignLayers.shares network batch))
           let shift = network.Parameters |> List.find (fun (p, _) -> p.Key = "layer2.0.move0.bias") |> snd
 
           for place in 0..2 do
               set shift place 1e6f
 
-          let after = Map(Numbers.oneSign network batch)
+          let after = Map(Numbers.oneSign (SignLayers.shares network batch))
 
           let changed =
               [ for KeyValue(layer, count) in after do

@@ -49,6 +49,12 @@ let private schedules =
               Expect.all (rates { published with Epochs = 256 }) (fun rate -> rate >= 0.0) "rates"
           }
 
+          test "a corrected schedule falls step by step, a published one epoch by epoch" {
+              let rates recipe = [ for step in 0..4 -> Recipe.rate { recipe with Epochs = 2 } 5 1 step ]
+              close (rates { corrected with Schedule = Linear }) [ 0.5; 0.4; 0.3; 0.2; 0.1 ] "corrected"
+              close (rates published) [ 0.0; 0.0; 0.0; 0.0; 0.0 ] "published"
+          }
+
           test "the warm-up rises step by step and reaches the schedule with its last step" {
               let recipe = { corrected with Epochs = 4; Schedule = Constant; WarmUp = 2 }
 
@@ -61,7 +67,9 @@ let private schedules =
 
           test "the warm-up multiplies the schedule" {
               let recipe = { corrected with Epochs = 4; WarmUp = 1 }
-              close [ for step in 0..3 -> Recipe.rate recipe 4 0 step ] [ 0.25; 0.5; 0.75; 1.0 ] "first epoch"
+              let scheduled = [ for step in 0..3 -> 1.0 - float step / 16.0 ]
+              let expected = List.map2 (*) scheduled [ 0.25; 0.5; 0.75; 1.0 ]
+              close [ for step in 0..3 -> Recipe.rate recipe 4 0 step ] expected "first epoch"
               close [ Recipe.rate recipe 4 1 0 ] [ 0.75 ] "second epoch"
           } ]
 
@@ -141,7 +149,8 @@ let private reached norm =
           for name in [ "bn1"; "layer2.0.bn1"; "layer2.0.downsample.2" ] do
               $"{name}.weight", (false, false, true, false)
               $"{name}.bias", (false, false, true, false)
-      | NoNorm -> () ]
+      | NoNorm
+      | Scaled _ -> () ]
 
 let private parameters norm = ReActNet.r18 |> Net.withNorm norm |> Lowering.lower |> Parameters.ofGraph
 
@@ -183,6 +192,32 @@ let private reach =
               Expect.equal (count (Recipe.clips published)) (p.Length - 2) "all but the classifier's two"
           }
 
+          test "rates of a corrected recipe: α for shifts, 1/α for gains and the classifier, 1 where a norm keeps the scale" {
+              let rates norm =
+                  let net = ReActNet.r18 |> Net.withNorm norm
+
+                  Map
+                      [ for p in parameters norm do
+                            if [ "conv1."; "layer2.0.move0"; "layer2.0.prelu"; "layer2.0.bn1"; "fc." ]
+                               |> List.exists p.Key.StartsWith then
+                                p.Key, Recipe.rateFactor corrected net p ]
+
+              let expected =
+                  [ "conv1.weight", 1.0
+                    "conv1.gain", 2.5
+                    "layer2.0.move0.bias", 0.4
+                    "layer2.0.prelu.weight", 1.0
+                    "fc.weight", 2.5
+                    "fc.bias", 1.0 ]
+
+              Expect.equal (rates (BnFree 0.4)) (Map expected) "bn-free"
+              Expect.all (rates BatchNorm) (fun pair -> pair.Value = 1.0) "batch norm"
+              Expect.all (rates NoNorm) (fun pair -> pair.Value = 1.0) "none"
+
+              for p in parameters (BnFree 0.4) do
+                  Expect.equal (Recipe.rateFactor published ReActNet.r18 p) 1.0 $"{p.Key}, published"
+          }
+
           for name, rules in [ "published", Deviations.Published; "corrected", Deviations.Corrected ] do
               test $"a step with gradients of 0 shrinks what weight decay reaches, {name}" {
                   use network = Network.create torch.ScalarType.Float64 Rule.Corrected 1L (tiny (BnFree 0.2))
@@ -200,7 +235,8 @@ let private reach =
                   optimisation.Step 0.1 |> ignore
 
                   for (described, tensor), before in List.zip network.Parameters before do
-                      let factor = if Recipe.decays recipe described then 0.95 else 1.0
+                      let rate = 0.1 * Recipe.rateFactor recipe network.Spec described
+                      let factor = if Recipe.decays recipe described then 1.0 - 0.5 * rate else 1.0
                       Agreement.allClose 1e-12 tensor (Agreement.values before |> Array.map ((*) factor)) described.Key
               } ]
 
@@ -258,7 +294,7 @@ let private json =
           for name, table in Architecture.all do
               for stem in [ ImageNetStem; CifarStem ] do
                   test $"{name} with {stem} comes back as it was, in every norm" {
-                      for norm in norms @ [ BnFree 0.1 ] do
+                      for norm in everyNorm @ [ BnFree 0.1 ] do
                           for binarise in [ Activations; ActivationsAndWeights ] do
                               let net = table Size.Full stem |> Net.withNorm norm |> Net.withBinarise binarise
                               let mended = Recipe.applyTo net Recipe.corrected
@@ -302,6 +338,10 @@ let private applied =
             (corrected.ExpectedVariance, corrected.BinaryGain)
             (ExpectedVariance.Corrected, BinaryGain.VariancePreserving)
             "corrected"
+
+        let measured = ExpectedVariance.Measured [ for _ in 1..16 -> 0.5 ]
+        let kept = Recipe.applyTo (ReActNet.r18 |> Net.withExpectedVariance measured) Recipe.published
+        Expect.equal (Net.binaryBody kept).Value.ExpectedVariance measured "a measured variance stays"
     }
 
 let tests = testList "recipes" [ schedules; validation; reach; applied; json ]

@@ -146,6 +146,18 @@ let private run program arguments =
     started.WaitForExit()
     started.ExitCode
 
+/// Does something in a folder that is a disk of 1 MB.
+let private onSmallDisk (body: string -> unit) =
+    use folder = new TempFolder()
+
+    if run "mount" [ "-t"; "tmpfs"; "-o"; "size=1m"; "none"; folder.Path ] <> 0 then
+        skiptest "this user cannot mount a small file system"
+
+    try
+        body folder.Path
+    finally
+        run "umount" [ folder.Path ] |> ignore
+
 let private obstructed =
     [ test "a checkpoint that cannot be written is warned of, and the run goes on and keeps the next one" {
           use folder = new TempFolder()
@@ -181,15 +193,22 @@ let private obstructed =
           Expect.isFalse (Directory.Exists folder) "the folder"
       }
 
+      test "a disk that may only be read for a while costs a checkpoint or two, and no step" {
+          use whole = new TempFolder()
+          let expected = Fingerprint.ofRun (finished whole 1)
+
+          onSmallDisk (fun folder ->
+              let plan, events = plan folder 1
+              let remount how () = run "mount" [ "-o"; $"remount,{how}"; folder ] |> ignore
+              plan |> atStep 2 (remount "ro") |> atStep 5 (remount "rw") |> train |> ignore
+              contains [ "the training goes on" ] (warnings events).Head
+              Expect.equal (Fingerprint.ofRun { Path = folder }) expected "the run")
+      }
+
       test "a full disk leaves the older checkpoints, and nothing half-written" {
-          use folder = new TempFolder()
-
-          if run "mount" [ "-t"; "tmpfs"; "-o"; "size=1m"; "none"; folder.Path ] <> 0 then
-              skiptest "this user cannot mount a small file system"
-
-          try
-              let plan, events = plan folder.Path 1
-              let filler = folder.File "filler"
+          onSmallDisk (fun folder ->
+              let plan, events = plan folder 1
+              let filler = Path.Combine(folder, "filler")
 
               let fill () =
                   use file = new FileStream(filler, FileMode.Create, FileAccess.Write, FileShare.None, 0)
@@ -201,23 +220,25 @@ let private obstructed =
                       ()
 
               let mutable intact = ""
-              let expected = Set [ "filler"; "log.jsonl"; "run.json"; "run.lock"; "stage1.last.safetensors" ]
-              let path = (RunFolder.at folder.Path).Last 1
+              let expected =
+                  [ "filler"; "log.jsonl"; "run.json"; "run.lock"; "stage1.last.safetensors" ]
+                  @ [ "telemetry"; "tensorboard" ]
+                  |> Set
+
+              let path = (RunFolder.at folder).Last 1
 
               plan
               |> atStep 2 fill
               |> atStep 4 (fun () ->
                   intact <- Position.words (Checkpoint.readState path).Position
-                  Expect.equal (names folder.Path) expected "files"
+                  Expect.equal (names folder) expected "files"
                   File.Delete filler)
               |> train
               |> ignore
 
               Expect.equal intact "epoch 1, step 1" "the checkpoint from before"
               Expect.isNonEmpty (warnings events) "warnings"
-              Expect.equal (Checkpoint.readState path).Position (Position.startOf 2) "the last one"
-          finally
-              run "umount" [ folder.Path ] |> ignore
+              Expect.equal (Checkpoint.readState path).Position (Position.startOf 2) "the last one")
       } ]
 
 let private locked =

@@ -13,6 +13,9 @@ open TorchSharp
 
 let norms = [ BatchNorm; NoNorm; BnFree 0.2 ]
 
+/// The paper's, and what an ablation takes.
+let everyNorm = norms @ [ Scaled 0.2 ]
+
 /// ReActNet-small with 8, 16 and 32 channels: 9000 parameters.
 let tiny norm =
     ReActNet.reactNetSmall { Width = 0.34; Depth = 1.0 } CifarStem

@@ -6,4 +6,5 @@ namespace NormFree.Torch.Training.Optimisers;
 /// <param name="Name">Names its state in checkpoints.</param>
 /// <param name="Tensor">The tensor; its gradient is read at every step.</param>
 /// <param name="WeightDecay">What its group says; 0 for none.</param>
-public sealed record OptimisedParameter(string Name, Tensor Tensor, double WeightDecay);
+/// <param name="RateFactor">Factor of the learning rate.</param>
+public sealed record OptimisedParameter(string Name, Tensor Tensor, double WeightDecay, double RateFactor = 1);

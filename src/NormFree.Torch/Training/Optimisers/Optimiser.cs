@@ -56,7 +56,7 @@ public abstract class Optimiser : IDisposable
                 continue;
             }
             using var temporaries = NewDisposeScope();
-            Update(i, gradient, rate);
+            Update(i, gradient, rate * Parameters[i].RateFactor);
         }
         Update(CollectionsMarshal.AsSpan(plain), rate);
         GC.KeepAlive(this); // and with it parameters and state
@@ -78,7 +78,7 @@ public abstract class Optimiser : IDisposable
         var state = slots.Values.Select(slot => (nint)TensorMemory.Floats(slot[index])).ToArray();
         return new OptimisedTensor(
             (nint)TensorMemory.Floats(parameter.Tensor), (nint)TensorMemory.Floats(gradient), state[0], state.ElementAtOrDefault(1),
-            parameter.Tensor.numel(), parameter.WeightDecay);
+            parameter.Tensor.numel(), parameter.WeightDecay, parameter.RateFactor);
     }
 
     /// <summary>The slot's tensor of one parameter.</summary>

@@ -1,0 +1,30 @@
+// Each departure of the published code, mended alone and all together, ReActNet-18 on CIFAR-10:  dotnet fsi experiments/deviations.fsx DATA …
+// DATA: as for norms-cifar10.fsx.
+#load "prelude.fsx"
+
+open NormFree.Data
+open NormFree.Training
+open Prelude
+
+let data, budget = budget "deviations.fsx" { small with Epochs = 5 }
+atRoot ()
+
+/// CIFAR's images get no lighting, and binary weights start from stage 1's: these two change nothing here.
+let inert = [ "lighting"; "binary start" ]
+
+let variant label deviations = Variant.twoStages label (cifar18 budget) { recipe budget with Deviations = deviations }
+
+[ variant "published" Deviations.Published
+  for deviation in Deviation.all do
+      if not (List.contains deviation.Name inert) then
+          variant $"{deviation.Name} corrected" (deviation.With Rule.Corrected Deviations.Published)
+  variant "all corrected" Deviations.Corrected ]
+|> experiment "deviations" (images Cifar10 data budget) budget
+|> sweep
+|> conclude
+    { page
+          "Deviations on CIFAR-10"
+          "What does mending each departure of the published code bring, alone and all together?" with
+        Compared = [ "all corrected", "published" ]
+        Notes =
+            [ "Numbers and reasons of the deviations: docs/method.md. Every row but the first and the last corrects one of them." ] }

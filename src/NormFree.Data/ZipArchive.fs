@@ -1,0 +1,49 @@
+/// <summary>The files in a zip.</summary>
+module internal NormFree.Data.ZipArchive
+
+open System.IO
+open System.IO.Compression
+open NormFree.Formats.Zip
+
+/// Of the Unix mode in an entry's attributes: a symbolic link.
+let private isLink (entry: ZipArchiveEntry) = (entry.ExternalAttributes >>> 28) &&& 0xF = 0xA
+
+/// The bytes of an entry, once nothing that is stated about them speaks against reading them.
+let private unpack place (entry: ZipArchiveEntry) =
+    use stream = entry.Open()
+    // The stream ends at the length that the directory states, whatever the packed bytes would unpack to.
+    let bytes = Array.zeroCreate<byte>(int entry.Length)
+    stream.ReadExactly bytes
+
+    if Crc32.Of bytes = entry.Crc32 then
+        Ok bytes
+    else
+        Error(DataError.create place "its checksum does not fit its bytes" DataError.fetchAgain)
+
+let openWith limits place =
+    // One handle for all readers: entries are taken out under a lock, decoding them is not.
+    let archive = ZipFile.OpenRead place
+    let gate = obj ()
+
+    let read path (entry: ZipArchiveEntry) =
+        if isLink entry then
+            Error(Listing.link path)
+        elif entry.IsEncrypted then
+            Error(DataError.create path "it is encrypted" "Pack the archive again without a password")
+        elif entry.Length > limits.EntryBytes then
+            Error(Listing.tooLarge path entry.Length limits)
+        elif Listing.isTooDense entry.Length entry.CompressedLength limits then
+            Error(Listing.tooDense path entry.Length entry.CompressedLength limits)
+        else
+            lock gate (fun () -> unpack path entry)
+
+    let listed =
+        archive.Entries
+        |> Seq.map (fun entry -> entry.FullName, entry)
+        |> Listing.gather place limits
+
+    match listed with
+    | Ok items -> Ok(Listing.build place items read)
+    | Error error ->
+        archive.Dispose()
+        Error error

@@ -1,0 +1,59 @@
+namespace NormFree.Reporting
+
+open NormFree.Formats
+open NormFree.Training
+
+/// <summary>All that a report knows of one run; where something is missing, why.</summary>
+type ReportedRun =
+    {
+        Log: RunLog
+        Telemetry: Result<Telemetry, string>
+        Confusion: Result<Confusion, string>
+        Deployment: Result<Deployment, string>
+    }
+
+/// <summary>Runs as reports take them.</summary>
+[<RequireQualifiedAccess>]
+module ReportedRun =
+
+    /// <summary>A run of which there is nothing but the log.</summary>
+    let ofLog (log: RunLog) : ReportedRun =
+        let reason = "the report was made of its log alone"
+
+        { Log = log
+          Telemetry = Error reason
+          Confusion = Error reason
+          Deployment = Error reason }
+
+    /// A page that lacks a part is better than no page.
+    let private part (read: unit -> 'a option) missing =
+        try
+            match read () with
+            | Some part -> Ok part
+            | None -> Error missing
+        with :? InvalidFileException as error ->
+            Error(error.Message.TrimEnd '.')
+
+    let private telemetry folder =
+        part
+            (fun () ->
+                let telemetry = Telemetry.read folder
+                if telemetry.Layers.IsEmpty then None else Some telemetry)
+            "its folder has no telemetry, which can be switched off; runs of earlier versions have none"
+
+    let private confusion folder =
+        part
+            (fun () -> ConfusionFile.read folder)
+            "its folder has no confusion.json, which is written when a run ends; runs of earlier versions have none"
+
+    /// <summary>Runs as their folders tell them.</summary>
+    /// <remarks>Throws as <c>RunFolder.readRun</c> does.</remarks>
+    let ofFolders (speed: SpeedChoice) (folders: RunFolder list) : ReportedRun list =
+        let logs = folders |> List.map RunFolder.readRun
+        let measure = Deployment.measuring speed
+
+        [ for folder, log in List.zip folders logs ->
+              { Log = log
+                Telemetry = telemetry folder
+                Confusion = confusion folder
+                Deployment = Deployment.ofFolder measure folder } ]

@@ -1,0 +1,84 @@
+using NormFree.Kernels.Bits;
+using NormFree.Torch.Fused;
+using NormFree.Torch.Native;
+using static TorchSharp.torch;
+
+namespace NormFree.Torch.Telemetry;
+
+/// <summary>Looks at the input of a binary convolution, which sees sign(β·x + b); x is N×C×H×W, of any type and memory format, on any device.</summary>
+/// <remarks>Nothing is differentiated. The product is rounded, then the sum, as both engines do it; sign(0) counts as +1.</remarks>
+public static class SignInput
+{
+    private static readonly long[] BatchAndPixels = [0, 2, 3];
+
+    /// <summary>The signs: N×C×H×W booleans, true for +1.</summary>
+    /// <param name="x">The input.</param>
+    /// <param name="beta">β.</param>
+    /// <param name="shift">b, 1×C×1×1.</param>
+    public static Tensor Signs(Tensor x, double beta, Tensor shift)
+    {
+        using var noGrad = no_grad();
+        using var scope = NewDisposeScope();
+        return Shifted(x, beta, shift).IsAtLeast(0).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>The share of +1 in each of the C channels, exact.</summary>
+    /// <inheritdoc cref="Signs"/>
+    public static double[] Positive(Tensor x, double beta, Tensor shift)
+    {
+        using var noGrad = no_grad();
+        using var scope = NewDisposeScope();
+        return TensorMemory.IsFloatsOnCpu(x) ? CountedShares(x, beta, shift) : Shares(Shifted(x, beta, shift), 0);
+    }
+
+    /// <summary>All that telemetry tells of the input.</summary>
+    /// <inheritdoc cref="Signs"/>
+    public static ChannelStatistics Statistics(Tensor x, double beta, Tensor shift)
+    {
+        using var noGrad = no_grad();
+        using var scope = NewDisposeScope();
+        using var mean = x.mean(BatchAndPixels, keepdim: true);
+        using var centred = x - mean;
+        var variance = Values(centred.mul_(centred).mean(BatchAndPixels));
+        centred.Dispose(); // a map's worth of memory
+        var shifted = Shifted(x, beta, shift);
+        var window = Shares(shifted, -1).Average() - Shares(shifted, 1).Average();
+        return new ChannelStatistics(Values(mean), variance, Shares(shifted, 0), window);
+    }
+
+    /// <summary>In one pass over the map.</summary>
+    private static unsafe double[] CountedShares(Tensor x, double beta, Tensor shift)
+    {
+        Tensor map = ChannelsLast.Of(x), bias = shift.contiguous();
+        int channels = (int)x.size(1), pixels = (int)(x.numel() / channels);
+        float* values = TensorMemory.Floats(map), shifts = TensorMemory.Floats(bias);
+        var counts = new float[Pixels.Tasks(pixels, channels)][];
+        Pixels.ForEach(pixels, channels, (task, first, count) =>
+        {
+            counts[task] = new float[channels];
+            fixed (float* target = counts[task])
+                SignCounts.Best.Count(values + (long)first * channels, count, channels, (float)beta, shifts, target);
+        });
+        GC.KeepAlive(map);
+        GC.KeepAlive(bias);
+        return [.. Enumerable.Range(0, channels).Select(channel => counts.Sum(task => (double)task[channel]) / pixels)];
+    }
+
+    private static Tensor Shifted(Tensor x, double beta, Tensor shift) => x.Times(beta).PlusInPlace(shift);
+
+    /// <summary>The share of values that are at least so large, channel by channel.</summary>
+    /// <remarks>Counts of one image are far below 2²⁴, so that floats hold them exactly.</remarks>
+    private static double[] Shares(Tensor map, double least)
+    {
+        using var scope = NewDisposeScope();
+        var ofImages = map.IsAtLeast(least).to(ScalarType.Float32).sum([2, 3]);
+        var count = (double)(map.numel() / map.size(1));
+        return Array.ConvertAll(Values(ofImages.to(ScalarType.Float64).sum([0])), sum => sum / count);
+    }
+
+    private static double[] Values(Tensor tensor)
+    {
+        using var scope = NewDisposeScope();
+        return tensor.to(ScalarType.Float64).cpu().reshape(-1).data<double>().ToArray();
+    }
+}

@@ -1,0 +1,256 @@
+/// Archives that are made to do harm, and folders with what is no file in them.
+module NormFree.Tests.Data.ArchiveTests
+
+open System
+open System.Diagnostics
+open System.IO
+open System.IO.Compression
+open Expecto
+open NormFree.Data
+open NormFree.Tests.Data.Support
+
+let private limits = FileSet.defaultLimits
+let private openAll = Archive.openWith limits (fun _ -> true)
+let private picture = png (noise (RandomStream.OfKeys 1L) 6 5)
+let private image = "train/cat/1.png", picture
+
+let private kinds =
+    [ "zip",
+      (fun (folder: TempFolder) entries ->
+          zip (folder.File "set.zip") entries
+          folder.File "set.zip")
+      "tar", (fun folder entries -> folder.Write("set.tar", tar entries))
+      "tar.gz", (fun folder entries -> folder.Write("set.tar.gz", gzip (tar entries))) ]
+
+/// Bytes of managed memory that an action asked for.
+let private allocating action =
+    let before = GC.GetAllocatedBytesForCurrentThread()
+    let result = action ()
+    result, GC.GetAllocatedBytesForCurrentThread() - before
+
+let private refused make entries parts =
+    use folder = new TempFolder()
+    contains parts (error (openAll (make folder entries)))
+
+let private names =
+    [ for kind, make in kinds do
+          for name in [ "../x.png"; "/etc/x.png"; "a/../../x.png"; "..\\x.png"; "C:\\x.png"; "c:/x.png" ] do
+              test $"{kind}: the name {name} is refused" {
+                  refused make [ image; name, picture ] [ "x.png"; "outside of the archive" ]
+              }
+
+          test $"{kind}: a name twice is refused, also where it is written otherwise" {
+              for again in [ "train/cat/1.png"; "./train/cat/1.png"; "train//cat/./1.png"; "train\\cat\\1.png" ] do
+                  refused make [ image; again, picture ] [ "'train/cat/1.png' is in it twice" ]
+          }
+
+          test $"{kind}: folders in folders and characters of a name have a limit" {
+              let deep = String.replicate 40 "d/" + "x.png"
+              use folder = new TempFolder()
+              let path: string = make folder [ image; deep, picture ]
+              contains [ "40 folders deep"; "32 folders" ] (error (openAll path))
+              let few = { limits with Depth = 100; PathLength = 50 }
+              contains [ "85 characters"; "50 characters" ] (error (Archive.openWith few (fun _ -> true) path))
+          }
+
+          test $"{kind}: a class folder is found however its name is written" {
+              use folder = new TempFolder()
+              let again = [ "./train//dog/./1.png", picture; "test/cat/1.png", picture; "test/dog/1.png", picture ]
+              let classes, train, _ = ok (ImageFolder.openWith limits (make folder (image :: again)))
+              Expect.equal (classes, train.Count) ([| "cat"; "dog" |], 2) "classes and images"
+          } ]
+
+let private linked =
+    [ for link in [ Formats.Tar.TarEntryType.SymbolicLink; Formats.Tar.TarEntryType.HardLink ] do
+          test $"a {link} in a tar is not followed: it is an image that cannot be read" {
+              use folder = new TempFolder()
+              use target = new MemoryStream()
+
+              using (new Formats.Tar.TarWriter(target, Formats.Tar.TarEntryFormat.Pax, true)) (fun writer ->
+                  writer.WriteEntry(Formats.Tar.PaxTarEntry(link, "train/cat/2.png", LinkName = "/etc/passwd")))
+
+              for name, bytes in [ "set.tar", target.ToArray(); "set.tar.gz", gzip (target.ToArray()) ] do
+                  let set = ok (openAll (folder.Write(name, bytes)))
+                  Expect.equal set.Files [| "train/cat/2.png" |] "it is listed, not silently left away"
+                  contains [ "2.png"; "link"; "--dereference" ] (error (set.Read 0))
+          }
+
+      test "a link in a zip is not followed" {
+          use folder = new TempFolder()
+          let path = folder.File "set.zip"
+
+          using (ZipFile.Open(path, ZipArchiveMode.Create)) (fun archive ->
+              let entry = archive.CreateEntry "train/cat/2.png"
+              entry.ExternalAttributes <- 0o120777 <<< 16
+              use stream = entry.Open()
+              stream.Write(ReadOnlySpan "/etc/passwd"B))
+
+          contains [ "2.png"; "link" ] (error ((ok (openAll path)).Read 0))
+      } ]
+
+/// A zip of one file of zeros.
+let private zeros (folder: TempFolder) count =
+    let path = folder.File "zeros.zip"
+    zip path [ "train/cat/1.png", Array.zeroCreate count ]
+    path
+
+/// A gzip of a million zeros.
+let private millionZeros =
+    lazy
+        (use target = new MemoryStream()
+
+         using (new GZipStream(target, CompressionLevel.SmallestSize)) (fun stream ->
+             stream.Write(ReadOnlySpan(Array.zeroCreate<byte> 1_000_000)))
+
+         target.ToArray())
+
+let private bombs =
+    [ test "a zip entry that unpacks to hundreds of times its size is refused before it is unpacked" {
+          use folder = new TempFolder()
+          let set = ok (openAll (zeros folder 20_000_000))
+          let result, allocated = allocating (fun () -> set.Read 0)
+          contains [ "1.png"; "20000000 bytes"; "200 times" ] (error result)
+          Expect.isLessThan allocated 1_000_000L "allocated"
+      }
+
+      test "a small file may unpack to as much as it likes" {
+          use folder = new TempFolder()
+          Expect.hasLength (ok ((ok (openAll (zeros folder 1_000_000))).Read 0)) 1_000_000 "bytes"
+      }
+
+      test "a tar.gz that unpacks to thousands of times its size is given up soon, also within what nobody wants" {
+          use folder = new TempFolder()
+          // 300 MB in 300 kB: a file of zeros without end.
+          let head = gzip (tarHeader "a" 999_999_999L '0')
+          let path = folder.Write("bomb.tar.gz", Array.concat (head :: List.replicate 300 millionZeros.Value))
+          let clock = Stopwatch.StartNew()
+          let result, allocated = allocating (fun () -> Archive.openWith limits (fun name -> name = "none") path)
+          contains [ "bomb.tar.gz"; "200 times" ] (error result)
+          Expect.isLessThan allocated 2_000_000L "allocated"
+          Expect.isLessThan clock.Elapsed.TotalSeconds 5.0 "seconds"
+      }
+
+      test "a tar.gz whose files would fill the memory is refused at the limit" {
+          use folder = new TempFolder()
+          let entries = [ for i in 1..9 -> $"train/cat/{i}.png", randomBytes i 100_000 ]
+          let path = folder.Write("set.tar.gz", gzip (tar entries))
+          let few = { limits with MemoryBytes = 300_000L }
+          let result, allocated = allocating (fun () -> Archive.openWith few (fun _ -> true) path)
+          contains [ "too large"; "gunzip" ] (error result)
+          Expect.isLessThan allocated 3_000_000L "allocated"
+      }
+
+      test "a zip whose entries share the same bytes gives no more than their limits" {
+          use folder = new TempFolder()
+          let path = zeros folder 20_000_000
+          // 1000 entries of the directory for the one file: 20 GB by its own account.
+          let bytes = File.ReadAllBytes path
+          let at = BitConverter.ToInt32(bytes, bytes.Length - 6)
+          let entry = Array.sub bytes at (bytes.Length - 22 - at)
+
+          let named i =
+              let copy = Array.copy entry
+              Text.Encoding.ASCII.GetBytes($"%03d{i}.png").CopyTo(copy, copy.Length - 7)
+              copy
+
+          let ending = Array.skip (bytes.Length - 22) bytes
+          let count = BitConverter.GetBytes 1000us
+          Array.blit count 0 ending 8 2
+          Array.blit count 0 ending 10 2
+          Array.blit (BitConverter.GetBytes(1000 * entry.Length)) 0 ending 12 4
+          let head = Array.truncate at bytes
+          File.WriteAllBytes(path, Array.concat [ head; Array.collect named [| 0..999 |]; ending ])
+          let set = ok (openAll path)
+          Expect.hasLength set.Files 1000 "entries"
+
+          let (), allocated =
+              allocating (fun () ->
+                  for i in 0..999 do
+                      set.Read i |> error |> ignore)
+
+          Expect.isLessThan allocated 5_000_000L "allocated"
+      } ]
+
+let private damaged =
+    [ test "a bit that turned in a zip's file is noticed by its checksum, whatever a decoder would make of it" {
+          use folder = new TempFolder()
+          let path = folder.File "set.zip"
+
+          using (ZipFile.Open(path, ZipArchiveMode.Create)) (fun archive ->
+              use stream = archive.CreateEntry("x.png", CompressionLevel.NoCompression).Open()
+              stream.Write(ReadOnlySpan(randomBytes 1 1000)))
+
+          let bytes = File.ReadAllBytes path
+          bytes[500] <- bytes[500] ^^^ 1uy
+          File.WriteAllBytes(path, bytes)
+          contains [ "x.png"; "checksum" ] (error ((ok (openAll path)).Read 0))
+      }
+
+      test "a bit that turned in a tar.gz is noticed by its checksum" {
+          use folder = new TempFolder()
+          let bytes = gzip (tar [ image ])
+          bytes[bytes.Length - 7] <- bytes[bytes.Length - 7] ^^^ 1uy
+          contains [ "cut short or damaged" ] (error (openAll (folder.Write("set.tar.gz", bytes))))
+      }
+
+      test "an encrypted zip entry is named" {
+          use folder = new TempFolder()
+          let path = folder.File "set.zip"
+          zip path [ image ]
+          let bytes = File.ReadAllBytes path
+          let at = BitConverter.ToInt32(bytes, bytes.Length - 6)
+
+          for flags in [ 6; at + 8 ] do
+              bytes[flags] <- bytes[flags] ||| 1uy
+
+          File.WriteAllBytes(path, bytes)
+          contains [ "1.png"; "encrypted"; "password" ] (error ((ok (openAll path)).Read 0))
+      } ]
+
+let private folders =
+    [ test "a pipe in a folder is not waited for" {
+          if not (File.Exists "/usr/bin/mkfifo") then
+              skiptest "this machine has no mkfifo"
+
+          use folder = new TempFolder()
+          use make = Process.Start("/usr/bin/mkfifo", folder.File "x.png")
+          make.WaitForExit()
+          contains [ "x.png"; "pipe" ] (error ((ok (openAll folder.Path)).Read 0))
+      }
+
+      test "a link to a device has no bytes, and a link to a picture has the picture's" {
+          if not (File.Exists "/dev/zero") then
+              skiptest "this machine has no /dev/zero"
+
+          use folder = new TempFolder()
+          use elsewhere = new TempFolder()
+          File.CreateSymbolicLink(folder.File "a.png", "/dev/zero") |> ignore
+          File.CreateSymbolicLink(folder.File "b.png", elsewhere.Write("x.png", picture)) |> ignore
+          let set = ok (openAll folder.Path)
+          let read name = set.Read(Option.get (FileSet.tryFind name set))
+          Expect.isEmpty (ok (read "a.png")) "of the device"
+          Expect.equal (ok (read "b.png")) picture "of the picture"
+      }
+
+      test "links that lead in circles end" {
+          use folder = new TempFolder()
+          folder.Write("train/cat/1.png", picture) |> ignore
+          Directory.CreateSymbolicLink(folder.File "train/cat/loop", folder.Path) |> ignore
+          let set = ok (openAll folder.Path)
+          Expect.isLessThan set.Files.Length 20 "files"
+      }
+
+      test "a link that leads nowhere is an image that cannot be read" {
+          use folder = new TempFolder()
+          File.CreateSymbolicLink(folder.File "x.png", folder.File "gone") |> ignore
+          contains [ "x.png"; "no such file" ] (error ((ok (openAll folder.Path)).Read 0))
+      } ]
+
+let tests =
+    testList
+        "archives"
+        [ testList "names" names
+          testList "links" linked
+          testList "bombs" bombs
+          testList "damaged" damaged
+          testList "folders" folders ]

@@ -1,0 +1,108 @@
+module NormFree.Tests.Experiments.RunKeyTests
+
+open System.IO
+open Expecto
+open NormFree.Data
+open NormFree.Spec
+open NormFree.Training
+open NormFree.Tests.Data.Support
+open NormFree.Tests.Training.Support
+
+/// Images that no drawing code has a part in.
+let private grey count : ImageSource =
+    ImageSource.ofImages "grey" [| for i in 0 .. count - 1 -> Image.blank 32 32, i % 10 |]
+
+let private images: Dataset =
+    { Name = "grey"
+      Classes = Array.init 10 string
+      Train = grey 20
+      Test = grey 10
+      Normalisation = Normalisation.cifar10
+      Size = 32
+      Augmentation = Augmentation.cifar }
+
+let private variant = Variant.twoStages "tiny" (tiny (BnFree 0.2)) quick
+
+let private keyOf images execution variant = RunKey.forImages images execution variant
+let private key = keyOf images Execution.Default variant
+
+let private ofFirst change = keyOf images Execution.Default { variant with First = change variant.First }
+let private ofNet change = keyOf images Execution.Default { variant with Net = change variant.Net }
+let private ofImages change = keyOf (change images) Execution.Default variant
+
+/// Everything that decides the result, each changed alone.
+let private changes =
+    [ "epochs", ofFirst (fun r -> { r with Epochs = 3 })
+      "batch", ofFirst (fun r -> { r with Batch = 21 })
+      "optimiser", ofFirst (fun r -> { r with Optimiser = AdamW })
+      "learning rate", ofFirst (fun r -> { r with LearningRate = 0.5 })
+      "weight decay", ofFirst (fun r -> { r with WeightDecay = 0.5 })
+      "schedule", ofFirst (fun r -> { r with Schedule = Constant })
+      "warm-up", ofFirst (fun r -> { r with WarmUp = 1 })
+      "loss", ofFirst (fun r -> { r with Loss = LabelSmoothing 0.1 })
+      "clipping", ofFirst (fun r -> { r with Clip = NoClipping })
+      "start", ofFirst (fun r -> { r with Start = Start.DataDependent })
+      "held out", ofFirst (fun r -> { r with HeldOut = 0.1 })
+      "seed", ofFirst (fun r -> { r with Seed = 2L })
+      for deviation in Deviation.all do
+          let published (r: Recipe) = { r with Deviations = deviation.With Rule.Published r.Deviations }
+          deviation.Name, ofFirst published
+      "width", ofNet (fun _ -> ReActNet.small |> Net.withClasses 10)
+      "norm", ofNet (Net.withNorm NoNorm)
+      "α", ofNet (Net.withNorm (BnFree 0.3))
+      "standardisation", ofNet (Net.withNorm (Scaled 0.2))
+      "training images", ofImages (fun d -> { d with Train = grey 21 })
+      "test images", ofImages (fun d -> { d with Test = grey 11 })
+      "normalisation", ofImages (fun d -> { d with Normalisation = Normalisation.imageNet })
+      "size", ofImages (fun d -> { d with Size = 64 })
+      "augmentation", ofImages (fun d -> { d with Augmentation = Augmentation.none })
+      "engine", keyOf images Execution.Portable variant
+      "precision", keyOf images { Execution.Default with Precision = Precision.BFloat16 } variant
+      "stage 2", keyOf images Execution.Default { variant with Second = None }
+      "stage 2's recipe", keyOf images Execution.Default { variant with Second = Some { quick with Epochs = 3 } } ]
+
+/// A checkpoint of some network with that seed.
+let private teacher path seed =
+    Pipeline.from (Drawn.dataset 3L 20 10)
+    |> Pipeline.train { quick with Epochs = 1; Seed = seed } (tiny NoNorm)
+    |> Pipeline.save path
+    |> look ignore
+
+let tests =
+    testList
+        "run keys"
+        [ test "a key is what it was in earlier versions: where it is not, finished runs are trained again" {
+              Expect.equal key "e8fd8f8c1c85680a" "key"
+          }
+
+          test "whatever decides the result changes the key" {
+              let keys = ("nothing", key) :: changes
+
+              let same =
+                  keys
+                  |> List.groupBy snd
+                  |> List.map (snd >> List.map fst)
+                  |> List.filter (fun names -> names.Length > 1)
+
+              Expect.isEmpty same "changes that have the same key"
+          }
+
+          test "a label does not" {
+              Expect.equal (keyOf images Execution.Default { variant with Label = "other" }) key "key"
+          }
+
+          test "what the recipe decides about the network need not be said by the network" {
+              let mended = ofNet (fun net -> Recipe.applyTo net quick |> Net.withBinarise ActivationsAndWeights)
+              Expect.equal mended key "key"
+          }
+
+          test "a teacher counts by its content, not by its path" {
+              use folder = new TempFolder()
+              let one, moved, other = folder.File "one", folder.File "moved", folder.File "other"
+              teacher one 1L
+              File.Copy(one, moved)
+              teacher other 2L
+              let taught path = ofFirst (fun r -> { r with Loss = Distillation path })
+              Expect.equal (taught moved) (taught one) "the same file elsewhere"
+              Expect.notEqual (taught other) (taught one) "another teacher"
+          } ]

@@ -1,0 +1,121 @@
+module NormFree.Tests.Reporting.ExperimentPageTests
+
+open System.IO
+open Expecto
+open NormFree.Reporting
+open NormFree.Spec
+open NormFree.Training
+open NormFree.Tests.Data.Support
+
+let private result label seed log : ExperimentResult =
+    { Run =
+        { Variant = Variant.twoStages label ReActNet.small Recipe.corrected
+          Seed = seed
+          Key = "0123456789abcdef"
+          Folder = { Path = "runs/x" }
+          Work = []
+          Memory = 0L }
+      Log = log }
+
+/// The made-up run that ends at that accuracy.
+let private ending top1 = Ok(Samples.run "made up" 3 0.6 |> Samples.endingAt top1 1000)
+
+let private results =
+    [ result "bn-free" 1L (ending 0.50)
+      result "batch-norm" 1L (ending 0.60)
+      result "bn-free" 2L (ending 0.54)
+      result "batch-norm" 2L (ending 0.61)
+      result "none" 1L (Error "the loss is | NaN") ]
+
+let private page: ExperimentPage =
+    { Title = "Norms"
+      Question = "Which?"
+      Command = "dotnet fsi experiments/norms.fsx data.zip"
+      Notes = [ "A note." ]
+      Compared = [ "bn-free", "batch-norm" ]
+      Plot = ExperimentPage.overEpochs }
+
+let private text = lazy (ExperimentPage.markdown "norms.png" page results)
+
+let tests =
+    testList
+        "experiment pages"
+        [ test "a variant's row has mean and standard deviation over its seeds, stage by stage" {
+              // √(((50 − 52)² + (54 − 52)²) / 1) = 2.83.
+              Expect.stringContains
+                  text.Value
+                  "| bn-free | activations+weights | 52.00 ± 2.83 % | 2 | 3 | 4 min 15 s |"
+                  "row"
+
+              let rows = text.Value.Split '\n' |> Array.filter _.StartsWith("| b")
+              Expect.equal rows.Length 4 "two stages of two variants"
+          }
+
+          test "a single seed has no spread" {
+              let text = ExperimentPage.markdown "x.png" { page with Compared = [] } (List.take 2 results)
+              Expect.stringContains text "| bn-free | activations+weights | 50.00 % | 1 |" "row"
+          }
+
+          test "a run that failed is in the table, with its reason" {
+              Expect.stringContains text.Value @"| none | failed | seed 1: the loss is \| NaN |" "row"
+          }
+
+          test "a comparison tells whether the difference is more than the spread" {
+              // Spread: √(2.83² + 0.71²) = 2.92.
+              Expect.equal
+                  (ExperimentPage.comparison results ("bn-free", "batch-norm"))
+                  "bn-free against batch-norm: 52.00 ± 2.83 % against 60.50 ± 0.71 %, 8.50 points less, more than the spread over seeds \
+                   (standard deviations together: 2.92 points)."
+                  "far apart"
+
+              let near =
+                  [ result "a" 1L (ending 0.5)
+                    result "a" 2L (ending 0.6)
+                    result "b" 1L (ending 0.5)
+                    result "b" 2L (ending 0.58) ]
+
+              Expect.stringContains
+                  (ExperimentPage.comparison near ("a", "b"))
+                  "1.00 points more, within the spread"
+                  "near"
+
+              Expect.stringEnds
+                  (ExperimentPage.comparison (List.take 2 results) ("bn-free", "batch-norm"))
+                  "one seed tells no spread."
+                  "one"
+
+              Expect.stringContains
+                  (ExperimentPage.comparison results ("bn-free", "none"))
+                  "cannot be compared"
+                  "failed"
+          }
+
+          test "question, command, notes and plot are there" {
+              for part in
+                  [ "# Norms"; "Which?"; "dotnet fsi experiments/norms.fsx data.zip"; "A note."; "(<norms.png>)" ] do
+                  Expect.stringContains text.Value part "part"
+          }
+
+          test "curves are means over the seeds" {
+              let chart = ExperimentPage.overEpochs results
+              Expect.equal [ for curve in chart.Curves -> curve.Name ] [ "bn-free"; "batch-norm" ] "curves"
+              Expect.floatClose Accuracy.high (List.last chart.Curves[0].Points |> snd) 0.52 "last point"
+          }
+
+          test "the last accuracy against a number is a curve a family" {
+              let place (variant: Variant) =
+                  match variant.Label with
+                  | "bn-free" -> Some("both", 2.0)
+                  | "batch-norm" -> Some("both", 1.0)
+                  | _ -> None
+
+              let chart = ExperimentPage.over "x" place results
+              Expect.equal chart.Curves [ Curve.Line("both", [ 1.0, 0.605; 2.0, 0.52 ]) ] "curves"
+          }
+
+          test "page and plot are written side by side" {
+              use folder = new TempFolder()
+              ExperimentPage.write (folder.File "deep/norms.md") page results
+              Expect.equal (File.ReadAllText(folder.File "deep/norms.md")) text.Value "page"
+              Expect.isTrue (File.Exists(folder.File "deep/norms.png")) "plot"
+          } ]

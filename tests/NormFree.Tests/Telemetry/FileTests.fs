@@ -1,0 +1,102 @@
+/// The columnar files of telemetry: what is written is read, and what is damaged is refused.
+module NormFree.Tests.Telemetry.FileTests
+
+open System
+open System.IO
+open Expecto
+open NormFree.Training
+open NormFree.Tests.Data.Support
+open NormFree.Tests.Formats
+open NormFree.Tests.Golden
+open NormFree.Tests.Training.Support
+
+/// Rows with all kinds of numbers; NaN is not equal to itself, so that rows are compared as text.
+let private row i : LayerSample =
+    let value n = [| 0.0; 1.5e-300; -1e30; nan; infinity; 1.0 / 3.0; 0.1 |][(i + n) % 7]
+
+    { Stage = "activations"
+      Epoch = 1 + i / 4
+      Step = Int32.MaxValue - i
+      Layer = $"layer{i % 3}.0 – „Straße“"
+      MeanSquared = value 0
+      Variance = value 1
+      ExpectedVariance = value 2
+      Window = value 3
+      Positive = value 4
+      PositiveLowest = value 5
+      PositiveHighest = value 6
+      DeadChannels = i
+      Channels = 64
+      ActivationFlips = value 1
+      WeightFlips = value 2
+      Clipped = value 3
+      NormRatio = value 4
+      GradientNorm = value 5 }
+
+let private channel i : ChannelSample =
+    { Stage = "activations+weights"; Epoch = 3; Layer = "layer1.0"; Channel = i; Positive = float i / 64.0 }
+
+let private texts rows = rows |> List.map Json.write
+
+let private written =
+    [ for count in [ 0; 1; 2; 100; 5000 ] do
+          test $"{count} rows are read as they were written" {
+              use folder = new TempFolder()
+              let rows, path = List.init count row, folder.File "rows.parquet"
+              ColumnFile.write path rows
+              Expect.equal (texts (ColumnFile.read<LayerSample> path)) (texts rows) "rows"
+          }
+
+      test "columns are named as the documentation has them" {
+          let names = [ for p in FSharp.Reflection.FSharpType.GetRecordFields typeof<LayerSample> -> ColumnFile.nameOf p ]
+          let page = File.ReadAllText(Path.Combine(GoldenFiles.repository, "docs", "telemetry.md"))
+
+          for name in names do
+              Expect.stringContains page $"`{name}`" "a column"
+      }
+
+      test "a run without telemetry has none" {
+          use folder = new TempFolder()
+          Expect.equal (Telemetry.read { Path = folder.File "none" }) { Layers = []; Channels = [] } "nothing"
+      }
+
+      test "files are read in the order of stages and epochs, whatever else lies beside them" {
+          use folder = new TempFolder()
+          let run = RunFolder.at folder.Path
+          TelemetryFiles.makeFolder run
+          let numbers = [ 1, 1; 1, 2; 1, 10; 1, 1000; 2, 1 ]
+
+          for stage, epoch in List.rev numbers do
+              ColumnFile.write (TelemetryFiles.layers run stage epoch) [ { row 0 with Epoch = 10000 * stage + epoch } ]
+              ColumnFile.write (TelemetryFiles.channels run stage epoch) [ { channel 0 with Epoch = epoch } ]
+
+          File.WriteAllText(Path.Combine(run.Telemetry, "notes.txt"), "mine")
+          let found = Telemetry.read run
+          Expect.equal [ for row in found.Layers -> row.Epoch ] [ for s, e in numbers -> 10000 * s + e ] "layers"
+          Expect.equal [ for row in found.Channels -> row.Epoch ] (List.map snd numbers) "channels"
+      } ]
+
+let private damaged =
+    [ test "a file of other columns is refused by its name, with a way out" {
+          use folder = new TempFolder()
+          let path = folder.File "other.parquet"
+          ColumnFile.write path [ channel 1 ]
+          contains [ "other.parquet"; "its columns are stage, epoch, layer, channel, positive"; "Remove the file" ] (refusal (fun () -> ColumnFile.read<LayerSample> path))
+      }
+
+      test "damaged files give one kind of error, or rows" {
+          use folder = new TempFolder()
+          let path = folder.File "rows.parquet"
+
+          let bytes (rows: 'row list) =
+              ColumnFile.write path rows
+              File.ReadAllBytes path
+
+          let refused =
+              Mutation.survive 31 300 [ bytes (List.init 20 row); bytes [ row 1 ] ] (fun bytes ->
+                  ColumnFile.ofBytes<LayerSample> "damaged" bytes |> ignore)
+
+          Expect.isGreaterThan refused (Mutation.rounds * 9 / 10) "files that were refused"
+      } ]
+
+let tests = testList "files" [ testList "written" written; testList "damaged" damaged ]

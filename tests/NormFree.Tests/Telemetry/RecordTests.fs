@@ -1,0 +1,182 @@
+/// What a run's folder has of telemetry, and that a run does not depend on it.
+module NormFree.Tests.Telemetry.RecordTests
+
+open System.IO
+open Expecto
+open NormFree.Data
+open NormFree.Spec
+open NormFree.Training
+open NormFree.Tests.Data.Support
+open NormFree.Tests.Telemetry
+open NormFree.Tests.Training.Support
+
+let private data = lazy (Drawn.dataset 3L 40 20)
+
+/// Four steps an epoch, two epochs a stage.
+let private recipe = { quick with Batch = 10 }
+
+let private plan engine sampling folder =
+    let plan = Pipeline.from data.Value |> Pipeline.into folder |> Pipeline.telemetry sampling
+    { plan with Around = { plan.Around with Execution = { plan.Around.Execution with Engine = engine } } }
+
+let private both norm plan =
+    plan
+    |> Pipeline.train recipe (tiny norm)
+    |> Pipeline.binariseWeights recipe
+    |> Pipeline.finish
+
+let private seen norm sampling (folder: TempFolder) =
+    let log = both norm (plan Fused sampling folder.Path)
+    log, Telemetry.read (RunFolder.at folder.Path)
+
+let private results =
+    [ for engine, norm in [ Fused, BatchNorm; Composite, BnFree 0.2 ] do
+          test $"{Json.words engine} engine, {Words.norm norm}: a run that looks at every step ends as one that never does" {
+              use folder = new TempFolder()
+
+              let fingerprint name sampling =
+                  let run = RunFolder.at (folder.File name)
+                  both norm (plan engine sampling run.Path) |> ignore
+                  Fingerprint.ofRun run, (Telemetry.read run).Layers.Length
+
+              let blind, none = fingerprint "never" Never
+              let seeing, rows = fingerprint "always" (EverySteps 1)
+              Expect.equal seeing blind "fingerprints"
+              Expect.equal (none, rows) (0, 2 * 8 * 9) "rows"
+          } ]
+
+let private recorded =
+    [ test "samples are as many steps apart as was asked for, over epochs, and begin anew in each stage" {
+          use folder = new TempFolder()
+          let _, telemetry = seen NoNorm (EverySteps 3) folder
+
+          let places =
+              [ for row in telemetry.Layers -> row.Stage, row.Epoch, row.Step ] |> List.distinct
+
+          let ofStage stage = [ stage, 1, 0; stage, 1, 3; stage, 2, 2 ]
+          Expect.equal places (ofStage "activations" @ ofStage "activations+weights") "places"
+      }
+
+      test "the shares of channels are those that dead channels are counted from" {
+          use folder = new TempFolder()
+          let log, telemetry = seen (BnFree 0.2) (EverySteps 100) folder
+
+          for record in log.Epochs do
+              let ofEpoch =
+                  telemetry.Channels
+                  |> List.filter (fun c -> c.Stage = record.Stage && c.Epoch = record.Epoch)
+                  |> List.groupBy _.Layer
+
+              Expect.equal ofEpoch.Length 9 "layers"
+
+              for _, channels in ofEpoch do
+                  Expect.equal [ for c in channels -> c.Channel ] [ 0 .. channels.Length - 1 ] "channels in order"
+
+              let shares = [ for layer, channels in ofEpoch -> layer, [| for c in channels -> c.Positive |] ]
+              Expect.equal (Numbers.oneSign shares) record.Health.Value.OneSign "dead channels"
+      }
+
+      test "TensorBoard is shown the same rows, the epochs' results and a histogram of channels" {
+          use folder = new TempFolder()
+          let log, telemetry = seen (BnFree 0.2) (EverySteps 2) folder
+          let shown = EventFiles.read (RunFolder.at folder.Path)
+          Expect.equal (List.map fst shown) [ "stage1"; "stage2" ] "folders"
+          let events = shown |> List.collect snd
+
+          for row in telemetry.Layers do
+              let step = int64 (4 * (row.Epoch - 1) + row.Step)
+
+              for name, value in
+                  [ "mean_squared", row.MeanSquared
+                    "variance", row.Variance
+                    "dead_channels", float row.DeadChannels
+                    "gradient_norm", row.GradientNorm ] do
+                  let isShown (event: EventFiles.Shown) =
+                      event.Tag = $"{row.Layer}/{name}"
+                      && event.Step = step
+                      && event.Value.SimpleValue = float32 value
+
+                  Expect.exists events isShown $"{row.Layer}/{name} at {step}"
+
+          for record in log.Epochs do
+              let isShown (event: EventFiles.Shown) =
+                  event.Tag = "epoch/test_top1"
+                  && event.Step = int64 (4 * record.Epoch)
+                  && event.Value.SimpleValue = float32 record.Test.Top1
+
+              Expect.exists events isShown "an epoch"
+
+          for layer, channels in telemetry.Channels |> List.groupBy _.Layer do
+              let histograms = events |> List.filter (fun e -> e.Tag = $"{layer}/positive_of_channels")
+              Expect.equal histograms.Length 4 "one an epoch"
+              let counts = histograms |> List.sumBy (fun e -> Seq.sum e.Value.Histo.Bucket)
+              Expect.equal counts (float channels.Length) "all channels are in them"
+      }
+
+      test "a full-precision network has no binary layers, and shows its epochs" {
+          use folder = new TempFolder()
+
+          plan Fused (EverySteps 1) folder.Path
+          |> Pipeline.train { recipe with Epochs = 1 } (ResNet.resNet18 { Width = 0.13; Depth = 0.5 } CifarStem |> Net.withClasses 10)
+          |> look ignore
+
+          let run = RunFolder.at folder.Path
+          Expect.equal (Telemetry.read run) { Layers = []; Channels = [] } "telemetry"
+          let events = EventFiles.read run |> List.collect snd
+          Expect.contains [ for event in events -> event.Tag ] "epoch/train_loss" "events"
+      }
+
+      test "every 0 steps is refused" {
+          use folder = new TempFolder()
+
+          contains
+              [ "every 1 step or more" ]
+              (message<TrainingException, _>(fun () -> both NoNorm (plan Fused (EverySteps 0) folder.Path)))
+      } ]
+
+let private obstructed =
+    [ for obstacle in [ "telemetry"; "tensorboard" ] do
+          test $"where {obstacle} cannot be a folder, the run ends as ever, and is told once" {
+              use folder = new TempFolder()
+              File.WriteAllText(folder.File obstacle, "in the way")
+              let warnings = ResizeArray()
+
+              let watch event =
+                  match event with
+                  | Warning text -> warnings.Add text
+                  | _ -> ()
+
+              let log = plan Fused (EverySteps 1) folder.Path |> Pipeline.watchedBy watch |> both NoNorm
+              Expect.equal log.Epochs.Length 4 "epochs"
+              Expect.equal warnings.Count 2 $"warnings, one a stage: {List.ofSeq warnings}"
+              contains [ obstacle; "telemetry is not written"; "goes on" ] warnings[0]
+          }
+
+      test "what could not be written is written when it can be" {
+          use folder = new TempFolder()
+          let obstacle = folder.File "telemetry"
+          File.WriteAllText(obstacle, "in the way")
+
+          let watch event =
+              match event with
+              | EpochDone record when record.Epoch = 1 -> File.Delete obstacle
+              | _ -> ()
+
+          let again =
+              { plan Fused (EverySteps 1) folder.Path with Folder = Some(RunFolder.at folder.Path) }
+              |> Pipeline.watchedBy watch
+
+          again |> Pipeline.train recipe (tiny NoNorm) |> look ignore
+          let telemetry = Telemetry.read (RunFolder.at folder.Path)
+          Expect.equal (telemetry.Layers |> List.map _.Epoch |> List.distinct) [ 1; 2 ] "epochs"
+          let tags = [ for event in EventFiles.read (RunFolder.at folder.Path) |> List.collect snd -> event.Tag, event.Step ]
+          Expect.equal tags (List.distinct tags) "events, each of them once"
+      } ]
+
+let tests =
+    testSequenced
+    <| testList
+        "records"
+        [ testList "results" results
+          testList "recorded" recorded
+          testList "obstructed" obstructed ]

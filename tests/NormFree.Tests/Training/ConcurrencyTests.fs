@@ -1,0 +1,124 @@
+/// Many callers at once get the bits that one alone gets; what is cancelled leaves nothing behind.
+module NormFree.Tests.Training.ConcurrencyTests
+
+open System
+open System.IO
+open System.Threading
+open Expecto
+open NormFree.Data
+open NormFree.Inference.Files
+open NormFree.Spec
+open NormFree.Training
+open NormFree.Tests.Data.Support
+open NormFree.Tests.Interop.Support
+open NormFree.Tests.Training.Support
+
+/// A network as a checkpoint and as a packed file.
+let private saved norm (folder: TempFolder) =
+    let net = tiny norm |> Net.withBinarise ActivationsAndWeights
+    use checkpoint = RandomNetwork.create 4L net |> asCheckpoint 32
+    let trained, packed = folder.File "trained.safetensors", folder.File "packed.safetensors"
+    Checkpoint.save trained None checkpoint
+    PackedFile.Write(packed, (Packing.ofCheckpoint checkpoint).Model)
+    trained, packed
+
+/// Eight pictures of several sizes.
+let private pictures (folder: TempFolder) =
+    [| for i in 0..7 -> folder.Write($"{i}.png", png (noise (RandomStream.OfKeys(int64 i)) (20 + 7 * i) (50 - 3 * i))) |]
+
+let private bits (answer: struct (string * float)[]) =
+    [ for struct (name, probability) in answer -> name, BitConverter.DoubleToInt64Bits probability ]
+
+let private fromManyThreads norm choose =
+    use folder = new TempFolder()
+    let pictures = pictures folder
+    use predictor: Predictor = choose (saved norm folder)
+    let classify place = bits (predictor.Classify(pictures[place], 10))
+    let values = Array.init (2 * 3 * 32 * 32) (fun i -> sin (float32 i))
+    let expected, logits = Array.init pictures.Length classify, predictor.Logits values
+
+    together 16 (fun caller ->
+        for round in 0..3 do
+            let place = (caller + round) % pictures.Length
+            Expect.equal (classify place) expected[place] $"caller {caller}, picture {place}"
+            Expect.sequenceEqual (predictor.Logits values) logits $"caller {caller}: logits")
+
+let private predicting =
+    [ for norm in norms do
+          for name, choose in
+              [ "the fused engine", (fun (trained: string, _) -> Predictor.Load trained)
+                "the composite engine", (fun (trained, _) -> Predictor.Load(trained, Trained Execution.Portable))
+                "a checkpoint that is packed", (fun (trained, _) -> Predictor.Load(trained, PackedEngine))
+                "a packed file", (fun (_, packed: string) -> Predictor.Load packed) ] do
+              test $"{name}, {Words.norm norm}: 16 threads get what one gets, bit for bit" {
+                  fromManyThreads norm choose
+              } ]
+
+/// Twelve batches of five, both parts of which tell which threads read them.
+let private watchedData () =
+    let data = Drawn.dataset 3L 60 60
+    let train, trainThreads = watched data.Train
+    let test, testThreads = watched data.Test
+    { data with Train = train; Test = test }, trainThreads, testThreads
+
+let private recipe = { quick with Batch = 5 }
+
+/// Cancels at the nth call.
+let private cancelAt n (source: CancellationTokenSource) =
+    let mutable count = 0
+
+    fun () ->
+        count <- count + 1
+
+        if count = n then
+            source.Cancel()
+
+let private leftovers folder =
+    Directory.GetFileSystemEntries(folder, ".*")
+    |> Array.append (Directory.GetFiles(folder, "*.tmp"))
+    |> Array.append (Directory.GetFiles(folder, "run.lock"))
+
+let private cancelling =
+    [ for engine in [ Trained Execution.Default; PackedEngine ] do
+          test $"an evaluation by {engine} that is cancelled leaves no thread" {
+              use folder = new TempFolder()
+              use network = ReadyNetwork.load (Some engine) (fst (saved BatchNorm folder))
+              let data, _, threads = watchedData ()
+              use source = new CancellationTokenSource()
+              let cancel = cancelAt 7 source
+
+              let images =
+                  { data.Test with
+                      Load =
+                          fun i ->
+                              lock source cancel
+                              data.Test.Load i }
+
+              let around = { Surroundings.Default with Cancellation = source.Token }
+              expectCancelled (fun () -> Evaluation.accuracyOfReady around 5 network images |> ignore)
+              expectEnded threads
+          }
+
+      for step in [ 1; 5; 12 ] do
+          test $"a training that is cancelled at step {step} leaves no thread and no temporary file" {
+              use folder = new TempFolder()
+              let data, threads, _ = watchedData ()
+              use source = new CancellationTokenSource()
+              let cancel = cancelAt step source
+
+              let watch event =
+                  match event with
+                  | StepDone _ -> cancel ()
+                  | _ -> ()
+
+              let plan = Pipeline.from data |> Pipeline.into folder.Path |> Pipeline.watchedBy watch
+              let plan = { plan with Around = { plan.Around with Cancellation = source.Token } }
+              expectCancelled (fun () -> Pipeline.train recipe (tiny NoNorm) plan |> ignore)
+              expectEnded threads
+              Expect.isEmpty (leftovers folder.Path) "files"
+              Expect.isNonEmpty (RunFolder.checkpoints { Path = folder.Path } 1) "what is kept"
+          } ]
+
+let tests =
+    testSequenced
+    <| testList "at once" [ testList "predict" predicting; testList "cancelled" cancelling ]

@@ -1,0 +1,170 @@
+/// A real training whose loss is not finite for one image: the teacher, a checkpoint, answers it with infinity, and no other.
+module NormFree.Tests.Training.OverflowTests
+
+open System
+open System.Threading
+open Expecto
+open NormFree.Data
+open NormFree.Spec
+open NormFree.Training
+open NormFree.Tests.Data.Support
+open NormFree.Tests.Interop.Support
+open NormFree.Tests.Training.Support
+open TorchSharp
+
+/// Without augmentation, so that the teacher sees every image as it is.
+let private data = lazy { Drawn.dataset 3L 60 20 with Augmentation = Augmentation.none }
+
+let private batchSize = 10
+
+/// The first logit of every training image, by the network.
+let private firstLogits (network: Network) =
+    use _ = torch.NewDisposeScope()
+    use _ = torch.no_grad ()
+    let source = data.Value.Train
+    let options = { Loader.testing data.Value source.Count with Workers = 1 }
+    let batch = Loader.read options source (Loader.inOrder source.Count) |> Seq.exactlyOne
+    let logits = network.Forward(fst (Evaluation.tensors network batch), Evaluate)
+    logits.select(1L, 0L).data<float32>().ToArray()
+
+/// A network whose first logit is one of its features, many times over: of the image where it is largest it is more than float32 holds, of
+/// all others it is not. The network's file and the place of that image.
+let private teacher =
+    lazy
+        (let folder = new TempFolder()
+         AppDomain.CurrentDomain.ProcessExit.Add(fun _ -> (folder :> IDisposable).Dispose())
+         use network = RandomNetwork.create 5L (tiny BatchNorm)
+         let parameter key = network.Parameters |> List.find (fun (p, _) -> p.Key = key) |> snd
+         let weight, bias = parameter "fc.weight", parameter "fc.bias"
+
+         let only (feature: int64) (times: float32) =
+             use _ = torch.no_grad ()
+             weight.zero_ () |> ignore
+             bias.zero_ () |> ignore
+             weight[0, feature] <- torch.tensor times
+
+         /// The feature whose largest value stands out most.
+         let feature, image, scale =
+             [ for feature in 0L .. weight.shape[1] - 1L do
+                   only feature 1f
+                   let values = firstLogits network |> Array.map float
+                   let sorted = Array.sortDescending values
+
+                   if sorted[1] > 1.0 then
+                       feature, Array.IndexOf(values, sorted[0]), (sorted[0], sorted[1]) ]
+             |> List.maxBy (fun (_, _, (first, second)) -> first / second)
+
+         only feature (float32 (float Single.MaxValue / sqrt (fst scale * snd scale)))
+         let infinite = firstLogits network |> Array.indexed |> Array.filter (snd >> Single.IsFinite >> not)
+         Expect.equal infinite [| image, infinityf |] "images that the teacher cannot answer"
+
+         let checkpoint = asCheckpoint 32 network
+         let path = folder.File "teacher.safetensors"
+         Checkpoint.save path None { checkpoint with Task = Stage.task data.Value }
+         path, image)
+
+let private recipe () = { quick with Batch = batchSize; Loss = Distillation(fst teacher.Value) }
+
+/// The step of an epoch, from 1, whose batch has the image.
+let private stepOf epoch =
+    let order = Loader.shuffled quick.Seed (1_000_000 + epoch) 60
+    Array.IndexOf(order, snd teacher.Value) / batchSize + 1
+
+type private Run = { Path: string; History: EpochRecord list; Troubles: Trouble list }
+
+let private train rule engine every norm (cancellation: CancellationToken) watch path =
+    let troubles = ResizeArray()
+
+    let told event =
+        watch event
+
+        match event with
+        | Unhealthy trouble -> troubles.Add trouble
+        | _ -> ()
+
+    let plan = Pipeline.from data.Value |> Pipeline.into path |> Pipeline.watchedBy told
+
+    let around =
+        { plan.Around with
+            OnNonFinite = rule
+            Execution = { plan.Around.Execution with Engine = engine }
+            Keeping = { Checkpoints = 2; Every = every }
+            Cancellation = cancellation }
+
+    let history = { plan with Around = around } |> Pipeline.train (recipe ()) (tiny norm) |> look _.History
+    { Path = path; History = history; Troubles = List.ofSeq troubles }
+
+let private never, always = TimeSpan.FromDays 1.0, TimeSpan.Zero
+let private whole rule engine every norm path = train rule engine every norm CancellationToken.None ignore path
+
+/// What is told and logged of each epoch: its one bad batch, by step, layer and images.
+let private expectNamed run =
+    Expect.hasLength run.Troubles 2 "troubles told"
+
+    for epoch, trouble in List.indexed run.Troubles do
+        Expect.equal (trouble.Epoch, trouble.Step) (epoch + 1, stepOf epoch) "epoch and step"
+        Expect.equal (trouble.Layer, trouble.What) ("loss", "the loss is NaN") "layer and what is wrong"
+        Expect.contains trouble.Batch (snd teacher.Value) "the batch"
+        let health = run.History[epoch].Health.Value
+        Expect.equal health.Troubles [ trouble ] "logged"
+        Expect.equal run.History[epoch].Train.Images 50 "images trained on"
+
+let private last run = fileBits ((RunFolder.at run.Path).Last 1)
+
+let private rules =
+    [ test "stop ends the run at that step, and no checkpoint has it" {
+          use folder = new TempFolder()
+          let text = message<TrainingException, _>(fun () -> whole Stop Fused always NoNorm folder.Path)
+          contains [ "The loss is NaN"; "epoch 1"; $"step {stepOf 0}"; "diverged" ] text
+
+          match RunFolder.checkpoints { Path = folder.Path } 1 with
+          | [] -> Expect.equal (stepOf 0) 1 "the first step"
+          | (_, path) :: _ ->
+              Expect.equal (Checkpoint.readState path).Position.Step (stepOf 0 - 1) "the step before"
+      }
+
+      for engine, norm in [ Fused, BnFree 0.2; Composite, BatchNorm ] do
+          test $"skip and rollback end alike where every step is kept: {Json.words engine}, {Words.norm norm}" {
+              use folder = new TempFolder()
+              let skipped = whole Skip engine never norm (folder.File "skip")
+              expectNamed skipped
+              Expect.equal [ for r in skipped.History -> r.Health.Value.Skipped ] [ 1; 1 ] "batches left out"
+              let back = whole Rollback engine always norm (folder.File "rollback")
+              expectNamed back
+              Expect.equal [ for r in back.History -> r.Health.Value.RolledBack ] [ 1; 1 ] "checkpoints gone back to"
+              sameBits (last back) (last skipped) "the last checkpoint"
+              Expect.equal [ for r in back.History -> r.Test ] [ for r in skipped.History -> r.Test ] "accuracy"
+
+              for name, bytes in last skipped do
+                  if name.EndsWith "weight" then
+                      for value in Runtime.InteropServices.MemoryMarshal.Cast<byte, float32>(ReadOnlySpan bytes).ToArray() do
+                          Expect.isTrue (Single.IsFinite value) name
+          }
+
+      test "skip: interrupted around the bad batch and gone on with, the run has the same fingerprint" {
+          use folder = new TempFolder()
+          let expected = Fingerprint.ofRun { Path = (whole Skip Fused never NoNorm (folder.File "whole")).Path }
+
+          for step in [ stepOf 0; 5 + stepOf 1 ] do
+              let path = folder.File $"{step}"
+              use source = new CancellationTokenSource()
+              let mutable steps = 0
+
+              let watch event =
+                  match event with
+                  | StepDone _ ->
+                      steps <- steps + 1
+
+                      if steps = step then
+                          source.Cancel()
+                  | _ -> ()
+
+              Expect.throwsT<OperationCanceledException>
+                  (fun () -> train Skip Fused never NoNorm source.Token watch path |> ignore)
+                  "interrupted"
+
+              whole Skip Fused never NoNorm path |> ignore
+              Expect.equal (Fingerprint.ofRun { Path = path }) expected $"interrupted at step {step}"
+      } ]
+
+let tests = testSequenced <| testList "overflow" rules
