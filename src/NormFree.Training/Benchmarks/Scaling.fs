@@ -27,12 +27,13 @@ type StepModel =
 [<RequireQualifiedAccess>]
 module Scaling =
 
-    let private line (images: float, ms: float) (fewer: float, msOfFewer: float) =
+    /// <summary>The line through two measurements, of images and their milliseconds, or through one and the origin where both are the same.</summary>
+    let line (images: float, ms: float) (fewer: float, msOfFewer: float) =
         let perImage = if images > fewer then max 0.0 ((ms - msOfFewer) / (images - fewer)) else ms / images
         { PerImage = perImage; Fixed = max 0.0 (ms - perImage * images) }
 
-    /// The messages of a network's gradients.
-    let private messages (net: NetSpec) =
+    /// <summary>The messages of a network's gradients, as the fused engine sends them.</summary>
+    let messages (net: NetSpec) =
         let parts = Lowering.parts net
         let count = List.length parts
 
@@ -81,7 +82,7 @@ module Scaling =
           ImagesPerSecond = Medians.round speed
           Efficiency = Medians.round (speed / (1000.0 * float batch / alone (float batch)) / float nodes) }
 
-    /// <summary>Both tables, of the batch that a node has.</summary>
+    /// <summary>Both tables: that batch for all nodes together, and for each of them.</summary>
     let table (model: StepModel) (wire: Wire) batch (nodes: int list) : ScalingTable =
         let ofOwn count =
             let found = predict model wire (batch * count) count
