@@ -3,6 +3,7 @@ module NormFree.Cli.Program
 open System
 open System.Text.RegularExpressions
 open Argu
+open NormFree.Distributed
 open NormFree.Torch.Native
 
 let private parser =
@@ -87,6 +88,10 @@ let private requireWords (arguments: string[]) =
 
 [<EntryPoint>]
 let main arguments =
+    // mpirun gives ranks terminals, and passes on what they print to them: colours and the like would be part of it.
+    if Launcher.Processes > 1 then
+        Environment.SetEnvironmentVariable("TERM", "dumb")
+
     Outcome.guard (fun () ->
         requireWords arguments
         parser.ParseCommandLine(arguments, raiseOnUsage = false) |> run (Array.toList arguments))

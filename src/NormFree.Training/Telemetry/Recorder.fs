@@ -148,17 +148,21 @@ type internal Recorder(folder: RunFolder option, around: Surroundings, stage: Re
         else
             None
 
-    /// <summary>What looks at the forward pass of the step.</summary>
-    member _.Look(sample: Sample option) : Look =
-        match sample with
-        | Some sample -> sampler.Look sample
-        | None -> Look.none
+    /// <summary>What looks at the forward pass of the step: of the first part of this rank, where batches are divided.</summary>
+    member _.Watch(sample: Sample option) : PartWatch =
+        let look part =
+            match sample with
+            | Some sample when part = 0 -> sampler.Look sample
+            | _ -> Look.none
+
+        { Look = look; Passed = ignore }
 
     /// <summary>Clips and moves as the step does, and ends the sample around that.</summary>
     member _.Around(sample: Sample option, move: unit -> unit) =
         match sample with
-        | Some sample -> now <- { now with Rows = now.Rows @ sampler.Around(sample, move) }
-        | None -> move ()
+        | Some sample when sample.Inputs.Count > 0 -> now <- { now with Rows = now.Rows @ sampler.Around(sample, move) }
+        // A rank that had no image of the batch has seen nothing.
+        | _ -> move ()
 
     /// <summary>Writes what was seen so far: to be called just before a checkpoint is kept.</summary>
     member _.Keep() = folder |> Option.iter (fun folder -> attempt (fun () -> write folder) |> ignore)

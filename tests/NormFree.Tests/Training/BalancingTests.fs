@@ -27,8 +27,9 @@ let private disturb (network: Network) =
 let private balanceOnce recipe (network: Network) images =
     let balancing = Balancing(recipe, network)
     use _ = torch.no_grad ()
-    network.Forward(images, Train, balancing.Look).Dispose()
-    balancing.Balance rate
+    network.Forward(images, Train, balancing.Watch.Look 0).Dispose()
+    balancing.Watch.Passed 1.0
+    balancing.Balance(NormFree.Distributed.OneRank.Instance, rate)
 
 let private shifts (network: Network) =
     [ for layer in SignLayers.ofNetwork network -> Agreement.values layer.Shift ]
