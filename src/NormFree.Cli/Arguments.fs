@@ -42,6 +42,8 @@ type TrainArgs =
     | [<Unique>] Checkpoint_Every of N: float
     | [<Unique>] On_Nonfinite of RULE: string
     | [<Unique>] Telemetry of EVERY: string
+    | [<Unique>] Accumulate of N: int
+    | [<Unique>] Rank_Timeout of N: float
     | [<Unique>] Json_Log
 
     interface IArgParserTemplate with
@@ -85,6 +87,8 @@ type TrainArgs =
             | Checkpoint_Every _ -> "minutes between two checkpoints at most (10*)"
             | On_Nonfinite _ -> "stop*, skip (the batch), rollback (to the last checkpoint)"
             | Telemetry _ -> "steps from one look inside the layers to the next (50*), off"
+            | Accumulate _ -> "parts of a batch, one after the other (1*): less memory"
+            | Rank_Timeout _ -> "seconds after which a missing rank ends an mpirun job (45*)"
             | Json_Log -> "print a JSON object an event instead of progress"
 
 type EvalArgs =
@@ -208,6 +212,11 @@ type BenchTrainArgs =
     | [<Unique>] Threads of N: int
     | [<Unique>] Warm_Up of N: int
     | [<Unique>] Steps of N: int
+    | [<Unique>] Accumulate of N: int
+    | [<Unique>] Predict of NODES: string
+    | [<Unique>] Bandwidth of GBIT: float
+    | [<Unique>] Latency of US: float
+    | [<Unique>] Rank_Timeout of N: float
     | [<Unique>] Profile
     | [<Unique>] Json
 
@@ -222,12 +231,17 @@ type BenchTrainArgs =
             | Depth _ -> "layers, as a factor of the table's"
             | Classes _ -> "of the classifier (10*)"
             | Image _ -> "side of the images (32*)"
-            | Batch _ -> "images a step (64*)"
+            | Batch _ -> "images a step (64*), of all ranks together"
             | Engine _ -> "fused*, composite (torch's own operations, slower)"
             | Precision _ -> "of convolutions: float32*, bf16 (fused only)"
             | Threads _ -> "of the computation; all processors if not given"
             | Warm_Up _ -> "steps before the clock starts (2*)"
             | Steps _ -> "steps that are measured (10*)"
+            | Accumulate _ -> "parts of a batch, one after the other (1*)"
+            | Predict _ -> "also predict the speed of so many nodes, such as 1,8,64,512"
+            | Bandwidth _ -> "between them, Gbit/s; under mpirun as measured, else 10*"
+            | Latency _ -> "of a message, microseconds; under mpirun as measured, else 50*"
+            | Rank_Timeout _ -> "seconds after which a missing rank ends an mpirun job (45*)"
             | Profile -> "measure each layer as well"
             | Json -> "print one JSON object"
 

@@ -2,6 +2,7 @@ namespace NormFree.Cli
 
 open System
 open Argu
+open NormFree.Distributed
 open NormFree.Spec
 open NormFree.Training
 open TorchSharp
@@ -23,7 +24,7 @@ module BenchCommand =
             Choices.binarise (args.GetResult(BenchTrainArgs.Binarise, Words.binarise ActivationsAndWeights))
         )
 
-    let private job (args: ParseResults<BenchTrainArgs>) : BenchJob =
+    let private job (args: ParseResults<BenchTrainArgs>) ranks : BenchJob =
         let image = Choices.side "--image" (args.GetResult(BenchTrainArgs.Image, 32))
         let basis = BenchJob.Default(network args image)
 
@@ -35,6 +36,8 @@ module BenchCommand =
             WarmUp = Choices.within 0 Int32.MaxValue "--warm-up" (args.GetResult(BenchTrainArgs.Warm_Up, basis.WarmUp))
             Steps = Choices.count "--steps" (args.GetResult(BenchTrainArgs.Steps, basis.Steps))
             Profile = args.Contains BenchTrainArgs.Profile
+            Ranks = ranks
+            Accumulate = Choices.count "--accumulate" (args.GetResult(BenchTrainArgs.Accumulate, 1))
             Execution =
                 Choices.execution
                     Cpu
@@ -54,7 +57,8 @@ module BenchCommand =
           $"batch {result.Batch} of {result.Image}×{result.Image}"
           Json.words result.Engine
           Json.words result.Precision
-          $"{result.Threads} threads" ]
+          $"{result.Threads} threads"
+          yield! ({ Ranks = result.Ranks; Accumulate = result.Accumulate }: Division).Words ]
         |> String.concat ", "
 
     let private phases (result: BenchResult) =
@@ -64,6 +68,8 @@ module BenchCommand =
             [ "data", phases.Data
               "forward", phases.Forward
               "backward", phases.Backward
+              if result.Ranks > 1 then
+                  "exchange", phases.Exchange
               "clip", phases.Clip
               "step", phases.Step ]
 
@@ -78,6 +84,42 @@ module BenchCommand =
             [ "layer"; "forward ms"; "backward ms" ]
             [ for layer in layers -> [ layer.Name; cell layer.ForwardMs; cell layer.BackwardMs ] ]
 
+    let private exchange (costs: ExchangeCosts) =
+        Show.table
+            [ "gradients"; "messages"; "under way"; "waited for"; "hidden"; "bandwidth"; "latency" ]
+            [ [ $"{float costs.Bytes / 1e6:F1} MB"
+                string costs.Messages
+                $"{costs.BusyMs:F2} ms"
+                $"{costs.ExposedMs:F2} ms"
+                Show.percent costs.Overlap
+                $"{costs.Wire.BandwidthGbit:F2} Gbit/s"
+                $"{costs.Wire.LatencyUs:F0} µs" ] ]
+
+    let private predictions what (rows: Prediction list) =
+        Show.table
+            [ what
+              "batch"
+              "images a node"
+              "step ms"
+              "exchange ms"
+              "waited for"
+              "images/s"
+              "efficiency" ]
+            [ for row in rows ->
+                  [ $"{row.Nodes} nodes"
+                    string row.Batch
+                    string row.ImagesPerNode
+                    $"{row.StepMs:F1}"
+                    $"{row.ExchangeMs:F1}"
+                    $"{row.ExposedMs:F1}"
+                    $"{row.ImagesPerSecond:F1}"
+                    Show.percent row.Efficiency ] ]
+
+    let private scaling (table: ScalingTable) =
+        Console.WriteLine $"Predicted at {table.Wire.BandwidthGbit:F2} Gbit/s and {table.Wire.LatencyUs:F0} µs:"
+        predictions "one batch for all" table.SameBatch
+        predictions "a batch for each" table.BatchPerNode
+
     let private print (result: BenchResult) =
         Console.WriteLine(title result)
         let speed = result.ImagesPerSecond
@@ -91,22 +133,53 @@ module BenchCommand =
                 $"{result.PeakMemoryMb:F0} MB" ] ]
 
         phases result
+        result.Exchange |> Option.iter exchange
         result.Profile |> Option.iter layers
+        result.Scaling |> Option.iter scaling
         Show.machine result.Environment
 
-    /// <summary>Runs <c>normfree bench train</c>.</summary>
-    let train (args: ParseResults<BenchTrainArgs>) =
+    /// Between nodes that are predicted: as it is given, or was measured between the ranks.
+    let private wire (args: ParseResults<BenchTrainArgs>) (result: BenchResult) : Wire =
+        let measured =
+            match result.Exchange with
+            | Some costs -> costs.Wire
+            | None -> { BandwidthGbit = 10.0; LatencyUs = 50.0 }
+
+        let given (name: string) value (found: float option) =
+            found |> Option.map (Choices.positive name) |> Option.defaultValue value
+
+        { BandwidthGbit = args.TryGetResult BenchTrainArgs.Bandwidth |> given "--bandwidth" measured.BandwidthGbit
+          LatencyUs = args.TryGetResult BenchTrainArgs.Latency |> given "--latency" measured.LatencyUs }
+
+    /// What many nodes would do; a smaller batch is measured as well, which tells what a step costs beside its images.
+    let private predicted (args: ParseResults<BenchTrainArgs>) (job: BenchJob) (result: BenchResult) =
+        args.TryGetResult BenchTrainArgs.Predict
+        |> Option.map (fun text ->
+            let nodes = Choices.counts "--predict" text
+            let fewer = max 1 (job.Recipe.Batch / 4)
+            let small = Bench.train { job with Recipe = { job.Recipe with Batch = fewer }; Progress = ignore; Profile = false }
+            Scaling.table (Scaling.model job.Net result small) (wire args result) (job.Recipe.Batch / result.Ranks) nodes)
+
+    let private measure (args: ParseResults<BenchTrainArgs>) (ranks: IRanks) =
         args.TryGetResult BenchTrainArgs.Threads
         |> Option.iter (Choices.threads "--threads" >> torch.set_num_threads)
 
-        let job = job args
+        let job = job args ranks
 
         let result =
             Outcome.untilInterrupted "Nothing is kept." (fun cancellation ->
                 Show.counting "step" (job.WarmUp + job.Steps) (fun progress ->
-                    Bench.train { job with Progress = progress; Cancellation = cancellation }))
+                    let job = { job with Progress = progress; Cancellation = cancellation }
+                    let result = Bench.train job
+                    { result with Scaling = predicted args job result }))
 
-        if args.Contains BenchTrainArgs.Json then
-            Console.WriteLine(Json.writeSnakeCase result)
-        else
-            print result
+        if ranks.Rank = 0 then
+            if args.Contains BenchTrainArgs.Json then
+                Console.WriteLine(Json.writeSnakeCase result)
+            else
+                print result
+
+    /// <summary>Runs <c>normfree bench train</c>.</summary>
+    let train (args: ParseResults<BenchTrainArgs>) =
+        let patience = args.TryGetResult BenchTrainArgs.Rank_Timeout |> Option.map (Choices.patience "--rank-timeout")
+        Job.run patience (measure args)

@@ -55,6 +55,27 @@ module Choices =
         else
             usage $"{name} takes seconds from 0 to 86400, not {value}."
 
+    /// How long ranks wait for one that is missing; they look after one another every second at most.
+    let patience name (value: float) =
+        if value >= 2.0 && value <= 86400.0 then
+            TimeSpan.FromSeconds value
+        else
+            usage $"{name} takes seconds from 2 to 86400, not {value}."
+
+    /// A measure that cannot be 0.
+    let positive name (value: float) =
+        if value > 0.0 && Double.IsFinite value then
+            value
+        else
+            usage $"{name} takes a positive number, not {value}."
+
+    /// Whole numbers with commas between them.
+    let counts name (text: string) =
+        [ for word in text.Split ',' do
+              match Int32.TryParse(word, NumberStyles.None, CultureInfo.InvariantCulture) with
+              | true, value when value >= 1 -> value
+              | _ -> usage $"{name} takes whole numbers from 1, such as 1,8,64, not '{text}'." ]
+
     /// What scales a table.
     let factor name (value: float) =
         if value > 0.0 && value <= 64.0 then

@@ -1,6 +1,7 @@
 namespace NormFree.Cli
 
 open System
+open NormFree.Distributed
 open NormFree.Reporting
 open NormFree.Training
 open Spectre.Console
@@ -9,9 +10,12 @@ open Spectre.Console
 [<RequireQualifiedAccess>]
 module Show =
 
+    /// Whether the output is a file or pipe: mpirun gives ranks terminals, but passes on what they print as lines.
+    let private isRedirected = lazy (Console.IsOutputRedirected || Launcher.Processes > 1)
+
     /// Lines of a file or pipe are not wrapped.
     let private prepare () =
-        if Console.IsOutputRedirected then
+        if isRedirected.Value then
             AnsiConsole.Profile.Width <- 400
 
     /// <summary>A table: names of columns, numbers to the right, and rows.</summary>
@@ -19,7 +23,7 @@ module Show =
         prepare ()
 
         let table =
-            Table(Border = (if Console.IsOutputRedirected then TableBorder.Ascii2 else TableBorder.Rounded))
+            Table(Border = (if isRedirected.Value then TableBorder.Ascii2 else TableBorder.Rounded))
 
         for i, name in List.indexed columns do
             let column = TableColumn(Markup.Escape name)
@@ -57,7 +61,7 @@ module Show =
     /// <summary>Counts steps on the error stream where that is a terminal, and leaves no trace.</summary>
     /// <remarks>It writes between the steps only: a bar that draws itself would take time from what is measured.</remarks>
     let counting (what: string) (total: int) (work: (int -> unit) -> 'a) : 'a =
-        if Console.IsErrorRedirected then
+        if Console.IsErrorRedirected || isRedirected.Value then
             work ignore
         else
             let write (text: string) = Console.Error.Write("\r" + text + "\027[K")
@@ -93,11 +97,14 @@ module Show =
             .Columns(ProgressBarColumn(Width = Nullable 24), TaskDescriptionColumn(Alignment = Justify.Left))
             .Start(fun context -> work (bar (context.AddTask "reading the first images")))
 
-    /// <summary>Runs a training, showing its progress: a bar on a terminal, a line every 10 seconds in a pipe or file.</summary>
-    let progress (asJson: bool) (work: (TrainingEvent -> unit) -> 'a) : 'a =
-        if asJson then
+    /// <summary>Runs a training, showing its progress: a bar on a terminal, a line every 10 seconds in a pipe or file. Of several ranks the first
+    /// one shows it.</summary>
+    let progress (ranks: IRanks) (asJson: bool) (work: (TrainingEvent -> unit) -> 'a) : 'a =
+        if ranks.Rank > 0 then
+            work ignore
+        elif asJson then
             work jsonLines
-        elif Console.IsOutputRedirected then
+        elif isRedirected.Value then
             work (EventText.lines "" (TimeSpan.FromSeconds 10.0))
         else
             withBar work

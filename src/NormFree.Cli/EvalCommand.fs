@@ -3,6 +3,7 @@ namespace NormFree.Cli
 open System
 open Argu
 open NormFree.Data
+open NormFree.Distributed
 open NormFree.Training
 open TorchSharp
 
@@ -37,8 +38,7 @@ module EvalCommand =
                     Show.percent accuracy.Top1
                     Show.percent accuracy.Top5 ] ]
 
-    /// <summary>Runs the command.</summary>
-    let run (args: ParseResults<EvalArgs>) =
+    let private eval (args: ParseResults<EvalArgs>) (ranks: IRanks) =
         args.TryGetResult EvalArgs.Threads
         |> Option.iter (Choices.threads "--threads" >> torch.set_num_threads)
 
@@ -55,7 +55,14 @@ module EvalCommand =
             let around =
                 { Surroundings.Default with
                     Strict = args.Contains EvalArgs.Strict
-                    Watch = skipped
+                    Watch = (if ranks.Rank = 0 then skipped else ignore)
+                    Ranks = ranks
                     Cancellation = cancellation }
 
-            Evaluation.accuracyOfReady around batch network dataset.Test |> print args dataset)
+            let accuracy = Evaluation.accuracyOfReady around batch network dataset.Test
+
+            if ranks.Rank = 0 then
+                print args dataset accuracy)
+
+    /// <summary>Runs the command; ranks share the images.</summary>
+    let run (args: ParseResults<EvalArgs>) = Job.run None (eval args)

@@ -3,6 +3,7 @@ namespace NormFree.Cli
 open System
 open System.IO
 open NormFree.Data
+open NormFree.Distributed
 open NormFree.Formats
 open NormFree.Training
 open Argu
@@ -22,6 +23,11 @@ type UsageException(message: string) =
 [<Sealed>]
 type InterruptedException(message: string) =
     inherit Exception(message)
+
+/// <summary>The command has failed for all ranks, and the first one says why.</summary>
+[<Sealed>]
+type ToldElsewhereException() =
+    inherit Exception "Another rank says what has happened."
 
 [<RequireQualifiedAccess>]
 module Outcome =
@@ -51,6 +57,7 @@ module Outcome =
         | :? DataException
         | :? InvalidFileException
         | :? InterruptedException
+        | :? DistributedException
         | :? DllNotFoundException -> Some(Outcome.Failed, error.Message)
         | :? FileNotFoundException
         | :? DirectoryNotFoundException -> Some(Outcome.Failed, advise error "Check the path.")
@@ -66,27 +73,32 @@ module Outcome =
         | :? AggregateException as many when many.InnerExceptions.Count = 1 -> explain many.InnerExceptions[0]
         | _ -> None
 
+    /// <summary>Tells on the error stream what has gone wrong, and for whom; how the process should end.</summary>
+    let tell (who: string) (error: exn) =
+        match explain error with
+        | Some(outcome, message) ->
+            complain (who + message)
+            outcome
+        | None ->
+            let what = firstLine error.Message
+
+            complain
+                $"{who}internal error: {error.GetType().Name}: {what} Please report it with what the same command prints under \
+                  NORMFREE_TRACE=1."
+
+            if not (String.IsNullOrEmpty(Environment.GetEnvironmentVariable "NORMFREE_TRACE")) then
+                Console.Error.WriteLine error
+
+            Outcome.Failed
+
     /// <summary>Runs a command; whatever it throws becomes a message on the error stream and an exit code.</summary>
     let guard (command: unit -> unit) =
         try
             command ()
             Outcome.Success
-        with error ->
-            match explain error with
-            | Some(outcome, message) ->
-                complain message
-                outcome
-            | None ->
-                let what = firstLine error.Message
-
-                complain
-                    $"internal error: {error.GetType().Name}: {what} Please report it with what the same command prints under \
-                      NORMFREE_TRACE=1."
-
-                if not (String.IsNullOrEmpty(Environment.GetEnvironmentVariable "NORMFREE_TRACE")) then
-                    Console.Error.WriteLine error
-
-                Outcome.Failed
+        with
+        | :? ToldElsewhereException -> Outcome.Failed
+        | error -> tell "" error
 
     /// <summary>A token that is cancelled by the first Ctrl-C or SIGTERM; a second one ends the process at once.</summary>
     /// <remarks><c>what</c> tells who interrupted the command what is kept of it.</remarks>
@@ -96,5 +108,5 @@ module Outcome =
 
         try
             command source.Token
-        with :? OperationCanceledException when source.IsCancellationRequested ->
+        with :? OperationCanceledException ->
             raise (InterruptedException("interrupted. " + what))

@@ -1,7 +1,9 @@
 module NormFree.Cli.Program
 
 open System
+open System.Text.RegularExpressions
 open Argu
+open NormFree.Distributed
 open NormFree.Torch.Native
 
 let private parser =
@@ -11,9 +13,14 @@ let private version () =
     let version = typeof<Command>.Assembly.GetName().Version
     Console.WriteLine $"normfree {version}"
 
+/// Without the option that was just given, and with names that are longer than their column on the line of their text.
+let private compact (listed: string) =
+    let shorter = Regex.Replace(listed, @"\n +--help +display this list of options\.", "")
+    Regex.Replace(shorter, @"(?m)^( +--\S+ <\S+>)\n +", "$1 ")
+
 let private help (arguments: ParseResults<'T>) (about: string) =
     Console.WriteLine(about)
-    let listed = arguments.Parser.PrintUsage(hideSyntax = true).Trim()
+    let listed = arguments.Parser.PrintUsage(hideSyntax = true).Trim() |> compact
     let heading = "OPTIONS:"
     // Without the heading, where it is the only one, the longest list fits a screen.
     Console.WriteLine(
@@ -81,6 +88,10 @@ let private requireWords (arguments: string[]) =
 
 [<EntryPoint>]
 let main arguments =
+    // mpirun gives ranks terminals, and passes on what they print to them: colours and the like would be part of it.
+    if Launcher.Processes > 1 then
+        Environment.SetEnvironmentVariable("TERM", "dumb")
+
     Outcome.guard (fun () ->
         requireWords arguments
         parser.ParseCommandLine(arguments, raiseOnUsage = false) |> run (Array.toList arguments))

@@ -4,6 +4,7 @@ open System
 open System.IO
 open Argu
 open NormFree.Data
+open NormFree.Distributed
 open NormFree.Spec
 open NormFree.Training
 
@@ -137,7 +138,9 @@ module TrainCommand =
             Telemetry =
                 either _.TryGetResult(TrainArgs.Telemetry)
                 |> Option.map Choices.telemetry
-                |> Option.defaultValue Sampling.Default }
+                |> Option.defaultValue Sampling.Default
+            Accumulate =
+                either _.TryGetResult(TrainArgs.Accumulate) |> Option.defaultValue 1 |> Choices.count "--accumulate" }
 
     let private stages (args: ParseResults<TrainArgs>) (first, second) net (plan: Plan) : RunLog =
         let init = args.TryGetResult TrainArgs.Init
@@ -183,6 +186,8 @@ module TrainCommand =
             | TrainArgs.Keep _
             | TrainArgs.Checkpoint_Every _
             | TrainArgs.On_Nonfinite _
+            | TrainArgs.Accumulate _
+            | TrainArgs.Rank_Timeout _
             | TrainArgs.Json_Log
             | TrainArgs.Strict -> true
             | _ -> false
@@ -218,8 +223,16 @@ module TrainCommand =
         else
             folder, args, given
 
-    /// <summary>Runs the command. <c>given</c> are its arguments as typed, kept for <c>--resume</c>.</summary>
-    let run (given: string list) (args: ParseResults<TrainArgs>) =
+    /// mpirun's habit takes the checkpoint of an interruption away.
+    let private warnOfImpatience watch =
+        if Launcher.IsImpatient then
+            watch (
+                Warning
+                    "mpirun kills ranks a second after Ctrl-C or SIGTERM, which may be before the step is kept: give it \
+                     --mca odls_base_sigkill_timeout 10."
+            )
+
+    let private train (given: string list) (args: ParseResults<TrainArgs>) (ranks: IRanks) =
         let folder, settings, began = settings args given
         let recipes = recipes settings
         let around = around args settings
@@ -230,13 +243,20 @@ module TrainCommand =
             Outcome.untilInterrupted
                 $"All steps are kept; go on with: normfree train --resume --out {folder.Path}"
                 (fun cancellation ->
-                    Show.progress (args.Contains TrainArgs.Json_Log) (fun watch ->
+                    Show.progress ranks (args.Contains TrainArgs.Json_Log) (fun watch ->
+                        warnOfImpatience watch
+
                         { Pipeline.from dataset with
                             Folder = Some folder
                             Label = settings.GetResult(TrainArgs.Norm, "")
                             Arguments = began
-                            Around = { around with Watch = watch; Cancellation = cancellation } }
+                            Around = { around with Watch = watch; Cancellation = cancellation; Ranks = ranks } }
                         |> stages settings recipes net))
 
-        if not (args.Contains TrainArgs.Json_Log) then
+        if ranks.Rank = 0 && not (args.Contains TrainArgs.Json_Log) then
             result folder finished
+
+    /// <summary>Runs the command. <c>given</c> are its arguments as typed, kept for <c>--resume</c>.</summary>
+    let run (given: string list) (args: ParseResults<TrainArgs>) =
+        let patience = args.TryGetResult TrainArgs.Rank_Timeout |> Option.map (Choices.patience "--rank-timeout")
+        Job.run patience (train given args)

@@ -193,16 +193,17 @@ module Loader =
         positive (nameof options.Prefetch) options.Prefetch
         positive (nameof options.Side) options.Side
 
-    /// <summary>The images at these places of the source, in this order, in batches.</summary>
+    /// <summary>A share of each batch of these places of the source, in this order: batches are divided, so that all shares together are the
+    /// batches of <c>read</c>.</summary>
     /// <remarks>
-    /// An image that cannot be read is reported and left out; a batch of which nothing is left is not given. Batches without a single image that
-    /// can be read, MostInARow images of them, end the reading: what is wrong then is more than some images.
-    /// Each enumeration starts its own threads, which have ended when its enumerator is disposed.
+    /// Every batch is given, also where none of the share's images could be read, or where there are fewer images than shares: <c>SoFar.Places</c>
+    /// counts places of the whole order, <c>SoFar.Unreadable</c> those of this share. Each enumeration starts its own threads, which have ended
+    /// when its enumerator is disposed.
     /// </remarks>
-    /// <exception cref="T:NormFree.Data.DataException">None of the images could be read, or so many one after the other; or one could not,
-    /// and Strict is set.</exception>
+    /// <exception cref="T:NormFree.Data.DataException">MostInARow images one after the other could not be read; or one could not, and Strict is
+    /// set.</exception>
     /// <exception cref="T:System.OperationCanceledException">The options' token was cancelled.</exception>
-    let read (options: LoaderOptions) (source: ImageSource) (order: int[]) : seq<Batch> =
+    let readShare (share: Share) (options: LoaderOptions) (source: ImageSource) (order: int[]) : seq<Batch> =
         check options
 
         seq {
@@ -212,11 +213,12 @@ module Loader =
             let mutable places = options.From.Places
             let mutable firstFailure = ""
             let mutable inARow = 0
+            let batches = Array.chunkBySize options.BatchSize (Array.skip places order)
 
-            for work in pipeline.Run(Array.chunkBySize options.BatchSize (Array.skip places order)) do
-                places <- places + work.Batch.Count + work.Failures.Length
+            for batch, work in Seq.zip batches (pipeline.Run(Seq.map (Share.take share) batches)) do
+                places <- places + batch.Length
 
-                for index, name, reason as failure in work.Failures do
+                for _, name, reason as failure in work.Failures do
                     unreadable <- unreadable + 1
 
                     if firstFailure = "" then
@@ -233,9 +235,43 @@ module Loader =
                               archive is still there."
                     )
 
-                if work.Batch.Count > 0 then
-                    yield { work.Batch with SoFar = { Places = places; Unreadable = unreadable } }
+                yield { work.Batch with SoFar = { Places = places; Unreadable = unreadable } }
+        }
 
-            if unreadable = order.Length then
-                raise (DataException $"Not one of {order.Length} images could be read.{firstFailure}")
+    /// <summary>Throws DataException where not one of so many images could be read; the first of them is named.</summary>
+    let requireReadable count (unreadable: int) (first: Unreadable option) =
+        if unreadable = count then
+            let what = first |> Option.map (fun image -> $" The first: {image.Name}: {image.Reason}.")
+            raise (DataException $"Not one of {count} images could be read.{Option.toObj what}")
+
+    /// <summary>The images at these places of the source, in this order, in batches.</summary>
+    /// <remarks>
+    /// An image that cannot be read is reported and left out; a batch of which nothing is left is not given. Batches without a single image that
+    /// can be read, MostInARow images of them, end the reading: what is wrong then is more than some images.
+    /// Each enumeration starts its own threads, which have ended when its enumerator is disposed.
+    /// </remarks>
+    /// <exception cref="T:NormFree.Data.DataException">None of the images could be read, or so many one after the other; or one could not,
+    /// and Strict is set.</exception>
+    /// <exception cref="T:System.OperationCanceledException">The options' token was cancelled.</exception>
+    let read (options: LoaderOptions) (source: ImageSource) (order: int[]) : seq<Batch> =
+        check options
+
+        seq {
+            let failures = ResizeArray()
+
+            let report image =
+                if failures.Count = 0 then
+                    failures.Add image
+
+                options.Report image
+
+            let mutable unreadable = options.From.Unreadable
+
+            for batch in readShare Share.Whole { options with Report = report } source order do
+                unreadable <- batch.SoFar.Unreadable
+
+                if batch.Count > 0 then
+                    yield batch
+
+            requireReadable order.Length unreadable (Seq.tryHead failures)
         }

@@ -93,6 +93,7 @@ module Import =
               Threads = torch.get_num_threads ()
               Execution = Some network.Execution
               Machine = None
+              Division = None
               Changes = [] }
 
         network strictness spec file

@@ -67,8 +67,9 @@ module internal FlipCharts =
             |> List.filter (List.isEmpty >> not)
 
         let withGap value gap =
-            stages
-            |> List.collect (fun moments -> List.map value moments @ [ gap (fst (List.last moments)) ])
+            [ for moments in stages do
+                  yield! moments |> List.map value
+                  yield gap (fst (List.last moments)) ]
 
         { Name = "median layer"
           Points = withGap (fun (x, values) -> x, values[(values.Length - 1) / 2]) (fun x -> x, nan)

@@ -44,6 +44,8 @@ type TrainingState =
         Execution: Execution option
         /// The processor and its instruction set, which decide the order of sums; nothing in files of version 1.
         Machine: string option
+        /// Into how many parts batches are divided; nothing in files from before they were: not at all.
+        Division: Division option
         /// Each time that the run went on with other arithmetic: where, from what to what.
         Changes: string list
     }
@@ -51,7 +53,13 @@ type TrainingState =
     /// <summary>What decides how sums are rounded, in words.</summary>
     member s.Arithmetic =
         let execution = s.Execution |> Option.defaultValue Execution.Portable
-        $"engine {Json.words execution.Engine}, precision {Json.words execution.Precision}, threads {s.Threads}"
+        let division = s.Division |> Option.defaultValue Division.Whole
+
+        [ $"engine {Json.words execution.Engine}"
+          $"precision {Json.words execution.Precision}"
+          $"threads {s.Threads}"
+          yield! division.Words ]
+        |> String.concat ", "
 
     /// <summary>Whether sums are rounded as in another state, as far as it is known.</summary>
     member s.RoundsAs(other: TrainingState) =
@@ -78,6 +86,7 @@ type internal StateOfVersion1 =
           Threads = s.Threads
           Execution = s.Execution
           Machine = None
+          Division = None
           Changes = [] }
 
 /// <summary>A network's weights with all that gives them meaning.</summary>

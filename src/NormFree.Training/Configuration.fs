@@ -87,8 +87,12 @@ module Configuration =
         |> List.map (fun (name, value) -> "environment." + name, value)
 
     /// <summary>What a run of this network on these images starts with; each stage adds its recipe.</summary>
-    let describe (device: Device) (execution: Execution) net dataset =
-        network net @ data dataset @ environment device execution
+    let describe (device: Device) (execution: Execution) (division: Division) net dataset =
+        network net
+        @ data dataset
+        @ environment device execution
+        @ [ "environment.ranks", string division.Ranks
+            "environment.accumulated parts", string division.Accumulate ]
 
     /// <summary>Each time that the run went on with other arithmetic.</summary>
     let changes (changes: string list) =

@@ -46,13 +46,21 @@ module Evaluation =
             use _ = torch.no_grad ()
             evaluateBatch logits sums (tensors batch)
 
+        let failures = ResizeArray()
+        let options = { loading around task batch with Report = failures.Add }
+        let mine = Share.take (Together.share around.Ranks) (Loader.inOrder source.Count)
+
         let sums =
-            Loader.read (loading around task batch) source (Loader.inOrder source.Count)
+            Loader.readShare Share.Whole options source mine
+            |> Seq.filter (fun batch -> batch.Count > 0)
             |> Seq.fold add Sums.Zero
 
-        sums.Accuracy
+        let failures = Together.unreadable around.Ranks 0 (List.ofSeq failures)
+        failures |> List.iter (ImageSkipped >> around.Watch)
+        Loader.requireReadable source.Count failures.Length (List.tryHead failures)
+        (Together.beginSums around.Ranks sums ()).Accuracy
 
-    /// <summary>Loss, top-1 and top-5 of a network on a source of labelled images, prepared as the task says.</summary>
+    /// <summary>Loss, top-1 and top-5 of a network on a source of labelled images, prepared as the task says; ranks share the images.</summary>
     /// <remarks>Throws DataException where not one image can be read, or where one cannot and the surroundings are strict.</remarks>
     let accuracy (around: Surroundings) (task: Task) batch (network: Network) (source: ImageSource) : Accuracy =
         accuracyOf around task batch (tensors network) (fun images -> network.Forward(images, Evaluate)) source

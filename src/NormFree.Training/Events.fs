@@ -3,6 +3,7 @@ namespace NormFree.Training
 open System
 open System.Text.Json.Serialization
 open NormFree.Data
+open NormFree.Distributed
 
 /// <summary>How far a stage is.</summary>
 type StepReport =
@@ -56,8 +57,9 @@ type TrainingEvent =
     | Unhealthy of Trouble
     | Warning of string
 
-/// <summary>How the work is done: none of it changes results, but for the number of threads and the engine in the last bits of sums, the
-/// precision by its rounding, and what becomes of numbers that are not finite.</summary>
+/// <summary>How the work is done: none of it changes results, but for the number of threads, the engine and the division of batches in the last bits
+/// of sums, the precision by its rounding, and what becomes of numbers that are not finite. Batch norm alone computes something else where batches
+/// are divided.</summary>
 type Surroundings =
     {
         /// How networks are computed.
@@ -74,7 +76,14 @@ type Surroundings =
         Telemetry: Sampling
         Watch: TrainingEvent -> unit
         Cancellation: Threading.CancellationToken
+        /// The processes that train together; each has surroundings of its own. The first one alone writes to the run's folder.
+        Ranks: IRanks
+        /// Parts in which each rank computes its gradients, one after the other: less memory for large batches.
+        Accumulate: int
     }
+
+    /// <summary>Into how many parts batches are divided.</summary>
+    member s.Division = { Ranks = s.Ranks.Size; Accumulate = s.Accumulate }
 
     /// <summary>Nobody watches; unreadable images are left out.</summary>
     static member Default =
@@ -86,4 +95,6 @@ type Surroundings =
           OnNonFinite = Stop
           Telemetry = Sampling.Default
           Watch = ignore
-          Cancellation = Threading.CancellationToken.None }
+          Cancellation = Threading.CancellationToken.None
+          Ranks = OneRank.Instance
+          Accumulate = 1 }

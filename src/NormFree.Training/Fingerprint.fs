@@ -38,6 +38,13 @@ module Fingerprint =
         add hash
         Convert.ToHexStringLower(hash.GetHashAndReset())
 
+    /// <summary>Of tensors in memory, with their names.</summary>
+    let ofTensors (tensors: (string * TorchSharp.torch.Tensor) list) =
+        ofAll (fun hash ->
+            for name, tensor in tensors do
+                addText hash name
+                hash.AppendData(TensorBytes.ofTensor tensor))
+
     /// <summary>Of a checkpoint: its weights, the optimiser's state, where the training stands, the log so far.</summary>
     /// <remarks>Throws InvalidFileException where the file is no checkpoint, IOException where it cannot be read.</remarks>
     let ofCheckpoint path = ofAll (fun hash -> addCheckpoint hash path)

@@ -4,6 +4,7 @@ open System
 open System.Diagnostics
 open System.IO
 open NormFree.Data
+open NormFree.Distributed
 open NormFree.Formats
 open NormFree.Formats.Safetensors
 open TorchSharp
@@ -24,11 +25,13 @@ type internal StageInHand =
 /// <remarks>
 /// The rule where a file cannot be written: while the stage is under way, whoever watches is warned, the training goes on, and it is tried again
 /// a minute later; at the end of the stage and when the run is interrupted, the reason ends the run. Older checkpoints are intact either way. A best
-/// network that could not be written waits in memory, and no later checkpoint is written before it.
+/// network that could not be written waits in memory, and no later checkpoint is written before it. Of several ranks the first one alone keeps
+/// anything, and where it cannot, the reason ends the run at once: many machines would work for nothing.
 /// </remarks>
 [<Sealed>]
 type internal Keeper(folder: RunFolder option, around: Surroundings, stage: StageInHand) =
 
+    let written = if around.Ranks.Rank = 0 then folder else None
     let patience = TimeSpan.FromMinutes 1.0
     let sinceLast = Stopwatch.StartNew()
     let mutable wait = around.Keeping.Every
@@ -56,7 +59,7 @@ type internal Keeper(folder: RunFolder option, around: Surroundings, stage: Stag
         RunFolder.writeLog folder history
 
     let keep position =
-        Option.iter (write position) folder
+        Option.iter (write position) written
         sinceLast.Restart()
         wait <- around.Keeping.Every
 
@@ -74,13 +77,13 @@ type internal Keeper(folder: RunFolder option, around: Surroundings, stage: Stag
             keep position
         with
         | :? IOException
-        | :? UnauthorizedAccessException as error -> warn error
+        | :? UnauthorizedAccessException as error when around.Ranks.Size = 1 -> warn error
 
-    /// <summary>Where they are kept.</summary>
-    member _.Folder = folder
+    /// <summary>Where this rank keeps them.</summary>
+    member _.Folder = written
 
     /// <summary>Whether the last checkpoint is so old that there should be another.</summary>
-    member _.IsDue = folder.IsSome && sinceLast.Elapsed >= wait
+    member _.IsDue = written.IsSome && sinceLast.Elapsed >= wait
 
     /// <summary>Keeps where the training stands, or warns.</summary>
     member _.Keep(position: Position) = keepOrWarn position
@@ -105,7 +108,7 @@ type internal Keeper(folder: RunFolder option, around: Surroundings, stage: Stag
         let isBest = isBest record
         history <- history @ [ record ]
 
-        if isBest && folder.IsSome then
+        if isBest && written.IsSome then
             best <- Some(Checkpoint.prepare None (checkpoint position))
 
         if record.Epoch = record.Epochs then keep position else keepOrWarn position
@@ -125,6 +128,8 @@ type internal Keeper(folder: RunFolder option, around: Surroundings, stage: Stag
                 | :? InvalidFileException
                 | :? IOException -> back older
 
+        // What the first rank keeps must be there for the others.
+        around.Ranks.Meet()
         let files = folder |> Option.map (fun f -> RunFolder.checkpoints f stage.Number)
         files |> Option.defaultValue [] |> List.map snd |> back
 

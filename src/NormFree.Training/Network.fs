@@ -84,6 +84,11 @@ type Network
     /// The same, looking at every part of the network on the way.
     member internal _.Forward(images: torch.Tensor, mode: Mode, look: Look) : torch.Tensor = run mode look images
 
+    /// <summary>The number of the part of the network, from 0, that each trained tensor belongs to; parts are computed one after the other.</summary>
+    member _.PartOf =
+        [ for number, (_, graph) in List.indexed parts do
+              for _ in Parameters.ofGraph graph -> number ]
+
     /// <summary>Sets every gradient to nothing.</summary>
     member _.ForgetGradients() =
         for _, tensor in parameters do
@@ -92,9 +97,14 @@ type Network
     /// <summary>Sets every gradient to that of a loss of this network's logits.</summary>
     /// <remarks>Throws InvalidOperationException where a fused layer has failed; the gradients are of no use then.</remarks>
     member this.Backward(loss: torch.Tensor) =
-        use _ = torch.NewDisposeScope()
         this.ForgetGradients()
-        FusedBackward.Begin()
+        this.AddGradients(loss, ignore)
+
+    /// <summary>Adds those of a loss of this network's logits to the gradients.</summary>
+    /// <remarks><c>layerBegins</c> is told of fused layers as <c>FusedBackward.Begin</c> says. Throws as <c>Backward</c> does.</remarks>
+    member _.AddGradients(loss: torch.Tensor, layerBegins: IReadOnlyList<torch.Tensor> -> unit) =
+        use _ = torch.NewDisposeScope()
+        FusedBackward.Begin layerBegins
 
         try
             loss.backward ()

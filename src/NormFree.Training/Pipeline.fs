@@ -5,6 +5,7 @@ open System.IO
 open NormFree.Data
 open NormFree.Formats
 open NormFree.Inference.Files
+open NormFree.Kernels.Simd
 open NormFree.Spec
 open TorchSharp
 
@@ -135,15 +136,16 @@ module Pipeline =
           Augmentation = dataset.Augmentation.Train }
 
     /// The state in which a stage begins here and now.
-    let private stateHere (network: Network) recipe images history changes : TrainingState =
+    let private stateHere (plan: Plan) (network: Network) recipe history changes : TrainingState =
         { Recipe = recipe
           Stage = Stage.name network.Spec
           History = history
           Position = Position.startOf 0
-          Images = Some images
+          Images = Some(imagesUsed plan.Dataset)
           Threads = torch.get_num_threads ()
           Execution = Some network.Execution
           Machine = Some Machine.arithmetic.Value
+          Division = Some plan.Around.Division
           Changes = changes }
 
     /// Files of version 1 know of their images only how many there were.
@@ -227,8 +229,11 @@ module Pipeline =
 
             { found with Changes = found.Changes @ [ change ] }
 
+    /// The folder, for the one rank that writes to it.
+    let private written (plan: Plan) = if plan.Around.Ranks.Rank = 0 then plan.Folder else None
+
     let private describe (plan: Plan) net configuration changes finished =
-        match plan.Folder with
+        match written plan with
         | None -> ()
         | Some folder ->
             RunFolder.describe
@@ -265,13 +270,14 @@ module Pipeline =
         | Some(path, found) ->
             let found = noteArithmetic plan here path found
             plan.Around.Watch(Resumed(found.Stage, found.Position.Epoch, found.Position.Step))
-            plan.Folder |> Option.iter (fun folder -> RunFolder.mendLog folder found.History)
+            written plan |> Option.iter (fun folder -> RunFolder.mendLog folder found.History)
 
             { found with
                 Images = here.Images
                 Threads = here.Threads
                 Execution = here.Execution
-                Machine = here.Machine }
+                Machine = here.Machine
+                Division = here.Division }
 
     let private runOn (plan: Plan) number (teacher: Checkpoint option) (network: Network) optimisation state =
         let stage =
@@ -291,6 +297,23 @@ module Pipeline =
         let keeper = Keeper(plan.Folder, plan.Around, stage)
         Stage.run plan.Around job network optimisation keeper state.Position
         keeper.History
+
+    /// Ranks take the same steps from the same place, or none.
+    let private requireSameStart (plan: Plan) (network: Network) (optimisation: Optimisation) (state: TrainingState) =
+        let json (value: 'a) () = Json.write value
+
+        Together.requireSame
+            plan.Around.Ranks
+            "Give all ranks the same command, images and run folder (one that all nodes share), and nodes of one kind."
+            [ "network", json network.Spec
+              "recipe", json state.Recipe
+              "images", json state.Images
+              "place in the training", json (state.Position.Epoch, state.Position.SoFar, state.Position.Step)
+              "weights", (fun () -> Fingerprint.ofTensors (network.Tensors @ optimisation.State))
+              "way of dividing batches", json state.Division
+              "engine or precision", json state.Execution
+              "number of threads", json state.Threads
+              "instruction set", (fun () -> string InstructionSets.Best) ]
 
     /// Runs one stage, or what is left of it, on a network that starts as `begin'` leaves it.
     let private runStage
@@ -316,11 +339,12 @@ module Pipeline =
                 { new IDisposable with
                     member _.Dispose() = teacher |> Option.iter (fun t -> (t :> IDisposable).Dispose()) }
 
-            use _ = plan.Folder |> Option.map RunLock.Take |> Option.toObj
-            let here = stateHere network recipe (imagesUsed plan.Dataset) history changes
+            use _ = written plan |> Option.map RunLock.Take |> Option.toObj
+            let here = stateHere plan network recipe history changes
             let state = startOf plan number network optimisation here begin'
+            requireSameStart plan network optimisation state
 
-            // From here on the folder holds a run, so whatever can be refused must have been.
+            // From here on the folder holds a run, so whatever can be refused must have been, and all ranks have read what was in it.
             describe plan net configuration state.Changes false
             let history = runOn plan number teacher network optimisation state
 
@@ -344,16 +368,46 @@ module Pipeline =
                 | Normalise _ -> shape.H * shape.W = 1
                 | _ -> false)
 
+    let private requireDivision (plan: Plan) =
+        if plan.Around.Accumulate < 1 then
+            raise (
+                TrainingException $"A batch is computed in at least 1 part, not {plan.Around.Accumulate}: mend --accumulate."
+            )
+
+        if plan.Around.Ranks.Size > 1 && plan.Around.Device <> Cpu then
+            raise (
+                TrainingException
+                    $"{plan.Around.Ranks.Size} ranks add up gradients in the processor's memory: choose device cpu, or a single process."
+            )
+
     /// Batch norm divides by one less than the number of values: of a single one it makes NaN.
     let private requireStatistics (plan: Plan) (recipe: Recipe) net =
         let images = (fst (Stage.split recipe plan.Dataset)).Count
-        let single = recipe.Batch = 1 || images % recipe.Batch = 1
+        let parts = plan.Around.Division.Parts
+        let last = (images - 1) % recipe.Batch + 1
+        let single = [ min recipe.Batch images; last ] |> List.exists (fun batch -> batch < 2 * parts)
 
         if single && normalisesPixels plan.Dataset.Size net then
+            let divided = if parts = 1 then "" else $", each divided into {parts} parts,"
+
             raise (
                 TrainingException
-                    $"{images} images in batches of {recipe.Batch} leave a batch of one image, and batch norm has no statistics of the \
+                    $"{images} images in batches of {recipe.Batch}{divided} leave a batch of one image, and batch norm has no statistics of the \
                       1×1 maps that {net.Name} makes of it. Choose another batch, another number of images, or larger images."
+            )
+
+    /// Batch norm ties the images of a batch together, so that a divided batch is another one.
+    let private tellOfStatistics (plan: Plan) net =
+        let division = plan.Around.Division
+
+        if division.Parts > 1 && not (Parameters.normsOf (Lowering.lower net)).IsEmpty then
+            let parts = String.concat ", " division.Words
+
+            plan.Around.Watch(
+                Warning
+                    $"batch norm normalises each part of a divided batch ({parts}) by the part's own statistics, so that this training is another one \
+                      than that of whole batches. Running statistics are the mean over the ranks, weighted by images. Networks without batch norm \
+                      compute the same step however batches are divided."
             )
 
     let private prepared (plan: Plan) recipe net =
@@ -368,6 +422,7 @@ module Pipeline =
                     $"{net.Name} tells {net.Classes} classes apart, the data set {plan.Dataset.Name} has {plan.Dataset.Classes.Length}."
             )
 
+        requireDivision plan
         requireStatistics plan recipe net
         recipe, net
 
@@ -387,7 +442,9 @@ module Pipeline =
                     $"on {Json.words around.Device} the {Json.words execution.Engine} engine computes: the {Json.words around.Execution.Engine} one is for the CPU."
             )
 
-        Configuration.describe around.Device execution net plan.Dataset
+        tellOfStatistics plan net
+
+        Configuration.describe around.Device execution around.Division net plan.Dataset
         @ [ "starts from", init |> Option.defaultValue "fresh weights" ]
 
     /// The variances that were measured when the run was begun, where it has a checkpoint of the same network otherwise.
@@ -499,7 +556,7 @@ module Pipeline =
     let private keepConfusion (trained: Trained<'weights>) =
         let plan = trained.Plan
 
-        match plan.Folder with
+        match written plan with
         | Some folder when File.Exists(folder.Best trained.Stages) ->
             ConfusionFile.keep plan.Around (placed plan) trained.Recipe.Batch plan.Dataset.Test folder trained.Stages
         | _ -> ()

@@ -18,6 +18,13 @@ type Sums =
     /// <summary>Of no image.</summary>
     static member Zero = { LossSum = 0.0; First = 0L; AmongFive = 0L; Seen = 0 }
 
+    /// <summary>Of the images of both.</summary>
+    static member (+)(a: Sums, b: Sums) =
+        { LossSum = a.LossSum + b.LossSum
+          First = a.First + b.First
+          AmongFive = a.AmongFive + b.AmongFive
+          Seen = a.Seen + b.Seen }
+
     /// <summary>The means.</summary>
     member s.Accuracy: Accuracy =
         let n = float (max 1 s.Seen)

@@ -13,7 +13,8 @@ type Rule =
 /// <summary>The places where the published code departs from sense, one switch each (numbers as in docs/method.md).</summary>
 type Deviations =
     {
-        /// 2: the schedule steps before each epoch, so that the last of E epochs trains at rate 0; corrected, epoch e runs at 1 − e/E.
+        /// 2: the schedule steps before each epoch, so that the last of E epochs trains at rate 0; corrected, the rate falls step by step, and epoch
+        /// e begins at 1 − e/E.
         LastEpoch: Rule
         /// 4: PCA lighting made for [0, 1] is added to 0–255; corrected, it is multiplied by 255.
         Lighting: Rule
@@ -194,22 +195,23 @@ module Recipe =
         | [] -> Ok recipe
         | problems -> Error problems
 
-    /// Epochs of the schedule that count as over in epoch e (from 0).
-    let private elapsedEpochs recipe epoch =
+    /// Epochs of the schedule that count as over at a step of epoch e (from 0).
+    let private elapsedEpochs recipe epoch partOfEpoch =
         match recipe.Deviations.LastEpoch with
-        | Rule.Published -> epoch + 1
-        | Rule.Corrected -> epoch
-
-    let private elapsed recipe epoch = float (elapsedEpochs recipe epoch) / float recipe.Epochs
+        | Rule.Published -> float (epoch + 1)
+        | Rule.Corrected -> float epoch + partOfEpoch
 
     /// <summary>The learning rate of a step: epoch and step from 0.</summary>
     let rate recipe stepsPerEpoch epoch step =
+        let epochs = elapsedEpochs recipe epoch (float step / float stepsPerEpoch)
+        let elapsed = epochs / float recipe.Epochs
+
         let scheduled =
             match recipe.Schedule with
             | Constant -> 1.0
-            | Linear -> 1.0 - elapsed recipe epoch
-            | Cosine -> 0.5 * (1.0 + cos (Math.PI * elapsed recipe epoch))
-            | Step(every, factor) -> factor ** float (elapsedEpochs recipe epoch / every)
+            | Linear -> 1.0 - elapsed
+            | Cosine -> 0.5 * (1.0 + cos (Math.PI * elapsed))
+            | Step(every, factor) -> factor ** floor (epochs / float every)
 
         let warmUpSteps = recipe.WarmUp * stepsPerEpoch
         let taken = epoch * stepsPerEpoch + step + 1

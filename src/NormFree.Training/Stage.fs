@@ -2,7 +2,9 @@ namespace NormFree.Training
 
 open System
 open System.Diagnostics
+open System.Threading
 open NormFree.Data
+open NormFree.Distributed
 open NormFree.Spec
 open NormFree.Torch.Native
 open NormFree.Torch.Training
@@ -37,9 +39,12 @@ module Stage =
           Job: StageJob
           Network: Network
           Optimisation: Optimisation
+          Descent: Descent
           Balancing: Balancing
           Keeper: Keeper
           Recorder: Recorder
+          /// Cancels the surroundings' token: at the wish of whoever runs a process that works alone, and of any rank once all know of it.
+          Stop: CancellationTokenSource
           mutable Position: Position }
 
     /// Batches left out one after the other, and checkpoints gone back to in an epoch, before a training is given up.
@@ -54,12 +59,12 @@ module Stage =
             Losses.Distillation(logits, target)
         | Distillation teacher, None -> raise (TrainingException $"The teacher {teacher} was not loaded.")
 
-    let private trouble work layer (batch: int[]) what =
+    let private trouble work layer (batch: int list) what =
         { Stage = work.Job.Name
           Epoch = work.Position.Epoch + 1
           Step = work.Position.Step + 1
           Layer = layer
-          Batch = Array.toList batch
+          Batch = batch
           What = what }
 
     let private notice work trouble =
@@ -109,7 +114,10 @@ module Stage =
             Numbers.explodes work.Position gradient.Norm
             |> Option.iter (fun mean ->
                 let times = gradient.Norm / mean
-                let what = $"the gradient's norm is {gradient.Norm:g3}, {times:F0} times its mean, and it is largest here"
+
+                let what =
+                    $"the gradient's norm is {gradient.Norm:g3}, {times:F0} times its mean, and it is largest here"
+
                 notice work (trouble work gradient.Largest batch what))
 
             Ok gradient.Norm
@@ -127,46 +135,67 @@ module Stage =
         else
             ignore
 
-    /// The loss of a batch and the gradient's norm: the gradients are there, or something is wrong with them.
-    let private gradients work (batch: Batch) images (logits: torch.Tensor) labels =
-        let loss = loss work.Job images logits labels
-        let value = float (loss.item<float32>())
+    /// Where the loss of these images stops being finite, as the first rank sees it whose images do that.
+    let private guilty work (images: torch.Tensor) =
+        let mine = if images.size 0 = 0L then "loss" else Numbers.firstNotFinite work.Network images
+        let found = Together.firstOf work.Around.Ranks (if mine = "loss" then None else Some mine)
+        found |> Option.defaultValue "loss"
 
-        if not (Double.IsFinite value) then
-            let layer = Numbers.firstNotFinite work.Network images
-            Error(trouble work layer batch.Indices $"the loss is {value}")
+    /// The gradient's norm, or what is wrong with the loss or the gradients.
+    let private verdict work (found: Descended) images batch =
+        if Double.IsFinite found.Sums.LossSum then
+            checkedNorm work batch
         else
-            work.Network.Backward loss
-            checkedNorm work batch.Indices |> Result.map (fun norm -> value, norm)
+            let loss = found.Sums.Accuracy.Loss
+            Error(trouble work (guilty work images) batch $"the loss is {loss}")
 
     /// Moves weights along their gradients, and shifts towards balance.
     let private move work =
         work.Optimisation.Step work.Position.Rate
-        work.Balancing.Balance work.Position.Rate
+        work.Balancing.Balance(work.Around.Ranks, work.Position.Rate)
 
-    let private step work steps (batch: Batch) =
+    /// Tells of the batch's images that any rank could not read; the batch's others.
+    let private readable work (found: Descended) (places: int[]) (mine: Unreadable list) =
+        if found.Unreadable = 0 then
+            Array.toList places
+        else
+            let all = Together.unreadable work.Around.Ranks work.Position.SoFar.Unreadable mine
+            all |> List.iter (ImageSkipped >> work.Around.Watch)
+            List.ofArray places |> List.except [ for image in all -> image.Index ]
+
+    /// One step on this rank's part of the batch of these places; a batch of which no rank can read an image is none.
+    let private step work steps (batch: Batch) places unreadable =
         use _ = torch.NewDisposeScope()
-        let recipe, before = work.Job.Recipe, work.Position
+        let before = work.Position
         let sample = work.Recorder.Begin before
         let undo = undoing work
         let images, labels = Evaluation.tensors work.Network batch
-        work.Position <- { before with Rate = Recipe.rate recipe steps before.Epoch before.Step }
-        let logits = work.Network.Forward(images, Train, Look.both (work.Recorder.Look sample) work.Balancing.Look)
+        let found = work.Descent.Run(images, labels, List.length unreadable, [ work.Recorder.Watch sample; work.Balancing.Watch ])
+        let places = readable work found places unreadable
 
-        match gradients work batch images logits labels with
-        | Ok(value, norm) ->
-            work.Recorder.Around(sample, (fun () -> move work))
+        if found.Images > 0 then
+            work.Position <- { before with Rate = Recipe.rate work.Job.Recipe steps before.Epoch before.Step }
 
-            work.Position <-
-                { work.Position with
-                    Sums = before.Sums.Add(logits.detach (), labels, value)
-                    Norms = before.Norms + norm
-                    SkippedInARow = 0 }
-        | Error trouble ->
-            undo ()
-            answer work trouble
+            match verdict work found images places with
+            | Ok norm ->
+                work.Recorder.Around(sample, (fun () -> move work))
 
-        work.Position <- { work.Position with SoFar = batch.SoFar; Step = before.Step + 1 }
+                work.Position <-
+                    { work.Position with
+                        Sums = before.Sums + found.Sums
+                        Norms = before.Norms + norm
+                        SkippedInARow = 0 }
+            | Error trouble ->
+                undo ()
+                answer work trouble
+
+            work.Position <- { work.Position with Step = before.Step + 1 }
+
+        work.Position <-
+            { work.Position with
+                SoFar =
+                    { Places = batch.SoFar.Places
+                      Unreadable = before.SoFar.Unreadable + found.Unreadable } }
 
     let private stepReport work total seconds : StepReport =
         let images = work.Position.SoFar.Places
@@ -207,41 +236,52 @@ module Stage =
     /// The position with what the optimiser counts.
     let private whole work = Position.withClipCounts work.Optimisation.ClipCounts work.Position
 
-    /// Keeps a checkpoint where its time has come, unless something is wrong with what it would hold.
-    let private keepWhenDue work =
-        if work.Keeper.IsDue then
-            match Numbers.notFinite work.Network work.Optimisation with
-            | Some tensor -> answer work (trouble work tensor [||] "a value is not finite")
-            | None -> ()
+    /// Keeps a checkpoint, unless something is wrong with what it would hold.
+    let private keep work =
+        match Numbers.notFinite work.Network work.Optimisation with
+        | Some tensor -> answer work (trouble work tensor [] "a value is not finite")
+        | None -> ()
 
-            work.Recorder.Keep()
-            work.Keeper.Keep(whole work)
+        work.Recorder.Keep()
+        work.Keeper.Keep(whole work)
+
+    /// What all ranks do behind a step, because one of them must: stop, or keep a checkpoint.
+    let private agree work (wish: CancellationToken) =
+        let number condition = if condition then 1.0 else 0.0
+        let all = work.Around.Ranks.Sum [| number wish.IsCancellationRequested; number work.Keeper.IsDue |]
+
+        if all[1] > 0.0 then
+            keep work
+
+        if all[0] > 0.0 then
+            work.Stop.Cancel()
 
     /// Steps of an epoch.
-    let private stepsOf (job: StageJob) (source: ImageSource) =
-        (source.Count + job.Recipe.Batch - 1) / job.Recipe.Batch
+    let private stepsOf (job: StageJob) (source: ImageSource) = (source.Count + job.Recipe.Batch - 1) / job.Recipe.Batch
 
     /// The batches of the epoch that are not done yet.
-    let private trainEpoch work (source: ImageSource) =
+    let private trainEpoch work wish (source: ImageSource) =
         let steps = stepsOf work.Job source
         let order = Loader.shuffled work.Job.Recipe.Seed (streamOf work.Job work.Position.Epoch) source.Count
         let clock, secondsBefore = Stopwatch.StartNew(), work.Position.Seconds
-        let mutable unreadable = work.Position.SoFar.Unreadable
+        let unreadable = ResizeArray()
+        let mutable told = 0
 
-        let report (image: Unreadable) =
-            unreadable <- image.Total
-            work.Around.Watch(ImageSkipped image)
-
-        for batch in Loader.read (loading work report) source order do
+        for batch in Loader.readShare (Together.share work.Around.Ranks) (loading work unreadable.Add) source order do
             // The loader still gives the batches that are ready.
             work.Around.Cancellation.ThrowIfCancellationRequested()
-            step work steps batch
+            let stepBefore = work.Position.Step
+            let places = order[work.Position.SoFar.Places .. batch.SoFar.Places - 1]
+            step work steps batch places (List.ofSeq (Seq.skip told unreadable))
+            told <- unreadable.Count
             work.Position <- { work.Position with Seconds = secondsBefore + clock.Elapsed.TotalSeconds }
-            work.Around.Watch(StepDone(stepReport work source.Count work.Position.Seconds))
-            keepWhenDue work
 
-        // Images behind the last batch that could not be read are in none.
-        work.Position <- { work.Position with SoFar = { Places = source.Count; Unreadable = unreadable } }
+            if work.Position.Step > stepBefore then
+                work.Around.Watch(StepDone(stepReport work source.Count work.Position.Seconds))
+
+            agree work wish
+
+        Loader.requireReadable source.Count work.Position.SoFar.Unreadable (Seq.tryHead unreadable)
 
     let private record work test heldOut shares : EpochRecord =
         let position = whole work
@@ -292,7 +332,7 @@ module Stage =
             { Evaluation.loading around (task job.Dataset) count with
                 Strict = false
                 Report = ignore
-                Cancellation = Threading.CancellationToken.None }
+                Cancellation = CancellationToken.None }
 
         try
             Loader.read options job.Dataset.Test (Loader.inOrder (min job.Dataset.Test.Count count))
@@ -315,10 +355,10 @@ module Stage =
 
         let problem =
             if not (Double.IsFinite test.Loss) then
-                Some(trouble work "on the test set" [||] $"the loss is {test.Loss}")
+                Some(trouble work "on the test set" [] $"the loss is {test.Loss}")
             else
                 Numbers.notFinite work.Network work.Optimisation
-                |> Option.map (fun tensor -> trouble work tensor [||] "a value is not finite")
+                |> Option.map (fun tensor -> trouble work tensor [] "a value is not finite")
 
         match problem with
         | None -> test
@@ -326,10 +366,20 @@ module Stage =
             answer work problem
             requireSound work evaluate
 
-    let private runEpoch work train heldOut =
+    /// Ranks that computed different things would go on to different networks.
+    let private requireSame work =
+        Together.requireSame
+            work.Around.Ranks
+            "One of them computes otherwise than the others, or its memory is damaged: the epoch before this one is kept; go on from there on \
+             other machines."
+            [ "weights", (fun () -> Fingerprint.ofTensors work.Network.Tensors)
+              "state of the optimiser", (fun () -> Fingerprint.ofTensors work.Optimisation.State) ]
+
+    let private runEpoch work wish train heldOut =
         let task = task work.Job.Dataset
         let accuracy source = Evaluation.accuracy work.Around task work.Job.Recipe.Batch work.Network source
-        trainEpoch work train
+        trainEpoch work wish train
+        requireSame work
         let test = requireSound work (fun () -> accuracy work.Job.Dataset.Test)
         let shares = signShares work
         let record = record work test (Option.map accuracy heldOut) shares
@@ -349,6 +399,16 @@ module Stage =
             work.Recorder.Keep()
             work.Keeper.KeepAtInterruption(whole work)
 
+        // Nobody leaves before the first rank has kept it.
+        work.Around.Ranks.Meet()
+
+    /// What cancels the surroundings' token: the wish of whoever runs a process that works alone; of several, what they agree on.
+    let private stopOf (around: Surroundings) =
+        if around.Ranks.Size = 1 then
+            CancellationTokenSource.CreateLinkedTokenSource around.Cancellation
+        else
+            new CancellationTokenSource()
+
     /// <summary>Runs what is left of a stage behind a position, at which network and optimiser stand.</summary>
     /// <remarks>
     /// Throws TrainingException where numbers are not finite and the rule is to stop, or has been tried too often; DataException where the images
@@ -364,6 +424,8 @@ module Stage =
         (start: Position)
         =
         let train, heldOut = split job.Recipe job.Dataset
+        use descent = new Descent(around.Ranks, around.Accumulate, network, loss job)
+        use stop = stopOf around
 
         use recorder =
             new Recorder(
@@ -379,13 +441,15 @@ module Stage =
             )
 
         let work =
-            { Around = around
+            { Around = { around with Cancellation = stop.Token }
               Job = job
               Network = network
               Optimisation = optimisation
+              Descent = descent
               Balancing = Balancing(job.Recipe, network)
               Keeper = keeper
               Recorder = recorder
+              Stop = stop
               Position = start }
 
         optimisation.ClipCounts <- Position.clipCounts start
@@ -397,9 +461,9 @@ module Stage =
 
         try
             while work.Position.Epoch < job.Recipe.Epochs do
-                runEpoch work train heldOut
+                runEpoch work around.Cancellation train heldOut
         with
-        | :? OperationCanceledException when around.Cancellation.IsCancellationRequested ->
+        | :? OperationCanceledException when stop.IsCancellationRequested ->
             keepInterrupted work
             reraise ()
         | :? DataException ->

@@ -47,5 +47,8 @@ let run () =
 
     for binarise in [ Activations; ActivationsAndWeights ] do
         let timings = compare binarise
-        printfn $"{Words.binarise binarise}: a sample every 50 steps takes {100.0 * share 50 timings:f2} %% of their time\n"
+
+        printfn
+            $"{Words.binarise binarise}: a sample every 50 steps takes {100.0 * share 50 timings:f2} %% of their time\n"
+
         timings |> report "images/s" (fun t -> $"{float batch / t.Median:f1}")

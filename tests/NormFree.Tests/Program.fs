@@ -72,6 +72,7 @@ let private all =
             Training.CheckpointTests.tests
             Training.PipelineTests.tests
             Training.DataStartTests.tests
+            Training.BalancingTests.tests
             Training.RunFolderTests.tests
             Training.ConfusionTests.tests
             Training.ExactResumeTests.tests
@@ -81,9 +82,7 @@ let private all =
             Training.ConcurrencyTests.tests
             Training.VanishingTests.tests
             Training.OverflowTests.tests ]
-      testList
-          "Telemetry"
-          [ Telemetry.SampleTests.tests; Telemetry.RecordTests.tests; Telemetry.FileTests.tests ]
+      testList "Telemetry" [ Telemetry.SampleTests.tests; Telemetry.RecordTests.tests; Telemetry.FileTests.tests ]
       testList
           "Experiments"
           [ Experiments.RunKeyTests.tests; Experiments.RunOrderTests.tests; Experiments.SweepTests.tests ]
@@ -108,10 +107,17 @@ let private all =
             Cli.KillTests.quick
             Cli.BenchTests.tests
             Cli.PackedTests.tests ]
+      testList
+          "Distributed"
+          [ Distributed.ShareTests.tests
+            Distributed.AttendanceTests.tests
+            Distributed.DescentTests.tests
+            Distributed.ScalingTests.tests
+            Distributed.MpiTests.quick ]
       testList "Memory" [ Training.MemoryTests.short ] ]
 
 /// What takes minutes: run alone, one after the other, by `--soak`.
-let private soak = testSequenced (testList "Soak" [ Training.MemoryTests.soak; Cli.KillTests.soak ])
+let private soak = testSequenced (testList "Soak" [ Training.MemoryTests.soak; Cli.KillTests.soak; Distributed.MpiTests.soak ])
 
 /// Expecto's own printer, which also hands over the counts.
 let private counting (keep: TestRunSummary -> unit) =
@@ -133,11 +139,7 @@ let private report (summary: TestRunSummary) =
     let failed = summary.failed.Length + summary.errored.Length
     output.WriteLine $"{summary.passed.Length} passed, {failed} failed, {summary.ignored.Length} skipped"
 
-[<EntryPoint>]
-let main arguments =
-    TorchNative.Ensure()
-    // Tests run side by side: with one thread each they do not wait for one another's.
-    TorchSharp.torch.set_num_threads 1
+let private runTests arguments =
     let summary = ref None
     let printer = counting (fun counts -> summary.Value <- Some counts)
     let isSoak = Array.contains "--soak" arguments
@@ -147,3 +149,13 @@ let main arguments =
 
     Option.iter report summary.Value
     code
+
+[<EntryPoint>]
+let main arguments =
+    TorchNative.Ensure()
+    // Tests run side by side: with one thread each they do not wait for one another's.
+    TorchSharp.torch.set_num_threads 1
+
+    match arguments with
+    | [| Distributed.RankProgram.Word; accumulate; path |] -> Distributed.RankProgram.run (int accumulate) path
+    | _ -> runTests arguments

@@ -8,11 +8,17 @@ public static class FusedBackward
 {
     [ThreadStatic] private static InvalidOperationException? failure;
     [ThreadStatic] private static List<Tensor>? handedOver;
+    [ThreadStatic] private static Action<IReadOnlyList<Tensor>>? watch;
 
     /// <summary>Forgets what an earlier pass has left.</summary>
-    public static void Begin()
+    /// <param name="watcher">
+    /// Told the inputs of every layer when its backward pass begins. libtorch runs passes in the reverse order of the forward ones, and adds what one
+    /// gives to the parameters' gradients before it begins the next: so everything that was used behind this layer has its gradient by then.
+    /// </param>
+    public static void Begin(Action<IReadOnlyList<Tensor>>? watcher = null)
     {
         failure = null;
+        watch = watcher;
         Release();
     }
 
@@ -21,8 +27,12 @@ public static class FusedBackward
     public static void End()
     {
         Release();
+        watch = null;
         if (Interlocked.Exchange(ref failure, null) is { } met) throw met;
     }
+
+    /// <summary>Tells whoever watches that a layer's pass begins.</summary>
+    internal static void Tell(IFusedCall call) => watch?.Invoke(call.Inputs);
 
     /// <summary>Keeps the first failure of a pass.</summary>
     internal static void Remember(string key, Exception met) =>

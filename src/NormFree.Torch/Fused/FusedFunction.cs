@@ -48,6 +48,7 @@ internal sealed class FusedFunction : autograd.SingleTensorFunction<FusedFunctio
         var call = state.Call;
         try
         {
+            FusedBackward.Tell(call);
             using (LayerClock.Measure(call.Key, Phase.Backward))
             using (state)
             {

@@ -37,6 +37,8 @@ module Bench =
               yield! problems (Validation.fits job.Image job.Image job.Net)
               if job.Steps < 1 then
                   yield $"there must be at least 1 step to measure, there are {job.Steps}"
+              if job.Accumulate < 1 then
+                  yield $"a batch is computed in at least 1 part, not {job.Accumulate}"
               if job.WarmUp < 0 then
                   yield $"the warm-up cannot be negative, it is {job.WarmUp} steps" ]
 
@@ -62,7 +64,7 @@ module Bench =
           Size = job.Image
           Augmentation = Augmentation.cifar }
 
-    /// The batches of all steps, read ahead by the loader's threads as in a training.
+    /// This rank's part of the batches of all steps, read ahead by the loader's threads as in a training.
     let private batches (job: BenchJob) : seq<Batch> =
         let dataset, batch = noise job, job.Recipe.Batch
         let workers = Surroundings.Default.Workers
@@ -74,37 +76,49 @@ module Bench =
                 Cancellation = job.Cancellation }
 
         Array.init ((job.WarmUp + job.Steps) * batch) (fun i -> i % batch)
-        |> Loader.read options dataset.Train
+        |> Loader.readShare (Together.share job.Ranks) options dataset.Train
 
-    /// What Stage does with a batch, phase by phase.
-    let private phases (job: BenchJob) (network: Network) (optimisation: Optimisation) (batches: IEnumerator<Batch>) =
+    /// A network at work.
+    type private Work =
+        { Network: Network
+          Descent: Descent
+          Optimisation: Optimisation
+          Batches: IEnumerator<Batch> }
+
+    /// What a training does with a batch, phase by phase.
+    let private phases (job: BenchJob) (work: Work) =
         use _ = torch.NewDisposeScope()
 
         let (images, labels), data =
             timed (fun () ->
-                batches.MoveNext() |> ignore
-                Evaluation.tensors network batches.Current)
+                work.Batches.MoveNext() |> ignore
+                Evaluation.tensors work.Network work.Batches.Current)
 
-        let loss, forward =
-            timed (fun () ->
-                let loss = Losses.CrossEntropy(network.Forward(images, Train), labels)
-                loss.item<float32>() |> ignore
-                loss)
-
-        let (), backward = timed (fun () -> network.Backward loss)
+        let found = work.Descent.Run(images, labels, 0, [])
 
         let (), clip =
             timed (fun () ->
-                Numbers.gradient optimisation |> ignore
-                optimisation.Clip())
+                Numbers.gradient work.Optimisation |> ignore
+                work.Optimisation.Clip())
 
-        let (), step = timed (fun () -> optimisation.Move job.Recipe.LearningRate)
-        { Data = data; Forward = forward; Backward = backward; Clip = clip; Step = step }
+        let (), step = timed (fun () -> work.Optimisation.Move job.Recipe.LearningRate)
 
-    let private step (job: BenchJob) network optimisation batches =
+        { Data = data
+          Forward = found.Forward
+          Backward = found.Backward
+          Exchange = found.Waited
+          Clip = clip
+          Step = step },
+        found.Communication
+
+    let private step (job: BenchJob) work =
         job.Cancellation.ThrowIfCancellationRequested()
-        let phases, total = timed (fun () -> phases job network optimisation batches)
-        { Phases = phases; Total = total; Layers = List.ofSeq (LayerClock.Take()) }
+        let (phases, exchange), total = timed (fun () -> phases job work)
+
+        { Phases = phases
+          Total = total
+          Exchange = exchange
+          Layers = List.ofSeq (LayerClock.Take()) }
 
     /// All steps; those of the warm-up are left out.
     let private steps (job: BenchJob) =
@@ -116,16 +130,28 @@ module Bench =
                 (Recipe.applyTo job.Net job.Recipe)
             |> Network.running job.Execution
 
+        use descent =
+            new Descent(job.Ranks, job.Accumulate, network, (fun _ logits labels -> Losses.CrossEntropy(logits, labels)))
+
         use optimisation = new Optimisation(job.Recipe, network)
         use batches = (batches job).GetEnumerator()
 
+        let work =
+            { Network = network
+              Descent = descent
+              Optimisation = optimisation
+              Batches = batches }
+
+        let wire = if job.Ranks.Size = 1 then None else Some(Wire.measure job.Ranks)
+
         let times =
             [ for number in 1 .. job.WarmUp + job.Steps do
-                  let times = step job network optimisation batches
+                  let times = step job work
                   job.Progress number
                   times ]
 
-        network.Execution, List.skip job.WarmUp times
+        let times = List.skip job.WarmUp times
+        network.Execution, wire |> Option.map (fun wire -> Medians.exchange descent.Messages wire times), times
 
     /// The steps' times, with the layers' where the job asks for them.
     let private measure (job: BenchJob) =
@@ -146,7 +172,7 @@ module Bench =
         check job
         MemoryReuse.Enable()
         let environment = BenchEnvironment.Now()
-        let execution, steps = measure job
+        let execution, exchange, steps = measure job
         let body = Net.binaryBody job.Net
 
         { Engine = execution.Engine
@@ -156,6 +182,8 @@ module Bench =
           Binarise = body |> Option.map (_.Binarise >> Words.binarise)
           Classes = job.Net.Classes
           Batch = job.Recipe.Batch
+          Ranks = job.Ranks.Size
+          Accumulate = job.Accumulate
           Image = job.Image
           Threads = torch.get_num_threads ()
           WarmUp = job.WarmUp
@@ -163,5 +191,7 @@ module Bench =
           ImagesPerSecond = Medians.speed job.Recipe.Batch steps
           PeakMemoryMb = Medians.round (Machine.peakMemory ())
           PhaseMs = Medians.phases steps
+          Exchange = exchange
+          Scaling = None
           Environment = environment
           Profile = if job.Profile then Some(Medians.layers steps) else None }

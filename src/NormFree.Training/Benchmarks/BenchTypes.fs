@@ -2,6 +2,7 @@ namespace NormFree.Training
 
 open System
 open System.Threading
+open NormFree.Distributed
 
 /// <summary>A training step to measure.</summary>
 type BenchJob =
@@ -18,6 +19,9 @@ type BenchJob =
         /// Also measure each layer.
         Profile: bool
         Execution: Execution
+        /// The processes that share each batch, and the parts in which each of them computes its gradients.
+        Ranks: IRanks
+        Accumulate: int
         /// Called after every step, the warm-up's included, with the number of steps so far.
         Progress: int -> unit
         Cancellation: CancellationToken
@@ -32,6 +36,8 @@ type BenchJob =
           Steps = 10
           Profile = false
           Execution = Execution.Default
+          Ranks = OneRank.Instance
+          Accumulate = 1
           Progress = ignore
           Cancellation = CancellationToken.None }
 
@@ -57,12 +63,54 @@ type PhaseTimes =
         Data: float
         /// The network, and the loss with its value.
         Forward: float
-        /// All gradients.
+        /// All gradients of this rank.
         Backward: float
+        /// Waiting for other ranks: for those whose forward pass is not done, and for the sums once this rank's gradients are there.
+        Exchange: float
         Clip: float
         /// The optimiser's.
         Step: float
     }
+
+/// <summary>What a step tells other ranks, and what that takes: medians of the first rank.</summary>
+type ExchangeCosts =
+    {
+        /// Of the gradients, which each rank gives and gets once.
+        Bytes: int64
+        Messages: int
+        /// Milliseconds in which gradients were under way; waiting for slower ranks is part of it.
+        BusyMs: float
+        /// Those of them in which the step did nothing but wait.
+        ExposedMs: float
+        /// Share of the busy time that the backward pass hides, from 0 to 1.
+        Overlap: float
+        /// Measured before the steps, while nothing else was done.
+        Wire: Wire
+    }
+
+/// <summary>What so many nodes are predicted to do.</summary>
+type Prediction =
+    {
+        Nodes: int
+        /// Of all nodes together.
+        Batch: int
+        /// Of the node that has most.
+        ImagesPerNode: int
+        StepMs: float
+        /// Of all messages, if nothing hid them.
+        ExchangeMs: float
+        /// What is left of it behind the backward pass.
+        ExposedMs: float
+        ImagesPerSecond: float
+        /// Share of what the nodes would do without one another, from 0 to 1.
+        Efficiency: float
+    }
+
+/// <summary>Predictions from one measurement: the batch of the measurement divided among the nodes, and that batch for each node.</summary>
+type ScalingTable =
+    { Wire: Wire
+      SameBatch: Prediction list
+      BatchPerNode: Prediction list }
 
 /// <summary>Milliseconds a step of one layer; nothing where the engine cannot tell its layers apart.</summary>
 type LayerTimes = { Name: string; ForwardMs: float option; BackwardMs: float option }
@@ -97,7 +145,10 @@ type BenchResult =
         Norm: string option
         Binarise: string option
         Classes: int
+        /// Of all ranks together.
         Batch: int
+        Ranks: int
+        Accumulate: int
         Image: int
         Threads: int
         WarmUp: int
@@ -108,6 +159,10 @@ type BenchResult =
         PeakMemoryMb: float
         /// Medians.
         PhaseMs: PhaseTimes
+        /// Nothing where a process works alone.
+        Exchange: ExchangeCosts option
+        /// Where predictions were asked for.
+        Scaling: ScalingTable option
         Environment: BenchEnvironment
         /// Medians by layer, in the order of the network, where they were asked for; last what belongs to no layer.
         Profile: LayerTimes list option

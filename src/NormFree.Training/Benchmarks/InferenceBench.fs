@@ -54,6 +54,7 @@ module InferenceBench =
               Threads = job.Threads
               Execution = Some network.Execution
               Machine = None
+              Division = None
               Changes = [] } }
 
     /// N×3×S×S values of noise, as normalised images have them.

@@ -1,10 +1,15 @@
 namespace NormFree.Training
 
 open System
+open NormFree.Torch.Distributed
 open NormFree.Torch.Profiling
 
-/// One measured step: its phases, all of it in milliseconds, and its layers where they are measured.
-type internal StepTimes = { Phases: PhaseTimes; Total: float; Layers: LayerTime list }
+/// One measured step: its phases, all of it in milliseconds, what ranks told one another, and its layers where they are measured.
+type internal StepTimes =
+    { Phases: PhaseTimes
+      Total: float
+      Exchange: CommunicationTime
+      Layers: LayerTime list }
 
 /// What many steps say together.
 module internal Medians =
@@ -19,6 +24,7 @@ module internal Medians =
         { Data = median _.Data
           Forward = median _.Forward
           Backward = median _.Backward
+          Exchange = median _.Exchange
           Clip = median _.Clip
           Step = median _.Step }
 
@@ -44,6 +50,17 @@ module internal Medians =
           { Name = "rest"
             ForwardMs = rest _.Forward _.Forward steps
             BackwardMs = rest _.Backward _.Backward steps } ]
+
+    /// What ranks told one another in that many messages.
+    let exchange messages wire (steps: StepTimes list) : ExchangeCosts =
+        let of' pick = steps |> List.map (fun s -> pick s.Exchange) |> median
+
+        { Bytes = steps.Head.Exchange.Bytes
+          Messages = messages
+          BusyMs = of' (fun (e: CommunicationTime) -> e.BusyMs)
+          ExposedMs = of' (fun (e: CommunicationTime) -> e.ExposedMs)
+          Overlap = of' (fun (e: CommunicationTime) -> e.Overlap)
+          Wire = wire }
 
     /// Images per second.
     let speed batch (steps: StepTimes list) =

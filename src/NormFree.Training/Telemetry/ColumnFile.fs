@@ -30,13 +30,16 @@ module internal ColumnFile =
     let private writeColumn (group: ParquetRowGroupWriter) (property: PropertyInfo) field (rows: 'row list) : Task =
         match property.PropertyType with
         | kind when kind = typeof<string> -> group.WriteAsync(field, values<'row, string> property rows)
-        | kind when kind = typeof<int> ->
-            group.WriteAsync<int>(field, ReadOnlyMemory(values<'row, int> property rows))
+        | kind when kind = typeof<int> -> group.WriteAsync<int>(field, ReadOnlyMemory(values<'row, int> property rows))
         | _ -> group.WriteAsync<float>(field, ReadOnlyMemory(values<'row, float> property rows))
 
     /// Where the footer begins, which has its own length before the last four bytes; nothing where there is no room for one.
     let private footer (bytes: byte[]) =
-        let start = bytes.LongLength - 8L - int64 (BinaryPrimitives.ReadUInt32LittleEndian(ReadOnlySpan(bytes, bytes.Length - 8, 4)))
+        let start =
+            bytes.LongLength
+            - 8L
+            - int64 (BinaryPrimitives.ReadUInt32LittleEndian(ReadOnlySpan(bytes, bytes.Length - 8, 4)))
+
         if start >= int64 SHA256.HashSizeInBytes then Some(int start) else None
 
     /// Checksum of a table whose own checksum would lie before this place.
@@ -110,7 +113,10 @@ module internal ColumnFile =
         let found = [ for field in schema.DataFields -> field.Name ]
 
         if found <> expected then
-            refuse path $"its columns are {names found}, not {names expected}" "Remove the file: the run does not depend on it"
+            refuse
+                path
+                $"its columns are {names found}, not {names expected}"
+                "Remove the file: the run does not depend on it"
 
     let private decode<'row> path (bytes: byte[]) =
         let work =

@@ -50,12 +50,7 @@ type internal Recorder(folder: RunFolder option, around: Surroundings, stage: Re
         | _ -> None, 1
 
     let sampler =
-        new Sampler(
-            stage.Name,
-            stage.Network,
-            stage.Optimisation,
-            (fun () -> stage.TestImages Recorder.WatchedImages)
-        )
+        new Sampler(stage.Name, stage.Network, stage.Optimisation, (fun () -> stage.TestImages Recorder.WatchedImages))
 
     let mutable warned = false
 
@@ -68,7 +63,8 @@ type internal Recorder(folder: RunFolder option, around: Surroundings, stage: Re
     let warn (error: exn) =
         if not warned then
             around.Watch(
-                Warning $"{error.Message.TrimEnd('.')}: telemetry is not written now. The training goes on, and it is tried again."
+                Warning
+                    $"{error.Message.TrimEnd('.')}: telemetry is not written now. The training goes on, and it is tried again."
             )
 
         warned <- true
@@ -152,17 +148,21 @@ type internal Recorder(folder: RunFolder option, around: Surroundings, stage: Re
         else
             None
 
-    /// <summary>What looks at the forward pass of the step.</summary>
-    member _.Look(sample: Sample option) : Look =
-        match sample with
-        | Some sample -> sampler.Look sample
-        | None -> Look.none
+    /// <summary>What looks at the forward pass of the step: of the first part of this rank, where batches are divided.</summary>
+    member _.Watch(sample: Sample option) : PartWatch =
+        let look part =
+            match sample with
+            | Some sample when part = 0 -> sampler.Look sample
+            | _ -> Look.none
+
+        { Look = look; Passed = ignore }
 
     /// <summary>Clips and moves as the step does, and ends the sample around that.</summary>
     member _.Around(sample: Sample option, move: unit -> unit) =
         match sample with
-        | Some sample -> now <- { now with Rows = now.Rows @ sampler.Around(sample, move) }
-        | None -> move ()
+        | Some sample when sample.Inputs.Count > 0 -> now <- { now with Rows = now.Rows @ sampler.Around(sample, move) }
+        // A rank that had no image of the batch has seen nothing.
+        | _ -> move ()
 
     /// <summary>Writes what was seen so far: to be called just before a checkpoint is kept.</summary>
     member _.Keep() = folder |> Option.iter (fun folder -> attempt (fun () -> write folder) |> ignore)
@@ -172,11 +172,7 @@ type internal Recorder(folder: RunFolder option, around: Surroundings, stage: Re
         let channels =
             [ for layer, positive in shares do
                   for channel, share in Array.indexed positive do
-                      { Stage = stage.Name
-                        Epoch = record.Epoch
-                        Layer = layer
-                        Channel = channel
-                        Positive = share } ]
+                      { Stage = stage.Name; Epoch = record.Epoch; Layer = layer; Channel = channel; Positive = share } ]
 
         if folder.IsSome then
             waiting <- waiting @ [ { now with End = Some(record, channels) } ]

@@ -25,7 +25,8 @@ type private Signs = { Filters: torch.Tensor list list; Activations: torch.Tenso
 /// <summary>Takes samples of a network that is being trained. It changes nothing that a result depends on.</summary>
 /// <remarks><c>images</c> gives a few test images to watch the activations of, or nothing; it is asked at the first sample.</remarks>
 [<Sealed>]
-type internal Sampler(stage: string, network: Network, optimisation: Optimisation, images: unit -> torch.Tensor option) =
+type internal Sampler(stage: string, network: Network, optimisation: Optimisation, images: unit -> torch.Tensor option)
+    =
 
     let layers = SignLayers.ofNetwork network
     let watched = lazy (images () |> Option.map _.DetachFromDisposeScope())
@@ -105,10 +106,7 @@ type internal Sampler(stage: string, network: Network, optimisation: Optimisatio
 
     /// <summary>What looks at the forward pass of a sample's step.</summary>
     member _.Look(sample: Sample) : Look =
-        SignLayers.watching
-            layers
-            (fun layer x -> SignInput.Statistics(x, layer.Beta, layer.Shift))
-            sample.Inputs
+        SignLayers.watching layers (fun layer x -> SignInput.Statistics(x, layer.Beta, layer.Shift)) sample.Inputs
 
     /// <summary>Ends a sample around the clipping and the move of its step, whose gradients are there: a row a layer.</summary>
     member _.Around(sample: Sample, move: unit -> unit) : LayerSample list =

@@ -55,7 +55,11 @@ module internal SignLayers =
         | None -> []
 
     /// Keeps what `see` makes of every layer's input, by the layer's name.
-    let watching (layers: SignLayer list) (see: SignLayer -> torch.Tensor -> 'seen) (into: Dictionary<string, 'seen>) : Look =
+    let watching
+        (layers: SignLayer list)
+        (see: SignLayer -> torch.Tensor -> 'seen)
+        (into: Dictionary<string, 'seen>)
+        : Look =
         let known = dict [ for layer in layers -> layer.Name, layer ]
 
         fun name input _ ->

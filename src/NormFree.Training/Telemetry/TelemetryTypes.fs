@@ -48,12 +48,14 @@ type LayerSample =
 
 /// <summary>The share of +1 of one channel at the end of an epoch, over a batch of test images.</summary>
 type ChannelSample =
-    { Stage: string
-      Epoch: int
-      Layer: string
-      /// From 0.
-      Channel: int
-      Positive: float }
+    {
+        Stage: string
+        Epoch: int
+        Layer: string
+        /// From 0.
+        Channel: int
+        Positive: float
+    }
 
 /// <summary>What was seen inside a run.</summary>
 type Telemetry = { Layers: LayerSample list; Channels: ChannelSample list }

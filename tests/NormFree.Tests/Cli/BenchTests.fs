@@ -20,11 +20,13 @@ let private members =
       "binarise"
       "classes"
       "batch"
+      "ranks"
+      "accumulate"
       "image"
       "threads"
       "warm_up"
       "steps" ]
-    @ [ "images_per_second"; "peak_memory_mb"; "phase_ms"; "environment"; "profile" ]
+    @ [ "images_per_second"; "peak_memory_mb"; "phase_ms"; "exchange"; "scaling"; "environment"; "profile" ]
 
 let private text (node: JsonNode) (name: string) = (nonNull node[name]).GetValue<string>()
 let private number (node: JsonNode) (name: string) = (nonNull node[name]).GetValue<float>()
@@ -132,7 +134,7 @@ let private train =
           let json = nonNull (JsonNode.Parse result.Out)
           Expect.equal (names json) members "members"
           Expect.equal (names json["images_per_second"]) [ "median"; "min"; "max" ] "speed"
-          Expect.equal (names json["phase_ms"]) [ "data"; "forward"; "backward"; "clip"; "step" ] "phases"
+          Expect.equal (names json["phase_ms"]) [ "data"; "forward"; "backward"; "exchange"; "clip"; "step" ] "phases"
 
           for name, value in
               [ "engine", "composite"
@@ -154,6 +156,19 @@ let private train =
           Expect.equal (text (nonNull layers[0]) "name") "conv1" "first layer"
           let backward = (nonNull layers[0]).["backward_ms"]
           Expect.isNull backward "its backward pass, which this engine does not tell"
+      }
+
+      test "--predict measures a smaller batch as well, and prints a table of nodes" {
+          let shown =
+              Tool.runLine $"{tiny} --predict 1,8,512 --bandwidth 25 --latency 5 --accumulate 2" |> Tool.succeeds
+
+          for words in
+              [ "Predicted at 25.00 Gbit/s and 5 µs"
+                "accumulated parts 2"
+                "one batch for all"
+                "512 nodes"
+                "efficiency" ] do
+              Expect.stringContains shown.Out words "output"
       }
 
       test "without --json it prints tables" {

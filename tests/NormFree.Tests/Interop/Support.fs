@@ -48,6 +48,7 @@ let asCheckpoint size (network: Network) : Checkpoint =
           Threads = 1
           Execution = Some network.Execution
           Machine = None
+          Division = None
           Changes = [] } }
 
 /// A network at its start, all of its tensors filled by the golden files' formula: batch norms that do something, weights of either sign.

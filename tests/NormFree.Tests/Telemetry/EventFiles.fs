@@ -7,10 +7,7 @@ open Expecto
 open NormFree.Training
 
 /// One value of an event.
-type Shown =
-    { Tag: string
-      Step: int64
-      Value: Tensorboard.Summary.Types.Value }
+type Shown = { Tag: string; Step: int64; Value: Tensorboard.Summary.Types.Value }
 
 /// CRC-32C, bit by bit.
 let private crc (bytes: byte[]) =

@@ -34,7 +34,11 @@ let private row i : LayerSample =
       GradientNorm = value 5 }
 
 let private channel i : ChannelSample =
-    { Stage = "activations+weights"; Epoch = 3; Layer = "layer1.0"; Channel = i; Positive = float i / 64.0 }
+    { Stage = "activations+weights"
+      Epoch = 3
+      Layer = "layer1.0"
+      Channel = i
+      Positive = float i / 64.0 }
 
 let private texts rows = rows |> List.map Json.write
 
@@ -48,7 +52,9 @@ let private written =
           }
 
       test "columns are named as the documentation has them" {
-          let names = [ for p in FSharp.Reflection.FSharpType.GetRecordFields typeof<LayerSample> -> ColumnFile.nameOf p ]
+          let names =
+              [ for p in FSharp.Reflection.FSharpType.GetRecordFields typeof<LayerSample> -> ColumnFile.nameOf p ]
+
           let page = File.ReadAllText(Path.Combine(GoldenFiles.repository, "docs", "telemetry.md"))
 
           for name in names do
@@ -81,7 +87,10 @@ let private damaged =
           use folder = new TempFolder()
           let path = folder.File "other.parquet"
           ColumnFile.write path [ channel 1 ]
-          contains [ "other.parquet"; "its columns are stage, epoch, layer, channel, positive"; "Remove the file" ] (refusal (fun () -> ColumnFile.read<LayerSample> path))
+
+          contains
+              [ "other.parquet"; "its columns are stage, epoch, layer, channel, positive"; "Remove the file" ]
+              (refusal (fun () -> ColumnFile.read<LayerSample> path))
       }
 
       test "damaged files give one kind of error, or rows" {

@@ -17,13 +17,12 @@ let private recipe = { quick with Batch = 10 }
 
 let private plan engine sampling folder =
     let plan = Pipeline.from data.Value |> Pipeline.into folder |> Pipeline.telemetry sampling
-    { plan with Around = { plan.Around with Execution = { plan.Around.Execution with Engine = engine } } }
+
+    { plan with
+        Around = { plan.Around with Execution = { plan.Around.Execution with Engine = engine } } }
 
 let private both norm plan =
-    plan
-    |> Pipeline.train recipe (tiny norm)
-    |> Pipeline.binariseWeights recipe
-    |> Pipeline.finish
+    plan |> Pipeline.train recipe (tiny norm) |> Pipeline.binariseWeights recipe |> Pipeline.finish
 
 let private seen norm sampling (folder: TempFolder) =
     let log = both norm (plan Fused sampling folder.Path)
@@ -31,7 +30,8 @@ let private seen norm sampling (folder: TempFolder) =
 
 let private results =
     [ for engine, norm in [ Fused, BatchNorm; Composite, BnFree 0.2 ] do
-          test $"{Json.words engine} engine, {Words.norm norm}: a run that looks at every step ends as one that never does" {
+          test
+              $"{Json.words engine} engine, {Words.norm norm}: a run that looks at every step ends as one that never does" {
               use folder = new TempFolder()
 
               let fingerprint name sampling =
@@ -50,8 +50,7 @@ let private recorded =
           use folder = new TempFolder()
           let _, telemetry = seen NoNorm (EverySteps 3) folder
 
-          let places =
-              [ for row in telemetry.Layers -> row.Stage, row.Epoch, row.Step ] |> List.distinct
+          let places = [ for row in telemetry.Layers -> row.Stage, row.Epoch, row.Step ] |> List.distinct
 
           let ofStage stage = [ stage, 1, 0; stage, 1, 3; stage, 2, 2 ]
           Expect.equal places (ofStage "activations" @ ofStage "activations+weights") "places"
@@ -92,9 +91,7 @@ let private recorded =
                     "dead_channels", float row.DeadChannels
                     "gradient_norm", row.GradientNorm ] do
                   let isShown (event: EventFiles.Shown) =
-                      event.Tag = $"{row.Layer}/{name}"
-                      && event.Step = step
-                      && event.Value.SimpleValue = float32 value
+                      event.Tag = $"{row.Layer}/{name}" && event.Step = step && event.Value.SimpleValue = float32 value
 
                   Expect.exists events isShown $"{row.Layer}/{name} at {step}"
 
@@ -117,7 +114,9 @@ let private recorded =
           use folder = new TempFolder()
 
           plan Fused (EverySteps 1) folder.Path
-          |> Pipeline.train { recipe with Epochs = 1 } (ResNet.resNet18 { Width = 0.13; Depth = 0.5 } CifarStem |> Net.withClasses 10)
+          |> Pipeline.train
+              { recipe with Epochs = 1 }
+              (ResNet.resNet18 { Width = 0.13; Depth = 0.5 } CifarStem |> Net.withClasses 10)
           |> look ignore
 
           let run = RunFolder.at folder.Path
@@ -169,14 +168,13 @@ let private obstructed =
           again |> Pipeline.train recipe (tiny NoNorm) |> look ignore
           let telemetry = Telemetry.read (RunFolder.at folder.Path)
           Expect.equal (telemetry.Layers |> List.map _.Epoch |> List.distinct) [ 1; 2 ] "epochs"
-          let tags = [ for event in EventFiles.read (RunFolder.at folder.Path) |> List.collect snd -> event.Tag, event.Step ]
+
+          let tags =
+              [ for event in EventFiles.read (RunFolder.at folder.Path) |> List.collect snd -> event.Tag, event.Step ]
+
           Expect.equal tags (List.distinct tags) "events, each of them once"
       } ]
 
 let tests =
     testSequenced
-    <| testList
-        "records"
-        [ testList "results" results
-          testList "recorded" recorded
-          testList "obstructed" obstructed ]
+    <| testList "records" [ testList "results" results; testList "recorded" recorded; testList "obstructed" obstructed ]

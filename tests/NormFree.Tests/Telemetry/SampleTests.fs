@@ -22,13 +22,18 @@ let private closeAll tolerance actual expected what =
 
 let private inputs =
     [ for dtype, tolerance in [ torch.ScalarType.Float32, 1e-5; torch.ScalarType.Float64, 1e-12 ] do
-          for layout, arrange in [ "channels first", (fun (x: torch.Tensor) -> x.alias ()); "channels last", ChannelsLast.Of ] do
+          for layout, arrange in
+              [ "channels first", (fun (x: torch.Tensor) -> x.alias ()); "channels last", ChannelsLast.Of ] do
               test $"an input of {dtype}, {layout}" {
                   use _ = torch.NewDisposeScope()
                   use generator = new torch.Generator(3UL)
                   // With an offset, which a variance must not feel; some values lie on the window's edges and on 0.
                   let x =
-                      torch.randn([| 3L; 5L; 4L; 6L |], dtype = dtype, generator = generator).mul(torch.tensor 4.0).round().div(torch.tensor 8.0)
+                      torch
+                          .randn([| 3L; 5L; 4L; 6L |], dtype = dtype, generator = generator)
+                          .mul(torch.tensor 4.0)
+                          .round()
+                          .div(torch.tensor 8.0)
                       |> _.add(torch.arange(5, dtype = dtype).reshape(1, 5, 1, 1))
                       |> arrange
 
@@ -54,12 +59,12 @@ let private disturb (network: Network) =
 
     // One channel of every layer is dead.
     for described, tensor in network.Parameters do
-        use noise = torch.randn(tensor.shape, generator = generator).mul (torch.tensor 0.05)
+        use noise = torch.randn(tensor.shape, generator = generator).mul(torch.tensor 0.05)
         tensor.add_ noise |> ignore
 
         if described.Key.EndsWith "move0.bias" then
             use far = torch.tensor 1e3f
-            tensor[0, 0].copy_ (far.reshape (1, 1)) |> ignore
+            tensor[0, 0].copy_(far.reshape (1, 1)) |> ignore
 
 let private steps =
     let recipe = { quick with LearningRate = 5e-3 }
@@ -75,14 +80,16 @@ let private steps =
                       disturb network
                       disturb twin
                       use optimisation = new Optimisation(recipe, network)
-                      let batch, watched = images torch.ScalarType.Float32 "step" 6, images torch.ScalarType.Float32 "watched" 3
+
+                      let batch, watched =
+                          images torch.ScalarType.Float32 "step" 6, images torch.ScalarType.Float32 "watched" 3
+
                       use sampler = new Sampler("stage", network, optimisation, (fun () -> Some(watched.alias ())))
                       let sample = sampler.Begin { Position.startOf 4 with Step = 7 }
                       let layers = SignLayers.ofNetwork network
                       let seen = NaiveFigures.inputs twin Train batch
 
-                      let inputs =
-                          [ for layer in layers -> NaiveFigures.input seen[layer.Name] layer.Beta layer.Shift ]
+                      let inputs = [ for layer in layers -> NaiveFigures.input seen[layer.Name] layer.Beta layer.Shift ]
 
                       Losses.CrossEntropy(network.Forward(batch, Train, sampler.Look sample), labels 6)
                       |> network.Backward
@@ -93,6 +100,7 @@ let private steps =
                                        conv.Standardised, NaiveFigures.filters (pick weight) |] ]
 
                       let gradients = filters (fun weight -> nonNull weight.grad)
+
                       let activations () =
                           let seen = NaiveFigures.inputs network Evaluate watched
 
@@ -130,9 +138,14 @@ let private steps =
                           close 1e-12 row.Clipped (Array.average clipped) "clipped"
 
                           let signs filters =
-                              filters |> Array.collect (fun (standardised, values) -> NaiveFigures.signs standardised values)
+                              filters
+                              |> Array.collect (fun (standardised, values) -> NaiveFigures.signs standardised values)
 
-                          close 1e-3 row.WeightFlips (NaiveFigures.flips (signs before[i]) (signs after[i])) "flips of weights"
+                          close
+                              1e-3
+                              row.WeightFlips
+                              (NaiveFigures.flips (signs before[i]) (signs after[i]))
+                              "flips of weights"
 
                           close
                               share
@@ -165,4 +178,5 @@ let private more =
               Expect.equal [ for name, _, _ in seen -> name ] (Lowering.parts network.Spec |> List.map fst) "parts"
       } ]
 
-let tests = testList "samples" [ testList "inputs" inputs; testList "steps" steps; testList "more" more ]
+let tests =
+    testList "samples" [ testList "inputs" inputs; testList "steps" steps; testList "more" more ]

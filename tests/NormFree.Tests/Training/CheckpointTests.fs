@@ -62,6 +62,7 @@ let private checkpoint network =
           Threads = 2
           Execution = Some Execution.Default
           Machine = Some "a machine"
+          Division = Some { Ranks = 2; Accumulate = 3 }
           Changes = [ "a change" ] } }
 
 let private step (network: Network) (optimisation: Optimisation) key =

@@ -176,6 +176,7 @@ let private fingerprints =
                 Threads = 1
                 Execution = None
                 Machine = None
+                Division = None
                 Changes = [] }
 
           let fingerprint state =

@@ -43,6 +43,7 @@ let private stage rule norm (wrong: int list) (folder: TempFolder) =
           Threads = 1
           Execution = None
           Machine = None
+          Division = None
           Changes = [] }
 
     let keeper =

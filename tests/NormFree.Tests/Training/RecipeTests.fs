@@ -49,6 +49,12 @@ let private schedules =
               Expect.all (rates { published with Epochs = 256 }) (fun rate -> rate >= 0.0) "rates"
           }
 
+          test "a corrected schedule falls step by step, a published one epoch by epoch" {
+              let rates recipe = [ for step in 0..4 -> Recipe.rate { recipe with Epochs = 2 } 5 1 step ]
+              close (rates { corrected with Schedule = Linear }) [ 0.5; 0.4; 0.3; 0.2; 0.1 ] "corrected"
+              close (rates published) [ 0.0; 0.0; 0.0; 0.0; 0.0 ] "published"
+          }
+
           test "the warm-up rises step by step and reaches the schedule with its last step" {
               let recipe = { corrected with Epochs = 4; Schedule = Constant; WarmUp = 2 }
 
@@ -61,7 +67,9 @@ let private schedules =
 
           test "the warm-up multiplies the schedule" {
               let recipe = { corrected with Epochs = 4; WarmUp = 1 }
-              close [ for step in 0..3 -> Recipe.rate recipe 4 0 step ] [ 0.25; 0.5; 0.75; 1.0 ] "first epoch"
+              let scheduled = [ for step in 0..3 -> 1.0 - float step / 16.0 ]
+              let expected = List.map2 (*) scheduled [ 0.25; 0.5; 0.75; 1.0 ]
+              close [ for step in 0..3 -> Recipe.rate recipe 4 0 step ] expected "first epoch"
               close [ Recipe.rate recipe 4 1 0 ] [ 0.75 ] "second epoch"
           } ]
 

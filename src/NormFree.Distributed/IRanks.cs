@@ -1,0 +1,35 @@
+namespace NormFree.Distributed;
+
+/// <summary>The processes that work on one training together, seen from one of them; a process that works alone is one of them, too.</summary>
+/// <remarks>
+/// All ranks must ask for the same sums in the same order, from one thread each. There is one operation, the sum: what else ranks tell one another
+/// is made of it (<see cref="RankExtensions"/>).
+/// </remarks>
+public interface IRanks
+{
+    /// <summary>How many there are.</summary>
+    int Size { get; }
+
+    /// <summary>This one's number, from 0.</summary>
+    int Rank { get; }
+
+    /// <summary>A rank for people: its number and its machine.</summary>
+    string NameOf(int rank);
+
+    /// <summary>Begins to add up values over all ranks; every rank gets the same bits.</summary>
+    /// <remarks>Both buffers must stay where they are until the sum was waited for, and must not overlap.</remarks>
+    /// <param name="values">This rank's values.</param>
+    /// <param name="sums">Where the sums go.</param>
+    /// <param name="count">How many values there are.</param>
+    /// <param name="type">Their type.</param>
+    IPendingSum BeginSum(nint values, nint sums, int count, NumberType type);
+
+    /// <summary>Ends the work together, once all ranks have come here; none of the others' methods may be called afterwards.</summary>
+    /// <param name="patience">How long to wait for the others.</param>
+    /// <returns>False where some did not come: they wait for something else, and only <see cref="Abort"/> is left.</returns>
+    bool TryLeave(TimeSpan patience);
+
+    /// <summary>Ends all ranks at once; does not return where there are others.</summary>
+    /// <param name="code">The exit code.</param>
+    void Abort(int code);
+}

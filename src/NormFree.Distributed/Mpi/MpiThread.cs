@@ -1,0 +1,175 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+
+namespace NormFree.Distributed.Mpi;
+
+/// <summary>The thread that calls MPI: it begins the sums that others ask for, gives MPI the time to work on them, and watches who is there.</summary>
+internal sealed class MpiThread
+{
+    /// <summary>Looks without a result before the thread leaves its processor to others, and how long it does so.</summary>
+    private const int Spins = 200, PauseMicroseconds = 20;
+
+    /// <summary>Without work it looks after messages that often; right after work more often, for MPI may have kept some of it back.</summary>
+    private static readonly TimeSpan Idle = TimeSpan.FromMilliseconds(50), Restless = TimeSpan.FromMilliseconds(1);
+
+    private readonly MpiLibrary library;
+    private readonly int processes;
+    private readonly TimeSpan patience;
+    private readonly Action<string> lost;
+    private readonly ConcurrentQueue<MpiSum> asked = [];
+    private readonly List<MpiSum> working = [];
+    private readonly SemaphoreSlim wake = new(0);
+    private readonly TaskCompletionSource started = new();
+    private readonly Thread thread;
+    private readonly long begin = Stopwatch.GetTimestamp();
+    private long count;
+    private volatile bool ending;
+    private volatile int abortCode = -1;
+
+    private MpiThread(MpiLibrary library, int processes, TimeSpan patience, Action<string> lost)
+    {
+        (this.library, this.processes, this.patience, this.lost) = (library, processes, patience, lost);
+        thread = new Thread(Run) { IsBackground = true, Name = "nf-mpi" };
+    }
+
+    /// <summary>How many ranks there are.</summary>
+    public int Size { get; private set; }
+
+    /// <summary>Which one this is.</summary>
+    public int Rank { get; private set; }
+
+    /// <summary>How messages call a rank.</summary>
+    public Func<int, string> NameOf { private get; set; } = rank => $"rank {rank}";
+
+    /// <summary>Starts MPI. Throws where that fails, or where MPI knows of another number of processes than the launcher.</summary>
+    public static MpiThread Start(MpiLibrary library, int processes, TimeSpan patience, Action<string> lost)
+    {
+        var made = new MpiThread(library, processes, patience, lost);
+        made.thread.Start();
+        made.started.Task.GetAwaiter().GetResult();
+        return made;
+    }
+
+    /// <summary>Asks for a sum.</summary>
+    public MpiSum Post(MpiSum sum)
+    {
+        Interlocked.Increment(ref count);
+        return Enqueue(sum);
+    }
+
+    /// <summary>Ends MPI when all ranks have come here; false where they have not in that time.</summary>
+    /// <remarks>It does not count as a sum that others are waited for with: the first rank may have work of its own at the end.</remarks>
+    public unsafe bool TryEnd(TimeSpan wait)
+    {
+        var numbers = (double*)NativeMemory.AllocZeroed(2, sizeof(double)); // kept where the sum never comes
+        if (!Enqueue(new MpiSum((nint)numbers, (nint)(numbers + 1), 1, NumberType.Float64)).TryWait(wait)) return false;
+        ending = true;
+        wake.Release();
+        thread.Join();
+        NativeMemory.Free(numbers);
+        return true;
+    }
+
+    /// <summary>Ends all ranks.</summary>
+    public void Abort(int code)
+    {
+        abortCode = code;
+        wake.Release();
+        thread.Join();
+    }
+
+    private MpiSum Enqueue(MpiSum sum)
+    {
+        asked.Enqueue(sum);
+        wake.Release();
+        return sum;
+    }
+
+    private TimeSpan Now => Stopwatch.GetElapsedTime(begin);
+
+    private void Run()
+    {
+        try
+        {
+            var mpi = Begin();
+            var attendance = new Attendance(Size, Rank, patience, Now);
+            using (var heartbeats = new Heartbeats(mpi, attendance, TimeSpan.FromSeconds(Math.Min(1, patience.TotalSeconds / 5))))
+            {
+                var sums = mpi.NewCommunicator();
+                started.SetResult();
+                Work(mpi, sums, attendance, heartbeats);
+            }
+            if (abortCode >= 0) mpi.Abort(abortCode);
+            else mpi.End();
+        }
+        catch (DistributedException failure)
+        {
+            Fail(failure);
+        }
+    }
+
+    private MpiCalls Begin()
+    {
+        var mpi = new MpiCalls(library);
+        mpi.Init();
+        (Size, Rank) = mpi.Place();
+        if (Size != processes)
+            throw new DistributedException(
+                $"The launcher has started {processes} processes, Open MPI knows of {Size}: the launcher is another MPI's. Use Open MPI's mpirun "
+                + "(Debian: mpirun.openmpi), or srun --mpi=pmix.");
+        return mpi;
+    }
+
+    private void Work(MpiCalls mpi, nint sums, Attendance attendance, Heartbeats heartbeats)
+    {
+        var (spins, lastWork) = (0, Now);
+        while (!ending && abortCode < 0)
+        {
+            if (Advance(mpi, sums)) (spins, lastWork) = (0, Now);
+            Watch(attendance, heartbeats);
+            if (working.Count == 0) wake.Wait(Now - lastWork < Idle ? Restless : Idle);
+            else if (++spins < Spins) Thread.Yield();
+            else Pause();
+        }
+    }
+
+    /// <summary>Begins what is asked for, and ends what is done; whether there was anything of either.</summary>
+    private bool Advance(MpiCalls mpi, nint sums)
+    {
+        var begun = false;
+        while (asked.TryDequeue(out var sum))
+        {
+            working.Add(sum);
+            sum.Start(mpi, sums);
+            begun = true;
+        }
+        return working.RemoveAll(sum => sum.IsDone(mpi)) > 0 || begun;
+    }
+
+    /// <summary>Ends the job where a rank is missing.</summary>
+    private void Watch(Attendance attendance, Heartbeats heartbeats)
+    {
+        var now = Now;
+        heartbeats.Exchange(now);
+        attendance.Heard(Rank, Interlocked.Read(ref count), now);
+        if (attendance.Missing(now) is not { Length: > 0 } missing) return;
+        var who = string.Join(", ", missing.Select(NameOf));
+        lost($"{who} has not come where the others wait for it, or is silent, for {patience.TotalSeconds:0} s: the process hangs, its node is down, or the "
+            + "network between them is. The job ends; checkpoints are intact.");
+        abortCode = 1;
+    }
+
+    /// <summary>Whoever waits is told why it waits in vain.</summary>
+    private void Fail(DistributedException failure)
+    {
+        if (started.TrySetException(failure)) return;
+        while (asked.TryDequeue(out var sum)) working.Add(sum);
+        foreach (var sum in working) sum.Fail(failure);
+    }
+
+    private static void Pause() => _ = SleepMicroseconds(PauseMicroseconds);
+
+    [DllImport("libc", EntryPoint = "usleep")]
+    private static extern int SleepMicroseconds(int time);
+}

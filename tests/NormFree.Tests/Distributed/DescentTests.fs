@@ -1,0 +1,148 @@
+/// A batch that is divided gives the step of the whole one, but for batch norm.
+module NormFree.Tests.Distributed.DescentTests
+
+open Expecto
+open NormFree.Data
+open NormFree.Distributed
+open NormFree.Spec
+open NormFree.Torch.Distributed
+open NormFree.Torch.Training
+open NormFree.Training
+open NormFree.Tests.Distributed.Trainings
+open NormFree.Tests.Golden
+open NormFree.Tests.Training.Support
+open TorchSharp
+
+let private whole = lazy (Map [ for norm in norms -> norm, inFloat64 1 norm OneRank.Instance ])
+
+/// The log, without times and the last bits of losses.
+let private rounded (history: EpochRecord list) =
+    let round (a: Accuracy) = { a with Loss = System.Math.Round(a.Loss, 5) }
+
+    [ for record in timeless history ->
+          { record with Train = round record.Train; Test = round record.Test; Health = None } ]
+
+let private skipped (outcome: Outcome) =
+    outcome.Events
+    |> List.choose (function
+        | ImageSkipped image -> Some(image.Index, image.Total)
+        | _ -> None)
+
+let private divisions = [ 1, 2; 1, 3; 2, 1; 3, 1; 2, 3 ]
+
+let private trainings =
+    [ for ranks, accumulate in divisions do
+          for norm in [ NoNorm; BnFree 0.2 ] do
+              test $"{Words.norm norm}, float64: {ranks} ranks, {accumulate} parts each, end where one process does" {
+                  let found = ThreadRanks.run ranks (inFloat64 accumulate norm)
+                  let expected = whole.Value[norm]
+
+                  for one in found do
+                      Expect.equal one.Tensors found.Head.Tensors "all ranks have the same bits"
+                      Expect.equal (rounded one.History) (rounded expected.History) "log"
+                      Expect.equal (skipped one) (skipped expected) "images that cannot be read are told by all, and counted on"
+
+                  let distance = distance found.Head.Tensors expected.Tensors
+                  Expect.isLessThan distance 1e-12 $"distance {distance}"
+              }
+
+      test "batch norm, float64: a divided batch is another one, since each part is normalised by its own statistics" {
+          let found = ThreadRanks.run 2 (inFloat64 1 BatchNorm)
+          let distance = distance found.Head.Tensors whole.Value[BatchNorm].Tensors
+          Expect.isGreaterThan distance 1e-3 $"distance {distance}"
+          Expect.equal found[1].Tensors found[0].Tensors "and yet all ranks have the same, running statistics included"
+      }
+
+      test "20 steps are compared, and the batch that nobody could read was none" {
+          let steps =
+              whole.Value[NoNorm].Events
+              |> List.filter (function
+                  | StepDone _ -> true
+                  | _ -> false)
+
+          Expect.equal steps.Length 24 "steps"
+      } ]
+
+/// Gradients by name, after one descent on a batch that ranks share.
+let private gradientsOf dtype norm accumulate (images: torch.Tensor, labels: torch.Tensor) (ranks: IRanks) =
+    use _ = torch.NewDisposeScope()
+    use network = Network.create dtype Rule.Corrected 1L (Net.withBinarise ActivationsAndWeights (tiny norm))
+
+    use descent =
+        new Descent(ranks, accumulate, network, (fun _ logits labels -> Losses.CrossEntropy(logits, labels)))
+
+    let first, count = Share.part (int (images.size 0)) ranks.Size ranks.Rank
+    let part (tensor: torch.Tensor) = tensor.narrow (0L, int64 first, int64 count)
+    let found = descent.Run(part images, part labels, ranks.Rank)
+    found, gradients network
+
+let private descents =
+    [ for norm in [ NoNorm; BnFree 0.2 ] do
+          test $"{Words.norm norm}, fused engine: gradients of ranks that differ in size, one of them empty, are those of the batch" {
+              use _ = torch.NewDisposeScope()
+              let batch = images torch.ScalarType.Float32 "descent" 4, labels 4
+              let _, expected = gradientsOf torch.ScalarType.Float32 norm 1 batch OneRank.Instance
+
+              for ranks in [ 2; 5 ] do
+                  for found, gradients in
+                      ThreadRanks.run ranks (gradientsOf torch.ScalarType.Float32 norm 1 batch) do
+                      Expect.equal found.Images 4 "images of all ranks"
+                      Expect.equal found.Unreadable (Seq.sum [ 0 .. ranks - 1 ]) "unreadable images of all ranks"
+                      Expect.equal found.Sums.Seen 4 "sums of all ranks"
+                      Expect.isLessThan (distance gradients expected) 1e-5 $"{ranks} ranks"
+          } ]
+
+/// Keeps what every message held when it was sent, for the parameters are to be there by then.
+type private Witness() =
+    member val Sent = ResizeArray<float32[]>()
+
+    interface IRanks with
+        member _.Size = 2
+        member _.Rank = 0
+        member _.NameOf(rank: int) = $"rank {rank}"
+
+        member this.BeginSum(values, sums, count, number) =
+            if number = NumberType.Float32 then
+                let copy = Array.zeroCreate<float32> count
+                System.Runtime.InteropServices.Marshal.Copy(values, copy, 0, count)
+                this.Sent.Add copy
+
+            (OneRank.Instance :> IRanks).BeginSum(values, sums, count, number)
+
+        member _.TryLeave(_: System.TimeSpan) = true
+        member _.Abort(_: int) = ()
+
+let private buckets =
+    [ for norm in norms do
+          test $"{Words.norm norm}, fused engine: messages begin under the backward pass, and hold whole gradients then" {
+              use _ = torch.NewDisposeScope()
+              let images, labels = images torch.ScalarType.Float32 "descent" 4, labels 4
+              use network = Network.create torch.ScalarType.Float32 Rule.Corrected 1L (Net.withBinarise ActivationsAndWeights (tiny norm))
+              let parameters = [| for _, tensor in network.Parameters -> tensor :> torch.Tensor |]
+              let witness = Witness()
+              use buckets = new GradientBuckets(witness, parameters, List.toArray network.PartOf, 4096L)
+              buckets.Prepare()
+              network.AddGradients(Losses.CrossEntropy(network.Forward(images, Train), labels), buckets.LayerBegins)
+              let early = witness.Sent.Count
+              buckets.Start()
+              buckets.Finish() |> ignore
+              Expect.equal witness.Sent.Count buckets.Count "messages"
+              Expect.isGreaterThan early (buckets.Count / 2) "those that began under the backward pass"
+
+              let sent = witness.Sent |> Seq.rev |> Array.concat
+              let expected = Array.concat [ for tensor in parameters -> Agreement.values (Agreement.gradient tensor) ]
+              Expect.equal (Array.map float sent) expected "what was sent"
+              Expect.isTrue (expected |> Array.exists ((<>) 0.0)) "there are gradients"
+          }
+
+      test "messages hold all parameters once, from the last to the first, and are full but for the last" {
+          let sizes, parts = [| 4L; 4L; 20L; 4L; 8L; 4L |], [| 0; 0; 1; 2; 2; 3 |]
+
+          Expect.equal
+              [ for struct (first, count, lowest) in GradientBuckets.Plan(sizes, parts, 12L) -> first, count, lowest ]
+              [ 4, 2, 2; 2, 2, 1; 0, 2, 0 ]
+              "messages"
+      } ]
+
+let tests =
+    testSequenced (testList "divided batches" (trainings @ descents @ buckets))

@@ -1,0 +1,59 @@
+/// Predictions, against sums by hand.
+module NormFree.Tests.Distributed.ScalingTests
+
+open Expecto
+open NormFree.Spec
+open NormFree.Training
+open NormFree.Tests.Golden.Agreement
+
+/// 8 Gbit/s: a megabyte a millisecond.
+let private wire = { BandwidthGbit = 8.0; LatencyUs = 100.0 }
+
+let private megabyte = 1e6
+
+let private sums =
+    [ for ranks, bytes, expected, what in
+          [ 1, megabyte, 0.0, "a process that works alone sends nothing"
+            2, megabyte, 2.0 + 0.2, "up the tree and down again"
+            3, megabyte, 4.0 + 0.4, "a tree of two levels"
+            4, megabyte, 1.5 + 0.4, "pieces: twice three quarters, in two turns each way"
+            512, megabyte, 2.0 * 511.0 / 512.0 + 1.8, "nine turns each way"
+            512, 1000.0, 18.0 * 0.1 + 18.0 * 0.001, "short messages take the tree" ] do
+          test $"{bytes} bytes over {ranks} ranks: {what}" {
+              close 1e-12 1.0 (Wire.milliseconds wire ranks bytes) expected "milliseconds"
+          } ]
+
+/// 10 ms forward and 20 ms backward for 8 images, half of it whatever there are; two messages.
+let private model: StepModel =
+    { Forward = { Fixed = 5.0; PerImage = 0.625 }
+      Backward = { Fixed = 10.0; PerImage = 1.25 }
+      Update = 1.0
+      Messages = [ 4.0 * megabyte, 0.25; megabyte, 1.0 ] }
+
+let private steps =
+    [ test "one node is what was measured" {
+          let found = Scaling.predict model wire 8 1
+          Expect.equal (found.StepMs, found.ExposedMs, found.Efficiency) (31.0, 0.0, 1.0) "step, exposed, efficiency"
+      }
+
+      test "messages follow one another, and stick out of the backward pass by what comes last" {
+          // 4 images: 7.5 ms forward, 15 backward. The first is ready at 3.75 and takes 8.2; the second, at 15, takes 2.2.
+          let found = Scaling.predict model wire 8 2
+          close 1e-9 1.0 found.ExposedMs 2.2 "exposed"
+          close 1e-9 1.0 found.StepMs (7.5 + 15.0 + 1.0 + 2.2) "step"
+          close 1e-9 1.0 found.ExchangeMs 10.4 "exchange"
+      }
+
+      test "nodes without images wait for those with one" {
+          let found = Scaling.predict model wire 8 64
+          Expect.equal found.ImagesPerNode 1 "images of the node that has most"
+          Expect.isLessThan found.Efficiency 0.05 "efficiency"
+      }
+
+      test "with a batch for each node, efficiency falls by the exchange alone" {
+          let table = Scaling.table model wire 8 [ 1; 2 ]
+          let found = table.BatchPerNode |> List.map (fun row -> row.Batch, row.Efficiency)
+          Expect.equal found [ 8, 1.0; 16, System.Math.Round(31.0 / 33.2, 3) ] "batch, efficiency"
+      } ]
+
+let tests = testList "scaling" (sums @ steps)

@@ -1,0 +1,100 @@
+/// Signs that are kept balanced (deviation 15).
+module NormFree.Tests.Training.BalancingTests
+
+open Expecto
+open NormFree.Spec
+open NormFree.Training
+open NormFree.Tests.Golden
+open NormFree.Tests.Telemetry
+open NormFree.Tests.Training.Support
+open TorchSharp
+
+let private rate = 2e-3
+
+/// Of a shift in float32.
+let private rounding = { absolute = 1e-7; relative = 1e-6 }
+let private create dtype net = Network.create dtype Rule.Corrected 3L net
+
+/// Shifts away from where they start, so that no channel is balanced.
+let private disturb (network: Network) =
+    use _ = torch.no_grad ()
+
+    for layer in SignLayers.ofNetwork network do
+        use far = torch.full_like (layer.Shift, 0.1)
+        layer.Shift.copy_ far |> ignore
+
+/// One look at images, and one move.
+let private balanceOnce recipe (network: Network) images =
+    let balancing = Balancing(recipe, network)
+    use _ = torch.no_grad ()
+    network.Forward(images, Train, balancing.Watch.Look 0).Dispose()
+    balancing.Watch.Passed 1.0
+    balancing.Balance(NormFree.Distributed.OneRank.Instance, rate)
+
+let private shifts (network: Network) =
+    [ for layer in SignLayers.ofNetwork network -> Agreement.values layer.Shift ]
+
+/// The mean sign of every channel by loops, from the layers' inputs.
+let private meanSigns (network: Network) (images: torch.Tensor) =
+    SignLayers.evaluate
+        network
+        (SignLayers.ofNetwork network)
+        (fun layer x -> (NaiveFigures.input x layer.Beta layer.Shift).Positive |> Array.map (fun p -> 2.0 * p - 1.0))
+        images
+    |> List.map snd
+
+let private moved =
+    [ for dtype, execution in
+          [ torch.ScalarType.Float32, Execution.Default
+            torch.ScalarType.Float32, Execution.Portable
+            torch.ScalarType.Float64, Execution.Portable ] do
+          for norm in [ BnFree 0.2; Scaled 0.2 ] do
+              test $"{dtype}, {Json.words execution.Engine}, {Words.norm norm}: each shift moves against the mean sign of its channel" {
+                  use _ = torch.NewDisposeScope()
+                  use network = create dtype (tiny norm) |> Network.running execution
+                  disturb network
+                  let images = images dtype "balance" 6
+                  let before, means = shifts network, meanSigns network images
+                  balanceOnce quick network images
+
+                  for before, mean, after in List.zip3 before means (shifts network) do
+                      for b, m, a in Array.zip3 before mean after do
+                          Expect.floatClose rounding (a - b) (-rate * 30.0 * m) "move"
+
+                  Expect.exists means (Array.exists (fun m -> abs m > 0.3)) "there was something to balance"
+              } ]
+
+let private unmoved =
+    [ for what, recipe, norm in
+          [ "batch norm", quick, BatchNorm
+            "no norm", quick, NoNorm
+            "the published recipe",
+            { quick with Deviations = { quick.Deviations with Balance = Rule.Published } },
+            BnFree 0.2 ] do
+          test $"{what}: shifts stay" {
+              use _ = torch.NewDisposeScope()
+              use network = create torch.ScalarType.Float32 (tiny norm)
+              disturb network
+              let before = shifts network
+              balanceOnce recipe network (images torch.ScalarType.Float32 "balance" 6)
+              Expect.equal (shifts network) before "shifts"
+          } ]
+
+let tests =
+    testList
+        "balance"
+        [ yield! moved
+          yield! unmoved
+          test "the same images again and again: signs become balanced" {
+              use _ = torch.NewDisposeScope()
+              use network = create torch.ScalarType.Float32 (tiny (BnFree 0.2))
+              disturb network
+              let images = images torch.ScalarType.Float32 "balance" 16
+              let unbalance () = meanSigns network images |> List.map (Array.averageBy abs) |> List.average
+              let before = unbalance ()
+
+              for _ in 1..60 do
+                  balanceOnce quick network images
+
+              Expect.isLessThan (unbalance ()) (0.25 * before) "mean |mean sign|"
+          } ]
