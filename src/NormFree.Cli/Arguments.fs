@@ -88,7 +88,7 @@ type TrainArgs =
             | On_Nonfinite _ -> "stop*, skip (the batch), rollback (to the last checkpoint)"
             | Telemetry _ -> "steps from one look inside the layers to the next (50*), off"
             | Accumulate _ -> "parts of a batch, one after the other (1*): less memory"
-            | Rank_Timeout _ -> "seconds after which a missing rank ends an mpirun job (45*)"
+            | Rank_Timeout _ -> "seconds after which a missing rank ends an mpirun job (30*)"
             | Json_Log -> "print a JSON object an event instead of progress"
 
 type EvalArgs =
@@ -241,7 +241,7 @@ type BenchTrainArgs =
             | Predict _ -> "also predict the speed of so many nodes, such as 1,8,64,512"
             | Bandwidth _ -> "between them, Gbit/s; under mpirun as measured, else 10*"
             | Latency _ -> "of a message, microseconds; under mpirun as measured, else 50*"
-            | Rank_Timeout _ -> "seconds after which a missing rank ends an mpirun job (45*)"
+            | Rank_Timeout _ -> "seconds after which a missing rank ends an mpirun job (30*)"
             | Profile -> "measure each layer as well"
             | Json -> "print one JSON object"
 

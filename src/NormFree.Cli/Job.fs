@@ -25,8 +25,13 @@ module internal Job =
             command ranks
             ranks.TryLeave Timeout.InfiniteTimeSpan |> ignore
         with error ->
-            if not (ranks.TryLeave grace) then
+            let areAllHere = ranks.TryLeave grace
+
+            if areAllHere && ranks.Rank = 0 then
+                reraise ()
+
+            if not areAllHere then
                 Outcome.tell $"{ranks.NameOf ranks.Rank}: " error |> ignore
                 ranks.Abort(int Outcome.Failed)
 
-            if ranks.Rank = 0 then reraise () else raise (ToldElsewhereException())
+            raise (ToldAlreadyException())

@@ -24,10 +24,10 @@ type UsageException(message: string) =
 type InterruptedException(message: string) =
     inherit Exception(message)
 
-/// <summary>The command has failed for all ranks, and the first one says why.</summary>
+/// <summary>The command has failed, and it was told already why: by this rank, or by the first one for all of them.</summary>
 [<Sealed>]
-type ToldElsewhereException() =
-    inherit Exception "Another rank says what has happened."
+type ToldAlreadyException() =
+    inherit Exception "It was told already what has happened."
 
 [<RequireQualifiedAccess>]
 module Outcome =
@@ -97,7 +97,7 @@ module Outcome =
             command ()
             Outcome.Success
         with
-        | :? ToldElsewhereException -> Outcome.Failed
+        | :? ToldAlreadyException -> Outcome.Failed
         | error -> tell "" error
 
     /// <summary>A token that is cancelled by the first Ctrl-C or SIGTERM; a second one ends the process at once.</summary>

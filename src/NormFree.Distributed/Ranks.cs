@@ -4,14 +4,14 @@ namespace NormFree.Distributed;
 
 /// <summary>The door to working together.</summary>
 /// <example><code>
-/// var ranks = Ranks.Join(TimeSpan.FromSeconds(45), Console.Error.WriteLine);
+/// var ranks = Ranks.Join(TimeSpan.FromSeconds(30), Console.Error.WriteLine);
 /// double images = ranks.Sum(mine)[0];
 /// ranks.TryLeave(Timeout.InfiniteTimeSpan);
 /// </code></example>
 public static class Ranks
 {
     /// <summary>How long a rank may be missing if nothing is said.</summary>
-    public static TimeSpan DefaultPatience { get; } = TimeSpan.FromSeconds(45);
+    public static TimeSpan DefaultPatience { get; } = TimeSpan.FromSeconds(30);
 
     /// <summary>Joins the processes that a launcher has started with this one; one that was started alone, or by no launcher, stays alone, and no
     /// MPI is looked for.</summary>

@@ -18,6 +18,7 @@ internal sealed class MpiThread
     private readonly TimeSpan patience;
     private readonly Action<string> lost;
     private readonly ConcurrentQueue<MpiSum> asked = [];
+    private MpiSum? farewell;
     private readonly List<MpiSum> working = [];
     private readonly SemaphoreSlim wake = new(0);
     private readonly TaskCompletionSource started = new();
@@ -59,11 +60,15 @@ internal sealed class MpiThread
     }
 
     /// <summary>Ends MPI when all ranks have come here; false where they have not in that time.</summary>
-    /// <remarks>It does not count as a sum that others are waited for with: the first rank may have work of its own at the end.</remarks>
+    /// <remarks>
+    /// It is a sum apart from the others, which ranks that do not leave may wait for, and does not count as one that others are waited for with: the
+    /// first rank may have work of its own at the end.
+    /// </remarks>
     public unsafe bool TryEnd(TimeSpan wait)
     {
         var numbers = (double*)NativeMemory.AllocZeroed(2, sizeof(double)); // kept where the sum never comes
-        if (!Enqueue(new MpiSum((nint)numbers, (nint)(numbers + 1), 1, NumberType.Float64)).TryWait(wait)) return false;
+        farewell = new MpiSum((nint)numbers, (nint)(numbers + 1), 1, NumberType.Float64);
+        if (!Enqueue(farewell).TryWait(wait)) return false;
         ending = true;
         wake.Release();
         thread.Join();
@@ -96,9 +101,9 @@ internal sealed class MpiThread
             var attendance = new Attendance(Size, Rank, patience, Now);
             using (var heartbeats = new Heartbeats(mpi, attendance, TimeSpan.FromSeconds(Math.Min(1, patience.TotalSeconds / 5))))
             {
-                var sums = mpi.NewCommunicator();
+                var (sums, farewells) = (mpi.NewCommunicator(), mpi.NewCommunicator());
                 started.SetResult();
-                Work(mpi, sums, attendance, heartbeats);
+                Work(mpi, sum => sum == farewell ? farewells : sums, attendance, heartbeats);
             }
             if (abortCode >= 0) mpi.Abort(abortCode);
             else mpi.End();
@@ -121,12 +126,12 @@ internal sealed class MpiThread
         return mpi;
     }
 
-    private void Work(MpiCalls mpi, nint sums, Attendance attendance, Heartbeats heartbeats)
+    private void Work(MpiCalls mpi, Func<MpiSum, nint> communicator, Attendance attendance, Heartbeats heartbeats)
     {
         var (spins, lastWork) = (0, Now);
         while (!ending && abortCode < 0)
         {
-            if (Advance(mpi, sums)) (spins, lastWork) = (0, Now);
+            if (Advance(mpi, communicator)) (spins, lastWork) = (0, Now);
             Watch(attendance, heartbeats);
             if (working.Count == 0) wake.Wait(Now - lastWork < Idle ? Restless : Idle);
             else if (++spins < Spins) Thread.Yield();
@@ -135,13 +140,13 @@ internal sealed class MpiThread
     }
 
     /// <summary>Begins what is asked for, and ends what is done; whether there was anything of either.</summary>
-    private bool Advance(MpiCalls mpi, nint sums)
+    private bool Advance(MpiCalls mpi, Func<MpiSum, nint> communicator)
     {
         var begun = false;
         while (asked.TryDequeue(out var sum))
         {
             working.Add(sum);
-            sum.Start(mpi, sums);
+            sum.Start(mpi, communicator(sum));
             begun = true;
         }
         return working.RemoveAll(sum => sum.IsDone(mpi)) > 0 || begun;

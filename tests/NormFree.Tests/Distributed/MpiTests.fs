@@ -124,10 +124,20 @@ let private interrupted =
         contains [ "ranks 3, "; "instead of"; "ranks 2, " ] changes[0]
     }
 
+/// Takes what is left of a disk.
+let private fill (path: string) =
+    use file = new FileStream(path, FileMode.Create, FileAccess.Write, FileShare.None, 0)
+
+    try
+        while true do
+            file.Write(Array.zeroCreate<byte> 1024, 0, 1024)
+    with :? IOException ->
+        ()
+
 let private fullDisk =
     test "the first rank's full disk ends the job under its name, and what was kept before is intact" {
         use folder = new TempFolder()
-        use mount = Process.Start("mount", [ "-t"; "tmpfs"; "-o"; "size=400k"; "none"; folder.Path ])
+        use mount = Process.Start("mount", [ "-t"; "tmpfs"; "-o"; "size=2m"; "none"; folder.Path ])
         mount.WaitForExit()
 
         if mount.ExitCode <> 0 then
@@ -137,7 +147,7 @@ let private fullDisk =
             let run = folder.File "run"
             use job = start 2 200 30 run
             job.AwaitWords "EpochDone"
-            File.WriteAllBytes(folder.File "filler", Array.zeroCreate 100000)
+            fill (folder.File "filler")
             endsSaying job 60.0 [ "rank 0 on"; "normfree: " ] |> ignore
             Expect.isEmpty (Directory.GetFiles(run, "*.tmp")) "files left half-written"
             Checkpoint.readState ((RunFolder.at run).Last 1) |> ignore
