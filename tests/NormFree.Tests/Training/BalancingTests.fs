@@ -59,7 +59,7 @@ let private moved =
 
                   for before, mean, after in List.zip3 before means (shifts network) do
                       for b, m, a in Array.zip3 before mean after do
-                          Expect.floatClose rounding (a - b) (-rate * 30.0 * m) "move"
+                          Expect.floatClose rounding (a - b) (-0.06 * rate / quick.LearningRate * m) "move"
 
                   Expect.exists means (Array.exists (fun m -> abs m > 0.3)) "there was something to balance"
               } ]
