@@ -60,15 +60,11 @@ type internal Balancing(recipe: Recipe, network: Network) =
         let look =
             SignLayers.watching layers (fun layer x -> SignInput.Positive(x, layer.Beta, layer.Shift)) seen
 
-        { Look = (fun part ->
-            if part = 0 then
-                shares.Clear()
-
-            look)
+        { Begins = shares.Clear
+          Look = fun _ -> look
           Passed = addPart }
 
     /// <summary>Moves the shifts at this learning rate, after the step that all ranks have looked at.</summary>
     member _.Balance(ranks: IRanks, rate: float) =
         if not layers.IsEmpty then
             List.iter2 (balance rate) layers (ofAllRanks ranks)
-            shares.Clear()
