@@ -45,7 +45,9 @@ module Stage =
           Recorder: Recorder
           /// Cancels the surroundings' token: at the wish of whoever runs a process that works alone, and of any rank once all know of it.
           Stop: CancellationTokenSource
-          mutable Position: Position }
+          mutable Position: Position
+          /// Behind the last batch of which an image could be read: whoever goes on from here reads those that could not be read since once more.
+          mutable Read: Position }
 
     /// Batches left out one after the other, and checkpoints gone back to in an epoch, before a training is given up.
     let private mostAnswers = 10
@@ -277,9 +279,9 @@ module Stage =
             work.Position <- { work.Position with Seconds = secondsBefore + clock.Elapsed.TotalSeconds }
 
             if work.Position.Step > stepBefore then
+                work.Read <- work.Position
                 work.Around.Watch(StepDone(stepReport work source.Count work.Position.Seconds))
-
-            agree work wish
+                agree work wish
 
         Loader.requireReadable source.Count work.Position.SoFar.Unreadable (Seq.tryHead unreadable)
 
@@ -412,8 +414,8 @@ module Stage =
     /// <summary>Runs what is left of a stage behind a position, at which network and optimiser stand.</summary>
     /// <remarks>
     /// Throws TrainingException where numbers are not finite and the rule is to stop, or has been tried too often; DataException where the images
-    /// cannot be read, and where the training stands then is kept; OperationCanceledException where the surroundings' token was cancelled: between two steps, and where the training stands
-    /// then is kept.
+    /// cannot be read, and the last step on images that could be is kept; OperationCanceledException where the surroundings' token was cancelled:
+    /// between two steps, and where the training stands then is kept.
     /// </remarks>
     let internal run
         (around: Surroundings)
@@ -450,7 +452,8 @@ module Stage =
               Keeper = keeper
               Recorder = recorder
               Stop = stop
-              Position = start }
+              Position = start
+              Read = start }
 
         optimisation.ClipCounts <- Position.clipCounts start
         MemoryReuse.Enable()
@@ -468,7 +471,7 @@ module Stage =
             reraise ()
         | :? DataException ->
             // The images may come back; that they went is what must be told, whether or not this can be kept.
-            if work.Position.Step > 0 && isSound work then
-                keeper.Keep(whole work)
+            if work.Read.Step > 0 && work.Read.Epoch = work.Position.Epoch && isSound work then
+                keeper.Keep(Position.withClipCounts optimisation.ClipCounts work.Read)
 
             reraise ()

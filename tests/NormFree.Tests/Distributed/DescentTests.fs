@@ -73,7 +73,7 @@ let private gradientsOf dtype norm accumulate (images: torch.Tensor, labels: tor
 
     let first, count = Share.part (int (images.size 0)) ranks.Size ranks.Rank
     let part (tensor: torch.Tensor) = tensor.narrow (0L, int64 first, int64 count)
-    let found = descent.Run(part images, part labels, ranks.Rank)
+    let found = descent.Run(part images, part labels, ranks.Rank, [])
     found, gradients network
 
 let private descents =

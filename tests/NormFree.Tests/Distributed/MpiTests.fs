@@ -43,7 +43,8 @@ let private float64 ranks accumulate =
             match norm with
             | BatchNorm -> Expect.isGreaterThan distance 1e-3 $"batch norm: {distance}"
             | NoNorm
-            | BnFree _ -> Expect.isLessThan distance 1e-12 $"{Words.norm norm}: {distance}"
+            | BnFree _
+            | Scaled _ -> Expect.isLessThan distance 1e-12 $"{Words.norm norm}: {distance}"
     }
 
 /// A run of the tool that takes a while; its steps are printed.
