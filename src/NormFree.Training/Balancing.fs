@@ -60,11 +60,8 @@ type internal Balancing(recipe: Recipe, network: Network) =
         let look =
             SignLayers.watching layers (fun layer x -> SignInput.Positive(x, layer.Beta, layer.Shift)) seen
 
-        { Look = (fun part ->
-            if part = 0 then
-                shares.Clear()
-
-            look)
+        { Begins = shares.Clear
+          Look = fun _ -> look
           Passed = addPart }
 
     /// <summary>What was seen of a step that is not taken counts for none.</summary>
@@ -74,4 +71,3 @@ type internal Balancing(recipe: Recipe, network: Network) =
     member _.Balance(ranks: IRanks, rate: float) =
         if not layers.IsEmpty then
             List.iter2 (balance rate) layers (ofAllRanks ranks)
-            shares.Clear()

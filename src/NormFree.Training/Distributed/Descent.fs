@@ -11,6 +11,8 @@ open TorchSharp
 /// What looks at the parts of a batch, one after the other.
 type internal PartWatch =
     {
+        /// Told that a batch begins, of which this rank may have no part.
+        Begins: unit -> unit
         /// What looks at the forward pass of the part with that number, from 0.
         Look: int -> Look
         /// Told, after a part's forward pass, which share of the whole batch's images it holds.
@@ -70,6 +72,7 @@ type internal Descent(ranks: IRanks, accumulate: int, network: Network, loss: to
         let parts = [ for i in 0 .. accumulate - 1 -> Share.part count accumulate i ] |> List.filter (snd >> (<) 0)
         let forwards, backwards, waits = Stopwatch(), Stopwatch(), Stopwatch()
         let mutable sums = Sums.Zero
+        watches |> List.iter _.Begins()
         buckets.Prepare()
 
         for i, (first, size) in List.indexed parts do

@@ -155,7 +155,7 @@ type internal Recorder(folder: RunFolder option, around: Surroundings, stage: Re
             | Some sample when part = 0 -> sampler.Look sample
             | _ -> Look.none
 
-        { Look = look; Passed = ignore }
+        { Begins = ignore; Look = look; Passed = ignore }
 
     /// <summary>Clips and moves as the step does, and ends the sample around that.</summary>
     member _.Around(sample: Sample option, move: unit -> unit) =
