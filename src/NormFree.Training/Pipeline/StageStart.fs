@@ -163,15 +163,15 @@ module internal StageStart =
 
         plan.Folder |> Option.bind (fun folder -> RunFolder.checkpoints folder 1 |> List.tryPick fromFile)
 
-    /// The variances that were measured when the run was begun, where it has a checkpoint of the same network otherwise.
-    let measuredBefore (plan: Plan) net =
-        let fromFile (_, path) =
-            try
-                let found = Checkpoint.readSpec path
-                let variance = (Net.binaryBody found |> Option.get).ExpectedVariance
-                if Net.withExpectedVariance variance net = found then Some found else None
-            with
-            | :? InvalidFileException
-            | :? IOException -> None
+    /// The network as the start makes it of the first images, and what gives it its first shifts.
+    let measured (plan: Plan) recipe net =
+        match measuredBefore plan net with
+        | Some net -> net, ignore
+        | None ->
+            let train, _ = Stage.split recipe plan.Dataset
+            let start = DataStart.measure plan.Around (Stage.task plan.Dataset) recipe train net
 
-        plan.Folder |> Option.bind (fun folder -> RunFolder.checkpoints folder 1 |> List.tryPick fromFile)
+            start.Net,
+            fun network ->
+                DataStart.apply start network
+                (start :> IDisposable).Dispose()
