@@ -68,7 +68,8 @@ module Report =
               Text $"{what} {labels}: {reason}." ]
 
     let private split (pick: ReportedRun -> Result<'a, string>) (labelled: (string * ReportedRun) list) =
-        labelled |> List.choose (fun (label, run) -> pick run |> Result.toOption |> Option.map (fun value -> label, value)),
+        labelled
+        |> List.choose (fun (label, run) -> pick run |> Result.toOption |> Option.map (fun value -> label, value)),
         labelled
         |> List.choose (fun (label, run) ->
             match pick run with
@@ -92,9 +93,15 @@ module Report =
 
         let shown = List.truncate insideAtMost all
 
+        let single, several =
+            LayerCharts.figures shown @ FlipCharts.figures shown
+            |> List.partition (fun f -> f.Charts.Length = 1)
+
         [ if shown.Length < List.sumBy (snd >> List.length) grouped - missing.Length then
               Text $"One run of each configuration is shown, and {insideAtMost} configurations at most."
-          yield! LayerCharts.figures shown @ FlipCharts.figures shown |> List.map Drawing
+          yield! several |> List.map Drawing
+          if not single.IsEmpty then
+              SideBySide single
           yield! lacking "Nothing was seen inside" missing ]
 
     let private confusions labelled =
@@ -138,8 +145,7 @@ module Report =
         let common, differing = RunTable.configuration RunGroup.isEnvironment runs
 
         let own =
-            [ [ "report"
-                $"NormFree {Configuration.version}, {RuntimeInformation.FrameworkDescription}" ]
+            [ [ "report"; $"NormFree {Configuration.version}, {RuntimeInformation.FrameworkDescription}" ]
               [ "report's machine"
                 $"{RuntimeInformation.OSDescription}, {RuntimeInformation.ProcessArchitecture}" ] ]
 
