@@ -15,7 +15,12 @@ module internal ContactSheet =
 
     let private write (canvas: SKCanvas) (colour: uint) (size: float32) x y text =
         use paint =
-            new SKPaint(Typeface = EmbeddedFont.typeface.Value, TextSize = size, IsAntialias = true, Color = SKColor colour)
+            new SKPaint(
+                Typeface = EmbeddedFont.typeface.Value,
+                TextSize = size,
+                IsAntialias = true,
+                Color = SKColor colour
+            )
 
         canvas.DrawText(readable text, float32 x, float32 y, paint)
 

@@ -45,11 +45,7 @@ module Deployment =
 
         try
             { Packed =
-                measured
-                    net
-                    pixels
-                    InferenceEngine.Packed
-                    (InferenceEngines.packed (InferenceJob.Default net).Threads)
+                measured net pixels InferenceEngine.Packed (InferenceEngines.packed (InferenceJob.Default net).Threads)
               Float = measured net pixels InferenceEngine.Torch InferenceEngines.torch }
         finally
             torch.set_num_threads threads

@@ -6,7 +6,12 @@ open NormFree.Training
 /// What networks cost, for a page.
 module internal DeploymentView =
 
-    let private bytes (count: int64) = if count >= 1_000_000L then $"{float count / 1e6:f2} MB" else $"{float count / 1e3:f1} kB"
+    let private bytes (count: int64) =
+        if count >= 1_000_000L then
+            $"{float count / 1e6:f2} MB"
+        else
+            $"{float count / 1e3:f1} kB"
+
     let private floats (cost: Cost) = 4L * cost.Parameters
 
     let private millions (value: float) =
@@ -26,10 +31,12 @@ module internal DeploymentView =
 
         [ { Label = "Packed file"
             Value = bytes deployment.PackedBytes
-            Note = $"{times (float (floats total)) (float deployment.PackedBytes)} smaller than {bytes (floats total)} of floats" }
+            Note =
+              $"{times (float (floats total)) (float deployment.PackedBytes)} smaller than {bytes (floats total)} of floats" }
           { Label = "Operations an image"
             Value = millions total.Ops
-            Note = $"{millions (float (total.BinaryMacs + total.MixedMacs + total.RealMacs))} multiply-accumulates if all were real" }
+            Note =
+              $"{millions (float (total.BinaryMacs + total.MixedMacs + total.RealMacs))} multiply-accumulates if all were real" }
           match deployment.Speed with
           | None -> ()
           | Some speed ->
@@ -41,8 +48,7 @@ module internal DeploymentView =
     let private row (label, deployment: Deployment) =
         let total = deployment.Summary.Total
 
-        let speed pick =
-            deployment.Speed |> Option.map pick |> Option.defaultValue RunTable.missing
+        let speed pick = deployment.Speed |> Option.map pick |> Option.defaultValue RunTable.missing
 
         [ label
           $"{deployment.Summary.Net.Name}, {deployment.Pixels}×{deployment.Pixels}"
@@ -99,7 +105,9 @@ module internal DeploymentView =
     /// How the speed was measured.
     let how (speed: Speed) =
         let environment = speed.Packed.Environment
-        let load = environment.LoadAverage |> Option.map (fun load -> $", load {load}") |> Option.defaultValue ""
+
+        let load =
+            environment.LoadAverage |> Option.map (fun load -> $", load {load}") |> Option.defaultValue ""
 
         $"Speed: single images of noise, {speed.Packed.Threads} threads, medians of {speed.Packed.Runs} and {speed.Float.Runs} runs, on the machine that \
           wrote this page ({environment.Processor}, {environment.Processors} processors{load}). libtorch has all constants folded, in the faster of its two layouts. Operations (OPs) are real \

@@ -34,7 +34,13 @@ module internal FlipCharts =
     /// Where a moment lies on the axis of epochs.
     let private place (inside: Inside) =
         let before = Map.ofList (RunCharts.starts inside.Log)
-        let steps = inside.Telemetry.Layers |> List.map _.Stage |> List.distinct |> List.map (fun s -> s, steps inside s) |> Map.ofList
+
+        let steps =
+            inside.Telemetry.Layers
+            |> List.map _.Stage
+            |> List.distinct
+            |> List.map (fun s -> s, steps inside s)
+            |> Map.ofList
 
         fun (s: LayerSample) ->
             let before = before |> Map.tryFind s.Stage |> Option.defaultValue 0

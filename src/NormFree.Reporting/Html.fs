@@ -96,7 +96,9 @@ module internal Html =
 
     let private confused (matrix: Matrix) =
         let mostWrong = mostWrong matrix
-        let heads = matrix.Classes |> List.map (fun name -> $"<th scope=\"col\"><span>{escape name}</span></th>")
+
+        let heads =
+            matrix.Classes |> List.map (fun name -> $"<th scope=\"col\"><span>{escape name}</span></th>")
 
         let rows =
             List.zip matrix.Classes matrix.Counts

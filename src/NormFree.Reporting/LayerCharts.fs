@@ -27,7 +27,8 @@ module internal LayerCharts =
 
     let private hasNumbers (curve: Curve) = curve.Points |> List.exists (snd >> Double.IsFinite)
 
-    let private place (names: string list) = names |> List.indexed |> List.map (fun (i, name) -> name, float i) |> Map.ofList
+    let private place (names: string list) =
+        names |> List.indexed |> List.map (fun (i, name) -> name, float i) |> Map.ofList
 
     let private line name names pick (samples: LayerSample list) =
         let places = place names
@@ -135,9 +136,18 @@ module internal LayerCharts =
           byStage insides "share of channels" Percent deadShare
           |> SmallMultiples.figure "dead" "Dead channels" "Those with one sign all over a batch."
           byStage insides "share of filters" Percent _.Clipped
-          |> SmallMultiples.figure "clipped-layers" "Clipped filters" "The share of each layer's filters whose gradient was clipped."
+          |> SmallMultiples.figure
+              "clipped-layers"
+              "Clipped filters"
+              "The share of each layer's filters whose gradient was clipped."
           byStage insides "|g| / |w|" Logarithmic _.NormRatio
-          |> SmallMultiples.figure "norm-ratio" "Gradient against weight" "The norm of a filter's gradient over the filter's own, before clipping: what clipping decides by."
+          |> SmallMultiples.figure
+              "norm-ratio"
+              "Gradient against weight"
+              "The norm of a filter's gradient over the filter's own, before clipping: what clipping decides by."
           byStage insides "|g|" Logarithmic _.GradientNorm
-          |> SmallMultiples.figure "gradient-norm" "Gradient norm" "The norm of the gradient of all of a layer's filters, before clipping." ]
+          |> SmallMultiples.figure
+              "gradient-norm"
+              "Gradient norm"
+              "The norm of the gradient of all of a layer's filters, before clipping." ]
         |> List.choose id

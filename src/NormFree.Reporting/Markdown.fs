@@ -27,8 +27,7 @@ module internal Markdown =
         row table.Columns :: rule :: List.map row table.Rows |> String.concat "\n"
 
     let private facts (facts: Fact list) : Table =
-        { Columns = [ ""; ""; "" ]
-          Rows = facts |> List.map (fun f -> [ f.Label; f.Value; f.Note ]) }
+        { Columns = [ ""; ""; "" ]; Rows = facts |> List.map (fun f -> [ f.Label; f.Value; f.Note ]) }
 
     let private matrix (matrix: Matrix) : Table =
         { Columns = "class \\ taken for" :: matrix.Classes
@@ -56,8 +55,7 @@ module internal Markdown =
             let alt = gallery.Rows |> List.map _.Heading |> String.concat "; "
             [ plain gallery.Caption; image stem gallery.Name alt ]
         | Command arguments -> [ "```sh\nnormfree " + unbroken (String.Join(' ', arguments)) + "\n```" ]
-        | Folded(_, heading, blocks) ->
-            $"### {plain heading}" :: (blocks |> List.collect (parts stem))
+        | Folded(_, heading, blocks) -> $"### {plain heading}" :: (blocks |> List.collect (parts stem))
 
     /// The text. `stem` is the page's name without its ending.
     let text (stem: string) (document: Document) =

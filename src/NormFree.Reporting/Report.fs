@@ -68,7 +68,8 @@ module Report =
               Text $"{what} {labels}: {reason}." ]
 
     let private split (pick: ReportedRun -> Result<'a, string>) (labelled: (string * ReportedRun) list) =
-        labelled |> List.choose (fun (label, run) -> pick run |> Result.toOption |> Option.map (fun value -> label, value)),
+        labelled
+        |> List.choose (fun (label, run) -> pick run |> Result.toOption |> Option.map (fun value -> label, value)),
         labelled
         |> List.choose (fun (label, run) ->
             match pick run with
@@ -94,9 +95,15 @@ module Report =
 
         let seen = grouped |> List.collect snd |> List.filter _.Telemetry.IsOk
 
+        let single, several =
+            LayerCharts.figures shown @ FlipCharts.figures shown
+            |> List.partition (fun f -> f.Charts.Length = 1)
+
         [ if not shown.IsEmpty && shown.Length < seen.Length then
               Text $"One run of each configuration is shown, and {insideAtMost} configurations at most."
-          yield! LayerCharts.figures shown @ FlipCharts.figures shown |> List.map Drawing
+          yield! several |> List.map Drawing
+          if not single.IsEmpty then
+              SideBySide single
           yield! lacking "Nothing was seen inside" missing ]
 
     let private confusions labelled =
@@ -140,8 +147,7 @@ module Report =
         let common, differing = RunTable.configuration RunGroup.isEnvironment runs
 
         let own =
-            [ [ "report"
-                $"NormFree {Configuration.version}, {RuntimeInformation.FrameworkDescription}" ]
+            [ [ "report"; $"NormFree {Configuration.version}, {RuntimeInformation.FrameworkDescription}" ]
               [ "report's machine"
                 $"{RuntimeInformation.OSDescription}, {RuntimeInformation.ProcessArchitecture}" ] ]
 

@@ -7,12 +7,10 @@ open NormFree.Training
 
 /// <summary>All that a report knows of one run; where something is missing, why.</summary>
 type ReportedRun =
-    {
-        Log: RunLog
-        Telemetry: Result<Telemetry, string>
-        Confusion: Result<Confusion, string>
-        Deployment: Result<Deployment, string>
-    }
+    { Log: RunLog
+      Telemetry: Result<Telemetry, string>
+      Confusion: Result<Confusion, string>
+      Deployment: Result<Deployment, string> }
 
 /// <summary>Runs as reports take them.</summary>
 [<RequireQualifiedAccess>]
@@ -22,10 +20,7 @@ module ReportedRun =
     let ofLog (log: RunLog) : ReportedRun =
         let reason = "the report was made of its log alone"
 
-        { Log = log
-          Telemetry = Error reason
-          Confusion = Error reason
-          Deployment = Error reason }
+        { Log = log; Telemetry = Error reason; Confusion = Error reason; Deployment = Error reason }
 
     /// A page that lacks a part is better than no page.
     let private part (read: unit -> 'a option) missing =

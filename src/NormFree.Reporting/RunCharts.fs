@@ -8,7 +8,10 @@ module internal RunCharts =
     /// The stages of a run, each with how many epochs are before it.
     let starts (run: RunLog) =
         let lengths = run.Stages |> List.map (fun (_, epochs, _) -> epochs |> List.map _.Epoch |> List.max)
-        List.zip (run.Stages |> List.map (fun (stage, _, _) -> stage)) (List.scan (+) 0 lengths |> List.truncate lengths.Length)
+
+        List.zip
+            (run.Stages |> List.map (fun (stage, _, _) -> stage))
+            (List.scan (+) 0 lengths |> List.truncate lengths.Length)
 
     /// The epoch's number counted through all stages, with the epoch.
     let private running (run: RunLog) =
@@ -33,10 +36,23 @@ module internal RunCharts =
     /// A curve has a gap where a stage ends: the next one begins with another network.
     let private curve pick (group: RunGroup) : Curve =
         let gaps = boundaries group.Runs |> List.map _.At
+<<<<<<< HEAD
         let points = group.Runs |> List.collect (running >> List.map (fun (x, epoch) -> x, pick epoch)) |> summed group.Runs.Length
+=======
+
+        let points =
+            group.Runs |> List.collect (running >> List.map (fun (x, epoch) -> x, pick epoch)) |> summed
+>>>>>>> report
 
         { Name = group.Label
-          Points = List.sortBy fst [ for x, sample in points do (x, sample.Mean) ; for gap in gaps do (gap, nan) ]
+          Points =
+            List.sortBy
+                fst
+                [ for x, sample in points do
+                      (x, sample.Mean)
+
+                      for gap in gaps do
+                          (gap, nan) ]
           Band =
             if group.Runs.Length = 1 then
                 []

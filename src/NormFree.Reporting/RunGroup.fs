@@ -39,8 +39,7 @@ module RunGroup =
               (if counts[label] > 1 then $"{label} ({(log members.Head).Name})" else label), members ]
 
     /// <summary>The groups of runs.</summary>
-    let ofRuns (runs: RunLog list) : RunGroup list =
-        [ for label, runs in by id runs -> { Label = label; Runs = runs } ]
+    let ofRuns (runs: RunLog list) : RunGroup list = [ for label, runs in by id runs -> { Label = label; Runs = runs } ]
 
     /// <summary>Top-1 on the test set after each run's last epoch, where every run is finished and was tested; otherwise why there is none.</summary>
     let final (group: RunGroup) : Result<EpochRecord list, string> =

@@ -30,7 +30,12 @@ module Statistics =
     let private cosines freedom angle =
         let steps = 2000
         let value i = cos (angle * float i / float steps) ** (freedom - 1.0)
-        let weight i = if i = 0 || i = steps then 1.0 elif i % 2 = 1 then 4.0 else 2.0
+
+        let weight i =
+            if i = 0 || i = steps then 1.0
+            elif i % 2 = 1 then 4.0
+            else 2.0
+
         angle / float (3 * steps) * List.sum [ for i in 0..steps -> weight i * value i ]
 
     /// <summary>Student's t for a two-sided interval of 95 %, for any number of degrees of freedom from 1.</summary>
@@ -59,8 +64,7 @@ module Statistics =
             { Low = difference; High = difference }
         else
             let freedom =
-                variance * variance
-                / (partA * partA / float (a.Count - 1) + partB * partB / float (b.Count - 1))
+                variance * variance / (partA * partA / float (a.Count - 1) + partB * partB / float (b.Count - 1))
 
             let reach = studentT (max 1.0 freedom) * sqrt variance
             { Low = difference - reach; High = difference + reach }

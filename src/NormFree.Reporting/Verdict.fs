@@ -101,8 +101,7 @@ module Verdict =
             Undecided(twin, $"they end in different stages, {a.Stage} and {b.Stage}")
         | [ a ], [ b ] -> judge (oneRunEach twin a b)
         | [ _ ], several
-        | several, [ _ ] ->
-            Undecided(twin, $"there is one seed of the one and there are {several.Length} of the other")
+        | several, [ _ ] -> Undecided(twin, $"there is one seed of the one and there are {several.Length} of the other")
         | _ -> judge (overSeeds twin bnFree other)
 
     let private against groups twin =
@@ -132,7 +131,10 @@ module Verdict =
 
     let private numbers (comparison: Comparison) =
         let difference = comparison.Difference
-        let against = $"{percent comparison.BnFree.Mean} against {percent comparison.Other.Mean} top-1 after the last epoch"
+
+        let against =
+            $"{percent comparison.BnFree.Mean} against {percent comparison.Other.Mean} top-1 after the last epoch"
+
         let more = if difference < 0.0 then "less" else "more"
 
         match comparison.Evidence with
@@ -151,8 +153,10 @@ module Verdict =
 
     let private wanted (comparison: Comparison) =
         match comparison.Evidence with
-        | OneRunEach _ -> $"It would be with more than {minimumPoints:f0} points and more than {errors:f0} standard errors."
-        | OverSeeds -> $"It would be with more than {minimumPoints:f0} points and an interval above 0; more seeds narrow it."
+        | OneRunEach _ ->
+            $"It would be with more than {minimumPoints:f0} points and more than {errors:f0} standard errors."
+        | OverSeeds ->
+            $"It would be with more than {minimumPoints:f0} points and an interval above 0; more seeds narrow it."
 
     /// One run of each cannot tell the norm from the seed.
     let private caveat (comparison: Comparison) =
@@ -163,7 +167,8 @@ module Verdict =
     /// <summary>The verdict as a sentence or two.</summary>
     let sentence verdict =
         match verdict with
-        | Above({ Twin = WithoutNorm } as comparison) -> $"bn-free is clearly above {name WithoutNorm}: {numbers comparison}."
+        | Above({ Twin = WithoutNorm } as comparison) ->
+            $"bn-free is clearly above {name WithoutNorm}: {numbers comparison}."
         | Below({ Twin = WithoutNorm } as comparison)
         | NotToldApart({ Twin = WithoutNorm } as comparison) ->
             $"bn-free is NOT clearly above {name WithoutNorm}: {numbers comparison}. {wanted comparison}"

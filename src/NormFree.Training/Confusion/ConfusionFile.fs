@@ -35,7 +35,9 @@ module ConfusionFile =
         let path = path folder
 
         let refuse where what =
-            raise (InvalidFileException(path, where, what, "Remove it, and run the training again to have it made anew"))
+            raise (
+                InvalidFileException(path, where, what, "Remove it, and run the training again to have it made anew")
+            )
 
         if not (File.Exists path) then
             None

@@ -59,9 +59,11 @@ module ConfusionMatrix =
     /// The pairs, most frequent first, each with its mistakes, most confident first.
     let private confused (answers: Answer list) =
         answers
-        |> List.choose (fun a -> a.Wrong |> Option.map (fun (guess, probability) -> (a.Label, guess), (probability, a.Place)))
+        |> List.choose (fun a ->
+            a.Wrong |> Option.map (fun (guess, probability) -> (a.Label, guess), (probability, a.Place)))
         |> List.groupBy fst
-        |> List.map (fun (pair, mistakes) -> pair, mistakes |> List.map snd |> List.sortBy (fun (p, place) -> -p, place))
+        |> List.map (fun (pair, mistakes) ->
+            pair, mistakes |> List.map snd |> List.sortBy (fun (p, place) -> -p, place))
         |> List.sortBy (fun (pair, mistakes) -> -mistakes.Length, pair)
 
     /// The steps behind a test's that make it small.

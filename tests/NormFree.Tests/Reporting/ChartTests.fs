@@ -110,13 +110,19 @@ let tests =
 
           test "names at the horizontal axis are written, every one of a few" {
               let names = [ for i in 0..15 -> $"layer{i / 4 + 1}.{i % 4}" ]
-              let svg = Chart.svg 430 375 { chart with X = Names names; Curves = [ Curve.Line("x", [ 0.0, 0.1; 15.0, 0.2 ]) ] }
+
+              let svg =
+                  Chart.svg
+                      430
+                      375
+                      { chart with X = Names names; Curves = [ Curve.Line("x", [ 0.0, 0.1; 15.0, 0.2 ]) ] }
 
               for name in names do
                   Expect.stringContains svg $">{name}<" name
           }
 
-          test "a logarithmic axis writes powers of ten where the numbers span more than one, and plain numbers otherwise" {
+          test
+              "a logarithmic axis writes powers of ten where the numbers span more than one, and plain numbers otherwise" {
               let svg points = Chart.svg 900 500 { chart with Y = Logarithmic; Curves = [ Curve.Line("x", points) ] }
               let wide = svg [ 1.0, 0.002; 2.0, 3.0; 3.0, 0.0; 4.0, -1.0 ]
 
@@ -128,7 +134,12 @@ let tests =
 
           test "charts of one range have the same numbers at their axes" {
               let one low high = { chart with Boundaries = []; Curves = [ Curve.Line("x", [ 1.0, low; 2.0, high ]) ] }
-              let numbers svg = [ for text in XElement.Parse(svg: string).Descendants() do if text.Value.EndsWith '%' then text.Value ]
+
+              let numbers svg =
+                  [ for text in XElement.Parse(svg: string).Descendants() do
+                        if text.Value.EndsWith '%' then
+                            text.Value ]
+
               let alone = numbers (Chart.svg 430 375 (one 0.0 0.1))
               let range = { one 0.0 0.1 with Range = Some(0.0, 0.9) }
               Expect.equal (numbers (Chart.svg 430 375 range)) (numbers (Chart.svg 430 375 (one 0.0 0.9))) "the same"

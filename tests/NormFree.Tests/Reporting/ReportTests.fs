@@ -35,7 +35,11 @@ let private page title (runs: ReportedRun list) =
     for svg in named "svg" do
         let parent = nonNull svg.Parent
         Expect.equal (attribute "role" parent) (Some "img") "a chart is one image for a reader of screens"
-        Expect.isGreaterThan (attribute "aria-label" parent |> Option.defaultValue "").Length 20 "it has a text in its place"
+
+        Expect.isGreaterThan
+            (attribute "aria-label" parent |> Option.defaultValue "").Length
+            20
+            "it has a text in its place"
 
     for image in named "img" do
         Expect.isNotEmpty (attribute "alt" image |> Option.defaultValue "") "a picture has a text in its place"
@@ -155,7 +159,8 @@ let tests =
 
               let lost =
                   { run with
-                      Epochs = run.Epochs |> List.map (fun epoch -> { epoch with Train = { epoch.Train with Loss = nan } }) }
+                      Epochs =
+                          run.Epochs |> List.map (fun epoch -> { epoch with Train = { epoch.Train with Loss = nan } }) }
 
               Expect.stringContains (page "x" (ofLogs [ lost ])) ">NaN</td>" "NaN"
           }
@@ -217,11 +222,12 @@ let tests =
 
               Expect.equal
                   (table "train loss" |> List.tail |> List.map (fun row -> row[1], row[3], row[6]))
-                  [ for epoch in run.Epochs ->
-                        string epoch.Epoch, $"{epoch.Train.Loss:f4}", percent epoch.Test.Top1 ]
+                  [ for epoch in run.Epochs -> string epoch.Epoch, $"{epoch.Train.Loss:f4}", percent epoch.Test.Top1 ]
                   "epochs"
 
-              let last = [ for _, epochs, _ in run.Stages -> (List.last epochs).Stage, percent (List.last epochs).Test.Top1 ]
+              let last =
+                  [ for _, epochs, _ in run.Stages -> (List.last epochs).Stage, percent (List.last epochs).Test.Top1 ]
+
               Expect.equal (table "top-1 last" |> List.tail |> List.map (fun row -> row[1], row[2])) last "headline"
           }
 

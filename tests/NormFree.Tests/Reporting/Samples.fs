@@ -99,10 +99,7 @@ let telemetry layers (run: RunLog) : Telemetry =
 
 /// A PNG of one colour, in base64.
 let picture shade =
-    NormFree.Data.Encode.png
-        { Width = 8
-          Height = 8
-          Pixels = Array.create 192 shade }
+    NormFree.Data.Encode.png { Width = 8; Height = 8; Pixels = Array.create 192 shade }
     |> System.Convert.ToBase64String
 
 /// So many classes of 100 images; class i is taken for the one behind it 10 + i times.
@@ -137,9 +134,4 @@ let full log : ReportedRun =
     { Log = log
       Telemetry = Ok(telemetry 16 log)
       Confusion = Ok(confusion 10)
-      Deployment =
-        Ok
-            { Summary = summary
-              Pixels = 32
-              PackedBytes = 1_510_000L
-              Speed = None } }
+      Deployment = Ok { Summary = summary; Pixels = 32; PackedBytes = 1_510_000L; Speed = None } }

@@ -66,9 +66,9 @@ let tests =
                     { run with Epochs = List.truncate (if run.Label = "none" then 3 else 6) run.Epochs })
                 "takes one of each",
                 pair 0.9 0.5 100
-                @ [ { Samples.run "bn-free" 3 0.9 with
-                        Configuration = [ "norm", "bn-free"; "alpha", "0.3" ] } ]
-                "is one seed of the one and there are 2 of the other", seeds "bn-free" [ 0.9; 0.91 ] @ seeds "none" [ 0.5 ] ] do
+                @ [ { Samples.run "bn-free" 3 0.9 with Configuration = [ "norm", "bn-free"; "alpha", "0.3" ] } ]
+                "is one seed of the one and there are 2 of the other",
+                seeds "bn-free" [ 0.9; 0.91 ] @ seeds "none" [ 0.5 ] ] do
               test $"undecided where a run {why}" {
                   let text = sentence runs
                   Expect.stringStarts text "bn-free is NOT shown to be" "words"

@@ -62,10 +62,17 @@ let private counted =
 
         Expect.equal
             (confusion.Pairs |> List.map (fun p -> (p.Truth, p.Guess), p.Count) |> List.sort)
-            (expected |> List.filter (fun (t, g, _) -> t <> g) |> List.countBy (fun (t, g, _) -> t, g) |> List.sort)
+            (expected
+             |> List.filter (fun (t, g, _) -> t <> g)
+             |> List.countBy (fun (t, g, _) -> t, g)
+             |> List.sort)
             "pairs"
 
-        Expect.equal confusion.Pairs (confusion.Pairs |> List.sortByDescending _.Count |> List.sortBy (fun p -> -p.Count)) "order"
+        Expect.equal
+            confusion.Pairs
+            (confusion.Pairs |> List.sortByDescending _.Count |> List.sortBy (fun p -> -p.Count))
+            "order"
+
         let most = confusion.Pairs.Head
         let surest = ofPair most.Truth most.Guess |> List.map (fun (_, _, p) -> p) |> List.sortDescending
         let shown = confusion.Mistakes |> List.filter (fun m -> (m.Truth, m.Guess) = (most.Truth, most.Guess))
@@ -157,7 +164,9 @@ let private damaged =
         refusal (fun () -> ConfusionFile.read { Path = folder.Path })
 
     [ for what, confusion, words in
-          [ "a pair of no class", { sample with Pairs = [ { Truth = 0; Guess = 2; Count = 1 } ] }, "not of its 2 classes"
+          [ "a pair of no class",
+            { sample with Pairs = [ { Truth = 0; Guess = 2; Count = 1 } ] },
+            "not of its 2 classes"
             "a mistake of no class",
             { sample with Mistakes = sample.Mistakes |> List.map (fun m -> { m with Truth = -1 }) },
             "not of its 2 classes"
