@@ -36,33 +36,22 @@ module internal RunCharts =
     /// A curve has a gap where a stage ends: the next one begins with another network.
     let private curve pick (group: RunGroup) : Curve =
         let gaps = boundaries group.Runs |> List.map _.At
-<<<<<<< HEAD
-        let points = group.Runs |> List.collect (running >> List.map (fun (x, epoch) -> x, pick epoch)) |> summed group.Runs.Length
-=======
 
         let points =
-            group.Runs |> List.collect (running >> List.map (fun (x, epoch) -> x, pick epoch)) |> summed
->>>>>>> report
+            group.Runs |> List.collect (running >> List.map (fun (x, epoch) -> x, pick epoch))
+            |> summed group.Runs.Length
 
         { Name = group.Label
           Points =
-            List.sortBy
-                fst
-                [ for x, sample in points do
-                      (x, sample.Mean)
-
-                      for gap in gaps do
-                          (gap, nan) ]
+            [ for x, sample in points -> x, sample.Mean ] @ [ for gap in gaps -> gap, nan ]
+            |> List.sortBy fst
           Band =
             if group.Runs.Length = 1 then
                 []
             else
-                List.sortBy
-                    (fun (x, _, _) -> x)
-                    [ for x, s in points do
-                          x, s.Mean - s.Deviation, s.Mean + s.Deviation
-                      for gap in gaps do
-                          gap, nan, nan ] }
+                [ for x, s in points -> x, s.Mean - s.Deviation, s.Mean + s.Deviation ]
+                @ [ for gap in gaps -> gap, nan, nan ]
+                |> List.sortBy (fun (x, _, _) -> x) }
 
     let private chart title yLabel scale pick (groups: RunGroup list) : Chart =
         { Title = title
