@@ -66,7 +66,7 @@ let tests =
 
               Expect.equal
                   (ExperimentPage.comparison results ("bn-free", "batch-norm"))
-                  $"bn-free against batch-norm: 52.00 ± 2.83 %% against 60.50 ± 0.71 %, 8.50 points less, more than the spread over seeds \
+                  $"bn-free against batch-norm: 52.00 ± 2.83 %% against 60.50 ± 0.71 %%, 8.50 points less, more than the spread over seeds \
                    (standard deviations together: 2.92 points; Welch's interval of 95 %% for the difference: {100.0 * welch.Low:f2} to \
                    {100.0 * welch.High:f2} points)."
                   "far apart"
