@@ -79,7 +79,7 @@ let text =
           ""
 
           for wire, costs in wires do
-              let found = Scaling.table model costs batch nodes
+              let found = Scaling.table model costs batch batch nodes
               yield! table $"{wire}, {costs.LatencyUs} µs; the paper's batch for all nodes together" found.SameBatch
               yield! table $"{wire}, {costs.LatencyUs} µs; the paper's batch for each node" found.BatchPerNode ]
 

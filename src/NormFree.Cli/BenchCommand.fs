@@ -158,7 +158,7 @@ module BenchCommand =
             let nodes = Choices.counts "--predict" text
             let fewer = max 1 (job.Recipe.Batch / 4)
             let small = Bench.train { job with Recipe = { job.Recipe with Batch = fewer }; Progress = ignore; Profile = false }
-            Scaling.table (Scaling.model job.Net result small) (wire args result) (job.Recipe.Batch / result.Ranks) nodes)
+            Scaling.table (Scaling.model job.Net result small) (wire args result) job.Recipe.Batch (max 1 (job.Recipe.Batch / result.Ranks)) nodes)
 
     let private measure (args: ParseResults<BenchTrainArgs>) (ranks: IRanks) =
         args.TryGetResult BenchTrainArgs.Threads

@@ -64,6 +64,9 @@ type internal Balancing(recipe: Recipe, network: Network) =
           Look = fun _ -> look
           Passed = addPart }
 
+    /// <summary>What was seen of a step that is not taken counts for none.</summary>
+    member _.Forget() = shares.Clear()
+
     /// <summary>Moves the shifts at this learning rate, after the step that all ranks have looked at.</summary>
     member _.Balance(ranks: IRanks, rate: float) =
         if not layers.IsEmpty then

@@ -57,7 +57,7 @@ module internal DataStart =
             | Layer layer -> Some layer.Convolution.Shift
             | Plain _ -> None)
 
-    /// <summary>Measures a network that was just created, on images (N×3×H×W) as it gets them in training, and changes its shifts on the way.</summary>
+    /// <summary>Measures a network that was just created, on images (N×3×H×W) as an evaluation prepares them, and changes its shifts on the way.</summary>
     let ofImages (network: Network) (images: torch.Tensor) : MeasuredStart =
         use _ = torch.NewDisposeScope()
         use _ = torch.no_grad ()
@@ -80,7 +80,7 @@ module internal DataStart =
         { Net = net |> Net.withExpectedVariance (ExpectedVariance.Measured(List.rev variances))
           Shifts = shifts }
 
-    /// <summary>The start of a fresh network on the first images of a training, in an order that the seed decides.</summary>
+    /// <summary>The start of a fresh network on 256 training images that the seed chooses, prepared as for an evaluation.</summary>
     /// <remarks>Throws DataException where none of them can be read.</remarks>
     let measure (around: Surroundings) (task: Task) (recipe: Recipe) (source: ImageSource) (net: NetSpec) : MeasuredStart =
         use network = Network.create torch.ScalarType.Float32 recipe.Deviations.BinaryStart recipe.Seed net

@@ -189,6 +189,7 @@ module Stage =
                         SkippedInARow = 0 }
             | Error trouble ->
                 undo ()
+                work.Balancing.Forget()
                 answer work trouble
 
             work.Position <- { work.Position with Step = before.Step + 1 }
@@ -283,6 +284,9 @@ module Stage =
                 work.Around.Watch(StepDone(stepReport work source.Count work.Position.Seconds))
                 agree work wish
 
+        // A wish since the last step: an evaluation takes long, and ranks that stop within one would not stop together.
+        agree work wish
+        work.Around.Cancellation.ThrowIfCancellationRequested()
         Loader.requireReadable source.Count work.Position.SoFar.Unreadable (Seq.tryHead unreadable)
 
     let private record work test heldOut shares : EpochRecord =
@@ -472,6 +476,7 @@ module Stage =
         | :? DataException ->
             // The images may come back; that they went is what must be told, whether or not this can be kept.
             if work.Read.Step > 0 && work.Read.Epoch = work.Position.Epoch && isSound work then
+                recorder.Keep()
                 keeper.Keep(Position.withClipCounts optimisation.ClipCounts work.Read)
 
             reraise ()

@@ -8,6 +8,7 @@ namespace NormFree.Distributed.Mpi;
 internal sealed class MpiThread
 {
     /// <summary>Looks without a result before the thread leaves its processor to others, and how long it does so.</summary>
+    private volatile DistributedException? failed;
     private const int Spins = 200, PauseMicroseconds = 20;
 
     /// <summary>Without work it looks after messages that often; right after work more often, for MPI may have kept some of it back.</summary>
@@ -88,6 +89,8 @@ internal sealed class MpiThread
     {
         asked.Enqueue(sum);
         wake.Release();
+        // The thread may have ended meanwhile, and nobody would take it from the queue.
+        if (failed is { } failure) sum.Fail(failure);
         return sum;
     }
 
@@ -169,6 +172,7 @@ internal sealed class MpiThread
     private void Fail(DistributedException failure)
     {
         if (started.TrySetException(failure)) return;
+        failed = failure;
         while (asked.TryDequeue(out var sum)) working.Add(sum);
         foreach (var sum in working) sum.Fail(failure);
     }

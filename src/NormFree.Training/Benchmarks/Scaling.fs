@@ -82,11 +82,11 @@ module Scaling =
           ImagesPerSecond = Medians.round speed
           Efficiency = Medians.round (speed / (1000.0 * float batch / alone (float batch)) / float nodes) }
 
-    /// <summary>Both tables: that batch for all nodes together, and for each of them.</summary>
-    let table (model: StepModel) (wire: Wire) batch (nodes: int list) : ScalingTable =
+    /// <summary>Both tables: one batch for all nodes together, and a batch for each of them.</summary>
+    let table (model: StepModel) (wire: Wire) batch ofNode (nodes: int list) : ScalingTable =
         let ofOwn count =
-            let found = predict model wire (batch * count) count
-            let alone = predict model wire batch 1
+            let found = predict model wire (ofNode * count) count
+            let alone = predict model wire ofNode 1
             { found with Efficiency = Medians.round (found.ImagesPerSecond / (float count * alone.ImagesPerSecond)) }
 
         { Wire = wire

@@ -56,7 +56,8 @@ module internal Together =
         |> List.mapi (fun i image -> { image with Total = before + i + 1 })
 
     /// What the first rank says that has something to say.
-    let firstOf (ranks: IRanks) (mine: string option) = values ranks mine |> List.tryPick id
+    let firstOf (ranks: IRanks) (mine: string option) =
+        values ranks (Option.toList mine) |> List.concat |> List.tryHead
 
     /// Tensors as the mean over all ranks, this one's counting that much; whole numbers stay whole.
     let average (ranks: IRanks) (weight: float) (tensors: torch.Tensor list) =

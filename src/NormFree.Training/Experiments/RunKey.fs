@@ -9,7 +9,8 @@ open NormFree.Spec
 
 /// All that decides what a run comes to, and nothing else: not labels, folders, threads or the version.
 type private Decisive =
-    { Train: string
+    { Method: int
+      Train: string
       Test: string
       Normalisation: Normalisation
       Size: int
@@ -20,6 +21,9 @@ type private Decisive =
 /// <summary>Tells runs apart by what decides their results, so that none is trained twice.</summary>
 [<RequireQualifiedAccess>]
 module RunKey =
+
+    /// Raised whenever the same recipe comes to other weights, so that earlier results are not taken for today's.
+    let private method = 1
 
     /// A teacher's file may move, and another may come to its place: its content counts.
     let private byContent (content: string -> string) (recipe: Recipe) =
@@ -45,7 +49,8 @@ module RunKey =
         let train, test = ImageSource.fingerprint dataset.Train, ImageSource.fingerprint dataset.Test
 
         fun variant ->
-            { Train = train
+            { Method = method
+              Train = train
               Test = test
               Normalisation = dataset.Normalisation
               Size = dataset.Size

@@ -20,10 +20,11 @@ let private files folder =
     |> Array.toList
 
 let private complete =
-    [ "log.jsonl"; "run.json" ]
+    [ "confusion.json"; "log.jsonl"; "run.json" ]
     @ [ for stage in 1..2 do
             for kind in [ "best"; "last-1"; "last" ] do
                 $"stage{stage}.{kind}.safetensors" ]
+    @ [ "telemetry"; "tensorboard" ]
 
 let private train =
     testList

@@ -51,7 +51,7 @@ let private steps =
       }
 
       test "with a batch for each node, efficiency falls by the exchange alone" {
-          let table = Scaling.table model wire 8 [ 1; 2 ]
+          let table = Scaling.table model wire 8 8 [ 1; 2 ]
           let found = table.BatchPerNode |> List.map (fun row -> row.Batch, row.Efficiency)
           Expect.equal found [ 8, 1.0; 16, System.Math.Round(31.0 / 33.2, 3) ] "batch, efficiency"
       } ]

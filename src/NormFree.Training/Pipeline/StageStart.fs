@@ -1,0 +1,177 @@
+namespace NormFree.Training
+
+open System
+open System.IO
+open NormFree.Data
+open NormFree.Formats
+open NormFree.Spec
+open TorchSharp
+
+/// Where a stage begins, or goes on, in the run's folder.
+[<RequireQualifiedAccess>]
+module internal StageStart =
+
+    let label (plan: Plan) net =
+        match plan.Label, Net.binaryBody net with
+        | "", Some body -> Words.norm body.Norm
+        | "", None -> net.Name
+        | label, _ -> label
+
+    /// The folder, for the one rank that writes to it.
+    let written (plan: Plan) = if plan.Around.Ranks.Rank = 0 then plan.Folder else None
+
+    let describe (plan: Plan) net configuration changes finished =
+        match written plan with
+        | None -> ()
+        | Some folder ->
+            RunFolder.describe
+                folder
+                { Label = label plan net
+                  Arguments = plan.Arguments
+                  Configuration = configuration @ Configuration.changes changes
+                  Finished = finished }
+
+    let imagesUsed (dataset: Dataset) =
+        { Train = ImageSource.fingerprint dataset.Train
+          Test = ImageSource.fingerprint dataset.Test
+          Augmentation = dataset.Augmentation.Train }
+
+    /// The state in which a stage begins here and now.
+    let stateHere (plan: Plan) (network: Network) recipe history changes : TrainingState =
+        { Recipe = recipe
+          Stage = Stage.name network.Spec
+          History = history
+          Position = Position.startOf 0
+          Images = Some(imagesUsed plan.Dataset)
+          Threads = torch.get_num_threads ()
+          Execution = Some network.Execution
+          Machine = Some Machine.arithmetic.Value
+          Division = Some plan.Around.Division
+          Changes = changes }
+
+    /// Files of version 1 know of their images only how many there were.
+    let ofOtherImages (plan: Plan) recipe (here: TrainingState) (found: TrainingState) =
+        let count = lazy (fst (Stage.split recipe plan.Dataset)).Count
+
+        match found.Images with
+        | Some _ -> found.Images <> here.Images
+        | None ->
+            found.History
+            |> List.exists (fun r -> r.Stage = found.Stage && r.Train.Images + r.Unreadable <> count.Value)
+
+    /// What of a checkpoint is not as this stage has it, in words.
+    let otherSettings (plan: Plan) (network: Network) (here: TrainingState) spec task (found: TrainingState) =
+        [ if spec <> network.Spec then
+              "network"
+          if found.Recipe <> here.Recipe then
+              "recipe"
+          if task <> Stage.task plan.Dataset then
+              "data set"
+          elif ofOtherImages plan here.Recipe here found then
+              "images or augmentation" ]
+
+    let refuseOthers plan network here path spec task found =
+        match otherSettings plan network here spec task found with
+        | [] -> ()
+        | others ->
+            let what = String.concat ", " others
+
+            raise (
+                TrainingException
+                    $"{path} is of another network, recipe or data set (not the same: {what}). Go on with the settings that it was begun with, \
+                      or choose another folder."
+            )
+
+    /// Puts a stage where the newest of its checkpoints that can be read has it; nothing where it has none.
+    let resume (plan: Plan) number (network: Network) (optimisation: Optimisation) (here: TrainingState) =
+        let unreadable (error: exn) path older =
+            match older with
+            | [] ->
+                TrainingException
+                    $"{error.Message} No earlier checkpoint of the stage can be read either: begin the run anew in another folder."
+                |> raise
+            | (_, next: string) :: _ ->
+                plan.Around.Watch(Warning $"{error.Message} Going on from the one before it, {next}.")
+
+        let rec from files =
+            match files with
+            | [] -> None
+            | (_, path) :: older ->
+                let found =
+                    try
+                        Ok(Checkpoint.goOn path (refuseOthers plan network here path) network optimisation)
+                    with
+                    | :? InvalidFileException as error -> Error(error :> exn)
+                    | :? IOException as error -> Error error
+
+                match found with
+                | Ok state -> Some(path, state)
+                | Error error ->
+                    unreadable error path older
+                    from older
+
+        plan.Folder |> Option.bind (fun folder -> from (RunFolder.checkpoints folder number))
+
+    /// Tells that a stage goes on with other arithmetic, and notes it for the run's description; one that is done has nothing to compute.
+    let noteArithmetic (plan: Plan) (here: TrainingState) path (found: TrainingState) =
+        if found.Position.Epoch >= found.Recipe.Epochs || here.RoundsAs found then
+            found
+        else
+            let words (state: TrainingState) =
+                let machine = state.Machine |> Option.map (fun m -> $", {m}") |> Option.defaultValue ""
+                state.Arithmetic + machine
+
+            plan.Around.Watch(
+                Warning $"{path} was made with {words found}; this run has {words here}: sums are rounded otherwise."
+            )
+
+            let change =
+                $"{found.Stage}, behind {Position.words found.Position}: {words here} instead of {words found}"
+
+            { found with Changes = found.Changes @ [ change ] }
+
+    /// The state in which a stage goes on, or begins as `begin'` leaves the network.
+    let startOf (plan: Plan) number network optimisation (here: TrainingState) (begin': Network -> unit) =
+        match resume plan number network optimisation here with
+        | None ->
+            begin' network
+            here
+        | Some(path, found) ->
+            let found = noteArithmetic plan here path found
+            plan.Around.Watch(Resumed(found.Stage, found.Position.Epoch, found.Position.Step))
+            written plan |> Option.iter (fun folder -> RunFolder.mendLog folder found.History)
+
+            { found with
+                Images = here.Images
+                Threads = here.Threads
+                Execution = here.Execution
+                Machine = here.Machine
+                Division = here.Division }
+
+    /// The variances that were measured when the run was begun, where it has a checkpoint of the same network otherwise.
+    let measuredBefore (plan: Plan) net =
+        let fromFile (_, path) =
+            try
+                let found = Checkpoint.readSpec path
+
+                Net.binaryBody found
+                |> Option.filter (fun body -> Net.withExpectedVariance body.ExpectedVariance net = found)
+                |> Option.map (fun _ -> found)
+            with
+            | :? InvalidFileException
+            | :? IOException -> None
+
+        plan.Folder |> Option.bind (fun folder -> RunFolder.checkpoints folder 1 |> List.tryPick fromFile)
+
+    /// The network as the start makes it of the first images, and what gives it its first shifts.
+    let measured (plan: Plan) recipe net =
+        match measuredBefore plan net with
+        | Some net -> net, ignore
+        | None ->
+            let train, _ = Stage.split recipe plan.Dataset
+            let start = DataStart.measure plan.Around (Stage.task plan.Dataset) recipe train net
+
+            start.Net,
+            fun network ->
+                DataStart.apply start network
+                (start :> IDisposable).Dispose()
