@@ -79,11 +79,16 @@ let atRoot () = Environment.CurrentDirectory <- root
 
 /// Runs side by side, one processor each: for small networks that is faster than one run on all of them. Results are in the order of the items.
 let sideBySide (items: 'a list) (run: 'a -> 'b) : 'b list =
-    TorchSharp.torch.set_num_threads 1
     let results = Array.zeroCreate items.Length
     let options = ParallelOptions(MaxDegreeOfParallelism = Environment.ProcessorCount)
     let indexed = List.indexed items
-    Parallel.ForEach(indexed, options, (fun (i, item) -> results[i] <- run item)) |> ignore
+
+    let runOne (i, item) =
+        // A setting of each thread.
+        TorchSharp.torch.set_num_threads 1
+        results[i] <- run item
+
+    Parallel.ForEach(indexed, options, runOne) |> ignore
     List.ofArray results
 
 /// What lies beside the repository, by its path from there.
@@ -157,7 +162,7 @@ let machine (environment: BenchEnvironment option) (started: DateTime) =
 /// The command as anyone would type it: where files lie on this machine is nobody's business.
 let command script (given: string list) =
     let shown (word: string) =
-        if word.Contains '/' then Path.GetFileName word
+        if word.Contains '/' then Path.GetFileName(Path.TrimEndingDirectorySeparator word)
         elif word.Contains ' ' then $"'{word}'"
         else word
 

@@ -86,8 +86,8 @@ let openPacked limits wanted place =
 
     let listed =
         entries (TarScan(stream, place)) (keep limits wanted place)
-        |> Seq.filter (fun (name, _) -> name.EndsWith '/' || wanted name)
         |> Listing.gather place limits
+        |> Result.map (Array.filter (fun struct (path, _) -> path.EndsWith '/' || wanted path))
 
     // Only at its end does the gzip tell whether its bytes are those that were packed.
     if listed.IsOk then

@@ -85,7 +85,8 @@ module Deployment =
             with
             | :? InvalidFileException
             | :? TrainingException
-            | :? IOException as error -> Error(error.Message.TrimEnd '.')
+            | :? IOException
+            | :? System.UnauthorizedAccessException as error -> Error(error.Message.TrimEnd '.')
 
     /// <summary>Measures each network once, however many runs have it.</summary>
     let internal measuring choice : NetSpec -> int -> Speed option =

@@ -87,10 +87,13 @@ module ExperimentPage =
             if a.Length = 1 || b.Length = 1 then
                 $"{said}; one seed tells no spread."
             else
-                let first, second = (Statistics.sample a).Deviation, (Statistics.sample b).Deviation
-                let over = 100.0 * sqrt (first * first + second * second)
+                let first, second = Statistics.sample a, Statistics.sample b
+                let over = 100.0 * sqrt (first.Deviation * first.Deviation + second.Deviation * second.Deviation)
                 let against = if abs points > over then "more than" else "within"
-                $"{said}, {against} the spread over seeds (standard deviations together: {over:f2} points)."
+                let interval = Statistics.welch first second
+
+                $"{said}, {against} the spread over seeds (standard deviations together: {over:f2} points; Welch's interval of 95 %% for the \
+                  difference: {100.0 * interval.Low:f2} to {100.0 * interval.High:f2} points)."
 
     /// <summary>Test top-1 epoch by epoch: a curve a variant, which is the mean over its seeds.</summary>
     let overEpochs (results: ExperimentResult list) : Chart =
@@ -120,9 +123,14 @@ module ExperimentPage =
                   Curve.Line(family, points |> List.map snd |> List.sortBy fst) ]
           Boundaries = [] }
 
+    /// A setting of the runs; where they do not have the same, all that they have.
     let private setting key (runs: RunLog list) =
-        runs
-        |> List.tryPick (fun run -> run.Configuration |> List.tryFind (fst >> (=) key) |> Option.map snd)
+        let values =
+            runs
+            |> List.choose (fun run -> run.Configuration |> List.tryFind (fst >> (=) key) |> Option.map snd)
+            |> List.distinct
+
+        if values.IsEmpty then None else Some(String.concat " and " values)
 
     /// Images, epochs and time.
     let private budget results =

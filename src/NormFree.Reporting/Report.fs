@@ -92,7 +92,9 @@ module Report =
 
         let shown = List.truncate insideAtMost all
 
-        [ if shown.Length < List.sumBy (snd >> List.length) grouped - missing.Length then
+        let seen = grouped |> List.collect snd |> List.filter _.Telemetry.IsOk
+
+        [ if not shown.IsEmpty && shown.Length < seen.Length then
               Text $"One run of each configuration is shown, and {insideAtMost} configurations at most."
           yield! LayerCharts.figures shown @ FlipCharts.figures shown |> List.map Drawing
           yield! lacking "Nothing was seen inside" missing ]

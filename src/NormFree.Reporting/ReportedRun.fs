@@ -1,5 +1,7 @@
 namespace NormFree.Reporting
 
+open System
+open System.IO
 open NormFree.Formats
 open NormFree.Training
 
@@ -31,8 +33,10 @@ module ReportedRun =
             match read () with
             | Some part -> Ok part
             | None -> Error missing
-        with :? InvalidFileException as error ->
-            Error(error.Message.TrimEnd '.')
+        with
+        | :? InvalidFileException as error -> Error(error.Message.TrimEnd '.')
+        | :? IOException
+        | :? UnauthorizedAccessException as error -> Error(error.Message.TrimEnd '.')
 
     let private telemetry folder =
         part

@@ -24,14 +24,16 @@ module internal RunCharts =
         |> List.distinct
 
     /// One run is a line; several are their mean, with a standard deviation to both sides.
-    let private summed (values: (float * float) list) =
-        [ for x, values in values |> List.groupBy fst |> List.sortBy fst ->
-              x, values |> List.map snd |> Statistics.sample ]
+    /// A mean of fewer than all would jump where one run ends.
+    let private summed runs (values: (float * float) list) =
+        [ for x, values in values |> List.groupBy fst |> List.sortBy fst do
+              if values.Length = runs then
+                  x, values |> List.map snd |> Statistics.sample ]
 
     /// A curve has a gap where a stage ends: the next one begins with another network.
     let private curve pick (group: RunGroup) : Curve =
         let gaps = boundaries group.Runs |> List.map _.At
-        let points = group.Runs |> List.collect (running >> List.map (fun (x, epoch) -> x, pick epoch)) |> summed
+        let points = group.Runs |> List.collect (running >> List.map (fun (x, epoch) -> x, pick epoch)) |> summed group.Runs.Length
 
         { Name = group.Label
           Points = List.sortBy fst [ for x, sample in points do (x, sample.Mean) ; for gap in gaps do (gap, nan) ]

@@ -35,19 +35,21 @@ module Stage =
 
     /// A stage under way. The position is always one to go on from: it changes between two steps only.
     type private Work =
-        { Around: Surroundings
-          Job: StageJob
-          Network: Network
-          Optimisation: Optimisation
-          Descent: Descent
-          Balancing: Balancing
-          Keeper: Keeper
-          Recorder: Recorder
-          /// Cancels the surroundings' token: at the wish of whoever runs a process that works alone, and of any rank once all know of it.
-          Stop: CancellationTokenSource
-          mutable Position: Position
-          /// Behind the last batch of which an image could be read: whoever goes on from here reads those that could not be read since once more.
-          mutable Read: Position }
+        {
+            Around: Surroundings
+            Job: StageJob
+            Network: Network
+            Optimisation: Optimisation
+            Descent: Descent
+            Balancing: Balancing
+            Keeper: Keeper
+            Recorder: Recorder
+            /// Cancels the surroundings' token: at the wish of whoever runs a process that works alone, and of any rank once all know of it.
+            Stop: CancellationTokenSource
+            mutable Position: Position
+            /// Behind the last batch of which an image could be read: whoever goes on from here reads those that could not be read since once more.
+            mutable Read: Position
+        }
 
     /// Batches left out one after the other, and checkpoints gone back to in an epoch, before a training is given up.
     let private mostAnswers = 10
@@ -139,7 +141,12 @@ module Stage =
 
     /// Where the loss of these images stops being finite, as the first rank sees it whose images do that.
     let private guilty work (images: torch.Tensor) =
-        let mine = if images.size 0 = 0L then "loss" else Numbers.firstNotFinite work.Network images
+        let mine =
+            if images.size 0 = 0L then
+                "loss"
+            else
+                Numbers.firstNotFinite work.Network images
+
         let found = Together.firstOf work.Around.Ranks (if mine = "loss" then None else Some mine)
         found |> Option.defaultValue "loss"
 
@@ -172,7 +179,15 @@ module Stage =
         let sample = work.Recorder.Begin before
         let undo = undoing work
         let images, labels = Evaluation.tensors work.Network batch
-        let found = work.Descent.Run(images, labels, List.length unreadable, [ work.Recorder.Watch sample; work.Balancing.Watch ])
+
+        let found =
+            work.Descent.Run(
+                images,
+                labels,
+                List.length unreadable,
+                [ work.Recorder.Watch sample; work.Balancing.Watch ]
+            )
+
         let places = readable work found places unreadable
 
         if found.Images > 0 then
@@ -196,9 +211,7 @@ module Stage =
 
         work.Position <-
             { work.Position with
-                SoFar =
-                    { Places = batch.SoFar.Places
-                      Unreadable = before.SoFar.Unreadable + found.Unreadable } }
+                SoFar = { Places = batch.SoFar.Places; Unreadable = before.SoFar.Unreadable + found.Unreadable } }
 
     let private stepReport work total seconds : StepReport =
         let images = work.Position.SoFar.Places

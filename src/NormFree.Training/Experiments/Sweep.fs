@@ -26,23 +26,27 @@ module Sweep =
     /// A folder's name for a label.
     let private fileName label = Regex.Replace(label, @"[^\p{L}\p{Nd}.+-]+", "-").Trim('-')
 
-    /// Where a run is kept, or was kept before.
-    let private folder root experiment label key : RunFolder =
-        let kept =
-            if Directory.Exists root then
-                Directory.GetDirectories root
-                |> Seq.collect (fun folder -> Directory.GetDirectories(folder, $"*-{key}"))
-                |> Seq.tryHead
-            else
-                None
+    let private isFinished folder = RunFolder.holdsRun folder && (RunFolder.readDescription folder).Finished
 
-        { Path = kept |> Option.defaultValue (Path.Combine(root, fileName experiment, $"{fileName label}-{key}")) }
+    /// Where a run of that key was kept before, by whichever experiment: the finished one, if there is one.
+    let private kept root key : RunFolder option =
+        if Directory.Exists root then
+            let found =
+                [ for experiment in Directory.GetDirectories root do
+                      for path in Directory.GetDirectories(experiment, $"*-{key}") -> { Path = path } ]
+                |> List.sortBy _.Path
 
-    let private finishedLog (run: ExperimentRun) : RunLog option =
-        if RunFolder.holdsRun run.Folder && (RunFolder.readDescription run.Folder).Finished then
-            Some(RunFolder.readRun run.Folder)
+            found |> List.tryFind isFinished |> Option.orElse (List.tryHead found)
         else
             None
+
+    /// Where a run is kept, or was kept before.
+    let private folder root experiment label key : RunFolder =
+        kept root key
+        |> Option.defaultValue { Path = Path.Combine(root, fileName experiment, $"{fileName label}-{key}") }
+
+    let private finishedLog (run: ExperimentRun) : RunLog option =
+        if isFinished run.Folder then Some(RunFolder.readRun run.Folder) else None
 
     /// <summary>The runs of an experiment, as they would be trained: where they are kept and what they take.</summary>
     /// <remarks>Throws InvalidFileException or IOException where a teacher cannot be read.</remarks>
@@ -62,11 +66,20 @@ module Sweep =
                       [ for net, recipe in stages -> Stage.name net, RunEstimate.work experiment.Images (net, recipe) ]
                     Memory = stages |> List.map (RunEstimate.memory experiment.Images.Size) |> List.max } ]
 
-    /// Bytes of all images, if all are as large as the first.
+    /// Images that are looked at to guess the size of all.
+    let private probes = 16
+
+    /// Bytes of all images, if none is larger than the largest of a few.
     let private imageBytes (source: ImageSource) =
-        match (if source.Count > 0 then source.Load 0 else Error "none") with
-        | Ok image -> int64 image.Pixels.Length * int64 source.Count
-        | Error _ -> 0L
+        let few = min probes source.Count
+
+        let sizes =
+            [ for i in 0 .. few - 1 do
+                  match source.Load(int (int64 i * int64 source.Count / int64 few)) with
+                  | Ok image -> int64 image.Pixels.Length
+                  | Error _ -> () ]
+
+        if sizes.IsEmpty then 0L else List.max sizes * int64 source.Count
 
     /// The data set with its images decoded once for all runs, in at most half of the memory, and the memory that this leaves.
     let private inMemory memory (dataset: Dataset) =
@@ -110,6 +123,10 @@ module Sweep =
         settings.Watch(RunBegins(run.Label, run.Folder.Path))
         train settings experiment watch run
 
+    /// The run with the folder that it is kept in by now.
+    let private where (settings: SweepSettings) (run: ExperimentRun) =
+        { run with Folder = kept settings.Root run.Key |> Option.defaultValue run.Folder }
+
     /// What became of a run that this process alone works on; nothing where another one does.
     let private attempt
         (settings: SweepSettings)
@@ -118,15 +135,17 @@ module Sweep =
         (run: ExperimentRun)
         : Result<RunLog, string> option =
         try
-            Directory.CreateDirectory(nonNull (Path.GetDirectoryName run.Folder.Path)) |> ignore
+            Directory.CreateDirectory settings.Root |> ignore
 
-            let path = run.Folder.Path + ".lock"
+            // Of the key, not of the folder: another experiment may have the same run.
+            let path = Path.Combine(settings.Root, $"{run.Key}.lock")
 
             match FileLock.TryTake(path, $"process {Environment.ProcessId}") with
             | null, _ -> None
             | lock, _ ->
                 use _ = lock
-                // It may have been finished since it was looked at.
+                // It may have been begun or finished since it was looked at.
+                let run = where settings run
                 finishedLog run |> Option.defaultWith (fun () -> begin' settings experiment watch run) |> Ok |> Some
         with
         | :? OperationCanceledException when settings.Cancellation.IsCancellationRequested -> reraise ()
@@ -193,7 +212,8 @@ module Sweep =
             finishedLog run |> Option.map (fun log -> run.Key, Ok log)
         with
         | :? InvalidFileException
-        | :? IOException -> None
+        | :? IOException
+        | :? UnauthorizedAccessException -> None
 
     let private trainAll (settings: SweepSettings) experiment memory (unfinished: ExperimentRun list) =
         let results = ConcurrentBag<string * Result<RunLog, string>>()
@@ -223,4 +243,4 @@ module Sweep =
 
         let logs = Map(finished @ trainAll settings experiment memory unfinished)
 
-        [ for run in all -> { Run = run; Log = logs[run.Key] |> Result.map (fun log -> { log with Label = run.Label }) } ]
+        [ for run in all -> { Run = where settings run; Log = logs[run.Key] |> Result.map (fun log -> { log with Label = run.Label }) } ]

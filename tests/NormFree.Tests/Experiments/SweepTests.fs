@@ -181,8 +181,7 @@ let private disturbed =
       test "a run that another process is at is waited for, the others go on" {
           use folder = new TempFolder()
           let first = (Sweep.runs folder.Path two.Value).Head
-          Directory.CreateDirectory(Path.Combine(folder.Path, "try-out")) |> ignore
-          let held, _ = FileLock.TryTake(first.Folder.Path + ".lock", "another")
+          let held, _ = FileLock.TryTake(Path.Combine(folder.Path, $"{first.Key}.lock"), "another")
           let ended = ref 0
           let told = ConcurrentQueue<SweepEvent>()
 

@@ -62,10 +62,13 @@ let tests =
 
           test "a comparison tells whether the difference is more than the spread" {
               // Spread: √(2.83² + 0.71²) = 2.92.
+              let welch = Statistics.welch (Statistics.sample [ 0.5; 0.54 ]) (Statistics.sample [ 0.6; 0.61 ])
+
               Expect.equal
                   (ExperimentPage.comparison results ("bn-free", "batch-norm"))
-                  "bn-free against batch-norm: 52.00 ± 2.83 % against 60.50 ± 0.71 %, 8.50 points less, more than the spread over seeds \
-                   (standard deviations together: 2.92 points)."
+                  $"bn-free against batch-norm: 52.00 ± 2.83 %% against 60.50 ± 0.71 %, 8.50 points less, more than the spread over seeds \
+                   (standard deviations together: 2.92 points; Welch's interval of 95 %% for the difference: {100.0 * welch.Low:f2} to \
+                   {100.0 * welch.High:f2} points)."
                   "far apart"
 
               let near =

@@ -20,7 +20,12 @@ let private vanishing (gone: bool ref) =
     let later = Set order[40..]
     let train = drawn.Value.Train
 
-    let load i = if gone.Value && later.Contains i then Error "the disk is gone" else train.Load i
+    let load i =
+        if gone.Value && later.Contains i then
+            Error "the disk is gone"
+        else
+            train.Load i
+
     { drawn.Value with Train = { train with Load = load } }
 
 let private train strict (data: Dataset) watch (folder: string) =
@@ -46,7 +51,8 @@ let tests =
     <| testList
         "images that go"
         [ for strict in [ false; true ] do
-              test $"under way: the run ends, keeps its steps, and goes on to the same end when they are back; strict: {strict}" {
+              test
+                  $"under way: the run ends, keeps its steps, and goes on to the same end when they are back; strict: {strict}" {
                   use folder = new TempFolder()
                   let whole, broken = folder.File "whole", folder.File "broken"
                   train strict (vanishing (ref false)) ignore whole |> ignore
@@ -65,7 +71,11 @@ let tests =
 
                   if not strict then
                       contains [ "100 images one after the other" ] text
-                      Expect.hasLength (Seq.choose unreadable events) 80 "images told of, all before the batch that ends it"
+
+                      Expect.hasLength
+                          (Seq.choose unreadable events)
+                          80
+                          "images told of, all before the batch that ends it"
 
                   let kept = Checkpoint.readState ((RunFolder.at broken).Last 1)
                   Expect.equal (kept.Position.Step, kept.Position.SoFar.Places) (2, 40) "what is kept"
@@ -73,7 +83,8 @@ let tests =
                   Expect.equal (Fingerprint.ofRun { Path = broken }) (Fingerprint.ofRun { Path = whole }) "the run"
               }
 
-          test "a folder that is moved away under way ends the run with the first image's name; nothing of the run is lost" {
+          test
+              "a folder that is moved away under way ends the run with the first image's name; nothing of the run is lost" {
               use folder = new TempFolder()
               let images, run = write folder, folder.File "run"
               let data = ok (Catalogue.load ImageFolder (Some images) Catalogue.defaults)
