@@ -16,7 +16,10 @@ let results name = Path.Combine(__SOURCE_DIRECTORY__, "results", name)
 /// The paper's batch.
 let batch = 256
 let nodes = [ 1; 8; 64; 512 ]
-let wires = [ "10 Gbit/s Ethernet", { BandwidthGbit = 10.0; LatencyUs = 50.0 }; "100 Gbit/s InfiniBand", { BandwidthGbit = 100.0; LatencyUs = 3.0 } ]
+
+let wires =
+    [ "10 Gbit/s Ethernet", { BandwidthGbit = 10.0; LatencyUs = 50.0 }
+      "100 Gbit/s InfiniBand", { BandwidthGbit = 100.0; LatencyUs = 3.0 } ]
 
 /// Data and forward pass, backward pass, clipping and step of the fused engine in float32, in milliseconds, under that heading.
 let phases heading =

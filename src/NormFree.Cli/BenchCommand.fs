@@ -97,14 +97,7 @@ module BenchCommand =
 
     let private predictions what (rows: Prediction list) =
         Show.table
-            [ what
-              "batch"
-              "images a node"
-              "step ms"
-              "exchange ms"
-              "waited for"
-              "images/s"
-              "efficiency" ]
+            [ what; "batch"; "images a node"; "step ms"; "exchange ms"; "waited for"; "images/s"; "efficiency" ]
             [ for row in rows ->
                   [ $"{row.Nodes} nodes"
                     string row.Batch
@@ -157,8 +150,16 @@ module BenchCommand =
         |> Option.map (fun text ->
             let nodes = Choices.counts "--predict" text
             let fewer = max 1 (job.Recipe.Batch / 4)
-            let small = Bench.train { job with Recipe = { job.Recipe with Batch = fewer }; Progress = ignore; Profile = false }
-            Scaling.table (Scaling.model job.Net result small) (wire args result) job.Recipe.Batch (max 1 (job.Recipe.Batch / result.Ranks)) nodes)
+
+            let small =
+                Bench.train { job with Recipe = { job.Recipe with Batch = fewer }; Progress = ignore; Profile = false }
+
+            Scaling.table
+                (Scaling.model job.Net result small)
+                (wire args result)
+                job.Recipe.Batch
+                (max 1 (job.Recipe.Batch / result.Ranks))
+                nodes)
 
     let private measure (args: ParseResults<BenchTrainArgs>) (ranks: IRanks) =
         args.TryGetResult BenchTrainArgs.Threads
@@ -181,5 +182,7 @@ module BenchCommand =
 
     /// <summary>Runs <c>normfree bench train</c>.</summary>
     let train (args: ParseResults<BenchTrainArgs>) =
-        let patience = args.TryGetResult BenchTrainArgs.Rank_Timeout |> Option.map (Choices.patience "--rank-timeout")
+        let patience =
+            args.TryGetResult BenchTrainArgs.Rank_Timeout |> Option.map (Choices.patience "--rank-timeout")
+
         Job.run patience (measure args)

@@ -22,8 +22,7 @@ module Show =
     let table (columns: string list) (rows: string list list) =
         prepare ()
 
-        let table =
-            Table(Border = (if isRedirected.Value then TableBorder.Ascii2 else TableBorder.Rounded))
+        let table = Table(Border = (if isRedirected.Value then TableBorder.Ascii2 else TableBorder.Rounded))
 
         for i, name in List.indexed columns do
             let column = TableColumn(Markup.Escape name)

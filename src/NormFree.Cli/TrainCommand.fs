@@ -258,5 +258,7 @@ module TrainCommand =
 
     /// <summary>Runs the command. <c>given</c> are its arguments as typed, kept for <c>--resume</c>.</summary>
     let run (given: string list) (args: ParseResults<TrainArgs>) =
-        let patience = args.TryGetResult TrainArgs.Rank_Timeout |> Option.map (Choices.patience "--rank-timeout")
+        let patience =
+            args.TryGetResult TrainArgs.Rank_Timeout |> Option.map (Choices.patience "--rank-timeout")
+
         Job.run patience (train given args)

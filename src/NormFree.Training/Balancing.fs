@@ -44,7 +44,12 @@ type internal Balancing(recipe: Recipe, network: Network) =
             | _ -> Array.zeroCreate (int (layer.Shift.numel ()))
 
         let sizes = layers |> List.map (fun layer -> int (layer.Shift.numel ()))
-        let all = ranks.Sum [| for layer in layers do yield! mine layer |]
+
+        let all =
+            ranks.Sum
+                [| for layer in layers do
+                       yield! mine layer |]
+
         let starts = List.scan (+) 0 sizes
         [ for start, size in List.zip (List.truncate sizes.Length starts) sizes -> all[start .. start + size - 1] ]
 

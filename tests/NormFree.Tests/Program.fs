@@ -117,7 +117,8 @@ let private all =
       testList "Memory" [ Training.MemoryTests.short ] ]
 
 /// What takes minutes: run alone, one after the other, by `--soak`.
-let private soak = testSequenced (testList "Soak" [ Training.MemoryTests.soak; Cli.KillTests.soak; Distributed.MpiTests.soak ])
+let private soak =
+    testSequenced (testList "Soak" [ Training.MemoryTests.soak; Cli.KillTests.soak; Distributed.MpiTests.soak ])
 
 /// Expecto's own printer, which also hands over the counts.
 let private counting (keep: TestRunSummary -> unit) =

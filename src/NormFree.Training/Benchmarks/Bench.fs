@@ -79,11 +79,7 @@ module Bench =
         |> Loader.readShare (Together.share job.Ranks) options dataset.Train
 
     /// A network at work.
-    type private Work =
-        { Network: Network
-          Descent: Descent
-          Optimisation: Optimisation
-          Batches: IEnumerator<Batch> }
+    type private Work = { Network: Network; Descent: Descent; Optimisation: Optimisation; Batches: IEnumerator<Batch> }
 
     /// What a training does with a batch, phase by phase.
     let private phases (job: BenchJob) (work: Work) =
@@ -115,10 +111,7 @@ module Bench =
         job.Cancellation.ThrowIfCancellationRequested()
         let (phases, exchange), total = timed (fun () -> phases job work)
 
-        { Phases = phases
-          Total = total
-          Exchange = exchange
-          Layers = List.ofSeq (LayerClock.Take()) }
+        { Phases = phases; Total = total; Exchange = exchange; Layers = List.ofSeq (LayerClock.Take()) }
 
     /// All steps; those of the warm-up are left out.
     let private steps (job: BenchJob) =
@@ -131,16 +124,17 @@ module Bench =
             |> Network.running job.Execution
 
         use descent =
-            new Descent(job.Ranks, job.Accumulate, network, (fun _ logits labels -> Losses.CrossEntropy(logits, labels)))
+            new Descent(
+                job.Ranks,
+                job.Accumulate,
+                network,
+                (fun _ logits labels -> Losses.CrossEntropy(logits, labels))
+            )
 
         use optimisation = new Optimisation(job.Recipe, network)
         use batches = (batches job).GetEnumerator()
 
-        let work =
-            { Network = network
-              Descent = descent
-              Optimisation = optimisation
-              Batches = batches }
+        let work = { Network = network; Descent = descent; Optimisation = optimisation; Batches = batches }
 
         let wire = if job.Ranks.Size = 1 then None else Some(Wire.measure job.Ranks)
 

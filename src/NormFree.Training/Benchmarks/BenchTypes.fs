@@ -107,10 +107,7 @@ type Prediction =
     }
 
 /// <summary>Predictions from one measurement: the batch of the measurement divided among the nodes, and that batch for each node.</summary>
-type ScalingTable =
-    { Wire: Wire
-      SameBatch: Prediction list
-      BatchPerNode: Prediction list }
+type ScalingTable = { Wire: Wire; SameBatch: Prediction list; BatchPerNode: Prediction list }
 
 /// <summary>Milliseconds a step of one layer; nothing where the engine cannot tell its layers apart.</summary>
 type LayerTimes = { Name: string; ForwardMs: float option; BackwardMs: float option }

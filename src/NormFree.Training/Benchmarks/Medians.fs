@@ -5,11 +5,7 @@ open NormFree.Torch.Distributed
 open NormFree.Torch.Profiling
 
 /// One measured step: its phases, all of it in milliseconds, what ranks told one another, and its layers where they are measured.
-type internal StepTimes =
-    { Phases: PhaseTimes
-      Total: float
-      Exchange: CommunicationTime
-      Layers: LayerTime list }
+type internal StepTimes = { Phases: PhaseTimes; Total: float; Exchange: CommunicationTime; Layers: LayerTime list }
 
 /// What many steps say together.
 module internal Medians =

@@ -29,7 +29,12 @@ module Scaling =
 
     /// <summary>The line through two measurements, of images and their milliseconds, or through one and the origin where both are the same.</summary>
     let line (images: float, ms: float) (fewer: float, msOfFewer: float) =
-        let perImage = if images > fewer then max 0.0 ((ms - msOfFewer) / (images - fewer)) else ms / images
+        let perImage =
+            if images > fewer then
+                max 0.0 ((ms - msOfFewer) / (images - fewer))
+            else
+                ms / images
+
         { PerImage = perImage; Fixed = max 0.0 (ms - perImage * images) }
 
     /// <summary>The messages of a network's gradients, as the fused engine sends them.</summary>
@@ -49,14 +54,12 @@ module Scaling =
     let model (net: NetSpec) (large: BenchResult) (small: BenchResult) : StepModel =
         let images (result: BenchResult) = float result.Batch / float result.Ranks
 
-        let fit pick =
-            line (images large, pick large.PhaseMs) (images small, pick small.PhaseMs)
+        let fit pick = line (images large, pick large.PhaseMs) (images small, pick small.PhaseMs)
 
         { Forward = fit (fun phases -> phases.Data + phases.Forward)
           Backward = fit _.Backward
           Update = large.PhaseMs.Clip + large.PhaseMs.Step
-          Messages =
-            [ for bytes, ready in messages net -> bytes, (if large.Engine = Fused then ready else 1.0) ] }
+          Messages = [ for bytes, ready in messages net -> bytes, (if large.Engine = Fused then ready else 1.0) ] }
 
     let private at (line: PhaseLine) images = line.Fixed + line.PerImage * images
 
@@ -87,7 +90,9 @@ module Scaling =
         let ofOwn count =
             let found = predict model wire (ofNode * count) count
             let alone = predict model wire ofNode 1
-            { found with Efficiency = Medians.round (found.ImagesPerSecond / (float count * alone.ImagesPerSecond)) }
+
+            { found with
+                Efficiency = Medians.round (found.ImagesPerSecond / (float count * alone.ImagesPerSecond)) }
 
         { Wire = wire
           SameBatch = nodes |> List.map (predict model wire batch)

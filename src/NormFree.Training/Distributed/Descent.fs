@@ -42,7 +42,13 @@ type internal Descended =
 /// the other, and after each step the mean over the ranks, weighted by images. Dispose it before the network.
 /// </remarks>
 [<Sealed>]
-type internal Descent(ranks: IRanks, accumulate: int, network: Network, loss: torch.Tensor -> torch.Tensor -> torch.Tensor -> torch.Tensor) =
+type internal Descent
+    (
+        ranks: IRanks,
+        accumulate: int,
+        network: Network,
+        loss: torch.Tensor -> torch.Tensor -> torch.Tensor -> torch.Tensor
+    ) =
 
     let buckets =
         new GradientBuckets(
@@ -69,7 +75,10 @@ type internal Descent(ranks: IRanks, accumulate: int, network: Network, loss: to
     member _.Run(images: torch.Tensor, labels: torch.Tensor, unreadable: int, watches: PartWatch list) : Descended =
         let count = int (images.size 0)
         let counts = ranks.BeginSum [| float count; float unreadable |]
-        let parts = [ for i in 0 .. accumulate - 1 -> Share.part count accumulate i ] |> List.filter (snd >> (<) 0)
+
+        let parts =
+            [ for i in 0 .. accumulate - 1 -> Share.part count accumulate i ] |> List.filter (snd >> (<) 0)
+
         let forwards, backwards, waits = Stopwatch(), Stopwatch(), Stopwatch()
         let mutable sums = Sums.Zero
         watches |> List.iter _.Begins()

@@ -51,20 +51,22 @@ module internal Together =
 
     /// The images that any rank could not read, with their number counted on from so many.
     let unreadable (ranks: IRanks) before (mine: Unreadable list) : Unreadable list =
-        values ranks mine
-        |> List.concat
-        |> List.mapi (fun i image -> { image with Total = before + i + 1 })
+        values ranks mine |> List.concat |> List.mapi (fun i image -> { image with Total = before + i + 1 })
 
     /// What the first rank says that has something to say.
-    let firstOf (ranks: IRanks) (mine: string option) =
-        values ranks (Option.toList mine) |> List.concat |> List.tryHead
+    let firstOf (ranks: IRanks) (mine: string option) = values ranks (Option.toList mine) |> List.concat |> List.tryHead
 
     /// Tensors as the mean over all ranks, this one's counting that much; whole numbers stay whole.
     let average (ranks: IRanks) (weight: float) (tensors: torch.Tensor list) =
         use _ = torch.NewDisposeScope()
         use _ = torch.no_grad ()
         let flat (tensor: torch.Tensor) = tensor.``to``(torch.ScalarType.Float64).reshape(-1L).data<float>().ToArray()
-        let means = ranks.Sum [| for tensor in tensors do yield! Array.map ((*) weight) (flat tensor) |]
+
+        let means =
+            ranks.Sum
+                [| for tensor in tensors do
+                       yield! Array.map ((*) weight) (flat tensor) |]
+
         let mutable place = 0
 
         for tensor in tensors do

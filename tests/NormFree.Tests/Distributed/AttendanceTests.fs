@@ -30,7 +30,12 @@ let private attendance =
       }
 
       test "a rank is missing that has been silent for longer than the patience" {
-          let messages now = [ 0, 5L; 2, 5L; if now <= 20.0 then 1, 5L ]
+          let messages now =
+              [ 0, 5L
+                2, 5L
+                if now <= 20.0 then
+                    1, 5L ]
+
           Expect.equal (firstMissing 0 messages) (Some(31.0, [| 1 |])) "when, who"
       }
 
@@ -85,7 +90,9 @@ let private libraries =
           contains [ "/nowhere/libmpi.so"; "openmpi-bin"; MpiLibrary.PathVariable ] (refused "/nowhere/libmpi.so")
       }
 
-      test "a library that is no MPI is refused before it is called" { contains [ "is no MPI"; "Open MPI" ] (refused "libc.so.6") }
+      test "a library that is no MPI is refused before it is called" {
+          contains [ "is no MPI"; "Open MPI" ] (refused "libc.so.6")
+      }
 
       test "the library of another MPI is refused by its name before it is called" {
           let mpich = "/usr/lib/x86_64-linux-gnu/libmpich.so.12"

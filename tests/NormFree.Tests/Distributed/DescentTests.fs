@@ -40,7 +40,11 @@ let private trainings =
                   for one in found do
                       Expect.equal one.Tensors found.Head.Tensors "all ranks have the same bits"
                       Expect.equal (rounded one.History) (rounded expected.History) "log"
-                      Expect.equal (skipped one) (skipped expected) "images that cannot be read are told by all, and counted on"
+
+                      Expect.equal
+                          (skipped one)
+                          (skipped expected)
+                          "images that cannot be read are told by all, and counted on"
 
                   let distance = distance found.Head.Tensors expected.Tensors
                   Expect.isLessThan distance 1e-12 $"distance {distance}"
@@ -66,7 +70,9 @@ let private trainings =
 /// Gradients by name, after one descent on a batch that ranks share.
 let private gradientsOf dtype norm accumulate (images: torch.Tensor, labels: torch.Tensor) (ranks: IRanks) =
     use _ = torch.NewDisposeScope()
-    use network = Network.create dtype Rule.Corrected 1L (Net.withBinarise ActivationsAndWeights (tiny norm))
+
+    use network =
+        Network.create dtype Rule.Corrected 1L (Net.withBinarise ActivationsAndWeights (tiny norm))
 
     use descent =
         new Descent(ranks, accumulate, network, (fun _ logits labels -> Losses.CrossEntropy(logits, labels)))
@@ -78,14 +84,14 @@ let private gradientsOf dtype norm accumulate (images: torch.Tensor, labels: tor
 
 let private descents =
     [ for norm in [ NoNorm; BnFree 0.2 ] do
-          test $"{Words.norm norm}, fused engine: gradients of ranks that differ in size, one of them empty, are those of the batch" {
+          test
+              $"{Words.norm norm}, fused engine: gradients of ranks that differ in size, one of them empty, are those of the batch" {
               use _ = torch.NewDisposeScope()
               let batch = images torch.ScalarType.Float32 "descent" 4, labels 4
               let _, expected = gradientsOf torch.ScalarType.Float32 norm 1 batch OneRank.Instance
 
               for ranks in [ 2; 5 ] do
-                  for found, gradients in
-                      ThreadRanks.run ranks (gradientsOf torch.ScalarType.Float32 norm 1 batch) do
+                  for found, gradients in ThreadRanks.run ranks (gradientsOf torch.ScalarType.Float32 norm 1 batch) do
                       Expect.equal found.Images 4 "images of all ranks"
                       Expect.equal found.Unreadable (Seq.sum [ 0 .. ranks - 1 ]) "unreadable images of all ranks"
                       Expect.equal found.Sums.Seen 4 "sums of all ranks"
@@ -117,7 +123,14 @@ let private buckets =
           test $"{Words.norm norm}, fused engine: messages begin under the backward pass, and hold whole gradients then" {
               use _ = torch.NewDisposeScope()
               let images, labels = images torch.ScalarType.Float32 "descent" 4, labels 4
-              use network = Network.create torch.ScalarType.Float32 Rule.Corrected 1L (Net.withBinarise ActivationsAndWeights (tiny norm))
+
+              use network =
+                  Network.create
+                      torch.ScalarType.Float32
+                      Rule.Corrected
+                      1L
+                      (Net.withBinarise ActivationsAndWeights (tiny norm))
+
               let parameters = [| for _, tensor in network.Parameters -> tensor :> torch.Tensor |]
               let witness = Witness()
               use buckets = new GradientBuckets(witness, parameters, List.toArray network.PartOf, 4096L)
@@ -145,5 +158,4 @@ let private buckets =
               "messages"
       } ]
 
-let tests =
-    testSequenced (testList "divided batches" (trainings @ descents @ buckets))
+let tests = testSequenced (testList "divided batches" (trainings @ descents @ buckets))

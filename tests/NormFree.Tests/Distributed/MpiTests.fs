@@ -120,7 +120,11 @@ let private interrupted =
             Expect.equal found.Train.Images expected.Train.Images "images"
             Expect.floatClose { absolute = 0.05; relative = 0.0 } found.Train.Loss expected.Train.Loss "loss"
 
-        let changes = (RunFolder.readRun { Path = run }).Configuration |> List.map snd |> List.filter _.Contains("instead of")
+        let changes =
+            (RunFolder.readRun { Path = run }).Configuration
+            |> List.map snd
+            |> List.filter _.Contains("instead of")
+
         Expect.hasLength changes 2 "changes of arithmetic"
         contains [ "ranks 3, "; "instead of"; "ranks 2, " ] changes[0]
     }
@@ -171,7 +175,13 @@ let soak =
                   use job = start 3 8000 10 (folder.File "run")
                   job.AwaitWords "StepDone"
                   Mpirun.signal name (Mpirun.processOf job rank)
-                  let words = if name = "KILL" then [ $"rank {rank}"; "signal 9" ] else [ $"rank {rank} on"; "hangs" ]
+
+                  let words =
+                      if name = "KILL" then
+                          [ $"rank {rank}"; "signal 9" ]
+                      else
+                          [ $"rank {rank} on"; "hangs" ]
+
                   let took = endsSaying job 60.0 words
                   printfn $"SIG{name} to rank {rank}: the job ended after {took.TotalSeconds:F1} s"
               } ]

@@ -31,20 +31,23 @@ let private options batch from =
 
 let private readAll ranks batch from (order: int[]) =
     [ for rank in 0 .. ranks - 1 ->
-          Loader.readShare { Rank = rank; Ranks = ranks } (options batch from) (source order.Length) order |> List.ofSeq ]
+          Loader.readShare { Rank = rank; Ranks = ranks } (options batch from) (source order.Length) order
+          |> List.ofSeq ]
 
 let private properties =
-    [ testProperty "parts lie side by side, without overlap or loss, and differ by one at most" (fun n (PositiveInt parts) ->
-          let count = size n 3000
-          let found = [ for i in 0 .. parts - 1 -> Share.part count parts i ]
-          let sizes = List.map snd found
-          Expect.equal (found |> List.scan (fun place (_, size) -> place + size) 0 |> List.last) count "sum"
+    [ testProperty
+          "parts lie side by side, without overlap or loss, and differ by one at most"
+          (fun n (PositiveInt parts) ->
+              let count = size n 3000
+              let found = [ for i in 0 .. parts - 1 -> Share.part count parts i ]
+              let sizes = List.map snd found
+              Expect.equal (found |> List.scan (fun place (_, size) -> place + size) 0 |> List.last) count "sum"
 
-          for (first, size), (next, _) in List.pairwise found do
-              Expect.equal next (first + size) "the next begins where one ends"
+              for (first, size), (next, _) in List.pairwise found do
+                  Expect.equal next (first + size) "the next begins where one ends"
 
-          Expect.isLessThanOrEqual (List.max sizes - List.min sizes) 1 "sizes"
-          Expect.isGreaterThanOrEqual (List.min sizes) 0 "sizes")
+              Expect.isLessThanOrEqual (List.max sizes - List.min sizes) 1 "sizes"
+              Expect.isGreaterThanOrEqual (List.min sizes) 0 "sizes")
 
       testPropertyWithConfig
           { FsCheckConfig.defaultConfig with maxTest = 40 }
@@ -55,8 +58,7 @@ let private properties =
               let from = { Places = min count (batch * size done' 3); Unreadable = 0 }
               let shares = readAll ranks batch from order
 
-              let alone =
-                  Loader.readShare Share.Whole (options batch from) (source count) order |> List.ofSeq
+              let alone = Loader.readShare Share.Whole (options batch from) (source count) order |> List.ofSeq
 
               for share in shares do
                   Expect.equal (share |> List.map _.SoFar.Places) (alone |> List.map _.SoFar.Places) "places"
@@ -80,7 +82,10 @@ let private edges =
 
       test "a share whose images cannot be read is no error: the others may have some" {
           let source = { source 4 with Load = fun i -> if i < 2 then Error "damaged" else Ok(Image.blank 2 2) }
-          let first = Loader.readShare { Rank = 0; Ranks = 2 } (options 4 ReadSoFar.None) source [| 0..3 |] |> List.ofSeq
+
+          let first =
+              Loader.readShare { Rank = 0; Ranks = 2 } (options 4 ReadSoFar.None) source [| 0..3 |] |> List.ofSeq
+
           Expect.equal (first |> List.map _.Count) [ 0 ] "nothing is left of the share"
 
           let text =

@@ -20,7 +20,8 @@ type private Round(size: int) =
 
     let read (address: nativeint, count: int, number) : float[] =
         match number with
-        | NumberType.Float32 -> Array.init count (fun i -> float (NativePtr.get (NativePtr.ofNativeInt<float32> address) i))
+        | NumberType.Float32 ->
+            Array.init count (fun i -> float (NativePtr.get (NativePtr.ofNativeInt<float32> address) i))
         | _ -> Array.init count (NativePtr.get (NativePtr.ofNativeInt<float> address))
 
     let write (values: float[]) (address: nativeint) number =

@@ -23,10 +23,7 @@ let private data =
 let private recipe = { quick with Epochs = 5; Batch = 7; WarmUp = 1; WeightDecay = 1e-3 }
 
 /// What a training comes to: weights and running statistics, and its log.
-type Outcome =
-    { Tensors: (string * float[]) list
-      History: EpochRecord list
-      Events: TrainingEvent list }
+type Outcome = { Tensors: (string * float[]) list; History: EpochRecord list; Events: TrainingEvent list }
 
 /// Trains a tiny network in that type, both engines' way.
 let run dtype accumulate norm (ranks: IRanks) : Outcome =
@@ -39,7 +36,9 @@ let run dtype accumulate norm (ranks: IRanks) : Outcome =
             Accumulate = accumulate
             Watch = events.Add }
 
-    use network = Network.create dtype Rule.Corrected 1L (Net.withBinarise ActivationsAndWeights (tiny norm))
+    use network =
+        Network.create dtype Rule.Corrected 1L (Net.withBinarise ActivationsAndWeights (tiny norm))
+
     use optimisation = new Optimisation(recipe, network)
 
     let state: TrainingState =
