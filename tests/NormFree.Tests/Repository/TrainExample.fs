@@ -12,6 +12,6 @@ let stages norm =
     |> Pipeline.train { recipe with WeightDecay = 1e-5 } (ReActNet.cifar18 |> Net.withNorm norm) // Trained<RealWeights>
     |> Pipeline.binariseWeights recipe // Trained<BinaryWeights>; twice would not compile
 
-let runs () = List.map (stages >> Pipeline.finish) [ BatchNorm; NoNorm; BnFree 0.2 ] // RunLogs: values for Report.write
+let runs () = List.map (stages >> Pipeline.finish) [ BatchNorm; NoNorm; BnFree 0.2 ] // RunLogs: values for Report.text
 
 let deploy () = (stages (BnFree 0.2) |> Pipeline.pack).Save "cifar10.packed.safetensors" // real weights would not compile
