@@ -19,7 +19,7 @@ open TorchSharp
 [<Sealed>]
 type internal Balancing(recipe: Recipe, network: Network) =
 
-    /// In short trainings of ReActNet-18, a third lets channels drift, and three times as much lets shifts tremble with the batches.
+    /// Of 0.02, 0.06, 0.1 and 0.4 the best in short trainings of ReActNet-18: less lets channels drift, more lets shifts tremble with the batches.
     static let pace = 0.06
 
     let layers = if Recipe.balances recipe network.Spec then SignLayers.ofNetwork network else []
@@ -68,9 +68,6 @@ type internal Balancing(recipe: Recipe, network: Network) =
         { Begins = shares.Clear
           Look = fun _ -> look
           Passed = addPart }
-
-    /// <summary>What was seen of a step that is not taken counts for none.</summary>
-    member _.Forget() = shares.Clear()
 
     /// <summary>Moves the shifts at this learning rate, after the step that all ranks have looked at.</summary>
     member _.Balance(ranks: IRanks, rate: float) =

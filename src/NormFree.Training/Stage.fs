@@ -204,7 +204,6 @@ module Stage =
                         SkippedInARow = 0 }
             | Error trouble ->
                 undo ()
-                work.Balancing.Forget()
                 answer work trouble
 
             work.Position <- { work.Position with Step = before.Step + 1 }
