@@ -260,16 +260,20 @@ module Stage =
         work.Recorder.Keep()
         work.Keeper.Keep(whole work)
 
-    /// What all ranks do behind a step, because one of them must: stop, or keep a checkpoint.
-    let private agree work (wish: CancellationToken) =
-        let number condition = if condition then 1.0 else 0.0
-        let all = work.Around.Ranks.Sum [| number wish.IsCancellationRequested; number work.Keeper.IsDue |]
+    /// Whether any rank is asked to do something; all of them must ask at the same places.
+    let private anyRank work (isAsked: bool) = work.Around.Ranks.Sum [| (if isAsked then 1.0 else 0.0) |] |> Array.head > 0.0
 
-        if all[1] > 0.0 then
+    /// All ranks stop, because one of them must.
+    let private stopTogether work (wish: CancellationToken) =
+        if anyRank work wish.IsCancellationRequested then
+            work.Stop.Cancel()
+
+    /// What all ranks do behind a step, because one of them must: keep a checkpoint, or stop.
+    let private agree work wish =
+        if anyRank work work.Keeper.IsDue then
             keep work
 
-        if all[0] > 0.0 then
-            work.Stop.Cancel()
+        stopTogether work wish
 
     /// Steps of an epoch.
     let private stepsOf (job: StageJob) (source: ImageSource) = (source.Count + job.Recipe.Batch - 1) / job.Recipe.Batch
@@ -297,7 +301,7 @@ module Stage =
                 agree work wish
 
         // A wish since the last step: an evaluation takes long, and ranks that stop within one would not stop together.
-        agree work wish
+        stopTogether work wish
         work.Around.Cancellation.ThrowIfCancellationRequested()
         Loader.requireReadable source.Count work.Position.SoFar.Unreadable (Seq.tryHead unreadable)
 
