@@ -30,6 +30,8 @@ type FileSet =
         Files: string[]
         /// Folders that are listed by themselves (an empty one has no file to tell of it).
         Folders: string[]
+        /// Those of Files that are links in an archive. Reading them is an error.
+        Links: string[]
         /// The bytes of Files[i].
         Read: int -> Result<byte[], DataError>
     }
@@ -72,8 +74,7 @@ module internal Listing =
             "it is a link, and links in archives are not followed"
             "Pack the archive again with the files themselves (tar --dereference --hard-dereference)"
 
-    let private tooMany place limits =
-        DataError.create place $"it holds more than {limits.Entries} files" makeSure
+    let private tooMany place limits = DataError.create place $"it holds more than {limits.Entries} files" makeSure
 
     let private outside place name =
         DataError.create
@@ -83,7 +84,8 @@ module internal Listing =
 
     /// From a root, also from one of Windows' drives.
     let private isAbsolute (path: string) =
-        path.StartsWith '/' || (path.Length > 2 && Char.IsAsciiLetter path[0] && path.Substring(1, 2) = ":/")
+        path.StartsWith '/'
+        || (path.Length > 2 && Char.IsAsciiLetter path[0] && path.Substring(1, 2) = ":/")
 
     /// The path with forward slashes and without parts that say nothing, or an error where it leaves its folder or makes no sense.
     let private safePath place limits (name: string) =
@@ -132,12 +134,18 @@ module internal Listing =
         | None -> Ok(items.ToArray())
 
     /// The set of such items; `read` gets the path that messages show.
-    let build place (items: struct (string * 'item)[]) (read: string -> 'item -> Result<byte[], DataError>) =
+    let build
+        place
+        (items: struct (string * 'item)[])
+        (isLink: 'item -> bool)
+        (read: string -> 'item -> Result<byte[], DataError>)
+        =
         let folders, files = items |> Array.partition (fun struct (path, _) -> path.EndsWith '/')
 
         { Place = place
           Files = files |> Array.map (fun struct (path, _) -> path)
           Folders = folders |> Array.map (fun struct (path, _) -> path.TrimEnd '/')
+          Links = files |> Array.choose (fun struct (path, item) -> if isLink item then Some path else None)
           Read =
             fun i ->
                 let struct (path, item) = files[i]

@@ -24,4 +24,6 @@ let openWith limits place =
             (if entry :? DirectoryInfo then path + "/" else path), entry.FullName)
 
     let read _ (file: string) = Ok(PlainFile.Read(file, limits.EntryBytes))
-    Listing.gather place limits entries |> Result.map (fun items -> Listing.build place items read)
+
+    Listing.gather place limits entries
+    |> Result.map (fun items -> Listing.build place items (fun _ -> false) read)

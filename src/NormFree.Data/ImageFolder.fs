@@ -17,6 +17,7 @@ let private isImage (path: string) =
     not (name.StartsWith "._")
     && extensions |> List.exists (fun suffix -> name.EndsWith(suffix, StringComparison.OrdinalIgnoreCase))
 
+let private trainName = "train"
 let private testNames = [ "test"; "val"; "validation" ]
 
 /// One split: the class folders by name, each with the places of its images.
@@ -52,6 +53,23 @@ let private readSplit (set: FileSet) folder =
     { Folder = folder
       Classes = Array.append empty filled |> Map.ofArray |> Map.map (fun _ places -> sorted places) }
 
+/// Classes that a message lists.
+[<Literal>]
+let private shownClasses = 10
+
+/// A name from an archive as a terminal may show it.
+let private printable (name: string) = name |> String.map (fun c -> if Char.IsControl c then '?' else c)
+
+/// Links in the place of a split or of a class, whose images would be missed.
+let private linked (set: FileSet) =
+    let isSplit path = List.contains (FileSet.fileName path) (trainName :: testNames)
+
+    set.Links
+    |> Seq.filter (fun path -> not (isImage path) && (isSplit path || isSplit (parent path)))
+    |> Seq.truncate shownClasses
+    |> Seq.map (fun path -> Listing.link (printable $"{set.Place}/{path}"))
+    |> List.ofSeq
+
 let private missing (set: FileSet) names =
     let names = String.Join(" or ", names |> List.map (fun name -> $"'{name}/<class>/'"))
 
@@ -68,13 +86,6 @@ let private emptyClasses (set: FileSet) split =
                   "the class has no images (.jpg, .jpeg, .png)"
                   "Add some, or remove the folder from both splits" ]
 
-/// Classes that a message lists.
-[<Literal>]
-let private shownClasses = 10
-
-/// A name from an archive as a terminal may show it.
-let private printable (name: string) = name |> String.map (fun c -> if Char.IsControl c then '?' else c)
-
 let private difference (set: FileSet) train test =
     let names split = split.Classes |> Map.keys |> Set.ofSeq
 
@@ -85,7 +96,12 @@ let private difference (set: FileSet) train test =
             []
         else
             let list = String.Join(", ", extra |> Seq.truncate shownClasses |> Seq.map printable)
-            let more = if extra.Count > shownClasses then $" and {extra.Count - shownClasses} more" else ""
+
+            let more =
+                if extra.Count > shownClasses then
+                    $" and {extra.Count - shownClasses} more"
+                else
+                    ""
 
             [ DataError.create
                   set.Place
@@ -136,9 +152,17 @@ let private check (set: FileSet) train test =
 /// <summary>Classes, training images and test images of the folder or archive at this path.</summary>
 let openWith limits path =
     let read (set: FileSet) =
-        match DataError.collect [ findSplit set [ "train" ]; findSplit set testNames ] with
+        match DataError.collect [ findSplit set [ trainName ]; findSplit set testNames ] with
         | Ok [ train; test ] -> check set train test
         | Ok _ -> invalidOp "Two splits were asked for."
         | Error errors -> Error errors
 
-    Archive.openWith limits isImage path |> Result.mapError List.singleton |> Result.bind read
+    let whole set =
+        match linked set with
+        | [] -> Ok set
+        | errors -> Error errors
+
+    Archive.openWith limits isImage path
+    |> Result.mapError List.singleton
+    |> Result.bind whole
+    |> Result.bind read

@@ -11,8 +11,8 @@ open NormFree.Formats.Tar
 /// What an archive has under a name.
 type private Entry<'bytes> =
     | Stored of 'bytes
-    /// A folder or a link.
-    | Nothing
+    | Folder
+    | Link
 
 /// The parts of a tar by name; `stored` sees each file while the scan stands on it.
 let private entries (scan: TarScan) (stored: TarScan -> 'bytes) =
@@ -20,15 +20,20 @@ let private entries (scan: TarScan) (stored: TarScan -> 'bytes) =
     |> Seq.takeWhile scan.Next
     |> Seq.map (fun () ->
         match scan.Kind with
-        | TarPart.Folder -> scan.Name.TrimEnd('/') + "/", Nothing
-        | TarPart.Link -> scan.Name, Nothing
+        | TarPart.Folder -> scan.Name.TrimEnd('/') + "/", Folder
+        | TarPart.Link -> scan.Name.TrimEnd '/', Link
         | _ -> scan.Name, Stored(stored scan))
 
-let private build place items (read: string -> 'bytes -> Result<byte[], DataError>) =
-    Listing.build place items (fun path entry ->
+let private build
+    place
+    (items: struct (string * Entry<'bytes>)[])
+    (read: string -> 'bytes -> Result<byte[], DataError>)
+    =
+    Listing.build place items _.IsLink (fun path entry ->
         match entry with
         | Stored bytes -> read path bytes
-        | Nothing -> Error(Listing.link path))
+        | Folder
+        | Link -> Error(Listing.link path))
 
 let private readAt (handle: SafeFileHandle) (bytes: byte[]) (offset: int64) =
     let mutable count = 0
@@ -56,7 +61,12 @@ let openWith limits place =
     |> Result.map (fun items -> build place items (read (File.OpenHandle place)))
 
 let private tooLargeForMemory place =
-    InvalidFileException(place, "its files", "they are too large to be read without unpacking them", "Use the tar: gunzip it")
+    InvalidFileException(
+        place,
+        "its files",
+        "they are too large to be read without unpacking them",
+        "Use the tar: gunzip it"
+    )
 
 /// The bytes of the wanted files, while their sum is within the limit.
 let private keep limits wanted place =
@@ -73,7 +83,8 @@ let private keep limits wanted place =
         else
             [||]
 
-/// <summary>A tar.gz: it cannot be read at an offset, so that the files whose path is wanted are kept in memory.</summary>
+/// <summary>A tar.gz: it cannot be read at an offset, so that the files whose path is wanted are kept in memory. Links are listed in any case: one
+/// may stand for a whole folder.</summary>
 let openPacked limits wanted place =
     use file = File.OpenRead place
     use unpacked = new GZipStream(file, CompressionMode.Decompress)
@@ -87,7 +98,7 @@ let openPacked limits wanted place =
     let listed =
         entries (TarScan(stream, place)) (keep limits wanted place)
         |> Listing.gather place limits
-        |> Result.map (Array.filter (fun struct (path, _) -> path.EndsWith '/' || wanted path))
+        |> Result.map (Array.filter (fun struct (path, entry) -> path.EndsWith '/' || entry.IsLink || wanted path))
 
     // Only at its end does the gzip tell whether its bytes are those that were packed.
     if listed.IsOk then

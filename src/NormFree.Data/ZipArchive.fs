@@ -38,12 +38,10 @@ let openWith limits place =
             lock gate (fun () -> unpack path entry)
 
     let listed =
-        archive.Entries
-        |> Seq.map (fun entry -> entry.FullName, entry)
-        |> Listing.gather place limits
+        archive.Entries |> Seq.map (fun entry -> entry.FullName, entry) |> Listing.gather place limits
 
     match listed with
-    | Ok items -> Ok(Listing.build place items read)
+    | Ok items -> Ok(Listing.build place items isLink read)
     | Error error ->
         archive.Dispose()
         Error error

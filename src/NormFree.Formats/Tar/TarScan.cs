@@ -55,6 +55,7 @@ public sealed class TarScan
     {
         string? name = null;
         long? length = null;
+        bool sparse = false;
         while (true)
         {
             SkipTo(end);
@@ -67,18 +68,19 @@ public sealed class TarScan
             switch (header.Type)
             {
                 case 'x':
-                    (name, length) = Extended(name, length);
+                    (name, length, sparse) = Extended(name, length);
                     break;
                 case 'L':
                     name = Encoding.UTF8.GetString(HeaderContent()).TrimEnd('\0');
                     break;
-                case '0' or '\0' or '7' or '1' or '2' or '5':
+                case '0' or '\0' or '7' or '1' or '2' or '5' or 'S':
                     Name = name ?? header.Name;
+                    if (sparse || header.Type == 'S') FailSparse(at);
                     Kind = KindOf(header.Type, Name);
                     return true;
                 default:
                     // Global headers, names of links, devices, pipes and the like. What is said of the part behind them stays.
-                    (name, length) = header.Type is 'g' or 'K' ? (name, length) : (null, null);
+                    (name, length, sparse) = header.Type is 'g' or 'K' ? (name, length, sparse) : (null, null, false);
                     break;
             }
         }
@@ -129,8 +131,9 @@ public sealed class TarScan
     }
 
     /// <summary>What an extended header (POSIX.1-2001) says: lines of "LENGTH KEY=VALUE\n", the length being the whole line's.</summary>
-    private (string? Name, long? Length) Extended(string? name, long? length)
+    private (string? Name, long? Length, bool Sparse) Extended(string? name, long? length)
     {
+        bool sparse = false;
         ReadOnlySpan<byte> rest = HeaderContent();
         while (rest.Length > 0)
         {
@@ -139,9 +142,10 @@ public sealed class TarScan
             var line = rest[(digits + 1)..(size - 1)];
             if (line.StartsWith("path="u8)) name = Encoding.UTF8.GetString(line[5..]);
             if (line.StartsWith("size="u8) && Utf8Parser.TryParse(line[5..], out long value, out _) && value >= 0) length = value;
+            sparse |= line.StartsWith("GNU.sparse."u8);
             rest = rest[size..];
         }
-        return (name, length);
+        return (name, length, sparse);
     }
 
     private void SkipTo(long target)
@@ -161,6 +165,11 @@ public sealed class TarScan
         position += read;
         if (read < bytes.Length) Fail(position, problem);
     }
+
+    /// <summary>What is stored of such a file is not its bytes but those between its holes.</summary>
+    [DoesNotReturn]
+    private void FailSparse(long at) => InvalidFileException.Throw(
+        file, $"byte {at}", $"{Quoted.Name(Name)} is stored as a sparse file, which is not read", "Pack the archive again without --sparse (bsdtar: with --no-read-sparse)");
 
     [DoesNotReturn]
     private void Fail(long at, string what) => InvalidFileException.Throw(file, $"byte {at}", what, WayOut.FetchAgain);

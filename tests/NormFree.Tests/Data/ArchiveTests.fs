@@ -60,33 +60,70 @@ let private names =
               Expect.equal (classes, train.Count) ([| "cat"; "dog" |], 2) "classes and images"
           } ]
 
+/// A tar of files, and of links to somewhere.
+let private tarOfLinks kind files links =
+    use target = new MemoryStream()
+
+    using (new Formats.Tar.TarWriter(target, Formats.Tar.TarEntryFormat.Pax, true)) (fun writer ->
+        for name, bytes: byte[] in files do
+            let entry = Formats.Tar.PaxTarEntry(Formats.Tar.TarEntryType.RegularFile, name)
+            entry.DataStream <- new MemoryStream(bytes)
+            writer.WriteEntry entry
+
+        for name in links do
+            writer.WriteEntry(Formats.Tar.PaxTarEntry(kind, name, LinkName = "/etc/passwd")))
+
+    target.ToArray()
+
+let private zipOfLinks path files links =
+    zip path files
+    use archive = ZipFile.Open(path, ZipArchiveMode.Update)
+
+    for name: string in links do
+        let entry = archive.CreateEntry name
+        entry.ExternalAttributes <- 0o120777 <<< 16
+        use stream = entry.Open()
+        stream.Write(ReadOnlySpan "/etc/passwd"B)
+
+/// Kinds of links in kinds of archives: what writes such an archive.
+let private linkKinds =
+    [ for kind in [ Formats.Tar.TarEntryType.SymbolicLink; Formats.Tar.TarEntryType.HardLink ] do
+          let tar = tarOfLinks kind
+          $"{kind} in a tar", (fun (folder: TempFolder) files links -> folder.Write("set.tar", tar files links))
+          $"{kind} in a tar.gz", (fun folder files links -> folder.Write("set.tar.gz", gzip (tar files links)))
+      "link in a zip",
+      (fun folder files links ->
+          zipOfLinks (folder.File "set.zip") files links
+          folder.File "set.zip") ]
+
 let private linked =
-    [ for link in [ Formats.Tar.TarEntryType.SymbolicLink; Formats.Tar.TarEntryType.HardLink ] do
-          test $"a {link} in a tar is not followed: it is an image that cannot be read" {
+    [ for kind, make in linkKinds do
+          test $"a {kind} is not followed: it is an image that cannot be read" {
               use folder = new TempFolder()
-              use target = new MemoryStream()
-
-              using (new Formats.Tar.TarWriter(target, Formats.Tar.TarEntryFormat.Pax, true)) (fun writer ->
-                  writer.WriteEntry(Formats.Tar.PaxTarEntry(link, "train/cat/2.png", LinkName = "/etc/passwd")))
-
-              for name, bytes in [ "set.tar", target.ToArray(); "set.tar.gz", gzip (target.ToArray()) ] do
-                  let set = ok (openAll (folder.Write(name, bytes)))
-                  Expect.equal set.Files [| "train/cat/2.png" |] "it is listed, not silently left away"
-                  contains [ "2.png"; "link"; "--dereference" ] (error (set.Read 0))
+              let set = ok (openAll (make folder [] [ "train/cat/2.png" ]))
+              Expect.equal set.Files [| "train/cat/2.png" |] "it is listed, not silently left away"
+              contains [ "2.png"; "link"; "--dereference" ] (error (set.Read 0))
           }
 
-      test "a link in a zip is not followed" {
-          use folder = new TempFolder()
-          let path = folder.File "set.zip"
+          test $"a {kind} in the place of a class is refused, also where both splits have it" {
+              use folder = new TempFolder()
+              let path = make folder [ image; "test/cat/1.png", picture ] [ "train/dog"; "test/dog" ]
+              let text = errors (ImageFolder.openWith limits path)
+              contains [ $"{path}/train/dog"; $"{path}/test/dog"; "link"; "--dereference" ] text
+          }
 
-          using (ZipFile.Open(path, ZipArchiveMode.Create)) (fun archive ->
-              let entry = archive.CreateEntry "train/cat/2.png"
-              entry.ExternalAttributes <- 0o120777 <<< 16
-              use stream = entry.Open()
-              stream.Write(ReadOnlySpan "/etc/passwd"B))
+          test $"a {kind} in the place of a split is refused, also where another would do" {
+              use folder = new TempFolder()
+              let path = make folder [ image; "val/cat/1.png", picture ] [ "test" ]
+              contains [ $"{path}/test"; "link" ] (errors (ImageFolder.openWith limits path))
+          }
 
-          contains [ "2.png"; "link" ] (error ((ok (openAll path)).Read 0))
-      } ]
+          test $"a {kind} beside the splits, or in a class, harms no image" {
+              use folder = new TempFolder()
+              let path = make folder [ image; "test/cat/1.png", picture ] [ "latest"; "train/cat/about" ]
+              let classes, train, _ = ok (ImageFolder.openWith limits path)
+              Expect.equal (classes, train.Count) ([| "cat" |], 1) "classes and images"
+          } ]
 
 /// A zip of one file of zeros.
 let private zeros (folder: TempFolder) count =
@@ -140,7 +177,7 @@ let private bombs =
           Expect.isLessThan allocated 3_000_000L "allocated"
       }
 
-      test "a zip whose entries share the same bytes gives no more than their limits" {
+      test "each of a thousand zip entries that share the same bytes is refused before it is unpacked" {
           use folder = new TempFolder()
           let path = zeros folder 20_000_000
           // 1000 entries of the directory for the one file: 20 GB by its own account.
@@ -166,7 +203,7 @@ let private bombs =
           let (), allocated =
               allocating (fun () ->
                   for i in 0..999 do
-                      set.Read i |> error |> ignore)
+                      contains [ $"{i}.png"; "20000000 bytes"; "200 times" ] (error (set.Read i)))
 
           Expect.isLessThan allocated 5_000_000L "allocated"
       } ]

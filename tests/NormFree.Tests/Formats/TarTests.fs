@@ -66,7 +66,8 @@ let private formats =
       TarEntryFormat.Pax, long + "ü"
       TarEntryFormat.Gnu, long + "ü" ]
 
-let private small longest = [ "a/", TarPart.Folder, [||]; longest, TarPart.File, randomBytes 1 700; "b", TarPart.Link, [||] ]
+let private small longest =
+    [ "a/", TarPart.Folder, [||]; longest, TarPart.File, randomBytes 1 700; "b", TarPart.Link, [||] ]
 
 let tests =
     testList
@@ -99,6 +100,31 @@ let tests =
                       Expect.isLessThan (GC.GetAllocatedBytesForCurrentThread() - before) 1_000_000L "allocated"
                   }
 
+          test "a sparse file, whose bytes are not all there, is refused" {
+              let bytes = Array.concat [ tarHeader "train/holes.png" 0L 'S'; tarEnd ]
+              let text = refusal (fun () -> scan (unseekable bytes))
+              contains [ "damaged, byte 0"; "'train/holes.png'"; "sparse"; "--sparse" ] text
+          }
+
+          test "a sparse file in an extended header's words is refused, and the file behind it is not" {
+              let plain name = PaxTarEntry(TarEntryType.RegularFile, name)
+              let sparse = PaxTarEntry(TarEntryType.RegularFile, "holes.png", dict [ "GNU.sparse.major", "1" ])
+
+              let written (entries: PaxTarEntry list) =
+                  use target = new MemoryStream()
+
+                  using (new TarWriter(target, TarEntryFormat.Pax, true)) (fun writer ->
+                      List.iter writer.WriteEntry entries)
+
+                  target.ToArray()
+
+              contains
+                  [ "'holes.png'"; "sparse" ]
+                  (refusal (fun () -> scan (unseekable (written [ plain "a"; sparse ]))))
+
+              Expect.hasLength (scan (unseekable (written [ plain "a"; plain "b" ]))) 2 "files"
+          }
+
           test "a header whose sum is wrong is refused" {
               let bytes = writing TarEntryFormat.Ustar (small "b.png")
               bytes[3] <- bytes[3] + 1uy
@@ -108,8 +134,7 @@ let tests =
           test "damaged archives give parts or one kind of error" {
               let originals = [ for format, longest in formats -> writing format (small longest) ]
 
-              let refused =
-                  survive 12 24L originals (fun bytes -> scan (new MemoryStream(bytes)) |> ignore)
+              let refused = survive 12 24L originals (fun bytes -> scan (new MemoryStream(bytes)) |> ignore)
 
               Expect.isGreaterThan refused (rounds / 10) "refused"
           }
