@@ -34,7 +34,12 @@ let scans (bytes: byte[]) =
     let isMarker at = bytes[at] = 0xFFuy && bytes[at + 1] <> 0uy && bytes[at + 1] <> 0xFFuy
 
     let rec next at count =
-        let skipped = if at < bytes.Length then ReadOnlySpan(bytes, at, bytes.Length - at).IndexOf 0xFFuy else -1
+        let skipped =
+            if at < bytes.Length then
+                ReadOnlySpan(bytes, at, bytes.Length - at).IndexOf 0xFFuy
+            else
+                -1
+
         let at = at + skipped
 
         if skipped < 0 || at + 3 >= bytes.Length then
