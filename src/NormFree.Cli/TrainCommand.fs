@@ -223,6 +223,16 @@ module TrainCommand =
         else
             folder, args, given
 
+    /// The recipes that the run in a folder was begun with, as far as its checkpoints tell: what a word such as corrected stands for grows with versions.
+    let private begunWith folder (first: Recipe, second: Recipe) =
+        let recipe stage (asked: Recipe) =
+            match RunFolder.recipe folder stage, RunFolder.recipe folder (3 - stage) with
+            | Some own, _ -> own
+            | None, Some other -> { other with WeightDecay = asked.WeightDecay }
+            | None, None -> asked
+
+        recipe 1 first, recipe 2 second
+
     /// mpirun's habit takes the checkpoint of an interruption away.
     let private warnOfImpatience watch =
         if Launcher.IsImpatient then
@@ -234,7 +244,8 @@ module TrainCommand =
 
     let private train (given: string list) (args: ParseResults<TrainArgs>) (ranks: IRanks) =
         let folder, settings, began = settings args given
-        let recipes = recipes settings
+        let asked = recipes settings
+        let recipes = if args.Contains TrainArgs.Resume then begunWith folder asked else asked
         let around = around args settings
         let dataset = dataset settings
         let net = network settings dataset

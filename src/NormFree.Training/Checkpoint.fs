@@ -46,7 +46,7 @@ type TrainingState =
         Machine: string option
         /// Into how many parts batches are divided; nothing in files from before they were: not at all.
         Division: Division option
-        /// Each time that the run went on with other arithmetic: where, from what to what.
+        /// Each time that the run went on with other arithmetic or rates: where, from what to what.
         Changes: string list
     }
 
@@ -172,7 +172,7 @@ module Checkpoint =
                 $"it cannot be understood: {why}"
                 "Write the checkpoint again with this version of NormFree"
 
-    let private json<'T> path file key : 'T = understood path key (Json.read<'T> (metadata path file key))
+    let private json<'T> path file key : 'T = understood path key (Json.read<'T>(metadata path file key))
 
     /// Settings of recipes that came later, as all trainings before them had it: where in the state, and the value.
     let private laterSettings =
@@ -276,6 +276,12 @@ module Checkpoint =
     let readState (path: string) : TrainingState =
         use file = openFile path
         state path file
+
+    /// <summary>Whether a checkpoint is from before corrected rates fell step by step: until then they fell epoch by epoch.</summary>
+    /// <remarks>Recipes got their balance at the same time. Throws as <c>readState</c> does.</remarks>
+    let isFromBeforeSteps (path: string) =
+        use file = openFile path
+        metadata path file "state" |> Json.has [ "Recipe"; "Deviations"; "Balance" ] |> not
 
     /// <summary>The network of a checkpoint, as a value.</summary>
     /// <remarks>Throws InvalidFileException where the file is none, or IOException.</remarks>

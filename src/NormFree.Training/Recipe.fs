@@ -218,6 +218,13 @@ module Recipe =
         let warm = if taken >= warmUpSteps then 1.0 else float taken / float warmUpSteps
         recipe.LearningRate * scheduled * warm
 
+    /// <summary>Whether the rate falls within epochs, too.</summary>
+    let fallsByStep recipe =
+        match recipe.Schedule, recipe.Deviations.LastEpoch with
+        | (Linear | Cosine), Rule.Corrected -> true
+        | (Linear | Cosine), Rule.Published
+        | (Constant | Step _), _ -> false
+
     /// <summary>Sets the choices of a network that are the recipe's: its expected variance and its binary gain.</summary>
     /// <remarks>A variance that was measured stays.</remarks>
     let applyTo net recipe =

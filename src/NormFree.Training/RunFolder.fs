@@ -95,6 +95,19 @@ module RunFolder =
         else
             []
 
+    /// <summary>What the newest of a stage's last checkpoints tells that can be read and tells anything.</summary>
+    let tryNewest folder stage (tell: string -> 'a option) : 'a option =
+        checkpoints folder stage
+        |> List.tryPick (fun (_, path) ->
+            try
+                tell path
+            with
+            | :? InvalidFileException
+            | :? IOException -> None)
+
+    /// <summary>The recipe that a stage was begun with, if it has a checkpoint.</summary>
+    let recipe folder stage = tryNewest folder stage (fun path -> Some (Checkpoint.readState path).Recipe)
+
     /// <summary>Makes room for a new last checkpoint beside those before it, of which <c>keep</c> − 1 stay.</summary>
     let rotate folder stage keep =
         for count, path in checkpoints folder stage do

@@ -59,12 +59,19 @@ module internal StageStart =
             found.History
             |> List.exists (fun r -> r.Stage = found.Stage && r.Train.Images + r.Unreadable <> count.Value)
 
+    /// The settings in which a stage's recipe is not as it was, by their names.
+    let otherRecipe stage (here: Recipe) (found: Recipe) =
+        List.zip (Configuration.recipe stage here) (Configuration.recipe stage found)
+        |> List.filter (fun (here, found) -> here <> found)
+        |> List.map (fst >> fst)
+        |> String.concat "; "
+
     /// What of a checkpoint is not as this stage has it, in words.
     let otherSettings (plan: Plan) (network: Network) (here: TrainingState) spec task (found: TrainingState) =
         [ if spec <> network.Spec then
               "network"
           if found.Recipe <> here.Recipe then
-              "recipe"
+              $"recipe, in its {otherRecipe found.Stage here.Recipe found.Recipe}"
           if task <> Stage.task plan.Dataset then
               "data set"
           elif ofOtherImages plan here.Recipe here found then
@@ -112,9 +119,17 @@ module internal StageStart =
 
         plan.Folder |> Option.bind (fun folder -> from (RunFolder.checkpoints folder number))
 
-    /// Tells that a stage goes on with other arithmetic, and notes it for the run's description; one that is done has nothing to compute.
+    /// Such a stage has nothing to compute.
+    let isDone (found: TrainingState) = found.Position.Epoch >= found.Recipe.Epochs
+
+    /// Notes for the run's description that a stage goes on otherwise.
+    let noting what (found: TrainingState) =
+        { found with
+            Changes = found.Changes @ [ $"{found.Stage}, behind {Position.words found.Position}: {what}" ] }
+
+    /// Tells that a stage goes on with other arithmetic.
     let noteArithmetic (plan: Plan) (here: TrainingState) path (found: TrainingState) =
-        if found.Position.Epoch >= found.Recipe.Epochs || here.RoundsAs found then
+        if isDone found || here.RoundsAs found then
             found
         else
             let words (state: TrainingState) =
@@ -125,10 +140,19 @@ module internal StageStart =
                 Warning $"{path} was made with {words found}; this run has {words here}: sums are rounded otherwise."
             )
 
-            let change =
-                $"{found.Stage}, behind {Position.words found.Position}: {words here} instead of {words found}"
+            found |> noting $"{words here} instead of {words found}"
 
-            { found with Changes = found.Changes @ [ change ] }
+    /// Tells that a stage goes on with rates that fall step by step, where it was begun with rates that fell epoch by epoch.
+    let noteRates (plan: Plan) path (found: TrainingState) =
+        if isDone found || not (Recipe.fallsByStep found.Recipe && Checkpoint.isFromBeforeSteps path) then
+            found
+        else
+            plan.Around.Watch(
+                Warning
+                    $"{path} is of an older version, whose learning rate fell epoch by epoch: from here on it falls step by step."
+            )
+
+            found |> noting "a rate that falls step by step instead of epoch by epoch"
 
     /// The state in which a stage goes on, or begins as `begin'` leaves the network.
     let startOf (plan: Plan) number network optimisation (here: TrainingState) (begin': Network -> unit) =
@@ -137,7 +161,7 @@ module internal StageStart =
             begin' network
             here
         | Some(path, found) ->
-            let found = noteArithmetic plan here path found
+            let found = found |> noteArithmetic plan here path |> noteRates plan path
             plan.Around.Watch(Resumed(found.Stage, found.Position.Epoch, found.Position.Step))
             written plan |> Option.iter (fun folder -> RunFolder.mendLog folder found.History)
 
@@ -150,18 +174,14 @@ module internal StageStart =
 
     /// The variances that were measured when the run was begun, where it has a checkpoint of the same network otherwise.
     let measuredBefore (plan: Plan) net =
-        let fromFile (_, path) =
-            try
-                let found = Checkpoint.readSpec path
+        let fromFile path =
+            let found = Checkpoint.readSpec path
 
-                Net.binaryBody found
-                |> Option.filter (fun body -> Net.withExpectedVariance body.ExpectedVariance net = found)
-                |> Option.map (fun _ -> found)
-            with
-            | :? InvalidFileException
-            | :? IOException -> None
+            Net.binaryBody found
+            |> Option.filter (fun body -> Net.withExpectedVariance body.ExpectedVariance net = found)
+            |> Option.map (fun _ -> found)
 
-        plan.Folder |> Option.bind (fun folder -> RunFolder.checkpoints folder 1 |> List.tryPick fromFile)
+        plan.Folder |> Option.bind (fun folder -> RunFolder.tryNewest folder 1 fromFile)
 
     /// The network as the start makes it of the first images, and what gives it its first shifts.
     let measured (plan: Plan) recipe net =

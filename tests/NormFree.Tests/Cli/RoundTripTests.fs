@@ -76,18 +76,43 @@ let private train =
                   Support.sameBits (bits folder) (bits (fst Tool.tinyRun.Value)) "last checkpoint"
               }
 
+          test "a run from before there were deviations 14 and 15 goes on without them, and says how its rate falls" {
+              let folder = Tool.scratch.File "older"
+
+              Tool.terminateAt _.Contains("StepDone") (Tool.tiny @ [ folder ]) |> Tool.fails 1 [ "interrupted" ]
+
+              Support.age (Path.Combine(folder, "stage1.last.safetensors"))
+              let resumed = Tool.run [ "train"; "--resume"; "--json-log"; "--out"; folder ] |> Tool.succeeds
+              let warning = Tool.lines resumed.Out |> List.find _.StartsWith("{\"Warning\"")
+              Expect.stringContains warning "stage1.last.safetensors is of an older version" "the warning"
+              Expect.stringContains warning "falls step by step" "the warning"
+
+              for stage in [ "stage1"; "stage2" ] do
+                  let state = Checkpoint.readState (Path.Combine(folder, $"{stage}.last.safetensors"))
+                  let deviations = state.Recipe.Deviations
+                  Expect.equal (deviations.Rates, deviations.Balance) (Rule.Published, Rule.Published) stage
+                  Expect.equal deviations.LastEpoch Rule.Corrected stage
+
+              let configuration = Map (RunFolder.readRun { Path = folder }).Configuration
+              Expect.stringContains configuration["environment.changed (1)"] "falls step by step" "run.json"
+              Tool.run [ "train"; "--resume"; "--json-log"; "--out"; folder ] |> Tool.succeeds |> ignore
+          }
+
           test "a run that goes on with another number of threads says so, and run.json has it" {
               let folder = Tool.scratch.File "threads"
 
-              Tool.terminateAt _.Contains("StepDone") (Tool.tiny @ [ folder ])
-              |> Tool.fails 1 [ "interrupted" ]
+              Tool.terminateAt _.Contains("StepDone") (Tool.tiny @ [ folder ]) |> Tool.fails 1 [ "interrupted" ]
 
               let resumed =
                   Tool.run [ "train"; "--resume"; "--threads"; "2"; "--json-log"; "--out"; folder ] |> Tool.succeeds
 
               let warning = Tool.lines resumed.Out |> List.find _.StartsWith("{\"Warning\"")
 
-              for words in [ "stage1.last.safetensors was made with engine fused"; "threads 1"; "threads 2"; "rounded otherwise" ] do
+              for words in
+                  [ "stage1.last.safetensors was made with engine fused"
+                    "threads 1"
+                    "threads 2"
+                    "rounded otherwise" ] do
                   Expect.stringContains warning words "the warning"
 
               let configuration = Map (RunFolder.readRun { Path = folder }).Configuration

@@ -143,23 +143,6 @@ let private roundTrip =
           sameBits (tensorBits second) (tensorBits network) "weights"
       } ]
 
-/// A saved checkpoint's file, its tensors and texts changed.
-let private rewrite path (keep: string -> bool) (metadata: string -> string -> string) =
-    use file = SafetensorsFile.Open path
-    let writer = SafetensorsWriter()
-
-    for KeyValue(key, text) in file.Metadata do
-        if key <> "checksum" then
-            writer.Describe(key, metadata key text) |> ignore
-
-    for entry in file.Tensors do
-        if keep entry.Name then
-            writer.Add(entry.Name, entry.DType, System.ReadOnlySpan(Seq.toArray entry.Shape), file.ReadBytes entry)
-            |> ignore
-
-    writer.DescribeChecksum().Save(path + ".changed")
-    path + ".changed"
-
 let private withFile inspect =
     use folder = new TempFolder()
     let path = folder.File "a.safetensors"
@@ -337,6 +320,14 @@ let private older =
           Expect.equal loaded.State.Recipe.Deviations.Rates Rule.Published "rates"
           Expect.equal loaded.State.Recipe.Deviations.Balance Rule.Published "balance"
           Expect.equal loaded.State.Recipe.Deviations.BinaryGain Rule.Corrected "what it says itself"
+      }
+
+      test "a checkpoint tells whether it is from before rates fell step by step" {
+          withFile (fun _ path _ _ ->
+              Expect.isFalse (Checkpoint.isFromBeforeSteps path) "today's"
+              age path
+              Expect.isTrue (Checkpoint.isFromBeforeSteps path) "an older one"
+              Expect.isTrue (Checkpoint.isFromBeforeSteps version1) "one of version 1")
       }
 
       test "a checkpoint of version 1, which has no checksum, stands at the end of its epoch" {

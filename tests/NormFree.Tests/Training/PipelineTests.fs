@@ -278,6 +278,35 @@ let private resuming =
           sameRun before folder.Path
       }
 
+      test "an older run is refused with another recipe, by the names of what differs, and goes on with its own" {
+          use folder = new TempFolder()
+          let net = tiny NoNorm
+          stops stateful net (Pipeline.from few.Value |> Pipeline.into folder.Path |> interrupted true steps 3)
+          age ((RunFolder.at folder.Path).Last 1)
+          let warnings = ResizeArray()
+
+          let run recipe =
+              Pipeline.from few.Value
+              |> Pipeline.into folder.Path
+              |> Pipeline.watchedBy (function
+                  | Warning text -> warnings.Add text
+                  | _ -> ())
+              |> both recipe net
+              |> look _.History
+
+          let text = message<TrainingException, _>(fun () -> run stateful)
+
+          contains
+              [ "not the same: recipe, in its activations: deviation 14, rates; activations: deviation 15, balance" ]
+              text
+
+          let older = { stateful.Deviations with Rates = Rule.Published; Balance = Rule.Published }
+          Expect.equal (stageNames (run { stateful with Deviations = older })) fourEpochs "epochs"
+          contains [ "older version"; "falls step by step" ] (Seq.exactlyOne warnings)
+          Expect.equal (run { stateful with Deviations = older }).Length 4 "once more"
+          Expect.hasLength warnings 1 "told once"
+      }
+
       test "other settings in the folder of a run are refused, and the run stays" {
           use folder = new TempFolder()
 

@@ -2,6 +2,8 @@
 module NormFree.Tests.Training.Support
 
 open System
+open System.IO
+open System.Text.Json.Nodes
 open Expecto
 open NormFree.Data
 open NormFree.Formats
@@ -56,6 +58,37 @@ let sameBits a b what = Expect.isEmpty (differences a b) $"{what}: tensors that 
 let fileBits path =
     use file = SafetensorsFile.Open path
     [ for entry in file.Tensors -> entry.Name, file.ReadBytes entry ]
+
+/// A saved checkpoint's file, its tensors and texts changed.
+let rewrite path (keep: string -> bool) (metadata: string -> string -> string) =
+    use file = SafetensorsFile.Open path
+    let writer = SafetensorsWriter()
+
+    for KeyValue(key, text) in file.Metadata do
+        if key <> "checksum" then
+            writer.Describe(key, metadata key text) |> ignore
+
+    for entry in file.Tensors do
+        if keep entry.Name then
+            writer.Add(entry.Name, entry.DType, ReadOnlySpan(Seq.toArray entry.Shape), file.ReadBytes entry)
+            |> ignore
+
+    writer.DescribeChecksum().Save(path + ".changed")
+    path + ".changed"
+
+/// Makes a checkpoint one of before deviations 14 and 15.
+let age path =
+    let older key text =
+        if key = "state" then
+            let state = nonNull (JsonNode.Parse(text: string))
+            let deviations = (nonNull(nonNull state["Recipe"])["Deviations"]).AsObject()
+            deviations.Remove "Rates" |> ignore
+            deviations.Remove "Balance" |> ignore
+            state.ToJsonString()
+        else
+            text
+
+    File.Move(rewrite path (fun _ -> true) older, path, true)
 
 /// A history without its times.
 let timeless (history: EpochRecord list) = history |> List.map (fun record -> { record with Seconds = 0.0 })
