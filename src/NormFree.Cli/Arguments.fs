@@ -76,7 +76,7 @@ type TrainArgs =
             | Teacher _ -> "checkpoint to distil from"
             | Init _ -> "start from it; activations+weights then skips stage 1"
             | Out _ -> "run folder (runs/ARCH-NORM*)"
-            | Resume -> "go on with the run in --out and its settings"
+            | Resume -> "go on with the run in --out and its settings (a teacher that has moved: --teacher)"
             | Seed _ -> "of weights, order and augmentation (1*)"
             | Engine _ -> "fused*, composite (torch's own operations, slower)"
             | Precision _ -> "of convolutions: float32*, bf16 (fused only)"
@@ -316,7 +316,8 @@ type ReportArgs =
             | Runs _ -> "folders of runs; those that differ by their seeds are taken together"
             | Out _ -> "page to write: .html (self-contained), or .md with pictures beside it"
             | Title _ -> "heading of the page"
-            | No_Speed -> "do not measure the speed of packed networks, which takes seconds and differs from page to page"
+            | No_Speed ->
+                "do not measure the speed of packed networks, which takes seconds and differs from page to page"
 
 type ImportArgs =
     | [<Unique>] Pytorch of FILE: string

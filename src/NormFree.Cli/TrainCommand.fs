@@ -172,12 +172,13 @@ module TrainCommand =
 
         Console.WriteLine $"Checkpoints and log: {folder.Path}"
 
-    /// A resumed run takes its settings from its folder; only how the work is done may be given anew.
+    /// A resumed run takes its settings from its folder; only how the work is done may be given anew, and where the teacher is.
     let private resumed (args: ParseResults<TrainArgs>) folder =
         let allowed argument =
             match argument with
             | TrainArgs.Resume
             | TrainArgs.Out _
+            | TrainArgs.Teacher _
             | TrainArgs.Engine _
             | TrainArgs.Precision _
             | TrainArgs.Device _
@@ -233,6 +234,19 @@ module TrainCommand =
 
         recipe 1 first, recipe 2 second
 
+    /// The recipe with a teacher that has moved.
+    let private taughtFrom path (recipe: Recipe) =
+        match path, recipe.Loss with
+        | None, _ -> recipe
+        | Some path, Distillation _ -> { recipe with Loss = Distillation path }
+        | Some path, _ -> raise (UsageException $"the run has no teacher: leave away --teacher {path}.")
+
+    /// The recipes of a run that is gone on with.
+    let private resumedRecipes (args: ParseResults<TrainArgs>) folder asked =
+        let first, second = begunWith folder asked
+        let teacher = args.TryGetResult TrainArgs.Teacher
+        taughtFrom teacher first, taughtFrom teacher second
+
     /// mpirun's habit takes the checkpoint of an interruption away.
     let private warnOfImpatience watch =
         if Launcher.IsImpatient then
@@ -245,7 +259,13 @@ module TrainCommand =
     let private train (given: string list) (args: ParseResults<TrainArgs>) (ranks: IRanks) =
         let folder, settings, began = settings args given
         let asked = recipes settings
-        let recipes = if args.Contains TrainArgs.Resume then begunWith folder asked else asked
+
+        let recipes =
+            if args.Contains TrainArgs.Resume then
+                resumedRecipes args folder asked
+            else
+                asked
+
         let around = around args settings
         let dataset = dataset settings
         let net = network settings dataset

@@ -94,7 +94,8 @@ module Import =
               Execution = Some network.Execution
               Machine = None
               Division = None
-              Changes = [] }
+              Changes = []
+              Teacher = None }
 
         network strictness spec file
         |> Result.map (fun (network, report) -> { Network = network; Task = task; State = state network }, report)

@@ -4,6 +4,7 @@ open System
 open System.Collections.Generic
 open System.IO
 open System.Runtime.InteropServices
+open System.Text.Json.Serialization
 open NormFree.Data
 open NormFree.Formats
 open NormFree.Formats.Safetensors
@@ -48,6 +49,9 @@ type TrainingState =
         Division: Division option
         /// Each time that the run went on with other arithmetic or rates: where, from what to what.
         Changes: string list
+        /// The fingerprint of the teacher, whose file may move; nothing without one, and in files from before it was kept.
+        [<JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)>]
+        Teacher: string option
     }
 
     /// <summary>What decides how sums are rounded, in words.</summary>
@@ -87,7 +91,8 @@ type internal StateOfVersion1 =
           Execution = s.Execution
           Machine = None
           Division = None
-          Changes = [] }
+          Changes = []
+          Teacher = None }
 
 /// <summary>A network's weights with all that gives them meaning.</summary>
 /// <remarks>Dispose it to free its network.</remarks>
@@ -112,6 +117,9 @@ module Checkpoint =
     let private version = "2"
     let private versionWithoutChecksum = "1"
     let private prefix = "optimiser/"
+
+    /// <summary>Whether a tensor of that name is the network's own, and not its optimiser's.</summary>
+    let isOfNetwork (name: string) = not (name.StartsWith(prefix, StringComparison.Ordinal))
 
     let private add (writer: SafetensorsWriter) (name: string) (tensor: torch.Tensor) =
         writer.Add(
@@ -232,7 +240,7 @@ module Checkpoint =
                       $"{name} has shape {shape entry.Shape}, not {shape tensor.shape}"
                   | _ -> ()
               for entry in file.Tensors do
-                  if not (wanted.ContainsKey entry.Name || entry.Name.StartsWith(prefix, StringComparison.Ordinal)) then
+                  if isOfNetwork entry.Name && not (wanted.ContainsKey entry.Name) then
                       $"{entry.Name} is not a tensor of this network" ]
 
         if not problems.IsEmpty then
@@ -294,8 +302,7 @@ module Checkpoint =
     let precision (path: string) : torch.ScalarType =
         use file = openFile path
 
-        let isDouble (entry: TensorEntry) =
-            entry.DType = DType.F64 && not (entry.Name.StartsWith(prefix, StringComparison.Ordinal))
+        let isDouble (entry: TensorEntry) = entry.DType = DType.F64 && isOfNetwork entry.Name
 
         if Seq.exists isDouble file.Tensors then
             torch.ScalarType.Float64

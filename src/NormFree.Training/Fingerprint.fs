@@ -49,6 +49,19 @@ module Fingerprint =
     /// <remarks>Throws InvalidFileException where the file is no checkpoint, IOException where it cannot be read.</remarks>
     let ofCheckpoint path = ofAll (fun hash -> addCheckpoint hash path)
 
+    /// <summary>Of what a checkpoint teaches: its weights, its network and its task, whatever the training that it is of.</summary>
+    /// <remarks>It stays as it is in later versions. Throws as <c>ofCheckpoint</c> does.</remarks>
+    let ofTeacher path =
+        ofAll (fun hash ->
+            use file = SafetensorsFile.Open path
+
+            for entry in file.Tensors do
+                if Checkpoint.isOfNetwork entry.Name then
+                    addTensor hash file entry
+
+            addText hash file.Metadata["spec"]
+            addText hash file.Metadata["task"])
+
     /// <summary>Of a run's folder: the last and the best checkpoint of both stages, and the log.</summary>
     /// <remarks>Throws as <c>ofCheckpoint</c> and <c>RunFolder.readRun</c> do.</remarks>
     let ofRun (folder: RunFolder) =

@@ -55,7 +55,8 @@ module InferenceBench =
               Execution = Some network.Execution
               Machine = None
               Division = None
-              Changes = [] } }
+              Changes = []
+              Teacher = None } }
 
     /// N×3×S×S values of noise, as normalised images have them.
     let private noise (job: InferenceJob) =

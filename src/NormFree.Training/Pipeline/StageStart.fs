@@ -36,6 +36,12 @@ module internal StageStart =
           Test = ImageSource.fingerprint dataset.Test
           Augmentation = dataset.Augmentation.Train }
 
+    let teacher (recipe: Recipe) =
+        match recipe.Loss with
+        | Distillation path -> Some path
+        | CrossEntropy
+        | LabelSmoothing _ -> None
+
     /// The state in which a stage begins here and now.
     let stateHere (plan: Plan) (network: Network) recipe history changes : TrainingState =
         { Recipe = recipe
@@ -47,7 +53,8 @@ module internal StageStart =
           Execution = Some network.Execution
           Machine = Some Machine.arithmetic.Value
           Division = Some plan.Around.Division
-          Changes = changes }
+          Changes = changes
+          Teacher = teacher recipe |> Option.map Fingerprint.ofTeacher }
 
     /// Files of version 1 know of their images only how many there were.
     let ofOtherImages (plan: Plan) recipe (here: TrainingState) (found: TrainingState) =
@@ -58,6 +65,12 @@ module internal StageStart =
         | None ->
             found.History
             |> List.exists (fun r -> r.Stage = found.Stage && r.Train.Images + r.Unreadable <> count.Value)
+
+    /// The recipe that was found, but for a teacher that has moved. Where its fingerprint was not kept, the path must do.
+    let recipeNow (here: TrainingState) (found: TrainingState) =
+        match found.Recipe.Loss, here.Recipe.Loss with
+        | Distillation _, Distillation _ when found.Teacher.IsSome -> { found.Recipe with Loss = here.Recipe.Loss }
+        | _ -> found.Recipe
 
     /// The settings in which a stage's recipe is not as it was, by their names.
     let otherRecipe stage (here: Recipe) (found: Recipe) =
@@ -70,8 +83,14 @@ module internal StageStart =
     let otherSettings (plan: Plan) (network: Network) (here: TrainingState) spec task (found: TrainingState) =
         [ if spec <> network.Spec then
               "network"
-          if found.Recipe <> here.Recipe then
-              $"recipe, in its {otherRecipe found.Stage here.Recipe found.Recipe}"
+          let recipe = recipeNow here found
+
+          if recipe <> here.Recipe then
+              $"recipe, in its {otherRecipe found.Stage here.Recipe recipe}"
+          elif found.Teacher.IsSome && found.Teacher <> here.Teacher then
+              let path = teacher found.Recipe |> Option.defaultValue "none"
+              $"teacher, which has other weights than the one that it was begun with, {path}"
+
           if task <> Stage.task plan.Dataset then
               "data set"
           elif ofOtherImages plan here.Recipe here found then
@@ -166,6 +185,8 @@ module internal StageStart =
             written plan |> Option.iter (fun folder -> RunFolder.mendLog folder found.History)
 
             { found with
+                Recipe = here.Recipe
+                Teacher = here.Teacher
                 Images = here.Images
                 Threads = here.Threads
                 Execution = here.Execution

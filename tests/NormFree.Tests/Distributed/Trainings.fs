@@ -51,7 +51,8 @@ let run dtype accumulate norm (ranks: IRanks) : Outcome =
           Execution = None
           Machine = None
           Division = None
-          Changes = [] }
+          Changes = []
+          Teacher = None }
 
     let stage =
         { Number = 1

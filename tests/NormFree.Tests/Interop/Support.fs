@@ -49,7 +49,8 @@ let asCheckpoint size (network: Network) : Checkpoint =
           Execution = Some network.Execution
           Machine = None
           Division = None
-          Changes = [] } }
+          Changes = []
+          Teacher = None } }
 
 /// A network at its start, all of its tensors filled by the golden files' formula: batch norms that do something, weights of either sign.
 let filled (dtype: torch.ScalarType) spec =

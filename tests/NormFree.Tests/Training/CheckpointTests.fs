@@ -63,7 +63,8 @@ let private checkpoint network =
           Execution = Some Execution.Default
           Machine = Some "a machine"
           Division = Some { Ranks = 2; Accumulate = 3 }
-          Changes = [ "a change" ] } }
+          Changes = [ "a change" ]
+          Teacher = Some "a teacher" } }
 
 let private step (network: Network) (optimisation: Optimisation) key =
     use _ = torch.NewDisposeScope()
@@ -320,6 +321,13 @@ let private older =
           Expect.equal loaded.State.Recipe.Deviations.Rates Rule.Published "rates"
           Expect.equal loaded.State.Recipe.Deviations.Balance Rule.Published "balance"
           Expect.equal loaded.State.Recipe.Deviations.BinaryGain Rule.Corrected "what it says itself"
+      }
+
+      test "a state without a teacher is written as it was before teachers were kept, so that its fingerprint stays" {
+          use network = create NoNorm
+          let written teacher = Json.write { (checkpoint network).State with Teacher = teacher }
+          Expect.isFalse (Json.has [ "Teacher" ] (written None)) "without"
+          Expect.isTrue (Json.has [ "Teacher" ] (written (Some "a teacher"))) "with"
       }
 
       test "a checkpoint tells whether it is from before rates fell step by step" {

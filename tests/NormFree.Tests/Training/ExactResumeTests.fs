@@ -177,7 +177,8 @@ let private fingerprints =
                 Execution = None
                 Machine = None
                 Division = None
-                Changes = [] }
+                Changes = []
+                Teacher = None }
 
           let fingerprint state =
               let path = folder.File "checkpoint"

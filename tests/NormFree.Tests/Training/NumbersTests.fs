@@ -44,7 +44,8 @@ let private stage rule norm (wrong: int list) (folder: TempFolder) =
           Execution = None
           Machine = None
           Division = None
-          Changes = [] }
+          Changes = []
+          Teacher = None }
 
     let keeper =
         Keeper(

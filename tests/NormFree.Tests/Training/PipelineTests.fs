@@ -455,6 +455,28 @@ let private distilling =
           contains [ path; "4 classes"; "the data set has 10" ] text
       }
 
+      test "a taught run goes on with its teacher elsewhere, and not with another one" {
+          use folder = new TempFolder()
+          let one, moved, other = folder.File "one", folder.File "moved", folder.File "other"
+          let net = Net.withClasses 10 teacher
+          saved one { quick with Epochs = 1 } net few.Value |> ignore
+          saved other { quick with Epochs = 1; Seed = 2L } net few.Value |> ignore
+
+          let plan () = Pipeline.from few.Value |> Pipeline.into (folder.File "run")
+          let taught path = { quick with Loss = Distillation path }
+          stops (taught one) (tiny NoNorm) (plan () |> interrupted true epochs 1)
+          File.Move(one, moved)
+          let again path () = both (taught path) (tiny NoNorm) (plan ()) |> look _.History
+
+          contains
+              [ "stage1.last.safetensors"; "not the same: teacher, which has other weights"; one ]
+              (message<TrainingException, _>(again other))
+
+          Expect.equal (stageNames (again moved ())) fourEpochs "epochs"
+          let state = Checkpoint.readState ((RunFolder.at (folder.File "run")).Last 1)
+          Expect.equal state.Recipe.Loss (Distillation moved) "where the teacher is now"
+      }
+
       test "a teacher that is not there is told by its path" {
           let recipe = { quick with Loss = Distillation "/no/such/teacher.safetensors" }
 

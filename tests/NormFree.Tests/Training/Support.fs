@@ -81,7 +81,8 @@ let age path =
     let older key text =
         if key = "state" then
             let state = nonNull (JsonNode.Parse(text: string))
-            let deviations = (nonNull(nonNull state["Recipe"])["Deviations"]).AsObject()
+            let recipe = nonNull state["Recipe"]
+            let deviations = (nonNull recipe["Deviations"]).AsObject()
             deviations.Remove "Rates" |> ignore
             deviations.Remove "Balance" |> ignore
             state.ToJsonString()
