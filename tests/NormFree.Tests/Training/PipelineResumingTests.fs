@@ -1,0 +1,171 @@
+/// Pipelines that are run again in the folder of a run.
+module NormFree.Tests.Training.PipelineResumingTests
+
+open System.IO
+open Expecto
+open NormFree.Data
+open NormFree.Spec
+open NormFree.Training
+open NormFree.Tests.Data.Support
+open NormFree.Tests.Training.Pipelines
+open NormFree.Tests.Training.Support
+
+/// Other images under the same names.
+let private other = lazy (Drawn.dataset 4L 120 40)
+
+/// What a run left behind: all bytes of its last and best checkpoints, and its log without times.
+let private remains folder =
+    let folder = RunFolder.at folder
+
+    let tensors =
+        [ for path in [ folder.Last 1; folder.Best 1; folder.Last 2; folder.Best 2 ] do
+              for name, bytes in fileBits path do
+                  $"{Path.GetFileName path}: {name}", bytes ]
+
+    let run = RunFolder.readRun folder
+    tensors, timeless run.Epochs, run.Configuration, run.Finished
+
+/// A short recipe in which everything that is random or has a state is on: 5 steps an epoch.
+let private stateful = { quick with Batch = 10; HeldOut = 0.2; WarmUp = 1; WeightDecay = 1e-3 }
+
+let private sameRun expected path =
+    let tensors, log, configuration, finished = expected
+    let tensors', log', configuration', finished' = remains path
+    sameBits tensors' tensors "checkpoints"
+    Expect.equal log' log "log"
+    Expect.equal configuration' configuration "configuration"
+    Expect.equal finished' finished "finished"
+
+let resuming =
+    [ for norm in norms do
+          test $"{Words.norm norm}: a run that is interrupted and run again ends bit for bit as one that is not" {
+              use folder = new TempFolder()
+              let net, whole = tiny norm, folder.File "whole"
+              let into path = Pipeline.from few.Value |> Pipeline.into path
+              both stateful net (into whole) |> look ignore
+              let expected = remains whole
+
+              for name, byToken, event, n in
+                  [ "token after the first epoch", true, epochs, 1
+                    "exception after the first epoch", false, epochs, 1
+                    "token after stage 2's first epoch", true, epochs, 3
+                    "exception in stage 2's second epoch", false, steps, 17 ] do
+                  let path = folder.File name
+                  stops stateful net (into path |> interrupted byToken event n)
+
+                  Expect.isFalse
+                      (RunFolder.readRun (RunFolder.at path)).Finished
+                      $"{name}: the log says that it is not done"
+
+                  both stateful net (into path) |> look ignore
+                  sameRun expected path
+          }
+
+      test "a cancelled run takes no further step" {
+          let mutable taken = 0
+
+          let plan = Pipeline.from data.Value |> interrupted true steps 3
+
+          let plan =
+              plan
+              |> around (fun a ->
+                  { a with
+                      Watch =
+                          fun event ->
+                              a.Watch event
+
+                              if steps event then
+                                  taken <- taken + 1 })
+
+          stops quick (tiny NoNorm) plan
+          Expect.equal taken 3 "steps"
+      }
+
+      test "a finished run is read and not trained again" {
+          use folder = new TempFolder()
+
+          let run plan =
+              both quick (tiny BatchNorm) plan
+              |> look (fun trained -> tensorBits trained.Network, trained.History)
+
+          let first = run (into folder.Path)
+          let before = remains folder.Path
+          let written = File.GetLastWriteTimeUtc((RunFolder.at folder.Path).Last 2)
+          let events = ResizeArray()
+          let second = into folder.Path |> Pipeline.watchedBy events.Add |> run
+          sameBits (fst second) (fst first) "weights"
+          Expect.equal (snd second) (snd first) "history"
+          Expect.isFalse (Seq.exists steps events) "steps"
+          Expect.contains events (Resumed("activations+weights", 2, 0)) "it says so"
+
+          Expect.equal
+              (File.GetLastWriteTimeUtc((RunFolder.at folder.Path).Last 2))
+              written
+              "the checkpoint is not written again"
+
+          sameRun before folder.Path
+      }
+
+      test "an older run is refused with another recipe, by the names of what differs, and goes on with its own" {
+          use folder = new TempFolder()
+          let net = tiny NoNorm
+          stops stateful net (Pipeline.from few.Value |> Pipeline.into folder.Path |> interrupted true steps 3)
+          age ((RunFolder.at folder.Path).Last 1)
+          let warnings = ResizeArray()
+
+          let run recipe =
+              Pipeline.from few.Value
+              |> Pipeline.into folder.Path
+              |> Pipeline.watchedBy (function
+                  | Warning text -> warnings.Add text
+                  | _ -> ())
+              |> both recipe net
+              |> look _.History
+
+          let text = message<TrainingException, _>(fun () -> run stateful)
+
+          contains
+              [ "not the same: recipe, in its activations: deviation 14, rates; activations: deviation 15, balance" ]
+              text
+
+          let older = { stateful.Deviations with Rates = Rule.Published; Balance = Rule.Published }
+          Expect.equal (stageNames (run { stateful with Deviations = older })) fourEpochs "epochs"
+          contains [ "older version"; "falls step by step" ] (Seq.exactlyOne warnings)
+          Expect.equal (run { stateful with Deviations = older }).Length 4 "once more"
+          Expect.hasLength warnings 1 "told once"
+      }
+
+      test "other settings in the folder of a run are refused, and the run stays" {
+          use folder = new TempFolder()
+
+          let train recipe net dataset =
+              Pipeline.from dataset |> Pipeline.into folder.Path |> Pipeline.train recipe net |> look ignore
+
+          train quick (tiny NoNorm) data.Value
+          let before = fileBits ((RunFolder.at folder.Path).Last 1)
+          let described = RunFolder.readRun (RunFolder.at folder.Path)
+
+          for name, recipe, net, dataset in
+              [ "learning rate", { quick with LearningRate = 1e-3 }, tiny NoNorm, data.Value
+                "seed", { quick with Seed = 2L }, tiny NoNorm, data.Value
+                "epochs", { quick with Epochs = 3 }, tiny NoNorm, data.Value
+                "deviations", { quick with Deviations = Deviations.Published }, tiny NoNorm, data.Value
+                "norm", quick, tiny BatchNorm, data.Value
+                "data set", quick, tiny NoNorm, { data.Value with Name = "other" }
+                "number of images", quick, tiny NoNorm, Dataset.limit 100 40 1L data.Value
+                "number of test images", quick, tiny NoNorm, Dataset.limit 120 30 1L data.Value
+                "training images", quick, tiny NoNorm, { data.Value with Train = other.Value.Train }
+                "test images", quick, tiny NoNorm, { data.Value with Test = other.Value.Test }
+                "augmentation",
+                quick,
+                tiny NoNorm,
+                { data.Value with Augmentation = { data.Value.Augmentation with Train = [ Flip ] } } ] do
+              let text = message<TrainingException, _>(fun () -> train recipe net dataset)
+
+              contains
+                  [ "stage1.last.safetensors"; "another network, recipe or data set"; "choose another folder" ]
+                  text
+
+              sameBits (fileBits ((RunFolder.at folder.Path).Last 1)) before name
+              Expect.equal (RunFolder.readRun (RunFolder.at folder.Path)) described $"{name}: the run's description"
+      } ]

@@ -1,0 +1,64 @@
+/// What the tests of pipelines share: images, plans, and how they are interrupted.
+module NormFree.Tests.Training.Pipelines
+
+open System
+open System.Threading
+open Expecto
+open NormFree.Data
+open NormFree.Spec
+open NormFree.Training
+open NormFree.Tests.Training.Support
+
+let data = lazy (Drawn.dataset 3L 120 40)
+
+/// Both stages of a recipe, from a plan.
+let both recipe net plan =
+    plan |> Pipeline.train { recipe with WeightDecay = 1e-5 } net |> Pipeline.binariseWeights recipe
+
+let few = lazy (Drawn.dataset 3L 60 20)
+
+let into folder = Pipeline.from data.Value |> Pipeline.into folder
+
+let around change (plan: Plan) = { plan with Around = change plan.Around }
+
+let stageNames (history: EpochRecord list) = history |> List.map (fun r -> $"{r.Stage} {r.Epoch}/{r.Epochs}")
+
+let fourEpochs =
+    [ "activations 1/2"; "activations 2/2"; "activations+weights 1/2"; "activations+weights 2/2" ]
+
+exception Interrupted
+
+/// Stops a plan at its nth finished epoch or step: by the token, or by an exception out of Watch.
+let interrupted byToken isEvent n (plan: Plan) =
+    let source = new CancellationTokenSource()
+    let mutable seen = 0
+
+    plan
+    |> around (fun a ->
+        { a with
+            Cancellation = source.Token
+            Watch =
+                fun event ->
+                    if isEvent event then
+                        seen <- seen + 1
+
+                        if seen = n then
+                            if byToken then source.Cancel() else raise Interrupted })
+
+let epochs =
+    function
+    | EpochDone _ -> true
+    | _ -> false
+
+let steps =
+    function
+    | StepDone _ -> true
+    | _ -> false
+
+let stops recipe net plan =
+    try
+        both recipe net plan |> look ignore
+        failtest "the run was not interrupted"
+    with
+    | Interrupted
+    | :? OperationCanceledException -> ()
