@@ -1,6 +1,7 @@
 namespace NormFree.Interop
 
 open System
+open System.Text.Json.Serialization
 open NormFree.Data
 open NormFree.Formats.Safetensors
 open NormFree.Spec
@@ -95,7 +96,7 @@ module Import =
               Machine = None
               Division = None
               Changes = []
-              Teacher = None }
+              Teacher = Skippable.Skip }
 
         network strictness spec file
         |> Result.map (fun (network, report) -> { Network = network; Task = task; State = state network }, report)

@@ -50,8 +50,8 @@ type TrainingState =
         /// Each time that the run went on with other arithmetic or rates: where, from what to what.
         Changes: string list
         /// The fingerprint of the teacher, whose file may move; nothing without one, and in files from before it was kept.
-        [<JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)>]
-        Teacher: string option
+        /// What is skipped is not written: fingerprints of checkpoints without a teacher are those of before.
+        Teacher: Skippable<string>
     }
 
     /// <summary>What decides how sums are rounded, in words.</summary>
@@ -92,7 +92,7 @@ type internal StateOfVersion1 =
           Machine = None
           Division = None
           Changes = []
-          Teacher = None }
+          Teacher = Skippable.Skip }
 
 /// <summary>A network's weights with all that gives them meaning.</summary>
 /// <remarks>Dispose it to free its network.</remarks>

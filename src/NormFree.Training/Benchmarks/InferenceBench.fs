@@ -2,6 +2,7 @@ namespace NormFree.Training
 
 open System
 open System.Diagnostics
+open System.Text.Json.Serialization
 open NormFree.Spec
 open NormFree.Torch.Native
 open TorchSharp
@@ -56,7 +57,7 @@ module InferenceBench =
               Machine = None
               Division = None
               Changes = []
-              Teacher = None } }
+              Teacher = Skippable.Skip } }
 
     /// N×3×S×S values of noise, as normalised images have them.
     let private noise (job: InferenceJob) =

@@ -2,6 +2,7 @@ namespace NormFree.Training
 
 open System
 open System.IO
+open System.Text.Json.Serialization
 open NormFree.Data
 open NormFree.Formats
 open NormFree.Spec
@@ -54,7 +55,7 @@ module internal StageStart =
           Machine = Some Machine.arithmetic.Value
           Division = Some plan.Around.Division
           Changes = changes
-          Teacher = teacher recipe |> Option.map Fingerprint.ofTeacher }
+          Teacher = teacher recipe |> Option.map Fingerprint.ofTeacher |> Skippable.ofOption }
 
     /// Files of version 1 know of their images only how many there were.
     let ofOtherImages (plan: Plan) recipe (here: TrainingState) (found: TrainingState) =
@@ -69,7 +70,8 @@ module internal StageStart =
     /// The recipe that was found, but for a teacher that has moved. Where its fingerprint was not kept, the path must do.
     let recipeNow (here: TrainingState) (found: TrainingState) =
         match found.Recipe.Loss, here.Recipe.Loss with
-        | Distillation _, Distillation _ when found.Teacher.IsSome -> { found.Recipe with Loss = here.Recipe.Loss }
+        | Distillation _, Distillation _ when found.Teacher <> Skippable.Skip ->
+            { found.Recipe with Loss = here.Recipe.Loss }
         | _ -> found.Recipe
 
     /// The settings in which a stage's recipe is not as it was, by their names.
@@ -87,7 +89,7 @@ module internal StageStart =
 
           if recipe <> here.Recipe then
               $"recipe, in its {otherRecipe found.Stage here.Recipe recipe}"
-          elif found.Teacher.IsSome && found.Teacher <> here.Teacher then
+          elif found.Teacher <> Skippable.Skip && found.Teacher <> here.Teacher then
               let path = teacher found.Recipe |> Option.defaultValue "none"
               $"teacher, which has other weights than the one that it was begun with, {path}"
 

@@ -1,6 +1,7 @@
 /// A training in float64 that any number of ranks can do: what is compared between them.
 module NormFree.Tests.Distributed.Trainings
 
+open System.Text.Json.Serialization
 open NormFree.Data
 open NormFree.Distributed
 open NormFree.Spec
@@ -52,7 +53,7 @@ let run dtype accumulate norm (ranks: IRanks) : Outcome =
           Machine = None
           Division = None
           Changes = []
-          Teacher = None }
+          Teacher = Skippable.Skip }
 
     let stage =
         { Number = 1

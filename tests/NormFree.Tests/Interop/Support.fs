@@ -3,6 +3,7 @@ module NormFree.Tests.Interop.Support
 
 open System
 open System.IO
+open System.Text.Json.Serialization
 open Expecto
 open NormFree.Interop
 open NormFree.Spec
@@ -50,7 +51,7 @@ let asCheckpoint size (network: Network) : Checkpoint =
           Machine = None
           Division = None
           Changes = []
-          Teacher = None } }
+          Teacher = Skippable.Skip } }
 
 /// A network at its start, all of its tensors filled by the golden files' formula: batch norms that do something, weights of either sign.
 let filled (dtype: torch.ScalarType) spec =

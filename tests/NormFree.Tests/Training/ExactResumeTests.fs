@@ -4,6 +4,7 @@ module NormFree.Tests.Training.ExactResumeTests
 open System
 open System.IO
 open System.Threading
+open System.Text.Json.Serialization
 open Expecto
 open NormFree.Data
 open NormFree.Spec
@@ -178,7 +179,7 @@ let private fingerprints =
                 Machine = None
                 Division = None
                 Changes = []
-                Teacher = None }
+                Teacher = Skippable.Skip }
 
           let fingerprint state =
               let path = folder.File "checkpoint"

@@ -3,6 +3,7 @@ module NormFree.Tests.Training.NumbersTests
 
 open System
 open System.IO
+open System.Text.Json.Serialization
 open Expecto
 open NormFree.Data
 open NormFree.Spec
@@ -45,7 +46,7 @@ let private stage rule norm (wrong: int list) (folder: TempFolder) =
           Machine = None
           Division = None
           Changes = []
-          Teacher = None }
+          Teacher = Skippable.Skip }
 
     let keeper =
         Keeper(
