@@ -169,7 +169,10 @@ public sealed class TarScan
     /// <summary>What is stored of such a file is not its bytes but those between its holes.</summary>
     [DoesNotReturn]
     private void FailSparse(long at) => InvalidFileException.Throw(
-        file, $"byte {at}", $"{Quoted.Name(Name)} is stored as a sparse file, which is not read", "Pack the archive again without --sparse (bsdtar: with --no-read-sparse)");
+        file,
+        $"byte {at}",
+        $"{Quoted.Name(Name)} is stored as a sparse file, which is not read",
+        "Pack the archive again without --sparse (bsdtar: with --no-read-sparse)");
 
     [DoesNotReturn]
     private void Fail(long at, string what) => InvalidFileException.Throw(file, $"byte {at}", what, WayOut.FetchAgain);

@@ -56,6 +56,9 @@ let private train =
           test "a resumed run keeps its settings" {
               Tool.run [ "train"; "--resume"; "--epochs"; "9"; "--out"; fst Tool.tinyRun.Value ]
               |> Tool.fails 2 [ "--epochs 9"; "keeps its settings" ]
+
+              Tool.run [ "train"; "--resume"; "--teacher"; "x"; "--out"; fst Tool.tinyRun.Value ]
+              |> Tool.fails 2 [ "the run has no teacher"; "--teacher x" ]
           }
 
           for signal, event in [ "in its first epoch", "StepDone"; "after its first epoch", "EpochDone" ] do
