@@ -158,5 +158,6 @@ let main arguments =
     TorchSharp.torch.set_num_threads 1
 
     match arguments with
+    | [| Distributed.RankProgram.Word; failures; others; "fail" |] -> Distributed.RankProgram.fail failures others
     | [| Distributed.RankProgram.Word; accumulate; path |] -> Distributed.RankProgram.run (int accumulate) path
     | _ -> runTests arguments

@@ -60,21 +60,29 @@ internal sealed class MpiThread
         return Enqueue(sum);
     }
 
-    /// <summary>Ends MPI when all ranks have come here; false where they have not in that time.</summary>
+    /// <summary>The words of all ranks when they have come here; null where they have not in that time.</summary>
     /// <remarks>
     /// It is a sum apart from the others, which ranks that do not leave may wait for, and does not count as one that others are waited for with: the
-    /// first rank may have work of its own at the end.
+    /// first rank may have work of its own at the end. A word stands where all other ranks have 0.
     /// </remarks>
-    public unsafe bool TryEnd(TimeSpan wait)
+    public unsafe long[]? TryPart(long word, TimeSpan wait)
     {
-        var numbers = (double*)NativeMemory.AllocZeroed(2, sizeof(double)); // kept where the sum never comes
-        farewell = new MpiSum((nint)numbers, (nint)(numbers + 1), 1, NumberType.Float64);
-        if (!Enqueue(farewell).TryWait(wait)) return false;
+        var numbers = (double*)NativeMemory.AllocZeroed((nuint)Size * 2, sizeof(double)); // kept where the sum never comes
+        numbers[Rank] = word;
+        farewell = new MpiSum((nint)numbers, (nint)(numbers + Size), Size, NumberType.Float64);
+        if (!Enqueue(farewell).TryWait(wait)) return null;
+        var words = new long[Size];
+        for (var rank = 0; rank < Size; rank++) words[rank] = (long)numbers[Size + rank];
+        NativeMemory.Free(numbers);
+        return words;
+    }
+
+    /// <summary>Ends MPI, whose end waits for all ranks.</summary>
+    public void End()
+    {
         ending = true;
         wake.Release();
         thread.Join();
-        NativeMemory.Free(numbers);
-        return true;
     }
 
     /// <summary>Ends all ranks.</summary>

@@ -68,7 +68,8 @@ type private Rank(size: int, rank: int, roundOf: int -> Round) =
             round.Give(rank, values, sums, count, number)
             round
 
-        member _.TryLeave(_: TimeSpan) = true
+        member _.TryPart(word, _: TimeSpan) = Array.replicate size word
+        member _.Leave() = ()
         member _.Abort(_: int) = ()
 
 /// Runs a function as so many ranks, each on a thread of its own; their results, in the order of ranks.
