@@ -40,8 +40,7 @@ module Stage =
             Job: StageJob
             Network: Network
             Optimisation: Optimisation
-            Descent: Descent
-            Balancing: Balancing
+            TrainingStep: TrainingStep
             Keeper: Keeper
             Recorder: Recorder
             /// Cancels the surroundings' token: at the wish of whoever runs a process that works alone, and of any rank once all know of it.
@@ -160,8 +159,8 @@ module Stage =
 
     /// Moves weights along their gradients, and shifts towards balance.
     let private move work =
-        work.Optimisation.Step work.Position.Rate
-        work.Balancing.Balance(work.Around.Ranks, work.Position.Rate)
+        work.TrainingStep.Clip()
+        work.TrainingStep.Move work.Position.Rate |> ignore
 
     /// Tells of the batch's images that any rank could not read; the batch's others.
     let private readable work (found: Descended) (places: int[]) (mine: Unreadable list) =
@@ -181,12 +180,7 @@ module Stage =
         let images, labels = Evaluation.tensors work.Network batch
 
         let found =
-            work.Descent.Run(
-                images,
-                labels,
-                List.length unreadable,
-                [ work.Recorder.Watch sample; work.Balancing.Watch ]
-            )
+            work.TrainingStep.Descend(images, labels, List.length unreadable, [ work.Recorder.Watch sample ])
 
         let places = readable work found places unreadable
 
@@ -446,7 +440,10 @@ module Stage =
         (start: Position)
         =
         let train, heldOut = split job.Recipe job.Dataset
-        use descent = new Descent(around.Ranks, around.Accumulate, network, loss job)
+
+        use step =
+            new TrainingStep(around.Ranks, around.Accumulate, job.Recipe, network, optimisation, loss job)
+
         use stop = stopOf around
 
         use recorder =
@@ -467,8 +464,7 @@ module Stage =
               Job = job
               Network = network
               Optimisation = optimisation
-              Descent = descent
-              Balancing = Balancing(job.Recipe, network)
+              TrainingStep = step
               Keeper = keeper
               Recorder = recorder
               Stop = stop
