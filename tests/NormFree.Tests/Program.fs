@@ -112,6 +112,7 @@ let private all =
           [ Distributed.ShareTests.tests
             Distributed.AttendanceTests.tests
             Distributed.DescentTests.tests
+            Distributed.NonFiniteTests.tests
             Distributed.BenchTests.tests
             Distributed.ScalingTests.tests
             Distributed.MpiTests.quick ]
