@@ -105,6 +105,11 @@ let private broken =
           job.AwaitWords "StepDone"
           Mpirun.signal "STOP" (Mpirun.processOf job 1)
           endsSaying job 40.0 [ "normfree: rank 1 on"; "3 s"; "hangs" ] |> ignore
+      }
+
+      test "a process that never starts MPI ends the job" {
+          use job = Mpirun.start 2 [ self (); RankProgram.Word; "miss" ]
+          endsSaying job 60.0 [ "normfree: Not all 2 processes have started within 5 s" ] |> ignore
       } ]
 
 let quick =
@@ -206,7 +211,7 @@ let soak =
           for name, rank in [ "STOP", 0; "STOP", 2; "KILL", 0; "KILL", 1 ] do
               test $"SIG{name} to rank {rank} of three ends the job within a minute, under its name" {
                   use folder = new TempFolder()
-                  use job = start 3 8000 10 (folder.File "run")
+                  use job = start 3 8000 20 (folder.File "run")
                   job.AwaitWords "StepDone"
                   Mpirun.signal name (Mpirun.processOf job rank)
 
