@@ -61,7 +61,8 @@ let bench (configuration: Configuration) engine precision =
       configuration.Binarise ]
     @ [ "--batch"; string configuration.Batch; "--image"; string configuration.Image; "--classes"; "10" ]
     @ [ "--threads"; string configuration.Threads; "--engine"; engine; "--precision"; precision ]
-    @ [ "--steps"; string settings.Steps; "--json" ]
+    // As the reference does it.
+    @ [ "--recipe"; "published"; "--steps"; string settings.Steps; "--json" ]
 
 /// What the tool has told about itself and the machine; the same in every run but for the load.
 let mutable environment: BenchEnvironment option = None

@@ -2,14 +2,22 @@
 //   dotnet fsi experiments/scale.fsx
 // It reads results/bench-train.md and writes results/scale.md. On nodes of your own, measure and predict at once:
 //   mpirun -n 2 --host a,b normfree bench train --arch reactnet-18 --batch 256 --predict 1,8,64,512
+// With --local N it also measures one and two processes of this machine, with a thread each and N steps a run, and writes results/scale-local.md. That takes
+// about two minutes on two cores that have no other work:
+//   dotnet fsi experiments/scale.fsx --local 5
 #load "prelude.fsx"
 
 open System
 open System.Globalization
 open System.IO
+open NormFree.Reporting
 open NormFree.Spec
 open NormFree.Training
 open Prelude
+
+type Settings = { Local: int option }
+
+let settings = settings "scale.fsx" [ count "--local" (fun _ n -> { Local = Some n }) ] { Local = None }
 
 let results name = Path.Combine(__SOURCE_DIRECTORY__, "results", name)
 
@@ -88,3 +96,100 @@ let text =
 
 File.WriteAllLines(results "scale.md", text)
 printfn "Written: experiments/results/scale.md"
+
+/// Processes of this machine, and their batch together: as large as one's, and as large for each.
+let localJobs = [ 1, 32; 1, 64; 2, 64; 2, 128 ]
+
+let localRuns = 3
+
+/// One measurement by that many processes, of which mpirun starts several.
+let local steps (processes, batch) : BenchResult =
+    let bench =
+        [ "bench"; "train"; "--arch"; "reactnet-18"; "--batch"; string batch ]
+        @ [ "--threads"; "1"; "--steps"; string steps; "--json" ]
+
+    let mpirun =
+        [ "-n"; string processes; "--oversubscribe"; "--bind-to"; "none"; "--mca"; "btl"; "self,vader,tcp" ]
+
+    let text =
+        if processes = 1 then
+            output tool bench
+        else
+            output "mpirun" (mpirun @ (tool :: bench))
+
+    read text
+
+let median pick (results: BenchResult list) = (results |> List.map pick |> Spread.Of).Median
+
+/// What the model makes of the two batches of one process, and of the wire that the processes have measured.
+let localPrediction (runs: Map<int * int, BenchResult list>) (processes, batch) =
+    let wire =
+        match runs[processes, batch] |> List.choose _.Exchange with
+        | [] -> { BandwidthGbit = 10.0; LatencyUs = 50.0 }
+        | costs ->
+            let median pick = (costs |> List.map pick |> Spread.Of).Median
+            { BandwidthGbit = median _.Wire.BandwidthGbit; LatencyUs = median _.Wire.LatencyUs }
+
+    let model = Scaling.model ReActNet.cifar18 runs[1, 64].Head runs[1, 32].Head
+    Scaling.predict model wire batch processes
+
+let localRow (runs: Map<int * int, BenchResult list>) (processes, batch) =
+    let own = runs[processes, batch]
+    let costs pick = own |> List.choose _.Exchange |> List.map pick
+    let cost digits pick = if processes = 1 then "-" else spread digits (costs pick)
+    let speed = median _.ImagesPerSecond.Median own
+    // One process with as many images as each of these has.
+    let alone = median _.ImagesPerSecond.Median runs[1, batch / processes]
+
+    [ string processes
+      string batch
+      own |> List.map _.ImagesPerSecond.Median |> spread 1
+      $"{100.0 * speed / (float processes * alone):F0} %%"
+      $"{(localPrediction runs (processes, batch)).ImagesPerSecond:F1}"
+      own |> List.map (fun r -> r.PhaseMs.Data + r.PhaseMs.Forward) |> spread 1
+      own |> List.map _.PhaseMs.Backward |> spread 1
+      own |> List.map (fun r -> r.PhaseMs.Clip + r.PhaseMs.Step) |> spread 1
+      own |> List.map _.PhaseMs.Exchange |> spread 1
+      cost 1 (fun c -> float c.Bytes / 1e6)
+      cost 1 _.BusyMs
+      cost 0 (fun c -> 100.0 * c.Overlap)
+      cost 1 _.Wire.BandwidthGbit
+      cost 0 _.Wire.LatencyUs ]
+
+let localColumns =
+    [ "processes"; "batch"; "images/s"; "of as many alone"; "predicted images/s" ]
+    @ [ "data and forward, ms"; "backward, ms"; "clip and step, ms"; "waited, ms" ]
+    @ [ "sums, MB"; "under way, ms"; "hidden, %"; "wire, Gbit/s"; "latency, µs" ]
+
+let measureLocal steps =
+    let started = DateTime.UtcNow
+
+    // mpirun refuses root otherwise.
+    for name in [ "OMPI_ALLOW_RUN_AS_ROOT"; "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM" ] do
+        Environment.SetEnvironmentVariable(name, "1")
+
+    let runs =
+        [ for run in 1..localRuns do
+              for job in localJobs do
+                  let result = local steps job
+
+                  printfn
+                      $"{fst job} processes, batch {snd job}, run {run}: {result.ImagesPerSecond.Median:F1} images/s"
+
+                  job, result ]
+
+    let byJob = runs |> List.groupBy fst |> List.map (fun (job, found) -> job, List.map snd found) |> Map
+    let table: Table = { Columns = localColumns; Rows = localJobs |> List.map (localRow byJob) }
+
+    [ "# One and two processes of one machine"
+      $"Median (lowest–highest) of {localRuns} runs, taken by turns; a run is the median of {steps} steps of ReActNet-18 on 32×32 images, bn-free, stage 2, \
+        the corrected recipe with its balance, one thread a process. Processes tell one another their sums through shared memory. Predicted are the model's \
+        steps from one process with 32 and 64 images, and the wire as it was measured."
+      machine (Some (snd runs.Head).Environment) started
+      "```sh\n" + command "scale.fsx" given + "\n```"
+      Report.markdownTable table ]
+    |> fun paragraphs -> write (results "scale-local.md") (String.Join("\n\n", paragraphs) + "\n")
+
+    printfn "Written: experiments/results/scale-local.md"
+
+Option.iter measureLocal settings.Local

@@ -207,6 +207,7 @@ type BenchTrainArgs =
     | [<Unique>] Classes of N: int
     | [<Unique>] Image of N: int
     | [<Unique>] Batch of N: int
+    | [<Unique>] Recipe of NAME: string
     | [<Unique>] Engine of NAME: string
     | [<Unique>] Precision of NAME: string
     | [<Unique>] Threads of N: int
@@ -232,6 +233,7 @@ type BenchTrainArgs =
             | Classes _ -> "of the classifier (10*)"
             | Image _ -> "side of the images (32*)"
             | Batch _ -> "images a step (64*), of all ranks together"
+            | Recipe _ -> "published, corrected* (clips convolutions alone, keeps signs balanced)"
             | Engine _ -> "fused*, composite (torch's own operations, slower)"
             | Precision _ -> "of convolutions: float32*, bf16 (fused only)"
             | Threads _ -> "of the computation; all processors if not given"

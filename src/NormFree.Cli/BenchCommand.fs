@@ -30,7 +30,7 @@ module BenchCommand =
 
         { basis with
             Recipe =
-                { basis.Recipe with
+                { Choices.recipe (args.GetResult(BenchTrainArgs.Recipe, "corrected")) with
                     Batch = Choices.count "--batch" (args.GetResult(BenchTrainArgs.Batch, basis.Recipe.Batch)) }
             Image = image
             WarmUp = Choices.within 0 Int32.MaxValue "--warm-up" (args.GetResult(BenchTrainArgs.Warm_Up, basis.WarmUp))
@@ -58,6 +58,8 @@ module BenchCommand =
           Json.words result.Engine
           Json.words result.Precision
           $"{result.Threads} threads"
+          if result.Balanced then
+              "balanced"
           yield! ({ Ranks = result.Ranks; Accumulate = result.Accumulate }: Division).Words ]
         |> String.concat ", "
 
@@ -86,7 +88,7 @@ module BenchCommand =
 
     let private exchange (costs: ExchangeCosts) =
         Show.table
-            [ "gradients"; "messages"; "under way"; "waited for"; "hidden"; "bandwidth"; "latency" ]
+            [ "sums"; "messages"; "under way"; "waited for"; "hidden"; "bandwidth"; "latency" ]
             [ [ $"{float costs.Bytes / 1e6:F1} MB"
                 string costs.Messages
                 $"{costs.BusyMs:F2} ms"

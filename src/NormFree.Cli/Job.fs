@@ -1,6 +1,8 @@
 namespace NormFree.Cli
 
 open System
+open System.Security.Cryptography
+open System.Text
 open System.Threading
 open NormFree.Distributed
 
@@ -8,30 +10,55 @@ open NormFree.Distributed
 [<RequireQualifiedAccess>]
 module internal Job =
 
-    /// How long a rank that has failed waits for others to fail like it, before it takes them down.
-    let private grace = TimeSpan.FromSeconds 5.0
+    /// How long a rank that has failed waits for others to fail like it, before it takes them down: not so long that they miss it before.
+    let private grace (patience: TimeSpan) = min (TimeSpan.FromSeconds 5.0) (patience / 2.0)
+
+    /// How long a rank that takes the others down leaves to those that have failed when it did: they tell their own reasons.
+    let private moment = TimeSpan.FromSeconds 1.0
 
     let private lost (who: string) = Console.Error.WriteLine $"normfree: {who}"
 
+    /// The parting word of a rank that has ended well.
+    let private well = 0L
+
+    /// The parting word of a rank that has failed: the same for the same reason.
+    let private word (error: exn) =
+        let hash = SHA256.HashData(Encoding.UTF8.GetBytes $"{error.GetType()}: {error.Message}")
+        1L + int64 (BitConverter.ToUInt32(hash, 0))
+
+    /// Tells what has gone wrong, before any rank is gone: the first one for all, where all say the same.
+    let private tell (ranks: IRanks) (words: (int64 array) | null) error =
+        match words with
+        | NonNull words when words |> Array.forall ((=) (word error)) ->
+            if ranks.Rank = 0 then Outcome.tell "" error else Outcome.Failed
+        | _ -> Outcome.tell $"{ranks.NameOf ranks.Rank}: " error
+
+    /// Ends a rank that has failed; with it all others, where they wait for something that does not come any more.
+    let private fail (ranks: IRanks) patience error =
+        let words = ranks.TryPart(word error, grace patience)
+        let outcome = tell ranks words error
+
+        if isNull words then
+            Thread.Sleep moment
+            ranks.Abort(int outcome)
+        else
+            ranks.Leave()
+
+        raise (ToldAlreadyException outcome)
+
     /// <summary>Runs a command together with the processes that a launcher has started with this one, or alone.</summary>
     /// <remarks>
-    /// What goes wrong for all ranks is told by the first one; what goes wrong for one of them is told under its name, and ends them all. A rank that is
-    /// silent, or not where others wait for it, for that long ends the job, too.
+    /// What goes wrong for all ranks alike is told by the first one; what goes wrong for some of them is told by each under its name, and ends them all.
+    /// A rank that is silent, or not where others wait for it, for that long ends the job, too.
     /// </remarks>
     let run (patience: TimeSpan option) (command: IRanks -> unit) =
-        let ranks = Ranks.Join(patience |> Option.defaultValue Ranks.DefaultPatience, lost)
+        let patience = patience |> Option.defaultValue Ranks.DefaultPatience
+        let ranks = Ranks.Join(patience, lost)
 
         try
             command ranks
-            ranks.TryLeave Timeout.InfiniteTimeSpan |> ignore
         with error ->
-            let areAllHere = ranks.TryLeave grace
+            fail ranks patience error
 
-            if areAllHere && ranks.Rank = 0 then
-                reraise ()
-
-            if not areAllHere then
-                Outcome.tell $"{ranks.NameOf ranks.Rank}: " error |> ignore
-                ranks.Abort(int Outcome.Failed)
-
-            raise (ToldAlreadyException())
+        ranks.TryPart(well, Timeout.InfiniteTimeSpan) |> ignore
+        ranks.Leave()

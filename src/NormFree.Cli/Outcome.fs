@@ -26,8 +26,11 @@ type InterruptedException(message: string) =
 
 /// <summary>The command has failed, and it was told already why: by this rank, or by the first one for all of them.</summary>
 [<Sealed>]
-type ToldAlreadyException() =
+type ToldAlreadyException(outcome: Outcome) =
     inherit Exception "It was told already what has happened."
+
+    /// <summary>How the process should end.</summary>
+    member _.Outcome = outcome
 
 [<RequireQualifiedAccess>]
 module Outcome =
@@ -97,7 +100,7 @@ module Outcome =
             command ()
             Outcome.Success
         with
-        | :? ToldAlreadyException -> Outcome.Failed
+        | :? ToldAlreadyException as told -> told.Outcome
         | error -> tell "" error
 
     /// <summary>A token that is cancelled by the first Ctrl-C or SIGTERM; a second one ends the process at once.</summary>

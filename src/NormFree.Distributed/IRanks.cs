@@ -24,10 +24,14 @@ public interface IRanks
     /// <param name="type">Their type.</param>
     IPendingSum BeginSum(nint values, nint sums, int count, NumberType type);
 
-    /// <summary>Ends the work together, once all ranks have come here; none of the others' methods may be called afterwards.</summary>
+    /// <summary>Meets all ranks for the last time, where each says a word; no sum may be asked for afterwards.</summary>
+    /// <param name="word">This rank's: a whole number below 2⁵³.</param>
     /// <param name="patience">How long to wait for the others.</param>
-    /// <returns>False where some did not come: they wait for something else, and only <see cref="Abort"/> is left.</returns>
-    bool TryLeave(TimeSpan patience);
+    /// <returns>Their words, in the order of ranks; null where some did not come: they wait for something else, and only <see cref="Abort"/> is left.</returns>
+    long[]? TryPart(long word, TimeSpan patience);
+
+    /// <summary>Ends the work together behind a parting; no rank returns before all have come here.</summary>
+    void Leave();
 
     /// <summary>Ends all ranks at once; does not return where there are others.</summary>
     /// <param name="code">The exit code.</param>

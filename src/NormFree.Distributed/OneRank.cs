@@ -28,7 +28,10 @@ public sealed unsafe class OneRank : IRanks
     }
 
     /// <inheritdoc/>
-    public bool TryLeave(TimeSpan patience) => true;
+    public long[] TryPart(long word, TimeSpan patience) => [word];
+
+    /// <inheritdoc/>
+    public void Leave() { }
 
     /// <inheritdoc/>
     public void Abort(int code) { }

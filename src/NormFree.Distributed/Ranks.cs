@@ -6,7 +6,8 @@ namespace NormFree.Distributed;
 /// <example><code>
 /// var ranks = Ranks.Join(TimeSpan.FromSeconds(30), Console.Error.WriteLine);
 /// double images = ranks.Sum(mine)[0];
-/// ranks.TryLeave(Timeout.InfiniteTimeSpan);
+/// ranks.TryPart(0, Timeout.InfiniteTimeSpan);
+/// ranks.Leave();
 /// </code></example>
 public static class Ranks
 {

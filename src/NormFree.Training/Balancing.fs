@@ -1,9 +1,11 @@
 namespace NormFree.Training
 
 open System.Collections.Generic
+open System.Diagnostics
 open NormFree.Distributed
 open NormFree.Spec
 open NormFree.Torch
+open NormFree.Torch.Distributed
 open NormFree.Torch.Telemetry
 open TorchSharp
 
@@ -23,6 +25,7 @@ type internal Balancing(recipe: Recipe, network: Network) =
     static let pace = 0.06
 
     let layers = if Recipe.balances recipe network.Spec then SignLayers.ofNetwork network else []
+    let sizes = layers |> List.map (fun layer -> int (layer.Shift.numel ()))
     /// Of the part that was seen last, and of the step so far, each part weighted by its share of the batch.
     let seen = Dictionary<string, float[]>()
     let shares = Dictionary<string, float[]>()
@@ -43,15 +46,18 @@ type internal Balancing(recipe: Recipe, network: Network) =
             | true, found -> found
             | _ -> Array.zeroCreate (int (layer.Shift.numel ()))
 
-        let sizes = layers |> List.map (fun layer -> int (layer.Shift.numel ()))
+        let begin' = Stopwatch.GetTimestamp()
 
         let all =
             ranks.Sum
                 [| for layer in layers do
                        yield! mine layer |]
 
+        let waited = Stopwatch.GetElapsedTime(begin').TotalMilliseconds
         let starts = List.scan (+) 0 sizes
-        [ for start, size in List.zip (List.truncate sizes.Length starts) sizes -> all[start .. start + size - 1] ]
+
+        [ for start, size in List.zip (List.truncate sizes.Length starts) sizes -> all[start .. start + size - 1] ],
+        CommunicationTime(int64 (sizeof<float> * all.Length), waited, waited)
 
     let balance rate (layer: SignLayer) (shares: float[]) =
         use _ = torch.NewDisposeScope()
@@ -69,7 +75,14 @@ type internal Balancing(recipe: Recipe, network: Network) =
           Look = fun _ -> look
           Passed = addPart }
 
-    /// <summary>Moves the shifts at this learning rate, after the step that all ranks have looked at.</summary>
-    member _.Balance(ranks: IRanks, rate: float) =
-        if not layers.IsEmpty then
-            List.iter2 (balance rate) layers (ofAllRanks ranks)
+    /// <summary>Whether there are shifts to move.</summary>
+    member _.IsNeeded = not layers.IsEmpty
+
+    /// <summary>Moves the shifts at this learning rate, after the step that all ranks have looked at; what it has told other ranks.</summary>
+    member balancing.Balance(ranks: IRanks, rate: float) : CommunicationTime =
+        if balancing.IsNeeded then
+            let shares, communication = ofAllRanks ranks
+            List.iter2 (balance rate) layers shares
+            if ranks.Size > 1 then communication else CommunicationTime()
+        else
+            CommunicationTime()

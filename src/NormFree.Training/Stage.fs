@@ -40,8 +40,7 @@ module Stage =
             Job: StageJob
             Network: Network
             Optimisation: Optimisation
-            Descent: Descent
-            Balancing: Balancing
+            TrainingStep: TrainingStep
             Keeper: Keeper
             Recorder: Recorder
             /// Cancels the surroundings' token: at the wish of whoever runs a process that works alone, and of any rank once all know of it.
@@ -85,6 +84,22 @@ module Stage =
 
     let private upperFirst (text: string) = text.Substring(0, 1).ToUpperInvariant() + text.Substring 1
 
+    /// Ranks that have different things would go on to different networks.
+    let private requireSame work wayOut =
+        Together.requireSame
+            work.Around.Ranks
+            wayOut
+            [ "weights", (fun () -> Fingerprint.ofTensors work.Network.Tensors)
+              "state of the optimiser", (fun () -> Fingerprint.ofTensors work.Optimisation.State) ]
+
+    /// All ranks go back to the newest checkpoint, which must be the same for all of them.
+    let private goBack work =
+        work.Keeper.GoBack()
+
+        requireSame
+            work
+            "They went back to different checkpoints: give all ranks a run folder that all nodes share, and go on by --resume."
+
     /// Does what the rule says about numbers that are not finite; the batch that they were noticed in is left out.
     let private answer work trouble =
         notice work trouble
@@ -104,7 +119,7 @@ module Stage =
                     Health = { health with Skipped = health.Skipped + 1 }
                     SkippedInARow = work.Position.SkippedInARow + 1 }
         | Rollback when health.RolledBack < mostAnswers ->
-            work.Keeper.GoBack()
+            goBack work
             work.Position <- { work.Position with Health = { health with RolledBack = health.RolledBack + 1 } }
         | Stop
         | Skip
@@ -160,8 +175,8 @@ module Stage =
 
     /// Moves weights along their gradients, and shifts towards balance.
     let private move work =
-        work.Optimisation.Step work.Position.Rate
-        work.Balancing.Balance(work.Around.Ranks, work.Position.Rate)
+        work.TrainingStep.Clip()
+        work.TrainingStep.Move work.Position.Rate |> ignore
 
     /// Tells of the batch's images that any rank could not read; the batch's others.
     let private readable work (found: Descended) (places: int[]) (mine: Unreadable list) =
@@ -181,12 +196,7 @@ module Stage =
         let images, labels = Evaluation.tensors work.Network batch
 
         let found =
-            work.Descent.Run(
-                images,
-                labels,
-                List.length unreadable,
-                [ work.Recorder.Watch sample; work.Balancing.Watch ]
-            )
+            work.TrainingStep.Descend(images, labels, List.length unreadable, [ work.Recorder.Watch sample ])
 
         let places = readable work found places unreadable
 
@@ -261,7 +271,8 @@ module Stage =
         work.Keeper.Keep(whole work)
 
     /// Whether any rank is asked to do something; all of them must ask at the same places.
-    let private anyRank work (isAsked: bool) = work.Around.Ranks.Sum [| (if isAsked then 1.0 else 0.0) |] |> Array.head > 0.0
+    let private anyRank work (isAsked: bool) =
+        work.Around.Ranks.Sum [| (if isAsked then 1.0 else 0.0) |] |> Array.head > 0.0
 
     /// All ranks stop, because one of them must.
     let private stopTogether work (wish: CancellationToken) =
@@ -388,20 +399,16 @@ module Stage =
             answer work problem
             requireSound work evaluate
 
-    /// Ranks that computed different things would go on to different networks.
-    let private requireSame work =
-        Together.requireSame
-            work.Around.Ranks
-            "One of them computes otherwise than the others, or its memory is damaged: the epoch before this one is kept; go on from there on \
-             other machines."
-            [ "weights", (fun () -> Fingerprint.ofTensors work.Network.Tensors)
-              "state of the optimiser", (fun () -> Fingerprint.ofTensors work.Optimisation.State) ]
-
     let private runEpoch work wish train heldOut =
         let task = task work.Job.Dataset
         let accuracy source = Evaluation.accuracy work.Around task work.Job.Recipe.Batch work.Network source
         trainEpoch work wish train
-        requireSame work
+
+        requireSame
+            work
+            "One of them computes otherwise than the others, or its memory is damaged: the epoch before this one is kept; go on from there on \
+             other machines."
+
         let test = requireSound work (fun () -> accuracy work.Job.Dataset.Test)
         let shares = signShares work
         let record = record work test (Option.map accuracy heldOut) shares
@@ -446,7 +453,10 @@ module Stage =
         (start: Position)
         =
         let train, heldOut = split job.Recipe job.Dataset
-        use descent = new Descent(around.Ranks, around.Accumulate, network, loss job)
+
+        use step =
+            new TrainingStep(around.Ranks, around.Accumulate, job.Recipe, network, optimisation, loss job)
+
         use stop = stopOf around
 
         use recorder =
@@ -467,8 +477,7 @@ module Stage =
               Job = job
               Network = network
               Optimisation = optimisation
-              Descent = descent
-              Balancing = Balancing(job.Recipe, network)
+              TrainingStep = step
               Keeper = keeper
               Recorder = recorder
               Stop = stop

@@ -112,6 +112,8 @@ let private all =
           [ Distributed.ShareTests.tests
             Distributed.AttendanceTests.tests
             Distributed.DescentTests.tests
+            Distributed.NonFiniteTests.tests
+            Distributed.BenchTests.tests
             Distributed.ScalingTests.tests
             Distributed.MpiTests.quick ]
       testList "Memory" [ Training.MemoryTests.short ] ]
@@ -158,5 +160,7 @@ let main arguments =
     TorchSharp.torch.set_num_threads 1
 
     match arguments with
+    | [| Distributed.RankProgram.Word; "miss" |] -> Distributed.RankProgram.missOne ()
+    | [| Distributed.RankProgram.Word; failures; others; "fail" |] -> Distributed.RankProgram.fail failures others
     | [| Distributed.RankProgram.Word; accumulate; path |] -> Distributed.RankProgram.run (int accumulate) path
     | _ -> runTests arguments

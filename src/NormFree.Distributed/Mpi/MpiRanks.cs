@@ -31,7 +31,10 @@ internal sealed class MpiRanks : IRanks
     public IPendingSum BeginSum(nint values, nint sums, int count, NumberType type) => thread.Post(new MpiSum(values, sums, count, type));
 
     /// <inheritdoc/>
-    public bool TryLeave(TimeSpan patience) => thread.TryEnd(patience);
+    public long[]? TryPart(long word, TimeSpan patience) => thread.TryPart(word, patience);
+
+    /// <inheritdoc/>
+    public void Leave() => thread.End();
 
     /// <inheritdoc/>
     public void Abort(int code) => thread.Abort(code);

@@ -8,11 +8,13 @@ namespace NormFree.Distributed.Mpi;
 internal sealed class MpiThread
 {
     /// <summary>Looks without a result before the thread leaves its processor to others, and how long it does so.</summary>
-    private volatile DistributedException? failed;
     private const int Spins = 200, PauseMicroseconds = 20;
 
     /// <summary>Without work it looks after messages that often; right after work more often, for MPI may have kept some of it back.</summary>
     private static readonly TimeSpan Idle = TimeSpan.FromMilliseconds(50), Restless = TimeSpan.FromMilliseconds(1);
+
+    /// <summary>Processes may take that many times as long to start as they may be missing later: their files come from slow disks.</summary>
+    private const int StartPatience = 10;
 
     private readonly MpiLibrary library;
     private readonly int processes;
@@ -26,6 +28,7 @@ internal sealed class MpiThread
     private readonly Thread thread;
     private readonly long begin = Stopwatch.GetTimestamp();
     private long count;
+    private volatile DistributedException? failed;
     private volatile bool ending;
     private volatile int abortCode = -1;
 
@@ -44,11 +47,16 @@ internal sealed class MpiThread
     /// <summary>How messages call a rank.</summary>
     public Func<int, string> NameOf { private get; set; } = rank => $"rank {rank}";
 
-    /// <summary>Starts MPI. Throws where that fails, or where MPI knows of another number of processes than the launcher.</summary>
+    /// <summary>Starts MPI. Throws where that fails, where not all processes come, or where MPI knows of another number of them than the launcher.</summary>
     public static MpiThread Start(MpiLibrary library, int processes, TimeSpan patience, Action<string> lost)
     {
         var made = new MpiThread(library, processes, patience, lost);
         made.thread.Start();
+        // MPI's start waits for all, and nobody watches anybody before it.
+        if (Task.WaitAny([made.started.Task], StartPatience * patience) < 0)
+            throw new DistributedException(
+                $"Not all {processes} processes have started within {(StartPatience * patience).TotalSeconds:0} s: one of them hangs, its node is down, or the "
+                + "network between them is.");
         made.started.Task.GetAwaiter().GetResult();
         return made;
     }
@@ -60,21 +68,29 @@ internal sealed class MpiThread
         return Enqueue(sum);
     }
 
-    /// <summary>Ends MPI when all ranks have come here; false where they have not in that time.</summary>
+    /// <summary>The words of all ranks when they have come here; null where they have not in that time.</summary>
     /// <remarks>
     /// It is a sum apart from the others, which ranks that do not leave may wait for, and does not count as one that others are waited for with: the
-    /// first rank may have work of its own at the end.
+    /// first rank may have work of its own at the end. A word stands where all other ranks have 0.
     /// </remarks>
-    public unsafe bool TryEnd(TimeSpan wait)
+    public unsafe long[]? TryPart(long word, TimeSpan wait)
     {
-        var numbers = (double*)NativeMemory.AllocZeroed(2, sizeof(double)); // kept where the sum never comes
-        farewell = new MpiSum((nint)numbers, (nint)(numbers + 1), 1, NumberType.Float64);
-        if (!Enqueue(farewell).TryWait(wait)) return false;
+        var numbers = (double*)NativeMemory.AllocZeroed((nuint)Size * 2, sizeof(double)); // kept where the sum never comes
+        numbers[Rank] = word;
+        farewell = new MpiSum((nint)numbers, (nint)(numbers + Size), Size, NumberType.Float64);
+        if (!Enqueue(farewell).TryWait(wait)) return null;
+        var words = new long[Size];
+        for (var rank = 0; rank < Size; rank++) words[rank] = (long)numbers[Size + rank];
+        NativeMemory.Free(numbers);
+        return words;
+    }
+
+    /// <summary>Ends MPI, whose end waits for all ranks.</summary>
+    public void End()
+    {
         ending = true;
         wake.Release();
         thread.Join();
-        NativeMemory.Free(numbers);
-        return true;
     }
 
     /// <summary>Ends all ranks.</summary>

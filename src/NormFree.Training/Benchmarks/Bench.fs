@@ -79,7 +79,8 @@ module Bench =
         |> Loader.readShare (Together.share job.Ranks) options dataset.Train
 
     /// A network at work.
-    type private Work = { Network: Network; Descent: Descent; Optimisation: Optimisation; Batches: IEnumerator<Batch> }
+    type private Work =
+        { Network: Network; Step: TrainingStep; Optimisation: Optimisation; Batches: IEnumerator<Batch> }
 
     /// What a training does with a batch, phase by phase.
     let private phases (job: BenchJob) (work: Work) =
@@ -90,22 +91,22 @@ module Bench =
                 work.Batches.MoveNext() |> ignore
                 Evaluation.tensors work.Network work.Batches.Current)
 
-        let found = work.Descent.Run(images, labels, 0, [])
+        let found = work.Step.Descend(images, labels, 0, [])
 
         let (), clip =
             timed (fun () ->
                 Numbers.gradient work.Optimisation |> ignore
-                work.Optimisation.Clip())
+                work.Step.Clip())
 
-        let (), step = timed (fun () -> work.Optimisation.Move job.Recipe.LearningRate)
+        let balance, step = timed (fun () -> work.Step.Move job.Recipe.LearningRate)
 
         { Data = data
           Forward = found.Forward
           Backward = found.Backward
-          Exchange = found.Waited
+          Exchange = found.Waited + balance.ExposedMs
           Clip = clip
-          Step = step },
-        found.Communication
+          Step = step - balance.ExposedMs },
+        found.Communication + balance
 
     let private step (job: BenchJob) work =
         job.Cancellation.ThrowIfCancellationRequested()
@@ -123,18 +124,20 @@ module Bench =
                 (Recipe.applyTo job.Net job.Recipe)
             |> Network.running job.Execution
 
-        use descent =
-            new Descent(
+        use optimisation = new Optimisation(job.Recipe, network)
+
+        use training =
+            new TrainingStep(
                 job.Ranks,
                 job.Accumulate,
+                job.Recipe,
                 network,
+                optimisation,
                 (fun _ logits labels -> Losses.CrossEntropy(logits, labels))
             )
 
-        use optimisation = new Optimisation(job.Recipe, network)
         use batches = (batches job).GetEnumerator()
-
-        let work = { Network = network; Descent = descent; Optimisation = optimisation; Batches = batches }
+        let work = { Network = network; Step = training; Optimisation = optimisation; Batches = batches }
 
         let wire = if job.Ranks.Size = 1 then None else Some(Wire.measure job.Ranks)
 
@@ -145,7 +148,7 @@ module Bench =
                   times ]
 
         let times = List.skip job.WarmUp times
-        network.Execution, wire |> Option.map (fun wire -> Medians.exchange descent.Messages wire times), times
+        network.Execution, wire |> Option.map (fun wire -> Medians.exchange training.Messages wire times), times
 
     /// The steps' times, with the layers' where the job asks for them.
     let private measure (job: BenchJob) =
@@ -174,6 +177,7 @@ module Bench =
           Arch = job.Net.Name
           Norm = body |> Option.map (_.Norm >> Words.norm)
           Binarise = body |> Option.map (_.Binarise >> Words.binarise)
+          Balanced = Recipe.balances job.Recipe job.Net
           Classes = job.Net.Classes
           Batch = job.Recipe.Batch
           Ranks = job.Ranks.Size

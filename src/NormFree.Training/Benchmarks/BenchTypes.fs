@@ -27,10 +27,10 @@ type BenchJob =
         Cancellation: CancellationToken
     }
 
-    /// <summary>Ten steps of a network on 32×32 images, with the published recipe: its clipping reaches every parameter but the classifier's.</summary>
+    /// <summary>Ten steps of a network on 32×32 images, with the corrected recipe, as trainings have it if nothing is said.</summary>
     static member Default net =
         { Net = net
-          Recipe = { Recipe.published with Batch = 64 }
+          Recipe = { Recipe.corrected with Batch = 64 }
           Image = 32
           WarmUp = 2
           Steps = 10
@@ -65,20 +65,20 @@ type PhaseTimes =
         Forward: float
         /// All gradients of this rank.
         Backward: float
-        /// Waiting for other ranks: for those whose forward pass is not done, and for the sums once this rank's gradients are there.
+        /// Waiting for other ranks: for those whose forward pass is not done, for the sums once this rank's gradients are there, and for balance.
         Exchange: float
         Clip: float
-        /// The optimiser's.
+        /// The optimiser's, and the move of shifts towards balance.
         Step: float
     }
 
 /// <summary>What a step tells other ranks, and what that takes: medians of the first rank.</summary>
 type ExchangeCosts =
     {
-        /// Of the gradients, which each rank gives and gets once.
+        /// Of gradients and balance, which each rank gives and gets once.
         Bytes: int64
         Messages: int
-        /// Milliseconds in which gradients were under way; waiting for slower ranks is part of it.
+        /// Milliseconds in which they were under way; waiting for slower ranks is part of it.
         BusyMs: float
         /// Those of them in which the step did nothing but wait.
         ExposedMs: float
@@ -141,6 +141,8 @@ type BenchResult =
         /// Nothing for a full-precision network, as is <c>Binarise</c>.
         Norm: string option
         Binarise: string option
+        /// Whether the step keeps signs balanced (deviation 15 of the method).
+        Balanced: bool
         Classes: int
         /// Of all ranks together.
         Batch: int

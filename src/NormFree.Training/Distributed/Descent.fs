@@ -39,7 +39,8 @@ type internal Descended =
 /// <remarks>
 /// Each part's mean loss is weighted by its share of the batch's images, and gradients add up, so that without batch norm the division changes
 /// nothing but the order of sums. Batch norms see the statistics of one part at a time; their running statistics are those of the parts one after
-/// the other, and after each step the mean over the ranks, weighted by images. Dispose it before the network.
+/// the other, and after each step the mean over the ranks, weighted by images. A message is full from so many bytes on. Dispose it before the
+/// network.
 /// </remarks>
 [<Sealed>]
 type internal Descent
@@ -47,14 +48,16 @@ type internal Descent
         ranks: IRanks,
         accumulate: int,
         network: Network,
-        loss: torch.Tensor -> torch.Tensor -> torch.Tensor -> torch.Tensor
+        loss: torch.Tensor -> torch.Tensor -> torch.Tensor -> torch.Tensor,
+        ?messageBytes: int64
     ) =
 
     let buckets =
         new GradientBuckets(
             ranks,
             [| for _, tensor in network.Parameters -> tensor :> torch.Tensor |],
-            List.toArray network.PartOf
+            List.toArray network.PartOf,
+            defaultArg messageBytes GradientBuckets.UsualBytes
         )
 
     let forward images labels look =

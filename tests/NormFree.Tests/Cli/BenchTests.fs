@@ -18,6 +18,7 @@ let private members =
       "arch"
       "norm"
       "binarise"
+      "balanced"
       "classes"
       "batch"
       "ranks"
@@ -26,7 +27,13 @@ let private members =
       "threads"
       "warm_up"
       "steps" ]
-    @ [ "images_per_second"; "peak_memory_mb"; "phase_ms"; "exchange"; "scaling"; "environment"; "profile" ]
+    @ [ "images_per_second"
+        "peak_memory_mb"
+        "phase_ms"
+        "exchange"
+        "scaling"
+        "environment"
+        "profile" ]
 
 let private text (node: JsonNode) (name: string) = (nonNull node[name]).GetValue<string>()
 let private number (node: JsonNode) (name: string) = (nonNull node[name]).GetValue<float>()
@@ -175,7 +182,7 @@ let private train =
           let shown = Tool.runLine $"{tiny} --engine composite --binarise activations --profile" |> Tool.succeeds
 
           for words in
-              [ "reactnet-small, bn-free, activations, batch 8 of 32×32, composite, float32, 1 threads"
+              [ "reactnet-small, bn-free, activations, batch 8 of 32×32, composite, float32, 1 threads, balanced"
                 "images a second"
                 "peak memory"
                 "backward"

@@ -58,29 +58,52 @@ let private trainings =
       }
 
       test "20 steps are compared, and the batch that nobody could read was none" {
-          let steps =
-              whole.Value[NoNorm].Events
-              |> List.filter (function
-                  | StepDone _ -> true
-                  | _ -> false)
-
+          let steps = whole.Value[NoNorm].Events |> List.filter isStep
           Expect.equal steps.Length 24 "steps"
       } ]
 
-/// Gradients by name, after one descent on a batch that ranks share.
-let private gradientsOf dtype norm accumulate (images: torch.Tensor, labels: torch.Tensor) (ranks: IRanks) =
+/// Ranks that keep the gradient of a network's first parameter whenever a message of float32 begins to travel.
+type private Lookout(ranks: IRanks, network: Network) =
+    member val Seen = ResizeArray<float[]>()
+
+    interface IRanks with
+        member _.Size = ranks.Size
+        member _.Rank = ranks.Rank
+        member _.NameOf(rank: int) = ranks.NameOf rank
+
+        member this.BeginSum(values, sums, count, number) =
+            if number = NumberType.Float32 then
+                this.Seen.Add(Agreement.values (Agreement.gradient (snd network.Parameters.Head)))
+
+            ranks.BeginSum(values, sums, count, number)
+
+        member _.TryPart(word, patience: System.TimeSpan) = ranks.TryPart(word, patience)
+        member _.Leave() = ranks.Leave()
+        member _.Abort(code: int) = ranks.Abort code
+
+/// What one descent on a batch that ranks share comes to.
+type private Descent' = { Found: Descended; Gradients: (string * float[]) list; Messages: int; Seen: float[] list }
+
+let private descended dtype norm accumulate bytes (images: torch.Tensor, labels: torch.Tensor) (ranks: IRanks) =
     use _ = torch.NewDisposeScope()
 
     use network =
         Network.create dtype Rule.Corrected 1L (Net.withBinarise ActivationsAndWeights (tiny norm))
 
-    use descent =
-        new Descent(ranks, accumulate, network, (fun _ logits labels -> Losses.CrossEntropy(logits, labels)))
+    let lookout = Lookout(ranks, network)
+    let loss _ logits labels = Losses.CrossEntropy(logits, labels)
+    use descent = new Descent(lookout, accumulate, network, loss, bytes)
 
     let first, count = Share.part (int (images.size 0)) ranks.Size ranks.Rank
     let part (tensor: torch.Tensor) = tensor.narrow (0L, int64 first, int64 count)
-    let found = descent.Run(part images, part labels, ranks.Rank, [])
-    found, gradients network
+
+    { Found = descent.Run(part images, part labels, ranks.Rank, [])
+      Gradients = gradients network
+      Messages = descent.Messages
+      Seen = List.ofSeq lookout.Seen }
+
+let private oneMessage = GradientBuckets.UsualBytes
+let private manyMessages = 4096L
 
 let private descents =
     [ for norm in [ NoNorm; BnFree 0.2 ] do
@@ -88,15 +111,46 @@ let private descents =
               $"{Words.norm norm}, fused engine: gradients of ranks that differ in size, one of them empty, are those of the batch" {
               use _ = torch.NewDisposeScope()
               let batch = images torch.ScalarType.Float32 "descent" 4, labels 4
-              let _, expected = gradientsOf torch.ScalarType.Float32 norm 1 batch OneRank.Instance
+              let descended (ranks: IRanks) = descended torch.ScalarType.Float32 norm 1 oneMessage batch ranks
+              let expected = (descended OneRank.Instance).Gradients
 
               for ranks in [ 2; 5 ] do
-                  for found, gradients in ThreadRanks.run ranks (gradientsOf torch.ScalarType.Float32 norm 1 batch) do
-                      Expect.equal found.Images 4 "images of all ranks"
-                      Expect.equal found.Unreadable (Seq.sum [ 0 .. ranks - 1 ]) "unreadable images of all ranks"
-                      Expect.equal found.Sums.Seen 4 "sums of all ranks"
-                      Expect.isLessThan (distance gradients expected) 1e-5 $"{ranks} ranks"
-          } ]
+                  for one in ThreadRanks.run ranks descended do
+                      Expect.equal one.Found.Images 4 "images of all ranks"
+                      Expect.equal one.Found.Unreadable (Seq.sum [ 0 .. ranks - 1 ]) "unreadable images of all ranks"
+                      Expect.equal one.Found.Sums.Seen 4 "sums of all ranks"
+                      Expect.isLessThan (distance one.Gradients expected) 1e-5 $"{ranks} ranks"
+          }
+
+          for ranks, accumulate in [ 2, 1; 3, 1; 2, 2; 3, 2 ] do
+              let division = $"{ranks} ranks, {accumulate} parts each"
+
+              test $"{Words.norm norm}, float64, {division}: many messages have the batch's gradients" {
+                  use _ = torch.NewDisposeScope()
+                  let dtype = torch.ScalarType.Float64
+                  let batch = images dtype "descent" 8, labels 8
+                  let expected = (descended dtype norm 1 oneMessage batch OneRank.Instance).Gradients
+
+                  for one in ThreadRanks.run ranks (descended dtype norm accumulate manyMessages batch) do
+                      Expect.isGreaterThan one.Messages 4 "messages"
+                      let distance = distance one.Gradients expected
+                      Expect.isLessThan distance 1e-12 $"distance {distance}"
+              }
+
+              test
+                  $"{Words.norm norm}, fused engine, {division}: messages that begin under the last backward pass change no bit" {
+                  use _ = torch.NewDisposeScope()
+                  let dtype = torch.ScalarType.Float32
+                  let batch = images dtype "descent" 8, labels 8
+                  let expected = ThreadRanks.run ranks (descended dtype norm accumulate oneMessage batch)
+                  let found = ThreadRanks.run ranks (descended dtype norm accumulate manyMessages batch)
+
+                  for one, expected in List.zip found expected do
+                      Expect.equal (one.Messages > 4, expected.Messages) (true, 1) "messages"
+                      Expect.hasLength one.Seen one.Messages "messages that began"
+                      Expect.notEqual one.Seen.Head (List.last one.Seen) "the first gradient when they began"
+                      Expect.equal one.Gradients expected.Gradients "gradients"
+              } ]
 
 /// Keeps what every message held when it was sent, for the parameters are to be there by then.
 type private Witness() =
@@ -115,7 +169,8 @@ type private Witness() =
 
             (OneRank.Instance :> IRanks).BeginSum(values, sums, count, number)
 
-        member _.TryLeave(_: System.TimeSpan) = true
+        member _.TryPart(word, _: System.TimeSpan) = [| word; word |]
+        member _.Leave() = ()
         member _.Abort(_: int) = ()
 
 let private buckets =

@@ -65,6 +65,39 @@ let private endsSaying (job: Mpirun.Job) seconds words =
 
 let private epochs folder = (RunFolder.readRun { Path = folder }).Epochs
 
+/// How often each of these words was printed.
+let private times (text: string) (words: string list) = [ for word in words -> text.Split(word).Length - 1 ]
+
+let private failing =
+    [ for what, failures, others, told, untold in
+          [ "one rank alone, when the others end well", "1:torn", "end", [ "normfree: rank 1 on"; ": torn" ], []
+            "two with reasons of their own, when the other ends well",
+            "1:torn,2:bent",
+            "end",
+            [ "normfree: rank 1 on"; ": torn"; "normfree: rank 2 on"; ": bent" ],
+            []
+            "all with the same reason, by the first one",
+            "0:torn,1:torn,2:torn",
+            "end",
+            [ "normfree: torn" ],
+            [ "rank 1 on"; "rank 2 on" ]
+            "all, of which one has another reason",
+            "0:torn,1:torn,2:bent",
+            "end",
+            [ "rank 0 on"; "rank 1 on"; "rank 2 on"; ": bent" ],
+            []
+            "two with reasons of their own, while the other waits for them",
+            "0:torn,2:bent",
+            "wait",
+            [ "normfree: rank 0 on"; ": torn"; "normfree: rank 2 on"; ": bent" ],
+            [ "rank 1 on" ] ] do
+          test $"failures are told once: {what}" {
+              use job = Mpirun.start 3 [ self (); RankProgram.Word; failures; others; "fail" ]
+              Expect.equal (job.AwaitEnd 60.0) 1 "exit code"
+              Expect.allEqual (times job.Err told) 1 $"told once: {job.Err}"
+              Expect.allEqual (times job.Err untold) 0 $"not told: {job.Err}"
+          } ]
+
 let private broken =
     [ test "a rank that hangs ends the job, under its name" {
           use folder = new TempFolder()
@@ -72,6 +105,11 @@ let private broken =
           job.AwaitWords "StepDone"
           Mpirun.signal "STOP" (Mpirun.processOf job 1)
           endsSaying job 40.0 [ "normfree: rank 1 on"; "3 s"; "hangs" ] |> ignore
+      }
+
+      test "a process that never starts MPI ends the job" {
+          use job = Mpirun.start 2 [ self (); RankProgram.Word; "miss" ]
+          endsSaying job 60.0 [ "normfree: Not all 2 processes have started within 5 s" ] |> ignore
       } ]
 
 let quick =
@@ -92,6 +130,7 @@ let quick =
                let again = Tool.run [ "train"; "--resume"; "--out"; run ] |> Tool.succeeds
                contains [ "activations+weights" ] again.Out
            } ]
+         @ failing
          @ broken)
 
 /// An interrupted job keeps its step, and goes on with another number of ranks to where one process would have come.
@@ -172,7 +211,7 @@ let soak =
           for name, rank in [ "STOP", 0; "STOP", 2; "KILL", 0; "KILL", 1 ] do
               test $"SIG{name} to rank {rank} of three ends the job within a minute, under its name" {
                   use folder = new TempFolder()
-                  use job = start 3 8000 10 (folder.File "run")
+                  use job = start 3 8000 20 (folder.File "run")
                   job.AwaitWords "StepDone"
                   Mpirun.signal name (Mpirun.processOf job rank)
 

@@ -24,6 +24,28 @@ let private program () =
 
 let tool = Path.Combine(GoldenFiles.repository, "artifacts", "normfree", "normfree")
 
+let private text path =
+    try
+        File.ReadAllText path
+    with
+    | :? IOException
+    | :? UnauthorizedAccessException -> ""
+
+/// The processes that another one has started, and the words that the system knows of each behind its name, which ends with a bracket.
+let private children (parent: int) =
+    [ for path in Directory.GetDirectories "/proc" do
+          match Int32.TryParse(Path.GetFileName path) with
+          | true, id ->
+              let behind = (text $"{path}/stat").Split ')' |> Array.last
+              let words = behind.Split(' ', StringSplitOptions.RemoveEmptyEntries)
+
+              if words.Length > 12 && words[1] = string parent then
+                  id, words
+          | _ -> () ]
+
+/// Seconds of processors that a job's ranks have had.
+let private worked job = List.sum [ for _, words in children job -> (float words[11] + float words[12]) / 100.0 ]
+
 /// A job under way; what its ranks print is collected.
 type Job(job: Process) =
     let output, errors = StringBuilder(), StringBuilder()
@@ -42,15 +64,17 @@ type Job(job: Process) =
     member _.Out = lock output (fun () -> string output)
     member _.Err = lock errors (fun () -> string errors)
 
-    /// Waits until a rank has printed these words.
+    /// Waits until a rank has printed these words: as long as the ranks have not had ten times the processors that it takes. On a machine with much
+    /// other work that is long.
     member this.AwaitWords(words: string) =
         let clock = Stopwatch.StartNew()
 
         while not (this.Out.Contains words) do
-            if job.HasExited || clock.Elapsed.TotalSeconds > 120.0 then
-                failtest $"'{words}' was not printed: {this.Out} {this.Err}"
+            if job.HasExited || worked job.Id > 100.0 || clock.Elapsed.TotalMinutes > 10.0 then
+                failtest
+                    $"'{words}' was not printed in {clock.Elapsed}, {worked job.Id} s of processors: {this.Out} {this.Err}"
 
-            Thread.Sleep 20
+            Thread.Sleep 50
 
     /// Waits for the end; its exit code.
     member this.AwaitEnd(seconds: float) =
@@ -99,27 +123,10 @@ let run ranks (command: string list) =
 
 /// The process that is this rank of a job.
 let processOf (job: Job) rank =
-    let text path =
-        try
-            File.ReadAllText path
-        with
-        | :? IOException
-        | :? UnauthorizedAccessException -> ""
-
-    Directory.GetDirectories "/proc"
-    |> Seq.map Path.GetFileName
-    |> Seq.choose (fun name ->
-        match Int32.TryParse name with
-        | true, id -> Some id
-        | _ -> None)
-    |> Seq.tryFind (fun id ->
-        // The parent is the second word behind the name, which ends with a bracket.
-        let behind = (text $"/proc/{id}/stat").Split(')') |> Array.last
-        let words = behind.Split(' ', StringSplitOptions.RemoveEmptyEntries)
-
-        words.Length > 1
-        && words[1] = string job.Id
-        && (text $"/proc/{id}/environ").Split('\000') |> Array.contains $"OMPI_COMM_WORLD_RANK={rank}")
+    children job.Id
+    |> List.map fst
+    |> List.tryFind (fun id ->
+        (text $"/proc/{id}/environ").Split('\000') |> Array.contains $"OMPI_COMM_WORLD_RANK={rank}")
     |> Option.defaultWith (fun () -> failtest $"rank {rank} does not run: {job.Out} {job.Err}")
 
 /// Sends a process a signal.

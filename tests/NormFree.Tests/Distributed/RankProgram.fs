@@ -5,7 +5,9 @@ open System
 open System.Threading
 open NormFree.Distributed
 open NormFree.Formats.Safetensors
+open NormFree.Cli
 open NormFree.Spec
+open NormFree.Training
 open NormFree.Tests.Training.Support
 
 /// The first argument of a rank.
@@ -37,4 +39,29 @@ let run accumulate (path: string) =
     if ranks.Rank = 0 then
         writer.Save path
 
-    if ranks.TryLeave Timeout.InfiniteTimeSpan then 0 else 1
+    ranks.TryPart(0L, Timeout.InfiniteTimeSpan) |> ignore
+    ranks.Leave()
+    0
+
+/// Fails on some ranks, given as `rank:reason,rank:reason`, as the tool's commands do; the others end, or wait for them.
+let fail (failures: string) (others: string) =
+    let reasons =
+        Map
+            [ for failure in failures.Split ',' do
+                  let words = failure.Split ':'
+                  int words[0], words[1] ]
+
+    let command (ranks: IRanks) =
+        match reasons.TryFind ranks.Rank with
+        | Some reason -> raise (TrainingException reason)
+        | None when others = "wait" -> ranks.Meet()
+        | None -> ()
+
+    int (Outcome.guard (fun () -> Job.run None command))
+
+/// Waits for the others, but for rank 1, which never starts.
+let missOne () =
+    if Environment.GetEnvironmentVariable "OMPI_COMM_WORLD_RANK" = "1" then
+        Thread.Sleep Timeout.Infinite
+
+    int (Outcome.guard (fun () -> Job.run (Some(TimeSpan.FromSeconds 0.5)) ignore))

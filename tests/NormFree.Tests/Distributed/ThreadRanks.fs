@@ -25,10 +25,11 @@ type private Round(size: int) =
         | _ -> Array.init count (NativePtr.get (NativePtr.ofNativeInt<float> address))
 
     let write (values: float[]) (address: nativeint) number =
-        for i, value in Array.indexed values do
+        values
+        |> Array.iteri (fun i value ->
             match number with
             | NumberType.Float32 -> NativePtr.set (NativePtr.ofNativeInt<float32> address) i (float32 value)
-            | _ -> NativePtr.set (NativePtr.ofNativeInt<float> address) i value
+            | _ -> NativePtr.set (NativePtr.ofNativeInt<float> address) i value)
 
     /// In the order of ranks, rounded as floats are where they are floats.
     let add () =
@@ -68,7 +69,8 @@ type private Rank(size: int, rank: int, roundOf: int -> Round) =
             round.Give(rank, values, sums, count, number)
             round
 
-        member _.TryLeave(_: TimeSpan) = true
+        member _.TryPart(word, _: TimeSpan) = Array.replicate size word
+        member _.Leave() = ()
         member _.Abort(_: int) = ()
 
 /// Runs a function as so many ranks, each on a thread of its own; their results, in the order of ranks.

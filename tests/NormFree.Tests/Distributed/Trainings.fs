@@ -26,16 +26,27 @@ let private recipe = { quick with Epochs = 5; Batch = 7; WarmUp = 1; WeightDecay
 /// What a training comes to: weights and running statistics, and its log.
 type Outcome = { Tensors: (string * float[]) list; History: EpochRecord list; Events: TrainingEvent list }
 
-/// Trains a tiny network in that type, both engines' way.
-let run dtype accumulate norm (ranks: IRanks) : Outcome =
-    let events = ResizeArray()
+let isStep event =
+    match event with
+    | StepDone _ -> true
+    | _ -> false
 
-    let around =
-        { Surroundings.Default with
-            Workers = 1
-            Ranks = ranks
-            Accumulate = accumulate
-            Watch = events.Add }
+/// A teacher that stands for whatever may make one rank's part go wrong, behind some steps.
+let private teacher (dtype: torch.ScalarType) (isWrong: int -> bool) steps (images: torch.Tensor) =
+    let value = if isWrong (steps ()) then nan else 0.5
+    torch.full ([| images.shape[0]; 10L |], torch.tensor(value).ToScalar(), dtype)
+
+/// Trains a tiny network in that type, by a teacher where it is said behind which steps this rank's part of a batch is wrong.
+let run (around: Surroundings) folder (isWrong: (int -> bool) option) dtype norm : Outcome =
+    let events = ResizeArray()
+    let around = { around with Workers = 1; Watch = events.Add }
+    let steps () = events |> Seq.filter isStep |> Seq.length
+
+    let recipe =
+        if isWrong.IsSome then
+            { recipe with Loss = Distillation "injected" }
+        else
+            recipe
 
     use network =
         Network.create dtype Rule.Corrected 1L (Net.withBinarise ActivationsAndWeights (tiny norm))
@@ -62,8 +73,15 @@ let run dtype accumulate norm (ranks: IRanks) : Outcome =
           Task = Stage.task data.Value
           Begin = state }
 
-    let keeper = Keeper(None, around, stage)
-    let job = { Name = state.Stage; Number = 1; Recipe = recipe; Dataset = data.Value; Teacher = None }
+    let keeper = Keeper(folder, around, stage)
+
+    let job =
+        { Name = state.Stage
+          Number = 1
+          Recipe = recipe
+          Dataset = data.Value
+          Teacher = isWrong |> Option.map (fun isWrong -> teacher dtype isWrong steps) }
+
     Stage.run around job network optimisation keeper state.Position
 
     { Tensors = [ for name, tensor in network.Tensors -> name, Agreement.values tensor ]
@@ -81,4 +99,5 @@ let distance (a: (string * float[]) list) (b: (string * float[]) list) =
     |> List.max
 
 /// In the type in which divisions can be told from rounding.
-let inFloat64 accumulate norm ranks = run torch.ScalarType.Float64 accumulate norm ranks
+let inFloat64 accumulate norm ranks =
+    run { Surroundings.Default with Ranks = ranks; Accumulate = accumulate } None None torch.ScalarType.Float64 norm

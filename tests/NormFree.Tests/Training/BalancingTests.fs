@@ -29,10 +29,9 @@ let private balanceOnce recipe (network: Network) images =
     use _ = torch.no_grad ()
     network.Forward(images, Train, balancing.Watch.Look 0).Dispose()
     balancing.Watch.Passed 1.0
-    balancing.Balance(NormFree.Distributed.OneRank.Instance, rate)
+    balancing.Balance(NormFree.Distributed.OneRank.Instance, rate) |> ignore
 
-let private shifts (network: Network) =
-    [ for layer in SignLayers.ofNetwork network -> Agreement.values layer.Shift ]
+let private shifts (network: Network) = [ for layer in SignLayers.ofNetwork network -> Agreement.values layer.Shift ]
 
 /// The mean sign of every channel by loops, from the layers' inputs.
 let private meanSigns (network: Network) (images: torch.Tensor) =
@@ -49,7 +48,8 @@ let private moved =
             torch.ScalarType.Float32, Execution.Portable
             torch.ScalarType.Float64, Execution.Portable ] do
           for norm in [ BnFree 0.2; Scaled 0.2 ] do
-              test $"{dtype}, {Json.words execution.Engine}, {Words.norm norm}: each shift moves against the mean sign of its channel" {
+              test
+                  $"{dtype}, {Json.words execution.Engine}, {Words.norm norm}: each shift moves against the mean sign of its channel" {
                   use _ = torch.NewDisposeScope()
                   use network = create dtype (tiny norm) |> Network.running execution
                   disturb network
