@@ -10,18 +10,12 @@ open Prelude
 let data, budget = budget "norms-cifar10.fsx" small
 atRoot ()
 
-let variant label norm recipe = Variant.twoStages label (cifar18 budget |> Net.withNorm norm) recipe
-
-[ for norm in [ BnFree 0.2; BatchNorm; NoNorm ] do
-      variant (Words.norm norm) norm (recipe budget)
-  variant "bn-free, data-dependent start" (BnFree 0.2) { recipe budget with Start = Start.DataDependent } ]
+[ for norm in [ BnFree 0.2; BatchNorm; NoNorm ] ->
+      Variant.twoStages (Words.norm norm) (cifar18 budget |> Net.withNorm norm) (recipe budget) ]
 |> experiment "norms-cifar10" (images Cifar10 data budget) budget
 |> sweep
 |> conclude
     { page
           "Three norms on CIFAR-10"
           "What does a binary ReActNet-18 lose or win without batch norm, with the corrected recipe and an equal budget?" with
-        Compared =
-            [ "bn-free", "batch-norm"
-              "bn-free", "none"
-              "bn-free, data-dependent start", "batch-norm" ] }
+        Compared = [ "bn-free", "batch-norm"; "bn-free", "none" ] }

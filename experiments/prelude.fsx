@@ -38,6 +38,11 @@ let count name set = setting name "N" (|Positive|_|) set
 let text name set = setting name "WORDS" Some set
 let path name set = setting name "FILE" (Path.GetFullPath >> Some) set
 
+/// One of those words.
+let choice name (values: (string * 'v) list) set =
+    let parse word = values |> List.tryFind (fst >> (=) word) |> Option.map snd
+    setting name (String.Join('|', List.map fst values)) parse set
+
 let number name set =
     let parse (text: string) =
         match Double.TryParse(text, Globalization.CultureInfo.InvariantCulture) with
@@ -198,6 +203,8 @@ type Budget =
         /// Pixels along a side of the network's input.
         Size: int
         LearningRate: float
+        /// On a GPU the composite engine computes: the fused one is for the CPU.
+        Device: Device
     }
 
 /// DATA, and the budget as the command line changes it.
@@ -211,7 +218,8 @@ let budget script defaults =
           number "--width" (fun b x -> { b with Width = x })
           count "--batch" (fun b n -> { b with Batch = n })
           count "--size" (fun b n -> { b with Size = n })
-          number "--lr" (fun b x -> { b with LearningRate = x }) ]
+          number "--lr" (fun b x -> { b with LearningRate = x })
+          choice "--device" [ "cpu", Cpu; "cuda", Cuda ] (fun b device -> { b with Device = device }) ]
         defaults
 
 /// For ReActNet-18 on images of 32×32.
@@ -223,7 +231,8 @@ let small =
       Width = 0.5
       Batch = 64
       Size = 32
-      LearningRate = 1e-3 }
+      LearningRate = 1e-3
+      Device = Cpu }
 
 /// Images of a budget; what is wrong with them ends the script.
 let images kind data (budget: Budget) =
@@ -256,7 +265,8 @@ let experiment name images (budget: Budget) variants =
       Images = images
       Seeds = [ for seed in 1 .. budget.Seeds -> int64 seed ]
       Variants = variants
-      Execution = Execution.Default }
+      Execution = if budget.Device = Cpu then Execution.Default else Execution.Portable
+      Device = budget.Device }
 
 /// Trains what is left of an experiment. The first Ctrl-C or SIGTERM keeps everything and ends the script, the second ends it at once.
 let sweep (experiment: Experiment) =

@@ -71,7 +71,7 @@ type TrainArgs =
             | Schedule _ -> "linear*, cosine, constant, step:EPOCHS:X"
             | Warm_Up _ -> "epochs over which the rate rises from 0"
             | Clip _ -> "agc:X (agc:0.02*), none"
-            | Start _ -> "fixed*, data-dependent (shifts and β from a first batch)"
+            | Start _ -> "data-dependent (shifts and β from a first batch)*, fixed; published: fixed"
             | Loss _ -> "ce*, ls (ls:0.1), kd (needs --teacher)"
             | Teacher _ -> "checkpoint to distil from"
             | Init _ -> "start from it; activations+weights then skips stage 1"

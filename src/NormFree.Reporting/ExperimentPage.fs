@@ -144,12 +144,20 @@ module ExperimentPage =
 
     let private environment results =
         let runs = logs results
-        let value key = setting ("environment." + key) runs |> Option.defaultValue "unknown"
+        let known key = setting ("environment." + key) runs
+        let value key = known key |> Option.defaultValue "unknown"
 
         let processor, processors, engine = value "processor", value "processors", value "engine"
+
+        let gpu =
+            match value "device", known "gpu" with
+            | "cpu", _ -> ""
+            | device, Some gpu -> $"{device} ({gpu}), shared by all; "
+            | device, None -> $"{device}; "
+
         let precision, dotnet, version = value "precision", value ".NET", value "NormFree"
 
-        $"{processor}, {processors} processors, one for each run; engine {engine}, {precision}; .NET {dotnet}; NormFree {version}."
+        $"{gpu}{processor}, {processors} processors, one for each run; engine {engine}, {precision}; .NET {dotnet}; NormFree {version}."
 
     /// <summary>The page; <c>image</c> is where its plot lies, relative to it.</summary>
     let markdown (image: string) (page: ExperimentPage) (results: ExperimentResult list) : string =

@@ -10,39 +10,39 @@ open NormFree.Torch.Telemetry
 open TorchSharp
 
 /// <summary>Keeps signs balanced where no norm does (deviation 15 of the method): after each step every shift before a sign moves towards the
-/// median of what it shifts.</summary>
+/// one that takes the mean off.</summary>
 /// <remarks>
-/// <para>b ← b − pace·s·mean(sign(β·x + b)), where s is the schedule's factor and the mean is one over batch and pixels, channel by channel: a step down
-/// the gradient of mean(|β·x + b|) with respect to b alone, apart from the loss and the optimiser as AdamW's weight decay is. Without it channels drift until
-/// their signs hardly depend on the image. Ding et al., "Regularizing activation distribution for training binarized deep networks" (CVPR 2019),
-/// ask for the same through the loss.</para>
+/// <para>b ← b − pace·s·mean(β·x + b), where s is the schedule's factor and the mean is one over batch and pixels, channel by channel: shifts decay
+/// towards −β·mean(x), as a running mean follows its means, apart from the loss and the optimiser as AdamW's weight decay is. Without it channels
+/// drift until their signs hardly depend on the image. Ding et al., "Regularizing activation distribution for training binarized deep networks"
+/// (CVPR 2019), ask for something like it through the loss.</para>
 /// <para>The forward pass of an image depends on no other image, and the mean is one over images: parts of a batch add up to the whole.</para>
 /// </remarks>
 [<Sealed>]
 type internal Balancing(recipe: Recipe, network: Network) =
 
-    /// Of 0.02, 0.06, 0.1 and 0.4 the best in short trainings of ReActNet-18: less lets channels drift, more lets shifts tremble with the batches.
+    /// PACE
     static let pace = 0.06
 
     let layers = if Recipe.balances recipe network.Spec then SignLayers.ofNetwork network else []
     let sizes = layers |> List.map (fun layer -> int (layer.Shift.numel ()))
     /// Of the part that was seen last, and of the step so far, each part weighted by its share of the batch.
     let seen = Dictionary<string, float[]>()
-    let shares = Dictionary<string, float[]>()
+    let means = Dictionary<string, float[]>()
 
     let addPart weight =
         for KeyValue(name, found) in seen do
             let weighted = found |> Array.map ((*) weight)
 
-            shares[name] <-
-                match shares.TryGetValue name with
+            means[name] <-
+                match means.TryGetValue name with
                 | true, before -> Array.map2 (+) before weighted
                 | _ -> weighted
 
-    /// The shares of +1 in the whole batch of all ranks, layer by layer; a rank without images adds nothing.
+    /// The means of the whole batch of all ranks, layer by layer; a rank without images adds nothing.
     let ofAllRanks (ranks: IRanks) =
         let mine (layer: SignLayer) =
-            match shares.TryGetValue layer.Name with
+            match means.TryGetValue layer.Name with
             | true, found -> found
             | _ -> Array.zeroCreate (int (layer.Shift.numel ()))
 
@@ -59,19 +59,19 @@ type internal Balancing(recipe: Recipe, network: Network) =
         [ for start, size in List.zip (List.truncate sizes.Length starts) sizes -> all[start .. start + size - 1] ],
         CommunicationTime(int64 (sizeof<float> * all.Length), waited, waited)
 
-    let balance rate (layer: SignLayer) (shares: float[]) =
+    let balance rate (layer: SignLayer) (means: float[]) =
         use _ = torch.NewDisposeScope()
         use _ = torch.no_grad ()
-        let means = shares |> Array.map (fun share -> 2.0 * share - 1.0)
         let means = torch.tensor(means).``to``(layer.Shift.dtype, layer.Shift.device).reshape layer.Shift.shape
-        layer.Shift.PlusInPlace(means, -pace * rate / recipe.LearningRate) |> ignore
+        let step = pace * rate / recipe.LearningRate
+        layer.Shift.TimesInPlace(1.0 - step).PlusInPlace(means, -step * layer.Beta) |> ignore
 
     /// <summary>What looks at the forward passes of a step.</summary>
     member val Watch: PartWatch =
         let look =
-            SignLayers.watching layers (fun layer x -> SignInput.Positive(x, layer.Beta, layer.Shift)) seen
+            SignLayers.watching layers (fun _ x -> SignInput.Means x) seen
 
-        { Begins = shares.Clear
+        { Begins = means.Clear
           Look = fun _ -> look
           Passed = addPart }
 

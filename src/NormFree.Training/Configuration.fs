@@ -76,6 +76,9 @@ module Configuration =
           "processors", string Environment.ProcessorCount
           "processor", Machine.arithmetic.Value
           "device", Json.words device
+          match device, Machine.gpu.Value with
+          | Cuda, Some gpu -> "gpu", gpu
+          | _ -> ()
           "engine", Json.words execution.Engine
           // A packed network has no third value, and neither have the fused engine's bits.
           "deviation 13, sign(0)",

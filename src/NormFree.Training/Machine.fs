@@ -27,6 +27,18 @@ module Machine =
     /// <summary>The processor's name, where the system tells it.</summary>
     let processor = lazy (field "model name" "/proc/cpuinfo" |> Option.defaultValue "unknown")
 
+    /// <summary>The first GPU's name, where NVIDIA's driver tells it.</summary>
+    let gpu =
+        lazy
+            (let root = "/proc/driver/nvidia/gpus"
+
+             if Directory.Exists root then
+                 Directory.GetDirectories root
+                 |> Array.sort
+                 |> Array.tryPick (fun gpu -> field "Model" (Path.Combine(gpu, "information")))
+             else
+                 None)
+
     /// <summary>What decides how sums are rounded on this machine: its processor, and the instruction set of our kernels.</summary>
     let arithmetic = lazy $"{processor.Value}, {InstructionSets.Best}"
 

@@ -31,7 +31,7 @@ type Deviations =
         /// 14: one learning rate for all, though signals are about α times as large as behind a norm; corrected, what is added to them moves α times
         /// as fast, and what multiplies them 1/α times.
         Rates: Rule
-        /// 15: without a norm nothing keeps signs balanced; corrected, shifts follow the median of what they shift.
+        /// 15: without a norm nothing keeps signs balanced; corrected, shifts follow the mean of what they shift.
         Balance: Rule
     }
 
@@ -158,8 +158,11 @@ module Recipe =
           Seed = 1L
           Deviations = Deviations.Published }
 
-    /// <summary>The published recipe with every deviation mended.</summary>
-    let corrected = { published with Deviations = Deviations.Corrected }
+    /// <summary>The published recipe with every deviation mended, the data-dependent start (6) included.</summary>
+    let corrected =
+        { published with
+            Deviations = Deviations.Corrected
+            Start = Start.DataDependent }
 
     let private problems recipe =
         [ if recipe.Epochs < 1 then

@@ -1,5 +1,3 @@
-using NormFree.Kernels.Bits;
-using NormFree.Torch.Fused;
 using NormFree.Torch.Native;
 using static TorchSharp.torch;
 
@@ -28,7 +26,16 @@ public static class SignInput
     {
         using var noGrad = no_grad();
         using var scope = NewDisposeScope();
-        return TensorMemory.IsFloatsOnCpu(x) ? CountedShares(x, beta, shift) : Shares(Shifted(x, beta, shift), 0);
+        return Shares(Shifted(x, beta, shift), 0);
+    }
+
+    /// <summary>The mean of each of the C channels of x itself.</summary>
+    /// <param name="x">The input.</param>
+    public static double[] Means(Tensor x)
+    {
+        using var noGrad = no_grad();
+        using var scope = NewDisposeScope();
+        return Values(x.mean(BatchAndPixels));
     }
 
     /// <summary>All that telemetry tells of the input.</summary>
@@ -44,24 +51,6 @@ public static class SignInput
         var shifted = Shifted(x, beta, shift);
         var window = Shares(shifted, -1).Average() - Shares(shifted, 1).Average();
         return new ChannelStatistics(Values(mean), variance, Shares(shifted, 0), window);
-    }
-
-    /// <summary>In one pass over the map.</summary>
-    private static unsafe double[] CountedShares(Tensor x, double beta, Tensor shift)
-    {
-        Tensor map = ChannelsLast.Of(x), bias = shift.contiguous();
-        int channels = (int)x.size(1), pixels = (int)(x.numel() / channels);
-        float* values = TensorMemory.Floats(map), shifts = TensorMemory.Floats(bias);
-        var counts = new float[Pixels.Tasks(pixels, channels)][];
-        Pixels.ForEach(pixels, channels, (task, first, count) =>
-        {
-            counts[task] = new float[channels];
-            fixed (float* target = counts[task])
-                SignCounts.Best.Count(values + (long)first * channels, count, channels, (float)beta, shifts, target);
-        });
-        GC.KeepAlive(map);
-        GC.KeepAlive(bias);
-        return [.. Enumerable.Range(0, channels).Select(channel => counts.Sum(task => (double)task[channel]) / pixels)];
     }
 
     private static Tensor Shifted(Tensor x, double beta, Tensor shift) => x.Times(beta).PlusInPlace(shift);

@@ -25,6 +25,7 @@ type Experiment =
         Seeds: int64 list
         Variants: Variant list
         Execution: Execution
+        Device: Device
     }
 
 /// <summary>One training of an experiment: a variant with a seed.</summary>

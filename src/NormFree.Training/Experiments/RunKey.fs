@@ -16,6 +16,7 @@ type private Decisive =
       Size: int
       Augmentation: Augmentation
       Execution: Execution
+      Device: Device
       Stages: (NetSpec * Recipe) list }
 
 /// <summary>Tells runs apart by what decides their results, so that none is trained twice.</summary>
@@ -23,7 +24,7 @@ type private Decisive =
 module RunKey =
 
     /// Raised whenever the same recipe comes to other weights, so that earlier results are not taken for today's.
-    let private method = 1
+    let private method = 2
 
     /// A teacher's file may move, and another may come to its place: its content counts.
     let private byContent (content: string -> string) (recipe: Recipe) =
@@ -37,7 +38,7 @@ module RunKey =
 
     /// <summary>For the images of a data set: from a variant, with its seed in its recipes, to 16 hexadecimal digits.</summary>
     /// <remarks>Looks at images and teachers once. The key throws InvalidFileException or IOException where a teacher's checkpoint cannot be read.</remarks>
-    let forImages (dataset: Dataset) (execution: Execution) : Variant -> string =
+    let forImages (dataset: Dataset) (execution: Execution) (device: Device) : Variant -> string =
         let teachers = Dictionary<string, string>()
 
         let content path =
@@ -56,6 +57,7 @@ module RunKey =
               Size = dataset.Size
               Augmentation = dataset.Augmentation
               Execution = execution
+              Device = device
               Stages = Variant.stages variant |> List.map (fun (net, recipe) -> net, byContent content recipe) }
             |> Json.write
             |> hash

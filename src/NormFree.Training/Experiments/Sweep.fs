@@ -16,7 +16,7 @@ open TorchSharp
 /// and whichever experiment it belonged to; one that was interrupted goes on; one that another process trains is waited for.
 /// </remarks>
 /// <example><code>
-/// { Name = "norms"; Images = images; Seeds = [ 1L; 2L ]; Execution = Execution.Default
+/// { Name = "norms"; Images = images; Seeds = [ 1L; 2L ]; Execution = Execution.Default; Device = Cpu
 ///   Variants = [ for norm in [ BatchNorm; BnFree 0.2 ] -> Variant.twoStages (Words.norm norm) (Net.withNorm norm net) recipe ] }
 /// |> Sweep.run SweepSettings.Default
 /// </code></example>
@@ -51,7 +51,7 @@ module Sweep =
     /// <summary>The runs of an experiment, as they would be trained: where they are kept and what they take.</summary>
     /// <remarks>Throws InvalidFileException or IOException where a teacher cannot be read.</remarks>
     let runs (root: string) (experiment: Experiment) : ExperimentRun list =
-        let key = RunKey.forImages experiment.Images experiment.Execution
+        let key = RunKey.forImages experiment.Images experiment.Execution experiment.Device
 
         [ for seed in experiment.Seeds do
               for variant in experiment.Variants do
@@ -99,6 +99,7 @@ module Sweep =
                 Around =
                     { Surroundings.Default with
                         Execution = experiment.Execution
+                        Device = experiment.Device
                         Workers = 1
                         Watch = watch
                         Cancellation = settings.Cancellation } }

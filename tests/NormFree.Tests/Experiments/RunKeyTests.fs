@@ -23,7 +23,7 @@ let private images: Dataset =
 
 let private variant = Variant.twoStages "tiny" (tiny (BnFree 0.2)) quick
 
-let private keyOf images execution variant = RunKey.forImages images execution variant
+let private keyOf images execution variant = RunKey.forImages images execution Cpu variant
 let private key = keyOf images Execution.Default variant
 
 let private ofFirst change = keyOf images Execution.Default { variant with First = change variant.First }

@@ -21,7 +21,8 @@ let private experiment variants =
       Images = images.Value
       Seeds = [ 1L; 2L ]
       Variants = variants
-      Execution = Execution.Default }
+      Execution = Execution.Default
+      Device = Cpu }
 
 let private variant label norm = Variant.twoStages label (tiny norm) { quick with Epochs = 1 }
 let private two = lazy (experiment [ variant "bn-free" (BnFree 0.2); variant "none/plain" NoNorm ])

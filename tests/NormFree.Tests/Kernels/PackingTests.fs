@@ -64,25 +64,6 @@ let private packed set (x: float32[]) channels scale (shift: float32[] option) =
     target.Check()
     target.Values
 
-/// Signs of +1 by channel, from the packed ones of the oracle.
-let private expectedCounts x channels scale shift =
-    let words = expected x channels scale (Some shift)
-    let perPixel = (channels + 63) / 64
-
-    Array.init channels (fun channel ->
-        Seq.init (x.Length / channels) (fun pixel ->
-            float32 (words[pixel * perPixel + channel / 64] >>> (channel % 64) &&& 1UL))
-        |> Seq.sum)
-
-let private counted set (x: float32[]) channels scale (shift: float32[]) =
-    use source = new Guarded<float32>(x)
-    use shifts = new Guarded<float32>(shift)
-    use target = new Guarded<float32>(channels, 8)
-    let counts = SignCounts.For set
-    counts.Count(source.Pointer, x.Length / channels, channels, scale, shifts.Pointer, target.Pointer)
-    target.Check()
-    target.Values
-
 let tests =
     testList
         "packing"
@@ -98,17 +79,6 @@ let tests =
                               (packed set x channels scale shift)
                               (expected x channels scale shift)
                               $"{channels} channels, β = {scale}, shift {shift.IsSome}")
-
-          testEverySet "the signs of +1 by channel are those that are packed" (fun set ->
-              for i, channels in List.indexed [ 1; 3; 15; 16; 17; 31; 64; 65; 100 ] do
-                  for scale in [ 1.0f; -0.7f ] do
-                      let x = values (uint64 i) (37 * channels)
-                      let shift = values (uint64 i + 100UL) channels |> Array.map (fun b -> b - 0.31f * scale)
-
-                      Expect.equal
-                          (counted set x channels scale shift)
-                          (expectedCounts x channels scale shift)
-                          $"{channels} channels, β = {scale}")
 
           testEverySet "the sign of 0 is +, of either zero; of NaN −" (fun set ->
               Expect.equal (packed set [| 0.0f; -0.0f; nanf; -1e-45f |] 4 1.0f None) [| 0b0011UL |] "without shift"

@@ -33,14 +33,13 @@ let private balanceOnce recipe (network: Network) images =
 
 let private shifts (network: Network) = [ for layer in SignLayers.ofNetwork network -> Agreement.values layer.Shift ]
 
-/// The mean sign of every channel by loops, from the layers' inputs.
-let private meanSigns (network: Network) (images: torch.Tensor) =
-    SignLayers.evaluate
-        network
-        (SignLayers.ofNetwork network)
-        (fun layer x -> (NaiveFigures.input x layer.Beta layer.Shift).Positive |> Array.map (fun p -> 2.0 * p - 1.0))
-        images
-    |> List.map snd
+/// The mean of what each channel's signs are taken of, by loops, from the layers' inputs.
+let private means (network: Network) (images: torch.Tensor) =
+    let ofLayer (layer: SignLayer) x =
+        let means = (NaiveFigures.input x layer.Beta layer.Shift).Mean
+        Array.map2 (fun mean shift -> layer.Beta * mean + shift) means (Agreement.values layer.Shift)
+
+    SignLayers.evaluate network (SignLayers.ofNetwork network) ofLayer images |> List.map snd
 
 let private moved =
     [ for dtype, execution in
@@ -49,12 +48,12 @@ let private moved =
             torch.ScalarType.Float64, Execution.Portable ] do
           for norm in [ BnFree 0.2; Scaled 0.2 ] do
               test
-                  $"{dtype}, {Json.words execution.Engine}, {Words.norm norm}: each shift moves against the mean sign of its channel" {
+                  $"{dtype}, {Json.words execution.Engine}, {Words.norm norm}: each shift moves against its channel's mean" {
                   use _ = torch.NewDisposeScope()
                   use network = create dtype (tiny norm) |> Network.running execution
                   disturb network
                   let images = images dtype "balance" 6
-                  let before, means = shifts network, meanSigns network images
+                  let before, means = shifts network, means network images
                   balanceOnce quick network images
 
                   for before, mean, after in List.zip3 before means (shifts network) do
@@ -85,16 +84,16 @@ let tests =
         "balance"
         [ yield! moved
           yield! unmoved
-          test "the same images again and again: signs become balanced" {
+          test "the same images again and again: means become 0" {
               use _ = torch.NewDisposeScope()
               use network = create torch.ScalarType.Float32 (tiny (BnFree 0.2))
               disturb network
               let images = images torch.ScalarType.Float32 "balance" 16
-              let unbalance () = meanSigns network images |> List.map (Array.averageBy abs) |> List.average
+              let unbalance () = means network images |> List.map (Array.averageBy abs) |> List.average
               let before = unbalance ()
 
               for _ in 1..60 do
                   balanceOnce quick network images
 
-              Expect.isLessThan (unbalance ()) (0.25 * before) "mean |mean sign|"
+              Expect.isLessThan (unbalance ()) (0.25 * before) "mean |mean|"
           } ]
