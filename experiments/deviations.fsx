@@ -34,8 +34,6 @@ let variant label deviations = ofRecipe label { fixedStart with Deviations = dev
     { page
           "Deviations on CIFAR-10"
           "What does mending each departure of the published code bring, alone and all together?" with
-        Compared =
-            [ "all corrected", "published"
-              "all corrected", "all corrected but data-dependent start" ]
+        Compared = [ "all corrected", "published"; "all corrected", "all corrected but data-dependent start" ]
         Notes =
             [ "Numbers and reasons of the deviations: docs/method.md. A row that names one of them corrects it alone, or all but it." ] }

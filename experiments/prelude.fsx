@@ -167,9 +167,12 @@ let machine (environment: BenchEnvironment option) (started: DateTime) =
 /// The command as anyone would type it: where files lie on this machine is nobody's business.
 let command script (given: string list) =
     let shown (word: string) =
-        if word.Contains '/' then Path.GetFileName(Path.TrimEndingDirectorySeparator word)
-        elif word.Contains ' ' then $"'{word}'"
-        else word
+        if word.Contains '/' then
+            Path.GetFileName(Path.TrimEndingDirectorySeparator word)
+        elif word.Contains ' ' then
+            $"'{word}'"
+        else
+            word
 
     String.Join(' ', $"dotnet fsi experiments/{script}" :: List.map shown given)
 

@@ -38,13 +38,12 @@ module internal RunCharts =
         let gaps = boundaries group.Runs |> List.map _.At
 
         let points =
-            group.Runs |> List.collect (running >> List.map (fun (x, epoch) -> x, pick epoch))
+            group.Runs
+            |> List.collect (running >> List.map (fun (x, epoch) -> x, pick epoch))
             |> summed group.Runs.Length
 
         { Name = group.Label
-          Points =
-            [ for x, sample in points -> x, sample.Mean ] @ [ for gap in gaps -> gap, nan ]
-            |> List.sortBy fst
+          Points = [ for x, sample in points -> x, sample.Mean ] @ [ for gap in gaps -> gap, nan ] |> List.sortBy fst
           Band =
             if group.Runs.Length = 1 then
                 []

@@ -71,7 +71,7 @@ module internal DataStart =
             let known = variance :: known
             let graph = part net layers known index
             let key = shiftOf graph
-            tensors[key].copy_ ((mean.Times(-1.0 / sqrt variance)).reshape tensors[key].shape) |> ignore
+            tensors[key].copy_((mean.Times(-1.0 / sqrt variance)).reshape tensors[key].shape) |> ignore
             run graph x, known, (key, tensors[key].detach().clone().DetachFromDisposeScope()) :: shifts
 
         let _, variances, shifts =
@@ -82,7 +82,13 @@ module internal DataStart =
 
     /// <summary>The start of a fresh network on 256 training images that the seed chooses, prepared as for an evaluation.</summary>
     /// <remarks>Throws DataException where none of them can be read.</remarks>
-    let measure (around: Surroundings) (task: Task) (recipe: Recipe) (source: ImageSource) (net: NetSpec) : MeasuredStart =
+    let measure
+        (around: Surroundings)
+        (task: Task)
+        (recipe: Recipe)
+        (source: ImageSource)
+        (net: NetSpec)
+        : MeasuredStart =
         use network = Network.create torch.ScalarType.Float32 recipe.Deviations.BinaryStart recipe.Seed net
         let order = Loader.shuffled recipe.Seed 0 source.Count |> Array.truncate images
         let options = Evaluation.loading around task images

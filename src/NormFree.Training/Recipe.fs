@@ -28,10 +28,11 @@ type Deviations =
         BinaryStart: Rule
         /// 10: binary filters lose 1 − 2/π of their variance; corrected, they are multiplied by √(π/2).
         BinaryGain: Rule
-        /// 14: one learning rate for all, though signals are about α times as large as behind a norm; corrected, what is added to them moves α times
-        /// as fast, and what multiplies them 1/α times.
+        /// 14: one learning rate for all, though signals are about α times as large as behind a norm, and a step turns a filter by an angle that
+        /// grows with its inputs; corrected, what is added to signals moves α times as fast, what multiplies them 1/α times, and large filters slower.
         Rates: Rule
-        /// 15: without a norm nothing keeps signs balanced; corrected, shifts follow the mean of what they shift.
+        /// 15: without a norm nothing keeps signs balanced and signals of one size; corrected, shifts follow the mean of what they shift, and gains
+        /// give way where signals grow.
         Balance: Rule
     }
 
@@ -159,10 +160,7 @@ module Recipe =
           Deviations = Deviations.Published }
 
     /// <summary>The published recipe with every deviation mended, the data-dependent start (6) included.</summary>
-    let corrected =
-        { published with
-            Deviations = Deviations.Corrected
-            Start = Start.DataDependent }
+    let corrected = { published with Deviations = Deviations.Corrected; Start = Start.DataDependent }
 
     let private problems recipe =
         [ if recipe.Epochs < 1 then
@@ -258,10 +256,15 @@ module Recipe =
         | Some(BatchNorm | NoNorm)
         | None -> None
 
+    /// Up to so many inputs filters take the whole learning rate: those of 16 channels and 3×3 pixels.
+    let private fastestInputs = 144.0
+
     /// <summary>The factor of the learning rate for a parameter of a network; 1 with batch norm and without any norm.</summary>
-    /// <remarks>Corrected (14): α for shifts, 1/α for gains and the classifier's weight.</remarks>
+    /// <remarks>Corrected (14): α for shifts, 1/α for gains and the classifier's weight; √(144/n), at most 1, for filters of n inputs.</remarks>
     let rateFactor recipe net (parameter: ParameterSpec) =
         match recipe.Deviations.Rates, alpha net, parameter.Kind with
+        | Rule.Corrected, Some _, ConvolutionWeight conv ->
+            min 1.0 (sqrt (fastestInputs / float (conv.In * conv.Kernel * conv.Kernel)))
         | Rule.Corrected, Some alpha, ShiftBias -> alpha
         | Rule.Corrected, Some alpha, (Gain | LinearWeight) -> 1.0 / alpha
         | _ -> 1.0

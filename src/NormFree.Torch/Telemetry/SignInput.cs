@@ -29,13 +29,16 @@ public static class SignInput
         return Shares(Shifted(x, beta, shift), 0);
     }
 
-    /// <summary>The mean of each of the C channels of x itself.</summary>
+    /// <summary>The mean of each of the C channels of x itself, and behind them the mean of all squares: C + 1 numbers, of which those of a batch
+    /// are the means of its images' ones.</summary>
     /// <param name="x">The input.</param>
-    public static double[] Means(Tensor x)
+    public static double[] Moments(Tensor x)
     {
         using var noGrad = no_grad();
         using var scope = NewDisposeScope();
-        return Values(x.mean(BatchAndPixels));
+        // One pass, where a map of squares would take three.
+        var norm = Values(x.norm().reshape(1))[0];
+        return [.. Values(x.mean(BatchAndPixels)), norm * norm / x.numel()];
     }
 
     /// <summary>All that telemetry tells of the input.</summary>

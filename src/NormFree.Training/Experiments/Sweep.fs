@@ -244,4 +244,6 @@ module Sweep =
 
         let logs = Map(finished @ trainAll settings experiment memory unfinished)
 
-        [ for run in all -> { Run = where settings run; Log = logs[run.Key] |> Result.map (fun log -> { log with Label = run.Label }) } ]
+        [ for run in all ->
+              { Run = where settings run
+                Log = logs[run.Key] |> Result.map (fun log -> { log with Label = run.Label }) } ]

@@ -113,7 +113,13 @@ module Pipeline =
 
         match StageStart.written plan with
         | Some folder when File.Exists(folder.Best trained.Stages) ->
-            ConfusionFile.keep plan.Around (StageRun.placed plan) trained.Recipe.Batch plan.Dataset.Test folder trained.Stages
+            ConfusionFile.keep
+                plan.Around
+                (StageRun.placed plan)
+                trained.Recipe.Batch
+                plan.Dataset.Test
+                folder
+                trained.Stages
         | _ -> ()
 
     /// <summary>Ends a run: its folder says that it is finished and holds what its best network takes for what, and its log is a value for

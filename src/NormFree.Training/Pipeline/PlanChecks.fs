@@ -44,7 +44,8 @@ module internal PlanChecks =
     let requireDivision (plan: Plan) =
         if plan.Around.Accumulate < 1 then
             raise (
-                TrainingException $"A batch is computed in at least 1 part, not {plan.Around.Accumulate}: mend --accumulate."
+                TrainingException
+                    $"A batch is computed in at least 1 part, not {plan.Around.Accumulate}: mend --accumulate."
             )
 
         if plan.Around.Ranks.Size > 1 && plan.Around.Device <> Cpu then

@@ -25,8 +25,7 @@ module internal StageRun =
             None
 
     /// A network where and as the surroundings say. What cannot be as they say is computed as it can be.
-    let placed (plan: Plan) network =
-        network |> Network.on plan.Around.Device |> Network.running plan.Around.Execution
+    let placed (plan: Plan) network = network |> Network.on plan.Around.Device |> Network.running plan.Around.Execution
 
     /// Loads the teacher that the recipe names.
     let teacher (plan: Plan) (recipe: Recipe) =
@@ -83,16 +82,7 @@ module internal StageRun =
               "instruction set", (fun () -> string InstructionSets.Best) ]
 
     /// Runs one stage, or what is left of it, on a network that starts as `begin'` leaves it.
-    let run
-        (plan: Plan)
-        number
-        configuration
-        (recipe: Recipe)
-        net
-        history
-        changes
-        (begin': Network -> unit)
-        =
+    let run (plan: Plan) number configuration (recipe: Recipe) net history changes (begin': Network -> unit) =
         PlanChecks.requireKeepable plan
 
         let network =

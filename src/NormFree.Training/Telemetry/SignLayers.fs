@@ -14,6 +14,8 @@ type internal SignLayer =
         Shift: torch.Tensor
         /// Each with the key and the tensor of its weight.
         Convolutions: (ConvolutionSpec * string * torch.Tensor) list
+        /// Of those convolutions that have one.
+        Gains: torch.Tensor list
         /// NaN where the network's constants are made for none.
         ExpectedVariance: float
     }
@@ -48,6 +50,10 @@ module internal SignLayers =
                 [ for conv, _ in convolution.Convolutions ->
                       let key = $"{conv.Key}.weight"
                       conv, key, tensors[key] ]
+              Gains =
+                [ for conv, _ in convolution.Convolutions do
+                      if conv.Standardised then
+                          tensors[$"{conv.Key}.gain"] ]
               ExpectedVariance = expected }
 
         match Net.binaryBody network.Spec with

@@ -57,8 +57,7 @@ let private images =
       }
 
       test "a prediction that is terminated ends soon and leaves nothing" {
-          let path =
-              Tool.scratch.Write("terminated/noise.png", png (noise (RandomStream.OfSeed 1UL) 600 600))
+          let path = Tool.scratch.Write("terminated/noise.png", png (noise (RandomStream.OfSeed 1UL) 600 600))
 
           let folder = Tool.scratch.File "terminated"
 

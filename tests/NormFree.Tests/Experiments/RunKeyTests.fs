@@ -23,7 +23,8 @@ let private images: Dataset =
 
 let private variant = Variant.twoStages "tiny" (tiny (BnFree 0.2)) quick
 
-let private keyOf images execution variant = RunKey.forImages images execution Cpu variant
+let private keyOn device images execution variant = RunKey.forImages images execution device variant
+let private keyOf = keyOn Cpu
 let private key = keyOf images Execution.Default variant
 
 let private ofFirst change = keyOf images Execution.Default { variant with First = change variant.First }
@@ -41,7 +42,7 @@ let private changes =
       "warm-up", ofFirst (fun r -> { r with WarmUp = 1 })
       "loss", ofFirst (fun r -> { r with Loss = LabelSmoothing 0.1 })
       "clipping", ofFirst (fun r -> { r with Clip = NoClipping })
-      "start", ofFirst (fun r -> { r with Start = Start.DataDependent })
+      "start", ofFirst (fun r -> { r with Start = Start.Fixed })
       "held out", ofFirst (fun r -> { r with HeldOut = 0.1 })
       "seed", ofFirst (fun r -> { r with Seed = 2L })
       for deviation in Deviation.all do
@@ -57,6 +58,7 @@ let private changes =
       "size", ofImages (fun d -> { d with Size = 64 })
       "augmentation", ofImages (fun d -> { d with Augmentation = Augmentation.none })
       "engine", keyOf images Execution.Portable variant
+      "device", keyOn Cuda images Execution.Default variant
       "precision", keyOf images { Execution.Default with Precision = Precision.BFloat16 } variant
       "stage 2", keyOf images Execution.Default { variant with Second = None }
       "stage 2's recipe", keyOf images Execution.Default { variant with Second = Some { quick with Epochs = 3 } } ]
@@ -72,7 +74,7 @@ let tests =
     testList
         "run keys"
         [ test "a key is what it was in earlier versions: where it is not, finished runs are trained again" {
-              Expect.equal key "14da117307ae11d9" "key"
+              Expect.equal key "566e225be9fd30ce" "key"
           }
 
           test "whatever decides the result changes the key" {

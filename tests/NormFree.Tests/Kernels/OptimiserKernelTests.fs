@@ -150,7 +150,15 @@ let private stepped set workers steps (kernel: Kernel) =
 
         let tensors =
             [| for i, p in List.indexed parameters ->
-                   OptimisedTensor((part 0)[i], (part 1)[i], (part 2)[i], (part 3)[i], p.LongLength, decayOf i, rateFactorOf i) |]
+                   OptimisedTensor(
+                       (part 0)[i],
+                       (part 1)[i],
+                       (part 2)[i],
+                       (part 3)[i],
+                       p.LongLength,
+                       decayOf i,
+                       rateFactorOf i
+                   ) |]
 
         for step in 1..steps do
             for g in gradients do
@@ -169,7 +177,14 @@ let private expected (formula: Formula) =
 
     for step in 1..steps do
         for i, p in List.indexed parameters do
-            formula step (rate * rateFactorOf i) (decayOf i) p (floats (randoms random 1.0 p.Length)) means[i] squares[i]
+            formula
+                step
+                (rate * rateFactorOf i)
+                (decayOf i)
+                p
+                (floats (randoms random 1.0 p.Length))
+                means[i]
+                squares[i]
 
     parameters, means, squares
 
@@ -220,7 +235,8 @@ let private onTorch =
 
               let optimiser parameters isComposite =
                   make
-                      [| for i, p in List.indexed parameters -> OptimisedParameter($"p{i}", p, decayOf i, rateFactorOf i) |]
+                      [| for i, p in List.indexed parameters ->
+                             OptimisedParameter($"p{i}", p, decayOf i, rateFactorOf i) |]
                       isComposite
 
               use ours = optimiser fused false

@@ -43,6 +43,14 @@ let private inputs =
                   closeAll tolerance found.Variance naive.Variance "variance"
                   Expect.equal found.Positive naive.Positive "shares of +1"
                   Expect.equal (SignInput.Positive(x, 0.5, shift)) naive.Positive "shares of +1 alone"
+                  let squares = Array.map2 (fun mean variance -> mean * mean + variance) naive.Mean naive.Variance
+
+                  closeAll
+                      tolerance
+                      (SignInput.Moments x)
+                      (Array.append naive.Mean [| Array.average squares |])
+                      "moments"
+
                   close 1e-12 found.Window naive.Window "window"
                   Expect.equal found.Positive[2] 0.0 "a channel of −1"
                   Expect.equal found.Positive[3] 1.0 "a channel of +1"

@@ -11,17 +11,22 @@ open TorchSharp
 
 let private rate = 2e-3
 
-/// Of a shift in float32.
+/// Of a parameter in float32.
 let private rounding = { absolute = 1e-7; relative = 1e-6 }
 let private create dtype net = Network.create dtype Rule.Corrected 3L net
 
-/// Shifts away from where they start, so that no channel is balanced.
-let private disturb (network: Network) =
+let private fill value (tensor: torch.Tensor) =
     use _ = torch.no_grad ()
+    use far = torch.full_like (tensor, value)
+    tensor.copy_ far |> ignore
 
-    for layer in SignLayers.ofNetwork network do
-        use far = torch.full_like (layer.Shift, 0.1)
-        layer.Shift.copy_ far |> ignore
+/// Shifts away from where they start, so that no channel is balanced, and gains of every second layer, so that signals grow.
+let private disturb (network: Network) =
+    for i, layer in List.indexed (SignLayers.ofNetwork network) do
+        fill 0.1 layer.Shift
+
+        if i % 2 = 0 then
+            layer.Gains |> List.iter (fill 10.0)
 
 /// One look at images, and one move.
 let private balanceOnce recipe (network: Network) images =
@@ -41,6 +46,18 @@ let private means (network: Network) (images: torch.Tensor) =
 
     SignLayers.evaluate network (SignLayers.ofNetwork network) ofLayer images |> List.map snd
 
+/// The mean over channels of the variance of β·x, by loops.
+let private variances (network: Network) (images: torch.Tensor) =
+    let ofLayer (layer: SignLayer) x =
+        layer.Beta * layer.Beta * Array.average (NaiveFigures.input x layer.Beta layer.Shift).Variance
+
+    SignLayers.evaluate network (SignLayers.ofNetwork network) ofLayer images |> List.map snd
+
+let private gains (network: Network) =
+    [ for layer in SignLayers.ofNetwork network -> layer.Gains |> List.map Agreement.values |> Array.concat ]
+
+let private pace = 0.06 * rate / quick.LearningRate
+
 let private moved =
     [ for dtype, execution in
           [ torch.ScalarType.Float32, Execution.Default
@@ -58,10 +75,34 @@ let private moved =
 
                   for before, mean, after in List.zip3 before means (shifts network) do
                       for b, m, a in Array.zip3 before mean after do
-                          Expect.floatClose rounding (a - b) (-0.06 * rate / quick.LearningRate * m) "move"
+                          Expect.floatClose rounding (a - b) (-pace * m) "move"
 
                   Expect.exists means (Array.exists (fun m -> abs m > 0.3)) "there was something to balance"
               } ]
+
+let private restrained =
+    [ for dtype in [ torch.ScalarType.Float32; torch.ScalarType.Float64 ] do
+          test $"{dtype}: gains give way where the variance grows by more than a tenth" {
+              use _ = torch.NewDisposeScope()
+              use network = create dtype (tiny (BnFree 0.2))
+              disturb network
+              let images = images dtype "balance" 6
+
+              let before, growth =
+                  gains network, variances network images |> List.pairwise |> List.map (fun (u, v) -> v / u)
+
+              balanceOnce quick network images
+
+              for before, growth, after in
+                  List.zip3 (List.truncate growth.Length before) growth (List.truncate growth.Length (gains network)) do
+                  let factor = 1.0 - 0.5 * pace * max 0.0 (min 1.0 (growth / 1.1 - 1.0))
+
+                  for b, a in Array.zip before after do
+                      Expect.floatClose rounding a (b * factor) "gain"
+
+              Expect.exists growth (fun g -> g > 1.2) "a layer grows"
+              Expect.exists growth (fun g -> g < 1.1) "another one does not"
+          } ]
 
 let private unmoved =
     [ for what, recipe, norm in
@@ -70,19 +111,20 @@ let private unmoved =
             "the published recipe",
             { quick with Deviations = { quick.Deviations with Balance = Rule.Published } },
             BnFree 0.2 ] do
-          test $"{what}: shifts stay" {
+          test $"{what}: shifts and gains stay" {
               use _ = torch.NewDisposeScope()
               use network = create torch.ScalarType.Float32 (tiny norm)
               disturb network
-              let before = shifts network
+              let before = shifts network, gains network
               balanceOnce recipe network (images torch.ScalarType.Float32 "balance" 6)
-              Expect.equal (shifts network) before "shifts"
+              Expect.equal (shifts network, gains network) before "shifts and gains"
           } ]
 
 let tests =
     testList
         "balance"
         [ yield! moved
+          yield! restrained
           yield! unmoved
           test "the same images again and again: means become 0" {
               use _ = torch.NewDisposeScope()

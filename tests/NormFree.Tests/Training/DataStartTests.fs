@@ -21,7 +21,9 @@ let private signed (network: Network) (images: torch.Tensor) =
     use _ = torch.no_grad ()
     let found = ResizeArray()
     let tensors = System.Collections.Generic.Dictionary(dict network.Tensors)
-    let run graph (x: torch.Tensor) = CompositeEngine(Convolutions.plain tensors, tensors).Run(Evaluate, (graph: Graph), x)
+
+    let run graph (x: torch.Tensor) =
+        CompositeEngine(Convolutions.plain tensors, tensors).Run(Evaluate, (graph: Graph), x)
 
     (images, Lowering.parts network.Spec)
     ||> List.fold (fun x (_, graph) ->
@@ -81,7 +83,10 @@ let private pipelines =
           use whole = new TempFolder()
           use parted = new TempFolder()
           let net = tiny (BnFree 0.2)
-          let expected = trained whole.Path Surroundings.Default measured net |> look (fun t -> tensorBits t.Network)
+
+          let expected =
+              trained whole.Path Surroundings.Default measured net |> look (fun t -> tensorBits t.Network)
+
           use stop = new CancellationTokenSource()
 
           let watch event =
@@ -95,7 +100,9 @@ let private pipelines =
               (fun () -> trained parted.Path around measured net |> look ignore)
               "interrupted"
 
-          let actual = trained parted.Path Surroundings.Default measured net |> look (fun t -> tensorBits t.Network)
+          let actual =
+              trained parted.Path Surroundings.Default measured net |> look (fun t -> tensorBits t.Network)
+
           sameBits actual expected "weights"
       }
 

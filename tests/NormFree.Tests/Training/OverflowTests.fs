@@ -119,8 +119,7 @@ let private rules =
 
           match RunFolder.checkpoints { Path = folder.Path } 1 with
           | [] -> Expect.equal (stepOf 0) 1 "the first step"
-          | (_, path) :: _ ->
-              Expect.equal (Checkpoint.readState path).Position.Step (stepOf 0 - 1) "the step before"
+          | (_, path) :: _ -> Expect.equal (Checkpoint.readState path).Position.Step (stepOf 0 - 1) "the step before"
       }
 
       for engine, norm in [ Fused, BnFree 0.2; Composite, BatchNorm ] do
@@ -137,7 +136,8 @@ let private rules =
 
               for name, bytes in last skipped do
                   if name.EndsWith "weight" then
-                      for value in Runtime.InteropServices.MemoryMarshal.Cast<byte, float32>(ReadOnlySpan bytes).ToArray() do
+                      for value in
+                          Runtime.InteropServices.MemoryMarshal.Cast<byte, float32>(ReadOnlySpan bytes).ToArray() do
                           Expect.isTrue (Single.IsFinite value) name
           }
 

@@ -192,19 +192,28 @@ let private reach =
               Expect.equal (count (Recipe.clips published)) (p.Length - 2) "all but the classifier's two"
           }
 
-          test "rates of a corrected recipe: α for shifts, 1/α for gains and the classifier, 1 where a norm keeps the scale" {
+          test
+              "rates of a corrected recipe: α for shifts, 1/α for gains and the classifier, less for large filters, 1 where a norm keeps the scale" {
               let rates norm =
                   let net = ReActNet.r18 |> Net.withNorm norm
 
                   Map
                       [ for p in parameters norm do
-                            if [ "conv1."; "layer2.0.move0"; "layer2.0.prelu"; "layer2.0.bn1"; "fc." ]
-                               |> List.exists p.Key.StartsWith then
+                            if
+                                [ "conv1."
+                                  "layer2.0.binary_conv.weight"
+                                  "layer2.0.move0"
+                                  "layer2.0.prelu"
+                                  "layer2.0.bn1"
+                                  "fc." ]
+                                |> List.exists p.Key.StartsWith
+                            then
                                 p.Key, Recipe.rateFactor corrected net p ]
 
               let expected =
-                  [ "conv1.weight", 1.0
+                  [ "conv1.weight", sqrt (144.0 / 147.0)
                     "conv1.gain", 2.5
+                    "layer2.0.binary_conv.weight", 0.5
                     "layer2.0.move0.bias", 0.4
                     "layer2.0.prelu.weight", 1.0
                     "fc.weight", 2.5
