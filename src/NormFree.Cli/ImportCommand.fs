@@ -69,7 +69,7 @@ module ImportCommand =
 
     let private task (dataset: Dataset option) net pixels =
         match dataset with
-        | Some dataset -> Stage.task dataset
+        | Some dataset -> Task.Of dataset
         | None -> Import.task net pixels
 
     let private refuse (report: ImportReport) strictness =

@@ -25,6 +25,14 @@ type Task =
         Preparation: Augment list
     }
 
+    /// <summary>What a network that is trained on a data set must know.</summary>
+    static member Of(dataset: Dataset) : Task =
+        { Dataset = dataset.Name
+          Classes = dataset.Classes
+          Size = dataset.Size
+          Normalisation = dataset.Normalisation
+          Preparation = dataset.Augmentation.Test }
+
 /// <summary>What tells the images of a run from others: fingerprints of both sets, and how training images are augmented.</summary>
 type ImagesUsed = { Train: string; Test: string; Augmentation: Augment list }
 

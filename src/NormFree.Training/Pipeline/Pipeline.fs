@@ -103,7 +103,7 @@ module Pipeline =
         Checkpoint.save
             path
             None
-            { Network = trained.Network; Task = Stage.task trained.Plan.Dataset; State = trained.State }
+            { Network = trained.Network; Task = Task.Of trained.Plan.Dataset; State = trained.State }
 
         trained
 
@@ -145,5 +145,5 @@ module Pipeline =
     let pack (trained: Trained<BinaryWeights>) : PackedRun =
         use trained = trained
         let training = Packing.describe (Stage.name trained.Network.Spec) trained.History
-        let packed = Packing.pack (Stage.task trained.Plan.Dataset) training trained.Network
+        let packed = Packing.pack (Task.Of trained.Plan.Dataset) training trained.Network
         { Packed = packed; Log = finish trained }

@@ -56,7 +56,7 @@ module internal PlanChecks =
 
     /// Batch norm divides by one less than the number of values: of a single one it makes NaN.
     let requireStatistics (plan: Plan) (recipe: Recipe) net =
-        let images = (fst (Stage.split recipe plan.Dataset)).Count
+        let images = (fst (StageImages.split recipe plan.Dataset)).Count
         let parts = plan.Around.Division.Parts
         let last = (images - 1) % recipe.Batch + 1
         let single = [ min recipe.Batch images; last ] |> List.exists (fun batch -> batch < 2 * parts)

@@ -50,7 +50,7 @@ module internal StageRun =
             { Number = number
               Network = network
               Optimisation = optimisation
-              Task = Stage.task plan.Dataset
+              Task = Task.Of plan.Dataset
               Begin = state }
 
         let job =

@@ -59,7 +59,7 @@ module internal StageStart =
 
     /// Files of version 1 know of their images only how many there were.
     let ofOtherImages (plan: Plan) recipe (here: TrainingState) (found: TrainingState) =
-        let count = lazy (fst (Stage.split recipe plan.Dataset)).Count
+        let count = lazy (fst (StageImages.split recipe plan.Dataset)).Count
 
         match found.Images with
         | Some _ -> found.Images <> here.Images
@@ -93,7 +93,7 @@ module internal StageStart =
               let path = teacher found.Recipe |> Option.defaultValue "none"
               $"teacher, which has other weights than the one that it was begun with, {path}"
 
-          if task <> Stage.task plan.Dataset then
+          if task <> Task.Of plan.Dataset then
               "data set"
           elif ofOtherImages plan here.Recipe here found then
               "images or augmentation" ]
@@ -211,8 +211,8 @@ module internal StageStart =
         match measuredBefore plan net with
         | Some net -> net, ignore
         | None ->
-            let train, _ = Stage.split recipe plan.Dataset
-            let start = DataStart.measure plan.Around (Stage.task plan.Dataset) recipe train net
+            let train, _ = StageImages.split recipe plan.Dataset
+            let start = DataStart.measure plan.Around (Task.Of plan.Dataset) recipe train net
 
             start.Net,
             fun network ->

@@ -70,7 +70,7 @@ let run (around: Surroundings) folder (isWrong: (int -> bool) option) dtype norm
         { Number = 1
           Network = network
           Optimisation = optimisation
-          Task = Stage.task data.Value
+          Task = Task.Of data.Value
           Begin = state }
 
     let keeper = Keeper(folder, around, stage)

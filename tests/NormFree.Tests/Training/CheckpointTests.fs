@@ -53,7 +53,7 @@ let private position =
 
 let private checkpoint network =
     { Network = network
-      Task = Stage.task (Drawn.dataset 1L 10 10)
+      Task = Task.Of (Drawn.dataset 1L 10 10)
       State =
         { Recipe = { quick with Loss = LabelSmoothing 0.1 }
           Stage = "activations"

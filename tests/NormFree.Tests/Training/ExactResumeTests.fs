@@ -183,7 +183,7 @@ let private fingerprints =
 
           let fingerprint state =
               let path = folder.File "checkpoint"
-              Checkpoint.save path None { Network = network; Task = Stage.task data.Value; State = state }
+              Checkpoint.save path None { Network = network; Task = Task.Of data.Value; State = state }
               Fingerprint.ofCheckpoint path
 
           let position = state.Position

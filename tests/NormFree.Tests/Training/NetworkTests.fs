@@ -280,7 +280,7 @@ let private diverged =
               tensor.PlusInPlace nan |> ignore
 
           let dataset = Drawn.dataset 4L 20 20
-          let found = Evaluation.accuracy Surroundings.Default (Stage.task dataset) 10 network dataset.Test
+          let found = Evaluation.accuracy Surroundings.Default (Task.Of dataset) 10 network dataset.Test
           Expect.equal (found.Top1, found.Top5, found.Images) (0.0, 0.0, 20) "accuracy"
       } ]
 

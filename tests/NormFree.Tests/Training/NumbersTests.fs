@@ -55,7 +55,7 @@ let private stage rule norm (wrong: int list) (folder: TempFolder) =
             { Number = 1
               Network = network
               Optimisation = optimisation
-              Task = Stage.task data.Value
+              Task = Task.Of data.Value
               Begin = state }
         )
 

@@ -60,7 +60,7 @@ let private teacher =
 
          let checkpoint = asCheckpoint 32 network
          let path = folder.File "teacher.safetensors"
-         Checkpoint.save path None { checkpoint with Task = Stage.task data.Value }
+         Checkpoint.save path None { checkpoint with Task = Task.Of data.Value }
          path, image)
 
 let private recipe () = { quick with Batch = batchSize; Loss = Distillation(fst teacher.Value) }

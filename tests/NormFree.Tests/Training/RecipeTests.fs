@@ -313,7 +313,7 @@ let private json =
                   }
 
           test "a task comes back as it was" {
-              let task = Stage.task (Drawn.dataset 1L 10 10)
+              let task = Task.Of (Drawn.dataset 1L 10 10)
               Expect.equal (throughJson task) task "the task"
           }
 
