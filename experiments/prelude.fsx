@@ -284,7 +284,12 @@ let sweep (experiment: Experiment) =
 
     try
         experiment
-        |> Sweep.run { SweepSettings.Default with Watch = SweepText.lines; Cancellation = interruption.Token }
+        |> Sweep.run
+            { SweepSettings.Default with
+                // Nobody knows what memory a GPU has to spare.
+                SideBySide = if experiment.Device = Cpu then SweepSettings.Default.SideBySide else 1
+                Watch = SweepText.lines
+                Cancellation = interruption.Token }
     with :? OperationCanceledException ->
         eprintfn "Interrupted; all steps are kept. The same command goes on."
         exit 1

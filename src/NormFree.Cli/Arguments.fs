@@ -233,7 +233,7 @@ type BenchTrainArgs =
             | Classes _ -> "of the classifier (10*)"
             | Image _ -> "side of the images (32*)"
             | Batch _ -> "images a step (64*), of all ranks together"
-            | Recipe _ -> "published, corrected* (clips convolutions alone, keeps signs balanced)"
+            | Recipe _ -> "published, corrected* (clips convolutions alone, keeps signals balanced)"
             | Engine _ -> "fused*, composite (torch's own operations, slower)"
             | Precision _ -> "of convolutions: float32*, bf16 (fused only)"
             | Threads _ -> "of the computation; all processors if not given"

@@ -132,6 +132,17 @@ module ExperimentPage =
 
         if values.IsEmpty then None else Some(String.concat " and " values)
 
+    let private environmentOf runs key = setting ("environment." + key) runs
+
+    /// What computed the runs, and how many at once.
+    let private computer runs =
+        let value key = environmentOf runs key |> Option.defaultValue "unknown"
+        let processor = $"""{value "processor"}, {value "processors"} processors"""
+
+        match environmentOf runs "device", environmentOf runs "gpu" with
+        | (None | Some "cpu"), _ -> $"{processor}, one for each run"
+        | Some device, gpu -> $"""{device} ({Option.defaultValue "a GPU of unknown name" gpu}), {processor}"""
+
     /// Images, epochs and time.
     let private budget results =
         let runs = logs results
@@ -139,25 +150,16 @@ module ExperimentPage =
         let train, test, size = images "training images", images "test images", images "image size"
         let seconds = runs |> List.collect _.Epochs |> List.sumBy _.Seconds
 
-        $"{runs.Length} runs on {train} training and {test} test images of {size} pixels; training took {RunTable.duration seconds} \
-          of a processor in all."
+        $"{runs.Length} runs on {train} training and {test} test images of {size} pixels; their training times add up to {RunTable.duration seconds}."
 
     let private environment results =
         let runs = logs results
-        let known key = setting ("environment." + key) runs
-        let value key = known key |> Option.defaultValue "unknown"
+        let value key = environmentOf runs key |> Option.defaultValue "unknown"
 
-        let processor, processors, engine = value "processor", value "processors", value "engine"
+        let engine, precision, dotnet, version =
+            value "engine", value "precision", value ".NET", value "NormFree"
 
-        let gpu =
-            match value "device", known "gpu" with
-            | "cpu", _ -> ""
-            | device, Some gpu -> $"{device} ({gpu}), shared by all; "
-            | device, None -> $"{device}; "
-
-        let precision, dotnet, version = value "precision", value ".NET", value "NormFree"
-
-        $"{gpu}{processor}, {processors} processors, one for each run; engine {engine}, {precision}; .NET {dotnet}; NormFree {version}."
+        $"{computer runs}; engine {engine}, {precision}; .NET {dotnet}; NormFree {version}."
 
     /// <summary>The page; <c>image</c> is where its plot lies, relative to it.</summary>
     let markdown (image: string) (page: ExperimentPage) (results: ExperimentResult list) : string =

@@ -16,8 +16,8 @@ open TorchSharp
 /// −β·mean(x), as a running mean follows its means. Without it channels drift until their signs hardly depend on the image. Ding et al., "Regularizing
 /// activation distribution for training binarized deep networks" (CVPR 2019), ask for something like it through the loss.</para>
 /// <para>g ← g·(1 − p·s/2·min(1, u′/(1.1·u) − 1)) where that is less than g: u is the mean over channels of the variance of β·x, u′ that of the layer
-/// behind it. Both are about 1 at the start. Filters that come to answer alike would let signals grow layer by layer, out of the window in which
-/// the sign has a gradient.</para>
+/// behind it. Both are 1 where β is by the measured variance (deviation 6). Filters that come to answer alike would let signals grow layer by layer,
+/// out of the window in which the sign has a gradient. The last layer has none behind it, and without standardisation there are no gains.</para>
 /// <para>Both are apart from the loss and the optimiser, as AdamW's weight decay is. The forward pass of an image depends on no other image, and the
 /// moments are means over images: parts of a batch add up to the whole.</para>
 /// </remarks>
@@ -27,7 +27,7 @@ type internal Balancing(recipe: Recipe, network: Network) =
     /// In short trainings 0.02 and 0.15 did not differ by more than seeds do.
     static let pace = 0.06
 
-    /// How many times the variance may grow from one layer to the next, measured by what it began with.
+    /// How many times the variance may be from one layer to the next, each measured by what its β is made for.
     static let growth = 1.1
 
     let layers = if Recipe.balances recipe network.Spec then SignLayers.ofNetwork network else []
@@ -74,7 +74,7 @@ type internal Balancing(recipe: Recipe, network: Network) =
     /// The variance of β·x, a mean over channels.
     let variance (layer: SignLayer) (moments: float[]) =
         let ofMeans = means moments |> Array.averageBy (fun mean -> mean * mean)
-        layer.Beta * layer.Beta * (Array.last moments - ofMeans)
+        layer.Beta * layer.Beta * max DataStart.smallestVariance (Array.last moments - ofMeans)
 
     let restrain step (layer: SignLayer, (before, after)) =
         let excess = after / (growth * before) - 1.0

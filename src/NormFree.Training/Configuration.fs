@@ -97,6 +97,6 @@ module Configuration =
         @ [ "environment.ranks", string division.Ranks
             "environment.accumulated parts", string division.Accumulate ]
 
-    /// <summary>Each time that the run went on with other arithmetic.</summary>
+    /// <summary>Each time that the run went on with other arithmetic or rates.</summary>
     let changes (changes: string list) =
         [ for i, change in List.indexed changes -> $"environment.changed ({i + 1})", change ]

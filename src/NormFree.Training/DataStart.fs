@@ -25,11 +25,11 @@ type internal MeasuredStart =
 [<RequireQualifiedAccess>]
 module internal DataStart =
 
+    /// What is the same everywhere counts as something of this variance: nothing may be divided by 0.
+    let smallestVariance = 1e-6
+
     /// Images that are measured.
     let private images = 256
-
-    /// A channel that is the same everywhere must not make β infinite.
-    let private smallest = 1e-6
 
     /// <summary>Whether the network has constants that the start could set.</summary>
     let concerns net =
@@ -43,7 +43,7 @@ module internal DataStart =
         let dimensions = [| 0L; 2L; 3L |]
         let mean: torch.Tensor = x.mean (dimensions, true)
         let variance: torch.Tensor = x.``var`` (dimensions, false, true)
-        mean, max smallest (float (variance.mean().item<float32>()))
+        mean, max smallestVariance (float (variance.mean().item<float32>()))
 
     /// The graph of a part of the network, with what is known of the variances so far.
     let private part net layers known index =

@@ -68,7 +68,7 @@ type PhaseTimes =
         /// Waiting for other ranks: for those whose forward pass is not done, for the sums once this rank's gradients are there, and for balance.
         Exchange: float
         Clip: float
-        /// The optimiser's, and the move of shifts towards balance.
+        /// The optimiser's, and the move of shifts and gains towards balance.
         Step: float
     }
 

@@ -5,8 +5,8 @@ open NormFree.Distributed
 open NormFree.Torch.Distributed
 open TorchSharp
 
-/// <summary>The step of a training, which benchmarks measure: its gradients, then clipping, then a move of the weights along them and of shifts towards
-/// balance.</summary>
+/// <summary>The step of a training, which benchmarks measure: its gradients, then clipping, then a move of the weights along them, and of shifts
+/// and gains towards balance.</summary>
 /// <remarks>All ranks take the same ones. Dispose it before the network.</remarks>
 [<Sealed>]
 type internal TrainingStep

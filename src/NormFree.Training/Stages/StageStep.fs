@@ -18,7 +18,7 @@ module internal StageStep =
             Losses.Distillation(logits, target)
         | Distillation teacher, None -> raise (TrainingException $"The teacher {teacher} was not loaded.")
 
-    /// Moves weights along their gradients, and shifts towards balance.
+    /// Clips, then moves weights along their gradients, and shifts and gains towards balance.
     let private move work =
         work.TrainingStep.Clip()
         work.TrainingStep.Move work.Position.Rate |> ignore

@@ -56,6 +56,19 @@ let tests =
               Expect.stringContains text "| bn-free | activations+weights | 50.00 % | 1 |" "row"
           }
 
+          for device, sentence in
+              [ [], "EPYC, 16 processors, one for each run; "
+                [ "environment.device", "cpu" ], "EPYC, 16 processors, one for each run; "
+                [ "environment.device", "cuda"; "environment.gpu", "H100" ], "cuda (H100), EPYC, 16 processors; "
+                [ "environment.device", "cuda" ], "cuda (a GPU of unknown name), EPYC, 16 processors; " ] do
+              test $"what computed: {sentence}" {
+                  let machine = [ "environment.processor", "EPYC"; "environment.processors", "16" ]
+
+                  let run = ending 0.5 |> Result.map (fun log -> { log with Configuration = machine @ device })
+                  let text = ExperimentPage.markdown "x.png" { page with Compared = [] } [ result "a" 1L run ]
+                  Expect.stringContains text $"\n{sentence}engine" "sentence"
+              }
+
           test "a run that failed is in the table, with its reason" {
               Expect.stringContains text.Value @"| none | failed | seed 1: the loss is \| NaN |" "row"
           }

@@ -20,13 +20,11 @@ let private fill value (tensor: torch.Tensor) =
     use far = torch.full_like (tensor, value)
     tensor.copy_ far |> ignore
 
-/// Shifts away from where they start, so that no channel is balanced, and gains of every second layer, so that signals grow.
+/// Shifts away from where they start, so that no channel is balanced, and gains of some layers, so that signals grow little, and much.
 let private disturb (network: Network) =
     for i, layer in List.indexed (SignLayers.ofNetwork network) do
         fill 0.1 layer.Shift
-
-        if i % 2 = 0 then
-            layer.Gains |> List.iter (fill 10.0)
+        layer.Gains |> List.iter (fill [| 20.0; 1.0; 4.0; 0.5 |][i % 4])
 
 /// One look at images, and one move.
 let private balanceOnce recipe (network: Network) images =
@@ -88,20 +86,23 @@ let private restrained =
               disturb network
               let images = images dtype "balance" 6
 
-              let before, growth =
-                  gains network, variances network images |> List.pairwise |> List.map (fun (u, v) -> v / u)
-
+              let before = gains network
+              let variances = variances network images
+              // Nothing is behind the last layer.
+              let growth = (List.pairwise variances |> List.map (fun (u, next) -> next / u)) @ [ 0.0 ]
               balanceOnce quick network images
 
-              for before, growth, after in
-                  List.zip3 (List.truncate growth.Length before) growth (List.truncate growth.Length (gains network)) do
+              for before, growth, after in List.zip3 before growth (gains network) do
                   let factor = 1.0 - 0.5 * pace * max 0.0 (min 1.0 (growth / 1.1 - 1.0))
 
                   for b, a in Array.zip before after do
                       Expect.floatClose rounding a (b * factor) "gain"
 
-              Expect.exists growth (fun g -> g > 1.2) "a layer grows"
-              Expect.exists growth (fun g -> g < 1.1) "another one does not"
+              for what, isSo in
+                  [ "no", (fun g -> g > 0.0 && g < 1.1)
+                    "little", (fun g -> g > 1.2 && g < 2.1)
+                    "much", (fun g -> g > 2.3) ] do
+                  Expect.exists growth isSo $"{what} growth in {growth}"
           } ]
 
 let private unmoved =
@@ -126,6 +127,14 @@ let tests =
         [ yield! moved
           yield! restrained
           yield! unmoved
+          test "a network that answers every image alike gets no number that is not finite" {
+              use _ = torch.NewDisposeScope()
+              use network = create torch.ScalarType.Float32 (tiny (BnFree 0.2))
+              use grey = torch.zeros ([| 4L; 3L; 32L; 32L |])
+              balanceOnce quick network grey
+              Expect.all (shifts network @ gains network |> Array.concat) System.Double.IsFinite "shifts and gains"
+          }
+
           test "the same images again and again: means become 0" {
               use _ = torch.NewDisposeScope()
               use network = create torch.ScalarType.Float32 (tiny (BnFree 0.2))
