@@ -106,6 +106,25 @@ let private train =
               Tool.run [ "train"; "--resume"; "--json-log"; "--out"; folder ] |> Tool.succeeds |> ignore
           }
 
+          test "a teacher that moves in stage 2 is named once, and the run goes on with it" {
+              let folder, teacher, moved =
+                  Tool.scratch.File "taught", Tool.scratch.File "teacher", Tool.scratch.File "moved teacher"
+
+              File.Copy(Tool.checkpoint.Value, teacher)
+              let inStage2 (line: string) = line.Contains "StepDone" && line.Contains "activations+weights"
+              let resume = [ "train"; "--resume"; "--json-log"; "--out"; folder ]
+              let longer = Tool.tiny |> List.map (fun word -> if word = "60" then "120" else word)
+
+              Tool.terminateAt inStage2 (longer @ [ folder; "--loss"; "kd"; "--teacher"; teacher ])
+              |> Tool.fails 1 [ "interrupted" ]
+
+              File.Move(teacher, moved)
+              Tool.terminateAt inStage2 (resume @ [ "--teacher"; moved ]) |> Tool.fails 1 [ "interrupted" ]
+              Tool.run resume |> Tool.succeeds |> ignore
+              let state = Checkpoint.readState (Path.Combine(folder, "stage2.last.safetensors"))
+              Expect.equal state.Recipe.Loss (Distillation moved) "where the teacher is now"
+          }
+
           test "a run that goes on with another number of threads says so, and run.json has it" {
               let folder = Tool.scratch.File "threads"
 
