@@ -131,7 +131,7 @@ type Recipe =
         WarmUp: int
         Loss: Loss
         Clip: Clip
-        /// Of stage 1 without an init; a stage 2 begins as stage 1 ends.
+        /// Of the stage that a run begins with, without an init; a stage 2 begins as stage 1 ends.
         Start: Start
         /// Share of the training set to set aside and choose the best epoch on; 0 chooses it on the test set (deviation 12).
         HeldOut: float

@@ -206,8 +206,8 @@ module internal StageStart =
                 Machine = here.Machine
                 Division = here.Division }
 
-    /// The variances that were measured when the run was begun, where it has a checkpoint of the same network otherwise.
-    let measuredBefore (plan: Plan) net =
+    /// The variances that were measured when the stage was begun, where it has a checkpoint of the same network otherwise.
+    let measuredBefore (plan: Plan) number net =
         let fromFile path =
             let found = Checkpoint.readSpec path
 
@@ -215,11 +215,11 @@ module internal StageStart =
             |> Option.filter (fun body -> Net.withExpectedVariance body.ExpectedVariance net = found)
             |> Option.map (fun _ -> found)
 
-        plan.Folder |> Option.bind (fun folder -> RunFolder.tryNewest folder 1 fromFile)
+        plan.Folder |> Option.bind (fun folder -> RunFolder.tryNewest folder number fromFile)
 
     /// The network as the start makes it of the first images, and what gives it its first shifts.
-    let measured (plan: Plan) recipe net =
-        match measuredBefore plan net with
+    let measured (plan: Plan) number recipe net =
+        match measuredBefore plan number net with
         | Some net -> net, ignore
         | None ->
             let train, _ = StageImages.split recipe plan.Dataset
