@@ -225,14 +225,13 @@ module TrainCommand =
             folder, args, given
 
     /// The recipes that the run in a folder was begun with, as far as its checkpoints tell: what a word such as corrected stands for grows with versions.
+    /// A teacher is where the newest stage has found it.
     let private begunWith folder (first: Recipe, second: Recipe) =
-        let recipe stage (asked: Recipe) =
-            match RunFolder.recipe folder stage, RunFolder.recipe folder (3 - stage) with
-            | Some own, _ -> own
-            | None, Some other -> { other with WeightDecay = asked.WeightDecay }
-            | None, None -> asked
-
-        recipe 1 first, recipe 2 second
+        match RunFolder.recipe folder 1, RunFolder.recipe folder 2 with
+        | Some one, Some two -> { one with Loss = two.Loss }, two
+        | Some one, None -> one, { one with WeightDecay = second.WeightDecay }
+        | None, Some two -> { two with WeightDecay = first.WeightDecay }, two
+        | None, None -> first, second
 
     /// The recipe with a teacher that has moved.
     let private taughtFrom path (recipe: Recipe) =

@@ -96,7 +96,8 @@ module Import =
               Machine = None
               Division = None
               Changes = []
-              Teacher = Skippable.Skip }
+              Teacher = Skippable.Skip
+              Method = Skippable.Skip }
 
         network strictness spec file
         |> Result.map (fun (network, report) -> { Network = network; Task = task; State = state network }, report)

@@ -51,15 +51,17 @@ type TrainingState =
         Threads: int
         /// How the network was computed. Nothing in files from before there were engines: they are the composite one's.
         Execution: Execution option
-        /// The processor and its instruction set, which decide the order of sums; nothing in files of version 1.
+        /// The processor and its instruction set, which decide the order of sums, and the GPU where it computes; nothing in files of version 1.
         Machine: string option
         /// Into how many parts batches are divided; nothing in files from before they were: not at all.
         Division: Division option
-        /// Each time that the run went on with other arithmetic or rates: where, from what to what.
+        /// Each time that the run went on with other arithmetic or by another method: where, from what to what.
         Changes: string list
         /// The fingerprint of the teacher, whose file may move; nothing without one, and in files from before it was kept.
         /// What is skipped is not written: fingerprints of checkpoints without a teacher are those of before.
         Teacher: Skippable<string>
+        /// The method of its steps, <c>Recipe.method</c> then; nothing in imported files, and in those from before it was kept.
+        Method: Skippable<int>
     }
 
     /// <summary>What decides how sums are rounded, in words.</summary>
@@ -100,7 +102,8 @@ type internal StateOfVersion1 =
           Machine = None
           Division = None
           Changes = []
-          Teacher = Skippable.Skip }
+          Teacher = Skippable.Skip
+          Method = Skippable.Skip }
 
 /// <summary>A network's weights with all that gives them meaning.</summary>
 /// <remarks>Dispose it to free its network.</remarks>
@@ -292,12 +295,6 @@ module Checkpoint =
     let readState (path: string) : TrainingState =
         use file = openFile path
         state path file
-
-    /// <summary>Whether a checkpoint is from before corrected rates fell step by step: until then they fell epoch by epoch.</summary>
-    /// <remarks>Recipes got their balance at the same time. Throws as <c>readState</c> does.</remarks>
-    let isFromBeforeSteps (path: string) =
-        use file = openFile path
-        metadata path file "state" |> Json.has [ "Recipe"; "Deviations"; "Balance" ] |> not
 
     /// <summary>The network of a checkpoint, as a value.</summary>
     /// <remarks>Throws InvalidFileException where the file is none, or IOException.</remarks>

@@ -72,16 +72,6 @@ module Json =
     /// <summary>The value of a text, or why it has none.</summary>
     let read<'T> (text: string) : Result<'T, string> = readWith<'T> options text
 
-    /// <summary>Whether a text, as JSON, has a value in that place (names from the outermost object inward).</summary>
-    let has (names: string list) (text: string) =
-        let rec within (node: JsonNode | null) names =
-            match node, names with
-            | _, [] -> true
-            | :? JsonObject as object, name :: inner -> object.ContainsKey name && within object[name] inner
-            | _ -> false
-
-        within (JsonNode.Parse text) names
-
     /// <summary>A text with values, as JSON, in those places (names from the outermost object inward) that it lacks, or why it is none.</summary>
     /// <remarks>A place whose object the text lacks, too, is left out.</remarks>
     let withDefaults (defaults: (string list * string) list) (text: string) : Result<string, string> =

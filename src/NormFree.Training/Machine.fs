@@ -42,6 +42,14 @@ module Machine =
     /// <summary>What decides how sums are rounded on this machine: its processor, and the instruction set of our kernels.</summary>
     let arithmetic = lazy $"{processor.Value}, {InstructionSets.Best}"
 
+    /// <summary>The same where networks are computed on that device.</summary>
+    let arithmeticOn device =
+        match device with
+        | Cpu -> arithmetic.Value
+        | Cuda ->
+            let gpu = gpu.Value |> Option.defaultValue "cuda"
+            $"{arithmetic.Value}, {gpu}"
+
     /// <summary>How many threads of the whole machine wanted to run over the last minute, where the system tells it: from about the number of
     /// processors, no measurement can be trusted.</summary>
     let load () : float option =

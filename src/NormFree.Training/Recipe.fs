@@ -131,7 +131,7 @@ type Recipe =
         WarmUp: int
         Loss: Loss
         Clip: Clip
-        /// Of stage 1 without an init; a stage 2 begins as stage 1 ends.
+        /// Of the stage that a run begins with, without an init; a stage 2 begins as stage 1 ends.
         Start: Start
         /// Share of the training set to set aside and choose the best epoch on; 0 chooses it on the test set (deviation 12).
         HeldOut: float
@@ -142,6 +142,10 @@ type Recipe =
 
 [<RequireQualifiedAccess>]
 module Recipe =
+
+    /// <summary>The number of the method that recipes stand for: raised whenever the same recipe comes to other weights, so that earlier results are
+    /// not taken for today's.</summary>
+    let method = 2
 
     /// <summary>The paper's recipe for ImageNet, without its teacher; stage 1 adds a weight decay of 1e-5.</summary>
     let published =
@@ -271,6 +275,15 @@ module Recipe =
 
     /// <summary>Whether a network's signs are kept balanced; never with batch norm and without any norm.</summary>
     let balances recipe net = recipe.Deviations.Balance = Rule.Corrected && (alpha net).IsSome
+
+    /// <summary>What a recipe leaves to rules that were others in earlier methods, in words.</summary>
+    let ofMethod recipe net =
+        [ if fallsByStep recipe then
+              "the falling rate (2)"
+          if recipe.Deviations.Rates = Rule.Corrected && (alpha net).IsSome then
+              "rates (14)"
+          if balances recipe net then
+              "balance (15)" ]
 
     /// <summary>Whether clipping reaches a parameter. Published: all but the classifier.</summary>
     let clips recipe (parameter: ParameterSpec) =

@@ -57,7 +57,8 @@ module InferenceBench =
               Machine = None
               Division = None
               Changes = []
-              Teacher = Skippable.Skip } }
+              Teacher = Skippable.Skip
+              Method = Skippable.Skip } }
 
     /// N×3×S×S values of noise, as normalised images have them.
     let private noise (job: InferenceJob) =

@@ -23,9 +23,6 @@ type private Decisive =
 [<RequireQualifiedAccess>]
 module RunKey =
 
-    /// Raised whenever the same recipe comes to other weights, so that earlier results are not taken for today's.
-    let private method = 2
-
     /// A teacher's file may move, and another may come to its place: its content counts.
     let private byContent (content: string -> string) (recipe: Recipe) =
         match recipe.Loss with
@@ -50,7 +47,7 @@ module RunKey =
         let train, test = ImageSource.fingerprint dataset.Train, ImageSource.fingerprint dataset.Test
 
         fun variant ->
-            { Method = method
+            { Method = Recipe.method
               Train = train
               Test = test
               Normalisation = dataset.Normalisation

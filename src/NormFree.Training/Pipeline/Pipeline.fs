@@ -41,62 +41,52 @@ module Pipeline =
     /// <summary>Calls a function at every event of the training.</summary>
     let watchedBy watch (plan: Plan) = { plan with Around = { plan.Around with Watch = watch } }
 
-    /// <summary>Stage 1: trains a network with real weights, from its start or from a checkpoint of the same tensors.</summary>
-    let trainFrom (init: string option) recipe net (plan: Plan) : Trained<RealWeights> =
-        let recipe, net = PlanChecks.prepared plan recipe (Net.withBinarise Activations net)
+    /// A run's first stage, from a checkpoint or as its recipe starts.
+    let private first binarise number (init: string option) recipe net (plan: Plan) : Trained<'weights> =
+        let recipe, net = PlanChecks.prepared plan recipe (Net.withBinarise binarise net)
 
         let net, begin' =
             match init, recipe.Start with
             | Some path, _ -> net, Checkpoint.start path
-            | None, Start.DataDependent when DataStart.concerns net -> StageStart.measured plan recipe net
+            | None, Start.DataDependent when DataStart.concerns net -> StageStart.measured plan number recipe net
             | None, _ -> net, ignore
 
         let configuration = PlanChecks.beginning plan init net @ Configuration.recipe (Stage.name net) recipe
-        StageRun.run plan 1 configuration recipe net [] [] begin'
+        StageRun.run plan number configuration recipe net [] [] begin'
+
+    /// <summary>Stage 1: trains a network with real weights, from its start or from a checkpoint of the same tensors.</summary>
+    let trainFrom (init: string option) recipe net (plan: Plan) : Trained<RealWeights> =
+        first Activations 1 init recipe net plan
 
     /// <summary>Stage 1: trains a network with real weights from its start.</summary>
     /// <remarks>Throws TrainingException where the network does not fit the images or the recipe is invalid, naming every problem.</remarks>
     let train recipe net plan = trainFrom None recipe net plan
 
-    let private secondStage
-        (plan: Plan)
-        number
-        configuration
-        recipe
-        net
-        history
-        changes
-        begin'
-        : Trained<BinaryWeights> =
-        let recipe, net = PlanChecks.prepared plan recipe (Net.withBinarise ActivationsAndWeights net)
-        let configuration = configuration @ Configuration.recipe (Stage.name net) recipe
-        StageRun.run plan number configuration recipe net history changes begin'
-
     /// <summary>Stage 2: binarises the weights, starting from those of stage 1, and goes on training.</summary>
     let binariseWeights recipe (trained: Trained<RealWeights>) : Trained<BinaryWeights> =
         use trained = trained
-        PlanChecks.requireBinary trained.Network.Spec
+        let before, plan = trained.Network, trained.Plan
+        PlanChecks.requireBinary before.Spec
         PlanChecks.requireSameHoldOut trained.Recipe recipe
+        let recipe, net = PlanChecks.prepared plan recipe (Net.withBinarise ActivationsAndWeights before.Spec)
+        let configuration = trained.Configuration @ Configuration.recipe (Stage.name net) recipe
 
-        secondStage
-            trained.Plan
+        StageRun.run
+            plan
             (trained.Stages + 1)
-            trained.Configuration
+            configuration
             recipe
-            trained.Network.Spec
+            net
             trained.History
             trained.State.Changes
             (fun network ->
-                let values = dict trained.Network.Tensors
+                let values = dict before.Tensors
                 network |> Network.fill (fun name -> values[name]))
 
     /// <summary>Stage 2 from a checkpoint of stage 1, or from the start of a network where none is given.</summary>
     let trainBinaryFrom (init: string option) recipe net (plan: Plan) : Trained<BinaryWeights> =
         PlanChecks.requireBinary net
-        let configuration = PlanChecks.beginning plan init net
-
-        secondStage plan 2 configuration recipe net [] [] (fun network ->
-            init |> Option.iter (fun path -> Checkpoint.start path network))
+        first ActivationsAndWeights 2 init recipe net plan
 
     /// <summary>Writes the network's weights to a file that <c>normfree</c> reads.</summary>
     let save path (trained: Trained<'weights>) =

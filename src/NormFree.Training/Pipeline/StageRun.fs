@@ -1,6 +1,7 @@
 namespace NormFree.Training
 
 open System
+open System.Text.Json.Serialization
 open NormFree.Kernels.Simd
 open NormFree.Spec
 open TorchSharp
@@ -73,6 +74,7 @@ module internal StageRun =
             "Give all ranks the same command, images and run folder (one that all nodes share), and nodes of one kind."
             [ "network", json network.Spec
               "recipe", json state.Recipe
+              "teacher", json (Skippable.toOption state.Teacher)
               "images", json state.Images
               "place in the training", json (state.Position.Epoch, state.Position.SoFar, state.Position.Step)
               "weights", (fun () -> Fingerprint.ofTensors (network.Tensors @ optimisation.State))

@@ -52,10 +52,11 @@ module internal StageStart =
           Images = Some(imagesUsed plan.Dataset)
           Threads = torch.get_num_threads ()
           Execution = Some network.Execution
-          Machine = Some Machine.arithmetic.Value
+          Machine = Some(Machine.arithmeticOn plan.Around.Device)
           Division = Some plan.Around.Division
           Changes = changes
-          Teacher = teacher recipe |> Option.map Fingerprint.ofTeacher |> Skippable.ofOption }
+          Teacher = teacher recipe |> Option.map Fingerprint.ofTeacher |> Skippable.ofOption
+          Method = Include Recipe.method }
 
     /// Files of version 1 know of their images only how many there were.
     let ofOtherImages (plan: Plan) recipe (here: TrainingState) (found: TrainingState) =
@@ -163,17 +164,27 @@ module internal StageStart =
 
             found |> noting $"{words here} instead of {words found}"
 
-    /// Tells that a stage goes on with rates that fall step by step, where it was begun with rates that fell epoch by epoch.
-    let noteRates (plan: Plan) path (found: TrainingState) =
-        if isDone found || not (Recipe.fallsByStep found.Recipe && Checkpoint.isFromBeforeSteps path) then
+    /// Tells that a stage goes on by another method, where that touches its recipe.
+    let noteMethod (plan: Plan) net (here: TrainingState) path (found: TrainingState) =
+        if isDone found || found.Method = here.Method then
             found
         else
-            plan.Around.Watch(
-                Warning
-                    $"{path} is of an older version, whose learning rate fell epoch by epoch: from here on it falls step by step."
-            )
+            let now = { found with Method = here.Method }
 
-            found |> noting "a rate that falls step by step instead of epoch by epoch"
+            match String.concat ", " (Recipe.ofMethod found.Recipe net) with
+            | "" -> now
+            | rules ->
+                let before =
+                    match found.Method with
+                    | Include number -> $"method {number}"
+                    | Skip -> "an older version's method"
+
+                plan.Around.Watch(
+                    Warning
+                        $"{path} was trained by {before}: from here on it is method {Recipe.method}, whose rules for {rules} may be others."
+                )
+
+                now |> noting $"method {Recipe.method} instead of {before}, for {rules}"
 
     /// The state in which a stage goes on, or begins as `begin'` leaves the network.
     let startOf (plan: Plan) number network optimisation (here: TrainingState) (begin': Network -> unit) =
@@ -182,7 +193,7 @@ module internal StageStart =
             begin' network
             here
         | Some(path, found) ->
-            let found = found |> noteArithmetic plan here path |> noteRates plan path
+            let found = found |> noteArithmetic plan here path |> noteMethod plan network.Spec here path
             plan.Around.Watch(Resumed(found.Stage, found.Position.Epoch, found.Position.Step))
             written plan |> Option.iter (fun folder -> RunFolder.mendLog folder found.History)
 
@@ -195,8 +206,8 @@ module internal StageStart =
                 Machine = here.Machine
                 Division = here.Division }
 
-    /// The variances that were measured when the run was begun, where it has a checkpoint of the same network otherwise.
-    let measuredBefore (plan: Plan) net =
+    /// The variances that were measured when the stage was begun, where it has a checkpoint of the same network otherwise.
+    let measuredBefore (plan: Plan) number net =
         let fromFile path =
             let found = Checkpoint.readSpec path
 
@@ -204,11 +215,11 @@ module internal StageStart =
             |> Option.filter (fun body -> Net.withExpectedVariance body.ExpectedVariance net = found)
             |> Option.map (fun _ -> found)
 
-        plan.Folder |> Option.bind (fun folder -> RunFolder.tryNewest folder 1 fromFile)
+        plan.Folder |> Option.bind (fun folder -> RunFolder.tryNewest folder number fromFile)
 
     /// The network as the start makes it of the first images, and what gives it its first shifts.
-    let measured (plan: Plan) recipe net =
-        match measuredBefore plan net with
+    let measured (plan: Plan) number recipe net =
+        match measuredBefore plan number net with
         | Some net -> net, ignore
         | None ->
             let train, _ = StageImages.split recipe plan.Dataset

@@ -79,7 +79,7 @@ let private train =
                   Support.sameBits (bits folder) (bits (fst Tool.tinyRun.Value)) "last checkpoint"
               }
 
-          test "a run from before there were deviations 14 and 15 goes on without them, and says how its rate falls" {
+          test "a run from before there were deviations 14 and 15 goes on without them, and says by which method" {
               let folder = Tool.scratch.File "older"
 
               Tool.terminateAt _.Contains("StepDone") (Tool.tiny @ [ folder ]) |> Tool.fails 1 [ "interrupted" ]
@@ -87,8 +87,13 @@ let private train =
               Support.age (Path.Combine(folder, "stage1.last.safetensors"))
               let resumed = Tool.run [ "train"; "--resume"; "--json-log"; "--out"; folder ] |> Tool.succeeds
               let warning = Tool.lines resumed.Out |> List.find _.StartsWith("{\"Warning\"")
-              Expect.stringContains warning "stage1.last.safetensors is of an older version" "the warning"
-              Expect.stringContains warning "falls step by step" "the warning"
+
+              Expect.stringContains
+                  warning
+                  "stage1.last.safetensors was trained by an older version's method"
+                  "the warning"
+
+              Expect.stringContains warning "the falling rate (2) may be others" "the warning"
 
               for stage in [ "stage1"; "stage2" ] do
                   let state = Checkpoint.readState (Path.Combine(folder, $"{stage}.last.safetensors"))
@@ -97,8 +102,27 @@ let private train =
                   Expect.equal deviations.LastEpoch Rule.Corrected stage
 
               let configuration = Map (RunFolder.readRun { Path = folder }).Configuration
-              Expect.stringContains configuration["environment.changed (1)"] "falls step by step" "run.json"
+              Expect.stringContains configuration["environment.changed (1)"] "for the falling rate (2)" "run.json"
               Tool.run [ "train"; "--resume"; "--json-log"; "--out"; folder ] |> Tool.succeeds |> ignore
+          }
+
+          test "a teacher that moves in stage 2 is named once, and the run goes on with it" {
+              let folder, teacher, moved =
+                  Tool.scratch.File "taught", Tool.scratch.File "teacher", Tool.scratch.File "moved teacher"
+
+              File.Copy(Tool.checkpoint.Value, teacher)
+              let inStage2 (line: string) = line.Contains "StepDone" && line.Contains "activations+weights"
+              let resume = [ "train"; "--resume"; "--json-log"; "--out"; folder ]
+              let longer = Tool.tiny |> List.map (fun word -> if word = "60" then "120" else word)
+
+              Tool.terminateAt inStage2 (longer @ [ folder; "--loss"; "kd"; "--teacher"; teacher ])
+              |> Tool.fails 1 [ "interrupted" ]
+
+              File.Move(teacher, moved)
+              Tool.terminateAt inStage2 (resume @ [ "--teacher"; moved ]) |> Tool.fails 1 [ "interrupted" ]
+              Tool.run resume |> Tool.succeeds |> ignore
+              let state = Checkpoint.readState (Path.Combine(folder, "stage2.last.safetensors"))
+              Expect.equal state.Recipe.Loss (Distillation moved) "where the teacher is now"
           }
 
           test "a run that goes on with another number of threads says so, and run.json has it" {

@@ -1,6 +1,7 @@
 /// A batch that is divided gives the step of the whole one, but for batch norm.
 module NormFree.Tests.Distributed.DescentTests
 
+open System.Text.Json.Serialization
 open Expecto
 open NormFree.Data
 open NormFree.Distributed
@@ -213,4 +214,22 @@ let private buckets =
               "messages"
       } ]
 
-let tests = testSequenced (testList "divided batches" (trainings @ descents @ buckets))
+let private starts =
+    [ test "ranks whose teachers have other weights, under one path, do not start" {
+          let recipe = { quick with Loss = Distillation "teacher" }
+
+          let start teachers (ranks: IRanks) =
+              use network = Network.create torch.ScalarType.Float32 Rule.Corrected 1L (tiny NoNorm)
+              use optimisation = new Optimisation(recipe, network)
+              let plan = Pipeline.from (Drawn.dataset 3L 20 10)
+              let plan = { plan with Around = { plan.Around with Ranks = ranks } }
+              let state = StageStart.stateHere plan network { recipe with Loss = CrossEntropy } [] []
+              let teacher = Include(List.item ranks.Rank teachers)
+              StageRun.requireSameStart plan network optimisation { state with Recipe = recipe; Teacher = teacher }
+
+          ThreadRanks.run 2 (start [ "one"; "one" ]) |> ignore
+          let text = message<TrainingException, _>(fun () -> ThreadRanks.run 2 (start [ "one"; "other" ]))
+          Expect.stringContains text "do not have the same teacher." "the message"
+      } ]
+
+let tests = testSequenced (testList "divided batches" (trainings @ descents @ buckets @ starts))

@@ -64,7 +64,8 @@ let run (around: Surroundings) folder (isWrong: (int -> bool) option) dtype norm
           Machine = None
           Division = None
           Changes = []
-          Teacher = Skippable.Skip }
+          Teacher = Skippable.Skip
+          Method = Skippable.Skip }
 
     let stage =
         { Number = 1

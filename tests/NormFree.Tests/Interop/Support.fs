@@ -51,7 +51,8 @@ let asCheckpoint size (network: Network) : Checkpoint =
           Machine = None
           Division = None
           Changes = []
-          Teacher = Skippable.Skip } }
+          Teacher = Skippable.Skip
+          Method = Skippable.Skip } }
 
 /// A network at its start, all of its tensors filled by the golden files' formula: batch norms that do something, weights of either sign.
 let filled (dtype: torch.ScalarType) spec =

@@ -53,7 +53,7 @@ let private position =
 
 let private checkpoint network =
     { Network = network
-      Task = Task.Of (Drawn.dataset 1L 10 10)
+      Task = Task.Of(Drawn.dataset 1L 10 10)
       State =
         { Recipe = { quick with Loss = LabelSmoothing 0.1 }
           Stage = "activations"
@@ -65,7 +65,8 @@ let private checkpoint network =
           Machine = Some "a machine"
           Division = Some { Ranks = 2; Accumulate = 3 }
           Changes = [ "a change" ]
-          Teacher = Include "a teacher" } }
+          Teacher = Include "a teacher"
+          Method = Include 7 } }
 
 let private step (network: Network) (optimisation: Optimisation) key =
     use _ = torch.NewDisposeScope()
@@ -324,19 +325,22 @@ let private older =
           Expect.equal loaded.State.Recipe.Deviations.BinaryGain Rule.Corrected "what it says itself"
       }
 
-      test "a state without a teacher is written as it was before teachers were kept, so that its fingerprint stays" {
+      test "a state without teacher and method is written as before they were kept, so that its fingerprint stays" {
           use network = create NoNorm
-          let written teacher = Json.write { (checkpoint network).State with Teacher = teacher }
-          Expect.isFalse (Json.has [ "Teacher" ] (written Skippable.Skip)) "without"
-          Expect.isTrue (Json.has [ "Teacher" ] (written (Include "a teacher"))) "with"
+          let state = (checkpoint network).State
+          let without = Json.write { state with Teacher = Skippable.Skip; Method = Skippable.Skip }
+
+          for name in [ "Teacher"; "Method" ] do
+              Expect.isFalse (without.Contains $"\"{name}\"") $"{name}: without"
+              Expect.stringContains (Json.write state) $"\"{name}\"" $"{name}: with"
       }
 
-      test "a checkpoint tells whether it is from before rates fell step by step" {
+      test "a checkpoint that is too old for it tells no method" {
           withFile (fun _ path _ _ ->
-              Expect.isFalse (Checkpoint.isFromBeforeSteps path) "today's"
-              age path
-              Expect.isTrue (Checkpoint.isFromBeforeSteps path) "an older one"
-              Expect.isTrue (Checkpoint.isFromBeforeSteps version1) "one of version 1")
+              Expect.equal (Checkpoint.readState path).Method (Include 7) "one that does"
+              ofMethod None path
+              Expect.equal (Checkpoint.readState path).Method Skippable.Skip "an older one"
+              Expect.equal (Checkpoint.readState version1).Method Skippable.Skip "one of version 1")
       }
 
       test "a checkpoint of version 1, which has no checksum, stands at the end of its epoch" {

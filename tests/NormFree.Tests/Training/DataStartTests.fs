@@ -62,6 +62,23 @@ let private trained folder around recipe net =
     |> Pipeline.into folder
     |> Pipeline.train recipe net
 
+let private trainedBinary folder around net =
+    { Pipeline.from (Drawn.dataset 5L 60 20) with Around = around }
+    |> Pipeline.into folder
+    |> Pipeline.trainBinaryFrom None measured net
+
+/// Stops a training behind its second step.
+let private interrupts (train: Surroundings -> unit) =
+    use stop = new CancellationTokenSource()
+
+    let watch event =
+        match event with
+        | StepDone { Images = 40 } -> stop.Cancel()
+        | _ -> ()
+
+    let around = { Surroundings.Default with Watch = watch; Cancellation = stop.Token }
+    Expect.throwsT<System.OperationCanceledException> (fun () -> train around) "interrupted"
+
 let private hasMeasured (net: NetSpec) =
     match variances net with
     | ExpectedVariance.Measured found -> found.Length = 9 && found |> List.exists (fun v -> abs (v - 1.0) > 0.1)
@@ -87,23 +104,31 @@ let private pipelines =
           let expected =
               trained whole.Path Surroundings.Default measured net |> look (fun t -> tensorBits t.Network)
 
-          use stop = new CancellationTokenSource()
-
-          let watch event =
-              match event with
-              | StepDone { Images = 40 } -> stop.Cancel()
-              | _ -> ()
-
-          let around = { Surroundings.Default with Watch = watch; Cancellation = stop.Token }
-
-          Expect.throwsT<System.OperationCanceledException>
-              (fun () -> trained parted.Path around measured net |> look ignore)
-              "interrupted"
+          interrupts (fun around -> trained parted.Path around measured net |> look ignore)
 
           let actual =
               trained parted.Path Surroundings.Default measured net |> look (fun t -> tensorBits t.Network)
 
           sameBits actual expected "weights"
+      }
+
+      test "a run that begins with binary weights measures them, says so, and goes on with what it had measured" {
+          use whole = new TempFolder()
+          use parted = new TempFolder()
+          let net = tiny (BnFree 0.2)
+          let expected = trainedBinary whole.Path Surroundings.Default net |> look (fun t -> tensorBits t.Network)
+          interrupts (fun around -> trainedBinary parted.Path around net |> look ignore)
+          let saved = Checkpoint.readSpec ((RunFolder.at parted.Path).Last 2)
+          Expect.isTrue (hasMeasured saved) "the checkpoint"
+
+          trainedBinary parted.Path Surroundings.Default net
+          |> look (fun t ->
+              Expect.equal t.Network.Spec saved "the network"
+              sameBits (tensorBits t.Network) expected "weights"
+              let configuration = Map t.Configuration
+              Expect.equal configuration["activations+weights: start"] "data-dependent" "run.json: the start"
+              let variances = Words.expectedVariance (variances saved)
+              Expect.equal configuration["expected variance"] variances "run.json: the variances")
       }
 
       test "batch norm has nothing to measure for" {

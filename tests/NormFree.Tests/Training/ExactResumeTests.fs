@@ -161,6 +161,20 @@ let private told =
           Expect.isTrue (state.RoundsAs { state with Machine = None }) "unknown"
           Expect.isFalse (state.RoundsAs { state with Machine = Some "another" }) "another machine"
           Expect.isFalse (state.RoundsAs { state with Threads = state.Threads + 1 }) "another number of threads"
+      }
+
+      test "another device is another arithmetic" {
+          use network = Network.create TorchSharp.torch.ScalarType.Float32 Rule.Corrected 1L (tiny NoNorm)
+
+          let on device =
+              let plan = Pipeline.from data.Value
+              let plan = { plan with Around = { plan.Around with Device = device } }
+              StageStart.stateHere plan network recipe [] []
+
+          let gpu = Machine.gpu.Value |> Option.defaultValue "cuda"
+          Expect.equal (on Cpu).Machine (Some Machine.arithmetic.Value) "the CPU"
+          Expect.equal (on Cuda).Machine (Some $"{Machine.arithmetic.Value}, {gpu}") "the GPU"
+          Expect.isFalse ((on Cpu).RoundsAs(on Cuda)) "they round otherwise"
       } ]
 
 let private fingerprints =
@@ -179,7 +193,8 @@ let private fingerprints =
                 Machine = None
                 Division = None
                 Changes = []
-                Teacher = Skippable.Skip }
+                Teacher = Skippable.Skip
+                Method = Skippable.Skip }
 
           let fingerprint state =
               let path = folder.File "checkpoint"

@@ -46,7 +46,8 @@ let private stage rule norm (wrong: int list) (folder: TempFolder) =
           Machine = None
           Division = None
           Changes = []
-          Teacher = Skippable.Skip }
+          Teacher = Skippable.Skip
+          Method = Skippable.Skip }
 
     let keeper =
         Keeper(

@@ -2,6 +2,7 @@
 module NormFree.Tests.Training.PipelineResumingTests
 
 open System.IO
+open System.Text.Json.Serialization
 open Expecto
 open NormFree.Data
 open NormFree.Spec
@@ -24,6 +25,22 @@ let private remains folder =
 
     let run = RunFolder.readRun folder
     tensors, timeless run.Epochs, run.Configuration, run.Finished
+
+/// The warnings of a plan that goes on in a folder, and what run.json says of them.
+let private toldBy recipe net folder =
+    let warnings = ResizeArray()
+
+    Pipeline.from few.Value
+    |> Pipeline.into folder
+    |> Pipeline.watchedBy (function
+        | Warning text -> warnings.Add text
+        | _ -> ())
+    |> both recipe net
+    |> look ignore
+
+    let configuration = (RunFolder.readRun (RunFolder.at folder)).Configuration
+    let changes = configuration |> List.filter (fst >> _.StartsWith("environment.changed"))
+    List.ofSeq warnings, List.map snd changes
 
 /// A short recipe in which everything that is random or has a state is on: 5 steps an epoch.
 let private stateful = { quick with Batch = 10; HeldOut = 0.2; WarmUp = 1; WeightDecay = 1e-3 }
@@ -130,9 +147,58 @@ let resuming =
 
           let older = { stateful.Deviations with Rates = Rule.Published; Balance = Rule.Published }
           Expect.equal (stageNames (run { stateful with Deviations = older })) fourEpochs "epochs"
-          contains [ "older version"; "falls step by step" ] (Seq.exactlyOne warnings)
+          contains [ "older version"; "the falling rate (2) may be others" ] (Seq.exactlyOne warnings)
           Expect.equal (run { stateful with Deviations = older }).Length 4 "once more"
           Expect.hasLength warnings 1 "told once"
+      }
+
+      for method, before in [ None, "an older version's method"; Some 1, "method 1" ] do
+          test $"a stage that was begun by {before} says so once, and run.json has it" {
+              use folder = new TempFolder()
+              let net = tiny (BnFree 0.2)
+              stops stateful net (Pipeline.from few.Value |> Pipeline.into folder.Path |> interrupted true steps 3)
+              ofMethod method ((RunFolder.at folder.Path).Last 1)
+              let warnings, changes = toldBy stateful net folder.Path
+              let rules = "the falling rate (2), rates (14), balance (15)"
+
+              contains
+                  [ "stage1.last.safetensors"; before; $"method {Recipe.method}"; $"rules for {rules} may be others" ]
+                  (List.exactlyOne warnings)
+
+              contains
+                  [ "activations, behind epoch 1, step 3"; $"instead of {before}"; $"for {rules}" ]
+                  (List.exactlyOne changes)
+
+              for stage in 1..2 do
+                  let state = Checkpoint.readState ((RunFolder.at folder.Path).Last stage)
+                  Expect.equal state.Method (Include Recipe.method) $"stage {stage}"
+
+              Expect.equal (toldBy stateful net folder.Path) ([], changes) "once more"
+          }
+
+      test "another method says nothing to a recipe that leaves nothing to it" {
+          let published = { stateful with Deviations = Deviations.Published }
+
+          for recipe, net in
+              [ published, tiny (BnFree 0.2)
+                { stateful with Schedule = Constant }, tiny BatchNorm
+                { stateful with Schedule = Step(1, 0.5) }, tiny NoNorm ] do
+              use folder = new TempFolder()
+              stops recipe net (Pipeline.from few.Value |> Pipeline.into folder.Path |> interrupted true steps 3)
+              ofMethod (Some 1) ((RunFolder.at folder.Path).Last 1)
+              Expect.equal (toldBy recipe net folder.Path) ([], []) (normName net)
+              let state = Checkpoint.readState ((RunFolder.at folder.Path).Last 1)
+              Expect.equal state.Method (Include Recipe.method) "what it went on by"
+      }
+
+      test "a run that is done keeps the method that it was trained by" {
+          use folder = new TempFolder()
+          let net = tiny (BnFree 0.2)
+          let run () = Pipeline.from few.Value |> Pipeline.into folder.Path |> both stateful net |> look _.State.Method
+          Expect.equal (run ()) (Include Recipe.method) "today's"
+          ofMethod None ((RunFolder.at folder.Path).Last 2)
+          Expect.equal (run ()) Skippable.Skip "an older one"
+          Expect.equal (toldBy stateful net folder.Path) ([], []) "nothing to tell"
       }
 
       test "other settings in the folder of a run are refused, and the run stays" {

@@ -76,20 +76,35 @@ let rewrite path (keep: string -> bool) (metadata: string -> string -> string) =
     writer.DescribeChecksum().Save(path + ".changed")
     path + ".changed"
 
-/// Makes a checkpoint one of before deviations 14 and 15.
-let age path =
-    let older key text =
+/// Changes a saved checkpoint's state, as JSON.
+let private restate (change: JsonObject -> unit) path =
+    let changed key text =
         if key = "state" then
-            let state = nonNull (JsonNode.Parse(text: string))
-            let recipe = nonNull state["Recipe"]
-            let deviations = (nonNull recipe["Deviations"]).AsObject()
-            deviations.Remove "Rates" |> ignore
-            deviations.Remove "Balance" |> ignore
+            let state = (nonNull (JsonNode.Parse(text: string))).AsObject()
+            change state
             state.ToJsonString()
         else
             text
 
-    File.Move(rewrite path (fun _ -> true) older, path, true)
+    File.Move(rewrite path (fun _ -> true) changed, path, true)
+
+/// Makes a checkpoint one of that method, or one of before methods were kept.
+let ofMethod (method: int option) path =
+    path
+    |> restate (fun state ->
+        state.Remove "Method" |> ignore
+        method |> Option.iter (fun number -> state["Method"] <- JsonValue.Create number))
+
+/// Makes a checkpoint one of before deviations 14 and 15.
+let age path =
+    ofMethod None path
+
+    path
+    |> restate (fun state ->
+        let recipe = nonNull state["Recipe"]
+        let deviations = (nonNull recipe["Deviations"]).AsObject()
+        deviations.Remove "Rates" |> ignore
+        deviations.Remove "Balance" |> ignore)
 
 /// A history without its times.
 let timeless (history: EpochRecord list) = history |> List.map (fun record -> { record with Seconds = 0.0 })
