@@ -47,7 +47,7 @@ module Pipeline =
 
         let net, begin' =
             match init, recipe.Start with
-            | Some path, _ -> net, Checkpoint.start path
+            | Some path, _ -> StageStart.initialised plan number path net, Checkpoint.start path
             | None, Start.DataDependent when DataStart.concerns net -> StageStart.measured plan number recipe net
             | None, _ -> net, ignore
 

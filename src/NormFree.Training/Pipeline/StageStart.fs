@@ -217,6 +217,18 @@ module internal StageStart =
 
         plan.Folder |> Option.bind (fun folder -> RunFolder.tryNewest folder number fromFile)
 
+    /// The network as another one's checkpoint has it begin: the shifts in there were trained with the variances that were measured there.
+    let initialised (plan: Plan) number path net =
+        let likeThere () =
+            match Net.binaryBody (Checkpoint.readSpec path), Net.binaryBody net with
+            | Some { ExpectedVariance = ExpectedVariance.Measured variances as measured }, Some body when
+                variances.Length = body.Layers.Length && DataStart.concerns net
+                ->
+                Net.withExpectedVariance measured net
+            | _ -> net
+
+        measuredBefore plan number net |> Option.defaultWith likeThere
+
     /// The network as the start makes it of the first images, and what gives it its first shifts.
     let measured (plan: Plan) number recipe net =
         match measuredBefore plan number net with

@@ -131,6 +131,27 @@ let private pipelines =
               Expect.equal configuration["expected variance"] variances "run.json: the variances")
       }
 
+      test "a run that begins with another one's weights has its variances, whatever its own recipe would do" {
+          use first = new TempFolder()
+          use second = new TempFolder()
+          let net = tiny (BnFree 0.2)
+          trained first.Path Surroundings.Default measured net |> look ignore
+          let file = (RunFolder.at first.Path).Last 1
+
+          let plan = Pipeline.from (Drawn.dataset 5L 60 20) |> Pipeline.into second.Path
+
+          plan
+          |> Pipeline.trainBinaryFrom (Some file) { measured with Start = Start.Fixed } net
+          |> look (fun t -> Expect.equal (variances t.Network.Spec) (variances (Checkpoint.readSpec file)) "variances")
+
+          // Gone on with when that file is no longer there.
+          System.IO.File.Delete file
+
+          plan
+          |> Pipeline.trainBinaryFrom (Some file) { measured with Start = Start.Fixed } net
+          |> look (fun t -> Expect.isTrue (hasMeasured t.Network.Spec) "variances")
+      }
+
       test "batch norm has nothing to measure for" {
           use folder = new TempFolder()
 
