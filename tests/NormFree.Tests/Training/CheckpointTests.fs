@@ -53,7 +53,7 @@ let private position =
 
 let private checkpoint network =
     { Network = network
-      Task = Task.Of (Drawn.dataset 1L 10 10)
+      Task = Task.Of(Drawn.dataset 1L 10 10)
       State =
         { Recipe = { quick with Loss = LabelSmoothing 0.1 }
           Stage = "activations"
@@ -71,7 +71,8 @@ let private step (network: Network) (optimisation: Optimisation) key =
     use _ = torch.NewDisposeScope()
     network.ForgetGradients()
     Losses.CrossEntropy(network.Forward(images torch.ScalarType.Float32 key 4, Train), labels 4).backward()
-    optimisation.Step 1e-3 |> ignore
+    optimisation.Clip()
+    optimisation.Move 1e-3
 
 /// A network after three steps, with its optimiser.
 let private trained recipe norm =
