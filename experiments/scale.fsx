@@ -50,7 +50,9 @@ let model net (images, heading) (fewer, headingOfFewer) : StepModel =
     { Forward = Scaling.line (images, forward) (fewer, forwardOfFewer)
       Backward = Scaling.line (images, backward) (fewer, backwardOfFewer)
       Update = update
-      Messages = Scaling.messages net }
+      Messages = Scaling.messages net
+      // The steps are the published recipe's, which keeps no balance.
+      Balance = None }
 
 let stage2 net = net |> Net.withNorm (BnFree 0.2) |> Net.withBinarise ActivationsAndWeights
 
@@ -121,16 +123,20 @@ let local steps (processes, batch) : BenchResult =
 
 let median pick (results: BenchResult list) = (results |> List.map pick |> Spread.Of).Median
 
+/// The run of median speed, of an odd number of them.
+let middle (results: BenchResult list) =
+    results |> List.sortBy _.ImagesPerSecond.Median |> List.item (results.Length / 2)
+
 /// What the model makes of the two batches of one process, and of the wire that the processes have measured.
 let localPrediction (runs: Map<int * int, BenchResult list>) (processes, batch) =
     let wire =
         match runs[processes, batch] |> List.choose _.Exchange with
-        | [] -> { BandwidthGbit = 10.0; LatencyUs = 50.0 }
+        | [] -> snd wires.Head
         | costs ->
             let median pick = (costs |> List.map pick |> Spread.Of).Median
             { BandwidthGbit = median _.Wire.BandwidthGbit; LatencyUs = median _.Wire.LatencyUs }
 
-    let model = Scaling.model ReActNet.cifar18 runs[1, 64].Head runs[1, 32].Head
+    let model = Scaling.model ReActNet.cifar18 (middle runs[1, 64]) (middle runs[1, 32])
     Scaling.predict model wire batch processes
 
 let localRow (runs: Map<int * int, BenchResult list>) (processes, batch) =
@@ -161,35 +167,36 @@ let localColumns =
     @ [ "data and forward, ms"; "backward, ms"; "clip and step, ms"; "waited, ms" ]
     @ [ "sums, MB"; "under way, ms"; "hidden, %"; "wire, Gbit/s"; "latency, µs" ]
 
+/// All runs of each of the jobs, which take turns.
 let measureLocal steps =
-    let started = DateTime.UtcNow
-
     // mpirun refuses root otherwise.
     for name in [ "OMPI_ALLOW_RUN_AS_ROOT"; "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM" ] do
         Environment.SetEnvironmentVariable(name, "1")
 
-    let runs =
-        [ for run in 1..localRuns do
-              for job in localJobs do
-                  let result = local steps job
+    [ for run in 1..localRuns do
+          for job in localJobs do
+              let result = local steps job
+              printfn $"{fst job} processes, batch {snd job}, run {run}: {result.ImagesPerSecond.Median:F1} images/s"
+              job, result ]
+    |> List.groupBy fst
+    |> List.map (fun (job, found) -> job, List.map snd found)
+    |> Map
 
-                  printfn
-                      $"{fst job} processes, batch {snd job}, run {run}: {result.ImagesPerSecond.Median:F1} images/s"
-
-                  job, result ]
-
-    let byJob = runs |> List.groupBy fst |> List.map (fun (job, found) -> job, List.map snd found) |> Map
-    let table: Table = { Columns = localColumns; Rows = localJobs |> List.map (localRow byJob) }
+let writeLocal steps started (runs: Map<int * int, BenchResult list>) =
+    let table: Table = { Columns = localColumns; Rows = localJobs |> List.map (localRow runs) }
 
     [ "# One and two processes of one machine"
       $"Median (lowest–highest) of {localRuns} runs, taken by turns; a run is the median of {steps} steps of ReActNet-18 on 32×32 images, bn-free, stage 2, \
         the corrected recipe with its balance, one thread a process. Processes tell one another their sums through shared memory. Predicted are the model's \
-        steps from one process with 32 and 64 images, and the wire as it was measured."
-      machine (Some (snd runs.Head).Environment) started
+        steps from one process with 32 and 64 images, each in its run of median speed, and the wire as it was measured."
+      machine (Some runs[localJobs.Head].Head.Environment) started
       "```sh\n" + command "scale.fsx" given + "\n```"
       Report.markdownTable table ]
     |> fun paragraphs -> write (results "scale-local.md") (String.Join("\n\n", paragraphs) + "\n")
 
     printfn "Written: experiments/results/scale-local.md"
 
-Option.iter measureLocal settings.Local
+settings.Local
+|> Option.iter (fun steps ->
+    let started = DateTime.UtcNow
+    measureLocal steps |> writeLocal steps started)

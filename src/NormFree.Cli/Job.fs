@@ -26,25 +26,56 @@ module internal Job =
         let hash = SHA256.HashData(Encoding.UTF8.GetBytes $"{error.GetType()}: {error.Message}")
         1L + int64 (BitConverter.ToUInt32(hash, 0))
 
+    let private tellByName (ranks: IRanks) error = Outcome.tell $"{ranks.NameOf ranks.Rank}: " error
+
     /// Tells what has gone wrong, before any rank is gone: the first one for all, where all say the same.
-    let private tell (ranks: IRanks) (words: (int64 array) | null) error =
-        match words with
-        | NonNull words when words |> Array.forall ((=) (word error)) ->
-            if ranks.Rank = 0 then Outcome.tell "" error else Outcome.Failed
-        | _ -> Outcome.tell $"{ranks.NameOf ranks.Rank}: " error
+    let private tell (ranks: IRanks) words error =
+        if words |> Array.exists ((<>) (word error)) then tellByName ranks error
+        elif ranks.Rank = 0 then Outcome.tell "" error
+        else Outcome.Failed
+
+    /// Takes all others down, behind a reason that was told.
+    let private abort (ranks: IRanks) (outcome: Outcome) =
+        Thread.Sleep moment
+        ranks.Abort(int outcome)
+        raise (ToldAlreadyException outcome)
+
+    /// What is done at the end with the others, whom a failure of what connects them takes down: its reason is told.
+    let private together (ranks: IRanks) action =
+        try
+            action ()
+        with :? DistributedException as failure ->
+            tellByName ranks failure |> abort ranks
 
     /// Ends a rank that has failed; with it all others, where they wait for something that does not come any more.
-    let private fail (ranks: IRanks) patience error =
-        let words = ranks.TryPart(word error, grace patience)
-        let outcome = tell ranks words error
+    let private fail (ranks: IRanks) patience (error: exn) =
+        let words =
+            try
+                ranks.TryPart(word error, grace patience)
+            with :? DistributedException as failure ->
+                // It may be what has failed before.
+                if failure.Message <> error.Message then
+                    tellByName ranks failure |> ignore
 
-        if isNull words then
-            Thread.Sleep moment
-            ranks.Abort(int outcome)
-        else
-            ranks.Leave()
+                null
 
-        raise (ToldAlreadyException outcome)
+        match words with
+        | NonNull words ->
+            let outcome = tell ranks words error
+            together ranks ranks.Leave
+            raise (ToldAlreadyException outcome)
+        | _ -> tellByName ranks error |> abort ranks
+
+    /// The same as `run`, for ranks that have joined.
+    let runOn (ranks: IRanks) patience (command: IRanks -> unit) =
+        try
+            command ranks
+        with error ->
+            fail ranks patience error
+
+        together ranks (fun () ->
+            ranks.TryPart(well, Timeout.InfiniteTimeSpan) |> ignore
+            ranks.Leave())
 
     /// <summary>Runs a command together with the processes that a launcher has started with this one, or alone.</summary>
     /// <remarks>
@@ -53,12 +84,4 @@ module internal Job =
     /// </remarks>
     let run (patience: TimeSpan option) (command: IRanks -> unit) =
         let patience = patience |> Option.defaultValue Ranks.DefaultPatience
-        let ranks = Ranks.Join(patience, lost)
-
-        try
-            command ranks
-        with error ->
-            fail ranks patience error
-
-        ranks.TryPart(well, Timeout.InfiniteTimeSpan) |> ignore
-        ranks.Leave()
+        runOn (Ranks.Join(patience, lost)) patience command

@@ -67,12 +67,14 @@ module internal Listing =
     /// A few bytes may well unpack to many times as many.
     let isTooDense bytes packed limits = bytes > max (1L <<< 20) (limits.Ratio * packed)
 
+    let private packFiles =
+        "Pack the archive again with the files themselves (tar --dereference --hard-dereference)"
+
     /// What an archive has in a link's place: a link may lead anywhere, so none is followed.
-    let link place =
-        DataError.create
-            place
-            "it is a link, and links in archives are not followed"
-            "Pack the archive again with the files themselves (tar --dereference --hard-dereference)"
+    let link place = DataError.create place "it is a link, and links in archives are not followed" packFiles
+
+    /// The same of so many more that are not listed.
+    let moreLinks place count = DataError.create place $"and {count} more are links like these" packFiles
 
     let private tooMany place limits = DataError.create place $"it holds more than {limits.Entries} files" makeSure
 

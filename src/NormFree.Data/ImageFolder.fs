@@ -28,13 +28,13 @@ let private parent (path: string) = path.Substring(0, max 0 (path.LastIndexOf '/
 /// The class that a folder holds images of, if its parent is this split.
 let private classOf split folder = if parent folder = split then Some(FileSet.fileName folder) else None
 
-/// The folders, of whatever depth, that have this name and images in their folders.
-let private splitFolders (set: FileSet) name =
+/// The folders, of whatever depth, that have one of these names and images in their folders.
+let private splitFolders (set: FileSet) names =
     set.Files
     |> Seq.filter isImage
     |> Seq.map (parent >> parent)
     |> Seq.distinct
-    |> Seq.filter (fun folder -> FileSet.fileName folder = name && not (folder.StartsWith "__MACOSX"))
+    |> Seq.filter (fun folder -> List.contains (FileSet.fileName folder) names && not (folder.StartsWith "__MACOSX"))
     |> List.ofSeq
 
 let private readSplit (set: FileSet) folder =
@@ -53,22 +53,32 @@ let private readSplit (set: FileSet) folder =
     { Folder = folder
       Classes = Array.append empty filled |> Map.ofArray |> Map.map (fun _ places -> sorted places) }
 
-/// Classes that a message lists.
+/// Names that a message lists.
 [<Literal>]
-let private shownClasses = 10
+let private shownAtMost = 10
 
 /// A name from an archive as a terminal may show it.
 let private printable (name: string) = name |> String.map (fun c -> if Char.IsControl c then '?' else c)
 
-/// Links in the place of a split or of a class, whose images would be missed.
-let private linked (set: FileSet) =
-    let isSplit path = List.contains (FileSet.fileName path) (trainName :: testNames)
+/// Links in the place of a split or of a class: beside or in the splits that are there, or anywhere where none is.
+let private misplaced (set: FileSet) =
+    let names = trainName :: testNames
+    let roots = splitFolders set names |> List.map parent
+
+    let isSplit path =
+        List.contains (FileSet.fileName path) names && (roots.IsEmpty || List.contains (parent path) roots)
 
     set.Links
-    |> Seq.filter (fun path -> not (isImage path) && (isSplit path || isSplit (parent path)))
-    |> Seq.truncate shownClasses
-    |> Seq.map (fun path -> Listing.link (printable $"{set.Place}/{path}"))
-    |> List.ofSeq
+    |> Array.filter (fun path -> not (isImage path) && (isSplit path || isSplit (parent path)))
+
+/// What is wrong with links whose images would be missed.
+let private linked (set: FileSet) =
+    let paths = if Array.isEmpty set.Links then [||] else misplaced set
+
+    [ for path in Array.truncate shownAtMost paths do
+          Listing.link (printable $"{set.Place}/{path}")
+      if paths.Length > shownAtMost then
+          Listing.moreLinks set.Place (paths.Length - shownAtMost) ]
 
 let private missing (set: FileSet) names =
     let names = String.Join(" or ", names |> List.map (fun name -> $"'{name}/<class>/'"))
@@ -95,11 +105,11 @@ let private difference (set: FileSet) train test =
         if extra.IsEmpty then
             []
         else
-            let list = String.Join(", ", extra |> Seq.truncate shownClasses |> Seq.map printable)
+            let list = String.Join(", ", extra |> Seq.truncate shownAtMost |> Seq.map printable)
 
             let more =
-                if extra.Count > shownClasses then
-                    $" and {extra.Count - shownClasses} more"
+                if extra.Count > shownAtMost then
+                    $" and {extra.Count - shownAtMost} more"
                 else
                     ""
 
@@ -137,7 +147,7 @@ let private source (set: FileSet) split : ImageSource =
 /// The split of the first of these names that is there, but not where it is there twice: two data sets must not be
 /// mixed.
 let private findSplit (set: FileSet) names =
-    match names |> List.map (splitFolders set) |> List.tryFind (List.isEmpty >> not) with
+    match names |> List.map (List.singleton >> splitFolders set) |> List.tryFind (List.isEmpty >> not) with
     | None -> Error(missing set names)
     | Some [ folder ] -> Ok(readSplit set folder)
     | Some folders ->

@@ -55,11 +55,6 @@ type Optimisation(recipe: Recipe, network: Network) =
     /// <summary>Moves the parameters along their gradients at this learning rate.</summary>
     member _.Move(rate: float) = optimiser.Step rate
 
-    /// <summary>Clips and moves: what a step does with its gradients.</summary>
-    member this.Step(rate: float) =
-        this.Clip()
-        this.Move rate
-
     /// <summary>What was clipped of each parameter since counting began anew, in the order of their use; set it to go on counting from there, and
     /// to nothing to begin anew.</summary>
     member _.ClipCounts

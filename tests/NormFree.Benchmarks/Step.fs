@@ -3,6 +3,7 @@ module NormFree.Benchmarks.Step
 
 open System
 open NormFree.Benchmarks.Alternate
+open NormFree.Distributed
 open NormFree.Spec
 open NormFree.Torch.Training
 open NormFree.Training
@@ -10,20 +11,22 @@ open TorchSharp
 
 let private batch = 16
 
-let private step (network: Network) (optimisation: Optimisation) (images: torch.Tensor) labels () =
+let private take (step: TrainingStep) images labels () =
     use _ = torch.NewDisposeScope()
-    let loss = Losses.CrossEntropy(network.Forward(images, Train), labels)
-    network.Backward loss
-    optimisation.Step 5e-4 |> ignore
+    step.Descend(images, labels, 0, []) |> ignore
+    step.Clip()
+    step.Move 5e-4 |> ignore
 
 /// A network at work, to be disposed.
 type private Worker =
     { Version: Version
       Network: Network
-      Optimisation: Optimisation }
+      Optimisation: Optimisation
+      Step: TrainingStep }
 
     interface IDisposable with
         member w.Dispose() =
+            (w.Step :> IDisposable).Dispose()
             (w.Optimisation :> IDisposable).Dispose()
             (w.Network :> IDisposable).Dispose()
 
@@ -36,12 +39,13 @@ let private worker images labels norm binarise =
 
     let network = Network.create torch.ScalarType.Float32 Rule.Corrected 1L net
     let optimisation = new Optimisation(Recipe.published, network)
+    let loss _ logits labels = Losses.CrossEntropy(logits, labels)
+    let step = new TrainingStep(OneRank.Instance, 1, Recipe.published, network, optimisation, loss)
 
-    { Version =
-        { Name = $"{Words.norm norm}, {Words.binarise binarise}"
-          Run = step network optimisation images labels }
+    { Version = { Name = $"{Words.norm norm}, {Words.binarise binarise}"; Run = take step images labels }
       Network = network
-      Optimisation = optimisation }
+      Optimisation = optimisation
+      Step = step }
 
 let run () =
     use _ = torch.NewDisposeScope()

@@ -103,6 +103,7 @@ let private all =
           "Cli"
           [ Cli.UsageTests.tests
             Cli.FailureTests.tests
+            Cli.JobTests.tests
             Cli.RoundTripTests.tests
             Cli.KillTests.quick
             Cli.BenchTests.tests

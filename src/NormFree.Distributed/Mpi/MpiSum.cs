@@ -21,8 +21,13 @@ internal sealed class MpiSum(nint values, nint sums, int count, NumberType type)
         if (failure is not null) throw failure;
     }
 
-    /// <summary>The same, with an end of patience.</summary>
-    public bool TryWait(TimeSpan patience) => done.Wait(patience) && failure is null;
+    /// <summary>The same, with an end of patience; false where it has come to that.</summary>
+    public bool TryWait(TimeSpan patience)
+    {
+        if (!done.Wait(patience)) return false;
+        Wait();
+        return true;
+    }
 
     /// <summary>Hands it to MPI.</summary>
     public void Start(MpiCalls mpi, nint communicator) => request = mpi.BeginSum(values, sums, count, type, communicator);

@@ -68,14 +68,14 @@ internal sealed class MpiThread
         return Enqueue(sum);
     }
 
-    /// <summary>The words of all ranks when they have come here; null where they have not in that time.</summary>
+    /// <summary>The words of all ranks when they have come here; null where they have not in that time. Throws where MPI fails.</summary>
     /// <remarks>
     /// It is a sum apart from the others, which ranks that do not leave may wait for, and does not count as one that others are waited for with: the
     /// first rank may have work of its own at the end. A word stands where all other ranks have 0.
     /// </remarks>
     public unsafe long[]? TryPart(long word, TimeSpan wait)
     {
-        var numbers = (double*)NativeMemory.AllocZeroed((nuint)Size * 2, sizeof(double)); // kept where the sum never comes
+        var numbers = (double*)NativeMemory.AllocZeroed((nuint)Size * 2, sizeof(double)); // kept where the sum never comes, or fails
         numbers[Rank] = word;
         farewell = new MpiSum((nint)numbers, (nint)(numbers + Size), Size, NumberType.Float64);
         if (!Enqueue(farewell).TryWait(wait)) return null;
@@ -85,12 +85,13 @@ internal sealed class MpiThread
         return words;
     }
 
-    /// <summary>Ends MPI, whose end waits for all ranks.</summary>
+    /// <summary>Ends MPI, whose end waits for all ranks. Throws where that fails, or MPI has failed before.</summary>
     public void End()
     {
         ending = true;
         wake.Release();
         thread.Join();
+        if (failed is { } failure) throw failure;
     }
 
     /// <summary>Ends all ranks.</summary>

@@ -53,9 +53,7 @@ public sealed class TarScan
     /// <exception cref="InvalidFileException">The archive is damaged, or ends without its mark.</exception>
     public bool Next()
     {
-        string? name = null;
-        long? length = null;
-        bool sparse = false;
+        TarWords words = default;
         while (true)
         {
             SkipTo(end);
@@ -64,23 +62,23 @@ public sealed class TarScan
             var header = new TarHeader(block);
             if (header.IsZero) return false;
             if (!header.IsSound || header.Length < 0) Fail(at, "there is no header of a tar archive");
-            Begin(header.Type is >= '1' and <= '6' ? 0 : length ?? header.Length, at);
+            Begin(header.Type is >= '1' and <= '6' ? 0 : words.Length ?? header.Length, at);
             switch (header.Type)
             {
                 case 'x':
-                    (name, length, sparse) = Extended(name, length);
+                    words = Extended(words);
                     break;
                 case 'L':
-                    name = Encoding.UTF8.GetString(HeaderContent()).TrimEnd('\0');
+                    words = words with { Name = Encoding.UTF8.GetString(HeaderContent()).TrimEnd('\0') };
                     break;
                 case '0' or '\0' or '7' or '1' or '2' or '5' or 'S':
-                    Name = name ?? header.Name;
-                    if (sparse || header.Type == 'S') FailSparse(at);
+                    Name = words.Name ?? header.Name;
+                    if (words.IsSparse || header.Type == 'S') FailSparse(words.SparseName ?? Name, at);
                     Kind = KindOf(header.Type, Name);
                     return true;
                 default:
                     // Global headers, names of links, devices, pipes and the like. What is said of the part behind them stays.
-                    (name, length, sparse) = header.Type is 'g' or 'K' ? (name, length, sparse) : (null, null, false);
+                    words = header.Type is 'g' or 'K' ? words : default;
                     break;
             }
         }
@@ -131,21 +129,17 @@ public sealed class TarScan
     }
 
     /// <summary>What an extended header (POSIX.1-2001) says: lines of "LENGTH KEY=VALUE\n", the length being the whole line's.</summary>
-    private (string? Name, long? Length, bool Sparse) Extended(string? name, long? length)
+    private TarWords Extended(TarWords words)
     {
-        bool sparse = false;
         ReadOnlySpan<byte> rest = HeaderContent();
         while (rest.Length > 0)
         {
             if (!Utf8Parser.TryParse(rest, out int size, out int digits) || size <= digits + 1 || size > rest.Length || rest[size - 1] != '\n')
                 Fail(Offset, "there is no extended header of a tar archive");
-            var line = rest[(digits + 1)..(size - 1)];
-            if (line.StartsWith("path="u8)) name = Encoding.UTF8.GetString(line[5..]);
-            if (line.StartsWith("size="u8) && Utf8Parser.TryParse(line[5..], out long value, out _) && value >= 0) length = value;
-            sparse |= line.StartsWith("GNU.sparse."u8);
+            words = words.With(rest[(digits + 1)..(size - 1)]);
             rest = rest[size..];
         }
-        return (name, length, sparse);
+        return words;
     }
 
     private void SkipTo(long target)
@@ -168,10 +162,10 @@ public sealed class TarScan
 
     /// <summary>What is stored of such a file is not its bytes but those between its holes.</summary>
     [DoesNotReturn]
-    private void FailSparse(long at) => InvalidFileException.Throw(
+    private void FailSparse(string name, long at) => InvalidFileException.Throw(
         file,
         $"byte {at}",
-        $"{Quoted.Name(Name)} is stored as a sparse file, which is not read",
+        $"{Quoted.Name(name)} is stored as a sparse file, which is not read",
         "Pack the archive again without --sparse (bsdtar: with --no-read-sparse)");
 
     [DoesNotReturn]

@@ -17,12 +17,15 @@ type StepModel =
         Update: float
         /// Bytes of each message in the order in which they are sent, and the share of the backward pass after which each is ready.
         Messages: (float * float) list
+        /// Bytes of the sum behind the update that keeps signs balanced, where there is one.
+        Balance: float option
     }
 
 /// <summary>Predicts how fast many nodes train, from a step on one of them and the wire between them.</summary>
 /// <remarks>
 /// A step is its forward pass, backward pass and update, and what sticks out of the exchange: messages follow one another, each begins when it is ready,
-/// and parts of a network are taken to have equal backward passes. All nodes are taken to be equally fast, and to have the wire for themselves.
+/// and parts of a network are taken to have equal backward passes. The sum that keeps signs balanced is behind all that.
+/// All nodes are taken to be equally fast, and to have the wire for themselves.
 /// </remarks>
 [<RequireQualifiedAccess>]
 module Scaling =
@@ -50,6 +53,11 @@ module Scaling =
         [ for struct (first, length, lowest) in GradientBuckets.Plan(sizes, places, GradientBuckets.UsualBytes) ->
               float (Array.sum sizes[first .. first + length - 1]), float (count - lowest) / float count ]
 
+    /// <summary>Bytes of what keeps a network's signs balanced: means of the channels, and a mean square of each layer.</summary>
+    let balance (net: NetSpec) =
+        SignLayers.convolutions net
+        |> List.sumBy (fun (_, layer) -> float sizeof<float> * float ((fst layer.Convolutions.Head).In + 1))
+
     /// <summary>The model of a step that was measured with two sizes of its batch; the engine decides when messages are ready.</summary>
     let model (net: NetSpec) (large: BenchResult) (small: BenchResult) : StepModel =
         let images (result: BenchResult) = float result.Batch / float result.Ranks
@@ -59,7 +67,8 @@ module Scaling =
         { Forward = fit (fun phases -> phases.Data + phases.Forward)
           Backward = fit _.Backward
           Update = large.PhaseMs.Clip + large.PhaseMs.Step
-          Messages = [ for bytes, ready in messages net -> bytes, (if large.Engine = Fused then ready else 1.0) ] }
+          Messages = [ for bytes, ready in messages net -> bytes, (if large.Engine = Fused then ready else 1.0) ]
+          Balance = if large.Balanced then Some(balance net) else None }
 
     let private at (line: PhaseLine) images = line.Fixed + line.PerImage * images
 
@@ -73,14 +82,15 @@ module Scaling =
         let images = (batch + nodes - 1) / nodes
         let alone count = at model.Forward count + at model.Backward count + model.Update
         let compute = alone (float images)
-        let exposed = exposed wire nodes (at model.Backward (float images)) model.Messages
+        let balance = model.Balance |> Option.fold (fun _ -> Wire.milliseconds wire nodes) 0.0
+        let exposed = exposed wire nodes (at model.Backward (float images)) model.Messages + balance
         let speed = 1000.0 * float batch / (compute + exposed)
 
         { Nodes = nodes
           Batch = batch
           ImagesPerNode = images
           StepMs = Medians.round (compute + exposed)
-          ExchangeMs = model.Messages |> List.sumBy (fst >> Wire.milliseconds wire nodes) |> Medians.round
+          ExchangeMs = Medians.round (balance + List.sumBy (fst >> Wire.milliseconds wire nodes) model.Messages)
           ExposedMs = Medians.round exposed
           ImagesPerSecond = Medians.round speed
           Efficiency = Medians.round (speed / (1000.0 * float batch / alone (float batch)) / float nodes) }

@@ -31,7 +31,8 @@ module internal SignLayers =
         | BatchNorm
         | NoNorm -> body.Layers |> List.map (fun _ -> nan)
 
-    let private signConvolutions spec =
+    /// What computes the binary layers of such a network, with their names.
+    let convolutions spec : (string * SignConvolution) list =
         [ for name, graph in Lowering.parts spec do
               for part in Fusion.parts graph do
                   match part with
@@ -57,7 +58,7 @@ module internal SignLayers =
               ExpectedVariance = expected }
 
         match Net.binaryBody network.Spec with
-        | Some body -> List.map2 layer (signConvolutions network.Spec) (expectedVariances body)
+        | Some body -> List.map2 layer (convolutions network.Spec) (expectedVariances body)
         | None -> []
 
     /// Keeps what `see` makes of every layer's input, by the layer's name.

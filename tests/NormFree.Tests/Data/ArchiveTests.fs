@@ -123,6 +123,38 @@ let private linked =
               let path = make folder [ image; "test/cat/1.png", picture ] [ "latest"; "train/cat/about" ]
               let classes, train, _ = ok (ImageFolder.openWith limits path)
               Expect.equal (classes, train.Count) ([| "cat" |], 1) "classes and images"
+          }
+
+          test $"a {kind} with a split's name, but not in its place, harms no image" {
+              for root in [ ""; "deep/" ] do
+                  use folder = new TempFolder()
+                  let links = [ "docs/test"; "scripts/val/run.sh"; $"{root}train/cat/test"; "old/train/cat" ]
+                  let path = make folder [ root + fst image, picture; $"{root}test/cat/1.png", picture ] links
+                  let classes, train, _ = ok (ImageFolder.openWith limits path)
+                  Expect.equal (classes, train.Count) ([| "cat" |], 1) $"classes and images in '{root}'"
+          }
+
+          test $"a {kind} in the place of a class is refused beside the splits that are there, in a folder of their own" {
+              use folder = new TempFolder()
+              let path = make folder [ "deep/" + fst image, picture ] [ "deep/test"; "deep/train/dog" ]
+              contains [ $"{path}/deep/test"; $"{path}/deep/train/dog" ] (errors (ImageFolder.openWith limits path))
+          }
+
+          test $"a {kind} in every split's place is refused, of whatever depth" {
+              use folder = new TempFolder()
+              let path = make folder [ "notes.txt", picture ] [ "deep/train"; "deep/test" ]
+              contains [ $"{path}/deep/train"; $"{path}/deep/test" ] (errors (ImageFolder.openWith limits path))
+          }
+
+          test $"of each {kind} in the place of a class ten are named, and the others counted" {
+              use folder = new TempFolder()
+              let path = make folder [ image; "test/cat/1.png", picture ] [ for i in 1..13 -> $"train/dog{i}" ]
+
+              match ImageFolder.openWith limits path with
+              | Ok _ -> failtest "expected errors"
+              | Error problems ->
+                  Expect.hasLength problems 11 "ten links and a count"
+                  contains [ "and 3 more"; "--dereference" ] (string (List.last problems))
           } ]
 
 /// A zip of one file of zeros.

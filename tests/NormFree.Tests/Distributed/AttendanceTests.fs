@@ -76,6 +76,15 @@ let private launchers =
               Expect.equal (Launcher.ProcessesOf variable) expected "processes"
           } ]
 
+let private sums =
+    [ test "a sum that has not come is waited for no longer than that; one that has failed is an error at once" {
+          let sum = MpiSum(0n, 0n, 1, NumberType.Float64)
+          Expect.isFalse (sum.TryWait TimeSpan.Zero) "before"
+          sum.Fail(DistributedException "the network is down")
+          let failure = message<DistributedException, _>(fun () -> sum.TryWait Threading.Timeout.InfiniteTimeSpan)
+          Expect.equal failure "the network is down" "after"
+      } ]
+
 /// What comes of a library of that path.
 let private refused (path: string) =
     Environment.SetEnvironmentVariable(MpiLibrary.PathVariable, path)
@@ -117,5 +126,6 @@ let tests =
         "ranks"
         [ testList "attendance" attendance
           testList "launchers" launchers
+          testList "sums" sums
           // They set a variable of the process.
           testSequenced (testList "libraries" libraries) ]

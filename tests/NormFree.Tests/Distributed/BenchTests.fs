@@ -9,14 +9,13 @@ open TorchSharp
 
 let private net = tiny (BnFree 0.2) |> Net.withBinarise ActivationsAndWeights
 
-/// Bytes of the gradients, and those of the channels' signs.
+/// Bytes of the gradients, and those of what keeps signs balanced: the channels' means and a mean square of each layer.
 let private bytes =
     lazy
         (use network = Network.create torch.ScalarType.Float32 Rule.Corrected 1L net
-         let count (tensors: torch.Tensor list) = tensors |> List.sumBy _.numel()
 
-         4L * count [ for _, tensor in network.Parameters -> tensor ],
-         8L * count [ for layer in SignLayers.ofNetwork network -> layer.Shift ])
+         4L * List.sumBy (fun (_, tensor: Modules.Parameter) -> tensor.numel ()) network.Parameters,
+         8L * List.sumBy (fun layer -> layer.Shift.numel () + 1L) (SignLayers.ofNetwork network))
 
 let private measured recipe ranks =
     let basis = BenchJob.Default net
@@ -28,12 +27,12 @@ let tests =
         "bench"
         [ for recipe, isBalanced in [ Recipe.corrected, true; Recipe.published, false ] do
               test $"two ranks tell one another gradients, and what keeps signs balanced: {isBalanced}" {
-                  let gradients, signs = bytes.Value
+                  let gradients, moments = bytes.Value
 
                   for result in ThreadRanks.run 2 (measured recipe) do
                       Expect.equal result.Balanced isBalanced "what is said"
                       let costs = result.Exchange.Value
-                      Expect.equal costs.Bytes (gradients + (if isBalanced then signs else 0L)) "bytes"
+                      Expect.equal costs.Bytes (gradients + (if isBalanced then moments else 0L)) "bytes"
                       Expect.equal costs.Messages (if isBalanced then 2 else 1) "messages"
                       Expect.isGreaterThan result.PhaseMs.Step 0.0 "the step, without what it waits"
               }

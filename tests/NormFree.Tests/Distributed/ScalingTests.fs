@@ -5,6 +5,8 @@ open Expecto
 open NormFree.Spec
 open NormFree.Training
 open NormFree.Tests.Golden.Agreement
+open NormFree.Tests.Training.Support
+open TorchSharp
 
 /// 8 Gbit/s: a megabyte a millisecond.
 let private wire = { BandwidthGbit = 8.0; LatencyUs = 100.0 }
@@ -28,7 +30,8 @@ let private model: StepModel =
     { Forward = { Fixed = 5.0; PerImage = 0.625 }
       Backward = { Fixed = 10.0; PerImage = 1.25 }
       Update = 1.0
-      Messages = [ 4.0 * megabyte, 0.25; megabyte, 1.0 ] }
+      Messages = [ 4.0 * megabyte, 0.25; megabyte, 1.0 ]
+      Balance = None }
 
 let private steps =
     [ test "one node is what was measured" {
@@ -42,6 +45,19 @@ let private steps =
           close 1e-9 1.0 found.ExposedMs 2.2 "exposed"
           close 1e-9 1.0 found.StepMs (7.5 + 15.0 + 1.0 + 2.2) "step"
           close 1e-9 1.0 found.ExchangeMs 10.4 "exchange"
+      }
+
+      test "what keeps signs balanced is waited for behind all that" {
+          let found = Scaling.predict { model with Balance = Some 1000.0 } wire 8 2
+          close 1e-9 1.0 found.ExposedMs (2.2 + 0.202) "exposed"
+          close 1e-9 1.0 found.ExchangeMs (10.4 + 0.202) "exchange"
+      }
+
+      test "what keeps signs balanced are the means of all channels before signs, and a mean square of each layer" {
+          for net in [ tiny (BnFree 0.2); tiny (BnFree 0.2) |> Net.withBinarise ActivationsAndWeights ] do
+              use network = Network.create torch.ScalarType.Float32 Rule.Corrected 1L net
+              let numbers = SignLayers.ofNetwork network |> List.sumBy (fun layer -> layer.Shift.numel () + 1L)
+              Expect.equal (Scaling.balance net) (8.0 * float numbers) "bytes"
       }
 
       test "nodes without images wait for those with one" {

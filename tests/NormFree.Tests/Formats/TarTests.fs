@@ -117,6 +117,24 @@ let tests =
               contains [ "'holes.png'"; "sparse" ] (refusal (fun () -> scan (unseekable (target.ToArray()))))
           }
 
+          test "a sparse file is refused by its own name, also where another extended header follows" {
+              let extended (words: string) =
+                  let line = $"{words.Length + 4} {words}\n"
+                  let block = Array.zeroCreate<byte> 512
+                  Text.Encoding.ASCII.GetBytes(line).CopyTo(block, 0)
+                  Array.append (tarHeader "words" (int64 line.Length) 'x') block
+
+              let bytes =
+                  [ extended "GNU.sparse.name=train/holes.png"
+                    extended "path=train/GNUSparseFile.0/holes.png"
+                    tarHeader "x" 0L '0'
+                    tarEnd ]
+                  |> Array.concat
+
+              let text = refusal (fun () -> scan (unseekable bytes))
+              contains [ "'train/holes.png'"; "sparse" ] text
+          }
+
           test "a header whose sum is wrong is refused" {
               let bytes = writing TarEntryFormat.Ustar (small "b.png")
               bytes[3] <- bytes[3] + 1uy

@@ -32,7 +32,8 @@ let private step entry (network: Network) (optimisation: Optimisation) number =
     let images = GoldenFiles.tensor shape (GoldenFiles.wave count key 1.5 0.0)
     let loss = loss entry number (network.Forward(images, Train))
     network.Backward loss
-    optimisation.Step(GoldenFiles.number "lr" entry) |> ignore
+    optimisation.Clip()
+    optimisation.Move(GoldenFiles.number "lr" entry)
     loss.item<float>()
 
 let private agrees entry =

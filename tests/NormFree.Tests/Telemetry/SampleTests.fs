@@ -118,7 +118,12 @@ let private steps =
                                 |> Array.map (fun t -> t >= 0.0) ]
 
                       let before, activationsBefore = filters id, activations ()
-                      let rows = sampler.Around(sample, (fun () -> optimisation.Step recipe.LearningRate))
+
+                      let move () =
+                          optimisation.Clip()
+                          optimisation.Move recipe.LearningRate
+
+                      let rows = sampler.Around(sample, move)
                       let after, activationsAfter = filters id, activations ()
                       Expect.equal (rows |> List.map _.Layer) (layers |> List.map _.Name) "layers"
 

@@ -72,7 +72,8 @@ let private step (network: Network) (optimisation: Optimisation) key =
     use _ = torch.NewDisposeScope()
     network.ForgetGradients()
     Losses.CrossEntropy(network.Forward(images torch.ScalarType.Float32 key 4, Train), labels 4).backward()
-    optimisation.Step 1e-3 |> ignore
+    optimisation.Clip()
+    optimisation.Move 1e-3
 
 /// A network after three steps, with its optimiser.
 let private trained recipe norm =

@@ -229,7 +229,8 @@ let private curve execution seed course =
                let logits = network.Forward(torch.tensor(batch.Images).reshape shape, Train)
                let loss = Losses.CrossEntropy(logits, torch.tensor batch.Labels)
                network.Backward loss
-               optimisation.Step recipe.LearningRate
+               optimisation.Clip()
+               optimisation.Move recipe.LearningRate
                float (loss.item<float32>()) |]
 
 /// How far two curves are apart, step by step, on average.

@@ -265,7 +265,8 @@ let private leaks =
           let before = alive ()
 
           for _ in 1..5 do
-              optimisation.Step 1e-3 |> ignore
+              optimisation.Clip()
+              optimisation.Move 1e-3
 
           Expect.isLessThanOrEqual torch.Tensor.TotalCount before "tensors after five steps"
       } ]

@@ -241,7 +241,8 @@ let private reach =
                   for _, tensor in network.Parameters do
                       tensor.grad <- torch.zeros_like tensor
 
-                  optimisation.Step 0.1 |> ignore
+                  optimisation.Clip()
+                  optimisation.Move 0.1
 
                   for (described, tensor), before in List.zip network.Parameters before do
                       let rate = 0.1 * Recipe.rateFactor recipe network.Spec described
@@ -313,7 +314,7 @@ let private json =
                   }
 
           test "a task comes back as it was" {
-              let task = Task.Of (Drawn.dataset 1L 10 10)
+              let task = Task.Of(Drawn.dataset 1L 10 10)
               Expect.equal (throughJson task) task "the task"
           }
 
