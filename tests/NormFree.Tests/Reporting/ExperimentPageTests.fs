@@ -61,7 +61,7 @@ let tests =
                 [ "environment.device", "cpu" ], "EPYC, 16 processors, one for each run; "
                 [ "environment.device", "cuda"; "environment.gpu", "H100" ], "cuda (H100), EPYC, 16 processors; "
                 [ "environment.device", "cuda" ], "cuda (a GPU of unknown name), EPYC, 16 processors; " ] do
-              test $"what computed: {sentence}" {
+              test $"what computed, with {device.Length} settings: {sentence}" {
                   let machine = [ "environment.processor", "EPYC"; "environment.processors", "16" ]
 
                   let run = ending 0.5 |> Result.map (fun log -> { log with Configuration = machine @ device })

@@ -22,9 +22,11 @@ let private fill value (tensor: torch.Tensor) =
 
 /// Shifts away from where they start, so that no channel is balanced, and gains of some layers, so that signals grow little, and much.
 let private disturb (network: Network) =
+    let gains = [| 10.0; 1.0; 40.0; 0.5 |]
+
     for i, layer in List.indexed (SignLayers.ofNetwork network) do
         fill 0.1 layer.Shift
-        layer.Gains |> List.iter (fill [| 20.0; 1.0; 4.0; 0.5 |][i % 4])
+        layer.Gains |> List.iter (fill gains[i % 4])
 
 /// One look at images, and one move.
 let private balanceOnce recipe (network: Network) images =
