@@ -12,6 +12,7 @@ atRoot ()
 
 let whole = recipe budget
 let variant label norm recipe = Variant.twoStages label (cifar18 budget |> Net.withNorm norm) recipe
+let fixedStart = { whole with Start = Start.Fixed }
 let published change = { whole with Deviations = change whole.Deviations }
 
 [ variant "whole: AGC 0.02, weights only; α 0.2" (BnFree 0.2) whole
@@ -22,7 +23,12 @@ let published change = { whole with Deviations = change whole.Deviations }
   variant "standardisation off" (Scaled 0.2) whole
   for alpha in [ 0.1; 0.4; 1.0 ] do
       variant $"α {alpha}" (BnFree alpha) whole
-  variant "β as published" (BnFree 0.2) (published (fun d -> { d with ExpectedVariance = Rule.Published })) ]
+  // β by a formula matters where it is not measured.
+  variant "fixed start" (BnFree 0.2) fixedStart
+  variant
+      "fixed start, β as published"
+      (BnFree 0.2)
+      { fixedStart with Deviations = { whole.Deviations with ExpectedVariance = Rule.Published } } ]
 |> experiment "ablation" (images Cifar10 data budget) budget
 |> sweep
 |> conclude
@@ -32,4 +38,5 @@ let published change = { whole with Deviations = change whole.Deviations }
         Compared =
             [ "AGC off", "whole: AGC 0.02, weights only; α 0.2"
               "standardisation off", "whole: AGC 0.02, weights only; α 0.2"
-              "β as published", "whole: AGC 0.02, weights only; α 0.2" ] }
+              "fixed start", "whole: AGC 0.02, weights only; α 0.2"
+              "fixed start, β as published", "fixed start" ] }
