@@ -121,7 +121,17 @@ Target.create "Format" (fun _ -> format false)
 Target.create "CheckFormat" (fun _ -> format true)
 
 Target.create "Pack" (fun _ ->
-    for project in [ "Formats"; "Spec"; "Kernels"; "Inference"; "Distributed"; "Torch"; "Data"; "Training"; "Interop"; "Reporting" ] do
+    for project in
+        [ "Formats"
+          "Spec"
+          "Kernels"
+          "Inference"
+          "Distributed"
+          "Torch"
+          "Data"
+          "Training"
+          "Interop"
+          "Reporting" ] do
         let extension =
             if List.contains project [ "Formats"; "Kernels"; "Inference"; "Distributed"; "Torch" ] then
                 "csproj"
