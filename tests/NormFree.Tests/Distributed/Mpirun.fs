@@ -96,7 +96,7 @@ type Job(job: Process) =
 let start ranks (command: string list) =
     let options =
         [ "-n"; string ranks; "--oversubscribe"; "--bind-to"; "none" ]
-        @ [ "--mca"; "odls_base_sigkill_timeout"; "10"; "--mca"; "btl"; "self,vader,tcp" ]
+        @ [ "--mca"; "odls_base_sigkill_timeout"; "3"; "--mca"; "btl"; "self,vader,tcp" ]
 
     let info =
         ProcessStartInfo(
