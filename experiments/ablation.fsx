@@ -32,6 +32,7 @@ let published change = { whole with Deviations = change whole.Deviations }
 |> experiment "ablation" (images Cifar10 data budget) budget
 |> sweep
 |> conclude
+    budget
     { page
           "Ablation on CIFAR-10"
           "What is each part of the BN-free network and of its recipe worth? Each row changes one thing of the first." with

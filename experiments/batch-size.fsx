@@ -24,6 +24,7 @@ let ofBatch batch =
 |> experiment "batch-size" (images Cifar10 data budget) budget
 |> sweep
 |> conclude
+    budget
     { page "Batch size on CIFAR-10" "Does a BN-free network depend on the batch, as one with batch norm does?" with
         Compared = [ for norm in [ "bn-free"; "batch-norm" ] -> $"{norm}, batch 4", $"{norm}, batch 256" ]
         Plot =

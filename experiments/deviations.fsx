@@ -31,6 +31,7 @@ let variant label deviations = ofRecipe label { fixedStart with Deviations = dev
 |> experiment "deviations" (images Cifar10 data budget) budget
 |> sweep
 |> conclude
+    budget
     { page
           "Deviations on CIFAR-10"
           "What does mending each departure of the published code bring, alone and all together?" with

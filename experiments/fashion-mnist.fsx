@@ -15,6 +15,7 @@ atRoot ()
 |> experiment "fashion-mnist" (images FashionMnist data budget) budget
 |> sweep
 |> conclude
+    budget
     { page
           "Three norms on Fashion-MNIST"
           "Are the three norms ranked on another data set as on CIFAR-10: what does a binary ReActNet-18 lose or win without batch norm, with the corrected recipe and an equal budget?" with

@@ -15,6 +15,7 @@ atRoot ()
 |> experiment "norms-cifar10" (images Cifar10 data budget) budget
 |> sweep
 |> conclude
+    budget
     { page
           "Three norms on CIFAR-10"
           "What does a binary ReActNet-18 lose or win without batch norm, with the corrected recipe and an equal budget?" with

@@ -34,6 +34,7 @@ let students =
 
 teacher @ students
 |> conclude
+    budget
     { page
           "Three norms on Imagenette"
           "What does a binary ReActNet-A lose or win without batch norm on photographs, taught by a full-precision ResNet-18 of its own width?" with

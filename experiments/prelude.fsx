@@ -208,6 +208,8 @@ type Budget =
         LearningRate: float
         /// On a GPU the composite engine computes: the fused one is for the CPU.
         Device: Device
+        /// The page; None is that of the script.
+        Out: string option
     }
 
 /// DATA, and the budget as the command line changes it.
@@ -222,7 +224,8 @@ let budget script defaults =
           count "--batch" (fun b n -> { b with Batch = n })
           count "--size" (fun b n -> { b with Size = n })
           number "--lr" (fun b x -> { b with LearningRate = x })
-          choice "--device" [ "cpu", Cpu; "cuda", Cuda ] (fun b device -> { b with Device = device }) ]
+          choice "--device" [ "cpu", Cpu; "cuda", Cuda ] (fun b device -> { b with Device = device })
+          path "--out" (fun b file -> { b with Out = Some file }) ]
         defaults
 
 /// For ReActNet-18 on images of 32×32.
@@ -235,7 +238,8 @@ let small =
       Batch = 64
       Size = 32
       LearningRate = 1e-3
-      Device = Cpu }
+      Device = Cpu
+      Out = None }
 
 /// Images of a budget; what is wrong with them ends the script.
 let images kind data (budget: Budget) =
@@ -322,11 +326,12 @@ let page title question : ExperimentPage =
       Compared = []
       Plot = ExperimentPage.overEpochs }
 
-/// Writes an experiment's page into experiments/results.
-let conclude (page: ExperimentPage) (results: ExperimentResult list) =
+/// Writes an experiment's page: into experiments/results, if the budget names no other place.
+let conclude (budget: Budget) (page: ExperimentPage) (results: ExperimentResult list) =
     let page = { page with Notes = page.Notes @ [ "Of every class there are as many images." ] }
-    let path = $"experiments/results/{Path.GetFileNameWithoutExtension fsi.CommandLineArgs[0]}.md"
+    let script = Path.GetFileNameWithoutExtension fsi.CommandLineArgs[0]
+    let path = budget.Out |> Option.defaultValue $"experiments/results/{script}.md"
     ExperimentPage.write path page results
     page.Compared |> List.iter (ExperimentPage.comparison results >> printfn "%s")
-    printfn $"Written: {path}"
+    printfn $"Written: {Path.GetRelativePath(root, path)}"
     requireAll results
