@@ -143,10 +143,6 @@ type Recipe =
 [<RequireQualifiedAccess>]
 module Recipe =
 
-    /// <summary>The number of the method that recipes stand for: raised whenever the same recipe comes to other weights, so that earlier results are
-    /// not taken for today's.</summary>
-    let method = 2
-
     /// <summary>The paper's recipe for ImageNet, without its teacher; stage 1 adds a weight decay of 1e-5.</summary>
     let published =
         { Epochs = 256
@@ -276,14 +272,29 @@ module Recipe =
     /// <summary>Whether a network's signs are kept balanced; never with batch norm and without any norm.</summary>
     let balances recipe net = recipe.Deviations.Balance = Rule.Corrected && (alpha net).IsSome
 
-    /// <summary>What a recipe leaves to rules that were others in earlier methods, in words.</summary>
-    let ofMethod recipe net =
+    /// What a recipe leaves to rules that were others in earlier methods, in words, with the first method that had today's.
+    let private changedRules recipe net =
         [ if fallsByStep recipe then
-              "the falling rate (2)"
+              "the falling rate (2)", 2
           if recipe.Deviations.Rates = Rule.Corrected && (alpha net).IsSome then
-              "rates (14)"
+              "rates (14)", 2
           if balances recipe net then
-              "balance (15)" ]
+              "balance (15)", 3 ]
+
+    /// The one that numbers begin with: what no later one has changed is still trained by it.
+    let private firstMethod = 2
+
+    /// <summary>The number of the method by which a recipe trains a network: raised whenever the same recipe comes to other weights, so that earlier
+    /// results are not taken for today's, and only for the networks and recipes that come to others, so that all the rest are.</summary>
+    let method recipe net =
+        changedRules recipe net |> List.map snd |> List.fold max firstMethod
+
+    /// <summary>The rules for this recipe and network that are others since a method, in words; 0 for what was trained before methods had
+    /// numbers.</summary>
+    let changedSince method recipe net =
+        [ for words, first in changedRules recipe net do
+              if first > method then
+                  words ]
 
     /// <summary>Whether clipping reaches a parameter. Published: all but the classifier.</summary>
     let clips recipe (parameter: ParameterSpec) =

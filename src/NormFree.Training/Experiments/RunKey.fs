@@ -47,7 +47,9 @@ module RunKey =
         let train, test = ImageSource.fingerprint dataset.Train, ImageSource.fingerprint dataset.Test
 
         fun variant ->
-            { Method = Recipe.method
+            let stages = Variant.stages variant
+
+            { Method = stages |> List.map (fun (net, recipe) -> Recipe.method recipe net) |> List.max
               Train = train
               Test = test
               Normalisation = dataset.Normalisation
@@ -55,6 +57,6 @@ module RunKey =
               Augmentation = dataset.Augmentation
               Execution = execution
               Device = device
-              Stages = Variant.stages variant |> List.map (fun (net, recipe) -> net, byContent content recipe) }
+              Stages = stages |> List.map (fun (net, recipe) -> net, byContent content recipe) }
             |> Json.write
             |> hash

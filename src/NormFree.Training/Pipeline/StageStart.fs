@@ -56,7 +56,7 @@ module internal StageStart =
           Division = Some plan.Around.Division
           Changes = changes
           Teacher = teacher recipe |> Option.map Fingerprint.ofTeacher |> Skippable.ofOption
-          Method = Include Recipe.method }
+          Method = Include(Recipe.method recipe network.Spec) }
 
     /// Files of version 1 know of their images only how many there were.
     let ofOtherImages (plan: Plan) recipe (here: TrainingState) (found: TrainingState) =
@@ -169,22 +169,23 @@ module internal StageStart =
         if isDone found || found.Method = here.Method then
             found
         else
+            let today = Recipe.method found.Recipe net
+
+            let number, before =
+                match found.Method with
+                | Include number -> number, $"method {number}"
+                | Skip -> 0, "an older version's method"
+
             let now = { found with Method = here.Method }
 
-            match String.concat ", " (Recipe.ofMethod found.Recipe net) with
+            match String.concat ", " (Recipe.changedSince number found.Recipe net) with
             | "" -> now
             | rules ->
-                let before =
-                    match found.Method with
-                    | Include number -> $"method {number}"
-                    | Skip -> "an older version's method"
-
                 plan.Around.Watch(
-                    Warning
-                        $"{path} was trained by {before}: from here on it is method {Recipe.method}, whose rules for {rules} may be others."
+                    Warning $"{path} was trained by {before}: from here on it is method {today}, whose rules for {rules} may be others."
                 )
 
-                now |> noting $"method {Recipe.method} instead of {before}, for {rules}"
+                now |> noting $"method {today} instead of {before}, for {rules}"
 
     /// The state in which a stage goes on, or begins as `begin'` leaves the network.
     let startOf (plan: Plan) number network optimisation (here: TrainingState) (begin': Network -> unit) =

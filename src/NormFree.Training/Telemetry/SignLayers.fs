@@ -14,7 +14,8 @@ type internal SignLayer =
         Shift: torch.Tensor
         /// Each with the key and the tensor of its weight.
         Convolutions: (ConvolutionSpec * string * torch.Tensor) list
-        /// Of those convolutions that have one.
+        /// Of all convolutions whose sum is the layer's result, so that they scale all of it but an x that is added as it is: those on the signs, and
+        /// the shortcut's.
         Gains: torch.Tensor list
         /// NaN where the network's constants are made for none.
         ExpectedVariance: float
@@ -31,19 +32,35 @@ module internal SignLayers =
         | BatchNorm
         | NoNorm -> body.Layers |> List.map (fun _ -> nan)
 
-    /// What computes the binary layers of such a network, with their names.
-    let convolutions spec : (string * SignConvolution) list =
+    let private fused spec : (string * FusedLayer) list =
         [ for name, graph in Lowering.parts spec do
               for part in Fusion.parts graph do
                   match part with
-                  | Layer layer -> name, layer.Convolution
+                  | Layer layer -> name, layer
                   | Plain _ -> () ]
+
+    /// What computes the binary layers of such a network, with their names.
+    let convolutions spec : (string * SignConvolution) list =
+        [ for name, layer in fused spec -> name, layer.Convolution ]
+
+    let private convolutionsOf (layer: FusedLayer) =
+        [ yield! List.map fst layer.Convolution.Convolutions
+
+          match layer.Shortcut with
+          | Itself -> ()
+          | Computed graph ->
+              for op in Graph.operations graph do
+                  match op with
+                  | Convolve conv -> conv
+                  | _ -> () ]
 
     /// The layers in the order in which they run; none of a full-precision network.
     let ofNetwork (network: Network) : SignLayer list =
         let tensors = dict network.Tensors
 
-        let layer (name, convolution: SignConvolution) expected =
+        let layer (name, fused: FusedLayer) expected =
+            let convolution = fused.Convolution
+
             { Name = name
               Beta = convolution.Beta
               Shift = tensors[convolution.Shift]
@@ -52,13 +69,13 @@ module internal SignLayers =
                       let key = $"{conv.Key}.weight"
                       conv, key, tensors[key] ]
               Gains =
-                [ for conv, _ in convolution.Convolutions do
+                [ for conv in convolutionsOf fused do
                       if conv.Standardised then
                           tensors[$"{conv.Key}.gain"] ]
               ExpectedVariance = expected }
 
         match Net.binaryBody network.Spec with
-        | Some body -> List.map2 layer (convolutions network.Spec) (expectedVariances body)
+        | Some body -> List.map2 layer (fused network.Spec) (expectedVariances body)
         | None -> []
 
     /// Keeps what `see` makes of every layer's input, by the layer's name.

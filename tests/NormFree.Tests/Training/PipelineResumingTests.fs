@@ -152,17 +152,20 @@ let resuming =
           Expect.hasLength warnings 1 "told once"
       }
 
-      for method, before in [ None, "an older version's method"; Some 1, "method 1" ] do
+      let all = "the falling rate (2), rates (14), balance (15)"
+
+      for method, before, rules in
+          [ None, "an older version's method", all
+            Some 1, "method 1", all
+            Some 2, "method 2", "balance (15)" ] do
           test $"a stage that was begun by {before} says so once, and run.json has it" {
               use folder = new TempFolder()
               let net = tiny (BnFree 0.2)
               stops stateful net (Pipeline.from few.Value |> Pipeline.into folder.Path |> interrupted true steps 3)
               ofMethod method ((RunFolder.at folder.Path).Last 1)
               let warnings, changes = toldBy stateful net folder.Path
-              let rules = "the falling rate (2), rates (14), balance (15)"
-
               contains
-                  [ "stage1.last.safetensors"; before; $"method {Recipe.method}"; $"rules for {rules} may be others" ]
+                  [ "stage1.last.safetensors"; before; "method 3"; $"rules for {rules} may be others" ]
                   (List.exactlyOne warnings)
 
               contains
@@ -171,7 +174,7 @@ let resuming =
 
               for stage in 1..2 do
                   let state = Checkpoint.readState ((RunFolder.at folder.Path).Last stage)
-                  Expect.equal state.Method (Include Recipe.method) $"stage {stage}"
+                  Expect.equal state.Method (Include 3) $"stage {stage}"
 
               Expect.equal (toldBy stateful net folder.Path) ([], changes) "once more"
           }
@@ -179,23 +182,24 @@ let resuming =
       test "another method says nothing to a recipe that leaves nothing to it" {
           let published = { stateful with Deviations = Deviations.Published }
 
-          for recipe, net in
-              [ published, tiny (BnFree 0.2)
-                { stateful with Schedule = Constant }, tiny BatchNorm
-                { stateful with Schedule = Step(1, 0.5) }, tiny NoNorm ] do
+          for recipe, net, before in
+              [ published, tiny (BnFree 0.2), 1
+                { stateful with Schedule = Constant }, tiny BatchNorm, 1
+                { stateful with Schedule = Step(1, 0.5) }, tiny NoNorm, 1
+                stateful, tiny BatchNorm, 2 ] do
               use folder = new TempFolder()
               stops recipe net (Pipeline.from few.Value |> Pipeline.into folder.Path |> interrupted true steps 3)
-              ofMethod (Some 1) ((RunFolder.at folder.Path).Last 1)
+              ofMethod (Some before) ((RunFolder.at folder.Path).Last 1)
               Expect.equal (toldBy recipe net folder.Path) ([], []) (normName net)
               let state = Checkpoint.readState ((RunFolder.at folder.Path).Last 1)
-              Expect.equal state.Method (Include Recipe.method) "what it went on by"
+              Expect.equal state.Method (Include 2) "what it went on by"
       }
 
       test "a run that is done keeps the method that it was trained by" {
           use folder = new TempFolder()
           let net = tiny (BnFree 0.2)
           let run () = Pipeline.from few.Value |> Pipeline.into folder.Path |> both stateful net |> look _.State.Method
-          Expect.equal (run ()) (Include Recipe.method) "today's"
+          Expect.equal (run ()) (Include 3) "today's"
           ofMethod None ((RunFolder.at folder.Path).Last 2)
           Expect.equal (run ()) Skippable.Skip "an older one"
           Expect.equal (toldBy stateful net folder.Path) ([], []) "nothing to tell"
