@@ -56,6 +56,12 @@ let private variances (network: Network) (images: torch.Tensor) =
 let private gains (network: Network) =
     [ for layer in SignLayers.ofNetwork network -> layer.Gains |> List.map Agreement.values |> Array.concat ]
 
+/// Those of the convolutions of shortcuts.
+let private shortcutGains (network: Network) =
+    [ for key, tensor in network.Tensors do
+          if key.EndsWith ".downsample.1.gain" then
+              Agreement.values tensor ]
+
 let private pace = 0.06 * rate / quick.LearningRate
 
 let private moved =
@@ -88,7 +94,7 @@ let private restrained =
               disturb network
               let images = images dtype "balance" 6
 
-              let before = gains network
+              let before, aroundBefore = gains network, shortcutGains network
               let variances = variances network images
               // Nothing is behind the last layer.
               let growth = (List.pairwise variances |> List.map (fun (u, next) -> next / u)) @ [ 0.0 ]
@@ -99,6 +105,11 @@ let private restrained =
 
                   for b, a in Array.zip before after do
                       Expect.floatClose rounding a (b * factor) "gain"
+
+              Expect.exists
+                  (List.zip aroundBefore (shortcutGains network))
+                  (fun (before, after) -> Array.forall2 (fun b a -> a < b) before after)
+                  "a shortcut's gains give way, too"
 
               for what, isSo in
                   [ "no", (fun g -> g > 0.0 && g < 1.1)
