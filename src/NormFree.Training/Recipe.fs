@@ -286,8 +286,7 @@ module Recipe =
 
     /// <summary>The number of the method by which a recipe trains a network: raised whenever the same recipe comes to other weights, so that earlier
     /// results are not taken for today's, and only for the networks and recipes that come to others, so that all the rest are.</summary>
-    let method recipe net =
-        changedRules recipe net |> List.map snd |> List.fold max firstMethod
+    let method recipe net = changedRules recipe net |> List.map snd |> List.fold max firstMethod
 
     /// <summary>The rules for this recipe and network that are others since a method, in words; 0 for what was trained before methods had
     /// numbers.</summary>

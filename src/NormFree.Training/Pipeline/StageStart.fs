@@ -182,7 +182,8 @@ module internal StageStart =
             | "" -> now
             | rules ->
                 plan.Around.Watch(
-                    Warning $"{path} was trained by {before}: from here on it is method {today}, whose rules for {rules} may be others."
+                    Warning
+                        $"{path} was trained by {before}: from here on it is method {today}, whose rules for {rules} may be others."
                 )
 
                 now |> noting $"method {today} instead of {before}, for {rules}"

@@ -164,6 +164,7 @@ let resuming =
               stops stateful net (Pipeline.from few.Value |> Pipeline.into folder.Path |> interrupted true steps 3)
               ofMethod method ((RunFolder.at folder.Path).Last 1)
               let warnings, changes = toldBy stateful net folder.Path
+
               contains
                   [ "stage1.last.safetensors"; before; "method 3"; $"rules for {rules} may be others" ]
                   (List.exactlyOne warnings)
