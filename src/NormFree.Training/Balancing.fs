@@ -17,7 +17,9 @@ open TorchSharp
 /// activation distribution for training binarized deep networks" (CVPR 2019), ask for something like it through the loss.</para>
 /// <para>g ← g·(1 − p·s/2·min(1, u′/(1.1·u) − 1)) where that is less than g: u is the mean over channels of the variance of β·x, u′ that of the layer
 /// behind it. Both are 1 where β is by the measured variance (deviation 6). Filters that come to answer alike would let signals grow layer by layer,
-/// out of the window in which the sign has a gradient. The last layer has none behind it, and without standardisation there are no gains.</para>
+/// out of the window in which the sign has a gradient. A shortcut's convolution gives way with the filters on the signs: a signal may grow through it,
+/// and filters that gave way alone would vanish without stopping it. The last layer has none behind it, and without standardisation there are no
+/// gains.</para>
 /// <para>Both are apart from the loss and the optimiser, as AdamW's weight decay is. The forward pass of an image depends on no other image, and the
 /// moments are means over images: parts of a batch add up to the whole.</para>
 /// </remarks>

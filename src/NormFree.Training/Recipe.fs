@@ -272,6 +272,11 @@ module Recipe =
     /// <summary>Whether a network's signs are kept balanced; never with batch norm and without any norm.</summary>
     let balances recipe net = recipe.Deviations.Balance = Rule.Corrected && (alpha net).IsSome
 
+    /// Whether the shortcut of a binary layer has a convolution.
+    let private projects net =
+        Net.binaryBody net
+        |> Option.exists (fun body -> body.Layers |> List.exists (fun layer -> layer.Shortcut = PoolProject))
+
     /// What a recipe leaves to rules that were others in earlier methods, in words, with the first method that had today's.
     let private changedRules recipe net =
         [ if fallsByStep recipe then
@@ -279,7 +284,8 @@ module Recipe =
           if recipe.Deviations.Rates = Rule.Corrected && (alpha net).IsSome then
               "rates (14)", 2
           if balances recipe net then
-              "balance (15)", 3 ]
+              // Of shortcuts without a convolution nothing has changed.
+              "balance (15)", (if projects net then 3 else 2) ]
 
     /// The one that numbers begin with: what no later one has changed is still trained by it.
     let private firstMethod = 2

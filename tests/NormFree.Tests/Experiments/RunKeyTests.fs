@@ -74,7 +74,8 @@ let tests =
     testList
         "run keys"
         [ test "a key is what it was in earlier versions: where it is not, finished runs are trained again" {
-              Expect.equal key "566e225be9fd30ce" "key"
+              Expect.equal key "afc493593420138a" "bn-free: of method 3"
+              Expect.equal (ofNet (Net.withNorm BatchNorm)) "f4f4f4616955e4dd" "batch norm: of method 2"
           }
 
           test "whatever decides the result changes the key" {

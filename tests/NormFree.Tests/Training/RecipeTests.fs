@@ -354,4 +354,21 @@ let private applied =
         Expect.equal (Net.binaryBody kept).Value.ExpectedVariance measured "a measured variance stays"
     }
 
-let tests = testList "recipes" [ schedules; validation; reach; applied; json ]
+let private methods =
+    test "a method's number is raised for what it touches, and for nothing else" {
+        let unbalanced = { corrected with Deviations = { corrected.Deviations with Balance = Rule.Published } }
+
+        for what, recipe, net, number in
+            [ "shortcuts with a convolution", corrected, ReActNet.r18, 3
+              "shortcuts without", corrected, ReActNet.a, 2
+              "no balance", unbalanced, ReActNet.r18, 2
+              "batch norm", corrected, ReActNet.r18 |> Net.withNorm BatchNorm, 2
+              "the published recipe", published, ReActNet.r18, 2 ] do
+            Expect.equal (Recipe.method recipe net) number what
+
+        Expect.equal (Recipe.changedSince 2 corrected ReActNet.r18) [ "balance (15)" ] "since 2"
+        Expect.isEmpty (Recipe.changedSince 2 corrected ReActNet.a) "since 2, shortcuts without a convolution"
+        Expect.isEmpty (Recipe.changedSince 3 corrected ReActNet.r18) "since today's"
+    }
+
+let tests = testList "recipes" [ schedules; validation; reach; applied; methods; json ]
