@@ -38,6 +38,11 @@ let count name set = setting name "N" (|Positive|_|) set
 let text name set = setting name "WORDS" Some set
 let path name set = setting name "FILE" (Path.GetFullPath >> Some) set
 
+/// A file of Markdown; the plot beside it has its name.
+let markdown name set =
+    let parse (file: string) = if file.EndsWith ".md" then Some(Path.GetFullPath file) else None
+    setting name "FILE.md" parse set
+
 /// One of those words.
 let choice name (values: (string * 'v) list) set =
     let parse word = values |> List.tryFind (fst >> (=) word) |> Option.map snd
@@ -192,7 +197,7 @@ let train (folder: string) (arguments: string list) =
     if training.ExitCode <> 0 then
         exit training.ExitCode
 
-/// What an experiment takes; a script's own are what two processors do in about an hour.
+/// What an experiment takes, and where its page goes; a script's own are what two processors do in about an hour.
 type Budget =
     {
         Epochs: int
@@ -208,8 +213,8 @@ type Budget =
         LearningRate: float
         /// On a GPU the composite engine computes: the fused one is for the CPU.
         Device: Device
-        /// The page; None is that of the script.
-        Out: string option
+        /// None is experiments/results/SCRIPT.md.
+        Page: string option
     }
 
 /// DATA, and the budget as the command line changes it.
@@ -225,7 +230,7 @@ let budget script defaults =
           count "--size" (fun b n -> { b with Size = n })
           number "--lr" (fun b x -> { b with LearningRate = x })
           choice "--device" [ "cpu", Cpu; "cuda", Cuda ] (fun b device -> { b with Device = device })
-          path "--out" (fun b file -> { b with Out = Some file }) ]
+          markdown "--out" (fun b file -> { b with Page = Some file }) ]
         defaults
 
 /// For ReActNet-18 on images of 32×32.
@@ -239,7 +244,7 @@ let small =
       Size = 32
       LearningRate = 1e-3
       Device = Cpu
-      Out = None }
+      Page = None }
 
 /// Images of a budget; what is wrong with them ends the script.
 let images kind data (budget: Budget) =
@@ -317,21 +322,28 @@ let checkpoint (results: ExperimentResult list) =
     requireAll results
     results.Head.Run.Folder.Last 1
 
+/// Words that decide the results: where the page goes does not.
+let rec private deciding words =
+    match words with
+    | "--out" :: _ :: rest -> deciding rest
+    | word :: rest -> word :: deciding rest
+    | [] -> []
+
 /// A page about an experiment, with its curves.
 let page title question : ExperimentPage =
     { Title = title
       Question = question
-      Command = command (Path.GetFileName fsi.CommandLineArgs[0]) given
+      Command = command (Path.GetFileName fsi.CommandLineArgs[0]) (deciding given)
       Notes = []
       Compared = []
       Plot = ExperimentPage.overEpochs }
 
-/// Writes an experiment's page: into experiments/results, if the budget names no other place.
+/// Writes an experiment's page.
 let conclude (budget: Budget) (page: ExperimentPage) (results: ExperimentResult list) =
     let page = { page with Notes = page.Notes @ [ "Of every class there are as many images." ] }
     let script = Path.GetFileNameWithoutExtension fsi.CommandLineArgs[0]
-    let path = budget.Out |> Option.defaultValue $"experiments/results/{script}.md"
+    let path = budget.Page |> Option.defaultValue $"experiments/results/{script}.md"
     ExperimentPage.write path page results
     page.Compared |> List.iter (ExperimentPage.comparison results >> printfn "%s")
-    printfn $"Written: {Path.GetRelativePath(root, path)}"
+    printfn $"Written: {path}"
     requireAll results

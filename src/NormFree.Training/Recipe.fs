@@ -272,33 +272,37 @@ module Recipe =
     /// <summary>Whether a network's signs are kept balanced; never with batch norm and without any norm.</summary>
     let balances recipe net = recipe.Deviations.Balance = Rule.Corrected && (alpha net).IsSome
 
-    /// Whether the shortcut of a binary layer has a convolution.
-    let private projects net =
-        Net.binaryBody net
-        |> Option.exists (fun body -> body.Layers |> List.exists (fun layer -> layer.Shortcut = PoolProject))
+    /// Whether a binary layer's shortcut has gains, as standardised convolutions have.
+    let private hasGainsInShortcuts net =
+        match Net.binaryBody net with
+        | Some { Norm = BnFree _; Layers = layers } -> layers |> List.exists (fun layer -> layer.Shortcut = PoolProject)
+        | _ -> false
 
-    /// What a recipe leaves to rules that were others in earlier methods, in words, with the first method that had today's.
+    /// What a recipe leaves to rules that were others in earlier methods, in words, with the first method that had today's. Whoever changes a rule
+    /// gives it a number above all others here, for what it touches alone.
     let private changedRules recipe net =
         [ if fallsByStep recipe then
               "the falling rate (2)", 2
           if recipe.Deviations.Rates = Rule.Corrected && (alpha net).IsSome then
               "rates (14)", 2
           if balances recipe net then
-              // Of shortcuts without a convolution nothing has changed.
-              "balance (15)", (if projects net then 3 else 2) ]
+              "balance (15)", (if hasGainsInShortcuts net then 3 else 2) ]
 
     /// The one that numbers begin with: what no later one has changed is still trained by it.
     let private firstMethod = 2
 
     /// <summary>The number of the method by which a recipe trains a network: raised whenever the same recipe comes to other weights, so that earlier
-    /// results are not taken for today's, and only for the networks and recipes that come to others, so that all the rest are.</summary>
+    /// results are not taken for today's, and only for the networks and recipes that come to others, so that results of the rest stay valid.</summary>
     let method recipe net = changedRules recipe net |> List.map snd |> List.fold max firstMethod
 
-    /// <summary>The rules for this recipe and network that are others since a method, in words; 0 for what was trained before methods had
-    /// numbers.</summary>
-    let changedSince method recipe net =
+    /// <summary>The rules for this recipe and network that may be others than in that method, in words; None is before methods had numbers, and of a
+    /// later version's nothing is known.</summary>
+    let changedSince before recipe net =
+        let isSame first =
+            before |> Option.exists (fun number -> first <= number && number <= method recipe net)
+
         [ for words, first in changedRules recipe net do
-              if first > method then
+              if not (isSame first) then
                   words ]
 
     /// <summary>Whether clipping reaches a parameter. Published: all but the classifier.</summary>

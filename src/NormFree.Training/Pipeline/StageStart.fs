@@ -171,14 +171,14 @@ module internal StageStart =
         else
             let today = Recipe.method found.Recipe net
 
-            let number, before =
+            let before =
                 match found.Method with
-                | Include number -> number, $"method {number}"
-                | Skip -> 0, "an older version's method"
+                | Include number -> $"method {number}"
+                | Skip -> "an older version's method"
 
             let now = { found with Method = here.Method }
 
-            match String.concat ", " (Recipe.changedSince number found.Recipe net) with
+            match String.concat ", " (Recipe.changedSince (Skippable.toOption found.Method) found.Recipe net) with
             | "" -> now
             | rules ->
                 plan.Around.Watch(

@@ -14,8 +14,8 @@ type internal SignLayer =
         Shift: torch.Tensor
         /// Each with the key and the tensor of its weight.
         Convolutions: (ConvolutionSpec * string * torch.Tensor) list
-        /// Of all convolutions whose sum is the layer's result, so that they scale all of it but an x that is added as it is: those on the signs, and
-        /// the shortcut's.
+        /// Of the convolutions on the signs and of the shortcut's, where it has one: together they scale all that the layer adds up but a shortcut
+        /// without a convolution.
         Gains: torch.Tensor list
         /// NaN where the network's constants are made for none.
         ExpectedVariance: float
@@ -43,7 +43,7 @@ module internal SignLayers =
     let convolutions spec : (string * SignConvolution) list =
         [ for name, layer in fused spec -> name, layer.Convolution ]
 
-    let private convolutionsOf (layer: FusedLayer) =
+    let private withShortcut (layer: FusedLayer) =
         [ yield! List.map fst layer.Convolution.Convolutions
 
           match layer.Shortcut with
@@ -69,7 +69,7 @@ module internal SignLayers =
                       let key = $"{conv.Key}.weight"
                       conv, key, tensors[key] ]
               Gains =
-                [ for conv in convolutionsOf fused do
+                [ for conv in withShortcut fused do
                       if conv.Standardised then
                           tensors[$"{conv.Key}.gain"] ]
               ExpectedVariance = expected }

@@ -75,6 +75,7 @@ let tests =
         "run keys"
         [ test "a key is what it was in earlier versions: where it is not, finished runs are trained again" {
               Expect.equal key "afc493593420138a" "bn-free: of method 3"
+              Expect.equal (ofNet (Net.withNorm (Scaled 0.2))) "53a3ccebd2e68f08" "scaled: of method 2"
               Expect.equal (ofNet (Net.withNorm BatchNorm)) "f4f4f4616955e4dd" "batch norm: of method 2"
           }
 

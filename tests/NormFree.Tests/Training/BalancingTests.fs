@@ -53,8 +53,14 @@ let private variances (network: Network) (images: torch.Tensor) =
 
     SignLayers.evaluate network (SignLayers.ofNetwork network) ofLayer images |> List.map snd
 
+/// By their keys: of all of a block's convolutions.
 let private gains (network: Network) =
-    [ for layer in SignLayers.ofNetwork network -> layer.Gains |> List.map Agreement.values |> Array.concat ]
+    [ for layer in SignLayers.ofNetwork network ->
+          let block = layer.Name.Replace("binary_conv", "")
+
+          [| for key, tensor in network.Tensors do
+                 if key.StartsWith block && key.EndsWith ".gain" then
+                     yield! Agreement.values tensor |] ]
 
 /// Those of the convolutions of shortcuts.
 let private shortcutGains (network: Network) =

@@ -157,7 +157,8 @@ let resuming =
       for method, before, rules in
           [ None, "an older version's method", all
             Some 1, "method 1", all
-            Some 2, "method 2", "balance (15)" ] do
+            Some 2, "method 2", "balance (15)"
+            Some 99, "method 99", all ] do
           test $"a stage that was begun by {before} says so once, and run.json has it" {
               use folder = new TempFolder()
               let net = tiny (BnFree 0.2)
@@ -187,7 +188,8 @@ let resuming =
               [ published, tiny (BnFree 0.2), 1
                 { stateful with Schedule = Constant }, tiny BatchNorm, 1
                 { stateful with Schedule = Step(1, 0.5) }, tiny NoNorm, 1
-                stateful, tiny BatchNorm, 2 ] do
+                stateful, tiny BatchNorm, 2
+                stateful, tiny (Scaled 0.2), 2 ] do
               use folder = new TempFolder()
               stops recipe net (Pipeline.from few.Value |> Pipeline.into folder.Path |> interrupted true steps 3)
               ofMethod (Some before) ((RunFolder.at folder.Path).Last 1)

@@ -361,14 +361,21 @@ let private methods =
         for what, recipe, net, number in
             [ "shortcuts with a convolution", corrected, ReActNet.r18, 3
               "shortcuts without", corrected, ReActNet.a, 2
+              "no gains", corrected, ReActNet.r18 |> Net.withNorm (Scaled 0.2), 2
               "no balance", unbalanced, ReActNet.r18, 2
               "batch norm", corrected, ReActNet.r18 |> Net.withNorm BatchNorm, 2
               "the published recipe", published, ReActNet.r18, 2 ] do
             Expect.equal (Recipe.method recipe net) number what
 
-        Expect.equal (Recipe.changedSince 2 corrected ReActNet.r18) [ "balance (15)" ] "since 2"
-        Expect.isEmpty (Recipe.changedSince 2 corrected ReActNet.a) "since 2, shortcuts without a convolution"
-        Expect.isEmpty (Recipe.changedSince 3 corrected ReActNet.r18) "since today's"
+        let all = [ "the falling rate (2)"; "rates (14)"; "balance (15)" ]
+
+        for what, before, net, rules in
+            [ "before numbers", None, ReActNet.r18, all
+              "2", Some 2, ReActNet.r18, [ "balance (15)" ]
+              "2, shortcuts without a convolution", Some 2, ReActNet.a, []
+              "today's", Some 3, ReActNet.r18, []
+              "a later version's", Some 4, ReActNet.r18, all ] do
+            Expect.equal (Recipe.changedSince before corrected net) rules what
     }
 
 let tests = testList "recipes" [ schedules; validation; reach; applied; methods; json ]
