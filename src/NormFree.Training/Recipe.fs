@@ -298,8 +298,7 @@ module Recipe =
     /// <summary>The rules for this recipe and network that may be others than in that method, in words; None is before methods had numbers, and of a
     /// later version's nothing is known.</summary>
     let changedSince before recipe net =
-        let isSame first =
-            before |> Option.exists (fun number -> first <= number && number <= method recipe net)
+        let isSame first = before |> Option.exists (fun number -> first <= number && number <= method recipe net)
 
         [ for words, first in changedRules recipe net do
               if not (isSame first) then
