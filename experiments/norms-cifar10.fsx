@@ -19,4 +19,5 @@ atRoot ()
     { page
           "Three norms on CIFAR-10"
           "What does a binary ReActNet-18 lose or win without batch norm, with the corrected recipe and an equal budget?" with
+        Notes = [ "What made the difference, and what did not: [docs/method.md](../../docs/method.md)." ]
         Compared = [ "bn-free", "batch-norm"; "bn-free", "none" ] }
