@@ -8,7 +8,10 @@ public static partial class AtomicFile
     /// <summary>Writes into a temporary file beside the target, flushes it to the disk, renames it over the target, and flushes the folder.</summary>
     /// <param name="path">The target. What it held before stays there until the new file is complete.</param>
     /// <param name="write">Writes the content. Whatever it throws comes through; the temporary file is gone by then.</param>
-    /// <exception cref="IOException">The file cannot be written. The old one is intact.</exception>
+    /// <exception cref="IOException">
+    /// The file cannot be written or flushed to the disk, and the old one is intact; or the folder cannot be flushed, and the message says that the new
+    /// name may not survive a power cut.
+    /// </exception>
     /// <exception cref="UnauthorizedAccessException">The folder may not be written to. The old file is intact.</exception>
     public static void Write(string path, Action<Stream> write) => Write(path, write, () => { });
 
@@ -32,7 +35,8 @@ public static partial class AtomicFile
             using (var stream = new FileStream(temporary, FileMode.CreateNew, FileAccess.Write, FileShare.None))
             {
                 write(stream);
-                stream.Flush(flushToDisk: true);
+                stream.Flush();
+                Posix.FlushFile(stream.SafeFileHandle, target);
             }
             complete();
             File.Move(temporary, target, overwrite: true);

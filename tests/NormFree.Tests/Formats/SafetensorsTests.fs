@@ -8,6 +8,7 @@ open System.Text
 open Expecto
 open FsCheck
 open NormFree.Formats
+open NormFree.Tests.Formats.FailingSystemCalls
 open NormFree.Formats.Safetensors
 
 let private withHeader (json: string) (data: byte[]) =
@@ -345,6 +346,24 @@ let private writing =
 
               expectOnly path "old"B)
       }
+
+      for call, error, name in
+          [ FSync, eio, "a disk that fails in fsync"
+            FSync, enospc, "a disk that is full in fsync"
+            FSync, edquot, "a quota that is exceeded in fsync"
+            Rename, eio, "a disk that fails in rename" ] do
+          test $"{name} is an error, and the old file stays" {
+              inFolder (fun path ->
+                  File.WriteAllText(path, "old")
+                  let save () = (SafetensorsWriter() |> add "t" DType.U8 [ 1L ] [| 1uy |]).Save path
+
+                  match FailingSystemCalls.run call error save with
+                  | None -> skiptest "this system does not let a thread filter its system calls"
+                  | Some(Some(:? IOException as thrown)) ->
+                      Expect.stringContains thrown.Message (nonNull (Path.GetFileName path)) "names the file"
+                      expectOnly path "old"B
+                  | Some thrown -> failtest $"not an IO error: {thrown}")
+          }
 
       test "a target that cannot be replaced stays as it was" {
           inFolder (fun path ->
