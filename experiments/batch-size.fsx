@@ -20,7 +20,7 @@ let ofBatch batch =
 
 [ for norm in [ BnFree 0.2; BatchNorm ] do
       for batch in [ 4; 8; 16; 32; 64; 128; 256 ] ->
-          { Label = $"{Words.norm norm}, batch {batch}"
+          { Label = $"{Names.norm norm}, batch {batch}"
             Net = cifar18 budget |> Net.withNorm norm
             First = { ofBatch batch with WeightDecay = 1e-5 }
             Second = None } ]

@@ -26,10 +26,10 @@ let recipe =
         WarmUp = 1 }
 
 // As many test images as it takes to tell 5 points of accuracy from chance.
-let images = Drawn.dataset 1L 6000 2000
+let images = Synthetic.dataset 1L 6000 2000
 
 let train norm =
-    let name = Words.norm norm
+    let name = Names.norm norm
 
     Pipeline.from images
     |> Pipeline.into $"artifacts/demo/{name}"

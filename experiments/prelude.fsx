@@ -331,7 +331,7 @@ let checkpoint (results: ExperimentResult list) =
     requireAll results
     results.Head.Run.Folder.Last 1
 
-/// Words that decide the results: where the page goes does not.
+/// Names that decide the results: where the page goes does not.
 let rec private deciding words =
     match words with
     | "--out" :: _ :: rest -> deciding rest

@@ -70,7 +70,7 @@ module Bench =
     /// This rank's part of the batches of all steps, read ahead by the loader's threads as in a training.
     let private batches (job: BenchJob) : seq<Batch> =
         let dataset, batch = noise job, job.Recipe.Batch
-        let workers = Surroundings.Default.Workers
+        let workers = RunOptions.Default.Workers
 
         let options =
             { Loader.training dataset batch with
@@ -79,7 +79,7 @@ module Bench =
                 Cancellation = job.Cancellation }
 
         Array.init ((job.WarmUp + job.Steps) * batch) (fun i -> i % batch)
-        |> Loader.readShare (Together.share job.Ranks) options dataset.Train
+        |> Loader.readShare (Collectives.share job.Ranks) options dataset.Train
 
     /// A network at work.
     type private Work =
@@ -98,7 +98,7 @@ module Bench =
 
         let (), clip =
             timed (fun () ->
-                Numbers.gradient work.Optimisation |> ignore
+                FiniteChecks.gradient work.Optimisation |> ignore
                 work.Step.Clip())
 
         let balance, step = timed (fun () -> work.Step.Move job.Recipe.LearningRate)
@@ -122,7 +122,7 @@ module Bench =
         use network =
             Network.create
                 torch.ScalarType.Float32
-                job.Recipe.Deviations.BinaryStart
+                job.Recipe.Deviations.BinaryInit
                 job.Recipe.Seed
                 (Recipe.applyTo job.Net job.Recipe)
             |> Network.running job.Execution
@@ -142,7 +142,7 @@ module Bench =
         use batches = (batches job).GetEnumerator()
         let work = { Network = network; Step = training; Optimisation = optimisation; Batches = batches }
 
-        let wire = if job.Ranks.Size = 1 then None else Some(Wire.measure job.Ranks)
+        let wire = if job.Ranks.Size = 1 then None else Some(NetworkLink.measure job.Ranks)
 
         let times =
             [ for number in 1 .. job.WarmUp + job.Steps do
@@ -178,9 +178,9 @@ module Bench =
         { Engine = execution.Engine
           Precision = execution.Precision
           Arch = job.Net.Name
-          Norm = body |> Option.map (_.Norm >> Words.norm)
-          Binarise = body |> Option.map (_.Binarise >> Words.binarise)
-          Balanced = Recipe.balances job.Recipe job.Net
+          Norm = body |> Option.map (_.Norm >> Names.norm)
+          Binarise = body |> Option.map (_.Binarise >> Names.binarise)
+          Balanced = Recipe.centresSigns job.Recipe job.Net
           Classes = job.Net.Classes
           Batch = job.Recipe.Batch
           Ranks = job.Ranks.Size

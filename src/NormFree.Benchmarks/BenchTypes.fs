@@ -88,7 +88,7 @@ type ExchangeCosts =
         /// Share of the busy time that the backward pass hides, from 0 to 1.
         Overlap: float
         /// Measured before the steps, while nothing else was done.
-        Wire: Wire
+        NetworkLink: NetworkLink
     }
 
 /// <summary>What so many nodes are predicted to do.</summary>
@@ -110,7 +110,7 @@ type Prediction =
     }
 
 /// <summary>Predictions from one measurement: the batch of the measurement divided among the nodes, and that batch for each node.</summary>
-type ScalingTable = { Wire: Wire; SameBatch: Prediction list; BatchPerNode: Prediction list }
+type ScalingTable = { NetworkLink: NetworkLink; SameBatch: Prediction list; BatchPerNode: Prediction list }
 
 /// <summary>Milliseconds a step of one layer; nothing where the engine cannot tell its layers apart.</summary>
 type LayerTimes = { Name: string; ForwardMs: float option; BackwardMs: float option }

@@ -59,7 +59,7 @@ module internal Medians =
           BusyMs = of' (fun (e: CommunicationTime) -> e.BusyMs)
           ExposedMs = of' (fun (e: CommunicationTime) -> e.ExposedMs)
           Overlap = of' (fun (e: CommunicationTime) -> e.Overlap)
-          Wire = wire }
+          NetworkLink = wire }
 
     /// Images per second.
     let speed batch (steps: StepTimes list) =

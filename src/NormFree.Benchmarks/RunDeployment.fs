@@ -59,7 +59,7 @@ module RunDeployment =
         stream.Length
 
     let private ofCheckpoint speed (checkpoint: Checkpoint) : Result<Deployment, string> =
-        let net, pixels = checkpoint.Network.Spec, checkpoint.Task.Size
+        let net, pixels = checkpoint.Network.Spec, checkpoint.ImageTask.Size
 
         Summary.create pixels pixels net
         |> Result.mapError (List.map string >> String.concat "; ")

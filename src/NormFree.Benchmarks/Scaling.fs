@@ -77,15 +77,15 @@ module Scaling =
 
     /// How much longer than the backward pass the messages take, if anything.
     let private exposed wire nodes backward (messages: (float * float) list) =
-        let sent before (bytes, ready) = max before (ready * backward) + Wire.milliseconds wire nodes bytes
+        let sent before (bytes, ready) = max before (ready * backward) + NetworkLink.milliseconds wire nodes bytes
         max 0.0 (List.fold sent 0.0 messages - backward)
 
     /// <summary>The step of so many nodes on batches of that size.</summary>
-    let predict (model: StepModel) (wire: Wire) batch nodes : Prediction =
+    let predict (model: StepModel) (wire: NetworkLink) batch nodes : Prediction =
         let images = (batch + nodes - 1) / nodes
         let alone count = at model.Forward count + at model.Backward count + model.Update
         let compute = alone (float images)
-        let balance = model.Balance |> Option.fold (fun _ -> Wire.milliseconds wire nodes) 0.0
+        let balance = model.Balance |> Option.fold (fun _ -> NetworkLink.milliseconds wire nodes) 0.0
         let exposed = exposed wire nodes (at model.Backward (float images)) model.Messages + balance
         let speed = 1000.0 * float batch / (compute + exposed)
 
@@ -93,13 +93,13 @@ module Scaling =
           Batch = batch
           ImagesPerNode = images
           StepMs = Medians.round (compute + exposed)
-          ExchangeMs = Medians.round (balance + List.sumBy (fst >> Wire.milliseconds wire nodes) model.Messages)
+          ExchangeMs = Medians.round (balance + List.sumBy (fst >> NetworkLink.milliseconds wire nodes) model.Messages)
           ExposedMs = Medians.round exposed
           ImagesPerSecond = Medians.round speed
           Efficiency = Medians.round (speed / (1000.0 * float batch / alone (float batch)) / float nodes) }
 
     /// <summary>Both tables: one batch for all nodes together, and a batch for each of them.</summary>
-    let table (model: StepModel) (wire: Wire) batch ofNode (nodes: int list) : ScalingTable =
+    let table (model: StepModel) (wire: NetworkLink) batch ofNode (nodes: int list) : ScalingTable =
         let ofOwn count =
             let found = predict model wire (ofNode * count) count
             let alone = predict model wire ofNode 1
@@ -107,6 +107,6 @@ module Scaling =
             { found with
                 Efficiency = Medians.round (found.ImagesPerSecond / (float count * alone.ImagesPerSecond)) }
 
-        { Wire = wire
+        { NetworkLink = wire
           SameBatch = nodes |> List.map (predict model wire batch)
           BatchPerNode = nodes |> List.map ofOwn }

@@ -16,7 +16,7 @@ module BenchInferCommand =
 
     let private onnx rewrite threads (checkpoint: Checkpoint) (images: float32[]) : (unit -> IInference) list =
         let model = OnnxLowering.lower AnyNumber checkpoint |> rewrite
-        let size, classes = int64 checkpoint.Task.Size, checkpoint.Network.Spec.Classes
+        let size, classes = int64 checkpoint.ImageTask.Size, checkpoint.Network.Spec.Classes
         let shape = [| images.LongLength / (3L * size * size); 3L; size; size |]
         [ fun () -> new OnnxSession(model, threads, images, shape, classes) ]
 

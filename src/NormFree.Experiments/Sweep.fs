@@ -20,7 +20,7 @@ open TorchSharp
 /// </remarks>
 /// <example><code>
 /// { Name = "norms"; Images = images; Seeds = [ 1L; 2L ]; Execution = Execution.Default; Device = Cpu
-///   Variants = [ for norm in [ BatchNorm; BnFree 0.2 ] -> Variant.twoStages (Words.norm norm) (Net.withNorm norm net) recipe ] }
+///   Variants = [ for norm in [ BatchNorm; BnFree 0.2 ] -> Variant.twoStages (Names.norm norm) (Net.withNorm norm net) recipe ] }
 /// |> Sweep.run SweepSettings.Default
 /// </code></example>
 [<RequireQualifiedAccess>]
@@ -99,8 +99,8 @@ module Sweep =
             { Pipeline.from experiment.Images with
                 Folder = Some run.Folder
                 Label = run.Label
-                Around =
-                    { Surroundings.Default with
+                Options =
+                    { RunOptions.Default with
                         Execution = experiment.Execution
                         Device = experiment.Device
                         Workers = 1

@@ -13,7 +13,7 @@ open NormFree.Spec
 open TorchSharp
 
 /// <summary>What a network must know of its images, kept with its weights so that they can be used without the data set.</summary>
-type Task =
+type ImageTask =
     {
         /// The data set's name.
         Dataset: string
@@ -23,16 +23,16 @@ type Task =
         Size: int
         Normalisation: Normalisation
         /// How the test images are brought to Size×Size; empty where they have that size.
-        Preparation: Augment list
+        Preprocessing: Augment list
     }
 
     /// <summary>What a network that is trained on a data set must know.</summary>
-    static member Of(dataset: Dataset) : Task =
+    static member Of(dataset: Dataset) : ImageTask =
         { Dataset = dataset.Name
           Classes = dataset.Classes
           Size = dataset.Size
           Normalisation = dataset.Normalisation
-          Preparation = dataset.Augmentation.Test }
+          Preprocessing = dataset.Augmentation.Test }
 
 /// <summary>What tells the images of a run from others: fingerprints of both sets, and how training images are augmented.</summary>
 type ImagesUsed = { Train: string; Test: string; Augmentation: Augment list }
@@ -45,7 +45,7 @@ type TrainingState =
         /// The epochs that are done, oldest first, those of an earlier stage included.
         History: EpochRecord list
         /// Where in the stage.
-        Position: Position
+        TrainingCursor: TrainingCursor
         /// Nothing where it is not known: in imported files, and in those of version 1.
         Images: ImagesUsed option
         /// TorchSharp's number of threads; another one gives slightly different sums.
@@ -55,7 +55,7 @@ type TrainingState =
         /// The processor and its instruction set, which decide the order of sums, and the GPU where it computes; nothing in files of version 1.
         Machine: string option
         /// Into how many parts batches are divided; nothing in files from before they were: not at all.
-        Division: Division option
+        BatchPartition: BatchPartition option
         /// Each time that the run went on with other arithmetic or by another method: where, from what to what.
         Changes: string list
         /// The fingerprint of the teacher, whose file may move; nothing without one, and in files from before it was kept.
@@ -68,12 +68,12 @@ type TrainingState =
     /// <summary>What decides how sums are rounded, in words.</summary>
     member s.Arithmetic =
         let execution = s.Execution |> Option.defaultValue Execution.Portable
-        let division = s.Division |> Option.defaultValue Division.Whole
+        let division = s.BatchPartition |> Option.defaultValue BatchPartition.Whole
 
         [ $"engine {Json.words execution.Engine}"
           $"precision {Json.words execution.Precision}"
           $"threads {s.Threads}"
-          yield! division.Words ]
+          yield! division.Names ]
         |> String.concat ", "
 
     /// <summary>Whether sums are rounded as in another state, as far as it is known.</summary>
@@ -96,12 +96,12 @@ type internal StateOfVersion1 =
         { Recipe = s.Recipe
           Stage = s.Stage
           History = s.History
-          Position = Position.startOf epochs
+          TrainingCursor = TrainingCursor.startOf epochs
           Images = None
           Threads = s.Threads
           Execution = s.Execution
           Machine = None
-          Division = None
+          BatchPartition = None
           Changes = []
           Teacher = Skippable.Skip
           Method = Skippable.Skip }
@@ -110,7 +110,7 @@ type internal StateOfVersion1 =
 /// <remarks>Dispose it to free its network.</remarks>
 type Checkpoint =
     { Network: Network
-      Task: Task
+      ImageTask: ImageTask
       State: TrainingState }
 
     interface IDisposable with
@@ -158,7 +158,7 @@ module Checkpoint =
                 .Describe("format", formatName)
                 .Describe("version", version)
                 .Describe("spec", Json.write checkpoint.Network.Spec)
-                .Describe("task", Json.write checkpoint.Task)
+                .Describe("task", Json.write checkpoint.ImageTask)
                 .Describe("state", Json.write checkpoint.State)
 
         checkpoint.Network.Tensors |> List.iter (fun (name, tensor) -> add writer name tensor)
@@ -170,7 +170,7 @@ module Checkpoint =
     let save (path: string) (optimisation: Optimisation option) (checkpoint: Checkpoint) =
         (prepare optimisation checkpoint).Save path
 
-    let private fail path where what wayOut = raise (InvalidFileException(path, where, what, wayOut))
+    let private fail path where what remedy = raise (InvalidFileException(path, where, what, remedy))
 
     let private metadata path (file: SafetensorsFile) key =
         match file.Metadata.TryGetValue key with
@@ -192,17 +192,17 @@ module Checkpoint =
                 $"it cannot be understood: {why}"
                 "Write the checkpoint again with this version of NormFree"
 
-    let private json<'T> path file key : 'T = understood path key (Json.read<'T>(metadata path file key))
+    let private json<'T> path file key : 'T = understood path key (metadata path file key |> OldNames.renewFields path |> Json.read<'T>)
 
     /// Settings of recipes that came later, as all trainings before them had it: where in the state, and the value.
     let private laterSettings =
-        [ [ "Recipe"; "Start" ], Json.write Start.Fixed
+        [ [ "Recipe"; "Initialisation" ], Json.write Initialisation.Fixed
           [ "Recipe"; "Deviations"; "Rates" ], Json.write Rule.Published
-          [ "Recipe"; "Deviations"; "Balance" ], Json.write Rule.Published ]
+          [ "Recipe"; "Deviations"; "SignCentering" ], Json.write Rule.Published ]
 
     /// The state of a training, in a file of whatever age.
     let private stateJson<'T> path file : 'T =
-        let text = metadata path file "state"
+        let text = metadata path file "state" |> OldNames.renewFields path
         understood path "state" (Json.withDefaults laterSettings text |> Result.bind Json.read<'T>)
 
     let private checkFormat path file =
@@ -324,7 +324,7 @@ module Checkpoint =
         try
             loadInto path file network
 
-            { Network = network; Task = json<Task> path file "task"; State = state path file }
+            { Network = network; ImageTask = json<ImageTask> path file "task"; State = state path file }
         with _ ->
             (network :> IDisposable).Dispose()
             reraise ()
@@ -368,15 +368,15 @@ module Checkpoint =
 
     /// <summary>Puts network and optimiser where a <c>last</c> checkpoint has them, once its spec, task and state are found to fit.</summary>
     /// <remarks>Throws what <c>check</c> throws, and InvalidFileException or IOException where the file cannot be gone on with.</remarks>
-    let goOn
+    let resume
         (path: string)
-        (check: NetSpec -> Task -> TrainingState -> unit)
+        (check: NetSpec -> ImageTask -> TrainingState -> unit)
         (network: Network)
         (optimisation: Optimisation)
         : TrainingState =
         use file = openFile path
         let state = state path file
-        check (spec path file) (json<Task> path file "task") state
+        check (spec path file) (json<ImageTask> path file "task") state
         loadInto path file network
         restoreFrom path file optimisation
         state

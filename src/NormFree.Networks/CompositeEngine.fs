@@ -10,15 +10,15 @@ open NormFree.Torch.Profiling
 open TorchSharp
 
 /// Sees a named part of a network at work: its name, its input and its result, which both live on no longer than the call.
-type internal Look = string -> torch.Tensor -> torch.Tensor -> unit
+type internal ForwardHook = string -> torch.Tensor -> torch.Tensor -> unit
 
-module internal Look =
+module internal ForwardHook =
 
     /// Sees nothing.
-    let none: Look = fun _ _ _ -> ()
+    let none: ForwardHook = fun _ _ _ -> ()
 
     /// Both see it.
-    let both (a: Look) (b: Look) : Look =
+    let both (a: ForwardHook) (b: ForwardHook) : ForwardHook =
         fun name input result ->
             a name input result
             b name input result
@@ -104,7 +104,7 @@ type internal CompositeEngine
     member _.Run(mode: Mode, graph: Graph, x: torch.Tensor) : torch.Tensor = run mode graph x
 
     /// <summary>The result of a chain of named parts for x.</summary>
-    member _.Run(mode: Mode, parts: (string * Graph) list, look: Look, x: torch.Tensor) : torch.Tensor =
+    member _.Run(mode: Mode, parts: (string * Graph) list, look: ForwardHook, x: torch.Tensor) : torch.Tensor =
         (x, parts)
         ||> List.fold (fun current (name, part) ->
             use _ = LayerClock.Measure(name, Phase.Forward)

@@ -116,18 +116,18 @@ type internal FusedEngine(precision: NormFree.Runs.Precision, tensors: IReadOnly
         let branches = [| for conv in layer.Convolution.Convolutions -> branch conv |]
         let joined = if branches.Length = 1 then branches[0] else torch.cat (branches, 1L)
 
-        let around =
+        let runOptions =
             match layer.Shortcut with
             | Itself -> x
             | Computed graph -> shortcut name mode graph x
 
-        let repeats = joined.size 1 / around.size 1
+        let repeats = joined.size 1 / runOptions.size 1
 
         let repeated =
             if repeats = 1L then
-                around
+                runOptions
             else
-                torch.cat (Array.replicate (int repeats) around, 1L)
+                torch.cat (Array.replicate (int repeats) runOptions, 1L)
 
         ResidualRPReLU.Apply(name, joined, repeated, activation layer.Activation)
 
@@ -157,13 +157,13 @@ type internal FusedEngine(precision: NormFree.Runs.Precision, tensors: IReadOnly
 
             result)
 
-    let runNamed mode (look: Look) (name, parts) x =
+    let runNamed mode (look: ForwardHook) (name, parts) x =
         use _ = LayerClock.Measure(name, Phase.Forward)
         let result = runInTurn (run name mode) parts x
         look name x result
         result
 
     /// <summary>Logits of images, N×3×H×W; parts come with their names.</summary>
-    member _.Run(mode: Mode, parts: (string * FusedPart list) list, look: Look, images: torch.Tensor) : torch.Tensor =
+    member _.Run(mode: Mode, parts: (string * FusedPart list) list, look: ForwardHook, images: torch.Tensor) : torch.Tensor =
         use input = ChannelsLast.Of images
         runInTurn (runNamed mode look) parts input

@@ -29,7 +29,7 @@ module private Engines =
         match execution.Engine with
         | Composite ->
             let composite = CompositeEngine(Convolutions.plain tensors, tensors)
-            fun (mode: Mode) (look: Look) (images: torch.Tensor) -> composite.Run(mode, parts, look, images)
+            fun (mode: Mode) (look: ForwardHook) (images: torch.Tensor) -> composite.Run(mode, parts, look, images)
         | Fused ->
             let fused = FusedEngine(execution.Precision, tensors)
             let parts = parts |> List.map (fun (name, graph) -> name, Fusion.parts graph)
@@ -80,10 +80,10 @@ type Network
           yield! buffers ]
 
     /// <summary>Logits (N×classes) of images (N×3×H×W, normalised, of the parameters' type).</summary>
-    member _.Forward(images: torch.Tensor, mode: Mode) : torch.Tensor = run mode Look.none images
+    member _.Forward(images: torch.Tensor, mode: Mode) : torch.Tensor = run mode ForwardHook.none images
 
     /// The same, looking at every part of the network on the way.
-    member internal _.Forward(images: torch.Tensor, mode: Mode, look: Look) : torch.Tensor = run mode look images
+    member internal _.Forward(images: torch.Tensor, mode: Mode, look: ForwardHook) : torch.Tensor = run mode look images
 
     /// <summary>The number of the part of the network, from 0, that each trained tensor belongs to; parts are computed one after the other.</summary>
     member _.PartOf =

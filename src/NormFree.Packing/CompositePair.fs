@@ -55,12 +55,12 @@ module internal CompositePair =
 
         let branch = torch.cat(branches, 1L).Times layer.Convolution.Alpha
 
-        let around =
+        let runOptions =
             match layer.Shortcut with
             | Computed graph -> run graph x
             | Itself -> torch.cat (Array.replicate (int (branch.size 1 / x.size 1)) x, 1L)
 
-        (run (Op(RPReLU layer.Activation)) (branch.Plus around)).MoveToOuterDisposeScope()
+        (run (Op(RPReLU layer.Activation)) (branch.Plus runOptions)).MoveToOuterDisposeScope()
 
     /// <summary>Both of a network's tensors.</summary>
     let ofNetwork (network: Network) : CompositePair =

@@ -57,7 +57,7 @@ module Packing =
         let convolution, activation = layer.Convolution, layer.Activation
         let first = fst convolution.Convolutions.Head
         let filters, offset = FoldedFilters.folded tensors convolution.Convolutions
-        let around, added, zeros = shortcut tensors pooled
+        let runOptions, added, zeros = shortcut tensors pooled
         let shiftIn = FoldedFilters.doubles tensors[activation.ShiftIn]
         let bias = Array.map2 (+) offset shiftIn
         let bias = added |> Option.map (Array.map2 (+) bias) |> Option.defaultValue bias
@@ -75,7 +75,7 @@ module Packing =
             singles bias,
             singles (FoldedFilters.doubles tensors[activation.Slope]),
             singles (FoldedFilters.doubles tensors[activation.ShiftOut]),
-            around
+            runOptions
         ),
         filters.Zeros + zeros
 
@@ -130,12 +130,12 @@ module Packing =
                 )
             | None -> ()
 
-    let private notes (task: Task) (training: string) (spec: NetSpec) =
+    let private notes (task: ImageTask) (training: string) (spec: NetSpec) =
         readOnlyDict [ "spec", Json.write spec; "dataset", task.Dataset; "training", training ]
 
     /// <summary>The network as it is deployed, for images of this task; <c>training</c> is a text that goes with it.</summary>
     /// <remarks>Throws TrainingException where its weights are not binary, or one of its numbers or the images' preparation cannot be packed.</remarks>
-    let pack (task: Task) (training: string) (network: Network) : Packed =
+    let pack (task: ImageTask) (training: string) (network: Network) : Packed =
         use _ = torch.no_grad ()
         let steps = PackedStep.ofNet network.Spec
         requireFinite network
@@ -149,7 +149,7 @@ module Packing =
                 Width = task.Size,
                 Mean = task.Normalisation.Mean,
                 Deviation = task.Normalisation.Deviation,
-                Preparation = List.toArray (PackedPreparation.ofSteps task.Preparation),
+                Preparation = List.toArray (PackedPreparation.ofSteps task.Preprocessing),
                 Classes = task.Classes,
                 Layers = (layers |> List.map fst |> List.toArray),
                 Notes = notes task training network.Spec
@@ -169,4 +169,4 @@ module Packing =
     /// <summary>The network of a checkpoint as it is deployed.</summary>
     /// <remarks>Throws TrainingException where its weights are not binary, or one of its numbers or the images' preparation cannot be packed.</remarks>
     let ofCheckpoint (checkpoint: Checkpoint) : Packed =
-        pack checkpoint.Task (describe checkpoint.State.Stage checkpoint.State.History) checkpoint.Network
+        pack checkpoint.ImageTask (describe checkpoint.State.Stage checkpoint.State.History) checkpoint.Network

@@ -143,6 +143,6 @@ module Verification =
     /// <summary>Images of noise, normalised, of the checkpoint's own size and type.</summary>
     let noise (checkpoint: Checkpoint) (count: int) : torch.Tensor =
         use generator = new torch.Generator(1UL)
-        let size = int64 checkpoint.Task.Size
+        let size = int64 checkpoint.ImageTask.Size
         let dtype = (snd checkpoint.Network.Parameters.Head).dtype
         torch.randn ([| int64 count; 3L; size; size |], dtype = dtype, generator = generator)

@@ -105,7 +105,7 @@ module internal ColumnFile =
                 return Array.map box values
         }
 
-    let private refuse path what wayOut = raise (InvalidFileException(path, "table", what, wayOut))
+    let private refuse path what remedy = raise (InvalidFileException(path, "table", what, remedy))
 
     let private requireColumns<'row> path (schema: ParquetSchema) =
         let names = String.concat ", "

@@ -34,7 +34,7 @@ type Execution =
     static member Portable = { Engine = Composite; Precision = Float32 }
 
 /// <summary>Into how many parts a batch is divided to compute its gradients.</summary>
-type Division =
+type BatchPartition =
     {
         /// Processes, each of which computes a part.
         Ranks: int
@@ -49,7 +49,7 @@ type Division =
     member d.Parts = d.Ranks * d.Accumulate
 
     /// <summary>In words; none where there is nothing to say.</summary>
-    member d.Words =
+    member d.Names =
         [ if d.Ranks > 1 then
               $"ranks {d.Ranks}"
           if d.Accumulate > 1 then

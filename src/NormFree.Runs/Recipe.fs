@@ -25,7 +25,7 @@ type Deviations =
         /// 8: clipping reaches shifts, whose norm starts at 0; corrected, it reaches weights of convolutions only.
         Clipping: Rule
         /// 9: binary weights start non-negative; corrected, they start symmetric.
-        BinaryStart: Rule
+        BinaryInit: Rule
         /// 10: binary filters lose 1 − 2/π of their variance; corrected, they are multiplied by √(π/2).
         BinaryGain: Rule
         /// 14: one learning rate for all, though signals are about α times as large as behind a norm, and a step turns a filter by an angle that
@@ -33,7 +33,7 @@ type Deviations =
         Rates: Rule
         /// 15: without a norm nothing keeps signs balanced and signals of one size; corrected, shifts follow the mean of what they shift, and gains
         /// give way where signals grow.
-        Balance: Rule
+        SignCentering: Rule
     }
 
     static member private All rule =
@@ -42,10 +42,10 @@ type Deviations =
           ExpectedVariance = rule
           WeightDecay = rule
           Clipping = rule
-          BinaryStart = rule
+          BinaryInit = rule
           BinaryGain = rule
           Rates = rule
-          Balance = rule }
+          SignCentering = rule }
 
     /// <summary>As published.</summary>
     static member Published = Deviations.All Rule.Published
@@ -75,10 +75,10 @@ module Deviation =
           deviation 5 "expected variance" _.ExpectedVariance (fun rule d -> { d with ExpectedVariance = rule })
           deviation 7 "weight decay" _.WeightDecay (fun rule d -> { d with WeightDecay = rule })
           deviation 8 "clipping" _.Clipping (fun rule d -> { d with Clipping = rule })
-          deviation 9 "binary start" _.BinaryStart (fun rule d -> { d with BinaryStart = rule })
+          deviation 9 "binary initialisation" _.BinaryInit (fun rule d -> { d with BinaryInit = rule })
           deviation 10 "binary gain" _.BinaryGain (fun rule d -> { d with BinaryGain = rule })
           deviation 14 "rates" _.Rates (fun rule d -> { d with Rates = rule })
-          deviation 15 "balance" _.Balance (fun rule d -> { d with Balance = rule }) ]
+          deviation 15 "sign centering" _.SignCentering (fun rule d -> { d with SignCentering = rule }) ]
 
 /// <summary>PyTorch's optimisers, with β = (0.9, 0.999) and ε = 1e-8 for Adam and AdamW.</summary>
 type Optimiser =
@@ -99,7 +99,7 @@ type Schedule =
 
 /// <summary>How a network begins, besides its random weights.</summary>
 [<RequireQualifiedAccess>]
-type Start =
+type Initialisation =
     /// Shifts of 0, and β by the expected variance.
     | [<JsonPropertyName "fixed">] Fixed
     /// With BnFree and Scaled: shifts and β by which what signs are taken of has zero mean in every channel of a first batch, and unit variance on
@@ -132,7 +132,7 @@ type Recipe =
         Loss: Loss
         Clip: Clip
         /// Of the stage that a run begins with, without an init; a stage 2 begins as stage 1 ends.
-        Start: Start
+        Initialisation: Initialisation
         /// Share of the training set to set aside and choose the best epoch on; 0 chooses it on the test set (deviation 12).
         HeldOut: float
         /// Of everything random: first weights, order of the images, augmentation.
@@ -154,13 +154,13 @@ module Recipe =
           WarmUp = 0
           Loss = CrossEntropy
           Clip = Agc 0.02
-          Start = Start.Fixed
+          Initialisation = Initialisation.Fixed
           HeldOut = 0.0
           Seed = 1L
           Deviations = Deviations.Published }
 
     /// <summary>The published recipe with every deviation mended, the data-dependent start (6) included.</summary>
-    let corrected = { published with Deviations = Deviations.Corrected; Start = Start.DataDependent }
+    let corrected = { published with Deviations = Deviations.Corrected; Initialisation = Initialisation.DataDependent }
 
     let private problems recipe =
         [ if recipe.Epochs < 1 then
@@ -270,7 +270,7 @@ module Recipe =
         | _ -> 1.0
 
     /// <summary>Whether a network's signs are kept balanced; never with batch norm and without any norm.</summary>
-    let balances recipe net = recipe.Deviations.Balance = Rule.Corrected && (alpha net).IsSome
+    let centresSigns recipe net = recipe.Deviations.SignCentering = Rule.Corrected && (alpha net).IsSome
 
     /// Whether a binary layer's shortcut has gains, as standardised convolutions have.
     let private hasGainsInShortcuts net =
@@ -285,7 +285,7 @@ module Recipe =
               "the falling rate (2)", 2
           if recipe.Deviations.Rates = Rule.Corrected && (alpha net).IsSome then
               "rates (14)", 2
-          if balances recipe net then
+          if centresSigns recipe net then
               "balance (15)", (if hasGainsInShortcuts net then 3 else 2) ]
 
     /// The one that numbers begin with: what no later one has changed is still trained by it.

@@ -118,7 +118,7 @@ module RunFolder =
             File.Move(folder.Before stage (count - 1), folder.Before stage count, true)
 
     let private read<'T> path (text: string) place : 'T =
-        match Json.read<'T> text with
+        match text |> OldNames.renewFields path |> Json.read<'T> with
         | Ok value -> value
         | Error why ->
             raise (
@@ -156,7 +156,7 @@ module RunFolder =
           Finished = what.Finished }
 
     /// <summary>Writes the log anew where it has fewer epochs than this: a run that was killed may lack its last.</summary>
-    let mendLog folder (history: EpochRecord list) =
+    let repairLog folder (history: EpochRecord list) =
         let path = log folder
         let lines = if File.Exists path then (File.ReadAllLines path).Length else 0
 

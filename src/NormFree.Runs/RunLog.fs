@@ -5,7 +5,7 @@ namespace NormFree.Runs
 type Accuracy = { Loss: float; Top1: float; Top5: float; Images: int }
 
 /// <summary>Something that is wrong with a network's numbers, and where it was noticed.</summary>
-type Trouble =
+type NumericalIssue =
     {
         Stage: string
         /// From 1.
@@ -28,7 +28,7 @@ type Health =
         /// How often an earlier checkpoint was gone back to.
         RolledBack: int
         /// What was noticed, oldest first; the first twenty.
-        Troubles: Trouble list
+        Issues: NumericalIssue list
         /// Binary layers with channels that had the same sign all over a batch of test images, and how many.
         OneSign: (string * int) list
     }

@@ -18,7 +18,7 @@ module Configuration =
           "classes", string net.Classes
           match net.Body with
           | Binary body ->
-              "norm", Words.norm body.Norm
+              "norm", Names.norm body.Norm
 
               match body.Norm with
               | BnFree alpha
@@ -27,8 +27,8 @@ module Configuration =
               | NoNorm -> ()
 
               "layers", string body.Layers.Length
-              "expected variance", Words.expectedVariance body.ExpectedVariance
-              "binary gain", Words.binaryGain body.BinaryGain
+              "expected variance", Names.expectedVariance body.ExpectedVariance
+              "binary gain", Names.binaryGain body.BinaryGain
           | FullPrecision blocks -> "layers", string (2 * blocks.Length) ]
 
     let private data (dataset: Dataset) =
@@ -53,7 +53,7 @@ module Configuration =
           "warm-up epochs", string recipe.WarmUp
           "loss", Json.words recipe.Loss
           "clipping", Json.words recipe.Clip
-          "start", Json.words recipe.Start
+          "initialisation", Json.words recipe.Initialisation
           "held out", string recipe.HeldOut
           "seed", string recipe.Seed
           for deviation in Deviation.all do
@@ -83,7 +83,7 @@ module Configuration =
         |> List.map (fun (name, value) -> "environment." + name, value)
 
     /// <summary>What a run of this network on these images starts with; each stage adds its recipe.</summary>
-    let describe (device: Device) (execution: Execution) (division: Division) net dataset =
+    let describe (device: Device) (execution: Execution) (division: BatchPartition) net dataset =
         network net
         @ data dataset
         @ environment device execution

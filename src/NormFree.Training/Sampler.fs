@@ -94,7 +94,7 @@ type internal Sampler(stage: string, network: Network, optimisation: Optimisatio
           Positive = Array.average input.Positive
           PositiveLowest = Array.min input.Positive
           PositiveHighest = Array.max input.Positive
-          DeadChannels = input.Positive |> Array.filter Numbers.isOneSign |> Array.length
+          DeadChannels = input.Positive |> Array.filter FiniteChecks.isOneSign |> Array.length
           Channels = input.Positive.Length
           ActivationFlips = activationFlips
           WeightFlips = filterFlips
@@ -103,15 +103,15 @@ type internal Sampler(stage: string, network: Network, optimisation: Optimisatio
           GradientNorm = gradient.Norm }
 
     /// <summary>Begins a sample: of the step behind this position.</summary>
-    member _.Begin(position: Position) : Sample =
+    member _.Begin(position: TrainingCursor) : Sample =
         { Epoch = position.Epoch + 1; Step = position.Step; Inputs = Dictionary() }
 
     /// <summary>What looks at the forward pass of a sample's step.</summary>
-    member _.Look(sample: Sample) : Look =
+    member _.ForwardHook(sample: Sample) : ForwardHook =
         SignLayers.watching layers (fun layer x -> SignInput.Statistics(x, layer.Beta, layer.Shift)) sample.Inputs
 
     /// <summary>Ends a sample around the clipping and the move of its step, whose gradients are there: a row a layer.</summary>
-    member _.Around(sample: Sample, move: unit -> unit) : LayerSample list =
+    member _.Options(sample: Sample, move: unit -> unit) : LayerSample list =
         use _ = torch.NewDisposeScope()
         let gradients, counted, before = layers |> List.map gradient, clippedNow (), signs ()
         move ()

@@ -85,7 +85,7 @@ module internal SignLayers =
         (layers: SignLayer list)
         (see: SignLayer -> torch.Tensor -> 'seen)
         (into: Dictionary<string, 'seen>)
-        : Look =
+        : ForwardHook =
         let known = dict [ for layer in layers -> layer.Name, layer ]
 
         fun name input _ ->

@@ -19,12 +19,12 @@ module Stage =
     /// <summary>What a stage of this network is called.</summary>
     let name net =
         match net.Body with
-        | Binary body -> Words.binarise body.Binarise
+        | Binary body -> Names.binarise body.Binarise
         | FullPrecision _ -> "full-precision"
 
     /// Whether any rank is asked to do something; all of them must ask at the same places.
     let private anyRank (work: StageWork) (isAsked: bool) =
-        work.Around.Ranks.Sum [| (if isAsked then 1.0 else 0.0) |] |> Array.head > 0.0
+        work.Options.Ranks.Sum [| (if isAsked then 1.0 else 0.0) |] |> Array.head > 0.0
 
     /// All ranks stop, because one of them must.
     let private stopTogether (work: StageWork) (wish: CancellationToken) =
@@ -33,7 +33,7 @@ module Stage =
 
     /// What all ranks do behind a step, because one of them must: keep a checkpoint, or stop.
     let private agree (work: StageWork) wish =
-        if anyRank work work.Keeper.IsDue then
+        if anyRank work work.CheckpointWriter.IsDue then
             StageHealth.keep work
 
         stopTogether work wish
@@ -43,35 +43,35 @@ module Stage =
         let steps = StageImages.stepsOf work.Job source
 
         let order =
-            Loader.shuffled work.Job.Recipe.Seed (StageImages.streamOf work.Job work.Position.Epoch) source.Count
+            Loader.shuffled work.Job.Recipe.Seed (StageImages.streamOf work.Job work.TrainingCursor.Epoch) source.Count
 
-        let clock, secondsBefore = Stopwatch.StartNew(), work.Position.Seconds
+        let clock, secondsBefore = Stopwatch.StartNew(), work.TrainingCursor.Seconds
         let unreadable = ResizeArray()
         let mutable told = 0
 
         for batch in
-            Loader.readShare (Together.share work.Around.Ranks) (StageWork.loading work unreadable.Add) source order do
+            Loader.readShare (Collectives.share work.Options.Ranks) (StageWork.loading work unreadable.Add) source order do
             // The loader still gives the batches that are ready.
-            work.Around.Cancellation.ThrowIfCancellationRequested()
-            let stepBefore = work.Position.Step
-            let places = order[work.Position.SoFar.Places .. batch.SoFar.Places - 1]
+            work.Options.Cancellation.ThrowIfCancellationRequested()
+            let stepBefore = work.TrainingCursor.Step
+            let places = order[work.TrainingCursor.Progress.Places .. batch.Progress.Places - 1]
             StageStep.run work steps batch places (List.ofSeq (Seq.skip told unreadable))
             told <- unreadable.Count
-            work.Position <- { work.Position with Seconds = secondsBefore + clock.Elapsed.TotalSeconds }
+            work.TrainingCursor <- { work.TrainingCursor with Seconds = secondsBefore + clock.Elapsed.TotalSeconds }
 
-            if work.Position.Step > stepBefore then
-                work.Read <- work.Position
-                work.Around.Watch(StepDone(StageStep.report work source.Count work.Position.Seconds))
+            if work.TrainingCursor.Step > stepBefore then
+                work.Read <- work.TrainingCursor
+                work.Options.Watch(StepDone(StageStep.report work source.Count work.TrainingCursor.Seconds))
                 agree work wish
 
         // A wish since the last step: an evaluation takes long, and ranks that stop within one would not stop together.
         stopTogether work wish
-        work.Around.Cancellation.ThrowIfCancellationRequested()
-        Loader.requireReadable source.Count work.Position.SoFar.Unreadable (Seq.tryHead unreadable)
+        work.Options.Cancellation.ThrowIfCancellationRequested()
+        Loader.requireReadable source.Count work.TrainingCursor.Progress.Unreadable (Seq.tryHead unreadable)
 
     let private record (work: StageWork) test heldOut shares : EpochRecord =
         let position = StageWork.whole work
-        let clipped = Position.clipCounts position
+        let clipped = TrainingCursor.clipCounts position
         let allClipped = clipped |> List.map snd |> List.fold (+) (ClipCount())
 
         { Stage = work.Job.Name
@@ -83,21 +83,21 @@ module Stage =
           HeldOut = heldOut
           Clipped = allClipped.Fraction
           ClippedOf = clipped |> List.map (fun (key, count) -> key, Math.Round(count.Fraction, 4))
-          Unreadable = position.SoFar.Unreadable
-          Health = Some { position.Health with OneSign = Numbers.oneSign shares }
+          Unreadable = position.Progress.Unreadable
+          Health = Some { position.Health with OneSign = FiniteChecks.oneSign shares }
           Seconds = position.Seconds }
 
     /// The share of +1 by binary layer and channel for the first batch of test images.
     let private signShares (work: StageWork) =
         use _ = torch.NewDisposeScope()
 
-        StageImages.firstTestImages work.Around work.Job work.Network work.Job.Recipe.Batch
+        StageImages.firstTestImages work.Options work.Job work.Network work.Job.Recipe.Batch
         |> Option.map (SignLayers.shares work.Network)
         |> Option.defaultValue []
 
     let private runEpoch (work: StageWork) wish train heldOut =
-        let task = Task.Of work.Job.Dataset
-        let accuracy source = Evaluation.accuracy work.Around task work.Job.Recipe.Batch work.Network source
+        let task = ImageTask.Of work.Job.Dataset
+        let accuracy source = Evaluation.accuracy work.Options task work.Job.Recipe.Batch work.Network source
         trainEpoch work wish train
 
         StageWork.requireSame
@@ -110,25 +110,25 @@ module Stage =
         let record = record work test (Option.map accuracy heldOut) shares
         work.Optimisation.ClipCounts <- []
 
-        work.Position <- { Position.startOf (work.Position.Epoch + 1) with SkippedInARow = work.Position.SkippedInARow }
+        work.TrainingCursor <- { TrainingCursor.startOf (work.TrainingCursor.Epoch + 1) with SkippedInARow = work.TrainingCursor.SkippedInARow }
 
         work.Recorder.EndEpoch(record, shares)
-        work.Keeper.KeepEpoch(record, work.Position)
-        work.Around.Watch(EpochDone record)
+        work.CheckpointWriter.KeepEpoch(record, work.TrainingCursor)
+        work.Options.Watch(EpochDone record)
 
     /// What interrupts a training keeps where it stands, unless something is wrong with that.
     let private keepInterrupted (work: StageWork) =
         if StageHealth.isSound work then
             work.Recorder.Keep()
-            work.Keeper.KeepAtInterruption(StageWork.whole work)
+            work.CheckpointWriter.KeepAtInterruption(StageWork.whole work)
 
         // Nobody leaves before the first rank has kept it.
-        work.Around.Ranks.Meet()
+        work.Options.Ranks.Meet()
 
     /// What cancels the surroundings' token: the wish of whoever runs a process that works alone; of several, what they agree on.
-    let private stopOf (around: Surroundings) =
-        if around.Ranks.Size = 1 then
-            CancellationTokenSource.CreateLinkedTokenSource around.Cancellation
+    let private stopOf (runOptions: RunOptions) =
+        if runOptions.Ranks.Size = 1 then
+            CancellationTokenSource.CreateLinkedTokenSource runOptions.Cancellation
         else
             new CancellationTokenSource()
 
@@ -139,63 +139,63 @@ module Stage =
     /// between two steps, and where the training stands then is kept.
     /// </remarks>
     let internal run
-        (around: Surroundings)
+        (runOptions: RunOptions)
         (job: StageJob)
         (network: Network)
         (optimisation: Optimisation)
-        (keeper: Keeper)
-        (start: Position)
+        (keeper: CheckpointWriter)
+        (start: TrainingCursor)
         =
         let train, heldOut = StageImages.split job.Recipe job.Dataset
 
         use step =
-            new TrainingStep(around.Ranks, around.Accumulate, job.Recipe, network, optimisation, StageStep.loss job)
+            new TrainingStep(runOptions.Ranks, runOptions.Accumulate, job.Recipe, network, optimisation, StageStep.loss job)
 
-        use stop = stopOf around
+        use stop = stopOf runOptions
 
         use recorder =
             new Recorder(
                 keeper.Folder,
-                around,
+                runOptions,
                 { Number = job.Number
                   Name = job.Name
                   Network = network
                   Optimisation = optimisation
                   Steps = StageImages.stepsOf job train
-                  TestImages = StageImages.firstTestImages around job network
+                  TestImages = StageImages.firstTestImages runOptions job network
                   Start = start }
             )
 
         let work =
-            { Around = { around with Cancellation = stop.Token }
+            { Options = { runOptions with Cancellation = stop.Token }
               Job = job
               Network = network
               Optimisation = optimisation
               TrainingStep = step
-              Keeper = keeper
+              CheckpointWriter = keeper
               Recorder = recorder
               Stop = stop
-              Position = start
+              TrainingCursor = start
               Read = start }
 
-        optimisation.ClipCounts <- Position.clipCounts start
+        optimisation.ClipCounts <- TrainingCursor.clipCounts start
         MemoryReuse.Enable()
-        around.Watch(StageBegins(job.Name, job.Recipe.Epochs, train.Count))
+        runOptions.Watch(StageStarted(job.Name, job.Recipe.Epochs, train.Count))
 
-        if around.OnNonFinite = Rollback && not keeper.HasCheckpoint then
+        if runOptions.OnNonFinite = Rollback && not keeper.HasCheckpoint then
             keeper.Keep start
 
         try
-            while work.Position.Epoch < job.Recipe.Epochs do
-                runEpoch work around.Cancellation train heldOut
+            while work.TrainingCursor.Epoch < job.Recipe.Epochs do
+                runEpoch work runOptions.Cancellation train heldOut
         with
         | :? OperationCanceledException when stop.IsCancellationRequested ->
             keepInterrupted work
             reraise ()
         | :? DataException ->
             // The images may come back; that they went is what must be told, whether or not this can be kept.
-            if work.Read.Step > 0 && work.Read.Epoch = work.Position.Epoch && StageHealth.isSound work then
+            if work.Read.Step > 0 && work.Read.Epoch = work.TrainingCursor.Epoch && StageHealth.isSound work then
                 recorder.Keep()
-                keeper.Keep(Position.withClipCounts optimisation.ClipCounts work.Read)
+                keeper.Keep(TrainingCursor.withClipCounts optimisation.ClipCounts work.Read)
 
             reraise ()

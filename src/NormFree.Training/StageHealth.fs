@@ -17,8 +17,8 @@ module internal StageHealth =
     let private diverged (work: StageWork) place what =
         raise (
             TrainingException
-                $"{what} in stage {work.Job.Name}, epoch {work.Position.Epoch + 1}, {place}: the training has diverged. \
-                  Checkpoints of earlier steps are intact. Lower the learning rate (it is {work.Position.Rate:g3}), add a warm-up, \
+                $"{what} in stage {work.Job.Name}, epoch {work.TrainingCursor.Epoch + 1}, {place}: the training has diverged. \
+                  Checkpoints of earlier steps are intact. Lower the learning rate (it is {work.TrainingCursor.Rate:g3}), add a warm-up, \
                   or go on with --on-nonfinite skip or rollback."
         )
 
@@ -26,7 +26,7 @@ module internal StageHealth =
 
     /// All ranks go back to the newest checkpoint, which must be the same for all of them.
     let private goBack (work: StageWork) =
-        work.Keeper.GoBack()
+        work.CheckpointWriter.GoBack()
 
         StageWork.requireSame
             work
@@ -42,27 +42,27 @@ module internal StageHealth =
             else
                 $"step {trouble.Step}, layer {trouble.Layer}"
 
-        let health = work.Position.Health
+        let health = work.TrainingCursor.Health
 
-        match work.Around.OnNonFinite with
-        | Skip when not trouble.Batch.IsEmpty && work.Position.SkippedInARow < mostAnswers ->
-            work.Position <-
-                { work.Position with
+        match work.Options.OnNonFinite with
+        | Skip when not trouble.Batch.IsEmpty && work.TrainingCursor.SkippedInARow < mostAnswers ->
+            work.TrainingCursor <-
+                { work.TrainingCursor with
                     Health = { health with Skipped = health.Skipped + 1 }
-                    SkippedInARow = work.Position.SkippedInARow + 1 }
+                    SkippedInARow = work.TrainingCursor.SkippedInARow + 1 }
         | Rollback when health.RolledBack < mostAnswers ->
             goBack work
-            work.Position <- { work.Position with Health = { health with RolledBack = health.RolledBack + 1 } }
+            work.TrainingCursor <- { work.TrainingCursor with Health = { health with RolledBack = health.RolledBack + 1 } }
         | Stop
         | Skip
         | Rollback -> diverged work place (upperFirst trouble.What)
 
     /// What is wrong with the gradients, if anything; their norm otherwise.
     let private checkedNorm (work: StageWork) batch =
-        match Numbers.gradient work.Optimisation with
+        match FiniteChecks.gradient work.Optimisation with
         | Error parameter -> Error(StageWork.trouble work parameter batch "the gradient is not finite")
         | Ok gradient ->
-            Numbers.explodes work.Position gradient.Norm
+            FiniteChecks.explodes work.TrainingCursor gradient.Norm
             |> Option.iter (fun mean ->
                 let times = gradient.Norm / mean
 
@@ -75,7 +75,7 @@ module internal StageHealth =
 
     /// The running statistics of batch norms as they are before a step, where a step may have to be undone.
     let undoing (work: StageWork) =
-        if work.Around.OnNonFinite = Skip then
+        if work.Options.OnNonFinite = Skip then
             let before = [ for _, tensor in work.Network.Buffers -> tensor, tensor.clone () ]
 
             fun () ->
@@ -92,13 +92,13 @@ module internal StageHealth =
             if images.size 0 = 0L then
                 "loss"
             else
-                Numbers.firstNotFinite work.Network images
+                FiniteChecks.firstNotFinite work.Network images
 
-        let found = Together.firstOf work.Around.Ranks (if mine = "loss" then None else Some mine)
+        let found = Collectives.firstOf work.Options.Ranks (if mine = "loss" then None else Some mine)
         found |> Option.defaultValue "loss"
 
     /// The gradient's norm, or what is wrong with the loss or the gradients.
-    let verdict (work: StageWork) (found: Descended) images batch =
+    let verdict (work: StageWork) (found: GradientResult) images batch =
         if Double.IsFinite found.Sums.LossSum then
             checkedNorm work batch
         else
@@ -107,12 +107,12 @@ module internal StageHealth =
 
     /// Keeps a checkpoint, unless something is wrong with what it would hold.
     let keep (work: StageWork) =
-        match Numbers.notFinite work.Network work.Optimisation with
+        match FiniteChecks.notFinite work.Network work.Optimisation with
         | Some tensor -> answer work (StageWork.trouble work tensor [] "a value is not finite")
         | None -> ()
 
         work.Recorder.Keep()
-        work.Keeper.Keep(StageWork.whole work)
+        work.CheckpointWriter.Keep(StageWork.whole work)
 
     /// What has diverged in an epoch's last step must not replace the checkpoint before it.
     let rec requireSound (work: StageWork) (evaluate: unit -> Accuracy) : Accuracy =
@@ -122,7 +122,7 @@ module internal StageHealth =
             if not (Double.IsFinite test.Loss) then
                 Some(StageWork.trouble work "on the test set" [] $"the loss is {test.Loss}")
             else
-                Numbers.notFinite work.Network work.Optimisation
+                FiniteChecks.notFinite work.Network work.Optimisation
                 |> Option.map (fun tensor -> StageWork.trouble work tensor [] "a value is not finite")
 
         match problem with
@@ -131,4 +131,4 @@ module internal StageHealth =
             answer work problem
             requireSound work evaluate
 
-    let isSound (work: StageWork) = (Numbers.notFinite work.Network work.Optimisation).IsNone
+    let isSound (work: StageWork) = (FiniteChecks.notFinite work.Network work.Optimisation).IsNone

@@ -47,9 +47,9 @@ module internal StageImages =
 
     /// The first test images, that many at most, as the network gets them; nothing where none can be read, of which evaluations tell.
     /// They are few: nothing interrupts that.
-    let firstTestImages (around: Surroundings) (job: StageJob) network count =
+    let firstTestImages (runOptions: RunOptions) (job: StageJob) network count =
         let options =
-            { Evaluation.loading around (Task.Of job.Dataset) count with
+            { Evaluation.loading runOptions (ImageTask.Of job.Dataset) count with
                 Strict = false
                 Report = ignore
                 Cancellation = CancellationToken.None }

@@ -23,21 +23,21 @@ module internal StageStep =
     /// Clips, then moves weights along their gradients, and shifts and gains towards balance.
     let private move (work: StageWork) =
         work.TrainingStep.Clip()
-        work.TrainingStep.Move work.Position.Rate |> ignore
+        work.TrainingStep.Move work.TrainingCursor.Rate |> ignore
 
     /// Tells of the batch's images that any rank could not read; the batch's others.
-    let private readable (work: StageWork) (found: Descended) (places: int[]) (mine: Unreadable list) =
+    let private readable (work: StageWork) (found: GradientResult) (places: int[]) (mine: Unreadable list) =
         if found.Unreadable = 0 then
             Array.toList places
         else
-            let all = Together.unreadable work.Around.Ranks work.Position.SoFar.Unreadable mine
-            all |> List.iter (ImageSkipped >> work.Around.Watch)
+            let all = Collectives.unreadable work.Options.Ranks work.TrainingCursor.Progress.Unreadable mine
+            all |> List.iter (ImageSkipped >> work.Options.Watch)
             List.ofArray places |> List.except [ for image in all -> image.Index ]
 
     /// One step on this rank's part of the batch of these places; a batch of which no rank can read an image is none.
     let run (work: StageWork) steps (batch: Batch) places unreadable =
         use _ = torch.NewDisposeScope()
-        let before = work.Position
+        let before = work.TrainingCursor
         let sample = work.Recorder.Begin before
         let undo = StageHealth.undoing work
         let images, labels = Evaluation.tensors work.Network batch
@@ -48,14 +48,14 @@ module internal StageStep =
         let places = readable work found places unreadable
 
         if found.Images > 0 then
-            work.Position <- { before with Rate = Recipe.rate work.Job.Recipe steps before.Epoch before.Step }
+            work.TrainingCursor <- { before with Rate = Recipe.rate work.Job.Recipe steps before.Epoch before.Step }
 
             match StageHealth.verdict work found images places with
             | Ok norm ->
-                work.Recorder.Around(sample, (fun () -> move work))
+                work.Recorder.Options(sample, (fun () -> move work))
 
-                work.Position <-
-                    { work.Position with
+                work.TrainingCursor <-
+                    { work.TrainingCursor with
                         Sums = before.Sums + found.Sums
                         Norms = before.Norms + norm
                         SkippedInARow = 0 }
@@ -63,21 +63,21 @@ module internal StageStep =
                 undo ()
                 StageHealth.answer work trouble
 
-            work.Position <- { work.Position with Step = before.Step + 1 }
+            work.TrainingCursor <- { work.TrainingCursor with Step = before.Step + 1 }
 
-        work.Position <-
-            { work.Position with
-                SoFar = { Places = batch.SoFar.Places; Unreadable = before.SoFar.Unreadable + found.Unreadable } }
+        work.TrainingCursor <-
+            { work.TrainingCursor with
+                Progress = { Places = batch.Progress.Places; Unreadable = before.Progress.Unreadable + found.Unreadable } }
 
     let report (work: StageWork) total seconds : StepReport =
-        let images = work.Position.SoFar.Places
+        let images = work.TrainingCursor.Progress.Places
         let speed = float images / max 1e-9 seconds
-        let epochsLeft = work.Job.Recipe.Epochs - work.Position.Epoch - 1
+        let epochsLeft = work.Job.Recipe.Epochs - work.TrainingCursor.Epoch - 1
         let left = float (total - images) + float total * float epochsLeft
-        let accuracy = work.Position.Sums.Accuracy
+        let accuracy = work.TrainingCursor.Sums.Accuracy
 
         { Stage = work.Job.Name
-          Epoch = work.Position.Epoch + 1
+          Epoch = work.TrainingCursor.Epoch + 1
           Epochs = work.Job.Recipe.Epochs
           Images = images
           Total = total

@@ -21,15 +21,15 @@ type internal TrainingStep
         loss: torch.Tensor -> torch.Tensor -> torch.Tensor -> torch.Tensor
     ) =
 
-    let descent = new Descent(ranks, accumulate, network, loss)
-    let balancing = Balancing(recipe, network)
+    let descent = new GradientStep(ranks, accumulate, network, loss)
+    let centering = SignCentering(recipe, network)
 
     /// <summary>How many messages it sends, of gradients and of balance.</summary>
-    member _.Messages = descent.Messages + (if ranks.Size > 1 && balancing.IsNeeded then 1 else 0)
+    member _.Messages = descent.Messages + (if ranks.Size > 1 && centering.IsNeeded then 1 else 0)
 
-    /// <summary>Sets the gradients, as <c>Descent.Run</c> does.</summary>
-    member _.Descend(images: torch.Tensor, labels: torch.Tensor, unreadable: int, watches: PartWatch list) =
-        descent.Run(images, labels, unreadable, watches @ [ balancing.Watch ])
+    /// <summary>Sets the gradients, as <c>GradientStep.Run</c> does.</summary>
+    member _.Descend(images: torch.Tensor, labels: torch.Tensor, unreadable: int, watches: MicroBatchHook list) =
+        descent.Run(images, labels, unreadable, watches @ [ centering.Watch ])
 
     /// <summary>Clips the gradients.</summary>
     member _.Clip() = optimisation.Clip()
@@ -37,7 +37,7 @@ type internal TrainingStep
     /// <summary>Moves weights and shifts at this learning rate; what that has told other ranks.</summary>
     member _.Move(rate: float) : CommunicationTime =
         optimisation.Move rate
-        balancing.Balance(ranks, rate)
+        centering.Apply(ranks, rate)
 
     interface IDisposable with
         member _.Dispose() = (descent :> IDisposable).Dispose()

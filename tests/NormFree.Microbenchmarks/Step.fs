@@ -44,7 +44,7 @@ let private worker images labels norm binarise =
     let loss _ logits labels = Losses.CrossEntropy(logits, labels)
     let step = new TrainingStep(OneRank.Instance, 1, Recipe.published, network, optimisation, loss)
 
-    { Version = { Name = $"{Words.norm norm}, {Words.binarise binarise}"; Run = take step images labels }
+    { Version = { Name = $"{Names.norm norm}, {Names.binarise binarise}"; Run = take step images labels }
       Network = network
       Optimisation = optimisation
       Step = step }

@@ -14,12 +14,12 @@ open TorchSharp
 let private batch = 64
 
 /// A step as a training takes it, balance included, with its watches and what is around its move.
-let private step (training: TrainingStep) optimisation images labels watches (around: (unit -> unit) -> unit) =
+let private step (training: TrainingStep) optimisation images labels watches (runOptions: (unit -> unit) -> unit) =
     use _ = torch.NewDisposeScope()
     training.Descend(images, labels, 0, watches) |> ignore
-    Numbers.gradient optimisation |> ignore
+    FiniteChecks.gradient optimisation |> ignore
 
-    around (fun () ->
+    runOptions (fun () ->
         training.Clip()
         training.Move 1e-4 |> ignore)
 
@@ -39,9 +39,9 @@ let private compare binarise =
     let step = step training optimisation images labels
 
     let sampled () =
-        let sample = sampler.Begin(Position.startOf 0)
-        let watch: PartWatch = { Begins = ignore; Look = (fun _ -> sampler.Look sample); Passed = ignore }
-        step [ watch ] (fun move -> sampler.Around(sample, move) |> ignore)
+        let sample = sampler.Begin(TrainingCursor.startOf 0)
+        let watch: MicroBatchHook = { Begins = ignore; ForwardHook = (fun _ -> sampler.ForwardHook sample); Passed = ignore }
+        step [ watch ] (fun move -> sampler.Options(sample, move) |> ignore)
 
     [ { Name = "plain"; Run = fun () -> step [] (fun move -> move ()) }
       { Name = "with a sample"; Run = sampled } ]
@@ -58,6 +58,6 @@ let run () =
         let timings = compare binarise
 
         printfn
-            $"{Words.binarise binarise}: a sample every 50 steps takes {100.0 * share 50 timings:f2} %% of their time\n"
+            $"{Names.binarise binarise}: a sample every 50 steps takes {100.0 * share 50 timings:f2} %% of their time\n"
 
         timings |> report "images/s" (fun t -> $"{float batch / t.Median:f1}")

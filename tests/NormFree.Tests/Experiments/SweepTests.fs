@@ -17,7 +17,7 @@ open NormFree.Tests.Data.Support
 open NormFree.Tests.Training.Support
 open TorchSharp
 
-let private images = lazy (Drawn.dataset 3L 60 20)
+let private images = lazy (Synthetic.dataset 3L 60 20)
 
 let private experiment variants =
     { Name = "try out"

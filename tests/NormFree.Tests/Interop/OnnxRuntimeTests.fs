@@ -31,7 +31,7 @@ let private runtime (path: string) (images: torch.Tensor) =
     use session = new InferenceSession(path, options)
     use values = images.``to``(torch.ScalarType.Float32).contiguous()
     use input = OrtValue.CreateTensorValueFromMemory(values.data<float32>().ToArray(), images.shape)
-    use run = new RunOptions()
+    use run = new Microsoft.ML.OnnxRuntime.RunOptions()
     use outputs = session.Run(run, [| "input" |], [| input |], [| "logits" |])
     outputs[0].GetTensorDataAsSpan<float32>().ToArray() |> Array.map float
 
@@ -76,7 +76,7 @@ let private variants (table: Size -> StemKind -> NetSpec) size =
 
 let private name (spec: NetSpec) =
     match Net.binaryBody spec with
-    | Some body -> $"{spec.Name} {Words.norm body.Norm} {Words.binarise body.Binarise}"
+    | Some body -> $"{spec.Name} {Names.norm body.Norm} {Names.binarise body.Binarise}"
     | None -> spec.Name
 
 let private narrow = { Width = 0.125; Depth = 0.5 }

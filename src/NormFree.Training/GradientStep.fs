@@ -11,18 +11,18 @@ open NormFree.Torch.Distributed
 open TorchSharp
 
 /// What looks at the parts of a batch, one after the other.
-type internal PartWatch =
+type internal MicroBatchHook =
     {
         /// Told that a batch begins, of which this rank may have no part.
         Begins: unit -> unit
         /// What looks at the forward pass of the part with that number, from 0.
-        Look: int -> Look
+        ForwardHook: int -> ForwardHook
         /// Told, after a part's forward pass, which share of the whole batch's images it holds.
         Passed: float -> unit
     }
 
 /// What all ranks know of a step when its gradients are there.
-type internal Descended =
+type internal GradientResult =
     {
         /// Of the whole batch; where there are none, there are no gradients.
         Images: int
@@ -45,7 +45,7 @@ type internal Descended =
 /// network.
 /// </remarks>
 [<Sealed>]
-type internal Descent
+type internal GradientStep
     (
         ranks: IRanks,
         accumulate: int,
@@ -70,19 +70,19 @@ type internal Descent
 
     let average weight =
         if ranks.Size > 1 && not network.Buffers.IsEmpty then
-            Together.average ranks weight (List.map snd network.Buffers)
+            Collectives.average ranks weight (List.map snd network.Buffers)
 
     /// <summary>How many messages a step sends.</summary>
     member _.Messages = buckets.Count
 
     /// <summary>Sets the gradients to those of the mean loss of all ranks' images; whoever watches sees this rank's parts.</summary>
     /// <remarks>Throws InvalidOperationException where a fused layer has failed; DistributedException where the network between ranks has.</remarks>
-    member _.Run(images: torch.Tensor, labels: torch.Tensor, unreadable: int, watches: PartWatch list) : Descended =
+    member _.Run(images: torch.Tensor, labels: torch.Tensor, unreadable: int, watches: MicroBatchHook list) : GradientResult =
         let count = int (images.size 0)
         let counts = ranks.BeginSum [| float count; float unreadable |]
 
         let parts =
-            [ for i in 0 .. accumulate - 1 -> Share.part count accumulate i ] |> List.filter (snd >> (<) 0)
+            [ for i in 0 .. accumulate - 1 -> Shard.part count accumulate i ] |> List.filter (snd >> (<) 0)
 
         let forwards, backwards, waits = Stopwatch(), Stopwatch(), Stopwatch()
         let mutable sums = Sums.Zero
@@ -93,7 +93,7 @@ type internal Descent
             use _ = torch.NewDisposeScope()
             let part (tensor: torch.Tensor) = tensor.narrow (0L, int64 first, int64 size)
             forwards.Start()
-            let look = watches |> List.map (fun watch -> watch.Look i) |> List.fold Look.both Look.none
+            let look = watches |> List.map (fun watch -> watch.ForwardHook i) |> List.fold ForwardHook.both ForwardHook.none
             let loss, found = forward (part images) (part labels) look
             sums <- sums + found
             forwards.Stop()
@@ -112,7 +112,7 @@ type internal Descent
 
         let all = counts.Wait()
         buckets.Start()
-        let sums = Together.beginSums ranks sums
+        let sums = Collectives.beginSums ranks sums
         let communication = buckets.Finish()
 
         if all[0] > 0.0 then

@@ -11,7 +11,7 @@ open TorchSharp
 
 /// <summary>A network as a first batch of images has it begin: constants by measured variances, and shifts, by their keys.</summary>
 /// <remarks>Dispose it to free the shifts.</remarks>
-type internal MeasuredStart =
+type internal MeasuredInit =
     { Net: NetSpec
       Shifts: (string * torch.Tensor) list }
 
@@ -25,7 +25,7 @@ type internal MeasuredStart =
 /// <remarks>After Salimans and Kingma, "Weight normalization" (NeurIPS 2016), section 3, and Mishkin and Matas, "All you need is a good init"
 /// (ICLR 2016). Layers see what those before them give with what was measured of them.</remarks>
 [<RequireQualifiedAccess>]
-module internal DataStart =
+module internal DataDependentInit =
 
     /// What is the same everywhere counts as something of this variance: nothing may be divided by 0.
     let smallestVariance = 1e-6
@@ -60,7 +60,7 @@ module internal DataStart =
             | Plain _ -> None)
 
     /// <summary>Measures a network that was just created, on images (N×3×H×W) as an evaluation prepares them, and changes its shifts on the way.</summary>
-    let ofImages (network: Network) (images: torch.Tensor) : MeasuredStart =
+    let ofImages (network: Network) (images: torch.Tensor) : MeasuredInit =
         use _ = torch.NewDisposeScope()
         use _ = torch.no_grad ()
         let net, tensors = network.Spec, Dictionary(dict network.Tensors)
@@ -85,21 +85,21 @@ module internal DataStart =
     /// <summary>The start of a fresh network on 256 training images that the seed chooses, prepared as for an evaluation.</summary>
     /// <remarks>Throws DataException where none of them can be read.</remarks>
     let measure
-        (around: Surroundings)
-        (task: Task)
+        (runOptions: RunOptions)
+        (task: ImageTask)
         (recipe: Recipe)
         (source: ImageSource)
         (net: NetSpec)
-        : MeasuredStart =
-        use network = Network.create torch.ScalarType.Float32 recipe.Deviations.BinaryStart recipe.Seed net
+        : MeasuredInit =
+        use network = Network.create torch.ScalarType.Float32 recipe.Deviations.BinaryInit recipe.Seed net
         let order = Loader.shuffled recipe.Seed 0 source.Count |> Array.truncate images
-        let options = Evaluation.loading around task images
+        let options = Evaluation.loading runOptions task images
         use scope = torch.NewDisposeScope()
         let batch = Loader.read options source order |> Seq.head
         ofImages network (fst (Evaluation.tensors network batch))
 
     /// <summary>Gives a network the measured shifts.</summary>
-    let apply (start: MeasuredStart) (network: Network) =
+    let apply (start: MeasuredInit) (network: Network) =
         use _ = torch.no_grad ()
         let tensors = dict network.Tensors
 

@@ -1,5 +1,5 @@
 /// However many ranks there are, together they read every image once.
-module NormFree.Tests.Distributed.ShareTests
+module NormFree.Tests.Distributed.ShardTests
 
 open Expecto
 open FsCheck
@@ -39,7 +39,7 @@ let private properties =
           "parts lie side by side, without overlap or loss, and differ by one at most"
           (fun n (PositiveInt parts) ->
               let count = size n 3000
-              let found = [ for i in 0 .. parts - 1 -> Share.part count parts i ]
+              let found = [ for i in 0 .. parts - 1 -> Shard.part count parts i ]
               let sizes = List.map snd found
               Expect.equal (found |> List.scan (fun place (_, size) -> place + size) 0 |> List.last) count "sum"
 
@@ -58,24 +58,24 @@ let private properties =
               let from = { Places = min count (batch * size done' 3); Unreadable = 0 }
               let shares = readAll ranks batch from order
 
-              let alone = Loader.readShare Share.Whole (options batch from) (source count) order |> List.ofSeq
+              let alone = Loader.readShare Shard.Whole (options batch from) (source count) order |> List.ofSeq
 
               for share in shares do
-                  Expect.equal (share |> List.map _.SoFar.Places) (alone |> List.map _.SoFar.Places) "places"
+                  Expect.equal (share |> List.map _.Progress.Places) (alone |> List.map _.Progress.Places) "places"
 
               for number, whole in List.indexed alone do
                   let parts = shares |> List.map (List.item number)
                   Expect.equal (Array.concat (parts |> List.map _.Indices)) whole.Indices "images"
                   Expect.equal (Array.concat (parts |> List.map _.Images)) whole.Images "pixels"
 
-              let lost batches = (List.last batches).SoFar.Unreadable
+              let lost batches = (List.last batches).Progress.Unreadable
 
               if not alone.IsEmpty then
                   Expect.equal (List.sumBy lost shares) (lost alone) "images that cannot be read") ]
 
 let private edges =
     [ test "a batch with fewer images than ranks leaves some ranks an empty part, and no rank out" {
-          let shares = readAll 5 2 ReadSoFar.None [| 0; 1; 2 |]
+          let shares = readAll 5 2 LoaderProgress.None [| 0; 1; 2 |]
           Expect.equal (shares |> List.map List.length) [ 2; 2; 2; 2; 2 ] "batches"
           Expect.equal (shares |> List.map (List.sumBy _.Count) |> List.sum) 3 "images"
       }
@@ -84,7 +84,7 @@ let private edges =
           let source = { source 4 with Load = fun i -> if i < 2 then Error "damaged" else Ok(Image.blank 2 2) }
 
           let first =
-              Loader.readShare { Rank = 0; Ranks = 2 } (options 4 ReadSoFar.None) source [| 0..3 |] |> List.ofSeq
+              Loader.readShare { Rank = 0; Ranks = 2 } (options 4 LoaderProgress.None) source [| 0..3 |] |> List.ofSeq
 
           Expect.equal (first |> List.map _.Count) [ 0 ] "nothing is left of the share"
 

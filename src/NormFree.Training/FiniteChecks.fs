@@ -17,7 +17,7 @@ type internal Gradient =
 
 /// What is wrong with the numbers of a network, if anything.
 [<RequireQualifiedAccess>]
-module internal Numbers =
+module internal FiniteChecks =
 
     /// A gradient's norm so many times the epoch's mean explodes.
     let private explosion = 100.0
@@ -74,6 +74,6 @@ module internal Numbers =
                   Largest = optimisation.Names[Array.IndexOf(norms, Array.max norms)] }
 
     /// Whether a gradient's norm explodes, seen from the steps of the epoch before it: then their mean.
-    let explodes (position: Position) norm =
+    let explodes (position: TrainingCursor) norm =
         let mean = position.Norms / float (max 1 position.Step)
         if position.Step >= settled && norm > explosion * mean then Some mean else None

@@ -1,5 +1,5 @@
 /// The start that a first batch of images decides (deviation 6).
-module NormFree.Tests.Training.DataStartTests
+module NormFree.Tests.Training.DataDependentInitTests
 
 open System.Threading
 open Expecto
@@ -14,7 +14,7 @@ open NormFree.Tests.Golden
 open NormFree.Tests.Training.Support
 open TorchSharp
 
-let private measured = { quick with Epochs = 1; Start = Start.DataDependent }
+let private measured = { quick with Epochs = 1; Initialisation = Initialisation.DataDependent }
 let private create net = Network.create torch.ScalarType.Float32 Rule.Corrected 3L net
 let private variances net = (Net.binaryBody net).Value.ExpectedVariance
 
@@ -44,13 +44,13 @@ let private signed (network: Network) (images: torch.Tensor) =
 
 let private centred =
     [ for norm in [ BnFree 0.2; Scaled 0.2 ] do
-          test $"{Words.norm norm}: what is signed has mean 0 in every channel, and variance 1 on average over them" {
+          test $"{Names.norm norm}: what is signed has mean 0 in every channel, and variance 1 on average over them" {
               use _ = torch.NewDisposeScope()
               let images = images torch.ScalarType.Float32 "start" 16
               use fresh = create (tiny norm)
-              use start = DataStart.ofImages fresh images
+              use start = DataDependentInit.ofImages fresh images
               use network = create start.Net
-              DataStart.apply start network
+              DataDependentInit.apply start network
               let layers = signed network images
               Expect.hasLength layers 9 "layers"
 
@@ -59,18 +59,18 @@ let private centred =
                   Expect.floatClose Accuracy.low (Array.average variances) 1.0 "variance"
           } ]
 
-let private trained folder around recipe net =
-    { Pipeline.from (Drawn.dataset 5L 60 20) with Around = around }
+let private trained folder runOptions recipe net =
+    { Pipeline.from (Synthetic.dataset 5L 60 20) with Options = runOptions }
     |> Pipeline.into folder
     |> Pipeline.train recipe net
 
-let private trainedBinary folder around net =
-    { Pipeline.from (Drawn.dataset 5L 60 20) with Around = around }
+let private trainedBinary folder runOptions net =
+    { Pipeline.from (Synthetic.dataset 5L 60 20) with Options = runOptions }
     |> Pipeline.into folder
     |> Pipeline.trainBinaryFrom None measured net
 
 /// Stops a training behind its second step.
-let private interrupts (train: Surroundings -> unit) =
+let private interrupts (train: RunOptions -> unit) =
     use stop = new CancellationTokenSource()
 
     let watch event =
@@ -78,8 +78,8 @@ let private interrupts (train: Surroundings -> unit) =
         | StepDone { Images = 40 } -> stop.Cancel()
         | _ -> ()
 
-    let around = { Surroundings.Default with Watch = watch; Cancellation = stop.Token }
-    Expect.throwsT<System.OperationCanceledException> (fun () -> train around) "interrupted"
+    let runOptions = { RunOptions.Default with Watch = watch; Cancellation = stop.Token }
+    Expect.throwsT<System.OperationCanceledException> (fun () -> train runOptions) "interrupted"
 
 let private hasMeasured (net: NetSpec) =
     match variances net with
@@ -90,7 +90,7 @@ let private pipelines =
     [ test "stage 2 keeps what was measured for stage 1, and so does the packed network's checkpoint" {
           use folder = new TempFolder()
 
-          trained folder.Path Surroundings.Default measured (tiny (BnFree 0.2))
+          trained folder.Path RunOptions.Default measured (tiny (BnFree 0.2))
           |> Pipeline.binariseWeights measured
           |> look (fun second ->
               Expect.isTrue (hasMeasured second.Network.Spec) "stage 2"
@@ -104,12 +104,12 @@ let private pipelines =
           let net = tiny (BnFree 0.2)
 
           let expected =
-              trained whole.Path Surroundings.Default measured net |> look (fun t -> tensorBits t.Network)
+              trained whole.Path RunOptions.Default measured net |> look (fun t -> tensorBits t.Network)
 
-          interrupts (fun around -> trained parted.Path around measured net |> look ignore)
+          interrupts (fun runOptions -> trained parted.Path runOptions measured net |> look ignore)
 
           let actual =
-              trained parted.Path Surroundings.Default measured net |> look (fun t -> tensorBits t.Network)
+              trained parted.Path RunOptions.Default measured net |> look (fun t -> tensorBits t.Network)
 
           sameBits actual expected "weights"
       }
@@ -118,18 +118,18 @@ let private pipelines =
           use whole = new TempFolder()
           use parted = new TempFolder()
           let net = tiny (BnFree 0.2)
-          let expected = trainedBinary whole.Path Surroundings.Default net |> look (fun t -> tensorBits t.Network)
-          interrupts (fun around -> trainedBinary parted.Path around net |> look ignore)
+          let expected = trainedBinary whole.Path RunOptions.Default net |> look (fun t -> tensorBits t.Network)
+          interrupts (fun runOptions -> trainedBinary parted.Path runOptions net |> look ignore)
           let saved = Checkpoint.readSpec ((RunFolder.at parted.Path).Last 2)
           Expect.isTrue (hasMeasured saved) "the checkpoint"
 
-          trainedBinary parted.Path Surroundings.Default net
+          trainedBinary parted.Path RunOptions.Default net
           |> look (fun t ->
               Expect.equal t.Network.Spec saved "the network"
               sameBits (tensorBits t.Network) expected "weights"
               let configuration = Map t.Configuration
               Expect.equal configuration["activations+weights: start"] "data-dependent" "run.json: the start"
-              let variances = Words.expectedVariance (variances saved)
+              let variances = Names.expectedVariance (variances saved)
               Expect.equal configuration["expected variance"] variances "run.json: the variances")
       }
 
@@ -137,27 +137,27 @@ let private pipelines =
           use first = new TempFolder()
           use second = new TempFolder()
           let net = tiny (BnFree 0.2)
-          trained first.Path Surroundings.Default measured net |> look ignore
+          trained first.Path RunOptions.Default measured net |> look ignore
           let file = (RunFolder.at first.Path).Last 1
 
-          let plan = Pipeline.from (Drawn.dataset 5L 60 20) |> Pipeline.into second.Path
+          let plan = Pipeline.from (Synthetic.dataset 5L 60 20) |> Pipeline.into second.Path
 
           plan
-          |> Pipeline.trainBinaryFrom (Some file) { measured with Start = Start.Fixed } net
+          |> Pipeline.trainBinaryFrom (Some file) { measured with Initialisation = Initialisation.Fixed } net
           |> look (fun t -> Expect.equal (variances t.Network.Spec) (variances (Checkpoint.readSpec file)) "variances")
 
           // Gone on with when that file is no longer there.
           System.IO.File.Delete file
 
           plan
-          |> Pipeline.trainBinaryFrom (Some file) { measured with Start = Start.Fixed } net
+          |> Pipeline.trainBinaryFrom (Some file) { measured with Initialisation = Initialisation.Fixed } net
           |> look (fun t -> Expect.isTrue (hasMeasured t.Network.Spec) "variances")
       }
 
       test "batch norm has nothing to measure for" {
           use folder = new TempFolder()
 
-          trained folder.Path Surroundings.Default measured (tiny BatchNorm)
+          trained folder.Path RunOptions.Default measured (tiny BatchNorm)
           |> look (fun t -> Expect.equal (variances t.Network.Spec) ExpectedVariance.Corrected "variances")
       } ]
 

@@ -26,7 +26,7 @@ open TorchSharp
 /// moments are means over images: parts of a batch add up to the whole.</para>
 /// </remarks>
 [<Sealed>]
-type internal Balancing(recipe: Recipe, network: Network) =
+type internal SignCentering(recipe: Recipe, network: Network) =
 
     /// In short trainings 0.02 and 0.15 did not differ by more than seeds do.
     static let pace = 0.06
@@ -34,7 +34,7 @@ type internal Balancing(recipe: Recipe, network: Network) =
     /// How many times the variance may be from one layer to the next, each measured by what its β is made for.
     static let growth = 1.1
 
-    let layers = if Recipe.balances recipe network.Spec then SignLayers.ofNetwork network else []
+    let layers = if Recipe.centresSigns recipe network.Spec then SignLayers.ofNetwork network else []
 
     /// The means of the channels, and the mean of the squares behind them.
     let sizes = layers |> List.map (fun layer -> int (layer.Shift.numel ()) + 1)
@@ -78,7 +78,7 @@ type internal Balancing(recipe: Recipe, network: Network) =
     /// The variance of β·x, a mean over channels.
     let variance (layer: SignLayer) (moments: float[]) =
         let ofMeans = means moments |> Array.averageBy (fun mean -> mean * mean)
-        layer.Beta * layer.Beta * max DataStart.smallestVariance (Array.last moments - ofMeans)
+        layer.Beta * layer.Beta * max DataDependentInit.smallestVariance (Array.last moments - ofMeans)
 
     let restrain step (layer: SignLayer, (before, after)) =
         let excess = after / (growth * before) - 1.0
@@ -88,19 +88,19 @@ type internal Balancing(recipe: Recipe, network: Network) =
                 gain.TimesInPlace(1.0 - 0.5 * step * min 1.0 excess) |> ignore
 
     /// <summary>What looks at the forward passes of a step.</summary>
-    member val Watch: PartWatch =
+    member val Watch: MicroBatchHook =
         let look = SignLayers.watching layers (fun _ x -> SignInput.Moments x) seen
 
         { Begins = moments.Clear
-          Look = fun _ -> look
+          ForwardHook = fun _ -> look
           Passed = addPart }
 
     /// <summary>Whether there are shifts to move.</summary>
     member _.IsNeeded = not layers.IsEmpty
 
     /// <summary>Moves shifts and gains at this learning rate, after the step that all ranks have looked at; what it has told other ranks.</summary>
-    member balancing.Balance(ranks: IRanks, rate: float) : CommunicationTime =
-        if balancing.IsNeeded then
+    member centering.Apply(ranks: IRanks, rate: float) : CommunicationTime =
+        if centering.IsNeeded then
             use _ = torch.NewDisposeScope()
             use _ = torch.no_grad ()
             let step = pace * rate / recipe.LearningRate

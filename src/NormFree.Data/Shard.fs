@@ -1,7 +1,7 @@
 namespace NormFree.Data
 
 /// <summary>The part of everything that one of several processes reads.</summary>
-type Share =
+type Shard =
     {
         /// From 0.
         Rank: int
@@ -13,7 +13,7 @@ type Share =
 
 /// <summary>Divides things among processes, and batches into smaller ones: side by side, without overlap or loss, as evenly as can be.</summary>
 [<RequireQualifiedAccess>]
-module Share =
+module Shard =
 
     /// <summary>Where one of `parts` parts of `count` things begins, and how many it holds; they differ by 1 at most, and may be 0.</summary>
     let part count parts index =

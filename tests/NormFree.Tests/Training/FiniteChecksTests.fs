@@ -1,5 +1,5 @@
 /// Numbers that go wrong are noticed where they do, and answered by the rule.
-module NormFree.Tests.Training.NumbersTests
+module NormFree.Tests.Training.FiniteChecksTests
 
 open System
 open System.IO
@@ -15,7 +15,7 @@ open NormFree.Tests.Data.Support
 open NormFree.Tests.Training.Support
 open TorchSharp
 
-let private data = lazy (Drawn.dataset 3L 60 20)
+let private data = lazy (Synthetic.dataset 3L 60 20)
 
 /// Six batches an epoch. The teacher stands for whatever may make a single batch go wrong.
 let private recipe = { quick with Batch = 10; Loss = Distillation "injected" }
@@ -24,7 +24,7 @@ let private recipe = { quick with Batch = 10; Loss = Distillation "injected" }
 let private stage rule norm (wrong: int list) (folder: TempFolder) =
     let events = ResizeArray()
 
-    let around = { Surroundings.Default with OnNonFinite = rule; Watch = events.Add }
+    let runOptions = { RunOptions.Default with OnNonFinite = rule; Watch = events.Add }
 
     use network =
         Network.create torch.ScalarType.Float32 Rule.Corrected 1L (Net.withBinarise Activations (tiny norm))
@@ -41,40 +41,40 @@ let private stage rule norm (wrong: int list) (folder: TempFolder) =
         { Recipe = recipe
           Stage = "activations"
           History = []
-          Position = Position.startOf 0
+          TrainingCursor = TrainingCursor.startOf 0
           Images = None
           Threads = 1
           Execution = None
           Machine = None
-          Division = None
+          BatchPartition = None
           Changes = []
           Teacher = Skippable.Skip
           Method = Skippable.Skip }
 
     let keeper =
-        Keeper(
+        CheckpointWriter(
             Some(RunFolder.at folder.Path),
-            around,
+            runOptions,
             { Number = 1
               Network = network
               Optimisation = optimisation
-              Task = Task.Of data.Value
+              ImageTask = ImageTask.Of data.Value
               Begin = state }
         )
 
     let job =
         { Name = "activations"; Number = 1; Recipe = recipe; Dataset = data.Value; Teacher = Some teacher }
 
-    Stage.run around job network optimisation keeper state.Position
+    Stage.run runOptions job network optimisation keeper state.TrainingCursor
 
     let troubles =
         events
         |> Seq.choose (function
-            | Unhealthy trouble -> Some trouble
+            | NumericalIssueFound trouble -> Some trouble
             | _ -> None)
         |> Seq.toList
 
-    keeper.History, troubles, Numbers.notFinite network optimisation
+    keeper.History, troubles, FiniteChecks.notFinite network optimisation
 
 /// The images of an epoch's batch.
 let private batch epoch number =
@@ -89,11 +89,11 @@ let private rules =
           let text = message<TrainingException, _>(fun () -> stage Stop NoNorm [ 9 ] folder)
           contains [ "The loss is NaN"; "epoch 2"; "step 3"; "layer loss"; "diverged"; "--on-nonfinite" ] text
           let kept = Checkpoint.readState ((RunFolder.at folder.Path).Last 1)
-          Expect.equal kept.Position (Position.startOf 1) "the checkpoint of the first epoch"
+          Expect.equal kept.TrainingCursor (TrainingCursor.startOf 1) "the checkpoint of the first epoch"
       }
 
       for norm in [ NoNorm; BatchNorm ] do
-          test $"skip, {Words.norm norm}: the batch is left out, told and logged" {
+          test $"skip, {Names.norm norm}: the batch is left out, told and logged" {
               use folder = new TempFolder()
               let history, troubles, unsound = stage Skip norm [ 9 ] folder
               Expect.isNone unsound "tensors that are not finite"
@@ -109,7 +109,7 @@ let private rules =
 
               Expect.equal troubles [ expected ] "what was told"
               let health = (List.last history).Health.Value
-              Expect.equal (health.Skipped, health.Troubles) (1, [ expected ]) "what was logged"
+              Expect.equal (health.Skipped, health.Issues) (1, [ expected ]) "what was logged"
           }
 
       test "skip: where one batch after the other is wrong, it stops" {
@@ -129,7 +129,7 @@ let private rules =
 
       test "rollback needs a folder" {
           let plan = Pipeline.from data.Value
-          let plan = { plan with Around = { plan.Around with OnNonFinite = Rollback } }
+          let plan = { plan with Options = { plan.Options with OnNonFinite = Rollback } }
 
           contains
               [ "needs a folder" ]
@@ -142,7 +142,7 @@ let private rules =
           let recipe = { quick with LearningRate = 1e38; Optimiser = Sgd 0.0; Clip = NoClipping; Batch = 10 }
           let plan = Pipeline.from data.Value |> Pipeline.into folder.Path
           let keeping = { Checkpoints = 9; Every = TimeSpan.Zero }
-          let plan = { plan with Around = { plan.Around with Keeping = keeping } }
+          let plan = { plan with Options = { plan.Options with CheckpointPolicy = keeping } }
           message<TrainingException, _>(fun () -> Pipeline.train recipe (tiny NoNorm) plan) |> ignore
 
           for _, path in RunFolder.checkpoints { Path = folder.Path } 1 do
@@ -191,32 +191,32 @@ let private found =
                       let place = place % int (gradient.numel ())
                       let before = gradient.data<float32>().ToArray()[place]
                       set gradient place value
-                      Expect.equal (Numbers.gradient optimisation) (Error described.Key) "the parameter"
+                      Expect.equal (FiniteChecks.gradient optimisation) (Error described.Key) "the parameter"
                       set gradient place before
-                      Expect.isOk (Numbers.gradient optimisation) "without it")
+                      Expect.isOk (FiniteChecks.gradient optimisation) "without it")
           }
 
       test "the layer whose values go wrong first is named" {
           use network = Network.create torch.ScalarType.Float32 Rule.Corrected 1L (tiny NoNorm)
           use _ = torch.NewDisposeScope()
           let batch = images torch.ScalarType.Float32 "numbers" 4
-          Expect.equal (Numbers.firstNotFinite network batch) "loss" "all is well"
+          Expect.equal (FiniteChecks.firstNotFinite network batch) "loss" "all is well"
           let weight = network.Parameters |> List.find (fun (p, _) -> p.Key.StartsWith "layer2.0") |> snd
           set weight 0 nanf
-          Expect.stringStarts (Numbers.firstNotFinite network batch) "layer2.0" "the layer"
+          Expect.stringStarts (FiniteChecks.firstNotFinite network batch) "layer2.0" "the layer"
       }
 
       test "channels of one sign are counted by layer" {
           use network = Network.create torch.ScalarType.Float32 Rule.Corrected 1L (tiny NoNorm)
           use _ = torch.NewDisposeScope()
           let batch = images torch.ScalarType.Float32 "numbers" 4
-          let before = Map(Numbers.oneSign (SignLayers.shares network batch))
+          let before = Map(FiniteChecks.oneSign (SignLayers.shares network batch))
           let shift = network.Parameters |> List.find (fun (p, _) -> p.Key = "layer2.0.move0.bias") |> snd
 
           for place in 0..2 do
               set shift place 1e6f
 
-          let after = Map(Numbers.oneSign (SignLayers.shares network batch))
+          let after = Map(FiniteChecks.oneSign (SignLayers.shares network batch))
 
           let changed =
               [ for KeyValue(layer, count) in after do
@@ -227,10 +227,10 @@ let private found =
       }
 
       test "a gradient a hundred times the mean explodes, once the mean is settled" {
-          let after steps = { Position.startOf 0 with Step = steps; Norms = float steps * 2.0 }
-          Expect.equal (Numbers.explodes (after 20) 201.0) (Some 2.0) "beyond"
-          Expect.isNone (Numbers.explodes (after 20) 199.0) "below"
-          Expect.isNone (Numbers.explodes (after 19) 1e9) "too early"
+          let after steps = { TrainingCursor.startOf 0 with Step = steps; Norms = float steps * 2.0 }
+          Expect.equal (FiniteChecks.explodes (after 20) 201.0) (Some 2.0) "beyond"
+          Expect.isNone (FiniteChecks.explodes (after 20) 199.0) "below"
+          Expect.isNone (FiniteChecks.explodes (after 19) 1e9) "too early"
       } ]
 
 let tests = testSequenced <| testList "numbers" [ testList "rules" rules; testList "found" found ]

@@ -9,7 +9,7 @@ open NormFree.Networks
 open NormFree.Runs
 
 /// <summary>What connects nodes, as a sum over ranks sees it.</summary>
-type Wire =
+type NetworkLink =
     {
         /// Gbit a second, in each direction of a node.
         BandwidthGbit: float
@@ -24,7 +24,7 @@ type Wire =
 /// values to another one first, and gets the sums from it last.
 /// </remarks>
 [<RequireQualifiedAccess>]
-module Wire =
+module NetworkLink =
 
     let private smallest = 65536.0
 
@@ -46,7 +46,7 @@ module Wire =
             2.0 * (pieces - 1.0) / pieces + 2.0 * extra, 2.0 * (log2 ranks + extra)
 
     /// <summary>Milliseconds of a sum of so many bytes over so many ranks.</summary>
-    let milliseconds (wire: Wire) ranks (bytes: float) =
+    let milliseconds (wire: NetworkLink) ranks (bytes: float) =
         let crossings, messages = turns ranks bytes
         messages * wire.LatencyUs / 1e3 + crossings * bytes * 8.0 / (wire.BandwidthGbit * 1e6)
 
@@ -69,7 +69,7 @@ module Wire =
         (Array.sort found[1..])[times / 2]
 
     /// <summary>Measures the wire between ranks, of which there are several, while they do nothing else.</summary>
-    let measure (ranks: IRanks) : Wire =
+    let measure (ranks: IRanks) : NetworkLink =
         let count = 2 <<< 20
         let bytes = float (4 * count)
         let brief, long = timed ranks 1, timed ranks count

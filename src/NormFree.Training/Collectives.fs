@@ -9,10 +9,10 @@ open TorchSharp
 
 /// What ranks tell one another beside gradients. All of them must call the same functions in the same order.
 [<RequireQualifiedAccess>]
-module internal Together =
+module internal Collectives =
 
     /// This rank's share of all images.
-    let share (ranks: IRanks) : Share = { Rank = ranks.Rank; Ranks = ranks.Size }
+    let share (ranks: IRanks) : Shard = { Rank = ranks.Rank; Ranks = ranks.Size }
 
     /// Begins to add up sums over the images of all ranks; the function waits for them.
     let beginSums (ranks: IRanks) (mine: Sums) : unit -> Sums =
@@ -58,7 +58,7 @@ module internal Together =
 
     /// Throws TrainingException where a rank has other things than rank 0, naming them; things come with their names, and are not asked for where
     /// there is one rank.
-    let requireSame (ranks: IRanks) (wayOut: string) (things: (string * (unit -> string)) list) =
+    let requireSame (ranks: IRanks) (remedy: string) (things: (string * (unit -> string)) list) =
         if ranks.Size > 1 then
             let all = values ranks [ for name, thing in things -> name, thing () ]
 
@@ -70,5 +70,5 @@ module internal Together =
 
                     raise (
                         TrainingException
-                            $"{ranks.NameOf rank} and {ranks.NameOf 0} do not have the same {names}. {wayOut}"
+                            $"{ranks.NameOf rank} and {ranks.NameOf 0} do not have the same {names}. {remedy}"
                     )

@@ -1,4 +1,4 @@
-module NormFree.Tests.Data.DrawnTests
+module NormFree.Tests.Data.SyntheticTests
 
 open System
 open Expecto
@@ -54,7 +54,7 @@ let tests =
     testList
         "the drawn set"
         [ test "has ten classes, 6000 training and 1000 test images, all of 32×32" {
-              let dataset = Drawn.standard
+              let dataset = Synthetic.standard
               Expect.equal (dataset.Train.Count, dataset.Test.Count, dataset.Classes.Length) (6000, 1000, 10) "counts"
               checkSource 10 (ImageSource.limit 100 1L dataset.Train)
               Expect.equal (load dataset.Train 5).Width 32 "the side"
@@ -63,17 +63,17 @@ let tests =
           }
 
           test "an image depends on the seed, the split and its place, and on nothing else" {
-              let dataset = Drawn.dataset 5L 100 100
+              let dataset = Synthetic.dataset 5L 100 100
               let all = Array.Parallel.init 100 (load dataset.Train)
-              let again = Array.init 100 (fun i -> load (Drawn.dataset 5L 5000 1).Train (99 - i)) |> Array.rev
+              let again = Array.init 100 (fun i -> load (Synthetic.dataset 5L 5000 1).Train (99 - i)) |> Array.rev
               Expect.equal again all "the same in another order, from a larger set"
-              Expect.notEqual (load (Drawn.dataset 6L 100 100).Train 0) all[0] "another seed"
+              Expect.notEqual (load (Synthetic.dataset 6L 100 100).Train 0) all[0] "another seed"
               Expect.notEqual (load dataset.Test 0) all[0] "the other split"
               Expect.equal (Array.distinct all).Length 100 "no two are alike"
           }
 
           test "is normalised to about mean 0 and deviation 1" {
-              let dataset = Drawn.standard
+              let dataset = Synthetic.standard
               let batch = batchOf dataset (ImageSource.limit 1000 1L dataset.Train)
               let mean = batch.Images |> Array.averageBy float
               let deviation = sqrt (batch.Images |> Array.averageBy (fun x -> (float x - mean) ** 2.0))
@@ -82,7 +82,7 @@ let tests =
           }
 
           test "colours do not tell the class" {
-              let dataset = Drawn.dataset 2L 2000 1000
+              let dataset = Synthetic.dataset 2L 2000 1000
               let groups = Array.init 2000 (fun i -> i % 10, means (load dataset.Train i)) |> Array.groupBy fst
 
               let centres =
@@ -100,7 +100,7 @@ let tests =
           // 23 % measured with 6000 images and twenty epochs; a small convolutional network reaches 90 % in 8 epochs
           // (22 s on 2 cores).
           test "a linear model stays weak: above 15 %, so that it did learn, and below 60 %" {
-              let dataset = Drawn.dataset 1L 4000 1000
+              let dataset = Synthetic.dataset 1L 4000 1000
               let train, test = batchOf dataset dataset.Train, batchOf dataset dataset.Test
               let weights = Array.zeroCreate<float32>(10 * 3072)
 

@@ -10,7 +10,7 @@ open NormFree.Runs
 open TorchSharp
 
 /// <summary>Who computes the network of a file.</summary>
-type Computing =
+type ComputeEngine =
     /// Torch, one way or the other; for checkpoints.
     | Trained of Execution
     /// The packed engine; a checkpoint is packed first.
@@ -18,9 +18,9 @@ type Computing =
 
 /// <summary>A network ready for use, whoever computes it.</summary>
 /// <remarks>Dispose it to free its memory.</remarks>
-type ReadyNetwork =
+type LoadedNetwork =
     {
-        Task: Task
+        ImageTask: ImageTask
         /// Logits (N×classes) of N images of 3×height×width normalised values; throws ArgumentException where the network cannot take that size.
         Logits: float32[] -> int -> int -> float32[]
         Resource: IDisposable
@@ -31,10 +31,10 @@ type ReadyNetwork =
 
 /// <summary>Networks from checkpoints and packed files.</summary>
 [<RequireQualifiedAccess>]
-module ReadyNetwork =
+module LoadedNetwork =
 
     /// What a packed file says of its images, where they are such as data sets have.
-    let private task (path: string) (model: PackedModel) : Task =
+    let private task (path: string) (model: PackedModel) : ImageTask =
         let refuse what = raise (InvalidFileException(path, "metadata 'model'", what, "Run it by NormFree.Inference"))
 
         if model.Height <> model.Width then
@@ -55,17 +55,17 @@ module ReadyNetwork =
           Classes = Seq.toArray model.Classes
           Size = model.Height
           Normalisation = { Mean = Seq.toArray model.Mean; Deviation = Seq.toArray model.Deviation }
-          Preparation = preparation }
+          Preprocessing = preparation }
 
     /// <summary>A packed network, for images of a task; disposing of it is disposing of both.</summary>
-    let ofPacked (task: Task) (network: PackedNetwork) : ReadyNetwork =
+    let ofPacked (task: ImageTask) (network: PackedNetwork) : LoadedNetwork =
         let logits (images: float32[]) height width =
             let count = images.Length / (network.Model.Mean.Count * height * width)
             let result: float32[] = Array.zeroCreate (count * network.Classes)
             network.Run(images, height, width, result)
             result
 
-        { Task = task; Logits = logits; Resource = network }
+        { ImageTask = task; Logits = logits; Resource = network }
 
     let private packed task (model: PackedModel) =
         ofPacked task (PackedNetwork.From(model, PackedOptions(Threads = torch.get_num_threads ())))
@@ -74,7 +74,7 @@ module ReadyNetwork =
         let model = PackedFile.Read path
         packed (task path model) model
 
-    let private ofCheckpoint execution path : ReadyNetwork =
+    let private ofCheckpoint execution path : LoadedNetwork =
         let checkpoint = Checkpoint.load torch.ScalarType.Float32 path |> Checkpoint.running execution
 
         let logits (values: float32[]) height width =
@@ -83,17 +83,17 @@ module ReadyNetwork =
             let images = torch.tensor(values).reshape(-1L, 3L, int64 height, int64 width)
             checkpoint.Network.Forward(images, Evaluate).contiguous().data<float32>().ToArray()
 
-        { Task = checkpoint.Task; Logits = logits; Resource = checkpoint }
+        { ImageTask = checkpoint.ImageTask; Logits = logits; Resource = checkpoint }
 
     let private packing path =
         use checkpoint = Checkpoint.load torch.ScalarType.Float32 path
-        packed checkpoint.Task (Packing.ofCheckpoint checkpoint).Model
+        packed checkpoint.ImageTask (Packing.ofCheckpoint checkpoint).Model
 
     /// <summary>The network of a file, on torch's number of threads; if nothing is said, a checkpoint is computed as it is trained by default, and a
     /// packed file by the packed engine.</summary>
     /// <remarks>Throws InvalidFileException where the file is neither, or a packed one that torch should compute; TrainingException where a checkpoint
     /// cannot be packed; IOException where the file cannot be read.</remarks>
-    let load (computing: Computing option) (path: string) : ReadyNetwork =
+    let load (computing: ComputeEngine option) (path: string) : LoadedNetwork =
         NormFree.Torch.Native.TorchNative.Ensure()
 
         match computing, PackedFile.IsPacked path with

@@ -1,5 +1,5 @@
 /// Signs that are kept balanced (deviation 15).
-module NormFree.Tests.Training.BalancingTests
+module NormFree.Tests.Training.SignCenteringTests
 
 open Expecto
 open NormFree.Spec
@@ -32,11 +32,11 @@ let private disturb (network: Network) =
 
 /// One look at images, and one move.
 let private balanceOnce recipe (network: Network) images =
-    let balancing = Balancing(recipe, network)
+    let centering = SignCentering(recipe, network)
     use _ = torch.no_grad ()
-    network.Forward(images, Train, balancing.Watch.Look 0).Dispose()
-    balancing.Watch.Passed 1.0
-    balancing.Balance(NormFree.Distributed.OneRank.Instance, rate) |> ignore
+    network.Forward(images, Train, centering.Watch.ForwardHook 0).Dispose()
+    centering.Watch.Passed 1.0
+    centering.Apply(NormFree.Distributed.OneRank.Instance, rate) |> ignore
 
 let private shifts (network: Network) = [ for layer in SignLayers.ofNetwork network -> Agreement.values layer.Shift ]
 
@@ -79,7 +79,7 @@ let private moved =
             torch.ScalarType.Float64, Execution.Portable ] do
           for norm in [ BnFree 0.2; Scaled 0.2 ] do
               test
-                  $"{dtype}, {Json.words execution.Engine}, {Words.norm norm}: each shift moves against its channel's mean" {
+                  $"{dtype}, {Json.words execution.Engine}, {Names.norm norm}: each shift moves against its channel's mean" {
                   use _ = torch.NewDisposeScope()
                   use network = create dtype (tiny norm) |> Network.running execution
                   disturb network
@@ -131,7 +131,7 @@ let private unmoved =
           [ "batch norm", quick, BatchNorm
             "no norm", quick, NoNorm
             "the published recipe",
-            { quick with Deviations = { quick.Deviations with Balance = Rule.Published } },
+            { quick with Deviations = { quick.Deviations with SignCentering = Rule.Published } },
             BnFree 0.2 ] do
           test $"{what}: shifts and gains stay" {
               use _ = torch.NewDisposeScope()

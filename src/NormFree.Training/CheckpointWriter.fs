@@ -18,8 +18,8 @@ type internal StageInHand =
         Number: int
         Network: Network
         Optimisation: Optimisation
-        Task: Task
-        /// Position and history are those of the stage's begin.
+        ImageTask: ImageTask
+        /// Cursor and history are those of the stage's begin.
         Begin: TrainingState
     }
 
@@ -31,19 +31,19 @@ type internal StageInHand =
 /// anything, and where it cannot, the reason ends the run at once: many machines would work for nothing.
 /// </remarks>
 [<Sealed>]
-type internal Keeper(folder: RunFolder option, around: Surroundings, stage: StageInHand) =
+type internal CheckpointWriter(folder: RunFolder option, runOptions: RunOptions, stage: StageInHand) =
 
-    let written = if around.Ranks.Rank = 0 then folder else None
+    let written = if runOptions.Ranks.Rank = 0 then folder else None
     let patience = TimeSpan.FromMinutes 1.0
     let sinceLast = Stopwatch.StartNew()
-    let mutable wait = around.Keeping.Every
+    let mutable wait = runOptions.CheckpointPolicy.Every
     let mutable history = stage.Begin.History
     let mutable best: SafetensorsWriter option = None
 
     let checkpoint position =
         { Network = stage.Network
-          Task = stage.Task
-          State = { stage.Begin with History = history; Position = position } }
+          ImageTask = stage.ImageTask
+          State = { stage.Begin with History = history; TrainingCursor = position } }
 
     let isBest (record: EpochRecord) =
         history
@@ -56,20 +56,20 @@ type internal Keeper(folder: RunFolder option, around: Surroundings, stage: Stag
         best <- None
         let file = Checkpoint.prepare (Some stage.Optimisation) (checkpoint position)
         let path = folder.Last stage.Number
-        let makeRoom () = RunFolder.rotate folder stage.Number around.Keeping.Checkpoints
+        let makeRoom () = RunFolder.rotate folder stage.Number runOptions.CheckpointPolicy.Checkpoints
         AtomicFile.Write(path, (fun stream -> file.Write stream), makeRoom)
         RunFolder.writeLog folder history
 
     let keep position =
         Option.iter (write position) written
         sinceLast.Restart()
-        wait <- around.Keeping.Every
+        wait <- runOptions.CheckpointPolicy.Every
 
     let warn (error: exn) =
         sinceLast.Restart()
-        wait <- min patience around.Keeping.Every
+        wait <- min patience runOptions.CheckpointPolicy.Every
 
-        around.Watch(
+        runOptions.Watch(
             Warning
                 $"{error.Message.TrimEnd('.')}: no checkpoint now; it is tried again, and the training goes on. Older ones are intact."
         )
@@ -79,7 +79,7 @@ type internal Keeper(folder: RunFolder option, around: Surroundings, stage: Stag
             keep position
         with
         | :? IOException
-        | :? UnauthorizedAccessException as error when around.Ranks.Size = 1 -> warn error
+        | :? UnauthorizedAccessException as error when runOptions.Ranks.Size = 1 -> warn error
 
     /// <summary>Where this rank keeps them.</summary>
     member _.Folder = written
@@ -88,11 +88,11 @@ type internal Keeper(folder: RunFolder option, around: Surroundings, stage: Stag
     member _.IsDue = written.IsSome && sinceLast.Elapsed >= wait
 
     /// <summary>Keeps where the training stands, or warns.</summary>
-    member _.Keep(position: Position) = keepOrWarn position
+    member _.Keep(position: TrainingCursor) = keepOrWarn position
 
     /// <summary>Keeps where the training stands when it is interrupted.</summary>
     /// <remarks>Throws TrainingException where it cannot be kept.</remarks>
-    member _.KeepAtInterruption(position: Position) =
+    member _.KeepAtInterruption(position: TrainingCursor) =
         try
             keep position
         with
@@ -100,13 +100,13 @@ type internal Keeper(folder: RunFolder option, around: Surroundings, stage: Stag
         | :? UnauthorizedAccessException as error ->
             raise (
                 TrainingException
-                    $"Interrupted; {error.Message.TrimEnd('.')}, so that {Position.words position} is not kept. Older checkpoints are intact: \
+                    $"Interrupted; {error.Message.TrimEnd('.')}, so that {TrainingCursor.words position} is not kept. Older checkpoints are intact: \
                       when the folder can be written to, the run goes on from the last of them."
             )
 
     /// <summary>Adds a finished epoch, and keeps it, behind which the training stands at `position`.</summary>
     /// <remarks>Throws IOException or UnauthorizedAccessException where it is the last one and cannot be kept.</remarks>
-    member _.KeepEpoch(record: EpochRecord, position: Position) =
+    member _.KeepEpoch(record: EpochRecord, position: TrainingCursor) =
         let isBest = isBest record
         history <- history @ [ record ]
 
@@ -125,13 +125,13 @@ type internal Keeper(folder: RunFolder option, around: Surroundings, stage: Stag
             | [] -> raise (TrainingException "There is no checkpoint that can be read, so there is none to go back to.")
             | path :: older ->
                 try
-                    Checkpoint.goOn path (fun _ _ _ -> ()) stage.Network stage.Optimisation |> ignore
+                    Checkpoint.resume path (fun _ _ _ -> ()) stage.Network stage.Optimisation |> ignore
                 with
                 | :? InvalidFileException
                 | :? IOException -> back older
 
         // What the first rank keeps must be there for the others.
-        around.Ranks.Meet()
+        runOptions.Ranks.Meet()
         let files = folder |> Option.map (fun f -> RunFolder.checkpoints f stage.Number)
         files |> Option.defaultValue [] |> List.map snd |> back
 

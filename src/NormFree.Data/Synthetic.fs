@@ -6,7 +6,7 @@
 /// tells them apart: a linear model on the pixels stays weak, a small convolutional network does not. Image i depends
 /// only on (seed, split, i).
 /// </remarks>
-module NormFree.Data.Drawn
+module NormFree.Data.Synthetic
 
 open System
 

@@ -48,12 +48,12 @@ type Sums =
 
 /// <summary>Where in a stage a training stands: with weights and the optimiser's state, all that is needed to go on bit for bit.</summary>
 /// <remarks>Random streams are keyed by stage, epoch and image, and need no state of their own.</remarks>
-type Position =
+type TrainingCursor =
     {
         /// The epoch under way, from 0.
         Epoch: int
         /// How much of the epoch's images is done.
-        SoFar: ReadSoFar
+        Progress: LoaderProgress
         /// Batches of the epoch that are done.
         Step: int
         /// Over the epoch's images so far, as they were seen.
@@ -74,36 +74,36 @@ type Position =
 
 /// <summary>Positions.</summary>
 [<RequireQualifiedAccess>]
-module Position =
+module TrainingCursor =
 
     /// <summary>The begin of an epoch, from 0.</summary>
     let startOf epoch =
         { Epoch = epoch
-          SoFar = ReadSoFar.None
+          Progress = LoaderProgress.None
           Step = 0
           Sums = Sums.Zero
           Clipped = []
           Rate = 0.0
           Norms = 0.0
-          Health = { Skipped = 0; RolledBack = 0; Troubles = []; OneSign = [] }
+          Health = { Skipped = 0; RolledBack = 0; Issues = []; OneSign = [] }
           SkippedInARow = 0
           Seconds = 0.0 }
 
     /// <summary>The counts of clipping by parameter.</summary>
-    let clipCounts (position: Position) =
+    let clipCounts (position: TrainingCursor) =
         [ for key, units, clipped in position.Clipped -> key, ClipCount(units, clipped) ]
 
     /// <summary>The position with those counts.</summary>
-    let withClipCounts (counts: (string * ClipCount) list) (position: Position) =
+    let withClipCounts (counts: (string * ClipCount) list) (position: TrainingCursor) =
         { position with Clipped = [ for key, count in counts -> key, count.Units, count.Clipped ] }
 
-    /// Troubles of an epoch that are kept.
+    /// Issues of an epoch that are kept.
     let private keptTroubles = 20
 
     /// <summary>The position with one more thing noticed.</summary>
-    let noticing trouble (position: Position) =
-        let troubles = List.truncate keptTroubles (position.Health.Troubles @ [ trouble ])
-        { position with Health = { position.Health with Troubles = troubles } }
+    let noticing trouble (position: TrainingCursor) =
+        let troubles = List.truncate keptTroubles (position.Health.Issues @ [ trouble ])
+        { position with Health = { position.Health with Issues = troubles } }
 
     /// <summary>In words, for people, as in <c>epoch 2, step 17</c>: what is done.</summary>
-    let words (position: Position) = $"epoch {position.Epoch + 1}, step {position.Step}"
+    let words (position: TrainingCursor) = $"epoch {position.Epoch + 1}, step {position.Step}"

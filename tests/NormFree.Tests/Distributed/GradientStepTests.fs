@@ -1,5 +1,5 @@
 /// A batch that is divided gives the step of the whole one, but for batch norm.
-module NormFree.Tests.Distributed.DescentTests
+module NormFree.Tests.Distributed.GradientStepTests
 
 open System.Text.Json.Serialization
 open Expecto
@@ -36,7 +36,7 @@ let private divisions = [ 1, 2; 1, 3; 2, 1; 3, 1; 2, 3 ]
 let private trainings =
     [ for ranks, accumulate in divisions do
           for norm in [ NoNorm; BnFree 0.2 ] do
-              test $"{Words.norm norm}, float64: {ranks} ranks, {accumulate} parts each, end where one process does" {
+              test $"{Names.norm norm}, float64: {ranks} ranks, {accumulate} parts each, end where one process does" {
                   let found = ThreadRanks.run ranks (inFloat64 accumulate norm)
                   let expected = whole.Value[norm]
 
@@ -85,7 +85,7 @@ type private Lookout(ranks: IRanks, network: Network) =
         member _.Abort(code: int) = ranks.Abort code
 
 /// What one descent on a batch that ranks share comes to.
-type private Descent' = { Found: Descended; Gradients: (string * float[]) list; Messages: int; Seen: float[] list }
+type private GradientStep' = { Found: GradientResult; Gradients: (string * float[]) list; Messages: int; Seen: float[] list }
 
 let private descended dtype norm accumulate bytes (images: torch.Tensor, labels: torch.Tensor) (ranks: IRanks) =
     use _ = torch.NewDisposeScope()
@@ -95,9 +95,9 @@ let private descended dtype norm accumulate bytes (images: torch.Tensor, labels:
 
     let lookout = Lookout(ranks, network)
     let loss _ logits labels = Losses.CrossEntropy(logits, labels)
-    use descent = new Descent(lookout, accumulate, network, loss, bytes)
+    use descent = new GradientStep(lookout, accumulate, network, loss, bytes)
 
-    let first, count = Share.part (int (images.size 0)) ranks.Size ranks.Rank
+    let first, count = Shard.part (int (images.size 0)) ranks.Size ranks.Rank
     let part (tensor: torch.Tensor) = tensor.narrow (0L, int64 first, int64 count)
 
     { Found = descent.Run(part images, part labels, ranks.Rank, [])
@@ -111,7 +111,7 @@ let private manyMessages = 4096L
 let private descents =
     [ for norm in [ NoNorm; BnFree 0.2 ] do
           test
-              $"{Words.norm norm}, fused engine: gradients of ranks that differ in size, one of them empty, are those of the batch" {
+              $"{Names.norm norm}, fused engine: gradients of ranks that differ in size, one of them empty, are those of the batch" {
               use _ = torch.NewDisposeScope()
               let batch = images torch.ScalarType.Float32 "descent" 4, labels 4
               let descended (ranks: IRanks) = descended torch.ScalarType.Float32 norm 1 oneMessage batch ranks
@@ -128,7 +128,7 @@ let private descents =
           for ranks, accumulate in [ 2, 1; 3, 1; 2, 2; 3, 2 ] do
               let division = $"{ranks} ranks, {accumulate} parts each"
 
-              test $"{Words.norm norm}, float64, {division}: many messages have the batch's gradients" {
+              test $"{Names.norm norm}, float64, {division}: many messages have the batch's gradients" {
                   use _ = torch.NewDisposeScope()
                   let dtype = torch.ScalarType.Float64
                   let batch = images dtype "descent" 8, labels 8
@@ -141,7 +141,7 @@ let private descents =
               }
 
               test
-                  $"{Words.norm norm}, fused engine, {division}: messages that begin under the last backward pass change no bit" {
+                  $"{Names.norm norm}, fused engine, {division}: messages that begin under the last backward pass change no bit" {
                   use _ = torch.NewDisposeScope()
                   let dtype = torch.ScalarType.Float32
                   let batch = images dtype "descent" 8, labels 8
@@ -178,7 +178,7 @@ type private Witness() =
 
 let private buckets =
     [ for norm in norms do
-          test $"{Words.norm norm}, fused engine: messages begin under the backward pass, and hold whole gradients then" {
+          test $"{Names.norm norm}, fused engine: messages begin under the backward pass, and hold whole gradients then" {
               use _ = torch.NewDisposeScope()
               let images, labels = images torch.ScalarType.Float32 "descent" 4, labels 4
 
@@ -223,8 +223,8 @@ let private starts =
           let start teachers (ranks: IRanks) =
               use network = Network.create torch.ScalarType.Float32 Rule.Corrected 1L (tiny NoNorm)
               use optimisation = new Optimisation(recipe, network)
-              let plan = Pipeline.from (Drawn.dataset 3L 20 10)
-              let plan = { plan with Around = { plan.Around with Ranks = ranks } }
+              let plan = Pipeline.from (Synthetic.dataset 3L 20 10)
+              let plan = { plan with Options = { plan.Options with Ranks = ranks } }
               let state = StageStart.stateHere plan network { recipe with Loss = CrossEntropy } [] []
               let teacher = Include(List.item ranks.Rank teachers)
               StageRun.requireSameStart plan network optimisation { state with Recipe = recipe; Teacher = teacher }
