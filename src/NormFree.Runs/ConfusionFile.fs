@@ -29,8 +29,11 @@ module ConfusionFile =
         else
             None
 
-    /// <summary>What the run's best network takes for what; nothing where the run has not ended, or was made before there was such a file.</summary>
-    /// <remarks>Throws InvalidFileException where the file is damaged, IOException where it cannot be read.</remarks>
+    /// A longer file is not ours, or damaged.
+    let private maxBytes = 1L <<< 30
+
+    /// <summary>The confusion matrix of the run's best network; None if the run has not ended or is of an earlier version.</summary>
+    /// <remarks>Throws InvalidFileException if the file is damaged, IOException if it cannot be read.</remarks>
     let read (folder: RunFolder) : Confusion option =
         let path = path folder
 
@@ -42,7 +45,7 @@ module ConfusionFile =
         if not (File.Exists path) then
             None
         else
-            match Json.read<Confusion>(File.ReadAllText path) with
+            match Json.read<Confusion>(Encoding.UTF8.GetString(PlainFile.Read(path, maxBytes))) with
             | Error why -> refuse "text" $"it cannot be understood: {why}"
             | Ok confusion ->
                 problem confusion |> Option.iter (refuse "content")

@@ -3,21 +3,23 @@ namespace NormFree.Runs
 open System
 open System.IO
 open System.Text
+open System.Text.Json
+open System.Text.Json.Nodes
 open System.Text.RegularExpressions
 open NormFree.Formats
 
 /// <summary>
-/// A run's folder: <c>run.json</c> (what was asked for), <c>log.jsonl</c> (a line an epoch), for each stage
-/// <c>stageN.last.safetensors</c>, those before it as <c>stageN.last-1.safetensors</c> and so on, and <c>stageN.best.safetensors</c>;
-/// <c>telemetry</c> and <c>tensorboard</c> (what was seen inside the layers), <c>confusion.json</c> once the run has ended (what its best network
-/// takes for what), and <c>run.lock</c> while a process works on it.
+/// A run's folder: <c>run.json</c> (its configuration), <c>log.jsonl</c> (a line per epoch), and for each stage the last checkpoint
+/// <c>stageN.last.safetensors</c>, older ones <c>stageN.last-1.safetensors</c> and so on, and the best one <c>stageN.best.safetensors</c>;
+/// <c>telemetry</c> and <c>tensorboard</c> (statistics of the layers), <c>confusion.json</c> once the run has ended (the confusion matrix of its
+/// best network), and <c>run.lock</c> while a process works on it.
 /// </summary>
 type RunFolder =
     { Path: string }
 
     member f.Last stage = Path.Combine(f.Path, $"stage{stage}.last.safetensors")
 
-    /// <summary>The checkpoint that many before the last.</summary>
+    /// <summary>The checkpoint that was written <c>count</c> checkpoints before the last.</summary>
     member f.Before stage count =
         if count = 0 then
             f.Last stage
@@ -26,10 +28,10 @@ type RunFolder =
 
     member f.Best stage = Path.Combine(f.Path, $"stage{stage}.best.safetensors")
 
-    /// <summary>The folder of telemetry's columnar files; there is none where nothing was seen.</summary>
+    /// <summary>The folder of telemetry's columnar files. It is missing if the run has no telemetry.</summary>
     member f.Telemetry = Path.Combine(f.Path, "telemetry")
 
-    /// <summary>The folder of TensorBoard's event files, with a folder for each stage.</summary>
+    /// <summary>The folder of TensorBoard's event files, with one folder per stage.</summary>
     member f.TensorBoard = Path.Combine(f.Path, "tensorboard")
 
 /// <summary>The content of <c>run.json</c>.</summary>
@@ -38,7 +40,8 @@ type RunDescription =
         Label: string
         /// The command line that started the run; empty for a script's run.
         Arguments: string list
-        Configuration: (string * string) list
+        /// None if an earlier version of NormFree wrote the file: it holds rows of text then.
+        Configuration: RunConfiguration option
         Finished: bool
     }
 
@@ -51,7 +54,7 @@ module RunFolder =
     let private writeText path (text: string) =
         AtomicFile.Write(path, (fun stream -> stream.Write(ReadOnlySpan(Encoding.UTF8.GetBytes text))))
 
-    /// <summary>The folder of that path, made if it is not there. Throws TrainingException where it cannot be made.</summary>
+    /// <summary>The folder at a path, created if it is missing. Throws TrainingException if it cannot be created.</summary>
     let at path =
         let refuse why = raise (TrainingException $"{path}: {why}. Choose another folder for the run.")
 
@@ -63,22 +66,22 @@ module RunFolder =
             { Path = path }
         with
         | :? IOException
-        | :? UnauthorizedAccessException as error -> refuse $"the folder cannot be made: {error.Message.TrimEnd('.')}"
+        | :? UnauthorizedAccessException as error -> refuse $"the folder cannot be created: {error.Message.TrimEnd('.')}"
 
     /// <summary>Whether the folder holds a run, finished or not.</summary>
     let holdsRun folder = File.Exists(description folder)
 
-    /// <summary>Writes what was asked for, into the folder, which is made if it is not there.</summary>
+    /// <summary>Writes the run's description. The folder is created if it is missing.</summary>
     let describe folder (what: RunDescription) = writeText (description (at folder.Path)) (Json.write what)
 
-    /// <summary>Writes the log anew: a line an epoch.</summary>
+    /// <summary>Writes the whole log, a line per epoch.</summary>
     let writeLog folder (history: EpochRecord list) =
         history
         |> List.map (fun record -> Json.write record + "\n")
         |> String.concat ""
         |> writeText (log folder)
 
-    /// <summary>The last checkpoints of a stage that are there, newest first: how many before the last, and the file.</summary>
+    /// <summary>The last checkpoints of a stage, newest first: how many were written after it, and the file.</summary>
     let checkpoints folder stage =
         let number (path: string) =
             let found = Regex.Match(path, @"\.last(-(\d{1,6}))?\.safetensors$")
@@ -95,17 +98,17 @@ module RunFolder =
         else
             []
 
-    /// <summary>What the newest of a stage's last checkpoints tells that can be read and tells anything.</summary>
-    let tryNewest folder stage (tell: string -> 'a option) : 'a option =
+    /// <summary>The first result that a function finds in the last checkpoints of a stage, newest first. Unreadable ones are skipped.</summary>
+    let tryNewest folder stage (find: string -> 'a option) : 'a option =
         checkpoints folder stage
         |> List.tryPick (fun (_, path) ->
             try
-                tell path
+                find path
             with
             | :? InvalidFileException
             | :? IOException -> None)
 
-    /// <summary>Makes room for a new last checkpoint beside those before it, of which <c>keep</c> − 1 stay.</summary>
+    /// <summary>Renames the last checkpoints of a stage to make room for a new one. <c>keep</c> − 1 of them stay.</summary>
     let rotate folder stage keep =
         for count, path in checkpoints folder stage do
             if count >= keep then
@@ -117,48 +120,77 @@ module RunFolder =
         for count in hole .. -1 .. 1 do
             File.Move(folder.Before stage (count - 1), folder.Before stage count, true)
 
+    let private unreadable path place why =
+        InvalidFileException(path, place, $"it cannot be understood: {why}", "Restore the file or start a new run")
+
     let private read<'T> path (text: string) place : 'T =
         match text |> OldNames.renewFields path |> Json.read<'T> with
         | Ok value -> value
-        | Error why ->
-            raise (
-                InvalidFileException(
-                    path,
-                    place,
-                    $"it cannot be understood: {why}",
-                    "Restore the file or start the run anew"
-                )
-            )
+        | Error why -> raise (unreadable path place why)
 
-    /// <summary>What was asked for. Throws TrainingException where there is no run, InvalidFileException where its description is damaged.</summary>
-    let readDescription folder =
+    /// A longer file is not ours, or damaged.
+    let private maxDescription, private maxLog = 16L <<< 20, 1L <<< 30
+
+    /// Pipes and devices are rejected, because reading them may never end.
+    let private readText path maxBytes = Encoding.UTF8.GetString(PlainFile.Read(path, maxBytes))
+
+    /// Earlier versions wrote the configuration as pairs of texts. They are taken out of the JSON.
+    let private takeRows path (root: JsonObject) : (string * string) list =
+        match root["Configuration"] with
+        | :? JsonArray as pairs ->
+            let rows = Json.read<(string * string) list> (pairs.ToJsonString())
+            root["Configuration"] <- null
+            OldNames.warn $"{path} is of an earlier version of NormFree. The next version will not read it."
+
+            match rows with
+            | Ok rows -> rows
+            | Error why -> raise (unreadable path "text" why)
+        | _ -> []
+
+    /// The description, and the rows of its configuration.
+    let private load folder : RunDescription * (string * string) list =
         let path = description folder
 
         if not (File.Exists path) then
             raise (
                 TrainingException
-                    $"{folder.Path} holds no run: it has no run.json. Name the folder that was given as --out."
+                    $"{folder.Path} holds no run: it has no run.json. Give the folder that was given to --out."
             )
 
-        read<RunDescription> path (File.ReadAllText path) "text"
+        let text = OldNames.renewFields path (readText path maxDescription)
 
-    /// <summary>The run as its folder tells it.</summary>
+        try
+            match JsonNode.Parse text with
+            | :? JsonObject as root ->
+                let oldRows = takeRows path root
+                let what: RunDescription = read path (root.ToJsonString()) "text"
+                what, what.Configuration |> Option.map RunConfiguration.rows |> Option.defaultValue oldRows
+            | _ -> raise (unreadable path "text" "it is no JSON object")
+        with :? JsonException as error ->
+            raise (unreadable path "text" error.Message)
+
+    /// <summary>The run's description. Throws TrainingException if there is no run, InvalidFileException if its description is damaged.</summary>
+    let readDescription folder = fst (load folder)
+
+    let private logLines path =
+        if File.Exists path then
+            (readText path maxLog).Split('\n', StringSplitOptions.RemoveEmptyEntries)
+        else
+            [||]
+
+    /// <summary>The run as its folder describes it.</summary>
     let readRun folder : RunLog =
-        let what = readDescription folder
+        let what, rows = load folder
         let path = log folder
-        let lines = if File.Exists path then File.ReadAllLines path else [||]
 
         { Name = DirectoryInfo(folder.Path).Name
           Label = what.Label
           Arguments = what.Arguments
-          Configuration = what.Configuration
-          Epochs = [ for i, line in Array.indexed lines -> read<EpochRecord> path line $"line {i + 1}" ]
+          Configuration = rows
+          Epochs = [ for i, line in Array.indexed (logLines path) -> read<EpochRecord> path line $"line {i + 1}" ]
           Finished = what.Finished }
 
-    /// <summary>Writes the log anew where it has fewer epochs than this: a run that was killed may lack its last.</summary>
+    /// <summary>Writes the log again if it has fewer epochs than this: a run that was killed may lack the last.</summary>
     let repairLog folder (history: EpochRecord list) =
-        let path = log folder
-        let lines = if File.Exists path then (File.ReadAllLines path).Length else 0
-
-        if lines < history.Length then
+        if (logLines (log folder)).Length < history.Length then
             writeLog folder history

@@ -15,11 +15,13 @@ module internal StageHealth =
     let private mostAnswers = 10
 
     let private diverged (work: StageWork) place what =
+        let kept = if work.CheckpointWriter.HasCheckpoint then "Checkpoints of earlier steps are intact. " else ""
+
         raise (
             TrainingException
                 $"{what} in stage {work.Job.Name}, epoch {work.TrainingCursor.Epoch + 1}, {place}: the training has diverged. \
-                  Checkpoints of earlier steps are intact. Lower the learning rate (it is {work.TrainingCursor.Rate:g3}), add a warm-up, \
-                  or go on with --on-nonfinite skip or rollback."
+                  {kept}Lower the learning rate (it is {work.TrainingCursor.Rate:g3}), add a warm-up, \
+                  or continue with --on-nonfinite skip or rollback."
         )
 
     let private upperFirst (text: string) = text.Substring(0, 1).ToUpperInvariant() + text.Substring 1

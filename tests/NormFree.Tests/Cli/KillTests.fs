@@ -13,7 +13,7 @@ open NormFree.Tests.Data.Support
 
 /// A run of both stages with checkpoints all along; Adam, clipping, warm-up, augmentation and a part held out are on.
 let private arguments engine limit epochs =
-    [ "train"; "--dataset"; "drawn"; "--limit"; string limit; "--test-limit"; "40"; "--batch"; "10" ]
+    [ "train"; "--dataset"; "synthetic"; "--limit"; string limit; "--test-limit"; "40"; "--batch"; "10" ]
     @ [ "--epochs"
         string epochs
         "--width"

@@ -63,11 +63,14 @@ let private train =
               |> Tool.fails 2 [ "the run has no teacher"; "--teacher x" ]
           }
 
-          for signal, event in [ "in its first epoch", "StepDone"; "after its first epoch", "EpochDone" ] do
-              test $"a run that is terminated {signal} goes on with --resume and ends with the same bits" {
-                  let folder = Tool.scratch.File $"stopped-{event}"
+          for signal, place, event in
+              [ "TERM", "in its first epoch", "StepDone"
+                "TERM", "after its first epoch", "EpochDone"
+                "HUP", "in its first epoch", "StepDone" ] do
+              test $"a run that gets SIG{signal} {place} resumes with --resume and ends with the same bits" {
+                  let folder = Tool.scratch.File $"stopped-{signal}-{event}"
 
-                  Tool.terminateAt _.Contains(event) (Tool.tiny @ [ folder ])
+                  Tool.signalAt signal _.Contains(event) (Tool.tiny @ [ folder ])
                   |> Tool.fails 1 [ "interrupted"; $"train --resume --out {folder}" ]
 
                   Expect.isFalse
@@ -302,7 +305,7 @@ let private packed =
 
           test "both networks have the same accuracy on a data set, as JSON" {
               let files = $"--checkpoint {Tool.checkpoint.Value} --packed {Tool.packed.Value}"
-              let result = Tool.runLine $"verify {files} --dataset drawn --test-limit 20 --json" |> Tool.succeeds
+              let result = Tool.runLine $"verify {files} --dataset synthetic --test-limit 20 --json" |> Tool.succeeds
               let json = nonNull (JsonNode.Parse result.Out)
               let field (name: string) (node: JsonNode) = nonNull node[name]
               Expect.isTrue ((field "agrees" json).GetValue<bool>()) "agrees"

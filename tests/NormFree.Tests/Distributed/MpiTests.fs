@@ -51,7 +51,7 @@ let private float64 ranks accumulate =
 
 /// A run of the tool that takes a while; its steps are printed.
 let private arguments limit =
-    [ "train"; "--dataset"; "drawn"; "--limit"; string limit; "--test-limit"; "20"; "--batch"; "10" ]
+    [ "train"; "--dataset"; "synthetic"; "--limit"; string limit; "--test-limit"; "20"; "--batch"; "10" ]
     @ [ "--epochs"; "2"; "--width"; "0.34"; "--threads"; "1"; "--json-log"; "--out" ]
 
 let private start ranks limit patience folder =
