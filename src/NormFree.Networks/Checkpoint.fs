@@ -192,7 +192,8 @@ module Checkpoint =
                 $"it cannot be understood: {why}"
                 "Write the checkpoint again with this version of NormFree"
 
-    let private json<'T> path file key : 'T = understood path key (metadata path file key |> OldNames.renewFields path |> Json.read<'T>)
+    let private json<'T> path file key : 'T =
+        understood path key (metadata path file key |> OldNames.renewFields path |> Json.read<'T>)
 
     /// Settings of recipes that came later, as all trainings before them had it: where in the state, and the value.
     let private laterSettings =

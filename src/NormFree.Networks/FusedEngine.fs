@@ -164,6 +164,8 @@ type internal FusedEngine(precision: NormFree.Runs.Precision, tensors: IReadOnly
         result
 
     /// <summary>Logits of images, N×3×H×W; parts come with their names.</summary>
-    member _.Run(mode: Mode, parts: (string * FusedPart list) list, look: ForwardHook, images: torch.Tensor) : torch.Tensor =
+    member _.Run
+        (mode: Mode, parts: (string * FusedPart list) list, look: ForwardHook, images: torch.Tensor)
+        : torch.Tensor =
         use input = ChannelsLast.Of images
         runInTurn (runNamed mode look) parts input

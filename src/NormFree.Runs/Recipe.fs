@@ -160,7 +160,8 @@ module Recipe =
           Deviations = Deviations.Published }
 
     /// <summary>The published recipe with every deviation mended, the data-dependent start (6) included.</summary>
-    let corrected = { published with Deviations = Deviations.Corrected; Initialisation = Initialisation.DataDependent }
+    let corrected =
+        { published with Deviations = Deviations.Corrected; Initialisation = Initialisation.DataDependent }
 
     let private problems recipe =
         [ if recipe.Epochs < 1 then

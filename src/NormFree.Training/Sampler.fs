@@ -111,7 +111,7 @@ type internal Sampler(stage: string, network: Network, optimisation: Optimisatio
         SignLayers.watching layers (fun layer x -> SignInput.Statistics(x, layer.Beta, layer.Shift)) sample.Inputs
 
     /// <summary>Ends a sample around the clipping and the move of its step, whose gradients are there: a row a layer.</summary>
-    member _.Options(sample: Sample, move: unit -> unit) : LayerSample list =
+    member _.Record(sample: Sample, move: unit -> unit) : LayerSample list =
         use _ = torch.NewDisposeScope()
         let gradients, counted, before = layers |> List.map gradient, clippedNow (), signs ()
         move ()

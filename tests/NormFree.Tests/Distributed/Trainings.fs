@@ -74,7 +74,7 @@ let run (runOptions: RunOptions) folder (isWrong: (int -> bool) option) dtype no
           Network = network
           Optimisation = optimisation
           ImageTask = ImageTask.Of data.Value
-          Begin = state }
+          Start = state }
 
     let keeper = CheckpointWriter(folder, runOptions, stage)
 

@@ -125,7 +125,7 @@ let private steps =
                           optimisation.Clip()
                           optimisation.Move recipe.LearningRate
 
-                      let rows = sampler.Options(sample, move)
+                      let rows = sampler.Record(sample, move)
                       let after, activationsAfter = filters id, activations ()
                       Expect.equal (rows |> List.map _.Layer) (layers |> List.map _.Name) "layers"
 

@@ -59,7 +59,7 @@ let private stage rule norm (wrong: int list) (folder: TempFolder) =
               Network = network
               Optimisation = optimisation
               ImageTask = ImageTask.Of data.Value
-              Begin = state }
+              Start = state }
         )
 
     let job =

@@ -358,7 +358,8 @@ let private applied =
 
 let private methods =
     test "a method's number is raised for what it touches, and for nothing else" {
-        let unbalanced = { corrected with Deviations = { corrected.Deviations with SignCentering = Rule.Published } }
+        let unbalanced =
+            { corrected with Deviations = { corrected.Deviations with SignCentering = Rule.Published } }
 
         for what, recipe, net, number in
             [ "shortcuts with a convolution", corrected, ReActNet.r18, 3
