@@ -24,7 +24,7 @@ module internal PackedPreparation =
             | Lighting _ ->
                 raise (
                     TrainingException
-                        $"The network's test images are prepared by {Json.words step}, which a packed file does not know. Prepare them by \
+                        $"The network's test images are prepared by {Json.name step}, which a packed file does not know. Prepare them by \
                           ResizeShort, Resize and CentreCrop alone."
                 ))
 

@@ -1,7 +1,6 @@
 namespace NormFree.Training
 
 open System
-open System.Text.Json.Serialization
 open NormFree.Kernels.Simd
 open NormFree.Networks
 open NormFree.Runs
@@ -77,7 +76,7 @@ module internal StageRun =
             "Give all ranks the same command, images and run folder (one that all nodes share), and nodes of one kind."
             [ "network", json network.Spec
               "recipe", json state.Recipe
-              "teacher", json (Skippable.toOption state.Teacher)
+              "teacher", json (state.Teacher)
               "images", json state.Images
               "place in the training",
               json (state.TrainingCursor.Epoch, state.TrainingCursor.Progress, state.TrainingCursor.Step)

@@ -95,7 +95,7 @@ let private train =
                   "stage1.last.safetensors was trained by an older version's method"
                   "the warning"
 
-              Expect.stringContains warning "the falling rate (2) may be others" "the warning"
+              Expect.stringContains warning "per-step decay (2) may be others" "the warning"
 
               for stage in [ "stage1"; "stage2" ] do
                   let state = Checkpoint.readState (Path.Combine(folder, $"{stage}.last.safetensors"))
@@ -104,7 +104,7 @@ let private train =
                   Expect.equal deviations.LastEpoch Rule.Corrected stage
 
               let configuration = Map (RunFolder.readRun { Path = folder }).Configuration
-              Expect.stringContains configuration["environment.changed (1)"] "for the falling rate (2)" "run.json"
+              Expect.stringContains configuration["environment.changed (1)"] "for per-step decay (2)" "run.json"
               Tool.run [ "train"; "--resume"; "--json-log"; "--out"; folder ] |> Tool.succeeds |> ignore
           }
 

@@ -56,18 +56,7 @@ let run (runOptions: RunOptions) folder (isWrong: (int -> bool) option) dtype no
     use optimisation = new Optimisation(recipe, network)
 
     let state: TrainingState =
-        { Recipe = recipe
-          Stage = "activations+weights"
-          History = []
-          TrainingCursor = TrainingCursor.startOf 0
-          Images = None
-          Threads = 1
-          Execution = None
-          Machine = None
-          BatchPartition = None
-          Changes = []
-          Teacher = Skippable.Skip
-          Method = Skippable.Skip }
+        { TrainingState.Of(recipe, "activations+weights") with Threads = 1 }
 
     let stage =
         { Number = 1

@@ -82,7 +82,7 @@ let private steps =
     [ for engine in [ Fused; Composite ] do
           for norm in norms do
               for binarise in [ Activations; ActivationsAndWeights ] do
-                  test $"a step: {Json.words engine} engine, {Names.norm norm}, {Names.binarise binarise}" {
+                  test $"a step: {Json.name engine} engine, {Names.norm norm}, {Names.binarise binarise}" {
                       use _ = torch.NewDisposeScope()
                       let execution = { Execution.Default with Engine = engine }
                       use network = started norm binarise execution

@@ -129,7 +129,7 @@ let private rules =
       }
 
       for engine, norm in [ Fused, BnFree 0.2; Composite, BatchNorm ] do
-          test $"skip and rollback end alike where every step is kept: {Json.words engine}, {Names.norm norm}" {
+          test $"skip and rollback end alike where every step is kept: {Json.name engine}, {Names.norm norm}" {
               use folder = new TempFolder()
               let skipped = whole Skip engine never norm (folder.File "skip")
               expectNamed skipped
