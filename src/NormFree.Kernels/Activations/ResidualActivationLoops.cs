@@ -67,3 +67,55 @@ internal static unsafe class ResidualActivationLoops<TFloats, TVector>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Accumulate(TVector sum, float* target) => TFloats.Store(TFloats.Add(TFloats.Load(target), sum), target);
 }
+
+/// <summary>How loops over maps go: block by block of pixels, in each one vector of channels after the other.</summary>
+/// <remarks>
+/// A channel's parameters and sums stay in registers over the pixels of a block. Over a whole map they would stay longer, but a vector's next pixel
+/// lies C floats further, up to a page, which no prefetcher follows; a block's lines are all read within a moment.
+/// </remarks>
+internal static class PixelBlock
+{
+    /// <summary>Pixels of a block.</summary>
+    public const int Size = 16;
+}
+
+/// <summary>What <see cref="ResidualActivation"/>'s forward pass reads and writes: counts with their scale, or a branch.</summary>
+internal readonly unsafe struct ForwardMaps(
+    int pixels, int* counts, float* scale, float* branch, float* shortcut, int shortcutChannels, float* sum, float* result)
+{
+    public readonly int Pixels = pixels;
+    public readonly int* Counts = counts;
+    public readonly float* Scale = scale;
+    public readonly float* Branch = branch;
+    public readonly float* Shortcut = shortcut;
+    public readonly int ShortcutChannels = shortcutChannels;
+    public readonly float* Sum = sum;
+    public readonly float* Result = result;
+
+    /// <summary>Some of the pixels, of maps with so many channels.</summary>
+    public ForwardMaps Slice(int first, int pixels, int channels)
+    {
+        var offset = (nint)first * channels;
+        return new ForwardMaps(
+            pixels, Counts == null ? null : Counts + offset, Scale, Branch == null ? null : Branch + offset,
+            Shortcut + (nint)first * ShortcutChannels, ShortcutChannels, Sum + offset, Result + offset);
+    }
+}
+
+/// <summary>What <see cref="ResidualActivation"/>'s backward pass reads and writes.</summary>
+internal readonly unsafe struct BackwardMaps(
+    int pixels, float* sum, float* resultGradient, float* sumGradient, float* parameterGradients)
+{
+    public readonly int Pixels = pixels;
+    public readonly float* Sum = sum;
+    public readonly float* ResultGradient = resultGradient;
+    public readonly float* SumGradient = sumGradient;
+    public readonly float* ParameterGradients = parameterGradients;
+
+    /// <summary>Some of the pixels, of maps with so many channels.</summary>
+    public BackwardMaps Slice(int first, int pixels, int channels)
+    {
+        var offset = (nint)first * channels;
+        return new BackwardMaps(pixels, Sum + offset, ResultGradient + offset, SumGradient + offset, ParameterGradients);
+    }
+}

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using NormFree.Kernels.Simd;
 
@@ -30,4 +31,94 @@ public abstract unsafe class SignGradient
     /// <param name="shift">b, one a channel.</param>
     /// <param name="shiftGradient">db of these pixels, one a channel, overwritten.</param>
     public abstract void Backward(in SignGradientMaps maps, float beta, float* shift, float* shiftGradient);
+}
+
+/// <summary>What <see cref="SignGradient"/> reads and writes.</summary>
+public unsafe struct SignGradientMaps
+{
+    /// <summary>How many pixels.</summary>
+    public int Pixels;
+
+    /// <summary>How many channels.</summary>
+    public int Channels;
+
+    /// <summary>x, pixels × channels.</summary>
+    public float* Input;
+
+    /// <summary>ds, pixels × <see cref="GradientStride"/>.</summary>
+    public float* Gradient;
+
+    /// <summary>Floats from one pixel of ds to the next: at least the channels.</summary>
+    public int GradientStride;
+
+    /// <summary>The gradient that reaches x through a shortcut: pixels × <see cref="Shortcuts"/>·channels. Not read where there is none.</summary>
+    public float* Shortcut;
+
+    /// <summary>How often x is in the shortcut, one copy behind the other; 0 where it is not.</summary>
+    public int Shortcuts;
+
+    /// <summary>dx, pixels × channels.</summary>
+    public float* Result;
+
+    /// <summary>Some of the pixels.</summary>
+    internal readonly SignGradientMaps Slice(int first, int pixels)
+    {
+        var slice = this;
+        slice.Pixels = pixels;
+        slice.Input += (nint)first * Channels;
+        slice.Gradient += (nint)first * GradientStride;
+        slice.Shortcut += (nint)first * Channels * Shortcuts;
+        slice.Result += (nint)first * Channels;
+        return slice;
+    }
+}
+
+/// <summary><see cref="SignGradient"/> on one instruction set: whole vectors of channels, then the rest one by one.</summary>
+internal sealed unsafe class SignGradient<TFloats, TVector> : SignGradient
+    where TFloats : struct, IFloatVectors<TVector>
+    where TVector : unmanaged
+{
+    /// <inheritdoc/>
+    public override void Backward(in SignGradientMaps maps, float beta, float* shift, float* shiftGradient)
+    {
+        new Span<float>(shiftGradient, maps.Channels).Clear();
+        for (var first = 0; first < maps.Pixels; first += PixelBlock.Size)
+        {
+            var block = maps.Slice(first, Math.Min(PixelBlock.Size, maps.Pixels - first));
+            var channel = 0;
+            for (; channel + TFloats.Lanes <= maps.Channels; channel += TFloats.Lanes)
+                SignGradientLoop<TFloats, TVector>.Run(block, beta, shift, shiftGradient, channel);
+            for (; channel < maps.Channels; channel++)
+                SignGradientLoop<ScalarFloats, float>.Run(block, beta, shift, shiftGradient, channel);
+        }
+    }
+}
+
+/// <summary>The loop of <see cref="SignGradient"/> over the pixels of one vector of channels.</summary>
+internal static unsafe class SignGradientLoop<TFloats, TVector>
+    where TFloats : struct, IFloatVectors<TVector>
+    where TVector : unmanaged
+{
+    /// <summary>Channels from <paramref name="channel"/> on, as many as there are lanes.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Run(in SignGradientMaps maps, float beta, float* shift, float* shiftGradient, int channel)
+    {
+        TVector scale = TFloats.Broadcast(beta), bias = TFloats.Load(shift + channel), zero = TFloats.Broadcast(0);
+        TVector one = TFloats.Broadcast(1), two = TFloats.Broadcast(2), total = zero;
+        nint stride = maps.Channels, gradientStride = maps.GradientStride, shortcutStride = stride * maps.Shortcuts;
+        var gradient = maps.Gradient + channel;
+        var shortcut = maps.Shortcut + channel;
+        for (nint at = channel, end = channel + maps.Pixels * stride; at < end; at += stride, gradient += gradientStride, shortcut += shortcutStride)
+        {
+            var t = TFloats.Add(TFloats.Multiply(TFloats.Load(maps.Input + at), scale), bias);
+            // 2 − 2·|t| is 0 at t = 1 and at t = −1, so that open and closed ends give the same.
+            var inside = TFloats.Select(TFloats.LessThan(TFloats.Abs(t), one), TFloats.Subtract(two, TFloats.Multiply(two, TFloats.Abs(t))), zero);
+            var ofShifted = TFloats.Multiply(inside, TFloats.Load(gradient));
+            total = TFloats.Add(total, ofShifted);
+            var result = TFloats.Multiply(scale, ofShifted);
+            for (var copy = 0; copy < maps.Shortcuts; copy++) result = TFloats.Add(result, TFloats.Load(shortcut + copy * stride));
+            TFloats.Store(result, maps.Result + at);
+        }
+        TFloats.Store(TFloats.Add(TFloats.Load(shiftGradient + channel), total), shiftGradient + channel);
+    }
 }

@@ -46,3 +46,25 @@ public readonly record struct ConvolutionShape(
         return (Width - KernelWidth - column) / StrideX + 1;
     }
 }
+
+/// <summary>What the taps of a filter that lie outside the map contribute.</summary>
+public enum OutsideTaps
+{
+    /// <summary>Nothing: zeros are padded after the sign, as torch does.</summary>
+    Zero,
+
+    /// <summary>Their weights: the map is padded with +1, as Larq's one-padding does.</summary>
+    One,
+}
+
+/// <summary>A part of one image's output: what a task computes.</summary>
+/// <param name="FirstPixel">Its first pixel; pixels are counted row by row.</param>
+/// <param name="Pixels">How many.</param>
+/// <param name="FirstFilter">Its first filter.</param>
+/// <param name="Filters">How many.</param>
+public readonly record struct OutputRange(int FirstPixel, int Pixels, int FirstFilter, int Filters)
+{
+    /// <summary>Rows of an image's output, all filters.</summary>
+    public static OutputRange Rows(in ConvolutionShape shape, int first, int rows) =>
+        new(first * shape.OutWidth, rows * shape.OutWidth, 0, shape.Out);
+}

@@ -1,5 +1,8 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using NormFree.Kernels.Lookup;
+using NormFree.Kernels.Memory;
 using NormFree.Kernels.Simd;
 using NormFree.Kernels.Threads;
 
@@ -33,4 +36,187 @@ public abstract unsafe class FilterGradient
     /// <param name="target">O × taps × C, overwritten.</param>
     /// <param name="workers">Threads; the result does not depend on them.</param>
     public abstract void Compute(ConvolutionShape shape, float* outputGradient, uint* planes, float* target, IWorkers workers);
+}
+
+/// <summary><see cref="FilterGradient"/> on one instruction set.</summary>
+internal sealed unsafe class FilterGradient<TFloats, TVector> : FilterGradient
+    where TFloats : struct, IFloatVectors<TVector>
+    where TVector : unmanaged
+{
+    private const int Rows = LookupBlock<TFloats, TVector>.Rows;
+
+    /// <summary>Filters of a task: a cache line of dy, so that each line is read by one task.</summary>
+    private const int FiltersOfTask = 16;
+
+    /// <summary>Chunks of 32 pixels whose tables are made at once: 16 filters' tables take 256 KiB and stay in the second-level cache.</summary>
+    private const int ChunksAtOnce = 32;
+
+    /// <summary>How many pixels ahead dy is asked for.</summary>
+    private const int PixelsAhead = 32;
+
+    private const int PixelsOfChunk = SignPatterns.GroupSize * SignPatterns.GroupsInWord;
+
+    /// <summary>
+    /// Floats from a filter's table to its next: the tables of a task's filters lie side by side, so that they are written in the order of memory.
+    /// </summary>
+    private const int Pitch = FiltersOfTask * SignPatterns.TableSize;
+
+    /// <summary>What a task works on: some filters, all pixels.</summary>
+    private readonly struct Work(ConvolutionShape shape, int first, float* gradient, uint* planes, float* target)
+    {
+        public readonly ConvolutionShape Shape = shape;
+        public readonly int First = first;
+        public readonly int Filters = Math.Min(FiltersOfTask, shape.Out - first);
+        public readonly float* Gradient = gradient;
+        public readonly uint* Planes = planes;
+        public readonly float* Target = target + (long)first * shape.Taps * shape.In;
+    }
+
+    /// <inheritdoc/>
+    public override void Compute(ConvolutionShape shape, float* outputGradient, uint* planes, float* target, IWorkers workers)
+    {
+        workers.Run((shape.Out + FiltersOfTask - 1) / FiltersOfTask, task =>
+        {
+            var work = new Work(shape, task * FiltersOfTask, outputGradient, planes, target);
+            var chunks = TapPlanes.Chunks(shape);
+            var scratch = Scratch.OfThread(((long)ChunksAtOnce * SignPatterns.GroupsInWord * Pitch + (Rows + 1) * LookupBlock<TFloats, TVector>.Columns) * sizeof(float) + 1024);
+            var tables = scratch.Take<float>((long)ChunksAtOnce * SignPatterns.GroupsInWord * Pitch);
+            var edge = scratch.Take<float>(Rows * LookupBlock<TFloats, TVector>.Columns);
+            NativeMemory.Clear(work.Target, (nuint)((long)work.Filters * shape.Taps * shape.In * sizeof(float)));
+            for (var chunk = 0; chunk < chunks; chunk += ChunksAtOnce)
+            {
+                var count = Math.Min(ChunksAtOnce, chunks - chunk);
+                MakeTables(work, chunk, count, tables);
+                Sum(work, chunk, count, tables, edge);
+            }
+            AddBackPadding(work);
+        });
+    }
+
+    /// <summary>Tables of four pixels each, those of all filters side by side; those behind the last pixel, and of filters that there are not, are zero.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void MakeTables(in Work work, int firstChunk, int chunks, float* tables)
+    {
+        nint outputs = work.Shape.Out;
+        int first = firstChunk * PixelsOfChunk, filters = work.Filters, rows = (filters + Rows - 1) / Rows * Rows;
+        var pixels = Math.Min(chunks * PixelsOfChunk, work.Shape.OutPixels - first);
+        if (rows > filters || pixels < chunks * PixelsOfChunk) NativeMemory.Clear(tables, (nuint)(chunks * SignPatterns.GroupsInWord * Pitch * sizeof(float)));
+        var dy = work.Gradient + first * outputs + work.First;
+        var groups = pixels / SignPatterns.GroupSize;
+        MakeTables(dy, outputs, groups, filters, tables);
+        for (var filter = 0; filter < filters && groups * SignPatterns.GroupSize < pixels; filter++)
+            LastTable(dy + groups * SignPatterns.GroupSize * outputs + filter, outputs, pixels % SignPatterns.GroupSize, tables + groups * Pitch + filter * SignPatterns.TableSize);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void MakeTables(float* dy, nint outputs, int groups, int filters, float* tables)
+    {
+        TVector s0 = SignTables<TFloats, TVector>.Signs(0), s1 = SignTables<TFloats, TVector>.Signs(1);
+        TVector s2 = SignTables<TFloats, TVector>.Signs(2), s3 = SignTables<TFloats, TVector>.Signs(3);
+        for (var group = 0; group < groups; group++, dy += SignPatterns.GroupSize * outputs, tables += Pitch)
+        {
+            // A pixel's line of 16 filters lies far from the next one's: processors do not foresee such strides.
+            for (var pixel = 0; pixel < SignPatterns.GroupSize; pixel++) TFloats.Prefetch(dy + (PixelsAhead + pixel) * outputs);
+            var table = tables;
+            for (var filter = 0; filter < filters; filter++, table += SignPatterns.TableSize)
+            {
+                var d = dy + filter;
+                SignTables<TFloats, TVector>.Write(d[0], d[outputs], d[2 * outputs], d[3 * outputs], s0, s1, s2, s3, table);
+            }
+        }
+    }
+
+    /// <summary>The table of one to three pixels.</summary>
+    private static void LastTable(float* dy, nint outputs, int pixels, float* table)
+    {
+        var a = stackalloc float[SignPatterns.GroupSize];
+        for (var pixel = 0; pixel < pixels; pixel++) a[pixel] = dy[pixel * outputs];
+        SignTables<TFloats, TVector>.Write(
+            a[0], a[1], a[2], a[3], SignTables<TFloats, TVector>.Signs(0), SignTables<TFloats, TVector>.Signs(1),
+            SignTables<TFloats, TVector>.Signs(2), SignTables<TFloats, TVector>.Signs(3), table);
+    }
+
+    private static void Sum(in Work work, int firstChunk, int chunks, float* tables, float* edge)
+    {
+        int columns = LookupBlock<TFloats, TVector>.Columns, stride = TapPlanes.Stride(work.Shape), channels = work.Shape.In;
+        var ofFilter = (long)work.Shape.Taps * channels;
+        float** rows = stackalloc float*[Rows], targets = stackalloc float*[Rows];
+        for (var tap = 0; tap < work.Shape.Taps; tap++)
+            for (var channel = 0; channel < channels; channel += columns)
+            {
+                var words = work.Planes + tap * TapPlanes.PlaneWords(work.Shape) + (long)firstChunk * stride + channel;
+                for (var filter = 0; filter < work.Filters; filter += Rows)
+                {
+                    var target = work.Target + filter * ofFilter + tap * channels + channel;
+                    var whole = channel + columns <= channels && filter + Rows <= work.Filters;
+                    for (var row = 0; row < Rows; row++)
+                    {
+                        rows[row] = tables + (filter + row) * SignPatterns.TableSize;
+                        targets[row] = whole ? target + row * ofFilter : edge + row * columns;
+                    }
+                    LookupBlock<TFloats, TVector>.Sum(rows, Pitch, &words, 1, chunks, stride, targets, add: whole);
+                    if (!whole) AddEdge(edge, target, Math.Min(Rows, work.Filters - filter), Math.Min(columns, channels - channel), ofFilter);
+                }
+            }
+    }
+
+    /// <summary>Adds the part of a block that lies inside the target.</summary>
+    private static void AddEdge(float* edge, float* target, int rows, int columns, long stride)
+    {
+        for (var row = 0; row < rows; row++)
+            for (var column = 0; column < columns; column++)
+                target[row * stride + column] += edge[row * LookupBlock<TFloats, TVector>.Columns + column];
+    }
+
+    /// <summary>Adds dy of the pixels that meet padding at a tap, since their signs counted as −.</summary>
+    private static void AddBackPadding(in Work work)
+    {
+        var shape = work.Shape;
+        var sums = new float[shape.Taps * FiltersOfTask];
+        for (var y = 0; y < shape.OutHeight; y++)
+            for (var x = 0; x < shape.OutWidth; x++)
+            {
+                if (shape.PixelsInside(x, y) is > 0 and var inside) x += inside - 1;
+                else AddPixel(work, x, y, sums);
+            }
+        for (var tap = 0; tap < shape.Taps; tap++)
+            for (var filter = 0; filter < work.Filters; filter++)
+            {
+                var sum = sums[tap * FiltersOfTask + filter];
+                if (sum == 0) continue;
+                var target = work.Target + ((long)filter * shape.Taps + tap) * shape.In;
+                for (var channel = 0; channel < shape.In; channel++) target[channel] += sum;
+            }
+    }
+
+    /// <summary>Adds dy of a pixel of every image to the taps at which it meets padding.</summary>
+    private static void AddPixel(in Work work, int x, int y, Span<float> sums)
+    {
+        var shape = work.Shape;
+        var sum = stackalloc float[FiltersOfTask];
+        SumOverImages(work, y * shape.OutWidth + x, sum);
+        for (var tap = 0; tap < shape.Taps; tap++)
+        {
+            if (shape.Meets(x, y, tap)) continue;
+            for (var filter = 0; filter < work.Filters; filter++) sums[tap * FiltersOfTask + filter] += sum[filter];
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void SumOverImages(in Work work, int pixel, float* sum)
+    {
+        var ofImage = (nint)work.Shape.OutHeight * work.Shape.OutWidth * work.Shape.Out;
+        var dy = work.Gradient + (nint)pixel * work.Shape.Out + work.First;
+        var filter = 0;
+        for (; filter + TFloats.Lanes <= work.Filters; filter += TFloats.Lanes)
+        {
+            var total = TFloats.Broadcast(0);
+            for (var image = 0; image < work.Shape.Batch; image++) total = TFloats.Add(total, TFloats.Load(dy + filter + image * ofImage));
+            TFloats.Store(total, sum + filter);
+        }
+        for (; filter < work.Filters; filter++)
+        {
+            for (var image = 0; image < work.Shape.Batch; image++) sum[filter] += dy[filter + image * ofImage];
+        }
+    }
 }

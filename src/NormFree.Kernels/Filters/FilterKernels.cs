@@ -1,4 +1,6 @@
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+using NormFree.Kernels.Memory;
 using NormFree.Kernels.Simd;
 using NormFree.Kernels.Threads;
 
@@ -75,4 +77,148 @@ public abstract unsafe class FilterKernels
     public abstract void RealBackward(
         FilterBank bank, float* weight, float* gain, FilterStatistics* statistics, float* used, FilterOrder order,
         float* weightGradient, float* gainGradient, IWorkers workers);
+}
+
+/// <inheritdoc/>
+internal sealed unsafe class FilterKernels<TFloats, TSigns, TVector> : FilterKernels
+    where TFloats : struct, IFloatVectors<TVector>
+    where TSigns : struct, ISignVectors<TVector>
+    where TVector : unmanaged
+{
+    /// <inheritdoc/>
+    public override void Binary(
+        FilterBank bank, float* weight, float* gain, FilterStatistics* statistics, float* scale, ulong* signs, IWorkers workers) =>
+        workers.Run(bank.Tasks, task =>
+        {
+            var words = bank.Words * bank.Taps;
+            var bits = Scratch.OfThread((words + bank.Taps) * sizeof(ulong) + 63).Take<ulong>(words + bank.Taps);
+            var masks = bits + words;
+            TapBits.Masks(masks, bank.Taps);
+            for (var (o, end) = Range(bank, task); o < end; o++)
+            {
+                var filter = weight + (long)o * bank.Size;
+                var (mean, deviation) = Moments(bank, filter);
+                new Span<ulong>(bits, words).Clear(); // behind the last channel
+                var sizes = FilterSums<TFloats, TSigns, TVector>.SizesAndSigns(filter, bank.Size, mean, bits);
+                var target = signs + (long)o * words;
+                if (Bmi2.X64.IsSupported && TFloats.Lanes > 1) TapBits.Extract(bits, target, bank.Words, bank.Taps, masks);
+                else TapBits.Plain(bits, target, bank.Words, bank.Taps);
+                var found = new FilterStatistics(mean, deviation, 0);
+                var meanSize = found.Normaliser(bank) * sizes / bank.Size;
+                statistics[o] = found with { MeanSize = (float)meanSize };
+                scale[o] = (float)(Multiplier(bank, gain, o) * meanSize);
+            }
+        });
+
+    /// <inheritdoc/>
+    public override void Real(
+        FilterBank bank, float* weight, float* gain, FilterStatistics* statistics, float* used, FilterOrder order, IWorkers workers) =>
+        workers.Run(bank.Tasks, task =>
+        {
+            var reordered = order == FilterOrder.ChannelsLast && bank.Taps > 1;
+            var scratch = reordered ? Scratch.OfThread(bank.Size * sizeof(float) + 63).Take<float>(bank.Size) : null;
+            for (var (o, end) = Range(bank, task); o < end; o++)
+            {
+                var filter = weight + (long)o * bank.Size;
+                var target = used + (long)o * bank.Size;
+                var (mean, deviation) = Moments(bank, filter);
+                statistics[o] = new FilterStatistics(mean, deviation, 0);
+                var factor = (float)(Multiplier(bank, gain, o) * statistics[o].Normaliser(bank));
+                Centre(filter, reordered ? scratch : target, bank.Size, mean, factor);
+                if (reordered) TapOrder.ToChannelsLast(scratch, target, bank.In, bank.Taps, TFloats.Lanes > 1);
+            }
+        });
+
+    /// <inheritdoc/>
+    public override void BinaryBackward(
+        FilterBank bank, float* weight, float* gain, FilterStatistics* statistics, float* used, FilterOrder order,
+        float* weightGradient, float* gainGradient, IWorkers workers) =>
+        Backward(bank, weight, gain, statistics, used, order, weightGradient, gainGradient, workers, binary: true);
+
+    /// <inheritdoc/>
+    public override void RealBackward(
+        FilterBank bank, float* weight, float* gain, FilterStatistics* statistics, float* used, FilterOrder order,
+        float* weightGradient, float* gainGradient, IWorkers workers) =>
+        Backward(bank, weight, gain, statistics, used, order, weightGradient, gainGradient, workers, binary: false);
+
+    private static void Backward(
+        FilterBank bank, float* weight, float* gain, FilterStatistics* statistics, float* used, FilterOrder order,
+        float* weightGradient, float* gainGradient, IWorkers workers, bool binary) =>
+        workers.Run(bank.Tasks, task =>
+        {
+            var reordered = order == FilterOrder.ChannelsLast && bank.Taps > 1;
+            var scratch = reordered ? Scratch.OfThread(bank.Size * sizeof(float) + 63).Take<float>(bank.Size) : null;
+            for (var (o, end) = Range(bank, task); o < end; o++)
+            {
+                var filter = weight + (long)o * bank.Size;
+                var g = used + (long)o * bank.Size;
+                var dw = weightGradient + (long)o * bank.Size;
+                if (reordered)
+                {
+                    TapOrder.ToTapsLast(g, scratch, bank.In, bank.Taps, TFloats.Lanes > 1);
+                    g = scratch;
+                }
+                var (mean, deviation, meanSize) = statistics[o];
+                var (normaliser, multiplier) = (statistics[o].Normaliser(bank), Multiplier(bank, gain, o));
+                var (sum, weighted, signed) = bank.Standardised || gainGradient != null
+                    ? FilterSums<TFloats, TSigns, TVector>.Gradient(filter, g, bank.Size, mean)
+                    : default;
+                if (gainGradient != null) gainGradient[o] = (float)(bank.Factor * (binary ? meanSize * signed : normaliser * weighted));
+                var slope = multiplier * normaliser;
+                // A filter of equal weights has its deviation from a floor, which has no gradient.
+                var bend = deviation > (float)FilterStatistics.SmallestDeviation
+                    ? -slope * weighted / ((deviation + FilterStatistics.Epsilon) * bank.Size * deviation)
+                    : 0;
+                if (bank.Standardised) ThroughStandardisation(filter, g, dw, bank.Size, mean, sum / bank.Size, slope, bend);
+                else if (binary) WhereSmall(filter, g, dw, bank.Size, (float)slope);
+                else Centre(g, dw, bank.Size, 0, (float)slope);
+            }
+        });
+
+    /// <summary>The filters of a task.</summary>
+    private static (int First, int End) Range(in FilterBank bank, int task) =>
+        (task * bank.FiltersPerTask, Math.Min(bank.Out, (task + 1) * bank.FiltersPerTask));
+
+    private static double Multiplier(in FilterBank bank, float* gain, int filter) => (double)bank.Factor * (gain == null ? 1 : gain[filter]);
+
+    private static (float Mean, float Deviation) Moments(in FilterBank bank, float* filter) =>
+        bank.Standardised ? FilterSums<TFloats, TSigns, TVector>.MeanAndDeviation(filter, bank.Size) : default;
+
+    /// <summary>y = (x − mean)·factor.</summary>
+    private static void Centre(float* x, float* y, int count, float mean, float factor)
+    {
+        var (means, factors) = (TFloats.Broadcast(mean), TFloats.Broadcast(factor));
+        var i = 0;
+        for (; i <= count - TFloats.Lanes; i += TFloats.Lanes)
+            TFloats.Store(TFloats.Multiply(TFloats.Subtract(TFloats.Load(x + i), means), factors), y + i);
+        for (; i < count; i++) y[i] = (x[i] - mean) * factor;
+    }
+
+    /// <summary>dw = slope·g where −1 ≤ w ≤ 1, else 0.</summary>
+    private static void WhereSmall(float* w, float* g, float* dw, int count, float slope)
+    {
+        var (slopes, zero, one) = (TFloats.Broadcast(slope), TFloats.Broadcast(0), TFloats.Broadcast(1));
+        var i = 0;
+        for (; i <= count - TFloats.Lanes; i += TFloats.Lanes)
+        {
+            var outside = TFloats.LessThan(one, TFloats.Abs(TFloats.Load(w + i)));
+            TFloats.Store(TFloats.Select(outside, zero, TFloats.Multiply(slopes, TFloats.Load(g + i))), dw + i);
+        }
+        for (; i < count; i++) dw[i] = 1 < Math.Abs(w[i]) ? 0 : slope * g[i];
+    }
+
+    /// <summary>dw = slope·(g − centre) + bend·(w − mean).</summary>
+    private static void ThroughStandardisation(
+        float* w, float* g, float* dw, int count, float mean, double centre, double slope, double bend)
+    {
+        var (means, centres) = (TFloats.Broadcast(mean), TFloats.Broadcast((float)centre));
+        var (slopes, bends) = (TFloats.Broadcast((float)slope), TFloats.Broadcast((float)bend));
+        var i = 0;
+        for (; i <= count - TFloats.Lanes; i += TFloats.Lanes)
+        {
+            var direct = TFloats.Multiply(slopes, TFloats.Subtract(TFloats.Load(g + i), centres));
+            TFloats.Store(TFloats.MultiplyAdd(bends, TFloats.Subtract(TFloats.Load(w + i), means), direct), dw + i);
+        }
+        for (; i < count; i++) dw[i] = (float)(slope * (g[i] - centre) + bend * (w[i] - mean));
+    }
 }

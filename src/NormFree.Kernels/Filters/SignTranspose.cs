@@ -1,4 +1,4 @@
-using NormFree.Kernels.Convolutions;
+using NormFree.Kernels.Bits;
 using NormFree.Kernels.Threads;
 
 namespace NormFree.Kernels.Filters;

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using NormFree.Kernels.Convolutions;
 using NormFree.Kernels.Simd;
@@ -48,4 +49,149 @@ public abstract unsafe class ResidualEpilogue
         InstructionSet.AdvSimd => new ResidualEpilogue<AdvSimdFloats, AdvSimdSigns, TEncoder, Vector128<float>>(),
         _ => new ResidualEpilogue<ScalarFloats, ScalarSigns, TEncoder, float>(),
     };
+}
+
+/// <summary>A binary layer's numbers in memory, one of each a channel of its output.</summary>
+/// <param name="channels">How many channels.</param>
+/// <param name="scale">Factor of the convolution's counts.</param>
+/// <param name="bias">Added to them.</param>
+/// <param name="slope">Factor of negative values.</param>
+/// <param name="shift">Added last.</param>
+public readonly unsafe struct EpilogueParameters(int channels, float* scale, float* bias, float* slope, float* shift)
+{
+    /// <summary>How many channels.</summary>
+    public int Channels { get; } = channels;
+
+    /// <summary>Factor of the convolution's counts.</summary>
+    public float* Scale { get; } = scale;
+
+    /// <summary>Added to them.</summary>
+    public float* Bias { get; } = bias;
+
+    /// <summary>Factor of negative values.</summary>
+    public float* Slope { get; } = slope;
+
+    /// <summary>Added last.</summary>
+    public float* Shift { get; } = shift;
+}
+
+/// <summary><see cref="ResidualEpilogue"/> on one instruction set and encoding: pixel by pixel, 64 channels at a time.</summary>
+internal sealed unsafe class ResidualEpilogue<TFloats, TSigns, TEncoder, TVector> : ResidualEpilogue
+    where TFloats : struct, IFloatVectors<TVector>
+    where TSigns : struct, ISignVectors<TVector>
+    where TEncoder : struct, ISignEncoder
+    where TVector : unmanaged
+{
+    private const int Block = SignLayout.Block;
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public override void Finish(
+        in EpilogueParameters parameters, in OutputRange range, int* counts, float* shortcut, int shortcutChannels, float* result, float* threshold,
+        SignMap next)
+    {
+        int begin = range.FirstFilter, end = begin + range.Filters, all = parameters.Channels;
+        var repeats = new Repeats(shortcutChannels, all, TFloats.Lanes);
+        var signs = new PixelSigns(next, range.FirstPixel);
+        result += (long)range.FirstPixel * all;
+        shortcut += (long)range.FirstPixel * shortcutChannels;
+        for (var pixel = 0; pixel < range.Pixels; pixel++, result += all, shortcut += shortcutChannels)
+        {
+            for (var first = begin; first < end; first += Block)
+            {
+                var channels = Math.Min(Block, end - first);
+                var bits = Activate(parameters, first, channels, counts, shortcut, repeats, result + first, threshold);
+                if (threshold != null) TEncoder.Write(bits, channels, signs.Block(first / Block));
+                counts += channels;
+            }
+            if (threshold != null) signs.Next();
+        }
+    }
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public override void Pack(int firstPixel, int pixels, float* map, float* threshold, SignMap signs)
+    {
+        var all = signs.Layout.Channels;
+        var to = new PixelSigns(signs, firstPixel);
+        var source = map + (long)firstPixel * all;
+        for (var pixel = 0; pixel < pixels; pixel++, source += all, to.Next())
+            for (var first = 0; first < all; first += Block)
+            {
+                var channels = Math.Min(Block, all - first);
+                TEncoder.Write(Bits(source + first, threshold + first, channels), channels, to.Block(first / Block));
+            }
+    }
+
+    /// <summary>y of up to 64 channels of a pixel, and their signs.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static ulong Activate(
+        in EpilogueParameters parameters, int first, int channels, int* counts, float* shortcut, in Repeats repeats, float* result,
+        float* threshold)
+    {
+        float* scale = parameters.Scale + first, bias = parameters.Bias + first, slope = parameters.Slope + first, shift = parameters.Shift + first;
+        var source = shortcut + repeats.Start(first);
+        var bits = 0UL;
+        nint i = 0;
+        if (repeats.Vectors)
+            for (; i <= channels - TFloats.Lanes; i += TFloats.Lanes)
+            {
+                var z = TFloats.MultiplyAdd(TFloats.Convert(counts + i), TFloats.Load(scale + i), TFloats.Load(bias + i));
+                z = TFloats.Add(z, TFloats.Load(source + (i & repeats.Mask)));
+                var negative = TFloats.Multiply(z, TFloats.Load(slope + i));
+                var y = TFloats.Add(TFloats.Select(TFloats.LessThan(TFloats.Broadcast(0), z), z, negative), TFloats.Load(shift + i));
+                TFloats.Store(y, result + i);
+                if (threshold != null) bits |= TSigns.AtLeast(y, TFloats.Load(threshold + first + i)) << (int)i;
+            }
+        for (; i < channels; i++)
+        {
+            var z = counts[i] * scale[i] + bias[i] + shortcut[repeats.Channel(first + (int)i)];
+            var y = (z > 0 ? z : slope[i] * z) + shift[i];
+            result[i] = y;
+            if (threshold != null) bits |= ScalarSigns.AtLeast(y, threshold[first + i]) << (int)i;
+        }
+        return bits;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static ulong Bits(float* values, float* threshold, int channels)
+    {
+        var bits = 0UL;
+        var i = 0;
+        for (; i <= channels - TFloats.Lanes; i += TFloats.Lanes) bits |= TSigns.AtLeast(TFloats.Load(values + i), TFloats.Load(threshold + i)) << i;
+        for (; i < channels; i++) bits |= ScalarSigns.AtLeast(values[i], threshold[i]) << i;
+        return bits;
+    }
+}
+
+/// <summary>How a shortcut of few channels repeats in a result of many, 64 channels at a time.</summary>
+internal readonly struct Repeats
+{
+    private readonly int channels;
+    private readonly bool once;
+
+    /// <param name="channels">The shortcut's channels.</param>
+    /// <param name="all">The result's.</param>
+    /// <param name="lanes">Channels of a vector.</param>
+    public Repeats(int channels, int all, int lanes)
+    {
+        this.channels = channels;
+        once = channels == all;
+        var fills = once || channels % SignLayout.Block == 0;
+        Mask = fills ? -1 : channels - 1;
+        Vectors = fills || SignLayout.Block % channels == 0 && channels % lanes == 0;
+    }
+
+    /// <summary>Whether 64 channels can be read by vectors: none reaches over the shortcut's end, and <see cref="Mask"/> leads back to its beginning.</summary>
+    public bool Vectors { get; }
+
+    /// <summary>To be laid over the channels that are counted from <see cref="Start"/>.</summary>
+    public nint Mask { get; }
+
+    /// <summary>The shortcut's channel that the first of 64 of the result's meets.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public int Start(int first) => once ? first : first % channels;
+
+    /// <summary>The shortcut's channel that one of the result's meets.</summary>
+    public int Channel(int channel) => channel % channels;
 }

@@ -90,3 +90,12 @@ public readonly unsafe struct AdvSimdFloats : IFloatVectors<Vector128<float>>
     {
     }
 }
+
+/// <summary>Signs of <see cref="AdvSimdFloats"/>.</summary>
+public readonly struct AdvSimdSigns : ISignVectors<Vector128<float>>
+{
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static ulong AtLeast(Vector128<float> a, Vector128<float> b) =>
+        Vector128.GreaterThanOrEqual(a, b).ExtractMostSignificantBits();
+}

@@ -90,3 +90,12 @@ public readonly unsafe struct Avx2Floats : IFloatVectors<Vector256<float>>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Prefetch(float* source) => Sse.Prefetch0(source);
 }
+
+/// <summary>Signs of <see cref="Avx2Floats"/>.</summary>
+public readonly struct Avx2Signs : ISignVectors<Vector256<float>>
+{
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static ulong AtLeast(Vector256<float> a, Vector256<float> b) =>
+        Vector256.GreaterThanOrEqual(a, b).ExtractMostSignificantBits();
+}

@@ -85,3 +85,12 @@ public readonly unsafe struct Avx512Floats : IFloatVectors<Vector512<float>>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Prefetch(float* source) => Sse.Prefetch0(source);
 }
+
+/// <summary>Signs of <see cref="Avx512Floats"/>.</summary>
+public readonly struct Avx512Signs : ISignVectors<Vector512<float>>
+{
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static ulong AtLeast(Vector512<float> a, Vector512<float> b) =>
+        Vector512.GreaterThanOrEqual(a, b).ExtractMostSignificantBits();
+}

@@ -1,0 +1,183 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
+using NormFree.Kernels.Lookup;
+using NormFree.Kernels.Memory;
+using NormFree.Kernels.Simd;
+using NormFree.Kernels.Threads;
+
+namespace NormFree.Kernels.Convolutions;
+
+/// <summary>A convolution of binary maps with real filters: the forward pass of the first stage.</summary>
+/// <remarks>
+/// <para>y[p][o] = Σ_tap Σ_c w[o][tap][c]·x[p at tap][c], with x in {−1, +1} inside the map and 0 outside. Sums of four weights come from tables
+/// (<c>SignTables</c>), which are made once for some filters and read by all pixels.</para>
+/// <para><see cref="TapWords"/> say − where a pixel meets padding; the sum of the weights that were subtracted too much is added back.</para>
+/// </remarks>
+public abstract unsafe class SignMapProduct
+{
+    /// <summary>The implementation for an instruction set.</summary>
+    /// <exception cref="PlatformNotSupportedException">This processor lacks it.</exception>
+    public static SignMapProduct For(InstructionSet set) => InstructionSets.Require(set) switch
+    {
+        InstructionSet.Avx512 => new SignMapProduct<Avx512Floats, Vector512<float>>(),
+        InstructionSet.Avx2 => new SignMapProduct<Avx2Floats, Vector256<float>>(),
+        InstructionSet.AdvSimd => new SignMapProduct<AdvSimdFloats, Vector128<float>>(),
+        _ => new SignMapProduct<ScalarFloats, float>(),
+    };
+
+    /// <summary>The fastest implementation of this processor.</summary>
+    public static SignMapProduct Best { get; } = For(InstructionSets.Best);
+
+    /// <summary>Convolves the whole batch.</summary>
+    /// <param name="shape">The convolution.</param>
+    /// <param name="words">The input's signs as <see cref="TapWords"/>.</param>
+    /// <param name="filters">O × taps × C.</param>
+    /// <param name="target">Output pixels × O, overwritten.</param>
+    /// <param name="workers">Threads; the result does not depend on them.</param>
+    public abstract void Compute(ConvolutionShape shape, uint* words, float* filters, float* target, IWorkers workers);
+}
+
+/// <summary><see cref="SignMapProduct"/> on one instruction set.</summary>
+internal sealed unsafe class SignMapProduct<TFloats, TVector> : SignMapProduct
+    where TFloats : struct, IFloatVectors<TVector>
+    where TVector : unmanaged
+{
+    private const int Rows = LookupBlock<TFloats, TVector>.Rows;
+
+    /// <summary>Filters of a task at most: a cache line of a pixel's results.</summary>
+    private const int MostFilters = 16;
+
+    /// <summary>Tables of a task should stay in a core's second-level cache.</summary>
+    private const int MostTableBytes = 640 << 10;
+
+    /// <summary>Pixels of a task: tables pay off after some hundreds.</summary>
+    private const int PixelsOfTask = 2048;
+
+    /// <summary>What a task works on: some filters, some pixels.</summary>
+    private readonly struct Work(ConvolutionShape shape, int firstFilter, int most, int firstPixel, uint* words, float* filters, float* target)
+    {
+        /// <summary>Floats from a filter's table to its next: those of a task's filters lie side by side.</summary>
+        public readonly int Pitch = most * SignPatterns.TableSize;
+
+        public readonly ConvolutionShape Shape = shape;
+        public readonly int FirstPixel = firstPixel;
+        public readonly int Pixels = Math.Min(PixelsOfTask, shape.OutPixels - firstPixel);
+        public readonly int Filters = Math.Min(most, shape.Out - firstFilter);
+        public readonly uint* Words = words + firstPixel;
+        public readonly float* Weights = filters + (long)firstFilter * shape.Taps * shape.In;
+        public readonly float* Target = target + (long)firstPixel * shape.Out + firstFilter;
+
+        /// <summary>Tables of a filter: those of all words, of all taps.</summary>
+        public readonly int Tables = Tables(shape);
+    }
+
+    /// <inheritdoc/>
+    public override void Compute(ConvolutionShape shape, uint* words, float* filters, float* target, IWorkers workers)
+    {
+        int parts = (shape.OutPixels + PixelsOfTask - 1) / PixelsOfTask, most = FiltersOfTask(shape);
+        var columns = LookupBlock<TFloats, TVector>.Columns;
+        workers.Run((shape.Out + most - 1) / most * parts, task =>
+        {
+            var work = new Work(shape, task / parts * most, most, task % parts * PixelsOfTask, words, filters, target);
+            var tableFloats = (long)work.Tables * work.Pitch;
+            var scratch = Scratch.OfThread((tableFloats + most * columns + most * shape.Taps) * sizeof(float) + 1024);
+            var tables = scratch.Take<float>(tableFloats);
+            var sums = scratch.Take<float>(most * columns);
+            MakeTables(work, tables);
+            for (var pixel = 0; pixel < work.Pixels; pixel += columns)
+            {
+                Sum(work, pixel, tables, sums);
+                FourByFour.Transpose(
+                    sums, columns, work.Filters, Math.Min(columns, work.Pixels - pixel), work.Target + (long)pixel * shape.Out, shape.Out);
+            }
+            AddBackPadding(work, scratch.Take<float>(most * shape.Taps));
+        });
+    }
+
+    /// <summary>Tables of a filter: those of all words, of all taps.</summary>
+    private static int Tables(in ConvolutionShape shape) => shape.Taps * TapWords.Words(shape) * SignPatterns.GroupsInWord;
+
+    private static int FiltersOfTask(in ConvolutionShape shape)
+    {
+        var filters = MostFilters;
+        while (filters > Rows && (long)filters * Tables(shape) * SignPatterns.TableSize * sizeof(float) > MostTableBytes) filters /= 2;
+        return filters;
+    }
+
+    private static void MakeTables(in Work work, float* tables)
+    {
+        NativeMemory.Clear(tables, (nuint)((long)work.Tables * work.Pitch * sizeof(float)));
+        var ofTap = TapWords.Words(work.Shape) * SignPatterns.GroupsInWord * work.Pitch;
+        for (var tap = 0; tap < work.Shape.Taps; tap++)
+            for (var filter = 0; filter < work.Filters; filter++)
+            {
+                var weights = work.Weights + ((long)filter * work.Shape.Taps + tap) * work.Shape.In;
+                MakeTables(weights, work.Shape.In, work.Pitch, tables + (long)tap * ofTap + filter * SignPatterns.TableSize);
+            }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void MakeTables(float* weights, int channels, int pitch, float* table)
+    {
+        TVector s0 = SignTables<TFloats, TVector>.Signs(0), s1 = SignTables<TFloats, TVector>.Signs(1);
+        TVector s2 = SignTables<TFloats, TVector>.Signs(2), s3 = SignTables<TFloats, TVector>.Signs(3);
+        var channel = 0;
+        for (; channel + SignPatterns.GroupSize <= channels; channel += SignPatterns.GroupSize, weights += SignPatterns.GroupSize, table += pitch)
+            SignTables<TFloats, TVector>.Write(weights[0], weights[1], weights[2], weights[3], s0, s1, s2, s3, table);
+        if (channel == channels) return;
+        var left = channels - channel;
+        SignTables<TFloats, TVector>.Write(weights[0], left > 1 ? weights[1] : 0, left > 2 ? weights[2] : 0, 0, s0, s1, s2, s3, table);
+    }
+
+    /// <summary>All filters' sums of a block of pixels, filter by filter.</summary>
+    private static void Sum(in Work work, int pixel, float* tables, float* sums)
+    {
+        var columns = LookupBlock<TFloats, TVector>.Columns;
+        float** rows = stackalloc float*[Rows], targets = stackalloc float*[Rows];
+        // All words of all taps are one run: the next word of a pixel lies one stride further.
+        var words = work.Words + pixel;
+        for (var filter = 0; filter < work.Filters; filter += Rows)
+        {
+            for (var row = 0; row < Rows; row++)
+            {
+                rows[row] = tables + (filter + row) * SignPatterns.TableSize;
+                targets[row] = sums + (filter + row) * columns;
+            }
+            var count = work.Shape.Taps * TapWords.Words(work.Shape);
+            LookupBlock<TFloats, TVector>.Sum(rows, work.Pitch, &words, 1, count, TapWords.Stride(work.Shape), targets, add: false);
+        }
+    }
+
+    /// <summary>Adds the weights at taps where a pixel meets padding, since their signs counted as −.</summary>
+    private static void AddBackPadding(in Work work, float* ofTaps)
+    {
+        var shape = work.Shape;
+        for (var tap = 0; tap < shape.Taps; tap++)
+            for (var filter = 0; filter < work.Filters; filter++)
+            {
+                var weights = work.Weights + ((long)filter * shape.Taps + tap) * shape.In;
+                var sum = 0f;
+                for (var channel = 0; channel < shape.In; channel++) sum += weights[channel];
+                ofTaps[tap * work.Filters + filter] = sum;
+            }
+        for (var pixel = 0; pixel < work.Pixels; pixel++)
+        {
+            var at = work.FirstPixel + pixel;
+            int x = at % shape.OutWidth, y = at / shape.OutWidth % shape.OutHeight;
+            var inside = shape.PixelsInside(x, y);
+            if (inside > 0) pixel += inside - 1;
+            else AddBackPadding(work, x, y, ofTaps, work.Target + (long)pixel * shape.Out);
+        }
+    }
+
+    private static void AddBackPadding(in Work work, int x, int y, float* ofTaps, float* target)
+    {
+        var shape = work.Shape;
+        for (var tap = 0; tap < shape.Taps; tap++)
+        {
+            if (shape.Meets(x, y, tap)) continue;
+            for (var filter = 0; filter < work.Filters; filter++) target[filter] += ofTaps[tap * work.Filters + filter];
+        }
+    }
+}

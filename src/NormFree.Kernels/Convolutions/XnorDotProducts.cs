@@ -1,0 +1,119 @@
+using System.Numerics;
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.Arm;
+
+namespace NormFree.Kernels.Convolutions;
+
+/// <summary>The innermost loops of the XNOR convolution: scalar products of binary vectors.</summary>
+internal unsafe interface IXnorProducts
+{
+    /// <summary>Filters at once, a divisor of <see cref="PreparedFilters.Interleave"/>.</summary>
+    static abstract int Filters { get; }
+
+    /// <summary>So many words can be multiplied at once.</summary>
+    static abstract int MostWords { get; }
+
+    /// <summary>target[p][f] = bits − 2·|pixel p ⊕ filter f| for some pixels and <see cref="Filters"/> filters.</summary>
+    /// <param name="pixels">The pixels' words.</param>
+    /// <param name="stride">Words from one pixel to the next.</param>
+    /// <param name="count">Pixels.</param>
+    /// <param name="filters">The filters' words: the same word of all of them, and <see cref="PreparedFilters.Interleave"/> words on the next.</param>
+    /// <param name="words">Words of a pixel and of a filter, at most <see cref="MostWords"/>.</param>
+    /// <param name="bits">How many bits of them count.</param>
+    /// <param name="target">Where the results go.</param>
+    /// <param name="targetStride">Results from one pixel to the next.</param>
+    static abstract void Multiply(ulong* pixels, nint stride, int count, ulong* filters, int words, int bits, int* target, nint targetStride);
+}
+
+/// <summary>Counts word by word, by one instruction where the processor has it: runs everywhere.</summary>
+internal readonly unsafe struct ScalarProducts : IXnorProducts
+{
+    /// <inheritdoc/>
+    public static int Filters => 4;
+
+    /// <inheritdoc/>
+    public static int MostWords => int.MaxValue;
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Multiply(ulong* pixels, nint stride, int count, ulong* filters, int words, int bits, int* target, nint targetStride)
+    {
+        for (; count > 0; count--, pixels += stride, target += targetStride)
+        {
+            var filter = filters;
+            int a = 0, b = 0, c = 0, d = 0;
+            for (nint i = 0; i < words; i++, filter += PreparedFilters.Interleave)
+            {
+                var word = pixels[i];
+                a += BitOperations.PopCount(word ^ filter[0]);
+                b += BitOperations.PopCount(word ^ filter[1]);
+                c += BitOperations.PopCount(word ^ filter[2]);
+                d += BitOperations.PopCount(word ^ filter[3]);
+            }
+            target[0] = bits - 2 * a;
+            target[1] = bits - 2 * b;
+            target[2] = bits - 2 * c;
+            target[3] = bits - 2 * d;
+        }
+    }
+}
+
+/// <summary>Counts every word: CNT counts the bits of sixteen bytes at once, which no adder beats.</summary>
+internal readonly unsafe struct AdvSimdProducts : IXnorProducts
+{
+    /// <summary>So many counts of up to 8 fit into a byte.</summary>
+    private const int WordsOfByte = 31;
+
+    /// <inheritdoc/>
+    public static int Filters => 4;
+
+    /// <inheritdoc/>
+    public static int MostWords => int.MaxValue;
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Multiply(ulong* pixels, nint stride, int count, ulong* filters, int words, int bits, int* target, nint targetStride)
+    {
+        for (; count > 0; count -= 2, pixels += 2 * stride, target += 2 * targetStride)
+        {
+            // Two pixels share the filters' words. A last one keeps itself company.
+            var second = Math.Min(count, 2) - 1;
+            ulong* a = pixels, b = pixels + second * stride;
+            Vector128<uint> lowA = default, highA = default, lowB = default, highB = default;
+            for (var first = 0; first < words; first += WordsOfByte)
+            {
+                var end = Math.Min(words, first + WordsOfByte);
+                Vector128<byte> bytesLowA = default, bytesHighA = default, bytesLowB = default, bytesHighB = default;
+                for (nint i = first; i < end; i++)
+                {
+                    var filter = filters + i * PreparedFilters.Interleave;
+                    Vector128<ulong> low = Vector128.Load(filter), high = Vector128.Load(filter + 2);
+                    Vector128<ulong> wordA = Vector128.Create(a[i]), wordB = Vector128.Create(b[i]);
+                    bytesLowA += AdvSimd.PopCount((low ^ wordA).AsByte());
+                    bytesHighA += AdvSimd.PopCount((high ^ wordA).AsByte());
+                    bytesLowB += AdvSimd.PopCount((low ^ wordB).AsByte());
+                    bytesHighB += AdvSimd.PopCount((high ^ wordB).AsByte());
+                }
+                lowA += Widen(bytesLowA);
+                highA += Widen(bytesHighA);
+                lowB += Widen(bytesLowB);
+                highB += Widen(bytesHighB);
+            }
+            Store(lowA, highA, bits, target);
+            Store(lowB, highB, bits, target + second * targetStride);
+        }
+    }
+
+    /// <summary>Sums of four bytes.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<uint> Widen(Vector128<byte> bytes) => AdvSimd.AddPairwiseWidening(AdvSimd.AddPairwiseWidening(bytes));
+
+    /// <summary>Two halves of a word's count side by side: their sums are the counts of four filters.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Store(Vector128<uint> low, Vector128<uint> high, int bits, int* target)
+    {
+        var counts = AdvSimd.Arm64.AddPairwise(low, high).AsInt32();
+        (Vector128.Create(bits) - counts - counts).Store(target);
+    }
+}
