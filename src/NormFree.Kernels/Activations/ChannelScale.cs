@@ -22,10 +22,10 @@ public abstract unsafe class ChannelScale
     /// <summary>Exact sums of a binary convolution as real numbers: scale·count.</summary>
     /// <param name="pixels">How many.</param>
     /// <param name="channels">How many.</param>
-    /// <param name="counts">pixels × channels.</param>
+    /// <param name="integers">pixels × channels.</param>
     /// <param name="scale">One factor a channel.</param>
     /// <param name="target">pixels × channels.</param>
-    public abstract void Counts(int pixels, int channels, int* counts, float* scale, float* target);
+    public abstract void ScaleIntegers(int pixels, int channels, int* integers, float* scale, float* target);
 
     /// <summary>scale·value.</summary>
     /// <param name="pixels">How many.</param>
@@ -34,7 +34,7 @@ public abstract unsafe class ChannelScale
     /// <param name="stride">From one pixel's values to the next: at least the channels.</param>
     /// <param name="scale">One factor a channel.</param>
     /// <param name="target">pixels × channels.</param>
-    public abstract void Values(int pixels, int channels, float* values, int stride, float* scale, float* target);
+    public abstract void ScaleFloats(int pixels, int channels, float* values, int stride, float* scale, float* target);
 }
 
 /// <summary><see cref="ChannelScale"/> on one instruction set: whole vectors of channels, then the rest one by one.</summary>
@@ -43,19 +43,19 @@ internal sealed unsafe class ChannelScale<TFloats, TVector> : ChannelScale
     where TVector : unmanaged
 {
     /// <inheritdoc/>
-    public override void Counts(int pixels, int channels, int* counts, float* scale, float* target)
+    public override void ScaleIntegers(int pixels, int channels, int* integers, float* scale, float* target)
     {
-        for (var pixel = 0; pixel < pixels; pixel++, counts += channels, target += channels)
+        for (var pixel = 0; pixel < pixels; pixel++, integers += channels, target += channels)
         {
             var channel = 0;
             for (; channel + TFloats.Lanes <= channels; channel += TFloats.Lanes)
-                TFloats.Store(TFloats.Multiply(TFloats.Convert(counts + channel), TFloats.Load(scale + channel)), target + channel);
-            for (; channel < channels; channel++) target[channel] = counts[channel] * scale[channel];
+                TFloats.Store(TFloats.Multiply(TFloats.Convert(integers + channel), TFloats.Load(scale + channel)), target + channel);
+            for (; channel < channels; channel++) target[channel] = integers[channel] * scale[channel];
         }
     }
 
     /// <inheritdoc/>
-    public override void Values(int pixels, int channels, float* values, int stride, float* scale, float* target)
+    public override void ScaleFloats(int pixels, int channels, float* values, int stride, float* scale, float* target)
     {
         for (var pixel = 0; pixel < pixels; pixel++, values += stride, target += channels)
         {

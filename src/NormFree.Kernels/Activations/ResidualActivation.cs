@@ -24,17 +24,17 @@ public abstract unsafe class ResidualActivation
     /// <summary>The fastest implementation of this processor.</summary>
     public static ResidualActivation Best { get; } = For(InstructionSets.Best);
 
-    /// <summary>u = scale·counts + shortcut, then y.</summary>
+    /// <summary>u = scale·accumulators + shortcut, then y.</summary>
     /// <param name="pixels">How many.</param>
     /// <param name="activation">The activation of all channels.</param>
-    /// <param name="counts">Exact sums of a binary convolution, pixels × channels.</param>
+    /// <param name="accumulators">Exact sums of a binary convolution, pixels × channels.</param>
     /// <param name="scale">One factor a channel.</param>
     /// <param name="shortcut">pixels × channels of it.</param>
     /// <param name="shortcutChannels">Channels of the shortcut: it repeats where there are fewer than in the result.</param>
     /// <param name="sum">u, pixels × channels.</param>
     /// <param name="result">y, pixels × channels.</param>
     public abstract void Forward(
-        int pixels, in RPReLUParameters activation, int* counts, float* scale, float* shortcut, int shortcutChannels, float* sum, float* result);
+        int pixels, in RPReLUParameters activation, int* accumulators, float* scale, float* shortcut, int shortcutChannels, float* sum, float* result);
 
     /// <summary>u = branch + shortcut, then y.</summary>
     /// <param name="pixels">How many.</param>
@@ -85,9 +85,9 @@ internal sealed unsafe class ResidualActivation<TFloats, TVector> : ResidualActi
 {
     /// <inheritdoc/>
     public override void Forward(
-        int pixels, in RPReLUParameters activation, int* counts, float* scale, float* shortcut, int shortcutChannels, float* sum, float* result)
+        int pixels, in RPReLUParameters activation, int* accumulators, float* scale, float* shortcut, int shortcutChannels, float* sum, float* result)
     {
-        var maps = new ForwardMaps(pixels, counts, scale, null, shortcut, shortcutChannels, sum, result);
+        var maps = new ForwardMaps(pixels, accumulators, scale, null, shortcut, shortcutChannels, sum, result);
         Forward(activation, maps);
     }
 

@@ -30,9 +30,9 @@ internal static unsafe class ResidualActivationLoops<TFloats, TVector>
         var shortcut = maps.Shortcut + channel % maps.ShortcutChannels;
         for (nint at = channel, end = channel + maps.Pixels * stride; at < end; at += stride, shortcut += shortcutStride)
         {
-            var branch = maps.Counts == null
+            var branch = maps.Accumulators == null
                 ? TFloats.Load(maps.Branch + at)
-                : TFloats.Multiply(TFloats.Convert(maps.Counts + at), scale);
+                : TFloats.Multiply(TFloats.Convert(maps.Accumulators + at), scale);
             var sum = TFloats.Add(branch, TFloats.Load(shortcut));
             TFloats.Store(sum, maps.Sum + at);
             var shifted = TFloats.Add(sum, shiftIn);
@@ -46,7 +46,7 @@ internal static unsafe class ResidualActivationLoops<TFloats, TVector>
     private static void Backward(in RPReLUParameters activation, in BackwardMaps maps, int channel)
     {
         TVector shiftIn = TFloats.Load(activation.ShiftIn + channel), slope = TFloats.Load(activation.Slope + channel);
-        TVector zero = TFloats.Broadcast(0), ofShiftIn = zero, ofSlope = zero, ofShiftOut = zero;
+        TVector zero = TFloats.Broadcast(0), shiftInGradient = zero, slopeGradient = zero, shiftOutGradient = zero;
         nint stride = activation.Channels;
         for (nint at = channel, end = channel + maps.Pixels * stride; at < end; at += stride)
         {
@@ -55,13 +55,13 @@ internal static unsafe class ResidualActivationLoops<TFloats, TVector>
             var positive = TFloats.LessThan(zero, shifted);
             var gradient = TFloats.Select(positive, dy, TFloats.Multiply(slope, dy));
             TFloats.Store(gradient, maps.SumGradient + at);
-            ofShiftIn = TFloats.Add(ofShiftIn, gradient);
-            ofSlope = TFloats.MultiplyAdd(TFloats.Select(positive, zero, shifted), dy, ofSlope);
-            ofShiftOut = TFloats.Add(ofShiftOut, dy);
+            shiftInGradient = TFloats.Add(shiftInGradient, gradient);
+            slopeGradient = TFloats.MultiplyAdd(TFloats.Select(positive, zero, shifted), dy, slopeGradient);
+            shiftOutGradient = TFloats.Add(shiftOutGradient, dy);
         }
-        Accumulate(ofShiftIn, maps.ParameterGradients + channel);
-        Accumulate(ofSlope, maps.ParameterGradients + stride + channel);
-        Accumulate(ofShiftOut, maps.ParameterGradients + 2 * stride + channel);
+        Accumulate(shiftInGradient, maps.ParameterGradients + channel);
+        Accumulate(slopeGradient, maps.ParameterGradients + stride + channel);
+        Accumulate(shiftOutGradient, maps.ParameterGradients + 2 * stride + channel);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -79,12 +79,12 @@ internal static class PixelBlock
     public const int Size = 16;
 }
 
-/// <summary>What <see cref="ResidualActivation"/>'s forward pass reads and writes: counts with their scale, or a branch.</summary>
+/// <summary>What <see cref="ResidualActivation"/>'s forward pass reads and writes: accumulators with their scale, or a branch.</summary>
 internal readonly unsafe struct ForwardMaps(
-    int pixels, int* counts, float* scale, float* branch, float* shortcut, int shortcutChannels, float* sum, float* result)
+    int pixels, int* accumulators, float* scale, float* branch, float* shortcut, int shortcutChannels, float* sum, float* result)
 {
     public readonly int Pixels = pixels;
-    public readonly int* Counts = counts;
+    public readonly int* Accumulators = accumulators;
     public readonly float* Scale = scale;
     public readonly float* Branch = branch;
     public readonly float* Shortcut = shortcut;
@@ -97,7 +97,7 @@ internal readonly unsafe struct ForwardMaps(
     {
         var offset = (nint)first * channels;
         return new ForwardMaps(
-            pixels, Counts == null ? null : Counts + offset, Scale, Branch == null ? null : Branch + offset,
+            pixels, Accumulators == null ? null : Accumulators + offset, Scale, Branch == null ? null : Branch + offset,
             Shortcut + (nint)first * ShortcutChannels, ShortcutChannels, Sum + offset, Result + offset);
     }
 }

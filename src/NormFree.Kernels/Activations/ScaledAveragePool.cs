@@ -9,20 +9,20 @@ namespace NormFree.Kernels.Activations;
 /// <remarks>
 /// Forward: y = β/k² · Σ x over k×k pixels. Backward: dx = β/k² · dy of the pixel's square; 0 behind the last whole square. Maps are channels-last.
 /// </remarks>
-public abstract unsafe class ScaledPool
+public abstract unsafe class ScaledAveragePool
 {
     /// <summary>The implementation for an instruction set.</summary>
     /// <exception cref="PlatformNotSupportedException">This processor lacks it.</exception>
-    public static ScaledPool For(InstructionSet set) => InstructionSets.Require(set) switch
+    public static ScaledAveragePool For(InstructionSet set) => InstructionSets.Require(set) switch
     {
-        InstructionSet.Avx512 => new ScaledPool<Avx512Floats, Vector512<float>>(),
-        InstructionSet.Avx2 => new ScaledPool<Avx2Floats, Vector256<float>>(),
-        InstructionSet.AdvSimd => new ScaledPool<AdvSimdFloats, Vector128<float>>(),
-        _ => new ScaledPool<ScalarFloats, float>(),
+        InstructionSet.Avx512 => new ScaledAveragePool<Avx512Floats, Vector512<float>>(),
+        InstructionSet.Avx2 => new ScaledAveragePool<Avx2Floats, Vector256<float>>(),
+        InstructionSet.AdvSimd => new ScaledAveragePool<AdvSimdFloats, Vector128<float>>(),
+        _ => new ScaledAveragePool<ScalarFloats, float>(),
     };
 
     /// <summary>The fastest implementation of this processor.</summary>
-    public static ScaledPool Best { get; } = For(InstructionSets.Best);
+    public static ScaledAveragePool Best { get; } = For(InstructionSets.Best);
 
     /// <summary>One row of the small map.</summary>
     /// <param name="width">Pixels of a row of the large map.</param>
@@ -43,8 +43,8 @@ public abstract unsafe class ScaledPool
     public abstract void Backward(int width, int channels, int kernel, float factor, float* source, float* target);
 }
 
-/// <summary><see cref="ScaledPool"/> on one instruction set: whole vectors of channels, then the rest one by one.</summary>
-internal sealed unsafe class ScaledPool<TFloats, TVector> : ScaledPool
+/// <summary><see cref="ScaledAveragePool"/> on one instruction set: whole vectors of channels, then the rest one by one.</summary>
+internal sealed unsafe class ScaledAveragePool<TFloats, TVector> : ScaledAveragePool
     where TFloats : struct, IFloatVectors<TVector>
     where TVector : unmanaged
 {

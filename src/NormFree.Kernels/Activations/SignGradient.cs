@@ -51,11 +51,11 @@ public unsafe struct SignGradientMaps
     /// <summary>Floats from one pixel of ds to the next: at least the channels.</summary>
     public int GradientStride;
 
-    /// <summary>The gradient that reaches x through a shortcut: pixels × <see cref="Shortcuts"/>·channels. Not read where there is none.</summary>
-    public float* Shortcut;
+    /// <summary>The gradient that reaches x through a shortcut: pixels × <see cref="ShortcutRepeats"/>·channels. Not read where there is none.</summary>
+    public float* ShortcutGradient;
 
     /// <summary>How often x is in the shortcut, one copy behind the other; 0 where it is not.</summary>
-    public int Shortcuts;
+    public int ShortcutRepeats;
 
     /// <summary>dx, pixels × channels.</summary>
     public float* Result;
@@ -67,7 +67,7 @@ public unsafe struct SignGradientMaps
         slice.Pixels = pixels;
         slice.Input += (nint)first * Channels;
         slice.Gradient += (nint)first * GradientStride;
-        slice.Shortcut += (nint)first * Channels * Shortcuts;
+        slice.ShortcutGradient += (nint)first * Channels * ShortcutRepeats;
         slice.Result += (nint)first * Channels;
         return slice;
     }
@@ -105,18 +105,18 @@ internal static unsafe class SignGradientLoop<TFloats, TVector>
     {
         TVector scale = TFloats.Broadcast(beta), bias = TFloats.Load(shift + channel), zero = TFloats.Broadcast(0);
         TVector one = TFloats.Broadcast(1), two = TFloats.Broadcast(2), total = zero;
-        nint stride = maps.Channels, gradientStride = maps.GradientStride, shortcutStride = stride * maps.Shortcuts;
+        nint stride = maps.Channels, gradientStride = maps.GradientStride, shortcutStride = stride * maps.ShortcutRepeats;
         var gradient = maps.Gradient + channel;
-        var shortcut = maps.Shortcut + channel;
+        var shortcut = maps.ShortcutGradient + channel;
         for (nint at = channel, end = channel + maps.Pixels * stride; at < end; at += stride, gradient += gradientStride, shortcut += shortcutStride)
         {
             var t = TFloats.Add(TFloats.Multiply(TFloats.Load(maps.Input + at), scale), bias);
             // 2 − 2·|t| is 0 at t = 1 and at t = −1, so that open and closed ends give the same.
             var inside = TFloats.Select(TFloats.LessThan(TFloats.Abs(t), one), TFloats.Subtract(two, TFloats.Multiply(two, TFloats.Abs(t))), zero);
-            var ofShifted = TFloats.Multiply(inside, TFloats.Load(gradient));
-            total = TFloats.Add(total, ofShifted);
-            var result = TFloats.Multiply(scale, ofShifted);
-            for (var copy = 0; copy < maps.Shortcuts; copy++) result = TFloats.Add(result, TFloats.Load(shortcut + copy * stride));
+            var tGradient = TFloats.Multiply(inside, TFloats.Load(gradient));
+            total = TFloats.Add(total, tGradient);
+            var result = TFloats.Multiply(scale, tGradient);
+            for (var copy = 0; copy < maps.ShortcutRepeats; copy++) result = TFloats.Add(result, TFloats.Load(shortcut + copy * stride));
             TFloats.Store(result, maps.Result + at);
         }
         TFloats.Store(TFloats.Add(TFloats.Load(shiftGradient + channel), total), shiftGradient + channel);

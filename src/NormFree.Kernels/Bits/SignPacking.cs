@@ -87,11 +87,11 @@ internal sealed unsafe class SignPacking<TFloats, TSigns, TVector> : SignPacking
         var bits = 0UL;
         var i = 0;
         for (; i <= count - TFloats.Lanes; i += TFloats.Lanes) bits |= Signs(source + i, factor, shift + i) << i;
-        for (; i < count; i++) bits |= ScalarSigns.AtLeast(source[i] * scale + shift[i], 0) << i;
+        for (; i < count; i++) bits |= ScalarSigns.GreaterOrEqual(source[i] * scale + shift[i], 0) << i;
         return bits;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static ulong Signs(float* source, TVector factor, float* shift) =>
-        TSigns.AtLeast(TFloats.Add(TFloats.Multiply(TFloats.Load(source), factor), TFloats.Load(shift)), TFloats.Broadcast(0));
+        TSigns.GreaterOrEqual(TFloats.Add(TFloats.Multiply(TFloats.Load(source), factor), TFloats.Load(shift)), TFloats.Broadcast(0));
 }

@@ -12,58 +12,58 @@ namespace NormFree.Kernels.Convolutions;
 /// <remarks>
 /// <para>y[p][o] = Σ_tap Σ_c w[o][tap][c]·x[p at tap][c], with x in {−1, +1} inside the map and 0 outside. Sums of four weights come from tables
 /// (<c>SignTables</c>), which are made once for some filters and read by all pixels.</para>
-/// <para><see cref="TapWords"/> say − where a pixel meets padding; the sum of the weights that were subtracted too much is added back.</para>
+/// <para><see cref="UnfoldedChannelWords"/> say − where a pixel meets padding; the sum of the weights that were subtracted too much is added back.</para>
 /// </remarks>
-public abstract unsafe class SignMapProduct
+public abstract unsafe class BinaryInputConvolution
 {
     /// <summary>The implementation for an instruction set.</summary>
     /// <exception cref="PlatformNotSupportedException">This processor lacks it.</exception>
-    public static SignMapProduct For(InstructionSet set) => InstructionSets.Require(set) switch
+    public static BinaryInputConvolution For(InstructionSet set) => InstructionSets.Require(set) switch
     {
-        InstructionSet.Avx512 => new SignMapProduct<Avx512Floats, Vector512<float>>(),
-        InstructionSet.Avx2 => new SignMapProduct<Avx2Floats, Vector256<float>>(),
-        InstructionSet.AdvSimd => new SignMapProduct<AdvSimdFloats, Vector128<float>>(),
-        _ => new SignMapProduct<ScalarFloats, float>(),
+        InstructionSet.Avx512 => new BinaryInputConvolution<Avx512Floats, Vector512<float>>(),
+        InstructionSet.Avx2 => new BinaryInputConvolution<Avx2Floats, Vector256<float>>(),
+        InstructionSet.AdvSimd => new BinaryInputConvolution<AdvSimdFloats, Vector128<float>>(),
+        _ => new BinaryInputConvolution<ScalarFloats, float>(),
     };
 
     /// <summary>The fastest implementation of this processor.</summary>
-    public static SignMapProduct Best { get; } = For(InstructionSets.Best);
+    public static BinaryInputConvolution Best { get; } = For(InstructionSets.Best);
 
     /// <summary>Convolves the whole batch.</summary>
     /// <param name="shape">The convolution.</param>
-    /// <param name="words">The input's signs as <see cref="TapWords"/>.</param>
+    /// <param name="words">The input's signs as <see cref="UnfoldedChannelWords"/>.</param>
     /// <param name="filters">O × taps × C.</param>
     /// <param name="target">Output pixels × O, overwritten.</param>
     /// <param name="workers">Threads; the result does not depend on them.</param>
     public abstract void Compute(ConvolutionShape shape, uint* words, float* filters, float* target, IWorkers workers);
 }
 
-/// <summary><see cref="SignMapProduct"/> on one instruction set.</summary>
-internal sealed unsafe class SignMapProduct<TFloats, TVector> : SignMapProduct
+/// <summary><see cref="BinaryInputConvolution"/> on one instruction set.</summary>
+internal sealed unsafe class BinaryInputConvolution<TFloats, TVector> : BinaryInputConvolution
     where TFloats : struct, IFloatVectors<TVector>
     where TVector : unmanaged
 {
     private const int Rows = LookupBlock<TFloats, TVector>.Rows;
 
-    /// <summary>Filters of a task at most: a cache line of a pixel's results.</summary>
-    private const int MostFilters = 16;
+    /// <summary>Filters of a task at maxFilters: a cache line of a pixel's results.</summary>
+    private const int MaxFilters = 16;
 
     /// <summary>Tables of a task should stay in a core's second-level cache.</summary>
-    private const int MostTableBytes = 640 << 10;
+    private const int MaxTableBytes = 640 << 10;
 
     /// <summary>Pixels of a task: tables pay off after some hundreds.</summary>
-    private const int PixelsOfTask = 2048;
+    private const int PixelsPerTask = 2048;
 
     /// <summary>What a task works on: some filters, some pixels.</summary>
-    private readonly struct Work(ConvolutionShape shape, int firstFilter, int most, int firstPixel, uint* words, float* filters, float* target)
+    private readonly struct Work(ConvolutionShape shape, int firstFilter, int maxFilters, int firstPixel, uint* words, float* filters, float* target)
     {
         /// <summary>Floats from a filter's table to its next: those of a task's filters lie side by side.</summary>
-        public readonly int Pitch = most * SignPatterns.TableSize;
+        public readonly int Pitch = maxFilters * SignPatterns.TableSize;
 
         public readonly ConvolutionShape Shape = shape;
         public readonly int FirstPixel = firstPixel;
-        public readonly int Pixels = Math.Min(PixelsOfTask, shape.OutPixels - firstPixel);
-        public readonly int Filters = Math.Min(most, shape.Out - firstFilter);
+        public readonly int Pixels = Math.Min(PixelsPerTask, shape.OutPixels - firstPixel);
+        public readonly int Filters = Math.Min(maxFilters, shape.Out - firstFilter);
         public readonly uint* Words = words + firstPixel;
         public readonly float* Weights = filters + (long)firstFilter * shape.Taps * shape.In;
         public readonly float* Target = target + (long)firstPixel * shape.Out + firstFilter;
@@ -75,15 +75,15 @@ internal sealed unsafe class SignMapProduct<TFloats, TVector> : SignMapProduct
     /// <inheritdoc/>
     public override void Compute(ConvolutionShape shape, uint* words, float* filters, float* target, IWorkers workers)
     {
-        int parts = (shape.OutPixels + PixelsOfTask - 1) / PixelsOfTask, most = FiltersOfTask(shape);
+        int parts = (shape.OutPixels + PixelsPerTask - 1) / PixelsPerTask, maxFilters = FiltersPerTask(shape);
         var columns = LookupBlock<TFloats, TVector>.Columns;
-        workers.Run((shape.Out + most - 1) / most * parts, task =>
+        workers.Run((shape.Out + maxFilters - 1) / maxFilters * parts, task =>
         {
-            var work = new Work(shape, task / parts * most, most, task % parts * PixelsOfTask, words, filters, target);
+            var work = new Work(shape, task / parts * maxFilters, maxFilters, task % parts * PixelsPerTask, words, filters, target);
             var tableFloats = (long)work.Tables * work.Pitch;
-            var scratch = Scratch.OfThread((tableFloats + most * columns + most * shape.Taps) * sizeof(float) + 1024);
+            var scratch = Scratch.OfThread((tableFloats + maxFilters * columns + maxFilters * shape.Taps) * sizeof(float) + 1024);
             var tables = scratch.Take<float>(tableFloats);
-            var sums = scratch.Take<float>(most * columns);
+            var sums = scratch.Take<float>(maxFilters * columns);
             MakeTables(work, tables);
             for (var pixel = 0; pixel < work.Pixels; pixel += columns)
             {
@@ -91,29 +91,29 @@ internal sealed unsafe class SignMapProduct<TFloats, TVector> : SignMapProduct
                 FourByFour.Transpose(
                     sums, columns, work.Filters, Math.Min(columns, work.Pixels - pixel), work.Target + (long)pixel * shape.Out, shape.Out);
             }
-            AddBackPadding(work, scratch.Take<float>(most * shape.Taps));
+            AddBackPadding(work, scratch.Take<float>(maxFilters * shape.Taps));
         });
     }
 
     /// <summary>Tables of a filter: those of all words, of all taps.</summary>
-    private static int Tables(in ConvolutionShape shape) => shape.Taps * TapWords.Words(shape) * SignPatterns.GroupsInWord;
+    private static int Tables(in ConvolutionShape shape) => shape.Taps * UnfoldedChannelWords.Words(shape) * SignPatterns.GroupsPerWord;
 
-    private static int FiltersOfTask(in ConvolutionShape shape)
+    private static int FiltersPerTask(in ConvolutionShape shape)
     {
-        var filters = MostFilters;
-        while (filters > Rows && (long)filters * Tables(shape) * SignPatterns.TableSize * sizeof(float) > MostTableBytes) filters /= 2;
+        var filters = MaxFilters;
+        while (filters > Rows && (long)filters * Tables(shape) * SignPatterns.TableSize * sizeof(float) > MaxTableBytes) filters /= 2;
         return filters;
     }
 
     private static void MakeTables(in Work work, float* tables)
     {
         NativeMemory.Clear(tables, (nuint)((long)work.Tables * work.Pitch * sizeof(float)));
-        var ofTap = TapWords.Words(work.Shape) * SignPatterns.GroupsInWord * work.Pitch;
+        var tapStride = UnfoldedChannelWords.Words(work.Shape) * SignPatterns.GroupsPerWord * work.Pitch;
         for (var tap = 0; tap < work.Shape.Taps; tap++)
             for (var filter = 0; filter < work.Filters; filter++)
             {
                 var weights = work.Weights + ((long)filter * work.Shape.Taps + tap) * work.Shape.In;
-                MakeTables(weights, work.Shape.In, work.Pitch, tables + (long)tap * ofTap + filter * SignPatterns.TableSize);
+                MakeTables(weights, work.Shape.In, work.Pitch, tables + (long)tap * tapStride + filter * SignPatterns.TableSize);
             }
     }
 
@@ -144,13 +144,13 @@ internal sealed unsafe class SignMapProduct<TFloats, TVector> : SignMapProduct
                 rows[row] = tables + (filter + row) * SignPatterns.TableSize;
                 targets[row] = sums + (filter + row) * columns;
             }
-            var count = work.Shape.Taps * TapWords.Words(work.Shape);
-            LookupBlock<TFloats, TVector>.Sum(rows, work.Pitch, &words, 1, count, TapWords.Stride(work.Shape), targets, add: false);
+            var count = work.Shape.Taps * UnfoldedChannelWords.Words(work.Shape);
+            LookupBlock<TFloats, TVector>.Sum(rows, work.Pitch, &words, 1, count, UnfoldedChannelWords.Stride(work.Shape), targets, add: false);
         }
     }
 
     /// <summary>Adds the weights at taps where a pixel meets padding, since their signs counted as −.</summary>
-    private static void AddBackPadding(in Work work, float* ofTaps)
+    private static void AddBackPadding(in Work work, float* tapSums)
     {
         var shape = work.Shape;
         for (var tap = 0; tap < shape.Taps; tap++)
@@ -159,25 +159,25 @@ internal sealed unsafe class SignMapProduct<TFloats, TVector> : SignMapProduct
                 var weights = work.Weights + ((long)filter * shape.Taps + tap) * shape.In;
                 var sum = 0f;
                 for (var channel = 0; channel < shape.In; channel++) sum += weights[channel];
-                ofTaps[tap * work.Filters + filter] = sum;
+                tapSums[tap * work.Filters + filter] = sum;
             }
         for (var pixel = 0; pixel < work.Pixels; pixel++)
         {
             var at = work.FirstPixel + pixel;
             int x = at % shape.OutWidth, y = at / shape.OutWidth % shape.OutHeight;
-            var inside = shape.PixelsInside(x, y);
+            var inside = shape.PixelsWithoutPadding(x, y);
             if (inside > 0) pixel += inside - 1;
-            else AddBackPadding(work, x, y, ofTaps, work.Target + (long)pixel * shape.Out);
+            else AddBackPadding(work, x, y, tapSums, work.Target + (long)pixel * shape.Out);
         }
     }
 
-    private static void AddBackPadding(in Work work, int x, int y, float* ofTaps, float* target)
+    private static void AddBackPadding(in Work work, int x, int y, float* tapSums, float* target)
     {
         var shape = work.Shape;
         for (var tap = 0; tap < shape.Taps; tap++)
         {
-            if (shape.Meets(x, y, tap)) continue;
-            for (var filter = 0; filter < work.Filters; filter++) target[filter] += ofTaps[tap * work.Filters + filter];
+            if (shape.ReadsInput(x, y, tap)) continue;
+            for (var filter = 0; filter < work.Filters; filter++) target[filter] += tapSums[tap * work.Filters + filter];
         }
     }
 }

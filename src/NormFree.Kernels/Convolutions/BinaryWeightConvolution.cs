@@ -9,52 +9,52 @@ namespace NormFree.Kernels.Convolutions;
 
 /// <summary>Real maps times filters of signs: the gradient of a binary convolution's input, and convolutions whose weights alone are binary.</summary>
 /// <remarks>
-/// <para>target[p][c] = Σ_tap Σ_k scale[k]·source[q(p, tap)][k]·sign[tap][k][c], where q is the <see cref="PixelMap"/>. Sources outside the map
+/// <para>target[p][c] = Σ_tap Σ_k scale[k]·source[q(p, tap)][k]·sign[tap][k][c], where q is the <see cref="ConvolutionGeometry"/>. Sources outside the map
 /// contribute 0. Sums of four products come from tables (<c>SignTables</c>), which are made once for a source pixel and read by all taps and
 /// columns.</para>
 /// <para>The plain loops are <c>ReferenceConvolution</c>'s.</para>
 /// </remarks>
-public abstract unsafe class SignFilterProduct
+public abstract unsafe class BinaryWeightConvolution
 {
     /// <summary>Targets and words are padded to a multiple of so many channels.</summary>
     public const int ChannelMultiple = 64;
 
     /// <summary>Tables of a task should fit into a core's second-level cache.</summary>
-    private const int TableBytesOfTask = 512 << 10;
+    private const int TableBytesPerTask = 512 << 10;
 
     /// <summary>The implementation for an instruction set.</summary>
     /// <exception cref="PlatformNotSupportedException">This processor lacks it.</exception>
-    public static SignFilterProduct For(InstructionSet set) => InstructionSets.Require(set) switch
+    public static BinaryWeightConvolution For(InstructionSet set) => InstructionSets.Require(set) switch
     {
-        InstructionSet.Avx512 => new SignFilterProduct<Avx512Floats, Vector512<float>>(),
-        InstructionSet.Avx2 => new SignFilterProduct<Avx2Floats, Vector256<float>>(),
-        InstructionSet.AdvSimd => new SignFilterProduct<AdvSimdFloats, Vector128<float>>(),
-        _ => new SignFilterProduct<ScalarFloats, float>(),
+        InstructionSet.Avx512 => new BinaryWeightConvolution<Avx512Floats, Vector512<float>>(),
+        InstructionSet.Avx2 => new BinaryWeightConvolution<Avx2Floats, Vector256<float>>(),
+        InstructionSet.AdvSimd => new BinaryWeightConvolution<AdvSimdFloats, Vector128<float>>(),
+        _ => new BinaryWeightConvolution<ScalarFloats, float>(),
     };
 
     /// <summary>The fastest implementation of this processor.</summary>
-    public static SignFilterProduct Best { get; } = For(InstructionSets.Best);
+    public static BinaryWeightConvolution Best { get; } = For(InstructionSets.Best);
 
     /// <summary>Channels of a target row in memory: those of the result, rounded up.</summary>
-    public static int TargetStride(in PixelMap map) => Round(map.TargetChannels, ChannelMultiple);
+    public static int TargetStride(in ConvolutionGeometry map) => Round(map.TargetChannels, ChannelMultiple);
 
     /// <summary>Target rows that a task should compute at once: tables of their sources fit into cache, and halos are shared.</summary>
-    public static int RowsOfTask(in PixelMap map)
+    public static int RowsPerTask(in ConvolutionGeometry map)
     {
         var rowBytes = (long)map.SourceWidth * PixelTables(map) * sizeof(float);
-        var sourceRows = (int)Math.Max(1, TableBytesOfTask / rowBytes);
+        var sourceRows = (int)Math.Max(1, TableBytesPerTask / rowBytes);
         var targetRows = map.Transposed ? sourceRows * map.Shape.StrideY : sourceRows / map.Shape.StrideY;
         return Math.Clamp(targetRows - map.Shape.KernelHeight + 1, 1, map.TargetHeight);
     }
 
     /// <summary>Scratch that <see cref="Rows"/> takes for so many rows, in bytes.</summary>
-    public static long ScratchBytes(in PixelMap map, int rows)
+    public static long ScratchBytes(in ConvolutionGeometry map, int rows)
     {
         var sourceRows = Math.Min(map.SourceHeight, rows * (map.Transposed ? 1 : map.Shape.StrideY) + map.Shape.KernelHeight);
         var tables = ((long)sourceRows * map.SourceWidth + 1) * PixelTables(map) * sizeof(float);
-        var idle = (long)TargetStride(map) * sizeof(float);
+        var discarded = (long)TargetStride(map) * sizeof(float);
         var columns = (long)map.Shape.KernelWidth * PaddedColumns(map) * sizeof(nint);
-        return tables + idle + columns + map.Shape.Taps * (LookupPointers + 1) * sizeof(void*) + 1024;
+        return tables + discarded + columns + map.Shape.Taps * (PixelsPerBlock + 1) * sizeof(void*) + 1024;
     }
 
     /// <summary>Computes rows of one image's target map.</summary>
@@ -63,7 +63,7 @@ public abstract unsafe class SignFilterProduct
     /// <param name="firstRow">The first target row.</param>
     /// <param name="rows">How many.</param>
     /// <param name="source">The batch's source maps, N×H×W×K.</param>
-    /// <param name="scale">One factor a source channel; null for none.</param>
+    /// <param name="scale">One factor a source channel; null for zeroTables.</param>
     /// <param name="words">
     /// Signs, taps × ⌈K/32⌉ × <see cref="TargetStride"/>: bit j of word (t, w, c) is set where the sign of channel k = 32·w + j is +. Gradients take
     /// the filters as they are, not turned around.
@@ -71,30 +71,30 @@ public abstract unsafe class SignFilterProduct
     /// <param name="scratch">Holds <see cref="ScratchBytes"/>.</param>
     /// <param name="target">rows × W' × <see cref="TargetStride"/>.</param>
     public abstract void Rows(
-        in PixelMap map, int image, int firstRow, int rows, float* source, float* scale, uint* words, Scratch scratch, float* target);
+        in ConvolutionGeometry map, int image, int firstRow, int rows, float* source, float* scale, uint* words, Scratch scratch, float* target);
 
-    private protected const int LookupPointers = 4;
+    private protected const int PixelsPerBlock = 4;
 
     /// <summary>Floats of a source pixel's tables.</summary>
-    private protected static int PixelTables(in PixelMap map) =>
-        Words(map) * SignPatterns.GroupsInWord * SignPatterns.TableSize;
+    private protected static int PixelTables(in ConvolutionGeometry map) =>
+        Words(map) * SignPatterns.GroupsPerWord * SignPatterns.TableSize;
 
     /// <summary>Words of a source pixel's channels.</summary>
-    private protected static int Words(in PixelMap map) => (map.SourceChannels + 31) / 32;
+    private protected static int Words(in ConvolutionGeometry map) => (map.SourceChannels + 31) / 32;
 
     /// <summary>Target columns, and those that the last block reaches into.</summary>
-    private protected static int PaddedColumns(in PixelMap map) => map.TargetWidth + LookupPointers * map.ColumnStep;
+    private protected static int PaddedColumns(in ConvolutionGeometry map) => map.TargetWidth + PixelsPerBlock * map.ColumnStep;
 
     private static int Round(int value, int multiple) => (value + multiple - 1) / multiple * multiple;
 }
 
-/// <summary><see cref="SignFilterProduct"/> on one instruction set.</summary>
-internal sealed unsafe class SignFilterProduct<TFloats, TVector> : SignFilterProduct
+/// <summary><see cref="BinaryWeightConvolution"/> on one instruction set.</summary>
+internal sealed unsafe class BinaryWeightConvolution<TFloats, TVector> : BinaryWeightConvolution
     where TFloats : struct, IFloatVectors<TVector>
     where TVector : unmanaged
 {
     /// <summary>What a task works on.</summary>
-    private readonly struct Work(PixelMap map, int firstSource, float* tables, float* none, uint* words, nint* sourceColumns)
+    private readonly struct Work(ConvolutionGeometry map, int firstSource, float* tables, float* zeroTables, uint* words, nint* sourceColumns)
     {
         /// <summary>
         /// For each column of the filter and of the target, where the source column's tables begin in their row; negative where there is no such
@@ -105,13 +105,13 @@ internal sealed unsafe class SignFilterProduct<TFloats, TVector> : SignFilterPro
         /// <summary>Target columns of <see cref="SourceColumns"/>: those behind the last, which a block may reach into, have no source.</summary>
         public readonly int Columns = PaddedColumns(map);
 
-        public readonly PixelMap Map = map;
+        public readonly ConvolutionGeometry Map = map;
         public readonly int PixelTables = PixelTables(map);
         public readonly int Words = Words(map);
         public readonly int TargetStride = TargetStride(map);
 
         /// <summary>A pixel outside the map: tables of zeros.</summary>
-        public readonly float* None = none;
+        public readonly float* ZeroTables = zeroTables;
 
         public float* Tables(int row) => tables + (nint)(row - firstSource) * Map.SourceWidth * PixelTables;
 
@@ -120,12 +120,12 @@ internal sealed unsafe class SignFilterProduct<TFloats, TVector> : SignFilterPro
 
     /// <inheritdoc/>
     public override void Rows(
-        in PixelMap map, int image, int firstRow, int rows, float* source, float* scale, uint* words, Scratch scratch, float* target)
+        in ConvolutionGeometry map, int image, int firstRow, int rows, float* source, float* scale, uint* words, Scratch scratch, float* target)
     {
         var (first, last) = map.SourceRows(firstRow, firstRow + rows - 1);
         var pixelTables = PixelTables(map);
-        var none = scratch.Take<float>(pixelTables);
-        NativeMemory.Clear(none, (nuint)pixelTables * sizeof(float));
+        var zeroTables = scratch.Take<float>(pixelTables);
+        NativeMemory.Clear(zeroTables, (nuint)pixelTables * sizeof(float));
         var tables = scratch.Take<float>(Math.Max(0L, last - first + 1) * map.SourceWidth * pixelTables);
         if (last >= first)
         {
@@ -133,15 +133,15 @@ internal sealed unsafe class SignFilterProduct<TFloats, TVector> : SignFilterPro
             var offset = ((long)image * map.SourceHeight + first) * map.SourceWidth * map.SourceChannels;
             MakeTables(source + offset, scale, pixels, map.SourceChannels, pixelTables, tables);
         }
-        var work = new Work(map, first, tables, none, words, SourceColumns(map, scratch));
-        var idle = scratch.Take<float>(work.TargetStride);
-        var pointers = (float**)scratch.Take<nint>(map.Shape.Taps * LookupPointers);
+        var work = new Work(map, first, tables, zeroTables, words, SourceColumns(map, scratch));
+        var discarded = scratch.Take<float>(work.TargetStride);
+        var pointers = (float**)scratch.Take<nint>(map.Shape.Taps * PixelsPerBlock);
         var signs = (uint**)scratch.Take<nint>(map.Shape.Taps);
         for (var row = 0; row < rows; row++)
-            Row(work, firstRow + row, pointers, signs, idle, target + (long)row * map.TargetWidth * work.TargetStride);
+            Row(work, firstRow + row, pointers, signs, discarded, target + (long)row * map.TargetWidth * work.TargetStride);
     }
 
-    private static nint* SourceColumns(in PixelMap map, Scratch scratch)
+    private static nint* SourceColumns(in ConvolutionGeometry map, Scratch scratch)
     {
         var columns = PaddedColumns(map);
         var sources = scratch.Take<nint>(map.Shape.KernelWidth * columns);
@@ -183,14 +183,14 @@ internal sealed unsafe class SignFilterProduct<TFloats, TVector> : SignFilterPro
         return table + SignPatterns.TableSize;
     }
 
-    private static void Row(in Work work, int row, float** tables, uint** signs, float* idle, float* target)
+    private static void Row(in Work work, int row, float** tables, uint** signs, float* discarded, float* target)
     {
         var step = work.Map.ColumnStep;
         for (var phase = 0; phase < step; phase++)
-            for (var column = phase; column < work.Map.TargetWidth; column += step * LookupPointers)
+            for (var column = phase; column < work.Map.TargetWidth; column += step * PixelsPerBlock)
             {
                 var taps = Collect(work, row, column, tables, signs);
-                Block(work, column, taps, tables, signs, idle, target);
+                Block(work, column, taps, tables, signs, discarded, target);
             }
     }
 
@@ -209,11 +209,11 @@ internal sealed unsafe class SignFilterProduct<TFloats, TVector> : SignFilterPro
             {
                 var any = false;
                 var source = work.SourceColumns + kernelColumn * work.Columns + column;
-                var pixels = tables + taps * LookupPointers;
-                for (var pixel = 0; pixel < LookupPointers; pixel++, source += work.Map.ColumnStep)
+                var pixels = tables + taps * PixelsPerBlock;
+                for (var pixel = 0; pixel < PixelsPerBlock; pixel++, source += work.Map.ColumnStep)
                 {
                     any |= *source >= 0;
-                    pixels[pixel] = *source < 0 ? work.None : rowTables + *source;
+                    pixels[pixel] = *source < 0 ? work.ZeroTables : rowTables + *source;
                 }
                 if (!any) continue;
                 signs[taps++] = work.Signs(kernelRow * shape.KernelWidth + kernelColumn);
@@ -222,19 +222,19 @@ internal sealed unsafe class SignFilterProduct<TFloats, TVector> : SignFilterPro
         return taps;
     }
 
-    private static void Block(in Work work, int column, int taps, float** tables, uint** signs, float* idle, float* target)
+    private static void Block(in Work work, int column, int taps, float** tables, uint** signs, float* discarded, float* target)
     {
-        var targets = stackalloc float*[LookupPointers];
-        for (var pixel = 0; pixel < LookupPointers; pixel++)
+        var targets = stackalloc float*[PixelsPerBlock];
+        for (var pixel = 0; pixel < PixelsPerBlock; pixel++)
         {
             var targetColumn = column + pixel * work.Map.ColumnStep;
-            targets[pixel] = targetColumn < work.Map.TargetWidth ? target + (long)targetColumn * work.TargetStride : idle;
+            targets[pixel] = targetColumn < work.Map.TargetWidth ? target + (long)targetColumn * work.TargetStride : discarded;
         }
         var columns = LookupBlock<TFloats, TVector>.Columns;
         for (var channel = 0; channel < work.TargetStride; channel += columns)
         {
             LookupBlock<TFloats, TVector>.Sum(tables, SignPatterns.TableSize, signs, taps, work.Words, work.TargetStride, targets, add: false);
-            for (var pixel = 0; pixel < LookupPointers; pixel++) targets[pixel] += columns;
+            for (var pixel = 0; pixel < PixelsPerBlock; pixel++) targets[pixel] += columns;
             for (var tap = 0; tap < taps; tap++) signs[tap] += columns;
         }
     }

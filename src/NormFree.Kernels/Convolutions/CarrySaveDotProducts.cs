@@ -12,17 +12,17 @@ namespace NormFree.Kernels.Convolutions;
 /// hold (two are 5 % slower, four spill), and why sum and carry are computed side by side: three operations instead of four for two products and
 /// their adder, of which one needs the result of another, gained nothing. Counting once for 32 words saves 2 % of the operations and spills.</para>
 /// </remarks>
-internal readonly unsafe struct CarrySaveProducts<TBits, TVector> : IXnorProducts
+internal readonly unsafe struct CarrySaveDotProducts<TBits, TVector> : IXnorDotProducts
     where TBits : struct, ICarrySaveVectors<TVector>
     where TVector : unmanaged
 {
-    private const int Step = PreparedFilters.Interleave;
+    private const int Step = XnorFilters.Interleave;
 
     /// <inheritdoc/>
     public static int Filters => TBits.Lanes;
 
     /// <summary>31 sixteens, of which a byte holds the counts of up to 8, and the rest.</summary>
-    public static int MostWords => 31 * 16 + 15;
+    public static int MaxWords => 31 * 16 + 15;
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

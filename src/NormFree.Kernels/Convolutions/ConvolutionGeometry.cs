@@ -3,7 +3,7 @@ namespace NormFree.Kernels.Convolutions;
 /// <summary>Which source pixel a target pixel meets at each tap of a filter: of a convolution, or of its gradient, which goes the other way.</summary>
 /// <param name="Shape">The convolution.</param>
 /// <param name="Transposed">Targets are pixels of the convolution's input, sources pixels of its output: the gradient's way.</param>
-public readonly record struct PixelMap(ConvolutionShape Shape, bool Transposed)
+public readonly record struct ConvolutionGeometry(ConvolutionShape Shape, bool Transposed)
 {
     /// <summary>Rows of the target map.</summary>
     public int TargetHeight => Transposed ? Shape.Height : Shape.OutHeight;

@@ -35,11 +35,11 @@ public readonly record struct ConvolutionShape(
     public long Macs => (long)OutPixels * Taps * In * Out;
 
     /// <summary>Whether an output pixel meets the map at a tap, and not padding.</summary>
-    internal bool Meets(int x, int y, int tap) =>
+    internal bool ReadsInput(int x, int y, int tap) =>
         (uint)(y * StrideY + tap / KernelWidth - PadY) < (uint)Height && (uint)(x * StrideX + tap % KernelWidth - PadX) < (uint)Width;
 
     /// <summary>How many output pixels of a row from x on meet the map at all taps; 0 where pixel x itself does not.</summary>
-    internal int PixelsInside(int x, int y)
+    internal int PixelsWithoutPadding(int x, int y)
     {
         int row = y * StrideY - PadY, column = x * StrideX - PadX;
         if (row < 0 || column < 0 || row + KernelHeight > Height || column + KernelWidth > Width) return 0;
@@ -48,7 +48,7 @@ public readonly record struct ConvolutionShape(
 }
 
 /// <summary>What the taps of a filter that lie outside the map contribute.</summary>
-public enum OutsideTaps
+public enum PaddingValue
 {
     /// <summary>Nothing: zeros are padded after the sign, as torch does.</summary>
     Zero,

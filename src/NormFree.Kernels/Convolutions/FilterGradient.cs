@@ -12,7 +12,7 @@ namespace NormFree.Kernels.Convolutions;
 /// <remarks>
 /// <para>d[o][tap][c] = Σ_p dy[p][o]·x[p at tap][c], with x in {−1, +1} inside the map and 0 outside: real numbers times bits, summed over pixels.
 /// Sums of four pixels' products come from tables (<c>SignTables</c>).</para>
-/// <para><see cref="TapPlanes"/> say − where a pixel meets padding; what that subtracts too much is the same for all channels, and is added back.</para>
+/// <para><see cref="UnfoldedPixelWords"/> say − where a pixel meets padding; what that subtracts too much is the same for all channels, and is added back.</para>
 /// </remarks>
 public abstract unsafe class FilterGradient
 {
@@ -32,7 +32,7 @@ public abstract unsafe class FilterGradient
     /// <summary>Computes the gradient.</summary>
     /// <param name="shape">The convolution.</param>
     /// <param name="outputGradient">dy, output pixels × O.</param>
-    /// <param name="planes">The input's signs as <see cref="TapPlanes"/>.</param>
+    /// <param name="planes">The input's signs as <see cref="UnfoldedPixelWords"/>.</param>
     /// <param name="target">O × taps × C, overwritten.</param>
     /// <param name="workers">Threads; the result does not depend on them.</param>
     public abstract void Compute(ConvolutionShape shape, float* outputGradient, uint* planes, float* target, IWorkers workers);
@@ -46,7 +46,7 @@ internal sealed unsafe class FilterGradient<TFloats, TVector> : FilterGradient
     private const int Rows = LookupBlock<TFloats, TVector>.Rows;
 
     /// <summary>Filters of a task: a cache line of dy, so that each line is read by one task.</summary>
-    private const int FiltersOfTask = 16;
+    private const int FiltersPerTask = 16;
 
     /// <summary>Chunks of 32 pixels whose tables are made at once: 16 filters' tables take 256 KiB and stay in the second-level cache.</summary>
     private const int ChunksAtOnce = 32;
@@ -54,19 +54,19 @@ internal sealed unsafe class FilterGradient<TFloats, TVector> : FilterGradient
     /// <summary>How many pixels ahead dy is asked for.</summary>
     private const int PixelsAhead = 32;
 
-    private const int PixelsOfChunk = SignPatterns.GroupSize * SignPatterns.GroupsInWord;
+    private const int PixelsPerChunk = SignPatterns.GroupSize * SignPatterns.GroupsPerWord;
 
     /// <summary>
     /// Floats from a filter's table to its next: the tables of a task's filters lie side by side, so that they are written in the order of memory.
     /// </summary>
-    private const int Pitch = FiltersOfTask * SignPatterns.TableSize;
+    private const int Pitch = FiltersPerTask * SignPatterns.TableSize;
 
     /// <summary>What a task works on: some filters, all pixels.</summary>
     private readonly struct Work(ConvolutionShape shape, int first, float* gradient, uint* planes, float* target)
     {
         public readonly ConvolutionShape Shape = shape;
         public readonly int First = first;
-        public readonly int Filters = Math.Min(FiltersOfTask, shape.Out - first);
+        public readonly int Filters = Math.Min(FiltersPerTask, shape.Out - first);
         public readonly float* Gradient = gradient;
         public readonly uint* Planes = planes;
         public readonly float* Target = target + (long)first * shape.Taps * shape.In;
@@ -75,12 +75,12 @@ internal sealed unsafe class FilterGradient<TFloats, TVector> : FilterGradient
     /// <inheritdoc/>
     public override void Compute(ConvolutionShape shape, float* outputGradient, uint* planes, float* target, IWorkers workers)
     {
-        workers.Run((shape.Out + FiltersOfTask - 1) / FiltersOfTask, task =>
+        workers.Run((shape.Out + FiltersPerTask - 1) / FiltersPerTask, task =>
         {
-            var work = new Work(shape, task * FiltersOfTask, outputGradient, planes, target);
-            var chunks = TapPlanes.Chunks(shape);
-            var scratch = Scratch.OfThread(((long)ChunksAtOnce * SignPatterns.GroupsInWord * Pitch + (Rows + 1) * LookupBlock<TFloats, TVector>.Columns) * sizeof(float) + 1024);
-            var tables = scratch.Take<float>((long)ChunksAtOnce * SignPatterns.GroupsInWord * Pitch);
+            var work = new Work(shape, task * FiltersPerTask, outputGradient, planes, target);
+            var chunks = UnfoldedPixelWords.Chunks(shape);
+            var scratch = Scratch.OfThread(((long)ChunksAtOnce * SignPatterns.GroupsPerWord * Pitch + (Rows + 1) * LookupBlock<TFloats, TVector>.Columns) * sizeof(float) + 1024);
+            var tables = scratch.Take<float>((long)ChunksAtOnce * SignPatterns.GroupsPerWord * Pitch);
             var edge = scratch.Take<float>(Rows * LookupBlock<TFloats, TVector>.Columns);
             NativeMemory.Clear(work.Target, (nuint)((long)work.Filters * shape.Taps * shape.In * sizeof(float)));
             for (var chunk = 0; chunk < chunks; chunk += ChunksAtOnce)
@@ -98,9 +98,9 @@ internal sealed unsafe class FilterGradient<TFloats, TVector> : FilterGradient
     private static void MakeTables(in Work work, int firstChunk, int chunks, float* tables)
     {
         nint outputs = work.Shape.Out;
-        int first = firstChunk * PixelsOfChunk, filters = work.Filters, rows = (filters + Rows - 1) / Rows * Rows;
-        var pixels = Math.Min(chunks * PixelsOfChunk, work.Shape.OutPixels - first);
-        if (rows > filters || pixels < chunks * PixelsOfChunk) NativeMemory.Clear(tables, (nuint)(chunks * SignPatterns.GroupsInWord * Pitch * sizeof(float)));
+        int first = firstChunk * PixelsPerChunk, filters = work.Filters, rows = (filters + Rows - 1) / Rows * Rows;
+        var pixels = Math.Min(chunks * PixelsPerChunk, work.Shape.OutPixels - first);
+        if (rows > filters || pixels < chunks * PixelsPerChunk) NativeMemory.Clear(tables, (nuint)(chunks * SignPatterns.GroupsPerWord * Pitch * sizeof(float)));
         var dy = work.Gradient + first * outputs + work.First;
         var groups = pixels / SignPatterns.GroupSize;
         MakeTables(dy, outputs, groups, filters, tables);
@@ -138,24 +138,24 @@ internal sealed unsafe class FilterGradient<TFloats, TVector> : FilterGradient
 
     private static void Sum(in Work work, int firstChunk, int chunks, float* tables, float* edge)
     {
-        int columns = LookupBlock<TFloats, TVector>.Columns, stride = TapPlanes.Stride(work.Shape), channels = work.Shape.In;
-        var ofFilter = (long)work.Shape.Taps * channels;
+        int columns = LookupBlock<TFloats, TVector>.Columns, stride = UnfoldedPixelWords.Stride(work.Shape), channels = work.Shape.In;
+        var filterSize = (long)work.Shape.Taps * channels;
         float** rows = stackalloc float*[Rows], targets = stackalloc float*[Rows];
         for (var tap = 0; tap < work.Shape.Taps; tap++)
             for (var channel = 0; channel < channels; channel += columns)
             {
-                var words = work.Planes + tap * TapPlanes.PlaneWords(work.Shape) + (long)firstChunk * stride + channel;
+                var words = work.Planes + tap * UnfoldedPixelWords.WordsPerTap(work.Shape) + (long)firstChunk * stride + channel;
                 for (var filter = 0; filter < work.Filters; filter += Rows)
                 {
-                    var target = work.Target + filter * ofFilter + tap * channels + channel;
+                    var target = work.Target + filter * filterSize + tap * channels + channel;
                     var whole = channel + columns <= channels && filter + Rows <= work.Filters;
                     for (var row = 0; row < Rows; row++)
                     {
                         rows[row] = tables + (filter + row) * SignPatterns.TableSize;
-                        targets[row] = whole ? target + row * ofFilter : edge + row * columns;
+                        targets[row] = whole ? target + row * filterSize : edge + row * columns;
                     }
                     LookupBlock<TFloats, TVector>.Sum(rows, Pitch, &words, 1, chunks, stride, targets, add: whole);
-                    if (!whole) AddEdge(edge, target, Math.Min(Rows, work.Filters - filter), Math.Min(columns, channels - channel), ofFilter);
+                    if (!whole) AddEdge(edge, target, Math.Min(Rows, work.Filters - filter), Math.Min(columns, channels - channel), filterSize);
                 }
             }
     }
@@ -172,17 +172,17 @@ internal sealed unsafe class FilterGradient<TFloats, TVector> : FilterGradient
     private static void AddBackPadding(in Work work)
     {
         var shape = work.Shape;
-        var sums = new float[shape.Taps * FiltersOfTask];
+        var sums = new float[shape.Taps * FiltersPerTask];
         for (var y = 0; y < shape.OutHeight; y++)
             for (var x = 0; x < shape.OutWidth; x++)
             {
-                if (shape.PixelsInside(x, y) is > 0 and var inside) x += inside - 1;
+                if (shape.PixelsWithoutPadding(x, y) is > 0 and var inside) x += inside - 1;
                 else AddPixel(work, x, y, sums);
             }
         for (var tap = 0; tap < shape.Taps; tap++)
             for (var filter = 0; filter < work.Filters; filter++)
             {
-                var sum = sums[tap * FiltersOfTask + filter];
+                var sum = sums[tap * FiltersPerTask + filter];
                 if (sum == 0) continue;
                 var target = work.Target + ((long)filter * shape.Taps + tap) * shape.In;
                 for (var channel = 0; channel < shape.In; channel++) target[channel] += sum;
@@ -193,30 +193,30 @@ internal sealed unsafe class FilterGradient<TFloats, TVector> : FilterGradient
     private static void AddPixel(in Work work, int x, int y, Span<float> sums)
     {
         var shape = work.Shape;
-        var sum = stackalloc float[FiltersOfTask];
+        var sum = stackalloc float[FiltersPerTask];
         SumOverImages(work, y * shape.OutWidth + x, sum);
         for (var tap = 0; tap < shape.Taps; tap++)
         {
-            if (shape.Meets(x, y, tap)) continue;
-            for (var filter = 0; filter < work.Filters; filter++) sums[tap * FiltersOfTask + filter] += sum[filter];
+            if (shape.ReadsInput(x, y, tap)) continue;
+            for (var filter = 0; filter < work.Filters; filter++) sums[tap * FiltersPerTask + filter] += sum[filter];
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void SumOverImages(in Work work, int pixel, float* sum)
     {
-        var ofImage = (nint)work.Shape.OutHeight * work.Shape.OutWidth * work.Shape.Out;
+        var imageSize = (nint)work.Shape.OutHeight * work.Shape.OutWidth * work.Shape.Out;
         var dy = work.Gradient + (nint)pixel * work.Shape.Out + work.First;
         var filter = 0;
         for (; filter + TFloats.Lanes <= work.Filters; filter += TFloats.Lanes)
         {
             var total = TFloats.Broadcast(0);
-            for (var image = 0; image < work.Shape.Batch; image++) total = TFloats.Add(total, TFloats.Load(dy + filter + image * ofImage));
+            for (var image = 0; image < work.Shape.Batch; image++) total = TFloats.Add(total, TFloats.Load(dy + filter + image * imageSize));
             TFloats.Store(total, sum + filter);
         }
         for (; filter < work.Filters; filter++)
         {
-            for (var image = 0; image < work.Shape.Batch; image++) sum[filter] += dy[filter + image * ofImage];
+            for (var image = 0; image < work.Shape.Batch; image++) sum[filter] += dy[filter + image * imageSize];
         }
     }
 }

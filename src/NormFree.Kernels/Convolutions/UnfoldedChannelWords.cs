@@ -7,9 +7,9 @@ namespace NormFree.Kernels.Convolutions;
 /// Word (t, w, p), at ((t·Words) + w)·Stride + p: bit j is set where output pixel p, in the order of memory over the whole batch, meets a + of channel
 /// 32·w + j at tap t; 0 where it meets a −, or padding, or where there is no such channel.
 /// </remarks>
-public static unsafe class TapWords
+public static unsafe class UnfoldedChannelWords
 {
-    private const int PixelsOfTask = 1024;
+    private const int PixelsPerTask = 1024;
 
     /// <summary>Words of 32 channels, of a pixel at a tap: an even number, since signs are packed by 64.</summary>
     public static int Words(in ConvolutionShape shape) => (shape.In + 63) / 64 * 2;
@@ -28,11 +28,11 @@ public static unsafe class TapWords
     public static void Make(ConvolutionShape shape, ulong* signs, uint* target, IWorkers workers)
     {
         var stride = Stride(shape);
-        var parts = (stride + PixelsOfTask - 1) / PixelsOfTask;
+        var parts = (stride + PixelsPerTask - 1) / PixelsPerTask;
         workers.Run(shape.Taps * parts, task =>
         {
-            var first = task % parts * PixelsOfTask;
-            Copy(shape, task / parts, first, Math.Min(PixelsOfTask, stride - first), (uint*)signs, target);
+            var first = task % parts * PixelsPerTask;
+            Copy(shape, task / parts, first, Math.Min(PixelsPerTask, stride - first), (uint*)signs, target);
         });
     }
 

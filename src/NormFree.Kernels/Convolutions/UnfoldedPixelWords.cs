@@ -9,12 +9,12 @@ namespace NormFree.Kernels.Convolutions;
 /// output pixel 32·k + j, in the order of memory over the whole batch, meets a + of channel c at tap t. It is 0 where the pixel meets a −, and where
 /// it meets nothing: padding, or the end of the batch.
 /// </remarks>
-public static unsafe class TapPlanes
+public static unsafe class UnfoldedPixelWords
 {
     private const int Bits = 32;
 
     /// <summary>Words of a plane: of one tap.</summary>
-    public static long PlaneWords(in ConvolutionShape shape) => (long)Chunks(shape) * Stride(shape);
+    public static long WordsPerTap(in ConvolutionShape shape) => (long)Chunks(shape) * Stride(shape);
 
     /// <summary>Words from one chunk of 32 pixels to the next.</summary>
     public static int Stride(in ConvolutionShape shape) => (shape.In + 63) / 64 * 64;
@@ -25,35 +25,35 @@ public static unsafe class TapPlanes
     /// <summary>Makes the planes of all taps.</summary>
     /// <param name="shape">The convolution.</param>
     /// <param name="signs">The input's signs, pixel by pixel: ⌈C/64⌉ words each, bit c of word c/64.</param>
-    /// <param name="planes">taps × <see cref="PlaneWords"/>.</param>
+    /// <param name="planes">taps × <see cref="WordsPerTap"/>.</param>
     /// <param name="workers">Threads.</param>
     public static void Make(ConvolutionShape shape, ulong* signs, uint* planes, IWorkers workers)
     {
-        if (ShiftedPlanes.Fit(shape)) ShiftedPlanes.Make(shape, signs, planes, workers);
-        else ForChunks(shape, workers, chunk => Gather(shape, chunk, signs, planes));
+        if (ShiftedPixelWords.Supports(shape)) ShiftedPixelWords.Make(shape, signs, planes, workers);
+        else ForChunks(shape, workers, chunk => Unfold(shape, chunk, signs, planes));
     }
 
     /// <summary>Runs work for all chunks, some ten thousand words a task.</summary>
     internal static void ForChunks(ConvolutionShape shape, IWorkers workers, Action<int> work)
     {
         var chunks = Chunks(shape);
-        var chunksOfTask = Math.Max(1, 16_384 / (Stride(shape) * shape.Taps));
-        workers.Run((chunks + chunksOfTask - 1) / chunksOfTask, task =>
+        var chunksPerTask = Math.Max(1, 16_384 / (Stride(shape) * shape.Taps));
+        workers.Run((chunks + chunksPerTask - 1) / chunksPerTask, task =>
         {
-            var last = Math.Min(chunks, (task + 1) * chunksOfTask);
-            for (var chunk = task * chunksOfTask; chunk < last; chunk++) work(chunk);
+            var last = Math.Min(chunks, (task + 1) * chunksPerTask);
+            for (var chunk = task * chunksPerTask; chunk < last; chunk++) work(chunk);
         });
     }
 
     /// <summary>Makes a chunk of all planes pixel by pixel: for any convolution.</summary>
-    internal static void Gather(in ConvolutionShape shape, int chunk, ulong* signs, uint* planes)
+    internal static void Unfold(in ConvolutionShape shape, int chunk, ulong* signs, uint* planes)
     {
         var words = (shape.In + 63) / 64;
         var sources = stackalloc ulong*[Bits];
         for (var tap = 0; tap < shape.Taps; tap++)
         {
             Sources(shape, chunk, tap, signs, words, sources);
-            var plane = planes + tap * PlaneWords(shape) + (long)chunk * Stride(shape);
+            var plane = planes + tap * WordsPerTap(shape) + (long)chunk * Stride(shape);
             for (var word = 0; word < words; word++) BitTranspose.Transpose(sources, word, plane + word * 64);
         }
     }

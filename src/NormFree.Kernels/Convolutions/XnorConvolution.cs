@@ -9,7 +9,7 @@ namespace NormFree.Kernels.Convolutions;
 /// <summary>Convolution of a binary map with binary filters, in exact integers.</summary>
 /// <remarks>
 /// <para>target[p][o] = Σ_tap Σ_c x[q(p, tap)][c]·w[o][tap][c] with x and w in {−1, +1}, q(p, tap) the input pixel that output pixel p meets at a tap;
-/// outside the map as <see cref="OutsideTaps"/> says. For n channels that is n − 2·popcount(x ⊕ w).</para>
+/// outside the map as <see cref="PaddingValue"/> says. For n channels that is n − 2·popcount(x ⊕ w).</para>
 /// <para>The result fits an <see cref="int"/> where taps × C does.</para>
 /// <para>The plain loops are <see cref="ReferenceConvolution"/>'s. Reference: Rastegari et al., "XNOR-Net", ECCV 2016.</para>
 /// </remarks>
@@ -22,10 +22,10 @@ public abstract unsafe class XnorConvolution
     /// <exception cref="PlatformNotSupportedException">This processor lacks it.</exception>
     public static XnorConvolution For(InstructionSet set) => InstructionSets.Require(set) switch
     {
-        InstructionSet.Avx512 => new XnorConvolution<CarrySaveProducts<Avx512Bits, Vector512<ulong>>>(),
-        InstructionSet.Avx2 => new XnorConvolution<CarrySaveProducts<Avx2Bits, Vector256<ulong>>>(),
-        InstructionSet.AdvSimd => new XnorConvolution<AdvSimdProducts>(),
-        _ => new XnorConvolution<ScalarProducts>(),
+        InstructionSet.Avx512 => new XnorConvolution<CarrySaveDotProducts<Avx512Bits, Vector512<ulong>>>(),
+        InstructionSet.Avx2 => new XnorConvolution<CarrySaveDotProducts<Avx2Bits, Vector256<ulong>>>(),
+        InstructionSet.AdvSimd => new XnorConvolution<AdvSimdDotProducts>(),
+        _ => new XnorConvolution<ScalarDotProducts>(),
     };
 
     /// <summary>The fastest implementation of this processor.</summary>
@@ -33,12 +33,12 @@ public abstract unsafe class XnorConvolution
 
     /// <summary>Scratch that <see cref="Compute"/> takes, in bytes.</summary>
     public static long ScratchBytes(in ConvolutionShape shape) =>
-        PixelsAtOnce(shape) * (WordsOfPixel(shape) * sizeof(ulong) + PreparedFilters.Interleave * sizeof(int)) + 128;
+        PixelsAtOnce(shape) * (WordsPerPixel(shape) * sizeof(ulong) + XnorFilters.Interleave * sizeof(int)) + 128;
 
     /// <summary>Computes a part of one image's output.</summary>
     /// <param name="shape">The convolution.</param>
     /// <param name="image">The image's number in the batch.</param>
-    /// <param name="range">The part; its first filter is a multiple of <see cref="PreparedFilters.Interleave"/>.</param>
+    /// <param name="range">The part; its first filter is a multiple of <see cref="XnorFilters.Interleave"/>.</param>
     /// <param name="activations">
     /// The whole batch's signs, pixels × ⌈C/64⌉ words as <c>SignPacking</c> writes them: 1 is +, bits behind the last channel are 0.
     /// </param>
@@ -47,14 +47,14 @@ public abstract unsafe class XnorConvolution
     /// <param name="target">The range's pixels × filters, overwritten.</param>
     /// <exception cref="ArgumentException">The filters were prepared for other sizes.</exception>
     public abstract void Compute(
-        in ConvolutionShape shape, int image, in OutputRange range, ulong* activations, PreparedFilters filters, Scratch scratch, int* target);
+        in ConvolutionShape shape, int image, in OutputRange range, ulong* activations, XnorFilters filters, Scratch scratch, int* target);
 
     /// <summary>Words of all taps.</summary>
-    private protected static long WordsOfPixel(in ConvolutionShape shape) => (long)shape.Taps * ((shape.In + 63) / 64);
+    private protected static long WordsPerPixel(in ConvolutionShape shape) => (long)shape.Taps * ((shape.In + 63) / 64);
 
     /// <summary>Output pixels that are gathered at once: so many that the inner loops, which take up to four at a time, come out even.</summary>
     private protected static int PixelsAtOnce(in ConvolutionShape shape) =>
-        (int)Math.Max(1, BytesGathered / sizeof(ulong) / WordsOfPixel(shape) / 12) * 12;
+        (int)Math.Max(1, BytesGathered / sizeof(ulong) / WordsPerPixel(shape) / 12) * 12;
 }
 
 /// <summary><see cref="XnorConvolution"/> on one kind of scalar products.</summary>
@@ -62,28 +62,28 @@ public abstract unsafe class XnorConvolution
 /// The words that an output pixel meets are gathered side by side, in the filters' order; columns outside the map as zeros, whose products are taken
 /// back afterwards. Rows of the filter that lie outside are left out on both sides: the rest is one piece.
 /// </remarks>
-internal sealed unsafe class XnorConvolution<TProducts> : XnorConvolution
-    where TProducts : struct, IXnorProducts
+internal sealed unsafe class XnorConvolution<TDotProducts> : XnorConvolution
+    where TDotProducts : struct, IXnorDotProducts
 {
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void Compute(
-        in ConvolutionShape shape, int image, in OutputRange range, ulong* activations, PreparedFilters filters, Scratch scratch, int* target)
+        in ConvolutionShape shape, int image, in OutputRange range, ulong* activations, XnorFilters filters, Scratch scratch, int* target)
     {
-        if (!filters.Fit(shape)) ThrowMisfit(shape, filters.Shape);
+        if (!filters.Matches(shape)) ThrowMisfit(shape, filters.Shape);
         var window = new XnorWindow(shape, filters, activations, image);
         var atOnce = PixelsAtOnce(shape);
-        var gathered = scratch.Take<ulong>(atOnce * WordsOfPixel(shape));
-        var eight = scratch.Take<int>(atOnce * PreparedFilters.Interleave);
+        var gathered = scratch.Take<ulong>(atOnce * WordsPerPixel(shape));
+        var eight = scratch.Take<int>(atOnce * XnorFilters.Interleave);
         int pixel = range.FirstPixel, end = pixel + range.Pixels;
         while (pixel < end)
         {
-            var pixels = Math.Min(atOnce, Math.Min(end, window.Enter(pixel)) - pixel);
-            var source = window.Pixels(pixel, pixels, gathered);
+            var pixels = Math.Min(atOnce, Math.Min(end, window.SelectTapRows(pixel)) - pixel);
+            var source = window.GatherPixels(pixel, pixels, gathered);
             // Eight filters' words stay in the cache for all pixels.
-            for (var filter = 0; filter < range.Filters; filter += PreparedFilters.Interleave)
+            for (var filter = 0; filter < range.Filters; filter += XnorFilters.Interleave)
                 Multiply(window, source, pixels, range, filter, eight, target + filter);
-            window.TakeBackOutside(pixel, pixels, range, target);
+            window.CorrectPadding(pixel, pixels, range, target);
             pixel += pixels;
             target += (long)pixels * range.Filters;
         }
@@ -93,31 +93,31 @@ internal sealed unsafe class XnorConvolution<TProducts> : XnorConvolution
     /// <summary>Eight filters, or those of them that there are; by way of other memory where what is computed cannot simply be written.</summary>
     private static void Multiply(in XnorWindow window, ulong* pixels, int count, in OutputRange range, int filter, int* eight, int* target)
     {
-        int outputs = range.Filters, filters = Math.Min(PreparedFilters.Interleave, outputs - filter), words = window.Words;
+        int outputs = range.Filters, filters = Math.Min(XnorFilters.Interleave, outputs - filter), words = window.Words;
         var source = window.FilterWords(range.FirstFilter + filter);
-        if (filters == PreparedFilters.Interleave && words <= TProducts.MostWords)
+        if (filters == XnorFilters.Interleave && words <= TDotProducts.MaxWords)
         {
             Eight(pixels, words, count, source, words, window.Bits, target, outputs);
             return;
         }
-        for (var first = 0; first == 0 || first < words; first += TProducts.MostWords)
+        for (var first = 0; first == 0 || first < words; first += TDotProducts.MaxWords)
         {
-            var part = Math.Min(TProducts.MostWords, words - first);
+            var part = Math.Min(TDotProducts.MaxWords, words - first);
             var bits = first == 0 ? window.Bits : 0;
-            Eight(pixels + first, words, count, source + (long)first * PreparedFilters.Interleave, part, bits, eight, PreparedFilters.Interleave);
+            Eight(pixels + first, words, count, source + (long)first * XnorFilters.Interleave, part, bits, eight, XnorFilters.Interleave);
             for (var pixel = 0; pixel < count; pixel++)
                 for (var i = 0; i < filters; i++)
                 {
                     var sum = target + (long)pixel * outputs + i;
-                    *sum = eight[pixel * PreparedFilters.Interleave + i] + (first == 0 ? 0 : *sum);
+                    *sum = eight[pixel * XnorFilters.Interleave + i] + (first == 0 ? 0 : *sum);
                 }
         }
     }
 
     private static void Eight(ulong* pixels, nint stride, int count, ulong* filters, int words, int bits, int* target, nint targetStride)
     {
-        for (var first = 0; first < PreparedFilters.Interleave; first += TProducts.Filters)
-            TProducts.Multiply(pixels, stride, count, filters + first, words, bits, target + first, targetStride);
+        for (var first = 0; first < XnorFilters.Interleave; first += TDotProducts.Filters)
+            TDotProducts.Multiply(pixels, stride, count, filters + first, words, bits, target + first, targetStride);
     }
 
     [DoesNotReturn]

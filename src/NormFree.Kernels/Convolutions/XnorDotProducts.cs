@@ -6,20 +6,20 @@ using System.Runtime.Intrinsics.Arm;
 namespace NormFree.Kernels.Convolutions;
 
 /// <summary>The innermost loops of the XNOR convolution: scalar products of binary vectors.</summary>
-internal unsafe interface IXnorProducts
+internal unsafe interface IXnorDotProducts
 {
-    /// <summary>Filters at once, a divisor of <see cref="PreparedFilters.Interleave"/>.</summary>
+    /// <summary>Filters at once, a divisor of <see cref="XnorFilters.Interleave"/>.</summary>
     static abstract int Filters { get; }
 
     /// <summary>So many words can be multiplied at once.</summary>
-    static abstract int MostWords { get; }
+    static abstract int MaxWords { get; }
 
     /// <summary>target[p][f] = bits − 2·|pixel p ⊕ filter f| for some pixels and <see cref="Filters"/> filters.</summary>
     /// <param name="pixels">The pixels' words.</param>
     /// <param name="stride">Words from one pixel to the next.</param>
     /// <param name="count">Pixels.</param>
-    /// <param name="filters">The filters' words: the same word of all of them, and <see cref="PreparedFilters.Interleave"/> words on the next.</param>
-    /// <param name="words">Words of a pixel and of a filter, at most <see cref="MostWords"/>.</param>
+    /// <param name="filters">The filters' words: the same word of all of them, and <see cref="XnorFilters.Interleave"/> words on the next.</param>
+    /// <param name="words">Words of a pixel and of a filter, at most <see cref="MaxWords"/>.</param>
     /// <param name="bits">How many bits of them count.</param>
     /// <param name="target">Where the results go.</param>
     /// <param name="targetStride">Results from one pixel to the next.</param>
@@ -27,13 +27,13 @@ internal unsafe interface IXnorProducts
 }
 
 /// <summary>Counts word by word, by one instruction where the processor has it: runs everywhere.</summary>
-internal readonly unsafe struct ScalarProducts : IXnorProducts
+internal readonly unsafe struct ScalarDotProducts : IXnorDotProducts
 {
     /// <inheritdoc/>
     public static int Filters => 4;
 
     /// <inheritdoc/>
-    public static int MostWords => int.MaxValue;
+    public static int MaxWords => int.MaxValue;
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -43,7 +43,7 @@ internal readonly unsafe struct ScalarProducts : IXnorProducts
         {
             var filter = filters;
             int a = 0, b = 0, c = 0, d = 0;
-            for (nint i = 0; i < words; i++, filter += PreparedFilters.Interleave)
+            for (nint i = 0; i < words; i++, filter += XnorFilters.Interleave)
             {
                 var word = pixels[i];
                 a += BitOperations.PopCount(word ^ filter[0]);
@@ -60,16 +60,16 @@ internal readonly unsafe struct ScalarProducts : IXnorProducts
 }
 
 /// <summary>Counts every word: CNT counts the bits of sixteen bytes at once, which no adder beats.</summary>
-internal readonly unsafe struct AdvSimdProducts : IXnorProducts
+internal readonly unsafe struct AdvSimdDotProducts : IXnorDotProducts
 {
     /// <summary>So many counts of up to 8 fit into a byte.</summary>
-    private const int WordsOfByte = 31;
+    private const int MaxWordsPerByte = 31;
 
     /// <inheritdoc/>
     public static int Filters => 4;
 
     /// <inheritdoc/>
-    public static int MostWords => int.MaxValue;
+    public static int MaxWords => int.MaxValue;
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -81,13 +81,13 @@ internal readonly unsafe struct AdvSimdProducts : IXnorProducts
             var second = Math.Min(count, 2) - 1;
             ulong* a = pixels, b = pixels + second * stride;
             Vector128<uint> lowA = default, highA = default, lowB = default, highB = default;
-            for (var first = 0; first < words; first += WordsOfByte)
+            for (var first = 0; first < words; first += MaxWordsPerByte)
             {
-                var end = Math.Min(words, first + WordsOfByte);
+                var end = Math.Min(words, first + MaxWordsPerByte);
                 Vector128<byte> bytesLowA = default, bytesHighA = default, bytesLowB = default, bytesHighB = default;
                 for (nint i = first; i < end; i++)
                 {
-                    var filter = filters + i * PreparedFilters.Interleave;
+                    var filter = filters + i * XnorFilters.Interleave;
                     Vector128<ulong> low = Vector128.Load(filter), high = Vector128.Load(filter + 2);
                     Vector128<ulong> wordA = Vector128.Create(a[i]), wordB = Vector128.Create(b[i]);
                     bytesLowA += AdvSimd.PopCount((low ^ wordA).AsByte());

@@ -10,36 +10,36 @@ namespace NormFree.Kernels.Convolutions;
 internal unsafe struct XnorWindow
 {
     public readonly ConvolutionShape Shape;
-    private readonly PreparedFilters filters;
+    private readonly XnorFilters filters;
     private readonly ulong* map;
-    private readonly int wordsOfTap;
+    private readonly int wordsPerTap;
 
     /// <summary>Rows of the filter that are computed, from the first to the one behind the last.</summary>
     private int firstTapRow, endTapRow;
 
-    public XnorWindow(in ConvolutionShape shape, PreparedFilters filters, ulong* activations, int image)
+    public XnorWindow(in ConvolutionShape shape, XnorFilters filters, ulong* activations, int image)
     {
         Shape = shape;
         this.filters = filters;
-        wordsOfTap = filters.WordsOfTap;
-        map = activations + (long)image * shape.Height * shape.Width * wordsOfTap;
+        wordsPerTap = filters.WordsPerTap;
+        map = activations + (long)image * shape.Height * shape.Width * wordsPerTap;
     }
 
-    private readonly bool OutsideIsZero => filters.OutsideTaps == OutsideTaps.Zero;
+    private readonly bool PadsZeros => filters.Padding == PaddingValue.Zero;
 
     /// <summary>Whether pixels' words lie side by side in the map as they do in the filters.</summary>
     private readonly bool InPlace =>
         Shape is { Taps: 1, StrideX: 1, StrideY: 1, PadX: 0, PadY: 0 };
 
     /// <summary>Words that a pixel meets.</summary>
-    public readonly int Words => (endTapRow - firstTapRow) * Shape.KernelWidth * wordsOfTap;
+    public readonly int Words => (endTapRow - firstTapRow) * Shape.KernelWidth * wordsPerTap;
 
     /// <summary>How many of their bits are channels.</summary>
     public readonly int Bits => (endTapRow - firstTapRow) * Shape.KernelWidth * Shape.In;
 
     /// <summary>Goes to the rows of the filter that a pixel meets.</summary>
     /// <returns>The first pixel behind it that meets other rows.</returns>
-    public int Enter(int pixel)
+    public int SelectTapRows(int pixel)
     {
         var row = pixel / Shape.OutWidth;
         (firstTapRow, endTapRow) = TapRows(row);
@@ -50,17 +50,17 @@ internal unsafe struct XnorWindow
 
     /// <summary>The words of eight filters.</summary>
     public readonly ulong* FilterWords(int filter) =>
-        filters.Words + ((long)filter * Shape.Taps + firstTapRow * Shape.KernelWidth * PreparedFilters.Interleave) * wordsOfTap;
+        filters.Words + ((long)filter * Shape.Taps + firstTapRow * Shape.KernelWidth * XnorFilters.Interleave) * wordsPerTap;
 
     /// <summary>The words of some pixels, <see cref="Words"/> each: where they are, or gathered.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public readonly ulong* Pixels(int first, int pixels, ulong* gathered)
+    public readonly ulong* GatherPixels(int first, int pixels, ulong* gathered)
     {
-        if (InPlace) return map + (long)first * wordsOfTap;
+        if (InPlace) return map + (long)first * wordsPerTap;
         int row = first / Shape.OutWidth, column = first % Shape.OutWidth;
         for (var pixel = 0; pixel < pixels; pixel++)
         {
-            Gather(row * Shape.StrideY - Shape.PadY, column * Shape.StrideX - Shape.PadX, gathered + pixel * Words);
+            GatherPixel(row * Shape.StrideY - Shape.PadY, column * Shape.StrideX - Shape.PadX, gathered + pixel * Words);
             if (++column < Shape.OutWidth) continue;
             column = 0;
             row++;
@@ -70,9 +70,9 @@ internal unsafe struct XnorWindow
 
     /// <summary>Adds what turns the products with zeros outside the map to 0.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public readonly void TakeBackOutside(int first, int pixels, in OutputRange range, int* target)
+    public readonly void CorrectPadding(int first, int pixels, in OutputRange range, int* target)
     {
-        if (!OutsideIsZero || Shape.PadX == 0) return;
+        if (!PadsZeros || Shape.PadX == 0) return;
         var column = first % Shape.OutWidth;
         for (var pixel = 0; pixel < pixels; pixel++, target += range.Filters)
         {
@@ -82,18 +82,18 @@ internal unsafe struct XnorWindow
             for (var tapColumn = 0; tapColumn < Shape.KernelWidth; tapColumn++)
             {
                 if ((uint)(left + tapColumn) < (uint)Shape.Width) continue;
-                Add(target, Above(endTapRow, tapColumn) + range.FirstFilter, range.Filters);
-                if (firstTapRow > 0) Subtract(target, Above(firstTapRow, tapColumn) + range.FirstFilter, range.Filters);
+                Add(target, Corrections(endTapRow, tapColumn) + range.FirstFilter, range.Filters);
+                if (firstTapRow > 0) Subtract(target, Corrections(firstTapRow, tapColumn) + range.FirstFilter, range.Filters);
             }
         }
     }
 
-    private readonly int* Above(int tapRow, int tapColumn) =>
-        filters.Outside + ((long)tapRow * Shape.KernelWidth + tapColumn) * Shape.Out;
+    private readonly int* Corrections(int tapRow, int tapColumn) =>
+        filters.PaddingCorrections + ((long)tapRow * Shape.KernelWidth + tapColumn) * Shape.Out;
 
     private readonly (int First, int End) TapRows(int row)
     {
-        if (!OutsideIsZero) return (0, Shape.KernelHeight);
+        if (!PadsZeros) return (0, Shape.KernelHeight);
         var top = row * Shape.StrideY - Shape.PadY;
         var first = Math.Clamp(-top, 0, Shape.KernelHeight);
         return (first, Math.Clamp(Shape.Height - top, first, Shape.KernelHeight));
@@ -101,26 +101,26 @@ internal unsafe struct XnorWindow
 
     /// <summary>The words of a pixel, whose filter's corner lies at a place of the map or outside.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private readonly void Gather(int top, int left, ulong* target)
+    private readonly void GatherPixel(int top, int left, ulong* target)
     {
         for (var tapRow = firstTapRow; tapRow < endTapRow; tapRow++)
         {
             var y = top + tapRow;
-            var row = map + ((long)y * Shape.Width + left) * wordsOfTap;
+            var row = map + ((long)y * Shape.Width + left) * wordsPerTap;
             if ((uint)y < (uint)Shape.Height && left >= 0 && left + Shape.KernelWidth <= Shape.Width)
             {
-                Copy(row, target, Shape.KernelWidth * wordsOfTap);
-                target += Shape.KernelWidth * wordsOfTap;
+                Copy(row, target, Shape.KernelWidth * wordsPerTap);
+                target += Shape.KernelWidth * wordsPerTap;
                 continue;
             }
-            for (var tapColumn = 0; tapColumn < Shape.KernelWidth; tapColumn++, target += wordsOfTap)
+            for (var tapColumn = 0; tapColumn < Shape.KernelWidth; tapColumn++, target += wordsPerTap)
             {
                 if ((uint)y < (uint)Shape.Height && (uint)(left + tapColumn) < (uint)Shape.Width)
-                    Copy(row + tapColumn * wordsOfTap, target, wordsOfTap);
-                else if (OutsideIsZero)
-                    new Span<ulong>(target, wordsOfTap).Clear();
+                    Copy(row + tapColumn * wordsPerTap, target, wordsPerTap);
+                else if (PadsZeros)
+                    new Span<ulong>(target, wordsPerTap).Clear();
                 else
-                    AllChannels(target);
+                    FillOnes(target);
             }
         }
     }
@@ -135,10 +135,10 @@ internal unsafe struct XnorWindow
     }
 
     /// <summary>+1 in every channel, and in no bit behind the last.</summary>
-    private readonly void AllChannels(ulong* target)
+    private readonly void FillOnes(ulong* target)
     {
-        new Span<ulong>(target, wordsOfTap).Fill(ulong.MaxValue);
-        if (Shape.In % 64 != 0) target[wordsOfTap - 1] = (1UL << (Shape.In % 64)) - 1;
+        new Span<ulong>(target, wordsPerTap).Fill(ulong.MaxValue);
+        if (Shape.In % 64 != 0) target[wordsPerTap - 1] = (1UL << (Shape.In % 64)) - 1;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -54,29 +54,29 @@ public readonly record struct FilterBank(int Out, int In, int Taps, bool Standar
 }
 
 /// <summary>In which order the values of a filter lie in memory.</summary>
-public enum FilterOrder
+public enum FilterLayout
 {
     /// <summary>Tap by tap, all channels of a tap side by side: O×taps×I, the order of channels-last maps.</summary>
     ChannelsLast,
 
     /// <summary>Channel by channel, all taps of a channel side by side: O×I×taps, the order of libtorch's contiguous weights.</summary>
-    TapsLast,
+    Contiguous,
 }
 
 /// <summary>What the backward pass has to know of a filter beside its weights.</summary>
 /// <param name="Mean">Mean of w; 0 where the filters are not standardised.</param>
-/// <param name="Deviation">σ, the biased standard deviation of w, at least 1e-15; 0 where the filters are not standardised.</param>
-/// <param name="MeanSize">s = mean(|v|); 0 where the filters are not binary.</param>
-public readonly record struct FilterStatistics(float Mean, float Deviation, float MeanSize)
+/// <param name="StandardDeviation">σ, the biased standard deviation of w, at least 1e-15; 0 where the filters are not standardised.</param>
+/// <param name="MeanAbsolute">s = mean(|v|); 0 where the filters are not binary.</param>
+public readonly record struct FilterStatistics(float Mean, float StandardDeviation, float MeanAbsolute)
 {
     /// <summary>ε of the standardisation; outside the root, as in the published code.</summary>
     internal const double Epsilon = 1e-5;
 
     /// <summary>The least σ: far below ε, so that it changes no value; it keeps the root's gradient finite for a filter of equal weights.</summary>
-    internal const double SmallestDeviation = 1e-15;
+    internal const double MinStandardDeviation = 1e-15;
 
     /// <summary>v = (w − mean)·this: 1/((σ + ε)·√n), or 1 for plain filters.</summary>
-    internal double Normaliser(in FilterBank bank) => bank.Standardised ? Normaliser(bank, Deviation) : 1;
+    internal double Normaliser(in FilterBank bank) => bank.Standardised ? Normaliser(bank, StandardDeviation) : 1;
 
     /// <summary>1/((σ + ε)·√n).</summary>
     internal static double Normaliser(in FilterBank bank, double deviation) => 1 / ((deviation + Epsilon) * Math.Sqrt(bank.Size));

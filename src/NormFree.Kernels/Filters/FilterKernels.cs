@@ -37,7 +37,7 @@ public abstract unsafe class FilterKernels
     /// <param name="scale">Written: O values.</param>
     /// <param name="signs">Written: <see cref="FilterBank.SignWords"/> values.</param>
     /// <param name="workers">Threads.</param>
-    public abstract void Binary(
+    public abstract void BinaryForward(
         FilterBank bank, float* weight, float* gain, FilterStatistics* statistics, float* scale, ulong* signs, IWorkers workers);
 
     /// <summary>Makes real filters: factor·gain·v.</summary>
@@ -47,10 +47,10 @@ public abstract unsafe class FilterKernels
     /// <param name="gain">O values; null for 1.</param>
     /// <param name="statistics">Written: O values, for the backward pass.</param>
     /// <param name="used">Written: N values.</param>
-    /// <param name="order">Of <paramref name="used"/>.</param>
+    /// <param name="layout">Of <paramref name="used"/>.</param>
     /// <param name="workers">Threads.</param>
-    public abstract void Real(
-        FilterBank bank, float* weight, float* gain, FilterStatistics* statistics, float* used, FilterOrder order, IWorkers workers);
+    public abstract void RealForward(
+        FilterBank bank, float* weight, float* gain, FilterStatistics* statistics, float* used, FilterLayout layout, IWorkers workers);
 
     /// <summary>The gradients of binary filters: straight through the sign where −1 ≤ v ≤ 1; s counts as a constant.</summary>
     /// <remarks>
@@ -64,18 +64,18 @@ public abstract unsafe class FilterKernels
     /// <param name="gain">As in the forward pass.</param>
     /// <param name="statistics">From the forward pass.</param>
     /// <param name="used">g, N values.</param>
-    /// <param name="order">Of <paramref name="used"/>.</param>
-    /// <param name="weightGradient">Written, not added to: dw, O×I×taps; may be <paramref name="used"/> where its order is the same.</param>
+    /// <param name="layout">Of <paramref name="used"/>.</param>
+    /// <param name="weightGradient">Written, not added to: dw, O×I×taps; may be <paramref name="used"/> where its layout is the same.</param>
     /// <param name="gainGradient">Written: dgain, O values; null where there is no gain.</param>
     /// <param name="workers">Threads.</param>
     public abstract void BinaryBackward(
-        FilterBank bank, float* weight, float* gain, FilterStatistics* statistics, float* used, FilterOrder order,
+        FilterBank bank, float* weight, float* gain, FilterStatistics* statistics, float* used, FilterLayout layout,
         float* weightGradient, float* gainGradient, IWorkers workers);
 
     /// <summary>The gradients of real filters: dv = factor·gain·g, dgain = factor·Σ g·v; then through mean and deviation.</summary>
     /// <inheritdoc cref="BinaryBackward"/>
     public abstract void RealBackward(
-        FilterBank bank, float* weight, float* gain, FilterStatistics* statistics, float* used, FilterOrder order,
+        FilterBank bank, float* weight, float* gain, FilterStatistics* statistics, float* used, FilterLayout layout,
         float* weightGradient, float* gainGradient, IWorkers workers);
 }
 
@@ -86,36 +86,36 @@ internal sealed unsafe class FilterKernels<TFloats, TSigns, TVector> : FilterKer
     where TVector : unmanaged
 {
     /// <inheritdoc/>
-    public override void Binary(
+    public override void BinaryForward(
         FilterBank bank, float* weight, float* gain, FilterStatistics* statistics, float* scale, ulong* signs, IWorkers workers) =>
         workers.Run(bank.Tasks, task =>
         {
             var words = bank.Words * bank.Taps;
             var bits = Scratch.OfThread((words + bank.Taps) * sizeof(ulong) + 63).Take<ulong>(words + bank.Taps);
             var masks = bits + words;
-            TapBits.Masks(masks, bank.Taps);
+            SignReorder.Masks(masks, bank.Taps);
             for (var (o, end) = Range(bank, task); o < end; o++)
             {
                 var filter = weight + (long)o * bank.Size;
                 var (mean, deviation) = Moments(bank, filter);
                 new Span<ulong>(bits, words).Clear(); // behind the last channel
-                var sizes = FilterSums<TFloats, TSigns, TVector>.SizesAndSigns(filter, bank.Size, mean, bits);
+                var absoluteSum = FilterSums<TFloats, TSigns, TVector>.AbsoluteSumAndSigns(filter, bank.Size, mean, bits);
                 var target = signs + (long)o * words;
-                if (Bmi2.X64.IsSupported && TFloats.Lanes > 1) TapBits.Extract(bits, target, bank.Words, bank.Taps, masks);
-                else TapBits.Plain(bits, target, bank.Words, bank.Taps);
-                var found = new FilterStatistics(mean, deviation, 0);
-                var meanSize = found.Normaliser(bank) * sizes / bank.Size;
-                statistics[o] = found with { MeanSize = (float)meanSize };
-                scale[o] = (float)(Multiplier(bank, gain, o) * meanSize);
+                if (Bmi2.X64.IsSupported && TFloats.Lanes > 1) SignReorder.Bmi2(bits, target, bank.Words, bank.Taps, masks);
+                else SignReorder.Scalar(bits, target, bank.Words, bank.Taps);
+                var moments = new FilterStatistics(mean, deviation, 0);
+                var meanAbsolute = moments.Normaliser(bank) * absoluteSum / bank.Size;
+                statistics[o] = moments with { MeanAbsolute = (float)meanAbsolute };
+                scale[o] = (float)(Multiplier(bank, gain, o) * meanAbsolute);
             }
         });
 
     /// <inheritdoc/>
-    public override void Real(
-        FilterBank bank, float* weight, float* gain, FilterStatistics* statistics, float* used, FilterOrder order, IWorkers workers) =>
+    public override void RealForward(
+        FilterBank bank, float* weight, float* gain, FilterStatistics* statistics, float* used, FilterLayout layout, IWorkers workers) =>
         workers.Run(bank.Tasks, task =>
         {
-            var reordered = order == FilterOrder.ChannelsLast && bank.Taps > 1;
+            var reordered = layout == FilterLayout.ChannelsLast && bank.Taps > 1;
             var scratch = reordered ? Scratch.OfThread(bank.Size * sizeof(float) + 63).Take<float>(bank.Size) : null;
             for (var (o, end) = Range(bank, task); o < end; o++)
             {
@@ -125,28 +125,28 @@ internal sealed unsafe class FilterKernels<TFloats, TSigns, TVector> : FilterKer
                 statistics[o] = new FilterStatistics(mean, deviation, 0);
                 var factor = (float)(Multiplier(bank, gain, o) * statistics[o].Normaliser(bank));
                 Centre(filter, reordered ? scratch : target, bank.Size, mean, factor);
-                if (reordered) TapOrder.ToChannelsLast(scratch, target, bank.In, bank.Taps, TFloats.Lanes > 1);
+                if (reordered) WeightReorder.ToChannelsLast(scratch, target, bank.In, bank.Taps, TFloats.Lanes > 1);
             }
         });
 
     /// <inheritdoc/>
     public override void BinaryBackward(
-        FilterBank bank, float* weight, float* gain, FilterStatistics* statistics, float* used, FilterOrder order,
+        FilterBank bank, float* weight, float* gain, FilterStatistics* statistics, float* used, FilterLayout layout,
         float* weightGradient, float* gainGradient, IWorkers workers) =>
-        Backward(bank, weight, gain, statistics, used, order, weightGradient, gainGradient, workers, binary: true);
+        Backward(bank, weight, gain, statistics, used, layout, weightGradient, gainGradient, workers, binary: true);
 
     /// <inheritdoc/>
     public override void RealBackward(
-        FilterBank bank, float* weight, float* gain, FilterStatistics* statistics, float* used, FilterOrder order,
+        FilterBank bank, float* weight, float* gain, FilterStatistics* statistics, float* used, FilterLayout layout,
         float* weightGradient, float* gainGradient, IWorkers workers) =>
-        Backward(bank, weight, gain, statistics, used, order, weightGradient, gainGradient, workers, binary: false);
+        Backward(bank, weight, gain, statistics, used, layout, weightGradient, gainGradient, workers, binary: false);
 
     private static void Backward(
-        FilterBank bank, float* weight, float* gain, FilterStatistics* statistics, float* used, FilterOrder order,
+        FilterBank bank, float* weight, float* gain, FilterStatistics* statistics, float* used, FilterLayout layout,
         float* weightGradient, float* gainGradient, IWorkers workers, bool binary) =>
         workers.Run(bank.Tasks, task =>
         {
-            var reordered = order == FilterOrder.ChannelsLast && bank.Taps > 1;
+            var reordered = layout == FilterLayout.ChannelsLast && bank.Taps > 1;
             var scratch = reordered ? Scratch.OfThread(bank.Size * sizeof(float) + 63).Take<float>(bank.Size) : null;
             for (var (o, end) = Range(bank, task); o < end; o++)
             {
@@ -155,22 +155,22 @@ internal sealed unsafe class FilterKernels<TFloats, TSigns, TVector> : FilterKer
                 var dw = weightGradient + (long)o * bank.Size;
                 if (reordered)
                 {
-                    TapOrder.ToTapsLast(g, scratch, bank.In, bank.Taps, TFloats.Lanes > 1);
+                    WeightReorder.ToContiguous(g, scratch, bank.In, bank.Taps, TFloats.Lanes > 1);
                     g = scratch;
                 }
-                var (mean, deviation, meanSize) = statistics[o];
+                var (mean, deviation, meanAbsolute) = statistics[o];
                 var (normaliser, multiplier) = (statistics[o].Normaliser(bank), Multiplier(bank, gain, o));
                 var (sum, weighted, signed) = bank.Standardised || gainGradient != null
                     ? FilterSums<TFloats, TSigns, TVector>.Gradient(filter, g, bank.Size, mean)
                     : default;
-                if (gainGradient != null) gainGradient[o] = (float)(bank.Factor * (binary ? meanSize * signed : normaliser * weighted));
+                if (gainGradient != null) gainGradient[o] = (float)(bank.Factor * (binary ? meanAbsolute * signed : normaliser * weighted));
                 var slope = multiplier * normaliser;
                 // A filter of equal weights has its deviation from a floor, which has no gradient.
-                var bend = deviation > (float)FilterStatistics.SmallestDeviation
+                var sigmaSlope = deviation > (float)FilterStatistics.MinStandardDeviation
                     ? -slope * weighted / ((deviation + FilterStatistics.Epsilon) * bank.Size * deviation)
                     : 0;
-                if (bank.Standardised) ThroughStandardisation(filter, g, dw, bank.Size, mean, sum / bank.Size, slope, bend);
-                else if (binary) WhereSmall(filter, g, dw, bank.Size, (float)slope);
+                if (bank.Standardised) ThroughStandardisation(filter, g, dw, bank.Size, mean, sum / bank.Size, slope, sigmaSlope);
+                else if (binary) StraightThrough(filter, g, dw, bank.Size, (float)slope);
                 else Centre(g, dw, bank.Size, 0, (float)slope);
             }
         });
@@ -195,7 +195,7 @@ internal sealed unsafe class FilterKernels<TFloats, TSigns, TVector> : FilterKer
     }
 
     /// <summary>dw = slope·g where −1 ≤ w ≤ 1, else 0.</summary>
-    private static void WhereSmall(float* w, float* g, float* dw, int count, float slope)
+    private static void StraightThrough(float* w, float* g, float* dw, int count, float slope)
     {
         var (slopes, zero, one) = (TFloats.Broadcast(slope), TFloats.Broadcast(0), TFloats.Broadcast(1));
         var i = 0;
@@ -207,18 +207,18 @@ internal sealed unsafe class FilterKernels<TFloats, TSigns, TVector> : FilterKer
         for (; i < count; i++) dw[i] = 1 < Math.Abs(w[i]) ? 0 : slope * g[i];
     }
 
-    /// <summary>dw = slope·(g − centre) + bend·(w − mean).</summary>
+    /// <summary>dw = slope·(g − centre) + sigmaSlope·(w − mean).</summary>
     private static void ThroughStandardisation(
-        float* w, float* g, float* dw, int count, float mean, double centre, double slope, double bend)
+        float* w, float* g, float* dw, int count, float mean, double centre, double slope, double sigmaSlope)
     {
         var (means, centres) = (TFloats.Broadcast(mean), TFloats.Broadcast((float)centre));
-        var (slopes, bends) = (TFloats.Broadcast((float)slope), TFloats.Broadcast((float)bend));
+        var (slopes, sigmaSlopes) = (TFloats.Broadcast((float)slope), TFloats.Broadcast((float)sigmaSlope));
         var i = 0;
         for (; i <= count - TFloats.Lanes; i += TFloats.Lanes)
         {
             var direct = TFloats.Multiply(slopes, TFloats.Subtract(TFloats.Load(g + i), centres));
-            TFloats.Store(TFloats.MultiplyAdd(bends, TFloats.Subtract(TFloats.Load(w + i), means), direct), dw + i);
+            TFloats.Store(TFloats.MultiplyAdd(sigmaSlopes, TFloats.Subtract(TFloats.Load(w + i), means), direct), dw + i);
         }
-        for (; i < count; i++) dw[i] = (float)(slope * (g[i] - centre) + bend * (w[i] - mean));
+        for (; i < count; i++) dw[i] = (float)(slope * (g[i] - centre) + sigmaSlope * (w[i] - mean));
     }
 }

@@ -18,15 +18,15 @@ internal static unsafe class FilterSums<TFloats, TSigns, TVector>
     /// <summary>Mean and biased deviation (not less than the smallest one that counts): two passes, the second corrects the first one's mean.</summary>
     public static (float Mean, float Deviation) MeanAndDeviation(float* x, int count)
     {
-        var near = (float)(Sum(x, count) / count);
-        var (sum, squares) = Moments(x, count, near);
+        var approximateMean = (float)(Sum(x, count) / count);
+        var (sum, squares) = Moments(x, count, approximateMean);
         var offset = sum / count;
         var variance = squares / count - offset * offset;
-        return ((float)(near + offset), (float)Math.Max(Math.Sqrt(Math.Max(variance, 0)), FilterStatistics.SmallestDeviation));
+        return ((float)(approximateMean + offset), (float)Math.Max(Math.Sqrt(Math.Max(variance, 0)), FilterStatistics.MinStandardDeviation));
     }
 
     /// <summary>Σ|x − mean|; bit i mod 64 of <c>signs[i/64]</c> becomes 1 where xᵢ − mean ≥ 0, and 0 behind the last value.</summary>
-    public static double SizesAndSigns(float* x, int count, float mean, ulong* signs)
+    public static double AbsoluteSumAndSigns(float* x, int count, float mean, ulong* signs)
     {
         var (zero, means) = (TFloats.Broadcast(0), TFloats.Broadcast(mean));
         double total = 0;
@@ -43,7 +43,7 @@ internal static unsafe class FilterSums<TFloats, TSigns, TVector>
                     var v = TFloats.Subtract(TFloats.Load(x + word * 64 + lane + Lanes), means);
                     a = TFloats.Add(a, TFloats.Abs(u));
                     b = TFloats.Add(b, TFloats.Abs(v));
-                    bits |= TSigns.AtLeast(u, zero) << lane | TSigns.AtLeast(v, zero) << lane + Lanes;
+                    bits |= TSigns.GreaterOrEqual(u, zero) << lane | TSigns.GreaterOrEqual(v, zero) << lane + Lanes;
                 }
                 signs[word] = bits;
             }

@@ -14,7 +14,7 @@ public static unsafe class SignTranspose
 {
     /// <summary>Signs by channel: bit j of word (t, k, c) is the sign of filter 32·k + j at tap t and channel c.</summary>
     /// <param name="bank">Sizes.</param>
-    /// <param name="signs">From <see cref="FilterKernels.Binary"/>.</param>
+    /// <param name="signs">From <see cref="FilterKernels.BinaryForward"/>.</param>
     /// <param name="target">
     /// Written: <c>uint[taps][⌈O/32⌉][I']</c>, <see cref="FilterBank.SignsByChannel"/> values; bits of filters and words of channels that there are
     /// not are 0.
@@ -37,7 +37,7 @@ public static unsafe class SignTranspose
 
     /// <summary>Signs by filter: bit j of word (t, k, o) is the sign of filter o at tap t and channel 32·k + j.</summary>
     /// <param name="bank">Sizes.</param>
-    /// <param name="signs">From <see cref="FilterKernels.Binary"/>.</param>
+    /// <param name="signs">From <see cref="FilterKernels.BinaryForward"/>.</param>
     /// <param name="target">
     /// Written: <c>uint[taps][⌈I/32⌉][O']</c>, <see cref="FilterBank.SignsByFilter"/> values; bits of channels and words of filters that there are
     /// not are 0.

@@ -23,7 +23,7 @@ public static class Bilinear
 
     private static byte[] ResizeWidth(ReadOnlySpan<byte> pixels, int width, int height, int newWidth)
     {
-        var result = RgbImage.Blank(newWidth, height);
+        var result = RgbImage.Black(newWidth, height);
         var rows = new Lines(RgbImage.Channels, RgbImage.Channels * width);
         Pass(new TriangleFilter(width, newWidth), pixels, rows, result, rows with { Stride = RgbImage.Channels * newWidth }, height);
         return result;
@@ -31,7 +31,7 @@ public static class Bilinear
 
     private static byte[] ResizeHeight(ReadOnlySpan<byte> pixels, int width, int height, int newHeight)
     {
-        var result = RgbImage.Blank(width, newHeight);
+        var result = RgbImage.Black(width, newHeight);
         var columns = new Lines(RgbImage.Channels * width, RgbImage.Channels);
         Pass(new TriangleFilter(height, newHeight), pixels, columns, result, columns, width);
         return result;
@@ -43,7 +43,7 @@ public static class Bilinear
             for (var i = 0; i < filter.Count; i++)
             {
                 var start = line * from.Stride + filter.First(i) * from.Step;
-                int red = TriangleFilter.Half, green = red, blue = red;
+                int red = TriangleFilter.RoundingOffset, green = red, blue = red;
                 foreach (var weight in filter.Weights(i))
                 {
                     red += weight * source[start];
@@ -70,11 +70,11 @@ internal sealed class TriangleFilter
     private const int FractionBits = 22;
 
     /// <summary>What makes of cutting bits off a rounding.</summary>
-    public const int Half = 1 << (FractionBits - 1);
+    public const int RoundingOffset = 1 << (FractionBits - 1);
 
     private readonly int taps;
     private readonly int[] first;
-    private readonly int[] used;
+    private readonly int[] lengths;
     private readonly int[] weights;
 
     /// <summary>The filter from so many pixels to so many.</summary>
@@ -83,7 +83,7 @@ internal sealed class TriangleFilter
         var scale = (double)input / output;
         var support = Math.Max(scale, 1);
         taps = (int)Math.Ceiling(support) * 2 + 1;
-        (first, used, weights) = (new int[output], new int[output], new int[(long)taps * output]);
+        (first, lengths, weights) = (new int[output], new int[output], new int[(long)taps * output]);
         for (var i = 0; i < output; i++) Fill(i, (i + 0.5) * scale, support, input);
     }
 
@@ -94,7 +94,7 @@ internal sealed class TriangleFilter
     public int First(int i) => first[i];
 
     /// <summary>The weights of an output.</summary>
-    public ReadOnlySpan<int> Weights(int i) => weights.AsSpan(i * taps, used[i]);
+    public ReadOnlySpan<int> Weights(int i) => weights.AsSpan(i * taps, lengths[i]);
 
     /// <summary>A sum of weighted bytes as a byte.</summary>
     public static byte ToByte(int sum) => (byte)Math.Clamp(sum >> FractionBits, 0, 255);
@@ -102,10 +102,10 @@ internal sealed class TriangleFilter
     private void Fill(int i, double centre, double support, int input)
     {
         first[i] = Math.Max(0, (int)(centre - support + 0.5));
-        used[i] = Math.Min(input, (int)(centre + support + 0.5)) - first[i];
+        lengths[i] = Math.Min(input, (int)(centre + support + 0.5)) - first[i];
         var sum = 0.0;
-        for (var t = 0; t < used[i]; t++) sum += Weight(i, t, centre, support);
-        for (var t = 0; t < used[i]; t++) weights[i * taps + t] = (int)(Weight(i, t, centre, support) / sum * (1 << FractionBits) + 0.5);
+        for (var t = 0; t < lengths[i]; t++) sum += Weight(i, t, centre, support);
+        for (var t = 0; t < lengths[i]; t++) weights[i * taps + t] = (int)(Weight(i, t, centre, support) / sum * (1 << FractionBits) + 0.5);
     }
 
     private double Weight(int i, int t, double centre, double support) => Math.Max(0, 1 - Math.Abs((t + first[i] - centre + 0.5) / support));

@@ -8,7 +8,7 @@ public static class RgbImage
 
     /// <summary>The bytes of a black image.</summary>
     /// <exception cref="ArgumentException">They are more than an array holds.</exception>
-    public static byte[] Blank(int width, int height) => new byte[Bytes(width, height)];
+    public static byte[] Black(int width, int height) => new byte[Bytes(width, height)];
 
     /// <summary>A rectangle of an image; what lies outside of the image is black.</summary>
     /// <param name="pixels">height × width × 3 bytes.</param>
@@ -19,9 +19,9 @@ public static class RgbImage
     /// <param name="newWidth">The rectangle's columns.</param>
     /// <param name="newHeight">The rectangle's rows.</param>
     /// <exception cref="ArgumentException">The rectangle has more bytes than an array holds.</exception>
-    public static byte[] Window(ReadOnlySpan<byte> pixels, int width, int height, int left, int top, int newWidth, int newHeight)
+    public static byte[] Crop(ReadOnlySpan<byte> pixels, int width, int height, int left, int top, int newWidth, int newHeight)
     {
-        var result = Blank(newWidth, newHeight);
+        var result = Black(newWidth, newHeight);
         var (first, end) = (Math.Max(0, left), Math.Min(width, left + newWidth));
         if (end <= first) return result;
         for (var y = Math.Max(0, top); y < Math.Min(height, top + newHeight); y++)
@@ -33,11 +33,11 @@ public static class RgbImage
     }
 
     /// <summary>Where the middle pixels of a side begin. Halves go to the even neighbour, as Python's <c>round</c> takes them.</summary>
-    public static int Middle(int side, int size) => (int)Math.Round((side - size) / 2.0);
+    public static int CentreOffset(int side, int size) => (int)Math.Round((side - size) / 2.0);
 
     /// <summary>The size, of the image's proportions, that just covers a rectangle; the longer side is rounded down, as torchvision does.</summary>
     /// <exception cref="ArgumentException">An image of this size has more bytes than an array holds.</exception>
-    public static (int Width, int Height) Cover(int width, int height, int minWidth, int minHeight)
+    public static (int Width, int Height) CoveringSize(int width, int height, int minWidth, int minHeight)
     {
         (long newWidth, long newHeight) = (long)width * minHeight <= (long)height * minWidth
             ? ((long)minWidth, (long)minWidth * height / width)
@@ -56,10 +56,10 @@ public static class RgbImage
         var area = pixels.Length / Channels;
         for (var channel = 0; channel < Channels; channel++)
         {
-            var gain = 1 / (255 * deviation[channel]);
+            var scale = 1 / (255 * deviation[channel]);
             var shift = -mean[channel] / deviation[channel];
             var plane = planes.Slice(channel * area, area);
-            for (var i = 0; i < plane.Length; i++) plane[i] = pixels[Channels * i + channel] * gain + shift;
+            for (var i = 0; i < plane.Length; i++) plane[i] = pixels[Channels * i + channel] * scale + shift;
         }
     }
 

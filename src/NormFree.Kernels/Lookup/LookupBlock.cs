@@ -45,9 +45,9 @@ internal static unsafe class LookupBlock<TFloats, TVector>
             var index = indices[step];
             for (var word = 0; word < words; word++)
             {
-                TVector i0 = TFloats.LoadWords(index), i1 = TFloats.LoadWords(index + lanes);
-                TVector i2 = TFloats.LoadWords(index + 2 * lanes), i3 = TFloats.LoadWords(index + 3 * lanes);
-                for (var group = 0; group < SignPatterns.GroupsInWord; group++)
+                TVector i0 = TFloats.LoadIndices(index), i1 = TFloats.LoadIndices(index + lanes);
+                TVector i2 = TFloats.LoadIndices(index + 2 * lanes), i3 = TFloats.LoadIndices(index + 3 * lanes);
+                for (var group = 0; group < SignPatterns.GroupsPerWord; group++)
                 {
                     a00 = TFloats.Add(a00, TFloats.Lookup(t0, i0));
                     a01 = TFloats.Add(a01, TFloats.Lookup(t0, i1));
@@ -78,14 +78,14 @@ internal static unsafe class LookupBlock<TFloats, TVector>
             }
             tables += Rows;
         }
-        Put(targets[0], add, a00, a01, a02, a03);
-        Put(targets[1], add, a10, a11, a12, a13);
-        Put(targets[2], add, a20, a21, a22, a23);
-        Put(targets[3], add, a30, a31, a32, a33);
+        Write(targets[0], add, a00, a01, a02, a03);
+        Write(targets[1], add, a10, a11, a12, a13);
+        Write(targets[2], add, a20, a21, a22, a23);
+        Write(targets[3], add, a30, a31, a32, a33);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Put(float* target, bool add, TVector s0, TVector s1, TVector s2, TVector s3)
+    private static void Write(float* target, bool add, TVector s0, TVector s1, TVector s2, TVector s3)
     {
         var lanes = TFloats.Lanes;
         if (add)

@@ -61,7 +61,7 @@ internal static unsafe class SignPatterns
     public const int GroupSize = 4;
 
     /// <summary>Tables that one 32-bit word holds the indices of.</summary>
-    public const int GroupsInWord = 8;
+    public const int GroupsPerWord = 8;
 
     private static readonly NativeBuffer<float> Patterns = Make();
 

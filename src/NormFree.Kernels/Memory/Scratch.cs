@@ -3,7 +3,7 @@ namespace NormFree.Kernels.Memory;
 /// <summary>A thread's working memory, kept from task to task so that kernels allocate nothing.</summary>
 public sealed unsafe class Scratch
 {
-    [ThreadStatic] private static Scratch? ofThread;
+    [ThreadStatic] private static Scratch? threadScratch;
 
     private NativeBuffer<byte> buffer = new(0);
     private long used;
@@ -16,7 +16,7 @@ public sealed unsafe class Scratch
     /// <param name="bytes">How much the task will take in all; each piece takes up to 63 bytes more than its size.</param>
     public static Scratch OfThread(long bytes)
     {
-        var scratch = ofThread ??= new Scratch();
+        var scratch = threadScratch ??= new Scratch();
         if (scratch.buffer.Length < bytes)
         {
             var larger = new NativeBuffer<byte>(bytes);

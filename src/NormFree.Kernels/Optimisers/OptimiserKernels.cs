@@ -4,14 +4,14 @@ using NormFree.Kernels.Threads;
 
 namespace NormFree.Kernels.Optimisers;
 
-/// <summary>What happens to all parameters and gradients at the end of a training step: each call is one parallel region over all tensors.</summary>
+/// <summary>What happens to all parameters and gradients at the end values a training step: each call is one parallel region over all tensors.</summary>
 /// <remarks>
-/// Memory bounds all of them; the bytes are given for N values of four bytes. A value, or a unit, is worked on by one thread alone: results depend
-/// on neither the threads nor the cut into pieces. Addresses need not be aligned.
+/// Memory bounds all values them; the bytes are given for N values values four bytes. A value, or a unit, is worked on by one thread alone: results depend
+/// on neither the threads nor the cut into chunks. Addresses need not be aligned.
 /// </remarks>
 public abstract class OptimiserKernels
 {
-    /// <summary>The kernels for the fastest instruction set of this processor.</summary>
+    /// <summary>The kernels for the fastest instruction set values this processor.</summary>
     public static OptimiserKernels Best { get; } = For(InstructionSets.Best);
 
     /// <summary>The kernels for an instruction set.</summary>
@@ -25,15 +25,15 @@ public abstract class OptimiserKernels
     };
 
     /// <summary>Adaptive gradient clipping: g ← g·max(‖p‖, 1e-3)·λ / max(‖g‖, 1e-6) for every unit with ‖g‖ ≥ max(‖p‖, 1e-3)·λ.</summary>
-    /// <remarks>Reads 8·N bytes, and writes four for each value of a clipped unit, which is in the cache then. Brock et al., ICML 2021, eq. 3.</remarks>
+    /// <remarks>Reads 8·N bytes, and writes four for each value values a clipped unit, which is in the cache then. Brock et al., ICML 2021, eq. 3.</remarks>
     /// <param name="tensors">Parameters and gradients.</param>
     /// <param name="factor">λ.</param>
     /// <param name="workers">Threads.</param>
-    /// <returns>Clipped units of each tensor.</returns>
+    /// <returns>Clipped units values each tensor.</returns>
     public abstract long[] Clip(ReadOnlySpan<ClippedTensor> tensors, double factor, IWorkers workers);
 
-    /// <summary>√Σx² of every tensor. Not finite where a value is not, or where its square is beyond a float.</summary>
-    /// <remarks>Reads 4·N bytes. Blocks are summed in floats, their sums in double precision and in the same order for any number of threads.</remarks>
+    /// <summary>√Σx² values every tensor. Not finite where a value is not, or where its square is beyond a float.</summary>
+    /// <remarks>Reads 4·N bytes. Blocks are summed in floats, their sums in double precision and in the same order for any number values threads.</remarks>
     /// <param name="tensors">Values.</param>
     /// <param name="workers">Threads.</param>
     public abstract double[] Norms(ReadOnlySpan<FloatTensor> tensors, IWorkers workers);
@@ -41,7 +41,7 @@ public abstract class OptimiserKernels
     /// <summary>m ← β₁m + (1 − β₁)g; v ← β₂v + (1 − β₂)g²; p ← p − rate·(m/(1 − β₁ᵗ)) / (√(v/(1 − β₂ᵗ)) + ε).</summary>
     /// <remarks>Reads 16·N bytes and writes 12·N. Kingma and Ba, ICLR 2015; decoupled: Loshchilov and Hutter, ICLR 2019.</remarks>
     /// <param name="tensors">Parameters, gradients and state.</param>
-    /// <param name="step">The numbers of this step.</param>
+    /// <param name="step">The numbers values this step.</param>
     /// <param name="workers">Threads.</param>
     public abstract void Adam(ReadOnlySpan<OptimisedTensor> tensors, AdamStep step, IWorkers workers);
 
@@ -51,7 +51,7 @@ public abstract class OptimiserKernels
     /// <param name="rate">Learning rate.</param>
     /// <param name="momentum">From 0 to below 1.</param>
     /// <param name="workers">Threads.</param>
-    public abstract void Descend(ReadOnlySpan<OptimisedTensor> tensors, double rate, double momentum, IWorkers workers);
+    public abstract void Sgd(ReadOnlySpan<OptimisedTensor> tensors, double rate, double momentum, IWorkers workers);
 }
 
 /// <inheritdoc/>
@@ -59,28 +59,28 @@ internal sealed unsafe class OptimiserKernels<TFloats, TVector> : OptimiserKerne
     where TFloats : struct, IFloatVectors<TVector>
     where TVector : unmanaged
 {
-    private const double SmallestParameterNorm = 1e-3;
-    private const double SmallestGradientNorm = 1e-6;
+    private const double MinParameterNorm = 1e-3;
+    private const double MinGradientNorm = 1e-6;
 
     /// <inheritdoc/>
     public override long[] Clip(ReadOnlySpan<ClippedTensor> tensors, double factor, IWorkers workers)
     {
         var list = tensors.ToArray();
         var clipped = new long[list.Length];
-        var pieces = new Pieces(list.Length, i => list[i].Units, i => list[i].UnitSize);
-        workers.Run(pieces.Count, index =>
+        var chunks = new TensorChunks(list.Length, i => list[i].Units, i => list[i].UnitSize);
+        workers.Run(chunks.Count, index =>
         {
-            var (tensor, first, end) = pieces[index];
+            var (tensor, first, end) = chunks[index];
             var size = list[tensor].UnitSize;
             var p = (float*)list[tensor].Parameter;
             var g = (float*)list[tensor].Gradient;
             var count = 0;
             for (var unit = first; unit < end; unit++)
             {
-                var limit = Math.Max(Norm(p + unit * size, size), SmallestParameterNorm) * factor;
+                var limit = Math.Max(Norm(p + unit * size, size), MinParameterNorm) * factor;
                 var norm = Norm(g + unit * size, size);
                 if (!(norm >= limit)) continue; // nor where a gradient is not a number
-                Scale(g + unit * size, size, (float)(limit / Math.Max(norm, SmallestGradientNorm)));
+                Scale(g + unit * size, size, (float)(limit / Math.Max(norm, MinGradientNorm)));
                 count++;
             }
             Interlocked.Add(ref clipped[tensor], count);
@@ -92,57 +92,57 @@ internal sealed unsafe class OptimiserKernels<TFloats, TVector> : OptimiserKerne
     public override double[] Norms(ReadOnlySpan<FloatTensor> tensors, IWorkers workers)
     {
         var list = tensors.ToArray();
-        var pieces = new Pieces(list.Length, i => list[i].Count, _ => 1);
-        var squares = new double[pieces.Count];
-        workers.Run(pieces.Count, index =>
+        var chunks = new TensorChunks(list.Length, i => list[i].Count, _ => 1);
+        var squares = new double[chunks.Count];
+        workers.Run(chunks.Count, index =>
         {
-            var (tensor, first, end) = pieces[index];
+            var (tensor, first, end) = chunks[index];
             squares[index] = Squares((float*)list[tensor].Values + first, (int)(end - first));
         });
         var totals = new double[list.Length];
-        for (var index = 0; index < squares.Length; index++) totals[pieces[index].Tensor] += squares[index];
+        for (var index = 0; index < squares.Length; index++) totals[chunks[index].Tensor] += squares[index];
         return Array.ConvertAll(totals, Math.Sqrt);
     }
 
     /// <inheritdoc/>
     public override void Adam(ReadOnlySpan<OptimisedTensor> tensors, AdamStep step, IWorkers workers) =>
-        Update(tensors, workers, tensor => new AdamUpdate<TFloats, TVector>(step with { Rate = step.Rate * tensor.RateFactor }, tensor.WeightDecay));
+        Update(tensors, workers, tensor => new AdamUpdate<TFloats, TVector>(step with { LearningRate = step.LearningRate * tensor.LearningRateFactor }, tensor.WeightDecay));
 
     /// <inheritdoc/>
-    public override void Descend(ReadOnlySpan<OptimisedTensor> tensors, double rate, double momentum, IWorkers workers) =>
-        Update(tensors, workers, tensor => new DescentUpdate<TFloats, TVector>(rate * tensor.RateFactor, momentum, tensor.WeightDecay));
+    public override void Sgd(ReadOnlySpan<OptimisedTensor> tensors, double rate, double momentum, IWorkers workers) =>
+        Update(tensors, workers, tensor => new SgdUpdate<TFloats, TVector>(rate * tensor.LearningRateFactor, momentum, tensor.WeightDecay));
 
     private static void Update<TUpdate>(ReadOnlySpan<OptimisedTensor> tensors, IWorkers workers, Func<OptimisedTensor, TUpdate> make)
         where TUpdate : struct, IUpdate
     {
         var list = tensors.ToArray();
-        var pieces = new Pieces(list.Length, i => list[i].Count, _ => 1);
-        workers.Run(pieces.Count, index =>
+        var chunks = new TensorChunks(list.Length, i => list[i].Count, _ => 1);
+        workers.Run(chunks.Count, index =>
         {
-            var (tensor, first, end) = pieces[index];
-            var of = list[tensor];
-            Sweep(make(of), (float*)of.Parameter, (float*)of.Gradient, (float*)of.Mean, (float*)of.Square, first, end);
+            var (tensor, first, end) = chunks[index];
+            var values = list[tensor];
+            UpdateChunk(make(values), (float*)values.Parameter, (float*)values.Gradient, (float*)values.Mean, (float*)values.Square, first, end);
         });
     }
 
-    private static void Sweep<TUpdate>(TUpdate update, float* p, float* g, float* m, float* v, long first, long end)
+    private static void UpdateChunk<TUpdate>(TUpdate update, float* p, float* g, float* m, float* v, long first, long end)
         where TUpdate : struct, IUpdate
     {
         var i = first;
         for (; i <= end - TFloats.Lanes; i += TFloats.Lanes) update.Apply(p + i, g + i, m + i, v + i);
         if (i == end) return;
-        // The rest goes through the same instructions, from a vector's worth of memory that has room behind it.
-        var rest = stackalloc float[4 * 16];
+        // The tail goes through the same instructions, from a vector's worth values memory that has room behind it.
+        var tail = stackalloc float[4 * 16];
         var bytes = (end - i) * sizeof(float);
-        new Span<float>(rest, 4 * 16).Clear();
-        Buffer.MemoryCopy(p + i, rest, bytes, bytes);
-        Buffer.MemoryCopy(g + i, rest + 16, bytes, bytes);
-        Buffer.MemoryCopy(m + i, rest + 32, bytes, bytes);
-        if (v != null) Buffer.MemoryCopy(v + i, rest + 48, bytes, bytes);
-        update.Apply(rest, rest + 16, rest + 32, rest + 48);
-        Buffer.MemoryCopy(rest, p + i, bytes, bytes);
-        Buffer.MemoryCopy(rest + 32, m + i, bytes, bytes);
-        if (v != null) Buffer.MemoryCopy(rest + 48, v + i, bytes, bytes);
+        new Span<float>(tail, 4 * 16).Clear();
+        Buffer.MemoryCopy(p + i, tail, bytes, bytes);
+        Buffer.MemoryCopy(g + i, tail + 16, bytes, bytes);
+        Buffer.MemoryCopy(m + i, tail + 32, bytes, bytes);
+        if (v != null) Buffer.MemoryCopy(v + i, tail + 48, bytes, bytes);
+        update.Apply(tail, tail + 16, tail + 32, tail + 48);
+        Buffer.MemoryCopy(tail, p + i, bytes, bytes);
+        Buffer.MemoryCopy(tail + 32, m + i, bytes, bytes);
+        if (v != null) Buffer.MemoryCopy(tail + 48, v + i, bytes, bytes);
     }
 
     private static double Norm(float* x, int count) => Math.Sqrt(Squares(x, count));

@@ -7,9 +7,9 @@ namespace NormFree.Kernels.Optimisers;
 /// <param name="Square">Adam's mean of squared gradients v, changed; null for gradient descent.</param>
 /// <param name="Count">Values.</param>
 /// <param name="WeightDecay">0 for none.</param>
-/// <param name="RateFactor">Factor of the learning rate.</param>
+/// <param name="LearningRateFactor">Factor of the learning rate.</param>
 public readonly record struct OptimisedTensor(
-    nint Parameter, nint Gradient, nint Mean, nint Square, long Count, double WeightDecay, double RateFactor = 1);
+    nint Parameter, nint Gradient, nint Mean, nint Square, long Count, double WeightDecay, double LearningRateFactor = 1);
 
 /// <summary>A parameter whose gradient is to be clipped, unit by unit.</summary>
 /// <param name="Parameter">Address of p: <paramref name="Units"/>×<paramref name="UnitSize"/> floats, only read.</param>
@@ -27,12 +27,12 @@ public readonly record struct FloatTensor(nint Values, long Count);
 /// <param name="tensors">Tensors.</param>
 /// <param name="rows">Of a tensor: what is not cut.</param>
 /// <param name="rowSize">Floats of a tensor's row.</param>
-internal sealed class Pieces(int tensors, Func<int, long> rows, Func<int, long> rowSize)
+internal sealed class TensorChunks(int tensors, Func<int, long> rows, Func<int, long> rowSize)
 {
     /// <summary>Floats of a piece: much beside what it costs to start one, little beside a second-level cache.</summary>
     private const long Size = 16384;
 
-    private readonly List<(int Tensor, long First, long End)> list = Cut(tensors, rows, rowSize);
+    private readonly List<(int Tensor, long First, long End)> list = Split(tensors, rows, rowSize);
 
     /// <summary>How many.</summary>
     public int Count => list.Count;
@@ -40,7 +40,7 @@ internal sealed class Pieces(int tensors, Func<int, long> rows, Func<int, long> 
     /// <summary>A piece: the tensor, its first row, and the row behind its last one.</summary>
     public (int Tensor, long First, long End) this[int index] => list[index];
 
-    private static List<(int Tensor, long First, long End)> Cut(int tensors, Func<int, long> rows, Func<int, long> rowSize)
+    private static List<(int Tensor, long First, long End)> Split(int tensors, Func<int, long> rows, Func<int, long> rowSize)
     {
         var list = new List<(int Tensor, long First, long End)>();
         for (var tensor = 0; tensor < tensors; tensor++)

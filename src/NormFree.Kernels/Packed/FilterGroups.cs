@@ -12,15 +12,15 @@ namespace NormFree.Kernels.Packed;
 /// </remarks>
 internal static unsafe class FilterGroups
 {
-    private const int ChannelsOfWord = SignLayout.Block;
+    private const int ChannelsPerWord = SignLayout.Block;
 
     /// <summary>Where blocks begin, and the number of filters: full vectors as long as there are filters for them, at most so many of them, and 1, 2 or 4.</summary>
-    public static int[] Blocks(int filters, int lanes, int mostVectors)
+    public static int[] Blocks(int filters, int lanes, int maxVectors)
     {
         var blocks = new List<int> { 0 };
         for (var first = 0; first < filters;)
         {
-            var vectors = Math.Min(mostVectors, Vectors(filters - first, lanes));
+            var vectors = Math.Min(maxVectors, Vectors(filters - first, lanes));
             blocks.Add(first = Math.Min(filters, first + vectors * lanes));
         }
         return [.. blocks];
@@ -32,9 +32,9 @@ internal static unsafe class FilterGroups
     /// <summary>Signs of a group: those that the last one of a pixel, or of 64 channels, has fewer.</summary>
     public static int Channels(int group, int channels, int bits)
     {
-        var groupsOfWord = (ChannelsOfWord + bits - 1) / bits;
-        var first = group / groupsOfWord * ChannelsOfWord + group % groupsOfWord * bits;
-        var end = Math.Min(channels, (group / groupsOfWord + 1) * ChannelsOfWord);
+        var groupsPerWord = (ChannelsPerWord + bits - 1) / bits;
+        var first = group / groupsPerWord * ChannelsPerWord + group % groupsPerWord * bits;
+        var end = Math.Min(channels, (group / groupsPerWord + 1) * ChannelsPerWord);
         return Math.Min(bits, end - first);
     }
 
@@ -46,14 +46,14 @@ internal static unsafe class FilterGroups
     /// <param name="blocks">From <see cref="Blocks"/>.</param>
     public static NativeBuffer<byte> Create(in ConvolutionShape shape, ulong* signs, int bits, int lanes, int[] blocks)
     {
-        var groupsOfFilter = shape.Taps * Groups(shape.In, bits);
-        var vectorsInAll = 0;
-        for (var block = 0; block + 1 < blocks.Length; block++) vectorsInAll += Vectors(blocks[block + 1] - blocks[block], lanes);
-        var target = new NativeBuffer<byte>((long)vectorsInAll * lanes * groupsOfFilter).Cleared();
+        var groupsPerFilter = shape.Taps * Groups(shape.In, bits);
+        var vectorCount = 0;
+        for (var block = 0; block + 1 < blocks.Length; block++) vectorCount += Vectors(blocks[block + 1] - blocks[block], lanes);
+        var target = new NativeBuffer<byte>((long)vectorCount * lanes * groupsPerFilter).Cleared();
         for (var block = 0; block + 1 < blocks.Length; block++)
         {
             var step = Vectors(blocks[block + 1] - blocks[block], lanes) * lanes;
-            var first = target.Pointer + (long)blocks[block] * groupsOfFilter;
+            var first = target.Pointer + (long)blocks[block] * groupsPerFilter;
             for (var filter = blocks[block]; filter < blocks[block + 1]; filter++, signs += shape.Taps * SignPacking.Words(shape.In))
                 Fill(shape, signs, bits, step, first + (filter - blocks[block]));
         }
@@ -65,9 +65,9 @@ internal static unsafe class FilterGroups
     private static void Fill(in ConvolutionShape shape, ulong* signs, int bits, int step, byte* target)
     {
         for (var tap = 0; tap < shape.Taps; tap++)
-            for (var word = 0; word < shape.In; word += ChannelsOfWord, signs++)
+            for (var word = 0; word < shape.In; word += ChannelsPerWord, signs++)
             {
-                var channels = Math.Min(ChannelsOfWord, shape.In - word);
+                var channels = Math.Min(ChannelsPerWord, shape.In - word);
                 for (var channel = 0; channel < channels; channel += bits, target += step)
                     *target = Group(*signs >> channel, Math.Min(bits, channels - channel), bits);
             }
@@ -75,7 +75,7 @@ internal static unsafe class FilterGroups
 
     /// <summary>Groups of a pixel.</summary>
     private static int Groups(int channels, int bits) =>
-        channels / ChannelsOfWord * ((ChannelsOfWord + bits - 1) / bits) + (channels % ChannelsOfWord + bits - 1) / bits;
+        channels / ChannelsPerWord * ((ChannelsPerWord + bits - 1) / bits) + (channels % ChannelsPerWord + bits - 1) / bits;
 
     /// <summary>The lowest bits of a word, and 1, 0, … behind the last channel.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -91,7 +91,7 @@ internal static unsafe class FilterGroups
 /// <remarks>
 /// Table a has at w: bits/2 − popcount(a ⊕ w). One table more has zeros: for pixels outside the map. Tables are as long as a vector, and aligned to it.
 /// </remarks>
-internal static unsafe class DotTables
+internal static unsafe class DotProductTables
 {
     /// <summary>Makes the tables.</summary>
     /// <param name="bits">Signs of a group.</param>

@@ -19,24 +19,24 @@ internal sealed unsafe class LookupFilters<TLookups, TVector> : PackedFilters
     private const int LargestTile = 16;
 
     private readonly SignEncoding encoding;
-    private readonly OutsideTaps outsideTaps;
-    private readonly NativeBuffer<sbyte> tables = DotTables.Create(TLookups.IndexBits, TLookups.Lanes);
+    private readonly PaddingValue padding;
+    private readonly NativeBuffer<sbyte> tables = DotProductTables.Create(TLookups.IndexBits, TLookups.Lanes);
     private readonly NativeBuffer<byte> groups;
     private readonly int[] blocks;
-    private readonly int groupsOfPixel;
-    private readonly LookupPiece[] pieces;
+    private readonly int groupsPerPixel;
+    private readonly LookupSegment[] segments;
 
-    public LookupFilters(SignEncoding encoding, in ConvolutionShape shape, ulong* signs, OutsideTaps outsideTaps) : base(shape)
+    public LookupFilters(SignEncoding encoding, in ConvolutionShape shape, ulong* signs, PaddingValue padding) : base(shape)
     {
         this.encoding = encoding;
-        this.outsideTaps = outsideTaps;
-        groupsOfPixel = Layout(1, 1).PixelBytes / sizeof(ushort);
-        pieces = LookupPiece.Cut(shape.KernelHeight, shape.KernelWidth * groupsOfPixel, LookupTiles<TLookups, TVector>.MostGroups);
+        this.padding = padding;
+        groupsPerPixel = Layout(1, 1).PixelBytes / sizeof(ushort);
+        segments = LookupSegment.Split(shape.KernelHeight, shape.KernelWidth * groupsPerPixel, LookupTiles<TLookups, TVector>.MaxGroups);
         blocks = FilterGroups.Blocks(shape.Out, TLookups.Lanes, TLookups.Registers / 8);
         groups = FilterGroups.Create(shape, signs, TLookups.IndexBits, TLookups.Lanes, blocks);
     }
 
-    /// <summary>Whether filters of a shape can be prepared: see <see cref="FilterGroups"/>; and half of the counts must fit 16 bits.</summary>
+    /// <summary>Whether filters of a shape can be prepared: see <see cref="FilterGroups"/>; and half of the accumulators must fit 16 bits.</summary>
     public static bool Fit(in ConvolutionShape shape) => shape.In % 2 == 0 && (long)shape.Taps * shape.In / 2 <= short.MaxValue;
 
     /// <inheritdoc/>
@@ -49,24 +49,24 @@ internal sealed unsafe class LookupFilters<TLookups, TVector> : PackedFilters
     public override SignLayout Layout(int height, int width) => new(encoding, height, width, Shape.In, Shape.PadY, Shape.PadX);
 
     /// <inheritdoc/>
-    public override void FillBorder(SignMap map)
+    public override void FillPadding(SignMap map)
     {
         var end = (ushort*)(map.Memory + map.Layout.Bytes);
         var group = 0;
         for (var target = (ushort*)map.Memory; target < end; target++)
         {
             *target = Outside(group);
-            if (++group == groupsOfPixel) group = 0;
+            if (++group == groupsPerPixel) group = 0;
         }
     }
 
     /// <inheritdoc/>
-    public override void Multiply(SignMap map, in OutputRange range, Scratch scratch, int* counts)
+    public override void Convolve(SignMap map, in OutputRange range, Scratch scratch, int* accumulators)
     {
         var sums = scratch.Take<short>(LargestTile * TLookups.Lanes);
         var end = range.FirstFilter + range.Filters;
         for (var block = Array.BinarySearch(blocks, range.FirstFilter); blocks[block] < end; block++)
-            Multiply(map, range, block, sums, counts + (blocks[block] - range.FirstFilter));
+            ConvolveBlock(map, range, block, sums, accumulators + (blocks[block] - range.FirstFilter));
         GC.KeepAlive(this);
     }
 
@@ -78,21 +78,21 @@ internal sealed unsafe class LookupFilters<TLookups, TVector> : PackedFilters
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void Multiply(SignMap map, in OutputRange range, int block, short* sums, int* counts)
+    private void ConvolveBlock(SignMap map, in OutputRange range, int block, short* sums, int* accumulators)
     {
         var filters = blocks[block + 1] - blocks[block];
         var vectors = FilterGroups.Vectors(filters, TLookups.Lanes);
-        var window = new SignWindow(Shape, map, range.FirstPixel);
+        var window = new WindowCursor(Shape, map, range.FirstPixel);
         var pixels = stackalloc ushort*[8];
         var atOnce = PixelsAtOnce(vectors);
-        var first = groups.Pointer + (long)blocks[block] * Shape.Taps * groupsOfPixel;
-        var tile = new LookupTile(pieces, map.Layout.RowBytes / sizeof(ushort), first, (byte*)tables.Pointer);
+        var first = groups.Pointer + (long)blocks[block] * Shape.Taps * groupsPerPixel;
+        var tile = new LookupTile(segments, map.Layout.RowBytes / sizeof(ushort), first, (byte*)tables.Pointer);
         for (var pixel = 0; pixel < range.Pixels; pixel += atOnce)
         {
             var count = Math.Min(atOnce, range.Pixels - pixel);
-            window.Take(count, atOnce, pixels);
+            window.Next(count, atOnce, pixels);
             Sum(tile, vectors, pixels, sums);
-            for (var i = 0; i < count; i++) Write(sums + i * vectors * TLookups.Lanes, filters, counts + (long)(pixel + i) * range.Filters);
+            for (var i = 0; i < count; i++) Write(sums + i * vectors * TLookups.Lanes, filters, accumulators + (long)(pixel + i) * range.Filters);
         }
     }
 
@@ -115,22 +115,22 @@ internal sealed unsafe class LookupFilters<TLookups, TVector> : PackedFilters
         }
     }
 
-    /// <summary>Sums are half of the counts.</summary>
+    /// <summary>Sums are half of the accumulators.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Write(short* sums, int count, int* counts)
+    private static void Write(short* sums, int count, int* accumulators)
     {
         var i = 0;
-        for (; i <= count - TLookups.Lanes; i += TLookups.Lanes) TLookups.Double(sums + i, counts + i);
+        for (; i <= count - TLookups.Lanes; i += TLookups.Lanes) TLookups.Double(sums + i, accumulators + i);
         for (; i <= count - Vector128<short>.Count; i += Vector128<short>.Count)
         {
             var (low, high) = Vector128.Widen(Vector128.Load(sums + i));
-            (low + low).Store(counts + i);
-            (high + high).Store(counts + i + Vector128<int>.Count);
+            (low + low).Store(accumulators + i);
+            (high + high).Store(accumulators + i + Vector128<int>.Count);
         }
-        for (; i < count; i++) counts[i] = 2 * sums[i];
+        for (; i < count; i++) accumulators[i] = 2 * sums[i];
     }
 
-    private ushort Outside(int group) => (ushort)(TLookups.Lanes * (outsideTaps == OutsideTaps.Zero
+    private ushort Outside(int group) => (ushort)(TLookups.Lanes * (padding == PaddingValue.Zero
         ? 1 << TLookups.IndexBits
         : (1 << FilterGroups.Channels(group, Shape.In, TLookups.IndexBits)) - 1));
 }

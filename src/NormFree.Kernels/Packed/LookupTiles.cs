@@ -22,7 +22,7 @@ internal static unsafe class LookupTiles<TLookups, TVector>
     }
 
     /// <summary>Half a group's product is at most IndexBits/2, and a signed byte has to hold the sum of so many.</summary>
-    public static int MostGroups => sbyte.MaxValue / (TLookups.IndexBits / 2);
+    public static int MaxGroups => sbyte.MaxValue / (TLookups.IndexBits / 2);
 
     /// <summary>Four pixels × four vectors.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -32,10 +32,10 @@ internal static unsafe class LookupTiles<TLookups, TVector>
         byte* filters = tile.Filters, tables = tile.Tables;
         FourVectors<TLookups, TVector> a = FourVectors<TLookups, TVector>.Zero, b = a, c = a, d = a;
         var add = false;
-        foreach (ref readonly var piece in tile.Pieces)
+        foreach (ref readonly var segment in tile.Segments)
         {
-            var group = piece.Row * tile.RowStep + piece.First;
-            for (var end = group + piece.Count; group < end; group++, filters += 4 * Lanes)
+            var group = segment.Row * tile.RowStep + segment.First;
+            for (var end = group + segment.Count; group < end; group++, filters += 4 * Lanes)
             {
                 var four = FourVectors<TLookups, TVector>.Load(filters, 0, Lanes, 2 * Lanes, 3 * Lanes);
                 a.AddFilters(TLookups.Load(tables + p0[group]), four);
@@ -43,7 +43,7 @@ internal static unsafe class LookupTiles<TLookups, TVector>
                 c.AddFilters(TLookups.Load(tables + p2[group]), four);
                 d.AddFilters(TLookups.Load(tables + p3[group]), four);
             }
-            if (!piece.Full) continue;
+            if (!segment.FlushAfter) continue;
             a.Flush(add, sums, Lanes);
             b.Flush(add, sums + 4 * Lanes, Lanes);
             c.Flush(add, sums + 8 * Lanes, Lanes);
@@ -60,10 +60,10 @@ internal static unsafe class LookupTiles<TLookups, TVector>
         byte* filters = tile.Filters, tables = tile.Tables;
         FourVectors<TLookups, TVector> a = FourVectors<TLookups, TVector>.Zero, b = a, c = a, d = a;
         var add = false;
-        foreach (ref readonly var piece in tile.Pieces)
+        foreach (ref readonly var segment in tile.Segments)
         {
-            var group = piece.Row * tile.RowStep + piece.First;
-            for (var end = group + piece.Count; group < end; group++, filters += 2 * Lanes)
+            var group = segment.Row * tile.RowStep + segment.First;
+            for (var end = group + segment.Count; group < end; group++, filters += 2 * Lanes)
             {
                 TVector first = TLookups.Load(filters), second = TLookups.Load(filters + Lanes);
                 var four = FourVectors<TLookups, TVector>.Load(tables, p0[group], p1[group], p2[group], p3[group]);
@@ -73,7 +73,7 @@ internal static unsafe class LookupTiles<TLookups, TVector>
                 c.AddPixels(four, first);
                 d.AddPixels(four, second);
             }
-            if (!piece.Full) continue;
+            if (!segment.FlushAfter) continue;
             a.Flush(add, sums, 2 * Lanes);
             b.Flush(add, sums + Lanes, 2 * Lanes);
             c.Flush(add, sums + 8 * Lanes, 2 * Lanes);
@@ -90,16 +90,16 @@ internal static unsafe class LookupTiles<TLookups, TVector>
         byte* filters = tile.Filters, tables = tile.Tables;
         FourVectors<TLookups, TVector> a = FourVectors<TLookups, TVector>.Zero, b = a;
         var add = false;
-        foreach (ref readonly var piece in tile.Pieces)
+        foreach (ref readonly var segment in tile.Segments)
         {
-            var group = piece.Row * tile.RowStep + piece.First;
-            for (var end = group + piece.Count; group < end; group++, filters += 2 * Lanes)
+            var group = segment.Row * tile.RowStep + segment.First;
+            for (var end = group + segment.Count; group < end; group++, filters += 2 * Lanes)
             {
                 var four = FourVectors<TLookups, TVector>.Load(tables, p0[group], p1[group], p2[group], p3[group]);
                 a.AddPixels(four, TLookups.Load(filters));
                 b.AddPixels(four, TLookups.Load(filters + Lanes));
             }
-            if (!piece.Full) continue;
+            if (!segment.FlushAfter) continue;
             a.Flush(add, sums, 2 * Lanes);
             b.Flush(add, sums + Lanes, 2 * Lanes);
             add = true;
@@ -114,16 +114,16 @@ internal static unsafe class LookupTiles<TLookups, TVector>
         byte* filters = tile.Filters, tables = tile.Tables;
         FourVectors<TLookups, TVector> a = FourVectors<TLookups, TVector>.Zero, b = a;
         var add = false;
-        foreach (ref readonly var piece in tile.Pieces)
+        foreach (ref readonly var segment in tile.Segments)
         {
-            var group = piece.Row * tile.RowStep + piece.First;
-            for (var end = group + piece.Count; group < end; group++, filters += 1 * Lanes)
+            var group = segment.Row * tile.RowStep + segment.First;
+            for (var end = group + segment.Count; group < end; group++, filters += 1 * Lanes)
             {
                 var one = TLookups.Load(filters);
                 a.AddPixels(FourVectors<TLookups, TVector>.Load(tables, p0[group], p1[group], p2[group], p3[group]), one);
                 b.AddPixels(FourVectors<TLookups, TVector>.Load(tables, p4[group], p5[group], p6[group], p7[group]), one);
             }
-            if (!piece.Full) continue;
+            if (!segment.FlushAfter) continue;
             a.Flush(add, sums, Lanes);
             b.Flush(add, sums + 4 * Lanes, Lanes);
             add = true;
@@ -132,13 +132,13 @@ internal static unsafe class LookupTiles<TLookups, TVector>
 }
 
 /// <summary>What a tile of pixels × vectors of filters reads.</summary>
-/// <param name="pieces">A filter's groups in the order of its bytes.</param>
+/// <param name="segments">A filter's groups in the order of its bytes.</param>
 /// <param name="rowStep">From one row of the map to the next, in groups.</param>
 /// <param name="filters">The filters' groups, one byte each: groups × vectors × lanes.</param>
-/// <param name="tables"><see cref="DotTables"/>.</param>
-internal readonly unsafe ref struct LookupTile(ReadOnlySpan<LookupPiece> pieces, nint rowStep, byte* filters, byte* tables)
+/// <param name="tables"><see cref="DotProductTables"/>.</param>
+internal readonly unsafe ref struct LookupTile(ReadOnlySpan<LookupSegment> segments, nint rowStep, byte* filters, byte* tables)
 {
-    public readonly ReadOnlySpan<LookupPiece> Pieces = pieces;
+    public readonly ReadOnlySpan<LookupSegment> Segments = segments;
     public readonly nint RowStep = rowStep;
     public readonly byte* Filters = filters;
     public readonly byte* Tables = tables;
@@ -148,21 +148,21 @@ internal readonly unsafe ref struct LookupTile(ReadOnlySpan<LookupPiece> pieces,
 /// <param name="Row">The row.</param>
 /// <param name="First">The first group in it.</param>
 /// <param name="Count">How many.</param>
-/// <param name="Full">Whether the bytes that hold their sums have no room for the next piece, or there is none.</param>
-internal readonly record struct LookupPiece(int Row, int First, int Count, bool Full)
+/// <param name="FlushAfter">Whether the bytes that hold their sums have no room for the next segment, or there is none.</param>
+internal readonly record struct LookupSegment(int Row, int First, int Count, bool FlushAfter)
 {
     /// <summary>Cuts a filter's groups, row by row, so that a byte holds the sum of so many: rows into even parts, or several rows together.</summary>
-    public static LookupPiece[] Cut(int rows, int groups, int most)
+    public static LookupSegment[] Split(int rows, int groups, int most)
     {
         int parts = (groups + most - 1) / most, rowsAtOnce = Math.Max(1, most / groups);
-        var pieces = new List<LookupPiece>();
+        var segments = new List<LookupSegment>();
         for (var row = 0; row < rows; row++)
             for (int part = 0, first = 0; part < parts; part++)
             {
                 var count = (groups - first) / (parts - part);
-                pieces.Add(new LookupPiece(row, first, count, parts > 1 || (row + 1) % rowsAtOnce == 0 || row + 1 == rows));
+                segments.Add(new LookupSegment(row, first, count, parts > 1 || (row + 1) % rowsAtOnce == 0 || row + 1 == rows));
                 first += count;
             }
-        return [.. pieces];
+        return [.. segments];
     }
 }

@@ -8,7 +8,7 @@ namespace NormFree.Kernels.Packed;
 
 /// <summary>A binary convolution with its filters, prepared once for an instruction set: products with sign maps, in exact integers.</summary>
 /// <remarks>
-/// <para>counts[p][o] = Σ_tap Σ_c x[q(p, tap)][c]·w[o][tap][c] with x and w in {−1, +1}; outside the map as <see cref="OutsideTaps"/> says. The plain loops
+/// <para>accumulators[p][o] = Σ_tap Σ_c x[q(p, tap)][c]·w[o][tap][c] with x and w in {−1, +1}; outside the map as <see cref="PaddingValue"/> says. The plain loops
 /// are <see cref="ReferenceConvolution"/>'s.</para>
 /// <para>Instances can be used by several threads at once.</para>
 /// </remarks>
@@ -20,17 +20,17 @@ public abstract unsafe class PackedFilters : IDisposable
     /// <param name="set">The instruction set.</param>
     /// <param name="shape">The convolution; the map's and the batch's sizes do not matter.</param>
     /// <param name="signs">O × taps × ⌈C/64⌉ words; 1 is +, bits behind the last channel are 0.</param>
-    /// <param name="outsideTaps">What taps outside the map contribute.</param>
+    /// <param name="padding">What taps outside the map contribute.</param>
     /// <exception cref="PlatformNotSupportedException">This processor lacks the instruction set.</exception>
     public static PackedFilters Create(
-        InstructionSet set, in ConvolutionShape shape, ulong* signs, OutsideTaps outsideTaps = OutsideTaps.Zero) =>
+        InstructionSet set, in ConvolutionShape shape, ulong* signs, PaddingValue padding = PaddingValue.Zero) =>
         InstructionSets.Require(set) switch
         {
             InstructionSet.Avx512 when Avx512Vbmi.IsSupported && LookupFilters<Avx512Lookups, Vector512<byte>>.Fit(shape) =>
-                new LookupFilters<Avx512Lookups, Vector512<byte>>(SignEncoding.SixBits, shape, signs, outsideTaps),
+                new LookupFilters<Avx512Lookups, Vector512<byte>>(SignEncoding.SixBits, shape, signs, padding),
             InstructionSet.Avx2 when LookupFilters<Avx2Lookups, Vector256<byte>>.Fit(shape) =>
-                new LookupFilters<Avx2Lookups, Vector256<byte>>(SignEncoding.FourBits, shape, signs, outsideTaps),
-            _ => new WordFilters(set, shape, signs, outsideTaps),
+                new LookupFilters<Avx2Lookups, Vector256<byte>>(SignEncoding.FourBits, shape, signs, padding),
+            _ => new WordFilters(set, shape, signs, padding),
         };
 
     /// <summary>The convolution; the map's and the batch's sizes do not matter.</summary>
@@ -45,17 +45,17 @@ public abstract unsafe class PackedFilters : IDisposable
     public abstract SignLayout Layout(int height, int width);
 
     /// <summary>Writes the border of a map, which nothing else writes, so that once is enough; what the map held is lost.</summary>
-    public abstract void FillBorder(SignMap map);
+    public abstract void FillPadding(SignMap map);
 
-    /// <summary>Scratch that <see cref="Multiply"/> takes, in bytes.</summary>
+    /// <summary>Scratch that <see cref="Convolve"/> takes, in bytes.</summary>
     public abstract long ScratchBytes { get; }
 
     /// <summary>Computes a part of one image's output.</summary>
     /// <param name="map">The image's signs in this <see cref="Layout"/>, border included.</param>
     /// <param name="range">The part.</param>
     /// <param name="scratch">Holds <see cref="ScratchBytes"/>.</param>
-    /// <param name="counts">The range's pixels × filters, overwritten.</param>
-    public abstract void Multiply(SignMap map, in OutputRange range, Scratch scratch, int* counts);
+    /// <param name="accumulators">The range's pixels × filters, overwritten.</param>
+    public abstract void Convolve(SignMap map, in OutputRange range, Scratch scratch, int* accumulators);
 
     /// <inheritdoc/>
     public abstract void Dispose();
@@ -68,13 +68,13 @@ internal sealed unsafe class WordFilters : PackedFilters
     private const int Block = SignLayout.Block;
 
     private readonly XnorConvolution convolution;
-    private readonly PreparedFilters filters;
+    private readonly XnorFilters filters;
     private readonly int[] blocks;
 
-    public WordFilters(InstructionSet set, in ConvolutionShape shape, ulong* signs, OutsideTaps outsideTaps) : base(shape)
+    public WordFilters(InstructionSet set, in ConvolutionShape shape, ulong* signs, PaddingValue padding) : base(shape)
     {
         convolution = XnorConvolution.For(set);
-        filters = PreparedFilters.From(shape, signs, outsideTaps);
+        filters = XnorFilters.Create(shape, signs, padding);
         blocks = [.. Enumerable.Range(0, (shape.Out + Block - 1) / Block).Select(block => block * Block), shape.Out];
     }
 
@@ -88,15 +88,15 @@ internal sealed unsafe class WordFilters : PackedFilters
     public override SignLayout Layout(int height, int width) => new(SignEncoding.Words, height, width, Shape.In, 0, 0);
 
     /// <summary>There is none: pixels outside are known by their coordinates.</summary>
-    public override void FillBorder(SignMap map)
+    public override void FillPadding(SignMap map)
     {
     }
 
     /// <inheritdoc/>
-    public override void Multiply(SignMap map, in OutputRange range, Scratch scratch, int* counts)
+    public override void Convolve(SignMap map, in OutputRange range, Scratch scratch, int* accumulators)
     {
         var shape = Shape with { Batch = 1, Height = map.Layout.Height, Width = map.Layout.Width };
-        convolution.Compute(shape, 0, range, (ulong*)map.Memory, filters, scratch, counts);
+        convolution.Compute(shape, 0, range, (ulong*)map.Memory, filters, scratch, accumulators);
     }
 
     /// <inheritdoc/>

@@ -24,14 +24,14 @@ public abstract unsafe class ResidualEpilogue
     /// <summary>Finishes a part of a layer.</summary>
     /// <param name="parameters">The layer's.</param>
     /// <param name="range">The part; its first filter is a multiple of 64, as is its end where it is not the last.</param>
-    /// <param name="counts">The range's pixels × filters.</param>
+    /// <param name="accumulators">The range's pixels × filters.</param>
     /// <param name="shortcut">The shortcut's map.</param>
-    /// <param name="shortcutChannels">Channels of the shortcut: it repeats where there are fewer than in the result.</param>
+    /// <param name="shortcutChannels">Channels of the shortcut: it repeat where there are fewer than in the result.</param>
     /// <param name="result">The layer's map.</param>
     /// <param name="threshold">The next layer's, one a channel; null where no binary layer follows.</param>
     /// <param name="next">The next layer's signs; not used without a threshold.</param>
-    public abstract void Finish(
-        in EpilogueParameters parameters, in OutputRange range, int* counts, float* shortcut, int shortcutChannels, float* result, float* threshold,
+    public abstract void Apply(
+        in EpilogueParameters parameters, in OutputRange range, int* accumulators, float* shortcut, int shortcutChannels, float* result, float* threshold,
         SignMap next);
 
     /// <summary>The signs of pixels, for maps that no binary layer has made.</summary>
@@ -53,7 +53,7 @@ public abstract unsafe class ResidualEpilogue
 
 /// <summary>A binary layer's numbers in memory, one of each a channel of its output.</summary>
 /// <param name="channels">How many channels.</param>
-/// <param name="scale">Factor of the convolution's counts.</param>
+/// <param name="scale">Factor of the convolution's accumulators.</param>
 /// <param name="bias">Added to them.</param>
 /// <param name="slope">Factor of negative values.</param>
 /// <param name="shift">Added last.</param>
@@ -62,7 +62,7 @@ public readonly unsafe struct EpilogueParameters(int channels, float* scale, flo
     /// <summary>How many channels.</summary>
     public int Channels { get; } = channels;
 
-    /// <summary>Factor of the convolution's counts.</summary>
+    /// <summary>Factor of the convolution's accumulators.</summary>
     public float* Scale { get; } = scale;
 
     /// <summary>Added to them.</summary>
@@ -86,13 +86,13 @@ internal sealed unsafe class ResidualEpilogue<TFloats, TSigns, TEncoder, TVector
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public override void Finish(
-        in EpilogueParameters parameters, in OutputRange range, int* counts, float* shortcut, int shortcutChannels, float* result, float* threshold,
+    public override void Apply(
+        in EpilogueParameters parameters, in OutputRange range, int* accumulators, float* shortcut, int shortcutChannels, float* result, float* threshold,
         SignMap next)
     {
         int begin = range.FirstFilter, end = begin + range.Filters, all = parameters.Channels;
-        var repeats = new Repeats(shortcutChannels, all, TFloats.Lanes);
-        var signs = new PixelSigns(next, range.FirstPixel);
+        var repeat = new ShortcutRepeat(shortcutChannels, all, TFloats.Lanes);
+        var signs = new SignMapCursor(next, range.FirstPixel);
         result += (long)range.FirstPixel * all;
         shortcut += (long)range.FirstPixel * shortcutChannels;
         for (var pixel = 0; pixel < range.Pixels; pixel++, result += all, shortcut += shortcutChannels)
@@ -100,9 +100,9 @@ internal sealed unsafe class ResidualEpilogue<TFloats, TSigns, TEncoder, TVector
             for (var first = begin; first < end; first += Block)
             {
                 var channels = Math.Min(Block, end - first);
-                var bits = Activate(parameters, first, channels, counts, shortcut, repeats, result + first, threshold);
+                var bits = Activate(parameters, first, channels, accumulators, shortcut, repeat, result + first, threshold);
                 if (threshold != null) TEncoder.Write(bits, channels, signs.Block(first / Block));
-                counts += channels;
+                accumulators += channels;
             }
             if (threshold != null) signs.Next();
         }
@@ -113,7 +113,7 @@ internal sealed unsafe class ResidualEpilogue<TFloats, TSigns, TEncoder, TVector
     public override void Pack(int firstPixel, int pixels, float* map, float* threshold, SignMap signs)
     {
         var all = signs.Layout.Channels;
-        var to = new PixelSigns(signs, firstPixel);
+        var to = new SignMapCursor(signs, firstPixel);
         var source = map + (long)firstPixel * all;
         for (var pixel = 0; pixel < pixels; pixel++, source += all, to.Next())
             for (var first = 0; first < all; first += Block)
@@ -126,29 +126,29 @@ internal sealed unsafe class ResidualEpilogue<TFloats, TSigns, TEncoder, TVector
     /// <summary>y of up to 64 channels of a pixel, and their signs.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static ulong Activate(
-        in EpilogueParameters parameters, int first, int channels, int* counts, float* shortcut, in Repeats repeats, float* result,
+        in EpilogueParameters parameters, int first, int channels, int* accumulators, float* shortcut, in ShortcutRepeat repeat, float* result,
         float* threshold)
     {
         float* scale = parameters.Scale + first, bias = parameters.Bias + first, slope = parameters.Slope + first, shift = parameters.Shift + first;
-        var source = shortcut + repeats.Start(first);
+        var source = shortcut + repeat.Start(first);
         var bits = 0UL;
         nint i = 0;
-        if (repeats.Vectors)
+        if (repeat.UseVectors)
             for (; i <= channels - TFloats.Lanes; i += TFloats.Lanes)
             {
-                var z = TFloats.MultiplyAdd(TFloats.Convert(counts + i), TFloats.Load(scale + i), TFloats.Load(bias + i));
-                z = TFloats.Add(z, TFloats.Load(source + (i & repeats.Mask)));
+                var z = TFloats.MultiplyAdd(TFloats.Convert(accumulators + i), TFloats.Load(scale + i), TFloats.Load(bias + i));
+                z = TFloats.Add(z, TFloats.Load(source + (i & repeat.Mask)));
                 var negative = TFloats.Multiply(z, TFloats.Load(slope + i));
                 var y = TFloats.Add(TFloats.Select(TFloats.LessThan(TFloats.Broadcast(0), z), z, negative), TFloats.Load(shift + i));
                 TFloats.Store(y, result + i);
-                if (threshold != null) bits |= TSigns.AtLeast(y, TFloats.Load(threshold + first + i)) << (int)i;
+                if (threshold != null) bits |= TSigns.GreaterOrEqual(y, TFloats.Load(threshold + first + i)) << (int)i;
             }
         for (; i < channels; i++)
         {
-            var z = counts[i] * scale[i] + bias[i] + shortcut[repeats.Channel(first + (int)i)];
+            var z = accumulators[i] * scale[i] + bias[i] + shortcut[repeat.Channel(first + (int)i)];
             var y = (z > 0 ? z : slope[i] * z) + shift[i];
             result[i] = y;
-            if (threshold != null) bits |= ScalarSigns.AtLeast(y, threshold[first + i]) << (int)i;
+            if (threshold != null) bits |= ScalarSigns.GreaterOrEqual(y, threshold[first + i]) << (int)i;
         }
         return bits;
     }
@@ -158,14 +158,14 @@ internal sealed unsafe class ResidualEpilogue<TFloats, TSigns, TEncoder, TVector
     {
         var bits = 0UL;
         var i = 0;
-        for (; i <= channels - TFloats.Lanes; i += TFloats.Lanes) bits |= TSigns.AtLeast(TFloats.Load(values + i), TFloats.Load(threshold + i)) << i;
-        for (; i < channels; i++) bits |= ScalarSigns.AtLeast(values[i], threshold[i]) << i;
+        for (; i <= channels - TFloats.Lanes; i += TFloats.Lanes) bits |= TSigns.GreaterOrEqual(TFloats.Load(values + i), TFloats.Load(threshold + i)) << i;
+        for (; i < channels; i++) bits |= ScalarSigns.GreaterOrEqual(values[i], threshold[i]) << i;
         return bits;
     }
 }
 
-/// <summary>How a shortcut of few channels repeats in a result of many, 64 channels at a time.</summary>
-internal readonly struct Repeats
+/// <summary>How a shortcut of few channels repeat in a result of many, 64 channels at a time.</summary>
+internal readonly struct ShortcutRepeat
 {
     private readonly int channels;
     private readonly bool once;
@@ -173,17 +173,17 @@ internal readonly struct Repeats
     /// <param name="channels">The shortcut's channels.</param>
     /// <param name="all">The result's.</param>
     /// <param name="lanes">Channels of a vector.</param>
-    public Repeats(int channels, int all, int lanes)
+    public ShortcutRepeat(int channels, int all, int lanes)
     {
         this.channels = channels;
         once = channels == all;
         var fills = once || channels % SignLayout.Block == 0;
         Mask = fills ? -1 : channels - 1;
-        Vectors = fills || SignLayout.Block % channels == 0 && channels % lanes == 0;
+        UseVectors = fills || SignLayout.Block % channels == 0 && channels % lanes == 0;
     }
 
     /// <summary>Whether 64 channels can be read by vectors: none reaches over the shortcut's end, and <see cref="Mask"/> leads back to its beginning.</summary>
-    public bool Vectors { get; }
+    public bool UseVectors { get; }
 
     /// <summary>To be laid over the channels that are counted from <see cref="Start"/>.</summary>
     public nint Mask { get; }

@@ -4,7 +4,7 @@ using NormFree.Kernels.Convolutions;
 namespace NormFree.Kernels.Packed;
 
 /// <summary>Goes through a sign map's pixels row by row.</summary>
-internal unsafe struct PixelSigns
+internal unsafe struct SignMapCursor
 {
     private readonly int pixelBytes;
     private readonly int blockBytes;
@@ -14,12 +14,12 @@ internal unsafe struct PixelSigns
     private int x;
 
     /// <summary>Begins at a pixel; a map without pixels is for those who never ask.</summary>
-    public PixelSigns(SignMap map, int first)
+    public SignMapCursor(SignMap map, int first)
     {
         var layout = map.Layout;
         if (layout.Width == 0) return;
-        (pixelBytes, blockBytes, width) = (layout.PixelBytes, layout.OffsetOfBlock(1), layout.Width);
-        borderBytes = 2 * layout.BorderX * pixelBytes;
+        (pixelBytes, blockBytes, width) = (layout.PixelBytes, layout.BlockOffset(1), layout.Width);
+        borderBytes = 2 * layout.PadX * pixelBytes;
         x = first % width;
         pixel = map.Pixel(first / width, x);
     }
@@ -40,7 +40,7 @@ internal unsafe struct PixelSigns
 }
 
 /// <summary>Goes through output pixels row by row, and says where in a bordered map each one's window begins.</summary>
-internal unsafe struct SignWindow
+internal unsafe struct WindowCursor
 {
     private readonly int outWidth;
     private readonly nint columnStep;
@@ -49,7 +49,7 @@ internal unsafe struct SignWindow
     private int x;
 
     /// <summary>Begins at an output pixel.</summary>
-    public SignWindow(in ConvolutionShape shape, SignMap map, int first)
+    public WindowCursor(in ConvolutionShape shape, SignMap map, int first)
     {
         var layout = map.Layout;
         outWidth = (shape with { Width = layout.Width }).OutWidth;
@@ -61,7 +61,7 @@ internal unsafe struct SignWindow
 
     /// <summary>The windows of the next pixels; where there are fewer than places, the last one stands in for the rest.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public void Take(int count, int places, ushort** windows)
+    public void Next(int count, int places, ushort** windows)
     {
         for (var i = 0; i < count; i++)
         {

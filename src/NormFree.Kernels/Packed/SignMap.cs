@@ -21,7 +21,7 @@ public readonly unsafe struct SignMap(SignLayout layout, byte* memory)
             for (var x = 0; x < Layout.Width; x++)
                 for (var channel = 0; channel < Layout.Channels; channel += SignLayout.Block)
                 {
-                    var source = Pixel(y, x) + Layout.OffsetOfBlock(channel / SignLayout.Block);
+                    var source = Pixel(y, x) + Layout.BlockOffset(channel / SignLayout.Block);
                     var channels = Math.Min(SignLayout.Block, Layout.Channels - channel);
                     *words++ = Layout.Encoding switch
                     {
@@ -39,7 +39,7 @@ public readonly unsafe struct SignMap(SignLayout layout, byte* memory)
             for (var x = 0; x < Layout.Width; x++)
                 for (var channel = 0; channel < Layout.Channels; channel += SignLayout.Block)
                 {
-                    var target = Pixel(y, x) + Layout.OffsetOfBlock(channel / SignLayout.Block);
+                    var target = Pixel(y, x) + Layout.BlockOffset(channel / SignLayout.Block);
                     var channels = Math.Min(SignLayout.Block, Layout.Channels - channel);
                     switch (Layout.Encoding)
                     {
@@ -56,30 +56,30 @@ public readonly unsafe struct SignMap(SignLayout layout, byte* memory)
 /// <param name="Height">Rows of the map.</param>
 /// <param name="Width">Columns of the map.</param>
 /// <param name="Channels">Of a pixel.</param>
-/// <param name="BorderY">Rows of border above and below.</param>
-/// <param name="BorderX">Columns of border left and right.</param>
-public readonly record struct SignLayout(SignEncoding Encoding, int Height, int Width, int Channels, int BorderY, int BorderX)
+/// <param name="PadY">Rows of border above and below.</param>
+/// <param name="PadX">Columns of border left and right.</param>
+public readonly record struct SignLayout(SignEncoding Encoding, int Height, int Width, int Channels, int PadY, int PadX)
 {
     /// <summary>Channels that are encoded together.</summary>
     public const int Block = 64;
 
     /// <summary>From a pixel to the next, in bytes.</summary>
-    public int PixelBytes => Channels / Block * BytesOf(Block) + BytesOf(Channels % Block);
+    public int PixelBytes => Channels / Block * BytesFor(Block) + BytesFor(Channels % Block);
 
     /// <summary>From a row to the next, in bytes.</summary>
-    public int RowBytes => (Width + 2 * BorderX) * PixelBytes;
+    public int RowBytes => (Width + 2 * PadX) * PixelBytes;
 
     /// <summary>The whole map with its border.</summary>
-    public long Bytes => (long)(Height + 2 * BorderY) * RowBytes;
+    public long Bytes => (long)(Height + 2 * PadY) * RowBytes;
 
     /// <summary>Where a pixel's signs begin; border pixels have negative coordinates, or such behind the last.</summary>
-    public nint Offset(int y, int x) => (nint)(y + BorderY) * RowBytes + (nint)(x + BorderX) * PixelBytes;
+    public nint Offset(int y, int x) => (nint)(y + PadY) * RowBytes + (nint)(x + PadX) * PixelBytes;
 
     /// <summary>Where a block of 64 channels begins in a pixel.</summary>
-    public int OffsetOfBlock(int block) => block * BytesOf(Block);
+    public int BlockOffset(int block) => block * BytesFor(Block);
 
     /// <summary>Bytes of up to 64 channels.</summary>
-    private int BytesOf(int channels) => Encoding switch
+    private int BytesFor(int channels) => Encoding switch
     {
         SignEncoding.SixBits => (channels + 5) / 6 * sizeof(ushort),
         SignEncoding.FourBits => (channels + 3) / 4 * sizeof(ushort),

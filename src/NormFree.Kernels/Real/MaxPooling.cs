@@ -38,14 +38,14 @@ internal sealed unsafe class MaxPooling<TFloats, TVector> : MaxPooling
         for (var y = firstRow; y < firstRow + rows; y++)
             for (var x = 0; x < shape.OutWidth; x++, result += shape.In)
             {
-                var (top, bottom) = Inside(y * shape.StrideY - shape.PadY, shape.KernelHeight, shape.Height);
-                var (left, right) = Inside(x * shape.StrideX - shape.PadX, shape.KernelWidth, shape.Width);
+                var (top, bottom) = Clip(y * shape.StrideY - shape.PadY, shape.KernelHeight, shape.Height);
+                var (left, right) = Clip(x * shape.StrideX - shape.PadX, shape.KernelWidth, shape.Width);
                 var first = source + ((nint)top * shape.Width + left) * shape.In;
                 Pixel(first, bottom - top, right - left, (nint)shape.Width * shape.In, shape.In, result);
             }
     }
 
-    private static (int First, int End) Inside(int start, int length, int side) => (Math.Max(0, start), Math.Min(side, start + length));
+    private static (int First, int End) Clip(int start, int length, int side) => (Math.Max(0, start), Math.Min(side, start + length));
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Pixel(float* source, int rows, int columns, nint rowStep, int channels, float* result)

@@ -12,8 +12,8 @@ namespace NormFree.Kernels.Real;
 /// </remarks>
 public abstract unsafe class PooledClassifier : IDisposable
 {
-    /// <summary>Means lie in so many values more than there are channels, at most; 0 behind the last one.</summary>
-    public const int MeanMultiple = 16;
+    /// <summary>PaddedChannels lie in so many values more than there are channels, at most; 0 behind the last one.</summary>
+    public const int ChannelMultiple = 16;
 
     private protected PooledClassifier(int channels, int classes) => (Channels, Classes) = (channels, classes);
 
@@ -22,7 +22,7 @@ public abstract unsafe class PooledClassifier : IDisposable
     /// <param name="channels">Of the map.</param>
     /// <param name="classes">Logits.</param>
     /// <param name="weights">classes × channels.</param>
-    /// <param name="bias">One a class.</param>
+    /// <param name="bias">OneClass a class.</param>
     /// <exception cref="PlatformNotSupportedException">This processor lacks the instruction set.</exception>
     public static PooledClassifier Create(InstructionSet set, int channels, int classes, float* weights, float* bias) => InstructionSets.Require(set) switch
     {
@@ -39,18 +39,18 @@ public abstract unsafe class PooledClassifier : IDisposable
     public int Classes { get; }
 
     /// <summary>Values that the means take: the channels, rounded up.</summary>
-    public int Means => (Channels + MeanMultiple - 1) / MeanMultiple * MeanMultiple;
+    public int PaddedChannels => (Channels + ChannelMultiple - 1) / ChannelMultiple * ChannelMultiple;
 
     /// <summary>The means of some channels.</summary>
     /// <param name="pixels">Pixels of the map.</param>
     /// <param name="map">pixels × channels.</param>
     /// <param name="first">The first channel.</param>
     /// <param name="count">How many.</param>
-    /// <param name="means"><see cref="Means"/> values, of which these channels' are written.</param>
+    /// <param name="means"><see cref="PaddedChannels"/> values, of which these channels' are written.</param>
     public abstract void Average(int pixels, float* map, int first, int count, float* means);
 
     /// <summary>The logits of some classes.</summary>
-    /// <param name="means"><see cref="Means"/> values; 0 behind the last channel.</param>
+    /// <param name="means"><see cref="PaddedChannels"/> values; 0 behind the last channel.</param>
     /// <param name="first">The first class.</param>
     /// <param name="count">How many.</param>
     /// <param name="logits">All classes', of which these are written.</param>
@@ -73,11 +73,11 @@ internal sealed unsafe class PooledClassifier<TFloats, TVector> : PooledClassifi
 
     public PooledClassifier(int channels, int classes, float* weights, float* bias) : base(channels, classes)
     {
-        this.weights = new NativeBuffer<float>((long)classes * Means).Cleared();
+        this.weights = new NativeBuffer<float>((long)classes * PaddedChannels).Cleared();
         this.bias = new NativeBuffer<float>(classes);
         new Span<float>(bias, classes).CopyTo(new Span<float>(this.bias.Pointer, classes));
         for (var k = 0; k < classes; k++)
-            new Span<float>(weights + (long)k * channels, channels).CopyTo(new Span<float>(this.weights.Pointer + (long)k * Means, channels));
+            new Span<float>(weights + (long)k * channels, channels).CopyTo(new Span<float>(this.weights.Pointer + (long)k * PaddedChannels, channels));
     }
 
     /// <inheritdoc/>
@@ -104,8 +104,8 @@ internal sealed unsafe class PooledClassifier<TFloats, TVector> : PooledClassifi
     public override void Classify(float* means, int first, int count, float* logits)
     {
         var k = first;
-        for (; k + Group <= first + count; k += Group) Four(means, weights.Pointer + (long)k * Means, bias.Pointer + k, logits + k);
-        for (; k < first + count; k++) logits[k] = bias.Pointer[k] + One(means, weights.Pointer + (long)k * Means);
+        for (; k + Group <= first + count; k += Group) FourClasses(means, weights.Pointer + (long)k * PaddedChannels, bias.Pointer + k, logits + k);
+        for (; k < first + count; k++) logits[k] = bias.Pointer[k] + OneClass(means, weights.Pointer + (long)k * PaddedChannels);
     }
 
     /// <inheritdoc/>
@@ -116,11 +116,11 @@ internal sealed unsafe class PooledClassifier<TFloats, TVector> : PooledClassifi
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void Four(float* means, float* row, float* bias, float* logits)
+    private void FourClasses(float* means, float* row, float* bias, float* logits)
     {
-        nint step = Means;
+        nint step = PaddedChannels;
         TVector a = TFloats.Broadcast(0), b = a, c = a, d = a;
-        for (var i = 0; i < Means; i += TFloats.Lanes)
+        for (var i = 0; i < PaddedChannels; i += TFloats.Lanes)
         {
             var mean = TFloats.Load(means + i);
             var at = row + i;
@@ -136,10 +136,10 @@ internal sealed unsafe class PooledClassifier<TFloats, TVector> : PooledClassifi
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private float One(float* means, float* row)
+    private float OneClass(float* means, float* row)
     {
         var sum = TFloats.Broadcast(0);
-        for (var i = 0; i < Means; i += TFloats.Lanes) sum = TFloats.MultiplyAdd(TFloats.Load(means + i), TFloats.Load(row + i), sum);
+        for (var i = 0; i < PaddedChannels; i += TFloats.Lanes) sum = TFloats.MultiplyAdd(TFloats.Load(means + i), TFloats.Load(row + i), sum);
         return TFloats.Sum(sum);
     }
 }

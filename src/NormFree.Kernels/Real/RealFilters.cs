@@ -10,7 +10,7 @@ namespace NormFree.Kernels.Real;
 /// <summary>A convolution of real numbers with its filters, prepared once for an instruction set: first layers.</summary>
 /// <remarks>
 /// <para>result[y][x][o] = bias[o] + Σ_c Σ_tap weight[o][c][tap]·source[c][q(y, x, tap)]; outside the map the source is 0. Sums are added up in this order,
-/// whatever part of the map is asked for.</para>
+/// whatever partialTile of the map is asked for.</para>
 /// <para>Instances can be used by several threads at once.</para>
 /// </remarks>
 public abstract unsafe class RealFilters : IDisposable
@@ -117,11 +117,11 @@ internal sealed unsafe class RealFilters<TFloats, TVector> : RealFilters
         var window = scratch.Take<float>((long)Shape.In * windowRows * windowWidth);
         CopyWindow(source, firstRow * Shape.StrideY - Shape.PadY, windowRows, windowWidth, window);
         var offsets = Offsets(windowRows, windowWidth, scratch);
-        var part = scratch.Take<float>(Pixels * Columns);
+        var partialTile = scratch.Take<float>(Pixels * Columns);
         var width = OutWidth(source.Width);
         for (var row = 0; row < rows; row++, window += (nint)Shape.StrideY * windowWidth)
             for (var x = 0; x < width; x += Pixels)
-                Tiles(window + (nint)x * Shape.StrideX, offsets, Math.Min(Pixels, width - x), part, result + ((nint)row * width + x) * Shape.Out);
+                Tiles(window + (nint)x * Shape.StrideX, offsets, Math.Min(Pixels, width - x), partialTile, result + ((nint)row * width + x) * Shape.Out);
     }
 
     /// <inheritdoc/>
@@ -168,8 +168,8 @@ internal sealed unsafe class RealFilters<TFloats, TVector> : RealFilters
             }
     }
 
-    /// <summary>All filters of up to six pixels; tiles that are not full go through <paramref name="part"/>.</summary>
-    private void Tiles(float* source, int* offsets, int pixels, float* part, float* result)
+    /// <summary>All filters of up to six pixels; tiles that are not full go through <paramref name="partialTile"/>.</summary>
+    private void Tiles(float* source, int* offsets, int pixels, float* partialTile, float* result)
     {
         float* block = weights.Pointer, sums = bias.Pointer;
         for (var first = 0; first < Shape.Out; first += Columns, block += (long)Taps * Columns, sums += Columns)
@@ -180,9 +180,9 @@ internal sealed unsafe class RealFilters<TFloats, TVector> : RealFilters
                 Tile(source, Shape.StrideX, offsets, Taps, block, sums, result + first, Shape.Out);
                 continue;
             }
-            Tile(source, Shape.StrideX, offsets, Taps, block, sums, part, Columns);
+            Tile(source, Shape.StrideX, offsets, Taps, block, sums, partialTile, Columns);
             for (var pixel = 0; pixel < pixels; pixel++)
-                NativeMemory.Copy(part + pixel * Columns, result + (nint)pixel * Shape.Out + first, (nuint)filters * sizeof(float));
+                NativeMemory.Copy(partialTile + pixel * Columns, result + (nint)pixel * Shape.Out + first, (nuint)filters * sizeof(float));
         }
     }
 

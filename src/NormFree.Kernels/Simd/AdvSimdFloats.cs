@@ -70,7 +70,7 @@ public readonly unsafe struct AdvSimdFloats : IFloatVectors<Vector128<float>>
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector128<float> LoadWords(uint* source) => Vector128.Load(source).AsSingle();
+    public static Vector128<float> LoadIndices(uint* source) => Vector128.Load(source).AsSingle();
 
     /// <summary>Four loads: a permutation over 64 bytes of table would first have to make byte indices.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -96,6 +96,6 @@ public readonly struct AdvSimdSigns : ISignVectors<Vector128<float>>
 {
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static ulong AtLeast(Vector128<float> a, Vector128<float> b) =>
+    public static ulong GreaterOrEqual(Vector128<float> a, Vector128<float> b) =>
         Vector128.GreaterThanOrEqual(a, b).ExtractMostSignificantBits();
 }

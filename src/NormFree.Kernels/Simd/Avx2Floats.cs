@@ -70,7 +70,7 @@ public readonly unsafe struct Avx2Floats : IFloatVectors<Vector256<float>>
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<float> LoadWords(uint* source) => Vector256.Load(source).AsSingle();
+    public static Vector256<float> LoadIndices(uint* source) => Vector256.Load(source).AsSingle();
 
     /// <summary>A permutation of each half of the table by the lowest three bits; the fourth chooses between them.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -96,6 +96,6 @@ public readonly struct Avx2Signs : ISignVectors<Vector256<float>>
 {
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static ulong AtLeast(Vector256<float> a, Vector256<float> b) =>
+    public static ulong GreaterOrEqual(Vector256<float> a, Vector256<float> b) =>
         Vector256.GreaterThanOrEqual(a, b).ExtractMostSignificantBits();
 }

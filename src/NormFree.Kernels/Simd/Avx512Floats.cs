@@ -70,7 +70,7 @@ public readonly unsafe struct Avx512Floats : IFloatVectors<Vector512<float>>
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector512<float> LoadWords(uint* source) => Vector512.Load(source).AsSingle();
+    public static Vector512<float> LoadIndices(uint* source) => Vector512.Load(source).AsSingle();
 
     /// <summary>One permutation: the processor itself looks at no more than the lowest four bits of a lane.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -91,6 +91,6 @@ public readonly struct Avx512Signs : ISignVectors<Vector512<float>>
 {
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static ulong AtLeast(Vector512<float> a, Vector512<float> b) =>
+    public static ulong GreaterOrEqual(Vector512<float> a, Vector512<float> b) =>
         Vector512.GreaterThanOrEqual(a, b).ExtractMostSignificantBits();
 }

@@ -53,11 +53,11 @@ public unsafe interface IFloatVectors<TVector> where TVector : unmanaged
     static abstract TVector Convert(int* source);
 
     /// <summary><see cref="Lanes"/> 32-bit words, to be used as the indices of <see cref="Lookup"/>.</summary>
-    static abstract TVector LoadWords(uint* source);
+    static abstract TVector LoadIndices(uint* source);
 
     /// <summary>Lane by lane table[index mod 16]; an index is the lowest four bits of a lane of <paramref name="words"/>.</summary>
     /// <param name="table">16 floats.</param>
-    /// <param name="words">From <see cref="LoadWords"/>.</param>
+    /// <param name="words">From <see cref="LoadIndices"/>.</param>
     static abstract TVector Lookup(float* table, TVector words);
 
     /// <summary>Shifts every word right by four bits: to its next index.</summary>
@@ -72,5 +72,5 @@ public unsafe interface IFloatVectors<TVector> where TVector : unmanaged
 public interface ISignVectors<TVector> where TVector : unmanaged
 {
     /// <summary>Bit i is set where lane i of a is at least that of b; not where one of them is NaN.</summary>
-    static abstract ulong AtLeast(TVector a, TVector b);
+    static abstract ulong GreaterOrEqual(TVector a, TVector b);
 }

@@ -51,7 +51,7 @@ public readonly unsafe struct ScalarFloats : IFloatVectors<float>
     public static float Convert(int* source) => *source;
 
     /// <inheritdoc/>
-    public static float LoadWords(uint* source) => Unsafe.BitCast<uint, float>(*source);
+    public static float LoadIndices(uint* source) => Unsafe.BitCast<uint, float>(*source);
 
     /// <inheritdoc/>
     public static float Lookup(float* table, float words) => table[Unsafe.BitCast<float, uint>(words) & 15];
@@ -69,5 +69,5 @@ public readonly unsafe struct ScalarFloats : IFloatVectors<float>
 public readonly struct ScalarSigns : ISignVectors<float>
 {
     /// <inheritdoc/>
-    public static ulong AtLeast(float a, float b) => a >= b ? 1u : 0u;
+    public static ulong GreaterOrEqual(float a, float b) => a >= b ? 1u : 0u;
 }

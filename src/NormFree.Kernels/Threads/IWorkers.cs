@@ -3,9 +3,6 @@ namespace NormFree.Kernels.Threads;
 /// <summary>Threads that kernels run on. Who calls a kernel owns them: libtorch's pool in training, the caller's choice in inference.</summary>
 public interface IWorkers
 {
-    /// <summary>How many tasks can run at the same time.</summary>
-    int Threads { get; }
-
     /// <summary>Runs <c>task(i)</c> for every i from 0 to count − 1, in any order, and returns when all have ended.</summary>
     /// <remarks>
     /// Who runs a task is left to chance: whatever a task adds up, it adds up by itself, so that results depend on neither threads nor their timing.
@@ -23,9 +20,6 @@ public sealed class OneThread : IWorkers
     private OneThread()
     {
     }
-
-    /// <inheritdoc/>
-    public int Threads => 1;
 
     /// <inheritdoc/>
     public void Run(int count, Action<int> task)

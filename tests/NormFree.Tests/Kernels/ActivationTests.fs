@@ -329,8 +329,8 @@ let private signGradient set case =
             Input = input.Pointer,
             Gradient = above.Pointer,
             GradientStride = case.Stride,
-            Shortcut = (if case.Copies = 0 then NativePtr.nullPtr else around.Pointer),
-            Shortcuts = case.Copies,
+            ShortcutGradient = (if case.Copies = 0 then NativePtr.nullPtr else around.Pointer),
+            ShortcutRepeats = case.Copies,
             Result = result.Pointer
         )
 
@@ -420,7 +420,7 @@ let private conversions =
                       use counts = new Guarded<int>(layer.Counts)
                       use scale = new Guarded<float32>(layer.Scale)
                       use values = new Guarded<float32>(p * c, 4)
-                      (ChannelScale.For set).Counts(p, c, counts.Pointer, scale.Pointer, values.Pointer)
+                      (ChannelScale.For set).ScaleIntegers(p, c, counts.Pointer, scale.Pointer, values.Pointer)
                       values.Check()
                       let product i count : float32 = float32 count * layer.Scale[i % c]
                       exact $"{p} pixels, {c} channels" values.Values (Array.mapi product layer.Counts))
@@ -435,13 +435,13 @@ let private conversions =
                           use scale = new Guarded<float32>(factors)
                           use target = new Guarded<float32>(p * c, 4)
                           let kernel = ChannelScale.For set
-                          kernel.Values(p, c, values.Pointer, stride, scale.Pointer, target.Pointer)
+                          kernel.ScaleFloats(p, c, values.Pointer, stride, scale.Pointer, target.Pointer)
                           target.Check()
                           let product i : float32 = source[i / c * stride + i % c] * factors[i % c]
                           exact $"{p} pixels, {c} channels, stride {stride}" target.Values (Array.init (p * c) product))
 
           testEverySet "pooled rows are scaled means of squares, and their gradient" (fun set ->
-              let kernel = ScaledPool.For set
+              let kernel = ScaledAveragePool.For set
 
               for c in channels do
                   for side in [ 1; 2; 3 ] do

@@ -10,7 +10,7 @@ open NormFree.Kernels.Convolutions
 open NormFree.Tests.Kernels.Support
 
 /// A convolution, what taps outside the map contribute, and where the rows are cut for two calls.
-type Case = { Shape: ConvolutionShape; Outside: OutsideTaps; Cut: int; Seed: uint64 }
+type Case = { Shape: ConvolutionShape; Outside: PaddingValue; Cut: int; Seed: uint64 }
 
 let inputs case =
     let shape = case.Shape
@@ -38,7 +38,7 @@ module Matrix =
     let channels = [ 1; 3; 4; 31; 32; 33; 64; 96; 128; 192; 256; 512; 3072 ]
     let kernels = [ 1, 1; 3, 3; 5, 5; 2, 3 ]
     let strides = [ 1, 1; 2, 2; 2, 3 ]
-    let paddings = [ Some OutsideTaps.Zero; Some OutsideTaps.One; None ]
+    let paddings = [ Some PaddingValue.Zero; Some PaddingValue.One; None ]
     let maps = [ 1, 1; 2, 2; 3, 4; 7, 6; 9, 5 ]
     let batches = [ 1; 2; 3 ]
     let outputs = [ 1; 3; 8; 12; 17 ]
@@ -51,7 +51,7 @@ module Matrix =
         if fits then
             Some
                 { Shape = shape
-                  Outside = defaultArg padding OutsideTaps.Zero
+                  Outside = defaultArg padding PaddingValue.Zero
                   Cut = i % (shape.OutHeight + 1)
                   Seed = uint64 i }
         else
@@ -92,7 +92,7 @@ let shapes =
         let! batch = Gen.choose (1, 3)
         let! input = Gen.choose (1, 400)
         let! output = Gen.choose (1, 20)
-        let! outside = Gen.elements [ OutsideTaps.Zero; OutsideTaps.One ]
+        let! outside = Gen.elements [ PaddingValue.Zero; PaddingValue.One ]
 
         let shape =
             ConvolutionShape(
@@ -117,4 +117,4 @@ let shapes =
 
 let shape (batch, h, w, c, o, k, pad) = ConvolutionShape(batch, h, w, c, o, k, k, 1, 1, pad, pad)
 
-let case shape = { Shape = shape; Outside = OutsideTaps.Zero; Cut = 1; Seed = 9UL }
+let case shape = { Shape = shape; Outside = PaddingValue.Zero; Cut = 1; Seed = 9UL }

@@ -140,7 +140,7 @@ let private finish set case n =
 
         ResidualEpilogue
             .For(set, case.Encoding)
-            .Finish(
+            .Apply(
                 &parameters,
                 &range,
                 counts.Pointer,

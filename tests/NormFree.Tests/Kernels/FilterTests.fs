@@ -23,7 +23,7 @@ type private Case =
     { Bank: FilterBank
       Binary: bool
       Gain: bool
-      Order: FilterOrder }
+      Order: FilterLayout }
 
     override c.ToString() =
         let words =
@@ -73,10 +73,10 @@ let private run set (workers: IWorkers) case (weight: float32[]) (gain: float32[
     let g, dg = if case.Gain then g, dg else nothing, nothing
 
     if case.Binary then
-        kernels.Binary(bank, w, g, statistics, scale, signs, workers)
+        kernels.BinaryForward(bank, w, g, statistics, scale, signs, workers)
         kernels.BinaryBackward(bank, w, g, statistics, dy, case.Order, dw, dg, workers)
     else
-        kernels.Real(bank, w, g, statistics, used, case.Order, workers)
+        kernels.RealForward(bank, w, g, statistics, used, case.Order, workers)
         kernels.RealBackward(bank, w, g, statistics, dy, case.Order, dw, dg, workers)
 
     result
@@ -87,7 +87,7 @@ let private place case i =
     let filter, channel, tap = i / bank.Size, i % bank.Size / bank.Taps, i % bank.Taps
 
     match case.Order with
-    | FilterOrder.ChannelsLast -> filter * bank.Size + tap * bank.In + channel
+    | FilterLayout.ChannelsLast -> filter * bank.Size + tap * bank.In + channel
     | _ -> i
 
 let private isPositive case (signs: uint64[]) i =
@@ -189,7 +189,7 @@ let private cases =
     [ for binary, standardised, gain in kinds do
           for channels in [ 1; 3; 4; 31; 32; 33; 64; 64 + 1; 64 + 32; 512 + 64 + 3 ] do
               for taps in [ 1; 9; 25 ] do
-                  for order in [ FilterOrder.ChannelsLast; FilterOrder.TapsLast ] do
+                  for order in [ FilterLayout.ChannelsLast; FilterLayout.Contiguous ] do
                       { Bank = FilterBank(3 + taps % 4, channels, taps, standardised, 1.25f)
                         Binary = binary
                         Gain = gain
@@ -243,7 +243,7 @@ let private composites =
                   { Bank = FilterBank(5, channels, taps, standardised, 1.25f)
                     Binary = binary
                     Gain = gain
-                    Order = FilterOrder.ChannelsLast } ]
+                    Order = FilterLayout.ChannelsLast } ]
 
 let private sameForAllThreads set =
     for binary, standardised, gain in kinds do
@@ -252,7 +252,7 @@ let private sameForAllThreads set =
             { Bank = FilterBank(192 + 5, 96 + 3, 9, standardised, 1f)
               Binary = binary
               Gain = gain
-              Order = FilterOrder.ChannelsLast }
+              Order = FilterLayout.ChannelsLast }
 
         let weight, gain, gradient = inputs 3 case
 
@@ -290,7 +290,7 @@ let private transposes =
                           { Bank = FilterBank(filters, channels, 9)
                             Binary = true
                             Gain = false
-                            Order = FilterOrder.ChannelsLast }
+                            Order = FilterLayout.ChannelsLast }
 
                       let bank = case.Bank
                       let weight, gain, gradient = inputs 11 case

@@ -16,10 +16,10 @@ let private kernels: (string * (InstructionSet -> obj)) list =
       "FilterKernels", (fun set -> FilterKernels.For set)
       "OptimiserKernels", (fun set -> OptimiserKernels.For set)
       "ResidualActivation", (fun set -> ResidualActivation.For set)
-      "ScaledPool", (fun set -> ScaledPool.For set)
-      "SignFilterProduct", (fun set -> SignFilterProduct.For set)
+      "ScaledAveragePool", (fun set -> ScaledAveragePool.For set)
+      "BinaryWeightConvolution", (fun set -> BinaryWeightConvolution.For set)
       "SignGradient", (fun set -> SignGradient.For set)
-      "SignMapProduct", (fun set -> SignMapProduct.For set)
+      "BinaryInputConvolution", (fun set -> BinaryInputConvolution.For set)
       "SignPacking", (fun set -> SignPacking.For set)
       "XnorConvolution", (fun set -> XnorConvolution.For set) ]
 

@@ -45,7 +45,7 @@ let private one = OneThread.Instance :> IWorkers
 /// A product: of a convolution's input, or, transposed, of the gradient of its output.
 type private Product =
     {
-        Map: PixelMap
+        Map: ConvolutionGeometry
         Source: float32[]
         Scale: float32[] option
         /// +1 or −1 by tap, source channel, target channel.
@@ -55,7 +55,7 @@ type private Product =
 
 let private stride (product: Product) =
     let mutable map = product.Map
-    SignFilterProduct.TargetStride &map
+    BinaryWeightConvolution.TargetStride &map
 
 let private pixels (product: Product) =
     let shape = product.Map.Shape
@@ -66,7 +66,7 @@ let private pixels (product: Product) =
         shape.InPixels, shape.OutPixels
 
 let private product transposed seed (shape: ConvolutionShape) =
-    let map = PixelMap(shape, transposed)
+    let map = ConvolutionGeometry(shape, transposed)
     let k, c = map.SourceChannels, map.TargetChannels
     let stream = RandomStream.OfKeys(seed, 1L)
     let signs = Array.init (shape.Taps * k * c) (fun _ -> stream.Below 2)
@@ -111,7 +111,7 @@ let private expectedProduct (product: Product) =
 /// Computes pieces of images, each a task of its own: image, first row, rows. Targets without the channels that pad them.
 let private computePieces set (product: Product) (workers: IWorkers) (pieces: (int * int * int)[]) =
     let mutable map = product.Map
-    let kernel = SignFilterProduct.For set
+    let kernel = BinaryWeightConvolution.For set
     use source = new Guarded<float32>(product.Source)
     use scale = new Guarded<float32>(defaultArg product.Scale [||])
     use words = new Guarded<uint32>(product.Words)
@@ -133,7 +133,7 @@ let private computePieces set (product: Product) (workers: IWorkers) (pieces: (i
                 source.Pointer,
                 (if product.Scale.IsSome then scale.Pointer else NativePtr.nullPtr),
                 words.Pointer,
-                Scratch.OfThread(SignFilterProduct.ScratchBytes(&map, rows)),
+                Scratch.OfThread(BinaryWeightConvolution.ScratchBytes(&map, rows)),
                 target.Pointer
             )
 
@@ -217,8 +217,8 @@ let private products =
           test "tasks are as many rows as fit, at least one, and none that the map does not have" {
               for shape in Shapes.matrix @ [ ConvolutionShape(1, 224, 224, 1024, 1024, 3, 3, 1, 1, 1, 1) ] do
                   for transposed in [ false; true ] do
-                      let mutable map = PixelMap(shape, transposed)
-                      let rows = SignFilterProduct.RowsOfTask &map
+                      let mutable map = ConvolutionGeometry(shape, transposed)
+                      let rows = BinaryWeightConvolution.RowsPerTask &map
                       Expect.isTrue (rows >= 1 && rows <= map.TargetHeight) $"{map}: {rows} rows"
           } ]
 
@@ -227,8 +227,8 @@ let private products =
 let private planes (shape: ConvolutionShape) (signs: uint64[]) workers =
     let mutable shape' = shape
     use source = new Guarded<uint64>(signs)
-    use target = new Guarded<uint32>(shape.Taps * int (TapPlanes.PlaneWords &shape'), 4)
-    TapPlanes.Make(shape, source.Pointer, target.Pointer, workers)
+    use target = new Guarded<uint32>(shape.Taps * int (UnfoldedPixelWords.WordsPerTap &shape'), 4)
+    UnfoldedPixelWords.Make(shape, source.Pointer, target.Pointer, workers)
     target.Check()
     target.Values
 
@@ -347,8 +347,8 @@ let private gradients =
 let private words (shape: ConvolutionShape) (signs: uint64[]) workers =
     let mutable shape' = shape
     use source = new Guarded<uint64>(signs)
-    use target = new Guarded<uint32>(int (TapWords.Length &shape'), 4)
-    TapWords.Make(shape, source.Pointer, target.Pointer, workers)
+    use target = new Guarded<uint32>(int (UnfoldedChannelWords.Length &shape'), 4)
+    UnfoldedChannelWords.Make(shape, source.Pointer, target.Pointer, workers)
     target.Check()
     target.Values
 
@@ -400,7 +400,7 @@ let private computeForward set (forward: Forward) (workers: IWorkers) =
     use target = new Guarded<float32>(shape.OutPixels * shape.Out, 4)
     // Overwritten, whatever it was.
     target.Span.Fill nanf
-    (SignMapProduct.For set).Compute(shape, input.Pointer, filters.Pointer, target.Pointer, workers)
+    (BinaryInputConvolution.For set).Compute(shape, input.Pointer, filters.Pointer, target.Pointer, workers)
     target.Check()
     target.Values
 

@@ -131,7 +131,7 @@ let private adamKernel decoupled : Kernel =
         kernels.Adam(tensors, AdamStep(rate, int64 step, decoupled, 0.9, 0.999, 1e-8), workers)
 
 let private descentKernel momentum : Kernel =
-    fun kernels tensors _ workers -> kernels.Descend(tensors, rate, momentum, workers)
+    fun kernels tensors _ workers -> kernels.Sgd(tensors, rate, momentum, workers)
 
 let private decayOf index = if index % 2 = 0 then 0.0 else 0.1
 

@@ -27,7 +27,7 @@ let private ranges (filters: PackedFilters) case =
 let private product (filters: PackedFilters) (map: SignMap) (range: OutputRange) =
     use counts = new Guarded<int>(range.Pixels * range.Filters, 4)
     let mutable range = range
-    filters.Multiply(map, &range, Scratch.OfThread filters.ScratchBytes, counts.Pointer)
+    filters.Convolve(map, &range, Scratch.OfThread filters.ScratchBytes, counts.Pointer)
     counts.Check()
     counts.Values
 
@@ -37,7 +37,7 @@ let private image (filters: PackedFilters) case (words: nativeptr<uint64>) =
     let layout = filters.Layout(shape.Height, shape.Width)
     use memory = new Guarded<byte>(int layout.Bytes, 0)
     let map = SignMap(layout, memory.Pointer)
-    filters.FillBorder map
+    filters.FillPadding map
     map.Encode words
     let result = Array.zeroCreate (shape.OutHeight * shape.OutWidth * shape.Out)
 

@@ -17,7 +17,7 @@ let private actual set case =
     use activations = new Guarded<uint64>(activations)
     use signs = new Guarded<uint64>(filters)
     let mutable shape = case.Shape
-    use filters = PreparedFilters.From(&shape, signs.Pointer, case.Outside)
+    use filters = XnorFilters.Create(&shape, signs.Pointer, case.Outside)
     let convolution = XnorConvolution.For set
 
     [| for image in 0 .. shape.Batch - 1 do
@@ -55,7 +55,7 @@ let tests =
                   let mutable shape = shape (1, 1, 2, 64 * words, 8, 1, 0)
                   use activations = new Guarded<uint64>(Array.create (2 * words) UInt64.MaxValue)
                   use signs = new Guarded<uint64>(Array.zeroCreate (8 * words))
-                  use filters = PreparedFilters.From(&shape, signs.Pointer)
+                  use filters = XnorFilters.Create(&shape, signs.Pointer)
                   use target = new Guarded<int>(16, 0)
                   let scratch = Scratch.OfThread(XnorConvolution.ScratchBytes &shape)
                   let convolution = XnorConvolution.For set
@@ -71,7 +71,7 @@ let tests =
               use activations = new Guarded<uint64>(activations)
               use old = new Guarded<uint64>(snd (inputs case))
               use fresh = new Guarded<uint64>(signs)
-              use filters = PreparedFilters.From(&shape, old.Pointer)
+              use filters = XnorFilters.Create(&shape, old.Pointer)
               filters.Fill fresh.Pointer
               use target = new Guarded<int>(shape.OutPixels * shape.Out, 0)
               let scratch = Scratch.OfThread(XnorConvolution.ScratchBytes &shape)
@@ -85,7 +85,7 @@ let tests =
               let mutable prepared = shape (1, 4, 5, 70, 11, 3, 1)
               let mutable other = shape (1, 4, 5, 70, 11, 1, 0)
               use signs = new Guarded<uint64>(signs 1UL (11 * 9) 70)
-              use filters = PreparedFilters.From(&prepared, signs.Pointer)
+              use filters = XnorFilters.Create(&prepared, signs.Pointer)
               use target = new Guarded<int>(other.OutPixels * other.Out, 0)
               let scratch = Scratch.OfThread(XnorConvolution.ScratchBytes &other)
 

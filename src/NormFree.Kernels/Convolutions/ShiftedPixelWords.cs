@@ -4,42 +4,42 @@ using NormFree.Kernels.Threads;
 
 namespace NormFree.Kernels.Convolutions;
 
-/// <summary><see cref="TapPlanes"/> of convolutions that keep the size of the map: every plane is the first one shifted by some bits.</summary>
+/// <summary><see cref="UnfoldedPixelWords"/> of convolutions that keep the size of the map: every plane is the first one shifted by some bits.</summary>
 /// <remarks>
 /// In the order of memory, the pixel that a tap (i, j) meets lies (i − pad)·W + (j − pad) pixels further. What a shift brings from beyond the map's
 /// edges is masked off; the masks repeat after a few chunks, in which whole images and whole words end together.
 /// </remarks>
-internal static unsafe class ShiftedPlanes
+internal static unsafe class ShiftedPixelWords
 {
     private const int Bits = 32;
 
     /// <summary>Whether the convolution keeps the size of the map and does not leave out pixels.</summary>
-    public static bool Fit(in ConvolutionShape shape) =>
+    public static bool Supports(in ConvolutionShape shape) =>
         shape.StrideX == 1 && shape.StrideY == 1 && shape.OutWidth == shape.Width && shape.OutHeight == shape.Height;
 
-    /// <inheritdoc cref="TapPlanes.Make"/>
+    /// <inheritdoc cref="UnfoldedPixelWords.Make"/>
     public static void Make(ConvolutionShape shape, ulong* signs, uint* planes, IWorkers workers)
     {
         var point = shape with { KernelHeight = 1, KernelWidth = 1, PadX = 0, PadY = 0 };
         if (shape.Taps == 1)
         {
-            TapPlanes.ForChunks(point, workers, chunk => TapPlanes.Gather(point, chunk, signs, planes));
+            UnfoldedPixelWords.ForChunks(point, workers, chunk => UnfoldedPixelWords.Unfold(point, chunk, signs, planes));
             return;
         }
-        using var plain = new NativeBuffer<uint>(TapPlanes.PlaneWords(point));
+        using var plain = new NativeBuffer<uint>(UnfoldedPixelWords.WordsPerTap(point));
         var source = plain.Pointer;
-        TapPlanes.ForChunks(point, workers, chunk => TapPlanes.Gather(point, chunk, signs, source));
-        var masks = new EdgeMasks(shape);
-        TapPlanes.ForChunks(shape, workers, chunk =>
+        UnfoldedPixelWords.ForChunks(point, workers, chunk => UnfoldedPixelWords.Unfold(point, chunk, signs, source));
+        var masks = new PaddingMasks(shape);
+        UnfoldedPixelWords.ForChunks(shape, workers, chunk =>
         {
-            for (var tap = 0; tap < shape.Taps; tap++) Shift(shape, chunk, tap, masks.Of(chunk, tap), source, planes + tap * TapPlanes.PlaneWords(shape));
+            for (var tap = 0; tap < shape.Taps; tap++) Shift(shape, chunk, tap, masks.For(chunk, tap), source, planes + tap * UnfoldedPixelWords.WordsPerTap(shape));
         });
     }
 
     /// <summary>Writes a chunk of a plane: 32 bits from some bit of the first plane on, masked.</summary>
     private static void Shift(in ConvolutionShape shape, int chunk, int tap, uint mask, uint* source, uint* plane)
     {
-        int stride = TapPlanes.Stride(shape), chunks = TapPlanes.Chunks(shape);
+        int stride = UnfoldedPixelWords.Stride(shape), chunks = UnfoldedPixelWords.Chunks(shape);
         var offset = (tap / shape.KernelWidth - shape.PadY) * shape.Width + tap % shape.KernelWidth - shape.PadX;
         int first = chunk + (offset >> 5), shift = offset & (Bits - 1);
         // Beyond the batch lies nothing that the mask leaves.
@@ -57,7 +57,7 @@ internal static unsafe class ShiftedPlanes
 }
 
 /// <summary>For chunks of 32 output pixels, which of them meet a pixel inside the map at a tap.</summary>
-internal sealed class EdgeMasks
+internal sealed class PaddingMasks
 {
     private const int Bits = 32;
 
@@ -68,18 +68,18 @@ internal sealed class EdgeMasks
     private readonly uint[] masks;
 
     /// <summary>Makes the masks of a convolution.</summary>
-    public EdgeMasks(in ConvolutionShape shape)
+    public PaddingMasks(in ConvolutionShape shape)
     {
         taps = shape.Taps;
         period = Period(shape.OutHeight * shape.OutWidth);
-        lastChunk = TapPlanes.Chunks(shape) - 1;
+        lastChunk = UnfoldedPixelWords.Chunks(shape) - 1;
         lastMask = shape.OutPixels % Bits == 0 ? uint.MaxValue : (1u << (shape.OutPixels % Bits)) - 1;
         masks = new uint[period * taps];
         for (var pixel = 0; pixel < period * Bits; pixel++) Add(shape, pixel);
     }
 
     /// <summary>The mask of a chunk at a tap.</summary>
-    public uint Of(int chunk, int tap) => masks[chunk % period * taps + tap] & (chunk == lastChunk ? lastMask : uint.MaxValue);
+    public uint For(int chunk, int tap) => masks[chunk % period * taps + tap] & (chunk == lastChunk ? lastMask : uint.MaxValue);
 
     /// <summary>Chunks after which an image begins at the first bit of a chunk again.</summary>
     private static int Period(int pixels)
@@ -94,7 +94,7 @@ internal sealed class EdgeMasks
         int x = pixel % shape.OutWidth, y = pixel / shape.OutWidth % shape.OutHeight;
         for (var tap = 0; tap < taps; tap++)
         {
-            if (shape.Meets(x, y, tap)) masks[pixel / Bits * taps + tap] |= 1u << (pixel % Bits);
+            if (shape.ReadsInput(x, y, tap)) masks[pixel / Bits * taps + tap] |= 1u << (pixel % Bits);
         }
     }
 }

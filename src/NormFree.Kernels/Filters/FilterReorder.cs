@@ -9,7 +9,7 @@ namespace NormFree.Kernels.Filters;
 /// 64 channels are as many words as there are taps, in both orders. A tap's bits stand at every taps-th place of such a block; where in its first
 /// word they begin tells the mask that picks them out.
 /// </remarks>
-internal static unsafe class TapBits
+internal static unsafe class SignReorder
 {
     /// <summary>Fills <paramref name="masks"/>: the r-th has the bits p of a word with p mod taps = r.</summary>
     public static void Masks(ulong* masks, int taps)
@@ -26,7 +26,7 @@ internal static unsafe class TapBits
     /// <param name="target">taps×words.</param>
     /// <param name="words">⌈I/64⌉.</param>
     /// <param name="taps">Positions.</param>
-    public static void Plain(ulong* source, ulong* target, int words, int taps)
+    public static void Scalar(ulong* source, ulong* target, int words, int taps)
     {
         for (var word = 0; word < words; word++, source += taps)
         {
@@ -45,7 +45,7 @@ internal static unsafe class TapBits
     /// <param name="words">⌈I/64⌉.</param>
     /// <param name="taps">Positions.</param>
     /// <param name="masks">From <see cref="Masks"/>.</param>
-    public static void Extract(ulong* source, ulong* target, int words, int taps, ulong* masks)
+    public static void Bmi2(ulong* source, ulong* target, int words, int taps, ulong* masks)
     {
         var step = 64 % taps;
         for (var word = 0; word < words; word++, source += taps)
@@ -56,7 +56,7 @@ internal static unsafe class TapBits
                 for (int part = 0, residue = tap, shift = 0; part < taps; part++)
                 {
                     var mask = masks[residue];
-                    bits |= Bmi2.X64.ParallelBitExtract(source[part], mask) << shift;
+                    bits |= System.Runtime.Intrinsics.X86.Bmi2.X64.ParallelBitExtract(source[part], mask) << shift;
                     shift += BitOperations.PopCount(mask);
                     residue -= step;
                     if (residue < 0) residue += taps;
@@ -72,7 +72,7 @@ internal static unsafe class TapBits
 /// With vectors 4×4 values at a time, whatever their width: there are no more than nine taps, as a rule. Four rows are read side by side, not all
 /// nine: those of 512 channels lie half a page apart, and come from memory the slower the more they are.
 /// </remarks>
-internal static unsafe class TapOrder
+internal static unsafe class WeightReorder
 {
     /// <summary>I×taps to taps×I.</summary>
     /// <param name="source">Values, channel by channel.</param>
@@ -102,7 +102,7 @@ internal static unsafe class TapOrder
     /// <param name="channels">I.</param>
     /// <param name="taps">Positions.</param>
     /// <param name="vectors">Whether vectors may be used.</param>
-    public static void ToTapsLast(float* source, float* target, int channels, int taps, bool vectors)
+    public static void ToContiguous(float* source, float* target, int channels, int taps, bool vectors)
     {
         var (wholeTaps, wholeChannels) = vectors && FourByFour.IsSupported ? (taps & ~3, channels & ~3) : (0, 0);
         for (var tap = 0; tap < wholeTaps; tap += 4)
