@@ -38,6 +38,6 @@ internal sealed unsafe class ProjectionStep : Step
         PoolStep.Rows(projection.Pool, shortcut, source, frame, first, count, pooled);
         projection.Product.Rows(map, 0, 0, count, pooled, null, projection.Words, scratch, products);
         var target = result.In(frame) + (long)first * result.Size.Width * projection.Out;
-        projection.Factors.Values(pixels, projection.Out, products, stride, projection.Scale, target);
+        projection.Factors.ScaleFloats(pixels, projection.Out, products, stride, projection.Scale, target);
     }
 }

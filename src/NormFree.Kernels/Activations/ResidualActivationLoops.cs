@@ -3,12 +3,12 @@ using NormFree.Kernels.Simd;
 
 namespace NormFree.Kernels.Activations;
 
-/// <summary>The loops of <see cref="ResidualActivation"/>: one vector of channels after the other, with its parameters in registers.</summary>
+/// <summary>Loops of <see cref="ResidualActivation"/>: one vector of channels at a time, with its parameters in registers.</summary>
 internal static unsafe class ResidualActivationLoops<TFloats, TVector>
     where TFloats : struct, IFloatVectors<TVector>
     where TVector : unmanaged
 {
-    /// <summary>Channels from first to below last, whose number is a multiple of the lanes.</summary>
+    /// <summary>Processes channels first … last − 1; their number is a multiple of the lanes.</summary>
     public static void Forward(in RPReLUParameters activation, in ForwardMaps maps, int first, int last)
     {
         for (var channel = first; channel < last; channel += TFloats.Lanes) Forward(activation, maps, channel);
@@ -68,18 +68,18 @@ internal static unsafe class ResidualActivationLoops<TFloats, TVector>
     private static void Accumulate(TVector sum, float* target) => TFloats.Store(TFloats.Add(TFloats.Load(target), sum), target);
 }
 
-/// <summary>How loops over maps go: block by block of pixels, in each one vector of channels after the other.</summary>
+/// <summary>Loops over maps process blocks of pixels; within a block, one vector of channels after another.</summary>
 /// <remarks>
-/// A channel's parameters and sums stay in registers over the pixels of a block. Over a whole map they would stay longer, but a vector's next pixel
-/// lies C floats further, up to a page, which no prefetcher follows; a block's lines are all read within a moment.
+/// A channel's parameters and sums stay in registers for the pixels of a block. Larger blocks would keep them longer, but consecutive pixels of one
+/// vector are C floats apart (up to a page), which defeats the prefetchers. The cache lines of a small block are all read within a short time.
 /// </remarks>
 internal static class PixelBlock
 {
-    /// <summary>Pixels of a block.</summary>
+    /// <summary>Pixels per block.</summary>
     public const int Size = 16;
 }
 
-/// <summary>What <see cref="ResidualActivation"/>'s forward pass reads and writes: accumulators with their scale, or a branch.</summary>
+/// <summary>Arguments of <see cref="ResidualActivation"/>'s forward pass: accumulators with their scale, or a float branch.</summary>
 internal readonly unsafe struct ForwardMaps(
     int pixels, int* accumulators, float* scale, float* branch, float* shortcut, int shortcutChannels, float* sum, float* result)
 {
@@ -92,7 +92,7 @@ internal readonly unsafe struct ForwardMaps(
     public readonly float* Sum = sum;
     public readonly float* Result = result;
 
-    /// <summary>Some of the pixels, of maps with so many channels.</summary>
+    /// <summary>A range of the pixels.</summary>
     public ForwardMaps Slice(int first, int pixels, int channels)
     {
         var offset = (nint)first * channels;
@@ -102,7 +102,7 @@ internal readonly unsafe struct ForwardMaps(
     }
 }
 
-/// <summary>What <see cref="ResidualActivation"/>'s backward pass reads and writes.</summary>
+/// <summary>Arguments of <see cref="ResidualActivation"/>'s backward pass.</summary>
 internal readonly unsafe struct BackwardMaps(
     int pixels, float* sum, float* resultGradient, float* sumGradient, float* parameterGradients)
 {
@@ -112,7 +112,7 @@ internal readonly unsafe struct BackwardMaps(
     public readonly float* SumGradient = sumGradient;
     public readonly float* ParameterGradients = parameterGradients;
 
-    /// <summary>Some of the pixels, of maps with so many channels.</summary>
+    /// <summary>A range of the pixels.</summary>
     public BackwardMaps Slice(int first, int pixels, int channels)
     {
         var offset = (nint)first * channels;

@@ -5,14 +5,15 @@ using NormFree.Kernels.Simd;
 
 namespace NormFree.Kernels.Activations;
 
-/// <summary>The mean over squares of pixels, times a constant: a shortcut that shrinks the map, forward and backward in one pass each.</summary>
+/// <summary>Average pooling times a constant, forward and backward in one pass each: the shortcut of a downsampling block.</summary>
 /// <remarks>
-/// Forward: y = β/k² · Σ x over k×k pixels. Backward: dx = β/k² · dy of the pixel's square; 0 behind the last whole square. Maps are channels-last.
+/// Forward: y = β/k² · Σ x over windows of k×k pixels, stride k. Backward: dx = β/k² · dy of the window; 0 past the last whole window. Maps are
+/// channels-last.
 /// </remarks>
 public abstract unsafe class ScaledAveragePool
 {
     /// <summary>The implementation for an instruction set.</summary>
-    /// <exception cref="PlatformNotSupportedException">This processor lacks it.</exception>
+    /// <exception cref="PlatformNotSupportedException">This processor does not support <paramref name="set"/>.</exception>
     public static ScaledAveragePool For(InstructionSet set) => InstructionSets.Require(set) switch
     {
         InstructionSet.Avx512 => new ScaledAveragePool<Avx512Floats, Vector512<float>>(),
@@ -21,29 +22,29 @@ public abstract unsafe class ScaledAveragePool
         _ => new ScaledAveragePool<ScalarFloats, float>(),
     };
 
-    /// <summary>The fastest implementation of this processor.</summary>
+    /// <summary>The implementation for the fastest instruction set of this processor.</summary>
     public static ScaledAveragePool Best { get; } = For(InstructionSets.Best);
 
-    /// <summary>One row of the small map.</summary>
-    /// <param name="width">Pixels of a row of the large map.</param>
-    /// <param name="channels">Of a pixel.</param>
-    /// <param name="kernel">k.</param>
+    /// <summary>Computes one output row.</summary>
+    /// <param name="width">Width of the input.</param>
+    /// <param name="channels">Number of channels.</param>
+    /// <param name="kernel">k, side of a window.</param>
     /// <param name="factor">β/k².</param>
-    /// <param name="source">k rows of the large map.</param>
+    /// <param name="source">k input rows.</param>
     /// <param name="target">⌊width/k⌋ × channels.</param>
     public abstract void Forward(int width, int channels, int kernel, float factor, float* source, float* target);
 
-    /// <summary>One row of the large map.</summary>
-    /// <param name="width">Pixels of a row of the large map.</param>
-    /// <param name="channels">Of a pixel.</param>
-    /// <param name="kernel">k.</param>
+    /// <summary>Computes the gradient of one input row.</summary>
+    /// <param name="width">Width of the input.</param>
+    /// <param name="channels">Number of channels.</param>
+    /// <param name="kernel">k, side of a window.</param>
     /// <param name="factor">β/k².</param>
-    /// <param name="source">The row of dy whose squares the row belongs to; null behind the last whole square.</param>
+    /// <param name="source">The row of dy whose windows contain the input row; null past the last whole window.</param>
     /// <param name="target">width × channels.</param>
     public abstract void Backward(int width, int channels, int kernel, float factor, float* source, float* target);
 }
 
-/// <summary><see cref="ScaledAveragePool"/> on one instruction set: whole vectors of channels, then the rest one by one.</summary>
+/// <summary><see cref="ScaledAveragePool"/> for one instruction set: whole vectors of channels, then the remaining channels one by one.</summary>
 internal sealed unsafe class ScaledAveragePool<TFloats, TVector> : ScaledAveragePool
     where TFloats : struct, IFloatVectors<TVector>
     where TVector : unmanaged

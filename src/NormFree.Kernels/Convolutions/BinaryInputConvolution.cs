@@ -8,16 +8,17 @@ using NormFree.Kernels.Threads;
 
 namespace NormFree.Kernels.Convolutions;
 
-/// <summary>A convolution of binary maps with real filters: the forward pass of the first stage.</summary>
+/// <summary>Convolution of a binary input with float weights: the forward pass of the first training stage.</summary>
 /// <remarks>
-/// <para>y[p][o] = Σ_tap Σ_c w[o][tap][c]·x[p at tap][c], with x in {−1, +1} inside the map and 0 outside. Sums of four weights come from tables
-/// (<c>SignTables</c>), which are made once for some filters and read by all pixels.</para>
-/// <para><see cref="UnfoldedChannelWords"/> say − where a pixel meets padding; the sum of the weights that were subtracted too much is added back.</para>
+/// <para>y[p][o] = Σ_tap Σ_c w[o][tap][c]·x[q(p, tap)][c], where q(p, tap) is the input pixel that output pixel p reads at a tap; x is ±1 inside the map
+/// and 0 outside. Sums of four weights come from lookup tables (<c>SignTables</c>), which are built once for a group of filters and read by all
+/// pixels.</para>
+/// <para><see cref="UnfoldedChannelWords"/> encode padding as −1. The weights that are subtracted at padding are added back.</para>
 /// </remarks>
 public abstract unsafe class BinaryInputConvolution
 {
     /// <summary>The implementation for an instruction set.</summary>
-    /// <exception cref="PlatformNotSupportedException">This processor lacks it.</exception>
+    /// <exception cref="PlatformNotSupportedException">This processor does not support <paramref name="set"/>.</exception>
     public static BinaryInputConvolution For(InstructionSet set) => InstructionSets.Require(set) switch
     {
         InstructionSet.Avx512 => new BinaryInputConvolution<Avx512Floats, Vector512<float>>(),
@@ -26,38 +27,38 @@ public abstract unsafe class BinaryInputConvolution
         _ => new BinaryInputConvolution<ScalarFloats, float>(),
     };
 
-    /// <summary>The fastest implementation of this processor.</summary>
+    /// <summary>The implementation for the fastest instruction set of this processor.</summary>
     public static BinaryInputConvolution Best { get; } = For(InstructionSets.Best);
 
     /// <summary>Convolves the whole batch.</summary>
-    /// <param name="shape">The convolution.</param>
+    /// <param name="shape">Sizes of the convolution.</param>
     /// <param name="words">The input's signs as <see cref="UnfoldedChannelWords"/>.</param>
-    /// <param name="filters">O × taps × C.</param>
+    /// <param name="filters">Weights, O × taps × C.</param>
     /// <param name="target">Output pixels × O, overwritten.</param>
-    /// <param name="workers">Threads; the result does not depend on them.</param>
+    /// <param name="workers">Threads; they do not affect the result.</param>
     public abstract void Compute(ConvolutionShape shape, uint* words, float* filters, float* target, IWorkers workers);
 }
 
-/// <summary><see cref="BinaryInputConvolution"/> on one instruction set.</summary>
+/// <summary><see cref="BinaryInputConvolution"/> for one instruction set.</summary>
 internal sealed unsafe class BinaryInputConvolution<TFloats, TVector> : BinaryInputConvolution
     where TFloats : struct, IFloatVectors<TVector>
     where TVector : unmanaged
 {
     private const int Rows = LookupBlock<TFloats, TVector>.Rows;
 
-    /// <summary>Filters of a task at maxFilters: a cache line of a pixel's results.</summary>
+    /// <summary>Most filters per task: one cache line of a pixel's results.</summary>
     private const int MaxFilters = 16;
 
-    /// <summary>Tables of a task should stay in a core's second-level cache.</summary>
+    /// <summary>The tables of a task should stay in a core's second-level cache.</summary>
     private const int MaxTableBytes = 640 << 10;
 
-    /// <summary>Pixels of a task: tables pay off after some hundreds.</summary>
+    /// <summary>Pixels per task; building tables pays off from a few hundred.</summary>
     private const int PixelsPerTask = 2048;
 
-    /// <summary>What a task works on: some filters, some pixels.</summary>
+    /// <summary>The work of one task: some filters, some pixels.</summary>
     private readonly struct Work(ConvolutionShape shape, int firstFilter, int maxFilters, int firstPixel, uint* words, float* filters, float* target)
     {
-        /// <summary>Floats from a filter's table to its next: those of a task's filters lie side by side.</summary>
+        /// <summary>Floats from one table of a filter to its next; the tables of a task's filters are interleaved.</summary>
         public readonly int Pitch = maxFilters * SignPatterns.TableSize;
 
         public readonly ConvolutionShape Shape = shape;
@@ -68,7 +69,7 @@ internal sealed unsafe class BinaryInputConvolution<TFloats, TVector> : BinaryIn
         public readonly float* Weights = filters + (long)firstFilter * shape.Taps * shape.In;
         public readonly float* Target = target + (long)firstPixel * shape.Out + firstFilter;
 
-        /// <summary>Tables of a filter: those of all words, of all taps.</summary>
+        /// <summary>Tables per filter: one per four channels of every tap.</summary>
         public readonly int Tables = Tables(shape);
     }
 
@@ -95,7 +96,7 @@ internal sealed unsafe class BinaryInputConvolution<TFloats, TVector> : BinaryIn
         });
     }
 
-    /// <summary>Tables of a filter: those of all words, of all taps.</summary>
+    /// <summary>Tables per filter: one per four channels of every tap.</summary>
     private static int Tables(in ConvolutionShape shape) => shape.Taps * UnfoldedChannelWords.Words(shape) * SignPatterns.GroupsPerWord;
 
     private static int FiltersPerTask(in ConvolutionShape shape)
@@ -130,12 +131,12 @@ internal sealed unsafe class BinaryInputConvolution<TFloats, TVector> : BinaryIn
         SignTables<TFloats, TVector>.Write(weights[0], left > 1 ? weights[1] : 0, left > 2 ? weights[2] : 0, 0, s0, s1, s2, s3, table);
     }
 
-    /// <summary>All filters' sums of a block of pixels, filter by filter.</summary>
+    /// <summary>Sums a block of pixels for all filters; the result is filters × pixels.</summary>
     private static void Sum(in Work work, int pixel, float* tables, float* sums)
     {
         var columns = LookupBlock<TFloats, TVector>.Columns;
         float** rows = stackalloc float*[Rows], targets = stackalloc float*[Rows];
-        // All words of all taps are one run: the next word of a pixel lies one stride further.
+        // The words of all taps form one run: the next word of a pixel is one stride away.
         var words = work.Words + pixel;
         for (var filter = 0; filter < work.Filters; filter += Rows)
         {
@@ -149,7 +150,7 @@ internal sealed unsafe class BinaryInputConvolution<TFloats, TVector> : BinaryIn
         }
     }
 
-    /// <summary>Adds the weights at taps where a pixel meets padding, since their signs counted as −.</summary>
+    /// <summary>Adds the weights of taps at padding, which were subtracted because padding is encoded as −1.</summary>
     private static void AddBackPadding(in Work work, float* tapSums)
     {
         var shape = work.Shape;

@@ -7,23 +7,23 @@ using NormFree.Kernels.Simd;
 
 namespace NormFree.Kernels.Convolutions;
 
-/// <summary>Real maps times filters of signs: the gradient of a binary convolution's input, and convolutions whose weights alone are binary.</summary>
+/// <summary>Convolution and transposed convolution of a float input with binary weights; the latter is the input gradient of a binary convolution.</summary>
 /// <remarks>
-/// <para>target[p][c] = Σ_tap Σ_k scale[k]·source[q(p, tap)][k]·sign[tap][k][c], where q is the <see cref="ConvolutionGeometry"/>. Sources outside the map
-/// contribute 0. Sums of four products come from tables (<c>SignTables</c>), which are made once for a source pixel and read by all taps and
+/// <para>target[p][c] = Σ_tap Σ_k scale[k]·source[q(p, tap)][k]·sign[tap][k][c], where q is given by <see cref="ConvolutionGeometry"/>. Sources outside the
+/// map contribute 0. Sums of four products come from lookup tables (<c>SignTables</c>), which are built once per source pixel and read at all taps and
 /// columns.</para>
-/// <para>The plain loops are <c>ReferenceConvolution</c>'s.</para>
+/// <para>Reference: Rastegari et al., "XNOR-Net" (ECCV 2016), section 3.1 (Binary-Weight-Networks).</para>
 /// </remarks>
 public abstract unsafe class BinaryWeightConvolution
 {
-    /// <summary>Targets and words are padded to a multiple of so many channels.</summary>
+    /// <summary>Rows of targets and of sign words are padded to a multiple of this many channels.</summary>
     public const int ChannelMultiple = 64;
 
-    /// <summary>Tables of a task should fit into a core's second-level cache.</summary>
+    /// <summary>The tables of a task should fit a core's second-level cache.</summary>
     private const int TableBytesPerTask = 512 << 10;
 
     /// <summary>The implementation for an instruction set.</summary>
-    /// <exception cref="PlatformNotSupportedException">This processor lacks it.</exception>
+    /// <exception cref="PlatformNotSupportedException">This processor does not support <paramref name="set"/>.</exception>
     public static BinaryWeightConvolution For(InstructionSet set) => InstructionSets.Require(set) switch
     {
         InstructionSet.Avx512 => new BinaryWeightConvolution<Avx512Floats, Vector512<float>>(),
@@ -32,13 +32,13 @@ public abstract unsafe class BinaryWeightConvolution
         _ => new BinaryWeightConvolution<ScalarFloats, float>(),
     };
 
-    /// <summary>The fastest implementation of this processor.</summary>
+    /// <summary>The implementation for the fastest instruction set of this processor.</summary>
     public static BinaryWeightConvolution Best { get; } = For(InstructionSets.Best);
 
-    /// <summary>Channels of a target row in memory: those of the result, rounded up.</summary>
+    /// <summary>Channels of a target pixel in memory: the result's channels rounded up to <see cref="ChannelMultiple"/>.</summary>
     public static int TargetStride(in ConvolutionGeometry map) => Round(map.TargetChannels, ChannelMultiple);
 
-    /// <summary>Target rows that a task should compute at once: tables of their sources fit into cache, and halos are shared.</summary>
+    /// <summary>Recommended target rows per task: the tables of their sources fit the cache, and neighbouring rows share halos.</summary>
     public static int RowsPerTask(in ConvolutionGeometry map)
     {
         var rowBytes = (long)map.SourceWidth * PixelTables(map) * sizeof(float);
@@ -47,7 +47,7 @@ public abstract unsafe class BinaryWeightConvolution
         return Math.Clamp(targetRows - map.Shape.KernelHeight + 1, 1, map.TargetHeight);
     }
 
-    /// <summary>Scratch that <see cref="Rows"/> takes for so many rows, in bytes.</summary>
+    /// <summary>Bytes of scratch that <see cref="Rows"/> takes for a number of rows.</summary>
     public static long ScratchBytes(in ConvolutionGeometry map, int rows)
     {
         var sourceRows = Math.Min(map.SourceHeight, rows * (map.Transposed ? 1 : map.Shape.StrideY) + map.Shape.KernelHeight);
@@ -58,51 +58,51 @@ public abstract unsafe class BinaryWeightConvolution
     }
 
     /// <summary>Computes rows of one image's target map.</summary>
-    /// <param name="map">Convolution or gradient.</param>
-    /// <param name="image">The image's number in the batch.</param>
+    /// <param name="map">Convolution or transposed convolution.</param>
+    /// <param name="image">Index of the image in the batch.</param>
     /// <param name="firstRow">The first target row.</param>
-    /// <param name="rows">How many.</param>
-    /// <param name="source">The batch's source maps, N×H×W×K.</param>
-    /// <param name="scale">One factor a source channel; null for zeroTables.</param>
+    /// <param name="rows">Number of target rows.</param>
+    /// <param name="source">Source maps of the batch, N×H×W×K.</param>
+    /// <param name="scale">One factor per source channel; null for none.</param>
     /// <param name="words">
-    /// Signs, taps × ⌈K/32⌉ × <see cref="TargetStride"/>: bit j of word (t, w, c) is set where the sign of channel k = 32·w + j is +. Gradients take
-    /// the filters as they are, not turned around.
+    /// Signs, taps × ⌈K/32⌉ × <see cref="TargetStride"/>: bit j of word (t, w, c) is set where the sign of source channel k = 32·w + j is +1. A transposed
+    /// convolution takes the same signs; the filter is not flipped.
     /// </param>
-    /// <param name="scratch">Holds <see cref="ScratchBytes"/>.</param>
+    /// <param name="scratch">Holds at least <see cref="ScratchBytes"/>.</param>
     /// <param name="target">rows × W' × <see cref="TargetStride"/>.</param>
     public abstract void Rows(
         in ConvolutionGeometry map, int image, int firstRow, int rows, float* source, float* scale, uint* words, Scratch scratch, float* target);
 
     private protected const int PixelsPerBlock = 4;
 
-    /// <summary>Floats of a source pixel's tables.</summary>
+    /// <summary>Floats in the tables of a source pixel.</summary>
     private protected static int PixelTables(in ConvolutionGeometry map) =>
         Words(map) * SignPatterns.GroupsPerWord * SignPatterns.TableSize;
 
-    /// <summary>Words of a source pixel's channels.</summary>
+    /// <summary>32-bit words per source pixel.</summary>
     private protected static int Words(in ConvolutionGeometry map) => (map.SourceChannels + 31) / 32;
 
-    /// <summary>Target columns, and those that the last block reaches into.</summary>
+    /// <summary>Target columns, including those that the last block reads past the end.</summary>
     private protected static int PaddedColumns(in ConvolutionGeometry map) => map.TargetWidth + PixelsPerBlock * map.ColumnStep;
 
     private static int Round(int value, int multiple) => (value + multiple - 1) / multiple * multiple;
 }
 
-/// <summary><see cref="BinaryWeightConvolution"/> on one instruction set.</summary>
+/// <summary><see cref="BinaryWeightConvolution"/> for one instruction set.</summary>
 internal sealed unsafe class BinaryWeightConvolution<TFloats, TVector> : BinaryWeightConvolution
     where TFloats : struct, IFloatVectors<TVector>
     where TVector : unmanaged
 {
-    /// <summary>What a task works on.</summary>
+    /// <summary>The work of one task.</summary>
     private readonly struct Work(ConvolutionGeometry map, int firstSource, float* tables, float* zeroTables, uint* words, nint* sourceColumns)
     {
         /// <summary>
-        /// For each column of the filter and of the target, where the source column's tables begin in their row; negative where there is no such
-        /// column. Looked up, since finding a column takes a division.
+        /// For each filter column and target column, the offset of the source column's tables in their row; negative if there is no such source. Precomputed,
+        /// because finding a source column takes a division.
         /// </summary>
         public readonly nint* SourceColumns = sourceColumns;
 
-        /// <summary>Target columns of <see cref="SourceColumns"/>: those behind the last, which a block may reach into, have no source.</summary>
+        /// <summary>Columns of <see cref="SourceColumns"/>. Those past the last target column, which the last block may read, have no source.</summary>
         public readonly int Columns = PaddedColumns(map);
 
         public readonly ConvolutionGeometry Map = map;
@@ -110,7 +110,7 @@ internal sealed unsafe class BinaryWeightConvolution<TFloats, TVector> : BinaryW
         public readonly int Words = Words(map);
         public readonly int TargetStride = TargetStride(map);
 
-        /// <summary>A pixel outside the map: tables of zeros.</summary>
+        /// <summary>Tables of zeros, for sources outside the map.</summary>
         public readonly float* ZeroTables = zeroTables;
 
         public float* Tables(int row) => tables + (nint)(row - firstSource) * Map.SourceWidth * PixelTables;
@@ -174,7 +174,7 @@ internal sealed unsafe class BinaryWeightConvolution<TFloats, TVector> : BinaryW
         }
     }
 
-    /// <summary>The table of one to three channels, which the others join as zeros.</summary>
+    /// <summary>Writes the table of the last one to three channels, padded with zeros.</summary>
     private static float* LastTable(float* source, float* scale, int channels, int whole, float* table)
     {
         var a = stackalloc float[SignPatterns.GroupSize];
@@ -194,7 +194,7 @@ internal sealed unsafe class BinaryWeightConvolution<TFloats, TVector> : BinaryW
             }
     }
 
-    /// <summary>The taps at which any pixel of the block meets a source, with the tables of all four.</summary>
+    /// <summary>Collects the taps at which any pixel of the block has a source, with the tables of all four pixels.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static int Collect(in Work work, int row, int column, float** tables, uint** signs)
     {

@@ -3,14 +3,14 @@ using NormFree.Kernels.Simd;
 
 namespace NormFree.Kernels.Convolutions;
 
-/// <summary>Adds sixteen words up by full adders before it counts one: for processors that count bits by table lookup alone.</summary>
+/// <summary>Dot products by carry-save adders, for vector instruction sets without a population count: one count per sixteen words.</summary>
 /// <remarks>
-/// <para>Each bit position keeps a binary counter, whose digits are the vectors ones, twos, fours and eights. What is left over when the words are
-/// divided by sixteen comes first, while the counters are empty and nothing can carry out of them.</para>
-/// <para>What limits it, on Zen 5 with 512-bit vectors: 36 words of a pixel and eight filters take 144 operations, 36 cycles of four a cycle at best
-/// and 46 measured; adders wait for one another for two to three cycles each. That is why three pixels are computed together, all that registers
-/// hold (two are 5 % slower, four spill), and why sum and carry are computed side by side: three operations instead of four for two products and
-/// their adder, of which one needs the result of another, gained nothing. Counting once for 32 words saves 2 % of the operations and spills.</para>
+/// <para>Each bit position has a binary counter; the vectors ones, twos, fours and eights are its digits. The remainder of words ÷ 16 comes first, while
+/// the counters are empty and cannot overflow.</para>
+/// <para>Performance on Zen 5 with 512-bit vectors: 36 words × 8 filters take 144 operations per pixel, at least 36 cycles at four per cycle; 46 were
+/// measured, because each adder waits two to three cycles for the one before. Three pixels at once is the most that fits the registers (two are 5 %
+/// slower, four spill). Computing the sum and carry of two products from shared terms needs three operations instead of four but is no faster, because
+/// they depend on each other. Counting once per 32 words saves 2 % of the operations but spills.</para>
 /// </remarks>
 internal readonly unsafe struct CarrySaveDotProducts<TBits, TVector> : IXnorDotProducts
     where TBits : struct, ICarrySaveVectors<TVector>
@@ -21,7 +21,7 @@ internal readonly unsafe struct CarrySaveDotProducts<TBits, TVector> : IXnorDotP
     /// <inheritdoc/>
     public static int Filters => TBits.Lanes;
 
-    /// <summary>31 sixteens, of which a byte holds the counts of up to 8, and the rest.</summary>
+    /// <summary>31·16 words, since a byte holds 31 counts of up to 8, plus a remainder of 15.</summary>
     public static int MaxWords => 31 * 16 + 15;
 
     /// <inheritdoc/>
@@ -30,7 +30,7 @@ internal readonly unsafe struct CarrySaveDotProducts<TBits, TVector> : IXnorDotP
     {
         for (; count > 0; count -= 3, pixels += 3 * stride, target += 3 * targetStride)
         {
-            // Fewer than three: the last one stands in for those that there are not.
+            // With fewer than three pixels left, the last one is computed more than once.
             int b = Math.Min(count, 2) - 1, c = Math.Min(count, 3) - 1;
             var from = new ThreePointers(pixels, b * stride, c * stride);
             var filter = filters;
@@ -101,7 +101,7 @@ internal readonly unsafe struct CarrySaveDotProducts<TBits, TVector> : IXnorDotP
         }
     }
 
-    /// <summary>Two words, at so many words from the pointers: what is carried out of the ones.</summary>
+    /// <summary>Adds two words, <paramref name="at"/> words after the pointers; returns the carry out of the ones.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Two(in ThreePointers from, ulong* filter, int at, ref ThreePixels<TVector> ones, out ThreePixels<TVector> carry)
     {
@@ -111,7 +111,7 @@ internal readonly unsafe struct CarrySaveDotProducts<TBits, TVector> : IXnorDotP
         carry.C = TBits.Add(ref ones.C, TBits.Xor(first, from.C + at), TBits.Xor(second, from.C + at + 1));
     }
 
-    /// <summary>Four words: what is carried out of the twos.</summary>
+    /// <summary>Adds four words; returns the carry out of the twos.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Four(
         in ThreePointers from, ulong* filter, int at, ref ThreePixels<TVector> ones, ref ThreePixels<TVector> twos, out ThreePixels<TVector> carry)
@@ -121,7 +121,7 @@ internal readonly unsafe struct CarrySaveDotProducts<TBits, TVector> : IXnorDotP
         Add(ref twos, first, second, out carry);
     }
 
-    /// <summary>Eight words: what is carried out of the fours.</summary>
+    /// <summary>Adds eight words; returns the carry out of the fours.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Eight(
         in ThreePointers from, ulong* filter, int at, ref ThreePixels<TVector> ones, ref ThreePixels<TVector> twos, ref ThreePixels<TVector> fours,
@@ -142,13 +142,13 @@ internal readonly unsafe struct CarrySaveDotProducts<TBits, TVector> : IXnorDotP
     }
 }
 
-/// <summary>A vector for each of three pixels.</summary>
+/// <summary>One vector for each of three pixels.</summary>
 internal struct ThreePixels<TVector>(TVector all) where TVector : unmanaged
 {
     public TVector A = all, B = all, C = all;
 }
 
-/// <summary>Where the next words of three pixels are.</summary>
+/// <summary>Pointers to the next words of three pixels.</summary>
 internal unsafe struct ThreePointers(ulong* pixels, nint toB, nint toC)
 {
     public ulong* A = pixels, B = pixels + toB, C = pixels + toC;

@@ -1,8 +1,8 @@
 namespace NormFree.Kernels.Convolutions;
 
-/// <summary>Which source pixel a target pixel meets at each tap of a filter: of a convolution, or of its gradient, which goes the other way.</summary>
-/// <param name="Shape">The convolution.</param>
-/// <param name="Transposed">Targets are pixels of the convolution's input, sources pixels of its output: the gradient's way.</param>
+/// <summary>Maps target pixels to source pixels at each tap, for a convolution or its transpose (the input gradient).</summary>
+/// <param name="Shape">Sizes of the convolution.</param>
+/// <param name="Transposed">If true, targets are input pixels of the convolution and sources are its output pixels.</param>
 public readonly record struct ConvolutionGeometry(ConvolutionShape Shape, bool Transposed)
 {
     /// <summary>Rows of the target map.</summary>
@@ -23,18 +23,18 @@ public readonly record struct ConvolutionGeometry(ConvolutionShape Shape, bool T
     /// <summary>Channels of the result.</summary>
     public int TargetChannels => Transposed ? Shape.In : Shape.Out;
 
-    /// <summary>Target columns so far apart meet neighbouring source columns at the same taps.</summary>
+    /// <summary>Target columns this far apart read neighbouring source columns at the same taps.</summary>
     public int ColumnStep => Transposed ? Shape.StrideX : 1;
 
-    /// <summary>The source row of a target row at a row of the filter; negative where there is none.</summary>
+    /// <summary>The source row of a target row at a filter row; negative if there is none.</summary>
     public int SourceRow(int targetRow, int kernelRow) =>
         Source(targetRow, kernelRow, Shape.StrideY, Shape.PadY, SourceHeight);
 
-    /// <summary>The source column of a target column at a column of the filter; negative where there is none.</summary>
+    /// <summary>The source column of a target column at a filter column; negative if there is none.</summary>
     public int SourceColumn(int targetColumn, int kernelColumn) =>
         Source(targetColumn, kernelColumn, Shape.StrideX, Shape.PadX, SourceWidth);
 
-    /// <summary>The first and the last source row that any target row from first to last meets; last &lt; first where they meet none.</summary>
+    /// <summary>The first and last source row that target rows first … last read; Last &lt; First if they read none.</summary>
     public (int First, int Last) SourceRows(int firstTarget, int lastTarget)
     {
         int first = int.MaxValue, last = -1;
@@ -64,7 +64,7 @@ public readonly record struct ConvolutionGeometry(ConvolutionShape Shape, bool T
     }
 }
 
-/// <summary>Goes through a batch's output pixels in the order of memory, and says which input pixel each meets at a tap.</summary>
+/// <summary>Iterates over the output pixels of a batch in memory order and gives the input pixel that each reads at one tap.</summary>
 internal struct OutputPixels
 {
     private readonly ConvolutionShape shape;
@@ -74,7 +74,7 @@ internal struct OutputPixels
     private int y;
     private int x;
 
-    /// <summary>Begins at a pixel.</summary>
+    /// <summary>Starts at an output pixel.</summary>
     public OutputPixels(in ConvolutionShape shape, int tap, int first)
     {
         this.shape = shape;
@@ -85,7 +85,7 @@ internal struct OutputPixels
         image = first / (shape.OutWidth * shape.OutHeight);
     }
 
-    /// <summary>The input pixel's number in the batch; negative where the pixel meets padding, or lies behind the batch's end.</summary>
+    /// <summary>Index of the input pixel in the batch; negative at padding and past the end of the batch.</summary>
     public readonly long Source
     {
         get
@@ -96,7 +96,7 @@ internal struct OutputPixels
         }
     }
 
-    /// <summary>Goes on to the next pixel.</summary>
+    /// <summary>Moves to the next output pixel.</summary>
     public void Next()
     {
         if (++x < shape.OutWidth) return;

@@ -8,16 +8,16 @@ using NormFree.Kernels.Threads;
 
 namespace NormFree.Kernels.Convolutions;
 
-/// <summary>The gradient of a convolution's filters where the input is binary.</summary>
+/// <summary>Gradient of a convolution's weights where the input is binary.</summary>
 /// <remarks>
-/// <para>d[o][tap][c] = Σ_p dy[p][o]·x[p at tap][c], with x in {−1, +1} inside the map and 0 outside: real numbers times bits, summed over pixels.
-/// Sums of four pixels' products come from tables (<c>SignTables</c>).</para>
-/// <para><see cref="UnfoldedPixelWords"/> say − where a pixel meets padding; what that subtracts too much is the same for all channels, and is added back.</para>
+/// <para>dw[o][tap][c] = Σ_p dy[p][o]·x[q(p, tap)][c], where q(p, tap) is the input pixel that output pixel p reads at a tap; x is ±1 inside the map and 0
+/// outside. Sums of four pixels' products come from lookup tables (<c>SignTables</c>).</para>
+/// <para><see cref="UnfoldedPixelWords"/> encode padding as −1. What is subtracted at padding is the same for all channels and is added back.</para>
 /// </remarks>
 public abstract unsafe class FilterGradient
 {
     /// <summary>The implementation for an instruction set.</summary>
-    /// <exception cref="PlatformNotSupportedException">This processor lacks it.</exception>
+    /// <exception cref="PlatformNotSupportedException">This processor does not support <paramref name="set"/>.</exception>
     public static FilterGradient For(InstructionSet set) => InstructionSets.Require(set) switch
     {
         InstructionSet.Avx512 => new FilterGradient<Avx512Floats, Vector512<float>>(),
@@ -26,42 +26,40 @@ public abstract unsafe class FilterGradient
         _ => new FilterGradient<ScalarFloats, float>(),
     };
 
-    /// <summary>The fastest implementation of this processor.</summary>
+    /// <summary>The implementation for the fastest instruction set of this processor.</summary>
     public static FilterGradient Best { get; } = For(InstructionSets.Best);
 
     /// <summary>Computes the gradient.</summary>
-    /// <param name="shape">The convolution.</param>
+    /// <param name="shape">Sizes of the convolution.</param>
     /// <param name="outputGradient">dy, output pixels × O.</param>
     /// <param name="planes">The input's signs as <see cref="UnfoldedPixelWords"/>.</param>
-    /// <param name="target">O × taps × C, overwritten.</param>
-    /// <param name="workers">Threads; the result does not depend on them.</param>
+    /// <param name="target">dw, O × taps × C, overwritten.</param>
+    /// <param name="workers">Threads; they do not affect the result.</param>
     public abstract void Compute(ConvolutionShape shape, float* outputGradient, uint* planes, float* target, IWorkers workers);
 }
 
-/// <summary><see cref="FilterGradient"/> on one instruction set.</summary>
+/// <summary><see cref="FilterGradient"/> for one instruction set.</summary>
 internal sealed unsafe class FilterGradient<TFloats, TVector> : FilterGradient
     where TFloats : struct, IFloatVectors<TVector>
     where TVector : unmanaged
 {
     private const int Rows = LookupBlock<TFloats, TVector>.Rows;
 
-    /// <summary>Filters of a task: a cache line of dy, so that each line is read by one task.</summary>
+    /// <summary>Filters per task: one cache line of dy, so that only one task reads a line.</summary>
     private const int FiltersPerTask = 16;
 
-    /// <summary>Chunks of 32 pixels whose tables are made at once: 16 filters' tables take 256 KiB and stay in the second-level cache.</summary>
+    /// <summary>Chunks of 32 pixels whose tables are built at once: the tables of 16 filters take 256 KiB and stay in the second-level cache.</summary>
     private const int ChunksAtOnce = 32;
 
-    /// <summary>How many pixels ahead dy is asked for.</summary>
+    /// <summary>Prefetch distance in dy, in pixels.</summary>
     private const int PixelsAhead = 32;
 
     private const int PixelsPerChunk = SignPatterns.GroupSize * SignPatterns.GroupsPerWord;
 
-    /// <summary>
-    /// Floats from a filter's table to its next: the tables of a task's filters lie side by side, so that they are written in the order of memory.
-    /// </summary>
+    /// <summary>Floats from one table of a filter to its next; the tables of a task's filters are interleaved, so that they are written in memory order.</summary>
     private const int Pitch = FiltersPerTask * SignPatterns.TableSize;
 
-    /// <summary>What a task works on: some filters, all pixels.</summary>
+    /// <summary>The work of one task: some filters, all pixels.</summary>
     private readonly struct Work(ConvolutionShape shape, int first, float* gradient, uint* planes, float* target)
     {
         public readonly ConvolutionShape Shape = shape;
@@ -93,7 +91,7 @@ internal sealed unsafe class FilterGradient<TFloats, TVector> : FilterGradient
         });
     }
 
-    /// <summary>Tables of four pixels each, those of all filters side by side; those behind the last pixel, and of filters that there are not, are zero.</summary>
+    /// <summary>Builds the tables of four pixels each, interleaved by filter. Tables past the last pixel, or of missing filters, are zero.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void MakeTables(in Work work, int firstChunk, int chunks, float* tables)
     {
@@ -115,7 +113,7 @@ internal sealed unsafe class FilterGradient<TFloats, TVector> : FilterGradient
         TVector s2 = SignTables<TFloats, TVector>.Signs(2), s3 = SignTables<TFloats, TVector>.Signs(3);
         for (var group = 0; group < groups; group++, dy += SignPatterns.GroupSize * outputs, tables += Pitch)
         {
-            // A pixel's line of 16 filters lies far from the next one's: processors do not foresee such strides.
+            // Lines of 16 filters are far apart from pixel to pixel; hardware prefetchers do not follow such strides.
             for (var pixel = 0; pixel < SignPatterns.GroupSize; pixel++) TFloats.Prefetch(dy + (PixelsAhead + pixel) * outputs);
             var table = tables;
             for (var filter = 0; filter < filters; filter++, table += SignPatterns.TableSize)
@@ -126,7 +124,7 @@ internal sealed unsafe class FilterGradient<TFloats, TVector> : FilterGradient
         }
     }
 
-    /// <summary>The table of one to three pixels.</summary>
+    /// <summary>Writes the table of the last one to three pixels.</summary>
     private static void LastTable(float* dy, nint outputs, int pixels, float* table)
     {
         var a = stackalloc float[SignPatterns.GroupSize];
@@ -168,7 +166,7 @@ internal sealed unsafe class FilterGradient<TFloats, TVector> : FilterGradient
                 target[row * stride + column] += edge[row * LookupBlock<TFloats, TVector>.Columns + column];
     }
 
-    /// <summary>Adds dy of the pixels that meet padding at a tap, since their signs counted as −.</summary>
+    /// <summary>Adds dy of the pixels that read padding at a tap, which was subtracted because padding is encoded as −1.</summary>
     private static void AddBackPadding(in Work work)
     {
         var shape = work.Shape;
@@ -189,7 +187,7 @@ internal sealed unsafe class FilterGradient<TFloats, TVector> : FilterGradient
             }
     }
 
-    /// <summary>Adds dy of a pixel of every image to the taps at which it meets padding.</summary>
+    /// <summary>Adds dy of a pixel, summed over the images, to the taps at which it reads padding.</summary>
     private static void AddPixel(in Work work, int x, int y, Span<float> sums)
     {
         var shape = work.Shape;

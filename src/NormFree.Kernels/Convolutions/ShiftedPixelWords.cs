@@ -4,16 +4,16 @@ using NormFree.Kernels.Threads;
 
 namespace NormFree.Kernels.Convolutions;
 
-/// <summary><see cref="UnfoldedPixelWords"/> of convolutions that keep the size of the map: every plane is the first one shifted by some bits.</summary>
+/// <summary><see cref="UnfoldedPixelWords"/> of convolutions that keep the size of the map: each tap's plane is the unpadded plane shifted by some bits.</summary>
 /// <remarks>
-/// In the order of memory, the pixel that a tap (i, j) meets lies (i − pad)·W + (j − pad) pixels further. What a shift brings from beyond the map's
-/// edges is masked off; the masks repeat after a few chunks, in which whole images and whole words end together.
+/// In memory order, the pixel that tap (i, j) reads is (i − pad)·W + (j − pad) pixels away. Bits that a shift brings from beyond the edges of the map are
+/// masked off. The masks repeat as soon as whole images end at a word boundary.
 /// </remarks>
 internal static unsafe class ShiftedPixelWords
 {
     private const int Bits = 32;
 
-    /// <summary>Whether the convolution keeps the size of the map and does not leave out pixels.</summary>
+    /// <summary>Whether the convolution has stride 1 and keeps the size of the map.</summary>
     public static bool Supports(in ConvolutionShape shape) =>
         shape.StrideX == 1 && shape.StrideY == 1 && shape.OutWidth == shape.Width && shape.OutHeight == shape.Height;
 
@@ -36,13 +36,13 @@ internal static unsafe class ShiftedPixelWords
         });
     }
 
-    /// <summary>Writes a chunk of a plane: 32 bits from some bit of the first plane on, masked.</summary>
+    /// <summary>Writes a chunk of a plane: 32 pixels of the unpadded plane from some bit on, masked.</summary>
     private static void Shift(in ConvolutionShape shape, int chunk, int tap, uint mask, uint* source, uint* plane)
     {
         int stride = UnfoldedPixelWords.Stride(shape), chunks = UnfoldedPixelWords.Chunks(shape);
         var offset = (tap / shape.KernelWidth - shape.PadY) * shape.Width + tap % shape.KernelWidth - shape.PadX;
         int first = chunk + (offset >> 5), shift = offset & (Bits - 1);
-        // Beyond the batch lies nothing that the mask leaves.
+        // Words beyond the batch are masked off, so any readable address will do.
         var low = (uint)first < (uint)chunks ? source + (long)first * stride : source;
         var high = (uint)(first + 1) < (uint)chunks ? source + (long)(first + 1) * stride : source;
         var target = plane + (long)chunk * stride;
@@ -56,7 +56,7 @@ internal static unsafe class ShiftedPixelWords
     }
 }
 
-/// <summary>For chunks of 32 output pixels, which of them meet a pixel inside the map at a tap.</summary>
+/// <summary>For chunks of 32 output pixels: which of them read inside the map at a tap.</summary>
 internal sealed class PaddingMasks
 {
     private const int Bits = 32;
@@ -67,7 +67,7 @@ internal sealed class PaddingMasks
     private readonly uint lastMask;
     private readonly uint[] masks;
 
-    /// <summary>Makes the masks of a convolution.</summary>
+    /// <summary>Computes the masks of a convolution.</summary>
     public PaddingMasks(in ConvolutionShape shape)
     {
         taps = shape.Taps;
@@ -81,7 +81,7 @@ internal sealed class PaddingMasks
     /// <summary>The mask of a chunk at a tap.</summary>
     public uint For(int chunk, int tap) => masks[chunk % period * taps + tap] & (chunk == lastChunk ? lastMask : uint.MaxValue);
 
-    /// <summary>Chunks after which an image begins at the first bit of a chunk again.</summary>
+    /// <summary>Number of chunks after which an image starts at the first bit of a chunk again.</summary>
     private static int Period(int pixels)
     {
         var chunks = pixels;

@@ -2,28 +2,28 @@ using NormFree.Kernels.Threads;
 
 namespace NormFree.Kernels.Convolutions;
 
-/// <summary>The signs that every output pixel of a convolution meets, 32 channels a word, pixels side by side: the indices of a forward pass.</summary>
+/// <summary>The signs that each output pixel reads (im2col), 32 channels per word, pixels side by side: the input of <see cref="BinaryInputConvolution"/>.</summary>
 /// <remarks>
-/// Word (t, w, p), at ((t·Words) + w)·Stride + p: bit j is set where output pixel p, in the order of memory over the whole batch, meets a + of channel
-/// 32·w + j at tap t; 0 where it meets a −, or padding, or where there is no such channel.
+/// Word (t, w, p) is at ((t·Words) + w)·Stride + p. Its bit j is set where output pixel p, in memory order over the batch, reads +1 in channel 32·w + j at
+/// tap t; it is 0 for −1, for padding, and past the last channel.
 /// </remarks>
 public static unsafe class UnfoldedChannelWords
 {
     private const int PixelsPerTask = 1024;
 
-    /// <summary>Words of 32 channels, of a pixel at a tap: an even number, since signs are packed by 64.</summary>
+    /// <summary>Words per pixel and tap: an even number, since signs are packed in words of 64.</summary>
     public static int Words(in ConvolutionShape shape) => (shape.In + 63) / 64 * 2;
 
     /// <summary>Output pixels, rounded up to a multiple of 64.</summary>
     public static int Stride(in ConvolutionShape shape) => (shape.OutPixels + 63) / 64 * 64;
 
-    /// <summary>Values of all words.</summary>
+    /// <summary>Number of all words.</summary>
     public static long Length(in ConvolutionShape shape) => (long)shape.Taps * Words(shape) * Stride(shape);
 
-    /// <summary>Makes the words.</summary>
-    /// <param name="shape">The convolution.</param>
-    /// <param name="signs">The input's signs, pixel by pixel: ⌈C/64⌉ words of 64 channels each.</param>
-    /// <param name="target"><see cref="Length"/> values.</param>
+    /// <summary>Unfolds the signs of a batch.</summary>
+    /// <param name="shape">Sizes of the convolution.</param>
+    /// <param name="signs">Signs of the input, pixels × ⌈C/64⌉ words.</param>
+    /// <param name="target"><see cref="Length"/> words.</param>
     /// <param name="workers">Threads.</param>
     public static void Make(ConvolutionShape shape, ulong* signs, uint* target, IWorkers workers)
     {

@@ -3,17 +3,16 @@ using NormFree.Kernels.Threads;
 
 namespace NormFree.Kernels.Convolutions;
 
-/// <summary>The signs that every tap of a convolution meets, as words of 32 output pixels: what the gradient of its filters sums over.</summary>
+/// <summary>The signs that each tap reads (im2col), 32 output pixels per word: the input of <see cref="FilterGradient"/>. A plane holds the words of one tap.</summary>
 /// <remarks>
-/// Word (t, k, c), at ((t·K) + k)·C' + c with K = ⌈output pixels/32⌉ and C' the input channels rounded up to a multiple of 64: bit j is set where
-/// output pixel 32·k + j, in the order of memory over the whole batch, meets a + of channel c at tap t. It is 0 where the pixel meets a −, and where
-/// it meets nothing: padding, or the end of the batch.
+/// Word (t, k, c) is at ((t·K) + k)·C' + c with K = ⌈output pixels/32⌉ and C' the input channels rounded up to a multiple of 64. Its bit j is set where
+/// output pixel 32·k + j, in memory order over the batch, reads +1 in channel c at tap t; it is 0 for −1, for padding, and past the end of the batch.
 /// </remarks>
 public static unsafe class UnfoldedPixelWords
 {
     private const int Bits = 32;
 
-    /// <summary>Words of a plane: of one tap.</summary>
+    /// <summary>Words of one tap's plane.</summary>
     public static long WordsPerTap(in ConvolutionShape shape) => (long)Chunks(shape) * Stride(shape);
 
     /// <summary>Words from one chunk of 32 pixels to the next.</summary>
@@ -22,9 +21,9 @@ public static unsafe class UnfoldedPixelWords
     /// <summary>Chunks of 32 output pixels.</summary>
     public static int Chunks(in ConvolutionShape shape) => (shape.OutPixels + Bits - 1) / Bits;
 
-    /// <summary>Makes the planes of all taps.</summary>
-    /// <param name="shape">The convolution.</param>
-    /// <param name="signs">The input's signs, pixel by pixel: ⌈C/64⌉ words each, bit c of word c/64.</param>
+    /// <summary>Unfolds the signs of a batch.</summary>
+    /// <param name="shape">Sizes of the convolution.</param>
+    /// <param name="signs">Signs of the input, pixels × ⌈C/64⌉ words; bit c mod 64 of word c/64.</param>
     /// <param name="planes">taps × <see cref="WordsPerTap"/>.</param>
     /// <param name="workers">Threads.</param>
     public static void Make(ConvolutionShape shape, ulong* signs, uint* planes, IWorkers workers)
@@ -33,7 +32,7 @@ public static unsafe class UnfoldedPixelWords
         else ForChunks(shape, workers, chunk => Unfold(shape, chunk, signs, planes));
     }
 
-    /// <summary>Runs work for all chunks, some ten thousand words a task.</summary>
+    /// <summary>Runs <paramref name="work"/> for all chunks, about 16 000 words per task.</summary>
     internal static void ForChunks(ConvolutionShape shape, IWorkers workers, Action<int> work)
     {
         var chunks = Chunks(shape);
@@ -45,7 +44,7 @@ public static unsafe class UnfoldedPixelWords
         });
     }
 
-    /// <summary>Makes a chunk of all planes pixel by pixel: for any convolution.</summary>
+    /// <summary>Unfolds one chunk of all planes pixel by pixel, for any convolution.</summary>
     internal static void Unfold(in ConvolutionShape shape, int chunk, ulong* signs, uint* planes)
     {
         var words = (shape.In + 63) / 64;
@@ -58,22 +57,10 @@ public static unsafe class UnfoldedPixelWords
         }
     }
 
-    /// <summary>The pixels that the chunk's 32 output pixels meet at a tap; null for none.</summary>
+    /// <summary>The input pixels that the 32 output pixels of a chunk read at a tap; null for none.</summary>
     private static void Sources(in ConvolutionShape shape, int chunk, int tap, ulong* signs, int words, ulong** sources)
     {
-        int kernelRow = tap / shape.KernelWidth, kernelColumn = tap % shape.KernelWidth;
-        int width = shape.OutWidth, height = shape.OutHeight;
-        int pixel = chunk * Bits, x = pixel % width, y = pixel / width % height, image = pixel / (width * height);
-        for (var j = 0; j < Bits; j++)
-        {
-            int row = y * shape.StrideY + kernelRow - shape.PadY, column = x * shape.StrideX + kernelColumn - shape.PadX;
-            var meets = image < shape.Batch && (uint)row < (uint)shape.Height && (uint)column < (uint)shape.Width;
-            sources[j] = meets ? signs + ((long)(image * shape.Height + row) * shape.Width + column) * words : null;
-            if (++x < width) continue;
-            x = 0;
-            if (++y < height) continue;
-            y = 0;
-            image++;
-        }
+        var pixels = new OutputPixels(shape, tap, chunk * Bits);
+        for (var j = 0; j < Bits; j++, pixels.Next()) sources[j] = pixels.Source is var source and >= 0 ? signs + source * words : null;
     }
 }

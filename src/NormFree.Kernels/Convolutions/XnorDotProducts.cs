@@ -5,28 +5,28 @@ using System.Runtime.Intrinsics.Arm;
 
 namespace NormFree.Kernels.Convolutions;
 
-/// <summary>The innermost loops of the XNOR convolution: scalar products of binary vectors.</summary>
+/// <summary>Inner loops of the XNOR convolution: dot products of binary vectors.</summary>
 internal unsafe interface IXnorDotProducts
 {
-    /// <summary>Filters at once, a divisor of <see cref="XnorFilters.Interleave"/>.</summary>
+    /// <summary>Filters at once; a divisor of <see cref="XnorFilters.Interleave"/>.</summary>
     static abstract int Filters { get; }
 
-    /// <summary>So many words can be multiplied at once.</summary>
+    /// <summary>Most words per call.</summary>
     static abstract int MaxWords { get; }
 
-    /// <summary>target[p][f] = bits − 2·|pixel p ⊕ filter f| for some pixels and <see cref="Filters"/> filters.</summary>
-    /// <param name="pixels">The pixels' words.</param>
+    /// <summary>target[p][f] = bits − 2·popcount(pixel p ⊕ filter f) for <see cref="Filters"/> filters.</summary>
+    /// <param name="pixels">Words of the pixels.</param>
     /// <param name="stride">Words from one pixel to the next.</param>
-    /// <param name="count">Pixels.</param>
-    /// <param name="filters">The filters' words: the same word of all of them, and <see cref="XnorFilters.Interleave"/> words on the next.</param>
-    /// <param name="words">Words of a pixel and of a filter, at most <see cref="MaxWords"/>.</param>
-    /// <param name="bits">How many bits of them count.</param>
-    /// <param name="target">Where the results go.</param>
+    /// <param name="count">Number of pixels.</param>
+    /// <param name="filters">Words of the filters, interleaved: the next word of a filter is <see cref="XnorFilters.Interleave"/> words away.</param>
+    /// <param name="words">Words per pixel and per filter, at most <see cref="MaxWords"/>.</param>
+    /// <param name="bits">Number of channels in these words.</param>
+    /// <param name="target">Results.</param>
     /// <param name="targetStride">Results from one pixel to the next.</param>
     static abstract void Multiply(ulong* pixels, nint stride, int count, ulong* filters, int words, int bits, int* target, nint targetStride);
 }
 
-/// <summary>Counts word by word, by one instruction where the processor has it: runs everywhere.</summary>
+/// <summary>Population count word by word, for any processor.</summary>
 internal readonly unsafe struct ScalarDotProducts : IXnorDotProducts
 {
     /// <inheritdoc/>
@@ -59,10 +59,10 @@ internal readonly unsafe struct ScalarDotProducts : IXnorDotProducts
     }
 }
 
-/// <summary>Counts every word: CNT counts the bits of sixteen bytes at once, which no adder beats.</summary>
+/// <summary>Population count by CNT, which counts sixteen bytes at once and is faster than carry-save adders.</summary>
 internal readonly unsafe struct AdvSimdDotProducts : IXnorDotProducts
 {
-    /// <summary>So many counts of up to 8 fit into a byte.</summary>
+    /// <summary>A byte holds this many counts of up to 8.</summary>
     private const int MaxWordsPerByte = 31;
 
     /// <inheritdoc/>
@@ -77,7 +77,7 @@ internal readonly unsafe struct AdvSimdDotProducts : IXnorDotProducts
     {
         for (; count > 0; count -= 2, pixels += 2 * stride, target += 2 * targetStride)
         {
-            // Two pixels share the filters' words. A last one keeps itself company.
+            // Two pixels share each load of filter words. A last single pixel is computed twice.
             var second = Math.Min(count, 2) - 1;
             ulong* a = pixels, b = pixels + second * stride;
             Vector128<uint> lowA = default, highA = default, lowB = default, highB = default;
@@ -105,11 +105,11 @@ internal readonly unsafe struct AdvSimdDotProducts : IXnorDotProducts
         }
     }
 
-    /// <summary>Sums of four bytes.</summary>
+    /// <summary>Sums groups of four bytes.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector128<uint> Widen(Vector128<byte> bytes) => AdvSimd.AddPairwiseWidening(AdvSimd.AddPairwiseWidening(bytes));
 
-    /// <summary>Two halves of a word's count side by side: their sums are the counts of four filters.</summary>
+    /// <summary>Each filter has two partial counts, side by side; stores bits − 2·(their sum) for four filters.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Store(Vector128<uint> low, Vector128<uint> high, int bits, int* target)
     {

@@ -3,14 +3,14 @@ using NormFree.Kernels.Memory;
 
 namespace NormFree.Kernels.Convolutions;
 
-/// <summary>The signs of a layer's filters, in the order in which the XNOR convolution reads them. The order is that of every instruction set.</summary>
+/// <summary>Signs of a layer's filters in the order in which <see cref="XnorConvolution"/> reads them, on every instruction set.</summary>
 /// <remarks>
-/// Word (f/8, tap, w, f mod 8), at ((f/8·taps + tap)·⌈C/64⌉ + w)·8 + f mod 8, has the signs of filter f at a tap for the channels 64·w … 64·w + 63;
-/// 1 is +. Filters are filled up to a multiple of 8 with zeros. The memory is aligned to 64 bytes, so that eight filters' words are a cache line.
+/// Word ((f/8·taps + tap)·⌈C/64⌉ + w)·8 + f mod 8 holds the signs of filter f at a tap for channels 64·w … 64·w + 63; 1 is +1. The number of filters is
+/// padded to a multiple of 8 with zeros. Memory is aligned to 64 bytes, so that a word of eight filters is one cache line.
 /// </remarks>
 public sealed unsafe class XnorFilters : IDisposable
 {
-    /// <summary>Filters side by side.</summary>
+    /// <summary>Number of interleaved filters.</summary>
     public const int Interleave = 8;
 
     private readonly NativeBuffer<ulong> words;
@@ -24,13 +24,13 @@ public sealed unsafe class XnorFilters : IDisposable
         paddingCorrections = new NativeBuffer<int>((long)(shape.KernelHeight + 1) * shape.KernelWidth * shape.Out);
     }
 
-    /// <summary>Sizes of the convolution; the map's and the batch's do not matter.</summary>
+    /// <summary>Sizes of the convolution; batch, height and width are ignored.</summary>
     public ConvolutionShape Shape { get; }
 
-    /// <summary>What taps paddingCorrections the map contribute.</summary>
+    /// <summary>Value of padding.</summary>
     public PaddingValue Padding { get; }
 
-    /// <summary>⌈C/64⌉, words of a pixel and of a filter's tap.</summary>
+    /// <summary>⌈C/64⌉, words per pixel and per tap.</summary>
     public int WordsPerTap => (Shape.In + 63) / 64;
 
     private int PaddedFilters => (Shape.Out + Interleave - 1) / Interleave * Interleave;
@@ -39,15 +39,15 @@ public sealed unsafe class XnorFilters : IDisposable
     internal ulong* Words => words.Pointer;
 
     /// <summary>
-    /// (rows + 1) × columns × O: for the first rows of a filter, none to all, and one of its columns, what their taps add too much, with its sign
-    /// turned, where the map is read as zeros, that is −1 in every channel: Σ 2·(the tap's +) − C.
+    /// (rows + 1) × columns × O: for the first 0 … KernelHeight rows of one filter column, what to add if the map is read as zero bits, i.e. −1 in every
+    /// channel, where it should be 0: Σ 2·(number of +1) − C over these taps.
     /// </summary>
     internal int* PaddingCorrections => paddingCorrections.Pointer;
 
-    /// <summary>Prepares filters.</summary>
-    /// <param name="shape">The convolution.</param>
-    /// <param name="signs">O × taps × ⌈C/64⌉ words; 1 is +, bits behind the last channel are 0.</param>
-    /// <param name="padding">What taps paddingCorrections the map contribute.</param>
+    /// <summary>Reorders the signs of filters.</summary>
+    /// <param name="shape">Sizes of the convolution.</param>
+    /// <param name="signs">O × taps × ⌈C/64⌉ words; 1 is +1, bits past the last channel are 0.</param>
+    /// <param name="padding">Value of padding.</param>
     public static XnorFilters Create(in ConvolutionShape shape, ulong* signs, PaddingValue padding = PaddingValue.Zero)
     {
         var filters = new XnorFilters(shape, padding);
@@ -55,12 +55,12 @@ public sealed unsafe class XnorFilters : IDisposable
         return filters;
     }
 
-    /// <summary>Takes over other signs of the same sizes, without allocating.</summary>
+    /// <summary>Replaces the signs with others of the same sizes, without allocating.</summary>
     /// <param name="signs">As in <see cref="Create"/>.</param>
     public void Fill(ulong* signs)
     {
         int taps = Shape.Taps, wordsPerTap = WordsPerTap;
-        // The filters that the last eight lack.
+        // Clears the words of the filters that pad the last eight.
         words.Cleared();
         for (var filter = 0; filter < Shape.Out; filter++)
         {
@@ -80,7 +80,7 @@ public sealed unsafe class XnorFilters : IDisposable
         }
     }
 
-    /// <summary>Whether a convolution has filters of these sizes.</summary>
+    /// <summary>Whether these filters fit a convolution.</summary>
     internal bool Matches(in ConvolutionShape shape) =>
         (shape.In, shape.Out, shape.KernelHeight, shape.KernelWidth) == (Shape.In, Shape.Out, Shape.KernelHeight, Shape.KernelWidth);
 

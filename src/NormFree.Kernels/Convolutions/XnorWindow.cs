@@ -4,9 +4,7 @@ using System.Runtime.Intrinsics;
 
 namespace NormFree.Kernels.Convolutions;
 
-/// <summary>
-/// What output pixels meet: words of an image's map, and those of the filters that belong to them. Pixels are counted row by row in their image.
-/// </summary>
+/// <summary>Gives the words that output pixels of one image read, and the filter words that belong to them. Pixels are counted row by row.</summary>
 internal unsafe struct XnorWindow
 {
     public readonly ConvolutionShape Shape;
@@ -14,7 +12,7 @@ internal unsafe struct XnorWindow
     private readonly ulong* map;
     private readonly int wordsPerTap;
 
-    /// <summary>Rows of the filter that are computed, from the first to the one behind the last.</summary>
+    /// <summary>Filter rows inside the map: first, and one past the last.</summary>
     private int firstTapRow, endTapRow;
 
     public XnorWindow(in ConvolutionShape shape, XnorFilters filters, ulong* activations, int image)
@@ -27,18 +25,18 @@ internal unsafe struct XnorWindow
 
     private readonly bool PadsZeros => filters.Padding == PaddingValue.Zero;
 
-    /// <summary>Whether pixels' words lie side by side in the map as they do in the filters.</summary>
+    /// <summary>Whether the words of a pixel can be read in place, without gathering.</summary>
     private readonly bool InPlace =>
         Shape is { Taps: 1, StrideX: 1, StrideY: 1, PadX: 0, PadY: 0 };
 
-    /// <summary>Words that a pixel meets.</summary>
+    /// <summary>Words per pixel.</summary>
     public readonly int Words => (endTapRow - firstTapRow) * Shape.KernelWidth * wordsPerTap;
 
-    /// <summary>How many of their bits are channels.</summary>
+    /// <summary>Channels in these words.</summary>
     public readonly int Bits => (endTapRow - firstTapRow) * Shape.KernelWidth * Shape.In;
 
-    /// <summary>Goes to the rows of the filter that a pixel meets.</summary>
-    /// <returns>The first pixel behind it that meets other rows.</returns>
+    /// <summary>Selects the filter rows that lie inside the map for a pixel.</summary>
+    /// <returns>The first later pixel that needs other filter rows.</returns>
     public int SelectTapRows(int pixel)
     {
         var row = pixel / Shape.OutWidth;
@@ -48,11 +46,11 @@ internal unsafe struct XnorWindow
         return row * Shape.OutWidth;
     }
 
-    /// <summary>The words of eight filters.</summary>
+    /// <summary>Words of eight filters.</summary>
     public readonly ulong* FilterWords(int filter) =>
         filters.Words + ((long)filter * Shape.Taps + firstTapRow * Shape.KernelWidth * XnorFilters.Interleave) * wordsPerTap;
 
-    /// <summary>The words of some pixels, <see cref="Words"/> each: where they are, or gathered.</summary>
+    /// <summary>The words of some pixels, <see cref="Words"/> each: in place, or gathered into <paramref name="gathered"/>.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public readonly ulong* GatherPixels(int first, int pixels, ulong* gathered)
     {
@@ -68,7 +66,7 @@ internal unsafe struct XnorWindow
         return gathered;
     }
 
-    /// <summary>Adds what turns the products with zeros outside the map to 0.</summary>
+    /// <summary>Corrects the results for columns outside the map, which were read as −1 and should be 0.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public readonly void CorrectPadding(int first, int pixels, in OutputRange range, int* target)
     {
@@ -99,7 +97,7 @@ internal unsafe struct XnorWindow
         return (first, Math.Clamp(Shape.Height - top, first, Shape.KernelHeight));
     }
 
-    /// <summary>The words of a pixel, whose filter's corner lies at a place of the map or outside.</summary>
+    /// <summary>Gathers the words of a pixel whose filter starts at (<paramref name="top"/>, <paramref name="left"/>), possibly outside the map.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private readonly void GatherPixel(int top, int left, ulong* target)
     {
@@ -125,7 +123,7 @@ internal unsafe struct XnorWindow
         }
     }
 
-    /// <summary>Loops: most pieces are shorter than what a call costs.</summary>
+    /// <summary>Copies by a loop, since most copies are shorter than the cost of a call.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Copy(ulong* source, ulong* target, int words)
     {
@@ -134,7 +132,7 @@ internal unsafe struct XnorWindow
         for (; i < words; i++) target[i] = source[i];
     }
 
-    /// <summary>+1 in every channel, and in no bit behind the last.</summary>
+    /// <summary>Sets every channel to +1 and leaves the bits past the last channel 0.</summary>
     private readonly void FillOnes(ulong* target)
     {
         new Span<ulong>(target, wordsPerTap).Fill(ulong.MaxValue);

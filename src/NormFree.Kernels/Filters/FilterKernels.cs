@@ -6,20 +6,20 @@ using NormFree.Kernels.Threads;
 
 namespace NormFree.Kernels.Filters;
 
-/// <summary>What happens to a convolution's weight in every training step, once forward and once backward, filter by filter.</summary>
+/// <summary>Computes a convolution's filters from its latent weight in each training step, and the gradients of the weight and gain.</summary>
 /// <remarks>
-/// <para>Each filter is read from memory once; further passes over it find it in the first-level cache. So the bytes below, for N weights of four
-/// bytes, are what bounds the time. Filters are shared out among the workers, and a filter is worked on by one alone: results do not depend on
-/// the threads. Sums are made of blocks of 512 floats, which are added in double precision.</para>
-/// <para>Pointers need not be aligned, and none may be null unless it says so.</para>
+/// <para>Each filter is read from memory once; further passes over it hit the first-level cache. The bytes below, for N float32 weights, therefore bound the
+/// time. Each filter is processed by one task, so that results do not depend on the threads. Sums are float32 in blocks of 512 and double precision
+/// across blocks.</para>
+/// <para>Pointers need no alignment. They must not be null unless stated.</para>
 /// </remarks>
 public abstract unsafe class FilterKernels
 {
-    /// <summary>The kernels for the fastest instruction set of this processor.</summary>
+    /// <summary>The implementation for the fastest instruction set of this processor.</summary>
     public static FilterKernels Best { get; } = For(InstructionSets.Best);
 
-    /// <summary>The kernels for an instruction set.</summary>
-    /// <exception cref="PlatformNotSupportedException">This processor lacks it.</exception>
+    /// <summary>The implementation for an instruction set.</summary>
+    /// <exception cref="PlatformNotSupportedException">This processor does not support <paramref name="set"/>.</exception>
     public static FilterKernels For(InstructionSet set) => InstructionSets.Require(set) switch
     {
         InstructionSet.Avx512 => new FilterKernels<Avx512Floats, Avx512Signs, Vector512<float>>(),
@@ -28,54 +28,54 @@ public abstract unsafe class FilterKernels
         _ => new FilterKernels<ScalarFloats, ScalarSigns, float>(),
     };
 
-    /// <summary>Makes binary filters: scale = factor·gain·s, and the signs of v.</summary>
+    /// <summary>Computes binary filters: scale = factor·gain·s, and the signs of v.</summary>
     /// <remarks>Reads 4·N bytes and writes N/8.</remarks>
-    /// <param name="bank">Sizes, and whether v is standardised.</param>
+    /// <param name="bank">Sizes and standardisation.</param>
     /// <param name="weight">w, O×I×taps.</param>
     /// <param name="gain">O values; null for 1.</param>
-    /// <param name="statistics">Written: O values, for the backward pass.</param>
-    /// <param name="scale">Written: O values.</param>
-    /// <param name="signs">Written: <see cref="FilterBank.SignWords"/> values.</param>
+    /// <param name="statistics">Output for the backward pass, O values.</param>
+    /// <param name="scale">Output, O values.</param>
+    /// <param name="signs">Output, <see cref="FilterBank.SignWords"/> values.</param>
     /// <param name="workers">Threads.</param>
     public abstract void BinaryForward(
         FilterBank bank, float* weight, float* gain, FilterStatistics* statistics, float* scale, ulong* signs, IWorkers workers);
 
-    /// <summary>Makes real filters: factor·gain·v.</summary>
-    /// <remarks>Reads 4·N bytes and writes as many (which the processor reads first).</remarks>
-    /// <param name="bank">Sizes, and whether v is standardised.</param>
+    /// <summary>Computes float filters: factor·gain·v.</summary>
+    /// <remarks>Reads 4·N bytes and writes 4·N, which the processor also reads first.</remarks>
+    /// <param name="bank">Sizes and standardisation.</param>
     /// <param name="weight">w, O×I×taps.</param>
     /// <param name="gain">O values; null for 1.</param>
-    /// <param name="statistics">Written: O values, for the backward pass.</param>
-    /// <param name="used">Written: N values.</param>
-    /// <param name="layout">Of <paramref name="used"/>.</param>
+    /// <param name="statistics">Output for the backward pass, O values.</param>
+    /// <param name="filters">Output, N values.</param>
+    /// <param name="layout">Layout of <paramref name="filters"/>.</param>
     /// <param name="workers">Threads.</param>
     public abstract void RealForward(
-        FilterBank bank, float* weight, float* gain, FilterStatistics* statistics, float* used, FilterLayout layout, IWorkers workers);
+        FilterBank bank, float* weight, float* gain, FilterStatistics* statistics, float* filters, FilterLayout layout, IWorkers workers);
 
-    /// <summary>The gradients of binary filters: straight through the sign where −1 ≤ v ≤ 1; s counts as a constant.</summary>
+    /// <summary>Computes the gradients through binary filters. The straight-through estimator passes −1 ≤ v ≤ 1; s is treated as a constant.</summary>
     /// <remarks>
-    /// <para>With g the gradient with respect to the used filter: dgain = factor·s·Σ g·sign(v); dv = factor·gain·g where −1 ≤ v ≤ 1, else 0. Plain
-    /// filters have dw = dv. Standardised ones have |v| ≤ √((n − 1)/n) &lt; 1, so nothing is cut off, and with r = 1/((σ + ε)·√n):
+    /// <para>With g the gradient of the filters: dgain = factor·s·Σ g·sign(v); dv = factor·gain·g where −1 ≤ v ≤ 1, else 0. Without standardisation dw = dv.
+    /// Standardised weights have |v| ≤ √((n − 1)/n) &lt; 1, so nothing is clipped, and with r = 1/((σ + ε)·√n):
     /// dw = r·(dv − mean(dv)) − (w − mean)·r·Σ dv·(w − mean) / ((σ + ε)·n·σ).</para>
-    /// <para>Reads 8·N bytes and writes 4·N (which the processor reads first).</para>
+    /// <para>Reads 8·N bytes and writes 4·N, which the processor also reads first.</para>
     /// </remarks>
     /// <param name="bank">As in the forward pass.</param>
     /// <param name="weight">As in the forward pass.</param>
     /// <param name="gain">As in the forward pass.</param>
     /// <param name="statistics">From the forward pass.</param>
-    /// <param name="used">g, N values.</param>
-    /// <param name="layout">Of <paramref name="used"/>.</param>
-    /// <param name="weightGradient">Written, not added to: dw, O×I×taps; may be <paramref name="used"/> where its layout is the same.</param>
-    /// <param name="gainGradient">Written: dgain, O values; null where there is no gain.</param>
+    /// <param name="filterGradient">g, N values.</param>
+    /// <param name="layout">Layout of <paramref name="filterGradient"/>.</param>
+    /// <param name="weightGradient">Output, overwritten: dw, O×I×taps; may be <paramref name="filterGradient"/> if that has the same layout.</param>
+    /// <param name="gainGradient">Output: dgain, O values; null if there is no gain.</param>
     /// <param name="workers">Threads.</param>
     public abstract void BinaryBackward(
-        FilterBank bank, float* weight, float* gain, FilterStatistics* statistics, float* used, FilterLayout layout,
+        FilterBank bank, float* weight, float* gain, FilterStatistics* statistics, float* filterGradient, FilterLayout layout,
         float* weightGradient, float* gainGradient, IWorkers workers);
 
-    /// <summary>The gradients of real filters: dv = factor·gain·g, dgain = factor·Σ g·v; then through mean and deviation.</summary>
+    /// <summary>Computes the gradients through float filters: dv = factor·gain·g, dgain = factor·Σ g·v, then dw through the standardisation.</summary>
     /// <inheritdoc cref="BinaryBackward"/>
     public abstract void RealBackward(
-        FilterBank bank, float* weight, float* gain, FilterStatistics* statistics, float* used, FilterLayout layout,
+        FilterBank bank, float* weight, float* gain, FilterStatistics* statistics, float* filterGradient, FilterLayout layout,
         float* weightGradient, float* gainGradient, IWorkers workers);
 }
 
@@ -98,7 +98,7 @@ internal sealed unsafe class FilterKernels<TFloats, TSigns, TVector> : FilterKer
             {
                 var filter = weight + (long)o * bank.Size;
                 var (mean, deviation) = Moments(bank, filter);
-                new Span<ulong>(bits, words).Clear(); // behind the last channel
+                new Span<ulong>(bits, words).Clear(); // bits past the last channel
                 var absoluteSum = FilterSums<TFloats, TSigns, TVector>.AbsoluteSumAndSigns(filter, bank.Size, mean, bits);
                 var target = signs + (long)o * words;
                 if (Bmi2.X64.IsSupported && TFloats.Lanes > 1) SignReorder.Bmi2(bits, target, bank.Words, bank.Taps, masks);
@@ -112,7 +112,7 @@ internal sealed unsafe class FilterKernels<TFloats, TSigns, TVector> : FilterKer
 
     /// <inheritdoc/>
     public override void RealForward(
-        FilterBank bank, float* weight, float* gain, FilterStatistics* statistics, float* used, FilterLayout layout, IWorkers workers) =>
+        FilterBank bank, float* weight, float* gain, FilterStatistics* statistics, float* filters, FilterLayout layout, IWorkers workers) =>
         workers.Run(bank.Tasks, task =>
         {
             var reordered = layout == FilterLayout.ChannelsLast && bank.Taps > 1;
@@ -120,7 +120,7 @@ internal sealed unsafe class FilterKernels<TFloats, TSigns, TVector> : FilterKer
             for (var (o, end) = Range(bank, task); o < end; o++)
             {
                 var filter = weight + (long)o * bank.Size;
-                var target = used + (long)o * bank.Size;
+                var target = filters + (long)o * bank.Size;
                 var (mean, deviation) = Moments(bank, filter);
                 statistics[o] = new FilterStatistics(mean, deviation, 0);
                 var factor = (float)(Multiplier(bank, gain, o) * statistics[o].Normaliser(bank));
@@ -131,18 +131,18 @@ internal sealed unsafe class FilterKernels<TFloats, TSigns, TVector> : FilterKer
 
     /// <inheritdoc/>
     public override void BinaryBackward(
-        FilterBank bank, float* weight, float* gain, FilterStatistics* statistics, float* used, FilterLayout layout,
+        FilterBank bank, float* weight, float* gain, FilterStatistics* statistics, float* filterGradient, FilterLayout layout,
         float* weightGradient, float* gainGradient, IWorkers workers) =>
-        Backward(bank, weight, gain, statistics, used, layout, weightGradient, gainGradient, workers, binary: true);
+        Backward(bank, weight, gain, statistics, filterGradient, layout, weightGradient, gainGradient, workers, binary: true);
 
     /// <inheritdoc/>
     public override void RealBackward(
-        FilterBank bank, float* weight, float* gain, FilterStatistics* statistics, float* used, FilterLayout layout,
+        FilterBank bank, float* weight, float* gain, FilterStatistics* statistics, float* filterGradient, FilterLayout layout,
         float* weightGradient, float* gainGradient, IWorkers workers) =>
-        Backward(bank, weight, gain, statistics, used, layout, weightGradient, gainGradient, workers, binary: false);
+        Backward(bank, weight, gain, statistics, filterGradient, layout, weightGradient, gainGradient, workers, binary: false);
 
     private static void Backward(
-        FilterBank bank, float* weight, float* gain, FilterStatistics* statistics, float* used, FilterLayout layout,
+        FilterBank bank, float* weight, float* gain, FilterStatistics* statistics, float* filterGradient, FilterLayout layout,
         float* weightGradient, float* gainGradient, IWorkers workers, bool binary) =>
         workers.Run(bank.Tasks, task =>
         {
@@ -151,7 +151,7 @@ internal sealed unsafe class FilterKernels<TFloats, TSigns, TVector> : FilterKer
             for (var (o, end) = Range(bank, task); o < end; o++)
             {
                 var filter = weight + (long)o * bank.Size;
-                var g = used + (long)o * bank.Size;
+                var g = filterGradient + (long)o * bank.Size;
                 var dw = weightGradient + (long)o * bank.Size;
                 if (reordered)
                 {
@@ -165,7 +165,7 @@ internal sealed unsafe class FilterKernels<TFloats, TSigns, TVector> : FilterKer
                     : default;
                 if (gainGradient != null) gainGradient[o] = (float)(bank.Factor * (binary ? meanAbsolute * signed : normaliser * weighted));
                 var slope = multiplier * normaliser;
-                // A filter of equal weights has its deviation from a floor, which has no gradient.
+                // For a filter of equal weights σ is the constant lower limit, which has no gradient.
                 var sigmaSlope = deviation > (float)FilterStatistics.MinStandardDeviation
                     ? -slope * weighted / ((deviation + FilterStatistics.Epsilon) * bank.Size * deviation)
                     : 0;

@@ -4,14 +4,14 @@ using NormFree.Kernels.Simd;
 
 namespace NormFree.Kernels.Filters;
 
-/// <summary>Changes the order of one filter's signs, from I×taps to taps×I: one bit a weight, 64 channels at a time.</summary>
+/// <summary>Reorders the packed signs of one filter from I×taps to taps×I, 64 channels at a time.</summary>
 /// <remarks>
-/// 64 channels are as many words as there are taps, in both orders. A tap's bits stand at every taps-th place of such a block; where in its first
-/// word they begin tells the mask that picks them out.
+/// A block of 64 channels takes as many words as there are taps, in both orders. Within a block, every taps-th bit belongs to the same tap; the mask that
+/// selects these bits in a word depends on the position of the first of them.
 /// </remarks>
 internal static unsafe class SignReorder
 {
-    /// <summary>Fills <paramref name="masks"/>: the r-th has the bits p of a word with p mod taps = r.</summary>
+    /// <summary>Fills <paramref name="masks"/>: mask r has bits p with p mod taps = r.</summary>
     public static void Masks(ulong* masks, int taps)
     {
         for (var residue = 0; residue < taps; residue++)
@@ -21,11 +21,11 @@ internal static unsafe class SignReorder
         }
     }
 
-    /// <summary>Bit by bit.</summary>
-    /// <param name="source">words·taps words: channel by channel, 0 behind the last one.</param>
+    /// <summary>Reorders bit by bit.</summary>
+    /// <param name="source">words·taps words, channel by channel; 0 past the last one.</param>
     /// <param name="target">taps×words.</param>
     /// <param name="words">⌈I/64⌉.</param>
-    /// <param name="taps">Positions.</param>
+    /// <param name="taps">Number of taps.</param>
     public static void Scalar(ulong* source, ulong* target, int words, int taps)
     {
         for (var word = 0; word < words; word++, source += taps)
@@ -39,11 +39,11 @@ internal static unsafe class SignReorder
         }
     }
 
-    /// <summary>By extraction of a whole mask of bits at once (BMI2).</summary>
-    /// <param name="source">words·taps words: channel by channel, 0 behind the last one.</param>
+    /// <summary>Reorders by extracting all bits of a mask at once (BMI2's PEXT).</summary>
+    /// <param name="source">words·taps words, channel by channel; 0 past the last one.</param>
     /// <param name="target">taps×words.</param>
     /// <param name="words">⌈I/64⌉.</param>
-    /// <param name="taps">Positions.</param>
+    /// <param name="taps">Number of taps.</param>
     /// <param name="masks">From <see cref="Masks"/>.</param>
     public static void Bmi2(ulong* source, ulong* target, int words, int taps, ulong* masks)
     {
@@ -67,18 +67,18 @@ internal static unsafe class SignReorder
     }
 }
 
-/// <summary>Changes the order of one filter's values: taps and channels change places.</summary>
+/// <summary>Reorders the float values of one filter between contiguous and channels-last layout.</summary>
 /// <remarks>
-/// With vectors 4×4 values at a time, whatever their width: there are no more than nine taps, as a rule. Four rows are read side by side, not all
-/// nine: those of 512 channels lie half a page apart, and come from memory the slower the more they are.
+/// Vectors transpose blocks of 4×4 whatever their width, since filters rarely have more than nine taps. Four rows are read side by side, not all nine: rows
+/// of 512 channels are half a page apart, and reading more of them at once is slower.
 /// </remarks>
 internal static unsafe class WeightReorder
 {
-    /// <summary>I×taps to taps×I.</summary>
+    /// <summary>Reorders I×taps to taps×I.</summary>
     /// <param name="source">Values, channel by channel.</param>
     /// <param name="target">Values, tap by tap.</param>
     /// <param name="channels">I.</param>
-    /// <param name="taps">Positions.</param>
+    /// <param name="taps">Number of taps.</param>
     /// <param name="vectors">Whether vectors may be used.</param>
     public static void ToChannelsLast(float* source, float* target, int channels, int taps, bool vectors)
     {
@@ -96,11 +96,11 @@ internal static unsafe class WeightReorder
         }
     }
 
-    /// <summary>taps×I to I×taps.</summary>
+    /// <summary>Reorders taps×I to I×taps.</summary>
     /// <param name="source">Values, tap by tap.</param>
     /// <param name="target">Values, channel by channel.</param>
     /// <param name="channels">I.</param>
-    /// <param name="taps">Positions.</param>
+    /// <param name="taps">Number of taps.</param>
     /// <param name="vectors">Whether vectors may be used.</param>
     public static void ToContiguous(float* source, float* target, int channels, int taps, bool vectors)
     {

@@ -1,19 +1,19 @@
 namespace NormFree.Kernels.Images;
 
-/// <summary>Bilinear resizing with antialiasing.</summary>
+/// <summary>Antialiased bilinear resizing.</summary>
 /// <remarks>
-/// A triangle filter whose support grows with the scale when shrinking, in two passes with bytes between, fixed point of 22 bits: the arithmetic of
-/// Pillow's <c>Image.resize(BILINEAR)</c>, which torchvision uses on images.
+/// Bit-identical to Pillow's <c>Image.resize(BILINEAR)</c>, which torchvision uses for images: a triangle filter that widens with the scale when shrinking,
+/// two passes with an 8-bit intermediate image, 22 fractional bits.
 /// </remarks>
 public static class Bilinear
 {
-    /// <summary>An image in another size; a side that keeps its length is left alone.</summary>
+    /// <summary>Resizes an image; a side that keeps its length is not resampled.</summary>
     /// <param name="pixels">height × width × 3 bytes.</param>
-    /// <param name="width">Its columns.</param>
-    /// <param name="height">Its rows.</param>
-    /// <param name="newWidth">The result's columns.</param>
-    /// <param name="newHeight">The result's rows.</param>
-    /// <exception cref="ArgumentException">The result, or the image between the two passes, has more bytes than an array holds.</exception>
+    /// <param name="width">Width of the image.</param>
+    /// <param name="height">Height of the image.</param>
+    /// <param name="newWidth">Width of the result.</param>
+    /// <param name="newHeight">Height of the result.</param>
+    /// <exception cref="ArgumentException">The result or the intermediate image exceeds the size limit of arrays.</exception>
     public static byte[] Resize(ReadOnlySpan<byte> pixels, int width, int height, int newWidth, int newHeight)
     {
         if (newWidth == width) return newHeight == height ? pixels.ToArray() : ResizeHeight(pixels, width, height, newHeight);
@@ -59,17 +59,17 @@ public static class Bilinear
     }
 
     /// <summary>Rows or columns of an image.</summary>
-    /// <param name="Step">From a line's pixel to the next, in bytes.</param>
-    /// <param name="Stride">From a line to the next, in bytes.</param>
+    /// <param name="Step">Bytes from one pixel of a line to the next.</param>
+    /// <param name="Stride">Bytes from one line to the next.</param>
     private readonly record struct Lines(int Step, int Stride);
 }
 
-/// <summary>One pass of <see cref="Bilinear"/> along a line: output i is Σ weights(i)[t] · input[first(i) + t], in fixed point.</summary>
+/// <summary>Resampling filter of one pass: output i is Σ_t weights(i)[t]·input[first(i) + t], in fixed point.</summary>
 internal sealed class TriangleFilter
 {
     private const int FractionBits = 22;
 
-    /// <summary>What makes of cutting bits off a rounding.</summary>
+    /// <summary>0.5 in fixed point: added before truncation, it rounds to nearest.</summary>
     public const int RoundingOffset = 1 << (FractionBits - 1);
 
     private readonly int taps;
@@ -77,7 +77,7 @@ internal sealed class TriangleFilter
     private readonly int[] lengths;
     private readonly int[] weights;
 
-    /// <summary>The filter from so many pixels to so many.</summary>
+    /// <summary>Computes the filter that resizes <paramref name="input"/> pixels to <paramref name="output"/>.</summary>
     public TriangleFilter(int input, int output)
     {
         var scale = (double)input / output;
@@ -87,16 +87,16 @@ internal sealed class TriangleFilter
         for (var i = 0; i < output; i++) Fill(i, (i + 0.5) * scale, support, input);
     }
 
-    /// <summary>Pixels of the output.</summary>
+    /// <summary>Number of output pixels.</summary>
     public int Count => first.Length;
 
-    /// <summary>The first input of an output.</summary>
+    /// <summary>The first input pixel of an output pixel.</summary>
     public int First(int i) => first[i];
 
-    /// <summary>The weights of an output.</summary>
+    /// <summary>The weights of an output pixel.</summary>
     public ReadOnlySpan<int> Weights(int i) => weights.AsSpan(i * taps, lengths[i]);
 
-    /// <summary>A sum of weighted bytes as a byte.</summary>
+    /// <summary>Converts a fixed-point sum to a byte.</summary>
     public static byte ToByte(int sum) => (byte)Math.Clamp(sum >> FractionBits, 0, 255);
 
     private void Fill(int i, double centre, double support, int input)

@@ -3,23 +3,23 @@ using NormFree.Kernels.Simd;
 
 namespace NormFree.Kernels.Optimisers;
 
-/// <summary>An optimiser's formula for one vector of values; its constants are broadcast once for many of them.</summary>
+/// <summary>The update formula of an optimiser for one vector of values, with its constants broadcast once.</summary>
 internal unsafe interface IUpdate
 {
-    /// <summary>Updates the values at four addresses: parameter, gradient (only read), mean and square.</summary>
+    /// <summary>Updates one vector at four addresses: parameter, gradient (read-only), mean and square.</summary>
     void Apply(float* parameter, float* gradient, float* mean, float* square);
 }
 
-/// <summary>The numbers of one step of Adam.</summary>
+/// <summary>Hyperparameters of one Adam step.</summary>
 /// <param name="LearningRate">Learning rate.</param>
-/// <param name="Step">t, from 1.</param>
-/// <param name="Decoupled">AdamW: weight decay multiplies the parameter by 1 − rate·decay; else decay·p is l2Decay to the gradient.</param>
+/// <param name="Step">t, starting at 1.</param>
+/// <param name="Decoupled">AdamW: weight decay multiplies the parameter by 1 − rate·decay. Otherwise decay·p is added to the gradient.</param>
 /// <param name="Beta1">β₁.</param>
 /// <param name="Beta2">β₂.</param>
 /// <param name="Epsilon">ε.</param>
 public readonly record struct AdamStep(double LearningRate, long Step, bool Decoupled, double Beta1, double Beta2, double Epsilon);
 
-/// <summary>Adam: see <see cref="OptimiserKernels.Adam"/>.</summary>
+/// <summary>Adam and AdamW; see <see cref="OptimiserKernels.Adam"/>.</summary>
 internal readonly unsafe struct AdamUpdate<TFloats, TVector>(AdamStep step, double decay) : IUpdate
     where TFloats : struct, IFloatVectors<TVector>
     where TVector : unmanaged
@@ -49,7 +49,7 @@ internal readonly unsafe struct AdamUpdate<TFloats, TVector>(AdamStep step, doub
     }
 }
 
-/// <summary>Gradient descent with Nesterov's momentum: see <see cref="OptimiserKernels.Sgd"/>.</summary>
+/// <summary>SGD with Nesterov momentum; see <see cref="OptimiserKernels.Sgd"/>.</summary>
 internal readonly unsafe struct SgdUpdate<TFloats, TVector>(double rate, double momentum, double decay) : IUpdate
     where TFloats : struct, IFloatVectors<TVector>
     where TVector : unmanaged

@@ -5,16 +5,16 @@ using NormFree.Kernels.Memory;
 
 namespace NormFree.Kernels.Packed;
 
-/// <summary>Filters as lookups read them: a byte for a group of signs.</summary>
+/// <summary>Signs of filters in the layout of the lookup kernels: one byte per group of signs.</summary>
 /// <remarks>
-/// Their order is block of filters, tap, group of the pixel, vector, lane. Bits that a pixel's last group lacks are 0 in the map, and by turns 1 and 0 in filters,
-/// so that they contribute nothing; that takes an even number of them, and so of channels.
+/// The order is block of filters, tap, group of a pixel, vector, lane. If the last group of a pixel is incomplete, its missing bits are 0 in the map and
+/// alternately 1 and 0 in the filters, so that they cancel. Their number must therefore be even, and so must the number of channels.
 /// </remarks>
 internal static unsafe class FilterGroups
 {
     private const int ChannelsPerWord = SignLayout.Block;
 
-    /// <summary>Where blocks begin, and the number of filters: full vectors as long as there are filters for them, at most so many of them, and 1, 2 or 4.</summary>
+    /// <summary>Start of each block of filters, then the number of filters. A block has 1, 2 or 4 vectors, at most <paramref name="maxVectors"/>.</summary>
     public static int[] Blocks(int filters, int lanes, int maxVectors)
     {
         var blocks = new List<int> { 0 };
@@ -26,10 +26,10 @@ internal static unsafe class FilterGroups
         return [.. blocks];
     }
 
-    /// <summary>Vectors that a block of so many filters takes: not three, since two and one would share less work than four of which one is empty.</summary>
+    /// <summary>Vectors of a block. Three become four with one empty, which shares more work than a block of two and one of one.</summary>
     public static int Vectors(int filters, int lanes) => (filters + lanes - 1) / lanes is 3 ? 4 : (filters + lanes - 1) / lanes;
 
-    /// <summary>Signs of a group: those that the last one of a pixel, or of 64 channels, has fewer.</summary>
+    /// <summary>Number of signs in a group; the last group of a pixel, or of 64 channels, may have fewer than <paramref name="bits"/>.</summary>
     public static int Channels(int group, int channels, int bits)
     {
         var groupsPerWord = (ChannelsPerWord + bits - 1) / bits;
@@ -38,11 +38,11 @@ internal static unsafe class FilterGroups
         return Math.Min(bits, end - first);
     }
 
-    /// <summary>Makes them.</summary>
-    /// <param name="shape">The convolution.</param>
+    /// <summary>Converts the signs of filters.</summary>
+    /// <param name="shape">Sizes of the convolution.</param>
     /// <param name="signs">O × taps × ⌈C/64⌉ words.</param>
-    /// <param name="bits">Signs of a group.</param>
-    /// <param name="lanes">Bytes of a vector.</param>
+    /// <param name="bits">Signs per group.</param>
+    /// <param name="lanes">Bytes per vector.</param>
     /// <param name="blocks">From <see cref="Blocks"/>.</param>
     public static NativeBuffer<byte> Create(in ConvolutionShape shape, ulong* signs, int bits, int lanes, int[] blocks)
     {
@@ -60,7 +60,7 @@ internal static unsafe class FilterGroups
         return target;
     }
 
-    /// <summary>One filter, whose groups lie so far apart.</summary>
+    /// <summary>Converts one filter; its groups are <paramref name="step"/> bytes apart.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Fill(in ConvolutionShape shape, ulong* signs, int bits, int step, byte* target)
     {
@@ -73,11 +73,11 @@ internal static unsafe class FilterGroups
             }
     }
 
-    /// <summary>Groups of a pixel.</summary>
+    /// <summary>Groups per pixel.</summary>
     private static int Groups(int channels, int bits) =>
         channels / ChannelsPerWord * ((ChannelsPerWord + bits - 1) / bits) + (channels % ChannelsPerWord + bits - 1) / bits;
 
-    /// <summary>The lowest bits of a word, and 1, 0, … behind the last channel.</summary>
+    /// <summary>The lowest <paramref name="channels"/> bits of a word, then 1, 0, … up to a whole group.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static byte Group(ulong word, int channels, int bits)
     {
@@ -87,15 +87,15 @@ internal static unsafe class FilterGroups
     }
 }
 
-/// <summary>For every group of signs of a pixel, half its scalar products with all groups of a filter: what <see cref="LookupFilters{TLookups, TVector}"/> adds up.</summary>
+/// <summary>Tables of half the dot products of one group of signs with all possible groups, for <see cref="LookupFilters{TLookups, TVector}"/>.</summary>
 /// <remarks>
-/// Table a has at w: bits/2 − popcount(a ⊕ w). One table more has zeros: for pixels outside the map. Tables are as long as a vector, and aligned to it.
+/// Entry w of table a is bits/2 − popcount(a ⊕ w). One more table has zeros, for pixels outside the map. Each table fills a vector and is aligned to it.
 /// </remarks>
 internal static unsafe class DotProductTables
 {
-    /// <summary>Makes the tables.</summary>
-    /// <param name="bits">Signs of a group.</param>
-    /// <param name="length">Bytes of a table: a table repeats in it.</param>
+    /// <summary>Computes the tables.</summary>
+    /// <param name="bits">Signs per group.</param>
+    /// <param name="length">Bytes per table; shorter tables repeat.</param>
     public static NativeBuffer<sbyte> Create(int bits, int length)
     {
         var groups = 1 << bits;

@@ -6,10 +6,10 @@ using NormFree.Kernels.Simd;
 
 namespace NormFree.Kernels.Packed;
 
-/// <summary><see cref="PackedFilters"/> by table lookups: a group of a pixel's signs picks a table, a filter's group an entry of it.</summary>
+/// <summary><see cref="PackedFilters"/> by table lookup: a group of a pixel's signs selects a table, and a group of a filter's signs an entry.</summary>
 /// <remarks>
-/// For instruction sets that cannot count bits: one lookup does what XNOR, counting and most of the addition would. It gives half the scalar product of two
-/// groups; pixels outside the map pick a table of zeros.
+/// For instruction sets without a vector population count: one lookup replaces XNOR, popcount and most of the additions. An entry is half the dot product of
+/// the two groups. Pixels outside the map select a table of zeros.
 /// </remarks>
 internal sealed unsafe class LookupFilters<TLookups, TVector> : PackedFilters
     where TLookups : struct, ILookupVectors<TVector>
@@ -36,7 +36,7 @@ internal sealed unsafe class LookupFilters<TLookups, TVector> : PackedFilters
         groups = FilterGroups.Create(shape, signs, TLookups.IndexBits, TLookups.Lanes, blocks);
     }
 
-    /// <summary>Whether filters of a shape can be prepared: see <see cref="FilterGroups"/>; and half of the accumulators must fit 16 bits.</summary>
+    /// <summary>Whether lookups support a shape: channels must be even (see <see cref="FilterGroups"/>), and half of each result must fit 16 bits.</summary>
     public static bool Fit(in ConvolutionShape shape) => shape.In % 2 == 0 && (long)shape.Taps * shape.In / 2 <= short.MaxValue;
 
     /// <inheritdoc/>
@@ -115,7 +115,7 @@ internal sealed unsafe class LookupFilters<TLookups, TVector> : PackedFilters
         }
     }
 
-    /// <summary>Sums are half of the accumulators.</summary>
+    /// <summary>Doubles the sums, which are half of the results, and widens them to int32.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Write(short* sums, int count, int* accumulators)
     {

@@ -3,13 +3,12 @@ using NormFree.Kernels.Simd;
 
 namespace NormFree.Kernels.Packed;
 
-/// <summary>The inner loops of <see cref="LookupFilters{TLookups, TVector}"/>: pixels × vectors of filters, whose sums stay in registers.</summary>
+/// <summary>Inner loops of <see cref="LookupFilters{TLookups, TVector}"/>: tiles of pixels × vectors of filters whose sums stay in registers.</summary>
 /// <remarks>
-/// <para>A group of signs costs a lookup and an addition for each pixel and vector, a load of the pixel's table for each pixel, and a load of the filters'
-/// groups for each vector. What limits it, on Zen 5: of 2 lookups a cycle, 1.7 are reached together with their additions; with six signs × 64 filters
-/// each that is 2500 GMAC/s at 3.9 GHz. Four pixels × four vectors reach 2200; fewer vectors share a table's load, two 1900, one 1200. Six pixels × four
-/// vectors gained 2 % on that.</para>
-/// <para>Bytes hold the sums of some groups; then they are added to 16-bit numbers. Sums lie pixel by pixel, vector by vector.</para>
+/// <para>A group of signs costs one lookup and one addition per pixel and vector, one table load per pixel, and one load of filter groups per vector. Zen 5
+/// can do 2 lookups per cycle and reaches 1.7 with their additions; with 64 filters × six signs per lookup that is 2500 GMAC/s at 3.9 GHz. Four pixels ×
+/// four vectors reach 2200. Fewer vectors share a table load: two reach 1900, one 1200. Six pixels × four vectors gained 2 %.</para>
+/// <para>Sums are bytes for a few groups and are then added to 16-bit sums, which are stored pixel by pixel, vector by vector.</para>
 /// </remarks>
 internal static unsafe class LookupTiles<TLookups, TVector>
     where TLookups : struct, ILookupVectors<TVector>
@@ -21,7 +20,7 @@ internal static unsafe class LookupTiles<TLookups, TVector>
         get => TLookups.Lanes;
     }
 
-    /// <summary>Half a group's product is at most IndexBits/2, and a signed byte has to hold the sum of so many.</summary>
+    /// <summary>Groups whose sum fits a signed byte; half a group's dot product is at most IndexBits/2.</summary>
     public static int MaxGroups => sbyte.MaxValue / (TLookups.IndexBits / 2);
 
     /// <summary>Four pixels × four vectors.</summary>
@@ -131,10 +130,10 @@ internal static unsafe class LookupTiles<TLookups, TVector>
     }
 }
 
-/// <summary>What a tile of pixels × vectors of filters reads.</summary>
-/// <param name="segments">A filter's groups in the order of its bytes.</param>
-/// <param name="rowStep">From one row of the map to the next, in groups.</param>
-/// <param name="filters">The filters' groups, one byte each: groups × vectors × lanes.</param>
+/// <summary>Inputs of a tile.</summary>
+/// <param name="segments">The groups of a filter, in memory order.</param>
+/// <param name="rowStep">Groups from one row of the map to the next.</param>
+/// <param name="filters">Groups of the filters, one byte each: groups × vectors × lanes.</param>
 /// <param name="tables"><see cref="DotProductTables"/>.</param>
 internal readonly unsafe ref struct LookupTile(ReadOnlySpan<LookupSegment> segments, nint rowStep, byte* filters, byte* tables)
 {
@@ -144,14 +143,14 @@ internal readonly unsafe ref struct LookupTile(ReadOnlySpan<LookupSegment> segme
     public readonly byte* Tables = tables;
 }
 
-/// <summary>Groups of a filter that are added up in one go: a part of a row.</summary>
-/// <param name="Row">The row.</param>
-/// <param name="First">The first group in it.</param>
-/// <param name="Count">How many.</param>
-/// <param name="FlushAfter">Whether the bytes that hold their sums have no room for the next segment, or there is none.</param>
+/// <summary>A run of groups in one filter row, summed in bytes.</summary>
+/// <param name="Row">Filter row.</param>
+/// <param name="First">First group in the row.</param>
+/// <param name="Count">Number of groups.</param>
+/// <param name="FlushAfter">Whether to move the byte sums to 16 bits afterwards: there is no room for the next segment, or none follows.</param>
 internal readonly record struct LookupSegment(int Row, int First, int Count, bool FlushAfter)
 {
-    /// <summary>Cuts a filter's groups, row by row, so that a byte holds the sum of so many: rows into even parts, or several rows together.</summary>
+    /// <summary>Splits a filter's groups so that bytes hold their sums: long rows into even parts, short rows several to a flush.</summary>
     public static LookupSegment[] Split(int rows, int groups, int most)
     {
         int parts = (groups + most - 1) / most, rowsAtOnce = Math.Max(1, most / groups);

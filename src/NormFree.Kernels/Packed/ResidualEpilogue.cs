@@ -5,15 +5,15 @@ using NormFree.Kernels.Simd;
 
 namespace NormFree.Kernels.Packed;
 
-/// <summary>What follows a packed network's convolutions: scale, shortcut, RPReLU, and the next layer's signs, in one pass.</summary>
+/// <summary>The epilogue of a packed binary convolution in one pass: scale, shortcut, RPReLU, and the next layer's signs.</summary>
 /// <remarks>
-/// <para>z = scale·count + bias + shortcut; y = z + shift where z &gt; 0, else slope·z + shift; the next layer's sign is + where y ≥ its threshold.</para>
-/// <para>Maps are pixels × channels of one image. Tasks may share a map: a call writes the values and signs of its own range alone.</para>
+/// <para>z = scale·accumulator + bias + shortcut; y = z + shift where z &gt; 0, else slope·z + shift; the next layer's sign is +1 where y ≥ threshold.</para>
+/// <para>Maps are one image's pixels × channels. Tasks may share a map: a call writes only the values and signs of its range.</para>
 /// </remarks>
 public abstract unsafe class ResidualEpilogue
 {
-    /// <summary>The implementation for an instruction set and an encoding of the next layer's signs.</summary>
-    /// <exception cref="PlatformNotSupportedException">This processor lacks the instruction set.</exception>
+    /// <summary>The implementation for an instruction set and the encoding of the next layer's signs.</summary>
+    /// <exception cref="PlatformNotSupportedException">This processor does not support <paramref name="set"/>.</exception>
     public static ResidualEpilogue For(InstructionSet set, SignEncoding encoding) => encoding switch
     {
         SignEncoding.SixBits => For<SixBitEncoder>(set),
@@ -21,25 +21,25 @@ public abstract unsafe class ResidualEpilogue
         _ => For<WordEncoder>(set),
     };
 
-    /// <summary>Finishes a part of a layer.</summary>
-    /// <param name="parameters">The layer's.</param>
-    /// <param name="range">The part; its first filter is a multiple of 64, as is its end where it is not the last.</param>
-    /// <param name="accumulators">The range's pixels × filters.</param>
-    /// <param name="shortcut">The shortcut's map.</param>
-    /// <param name="shortcutChannels">Channels of the shortcut: it repeat where there are fewer than in the result.</param>
-    /// <param name="result">The layer's map.</param>
-    /// <param name="threshold">The next layer's, one a channel; null where no binary layer follows.</param>
-    /// <param name="next">The next layer's signs; not used without a threshold.</param>
+    /// <summary>Applies the epilogue to a part of a layer's output.</summary>
+    /// <param name="parameters">Parameters of the layer.</param>
+    /// <param name="range">The part; its first filter must be a multiple of 64, and so must its end unless it is the last.</param>
+    /// <param name="accumulators">int32 results of the convolution, the range's pixels × filters.</param>
+    /// <param name="shortcut">The whole shortcut map, pixels × <paramref name="shortcutChannels"/>.</param>
+    /// <param name="shortcutChannels">Channels of the shortcut. If the result has more, the shortcut repeats.</param>
+    /// <param name="result">The whole output map, pixels × channels.</param>
+    /// <param name="threshold">Thresholds of the next layer's signs, one per channel; null if no binary layer follows.</param>
+    /// <param name="next">Signs of the next layer; not used without a threshold.</param>
     public abstract void Apply(
         in EpilogueParameters parameters, in OutputRange range, int* accumulators, float* shortcut, int shortcutChannels, float* result, float* threshold,
         SignMap next);
 
-    /// <summary>The signs of pixels, for maps that no binary layer has made.</summary>
+    /// <summary>Packs the signs of a float map that was not computed by a binary layer.</summary>
     /// <param name="firstPixel">The first pixel.</param>
-    /// <param name="pixels">How many.</param>
-    /// <param name="map">The whole map.</param>
-    /// <param name="threshold">One a channel.</param>
-    /// <param name="signs">The signs of the whole map.</param>
+    /// <param name="pixels">Number of pixels.</param>
+    /// <param name="map">The whole float map, pixels × channels.</param>
+    /// <param name="threshold">One per channel.</param>
+    /// <param name="signs">The whole sign map.</param>
     public abstract void Pack(int firstPixel, int pixels, float* map, float* threshold, SignMap signs);
 
     private static ResidualEpilogue For<TEncoder>(InstructionSet set) where TEncoder : struct, ISignEncoder => InstructionSets.Require(set) switch
@@ -51,31 +51,31 @@ public abstract unsafe class ResidualEpilogue
     };
 }
 
-/// <summary>A binary layer's numbers in memory, one of each a channel of its output.</summary>
-/// <param name="channels">How many channels.</param>
-/// <param name="scale">Factor of the convolution's accumulators.</param>
-/// <param name="bias">Added to them.</param>
-/// <param name="slope">Factor of negative values.</param>
-/// <param name="shift">Added last.</param>
+/// <summary>Pointers to the parameters of a packed binary layer, one value per output channel.</summary>
+/// <param name="channels">Number of channels.</param>
+/// <param name="scale">Factor of the accumulators.</param>
+/// <param name="bias">Added to the scaled accumulators.</param>
+/// <param name="slope">RPReLU's factor of negative values.</param>
+/// <param name="shift">Added after RPReLU.</param>
 public readonly unsafe struct EpilogueParameters(int channels, float* scale, float* bias, float* slope, float* shift)
 {
-    /// <summary>How many channels.</summary>
+    /// <summary>Number of channels.</summary>
     public int Channels { get; } = channels;
 
-    /// <summary>Factor of the convolution's accumulators.</summary>
+    /// <summary>Factor of the accumulators.</summary>
     public float* Scale { get; } = scale;
 
-    /// <summary>Added to them.</summary>
+    /// <summary>Added to the scaled accumulators.</summary>
     public float* Bias { get; } = bias;
 
-    /// <summary>Factor of negative values.</summary>
+    /// <summary>RPReLU's factor of negative values.</summary>
     public float* Slope { get; } = slope;
 
-    /// <summary>Added last.</summary>
+    /// <summary>Added after RPReLU.</summary>
     public float* Shift { get; } = shift;
 }
 
-/// <summary><see cref="ResidualEpilogue"/> on one instruction set and encoding: pixel by pixel, 64 channels at a time.</summary>
+/// <summary><see cref="ResidualEpilogue"/> for one instruction set and encoding: pixel by pixel, 64 channels at a time.</summary>
 internal sealed unsafe class ResidualEpilogue<TFloats, TSigns, TEncoder, TVector> : ResidualEpilogue
     where TFloats : struct, IFloatVectors<TVector>
     where TSigns : struct, ISignVectors<TVector>
@@ -123,7 +123,7 @@ internal sealed unsafe class ResidualEpilogue<TFloats, TSigns, TEncoder, TVector
             }
     }
 
-    /// <summary>y of up to 64 channels of a pixel, and their signs.</summary>
+    /// <summary>Computes y of up to 64 channels of a pixel and returns their signs.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static ulong Activate(
         in EpilogueParameters parameters, int first, int channels, int* accumulators, float* shortcut, in ShortcutRepeat repeat, float* result,
@@ -164,15 +164,15 @@ internal sealed unsafe class ResidualEpilogue<TFloats, TSigns, TEncoder, TVector
     }
 }
 
-/// <summary>How a shortcut of few channels repeat in a result of many, 64 channels at a time.</summary>
+/// <summary>Maps result channels to shortcut channels, where a shortcut of fewer channels repeats, 64 channels at a time.</summary>
 internal readonly struct ShortcutRepeat
 {
     private readonly int channels;
     private readonly bool once;
 
-    /// <param name="channels">The shortcut's channels.</param>
-    /// <param name="all">The result's.</param>
-    /// <param name="lanes">Channels of a vector.</param>
+    /// <param name="channels">Channels of the shortcut.</param>
+    /// <param name="all">Channels of the result.</param>
+    /// <param name="lanes">Channels per vector.</param>
     public ShortcutRepeat(int channels, int all, int lanes)
     {
         this.channels = channels;
@@ -182,16 +182,16 @@ internal readonly struct ShortcutRepeat
         UseVectors = fills || SignLayout.Block % channels == 0 && channels % lanes == 0;
     }
 
-    /// <summary>Whether 64 channels can be read by vectors: none reaches over the shortcut's end, and <see cref="Mask"/> leads back to its beginning.</summary>
+    /// <summary>Whether vectors can read 64 channels: none reads past the end of the shortcut, and <see cref="Mask"/> wraps to its start.</summary>
     public bool UseVectors { get; }
 
-    /// <summary>To be laid over the channels that are counted from <see cref="Start"/>.</summary>
+    /// <summary>Mask for channel offsets from <see cref="Start"/>.</summary>
     public nint Mask { get; }
 
-    /// <summary>The shortcut's channel that the first of 64 of the result's meets.</summary>
+    /// <summary>The shortcut channel of the first of 64 result channels.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public int Start(int first) => once ? first : first % channels;
 
-    /// <summary>The shortcut's channel that one of the result's meets.</summary>
+    /// <summary>The shortcut channel of a result channel.</summary>
     public int Channel(int channel) => channel % channels;
 }

@@ -3,7 +3,7 @@ using NormFree.Kernels.Convolutions;
 
 namespace NormFree.Kernels.Packed;
 
-/// <summary>Goes through a sign map's pixels row by row.</summary>
+/// <summary>Iterates over the pixels of a sign map row by row.</summary>
 internal unsafe struct SignMapCursor
 {
     private readonly int pixelBytes;
@@ -13,7 +13,7 @@ internal unsafe struct SignMapCursor
     private byte* pixel;
     private int x;
 
-    /// <summary>Begins at a pixel; a map without pixels is for those who never ask.</summary>
+    /// <summary>Starts at a pixel. For an empty map the cursor must not be used.</summary>
     public SignMapCursor(SignMap map, int first)
     {
         var layout = map.Layout;
@@ -24,11 +24,11 @@ internal unsafe struct SignMapCursor
         pixel = map.Pixel(first / width, x);
     }
 
-    /// <summary>Where a block of the pixel's channels begins.</summary>
+    /// <summary>Address of a block of 64 channels of the current pixel.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public readonly byte* Block(int block) => pixel + block * blockBytes;
 
-    /// <summary>Goes on to the next pixel.</summary>
+    /// <summary>Moves to the next pixel.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Next()
     {
@@ -39,7 +39,7 @@ internal unsafe struct SignMapCursor
     }
 }
 
-/// <summary>Goes through output pixels row by row, and says where in a bordered map each one's window begins.</summary>
+/// <summary>Iterates over output pixels row by row and gives the start of each one's window in a padded sign map.</summary>
 internal unsafe struct WindowCursor
 {
     private readonly int outWidth;
@@ -48,7 +48,7 @@ internal unsafe struct WindowCursor
     private byte* row;
     private int x;
 
-    /// <summary>Begins at an output pixel.</summary>
+    /// <summary>Starts at an output pixel.</summary>
     public WindowCursor(in ConvolutionShape shape, SignMap map, int first)
     {
         var layout = map.Layout;
@@ -59,7 +59,7 @@ internal unsafe struct WindowCursor
         x = first % outWidth;
     }
 
-    /// <summary>The windows of the next pixels; where there are fewer than places, the last one stands in for the rest.</summary>
+    /// <summary>Writes the windows of the next <paramref name="count"/> pixels; repeats the last one up to <paramref name="places"/>.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Next(int count, int places, ushort** windows)
     {

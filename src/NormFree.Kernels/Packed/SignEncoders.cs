@@ -4,36 +4,36 @@ using System.Runtime.Intrinsics.X86;
 
 namespace NormFree.Kernels.Packed;
 
-/// <summary>How a pixel's signs lie in memory; which one depends on how binary filters are multiplied with them.</summary>
+/// <summary>Memory encodings of a pixel's signs; the instruction set's convolution determines which one is used.</summary>
 public enum SignEncoding
 {
-    /// <summary>64 channels in a word, one bit each, as <c>SignPacking</c> writes them.</summary>
+    /// <summary>64 channels per word, one bit each, as <c>SignPacking</c> writes them.</summary>
     Words,
 
     /// <summary>
-    /// Six channels in 16 bits: 64 times the six signs as a number, which is where their table of 64 bytes begins. Groups begin anew every 64 channels:
-    /// eleven take them, the last with four.
+    /// Six channels per 16 bits: the six signs as a number times 64, which is the byte offset of their lookup table. Every 64 channels start a new group, so
+    /// they take eleven groups, the last with four channels.
     /// </summary>
     SixBits,
 
-    /// <summary>Four channels in 16 bits: 32 times the four signs as a number, which is where their table of 32 bytes begins.</summary>
+    /// <summary>Four channels per 16 bits: the four signs as a number times 32, which is the byte offset of their lookup table.</summary>
     FourBits,
 }
 
-/// <summary>One of <see cref="SignEncoding"/>'s ways, to and from bits.</summary>
+/// <summary>Writes and reads one <see cref="SignEncoding"/>.</summary>
 public unsafe interface ISignEncoder
 {
-    /// <summary>Writes up to 64 channels, and no byte more than they take.</summary>
-    /// <param name="bits">Bit c is channel c's sign, 1 is +; those behind the last channel are 0.</param>
-    /// <param name="channels">How many.</param>
-    /// <param name="target">Where they begin.</param>
+    /// <summary>Writes up to 64 channels, and no byte past them.</summary>
+    /// <param name="bits">Bit c is the sign of channel c, 1 for +1; bits past the last channel are 0.</param>
+    /// <param name="channels">Number of channels.</param>
+    /// <param name="target">Address of the first channel.</param>
     static abstract void Write(ulong bits, int channels, byte* target);
 
-    /// <summary>Reads what <see cref="Write"/> has written.</summary>
+    /// <summary>Reads what <see cref="Write"/> wrote.</summary>
     static abstract ulong Read(byte* source, int channels);
 }
 
-/// <summary><see cref="SignEncoding.Words"/>.</summary>
+/// <summary>Writes and reads <see cref="SignEncoding.Words"/>.</summary>
 public readonly unsafe struct WordEncoder : ISignEncoder
 {
     /// <inheritdoc/>
@@ -44,7 +44,7 @@ public readonly unsafe struct WordEncoder : ISignEncoder
     public static ulong Read(byte* source, int channels) => *(ulong*)source;
 }
 
-/// <summary><see cref="SignEncoding.FourBits"/>.</summary>
+/// <summary>Writes and reads <see cref="SignEncoding.FourBits"/>.</summary>
 public readonly unsafe struct FourBitEncoder : ISignEncoder
 {
     private const int Group = 4, Shift = 5;
@@ -67,7 +67,7 @@ public readonly unsafe struct FourBitEncoder : ISignEncoder
         return bits;
     }
 
-    /// <summary>Low and high halves of the bytes side by side, widened.</summary>
+    /// <summary>Splits each byte into its two halves and widens them to 16 bits.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void WriteBlock(ulong bits, byte* target)
     {
@@ -78,7 +78,7 @@ public readonly unsafe struct FourBitEncoder : ISignEncoder
     }
 }
 
-/// <summary><see cref="SignEncoding.SixBits"/>.</summary>
+/// <summary>Writes and reads <see cref="SignEncoding.SixBits"/>.</summary>
 public readonly unsafe struct SixBitEncoder : ISignEncoder
 {
     private const int Group = 6, Shift = 6;
@@ -103,7 +103,7 @@ public readonly unsafe struct SixBitEncoder : ISignEncoder
         return bits;
     }
 
-    /// <summary>Eight groups by one deposit of bits, and the last eight once more: the three that are new, and five again.</summary>
+    /// <summary>Writes the first eight groups with one bit deposit, then the last eight of the eleven, five of which overlap.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void WriteBlock(ulong bits, byte* target)
     {
@@ -111,7 +111,7 @@ public readonly unsafe struct SixBitEncoder : ISignEncoder
         EightGroups(bits >> 3 * Group).Store((ushort*)target + 3);
     }
 
-    /// <summary>Four to eight groups: four, and the last four once more.</summary>
+    /// <summary>Writes four to eight groups: the first four, then the last four, which may overlap.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void WriteGroups(ulong bits, int groups, byte* target)
     {

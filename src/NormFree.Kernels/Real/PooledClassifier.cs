@@ -5,25 +5,25 @@ using NormFree.Kernels.Simd;
 
 namespace NormFree.Kernels.Real;
 
-/// <summary>A network's last layer, prepared once for an instruction set: each channel's mean over the map, then a linear layer.</summary>
+/// <summary>A network's last layers: global average pooling, then a linear layer, prepared for an instruction set.</summary>
 /// <remarks>
 /// <para>mean[c] = Σ_p map[p][c] / pixels; logits[k] = bias[k] + Σ_c weight[k][c]·mean[c].</para>
-/// <para>Instances can be used by several threads at once.</para>
+/// <para>Instances are thread-safe.</para>
 /// </remarks>
 public abstract unsafe class PooledClassifier : IDisposable
 {
-    /// <summary>PaddedChannels lie in so many values more than there are channels, at most; 0 behind the last one.</summary>
+    /// <summary><see cref="PaddedChannels"/> is a multiple of this.</summary>
     public const int ChannelMultiple = 16;
 
     private protected PooledClassifier(int channels, int classes) => (Channels, Classes) = (channels, classes);
 
-    /// <summary>Prepares a classifier.</summary>
+    /// <summary>Copies the weights into a padded layout.</summary>
     /// <param name="set">The instruction set.</param>
-    /// <param name="channels">Of the map.</param>
-    /// <param name="classes">Logits.</param>
+    /// <param name="channels">Channels of the map.</param>
+    /// <param name="classes">Number of classes.</param>
     /// <param name="weights">classes × channels.</param>
-    /// <param name="bias">OneClass a class.</param>
-    /// <exception cref="PlatformNotSupportedException">This processor lacks the instruction set.</exception>
+    /// <param name="bias">One per class.</param>
+    /// <exception cref="PlatformNotSupportedException">This processor does not support <paramref name="set"/>.</exception>
     public static PooledClassifier Create(InstructionSet set, int channels, int classes, float* weights, float* bias) => InstructionSets.Require(set) switch
     {
         InstructionSet.Avx512 => new PooledClassifier<Avx512Floats, Vector512<float>>(channels, classes, weights, bias),
@@ -35,33 +35,33 @@ public abstract unsafe class PooledClassifier : IDisposable
     /// <summary>Channels of the map.</summary>
     public int Channels { get; }
 
-    /// <summary>Logits.</summary>
+    /// <summary>Number of classes.</summary>
     public int Classes { get; }
 
-    /// <summary>Values that the means take: the channels, rounded up.</summary>
+    /// <summary>Channels rounded up to <see cref="ChannelMultiple"/>: the length of the means.</summary>
     public int PaddedChannels => (Channels + ChannelMultiple - 1) / ChannelMultiple * ChannelMultiple;
 
-    /// <summary>The means of some channels.</summary>
+    /// <summary>Computes the means of some channels.</summary>
     /// <param name="pixels">Pixels of the map.</param>
     /// <param name="map">pixels × channels.</param>
     /// <param name="first">The first channel.</param>
-    /// <param name="count">How many.</param>
-    /// <param name="means"><see cref="PaddedChannels"/> values, of which these channels' are written.</param>
+    /// <param name="count">Number of channels.</param>
+    /// <param name="means"><see cref="PaddedChannels"/> values; only those of these channels are written.</param>
     public abstract void Average(int pixels, float* map, int first, int count, float* means);
 
-    /// <summary>The logits of some classes.</summary>
-    /// <param name="means"><see cref="PaddedChannels"/> values; 0 behind the last channel.</param>
+    /// <summary>Computes the logits of some classes.</summary>
+    /// <param name="means"><see cref="PaddedChannels"/> values; 0 past the last channel.</param>
     /// <param name="first">The first class.</param>
-    /// <param name="count">How many.</param>
-    /// <param name="logits">All classes', of which these are written.</param>
+    /// <param name="count">Number of classes.</param>
+    /// <param name="logits">Logits of all classes; only those of these classes are written.</param>
     public abstract void Classify(float* means, int first, int count, float* logits);
 
     /// <inheritdoc/>
     public abstract void Dispose();
 }
 
-/// <summary><see cref="PooledClassifier"/> on one instruction set: four classes at once read each mean once.</summary>
-/// <remarks>Weights come from the third-level cache or from memory, which is what limits it. Rows of weights are padded with zeros to whole vectors.</remarks>
+/// <summary><see cref="PooledClassifier"/> for one instruction set; each load of a mean serves four classes.</summary>
+/// <remarks>Bound by reading the weights from the third-level cache or from memory. Rows of weights are padded with zeros to whole vectors.</remarks>
 internal sealed unsafe class PooledClassifier<TFloats, TVector> : PooledClassifier
     where TFloats : struct, IFloatVectors<TVector>
     where TVector : unmanaged

@@ -7,22 +7,22 @@ using NormFree.Kernels.Simd;
 
 namespace NormFree.Kernels.Real;
 
-/// <summary>A convolution of real numbers with its filters, prepared once for an instruction set: first layers.</summary>
+/// <summary>A float convolution with its filters, prepared for an instruction set: the first layer of a network.</summary>
 /// <remarks>
-/// <para>result[y][x][o] = bias[o] + Σ_c Σ_tap weight[o][c][tap]·source[c][q(y, x, tap)]; outside the map the source is 0. Sums are added up in this order,
-/// whatever partialTile of the map is asked for.</para>
-/// <para>Instances can be used by several threads at once.</para>
+/// <para>result[y][x][o] = bias[o] + Σ_c Σ_tap weight[o][c][tap]·source[c][q(y, x, tap)]; outside the map the source is 0. The order of the sum does not
+/// depend on which part of the map is computed.</para>
+/// <para>Instances are thread-safe.</para>
 /// </remarks>
 public abstract unsafe class RealFilters : IDisposable
 {
     private protected RealFilters(in ConvolutionShape shape) => Shape = shape;
 
-    /// <summary>Prepares filters.</summary>
+    /// <summary>Copies the weights into blocks of filters.</summary>
     /// <param name="set">The instruction set.</param>
-    /// <param name="shape">The convolution; the map's and the batch's sizes do not matter.</param>
+    /// <param name="shape">Sizes of the convolution; batch, height and width are ignored.</param>
     /// <param name="weights">O × C × rows × columns.</param>
-    /// <param name="bias">One a filter.</param>
-    /// <exception cref="PlatformNotSupportedException">This processor lacks the instruction set.</exception>
+    /// <param name="bias">One per filter.</param>
+    /// <exception cref="PlatformNotSupportedException">This processor does not support <paramref name="set"/>.</exception>
     public static RealFilters Create(InstructionSet set, in ConvolutionShape shape, float* weights, float* bias) => InstructionSets.Require(set) switch
     {
         InstructionSet.Avx512 => new RealFilters<Avx512Floats, Vector512<float>>(shape, weights, bias),
@@ -31,46 +31,46 @@ public abstract unsafe class RealFilters : IDisposable
         _ => new RealFilters<ScalarFloats, float>(shape, weights, bias),
     };
 
-    /// <summary>The convolution; the map's and the batch's sizes do not matter.</summary>
+    /// <summary>Sizes of the convolution; batch, height and width are ignored.</summary>
     public ConvolutionShape Shape { get; }
 
-    /// <summary>Scratch that <see cref="Rows"/> takes for so many rows of a map of such a width, in bytes.</summary>
+    /// <summary>Bytes of scratch that <see cref="Rows"/> takes for a number of rows of a map of the given width.</summary>
     public abstract long ScratchBytes(int width, int rows);
 
     /// <summary>Computes rows of the result.</summary>
-    /// <param name="source">The whole source.</param>
+    /// <param name="source">The whole source map.</param>
     /// <param name="firstRow">The first row of the result.</param>
-    /// <param name="rows">How many.</param>
-    /// <param name="scratch">Holds <see cref="ScratchBytes"/>.</param>
-    /// <param name="result">rows × W' × O: where the first of these rows begins.</param>
+    /// <param name="rows">Number of rows.</param>
+    /// <param name="scratch">Holds at least <see cref="ScratchBytes"/>.</param>
+    /// <param name="result">The first of these rows, rows × W' × O.</param>
     public abstract void Rows(in RealMap source, int firstRow, int rows, Scratch scratch, float* result);
 
     /// <inheritdoc/>
     public abstract void Dispose();
 }
 
-/// <summary>An image or a map of real numbers in memory of the caller's, planar or channels-last.</summary>
-/// <param name="Values">The first channel of the first pixel.</param>
-/// <param name="Height">Rows.</param>
-/// <param name="Width">Columns; rows follow one another.</param>
-/// <param name="PixelStep">From a pixel to the next, in values.</param>
-/// <param name="ChannelStep">From a channel to the next, in values.</param>
+/// <summary>A view of a float image or map in memory that the caller owns, planar or channels-last.</summary>
+/// <param name="Values">Address of the first channel of the first pixel.</param>
+/// <param name="Height">Number of rows.</param>
+/// <param name="Width">Number of columns; rows are contiguous.</param>
+/// <param name="PixelStep">Floats from one pixel to the next.</param>
+/// <param name="ChannelStep">Floats from one channel to the next.</param>
 public readonly unsafe record struct RealMap(nint Values, int Height, int Width, int PixelStep, int ChannelStep)
 {
-    /// <summary>Channel by channel, as images enter a network.</summary>
+    /// <summary>Channel by channel (C×H×W), the format of input images.</summary>
     public static RealMap Planar(float* values, int height, int width) => new((nint)values, height, width, 1, height * width);
 
-    /// <summary>Pixel by pixel.</summary>
+    /// <summary>Pixel by pixel (H×W×C).</summary>
     public static RealMap ChannelsLast(float* values, int height, int width, int channels) => new((nint)values, height, width, channels, 1);
 
-    /// <summary>One value.</summary>
+    /// <summary>Address of a value.</summary>
     public float* At(int y, int x, int channel) => (float*)Values + ((nint)y * Width + x) * PixelStep + (nint)channel * ChannelStep;
 }
 
-/// <summary><see cref="RealFilters"/> on one instruction set: the sums of six pixels × two vectors of filters stay in registers.</summary>
+/// <summary><see cref="RealFilters"/> for one instruction set: the sums of six pixels × two vectors of filters stay in registers.</summary>
 /// <remarks>
-/// Twelve sums hide the latency of multiply-add, and with them two vectors of weights and one value fit into sixteen registers. The rows that a call
-/// reads are copied into planes with a border of zeros first, so that no tap asks whether it lies in the map.
+/// Twelve sums hide the latency of multiply-add and leave room for two vectors of weights and one value in sixteen registers. A call first copies the rows
+/// that it reads into planes padded with zeros, so that the inner loop needs no bounds checks.
 /// </remarks>
 internal sealed unsafe class RealFilters<TFloats, TVector> : RealFilters
     where TFloats : struct, IFloatVectors<TVector>
@@ -94,7 +94,7 @@ internal sealed unsafe class RealFilters<TFloats, TVector> : RealFilters
         }
     }
 
-    /// <summary>Filters of a block.</summary>
+    /// <summary>Filters per block.</summary>
     private static int Columns
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -103,7 +103,7 @@ internal sealed unsafe class RealFilters<TFloats, TVector> : RealFilters
 
     private int Blocks => (Shape.Out + Columns - 1) / Columns;
 
-    /// <summary>Weights of a filter.</summary>
+    /// <summary>Weights per filter.</summary>
     private int Taps => Shape.In * Shape.Taps;
 
     /// <inheritdoc/>
@@ -135,14 +135,14 @@ internal sealed unsafe class RealFilters<TFloats, TVector> : RealFilters
 
     private int WindowRows(int rows) => (rows - 1) * Shape.StrideY + Shape.KernelHeight;
 
-    /// <summary>Columns that the last tile reads, whole as it is.</summary>
+    /// <summary>Columns that the last tile reads, including the pixels that pad it.</summary>
     private int WindowWidth(int width)
     {
         var pixels = (OutWidth(width) + Pixels - 1) / Pixels * Pixels;
         return Math.Max((pixels - 1) * Shape.StrideX + Shape.KernelWidth, width + Shape.PadX);
     }
 
-    /// <summary>Where each weight's value lies, from a pixel's first one.</summary>
+    /// <summary>Offset of each weight's value from the first value of a window.</summary>
     private int* Offsets(int windowRows, int windowWidth, Scratch scratch)
     {
         var offsets = scratch.Take<int>(Taps);
@@ -168,7 +168,7 @@ internal sealed unsafe class RealFilters<TFloats, TVector> : RealFilters
             }
     }
 
-    /// <summary>All filters of up to six pixels; tiles that are not full go through <paramref name="partialTile"/>.</summary>
+    /// <summary>Computes all filters of up to six pixels; incomplete tiles go through <paramref name="partialTile"/>.</summary>
     private void Tiles(float* source, int* offsets, int pixels, float* partialTile, float* result)
     {
         float* block = weights.Pointer, sums = bias.Pointer;

@@ -6,16 +6,16 @@ using NormFree.Kernels.Simd;
 
 namespace NormFree.Kernels.Rooflines;
 
-/// <summary>XNOR, a word's count of bits, and an addition.</summary>
+/// <summary>XNOR, popcount and addition of words.</summary>
 internal sealed unsafe class ScalarRoofline : Roofline
 {
     private const int Chains = 6;
 
     /// <inheritdoc/>
-    public override string Operations => "XNOR, count and addition of 64 signs";
+    public override string Operations => "XNOR, popcount and addition of 64 signs";
 
     /// <inheritdoc/>
-    /// <remarks>Each word is the sum before it: nothing can be taken out of the loop.</remarks>
+    /// <remarks>Each step depends on the sum before it, so the compiler cannot hoist it out of the loop.</remarks>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override long Compute(int rounds, out ulong result)
     {
@@ -38,16 +38,16 @@ internal sealed unsafe class ScalarRoofline : Roofline
     public override float Read(float* source, long count) => ReadLoop<ScalarFloats, float>.Sum(source, count);
 }
 
-/// <summary>XNOR, the count of each byte's bits, and an addition of bytes.</summary>
+/// <summary>XNOR, popcount and addition of bytes.</summary>
 internal sealed unsafe class AdvSimdRoofline : Roofline
 {
     private const int Chains = 8;
 
     /// <inheritdoc/>
-    public override string Operations => "XNOR, count and addition of 128 signs";
+    public override string Operations => "XNOR, popcount and addition of 128 signs";
 
     /// <inheritdoc/>
-    /// <remarks>Each word is the sum before it: nothing can be taken out of the loop.</remarks>
+    /// <remarks>Each step depends on the sum before it, so the compiler cannot hoist it out of the loop.</remarks>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override long Compute(int rounds, out ulong result)
     {
@@ -75,7 +75,7 @@ internal sealed unsafe class AdvSimdRoofline : Roofline
     private static Vector128<byte> Step(Vector128<byte> sum, Vector128<byte> key) => AdvSimd.PopCount(sum ^ key) + key;
 }
 
-/// <summary>XNOR, and one full adder for two words: what is left of counting where words are added up in carry-save form.</summary>
+/// <summary>XNOR, and one full adder per two words: the arithmetic that remains when words are added in carry-save form.</summary>
 internal sealed unsafe class CarrySaveRoofline<TBits, TFloats, TVector, TFloatVector> : Roofline
     where TBits : struct, ICarrySaveVectors<TVector>
     where TFloats : struct, IFloatVectors<TFloatVector>
@@ -88,7 +88,7 @@ internal sealed unsafe class CarrySaveRoofline<TBits, TFloats, TVector, TFloatVe
     public override string Operations => $"{2 * TBits.Lanes} XNORs of 64 signs, {TBits.Lanes} carry-save additions";
 
     /// <inheritdoc/>
-    /// <remarks>Each word is the sum before it: nothing can be taken out of the loop.</remarks>
+    /// <remarks>Each step depends on the sum before it, so the compiler cannot hoist it out of the loop.</remarks>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override long Compute(int rounds, out ulong result)
     {
@@ -121,21 +121,21 @@ internal sealed unsafe class CarrySaveRoofline<TBits, TFloats, TVector, TFloatVe
         TBits.Add(ref sum, TBits.Xor(sum, first), TBits.Xor(sum, second));
 }
 
-/// <summary>A lookup gives the products of a group of signs for each lane, an addition of bytes adds them up.</summary>
+/// <summary>A lookup of the dot products of a group of signs, and an addition of bytes.</summary>
 internal sealed unsafe class LookupRoofline<TLookups, TFloats, TVector, TFloatVector> : Roofline
     where TLookups : struct, ILookupVectors<TVector>
     where TFloats : struct, IFloatVectors<TFloatVector>
     where TVector : unmanaged
     where TFloatVector : unmanaged
 {
-    /// <summary>As many as hide the latency of a lookup and an addition on every port; all of them, the table and a temporary fit the registers.</summary>
+    /// <summary>Enough chains to hide the latency of a lookup and an addition on every port; they, the table and a temporary fit the registers.</summary>
     private static int Chains => TLookups.Registers == 32 ? 24 : 12;
 
     /// <inheritdoc/>
     public override string Operations => $"{TLookups.Lanes} lookups of {TLookups.IndexBits} signs, one addition of bytes";
 
     /// <inheritdoc/>
-    /// <remarks>Each lookup's index is the sum before it: nothing can be taken out of the loop.</remarks>
+    /// <remarks>Each lookup's index is the sum before it, so the compiler cannot hoist it out of the loop.</remarks>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override long Compute(int rounds, out ulong result)
     {

@@ -4,7 +4,7 @@ using System.Runtime.Intrinsics.X86;
 
 namespace NormFree.Kernels.Simd;
 
-/// <summary>Sixteen floats.</summary>
+/// <summary>Vectors of sixteen floats (AVX-512).</summary>
 public readonly unsafe struct Avx512Floats : IFloatVectors<Vector512<float>>
 {
     /// <inheritdoc/>
@@ -72,7 +72,7 @@ public readonly unsafe struct Avx512Floats : IFloatVectors<Vector512<float>>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<float> LoadIndices(uint* source) => Vector512.Load(source).AsSingle();
 
-    /// <summary>One permutation: the processor itself looks at no more than the lowest four bits of a lane.</summary>
+    /// <summary>One permutation, which uses only the lowest four bits of each lane.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<float> Lookup(float* table, Vector512<float> words) =>
         Avx512F.PermuteVar16x32(Vector512.Load(table), words.AsInt32());
@@ -86,7 +86,7 @@ public readonly unsafe struct Avx512Floats : IFloatVectors<Vector512<float>>
     public static void Prefetch(float* source) => Sse.Prefetch0(source);
 }
 
-/// <summary>Signs of <see cref="Avx512Floats"/>.</summary>
+/// <summary>Sign bits of <see cref="Avx512Floats"/>.</summary>
 public readonly struct Avx512Signs : ISignVectors<Vector512<float>>
 {
     /// <inheritdoc/>

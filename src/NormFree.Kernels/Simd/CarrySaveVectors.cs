@@ -5,54 +5,54 @@ using System.Runtime.Intrinsics.X86;
 namespace NormFree.Kernels.Simd;
 
 /// <summary>
-/// Logic and counting on vectors of 64-bit words: what an instruction set that cannot count bits must offer to the XNOR convolution. Every bit
-/// position has its adders; a lane belongs to one output channel, so that sums never go across lanes.
+/// Bitwise logic and counting on vectors of 64-bit words, for the XNOR convolution on instruction sets without a vector population count. Each bit position
+/// has its own adders, and each lane belongs to one output channel, so that no sum crosses lanes.
 /// </summary>
 /// <remarks>
-/// Many words are added up in carry-save form (Harley and Seal), and only the few that remain are counted, by table lookup. Reference: Muła, Kurz,
-/// Lemire, "Faster population counts using AVX2 instructions", The Computer Journal 61 (2018).
+/// Words are added in carry-save form (Harley–Seal); only the few words that remain are counted, by table lookup. Muła, Kurz, Lemire, "Faster population
+/// counts using AVX2 instructions", The Computer Journal 61 (2018).
 /// </remarks>
-/// <typeparam name="TVector">What a register holds: <see cref="Lanes"/> words.</typeparam>
+/// <typeparam name="TVector">A register of <see cref="Lanes"/> words.</typeparam>
 public unsafe interface ICarrySaveVectors<TVector> where TVector : unmanaged
 {
-    /// <summary>64-bit words in a vector.</summary>
+    /// <summary>64-bit words per vector.</summary>
     static abstract int Lanes { get; }
 
-    /// <summary>No bit set.</summary>
+    /// <summary>All bits 0.</summary>
     static abstract TVector Zero { get; }
 
-    /// <summary>The <see cref="Lanes"/> words from an address, which need not be aligned.</summary>
+    /// <summary>Loads <see cref="Lanes"/> words from an unaligned address.</summary>
     static abstract TVector Load(ulong* source);
 
-    /// <summary>a ⊕ word, the word the same for all lanes.</summary>
+    /// <summary>a ⊕ *word, with the same word in all lanes.</summary>
     static abstract TVector Xor(TVector a, ulong* word);
 
-    /// <summary>Full adder: sum ← sum ⊕ a ⊕ b; returns the carries, the majority of the three.</summary>
+    /// <summary>Full adder: sum ← sum ⊕ a ⊕ b; returns the carries, i.e. the majority of the three.</summary>
     static abstract TVector Add(ref TVector sum, TVector a, TVector b);
 
-    /// <summary>How many bits of each byte are set.</summary>
+    /// <summary>Number of set bits of each byte.</summary>
     static abstract TVector CountBytes(TVector a);
 
-    /// <summary>For each byte: bits in ones + 2·bits in twos + 4·bits in fours, at most 56.</summary>
+    /// <summary>For each byte: (set bits of ones) + 2·(of twos) + 4·(of fours), at most 56.</summary>
     static abstract TVector CountBytes(TVector ones, TVector twos, TVector fours);
 
-    /// <summary>For each byte: 8·bits in eights, at most 64.</summary>
+    /// <summary>For each byte: 8·(set bits of eights), at most 64.</summary>
     static abstract TVector CountEights(TVector eights);
 
-    /// <summary>Sums byte by byte.</summary>
+    /// <summary>a + b, byte by byte.</summary>
     static abstract TVector AddBytes(TVector a, TVector b);
 
-    /// <summary>The sum of each word's bytes, as a 64-bit number.</summary>
+    /// <summary>The sum of each word's bytes, as a 64-bit integer.</summary>
     static abstract TVector SumBytes(TVector a);
 
-    /// <summary>a + 16·b, 64-bit numbers.</summary>
+    /// <summary>a + 16·b, as 64-bit integers.</summary>
     static abstract TVector AddSixteens(TVector a, TVector b);
 
-    /// <summary>Writes bits − 2·counts, lane by lane, as <see cref="Lanes"/> 32-bit integers.</summary>
+    /// <summary>Stores bits − 2·counts, lane by lane, as <see cref="Lanes"/> 32-bit integers.</summary>
     static abstract void Store(TVector counts, int bits, int* target);
 }
 
-/// <summary>Four words.</summary>
+/// <summary>Vectors of four words (AVX2).</summary>
 public readonly unsafe struct Avx2Bits : ICarrySaveVectors<Vector256<ulong>>
 {
     /// <inheritdoc/>
@@ -109,7 +109,7 @@ public readonly unsafe struct Avx2Bits : ICarrySaveVectors<Vector256<ulong>>
     public static Vector256<ulong> CountBytes(Vector256<ulong> ones, Vector256<ulong> twos, Vector256<ulong> fours) =>
         AddBytes(Lookup(ones, 1), AddBytes(Lookup(twos, 2), Lookup(fours, 4)));
 
-    /// <summary>The low halves of the four numbers are picked by one permutation.</summary>
+    /// <summary>One permutation collects the low halves of the four results.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Store(Vector256<ulong> counts, int bits, int* target)
     {
@@ -117,7 +117,7 @@ public readonly unsafe struct Avx2Bits : ICarrySaveVectors<Vector256<ulong>>
         (Vector128.Create(bits) - Vector128.ShiftLeft(low, 1)).Store(target);
     }
 
-    /// <summary>weight·(set bits), byte by byte: by a table for each half of a byte.</summary>
+    /// <summary>weight·(set bits) of each byte, by one table lookup per nibble.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector256<ulong> Lookup(Vector256<ulong> a, byte weight)
     {
@@ -130,10 +130,10 @@ public readonly unsafe struct Avx2Bits : ICarrySaveVectors<Vector256<ulong>>
     }
 }
 
-/// <summary>Eight words. .NET 10 has no intrinsic for VPOPCNTQ; ternary logic makes the adders cheap instead.</summary>
+/// <summary>Vectors of eight words (AVX-512). .NET 10 has no intrinsic for VPOPCNTQ; ternary logic makes full adders cheap instead.</summary>
 public readonly unsafe struct Avx512Bits : ICarrySaveVectors<Vector512<ulong>>
 {
-    // Tables of ternary logic: bit 4·first + 2·second + third is the result.
+    // Truth tables of ternary logic: bit 4·first + 2·second + third is the result.
     private const byte Parity = 0x96, Majority = 0xE8;
 
     /// <summary>first ? second : third, bit by bit.</summary>
@@ -192,12 +192,12 @@ public readonly unsafe struct Avx512Bits : ICarrySaveVectors<Vector512<ulong>>
     public static void Store(Vector512<ulong> counts, int bits, int* target) =>
         (Vector256.Create(bits) - Vector256.ShiftLeft(Avx512F.ConvertToVector256Int32(counts), 1)).Store(target);
 
-    /// <summary>Bits in ones + 2·bits in twos + 4·bits in fours, byte by byte.</summary>
+    /// <summary>For each byte: (set bits of ones) + 2·(of twos) + 4·(of fours).</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<ulong> CountBytes(Vector512<ulong> ones, Vector512<ulong> twos, Vector512<ulong> fours)
     {
         if (!Avx512Vbmi.IsSupported) return AddBytes(Lookup(ones, 1), AddBytes(Lookup(twos, 2), Lookup(fours, 4)));
-        // An index has six bits: one lookup takes six of each byte's, and a fourth one the two that are left of all three.
+        // A permutation index has six bits: three lookups count the low six bits of each byte, and a fourth the remaining two bits of all three vectors.
         var left = Avx512F.TernaryLogic(
             Vector512.Create(0x0303_0303_0303_0303UL), Vector512.ShiftRightLogical(ones, 6), Vector512.ShiftRightLogical(twos, 4), FirstChooses);
         left = Avx512F.TernaryLogic(Vector512.Create(0x0F0F_0F0F_0F0F_0F0FUL), left, Vector512.ShiftRightLogical(fours, 2), FirstChooses);
@@ -206,7 +206,7 @@ public readonly unsafe struct Avx512Bits : ICarrySaveVectors<Vector512<ulong>>
             AddBytes(Permute(fours, Six(4)), Permute(left, Pairs(1, 2, 4))));
     }
 
-    /// <summary>weight·(set bits), byte by byte: by a table for each half of a byte.</summary>
+    /// <summary>weight·(set bits) of each byte, by one table lookup per nibble.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector512<ulong> Lookup(Vector512<ulong> a, byte weight)
     {
@@ -224,7 +224,7 @@ public readonly unsafe struct Avx512Bits : ICarrySaveVectors<Vector512<ulong>>
     private static Vector512<ulong> Permute(Vector512<ulong> index, Vector512<byte> table) =>
         Avx512Vbmi.PermuteVar64x8(table, index.AsByte()).AsUInt64();
 
-    /// <summary>For permutations: weight·(set bits of a six-bit index).</summary>
+    /// <summary>Permutation table: weight·(set bits of a six-bit index).</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector512<byte> Six(byte weight)
     {
@@ -234,7 +234,7 @@ public readonly unsafe struct Avx512Bits : ICarrySaveVectors<Vector512<ulong>>
             (three + one) * weight, (three + 2 * one) * weight, (three + 2 * one) * weight, (three + 3 * one) * weight).AsByte();
     }
 
-    /// <summary>For permutations: first·(set bits among the index's lowest two) + second·(among the next two) + third·(among the highest two).</summary>
+    /// <summary>Permutation table: first·(set bits of index bits 0–1) + second·(of bits 2–3) + third·(of bits 4–5).</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector512<byte> Pairs(byte first, byte second, byte third)
     {

@@ -4,39 +4,39 @@ using System.Runtime.Intrinsics.X86;
 
 namespace NormFree.Kernels.Simd;
 
-/// <summary>Lookups in tables of bytes that a register holds: what an instruction set must offer to <c>LookupFilters</c>.</summary>
-/// <typeparam name="TVector">What a register holds: <see cref="Lanes"/> bytes.</typeparam>
+/// <summary>Lookups in byte tables that fit a register, for <c>LookupFilters</c>.</summary>
+/// <typeparam name="TVector">A register of <see cref="Lanes"/> bytes.</typeparam>
 public unsafe interface ILookupVectors<TVector> where TVector : unmanaged
 {
-    /// <summary>Bytes in a vector.</summary>
+    /// <summary>Bytes per vector.</summary>
     static abstract int Lanes { get; }
 
-    /// <summary>Bits of an index: a table has 2^bits entries, and fills a vector as often as it fits.</summary>
+    /// <summary>Bits per index. A table has 2^bits entries and repeats to fill a vector.</summary>
     static abstract int IndexBits { get; }
 
-    /// <summary>Vectors that the processor's registers hold.</summary>
+    /// <summary>Number of vector registers.</summary>
     static abstract int Registers { get; }
 
     /// <summary>All bytes 0.</summary>
     static abstract TVector Zero { get; }
 
-    /// <summary>The <see cref="Lanes"/> bytes from an address that is a multiple of their number.</summary>
+    /// <summary>Loads <see cref="Lanes"/> bytes from an address aligned to <see cref="Lanes"/>.</summary>
     static abstract TVector Load(byte* source);
 
-    /// <summary>Byte by byte table[index], each index below 2^<see cref="IndexBits"/>.</summary>
+    /// <summary>table[index] byte by byte; each index is below 2^<see cref="IndexBits"/>.</summary>
     static abstract TVector Lookup(TVector table, TVector index);
 
     /// <summary>a + b, byte by byte.</summary>
     static abstract TVector Add(TVector a, TVector b);
 
-    /// <summary>Writes signed bytes as 16-bit numbers, or adds them to those that are there; the address is a multiple of 64.</summary>
+    /// <summary>Stores signed bytes as 16-bit integers, or adds them to those in memory; the address is aligned to 64 bytes.</summary>
     static abstract void Widen(TVector bytes, bool add, short* sums);
 
-    /// <summary>Writes <see cref="Lanes"/> 16-bit numbers, times two, as 32-bit ones; the sums' address is a multiple of 64.</summary>
+    /// <summary>Stores 2·(<see cref="Lanes"/> 16-bit integers) as 32-bit integers; the address of the sums is aligned to 64 bytes.</summary>
     static abstract void Double(short* sums, int* target);
 }
 
-/// <summary>32 lookups of four bits: VPSHUFB.</summary>
+/// <summary>32 lookups with four-bit indices (AVX2's VPSHUFB).</summary>
 public readonly unsafe struct Avx2Lookups : ILookupVectors<Vector256<byte>>
 {
     /// <inheritdoc/>
@@ -87,7 +87,7 @@ public readonly unsafe struct Avx2Lookups : ILookupVectors<Vector256<byte>>
     }
 }
 
-/// <summary>64 lookups of six bits: VPERMB, which processors with VBMI have (Intel since Ice Lake, AMD since Zen 4).</summary>
+/// <summary>64 lookups with six-bit indices: VPERMB of AVX-512 VBMI (Intel since Ice Lake, AMD since Zen 4).</summary>
 public readonly unsafe struct Avx512Lookups : ILookupVectors<Vector512<byte>>
 {
     /// <inheritdoc/>

@@ -2,7 +2,7 @@ using System.Runtime.CompilerServices;
 
 namespace NormFree.Kernels.Simd;
 
-/// <summary>One float: a kernel on this type is its own plain reference.</summary>
+/// <summary>Vectors of one float; a kernel on this type is its own reference implementation.</summary>
 public readonly unsafe struct ScalarFloats : IFloatVectors<float>
 {
     /// <inheritdoc/>
@@ -59,13 +59,13 @@ public readonly unsafe struct ScalarFloats : IFloatVectors<float>
     /// <inheritdoc/>
     public static float NextIndex(float words) => Unsafe.BitCast<uint, float>(Unsafe.BitCast<float, uint>(words) >> 4);
 
-    /// <summary>.NET has no such instruction here; the processor finds regular strides by itself.</summary>
+    /// <summary>Does nothing: hardware prefetchers follow regular strides.</summary>
     public static void Prefetch(float* source)
     {
     }
 }
 
-/// <summary>The sign of a float.</summary>
+/// <summary>Sign bit of <see cref="ScalarFloats"/>.</summary>
 public readonly struct ScalarSigns : ISignVectors<float>
 {
     /// <inheritdoc/>
