@@ -2,9 +2,9 @@ using NormFree.Kernels.Threads;
 
 namespace NormFree.Kernels.Convolutions;
 
-/// <summary>The signs that each output pixel reads (im2col), 32 channels per word, pixels side by side: the input of <see cref="BinaryInputConvolution"/>.</summary>
+/// <summary>The signs that each output pixel reads (im2col), 32 channels per word: the input of <see cref="BinaryInputConvolution"/>.</summary>
 /// <remarks>
-/// Word (t, w, p) is at ((t·Words) + w)·Stride + p. Its bit j is set where output pixel p, in memory order over the batch, reads +1 in channel 32·w + j at
+/// Words of consecutive pixels are adjacent: word (t, w, p) is at ((t·Words) + w)·Stride + p. Its bit j is set where output pixel p, in memory order over the batch, reads +1 in channel 32·w + j at
 /// tap t; it is 0 for −1, for padding, and past the last channel.
 /// </remarks>
 public static unsafe class UnfoldedChannelWords

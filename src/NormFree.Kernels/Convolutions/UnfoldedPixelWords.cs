@@ -3,10 +3,11 @@ using NormFree.Kernels.Threads;
 
 namespace NormFree.Kernels.Convolutions;
 
-/// <summary>The signs that each tap reads (im2col), 32 output pixels per word: the input of <see cref="FilterGradient"/>. A plane holds the words of one tap.</summary>
+/// <summary>The signs that each tap reads (im2col), 32 output pixels per word: the input of <see cref="FilterGradient"/>.</summary>
 /// <remarks>
-/// Word (t, k, c) is at ((t·K) + k)·C' + c with K = ⌈output pixels/32⌉ and C' the input channels rounded up to a multiple of 64. Its bit j is set where
-/// output pixel 32·k + j, in memory order over the batch, reads +1 in channel c at tap t; it is 0 for −1, for padding, and past the end of the batch.
+/// A plane holds the words of one tap. Word (t, k, c) is at ((t·K) + k)·C' + c with K = ⌈output pixels/32⌉ and C' the input channels rounded up to a
+/// multiple of 64. Its bit j is set where output pixel 32·k + j, in memory order over the batch, reads +1 in channel c at tap t; it is 0 for −1, for
+/// padding, and past the end of the batch.
 /// </remarks>
 public static unsafe class UnfoldedPixelWords
 {

@@ -101,7 +101,7 @@ internal sealed unsafe class FilterKernels<TFloats, TSigns, TVector> : FilterKer
                 new Span<ulong>(bits, words).Clear(); // bits past the last channel
                 var absoluteSum = FilterSums<TFloats, TSigns, TVector>.AbsoluteSumAndSigns(filter, bank.Size, mean, bits);
                 var target = signs + (long)o * words;
-                if (Bmi2.X64.IsSupported && TFloats.Lanes > 1) SignReorder.Bmi2(bits, target, bank.Words, bank.Taps, masks);
+                if (Bmi2.X64.IsSupported && TFloats.Lanes > 1) SignReorder.Pext(bits, target, bank.Words, bank.Taps, masks);
                 else SignReorder.Scalar(bits, target, bank.Words, bank.Taps);
                 var moments = new FilterStatistics(mean, deviation, 0);
                 var meanAbsolute = moments.Normaliser(bank) * absoluteSum / bank.Size;

@@ -45,7 +45,7 @@ internal static unsafe class SignReorder
     /// <param name="words">⌈I/64⌉.</param>
     /// <param name="taps">Number of taps.</param>
     /// <param name="masks">From <see cref="Masks"/>.</param>
-    public static void Bmi2(ulong* source, ulong* target, int words, int taps, ulong* masks)
+    public static void Pext(ulong* source, ulong* target, int words, int taps, ulong* masks)
     {
         var step = 64 % taps;
         for (var word = 0; word < words; word++, source += taps)
@@ -56,7 +56,7 @@ internal static unsafe class SignReorder
                 for (int part = 0, residue = tap, shift = 0; part < taps; part++)
                 {
                     var mask = masks[residue];
-                    bits |= System.Runtime.Intrinsics.X86.Bmi2.X64.ParallelBitExtract(source[part], mask) << shift;
+                    bits |= Bmi2.X64.ParallelBitExtract(source[part], mask) << shift;
                     shift += BitOperations.PopCount(mask);
                     residue -= step;
                     if (residue < 0) residue += taps;

@@ -37,7 +37,7 @@ internal sealed unsafe class LookupFilters<TLookups, TVector> : PackedFilters
     }
 
     /// <summary>Whether lookups support a shape: channels must be even (see <see cref="FilterGroups"/>), and half of each result must fit 16 bits.</summary>
-    public static bool Fit(in ConvolutionShape shape) => shape.In % 2 == 0 && (long)shape.Taps * shape.In / 2 <= short.MaxValue;
+    public static bool Supports(in ConvolutionShape shape) => shape.In % 2 == 0 && (long)shape.Taps * shape.In / 2 <= short.MaxValue;
 
     /// <inheritdoc/>
     public override ReadOnlySpan<int> Blocks => blocks;
@@ -55,7 +55,7 @@ internal sealed unsafe class LookupFilters<TLookups, TVector> : PackedFilters
         var group = 0;
         for (var target = (ushort*)map.Memory; target < end; target++)
         {
-            *target = Outside(group);
+            *target = PaddingGroup(group);
             if (++group == groupsPerPixel) group = 0;
         }
     }
@@ -130,7 +130,7 @@ internal sealed unsafe class LookupFilters<TLookups, TVector> : PackedFilters
         for (; i < count; i++) accumulators[i] = 2 * sums[i];
     }
 
-    private ushort Outside(int group) => (ushort)(TLookups.Lanes * (padding == PaddingValue.Zero
+    private ushort PaddingGroup(int group) => (ushort)(TLookups.Lanes * (padding == PaddingValue.Zero
         ? 1 << TLookups.IndexBits
         : (1 << FilterGroups.Channels(group, Shape.In, TLookups.IndexBits)) - 1));
 }

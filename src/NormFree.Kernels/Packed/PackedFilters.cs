@@ -26,9 +26,9 @@ public abstract unsafe class PackedFilters : IDisposable
         InstructionSet set, in ConvolutionShape shape, ulong* signs, PaddingValue padding = PaddingValue.Zero) =>
         InstructionSets.Require(set) switch
         {
-            InstructionSet.Avx512 when Avx512Vbmi.IsSupported && LookupFilters<Avx512Lookups, Vector512<byte>>.Fit(shape) =>
+            InstructionSet.Avx512 when Avx512Vbmi.IsSupported && LookupFilters<Avx512Lookups, Vector512<byte>>.Supports(shape) =>
                 new LookupFilters<Avx512Lookups, Vector512<byte>>(SignEncoding.SixBits, shape, signs, padding),
-            InstructionSet.Avx2 when LookupFilters<Avx2Lookups, Vector256<byte>>.Fit(shape) =>
+            InstructionSet.Avx2 when LookupFilters<Avx2Lookups, Vector256<byte>>.Supports(shape) =>
                 new LookupFilters<Avx2Lookups, Vector256<byte>>(SignEncoding.FourBits, shape, signs, padding),
             _ => new WordFilters(set, shape, signs, padding),
         };

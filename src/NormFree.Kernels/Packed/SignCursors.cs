@@ -8,7 +8,7 @@ internal unsafe struct SignMapCursor
 {
     private readonly int pixelBytes;
     private readonly int blockBytes;
-    private readonly int borderBytes;
+    private readonly int paddingBytes;
     private readonly int width;
     private byte* pixel;
     private int x;
@@ -19,7 +19,7 @@ internal unsafe struct SignMapCursor
         var layout = map.Layout;
         if (layout.Width == 0) return;
         (pixelBytes, blockBytes, width) = (layout.PixelBytes, layout.BlockOffset(1), layout.Width);
-        borderBytes = 2 * layout.PadX * pixelBytes;
+        paddingBytes = 2 * layout.PadX * pixelBytes;
         x = first % width;
         pixel = map.Pixel(first / width, x);
     }
@@ -35,7 +35,7 @@ internal unsafe struct SignMapCursor
         pixel += pixelBytes;
         if (++x < width) return;
         x = 0;
-        pixel += borderBytes;
+        pixel += paddingBytes;
     }
 }
 
