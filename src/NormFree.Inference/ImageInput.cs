@@ -43,9 +43,9 @@ public static class ImageInput
     private static byte[] Do(ImageStep step, ReadOnlySpan<byte> pixels, ref int height, ref int width)
     {
         var (oldHeight, oldWidth) = (height, width);
-        (width, height) = step.Kind == ImageStepKind.Cover ? RgbImage.Cover(width, height, step.Width, step.Height) : (step.Width, step.Height);
+        (width, height) = step.Kind == ImageStepKind.Cover ? RgbImage.CoveringSize(width, height, step.Width, step.Height) : (step.Width, step.Height);
         return step.Kind == ImageStepKind.CentreCrop
-            ? RgbImage.Window(pixels, oldWidth, oldHeight, RgbImage.Middle(oldWidth, width), RgbImage.Middle(oldHeight, height), width, height)
+            ? RgbImage.Crop(pixels, oldWidth, oldHeight, RgbImage.CentreOffset(oldWidth, width), RgbImage.CentreOffset(oldHeight, height), width, height)
             : Bilinear.Resize(pixels, oldWidth, oldHeight, width, height);
     }
 }

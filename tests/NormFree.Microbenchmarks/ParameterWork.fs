@@ -68,7 +68,7 @@ let private convolution (spec: ConvolutionSpec) =
       UsedTensor = used }
 
 let private forward c =
-    FilterKernels.Best.Binary(
+    FilterKernels.Best.BinaryForward(
         c.Bank,
         c.Weight.Pointer,
         c.Gain.Pointer,
@@ -87,7 +87,7 @@ let private backward c =
         c.Gain.Pointer,
         c.Statistics.Pointer,
         c.Used.Pointer,
-        FilterOrder.ChannelsLast,
+        FilterLayout.ChannelsLast,
         c.Gradient.Pointer,
         c.GainGradient.Pointer,
         workers

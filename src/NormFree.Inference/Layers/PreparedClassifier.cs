@@ -18,7 +18,7 @@ internal sealed class PreparedClassifier : PreparedLayer
     /// <inheritdoc/>
     public override MapPlace Plan(PlanBuilder builder, MapPlace map, SignPlace? signs, SignPlace? next)
     {
-        var means = builder.TakeMap(new MapSize(1, 1, kernel.Means));
+        var means = builder.TakeMap(new MapSize(1, 1, kernel.PaddedChannels));
         builder.Steps.Add(new AverageStep(kernel, map, means));
         builder.Steps.Add(new LogitsStep(kernel, means, builder.Threads));
         builder.Release(map);

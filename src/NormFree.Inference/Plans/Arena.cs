@@ -18,7 +18,7 @@ internal sealed unsafe class Arena : IDisposable
     {
         this.signBytes = signBytes;
         memory = new NativeBuffer<byte>(signBytes + mapBytes).Cleared();
-        foreach (var place in signs) place.Reader.Filters.FillBorder(place.In(Frame(null, null)));
+        foreach (var place in signs) place.Reader.Filters.FillPadding(place.In(Frame(null, null)));
     }
 
     /// <summary>The frame of an image that runs in it.</summary>

@@ -16,6 +16,6 @@ internal sealed unsafe class AverageStep(PooledClassifier classifier, MapPlace m
         var target = means.In(frame);
         classifier.Average(map.Pixels, map.In(frame), first, count, target);
         // Other steps may have used the memory behind the last mean.
-        if (first + count == classifier.Channels) new Span<float>(target + classifier.Channels, classifier.Means - classifier.Channels).Clear();
+        if (first + count == classifier.Channels) new Span<float>(target + classifier.Channels, classifier.PaddedChannels - classifier.Channels).Clear();
     }
 }

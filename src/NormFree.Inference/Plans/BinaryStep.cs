@@ -30,8 +30,8 @@ internal sealed unsafe class BinaryStep : Step
         var values = (long)range.Pixels * range.Filters;
         var scratch = Scratch.OfThread(Bytes(2, values * sizeof(int) + layer.Filters.ScratchBytes));
         var counts = scratch.Take<int>(values);
-        layer.Filters.Multiply(source.In(frame), range, scratch, counts);
-        signs.Epilogue.Finish(
+        layer.Filters.Convolve(source.In(frame), range, scratch, counts);
+        signs.Epilogue.Apply(
             layer.Parameters, range, counts, shortcut.In(frame), shortcut.Size.Channels, result.In(frame), signs.Threshold, signs.Signs(frame));
     }
 }

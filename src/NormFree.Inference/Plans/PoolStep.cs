@@ -7,18 +7,18 @@ namespace NormFree.Inference.Plans;
 /// <summary>A pooled shortcut by rows.</summary>
 internal sealed unsafe class PoolStep : Step
 {
-    private readonly ScaledPool pool;
+    private readonly ScaledAveragePool pool;
     private readonly PooledInput shortcut;
     private readonly MapPlace source;
     private readonly MapPlace result;
     private readonly RowCut cut;
 
     public PoolStep(InstructionSet set, PooledInput shortcut, MapPlace source, MapPlace result, int threads) : this(
-        ScaledPool.For(set), shortcut, source, result, RowCut.OfBytes(result.Size, threads))
+        ScaledAveragePool.For(set), shortcut, source, result, RowCut.OfBytes(result.Size, threads))
     {
     }
 
-    private PoolStep(ScaledPool pool, PooledInput shortcut, MapPlace source, MapPlace result, RowCut cut) : base(cut.Tasks) =>
+    private PoolStep(ScaledAveragePool pool, PooledInput shortcut, MapPlace source, MapPlace result, RowCut cut) : base(cut.Tasks) =>
         (this.pool, this.shortcut, this.source, this.result, this.cut) = (pool, shortcut, source, result, cut);
 
     /// <inheritdoc/>
@@ -29,7 +29,7 @@ internal sealed unsafe class PoolStep : Step
     }
 
     /// <summary>Rows of the pooled map.</summary>
-    public static void Rows(ScaledPool pool, PooledInput shortcut, MapPlace source, in Frame frame, int first, int count, float* target)
+    public static void Rows(ScaledAveragePool pool, PooledInput shortcut, MapPlace source, in Frame frame, int first, int count, float* target)
     {
         var (_, width, channels) = source.Size;
         var from = source.In(frame) + (long)first * shortcut.Kernel * width * channels;

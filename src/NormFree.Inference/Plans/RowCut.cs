@@ -4,8 +4,8 @@ namespace NormFree.Inference.Plans;
 
 /// <summary>Cuts a map's rows into tasks of equal size.</summary>
 /// <param name="Rows">All rows.</param>
-/// <param name="RowsOfTask">Those of a task; the last one may have fewer.</param>
-internal readonly record struct RowCut(int Rows, int RowsOfTask)
+/// <param name="RowsPerTask">Those of a task; the last one may have fewer.</param>
+internal readonly record struct RowCut(int Rows, int RowsPerTask)
 {
     /// <summary>Tasks for each thread, where there are rows enough: what one finishes late, others make up for.</summary>
     private const int TasksOfThread = 4;
@@ -14,7 +14,7 @@ internal readonly record struct RowCut(int Rows, int RowsOfTask)
     private const int BytesOfTask = 64 << 10;
 
     /// <summary>How many tasks there are.</summary>
-    public int Tasks => (Rows + RowsOfTask - 1) / RowsOfTask;
+    public int Tasks => (Rows + RowsPerTask - 1) / RowsPerTask;
 
     /// <summary>Cuts by how many rows a task should have at most.</summary>
     public static RowCut Of(int rows, long most, int threads)
@@ -27,5 +27,5 @@ internal readonly record struct RowCut(int Rows, int RowsOfTask)
     public static RowCut OfBytes(MapSize size, int threads) => Of(size.Height, BytesOfTask / ((long)size.Width * size.Channels * sizeof(float)), threads);
 
     /// <summary>A task's rows.</summary>
-    public (int First, int Count) this[int task] => (task * RowsOfTask, Math.Min(RowsOfTask, Rows - task * RowsOfTask));
+    public (int First, int Count) this[int task] => (task * RowsPerTask, Math.Min(RowsPerTask, Rows - task * RowsPerTask));
 }
