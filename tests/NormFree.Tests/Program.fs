@@ -111,7 +111,7 @@ let private all =
       testList
           "Distributed"
           [ Distributed.ShareTests.tests
-            Distributed.AttendanceTests.tests
+            Distributed.LivenessTests.tests
             Distributed.DescentTests.tests
             Distributed.NonFiniteTests.tests
             Distributed.BenchTests.tests

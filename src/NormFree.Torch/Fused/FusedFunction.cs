@@ -64,3 +64,57 @@ internal sealed class FusedFunction : autograd.SingleTensorFunction<FusedFunctio
         }
     }
 }
+
+/// <summary>One run of a fused layer: its inputs, its forward pass, and the state that its backward pass needs.</summary>
+internal interface IFusedCall : IDisposable
+{
+    /// <summary>The layer's name in profiles and messages.</summary>
+    string Key { get; }
+
+    /// <summary>The tensors that gradients are computed for.</summary>
+    IReadOnlyList<Tensor> Inputs { get; }
+
+    /// <summary>Computes the output.</summary>
+    /// <param name="keep">Keeps what <see cref="Backward"/> needs.</param>
+    Tensor Forward(bool keep);
+
+    /// <summary>The gradient of every input, in the order of <see cref="Inputs"/>; frees the state.</summary>
+    IReadOnlyList<Tensor> Backward(Tensor gradient);
+}
+
+/// <summary>
+/// What a layer keeps from its forward to its backward pass. TorchSharp holds it by managed references alone: where no backward pass comes, a
+/// collection frees it, so the collector is told how much native memory hangs on it.
+/// </summary>
+internal sealed class FusedState : IDisposable
+{
+    private long bytes;
+
+    /// <summary>Holds a call that has run forward.</summary>
+    public FusedState(IFusedCall call, Tensor result)
+    {
+        Call = call;
+        // The input, the sum before the activation, and the packed signs.
+        bytes = sizeof(float) * (call.Inputs[0].numel() + result.numel());
+        GC.AddMemoryPressure(bytes);
+    }
+
+    /// <summary>Runs where no backward pass came; the call's own parts free themselves.</summary>
+    ~FusedState() => Relieve();
+
+    /// <summary>The call.</summary>
+    public IFusedCall Call { get; }
+
+    /// <summary>Frees the call's state.</summary>
+    public void Dispose()
+    {
+        Call.Dispose();
+        Relieve();
+        GC.SuppressFinalize(this);
+    }
+
+    private void Relieve()
+    {
+        if (Interlocked.Exchange(ref bytes, 0) is > 0 and var held) GC.RemoveMemoryPressure(held);
+    }
+}

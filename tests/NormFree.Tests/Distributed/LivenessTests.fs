@@ -1,5 +1,5 @@
 /// Who is missing, who has started a process, and which libraries are Open MPI's.
-module NormFree.Tests.Distributed.AttendanceTests
+module NormFree.Tests.Distributed.LivenessTests
 
 open System
 open System.IO
