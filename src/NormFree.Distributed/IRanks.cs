@@ -29,7 +29,7 @@ public interface IRanks
     /// <param name="patience">How long to wait for the others.</param>
     /// <returns>Their words, in the order of ranks; null where some did not come: they wait for something else, and only <see cref="Abort"/> is left.</returns>
     /// <exception cref="DistributedException">What connects the ranks has failed; only <see cref="Abort"/> is left.</exception>
-    long[]? TryPart(long word, TimeSpan patience);
+    long[]? TryFinalBarrier(long word, TimeSpan patience);
 
     /// <summary>Ends the work together behind a parting; no rank returns before all have come here.</summary>
     /// <exception cref="DistributedException">What connects the ranks has failed; only <see cref="Abort"/> is left.</exception>

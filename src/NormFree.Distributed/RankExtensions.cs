@@ -9,7 +9,7 @@ public static class RankExtensions
     /// <summary>Begins to add up a few numbers over all ranks.</summary>
     /// <param name="ranks">All of them.</param>
     /// <param name="mine">This rank's, as many as every other rank has.</param>
-    public static PendingNumbers BeginSum(this IRanks ranks, params double[] mine) => new(ranks, mine);
+    public static PendingValues BeginSum(this IRanks ranks, params double[] mine) => new(ranks, mine);
 
     /// <summary>Adds up a few numbers over all ranks.</summary>
     /// <inheritdoc cref="BeginSum"/>
@@ -17,13 +17,13 @@ public static class RankExtensions
 
     /// <summary>Returns when all ranks have come here.</summary>
     /// <param name="ranks">All of them.</param>
-    public static void Meet(this IRanks ranks) => ranks.Sum(0);
+    public static void Barrier(this IRanks ranks) => ranks.Sum(0);
 
     /// <summary>A text of every rank, in the order of ranks: for what is told seldom.</summary>
     /// <remarks>A byte travels as a double, in a place where all other ranks have 0: exact, and no further operation is needed of MPI.</remarks>
     /// <param name="ranks">All of them.</param>
     /// <param name="mine">This rank's, of any length.</param>
-    public static string[] Texts(this IRanks ranks, string mine)
+    public static string[] AllGather(this IRanks ranks, string mine)
     {
         byte[] bytes = Encoding.UTF8.GetBytes(mine);
         var lengths = new double[ranks.Size];
@@ -44,13 +44,13 @@ public static class RankExtensions
 }
 
 /// <summary>A few numbers that are added up over ranks.</summary>
-public sealed class PendingNumbers
+public sealed class PendingValues
 {
     private readonly double[] values;
     private readonly double[] sums;
     private readonly IPendingSum pending;
 
-    internal PendingNumbers(IRanks ranks, ReadOnlySpan<double> mine)
+    internal PendingValues(IRanks ranks, ReadOnlySpan<double> mine)
     {
         values = GC.AllocateUninitializedArray<double>(mine.Length, pinned: true);
         sums = GC.AllocateUninitializedArray<double>(mine.Length, pinned: true);

@@ -7,13 +7,13 @@ namespace NormFree.Distributed;
 /// <example><code>
 /// var ranks = Ranks.Join(TimeSpan.FromSeconds(30), Console.Error.WriteLine);
 /// double images = ranks.Sum(mine)[0];
-/// ranks.TryPart(0, Timeout.InfiniteTimeSpan);
+/// ranks.TryFinalBarrier(0, Timeout.InfiniteTimeSpan);
 /// ranks.Leave();
 /// </code></example>
 public static class Ranks
 {
     /// <summary>How long a rank may be missing if nothing is said.</summary>
-    public static TimeSpan DefaultPatience { get; } = TimeSpan.FromSeconds(30);
+    public static TimeSpan DefaultTimeout { get; } = TimeSpan.FromSeconds(30);
 
     /// <summary>Joins the processes that a launcher has started with this one; one that was started alone, or by no launcher, stays alone, and no
     /// MPI is looked for.</summary>
@@ -50,7 +50,7 @@ public sealed unsafe class OneRank : IRanks
     }
 
     /// <inheritdoc/>
-    public long[] TryPart(long word, TimeSpan patience) => [word];
+    public long[] TryFinalBarrier(long word, TimeSpan patience) => [word];
 
     /// <inheritdoc/>
     public void Leave() { }
@@ -82,7 +82,7 @@ public static class Launcher
     /// Whether mpirun kills ranks a second after it has asked them to end, which is its habit: too early for a step and a checkpoint. It passes its
     /// settings on as variables.
     /// </summary>
-    public static bool IsImpatient =>
+    public static bool KillsRanksEarly =>
         Environment.GetEnvironmentVariable("OMPI_COMM_WORLD_SIZE") is not null
         && Environment.GetEnvironmentVariable("OMPI_MCA_odls_base_sigkill_timeout") is null;
 

@@ -129,7 +129,7 @@ type internal Keeper(folder: RunFolder option, around: Surroundings, stage: Stag
                 | :? IOException -> back older
 
         // What the first rank keeps must be there for the others.
-        around.Ranks.Meet()
+        around.Ranks.Barrier()
         let files = folder |> Option.map (fun f -> RunFolder.checkpoints f stage.Number)
         files |> Option.defaultValue [] |> List.map snd |> back
 

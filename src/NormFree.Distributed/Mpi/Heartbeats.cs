@@ -7,19 +7,19 @@ internal sealed unsafe class Heartbeats : IDisposable
 {
     private readonly MpiCalls mpi;
     private readonly nint communicator;
-    private readonly Attendance attendance;
+    private readonly Liveness liveness;
     private readonly TimeSpan period;
     private readonly Line[] lines;
     private readonly double* values;
     private TimeSpan sent;
 
     /// <summary>One line to every rank that is watched.</summary>
-    public Heartbeats(MpiCalls mpi, Attendance attendance, TimeSpan period)
+    public Heartbeats(MpiCalls mpi, Liveness liveness, TimeSpan period)
     {
-        (this.mpi, this.attendance, this.period) = (mpi, attendance, period);
+        (this.mpi, this.liveness, this.period) = (mpi, liveness, period);
         communicator = mpi.NewCommunicator();
-        values = (double*)NativeMemory.AllocZeroed((nuint)attendance.Watched.Count * 2, sizeof(double));
-        lines = [.. attendance.Watched.Select((rank, i) => new Line(rank, i))];
+        values = (double*)NativeMemory.AllocZeroed((nuint)liveness.Watched.Count * 2, sizeof(double));
+        lines = [.. liveness.Watched.Select((rank, i) => new Line(rank, i))];
         foreach (var line in lines) line.Receiving = mpi.BeginReceive(In(line), line.Rank, communicator);
     }
 
@@ -43,7 +43,7 @@ internal sealed unsafe class Heartbeats : IDisposable
     {
         while (mpi.IsDone(ref line.Receiving))
         {
-            attendance.Heard(line.Rank, (long)*In(line), now);
+            liveness.Heard(line.Rank, (long)*In(line), now);
             line.Receiving = mpi.BeginReceive(In(line), line.Rank, communicator);
         }
     }
@@ -52,7 +52,7 @@ internal sealed unsafe class Heartbeats : IDisposable
     private void Say(Line line)
     {
         if (line.IsSending && !mpi.IsDone(ref line.Sending)) return;
-        *Out(line) = attendance.Mine;
+        *Out(line) = liveness.Mine;
         line.Sending = mpi.BeginSend(Out(line), line.Rank, communicator);
         line.IsSending = true;
     }

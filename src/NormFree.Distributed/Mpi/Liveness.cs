@@ -6,7 +6,7 @@ namespace NormFree.Distributed.Mpi;
 /// same ones, so whoever has asked for fewer than another for as long as the patience lasts is what the others wait for: a process whose messages still
 /// come but whose work hangs is found like that. Pure: times come from outside.
 /// </remarks>
-internal sealed class Attendance
+internal sealed class Liveness
 {
     private readonly TimeSpan patience;
     private readonly int[] watched;
@@ -17,7 +17,7 @@ internal sealed class Attendance
     private TimeSpan looked;
 
     /// <summary>All ranks are there at the begin.</summary>
-    public Attendance(int size, int rank, TimeSpan patience, TimeSpan now)
+    public Liveness(int size, int rank, TimeSpan patience, TimeSpan now)
     {
         (this.rank, this.patience) = (rank, patience);
         watched = rank == 0 ? [.. Enumerable.Range(1, size - 1)] : [0];

@@ -12,7 +12,7 @@ internal sealed class MpiRanks : IRanks
     {
         this.thread = thread;
         names = [Environment.MachineName];
-        names = this.Texts(Environment.MachineName);
+        names = this.AllGather(Environment.MachineName);
         thread.NameOf = NameOf;
     }
 
@@ -33,7 +33,7 @@ internal sealed class MpiRanks : IRanks
     public IPendingSum BeginSum(nint values, nint sums, int count, NumberType type) => thread.Post(new MpiSum(values, sums, count, type));
 
     /// <inheritdoc/>
-    public long[]? TryPart(long word, TimeSpan patience) => thread.TryPart(word, patience);
+    public long[]? TryFinalBarrier(long word, TimeSpan patience) => thread.TryFinalBarrier(word, patience);
 
     /// <inheritdoc/>
     public void Leave() => thread.End();

@@ -73,7 +73,7 @@ internal sealed class MpiThread
     /// It is a sum apart from the others, which ranks that do not leave may wait for, and does not count as one that others are waited for with: the
     /// first rank may have work of its own at the end. A word stands where all other ranks have 0.
     /// </remarks>
-    public unsafe long[]? TryPart(long word, TimeSpan wait)
+    public unsafe long[]? TryFinalBarrier(long word, TimeSpan wait)
     {
         var numbers = (double*)NativeMemory.AllocZeroed((nuint)Size * 2, sizeof(double)); // kept where the sum never comes, or fails
         numbers[Rank] = word;
@@ -118,12 +118,12 @@ internal sealed class MpiThread
         try
         {
             var mpi = Begin();
-            var attendance = new Attendance(Size, Rank, patience, Now);
-            using (var heartbeats = new Heartbeats(mpi, attendance, TimeSpan.FromSeconds(Math.Min(1, patience.TotalSeconds / 5))))
+            var liveness = new Liveness(Size, Rank, patience, Now);
+            using (var heartbeats = new Heartbeats(mpi, liveness, TimeSpan.FromSeconds(Math.Min(1, patience.TotalSeconds / 5))))
             {
                 var (sums, farewells) = (mpi.NewCommunicator(), mpi.NewCommunicator());
                 started.SetResult();
-                Work(mpi, sum => sum == farewell ? farewells : sums, attendance, heartbeats);
+                Work(mpi, sum => sum == farewell ? farewells : sums, liveness, heartbeats);
             }
             if (abortCode >= 0) mpi.Abort(abortCode);
             else mpi.End();
@@ -146,13 +146,13 @@ internal sealed class MpiThread
         return mpi;
     }
 
-    private void Work(MpiCalls mpi, Func<MpiSum, nint> communicator, Attendance attendance, Heartbeats heartbeats)
+    private void Work(MpiCalls mpi, Func<MpiSum, nint> communicator, Liveness liveness, Heartbeats heartbeats)
     {
         var (spins, lastWork) = (0, Now);
         while (!ending && abortCode < 0)
         {
             if (Advance(mpi, communicator)) (spins, lastWork) = (0, Now);
-            Watch(attendance, heartbeats);
+            Watch(liveness, heartbeats);
             if (working.Count == 0) wake.Wait(Now - lastWork < Idle ? Restless : Idle);
             else if (++spins < Spins) Thread.Yield();
             else Pause();
@@ -173,12 +173,12 @@ internal sealed class MpiThread
     }
 
     /// <summary>Ends the job where a rank is missing.</summary>
-    private void Watch(Attendance attendance, Heartbeats heartbeats)
+    private void Watch(Liveness liveness, Heartbeats heartbeats)
     {
         var now = Now;
         heartbeats.Exchange(now);
-        attendance.Heard(Rank, Interlocked.Read(ref count), now);
-        if (attendance.Missing(now) is not { Length: > 0 } missing) return;
+        liveness.Heard(Rank, Interlocked.Read(ref count), now);
+        if (liveness.Missing(now) is not { Length: > 0 } missing) return;
         var who = string.Join(", ", missing.Select(NameOf));
         lost($"{who} has not come where the others wait for it, or is silent, for {patience.TotalSeconds:0} s: the process hangs, its node is down, or the "
             + "network between them is. The job ends; checkpoints are intact.");

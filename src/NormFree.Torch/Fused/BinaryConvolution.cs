@@ -27,7 +27,7 @@ public static class BinaryConvolution
 
         public Call(BinaryConvolutionOptions options, Tensor x, BinaryLayerParameters parameters)
         {
-            LayerChecks.Convolution(options, x, parameters);
+            FusedChecks.Convolution(options, x, parameters);
             this.options = options;
             Inputs = [x, parameters.Shift, .. parameters.Filters];
             using var noGrad = no_grad();

@@ -38,7 +38,7 @@ public static class BinaryFilterConvolution
         {
             this.options = options;
             Tensor[] gains = gain is null ? [] : [gain];
-            LayerChecks.Filters(options, x, [weight], gains);
+            FusedChecks.Filters(options, x, [weight], gains);
             Inputs = [x, weight, .. gains];
             using var noGrad = no_grad();
             map = ChannelsLast.Of(x).DetachFromDisposeScope();

@@ -10,7 +10,7 @@ namespace NormFree.Torch.Fused;
 /// (deviation 13 of the method).</para>
 /// <para>Of each layer the backward pass needs x, the sum before the activation, and the packed signs: 8 bytes and a bit for a value.</para>
 /// </remarks>
-public static class BinaryLayer
+public static class FusedBinaryLayer
 {
     /// <summary>Applies the layer.</summary>
     /// <param name="options">The convolution.</param>
@@ -36,7 +36,7 @@ public static class BinaryLayer
 
         public Call(BinaryConvolutionOptions options, Tensor x, Tensor? shortcut, BinaryLayerParameters parameters)
         {
-            LayerChecks.Layer(options, x, shortcut, parameters);
+            FusedChecks.Layer(options, x, shortcut, parameters);
             this.options = options;
             Inputs = [x, .. (Tensor[])(shortcut is null ? [] : [shortcut]), parameters.Shift, .. parameters.Filters, .. parameters.Activation];
             using var noGrad = no_grad();

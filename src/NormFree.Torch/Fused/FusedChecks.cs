@@ -3,7 +3,7 @@ using static TorchSharp.torch;
 namespace NormFree.Torch.Fused;
 
 /// <summary>Looks at what is handed to a fused layer: the kernels go by addresses, and read past the end of what is smaller than they were told.</summary>
-internal static class LayerChecks
+internal static class FusedChecks
 {
     /// <summary>A convolution's input and filters.</summary>
     /// <exception cref="ArgumentException">A tensor is not on the CPU, not of float32, or not of the size that the options say.</exception>

@@ -5,7 +5,7 @@ using static TorchSharp.torch;
 namespace NormFree.Torch.Fused;
 
 /// <summary>The mean of β·x over squares of pixels, as one function of autograd: shortcuts of layers that shrink the map.</summary>
-public static class PooledShortcut
+public static class FusedPooledShortcut
 {
     /// <summary>Pools.</summary>
     /// <param name="key">The layer's name in profiles and messages.</param>
@@ -16,7 +16,7 @@ public static class PooledShortcut
     /// <exception cref="ArgumentException">x is not on the CPU, not of float32, or smaller than a square.</exception>
     public static Tensor Apply(string key, Tensor x, double beta, int kernel)
     {
-        LayerChecks.Pool(key, x, kernel);
+        FusedChecks.Pool(key, x, kernel);
         return FusedFunction.Run(new Call(key, x, (float)(beta / (kernel * kernel)), kernel));
     }
 

@@ -16,7 +16,7 @@ public static class ResidualRPReLU
     /// <exception cref="ArgumentException">A tensor is not on the CPU, or not of float32; or the sizes differ.</exception>
     public static Tensor Apply(string key, Tensor branch, Tensor shortcut, IReadOnlyList<Tensor> activation)
     {
-        LayerChecks.Sum(key, branch, shortcut, activation);
+        FusedChecks.Sum(key, branch, shortcut, activation);
         return FusedFunction.Run(new Call(key, branch, shortcut, activation));
     }
 

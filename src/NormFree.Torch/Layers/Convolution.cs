@@ -20,13 +20,13 @@ public static class Convolution
     public static Tensor Apply(Tensor x, Tensor weight, Tensor? gain, in ConvolutionOptions options)
     {
         using var scope = NewDisposeScope();
-        var used = UsedWeight(weight, gain, options);
+        var used = EffectiveWeight(weight, gain, options);
         return conv2d(x, used, strides: [options.Stride, options.Stride], padding: [options.Padding, options.Padding]).MoveToOuterDisposeScope();
     }
 
     /// <summary>The weight that a convolution multiplies with: factor·gain·B(S(w)), O×I×k×k.</summary>
     /// <inheritdoc cref="Apply"/>
-    public static Tensor UsedWeight(Tensor weight, Tensor? gain, in ConvolutionOptions options)
+    public static Tensor EffectiveWeight(Tensor weight, Tensor? gain, in ConvolutionOptions options)
     {
         if (gain is null == options.Standardised)
             throw new ArgumentException("A standardised convolution has a gain, a plain one has none.", nameof(gain));

@@ -8,7 +8,7 @@ namespace NormFree.Torch.Layers;
 /// Forward: y = u + b₂ for u = x + b₁ &gt; 0, else y = a·u + b₂. Backward: dx = dy where u &gt; 0, else a·dy; da = Σ u·dy over u ≤ 0; db₁ = Σ dx;
 /// db₂ = Σ dy. Slopes start at 0.25, shifts at 0.
 /// </remarks>
-public static class RPReLU
+public static class RPReLUActivation
 {
     /// <summary>Applies the activation to <paramref name="x"/> (N×C×H×W).</summary>
     /// <param name="x">N×C×H×W.</param>

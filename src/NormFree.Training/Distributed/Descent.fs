@@ -57,7 +57,7 @@ type internal Descent
             ranks,
             [| for _, tensor in network.Parameters -> tensor :> torch.Tensor |],
             List.toArray network.PartOf,
-            defaultArg messageBytes GradientBuckets.UsualBytes
+            defaultArg messageBytes GradientBuckets.DefaultBytes
         )
 
     let forward images labels look =
@@ -85,7 +85,7 @@ type internal Descent
         let forwards, backwards, waits = Stopwatch(), Stopwatch(), Stopwatch()
         let mutable sums = Sums.Zero
         watches |> List.iter _.Begins()
-        buckets.Prepare()
+        buckets.ZeroGradients()
 
         for i, (first, size) in List.indexed parts do
             use _ = torch.NewDisposeScope()
@@ -105,11 +105,11 @@ type internal Descent
             backwards.Start()
             let weighted = loss.Times share
             // Gradients are whole when the last part's are there.
-            network.AddGradients(weighted, (if i = parts.Length - 1 then buckets.LayerBegins else ignore))
+            network.AddGradients(weighted, (if i = parts.Length - 1 then buckets.OnLayerBackward else ignore))
             backwards.Stop()
 
         let all = counts.Wait()
-        buckets.Start()
+        buckets.StartRemaining()
         let sums = Together.beginSums ranks sums
         let communication = buckets.Finish()
 

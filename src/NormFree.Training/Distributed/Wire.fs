@@ -57,7 +57,7 @@ module Wire =
 
         let found =
             [| for _ in 0..times ->
-                   ranks.Meet()
+                   ranks.Barrier()
                    let start = Stopwatch.GetTimestamp()
                    ranks.BeginSum(address values, address sums, count, NumberType.Float32).Wait()
                    Stopwatch.GetElapsedTime(start).TotalMilliseconds |]

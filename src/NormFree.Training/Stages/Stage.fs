@@ -121,7 +121,7 @@ module Stage =
             work.Keeper.KeepAtInterruption(StageWork.whole work)
 
         // Nobody leaves before the first rank has kept it.
-        work.Around.Ranks.Meet()
+        work.Around.Ranks.Barrier()
 
     /// What cancels the surroundings' token: the wish of whoever runs a process that works alone; of several, what they agree on.
     let private stopOf (around: Surroundings) =

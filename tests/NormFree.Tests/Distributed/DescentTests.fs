@@ -78,7 +78,7 @@ type private Lookout(ranks: IRanks, network: Network) =
 
             ranks.BeginSum(values, sums, count, number)
 
-        member _.TryPart(word, patience: System.TimeSpan) = ranks.TryPart(word, patience)
+        member _.TryFinalBarrier(word, patience: System.TimeSpan) = ranks.TryFinalBarrier(word, patience)
         member _.Leave() = ranks.Leave()
         member _.Abort(code: int) = ranks.Abort code
 
@@ -103,7 +103,7 @@ let private descended dtype norm accumulate bytes (images: torch.Tensor, labels:
       Messages = descent.Messages
       Seen = List.ofSeq lookout.Seen }
 
-let private oneMessage = GradientBuckets.UsualBytes
+let private oneMessage = GradientBuckets.DefaultBytes
 let private manyMessages = 4096L
 
 let private descents =
@@ -170,7 +170,7 @@ type private Witness() =
 
             (OneRank.Instance :> IRanks).BeginSum(values, sums, count, number)
 
-        member _.TryPart(word, _: System.TimeSpan) = [| word; word |]
+        member _.TryFinalBarrier(word, _: System.TimeSpan) = [| word; word |]
         member _.Leave() = ()
         member _.Abort(_: int) = ()
 
@@ -190,10 +190,10 @@ let private buckets =
               let parameters = [| for _, tensor in network.Parameters -> tensor :> torch.Tensor |]
               let witness = Witness()
               use buckets = new GradientBuckets(witness, parameters, List.toArray network.PartOf, 4096L)
-              buckets.Prepare()
-              network.AddGradients(Losses.CrossEntropy(network.Forward(images, Train), labels), buckets.LayerBegins)
+              buckets.ZeroGradients()
+              network.AddGradients(Losses.CrossEntropy(network.Forward(images, Train), labels), buckets.OnLayerBackward)
               let early = witness.Sent.Count
-              buckets.Start()
+              buckets.StartRemaining()
               // Until their sums come, gradients are what this rank computed; some may have left before they were whole.
               let expected = Array.concat [ for tensor in parameters -> Agreement.values (Agreement.gradient tensor) ]
               buckets.Finish() |> ignore

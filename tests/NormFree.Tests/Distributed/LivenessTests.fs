@@ -13,18 +13,18 @@ let private seconds (value: float) = TimeSpan.FromSeconds value
 
 /// The first of three ranks, looked at every second for a while: what it finds missing first, and when.
 let private firstMissing rank (messages: float -> (int * int64) list) =
-    let attendance = Attendance(3, rank, seconds 10.0, seconds 0.0)
+    let liveness = Liveness(3, rank, seconds 10.0, seconds 0.0)
 
     seq { 1.0 .. 60.0 }
     |> Seq.tryPick (fun now ->
         for from, count in messages now do
-            attendance.Heard(from, count, seconds now)
+            liveness.Heard(from, count, seconds now)
 
-        match attendance.Missing(seconds now) with
+        match liveness.Missing(seconds now) with
         | [||] -> None
         | missing -> Some(now, missing))
 
-let private attendance =
+let private liveness =
     [ test "nobody is missing who sends messages and keeps up" {
           Expect.isNone (firstMissing 0 (fun now -> [ 0, int64 now; 1, int64 now; 2, int64 now - 1L ])) "missing"
       }
@@ -52,15 +52,15 @@ let private attendance =
       test "other ranks watch the first one" {
           let messages now = [ 1, int64 (min now 5.0); 0, min 3L (int64 now) ]
           Expect.equal (firstMissing 1 messages) (Some(16.0, [| 0 |])) "when, who"
-          Expect.equal (Attendance(3, 2, seconds 10.0, seconds 0.0).Watched |> List.ofSeq) [ 0 ] "watched"
+          Expect.equal (Liveness(3, 2, seconds 10.0, seconds 0.0).Watched |> List.ofSeq) [ 0 ] "watched"
       }
 
       test "a process that was stopped itself blames nobody when it goes on" {
-          let attendance = Attendance(2, 0, seconds 10.0, seconds 0.0)
-          Expect.isEmpty (attendance.Missing(seconds 1.0)) "at the begin"
-          Expect.isEmpty (attendance.Missing(seconds 100.0)) "after a pause"
-          attendance.Heard(1, 1L, seconds 101.0)
-          Expect.isEmpty (attendance.Missing(seconds 102.0)) "later"
+          let liveness = Liveness(2, 0, seconds 10.0, seconds 0.0)
+          Expect.isEmpty (liveness.Missing(seconds 1.0)) "at the begin"
+          Expect.isEmpty (liveness.Missing(seconds 100.0)) "after a pause"
+          liveness.Heard(1, 1L, seconds 101.0)
+          Expect.isEmpty (liveness.Missing(seconds 102.0)) "later"
       } ]
 
 let private launchers =
@@ -124,7 +124,7 @@ let private libraries =
 let tests =
     testList
         "ranks"
-        [ testList "attendance" attendance
+        [ testList "liveness" liveness
           testList "launchers" launchers
           testList "sums" sums
           // They set a variable of the process.

@@ -33,13 +33,13 @@ let run accumulate (path: string) =
             )
             |> ignore
 
-            if ranks.Texts(Convert.ToHexString bytes) |> Array.distinct |> Array.length > 1 then
+            if ranks.AllGather(Convert.ToHexString bytes) |> Array.distinct |> Array.length > 1 then
                 failwith $"{name} is not the same on all ranks"
 
     if ranks.Rank = 0 then
         writer.Save path
 
-    ranks.TryPart(0L, Timeout.InfiniteTimeSpan) |> ignore
+    ranks.TryFinalBarrier(0L, Timeout.InfiniteTimeSpan) |> ignore
     ranks.Leave()
     0
 
@@ -54,7 +54,7 @@ let fail (failures: string) (others: string) =
     let command (ranks: IRanks) =
         match reasons.TryFind ranks.Rank with
         | Some reason -> raise (TrainingException reason)
-        | None when others = "wait" -> ranks.Meet()
+        | None when others = "wait" -> ranks.Barrier()
         | None -> ()
 
     int (Outcome.guard (fun () -> Job.run None command))

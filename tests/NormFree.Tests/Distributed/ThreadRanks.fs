@@ -69,7 +69,7 @@ type private Rank(size: int, rank: int, roundOf: int -> Round) =
             round.Give(rank, values, sums, count, number)
             round
 
-        member _.TryPart(word, _: TimeSpan) = Array.replicate size word
+        member _.TryFinalBarrier(word, _: TimeSpan) = Array.replicate size word
         member _.Leave() = ()
         member _.Abort(_: int) = ()
 

@@ -71,7 +71,7 @@ let private activation =
                       ResidualRPReLU.Apply("the layer", ours.X, Option.get ours.Shortcut, ours.Parameters.Activation)
 
                   let p = theirs.Parameters.Activation
-                  let expected = RPReLU.Apply(sum theirs, p[0], p[1], p[2])
+                  let expected = RPReLUActivation.Apply(sum theirs, p[0], p[1], p[2])
                   close values $"{case}" y expected
                   backward case.Gradient y
                   backward case.Gradient expected
@@ -114,7 +114,7 @@ let private shortcuts =
                       use _ = torch.NewDisposeScope()
                       let ours, x = map layout (int64 i) (2, c, h, w)
                       let theirs, same = map layout (int64 i) (2, c, h, w)
-                      let y = PooledShortcut.Apply("pool", x, 0.9, kernel)
+                      let y = FusedPooledShortcut.Apply("pool", x, 0.9, kernel)
                       let expected = torch.nn.functional.avg_pool2d (same.Times 0.9, kernel, kernel)
                       let what = $"{c} channels, {h}×{w}, {layout}"
                       close values what y expected
@@ -124,7 +124,7 @@ let private shortcuts =
 
                       let evaluated =
                           use _ = torch.no_grad ()
-                          PooledShortcut.Apply("pool", x, 0.9, kernel)
+                          FusedPooledShortcut.Apply("pool", x, 0.9, kernel)
 
                       sameBits "without gradients" evaluated y
           }
@@ -190,7 +190,7 @@ let private shortcuts =
           let _, x = map Contiguous 1L (1, 4, 4, 4)
 
           Expect.throwsT<ArgumentException>
-              (fun () -> PooledShortcut.Apply("pool", x.``to`` torch.ScalarType.Float64, 1.0, 2) |> ignore)
+              (fun () -> FusedPooledShortcut.Apply("pool", x.``to`` torch.ScalarType.Float64, 1.0, 2) |> ignore)
               "doubles"
 
           Expect.isTrue (torch.is_grad_enabled ()) "gradients are still recorded"
@@ -202,7 +202,7 @@ let private shortcuts =
           let same, copy = map ChannelsLast 1L (2, 16, 6, 6)
           let weight, weightToo = parameter 2L 0.2f 0.0f [ 8; 16; 3; 3 ], parameter 2L 0.2f 0.0f [ 8; 16; 3; 3 ]
           let options = ConvolutionOptions(1, 1)
-          let y = RealConvolution.InBFloat16(x, weight, null, &options)
+          let y = Convolution.ApplyInBFloat16(x, weight, null, &options)
           let expected = Convolution.Apply(copy, weightToo, null, &options)
           Expect.equal y.dtype torch.ScalarType.Float32 "type"
           close ofBFloat16 "y" y expected

@@ -165,7 +165,7 @@ let inputs (seed: int64) (case: Case) =
 
 let apply options (inputs: Inputs) =
     let shortcut: torch.Tensor | null = Option.toObj inputs.Shortcut
-    BinaryLayer.Apply(options, inputs.X, shortcut, inputs.Parameters)
+    FusedBinaryLayer.Apply(options, inputs.X, shortcut, inputs.Parameters)
 
 let fused case inputs = apply (options case) inputs
 
@@ -195,7 +195,7 @@ let composite (case: Case) (inputs: Inputs) =
 
     let activation = inputs.Parameters.Activation
     let sum = branch.Plus around
-    RPReLU.Apply(sum, activation[0], activation[1], activation[2]), LearnableShift.Apply(sum, activation[0])
+    RPReLUActivation.Apply(sum, activation[0], activation[1], activation[2]), LearnableShift.Apply(sum, activation[0])
 
 /// Whether no argument is so near its kink that rounding could bring it to the other side.
 let awayFromKinks (arguments: torch.Tensor) =

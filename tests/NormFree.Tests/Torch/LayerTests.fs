@@ -174,7 +174,7 @@ let private weights =
 
               let refuse standardised (gain: torch.Tensor | null) =
                   let options = ConvolutionOptions(1, 0, standardised)
-                  Convolution.UsedWeight(weight, gain, &options) |> ignore
+                  Convolution.EffectiveWeight(weight, gain, &options) |> ignore
 
               Expect.throwsT<ArgumentException> (fun () -> refuse false gain) "a gain too many"
               Expect.throwsT<ArgumentException> (fun () -> refuse true null) "a gain too few"
@@ -225,7 +225,7 @@ let private activations =
                   values seed (n * c * h * w), values (seed + 1) c, values (seed + 2) c, values (seed + 3) c
 
               let channels values = tensor [ 1; c; 1; 1 ] values
-              let y = RPReLU.Apply(tensor [ n; c; h; w ] x, channels b1, tensor [ c ] a, channels b2)
+              let y = RPReLUActivation.Apply(tensor [ n; c; h; w ] x, channels b1, tensor [ c ] a, channels b2)
               same y (naiveRPReLU c (h * w) x b1 a b2) "y"
 
           testPropertyWithConfig { repeatedly with maxTest = 5 } "RPReLU's four gradients"
@@ -237,7 +237,7 @@ let private activations =
                     [ 1; 2; 1; 1 ], values (seed + 3) 2 ]
 
               checkGradients "RPReLU" inputs (fun leaves ->
-                  weighted (RPReLU.Apply(leaves[0], leaves[1], leaves[2], leaves[3]))) ]
+                  weighted (RPReLUActivation.Apply(leaves[0], leaves[1], leaves[2], leaves[3]))) ]
 
 let private softmax (logits: float[]) =
     let top = Array.max logits

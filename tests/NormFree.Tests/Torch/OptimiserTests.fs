@@ -29,7 +29,7 @@ let private random (generator: Random) (shape: int64[]) =
 let private agrees
     name
     (theirs: Modules.Parameter seq -> torch.optim.Optimizer)
-    (ours: OptimisedParameter[] -> Optimiser)
+    (ours: OptimisedParameter[] -> ParameterOptimiser)
     =
     test $"{name}: {steps} steps with weight decay are TorchSharp's" {
         use _ = torch.NewDisposeScope()
@@ -63,7 +63,7 @@ let private named =
         use adam = new Adam([| OptimisedParameter("fc.bias", tensor, decay) |], false)
         use sgd = new Sgd([| OptimisedParameter("fc.bias", tensor, decay) |], 0.9)
         adam.Step rate
-        let names (optimiser: Optimiser) = [ for struct (name, _) in optimiser.State -> name ]
+        let names (optimiser: ParameterOptimiser) = [ for struct (name, _) in optimiser.State -> name ]
         Expect.equal (names adam) [ "fc.bias/exp_avg"; "fc.bias/exp_avg_sq" ] "Adam's"
         Expect.equal (names sgd) [ "fc.bias/momentum_buffer" ] "SGD's"
         Expect.equal (Agreement.values tensor) [| 1.0; 2.0 |] "the parameter"

@@ -13,7 +13,7 @@ namespace NormFree.Torch.Training.Optimisers;
 /// <param name="parameters">What is trained.</param>
 /// <param name="decoupled">AdamW's weight decay.</param>
 public sealed class Adam(IReadOnlyList<OptimisedParameter> parameters, bool decoupled)
-    : Optimiser(parameters, "exp_avg", "exp_avg_sq")
+    : ParameterOptimiser(parameters, "exp_avg", "exp_avg_sq")
 {
     private const double Beta1 = 0.9;
     private const double Beta2 = 0.999;

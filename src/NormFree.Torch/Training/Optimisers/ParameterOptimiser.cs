@@ -12,12 +12,12 @@ namespace NormFree.Torch.Training.Optimisers;
 /// <para>Contiguous floats in the processor's memory take a step together, in one pass of our kernels; tensors on another device or of another
 /// type each with torch's operators.</para>
 /// </remarks>
-public abstract class Optimiser : IDisposable
+public abstract class ParameterOptimiser : IDisposable
 {
     private readonly OrderedDictionary<string, Tensor[]> slots = [];
 
     /// <summary>Makes an optimiser with zeroed tensors for each slot and parameter.</summary>
-    protected Optimiser(IReadOnlyList<OptimisedParameter> parameters, params ReadOnlySpan<string> slotNames)
+    protected ParameterOptimiser(IReadOnlyList<OptimisedParameter> parameters, params ReadOnlySpan<string> slotNames)
     {
         Parameters = parameters;
         foreach (var slot in slotNames)

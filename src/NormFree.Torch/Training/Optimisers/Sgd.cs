@@ -8,7 +8,7 @@ namespace NormFree.Torch.Training.Optimisers;
 /// <remarks>b ← momentum·b + g (b ← g in the first step); p ← p − rate·(g + momentum·b). Weight decay·p is added to g first.</remarks>
 /// <param name="parameters">What is trained.</param>
 /// <param name="momentum">From 0 (none) to below 1.</param>
-public sealed class Sgd(IReadOnlyList<OptimisedParameter> parameters, double momentum) : Optimiser(parameters, "momentum_buffer")
+public sealed class Sgd(IReadOnlyList<OptimisedParameter> parameters, double momentum) : ParameterOptimiser(parameters, "momentum_buffer")
 {
     /// <inheritdoc/>
     protected override void Update(int index, Tensor gradient, double rate)
