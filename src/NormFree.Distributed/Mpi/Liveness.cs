@@ -1,60 +1,60 @@
 namespace NormFree.Distributed.Mpi;
 
-/// <summary>Who of the other ranks is missing: one that is silent, or that has not come where others wait for it.</summary>
+/// <summary>Detects lost ranks: those that are silent, and those that are stuck while the others wait for them.</summary>
 /// <remarks>
-/// Rank 0 watches all, the others watch rank 0: two messages a rank and second. What a rank says is how many sums it has asked for. Ranks ask for the
-/// same ones, so whoever has asked for fewer than another for as long as the patience lasts is what the others wait for: a process whose messages still
-/// come but whose work hangs is found like that. Pure: times come from outside.
+/// Rank 0 monitors all others, and they monitor rank 0: two messages per rank and second. A heartbeat carries the number of sums that a rank has
+/// requested. All ranks request the same sums, so a rank whose count stays below another's for longer than the timeout blocks the job. This also
+/// finds a process that still sends heartbeats while its work hangs. The class is pure: the caller passes the time.
 /// </remarks>
 internal sealed class Liveness
 {
-    private readonly TimeSpan patience;
-    private readonly int[] watched;
-    private readonly long[] asked;
-    private readonly TimeSpan[] heard;
+    private readonly TimeSpan timeout;
+    private readonly int[] peers;
+    private readonly long[] requested;
+    private readonly TimeSpan[] lastSeen;
     private readonly int rank;
-    private TimeSpan topSince;
-    private TimeSpan looked;
+    private TimeSpan highestSince;
+    private TimeSpan lastCheck;
 
-    /// <summary>All ranks are there at the begin.</summary>
-    public Liveness(int size, int rank, TimeSpan patience, TimeSpan now)
+    /// <summary>Starts with all ranks alive.</summary>
+    public Liveness(int size, int rank, TimeSpan timeout, TimeSpan now)
     {
-        (this.rank, this.patience) = (rank, patience);
-        watched = rank == 0 ? [.. Enumerable.Range(1, size - 1)] : [0];
-        asked = new long[size];
-        heard = new TimeSpan[size];
-        Forgive(now);
+        (this.rank, this.timeout) = (rank, timeout);
+        peers = rank == 0 ? [.. Enumerable.Range(1, size - 1)] : [0];
+        requested = new long[size];
+        lastSeen = new TimeSpan[size];
+        Reset(now);
     }
 
-    /// <summary>The ranks that this one watches, and tells about itself.</summary>
-    public IReadOnlyList<int> Watched => watched;
+    /// <summary>The ranks that this rank monitors and sends heartbeats to.</summary>
+    public IReadOnlyList<int> Peers => peers;
 
-    /// <summary>A rank has asked for that many sums: another one, by its message, or this one.</summary>
-    public void Heard(int from, long count, TimeSpan now)
+    /// <summary>The number of sums that this rank has requested.</summary>
+    public long Requested => requested[rank];
+
+    /// <summary>Records how many sums a rank has requested: a peer, from its heartbeat, or this rank itself.</summary>
+    public void Record(int from, long count, TimeSpan now)
     {
-        heard[from] = now;
-        if (count > asked.Max()) topSince = now;
-        asked[from] = count;
+        lastSeen[from] = now;
+        if (count > requested.Max()) highestSince = now;
+        requested[from] = count;
     }
 
-    /// <summary>The ranks that have been missing for longer than the patience lasts.</summary>
-    /// <remarks>To be asked several times in that time: where nobody has asked for half of it, this process itself was stopped, and it knows nothing
-    /// about the others.</remarks>
+    /// <summary>The peers that have been silent or behind for longer than the timeout.</summary>
+    /// <remarks>Call it several times per timeout. A pause of more than half the timeout between calls means that this process itself was suspended,
+    /// so its knowledge of the others is stale and is discarded.</remarks>
     public int[] Missing(TimeSpan now)
     {
-        if (now - looked > patience / 2) Forgive(now);
-        looked = now;
-        var top = asked.Max();
-        var late = now - topSince > patience;
-        return [.. watched.Where(other => now - heard[other] > patience || (late && asked[other] < top))];
+        if (now - lastCheck > timeout / 2) Reset(now);
+        lastCheck = now;
+        var highest = requested.Max();
+        var isStuck = now - highestSince > timeout;
+        return [.. peers.Where(peer => now - lastSeen[peer] > timeout || (isStuck && requested[peer] < highest))];
     }
 
-    /// <summary>How many sums this rank has asked for.</summary>
-    public long Mine => asked[rank];
-
-    private void Forgive(TimeSpan now)
+    private void Reset(TimeSpan now)
     {
-        Array.Fill(heard, now);
-        (topSince, looked) = (now, now);
+        Array.Fill(lastSeen, now);
+        (highestSince, lastCheck) = (now, now);
     }
 }

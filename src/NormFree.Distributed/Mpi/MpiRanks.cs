@@ -2,23 +2,22 @@ using System.Diagnostics;
 
 namespace NormFree.Distributed.Mpi;
 
-/// <summary>Ranks that Open MPI connects. One thread makes all calls of MPI, so that its sums overlap with whatever the others do.</summary>
+/// <summary>Ranks connected by Open MPI. One thread makes all MPI calls, so that sums overlap with other work.</summary>
 internal sealed class MpiRanks : IRanks
 {
     private readonly MpiThread thread;
-    private readonly string[] names;
+    private readonly string[] hosts;
 
     private MpiRanks(MpiThread thread)
     {
         this.thread = thread;
-        names = [Environment.MachineName];
-        names = this.AllGather(Environment.MachineName);
+        hosts = this.AllGather(Environment.MachineName);
         thread.NameOf = NameOf;
     }
 
     /// <inheritdoc cref="Ranks.Join"/>
-    public static MpiRanks Join(int processes, TimeSpan patience, Action<string> lost) =>
-        new(MpiThread.Start(MpiLibrary.Load(), processes, patience, lost));
+    public static MpiRanks Join(int processes, TimeSpan timeout, Action<string> onLost) =>
+        new(MpiThread.Start(MpiLibrary.Load(), processes, timeout, onLost));
 
     /// <inheritdoc/>
     public int Size => thread.Size;
@@ -27,13 +26,13 @@ internal sealed class MpiRanks : IRanks
     public int Rank => thread.Rank;
 
     /// <inheritdoc/>
-    public string NameOf(int rank) => $"rank {rank} on {names[rank]}";
+    public string NameOf(int rank) => $"rank {rank} on {hosts[rank]}";
 
     /// <inheritdoc/>
     public IPendingSum BeginSum(nint values, nint sums, int count, NumberType type) => thread.Post(new MpiSum(values, sums, count, type));
 
     /// <inheritdoc/>
-    public long[]? TryFinalBarrier(long word, TimeSpan patience) => thread.TryFinalBarrier(word, patience);
+    public long[]? TryFinalBarrier(long status, TimeSpan timeout) => thread.TryFinalBarrier(status, timeout);
 
     /// <inheritdoc/>
     public void Leave() => thread.End();
@@ -42,37 +41,32 @@ internal sealed class MpiRanks : IRanks
     public void Abort(int code) => thread.Abort(code);
 }
 
-/// <summary>A sum on its way through MPI: asked for by one thread, worked on by the one that calls MPI.</summary>
+/// <summary>A sum that one thread requests and the MPI thread carries out.</summary>
 internal sealed class MpiSum(nint values, nint sums, int count, NumberType type) : IPendingSum
 {
     private readonly ManualResetEventSlim done = new();
-    private readonly long begin = Stopwatch.GetTimestamp();
+    private readonly long start = Stopwatch.GetTimestamp();
     private nint request;
     private long end;
     private DistributedException? failure;
 
     /// <inheritdoc/>
-    public (long Begin, long End) Span => (begin, end);
+    public (long Start, long End) Timestamps => (start, end);
 
     /// <inheritdoc/>
-    public void Wait()
+    public void Wait() => TryWait(Timeout.InfiniteTimeSpan);
+
+    /// <summary><see cref="Wait"/> with a timeout; false if it expires.</summary>
+    public bool TryWait(TimeSpan timeout)
     {
-        done.Wait();
-        if (failure is not null) throw failure;
+        if (!done.Wait(timeout)) return false;
+        return failure is null ? true : throw failure;
     }
 
-    /// <summary>The same, with an end of patience; false where it has come to that.</summary>
-    public bool TryWait(TimeSpan patience)
-    {
-        if (!done.Wait(patience)) return false;
-        Wait();
-        return true;
-    }
-
-    /// <summary>Hands it to MPI.</summary>
+    /// <summary>Passes the sum to MPI.</summary>
     public void Start(MpiCalls mpi, nint communicator) => request = mpi.BeginSum(values, sums, count, type, communicator);
 
-    /// <summary>Whether it is done; whoever waits goes on then.</summary>
+    /// <summary>Whether MPI has completed the sum; if so, releases the waiting threads.</summary>
     public bool IsDone(MpiCalls mpi)
     {
         if (!mpi.IsDone(ref request)) return false;
@@ -80,10 +74,10 @@ internal sealed class MpiSum(nint values, nint sums, int count, NumberType type)
         return true;
     }
 
-    /// <summary>Ends the waiting by a failure.</summary>
-    public void Fail(DistributedException met)
+    /// <summary>Makes the waiting threads throw.</summary>
+    public void Fail(DistributedException error)
     {
-        failure = met;
+        failure = error;
         Complete();
     }
 
