@@ -24,7 +24,7 @@ public abstract class OptimiserKernels
         _ => new OptimiserKernels<ScalarFloats, float>(),
     };
 
-    /// <summary>Adaptive gradient clipping: g ← g·max(‖p‖, 1e-3)·λ / max(‖g‖, 1e-6) for every unit with ‖g‖ ≥ max(‖p‖, 1e-3)·λ.</summary>
+    /// <summary>Adaptive gradient clipping: g ← g·max(‖p‖, p_min)·λ / max(‖g‖, g_min) for every unit with ‖g‖ ≥ max(‖p‖, p_min)·λ; bounds as in <see cref="AgcLimits"/>.</summary>
     /// <remarks>Reads 8·N bytes, and writes four for each value of a clipped unit, which is in the cache then. Brock et al., ICML 2021, eq. 3.</remarks>
     /// <param name="tensors">Parameters and gradients.</param>
     /// <param name="factor">λ.</param>

@@ -8,9 +8,6 @@ internal sealed unsafe class OptimiserKernels<TFloats, TVector> : OptimiserKerne
     where TFloats : struct, IFloatVectors<TVector>
     where TVector : unmanaged
 {
-    private const double SmallestParameterNorm = 1e-3;
-    private const double SmallestGradientNorm = 1e-6;
-
     /// <inheritdoc/>
     public override long[] Clip(ReadOnlySpan<ClippedTensor> tensors, double factor, IWorkers workers)
     {
@@ -26,10 +23,10 @@ internal sealed unsafe class OptimiserKernels<TFloats, TVector> : OptimiserKerne
             var count = 0;
             for (var unit = first; unit < end; unit++)
             {
-                var limit = Math.Max(Norm(p + unit * size, size), SmallestParameterNorm) * factor;
+                var limit = Math.Max(Norm(p + unit * size, size), AgcLimits.MinParameterNorm) * factor;
                 var norm = Norm(g + unit * size, size);
                 if (!(norm >= limit)) continue; // nor where a gradient is not a number
-                Scale(g + unit * size, size, (float)(limit / Math.Max(norm, SmallestGradientNorm)));
+                Scale(g + unit * size, size, (float)(limit / Math.Max(norm, AgcLimits.MinGradientNorm)));
                 count++;
             }
             Interlocked.Add(ref clipped[tensor], count);

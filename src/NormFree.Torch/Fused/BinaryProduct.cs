@@ -6,19 +6,48 @@ using static TorchSharp.torch;
 
 namespace NormFree.Torch.Fused;
 
-/// <summary>Binary input times binary filters: XNOR and popcount forward, table lookups backward.</summary>
+/// <summary>The convolution of a binary input with real or binary filters.</summary>
+internal interface IBinaryProduct
+{
+    /// <summary>Computes the convolution and passes it to <paramref name="epilogue"/> piece by piece.</summary>
+    void Forward(IConvolutionEpilogue epilogue);
+
+    /// <summary>The gradients of x and of the shift before the sign.</summary>
+    /// <param name="du">The gradient of the convolution's result, channels-last.</param>
+    /// <param name="shortcuts">How many times x is repeated as the shortcut, whose gradient is also <paramref name="du"/>; 0 if x is not the shortcut.</param>
+    (Tensor OfInput, Tensor OfShift) InputGradient(Tensor du, int shortcuts);
+}
+
+/// <summary>Consumes the result of a convolution while it is in the processor's cache.</summary>
+internal unsafe interface IConvolutionEpilogue
+{
+    /// <summary>Consumes pixels of a sign × sign convolution.</summary>
+    /// <param name="firstPixel">Index of the first pixel in the batch.</param>
+    /// <param name="pixels">Number of pixels.</param>
+    /// <param name="counts">Exact integer results, pixels × channels.</param>
+    /// <param name="scale">One factor per channel.</param>
+    void Apply(long firstPixel, int pixels, int* counts, float* scale);
+
+    /// <summary>Consumes pixels of a convolution with real filters.</summary>
+    /// <param name="firstPixel">Index of the first pixel in the batch.</param>
+    /// <param name="pixels">Number of pixels.</param>
+    /// <param name="values">Results, pixels × channels.</param>
+    void Apply(long firstPixel, int pixels, float* values);
+}
+
+/// <summary>Binary input × binary filters: XNOR and popcount forward, table lookups backward.</summary>
 internal sealed unsafe class SignedProduct(BinaryInput input, LayerFilters filters) : IBinaryProduct
 {
-    /// <summary>Results of a task, in values: they stay in cache until they are read.</summary>
-    private const int ValuesOfTask = 32 << 10;
+    /// <summary>Result values per task; they stay in cache until the epilogue reads them.</summary>
+    private const int ValuesPerTask = 32 << 10;
 
     private readonly ConvolutionShape shape = input.Shape;
 
     /// <inheritdoc/>
-    public void Forward(IProductReader reader)
+    public void Forward(IConvolutionEpilogue epilogue)
     {
         using var prepared = PreparedFilters.From(shape, filters.Signs!.Pointer);
-        var bands = new RowBands(shape.Batch, shape.OutHeight, Math.Max(1, ValuesOfTask / (shape.OutWidth * shape.Out)));
+        var bands = new RowBands(shape.Batch, shape.OutHeight, Math.Max(1, ValuesPerTask / (shape.OutWidth * shape.Out)));
         TorchWorkers.Instance.Run(bands.Count, task =>
         {
             var (image, row, rows) = bands[task];
@@ -27,7 +56,7 @@ internal sealed unsafe class SignedProduct(BinaryInput input, LayerFilters filte
             var scratch = Scratch.OfThread(XnorConvolution.ScratchBytes(shape) + values * sizeof(int) + 64);
             var counts = scratch.Take<int>(values);
             XnorConvolution.Best.Compute(shape, image, OutputRange.Rows(shape, row, rows), input.Bits.Pointer, prepared, scratch, counts);
-            reader.Take(((long)image * shape.OutHeight + row) * shape.OutWidth, pixels, counts, filters.Scale!.Pointer);
+            epilogue.Apply(((long)image * shape.OutHeight + row) * shape.OutWidth, pixels, counts, filters.Scale!.Pointer);
         });
     }
 
@@ -66,49 +95,20 @@ internal sealed unsafe class SignedProduct(BinaryInput input, LayerFilters filte
     }
 }
 
-/// <summary>The product of a binary input with filters, real or binary.</summary>
-internal interface IBinaryProduct
-{
-    /// <summary>Computes the convolution and hands it to who goes on with it.</summary>
-    void Forward(IProductReader reader);
-
-    /// <summary>The gradient of x, and of the shift before the sign.</summary>
-    /// <param name="du">The gradient of the convolution's result, channels-last.</param>
-    /// <param name="shortcuts">How often x is in a shortcut whose gradient is also <paramref name="du"/>; 0 where it is not.</param>
-    (Tensor OfInput, Tensor OfShift) InputGradient(Tensor du, int shortcuts);
-}
-
-/// <summary>Goes on with the result of a convolution while it is in the processor's cache.</summary>
-internal unsafe interface IProductReader
-{
-    /// <summary>Takes pixels of a convolution of signs with signs.</summary>
-    /// <param name="firstPixel">Number of the first pixel in the batch.</param>
-    /// <param name="pixels">How many.</param>
-    /// <param name="counts">Exact sums, pixels × channels.</param>
-    /// <param name="scale">One factor a channel.</param>
-    void Take(long firstPixel, int pixels, int* counts, float* scale);
-
-    /// <summary>Takes pixels of a convolution with real filters.</summary>
-    /// <param name="firstPixel">Number of the first pixel in the batch.</param>
-    /// <param name="pixels">How many.</param>
-    /// <param name="values">pixels × channels.</param>
-    void Take(long firstPixel, int pixels, float* values);
-}
-
-/// <summary>Binary input times real filters: table lookups forward; the input's gradient is libtorch's, in float32 or bfloat16.</summary>
+/// <summary>Binary input × real filters: table lookups forward. libtorch computes the input's gradient in float32 or bfloat16.</summary>
 internal sealed unsafe class RealProduct(BinaryInput input, LayerFilters filters, BinaryConvolutionOptions options) : IBinaryProduct
 {
     private ScalarType Type => options.Precision == FusedPrecision.BFloat16 ? ScalarType.BFloat16 : ScalarType.Float32;
 
     /// <inheritdoc/>
-    public void Forward(IProductReader reader)
+    public void Forward(IConvolutionEpilogue epilogue)
     {
         var shape = input.Shape;
         using var result = ChannelsLast.Empty(shape.Batch, shape.Out, shape.OutHeight, shape.OutWidth);
         var values = TensorMemory.Floats(result);
         using (var words = input.TapWords())
             SignMapProduct.Best.Compute(shape, words.Pointer, TensorMemory.Floats(filters.Real!), values, TorchWorkers.Instance);
-        Pixels.ForEach(shape.OutPixels, shape.Out, (first, count) => reader.Take(first, count, values + (long)first * shape.Out));
+        Pixels.ForEach(shape.OutPixels, shape.Out, (first, count) => epilogue.Apply(first, count, values + (long)first * shape.Out));
         GC.KeepAlive(result);
     }
 

@@ -4,16 +4,16 @@ using static TorchSharp.torch;
 
 namespace NormFree.Torch.Fused;
 
-/// <summary>The part of a binary layer behind its norm, RPReLU(branch + shortcut), as one function of autograd.</summary>
+/// <summary>The part of a binary layer after its norm, RPReLU(branch + shortcut), as one autograd function.</summary>
 public static class ResidualRPReLU
 {
-    /// <summary>Adds and activates.</summary>
+    /// <summary>Adds the maps and applies the activation.</summary>
     /// <param name="key">The layer's name in profiles and messages.</param>
     /// <param name="branch">N×C×H×W, float32 on the CPU.</param>
     /// <param name="shortcut">N×C×H×W.</param>
-    /// <param name="activation">RPReLU's shift, slope, shift.</param>
+    /// <param name="activation">RPReLU's input shift, slope and output shift.</param>
     /// <returns>N×C×H×W, channels-last.</returns>
-    /// <exception cref="ArgumentException">A tensor is not on the CPU, or not of float32; or the sizes differ.</exception>
+    /// <exception cref="ArgumentException">A tensor is not on the CPU or not float32, or the shapes differ.</exception>
     public static Tensor Apply(string key, Tensor branch, Tensor shortcut, IReadOnlyList<Tensor> activation)
     {
         FusedChecks.Sum(key, branch, shortcut, activation);
@@ -49,7 +49,7 @@ public static class ResidualRPReLU
         public IReadOnlyList<Tensor> Backward(Tensor gradient)
         {
             var (du, ofParameters) = activation.Backward(sum!, gradient);
-            // A leaf would keep the very tensor as its gradient: it must not share memory with the branch's.
+            // A leaf keeps this tensor as its gradient, so it must not share memory with the branch's gradient.
             return [du, shortcutIsLeaf ? du.clone() : du.alias(), .. ofParameters];
         }
 
@@ -61,7 +61,7 @@ public static class ResidualRPReLU
     }
 }
 
-/// <summary>An RPReLU behind a sum: its parameters, and the gradient of both.</summary>
+/// <summary>An RPReLU after a sum: its parameters and its backward pass.</summary>
 internal sealed unsafe class FusedActivation : IDisposable
 {
     private readonly Tensor shiftIn;
@@ -69,7 +69,7 @@ internal sealed unsafe class FusedActivation : IDisposable
     private readonly Tensor shiftOut;
     private readonly int channels;
 
-    /// <summary>Keeps the parameters, shift, slope, shift, C values each: aliases, or copies where they do not lie side by side.</summary>
+    /// <summary>Keeps aliases (copies if not dense) of the input shift, the slope and the output shift, C values each.</summary>
     public FusedActivation(IReadOnlyList<Tensor> parameters)
     {
         shiftIn = parameters[0].contiguous().DetachFromDisposeScope();
@@ -78,13 +78,13 @@ internal sealed unsafe class FusedActivation : IDisposable
         channels = (int)slope.numel();
     }
 
-    /// <summary>The parameters' addresses.</summary>
+    /// <summary>The addresses of the parameters.</summary>
     public RPReLUParameters Parameters =>
         new(channels, TensorMemory.Floats(shiftIn), TensorMemory.Floats(slope), TensorMemory.Floats(shiftOut));
 
-    /// <summary>The gradients of the sum, and of the three parameters.</summary>
-    /// <param name="sum">From the forward pass, channels-last.</param>
-    /// <param name="gradient">Of the result.</param>
+    /// <summary>The gradients of the sum and of the three parameters.</summary>
+    /// <param name="sum">The sum from the forward pass, channels-last.</param>
+    /// <param name="gradient">The gradient of the result.</param>
     public (Tensor OfSum, Tensor[] OfParameters) Backward(Tensor sum, Tensor gradient)
     {
         using var dy = ChannelsLast.Of(gradient);

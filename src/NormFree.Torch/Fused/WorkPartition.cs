@@ -4,17 +4,14 @@ using static TorchSharp.torch;
 
 namespace NormFree.Torch.Fused;
 
-/// <summary>Shares the pixels of a batch out among libtorch's threads.</summary>
+/// <summary>Divides the pixels of a batch into tasks for libtorch's threads.</summary>
 internal static class Pixels
 {
-    /// <summary>Values of a task: some tens of microseconds of work, and what it writes stays in the second-level cache.</summary>
-    private const int ValuesOfTask = 64 << 10;
+    /// <summary>Values per task: tens of microseconds of work whose output fits into the L2 cache.</summary>
+    private const int ValuesPerTask = 64 << 10;
 
-    /// <summary>How many pixels a task has; sums over pixels are made task by task, so it depends on nothing but the sizes.</summary>
-    public static int OfTask(int channels) => Math.Max(1, ValuesOfTask / channels);
-
-    /// <summary>How many tasks there are.</summary>
-    public static int Tasks(int pixels, int channels) => (pixels + OfTask(channels) - 1) / OfTask(channels);
+    /// <summary>Number of tasks. It depends on the sizes alone, so that sums per task do not depend on the number of threads.</summary>
+    public static int Tasks(int pixels, int channels) => (pixels + PerTask(channels) - 1) / PerTask(channels);
 
     /// <summary>Runs <c>work(first, count)</c> for all pixels.</summary>
     public static void ForEach(int pixels, int channels, Action<int, int> work) =>
@@ -23,45 +20,47 @@ internal static class Pixels
     /// <summary>Runs <c>work(task, first, count)</c> for all pixels.</summary>
     public static void ForEach(int pixels, int channels, Action<int, int, int> work)
     {
-        var ofTask = OfTask(channels);
+        var perTask = PerTask(channels);
         TorchWorkers.Instance.Run(Tasks(pixels, channels), task =>
         {
-            var first = task * ofTask;
-            work(task, first, Math.Min(ofTask, pixels - first));
+            var first = task * perTask;
+            work(task, first, Math.Min(perTask, pixels - first));
         });
     }
+
+    private static int PerTask(int channels) => Math.Max(1, ValuesPerTask / channels);
 }
 
-/// <summary>The rows of a batch's maps, shared out in bands: each image has its own, the last of which may be lower.</summary>
-internal readonly struct RowBands(int images, int height, int rowsOfBand)
+/// <summary>Divides the rows of a batch's maps into bands. A band lies within one image; the last band of an image may be smaller.</summary>
+internal readonly struct RowBands(int images, int height, int rowsPerBand)
 {
-    private readonly int rowsOfBand = Math.Min(rowsOfBand, height);
+    private readonly int rowsPerBand = Math.Min(rowsPerBand, height);
 
-    private int OfImage => (height + rowsOfBand - 1) / rowsOfBand;
+    private int PerImage => (height + rowsPerBand - 1) / rowsPerBand;
 
-    /// <summary>How many bands there are.</summary>
-    public int Count => images * OfImage;
+    /// <summary>Number of bands.</summary>
+    public int Count => images * PerImage;
 
     /// <summary>A band's image, first row and number of rows.</summary>
     public (int Image, int Row, int Rows) this[int band]
     {
         get
         {
-            var row = band % OfImage * rowsOfBand;
-            return (band / OfImage, row, Math.Min(rowsOfBand, height - row));
+            var row = band % PerImage * rowsPerBand;
+            return (band / PerImage, row, Math.Min(rowsPerBand, height - row));
         }
     }
 }
 
-/// <summary>Sums over pixels that tasks make for themselves, added up in the order of the tasks: the same bits whatever the threads.</summary>
+/// <summary>Sums per task, added up in task order: the bits do not depend on the number of threads.</summary>
 internal sealed unsafe class PartialSums(int tasks, int length) : IDisposable
 {
     private readonly NativeBuffer<float> sums = new((long)tasks * length);
 
-    /// <summary>Where a task writes its sums.</summary>
+    /// <summary>The buffer for a task's sums.</summary>
     public float* Of(int task) => sums.Pointer + (long)task * length;
 
-    /// <summary>The total of a part of the sums, as a tensor of that shape.</summary>
+    /// <summary>The totals of the sums from <paramref name="first"/> on, as a tensor of the given shape.</summary>
     public Tensor Total(int first, ReadOnlySpan<long> shape)
     {
         var total = empty(shape.ToArray());

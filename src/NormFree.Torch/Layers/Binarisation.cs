@@ -2,17 +2,17 @@ using static TorchSharp.torch;
 
 namespace NormFree.Torch.Layers;
 
-/// <summary>The sign with a usable gradient: what makes activations binary.</summary>
+/// <summary>Binarises activations: the sign function with the gradient of a piecewise polynomial.</summary>
 /// <remarks>
 /// <para>Forward: y = sign(x), with sign(0) = 0. Backward: dx = (2 − 2·|x|)·dy for −1 ≤ x &lt; 1, else 0.</para>
-/// <para>The gradient is that of the piecewise polynomial p(x) = 2c − c·|c| with c = clamp(x, −1, 1), which approximates the sign
-/// (Liu et al., "Bi-Real Net", ECCV 2018, eq. 5–6). Deviation 13 of the method: a packed network defines sign(0) = +1.</para>
+/// <para>The gradient is that of p(x) = 2c − c·|c| with c = clamp(x, −1, 1), which approximates the sign (Liu et al., "Bi-Real Net", ECCV 2018,
+/// eq. 5–6). A packed network defines sign(0) = +1 (deviation 13 of the method).</para>
 /// </remarks>
 public static class ApproximateSign
 {
     /// <summary>Applies the sign to every value.</summary>
     /// <param name="x">Any shape, floating point.</param>
-    /// <returns>Values in {−1, 0, +1}, exactly; shape and type of <paramref name="x"/>.</returns>
+    /// <returns>Exactly −1, 0 or +1; shape and type of <paramref name="x"/>.</returns>
     public static Tensor Apply(Tensor x)
     {
         using var scope = NewDisposeScope();
@@ -24,10 +24,10 @@ public static class ApproximateSign
     }
 }
 
-/// <summary>Binary filters with one scale each.</summary>
+/// <summary>Binarises filters, with one scale per filter.</summary>
 /// <remarks>
-/// Forward: s·sign(v) with s = mean(|v|) per output filter. Backward: straight through where −1 ≤ v ≤ 1, else 0; s counts as a constant.
-/// Rastegari et al., "XNOR-Net" (ECCV 2016), section 3.1; the constant s as in ReActNet's code.
+/// Forward: s·sign(v) with s = mean(|v|) per output filter. Backward: straight-through for −1 ≤ v ≤ 1, else 0; s is treated as a constant.
+/// Rastegari et al., "XNOR-Net" (ECCV 2016), section 3.1; the constant s follows ReActNet's code.
 /// </remarks>
 public static class BinaryWeight
 {
@@ -42,10 +42,10 @@ public static class BinaryWeight
     }
 }
 
-/// <summary>One tensor's values with another's gradient.</summary>
+/// <summary>The straight-through estimator: the value of one tensor with the gradient of another.</summary>
 internal static class StraightThrough
 {
-    /// <summary><paramref name="value"/> in the forward pass, the gradient of <paramref name="surrogate"/> in the backward pass.</summary>
+    /// <summary>Returns <paramref name="value"/> in the forward pass and the gradient of <paramref name="surrogate"/> in the backward pass.</summary>
     /// <remarks>The surrogate minus itself is exactly 0 for finite values, so the forward value is not rounded.</remarks>
     public static Tensor Apply(Tensor value, Tensor surrogate) => value.Plus(surrogate - surrogate.detach());
 }

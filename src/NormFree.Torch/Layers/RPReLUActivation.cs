@@ -1,12 +1,12 @@
-using static TorchSharp.torch.nn.functional;
 using static TorchSharp.torch;
+using static TorchSharp.torch.nn.functional;
 
 namespace NormFree.Torch.Layers;
 
-/// <summary>ReActNet's activation: a PReLU whose origin is learned for each channel (ReActNet, section 4.3, eq. 6).</summary>
+/// <summary>RPReLU, ReActNet's activation: a PReLU with a learnable origin per channel (Liu et al., "ReActNet", ECCV 2020, section 4.3, eq. 6).</summary>
 /// <remarks>
-/// Forward: y = u + b₂ for u = x + b₁ &gt; 0, else y = a·u + b₂. Backward: dx = dy where u &gt; 0, else a·dy; da = Σ u·dy over u ≤ 0; db₁ = Σ dx;
-/// db₂ = Σ dy. Slopes start at 0.25, shifts at 0.
+/// Forward: y = u + b₂ for u = x + b₁ &gt; 0, else y = a·u + b₂. Backward: dx = dy for u &gt; 0, else a·dy; da = Σ u·dy over u ≤ 0; db₁ = Σ dx;
+/// db₂ = Σ dy. Initial values: slopes 0.25, shifts 0.
 /// </remarks>
 public static class RPReLUActivation
 {
@@ -23,7 +23,7 @@ public static class RPReLUActivation
     }
 }
 
-/// <summary>A learnable shift of every channel: the threshold of a sign, or the origin of a PReLU (ReActNet, section 4.2).</summary>
+/// <summary>A learnable shift per channel: the threshold of a sign or the origin of a PReLU (ReActNet, section 4.2).</summary>
 /// <remarks>Forward: y = x + b. Backward: dx = dy, db = Σ dy over batch and map.</remarks>
 public static class LearnableShift
 {

@@ -3,8 +3,8 @@ using static TorchSharp.torch;
 
 namespace NormFree.Torch.Telemetry;
 
-/// <summary>Looks at the input of a binary convolution, which sees sign(β·x + b); x is N×C×H×W, of any type and memory format, on any device.</summary>
-/// <remarks>Nothing is differentiated. The product is rounded, then the sum, as both engines do it; sign(0) counts as +1.</remarks>
+/// <summary>Statistics of the input of a binary convolution, which computes sign(β·x + b). x is N×C×H×W, of any type, layout and device.</summary>
+/// <remarks>Without gradients. The product is rounded before the sum, as in both engines; sign(0) is +1.</remarks>
 public static class SignInput
 {
     private static readonly long[] BatchAndPixels = [0, 2, 3];
@@ -20,28 +20,28 @@ public static class SignInput
         return Shifted(x, beta, shift).IsAtLeast(0).MoveToOuterDisposeScope();
     }
 
-    /// <summary>The share of +1 in each of the C channels, exact.</summary>
+    /// <summary>The exact fraction of +1 in each of the C channels.</summary>
     /// <inheritdoc cref="Signs"/>
-    public static double[] Positive(Tensor x, double beta, Tensor shift)
+    public static double[] PositiveFraction(Tensor x, double beta, Tensor shift)
     {
         using var noGrad = no_grad();
         using var scope = NewDisposeScope();
-        return Shares(Shifted(x, beta, shift), 0);
+        return FractionAtLeast(Shifted(x, beta, shift), 0);
     }
 
-    /// <summary>The mean of each of the C channels of x itself, and behind them the mean of all squares: C + 1 numbers, of which those of a batch
-    /// are the means of its images' ones.</summary>
+    /// <summary>The mean of each of the C channels of x, followed by the mean of all squares: C + 1 numbers. A batch's numbers are the means of
+    /// its images' numbers.</summary>
     /// <param name="x">The input.</param>
     public static double[] Moments(Tensor x)
     {
         using var noGrad = no_grad();
         using var scope = NewDisposeScope();
-        // One pass, where a map of squares would take three.
+        // The norm takes one pass over memory; a map of squares would take three.
         var norm = Values(x.norm().reshape(1))[0];
         return [.. Values(x.mean(BatchAndPixels)), norm * norm / x.numel()];
     }
 
-    /// <summary>All that telemetry tells of the input.</summary>
+    /// <summary>All statistics that telemetry records.</summary>
     /// <inheritdoc cref="Signs"/>
     public static ChannelStatistics Statistics(Tensor x, double beta, Tensor shift)
     {
@@ -50,43 +50,43 @@ public static class SignInput
         using var mean = x.mean(BatchAndPixels, keepdim: true);
         using var centred = x - mean;
         var variance = Values(centred.mul_(centred).mean(BatchAndPixels));
-        centred.Dispose(); // a map's worth of memory
+        centred.Dispose(); // frees a whole map early
         var shifted = Shifted(x, beta, shift);
-        var window = Shares(shifted, -1).Average() - Shares(shifted, 1).Average();
-        return new ChannelStatistics(Values(mean), variance, Shares(shifted, 0), window);
+        var window = FractionAtLeast(shifted, -1).Average() - FractionAtLeast(shifted, 1).Average();
+        return new ChannelStatistics(Values(mean), variance, FractionAtLeast(shifted, 0), window);
     }
 
     private static Tensor Shifted(Tensor x, double beta, Tensor shift) => x.Times(beta).PlusInPlace(shift);
 
-    /// <summary>The share of values that are at least so large, channel by channel.</summary>
-    /// <remarks>Counts of one image are far below 2²⁴, so that floats hold them exactly.</remarks>
-    private static double[] Shares(Tensor map, double least)
+    /// <summary>The fraction of values that are at least <paramref name="least"/>, per channel.</summary>
+    /// <remarks>Counts per image are far below 2²⁴, so that floats hold them exactly.</remarks>
+    private static double[] FractionAtLeast(Tensor map, double least)
     {
         using var scope = NewDisposeScope();
-        var ofImages = map.IsAtLeast(least).to(ScalarType.Float32).sum([2, 3]);
+        var perImage = map.IsAtLeast(least).to(ScalarType.Float32).sum([2, 3]);
         var count = (double)(map.numel() / map.size(1));
-        return Array.ConvertAll(Values(ofImages.to(ScalarType.Float64).sum([0])), sum => sum / count);
+        return Array.ConvertAll(Values(perImage.to(ScalarType.Float64).sum([0])), sum => sum / count);
     }
 
     private static double[] Values(Tensor tensor)
     {
         using var scope = NewDisposeScope();
-        return tensor.to(ScalarType.Float64).cpu().reshape(-1).data<double>().ToArray();
+        return TensorMemory.Doubles(tensor);
     }
 }
 
-/// <summary>What a binary convolution's input x looks like, by channel, over batch and pixels; t = β·x + b is what its sign is taken of.</summary>
+/// <summary>Statistics per channel of a binary convolution's input x, over batch and pixels. t = β·x + b is the argument of the sign.</summary>
 /// <param name="Mean">C means of x.</param>
-/// <param name="Variance">C variances of x, divided by the number of values.</param>
-/// <param name="Positive">C shares of t ≥ 0, exact.</param>
-/// <param name="Window">The share of −1 ≤ t &lt; 1 over all channels: where the sign's gradient is not zero.</param>
+/// <param name="Variance">C biased variances of x.</param>
+/// <param name="Positive">C exact fractions of t ≥ 0.</param>
+/// <param name="Window">The fraction of −1 ≤ t &lt; 1 over all channels, where the gradient of the sign is not zero.</param>
 public sealed record ChannelStatistics(double[] Mean, double[] Variance, double[] Positive, double Window);
 
-/// <summary>The signs of a convolution's filters: of what is binarised, or would be, where weights are still real.</summary>
+/// <summary>The signs of a convolution's filters, whether or not they are binarised yet.</summary>
 public static class FilterSigns
 {
-    /// <summary>The signs of the weights, or of the standardised weights; sign(0) counts as +1.</summary>
-    /// <remarks>Standardising divides by a positive number, which turns no sign: it is left out.</remarks>
+    /// <summary>The signs of the weights, or of the standardised weights; sign(0) is +1.</summary>
+    /// <remarks>Standardisation divides by a positive number, which changes no sign and is omitted here.</remarks>
     /// <param name="weight">O×I×k×k.</param>
     /// <param name="standardised">Whether the convolution standardises its filters.</param>
     /// <returns>O×I×k×k booleans, true for +1.</returns>
@@ -94,13 +94,13 @@ public static class FilterSigns
     {
         using var noGrad = no_grad();
         using var scope = NewDisposeScope();
-        var binarised = standardised ? weight - weight.mean([1, 2, 3], keepdim: true) : weight;
-        return binarised.IsAtLeast(0).MoveToOuterDisposeScope();
+        var centred = standardised ? weight - weight.mean([1, 2, 3], keepdim: true) : weight;
+        return centred.IsAtLeast(0).MoveToOuterDisposeScope();
     }
 
-    /// <summary>How many signs are not the same.</summary>
+    /// <summary>The number of signs that differ.</summary>
     /// <param name="before">Booleans.</param>
-    /// <param name="after">As many.</param>
+    /// <param name="after">Booleans of the same shape.</param>
     public static long Flips(Tensor before, Tensor after)
     {
         using var scope = NewDisposeScope();

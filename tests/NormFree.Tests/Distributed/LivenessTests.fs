@@ -18,7 +18,7 @@ let private firstMissing rank (messages: float -> (int * int64) list) =
     seq { 1.0 .. 60.0 }
     |> Seq.tryPick (fun now ->
         for from, count in messages now do
-            liveness.Heard(from, count, seconds now)
+            liveness.Record(from, count, seconds now)
 
         match liveness.Missing(seconds now) with
         | [||] -> None
@@ -52,14 +52,14 @@ let private liveness =
       test "other ranks watch the first one" {
           let messages now = [ 1, int64 (min now 5.0); 0, min 3L (int64 now) ]
           Expect.equal (firstMissing 1 messages) (Some(16.0, [| 0 |])) "when, who"
-          Expect.equal (Liveness(3, 2, seconds 10.0, seconds 0.0).Watched |> List.ofSeq) [ 0 ] "watched"
+          Expect.equal (Liveness(3, 2, seconds 10.0, seconds 0.0).Peers |> List.ofSeq) [ 0 ] "watched"
       }
 
       test "a process that was stopped itself blames nobody when it goes on" {
           let liveness = Liveness(2, 0, seconds 10.0, seconds 0.0)
           Expect.isEmpty (liveness.Missing(seconds 1.0)) "at the begin"
           Expect.isEmpty (liveness.Missing(seconds 100.0)) "after a pause"
-          liveness.Heard(1, 1L, seconds 101.0)
+          liveness.Record(1, 1L, seconds 101.0)
           Expect.isEmpty (liveness.Missing(seconds 102.0)) "later"
       } ]
 

@@ -52,7 +52,7 @@ type private Round(size: int) =
                 complete.Set())
 
     interface IPendingSum with
-        member _.Span = struct (begin', ended)
+        member _.Timestamps = struct (begin', ended)
         member _.Wait() = complete.Wait()
 
 type private Rank(size: int, rank: int, roundOf: int -> Round) =

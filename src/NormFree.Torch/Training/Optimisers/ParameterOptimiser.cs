@@ -5,18 +5,17 @@ using static TorchSharp.torch;
 
 namespace NormFree.Torch.Training.Optimisers;
 
-/// <summary>A first-order optimiser: PyTorch's formulas, with a state that has names.</summary>
+/// <summary>A first-order optimiser with PyTorch's formulas and a named state.</summary>
 /// <remarks>
-/// <para>TorchSharp's own optimisers make several temporary scalars a tensor and step, which a garbage collection can free under way
-/// (<see cref="ScalarArithmetic"/>), and keep their state without names.</para>
-/// <para>Contiguous floats in the processor's memory take a step together, in one pass of our kernels; tensors on another device or of another
-/// type each with torch's operators.</para>
+/// <para>TorchSharp's optimisers create temporary scalars that a garbage collection can free during a step (<see cref="ScalarArithmetic"/>), and their
+/// state has no names.</para>
+/// <para>NormFree's kernels update all contiguous float tensors on the CPU in one pass. torch's operators update the other tensors one by one.</para>
 /// </remarks>
 public abstract class ParameterOptimiser : IDisposable
 {
     private readonly OrderedDictionary<string, Tensor[]> slots = [];
 
-    /// <summary>Makes an optimiser with zeroed tensors for each slot and parameter.</summary>
+    /// <summary>Creates a zero tensor for each slot and parameter.</summary>
     protected ParameterOptimiser(IReadOnlyList<OptimisedParameter> parameters, params ReadOnlySpan<string> slotNames)
     {
         Parameters = parameters;
@@ -24,55 +23,55 @@ public abstract class ParameterOptimiser : IDisposable
             slots.Add(slot, [.. parameters.Select(parameter => zeros_like(parameter.Tensor).DetachFromDisposeScope())]);
     }
 
-    /// <summary>What is trained.</summary>
+    /// <summary>The parameters to train.</summary>
     protected IReadOnlyList<OptimisedParameter> Parameters { get; }
 
-    /// <summary>Steps taken so far.</summary>
+    /// <summary>Number of steps taken.</summary>
     public long Steps { get; set; }
 
-    /// <summary>Whether all tensors go through torch's operators: the oracle of the kernels.</summary>
+    /// <summary>Whether torch's operators update all tensors: the reference that tests compare the kernels with.</summary>
     public bool Composite { get; init; }
 
-    /// <summary>The state: live tensors by <c>parameter/slot</c>. Copy into them to put a state back.</summary>
+    /// <summary>The state: live tensors named <c>parameter/slot</c>. Copy into them to restore a state.</summary>
     public IEnumerable<(string Name, Tensor Tensor)> State =>
         from slot in slots
         from pair in Parameters.Zip(slot.Value)
         select ($"{pair.First.Name}/{slot.Key}", pair.Second);
 
-    /// <summary>Takes one step along the gradients; parameters without a gradient stay.</summary>
-    /// <param name="rate">The learning rate of this step.</param>
+    /// <summary>Takes one step. Parameters without a gradient stay unchanged.</summary>
+    /// <param name="rate">The learning rate.</param>
     public void Step(double rate)
     {
         using var noGrad = no_grad();
-        using var gradients = NewDisposeScope(); // keeps them alive
+        using var gradients = NewDisposeScope(); // keeps the gradients alive
         Steps++;
-        var plain = new List<OptimisedTensor>();
+        var tensors = new List<OptimisedTensor>();
         for (var i = 0; i < Parameters.Count; i++)
         {
             if (Parameters[i].Tensor.grad is not { } gradient) continue;
-            if (IsPlain(i, gradient))
+            if (FitsKernels(i, gradient))
             {
-                plain.Add(Plain(i, gradient.contiguous()));
+                tensors.Add(ForKernels(i, gradient.contiguous()));
                 continue;
             }
             using var temporaries = NewDisposeScope();
             Update(i, gradient, rate * Parameters[i].RateFactor);
         }
-        Update(CollectionsMarshal.AsSpan(plain), rate);
-        GC.KeepAlive(this); // and with it parameters and state
+        Update(CollectionsMarshal.AsSpan(tensors), rate);
+        GC.KeepAlive(this); // and its parameters and state
     }
 
-    /// <summary>Moves one parameter with torch's operators. Runs without gradients and in a scope of its own.</summary>
+    /// <summary>Updates one parameter with torch's operators. Called under no_grad and in a dispose scope.</summary>
     protected abstract void Update(int index, Tensor gradient, double rate);
 
-    /// <summary>Moves all parameters that our kernels can work on.</summary>
+    /// <summary>Updates parameters with the kernels.</summary>
     protected abstract void Update(ReadOnlySpan<OptimisedTensor> tensors, double rate);
 
-    private bool IsPlain(int index, Tensor gradient) =>
-        !Composite && TensorMemory.IsFloatsOnCpu(gradient) && TensorMemory.IsPlain(Parameters[index].Tensor)
-        && slots.Values.All(slot => TensorMemory.IsPlain(slot[index]));
+    private bool FitsKernels(int index, Tensor gradient) =>
+        !Composite && TensorMemory.IsFloatsOnCpu(gradient) && TensorMemory.IsContiguousFloats(Parameters[index].Tensor)
+        && slots.Values.All(slot => TensorMemory.IsContiguousFloats(slot[index]));
 
-    private unsafe OptimisedTensor Plain(int index, Tensor gradient)
+    private unsafe OptimisedTensor ForKernels(int index, Tensor gradient)
     {
         var parameter = Parameters[index];
         var state = slots.Values.Select(slot => (nint)TensorMemory.Floats(slot[index])).ToArray();
@@ -81,10 +80,10 @@ public abstract class ParameterOptimiser : IDisposable
             parameter.Tensor.numel(), parameter.WeightDecay, parameter.RateFactor);
     }
 
-    /// <summary>The slot's tensor of one parameter.</summary>
+    /// <summary>The tensor of one slot and parameter.</summary>
     protected Tensor Slot(string name, int index) => slots[name][index];
 
-    /// <summary>g + weight decay·p: L2 regularisation, as PyTorch's Adam and SGD have it.</summary>
+    /// <summary>g + weight decay·p: L2 regularisation as in PyTorch's Adam and SGD.</summary>
     protected static Tensor WithDecay(OptimisedParameter parameter, Tensor gradient) =>
         parameter.WeightDecay == 0 ? gradient : gradient.Plus(parameter.Tensor.Times(parameter.WeightDecay));
 
@@ -96,9 +95,9 @@ public abstract class ParameterOptimiser : IDisposable
     }
 }
 
-/// <summary>A tensor to train.</summary>
-/// <param name="Name">Names its state in checkpoints.</param>
-/// <param name="Tensor">The tensor; its gradient is read at every step.</param>
-/// <param name="WeightDecay">What its group says; 0 for none.</param>
+/// <summary>A parameter to train.</summary>
+/// <param name="Name">The name of its state in checkpoints.</param>
+/// <param name="Tensor">The tensor, whose gradient each step reads.</param>
+/// <param name="WeightDecay">Weight decay; 0 for none.</param>
 /// <param name="RateFactor">Factor of the learning rate.</param>
 public sealed record OptimisedParameter(string Name, Tensor Tensor, double WeightDecay, double RateFactor = 1);
