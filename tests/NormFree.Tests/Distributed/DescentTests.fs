@@ -159,7 +159,12 @@ let private descents =
                   for one, expected in List.zip found expected do
                       Expect.equal (one.Messages > 4, expected.Messages) (true, 1) "messages"
                       Expect.hasLength one.FirstGradients one.Messages "messages sent"
-                      Expect.notEqual one.FirstGradients.Head (List.last one.FirstGradients) "the first gradient at the time"
+
+                      Expect.notEqual
+                          one.FirstGradients.Head
+                          (List.last one.FirstGradients)
+                          "the first gradient at the time"
+
                       Expect.equal one.Gradients expected.Gradients "gradients"
               } ]
 

@@ -31,7 +31,8 @@ let private trained ranks accumulate (folder: TempFolder) =
                         entry.Name.Substring prefix.Length, file.ReadAsDouble entry ] ]
 
 let private float64 ranks accumulate =
-    test $"float64: {ranks} processes with {accumulate} micro-batches each match one process within 1e-12, except for batch norm" {
+    test
+        $"float64: {ranks} processes with {accumulate} micro-batches each match one process within 1e-12, except for batch norm" {
         use folder = new TempFolder()
         let found = trained ranks accumulate folder
 
@@ -127,7 +128,12 @@ let quick =
               let printed = Mpirun.run 2 (Mpirun.tool :: arguments 30 @ [ run; "--norm"; "batch-norm" ])
               let events = Tool.eventNames (printed.TrimEnd())
               let count name = events |> List.filter ((=) name) |> List.length
-              Expect.equal (count "StageBegins", count "EpochDone", count "StepDone") (2, 4, 12) "events, each reported once"
+
+              Expect.equal
+                  (count "StageBegins", count "EpochDone", count "StepDone")
+                  (2, 4, 12)
+                  "events, each reported once"
+
               contains [ "batch norm normalises each part"; "ranks 2"; "mean over the ranks" ] printed
               Expect.equal (epochs run |> List.map _.Train.Images) [ 30; 30; 30; 30 ] "images of all ranks"
               Expect.equal (epochs run |> List.map _.Test.Images) [ 20; 20; 20; 20 ] "test images of all ranks"

@@ -64,7 +64,8 @@ let private reasons rule count failingRank isFailing (folder: TempFolder) =
 
 let private ends =
     [ for rule, isFailing, what in
-          [ Stop, (=) failingStep, "at once"; Skip, (fun step -> step >= failingStep), "after ten batches in a row" ] do
+          [ Stop, (=) failingStep, "at once"
+            Skip, (fun step -> step >= failingStep), "after ten batches in a row" ] do
           test $"{rule}: {what} all ranks fail with the error of a single process" {
               use folder = new TempFolder()
               let alone = (reasons rule 1 0 isFailing folder).Head

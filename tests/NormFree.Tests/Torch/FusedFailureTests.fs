@@ -79,8 +79,7 @@ let private rejections =
                   rejection (fun () -> fused case inputs) |> contains [ "the layer" ]
               }
 
-      for stride, outs, expected in
-          [ 1, [ 12 ], "8×6×5 of x cannot be repeated to 12×6×5"; 2, [ 8 ], "to 8×3×3" ] do
+      for stride, outs, expected in [ 1, [ 12 ], "8×6×5 of x cannot be repeated to 12×6×5"; 2, [ 8 ], "to 8×3×3" ] do
           test $"x is rejected as the shortcut of {outs} channels with stride {stride}" {
               use _ = torch.NewDisposeScope()
               let case = { real with ShortcutKind = Itself; Stride = stride; Outs = outs }

@@ -65,7 +65,9 @@ let private activation =
 
                   let sum inputs = inputs.X.Plus(Option.get inputs.Shortcut)
                   let arguments inputs = LearnableShift.Apply(sum inputs, inputs.Parameters.Activation[0])
-                  let ours, theirs = awayFromKink (int64 (20 * i)) make arguments, awayFromKink (int64 (20 * i)) make arguments
+
+                  let ours, theirs =
+                      awayFromKink (int64 (20 * i)) make arguments, awayFromKink (int64 (20 * i)) make arguments
 
                   let y =
                       ResidualRPReLU.Apply("the layer", ours.X, Option.get ours.Shortcut, ours.Parameters.Activation)
