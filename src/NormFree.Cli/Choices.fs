@@ -213,7 +213,7 @@ module Choices =
     let clip (word: string) : Clip =
         match parameter word with
         | "agc", Some factor -> Agc(number "--clip agc" factor)
-        | _ -> among "--clip" [ "agc", Agc 0.02; "none", NoClipping ] word
+        | _ -> among "--clip" [ "agc", Agc Defaults.AgcLambda; "none", NoClipping ] word
 
     let loss (teacher: string option) (word: string) : Loss =
         match parameter word, teacher with

@@ -250,7 +250,7 @@ module TrainCommand =
 
     /// mpirun's habit takes the checkpoint of an interruption away.
     let private warnOfImpatience watch =
-        if Launcher.IsImpatient then
+        if Launcher.KillsRanksEarly then
             watch (
                 Warning
                     "mpirun kills ranks a second after Ctrl-C or SIGTERM, which may be before the step is kept: give it \

@@ -91,7 +91,7 @@ module Packing =
         let options = Convolutions.options conv
 
         let used =
-            FoldedFilters.doubles (Convolution.UsedWeight(double tensors[$"{conv.Key}.weight"], gain, &options))
+            FoldedFilters.doubles (Convolution.EffectiveWeight(double tensors[$"{conv.Key}.weight"], gain, &options))
 
         let factor, offset = FoldedFilters.norm tensors conv.Out normKey
 

@@ -130,7 +130,7 @@ type internal CheckpointWriter(folder: RunFolder option, runOptions: RunOptions,
                 | :? IOException -> restore older
 
         // What the first rank writes must be there for the others.
-        runOptions.Ranks.Meet()
+        runOptions.Ranks.Barrier()
         let files = folder |> Option.map (fun f -> RunFolder.checkpoints f stage.Number)
         files |> Option.defaultValue [] |> List.map snd |> restore
 

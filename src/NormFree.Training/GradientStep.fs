@@ -59,7 +59,7 @@ type internal GradientStep
             ranks,
             [| for _, tensor in network.Parameters -> tensor :> torch.Tensor |],
             List.toArray network.PartOf,
-            defaultArg messageBytes GradientBuckets.UsualBytes
+            defaultArg messageBytes GradientBuckets.DefaultBytes
         )
 
     let forward images labels hook =
@@ -89,7 +89,7 @@ type internal GradientStep
         let forwards, backwards, waits = Stopwatch(), Stopwatch(), Stopwatch()
         let mutable sums = Sums.Zero
         hooks |> List.iter _.Begins()
-        buckets.Prepare()
+        buckets.ZeroGradients()
 
         for i, (first, size) in List.indexed microBatches do
             use _ = torch.NewDisposeScope()
@@ -112,11 +112,11 @@ type internal GradientStep
             backwards.Start()
             let weighted = loss.Times fraction
             // Gradients are complete after the last micro-batch; only then may messages leave.
-            network.AddGradients(weighted, (if i = microBatches.Length - 1 then buckets.LayerBegins else ignore))
+            network.AddGradients(weighted, (if i = microBatches.Length - 1 then buckets.OnLayerBackward else ignore))
             backwards.Stop()
 
         let all = counts.Wait()
-        buckets.Start()
+        buckets.StartRemaining()
         let sums = Collectives.beginSums ranks sums
         let communication = buckets.Finish()
 

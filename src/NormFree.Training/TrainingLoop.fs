@@ -204,7 +204,7 @@ module Stage =
             context.Writer.WriteOnInterruption(StageContext.complete context cursor)
 
         // No rank leaves before the first one has written it.
-        context.Options.Ranks.Meet()
+        context.Options.Ranks.Barrier()
 
     /// Writes a checkpoint when images can no longer be read. They may come back; that they are gone is reported in any case.
     let private writeOnDataFailure (context: StageContext) state =

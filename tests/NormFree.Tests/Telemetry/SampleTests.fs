@@ -44,7 +44,7 @@ let private inputs =
                   closeAll tolerance found.Mean naive.Mean "mean"
                   closeAll tolerance found.Variance naive.Variance "variance"
                   Expect.equal found.Positive naive.Positive "shares of +1"
-                  Expect.equal (SignInput.Positive(x, 0.5, shift)) naive.Positive "shares of +1 alone"
+                  Expect.equal (SignInput.PositiveFraction(x, 0.5, shift)) naive.Positive "shares of +1 alone"
                   let squares = Array.map2 (fun mean variance -> mean * mean + variance) naive.Mean naive.Variance
 
                   closeAll

@@ -1,5 +1,5 @@
-/// Who is missing, who has started a process, and which libraries are Open MPI's.
-module NormFree.Tests.Distributed.AttendanceTests
+/// Detection of lost ranks, launchers, and Open MPI's library.
+module NormFree.Tests.Distributed.LivenessTests
 
 open System
 open System.IO
@@ -11,73 +11,73 @@ open NormFree.Tests.Training.Support
 
 let private seconds (value: float) = TimeSpan.FromSeconds value
 
-/// The first of three ranks, looked at every second for a while: what it finds missing first, and when.
+/// Checks one of three ranks every second: when it first finds peers missing, and which.
 let private firstMissing rank (messages: float -> (int * int64) list) =
-    let attendance = Attendance(3, rank, seconds 10.0, seconds 0.0)
+    let liveness = Liveness(3, rank, seconds 10.0, seconds 0.0)
 
     seq { 1.0 .. 60.0 }
     |> Seq.tryPick (fun now ->
         for from, count in messages now do
-            attendance.Heard(from, count, seconds now)
+            liveness.Record(from, count, seconds now)
 
-        match attendance.Missing(seconds now) with
+        match liveness.Missing(seconds now) with
         | [||] -> None
         | missing -> Some(now, missing))
 
-let private attendance =
-    [ test "nobody is missing who sends messages and keeps up" {
+let private liveness =
+    [ test "no rank is missing that sends heartbeats and keeps up" {
           Expect.isNone (firstMissing 0 (fun now -> [ 0, int64 now; 1, int64 now; 2, int64 now - 1L ])) "missing"
       }
 
-      test "a rank is missing that has been silent for longer than the patience" {
+      test "a rank is missing after a timeout of silence" {
           let messages now =
               [ 0, 5L
                 2, 5L
                 if now <= 20.0 then
                     1, 5L ]
 
-          Expect.equal (firstMissing 0 messages) (Some(31.0, [| 1 |])) "when, who"
+          Expect.equal (firstMissing 0 messages) (Some(31.0, [| 1 |])) "time, ranks"
       }
 
-      test "a rank is missing that others wait for, though its messages come" {
+      test "a rank is missing that others wait for, even if its heartbeats arrive" {
           let count now = if now <= 20.0 then int64 now else 20L
           let messages now = [ 0, count now; 1, min 15L (count now); 2, count now ]
-          Expect.equal (firstMissing 0 messages) (Some(31.0, [| 1 |])) "when, who"
+          Expect.equal (firstMissing 0 messages) (Some(31.0, [| 1 |])) "time, ranks"
       }
 
-      test "who watches may be the one that the others wait for, and does not blame them" {
+      test "a rank that the others wait for does not blame them" {
           Expect.isNone (firstMissing 0 (fun _ -> [ 0, 3L; 1, 4L; 2, 4L ])) "missing"
       }
 
-      test "other ranks watch the first one" {
+      test "other ranks monitor rank 0" {
           let messages now = [ 1, int64 (min now 5.0); 0, min 3L (int64 now) ]
-          Expect.equal (firstMissing 1 messages) (Some(16.0, [| 0 |])) "when, who"
-          Expect.equal (Attendance(3, 2, seconds 10.0, seconds 0.0).Watched |> List.ofSeq) [ 0 ] "watched"
+          Expect.equal (firstMissing 1 messages) (Some(16.0, [| 0 |])) "time, ranks"
+          Expect.equal (Liveness(3, 2, seconds 10.0, seconds 0.0).Peers |> List.ofSeq) [ 0 ] "peers"
       }
 
-      test "a process that was stopped itself blames nobody when it goes on" {
-          let attendance = Attendance(2, 0, seconds 10.0, seconds 0.0)
-          Expect.isEmpty (attendance.Missing(seconds 1.0)) "at the begin"
-          Expect.isEmpty (attendance.Missing(seconds 100.0)) "after a pause"
-          attendance.Heard(1, 1L, seconds 101.0)
-          Expect.isEmpty (attendance.Missing(seconds 102.0)) "later"
+      test "a process that was suspended blames nobody when it resumes" {
+          let liveness = Liveness(2, 0, seconds 10.0, seconds 0.0)
+          Expect.isEmpty (liveness.Missing(seconds 1.0)) "at the start"
+          Expect.isEmpty (liveness.Missing(seconds 100.0)) "after a pause"
+          liveness.Record(1, 1L, seconds 101.0)
+          Expect.isEmpty (liveness.Missing(seconds 102.0)) "later"
       } ]
 
 let private launchers =
     [ for what, variables, expected in
-          [ "nobody", [], 1
+          [ "no launcher", [], 1
             "mpirun", [ "OMPI_COMM_WORLD_SIZE", "3" ], 3
             "another MPI's mpirun", [ "PMI_SIZE", "4"; "PMI_RANK", "0" ], 4
             "srun with PMIx", [ "PMIX_RANK", "0"; "SLURM_STEP_NUM_TASKS", "8" ], 8
-            "a batch script of Slurm, without srun", [ "SLURM_STEP_NUM_TASKS", "8" ], 1 ] do
-          test $"started by {what}, a process is one of {expected}" {
+            "a Slurm batch script without srun", [ "SLURM_STEP_NUM_TASKS", "8" ], 1 ] do
+          test $"a process started by {what} is one of {expected}" {
               let values = Map variables
               let variable name : string | null = values |> Map.tryFind name |> Option.toObj
               Expect.equal (Launcher.ProcessesOf variable) expected "processes"
           } ]
 
 let private sums =
-    [ test "a sum that has not come is waited for no longer than that; one that has failed is an error at once" {
+    [ test "waiting for a pending sum times out; waiting for a failed sum throws at once" {
           let sum = MpiSum(0n, 0n, 1, NumberType.Float64)
           Expect.isFalse (sum.TryWait TimeSpan.Zero) "before"
           sum.Fail(DistributedException "the network is down")
@@ -85,8 +85,8 @@ let private sums =
           Expect.equal failure "the network is down" "after"
       } ]
 
-/// What comes of a library of that path.
-let private refused (path: string) =
+/// The error message for a library at that path.
+let private rejection (path: string) =
     Environment.SetEnvironmentVariable(MpiLibrary.PathVariable, path)
 
     try
@@ -95,24 +95,24 @@ let private refused (path: string) =
         Environment.SetEnvironmentVariable(MpiLibrary.PathVariable, null)
 
 let private libraries =
-    [ test "without Open MPI's library, several processes are an error that says what to install" {
-          contains [ "/nowhere/libmpi.so"; "openmpi-bin"; MpiLibrary.PathVariable ] (refused "/nowhere/libmpi.so")
+    [ test "several processes without Open MPI's library give an error that says what to install" {
+          contains [ "/nowhere/libmpi.so"; "openmpi-bin"; MpiLibrary.PathVariable ] (rejection "/nowhere/libmpi.so")
       }
 
-      test "a library that is no MPI is refused before it is called" {
-          contains [ "is no MPI"; "Open MPI" ] (refused "libc.so.6")
+      test "a library that is not MPI is rejected before it is called" {
+          contains [ "is not an MPI library"; "Open MPI" ] (rejection "libc.so.6")
       }
 
-      test "the library of another MPI is refused by its name before it is called" {
+      test "another MPI's library is rejected by name before it is called" {
           let mpich = "/usr/lib/x86_64-linux-gnu/libmpich.so.12"
 
           if not (File.Exists mpich) then
               skiptest "Debian's libmpich12 is not installed"
 
-          contains [ "MPICH"; "other arguments"; "mpirun" ] (refused mpich)
+          contains [ "MPICH"; "different arguments"; "mpirun" ] (rejection mpich)
       }
 
-      test "a process that works alone looks for no library" {
+      test "a single process loads no library" {
           Environment.SetEnvironmentVariable(MpiLibrary.PathVariable, "/nowhere/libmpi.so")
 
           try
@@ -124,8 +124,8 @@ let private libraries =
 let tests =
     testList
         "ranks"
-        [ testList "attendance" attendance
+        [ testList "liveness" liveness
           testList "launchers" launchers
           testList "sums" sums
-          // They set a variable of the process.
+          // These tests set an environment variable.
           testSequenced (testList "libraries" libraries) ]

@@ -4,19 +4,19 @@ using static TorchSharp.torch;
 
 namespace NormFree.Torch.Fused;
 
-/// <summary>The mean of β·x over squares of pixels, as one function of autograd: shortcuts of layers that shrink the map.</summary>
-public static class PooledShortcut
+/// <summary>Average pooling of β·x as one autograd function: the shortcut of a layer that downsamples.</summary>
+public static class FusedPooledShortcut
 {
-    /// <summary>Pools.</summary>
+    /// <summary>Applies the pooling.</summary>
     /// <param name="key">The layer's name in profiles and messages.</param>
     /// <param name="x">N×C×H×W, float32 on the CPU.</param>
     /// <param name="beta">β.</param>
-    /// <param name="kernel">k: side of a square, and step from one to the next.</param>
+    /// <param name="kernel">k: window size and stride.</param>
     /// <returns>N×C×⌊H/k⌋×⌊W/k⌋, channels-last.</returns>
-    /// <exception cref="ArgumentException">x is not on the CPU, not of float32, or smaller than a square.</exception>
+    /// <exception cref="ArgumentException">x is not on the CPU, not float32, or smaller than the window.</exception>
     public static Tensor Apply(string key, Tensor x, double beta, int kernel)
     {
-        LayerChecks.Pool(key, x, kernel);
+        FusedChecks.Pool(key, x, kernel);
         return FusedFunction.Run(new Call(key, x, (float)(beta / (kernel * kernel)), kernel));
     }
 
