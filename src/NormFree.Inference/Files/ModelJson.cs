@@ -22,21 +22,28 @@ internal sealed record ModelJson(
             var model = JsonSerializer.Deserialize(text, ModelJsonContext.Strict.ModelJson);
             if (model is not null && !model.Classes.Contains(null) && !model.Layers.Contains(null) && !model.Preparation.Contains(null))
                 return model;
-            throw new JsonException("null is not a model, class, layer or preprocessing step.");
+            throw new JsonException("A model, class, layer or preprocessing step is null.");
         }
         catch (Exception e) when (e is JsonException or NotSupportedException or InvalidOperationException)
         {
             // NotSupportedException: a layer or shortcut without kind. InvalidOperationException: half a surrogate pair.
-            string path = (e as JsonException)?.Path is { } place ? $" at {Quoted.Name(place)}" : "";
-            throw new InvalidFileException(file, $"metadata 'model'{path}", Reason(e.Message), PackedFormat.Remedy);
+            throw new InvalidFileException(file, Place(e.Message), $"it does not match the format ({Reason(e.Message)})", PackedFormat.Remedy);
         }
     }
 
-    /// <summary>The message without its position, type names and control characters: it may quote names of the file.</summary>
+    /// <summary>The JSON path at the end of the message, for example <c>$.layers[2].stride</c>.</summary>
+    private static string Place(string message)
+    {
+        const string Mark = " Path: ";
+        int at = message.LastIndexOf(Mark, StringComparison.Ordinal);
+        return at < 0 ? "metadata 'model'" : $"metadata 'model' at {Quoted.Name(message[(at + Mark.Length)..].Split(" | ")[0])}";
+    }
+
+    /// <summary>The first sentence of the message, without namespaces and control characters: it may quote names of the file.</summary>
     private static string Reason(string message)
     {
-        const int Longest = 300;
-        string reason = message.Split(" Path: ")[0].Split(" LineNumber: ")[0].Replace(typeof(ModelJson).Namespace + ".", "").TrimEnd('.', ' ');
+        const int Longest = 200;
+        string reason = message.Split(". ")[0].Replace(typeof(ModelJson).Namespace + ".", "").TrimEnd('.');
         return string.Concat(reason.Take(Longest).Select(c => char.IsControl(c) || char.IsSurrogate(c) ? '?' : c));
     }
 

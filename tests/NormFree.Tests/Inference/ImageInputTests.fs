@@ -33,10 +33,10 @@ let private noise (random: RandomStream) width height =
     { Image.blank width height with
         Pixels = Array.init (3 * width * height) (fun _ -> byte (random.Below 256)) }
 
-let private step kind size = ImageStep(kind, size, size)
+let private step kind size = PreprocessingStep(kind, size, size)
 
 /// The tiny network with other words about its images.
-let private prepared (steps: ImageStep list) =
+let private prepared (steps: PreprocessingStep list) =
     let tiny = Models.tiny
 
     PackedModel(
@@ -45,7 +45,7 @@ let private prepared (steps: ImageStep list) =
         Width = tiny.Width,
         Mean = tiny.Mean,
         Deviation = tiny.Deviation,
-        Preparation = List.toArray steps,
+        Preprocessing = List.toArray steps,
         Classes = tiny.Classes,
         Layers = tiny.Layers
     )
@@ -55,11 +55,11 @@ let private side = Models.tiny.Height
 /// Steps of a file, and the same as the data sets name them.
 let private preparations =
     [ [], [ ResizeShort side; CentreCrop side ]
-      [ step ImageStepKind.Cover (side + 3); step ImageStepKind.CentreCrop side ],
+      [ step PreprocessingKind.Cover (side + 3); step PreprocessingKind.CentreCrop side ],
       [ ResizeShort(side + 3); CentreCrop side ]
-      [ step ImageStepKind.Resize side ], [ Resize side ]
-      [ step ImageStepKind.CentreCrop side ], [ CentreCrop side ]
-      [ step ImageStepKind.CentreCrop 5; step ImageStepKind.Resize side ], [ CentreCrop 5; Resize side ] ]
+      [ step PreprocessingKind.Resize side ], [ Resize side ]
+      [ step PreprocessingKind.CentreCrop side ], [ CentreCrop side ]
+      [ step PreprocessingKind.CentreCrop 5; step PreprocessingKind.Resize side ], [ CentreCrop 5; Resize side ] ]
 
 let tests =
     testList
@@ -87,7 +87,7 @@ let tests =
 
           testCase "images so long that they would fill the memory are refused, in either direction"
           <| fun () ->
-              let model = prepared [ step ImageStepKind.Cover 224; step ImageStepKind.CentreCrop side ]
+              let model = prepared [ step PreprocessingKind.Cover 224; step PreprocessingKind.CentreCrop side ]
               let long = 1 <<< 20
 
               for height, width in [ long, 1; 1, long ] do

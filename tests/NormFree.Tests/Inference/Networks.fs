@@ -18,7 +18,7 @@ let reference (model: PackedModel) : PackedRunner =
 
         let signs =
             match layer with
-            | :? BinaryLayer as binary -> ReferencePacked.signs binary map
+            | :? PackedBinaryLayer as binary -> ReferencePacked.signs binary map
             | _ -> [||]
 
         (ReferencePacked.run layer map).Values, signs

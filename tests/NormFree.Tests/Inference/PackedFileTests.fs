@@ -284,20 +284,20 @@ let private writing =
     [ test "a model is read as it was written" {
           let again = read tiny.Value
           Expect.equal (bytesOf again) tiny.Value "the same bytes"
-          let before, after = layer<BinaryLayer> "c" Models.tiny, layer<BinaryLayer> "c" again
+          let before, after = layer<PackedBinaryLayer> "c" Models.tiny, layer<PackedBinaryLayer> "c" again
           Expect.equal after.Signs before.Signs "signs"
           Expect.equal after.Threshold before.Threshold "threshold"
           Expect.equal after.Bias before.Bias "bias"
           Expect.equal (Seq.toList again.Classes) (Seq.toList Models.tiny.Classes) "classes"
           Expect.equal again.Notes["spec"] "{}" "notes"
-          Expect.equal (Seq.toList again.Preparation) (Seq.toList Models.tiny.Preparation) "preparation"
+          Expect.equal (Seq.toList again.Preprocessing) (Seq.toList Models.tiny.Preprocessing) "preparation"
       }
 
       test "thresholds may be infinite" {
           let bytes =
               tiny.Value |> parts |> value "a.threshold" 0 infinityf |> value "a.threshold" 1 -infinityf |> join
 
-          Expect.equal (layer<BinaryLayer> "a" (read bytes)).Threshold[0..1] [| infinityf; -infinityf |] "thresholds"
+          Expect.equal (layer<PackedBinaryLayer> "a" (read bytes)).Threshold[0..1] [| infinityf; -infinityf |] "thresholds"
       }
 
       test "every tensor begins at a multiple of 64 bytes of the file" {
@@ -316,11 +316,11 @@ let private writing =
       }
 
       test "a model that is not right is not written" {
-          let a = layer<BinaryLayer> "a" Models.tiny
+          let a = layer<PackedBinaryLayer> "a" Models.tiny
 
           let wrong inputs filters kernel signs scale =
               let changed =
-                  BinaryLayer(
+                  PackedBinaryLayer(
                       "a",
                       inputs,
                       filters,

@@ -31,7 +31,7 @@ let private layer (network: PackedNetwork) number (map: ReferencePacked.Map) =
 
     let signs: uint64[] =
         match model with
-        | :? BinaryLayer -> Array.zeroCreate (map.Height * map.Width * ((map.Channels + 63) / 64))
+        | :? PackedBinaryLayer -> Array.zeroCreate (map.Height * map.Width * ((map.Channels + 63) / 64))
         | _ -> [||]
 
     network.RunLayer(number, map.Values, map.Height, map.Width, values, signs)
@@ -52,7 +52,7 @@ let private checkedLogits (network: PackedNetwork) image =
         let result, signs = layer network number map
 
         match reference with
-        | :? BinaryLayer as binary ->
+        | :? PackedBinaryLayer as binary ->
             Expect.sequenceEqual signs (ReferencePacked.signs binary map) $"signs of {reference.Key}"
         | _ -> ()
 
@@ -211,7 +211,7 @@ let tests =
               fails<ArgumentException> "Images of 65536×65536 do not fit: layer 'stem'" (run 192 3 65536 65536)
               fails<ArgumentException> "must be from 1 to 65536" (run 192 3 Int32.MaxValue Int32.MaxValue)
 
-              for threads in [ 0; PackedOptions.MostThreads + 1 ] do
+              for threads in [ 0; PackedOptions.MaxThreads + 1 ] do
                   fails<ArgumentOutOfRangeException> "Threads" (fun () -> load best threads Models.tiny |> ignore)
 
               fails<ArgumentException> "its last layer is no classifier" (fun () ->
@@ -228,10 +228,10 @@ let tests =
 
           testCase "maps on which sizes of 32 bits would overflow are refused"
           <| fun () ->
-              let stem = RealConvolution("stem", 4, 8, 2048, 65536, 0, [||], [||])
+              let stem = PackedConvolution("stem", 4, 8, 2048, 65536, 0, [||], [||])
 
               let projected =
-                  BinaryLayer(
+                  PackedBinaryLayer(
                       "wide",
                       16353,
                       1,
@@ -244,18 +244,18 @@ let tests =
                       [||],
                       [||],
                       [||],
-                      PooledInput(1, 1f, Projection([||], [||]))
+                      AveragePoolShortcut(1, 1f, BinaryProjection([||], [||]))
                   )
 
               for layer, size, message in
-                  [ MaxPool("pool", 65536, 1, 65535) :> PackedLayer, MapSize(1, 1, 3), "3×1×1 is too large for it"
-                    MaxPool("pool", 1, 1, 0), MapSize(65536, 65536, 1), "1×65536×65536 is too large for it"
+                  [ PackedMaxPool("pool", 65536, 1, 65535) :> PackedLayer, MapSize(1, 1, 3), "3×1×1 is too large for it"
+                    PackedMaxPool("pool", 1, 1, 0), MapSize(65536, 65536, 1), "1×65536×65536 is too large for it"
                     stem, MapSize(2048, 2048, 4), "4×2048×2048 is too large for it"
-                    RealConvolution("deep", 1, 1 <<< 24, 1, 1, 0, [||], [||]),
+                    PackedConvolution("deep", 1, 1 <<< 24, 1, 1, 0, [||], [||]),
                     MapSize(16, 16, 1),
                     "no map may have more than 2147483647 values"
                     projected, MapSize(1, 32768, 16353), "too wide for its projection"
-                    MaxPool("pool", 1, 1, 0), MapSize(Int32.MaxValue, 1, 1), "its sides must be from 1 to 65536" ] do
+                    PackedMaxPool("pool", 1, 1, 0), MapSize(Int32.MaxValue, 1, 1), "its sides must be from 1 to 65536" ] do
                   fails<ArgumentException> message (fun () -> size.After layer |> ignore)
 
           testCase "a disposed network is refused, and runs that go on end first"

@@ -160,7 +160,7 @@ let private binary key (model: PackedModel) =
     model.Layers
     |> Seq.pick (fun layer ->
         match layer with
-        | :? BinaryLayer as layer when layer.Key = key -> Some layer
+        | :? PackedBinaryLayer as layer when layer.Key = key -> Some layer
         | _ -> None)
 
 let private zeros =
@@ -243,19 +243,19 @@ let private images =
       test "what the tool cannot show images to is refused, and runs by NormFree.Inference" {
           let tiny = Models.tiny
 
-          let other height width (steps: ImageStep list) =
+          let other height width (steps: PreprocessingStep list) =
               PackedModel(
                   Architecture = tiny.Architecture,
                   Height = height,
                   Width = width,
                   Mean = tiny.Mean,
                   Deviation = tiny.Deviation,
-                  Preparation = List.toArray steps,
+                  Preprocessing = List.toArray steps,
                   Classes = tiny.Classes,
                   Layers = tiny.Layers
               )
 
-          let skewed = [ ImageStep(ImageStepKind.Cover, 8, 16); ImageStep(ImageStepKind.CentreCrop, 8, 8) ]
+          let skewed = [ PreprocessingStep(PreprocessingKind.Cover, 8, 16); PreprocessingStep(PreprocessingKind.CentreCrop, 8, 8) ]
 
           for model, message in
               [ Models.documented, "it takes images of 1 channel, not of red, green and blue"

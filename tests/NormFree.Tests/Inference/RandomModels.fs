@@ -26,7 +26,7 @@ let private convolution (stream: RandomStream) key (size: MapSize) =
     let padding = max (kernel / 2) (stream.Below kernel)
     let outputs = channels stream
 
-    RealConvolution(
+    PackedConvolution(
         key,
         size.Channels,
         outputs,
@@ -40,19 +40,19 @@ let private convolution (stream: RandomStream) key (size: MapSize) =
 
 let private maxPool (stream: RandomStream) key =
     let kernel = 1 + stream.Below 3
-    MaxPool(key, kernel, 1 + stream.Below 2, min (kernel - 1) 1) :> PackedLayer
+    PackedMaxPool(key, kernel, 1 + stream.Below 2, min (kernel - 1) 1) :> PackedLayer
 
 let private shortcut (stream: RandomStream) inputs =
     match stream.Below 3 with
-    | 0 -> RepeatedInput() :> Shortcut, (if inputs <= 40 then inputs * (1 + stream.Below 3) else inputs)
-    | 1 -> PooledInput(1 + stream.Below 3, float32 (stream.Between(0.1, 0.3)), null), inputs
+    | 0 -> IdentityShortcut() :> PackedShortcut, (if inputs <= 40 then inputs * (1 + stream.Below 3) else inputs)
+    | 1 -> AveragePoolShortcut(1 + stream.Below 3, float32 (stream.Between(0.1, 0.3)), null), inputs
     | _ ->
         let outputs = channels stream
 
         let projection =
-            Projection(Support.signs (stream.Bits()) outputs inputs, floats stream -0.2 0.2 outputs)
+            BinaryProjection(Support.signs (stream.Bits()) outputs inputs, floats stream -0.2 0.2 outputs)
 
-        PooledInput(1 + stream.Below 3, float32 (stream.Between(0.1, 0.3)), projection), outputs
+        AveragePoolShortcut(1 + stream.Below 3, float32 (stream.Between(0.1, 0.3)), projection), outputs
 
 let private binary (stream: RandomStream) key (size: MapSize) =
     let around, outputs = shortcut stream size.Channels
@@ -60,10 +60,10 @@ let private binary (stream: RandomStream) key (size: MapSize) =
 
     let stride =
         match around with
-        | :? PooledInput as pooled -> pooled.Kernel
+        | :? AveragePoolShortcut as pooled -> pooled.Kernel
         | _ -> 1
 
-    BinaryLayer(
+    PackedBinaryLayer(
         key,
         size.Channels,
         outputs,
@@ -120,7 +120,7 @@ let ofSeed seed =
     let layers, size = extend (stem @ body) (MapSize(height, width, colours))
 
     let classifier =
-        Classifier(
+        PackedClassifier(
             "fc",
             size.Channels,
             classes,

@@ -26,7 +26,7 @@ let private verify (checkpoint: Checkpoint) model =
     Verification.run checkpoint model (Networks.reference model) images
 
 /// The model with one binary layer that an action makes of the one with that key.
-let private changed key (change: BinaryLayer -> BinaryLayer) (model: PackedModel) =
+let private changed key (change: PackedBinaryLayer -> PackedBinaryLayer) (model: PackedModel) =
     PackedModel(
         Architecture = model.Architecture,
         Height = model.Height,
@@ -37,7 +37,7 @@ let private changed key (change: BinaryLayer -> BinaryLayer) (model: PackedModel
         Layers =
             [| for layer in model.Layers do
                    match layer with
-                   | :? BinaryLayer as layer when layer.Key = key -> change layer
+                   | :? PackedBinaryLayer as layer when layer.Key = key -> change layer
                    | layer -> layer |]
     )
 
@@ -54,8 +54,8 @@ let private described height width mean classes (model: PackedModel) =
     )
 
 /// The same layer with other numbers.
-let private withNumbers threshold signs scale (l: BinaryLayer) =
-    BinaryLayer(
+let private withNumbers threshold signs scale (l: PackedBinaryLayer) =
+    PackedBinaryLayer(
         l.Key,
         l.In,
         l.Out,
