@@ -27,16 +27,17 @@ internal sealed record ModelJson(
         catch (Exception e) when (e is JsonException or NotSupportedException or InvalidOperationException)
         {
             // NotSupportedException: a layer or shortcut without kind. InvalidOperationException: half a surrogate pair.
-            throw new InvalidFileException(file, Place(e.Message), $"it does not match the format ({Reason(e.Message)})", PackedFormat.Remedy);
+            throw new InvalidFileException(file, Place(e), $"it does not match the format ({Reason(e.Message)})", PackedFormat.Remedy);
         }
     }
 
-    /// <summary>The JSON path at the end of the message, for example <c>$.layers[2].stride</c>.</summary>
-    private static string Place(string message)
+    /// <summary>The JSON path of the error, for example <c>$.layers[2].stride</c>. Some exceptions have it only at the end of their message.</summary>
+    private static string Place(Exception error)
     {
         const string Mark = " Path: ";
-        int at = message.LastIndexOf(Mark, StringComparison.Ordinal);
-        return at < 0 ? "metadata 'model'" : $"metadata 'model' at {Quoted.Name(message[(at + Mark.Length)..].Split(" | ")[0])}";
+        int at = error.Message.LastIndexOf(Mark, StringComparison.Ordinal);
+        string? path = (error as JsonException)?.Path ?? (at < 0 ? null : error.Message[(at + Mark.Length)..].Split(" | ")[0]);
+        return path is null ? "metadata 'model'" : $"metadata 'model' at {Quoted.Name(path)}";
     }
 
     /// <summary>The first sentence of the message, without namespaces and control characters: it may quote names of the file.</summary>

@@ -1,4 +1,4 @@
-/// Packed models made by hand, of random numbers.
+/// Small packed models with random numbers.
 module NormFree.Tests.Inference.Models
 
 open NormFree.Data
@@ -8,7 +8,7 @@ open NormFree.Tests.Kernels
 let private floats (stream: RandomStream) low high count =
     Array.init count (fun _ -> float32 (stream.Between(low, high)))
 
-/// A binary layer; its kernel is padded by half its side.
+/// A binary layer whose padding keeps the size at stride 1.
 let binary (stream: RandomStream) key inputs outputs kernel stride (shortcut: PackedShortcut) =
     PackedBinaryLayer(
         key,
@@ -26,7 +26,7 @@ let binary (stream: RandomStream) key inputs outputs kernel stride (shortcut: Pa
         shortcut
     )
 
-/// A mean over 2×2 pixels, and a projection of it where the number of channels changes.
+/// Average pooling over 2×2 pixels, with a projection if the number of channels changes.
 let pooled (stream: RandomStream) inputs outputs =
     let projection =
         if inputs = outputs then
@@ -52,7 +52,7 @@ let model side (layers: PackedLayer list) (notes: (string * string) list) =
         Notes = (readOnlyDict notes)
     )
 
-/// Images of 3 channels and so many pixels a side, a stem with a pool, these layers and a classifier of three classes.
+/// A network for side×side RGB images: a stem with a max-pool, the given layers and a classifier of three classes.
 let network (stream: RandomStream) side first (layers: PackedLayer list) channels =
     let stem =
         PackedConvolution("stem", 3, first, 3, 1, 1, floats stream -0.3 0.3 (27 * first), floats stream -0.3 0.3 first)
@@ -64,7 +64,7 @@ let network (stream: RandomStream) side first (layers: PackedLayer list) channel
 
     model side layers [ "spec", "{}" ]
 
-/// Every kind of layer and shortcut, with numbers of channels that fill no word: 8×8 images, maps down to 1×1.
+/// Every kind of layer and shortcut, with channels that are not multiples of 64: 8×8 images, maps down to 1×1.
 let tiny =
     let stream = RandomStream.OfSeed 5UL
 

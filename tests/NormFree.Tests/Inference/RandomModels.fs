@@ -1,4 +1,4 @@
-/// Packed models of every shape, drawn at random: what one number decides.
+/// Random packed models of every shape, determined by a seed.
 module NormFree.Tests.Inference.RandomModels
 
 open NormFree.Data
@@ -10,7 +10,7 @@ let private floats (stream: RandomStream) low high count =
 
 let private pick (stream: RandomStream) (choices: 'a list) = choices[stream.Below choices.Length]
 
-/// Some signs are always the same.
+/// Some are infinite: their signs are constant.
 let private thresholds (stream: RandomStream) count =
     Array.init count (fun _ ->
         match stream.Below 16 with
@@ -20,7 +20,7 @@ let private thresholds (stream: RandomStream) count =
 
 let private channels (stream: RandomStream) = pick stream [ 1 + stream.Below 12; 1 + stream.Below 130; 64; 32; 128 ]
 
-/// A convolution of real numbers whose result does not shrink to nothing.
+/// A real convolution with enough padding that its output is not empty.
 let private convolution (stream: RandomStream) key (size: MapSize) =
     let kernel = 1 + stream.Below 7
     let padding = max (kernel / 2) (stream.Below kernel)
@@ -80,7 +80,7 @@ let private binary (stream: RandomStream) key (size: MapSize) =
     )
     :> PackedLayer
 
-/// Draws until a layer fits; some maps fit none.
+/// The first of 30 random layers that accepts the map, if any.
 let private fitting (size: MapSize) draw =
     let fits (layer: PackedLayer) =
         try
@@ -129,7 +129,7 @@ let ofSeed seed =
         )
 
     PackedModel(
-        Architecture = "drawn",
+        Architecture = "random",
         Height = height,
         Width = width,
         Mean = Array.create colours 0.5f,

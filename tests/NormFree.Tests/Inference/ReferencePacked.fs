@@ -1,4 +1,4 @@
-/// Packed networks as plain loops: sums in float64, every layer's result rounded to float32 once. No kernel takes part.
+/// Reference implementation of packed networks in plain loops: float64 sums, each layer's output rounded to float32 once. It uses no kernel.
 module NormFree.Tests.Inference.ReferencePacked
 
 open NormFree.Inference.Model
@@ -16,7 +16,7 @@ let private words channels = (channels + 63) / 64
 
 let private slid kernel stride padding side = (side + 2 * padding - kernel) / stride + 1
 
-/// A map of which every value is computed by itself; what a pixel's values share is computed once.
+/// Computes a map value by value; work shared by the values of a pixel is done once.
 let private mapOf height width channels (value: int -> int -> int -> float) =
     { Height = height
       Width = width
@@ -29,7 +29,7 @@ let private mapOf height width channels (value: int -> int -> int -> float) =
                    for c in 0 .. channels - 1 do
                        float32 (ofPixel c) |] }
 
-/// The pixels of the map under a kernel's taps, with the taps' numbers; those outside the map are left out.
+/// The pixels of the map under a kernel, with their tap indices; taps outside the map are omitted.
 let private taps (map: Map) kernel stride padding y x =
     [| for i in 0 .. kernel - 1 do
            for j in 0 .. kernel - 1 do
