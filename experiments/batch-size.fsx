@@ -5,7 +5,10 @@
 open NormFree.Data
 open NormFree.Reporting
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
+open NormFree.Experiments
 open Prelude
 
 let data, budget = budget "batch-size.fsx" { small with Epochs = 4 }

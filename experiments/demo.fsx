@@ -5,7 +5,10 @@ open System
 open NormFree.Data
 open NormFree.Reporting
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
+open NormFree.Benchmarks
 open Prelude
 
 atRoot ()
@@ -39,7 +42,7 @@ let runs = sideBySide [ BnFree 0.2; BatchNorm; NoNorm ] train
 let title = "NormFree demo: three norms on drawn images"
 
 let reported =
-    ReportedRun.ofFolders MeasureSpeed [ for run in runs -> { Path = $"artifacts/demo/{run.Name}" } ]
+    ReportedRun.ofFolders (RunDeployment.measuring MeasureSpeed) [ for run in runs -> { Path = $"artifacts/demo/{run.Name}" } ]
 
 Report.write "artifacts/demo/report.html" title reported
 Report.writeMarkdown "artifacts/demo/report.md" title reported

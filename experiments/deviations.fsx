@@ -3,7 +3,9 @@
 #load "prelude.fsx"
 
 open NormFree.Data
+open NormFree.Runs
 open NormFree.Training
+open NormFree.Experiments
 open Prelude
 
 let data, budget = budget "deviations.fsx" { small with Epochs = 5 }

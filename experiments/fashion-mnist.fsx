@@ -5,6 +5,7 @@
 open NormFree.Data
 open NormFree.Spec
 open NormFree.Training
+open NormFree.Experiments
 open Prelude
 
 let data, budget = budget "fashion-mnist.fsx" small

@@ -4,7 +4,9 @@
 
 open NormFree.Data
 open NormFree.Spec
+open NormFree.Runs
 open NormFree.Training
+open NormFree.Experiments
 open Prelude
 
 let data, budget = budget "norms-cifar10.fsx" small

@@ -5,7 +5,10 @@
 
 open NormFree.Data
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
+open NormFree.Experiments
 open Prelude
 
 let data, budget =

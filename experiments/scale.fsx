@@ -12,7 +12,10 @@ open System.Globalization
 open System.IO
 open NormFree.Reporting
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
+open NormFree.Benchmarks
 open Prelude
 
 type Settings = { Local: int option }

@@ -4,7 +4,10 @@ open System
 open Argu
 open NormFree.Distributed
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
+open NormFree.Benchmarks
 open TorchSharp
 
 /// <summary><c>normfree bench</c>.</summary>

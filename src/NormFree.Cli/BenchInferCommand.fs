@@ -4,7 +4,11 @@ open System
 open Argu
 open NormFree.Interop
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
+open NormFree.Packing
 open NormFree.Training
+open NormFree.Benchmarks
 
 /// <summary><c>normfree bench infer</c>.</summary>
 [<RequireQualifiedAccess>]

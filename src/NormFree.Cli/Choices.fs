@@ -4,7 +4,11 @@ open System
 open System.Globalization
 open NormFree.Data
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
+open NormFree.Packing
 open NormFree.Training
+open NormFree.Benchmarks
 
 /// <summary>What <c>normfree export</c> writes.</summary>
 [<RequireQualifiedAccess>]

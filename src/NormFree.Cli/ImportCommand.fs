@@ -5,6 +5,8 @@ open Argu
 open NormFree.Data
 open NormFree.Interop
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 
 /// <summary><c>normfree import</c>.</summary>

@@ -3,6 +3,9 @@ namespace NormFree.Cli
 open System
 open System.Threading
 open Argu
+open NormFree.Runs
+open NormFree.Networks
+open NormFree.Packing
 open NormFree.Training
 open TorchSharp
 

@@ -3,6 +3,8 @@ namespace NormFree.Cli
 open System
 open Argu
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open TorchSharp
 

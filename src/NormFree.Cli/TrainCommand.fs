@@ -6,6 +6,8 @@ open Argu
 open NormFree.Data
 open NormFree.Distributed
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 
 /// <summary>Data sets from the command line.</summary>
@@ -227,7 +229,7 @@ module TrainCommand =
     /// The recipes that the run in a folder was begun with, as far as its checkpoints tell: what a word such as corrected stands for grows with versions.
     /// A teacher is where the newest stage has found it.
     let private begunWith folder (first: Recipe, second: Recipe) =
-        match RunFolder.recipe folder 1, RunFolder.recipe folder 2 with
+        match Checkpoint.recipeOfRun folder 1, Checkpoint.recipeOfRun folder 2 with
         | Some one, Some two -> { one with Loss = two.Loss }, two
         | Some one, None -> one, { one with WeightDecay = second.WeightDecay }
         | None, Some two -> { two with WeightDecay = first.WeightDecay }, two

@@ -4,6 +4,9 @@ open System
 open Argu
 open NormFree.Data
 open NormFree.Inference
+open NormFree.Runs
+open NormFree.Networks
+open NormFree.Packing
 open NormFree.Training
 open TorchSharp
 

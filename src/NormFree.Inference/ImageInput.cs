@@ -47,10 +47,10 @@ public static class ImageInput
     private static byte[] Apply(PreprocessingStep step, ReadOnlySpan<byte> rgb, ref int height, ref int width, ref long pixels)
     {
         var (oldHeight, oldWidth) = (height, width);
-        (width, height) = step.Kind == PreprocessingKind.Cover ? RgbImage.Cover(width, height, step.Width, step.Height) : (step.Width, step.Height);
+        (width, height) = step.Kind == PreprocessingKind.Cover ? RgbImage.CoveringSize(width, height, step.Width, step.Height) : (step.Width, step.Height);
         if (step.Kind != PreprocessingKind.CentreCrop) RequireFew(pixels += (long)width * Math.Max(height, oldHeight), oldHeight, oldWidth);
         return step.Kind == PreprocessingKind.CentreCrop
-            ? RgbImage.Window(rgb, oldWidth, oldHeight, RgbImage.Middle(oldWidth, width), RgbImage.Middle(oldHeight, height), width, height)
+            ? RgbImage.Crop(rgb, oldWidth, oldHeight, RgbImage.CentreOffset(oldWidth, width), RgbImage.CentreOffset(oldHeight, height), width, height)
             : Bilinear.Resize(rgb, oldWidth, oldHeight, width, height);
     }
 

@@ -4,8 +4,9 @@ open System
 open System.Text.Json.Serialization
 open NormFree.Data
 open NormFree.Formats.Safetensors
+open NormFree.Networks
+open NormFree.Runs
 open NormFree.Spec
-open NormFree.Training
 open TorchSharp
 
 /// <summary>What to do about tensors that are missing, unexpected or of another shape.</summary>

@@ -3,10 +3,11 @@ namespace NormFree.Interop
 open System
 open NormFree.Formats.Onnx
 open NormFree.Formats.Safetensors
+open NormFree.Networks
+open NormFree.Runs
 open NormFree.Spec
 open NormFree.Torch
 open NormFree.Torch.Layers
-open NormFree.Training
 open TorchSharp
 
 /// <summary>How many images an exported ONNX network takes at once.</summary>

@@ -3,6 +3,8 @@ namespace NormFree.Training
 open System.Collections.Generic
 open System.Diagnostics
 open NormFree.Distributed
+open NormFree.Networks
+open NormFree.Runs
 open NormFree.Spec
 open NormFree.Torch
 open NormFree.Torch.Distributed

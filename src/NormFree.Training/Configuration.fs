@@ -1,23 +1,16 @@
 namespace NormFree.Training
 
 open System
-open System.Reflection
 open System.Runtime.InteropServices
 open NormFree.Data
+open NormFree.Networks
+open NormFree.Runs
 open NormFree.Spec
 open TorchSharp
 
 /// <summary>The whole resolved configuration of a run, for people: everything that its results depend on.</summary>
 [<RequireQualifiedAccess>]
 module Configuration =
-
-    let private versionOf (marker: Type) =
-        match marker.Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>() with
-        | null -> "unknown"
-        | attribute -> attribute.InformationalVersion
-
-    /// <summary>NormFree's version, which ends with the commit that was built.</summary>
-    let version = versionOf typeof<Recipe>
 
     let private network (net: NetSpec) =
         [ "architecture", net.Name
@@ -69,8 +62,8 @@ module Configuration =
 
     /// Reports show these apart from what the run was asked for, by their prefix.
     let private environment (device: Device) (execution: Execution) =
-        [ "NormFree", version
-          "TorchSharp", versionOf typeof<torch.Tensor>
+        [ "NormFree", BuildVersion.normFree
+          "TorchSharp", BuildVersion.ofAssembly typeof<torch.Tensor>
           ".NET", Environment.Version.ToString()
           "system", RuntimeInformation.OSDescription
           "processors", string Environment.ProcessorCount

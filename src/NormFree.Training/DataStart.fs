@@ -3,6 +3,8 @@ namespace NormFree.Training
 open System
 open System.Collections.Generic
 open NormFree.Data
+open NormFree.Networks
+open NormFree.Runs
 open NormFree.Spec
 open NormFree.Torch
 open TorchSharp

@@ -3,6 +3,9 @@ namespace NormFree.Training
 open System
 open NormFree.Data
 open NormFree.Inference
+open NormFree.Networks
+open NormFree.Packing
+open NormFree.Runs
 open NormFree.Torch.Training
 open TorchSharp
 

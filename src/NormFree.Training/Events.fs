@@ -4,6 +4,8 @@ open System
 open System.Text.Json.Serialization
 open NormFree.Data
 open NormFree.Distributed
+open NormFree.Networks
+open NormFree.Runs
 
 /// <summary>How far a stage is.</summary>
 type StepReport =

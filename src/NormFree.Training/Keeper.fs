@@ -7,6 +7,8 @@ open NormFree.Data
 open NormFree.Distributed
 open NormFree.Formats
 open NormFree.Formats.Safetensors
+open NormFree.Networks
+open NormFree.Runs
 open TorchSharp
 
 /// <summary>A stage at work: all that its checkpoints hold, but for where it stands.</summary>

@@ -1,6 +1,8 @@
 namespace NormFree.Training
 
 open System
+open NormFree.Networks
+open NormFree.Runs
 open NormFree.Spec
 open TorchSharp
 

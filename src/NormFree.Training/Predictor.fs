@@ -2,6 +2,9 @@ namespace NormFree.Training
 
 open System
 open NormFree.Data
+open NormFree.Networks
+open NormFree.Packing
+open NormFree.Runs
 
 /// <summary>A trained network ready for use: images in, classes out.</summary>
 /// <example><code>

@@ -4,6 +4,9 @@ open System
 open System.Runtime.InteropServices
 open NormFree.Formats
 open NormFree.Formats.Safetensors
+open NormFree.Networks
+open NormFree.Packing
+open NormFree.Runs
 open TorchSharp
 
 /// <summary>Networks on plain tensors in files: to compare NormFree with other implementations.</summary>

@@ -98,7 +98,7 @@ internal sealed class PreparedClassifier : PreparedLayer
     /// <inheritdoc/>
     public override MapBuffer Plan(PlanBuilder builder, MapBuffer input, SignBuffer? inputSigns, SignBuffer? outputSigns)
     {
-        var means = builder.TakeMap(new MapSize(1, 1, kernel.Means));
+        var means = builder.TakeMap(new MapSize(1, 1, kernel.PaddedChannels));
         builder.Steps.Add(new GlobalAverageStep(kernel, input, means));
         builder.Steps.Add(new LogitsStep(kernel, means, builder.Threads));
         builder.Release(input);

@@ -16,8 +16,8 @@ internal sealed unsafe class PreparedProjection : IDisposable
     public PreparedProjection(int inputs, int outputs, BinaryProjection projection, InstructionSet set)
     {
         (In, Out) = (inputs, outputs);
-        Pool = ScaledPool.For(set);
-        Product = SignFilterProduct.For(set);
+        Pool = ScaledAveragePool.For(set);
+        Product = BinaryWeightConvolution.For(set);
         Factors = ChannelScale.For(set);
         scale = new NativeBuffer<float>(outputs);
         projection.Scale.CopyTo(new Span<float>(scale.Pointer, outputs));
@@ -31,10 +31,10 @@ internal sealed unsafe class PreparedProjection : IDisposable
     public int Out { get; }
 
     /// <summary>The average pooling before the convolution.</summary>
-    public ScaledPool Pool { get; }
+    public ScaledAveragePool Pool { get; }
 
     /// <summary>The convolution.</summary>
-    public SignFilterProduct Product { get; }
+    public BinaryWeightConvolution Product { get; }
 
     /// <summary>Multiplies by the filters' scales.</summary>
     public ChannelScale Factors { get; }
@@ -46,7 +46,7 @@ internal sealed unsafe class PreparedProjection : IDisposable
     public float* Scale => scale.Pointer;
 
     /// <summary>The convolution of <paramref name="rows"/> rows of the pooled map.</summary>
-    public PixelMap Map(int rows, int width) => new(new ConvolutionShape(1, rows, width, In, Out, 1, 1, 1, 1, 0, 0), false);
+    public ConvolutionGeometry Map(int rows, int width) => new(new ConvolutionShape(1, rows, width, In, Out, 1, 1, 1, 1, 0, 0), false);
 
     /// <inheritdoc/>
     public void Dispose()
@@ -58,7 +58,7 @@ internal sealed unsafe class PreparedProjection : IDisposable
     /// <summary>Transposes filters × words of 64 channels to words of 32 channels × filters.</summary>
     private NativeBuffer<uint> HalfWords(ulong[] signs)
     {
-        var stride = SignFilterProduct.TargetStride(Map(1, 1));
+        var stride = BinaryWeightConvolution.TargetStride(Map(1, 1));
         var (halves, perFilter) = ((In + 31) / 32, SignPacking.Words(In));
         var target = new NativeBuffer<uint>((long)halves * stride).Cleared();
         for (var filter = 0; filter < Out; filter++)

@@ -18,7 +18,7 @@ internal sealed unsafe class Arena : IDisposable
     {
         this.signBytes = signBytes;
         memory = new NativeBuffer<byte>(signBytes + mapBytes).Cleared();
-        foreach (var buffer in signs) buffer.Reader.Filters.FillBorder(buffer.In(Frame(null, null)));
+        foreach (var buffer in signs) buffer.Reader.Filters.FillPadding(buffer.In(Frame(null, null)));
     }
 
     /// <summary>The frame of an image that runs in this memory.</summary>

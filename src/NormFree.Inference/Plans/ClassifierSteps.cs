@@ -16,7 +16,7 @@ internal sealed unsafe class GlobalAverageStep(PooledClassifier classifier, MapB
         var target = means.In(frame);
         classifier.Average(input.Pixels, input.In(frame), first, count, target);
         // Other steps may have used the memory after the last mean.
-        if (first + count == classifier.Channels) new Span<float>(target + classifier.Channels, classifier.Means - classifier.Channels).Clear();
+        if (first + count == classifier.Channels) new Span<float>(target + classifier.Channels, classifier.PaddedChannels - classifier.Channels).Clear();
     }
 }
 

@@ -59,8 +59,8 @@ internal sealed unsafe class BinaryStep : Step
         var values = (long)range.Pixels * range.Filters;
         var scratch = Scratch.OfThread(ScratchBytes(2, values * sizeof(int) + layer.Filters.ScratchBytes));
         var counts = scratch.Take<int>(values);
-        layer.Filters.Multiply(input.In(frame), range, scratch, counts);
-        signs.Epilogue.Finish(
+        layer.Filters.Convolve(input.In(frame), range, scratch, counts);
+        signs.Epilogue.Apply(
             layer.Parameters, range, counts, shortcut.In(frame), shortcut.Size.Channels, output.In(frame), signs.Threshold, signs.Signs(frame));
     }
 }

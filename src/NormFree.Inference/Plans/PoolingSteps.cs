@@ -40,18 +40,18 @@ internal sealed unsafe class MaxPoolStep : Step
 /// <summary>A pooled shortcut; a task is a range of rows.</summary>
 internal sealed unsafe class AveragePoolStep : Step
 {
-    private readonly ScaledPool pool;
+    private readonly ScaledAveragePool pool;
     private readonly AveragePoolShortcut shortcut;
     private readonly MapBuffer input;
     private readonly MapBuffer output;
     private readonly RowPartition rows;
 
     public AveragePoolStep(InstructionSet set, AveragePoolShortcut shortcut, MapBuffer input, MapBuffer output, int threads)
-        : this(ScaledPool.For(set), shortcut, input, output, RowPartition.Of(output.Size, threads))
+        : this(ScaledAveragePool.For(set), shortcut, input, output, RowPartition.Of(output.Size, threads))
     {
     }
 
-    private AveragePoolStep(ScaledPool pool, AveragePoolShortcut shortcut, MapBuffer input, MapBuffer output, RowPartition rows) : base(rows.Tasks) =>
+    private AveragePoolStep(ScaledAveragePool pool, AveragePoolShortcut shortcut, MapBuffer input, MapBuffer output, RowPartition rows) : base(rows.Tasks) =>
         (this.pool, this.shortcut, this.input, this.output, this.rows) = (pool, shortcut, input, output, rows);
 
     /// <inheritdoc/>
@@ -62,7 +62,7 @@ internal sealed unsafe class AveragePoolStep : Step
     }
 
     /// <summary>Computes rows of the pooled map.</summary>
-    public static void PoolRows(ScaledPool pool, AveragePoolShortcut shortcut, MapBuffer input, in Frame frame, int first, int count, float* target)
+    public static void PoolRows(ScaledAveragePool pool, AveragePoolShortcut shortcut, MapBuffer input, in Frame frame, int first, int count, float* target)
     {
         var (_, width, channels) = input.Size;
         var source = input.In(frame) + (long)first * shortcut.Kernel * width * channels;
@@ -86,7 +86,7 @@ internal sealed unsafe class ProjectionStep : Step
 
     public ProjectionStep(PreparedProjection projection, AveragePoolShortcut shortcut, MapBuffer input, MapBuffer output, int threads) : this(
         projection, shortcut, input, output,
-        RowPartition.Of(output.Size.Height, SignFilterProduct.RowsOfTask(projection.Map(output.Size.Height, output.Size.Width)), threads))
+        RowPartition.Of(output.Size.Height, BinaryWeightConvolution.RowsPerTask(projection.Map(output.Size.Height, output.Size.Width)), threads))
     {
     }
 
@@ -100,15 +100,15 @@ internal sealed unsafe class ProjectionStep : Step
         var (first, count) = rows[task];
         var map = projection.Map(count, output.Size.Width);
         var pixels = count * output.Size.Width;
-        var stride = SignFilterProduct.TargetStride(map);
+        var stride = BinaryWeightConvolution.TargetStride(map);
         var pooledValues = (long)pixels * projection.In;
         var values = (long)pixels * stride;
-        var scratch = Scratch.OfThread(ScratchBytes(3, SignFilterProduct.ScratchBytes(map, count) + (pooledValues + values) * sizeof(float)));
+        var scratch = Scratch.OfThread(ScratchBytes(3, BinaryWeightConvolution.ScratchBytes(map, count) + (pooledValues + values) * sizeof(float)));
         var pooled = scratch.Take<float>(pooledValues);
         var products = scratch.Take<float>(values);
         AveragePoolStep.PoolRows(projection.Pool, shortcut, input, frame, first, count, pooled);
         projection.Product.Rows(map, 0, 0, count, pooled, null, projection.Words, scratch, products);
         var target = output.In(frame) + (long)first * output.Size.Width * projection.Out;
-        projection.Factors.Values(pixels, projection.Out, products, stride, projection.Scale, target);
+        projection.Factors.ScaleFloats(pixels, projection.Out, products, stride, projection.Scale, target);
     }
 }

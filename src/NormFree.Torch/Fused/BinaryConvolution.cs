@@ -50,7 +50,7 @@ public static class BinaryConvolution
         }
 
         public void Take(long firstPixel, int pixels, int* counts, float* scale) =>
-            ChannelScale.Best.Counts(pixels, options.Out, counts, scale, resultValues + firstPixel * options.Out);
+            ChannelScale.Best.ScaleIntegers(pixels, options.Out, counts, scale, resultValues + firstPixel * options.Out);
 
         public void Take(long firstPixel, int pixels, float* values)
         {

@@ -54,7 +54,7 @@ public static class BinaryFilterConvolution
         {
             using var signs = filters.SignsByFilter();
             var result = ChannelsLast.Empty(shape.Batch, shape.Out, shape.Height, shape.Width);
-            Multiply(new PixelMap(shape, Transposed: false), map, null, signs, filters.Scale!.Pointer, result);
+            Multiply(new ConvolutionGeometry(shape, Transposed: false), map, null, signs, filters.Scale!.Pointer, result);
             return result;
         }
 
@@ -65,7 +65,7 @@ public static class BinaryFilterConvolution
             var ofInput = ChannelsLast.Empty(shape.Batch, shape.In, shape.Height, shape.Width);
             using var ones = new NativeBuffer<float>(shape.In);
             new Span<float>(ones.Pointer, shape.In).Fill(1);
-            Multiply(new PixelMap(shape, Transposed: true), du, filters.Scale!.Pointer, signs, ones.Pointer, ofInput);
+            Multiply(new ConvolutionGeometry(shape, Transposed: true), du, filters.Scale!.Pointer, signs, ones.Pointer, ofInput);
             return [ofInput, .. OfFilters(du)];
         }
 
@@ -75,20 +75,20 @@ public static class BinaryFilterConvolution
             filters.Dispose();
         }
 
-        private static void Multiply(PixelMap pixels, Tensor source, float* sourceScale, NativeBuffer<uint> signs, float* targetScale, Tensor target)
+        private static void Multiply(ConvolutionGeometry pixels, Tensor source, float* sourceScale, NativeBuffer<uint> signs, float* targetScale, Tensor target)
         {
-            var bands = new RowBands(pixels.Shape.Batch, pixels.TargetHeight, SignFilterProduct.RowsOfTask(pixels));
-            int stride = SignFilterProduct.TargetStride(pixels), channels = pixels.TargetChannels;
+            var bands = new RowBands(pixels.Shape.Batch, pixels.TargetHeight, BinaryWeightConvolution.RowsPerTask(pixels));
+            int stride = BinaryWeightConvolution.TargetStride(pixels), channels = pixels.TargetChannels;
             float* from = TensorMemory.Floats(source), to = TensorMemory.Floats(target);
             TorchWorkers.Instance.Run(bands.Count, task =>
             {
                 var (image, row, rows) = bands[task];
                 var count = rows * pixels.TargetWidth;
-                var scratch = Scratch.OfThread(SignFilterProduct.ScratchBytes(pixels, rows) + (long)count * stride * sizeof(float) + 64);
+                var scratch = Scratch.OfThread(BinaryWeightConvolution.ScratchBytes(pixels, rows) + (long)count * stride * sizeof(float) + 64);
                 var sums = scratch.Take<float>((long)count * stride);
-                SignFilterProduct.Best.Rows(pixels, image, row, rows, from, sourceScale, signs.Pointer, scratch, sums);
+                BinaryWeightConvolution.Best.Rows(pixels, image, row, rows, from, sourceScale, signs.Pointer, scratch, sums);
                 var first = ((long)image * pixels.TargetHeight + row) * pixels.TargetWidth;
-                ChannelScale.Best.Values(count, channels, sums, stride, targetScale, to + first * channels);
+                ChannelScale.Best.ScaleFloats(count, channels, sums, stride, targetScale, to + first * channels);
             });
             GC.KeepAlive(source);
         }

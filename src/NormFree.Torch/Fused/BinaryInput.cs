@@ -37,18 +37,18 @@ internal sealed unsafe class BinaryInput : IDisposable
     public float* Values => TensorMemory.Floats(map);
 
     /// <summary>The signs as indices of a product with real filters.</summary>
-    public NativeBuffer<uint> TapWords()
+    public NativeBuffer<uint> UnfoldedChannelWords()
     {
-        var words = new NativeBuffer<uint>(Kernels.Convolutions.TapWords.Length(Shape));
-        Kernels.Convolutions.TapWords.Make(Shape, Bits.Pointer, words.Pointer, TorchWorkers.Instance);
+        var words = new NativeBuffer<uint>(Kernels.Convolutions.UnfoldedChannelWords.Length(Shape));
+        Kernels.Convolutions.UnfoldedChannelWords.Make(Shape, Bits.Pointer, words.Pointer, TorchWorkers.Instance);
         return words;
     }
 
     /// <summary>The filters' gradient, O × taps × C, where du is the gradient of the convolution's result before its factors.</summary>
     public NativeBuffer<float> FilterGradient(float* du)
     {
-        using var planes = new NativeBuffer<uint>(Shape.Taps * TapPlanes.PlaneWords(Shape));
-        TapPlanes.Make(Shape, Bits.Pointer, planes.Pointer, TorchWorkers.Instance);
+        using var planes = new NativeBuffer<uint>(Shape.Taps * UnfoldedPixelWords.WordsPerTap(Shape));
+        UnfoldedPixelWords.Make(Shape, Bits.Pointer, planes.Pointer, TorchWorkers.Instance);
         var gradient = new NativeBuffer<float>((long)Shape.Out * Shape.Taps * Shape.In);
         Kernels.Convolutions.FilterGradient.Best.Compute(Shape, du, planes.Pointer, gradient.Pointer, TorchWorkers.Instance);
         return gradient;

@@ -103,7 +103,7 @@ internal sealed unsafe class LayerFilters : IDisposable
         Signs = new NativeBuffer<ulong>(Bank(options.Out).SignWords);
         foreach (var (convolution, first, bank) in Banks)
         {
-            FilterKernels.Best.Binary(
+            FilterKernels.Best.BinaryForward(
                 bank, TensorMemory.Floats(weights[convolution]), Gain(convolution), statistics.Pointer + first,
                 Scale.Pointer + first, Signs.Pointer + (long)first * bank.Taps * bank.Words, TorchWorkers.Instance);
         }
@@ -114,9 +114,9 @@ internal sealed unsafe class LayerFilters : IDisposable
         Real = ChannelsLast.Empty(options.Out, options.In, options.Kernel, options.Kernel).DetachFromDisposeScope();
         foreach (var (convolution, first, bank) in Banks)
         {
-            FilterKernels.Best.Real(
+            FilterKernels.Best.RealForward(
                 bank, TensorMemory.Floats(weights[convolution]), Gain(convolution), statistics.Pointer + first,
-                TensorMemory.Floats(Real) + (long)first * bank.Size, FilterOrder.ChannelsLast, TorchWorkers.Instance);
+                TensorMemory.Floats(Real) + (long)first * bank.Size, FilterLayout.ChannelsLast, TorchWorkers.Instance);
         }
     }
 
@@ -126,8 +126,8 @@ internal sealed unsafe class LayerFilters : IDisposable
         var target = TensorMemory.Floats(ofWeight);
         var gainTarget = ofGain is null ? null : TensorMemory.Floats(ofGain);
         if (options.BinaryWeight)
-            FilterKernels.Best.BinaryBackward(bank, weight, Gain(convolution), statistics.Pointer + first, ofUsed, FilterOrder.ChannelsLast, target, gainTarget, TorchWorkers.Instance);
+            FilterKernels.Best.BinaryBackward(bank, weight, Gain(convolution), statistics.Pointer + first, ofUsed, FilterLayout.ChannelsLast, target, gainTarget, TorchWorkers.Instance);
         else
-            FilterKernels.Best.RealBackward(bank, weight, Gain(convolution), statistics.Pointer + first, ofUsed, FilterOrder.ChannelsLast, target, gainTarget, TorchWorkers.Instance);
+            FilterKernels.Best.RealBackward(bank, weight, Gain(convolution), statistics.Pointer + first, ofUsed, FilterLayout.ChannelsLast, target, gainTarget, TorchWorkers.Instance);
     }
 }

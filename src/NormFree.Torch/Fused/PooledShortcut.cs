@@ -39,7 +39,7 @@ public static class PooledShortcut
                 for (var row = 0; row < rows; row++)
                 {
                     var from = source + ((nint)image * height + row * kernel) * width * channels;
-                    ScaledPool.Best.Forward(width, channels, kernel, factor, from, target + ((nint)image * rows + row) * columns * channels);
+                    ScaledAveragePool.Best.Forward(width, channels, kernel, factor, from, target + ((nint)image * rows + row) * columns * channels);
                 }
             });
             return result;
@@ -56,7 +56,7 @@ public static class PooledShortcut
                 for (var row = 0; row < height; row++)
                 {
                     var from = row / kernel < rows ? source + ((nint)image * rows + row / kernel) * columns * channels : null;
-                    ScaledPool.Best.Backward(width, channels, kernel, factor, from, target + ((nint)image * height + row) * width * channels);
+                    ScaledAveragePool.Best.Backward(width, channels, kernel, factor, from, target + ((nint)image * height + row) * width * channels);
                 }
             });
             return [result];

@@ -16,8 +16,8 @@ internal sealed unsafe class RealProduct(BinaryInput input, LayerFilters filters
         var shape = input.Shape;
         using var result = ChannelsLast.Empty(shape.Batch, shape.Out, shape.OutHeight, shape.OutWidth);
         var values = TensorMemory.Floats(result);
-        using (var words = input.TapWords())
-            SignMapProduct.Best.Compute(shape, words.Pointer, TensorMemory.Floats(filters.Real!), values, TorchWorkers.Instance);
+        using (var words = input.UnfoldedChannelWords())
+            BinaryInputConvolution.Best.Compute(shape, words.Pointer, TensorMemory.Floats(filters.Real!), values, TorchWorkers.Instance);
         Pixels.ForEach(shape.OutPixels, shape.Out, (first, count) => reader.Take(first, count, values + (long)first * shape.Out));
         GC.KeepAlive(result);
     }
@@ -41,8 +41,8 @@ internal sealed unsafe class RealProduct(BinaryInput input, LayerFilters filters
                 Gradient = source + offset,
                 GradientStride = shape.In,
                 Result = target + offset,
-                Shortcut = shortcut + offset * shortcuts,
-                Shortcuts = shortcuts,
+                ShortcutGradient = shortcut + offset * shortcuts,
+                ShortcutRepeats = shortcuts,
             };
             input.Gradient(maps, first, ofShift.Of(task));
         });

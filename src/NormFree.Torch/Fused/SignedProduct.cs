@@ -17,7 +17,7 @@ internal sealed unsafe class SignedProduct(BinaryInput input, LayerFilters filte
     /// <inheritdoc/>
     public void Forward(IProductReader reader)
     {
-        using var prepared = PreparedFilters.From(shape, filters.Signs!.Pointer);
+        using var prepared = XnorFilters.Create(shape, filters.Signs!.Pointer);
         var bands = new RowBands(shape.Batch, shape.OutHeight, Math.Max(1, ValuesOfTask / (shape.OutWidth * shape.Out)));
         TorchWorkers.Instance.Run(bands.Count, task =>
         {
@@ -34,9 +34,9 @@ internal sealed unsafe class SignedProduct(BinaryInput input, LayerFilters filte
     /// <inheritdoc/>
     public (Tensor OfInput, Tensor OfShift) InputGradient(Tensor du, int shortcuts)
     {
-        var map = new PixelMap(shape, Transposed: true);
-        var bands = new RowBands(shape.Batch, map.TargetHeight, SignFilterProduct.RowsOfTask(map));
-        var stride = SignFilterProduct.TargetStride(map);
+        var map = new ConvolutionGeometry(shape, Transposed: true);
+        var bands = new RowBands(shape.Batch, map.TargetHeight, BinaryWeightConvolution.RowsPerTask(map));
+        var stride = BinaryWeightConvolution.TargetStride(map);
         var gradient = ChannelsLast.Empty(shape.Batch, shape.In, shape.Height, shape.Width);
         float* source = TensorMemory.Floats(du), target = TensorMemory.Floats(gradient);
         using var signs = filters.SignsByChannel();
@@ -46,9 +46,9 @@ internal sealed unsafe class SignedProduct(BinaryInput input, LayerFilters filte
             var (image, row, rows) = bands[task];
             var pixels = rows * shape.Width;
             var ofSigns = (long)pixels * stride;
-            var scratch = Scratch.OfThread(SignFilterProduct.ScratchBytes(map, rows) + ofSigns * sizeof(float) + 64);
+            var scratch = Scratch.OfThread(BinaryWeightConvolution.ScratchBytes(map, rows) + ofSigns * sizeof(float) + 64);
             var signGradient = scratch.Take<float>(ofSigns);
-            SignFilterProduct.Best.Rows(map, image, row, rows, source, filters.Scale!.Pointer, signs.Pointer, scratch, signGradient);
+            BinaryWeightConvolution.Best.Rows(map, image, row, rows, source, filters.Scale!.Pointer, signs.Pointer, scratch, signGradient);
             var first = ((long)image * shape.Height + row) * shape.Width;
             var maps = new SignGradientMaps
             {
@@ -56,8 +56,8 @@ internal sealed unsafe class SignedProduct(BinaryInput input, LayerFilters filte
                 Gradient = signGradient,
                 GradientStride = stride,
                 Result = target + first * shape.In,
-                Shortcut = source + first * shortcuts * shape.In,
-                Shortcuts = shortcuts,
+                ShortcutGradient = source + first * shortcuts * shape.In,
+                ShortcutRepeats = shortcuts,
             };
             input.Gradient(maps, first, ofShift.Of(task));
         });

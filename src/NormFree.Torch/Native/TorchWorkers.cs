@@ -14,9 +14,6 @@ public sealed unsafe class TorchWorkers : IWorkers
     private TorchWorkers() => TorchNative.Ensure();
 
     /// <inheritdoc/>
-    public int Threads => get_num_threads();
-
-    /// <inheritdoc/>
     public void Run(int count, Action<int> task)
     {
         if (count <= 1)
@@ -29,7 +26,7 @@ public sealed unsafe class TorchWorkers : IWorkers
         try
         {
             // One share a thread; which tasks it gets is decided while they run, since some take longer than others.
-            var status = ParallelFor(0, Math.Min(count, Threads), 1, &Work, (void*)GCHandle.ToIntPtr(handle));
+            var status = ParallelFor(0, Math.Min(count, get_num_threads()), 1, &Work, (void*)GCHandle.ToIntPtr(handle));
             if (status != 0) throw new InvalidOperationException($"libtorch's parallel_for ended with status {status}.");
         }
         finally

@@ -6,6 +6,8 @@ open System.Text.Json.Nodes
 open Expecto
 open NormFree.Formats.Safetensors
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests
 open NormFree.Tests.Cli

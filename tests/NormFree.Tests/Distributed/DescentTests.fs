@@ -8,6 +8,8 @@ open NormFree.Distributed
 open NormFree.Spec
 open NormFree.Torch.Distributed
 open NormFree.Torch.Training
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Distributed.Trainings
 open NormFree.Tests.Golden

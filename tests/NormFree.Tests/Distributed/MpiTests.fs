@@ -8,6 +8,8 @@ open Expecto
 open NormFree.Distributed
 open NormFree.Formats.Safetensors
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Cli
 open NormFree.Tests.Data.Support

@@ -5,6 +5,8 @@ open System
 open Expecto
 open NormFree.Distributed
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Distributed.Trainings

@@ -7,6 +7,7 @@ open NormFree.Distributed
 open NormFree.Formats.Safetensors
 open NormFree.Cli
 open NormFree.Spec
+open NormFree.Runs
 open NormFree.Training
 open NormFree.Tests.Training.Support
 

@@ -5,6 +5,8 @@ open System.Text.Json.Serialization
 open NormFree.Data
 open NormFree.Distributed
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Golden
 open NormFree.Tests.Training.Support

@@ -4,7 +4,10 @@ open System.IO
 open Expecto
 open NormFree.Data
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
+open NormFree.Experiments
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Training.Support
 

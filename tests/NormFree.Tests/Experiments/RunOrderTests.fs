@@ -3,7 +3,9 @@ module NormFree.Tests.Experiments.RunOrderTests
 open Expecto
 open NormFree.Data
 open NormFree.Spec
+open NormFree.Runs
 open NormFree.Training
+open NormFree.Experiments
 open NormFree.Tests.Training.Support
 
 let private run name work memory : ExperimentRun =

@@ -9,7 +9,10 @@ open Expecto
 open NormFree.Data
 open NormFree.Formats
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
+open NormFree.Experiments
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Training.Support
 open TorchSharp

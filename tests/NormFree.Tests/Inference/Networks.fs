@@ -4,6 +4,9 @@ module NormFree.Tests.Inference.Networks
 open NormFree.Data
 open NormFree.Spec
 open NormFree.Inference.Model
+open NormFree.Runs
+open NormFree.Networks
+open NormFree.Packing
 open NormFree.Training
 open NormFree.Tests.Training
 open TorchSharp

@@ -7,6 +7,9 @@ open NormFree.Data
 open NormFree.Spec
 open NormFree.Inference.Files
 open NormFree.Inference.Model
+open NormFree.Runs
+open NormFree.Networks
+open NormFree.Packing
 open NormFree.Training
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Interop

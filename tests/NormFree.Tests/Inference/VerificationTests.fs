@@ -10,6 +10,9 @@ open NormFree.Inference
 open NormFree.Inference.Files
 open NormFree.Spec
 open NormFree.Inference.Model
+open NormFree.Runs
+open NormFree.Networks
+open NormFree.Packing
 open NormFree.Training
 open NormFree.Tests.Interop
 open NormFree.Tests.Training

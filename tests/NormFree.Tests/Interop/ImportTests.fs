@@ -7,6 +7,8 @@ open NormFree.Formats.PyTorch
 open NormFree.Formats.Safetensors
 open NormFree.Interop
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Formats

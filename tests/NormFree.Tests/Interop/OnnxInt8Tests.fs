@@ -6,7 +6,10 @@ open NormFree.Cli
 open NormFree.Formats.Safetensors
 open NormFree.Interop
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
+open NormFree.Benchmarks
 open NormFree.Tests.Interop.Support
 open NormFree.Tests.Training
 

@@ -3,11 +3,13 @@ module NormFree.Tests.Interop.OnnxRuntimeTests
 
 open System
 open System.IO
-open Expecto
 open Microsoft.ML.OnnxRuntime
+open Expecto
 open NormFree.Formats.Onnx
 open NormFree.Interop
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Golden

@@ -7,6 +7,8 @@ open System.Text.Json.Serialization
 open Expecto
 open NormFree.Interop
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Formats
 open NormFree.Tests.Golden

@@ -2,6 +2,7 @@ module NormFree.Tests.Repository.TrainExample
 
 open NormFree.Data
 open NormFree.Spec
+open NormFree.Runs
 open NormFree.Training
 
 let recipe = { Recipe.corrected with Epochs = 20; Batch = 64; LearningRate = 1e-3; Clip = Agc 0.02 }

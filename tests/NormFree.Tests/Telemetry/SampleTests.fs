@@ -6,6 +6,8 @@ open NormFree.Spec
 open NormFree.Torch.Fused
 open NormFree.Torch.Telemetry
 open NormFree.Torch.Training
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Training.Support
 open TorchSharp

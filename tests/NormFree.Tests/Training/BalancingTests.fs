@@ -3,6 +3,8 @@ module NormFree.Tests.Training.BalancingTests
 
 open Expecto
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Golden
 open NormFree.Tests.Telemetry

@@ -6,7 +6,10 @@ open System.Threading.Tasks
 open Expecto
 open NormFree.Spec
 open NormFree.Torch.Profiling
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
+open NormFree.Benchmarks
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Training.Support
 open TorchSharp

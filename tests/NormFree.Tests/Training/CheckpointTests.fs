@@ -7,6 +7,8 @@ open NormFree.Data
 open NormFree.Formats.Safetensors
 open NormFree.Spec
 open NormFree.Torch.Training
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Golden
@@ -346,7 +348,7 @@ let private older =
 
       test "a checkpoint of version 1, which has no checksum, stands at the end of its epoch" {
           use loaded = load version1
-          Expect.equal (List.map _.Epoch loaded.State.History) [ 1 ] "epochs"
+          Expect.equal (loaded.State.History |> List.map _.Epoch) [ 1 ] "epochs"
           Expect.equal loaded.State.Position (Position.startOf 1) "position"
           Expect.isNone loaded.State.Machine "machine"
           Expect.isNone loaded.State.Images "images"
@@ -366,7 +368,7 @@ let private older =
               |> Pipeline.train found.State.Recipe found.Network.Spec
 
           let history = trained |> look _.History
-          Expect.equal (List.map _.Epoch history) [ 1; 2; 3 ] "epochs"
+          Expect.equal (history |> List.map _.Epoch) [ 1; 2; 3 ] "epochs"
           Expect.equal history.Head found.State.History.Head "the epoch that was done"
           use last = load ((RunFolder.at folder.Path).Last 1)
           Expect.equal last.State.Position (Position.startOf 3) "the new checkpoint's position"

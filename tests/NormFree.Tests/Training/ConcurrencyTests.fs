@@ -8,7 +8,11 @@ open Expecto
 open NormFree.Data
 open NormFree.Inference.Files
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
+open NormFree.Packing
 open NormFree.Training
+open NormFree.Benchmarks
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Interop.Support
 open NormFree.Tests.Training.Support

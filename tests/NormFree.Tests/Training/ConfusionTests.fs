@@ -8,6 +8,8 @@ open Expecto
 open NormFree.Data
 open NormFree.Formats
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Formats

@@ -6,6 +6,8 @@ open Expecto
 open NormFree.Data
 open NormFree.Spec
 open NormFree.Torch
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Golden

@@ -5,6 +5,8 @@ open System.IO
 open Expecto
 open NormFree.Data
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Training.Support

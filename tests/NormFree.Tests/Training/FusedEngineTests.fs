@@ -9,6 +9,8 @@ open NormFree.Spec
 open NormFree.Torch
 open NormFree.Torch.Layers
 open NormFree.Torch.Training
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Golden

@@ -6,6 +6,8 @@ open NormFree.Data
 open NormFree.Spec
 open NormFree.Torch
 open NormFree.Torch.Training
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Golden
 open NormFree.Tests.Training.Support

@@ -8,6 +8,8 @@ open Expecto
 open NormFree.Data
 open NormFree.Spec
 open NormFree.Torch.Training
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Training.Support

@@ -6,7 +6,10 @@ open System.Threading
 open Expecto
 open NormFree.Data
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
+open NormFree.Benchmarks
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Interop.Support
 open NormFree.Tests.Training.Support

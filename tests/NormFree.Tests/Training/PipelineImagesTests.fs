@@ -4,6 +4,8 @@ module NormFree.Tests.Training.PipelineImagesTests
 open Expecto
 open NormFree.Data
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Training.Pipelines

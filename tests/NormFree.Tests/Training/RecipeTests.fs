@@ -4,6 +4,8 @@ open System
 open Expecto
 open NormFree.Data
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Golden
 open NormFree.Tests.Training.Support

@@ -5,8 +5,10 @@ open System.Diagnostics
 open System.IO
 open Expecto
 open NormFree.Data
-open NormFree.Training
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
+open NormFree.Training
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Golden
 open NormFree.Tests.Training.Support

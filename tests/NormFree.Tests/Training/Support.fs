@@ -9,6 +9,8 @@ open NormFree.Data
 open NormFree.Formats
 open NormFree.Formats.Safetensors
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Golden
 open TorchSharp

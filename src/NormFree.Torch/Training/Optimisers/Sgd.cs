@@ -22,5 +22,5 @@ public sealed class Sgd(IReadOnlyList<OptimisedParameter> parameters, double mom
 
     /// <inheritdoc/>
     protected override void Update(ReadOnlySpan<OptimisedTensor> tensors, double rate) =>
-        OptimiserKernels.Best.Descend(tensors, rate, momentum, TorchWorkers.Instance);
+        OptimiserKernels.Best.Sgd(tensors, rate, momentum, TorchWorkers.Instance);
 }
