@@ -2,9 +2,8 @@ namespace NormFree.Inference.Model;
 
 /// <summary>The limits of a packed network. A file or model that exceeds one is rejected before anything is allocated for it.</summary>
 /// <remarks>
-/// They bound the time and memory that a hostile file can take. Work and maps are those of one image of the size in use. The largest networks in practice
-/// stay below a hundredth of each: ReActNet-A at 224×224 pixels has 4.8·10⁹ binary and 10⁷ real multiply-accumulates, and maps of 8·10⁵ values.
-/// docs/packed-format.md lists them.
+/// They bound the time and memory that a small hostile file can take: seconds on one AVX2 core. Work and maps are those of one image of the size in use.
+/// ReActNet-A at 224×224 pixels needs a hundredth of the work and of the memory, or less. docs/packed-format.md lists the limits.
 /// </remarks>
 public static class PackedLimits
 {
