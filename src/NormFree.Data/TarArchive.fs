@@ -6,7 +6,7 @@ open System.IO
 open System.IO.Compression
 open Microsoft.Win32.SafeHandles
 open NormFree.Formats
-open NormFree.Formats.Tar
+open NormFree.Archives.Tar
 
 /// What an archive has under a name.
 type private Entry<'bytes> =

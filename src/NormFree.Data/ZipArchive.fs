@@ -3,7 +3,7 @@ module internal NormFree.Data.ZipArchive
 
 open System.IO
 open System.IO.Compression
-open NormFree.Formats.Zip
+open NormFree.Archives.Zip
 
 /// Of the Unix mode in an entry's attributes: a symbolic link.
 let private isLink (entry: ZipArchiveEntry) = (entry.ExternalAttributes >>> 28) &&& 0xF = 0xA

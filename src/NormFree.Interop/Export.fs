@@ -3,7 +3,7 @@ namespace NormFree.Interop
 open System
 open System.Collections.Generic
 open NormFree.Formats.Onnx
-open NormFree.Formats.PyTorch
+open NormFree.Archives.PyTorch
 open NormFree.Formats.Safetensors
 open NormFree.Inference
 open NormFree.Inference.Files

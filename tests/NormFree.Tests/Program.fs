@@ -10,13 +10,8 @@ open NormFree.Tests
 let private all =
     [ testList "Architecture" [ Architecture.ScalarTests.tests ]
       testList "Repository" [ Repository.ReadmeTests.tests; Repository.FeedTests.tests ]
-      testList
-          "Formats"
-          [ Formats.SafetensorsTests.tests
-            Formats.TarTests.tests
-            Formats.PickleTests.tests
-            Formats.PyTorchTests.tests
-            Formats.OnnxTests.tests ]
+      testList "Formats" [ Formats.SafetensorsTests.tests; Formats.OnnxTests.tests ]
+      testList "Archives" [ Archives.TarTests.tests; Archives.PickleTests.tests; Archives.PyTorchTests.tests ]
       testList
           "Data"
           [ Data.RandomStreamTests.tests

@@ -221,7 +221,7 @@ let private imported =
     lazy
         (let path = Tool.scratch.File "imported.safetensors"
          let net = "--arch reactnet-small --width 0.34 --stem cifar --classes 10"
-         let file = Formats.PyTorchTests.fixturePath "small-bn-free.pth"
+         let file = Archives.PyTorchTests.fixturePath "small-bn-free.pth"
          path, Tool.runLine $"import --pytorch {file} {net} --out {path}" |> Tool.succeeds)
 
 let private interop =
@@ -244,13 +244,13 @@ let private interop =
               |> ignore
 
               use file = SafetensorsFile.Open output
-              let expected = GoldenFiles.floats "logits" (Formats.PyTorchTests.expected "small-bn-free").Value
+              let expected = GoldenFiles.floats "logits" (Archives.PyTorchTests.expected "small-bn-free").Value
               Agreement.allClose Agreement.tight (torch.tensor (file.ReadAsDouble file["logits"])) expected "logits"
           }
 
           test "a partial import says what it accepted" {
               let out = Tool.scratch.File "partial.safetensors"
-              let file = Formats.PyTorchTests.fixturePath "small-bn-free.pth"
+              let file = Archives.PyTorchTests.fixturePath "small-bn-free.pth"
               let net = "--arch reactnet-small --width 0.34 --stem cifar --classes 7"
               let result = Tool.runLine $"import --pytorch {file} {net} --partial --out {out}" |> Tool.succeeds
 

@@ -3,7 +3,7 @@ module NormFree.Tests.Interop.ImportTests
 open System
 open System.IO
 open Expecto
-open NormFree.Formats.PyTorch
+open NormFree.Archives.PyTorch
 open NormFree.Formats.Safetensors
 open NormFree.Interop
 open NormFree.Spec
