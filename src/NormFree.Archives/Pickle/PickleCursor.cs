@@ -3,17 +3,17 @@ using System.Diagnostics.CodeAnalysis;
 
 namespace NormFree.Archives.Pickle;
 
-/// <summary>A place in a pickle's bytes. Every count is held against the bytes that are left before anything is made of it.</summary>
+/// <summary>Reads the bytes of a pickle. Each count is checked against the remaining bytes before it is used.</summary>
 internal sealed class PickleCursor(ReadOnlyMemory<byte> bytes, string file)
 {
-    /// <summary>Where the opcode that is being read began; errors name it.</summary>
+    /// <summary>The offset of the current opcode, for errors.</summary>
     private int start;
 
-    /// <summary>How many bytes have been read.</summary>
+    /// <summary>How many bytes were read.</summary>
     public int Position { get; private set; }
 
-    /// <summary>How many bytes are left.</summary>
-    public int Left => bytes.Length - Position;
+    /// <summary>How many bytes remain.</summary>
+    public int Remaining => bytes.Length - Position;
 
     /// <summary>Reads the next opcode.</summary>
     public PickleOpcode Opcode()
@@ -34,34 +34,34 @@ internal sealed class PickleCursor(ReadOnlyMemory<byte> bytes, string file)
     /// <summary>Reads an unsigned 32-bit number.</summary>
     public long UInt32() => BinaryPrimitives.ReadUInt32LittleEndian(Take(4).Span);
 
-    /// <summary>Reads a 64-bit length; one past what a file can hold fails later, in <see cref="Take"/>.</summary>
+    /// <summary>Reads a 64-bit length, clamped to the range of long; <see cref="Take"/> rejects excessive lengths.</summary>
     public long UInt64() => (long)Math.Min(BinaryPrimitives.ReadUInt64LittleEndian(Take(8).Span), long.MaxValue);
 
-    /// <summary>Reads a big-endian double: the one number that pickles write this way round.</summary>
+    /// <summary>Reads a float64, the only big-endian number in pickles.</summary>
     public double Double() => BinaryPrimitives.ReadDoubleBigEndian(Take(8).Span);
 
-    /// <summary>The next bytes, without a copy.</summary>
+    /// <summary>Takes the next bytes without copying them.</summary>
     public ReadOnlyMemory<byte> Take(long count)
     {
-        if (count < 0 || count > Left)
-            Fail($"{count} bytes are announced and {Left} are left", WayOut.FetchAgain);
+        if (count < 0 || count > Remaining)
+            Fail($"{count} bytes are claimed, but {Remaining} remain", Remedy.DownloadAgain);
         var taken = bytes.Slice(Position, (int)count);
         Position += (int)count;
         return taken;
     }
 
-    /// <summary>The bytes up to the next line feed, which is skipped.</summary>
+    /// <summary>Takes the bytes up to the next line feed and skips it.</summary>
     public ReadOnlySpan<byte> Line()
     {
         int length = bytes.Span[Position..].IndexOf((byte)'\n');
         if (length < 0)
-            Fail("a line does not end", WayOut.FetchAgain);
+            Fail("a line has no end", Remedy.DownloadAgain);
         var line = bytes.Span.Slice(Position, length);
         Position += length + 1;
         return line;
     }
 
-    /// <summary>Throws the error of this place.</summary>
+    /// <summary>Throws an error at the current opcode.</summary>
     [DoesNotReturn]
-    public void Fail(string what, string wayOut) => InvalidFileException.Throw(file, $"byte {start}", what, wayOut);
+    public void Fail(string what, string remedy) => InvalidFileException.Throw(file, $"byte {start}", what, remedy);
 }

@@ -2,20 +2,19 @@ using System.Collections.Frozen;
 
 namespace NormFree.Archives.Pickle;
 
-/// <summary>The names that a pickle may mention. Any other is an error: nothing is ever imported, but data that needs an unknown
-/// class is not data that this library knows how to read.</summary>
+/// <summary>The allow-list of names that a pickle may reference. Any other name is an error, although nothing is ever imported.</summary>
 public sealed class PickleGlobals
 {
     private readonly FrozenSet<(string Module, string Name)> allowed;
 
-    /// <summary>Allows exactly these names.</summary>
-    /// <param name="names">Module and name of each.</param>
+    /// <summary>Allows these names only.</summary>
+    /// <param name="names">Pairs of module and name.</param>
     public PickleGlobals(params IEnumerable<(string Module, string Name)> names) => allowed = names.ToFrozenSet();
 
-    /// <summary>Plain data only: numbers, text, lists, dictionaries.</summary>
+    /// <summary>Allows no name: numbers, strings, lists, tuples and dictionaries only.</summary>
     public static PickleGlobals None { get; } = new();
 
-    /// <summary>What arrays of NumPy 1 and 2 need, under Python 2 and 3, in every protocol. See <see cref="NumpyArray"/>.</summary>
+    /// <summary>The names in arrays of NumPy 1 and 2, written by Python 2 or 3 in any protocol; see <see cref="NumpyArray"/>.</summary>
     public static PickleGlobals Numpy { get; } = new(
         ("numpy", "ndarray"),
         ("numpy", "dtype"),
@@ -29,7 +28,7 @@ public sealed class PickleGlobals
         ("__builtin__", "bytearray"),
         ("builtins", "bytearray"));
 
-    /// <summary>What a PyTorch state dictionary needs: ordered dictionaries, tensors and their storages.</summary>
+    /// <summary>The names in PyTorch state dictionaries: ordered dictionaries, tensors and storages.</summary>
     public static PickleGlobals PyTorch { get; } = new(
         ("collections", "OrderedDict"),
         ("torch._utils", "_rebuild_tensor"),
@@ -49,10 +48,10 @@ public sealed class PickleGlobals
 
     /// <summary>Whether a name is allowed.</summary>
     /// <param name="module">The module.</param>
-    /// <param name="name">The name in it.</param>
+    /// <param name="name">The name in the module.</param>
     public bool Allows(string module, string name) => allowed.Contains((module, name));
 
-    /// <summary>These names and those of another list.</summary>
+    /// <summary>The union of two allow-lists.</summary>
     /// <param name="other">The other list.</param>
     public PickleGlobals With(PickleGlobals other) => new(allowed.Concat(other.allowed));
 }

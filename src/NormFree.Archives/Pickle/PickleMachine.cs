@@ -2,15 +2,15 @@ using System.Numerics;
 
 namespace NormFree.Archives.Pickle;
 
-/// <summary>Python's pickle machine with its hands tied: a stack, marks and a memo; imports and calls become data.</summary>
-/// <remarks>Every opcode takes at least one byte and allocates less than two hundred, so memory stays within a multiple of the file.</remarks>
+/// <summary>Interprets the opcodes of a pickle with a stack, marks and a memo. Imports and calls become data.</summary>
+/// <remarks>Each opcode takes at least one byte of the file and allocates less than 200, so memory is bounded by a multiple of the file.</remarks>
 internal sealed class PickleMachine(PickleCursor cursor, PickleLimits limits, PickleGlobals allowed)
 {
     private const int NewestProtocol = 5;
     private readonly PickleStack stack = new(cursor);
     private readonly Dictionary<long, PickleValue> memo = [];
 
-    /// <summary>Runs up to the pickle's end and returns what it leaves.</summary>
+    /// <summary>Interprets the pickle up to its end and returns its value.</summary>
     public PickleValue Run()
     {
         while (true)
@@ -22,7 +22,7 @@ internal sealed class PickleMachine(PickleCursor cursor, PickleLimits limits, Pi
         }
         var result = stack.Pop();
         if (!stack.IsEmpty)
-            cursor.Fail("values are left over at the pickle's end", WayOut.FetchAgain);
+            cursor.Fail("values remain on the stack at the end of the pickle", Remedy.DownloadAgain);
         return result;
     }
 
@@ -44,17 +44,17 @@ internal sealed class PickleMachine(PickleCursor cursor, PickleLimits limits, Pi
             case PickleOpcode.Int: stack.Push(DecimalOrBool(cursor.Line())); break;
             case PickleOpcode.Long: stack.Push(PickleInt.Of(Decimal(cursor.Line()))); break;
             case PickleOpcode.BinFloat: stack.Push(new PickleFloat(cursor.Double())); break;
-            case PickleOpcode.Float: stack.Push(new PickleFloat(PickleText0.Real(cursor.Line()) ?? Bad<double>("a number"))); break;
+            case PickleOpcode.Float: stack.Push(new PickleFloat(PickleLiterals.Real(cursor.Line()) ?? Bad<double>("a number"))); break;
 
             case PickleOpcode.BinUnicode: stack.Push(Utf8(cursor.UInt32())); break;
             case PickleOpcode.ShortBinUnicode: stack.Push(Utf8(cursor.Byte())); break;
             case PickleOpcode.BinUnicode8: stack.Push(Utf8(cursor.UInt64())); break;
-            case PickleOpcode.Unicode: stack.Push(new PickleText(PickleText0.Escaped(cursor.Line()) ?? Bad<string>("a text"))); break;
+            case PickleOpcode.Unicode: stack.Push(new PickleText(PickleLiterals.Escaped(cursor.Line()) ?? Bad<string>("a string"))); break;
             case PickleOpcode.BinString: stack.Push(new PickleBytes(cursor.Take(cursor.Int32()))); break;
             case PickleOpcode.BinBytes: stack.Push(new PickleBytes(cursor.Take(cursor.UInt32()))); break;
             case PickleOpcode.ShortBinString or PickleOpcode.ShortBinBytes: stack.Push(new PickleBytes(cursor.Take(cursor.Byte()))); break;
             case PickleOpcode.BinBytes8 or PickleOpcode.ByteArray8: stack.Push(new PickleBytes(cursor.Take(cursor.UInt64()))); break;
-            case PickleOpcode.String: stack.Push(new PickleBytes(PickleText0.Quoted(cursor.Line()) ?? Bad<byte[]>("a byte string"))); break;
+            case PickleOpcode.String: stack.Push(new PickleBytes(PickleLiterals.Quoted(cursor.Line()) ?? Bad<byte[]>("a byte string"))); break;
 
             case PickleOpcode.EmptyList: stack.Push(new PickleList()); break;
             case PickleOpcode.EmptyDict: stack.Push(new PickleDict()); break;
@@ -90,7 +90,7 @@ internal sealed class PickleMachine(PickleCursor cursor, PickleLimits limits, Pi
             case PickleOpcode.BinPersId: stack.Push(new PicklePersistentId(stack.Pop())); break;
 
             default:
-                cursor.Fail($"opcode 0x{(byte)opcode:x2} has no place in a file of plain data", "Write the data again with plain lists, dictionaries and arrays");
+                cursor.Fail($"opcode 0x{(byte)opcode:x2} is not supported in plain data", "Write the data again with plain lists, dictionaries and arrays");
                 break;
         }
     }
@@ -98,43 +98,43 @@ internal sealed class PickleMachine(PickleCursor cursor, PickleLimits limits, Pi
     private void Protocol(int version)
     {
         if (version > NewestProtocol)
-            cursor.Fail($"pickle protocol {version} is not known, the newest here is {NewestProtocol}", "Write the file again with protocol=4");
+            cursor.Fail($"pickle protocol {version} is not supported; the newest supported one is {NewestProtocol}", "Write the file again with protocol=4");
     }
 
     private void Frame(long length)
     {
-        if (length > cursor.Left)
-            cursor.Fail($"a frame of {length} bytes is announced and {cursor.Left} are left", WayOut.FetchAgain);
+        if (length > cursor.Remaining)
+            cursor.Fail($"a frame claims {length} bytes, but {cursor.Remaining} remain", Remedy.DownloadAgain);
     }
 
     private PickleInt Long(int length)
     {
-        if (length is < 0 or > PickleText0.MaxNumberBytes)
-            cursor.Fail($"a number of {length} bytes", WayOut.FetchAgain);
+        if (length is < 0 or > PickleLiterals.MaxNumberBytes)
+            cursor.Fail($"an integer of {length} bytes is too long", Remedy.DownloadAgain);
         return PickleInt.Of(new BigInteger(cursor.Take(length).Span));
     }
 
-    /// <summary>Before protocol 2 a truth value was an integer with a leading zero.</summary>
+    /// <summary>Before protocol 2, Booleans were written as integers with a leading zero.</summary>
     private PickleValue DecimalOrBool(ReadOnlySpan<byte> line) =>
         line.SequenceEqual("01"u8) ? PickleBool.True
         : line.SequenceEqual("00"u8) ? PickleBool.False
         : PickleInt.Of(Decimal(line));
 
-    private BigInteger Decimal(ReadOnlySpan<byte> line) => PickleText0.Integer(line) ?? Bad<BigInteger>("a whole number");
+    private BigInteger Decimal(ReadOnlySpan<byte> line) => PickleLiterals.Integer(line) ?? Bad<BigInteger>("an integer");
 
     private long MemoKey(ReadOnlySpan<byte> line)
     {
         var key = Decimal(line);
-        return key >= 0 && key <= uint.MaxValue ? (long)key : Bad<long>("a memo's number");
+        return key >= 0 && key <= uint.MaxValue ? (long)key : Bad<long>("a memo index");
     }
 
-    private PickleText Utf8(long length) => new(PickleText0.Unicode(cursor.Take(length).Span) ?? Bad<string>("UTF-8"));
+    private PickleText Utf8(long length) => new(PickleLiterals.Unicode(cursor.Take(length).Span) ?? Bad<string>("valid UTF-8"));
 
-    private string Utf8Line() => PickleText0.Unicode(cursor.Line()) ?? Bad<string>("UTF-8");
+    private string Utf8Line() => PickleLiterals.Unicode(cursor.Line()) ?? Bad<string>("valid UTF-8");
 
     private T Bad<T>(string expected)
     {
-        cursor.Fail($"this is not {expected}", WayOut.FetchAgain);
+        cursor.Fail($"expected {expected}", Remedy.DownloadAgain);
         return default;
     }
 
@@ -165,7 +165,7 @@ internal sealed class PickleMachine(PickleCursor cursor, PickleLimits limits, Pi
     private void SetItems(PickleValue[] items)
     {
         if (items.Length % 2 != 0)
-            cursor.Fail("a dictionary's key has no value", WayOut.FetchAgain);
+            cursor.Fail("a key of a dictionary has no value", Remedy.DownloadAgain);
         Action<PickleValue, PickleValue> add = stack.Peek() switch
         {
             PickleDict dict => dict.Add,
@@ -179,7 +179,7 @@ internal sealed class PickleMachine(PickleCursor cursor, PickleLimits limits, Pi
     private PickleValue Recall(long key)
     {
         if (!memo.TryGetValue(key, out var value))
-            cursor.Fail($"memo {key} is used before it is set", WayOut.FetchAgain);
+            cursor.Fail($"memo entry {key} is used before it is set", Remedy.DownloadAgain);
         return value;
     }
 
@@ -187,15 +187,15 @@ internal sealed class PickleMachine(PickleCursor cursor, PickleLimits limits, Pi
     {
         memo[key] = stack.Peek();
         if (memo.Count > limits.MaxMemo)
-            cursor.Fail($"more than {limits.MaxMemo} values are remembered", "Raise PickleLimits.MaxMemo if the file is meant to be so large");
+            cursor.Fail($"the memo holds more than {limits.MaxMemo} values", "Raise PickleLimits.MaxMemo if the file should be this large");
     }
 
     private PickleGlobal Global(string module, string name)
     {
         if (!allowed.Allows(module, name))
             cursor.Fail(
-                $"the file asks for {Quoted.Name(module)}.{Quoted.Name(name)}, which is not among the names that may occur in it",
-                "Nothing was imported or run. If you trust where the file comes from, write its data again without that class");
+                $"the file references {Quoted.Name(module)}.{Quoted.Name(name)}, which is not on the allow-list",
+                "Nothing was imported or executed. If you trust the origin of the file, write its data again without that class");
         return new PickleGlobal(module, name);
     }
 
@@ -212,14 +212,14 @@ internal sealed class PickleMachine(PickleCursor cursor, PickleLimits limits, Pi
         var call = stack.Pop(2);
         stack.Push(call is [PickleGlobal callable, PickleTuple arguments]
             ? new PickleReduced(callable, arguments)
-            : Bad<PickleReduced>("a name and its arguments"));
+            : Bad<PickleReduced>("a callable and its arguments"));
     }
 
     private void Build()
     {
         var state = stack.Pop();
         if (stack.Peek() is not PickleReduced { State: null } target)
-            cursor.Fail("a state is set in something that takes none", WayOut.FetchAgain);
+            cursor.Fail("a state is set on a value that has none", Remedy.DownloadAgain);
         else
             target.State = state;
     }

@@ -1,6 +1,6 @@
 namespace NormFree.Archives.Pickle;
 
-/// <summary>The opcodes that data is written with, named as in Python's <c>pickletools</c>. Others are refused by their number.</summary>
+/// <summary>The supported opcodes, named as in Python's <c>pickletools</c>. Any other opcode is an error.</summary>
 internal enum PickleOpcode : byte
 {
     Mark = (byte)'(',

@@ -2,7 +2,7 @@ using NormFree.Formats.Safetensors;
 
 namespace NormFree.Archives.PyTorch;
 
-/// <summary>A tensor as PyTorch keeps it: a shape and strides over a storage. Checked when it is made, so that reading needs no checks.</summary>
+/// <summary>A tensor as PyTorch stores it: a shape and strides over a storage. <see cref="Create"/> validates it, so reading needs no checks.</summary>
 internal sealed class StridedView
 {
     private const int MaxAxes = 64;
@@ -20,37 +20,37 @@ internal sealed class StridedView
         Bytes = bytes;
     }
 
-    /// <summary>The type of its elements.</summary>
+    /// <summary>The type of the elements.</summary>
     public DType Type { get; }
 
-    /// <summary>The size along each axis.</summary>
+    /// <summary>The size of each axis.</summary>
     public long[] Shape { get; }
 
-    /// <summary>How many bytes it takes, row-major.</summary>
+    /// <summary>The size of a row-major copy in bytes.</summary>
     public long Bytes { get; }
 
-    /// <summary>Makes a view, or says what is wrong with it.</summary>
-    /// <param name="storage">What it is a view of.</param>
-    /// <param name="type">The type of its elements.</param>
-    /// <param name="geometry">First element, sizes, and strides in elements.</param>
-    /// <param name="maxBytes">The most that it may take: a stride of 0 repeats an element without end.</param>
+    /// <summary>Creates a view, or describes what is wrong with it.</summary>
+    /// <param name="storage">The storage.</param>
+    /// <param name="type">The type of the elements.</param>
+    /// <param name="geometry">Offset, shape and strides, all in elements.</param>
+    /// <param name="maxBytes">The limit for <see cref="Bytes"/>: with a stride of 0 a small storage could fill a huge tensor.</param>
     public static (StridedView? View, string? Problem) Create(
         Storage storage, DType type, (long Offset, long[] Shape, long[] Strides) geometry, long maxBytes)
     {
         var (offset, shape, strides) = geometry;
         if (shape.Length != strides.Length || shape.Length > MaxAxes)
-            return (null, $"{shape.Length} sizes and {strides.Length} strides");
+            return (null, $"it has {shape.Length} sizes and {strides.Length} strides");
         if (offset < 0 || Array.Exists(shape, size => size < 0) || Array.Exists(strides, stride => stride < 0))
             return (null, $"an offset, size or stride is negative: {offset}, [{string.Join(", ", shape)}], [{string.Join(", ", strides)}]");
         if (TensorEntry.BytesOf(type, shape) is not { } bytes || bytes > maxBytes)
-            return (null, $"the shape [{string.Join(", ", shape)}] of {type.Name()} takes more than {maxBytes} bytes, which the file's size does not allow");
+            return (null, $"the shape [{string.Join(", ", shape)}] of {type.Name()} needs more than {maxBytes} bytes, the limit for the file's size");
         long elements = storage.Bytes.Length / type.Bytes();
         if (bytes > 0 && (Last(offset, shape, strides) is not { } last || last >= elements))
-            return (null, $"its last element lies outside of its storage of {elements}");
+            return (null, $"its last element is outside its storage of {elements} elements");
         return (new StridedView(storage, type, offset, shape, strides, bytes), null);
     }
 
-    /// <summary>The elements, row-major and little-endian.</summary>
+    /// <summary>Copies the elements, row-major and little-endian.</summary>
     public byte[] ToBytes()
     {
         byte[] bytes = new byte[Bytes];
@@ -62,7 +62,7 @@ internal sealed class StridedView
         return bytes;
     }
 
-    /// <summary>The index of the last element; null where it passes 64 bits.</summary>
+    /// <summary>The index of the last element; null if it exceeds 63 bits.</summary>
     private static long? Last(long offset, long[] shape, long[] strides)
     {
         long last = offset;
@@ -75,7 +75,7 @@ internal sealed class StridedView
         return last;
     }
 
-    /// <summary>Copies what lies from an axis on: at once where it is contiguous, else index by index.</summary>
+    /// <summary>Copies the axes from the given one: in one step if they are contiguous, else index by index.</summary>
     private void Copy(int axis, long from, Span<byte> into)
     {
         int size = Type.Bytes();

@@ -3,29 +3,29 @@ using System.Text;
 
 namespace NormFree.Archives.Tar;
 
-/// <summary>The block of 512 bytes before each part of a tar archive (POSIX.1-1988, and GNU's sizes past 8 GiB).</summary>
+/// <summary>The 512-byte header block of a tar entry (POSIX.1-1988, with GNU's sizes above 8 GiB).</summary>
 internal readonly ref struct TarHeader(ReadOnlySpan<byte> block)
 {
-    /// <summary>Bytes of a block; everything in an archive begins at a multiple of it.</summary>
+    /// <summary>The size of a block. Headers and contents start at multiples of it.</summary>
     public const int Bytes = 512;
 
     private const int ChecksumAt = 148, ChecksumBytes = 8;
     private readonly ReadOnlySpan<byte> block = block;
 
-    /// <summary>Two such blocks end an archive.</summary>
+    /// <summary>Whether all bytes are zero. Two such blocks end an archive.</summary>
     public bool IsZero => !block.ContainsAnyExcept((byte)0);
 
-    /// <summary>What follows: <c>0</c> a file, <c>5</c> a folder, and so on.</summary>
+    /// <summary>The type flag: <c>0</c> for a file, <c>5</c> for a folder, and so on.</summary>
     public char Type => (char)block[156];
 
-    /// <summary>The name; ustar archives keep its begin in a field of its own.</summary>
+    /// <summary>The name; ustar archives store its beginning in a separate field.</summary>
     public string Name => IsUstar && block[345] != 0 ? $"{Text(345, 155)}/{Text(0, 100)}" : Text(0, 100);
 
-    /// <summary>Bytes of content; negative where the field makes no sense.</summary>
+    /// <summary>The length of the content in bytes; negative if the field is invalid.</summary>
     public long Length => Number(124, 12);
 
-    /// <summary>Whether the block's sum is the one that it states: of its bytes, or of its bytes with signs, as some old programs wrote it.</summary>
-    public bool IsSound
+    /// <summary>Whether the checksum matches. Some old programs summed signed bytes; that is accepted too.</summary>
+    public bool IsValid
     {
         get
         {
@@ -49,7 +49,7 @@ internal readonly ref struct TarHeader(ReadOnlySpan<byte> block)
         return Encoding.UTF8.GetString(end < 0 ? field : field[..end]);
     }
 
-    /// <summary>Octal digits among blanks and zeros; or, where the first bit is set, a big-endian number.</summary>
+    /// <summary>Parses octal digits padded with spaces or NULs or, if the first bit is set, a big-endian number; negative if invalid.</summary>
     private long Number(int at, int bytes)
     {
         var field = block.Slice(at, bytes);

@@ -4,19 +4,33 @@ using System.Text;
 
 namespace NormFree.Archives.Tar;
 
-/// <summary>Walks over the parts of a tar archive (v7, ustar, pax or GNU), in the order in which they lie.</summary>
+/// <summary>What an entry of a tar archive is.</summary>
+public enum TarEntryKind
+{
+    /// <summary>A file with its content.</summary>
+    File,
+
+    /// <summary>A folder.</summary>
+    Folder,
+
+    /// <summary>A symbolic or hard link.</summary>
+    Link,
+}
+
+/// <summary>Reads the entries of a tar archive (v7, ustar, pax or GNU) in order.</summary>
 /// <remarks>
-/// What an archive says of itself is not believed: nothing is allocated for a length before its bytes are there, names and extended headers have a
-/// limit, and each header's sum is checked. Names are given as they are; they are never used as paths.
+/// Written by hand because System.Formats.Tar allocates whatever length an extended header claims, accepts archives without an end mark, and does
+/// not report sparse files. Here no memory is allocated for content that is not there, an extended header may have 64 KiB, and every checksum is
+/// verified. Names are returned unchanged; they must not be used as paths.
 /// </remarks>
 /// <example><code>
 /// var scan = new TarScan(stream, "photos.tar");
 /// while (scan.Next())
-///     if (scan.Kind == TarPart.File) Show(scan.Name, scan.Content());
+///     if (scan.Kind == TarEntryKind.File) Show(scan.Name, scan.Content());
 /// </code></example>
 public sealed class TarScan
 {
-    /// <summary>Bytes of a long name or of an extended header.</summary>
+    /// <summary>The limit for a long name or an extended header.</summary>
     private const int MaxHeaderBytes = 64 * 1024;
 
     private const int ChunkBytes = 64 * 1024;
@@ -26,9 +40,9 @@ public sealed class TarScan
     private byte[] chunk = [];
     private long position, end;
 
-    /// <summary>Begins at the stream's position.</summary>
-    /// <param name="stream">The archive. It need not be able to seek.</param>
-    /// <param name="file">The name that errors give to it.</param>
+    /// <summary>Starts at the position of the stream.</summary>
+    /// <param name="stream">The archive. It need not be seekable.</param>
+    /// <param name="file">The name of the archive in errors.</param>
     public TarScan(Stream stream, string file)
     {
         this.stream = stream;
@@ -36,24 +50,24 @@ public sealed class TarScan
         position = end = stream.CanSeek ? stream.Position : 0;
     }
 
-    /// <summary>The part's name in the archive.</summary>
+    /// <summary>The name of the current entry.</summary>
     public string Name { get; private set; } = "";
 
-    /// <summary>What the part is.</summary>
-    public TarPart Kind { get; private set; }
+    /// <summary>What the current entry is.</summary>
+    public TarEntryKind Kind { get; private set; }
 
-    /// <summary>Bytes of the part's content, as the archive states it.</summary>
+    /// <summary>The length of the content in bytes, as claimed by the archive.</summary>
     public long Length { get; private set; }
 
-    /// <summary>Where the content begins in the archive, in bytes.</summary>
+    /// <summary>The offset of the content in the archive.</summary>
     public long Offset { get; private set; }
 
-    /// <summary>Goes to the next file, folder or link, past all else.</summary>
-    /// <returns>False at the archive's end mark.</returns>
-    /// <exception cref="InvalidFileException">The archive is damaged, or ends without its mark.</exception>
+    /// <summary>Moves to the next file, folder or link and skips everything else.</summary>
+    /// <returns>False at the end mark of the archive.</returns>
+    /// <exception cref="InvalidFileException">The archive is damaged, or ends without an end mark.</exception>
     public bool Next()
     {
-        TarWords words = default;
+        PaxHeaders extended = default;
         while (true)
         {
             SkipTo(end);
@@ -61,38 +75,38 @@ public sealed class TarScan
             ReadExactly(block, "the archive ends before its end mark");
             var header = new TarHeader(block);
             if (header.IsZero) return false;
-            if (!header.IsSound || header.Length < 0) Fail(at, "there is no header of a tar archive");
-            Begin(header.Type is >= '1' and <= '6' ? 0 : words.Length ?? header.Length, at);
+            if (!header.IsValid || header.Length < 0) Fail(at, "expected a tar header");
+            Begin(header.Type is >= '1' and <= '6' ? 0 : extended.Length ?? header.Length, at);
             switch (header.Type)
             {
                 case 'x':
-                    words = Extended(words);
+                    extended = ReadExtended(extended);
                     break;
                 case 'L':
-                    words = words with { Name = Encoding.UTF8.GetString(HeaderContent()).TrimEnd('\0') };
+                    extended = extended with { Name = Encoding.UTF8.GetString(HeaderContent()).TrimEnd('\0') };
                     break;
                 case '0' or '\0' or '7' or '1' or '2' or '5' or 'S':
-                    Name = words.Name ?? header.Name;
-                    if (words.IsSparse || header.Type == 'S') FailSparse(words.SparseName ?? Name, at);
+                    Name = extended.Name ?? header.Name;
+                    if (extended.IsSparse || header.Type == 'S') FailSparse(extended.SparseName ?? Name, at);
                     Kind = KindOf(header.Type, Name);
                     return true;
                 default:
-                    // Global headers, names of links, devices, pipes and the like. What is said of the part behind them stays.
-                    words = header.Type is 'g' or 'K' ? words : default;
+                    // Global headers and long link targets keep the extended headers of the next entry; devices, pipes and others use them up.
+                    extended = header.Type is 'g' or 'K' ? extended : default;
                     break;
             }
         }
     }
 
-    /// <summary>The bytes of the part's content.</summary>
-    /// <exception cref="InvalidFileException">The archive ends within it, or it is longer than an array may be.</exception>
+    /// <summary>Reads the content of the current entry.</summary>
+    /// <exception cref="InvalidFileException">The archive ends within the content, or the content is longer than an array can be.</exception>
     public byte[] Content()
     {
-        if (Length > Array.MaxLength) Fail(Offset, $"{Length} bytes are more than can be read at once");
+        if (Length > Array.MaxLength) Fail(Offset, $"the content of {Length} bytes does not fit into one array");
         if (Length <= ChunkBytes)
         {
             byte[] small = new byte[Length];
-            ReadExactly(small, "the archive ends within the file");
+            ReadExactly(small, "the archive ends within a file");
             return small;
         }
         using var content = new MemoryStream();
@@ -100,7 +114,7 @@ public sealed class TarScan
         while (position < Offset + Length)
         {
             var part = chunk.AsSpan(0, (int)Math.Min(ChunkBytes, Offset + Length - position));
-            ReadExactly(part, "the archive ends within the file");
+            ReadExactly(part, "the archive ends within a file");
             content.Write(part);
         }
         return content.ToArray();
@@ -108,38 +122,38 @@ public sealed class TarScan
 
     private void Begin(long length, long at)
     {
-        if (length > long.MaxValue / 2 - position) Fail(at, $"a part of {length} bytes reaches past the end of any file");
+        if (length > long.MaxValue / 2 - position) Fail(at, $"an entry of {length} bytes is longer than any file");
         (Offset, Length) = (position, length);
         end = position + (length + TarHeader.Bytes - 1) / TarHeader.Bytes * TarHeader.Bytes;
     }
 
-    private static TarPart KindOf(char type, string name) => type switch
+    private static TarEntryKind KindOf(char type, string name) => type switch
     {
-        '1' or '2' => TarPart.Link,
-        '5' => TarPart.Folder,
-        _ => name.EndsWith('/') ? TarPart.Folder : TarPart.File,
+        '1' or '2' => TarEntryKind.Link,
+        '5' => TarEntryKind.Folder,
+        _ => name.EndsWith('/') ? TarEntryKind.Folder : TarEntryKind.File,
     };
 
     private byte[] HeaderContent()
     {
-        if (Length > MaxHeaderBytes) Fail(Offset, $"a name or extended header has {Length} bytes, more than {MaxHeaderBytes}");
+        if (Length > MaxHeaderBytes) Fail(Offset, $"an extended header has {Length} bytes; the limit is {MaxHeaderBytes}");
         byte[] content = new byte[Length];
         ReadExactly(content, "the archive ends within an extended header");
         return content;
     }
 
-    /// <summary>What an extended header (POSIX.1-2001) says: lines of "LENGTH KEY=VALUE\n", the length being the whole line's.</summary>
-    private TarWords Extended(TarWords words)
+    /// <summary>Reads an extended header (POSIX.1-2001): records "LENGTH KEY=VALUE\n" whose length counts the whole record.</summary>
+    private PaxHeaders ReadExtended(PaxHeaders extended)
     {
         ReadOnlySpan<byte> rest = HeaderContent();
         while (rest.Length > 0)
         {
             if (!Utf8Parser.TryParse(rest, out int size, out int digits) || size <= digits + 1 || size > rest.Length || rest[size - 1] != '\n')
-                Fail(Offset, "there is no extended header of a tar archive");
-            words = words.With(rest[(digits + 1)..(size - 1)]);
+                Fail(Offset, "the extended header is invalid");
+            extended = extended.With(rest[(digits + 1)..(size - 1)]);
             rest = rest[size..];
         }
-        return words;
+        return extended;
     }
 
     private void SkipTo(long target)
@@ -160,14 +174,14 @@ public sealed class TarScan
         if (read < bytes.Length) Fail(position, problem);
     }
 
-    /// <summary>What is stored of such a file is not its bytes but those between its holes.</summary>
+    /// <summary>Rejects a sparse file: the archive stores only the bytes between its holes.</summary>
     [DoesNotReturn]
     private void FailSparse(string name, long at) => InvalidFileException.Throw(
         file,
         $"byte {at}",
-        $"{Quoted.Name(name)} is stored as a sparse file, which is not read",
-        "Pack the archive again without --sparse (bsdtar: with --no-read-sparse)");
+        $"{Quoted.Name(name)} is stored as a sparse file, which is not supported",
+        "Create the archive again without --sparse (bsdtar: with --no-read-sparse)");
 
     [DoesNotReturn]
-    private void Fail(long at, string what) => InvalidFileException.Throw(file, $"byte {at}", what, WayOut.FetchAgain);
+    private void Fail(long at, string what) => InvalidFileException.Throw(file, $"byte {at}", what, Remedy.DownloadAgain);
 }

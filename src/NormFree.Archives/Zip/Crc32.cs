@@ -2,17 +2,17 @@ using System.Buffers.Binary;
 
 namespace NormFree.Archives.Zip;
 
-/// <summary>The checksum of zip archives: CRC-32 of IEEE 802.3, reflected.</summary>
-/// <remarks>Eight bytes a step, by eight tables (Kounavis and Berry 2008, "slicing-by-8").</remarks>
+/// <summary>The checksum of zip archives: reflected CRC-32 of IEEE 802.3. .NET has it only in a package.</summary>
+/// <remarks>Processes eight bytes per step with eight tables (Kounavis and Berry 2008, "slicing-by-8").</remarks>
 public static class Crc32
 {
     private const uint Polynomial = 0xEDB88320;
     private const int Slices = 8;
 
-    /// <summary>Entry 256·k + b: what a byte b adds when k more bytes follow it.</summary>
+    /// <summary>Entry 256·k + b: the contribution of byte b when k more bytes follow.</summary>
     private static readonly uint[] Table = Tables();
 
-    /// <summary>The checksum of some bytes.</summary>
+    /// <summary>Computes the checksum of some bytes.</summary>
     /// <param name="bytes">The bytes.</param>
     public static uint Of(ReadOnlySpan<byte> bytes)
     {

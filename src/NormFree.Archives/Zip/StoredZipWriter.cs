@@ -3,8 +3,8 @@ using System.Text;
 
 namespace NormFree.Archives.Zip;
 
-/// <summary>Writes a zip archive of unpacked files, each beginning at a multiple of 64 bytes, as PyTorch lays its own out.</summary>
-/// <remarks>The same files give the same bytes: every date is the format's first one.</remarks>
+/// <summary>Writes a zip archive of uncompressed entries whose contents start at multiples of 64 bytes, as PyTorch does.</summary>
+/// <remarks>System.IO.Compression cannot align contents. The same entries give the same bytes: all dates are the format's earliest one.</remarks>
 internal sealed class StoredZipWriter(Stream stream)
 {
     private const int Alignment = 64;
@@ -15,27 +15,27 @@ internal sealed class StoredZipWriter(Stream stream)
     private const ushort Utf8Names = 1 << 11;
     private const ushort FirstDate = (1 << 5) | 1;
 
-    /// <summary>An extra field of this kind is padding, to PyTorch too.</summary>
+    /// <summary>The extra field that PyTorch uses for padding.</summary>
     private const ushort PaddingExtra = 0x4246;
 
     private readonly List<byte[]> directory = [];
     private long position;
 
-    /// <summary>Adds a file.</summary>
-    /// <exception cref="InvalidOperationException">The archive passes 4 GiB, which needs 64-bit sizes.</exception>
+    /// <summary>Adds an entry.</summary>
+    /// <exception cref="InvalidOperationException">The archive exceeds 4 GiB or 65535 entries, which would need zip64.</exception>
     public void Add(string name, ReadOnlySpan<byte> content)
     {
         byte[] utf8 = Encoding.UTF8.GetBytes(name);
         int padding = Padding(position + LocalBytes + utf8.Length + 4);
         if (position + LocalBytes + utf8.Length + 4 + padding + content.Length > uint.MaxValue || directory.Count == ushort.MaxValue)
-            throw new InvalidOperationException("The archive passes 4 GiB or 65535 files: write safetensors instead.");
+            throw new InvalidOperationException("The archive exceeds 4 GiB or 65535 entries: write safetensors instead.");
         uint crc = Crc32.Of(content);
         directory.Add(Entry(utf8, crc, content.Length));
         Write(Local(utf8, crc, content.Length, padding));
         Write(content);
     }
 
-    /// <summary>Writes the directory; nothing can be added afterwards.</summary>
+    /// <summary>Writes the directory. No entry can be added afterwards.</summary>
     public void Finish()
     {
         long begin = position;
@@ -73,7 +73,7 @@ internal sealed class StoredZipWriter(Stream stream)
         return head;
     }
 
-    /// <summary>What local header and directory have alike, from the version to the name's length.</summary>
+    /// <summary>Writes the fields that local header and directory share, from the version to the length of the name.</summary>
     private static void Common(Span<byte> head, uint crc, int size, int nameLength)
     {
         Put16(head, 0, Version);

@@ -4,8 +4,8 @@ using System.Text;
 
 namespace NormFree.Archives.Zip;
 
-/// <summary>Reads the directory at an archive's end: where it lies, and its entries.</summary>
-/// <remarks>PKWARE's APPNOTE 6.3.10, sections 4.3.12 to 4.3.16; archives of one disk, with or without 64-bit sizes.</remarks>
+/// <summary>Reads the directory at the end of a zip archive.</summary>
+/// <remarks>Follows PKWARE's APPNOTE 6.3.10, sections 4.3.12 to 4.3.16, for archives on one disk, with or without zip64.</remarks>
 internal sealed class ZipDirectory(ReadOnlyMemory<byte> archive, string file)
 {
     private const int EndBytes = 22;
@@ -14,17 +14,17 @@ internal sealed class ZipDirectory(ReadOnlyMemory<byte> archive, string file)
     private const int EntryBytes = 46;
     private const ushort Zip64Extra = 1;
 
-    /// <summary>Where the directory begins, and so where the files end.</summary>
+    /// <summary>The offset of the directory, which is the end of the entries.</summary>
     public long Begin { get; private set; }
 
-    /// <summary>The entries in the directory's order.</summary>
+    /// <summary>Reads the entries in the order of the directory.</summary>
     public List<StoredZipEntry> Read()
     {
         var (begin, size, count) = Locate();
         if (begin < 0 || size < 0 || begin > archive.Length || size > archive.Length - begin)
-            Fail(begin, "the archive's directory lies outside of the file");
+            Fail(begin, "the directory of the archive is outside the file");
         if (count < 0 || count > size / EntryBytes)
-            Fail(begin, $"the archive's directory announces {count} files in {size} bytes");
+            Fail(begin, $"the directory of the archive claims {count} entries in {size} bytes");
         Begin = begin;
         var entries = new List<StoredZipEntry>((int)count);
         long at = begin;
@@ -40,7 +40,7 @@ internal sealed class ZipDirectory(ReadOnlyMemory<byte> archive, string file)
         if (at >= LocatorBytes && Number32(Part(at - LocatorBytes, 4), 0) == ZipSignature.End64Locator)
             return Locate64(at);
         if (Number16(end, 4) != 0 || Number16(end, 6) != 0)
-            Fail(at, "the archive is spread over several disks");
+            Fail(at, "the archive spans several disks");
         return (Number32(end, 16), Number32(end, 12), Number16(end, 10));
     }
 
@@ -49,13 +49,13 @@ internal sealed class ZipDirectory(ReadOnlyMemory<byte> archive, string file)
         long at = Number64(Part(end - LocatorBytes, LocatorBytes), 8);
         var end64 = Part(at, End64Bytes);
         if (Number32(end64, 0) != ZipSignature.End64)
-            Fail(at, "the archive's 64-bit end record is not where it should be");
+            Fail(at, "the zip64 end record is not where the locator says");
         if (Number32(end64, 16) != 0 || Number32(end64, 20) != 0)
-            Fail(at, "the archive is spread over several disks");
+            Fail(at, "the archive spans several disks");
         return (Number64(end64, 48), Number64(end64, 40), Number64(end64, 32));
     }
 
-    /// <summary>The end record is the last one whose comment fills the rest of the file.</summary>
+    /// <summary>Finds the last end record whose comment fills the rest of the file.</summary>
     private int FindEnd()
     {
         var bytes = archive.Span;
@@ -72,18 +72,18 @@ internal sealed class ZipDirectory(ReadOnlyMemory<byte> archive, string file)
         var head = Part(at, EntryBytes);
         int name = Number16(head, 28), extra = Number16(head, 30), comment = Number16(head, 32);
         if (Number32(head, 0) != ZipSignature.DirectoryEntry || at + EntryBytes + name + extra + comment > end)
-            Fail(at, "the archive's directory is damaged");
+            Fail(at, "the directory of the archive is damaged");
         long packed = Number32(head, 20), size = Number32(head, 24), offset = Number32(head, 42);
         Widen(Part(at + EntryBytes + name, extra), ref size, ref packed, ref offset);
         var entry = new StoredZipEntry(
             Encoding.UTF8.GetString(Part(at + EntryBytes, name)), Number16(head, 8), Number16(head, 10), Number32(head, 16), packed, size, offset);
         if (packed < 0 || size < 0 || offset < 0 || offset > Begin || packed > Begin - offset)
-            Fail(at, $"{Quoted.Name(entry.Name)} lies outside of the file");
+            Fail(at, $"{Quoted.Name(entry.Name)} is outside the file");
         at += EntryBytes + name + extra + comment;
         return entry;
     }
 
-    /// <summary>Numbers of 32 bits that are all ones are continued in the extra field, in this order.</summary>
+    /// <summary>Replaces 32-bit numbers that are all ones by the 64-bit numbers of the zip64 extra field, in this order.</summary>
     private static void Widen(ReadOnlySpan<byte> extra, ref long size, ref long packed, ref long offset)
     {
         while (extra.Length >= 4)
@@ -122,9 +122,19 @@ internal sealed class ZipDirectory(ReadOnlyMemory<byte> archive, string file)
 
     private static uint Number32(ReadOnlySpan<byte> bytes, int at) => BinaryPrimitives.ReadUInt32LittleEndian(bytes[at..]);
 
-    /// <summary>A number past 2^63 becomes a negative one, which every check refuses.</summary>
+    /// <summary>Numbers above 2^63 become negative; every check rejects those.</summary>
     private static long Number64(ReadOnlySpan<byte> bytes, int at) => BinaryPrimitives.ReadInt64LittleEndian(bytes[at..]);
 
     [DoesNotReturn]
-    private void Fail(long at, string what) => InvalidFileException.Throw(file, $"byte {at}", what, WayOut.FetchAgain);
+    private void Fail(long at, string what) => InvalidFileException.Throw(file, $"byte {at}", what, Remedy.DownloadAgain);
+}
+
+/// <summary>The signatures that start the parts of a zip archive.</summary>
+internal static class ZipSignature
+{
+    public const uint LocalHeader = 0x04034b50;
+    public const uint DirectoryEntry = 0x02014b50;
+    public const uint End = 0x06054b50;
+    public const uint End64 = 0x06064b50;
+    public const uint End64Locator = 0x07064b50;
 }

@@ -4,15 +4,15 @@ using System.Text;
 
 namespace NormFree.Archives.Pickle;
 
-/// <summary>The human-readable forms of protocol 0: numbers in decimal, Python's escapes.</summary>
-internal static class PickleText0
+/// <summary>Parses the text forms of protocol 0: decimal numbers and Python's string escapes.</summary>
+internal static class PickleLiterals
 {
-    /// <summary>No number of a data file is longer; reading a decimal takes time that grows with the square of its length.</summary>
+    /// <summary>The limit for numbers: parsing a decimal takes quadratic time.</summary>
     public const int MaxNumberBytes = 512;
 
     private static readonly UTF8Encoding Utf8 = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
 
-    /// <summary>A decimal whole number, with Python 2's <c>L</c> at its end or without; null where it is none.</summary>
+    /// <summary>Parses a decimal integer, with or without Python 2's suffix <c>L</c>; null if it is not one.</summary>
     public static BigInteger? Integer(ReadOnlySpan<byte> line)
     {
         if (line.EndsWith("L"u8))
@@ -23,7 +23,7 @@ internal static class PickleText0
             : null;
     }
 
-    /// <summary>A decimal number as Python's <c>repr</c> writes it; null where it is none.</summary>
+    /// <summary>Parses a float as written by Python's <c>repr</c>; null if it is not one.</summary>
     public static double? Real(ReadOnlySpan<byte> line)
     {
         if (line.Length > MaxNumberBytes)
@@ -38,7 +38,7 @@ internal static class PickleText0
         };
     }
 
-    /// <summary>UTF-8; null where it is not.</summary>
+    /// <summary>Decodes UTF-8; null if it is not valid.</summary>
     public static string? Unicode(ReadOnlySpan<byte> utf8)
     {
         try
@@ -51,7 +51,7 @@ internal static class PickleText0
         }
     }
 
-    /// <summary>Python's <c>raw-unicode-escape</c>: Latin-1 with <c>\uXXXX</c> and <c>\UXXXXXXXX</c>; null where an escape is broken.</summary>
+    /// <summary>Decodes Python's <c>raw-unicode-escape</c>, Latin-1 with <c>\uXXXX</c> and <c>\UXXXXXXXX</c>; null if an escape is invalid.</summary>
     public static string? Escaped(ReadOnlySpan<byte> line)
     {
         var text = new StringBuilder(line.Length);
@@ -74,7 +74,7 @@ internal static class PickleText0
         return text.ToString();
     }
 
-    /// <summary>A byte string in Python's quotes, <c>'a\x00b'</c>; null where it is none.</summary>
+    /// <summary>Parses a quoted byte string such as <c>'a\x00b'</c>; null if it is not one.</summary>
     public static byte[]? Quoted(ReadOnlySpan<byte> line)
     {
         line = line.Trim(" \t\r"u8);

@@ -1,12 +1,12 @@
 namespace NormFree.Archives.Pickle;
 
-/// <summary>Whether a value can be walked by recursion: it must not contain itself nor be nested too deep.</summary>
-internal static class PickleShape
+/// <summary>Checks that a value can be walked recursively: it must not contain itself or be nested too deep.</summary>
+internal static class PickleNesting
 {
     private const int OnPath = 0;
 
-    /// <summary>What is wrong with the value's shape; null when it is fine.</summary>
-    /// <remarks>A stack of its own instead of recursion, and each value visited once: the input is not trusted yet.</remarks>
+    /// <summary>Describes what is wrong with the nesting; null if nothing.</summary>
+    /// <remarks>Uses an explicit stack instead of recursion and visits each value once, because the input is not trusted yet.</remarks>
     public static string? Problem(PickleValue root, int maxDepth)
     {
         var heights = new Dictionary<PickleValue, int>(ReferenceEqualityComparer.Instance) { [root] = OnPath };
@@ -15,7 +15,7 @@ internal static class PickleShape
         while (path.TryPop(out var top))
         {
             if (top.Height > maxDepth || path.Count >= maxDepth)
-                return $"values are nested more than {maxDepth} deep";
+                return $"values are nested more than {maxDepth} levels deep";
             if (Child(top.Value, top.NextChild) is not { } child)
             {
                 heights[top.Value] = top.Height;
@@ -41,8 +41,8 @@ internal static class PickleShape
         return null;
     }
 
-    /// <summary>0 for what holds nothing by its kind, 1 for an empty container, null for one that must be walked. Most values are
-    /// childless, and remembering each would cost more than the file.</summary>
+    /// <summary>0 for scalars, 1 for empty containers, null for values that must be walked. Most values have no children, and storing each in a
+    /// dictionary would need more memory than the file.</summary>
     private static int? HeightIfChildless(PickleValue value) => value switch
     {
         PickleList { Items.Count: 0 } or PickleTuple { Items.Count: 0 } or PickleDict { Entries.Count: 0 } => 1,
@@ -50,10 +50,10 @@ internal static class PickleShape
         _ => 0,
     };
 
-    /// <summary>Whether a value is of a kind that holds others.</summary>
-    public static bool MayHold(PickleValue value) => HeightIfChildless(value) is null;
+    /// <summary>Whether a value can have children.</summary>
+    public static bool MayHaveChildren(PickleValue value) => HeightIfChildless(value) is null;
 
-    /// <summary>A value's child of an index; null past the last one.</summary>
+    /// <summary>The child of a value at an index; null after the last one.</summary>
     public static PickleValue? Child(PickleValue value, int index) => value switch
     {
         PickleList list => At(list.Items, index),
