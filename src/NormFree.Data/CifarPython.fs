@@ -56,7 +56,7 @@ let parse kind file bytes =
         let records = records kind file bytes
         Cifar.checkLabels file kind records.Labels |> Result.map (fun () -> records)
     with :? InvalidFileException as error ->
-        Error(DataError.create $"{file}, {error.Where}" error.What error.WayOut)
+        Error(DataError.create $"{file}, {error.Where}" error.What error.Remedy)
 
 /// Whether a set of files is the python distribution.
 let isPython kind set =

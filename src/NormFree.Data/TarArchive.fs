@@ -20,8 +20,8 @@ let private entries (scan: TarScan) (stored: TarScan -> 'bytes) =
     |> Seq.takeWhile scan.Next
     |> Seq.map (fun () ->
         match scan.Kind with
-        | TarPart.Folder -> scan.Name.TrimEnd('/') + "/", Folder
-        | TarPart.Link -> scan.Name.TrimEnd '/', Link
+        | TarEntryKind.Folder -> scan.Name.TrimEnd('/') + "/", Folder
+        | TarEntryKind.Link -> scan.Name.TrimEnd '/', Link
         | _ -> scan.Name, Stored(stored scan))
 
 let private build

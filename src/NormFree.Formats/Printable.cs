@@ -23,10 +23,10 @@ public static class Printable
     public static string Lines(string text) => Escape(text, keepLineFeeds: true);
 
     /// <summary>The first <see cref="MaxListed"/> names, escaped; then, if there are more, how many more there are.</summary>
-    /// <param name="names">Any names, however many and long: each is cut to the length of <see cref="Quoted.Name"/>.</param>
+    /// <param name="names">Any texts, however many and long: each is cut after 200 characters.</param>
     public static IReadOnlyList<string> List(IReadOnlyCollection<string> names)
     {
-        var shown = names.Take(MaxListed).Select(name => Quoted.Cut(name)).ToList();
+        var shown = names.Take(MaxListed).Select(name => Cut(name, 200)).ToList();
         if (names.Count > MaxListed)
             shown.Add($"and {names.Count - MaxListed} more, {names.Count} in all");
         return shown;
@@ -44,7 +44,17 @@ public static class Printable
         return escaped.ToString();
     }
 
-    internal static void Append(StringBuilder escaped, ReadOnlySpan<char> text, bool keepLineFeeds)
+    internal static string Cut(ReadOnlySpan<char> name, int maxLength)
+    {
+        var text = new StringBuilder();
+        int length = Math.Min(name.Length, maxLength);
+        if (length < name.Length && char.IsHighSurrogate(name[length - 1]))
+            length--;
+        Append(text, name[..length], keepLineFeeds: false);
+        return text.Append(length < name.Length ? "…" : "").ToString();
+    }
+
+    private static void Append(StringBuilder escaped, ReadOnlySpan<char> text, bool keepLineFeeds)
     {
         while (!text.IsEmpty)
         {
@@ -76,15 +86,5 @@ public static class Quoted
 
     /// <summary>The name in quotes, escaped like <see cref="Printable.Text"/> and cut after 80 characters.</summary>
     /// <param name="name">Any text.</param>
-    public static string Name(ReadOnlySpan<char> name) => $"'{Cut(name)}'";
-
-    internal static string Cut(ReadOnlySpan<char> name)
-    {
-        var text = new StringBuilder();
-        int length = Math.Min(name.Length, MaxLength);
-        if (length < name.Length && char.IsHighSurrogate(name[length - 1]))
-            length--;
-        Printable.Append(text, name[..length], keepLineFeeds: false);
-        return text.Append(length < name.Length ? "…" : "").ToString();
-    }
+    public static string Name(ReadOnlySpan<char> name) => $"'{Printable.Cut(name, MaxLength)}'";
 }

@@ -3,12 +3,11 @@ namespace NormFree.Formats;
 /// <summary>Checks limits of the operating system that would otherwise fail somewhere in the runtime with an unrelated message.</summary>
 public static class ProcessLimits
 {
-    /// <summary>Requires that the process may have enough files open: .NET keeps one open for each assembly that it loads.</summary>
+    /// <summary>Checks that the process may have enough files open. .NET keeps a file open for each assembly that it loads.</summary>
     /// <param name="needed">How many files the program needs.</param>
-    /// <exception cref="IOException">The limit (<c>ulimit -n</c>) is lower. The message says how to raise it.</exception>
-    public static void RequireOpenFiles(int needed)
-    {
-        if (Posix.MaxOpenFiles() is { } limit && limit < needed)
-            throw new IOException($"The process may open {limit} files, but NormFree needs {needed}: raise the limit with 'ulimit -n {needed}' or higher");
-    }
+    /// <returns>Null, or a sentence that names the limit (<c>ulimit -n</c>) and how to raise it.</returns>
+    public static string? OpenFilesProblem(int needed) =>
+        Posix.MaxOpenFiles() is { } limit && limit < needed
+            ? $"The process may have {limit} files open, but needs {needed}: raise the limit with 'ulimit -n {needed}'."
+            : null;
 }

@@ -10,7 +10,12 @@ open NormFree.Tests
 let private all =
     [ testList "Architecture" [ Architecture.ScalarTests.tests ]
       testList "Repository" [ Repository.ReadmeTests.tests; Repository.FeedTests.tests ]
-      testList "Formats" [ Formats.SafetensorsTests.tests; Formats.OnnxTests.tests ]
+      testList
+          "Formats"
+          [ Formats.AtomicFileTests.tests
+            Formats.PrintableTests.tests
+            Formats.SafetensorsTests.tests
+            Formats.OnnxTests.tests ]
       testList "Archives" [ Archives.TarTests.tests; Archives.PickleTests.tests; Archives.PyTorchTests.tests ]
       testList
           "Data"

@@ -5,8 +5,8 @@ namespace NormFree.Archives.Zip;
 
 /// <summary>A zip archive of uncompressed entries in memory. Entries are slices of the archive: nothing is copied or extracted.</summary>
 /// <remarks>
-/// Written by hand because System.IO.Compression exposes no offsets of entries, so that each tensor would be copied, and accepts entries that
-/// overlap, occur twice or have wrong checksums. Names such as <c>../x</c> are harmless: they are never used as paths.
+/// Written by hand because System.IO.Compression (.NET 10) exposes no offsets of entries, so that each tensor would be copied, and accepts entries
+/// that overlap, occur twice or have wrong checksums. Names such as <c>../x</c> are harmless: they are never used as paths.
 /// </remarks>
 internal sealed class StoredZip
 {

@@ -146,7 +146,11 @@ let private reading =
           let value, length = PickleReader.ReadPrefix(ReadOnlyMemory bytes, "x", PickleLimits.Default, both)
           expectPlain value
           Expect.equal length (bytes.Length - 4) "length"
-          Expect.stringContains (Mutation.refusal (fun () -> read bytes)) "4 bytes follow the pickle's end" "message"
+
+          Expect.stringContains
+              (Mutation.refusal (fun () -> read bytes))
+              "4 bytes follow the end of the pickle"
+              "message"
       }
 
       test "a stream that cannot seek is read" {
@@ -166,44 +170,44 @@ let private latin1 (text: string) = Encoding.Latin1.GetBytes text
 
 /// What is wrong, the pickle, a part of the message.
 let private rejected =
-    [ "nothing", "", "1 bytes are announced and 0 are left"
-      "no end", "N", "1 bytes are announced"
-      "an end without a value", ".", "before there is one"
-      "two values", "NN.", "left over"
-      "an open mark", "N(.", "before there is one"
+    [ "nothing", "", "1 bytes are claimed, but 0 remain"
+      "no end", "N", "1 bytes are claimed"
+      "an end without a value", ".", "the stack has too few values"
+      "two values", "NN.", "values remain on the stack"
+      "an open mark", "N(.", "the stack has too few values"
       "an import that was not allowed", "cos\nsystem\n.", "'os'.'system'"
       "the same by the stack", "\140\002os\140\006system\147.", "'os'.'system'"
-      "a class of its own", "cevil\nX\n)\129.", "'evil'.'X', which is not among"
-      "a call of a number", "K\001)R.", "not a name and its arguments"
-      "a call with a list", "cnumpy\nndarray\n]R.", "not a name and its arguments"
-      "a state for a list", "]}b.", "takes none"
-      "a second state", "cnumpy\ndtype\n)R}b}b.", "takes none"
+      "a class of its own", "cevil\nX\n)\129.", "'evil'.'X', which is not on the allow-list"
+      "a call of a number", "K\001)R.", "expected a callable and its arguments"
+      "a call with a list", "cnumpy\nndarray\n]R.", "expected a callable and its arguments"
+      "a state for a list", "]}b.", "set on a value that has none"
+      "a second state", "cnumpy\ndtype\n)R}b}b.", "set on a value that has none"
       "an old instance", "(icollections\nOrderedDict\n.", "opcode 0x69"
       "a set", "\143.", "opcode 0x8f"
       "a registered extension", "\130\001.", "opcode 0x82"
       "a buffer from elsewhere", "\151.", "opcode 0x97"
-      "a newer protocol", "\128\006N.", "protocol 6 is not known"
-      "bytes that are not there", "B\255\255\255\127.", "2147483647 bytes are announced and 1 are left"
-      "a negative length", "T\255\255\255\255.", "-1 bytes are announced"
-      "a length past 63 bits", "\142\255\255\255\255\255\255\255\255.", "bytes are announced and 1 are left"
-      "a frame past the end", "\149\255\255\255\255\000\000\000\000N.", "a frame of"
-      "a number of 2 GiB", "\139\255\255\255\127.", "a number of 2147483647 bytes"
-      "a number of a thousand digits", "L" + String('9', 1000) + "L\n.", "not a whole number"
-      "a memo that is not set", "h\005.", "memo 5 is used before"
-      "a memo's number in letters", "gx\n.", "not a whole number"
-      "a negative memo", "Np-1\n.", "not a memo's number"
-      "a line without an end", "I1", "does not end"
+      "a newer protocol", "\128\006N.", "protocol 6 is not supported"
+      "bytes that are not there", "B\255\255\255\127.", "2147483647 bytes are claimed, but 1 remain"
+      "a negative length", "T\255\255\255\255.", "-1 bytes are claimed"
+      "a length past 63 bits", "\142\255\255\255\255\255\255\255\255.", "bytes are claimed, but 1 remain"
+      "a frame past the end", "\149\255\255\255\255\000\000\000\000N.", "a frame claims"
+      "a number of 2 GiB", "\139\255\255\255\127.", "an integer of 2147483647 bytes"
+      "a number of a thousand digits", "L" + String('9', 1000) + "L\n.", "expected an integer"
+      "a memo that is not set", "h\005.", "memo entry 5 is used before"
+      "a memo's number in letters", "gx\n.", "expected an integer"
+      "a negative memo", "Np-1\n.", "expected a memo index"
+      "a line without an end", "I1", "has no end"
       "half a pair", "}(K\001u.", "has no value"
-      "an append to a number", "K\001Na.", "not a list"
-      "a pair set in a list", "]NNs.", "not a dictionary"
-      "a value from under a mark", "N(\133.", "before there is one"
-      "text that is not UTF-8", "X\001\000\000\000\255.", "not UTF-8"
-      "a broken escape", "V\\u12\n.", "not a text"
-      "an escape past Unicode", "V\\U00110000\n.", "not a text"
-      "open quotes", "S'a\n.", "not a byte string"
-      "a broken byte escape", "S'\\x1'\n.", "not a byte string"
+      "an append to a number", "K\001Na.", "expected a list"
+      "a pair set in a list", "]NNs.", "expected a dictionary"
+      "a value from under a mark", "N(\133.", "the stack has too few values"
+      "text that is not UTF-8", "X\001\000\000\000\255.", "expected valid UTF-8"
+      "a broken escape", "V\\u12\n.", "expected a string"
+      "an escape past Unicode", "V\\U00110000\n.", "expected a string"
+      "open quotes", "S'a\n.", "expected a byte string"
+      "a broken byte escape", "S'\\x1'\n.", "expected a byte string"
       "a list in itself", "]q\000h\000a.", "a value contains itself"
-      "101 lists in each other", String(']', 101) + String('a', 100) + ".", "more than 100 deep" ]
+      "101 lists in each other", String(']', 101) + String('a', 100) + ".", "more than 100 levels deep" ]
 
 let private refusals =
     [ for what, pickle, part in rejected do
@@ -233,7 +237,7 @@ let private refusals =
               Mutation.refusal (fun () -> fixture "plain-2.pkl" |> readWith (PickleLimits(depth, memo, bytes)))
 
           Expect.stringContains (refusal 100 3 10_000) "MaxMemo" "memo"
-          Expect.stringContains (refusal 2 1_000 10_000) "2 deep" "depth"
+          Expect.stringContains (refusal 2 1_000 10_000) "2 levels deep" "depth"
           Expect.stringContains (refusal 100 1_000 9) "longer than 9" "bytes"
       }
 

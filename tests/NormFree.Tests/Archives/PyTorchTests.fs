@@ -207,27 +207,27 @@ let private giant = "9223372036854775807"
 let private malicious =
     [ "fewer elements than the pickle says", crafted "5" "0" "5" "1", [ "'t'"; "5 elements"; "16 bytes" ]
       "more elements than any file has", crafted giant "0" "1" "1", [ "'t'"; giant ]
-      "an offset past the storage", crafted "4" "4" "1" "1", [ "outside of its storage" ]
+      "an offset past the storage", crafted "4" "4" "1" "1", [ "outside its storage" ]
       "a negative offset", crafted "4" "-1" "1" "1", [ "negative" ]
       "a negative stride", crafted "4" "3" "2" "-1", [ "negative" ]
       "a negative size", crafted "4" "0" "-2" "1", [ "negative" ]
-      "a shape whose product passes 64 bits", crafted "4" "0" $"{giant} 8" "0 0", [ "'t'"; "takes more than" ]
+      "a shape whose product passes 64 bits", crafted "4" "0" $"{giant} 8" "0 0", [ "'t'"; "needs more than" ]
       "a shape that comes back to few elements when it overflows",
       crafted "4" "0" "4294967296 4294967296" "1 1",
-      [ "takes more than" ]
+      [ "needs more than" ]
       "strides that come back into the storage when they overflow",
       crafted "4" "0" "3 2" $"{giant} 1",
-      [ "outside of its storage" ]
-      "an element repeated a million times", crafted "4" "0" "1000000" "0", [ "takes more than"; "file's size" ]
+      [ "outside its storage" ]
+      "an element repeated a million times", crafted "4" "0" "1000000" "0", [ "needs more than"; "file's size" ]
       "a stride for every axis but one", crafted "4" "0" "2 2" "1", [ "2 sizes and 1 strides" ]
       "a hundred axes", crafted "4" "0" (String.replicate 100 "1 ") (String.replicate 100 "1 "), [ "100 sizes" ]
-      "a number past 64 bits", crafted "4" (giant + "0") "1" "1", [ "'t'"; "not described" ]
+      "a number past 64 bits", crafted "4" (giant + "0") "1" "1", [ "'t'"; "not in PyTorch's format for tensors" ]
       "a storage that is not there",
       zipOf [ "a/data.pkl", pickleOf "4" "0" "4" "1" ],
       [ "'t'"; "storage '0' is not in the file" ]
       "a persistent id of another kind",
       zipOf [ "a/data.pkl", ascii "(dVt\nctorch._utils\n_rebuild_tensor_v2\n((Vmodule\nVx\ntQI0\n(t(tI00\n(dtRs." ],
-      [ "'t'"; "not described as PyTorch describes storages" ]
+      [ "'t'"; "not in PyTorch's format for storages" ]
       "a storage key that is a path",
       zipOf
           [ "a/data.pkl",
@@ -236,7 +236,7 @@ let private malicious =
       [ "'../../../etc/passwd' is not in the file" ]
       "a function that is to be called",
       zipOf [ "a/data.pkl", ascii "cos\nsystem\n(Vecho no\ntR." ],
-      [ "'os'.'system'"; "Nothing was imported or run" ]
+      [ "'os'.'system'"; "Nothing was imported or executed" ]
       "a whole module", fixture "module.pth", [ "'torch.nn.modules.linear'.'Linear'" ]
       "a list", fixture "list.pth", [ "a list of 1"; "state_dict" ]
       "a TorchScript program", fixture "script.pth", [ "TorchScript"; "state_dict" ]
@@ -248,10 +248,10 @@ let private malicious =
       zipOf [ "a/data.pkl", pickleOf "4" "0" "4" "1"; "a/byteorder", ascii "middle" ],
       [ "'middle'" ]
       "a key that is there twice", zipOf [ "a/data.pkl", ascii "(dVk\nI1\nsVk\nI2\ns." ], [ "'k' occurs twice" ]
-      "a key that is no text", zipOf [ "a/data.pkl", ascii "(dI1\nI1\ns." ], [ "no text" ]
+      "a key that is no text", zipOf [ "a/data.pkl", ascii "(dI1\nI1\ns." ], [ "not a string" ]
       "nothing", [||], [ "empty" ]
       "a safetensors file", Array.append [| 72uy; 0uy; 0uy; 0uy; 0uy; 0uy; 0uy; 0uy |] (ascii "{}"), [ "safetensors" ]
-      "text", ascii "model weights", [ "no PyTorch file" ] ]
+      "text", ascii "model weights", [ "not a PyTorch file" ] ]
 
 /// A changed field of the end record, the directory or the first local header of types.pth.
 let private patched (signature: uint32) (offset: int) (value: byte[]) =
@@ -273,13 +273,15 @@ let private archives =
       "a part that lies in the next one",
       patched directory 20 [| 0uy; 9uy; 0uy; 0uy; 0uy; 9uy; 0uy; 0uy |],
       [ "overlaps" ]
-      "a part that begins elsewhere", patched directory 42 [| 1uy; 0uy; 0uy; 0uy |], [ "does not begin" ]
+      "a part that begins elsewhere",
+      patched directory 42 [| 1uy; 0uy; 0uy; 0uy |],
+      [ "local header is not where the directory says" ]
       "a wrong checksum", patched directory 16 [| 1uy; 2uy; 3uy; 4uy |], [ "checksum" ]
       "a local header that leads outside", patched local 28 [| 0xffuy; 0xffuy |], [ "outside" ]
-      "a 64-bit count of all ones", patched end64 32 (ones 8), [ "announces -1 files" ]
+      "a 64-bit count of all ones", patched end64 32 (ones 8), [ "claims -1 entries" ]
       "a 64-bit directory past the end",
       patched end64 48 [| 0uy; 0uy; 0uy; 0uy; 0uy; 0uy; 0uy; 0x7fuy |],
-      [ "outside of the file" ]
+      [ "outside the file" ]
       "several disks", patched end64 16 [| 1uy |], [ "disks" ]
       "no directory", Array.truncate 2000 (fixture "types.pth"), [ "no directory" ] ]
 
@@ -291,7 +293,7 @@ let private streams =
        bytes[4] <- 0uy
        bytes),
       [ "magic number" ]
-      "an end before the last storage", Array.truncate (stream.Value.Length - 1) stream.Value, [ "announced" ]
+      "an end before the last storage", Array.truncate (stream.Value.Length - 1) stream.Value, [ "claims"; "remain" ]
       "bytes after the last storage", Array.append stream.Value [| 0uy |], [ "1 bytes follow" ] ]
 
 let private refuses =

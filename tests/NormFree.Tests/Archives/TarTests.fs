@@ -19,17 +19,17 @@ let private scan (stream: Stream) =
     let scan = TarScan(stream, "damaged")
 
     [ while scan.Next() do
-          scan.Name, scan.Kind, (if scan.Kind = TarPart.File then scan.Content() else [||]) ]
+          scan.Name, scan.Kind, (if scan.Kind = TarEntryKind.File then scan.Content() else [||]) ]
 
-let private writing (format: TarEntryFormat) (entries: (string * TarPart * byte[]) list) =
+let private writing (format: TarEntryFormat) (entries: (string * TarEntryKind * byte[]) list) =
     use target = new MemoryStream()
 
     using (new TarWriter(target, format, true)) (fun writer ->
         for name, part, bytes in entries do
             let kind =
                 match part, format with
-                | TarPart.Folder, _ -> TarEntryType.Directory
-                | TarPart.Link, _ -> TarEntryType.SymbolicLink
+                | TarEntryKind.Folder, _ -> TarEntryType.Directory
+                | TarEntryKind.Link, _ -> TarEntryType.SymbolicLink
                 | _, TarEntryFormat.V7 -> TarEntryType.V7RegularFile
                 | _ -> TarEntryType.RegularFile
 
@@ -40,7 +40,7 @@ let private writing (format: TarEntryFormat) (entries: (string * TarPart * byte[
                 | TarEntryFormat.Pax -> PaxTarEntry(kind, name)
                 | _ -> GnuTarEntry(kind, name)
 
-            if part = TarPart.Link then
+            if part = TarEntryKind.Link then
                 entry.LinkName <- "../target"
 
             if bytes.Length > 0 then
@@ -54,11 +54,11 @@ let private long = String.replicate 15 "a long name/" + "of a file.png"
 
 /// Files of lengths around a block's and a chunk's, a folder and a link.
 let private entries longest =
-    [ "train/", TarPart.Folder, [||]
-      "train/link", TarPart.Link, [||]
+    [ "train/", TarEntryKind.Folder, [||]
+      "train/link", TarEntryKind.Link, [||]
       for i, length in List.indexed [ 0; 1; 511; 512; 513; 65536; 70000 ] do
-          $"train/cat/{i}.png", TarPart.File, randomBytes i length
-      longest, TarPart.File, randomBytes 9 100 ]
+          $"train/cat/{i}.png", TarEntryKind.File, randomBytes i length
+      longest, TarEntryKind.File, randomBytes 9 100 ]
 
 let private formats =
     [ TarEntryFormat.V7, "short.png"
@@ -67,7 +67,9 @@ let private formats =
       TarEntryFormat.Gnu, long + "ü" ]
 
 let private small longest =
-    [ "a/", TarPart.Folder, [||]; longest, TarPart.File, randomBytes 1 700; "b", TarPart.Link, [||] ]
+    [ "a/", TarEntryKind.Folder, [||]
+      longest, TarEntryKind.File, randomBytes 1 700
+      "b", TarEntryKind.Link, [||] ]
 
 let tests =
     testList
@@ -138,7 +140,7 @@ let tests =
           test "a header whose sum is wrong is refused" {
               let bytes = writing TarEntryFormat.Ustar (small "b.png")
               bytes[3] <- bytes[3] + 1uy
-              contains [ "byte 0"; "no header of a tar" ] (refusal (fun () -> scan (new MemoryStream(bytes))))
+              contains [ "byte 0"; "expected a tar header" ] (refusal (fun () -> scan (new MemoryStream(bytes))))
           }
 
           test "damaged archives give parts or one kind of error" {

@@ -204,7 +204,7 @@ let private failures =
       "an import of a module instead of its state",
       "import --pytorch §0 --arch reactnet-18 --out §1",
       [ interop "module.pth"; out ],
-      [ "torch.nn.modules.linear"; "Nothing was imported or run" ]
+      [ "torch.nn.modules.linear"; "Nothing was imported or executed" ]
       "an import of another network",
       "import --pytorch §0 --arch reactnet-small --width 0.34 --stem cifar --norm batch-norm --classes 10 --out §1",
       [ interop "small-bn-free.pth"; out ],

@@ -259,10 +259,10 @@ let private interop =
           }
 
           for format, options, difference in
-              [ "pytorch", "", "largest difference: 0 (the same bit for bit)"
-                "safetensors", "", "largest difference: 0 (the same bit for bit)"
-                "onnx", "", "rounding may turn a sign"
-                "onnx", " --dynamic-batch", "rounding may turn a sign"
+              [ "pytorch", "", "largest difference: 0 (equal bit for bit)"
+                "safetensors", "", "largest difference: 0 (equal bit for bit)"
+                "onnx", "", "compared: logits of the file in the ONNX runtime with the network's"
+                "onnx", " --dynamic-batch", "compared: logits of the file in the ONNX runtime with the network's"
                 "packed", "", "0 of 12288 signs differ, 0 weights of 0 became +1" ] do
               test $"export as {format}{options} prints the largest difference" {
                   let out = Tool.scratch.File $"exported{options.Length}.{format}"

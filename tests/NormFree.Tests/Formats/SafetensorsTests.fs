@@ -8,7 +8,6 @@ open System.Text
 open Expecto
 open FsCheck
 open NormFree.Formats
-open NormFree.Tests.Formats.FailingSystemCalls
 open NormFree.Formats.Safetensors
 
 let private withHeader (json: string) (data: byte[]) =
@@ -68,7 +67,10 @@ let private roundTrips =
               Expect.sequenceEqual (file.ReadAsSingle entry) (values |> List.map float32) "as single"
 
               if isFloat dtype then
-                  Expect.stringContains (Mutation.refusal (fun () -> file.ReadAsInt64 entry)) "whole numbers" "as int64"
+                  Expect.stringContains
+                      (Mutation.refusal (fun () -> file.ReadAsInt64 entry))
+                      "integers are required"
+                      "as int64"
               else
                   Expect.sequenceEqual (file.ReadAsInt64 entry) (values |> List.map int64) "as int64"
           }
@@ -105,7 +107,7 @@ let private roundTrips =
               |> bytesOf
               |> read
 
-          Expect.stringContains (Mutation.refusal (fun () -> file.ReadAsInt64 file["big"])) "past 2^63-1" "message"
+          Expect.stringContains (Mutation.refusal (fun () -> file.ReadAsInt64 file["big"])) "above 2^63-1" "message"
           Expect.equal (file.ReadAsDouble file["big"]) [| 18446744073709551616.0 |] "as double"
       }
 
@@ -115,7 +117,7 @@ let private roundTrips =
 
           Expect.equal
               message
-              "damaged, tensor 'fc.weight': it is not in the file. Check that this is the file of this network."
+              "damaged, tensor 'fc.weight': it is not in the file. Check that the file belongs to this network."
               "message"
       }
 
@@ -183,7 +185,7 @@ let private rejected =
       "two objects", "{}{}", 0, "not JSON"
       "a comment", "{/**/}", 0, "not JSON"
       "NUL as padding", "{}\000\000", 0, "not JSON"
-      "half a surrogate pair", """{"\ud800":{}}""", 0, "not Unicode"
+      "half a surrogate pair", """{"\ud800":{}}""", 0, "not valid Unicode"
       "a name twice", """{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"a":{}}""", 0, "'a' occurs twice"
       "the same name by escapes",
       """{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"\u0061":{}}""",
@@ -191,36 +193,39 @@ let private rejected =
       "'a' occurs twice"
       "texts twice", """{"__metadata__":{},"__metadata__":{}}""", 0, "occurs twice"
       "a text's key twice", """{"__metadata__":{"k":"v","k":"v"}}""", 0, "'k' occurs twice"
-      "a number as text", """{"__metadata__":{"k":1}}""", 0, "expected a text"
+      "a number as text", """{"__metadata__":{"k":1}}""", 0, "expected a string"
       "texts that are none", """{"__metadata__":null}""", 0, "expected an object"
       "a tensor that is none", """{"a":[]}""", 0, "expected an object for tensor 'a'"
       "an unknown type",
       fields """ "dtype":"F8_E4M3","shape":[0],"data_offsets":[0,0] """,
       0,
-      "'F8_E4M3' is not known. Convert"
-      "a type in small letters", fields """ "dtype":"f32","shape":[0],"data_offsets":[0,0] """, 0, "'f32' is not known"
+      "'F8_E4M3' is not supported. Convert"
+      "a type in small letters",
+      fields """ "dtype":"f32","shape":[0],"data_offsets":[0,0] """,
+      0,
+      "'f32' is not supported"
       "no type", fields """ "shape":[0],"data_offsets":[0,0] """, 0, "needs a dtype"
       "no shape", fields """ "dtype":"U8","data_offsets":[0,0] """, 0, "needs a dtype"
       "no offsets", fields """ "dtype":"U8","shape":[0] """, 0, "needs a dtype"
       "a field twice",
       fields """ "dtype":"U8","dtype":"U8","shape":[0],"data_offsets":[0,0] """,
       0,
-      "'dtype' is not known or occurs twice"
+      "'dtype' is unknown or occurs twice"
       "an unknown field",
       fields """ "strides":[1],"dtype":"U8","shape":[0],"data_offsets":[0,0] """,
       0,
-      "'strides' is not known"
+      "'strides' is unknown"
       "one offset", fields """ "dtype":"U8","shape":[0],"data_offsets":[0] """, 0, "two data_offsets"
       "three offsets", fields """ "dtype":"U8","shape":[0],"data_offsets":[0,0,0] """, 0, "more than 2 numbers"
-      "a negative size", fields """ "dtype":"U8","shape":[-1],"data_offsets":[0,0] """, 0, "whole numbers from 0"
-      "two negative sizes", fields """ "dtype":"U8","shape":[-1,-1],"data_offsets":[0,1] """, 1, "whole numbers from 0"
-      "a fraction", fields """ "dtype":"U8","shape":[1.5],"data_offsets":[0,1] """, 1, "whole numbers from 0"
-      "a text as size", fields """ "dtype":"U8","shape":["1"],"data_offsets":[0,1] """, 1, "whole numbers from 0"
-      "a nested shape", fields """ "dtype":"U8","shape":[[1]],"data_offsets":[0,1] """, 1, "whole numbers from 0"
+      "a negative size", fields """ "dtype":"U8","shape":[-1],"data_offsets":[0,0] """, 0, "integers from 0"
+      "two negative sizes", fields """ "dtype":"U8","shape":[-1,-1],"data_offsets":[0,1] """, 1, "integers from 0"
+      "a fraction", fields """ "dtype":"U8","shape":[1.5],"data_offsets":[0,1] """, 1, "integers from 0"
+      "a text as size", fields """ "dtype":"U8","shape":["1"],"data_offsets":[0,1] """, 1, "integers from 0"
+      "a nested shape", fields """ "dtype":"U8","shape":[[1]],"data_offsets":[0,1] """, 1, "integers from 0"
       "a size past 64 bits",
       fields """ "dtype":"U8","shape":[9223372036854775808],"data_offsets":[0,1] """,
       1,
-      "whole numbers from 0"
+      "integers from 0"
       "sizes whose product wraps to 0",
       fields """ "dtype":"U8","shape":[4294967296,4294967296],"data_offsets":[0,0] """,
       0,
@@ -236,11 +241,14 @@ let private rejected =
       "bytes that do not fill the shape",
       fields """ "dtype":"F32","shape":[2],"data_offsets":[0,4] """,
       4,
-      "4 bytes for shape [2] of F32, which needs 8"
+      "shape [2] of F32 needs 8 bytes, but the tensor has 4"
       "an end before the beginning", fields """ "dtype":"U8","shape":[1],"data_offsets":[1,0] """, 1, "before it begins"
-      "data that is cut", tensor, 7, "ends at byte 8 of the data, which has 7"
+      "data that is cut", tensor, 7, "ends at byte 8, but the data has 7 bytes"
       "data that goes on", tensor, 9, "1 bytes belong to no tensor"
-      "a hole at the beginning", fields """ "dtype":"U8","shape":[1],"data_offsets":[1,2] """, 2, "ends at 0"
+      "a hole at the beginning",
+      fields """ "dtype":"U8","shape":[1],"data_offsets":[1,2] """,
+      2,
+      "the previous tensor ends at byte 0"
       "an overlap",
       """{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}}""",
       3,
@@ -248,7 +256,7 @@ let private rejected =
       "control characters in a name",
       "{\"a\\nb\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,2]}}",
       2,
-      "tensor 'a?b'" ]
+      "tensor 'a\\u000ab'" ]
 
 let private headers =
     [ for what, json, data in accepted do
@@ -269,10 +277,10 @@ let private headers =
 
       for length, part in
           [ 0UL, "does not begin"
-            3UL, "3 bytes is announced and 2 are left"
-            100_000_000UL, "are left"
-            100_000_001UL, "more than the format's 100000000"
-            UInt64.MaxValue, "more than the format's 100000000" ] do
+            3UL, "claims 3 bytes, but only 2 follow"
+            100_000_000UL, "but only 2 follow"
+            100_000_001UL, "the format allows 100000000"
+            UInt64.MaxValue, "the format allows 100000000" ] do
           test $"refused: a header of {length} bytes in a file of ten" {
               let bytes = Array.append (BitConverter.GetBytes length) "{}"B
               let before = GC.GetAllocatedBytesForCurrentThread()
@@ -284,7 +292,7 @@ let private headers =
           test $"refused: a file of {length} bytes" {
               Expect.stringContains
                   (Mutation.refusal (fun () -> read (Array.zeroCreate length)))
-                  "no safetensors file"
+                  "too few for a safetensors file"
                   "message"
           }
 
@@ -346,24 +354,6 @@ let private writing =
 
               expectOnly path "old"B)
       }
-
-      for call, error, name in
-          [ FSync, eio, "a disk that fails in fsync"
-            FSync, enospc, "a disk that is full in fsync"
-            FSync, edquot, "a quota that is exceeded in fsync"
-            Rename, eio, "a disk that fails in rename" ] do
-          test $"{name} is an error, and the old file stays" {
-              inFolder (fun path ->
-                  File.WriteAllText(path, "old")
-                  let save () = (SafetensorsWriter() |> add "t" DType.U8 [ 1L ] [| 1uy |]).Save path
-
-                  match FailingSystemCalls.run call error save with
-                  | None -> skiptest "this system does not let a thread filter its system calls"
-                  | Some(Some(:? IOException as thrown)) ->
-                      Expect.stringContains thrown.Message (nonNull (Path.GetFileName path)) "names the file"
-                      expectOnly path "old"B
-                  | Some thrown -> failtest $"not an IO error: {thrown}")
-          }
 
       test "a target that cannot be replaced stays as it was" {
           inFolder (fun path ->
