@@ -153,7 +153,7 @@ public sealed class SafetensorsFile : IDisposable
         if (!Metadata.TryGetValue(ContentChecksum.Key, out var expected))
             InvalidFileException.Throw(Name, "metadata", "it has no checksum", Remedy.DownloadAgain);
         if (Checksum() != expected)
-            InvalidFileException.Throw(Name, "content", "it does not match its checksum", Remedy.DownloadAgain);
+            InvalidFileException.Throw(Name, "content", "it differs from its checksum", Remedy.DownloadAgain);
     }
 
     /// <inheritdoc/>

@@ -7,6 +7,7 @@ open System.Text
 open Expecto
 open NormFree.Formats
 open NormFree.Archives.Pickle
+open NormFree.Tests.Formats
 
 let private fixture name = File.ReadAllBytes(Path.Combine(__SOURCE_DIRECTORY__, "..", "..", "fixtures", "pickle", name))
 
@@ -89,13 +90,11 @@ let private expectArrays (root: PickleValue) =
 
 let private reading =
     [ for protocol in 0..5 do
-          test $"plain data of protocol {protocol} comes back" { expectPlain (read (fixture $"plain-{protocol}.pkl")) }
+          test $"protocol {protocol}: plain data is read" { expectPlain (read (fixture $"plain-{protocol}.pkl")) }
 
-          test $"NumPy's arrays of protocol {protocol} come back" {
-              expectArrays (read (fixture $"arrays-{protocol}.pkl"))
-          }
+          test $"protocol {protocol}: NumPy arrays are read" { expectArrays (read (fixture $"arrays-{protocol}.pkl")) }
 
-          test $"an ordered dictionary of protocol {protocol} keeps its order" {
+          test $"protocol {protocol}: an ordered dictionary keeps its order" {
               let root = read (fixture $"extra-{protocol}.pkl")
 
               let entries =
@@ -103,19 +102,19 @@ let private reading =
                   | null -> failtest "no entry"
                   | value -> value.AsEntries() |> Option.ofObj |> Option.defaultWith (fun () -> failtest "no entries")
 
-              // Protocols 0 and 1 hand the content over as pairs; what is read must not depend on who calls.
+              // Protocols 0 and 1 store the content as pairs; the result must be the same.
               Expect.sequenceEqual (entries |> Seq.map (fun entry -> textOf entry.Key)) [ "x"; "y" ] "keys"
           }
 
       for protocol in 3..5 do
-          test $"bytes of protocol {protocol} come back" {
+          test $"protocol {protocol}: bytes are read" {
               match (read (fixture $"extra-{protocol}.pkl")).Find "bytes" with
               | :? PickleBytes as bytes ->
                   Expect.equal (bytes.Value.ToArray()) [| 0uy; 255uy; 39uy; 34uy; 92uy |] "bytes"
               | other -> failtestf "%O" other
           }
 
-      test "a CIFAR batch as Python 2 wrote it comes back" {
+      test "a CIFAR batch written by Python 2 is read" {
           let root = read (fixture "cifar-python2.pkl")
           let data = array root "data"
           Expect.equal (List.ofSeq data.Shape) [ 2L; 3072L ] "shape"
@@ -130,7 +129,7 @@ let private reading =
           Expect.equal (root.Find "filenames" |> items |> List.map textOf) [ "café.png"; "b.png" ] "Latin-1"
       }
 
-      test "Python 2's protocol 0 comes back" {
+      test "protocol 0 written by Python 2 is read" {
           let root = read (fixture "python2-0.pkl")
 
           Expect.equal
@@ -141,7 +140,7 @@ let private reading =
           Expect.equal (root.Find "b" |> Option.ofObj |> Option.map _.AsInt64()) (Some(Nullable 1L)) "truth"
       }
 
-      test "a pickle at the beginning of other bytes says how long it is" {
+      test "a pickle followed by other bytes reports its length" {
           let bytes = Array.append (fixture "plain-2.pkl") "more"B
           let value, length = PickleReader.ReadPrefix(ReadOnlyMemory bytes, "x", PickleLimits.Default, both)
           expectPlain value
@@ -153,7 +152,7 @@ let private reading =
               "message"
       }
 
-      test "a stream that cannot seek is read" {
+      test "a stream that is not seekable is read" {
           use file = new MemoryStream(fixture "plain-4.pkl")
           use zipped = new MemoryStream()
 
@@ -168,16 +167,16 @@ let private reading =
 
 let private latin1 (text: string) = Encoding.Latin1.GetBytes text
 
-/// What is wrong, the pickle, a part of the message.
+/// Description, pickle, part of the error message.
 let private rejected =
     [ "nothing", "", "1 bytes are claimed, but 0 remain"
       "no end", "N", "1 bytes are claimed"
       "an end without a value", ".", "the stack has too few values"
       "two values", "NN.", "values remain on the stack"
       "an open mark", "N(.", "the stack has too few values"
-      "an import that was not allowed", "cos\nsystem\n.", "'os'.'system'"
-      "the same by the stack", "\140\002os\140\006system\147.", "'os'.'system'"
-      "a class of its own", "cevil\nX\n)\129.", "'evil'.'X', which is not on the allow-list"
+      "an import that is not allowed", "cos\nsystem\n.", "'os'.'system'"
+      "the same through the stack", "\140\002os\140\006system\147.", "'os'.'system'"
+      "an unknown class", "cevil\nX\n)\129.", "'evil'.'X', which is not on the allow-list"
       "a call of a number", "K\001)R.", "expected a callable and its arguments"
       "a call with a list", "cnumpy\nndarray\n]R.", "expected a callable and its arguments"
       "a state for a list", "]}b.", "set on a value that has none"
@@ -185,41 +184,41 @@ let private rejected =
       "an old instance", "(icollections\nOrderedDict\n.", "opcode 0x69"
       "a set", "\143.", "opcode 0x8f"
       "a registered extension", "\130\001.", "opcode 0x82"
-      "a buffer from elsewhere", "\151.", "opcode 0x97"
+      "an out-of-band buffer", "\151.", "opcode 0x97"
       "a newer protocol", "\128\006N.", "protocol 6 is not supported"
-      "bytes that are not there", "B\255\255\255\127.", "2147483647 bytes are claimed, but 1 remain"
+      "missing bytes", "B\255\255\255\127.", "2147483647 bytes are claimed, but 1 remain"
       "a negative length", "T\255\255\255\255.", "-1 bytes are claimed"
-      "a length past 63 bits", "\142\255\255\255\255\255\255\255\255.", "bytes are claimed, but 1 remain"
-      "a frame past the end", "\149\255\255\255\255\000\000\000\000N.", "a frame claims"
+      "a length above 63 bits", "\142\255\255\255\255\255\255\255\255.", "bytes are claimed, but 1 remain"
+      "a frame longer than the file", "\149\255\255\255\255\000\000\000\000N.", "a frame claims"
       "a number of 2 GiB", "\139\255\255\255\127.", "an integer of 2147483647 bytes"
       "a number of a thousand digits", "L" + String('9', 1000) + "L\n.", "expected an integer"
-      "a memo that is not set", "h\005.", "memo entry 5 is used before"
-      "a memo's number in letters", "gx\n.", "expected an integer"
-      "a negative memo", "Np-1\n.", "expected a memo index"
+      "a memo entry that is not set", "h\005.", "memo entry 5 is used before"
+      "a memo index in letters", "gx\n.", "expected an integer"
+      "a negative memo index", "Np-1\n.", "expected a memo index"
       "a line without an end", "I1", "has no end"
-      "half a pair", "}(K\001u.", "has no value"
+      "a key without a value", "}(K\001u.", "has no value"
       "an append to a number", "K\001Na.", "expected a list"
-      "a pair set in a list", "]NNs.", "expected a dictionary"
-      "a value from under a mark", "N(\133.", "the stack has too few values"
-      "text that is not UTF-8", "X\001\000\000\000\255.", "expected valid UTF-8"
+      "an item set in a list", "]NNs.", "expected a dictionary"
+      "a value below a mark", "N(\133.", "the stack has too few values"
+      "a string that is not UTF-8", "X\001\000\000\000\255.", "expected valid UTF-8"
       "a broken escape", "V\\u12\n.", "expected a string"
-      "an escape past Unicode", "V\\U00110000\n.", "expected a string"
-      "open quotes", "S'a\n.", "expected a byte string"
+      "an escape above U+10FFFF", "V\\U00110000\n.", "expected a string"
+      "an unterminated quote", "S'a\n.", "expected a byte string"
       "a broken byte escape", "S'\\x1'\n.", "expected a byte string"
       "a list in itself", "]q\000h\000a.", "a value contains itself"
-      "101 lists in each other", String(']', 101) + String('a', 100) + ".", "more than 100 levels deep" ]
+      "101 nested lists", String(']', 101) + String('a', 100) + ".", "more than 100 levels deep" ]
 
 let private refusals =
     [ for what, pickle, part in rejected do
-          test $"refused: {what}" {
+          test $"rejected: {what}" {
               let message = Mutation.refusal (fun () -> read (latin1 pickle))
               Expect.stringContains message part "message"
               Expect.stringStarts message "damaged, " "the file's name"
           }
 
-      test "100 lists in each other are fine" { read (latin1 (String(']', 100) + String('a', 99) + ".")) |> ignore }
+      test "100 nested lists are accepted" { read (latin1 (String(']', 100) + String('a', 99) + ".")) |> ignore }
 
-      test "a class with a command is refused by name, and named fixtures too" {
+      test "the errors of fixtures name a class with a command and a cycle" {
           Expect.stringContains (Mutation.refusal (fun () -> read (fixture "stranger.pkl"))) "'system'" "stranger"
           Expect.stringContains (Mutation.refusal (fun () -> read (fixture "cycle.pkl"))) "contains itself" "cycle"
       }
@@ -241,7 +240,7 @@ let private refusals =
           Expect.stringContains (refusal 100 1_000 9) "longer than 9" "bytes"
       }
 
-      test "values that share each other thousandfold are read without walking every path" {
+      test "values that are shared exponentially often are read without walking every path" {
           // A tuple of the value before, twice, 90 times: 2^90 paths, 90 values.
           let twice = String.replicate 90 "2\134"
           read (latin1 ("N" + twice + ".")) |> ignore
@@ -253,7 +252,7 @@ let private refusals =
             "type",
             "cnumpy._core.numeric\n_frombuffer\n(C\002abcnumpy\ndtype\n(X\002\000\000\000i2tR(K\003X\001\000\000\000>tb(K\001tX\001\000\000\000CtR."
             "value", "]." ] do
-          test $"an array with a wrong {what} is refused" {
+          test $"an array with a wrong {what} is rejected" {
               let value = read (latin1 pickle)
 
               Expect.stringStarts
@@ -262,7 +261,7 @@ let private refusals =
                   "message"
           }
 
-      test "an array that is missing is named" {
+      test "the error for a missing array names it" {
           Expect.stringContains
               (Mutation.refusal (fun () -> NumpyArray.From(null, "damaged", "data")))
               "found nothing"
@@ -302,7 +301,7 @@ let private refusals =
                 fixture "cifar-python2.pkl"
                 fixture "python2-0.pkl" ]
 
-          let refused =
+          let rejected =
               Mutation.survive 2 200L originals (fun bytes ->
                   let root = read bytes
 
@@ -311,7 +310,7 @@ let private refusals =
 
                   NumpyArray.Integers(root.Find "labels", "damaged", "labels") |> ignore)
 
-          Expect.isGreaterThan refused (Mutation.rounds / 3) "refused"
+          Expect.isGreaterThan rejected (Mutation.rounds / 3) "rejected"
       } ]
 
 let tests = testList "pickle" [ testList "reading" reading; testList "refusals" refusals ]

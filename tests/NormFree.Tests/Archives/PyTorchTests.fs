@@ -10,6 +10,7 @@ open System.Text.Json.Nodes
 open Expecto
 open NormFree.Formats
 open NormFree.Archives.PyTorch
+open NormFree.Tests.Formats
 open NormFree.Formats.Safetensors
 open NormFree.Tests.Golden
 
@@ -18,7 +19,7 @@ let fixturePath name = Path.Combine(folder, name)
 let private fixture name = File.ReadAllBytes(fixturePath name)
 let private read (bytes: byte[]) = PyTorchFile.Read(new MemoryStream(bytes), "damaged")
 
-/// What make.py says that a fixture holds.
+/// The content of a fixture according to make.py.
 let expected name =
     lazy
         (GoldenFiles.get name ((nonNull (JsonNode.Parse(File.ReadAllText(fixturePath "expected.json")))).AsObject()))
@@ -38,7 +39,7 @@ let private dtypes =
           "bool", DType.Bool
           "uint16", DType.U16 ]
 
-/// Elements as numbers, by way of the reader of the other format.
+/// Elements as numbers, converted by the safetensors reader.
 let private numbers (tensor: PyTorchTensor) =
     use stream = new MemoryStream()
 
@@ -68,11 +69,11 @@ let private reads =
               for suffix, format in [ "", "zip"; "-stream", "stream" ] do
                   test $"{what} in the {format} format" { fixture $"{name}{suffix}.pth" |> read |> holds name }
 
-          test "numbers with their highest byte first" { fixture "big-endian.pth" |> read |> holds "types" }
+          test "big-endian numbers" { fixture "big-endian.pth" |> read |> holds "types" }
 
-          test "types that have no storage class of their own" { fixture "unsigned.pth" |> read |> holds "unsigned" }
+          test "types without a storage class" { fixture "unsigned.pth" |> read |> holds "unsigned" }
 
-          test "a state dictionary among other things, and says what is no tensor" {
+          test "a state dictionary among other entries, and lists entries that are not tensors" {
               let file = fixture "small-original.pth.tar" |> read
               Expect.equal file.Tensors[0].Name "module.conv1.weight" "first key"
               Expect.isEmpty file.OtherEntries "others"
@@ -82,13 +83,13 @@ let private reads =
               Expect.equal ((read (stream.ToArray())).Find "x" |> nonNull).Bytes 1L "a bare one"
           }
 
-          test "a file that another name leads to by a path, and nothing outside of it" {
+          test "a file by its path; keys are names, not paths" {
               let file = PyTorchFile.Open(fixturePath "types.pth")
               Expect.equal file.Name (fixturePath "types.pth") "name"
               Expect.isNull (file.Find "../types.pth") "a name, not a path"
           } ]
 
-/// A zip archive of unpacked files with right checksums.
+/// A zip archive of uncompressed files with correct checksums.
 let private zipOf (parts: (string * byte[]) list) =
     use stream = new MemoryStream()
 
@@ -101,7 +102,7 @@ let private zipOf (parts: (string * byte[]) list) =
 
 let private ascii (text: string) = Encoding.Latin1.GetBytes text
 
-/// The pickle {'t': _rebuild_tensor_v2(storage of 4 floats, offset, size, stride, False, {})} with numbers as text, so that they may be any.
+/// The pickle {'t': _rebuild_tensor_v2(storage of 4 floats, offset, size, stride, False, {})} with numbers as text, so that they can have any value.
 let private pickleOf (elements: string) (offset: string) (size: string) (stride: string) =
     let number (n: string) = $"I{n}\n"
 
@@ -119,13 +120,14 @@ let private pickleOf (elements: string) (offset: string) (size: string) (stride:
     + "I00\n(dtRs."
     |> ascii
 
-/// Parameters as PyTorch wrote them before 0.4: the class, made of a tensor, or of nothing and then given five things.
+/// Parameters from before PyTorch 0.4: a call of the class with a tensor, or with nothing and then a state of five items.
 let private oldParameters =
     testList
-        "reads parameters of old"
+        "reads parameters from before PyTorch 0.4"
         [ for what, wrap in
-              [ "made of their tensor", (fun tensor -> $"ctorch.nn.parameter\nParameter\n({tensor}t\x81(I01\nI00\nNtb")
-                "given their tensor with a state",
+              [ "constructed from their tensor",
+                (fun tensor -> $"ctorch.nn.parameter\nParameter\n({tensor}t\x81(I01\nI00\nNtb")
+                "given their tensor by a state",
                 (fun tensor -> $"ctorch.nn.parameter\nParameter\n(t\x81({tensor}NNI01\nI00\ntb") ] do
               test what {
                   let pickle = pickleOf "4" "1" "2" "2" |> Encoding.Latin1.GetString
@@ -144,7 +146,7 @@ let private oldParameters =
 let private writes =
     testList
         "writes"
-        [ test "what it reads, of every type and shape" {
+        [ test "every type and shape that it reads" {
               let original = fixture "types.pth" |> read
               let writer = PyTorchWriter()
 
@@ -162,7 +164,7 @@ let private writes =
               stream.ToArray() |> read |> holds "types"
           }
 
-          test "an archive that any unzip program opens, each part at a multiple of 64 bytes" {
+          test "a standard zip archive with contents at multiples of 64 bytes" {
               use stream = new MemoryStream()
 
               PyTorchWriter()
@@ -182,13 +184,13 @@ let private writes =
               Expect.equal (bytes.AsSpan().IndexOf(ReadOnlySpan content) % 64) 0 "alignment"
           }
 
-          test "nothing that a tensor cannot be" {
+          test "no invalid tensors" {
               let add (name: string) dtype (bytes: byte[]) =
                   PyTorchWriter()
                       .Add("x", DType.U8, ReadOnlySpan [| 0L |], ReadOnlyMemory.Empty)
                       .Add(name, dtype, ReadOnlySpan [| 1L |], ReadOnlyMemory bytes)
 
-              Expect.throwsT<ArgumentException> (fun () -> add "x" DType.U8 [| 0uy |] |> ignore) "taken"
+              Expect.throwsT<ArgumentException> (fun () -> add "x" DType.U8 [| 0uy |] |> ignore) "duplicate name"
               Expect.throwsT<ArgumentException> (fun () -> add "y" DType.F32 [| 0uy |] |> ignore) "too few bytes"
 
               Expect.throwsT<ArgumentException>
@@ -206,25 +208,21 @@ let private giant = "9223372036854775807"
 
 let private malicious =
     [ "fewer elements than the pickle says", crafted "5" "0" "5" "1", [ "'t'"; "5 elements"; "16 bytes" ]
-      "more elements than any file has", crafted giant "0" "1" "1", [ "'t'"; giant ]
-      "an offset past the storage", crafted "4" "4" "1" "1", [ "outside its storage" ]
+      "more elements than any file can have", crafted giant "0" "1" "1", [ "'t'"; giant ]
+      "an offset outside the storage", crafted "4" "4" "1" "1", [ "outside its storage" ]
       "a negative offset", crafted "4" "-1" "1" "1", [ "negative" ]
       "a negative stride", crafted "4" "3" "2" "-1", [ "negative" ]
       "a negative size", crafted "4" "0" "-2" "1", [ "negative" ]
-      "a shape whose product passes 64 bits", crafted "4" "0" $"{giant} 8" "0 0", [ "'t'"; "needs more than" ]
-      "a shape that comes back to few elements when it overflows",
+      "a shape whose product exceeds 64 bits", crafted "4" "0" $"{giant} 8" "0 0", [ "'t'"; "needs more than" ]
+      "a shape whose product overflows to few elements",
       crafted "4" "0" "4294967296 4294967296" "1 1",
       [ "needs more than" ]
-      "strides that come back into the storage when they overflow",
-      crafted "4" "0" "3 2" $"{giant} 1",
-      [ "outside its storage" ]
+      "strides that overflow into the storage", crafted "4" "0" "3 2" $"{giant} 1", [ "outside its storage" ]
       "an element repeated a million times", crafted "4" "0" "1000000" "0", [ "needs more than"; "file's size" ]
       "a stride for every axis but one", crafted "4" "0" "2 2" "1", [ "2 sizes and 1 strides" ]
       "a hundred axes", crafted "4" "0" (String.replicate 100 "1 ") (String.replicate 100 "1 "), [ "100 sizes" ]
-      "a number past 64 bits", crafted "4" (giant + "0") "1" "1", [ "'t'"; "not in PyTorch's format for tensors" ]
-      "a storage that is not there",
-      zipOf [ "a/data.pkl", pickleOf "4" "0" "4" "1" ],
-      [ "'t'"; "storage '0' is not in the file" ]
+      "a number above 64 bits", crafted "4" (giant + "0") "1" "1", [ "'t'"; "not in PyTorch's format for tensors" ]
+      "a missing storage", zipOf [ "a/data.pkl", pickleOf "4" "0" "4" "1" ], [ "'t'"; "storage '0' is not in the file" ]
       "a persistent id of another kind",
       zipOf [ "a/data.pkl", ascii "(dVt\nctorch._utils\n_rebuild_tensor_v2\n((Vmodule\nVx\ntQI0\n(t(tI00\n(dtRs." ],
       [ "'t'"; "not in PyTorch's format for storages" ]
@@ -234,21 +232,21 @@ let private malicious =
             (pickleOf "4" "0" "4" "1" |> Encoding.Latin1.GetString).Replace("V0\n", "V../../../etc/passwd\n")
             |> ascii ],
       [ "'../../../etc/passwd' is not in the file" ]
-      "a function that is to be called",
+      "a call of a function",
       zipOf [ "a/data.pkl", ascii "cos\nsystem\n(Vecho no\ntR." ],
       [ "'os'.'system'"; "Nothing was imported or executed" ]
       "a whole module", fixture "module.pth", [ "'torch.nn.modules.linear'.'Linear'" ]
       "a list", fixture "list.pth", [ "a list of 1"; "state_dict" ]
       "a TorchScript program", fixture "script.pth", [ "TorchScript"; "state_dict" ]
-      "compressed parts", fixture "compressed.pth", [ "compressed"; "torch.save" ]
+      "compressed entries", fixture "compressed.pth", [ "compressed"; "torch.save" ]
       "two pickles", zipOf [ "a/data.pkl", [||]; "b/data.pkl", [||] ], [ "several data.pkl" ]
       "no pickle", zipOf [ "a/data/0", [||] ], [ "without data.pkl" ]
-      "a part that is there twice", zipOf [ "a/x", [||]; "a/data.pkl", [||]; "a/x", [||] ], [ "'a/x'"; "twice" ]
-      "a byte order that nobody has",
+      "a duplicate entry", zipOf [ "a/x", [||]; "a/data.pkl", [||]; "a/x", [||] ], [ "'a/x'"; "twice" ]
+      "an unknown byte order",
       zipOf [ "a/data.pkl", pickleOf "4" "0" "4" "1"; "a/byteorder", ascii "middle" ],
       [ "'middle'" ]
-      "a key that is there twice", zipOf [ "a/data.pkl", ascii "(dVk\nI1\nsVk\nI2\ns." ], [ "'k' occurs twice" ]
-      "a key that is no text", zipOf [ "a/data.pkl", ascii "(dI1\nI1\ns." ], [ "not a string" ]
+      "a duplicate key", zipOf [ "a/data.pkl", ascii "(dVk\nI1\nsVk\nI2\ns." ], [ "'k' occurs twice" ]
+      "a key that is not a string", zipOf [ "a/data.pkl", ascii "(dI1\nI1\ns." ], [ "not a string" ]
       "nothing", [||], [ "empty" ]
       "a safetensors file", Array.append [| 72uy; 0uy; 0uy; 0uy; 0uy; 0uy; 0uy; 0uy |] (ascii "{}"), [ "safetensors" ]
       "text", ascii "model weights", [ "not a PyTorch file" ] ]
@@ -266,20 +264,20 @@ let private archives =
     let ones n = Array.create n 0xffuy
     let directory, local, end64 = 0x02014b50u, 0x04034b50u, 0x06064b50u
 
-    [ "an encrypted part", patched directory 8 [| 1uy; 0uy |], [ "encrypted" ]
-      "a part longer than the archive",
+    [ "an encrypted entry", patched directory 8 [| 1uy; 0uy |], [ "encrypted" ]
+      "an entry longer than the archive",
       patched directory 20 [| 0uy; 0uy; 0uy; 0x7fuy; 0uy; 0uy; 0uy; 0x7fuy |],
       [ "outside" ]
-      "a part that lies in the next one",
+      "an entry that overlaps the next one",
       patched directory 20 [| 0uy; 9uy; 0uy; 0uy; 0uy; 9uy; 0uy; 0uy |],
       [ "overlaps" ]
-      "a part that begins elsewhere",
+      "an entry with a wrong offset",
       patched directory 42 [| 1uy; 0uy; 0uy; 0uy |],
       [ "local header is not where the directory says" ]
       "a wrong checksum", patched directory 16 [| 1uy; 2uy; 3uy; 4uy |], [ "checksum" ]
-      "a local header that leads outside", patched local 28 [| 0xffuy; 0xffuy |], [ "outside" ]
+      "a local header that points outside", patched local 28 [| 0xffuy; 0xffuy |], [ "outside" ]
       "a 64-bit count of all ones", patched end64 32 (ones 8), [ "claims -1 entries" ]
-      "a 64-bit directory past the end",
+      "a 64-bit directory outside the file",
       patched end64 48 [| 0uy; 0uy; 0uy; 0uy; 0uy; 0uy; 0uy; 0x7fuy |],
       [ "outside the file" ]
       "several disks", patched end64 16 [| 1uy |], [ "disks" ]
@@ -298,7 +296,7 @@ let private streams =
 
 let private refuses =
     testList
-        "refuses, and says what and where"
+        "rejects with a reason and a place"
         [ for what, bytes, words in malicious @ archives @ streams do
               test what {
                   let message = Mutation.refusal (fun () -> read bytes)
@@ -312,12 +310,12 @@ let private refuses =
               Expect.stringContains (Mutation.refusal (fun () -> PyTorchFile.Open folder)) "folder" "message"
           } ]
 
-/// Reads everything that a file holds.
+/// Reads all tensors of a file.
 let private readAll (bytes: byte[]) =
     for tensor in (read bytes).Tensors do
         tensor.ToBytes() |> ignore
 
-/// The parts of an archive, to be damaged before they get their checksums: else the checksums would catch all.
+/// The entries of an archive, to be damaged before their checksums are computed; otherwise the checksums would catch everything.
 let private partsOf (bytes: byte[]) =
     use zip = new ZipArchive(new MemoryStream(bytes))
 
@@ -350,14 +348,14 @@ let private survives =
               [ "zip", 11, [ "types.pth"; "views.pth"; "unsigned.pth"; "bare.pth" ]
                 "stream", 12, [ "types-stream.pth"; "views-stream.pth"; "bare-stream.pth" ] ] do
               test $"damaged files of the {format} format" {
-                  let refused = Mutation.survive seed 200L (List.map fixture names) readAll
-                  Expect.isGreaterThan refused (Mutation.rounds / 3) "refused"
+                  let rejected = Mutation.survive seed 200L (List.map fixture names) readAll
+                  Expect.isGreaterThan rejected (Mutation.rounds / 3) "rejected"
               }
 
-          test "damaged pickles in archives whose checksums fit" {
+          test "damaged pickles in archives with correct checksums" {
               let pickle, archive = damagedInside "views.pth"
-              let refused = Mutation.surviveInside archive 13 200L [ pickle ] readAll
-              Expect.isGreaterThan refused (Mutation.rounds / 3) "refused"
+              let rejected = Mutation.surviveInside archive 13 200L [ pickle ] readAll
+              Expect.isGreaterThan rejected (Mutation.rounds / 3) "rejected"
           } ]
 
 let tests = testList "PyTorch" [ reads; oldParameters; writes; refuses; survives ]

@@ -1,4 +1,4 @@
-/// The scan of tar archives, against .NET's writer.
+/// Reading tar archives written by .NET.
 module NormFree.Tests.Archives.TarTests
 
 open System
@@ -10,7 +10,7 @@ open NormFree.Archives.Zip
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Formats.Mutation
 
-/// What cannot be sought in, as what comes out of a gzip.
+/// A stream that is not seekable, like the output of gzip.
 let private unseekable (bytes: byte[]) =
     { new MemoryStream(bytes) with
         override _.CanSeek = false }
@@ -52,7 +52,7 @@ let private writing (format: TarEntryFormat) (entries: (string * TarEntryKind * 
 
 let private long = String.replicate 15 "a long name/" + "of a file.png"
 
-/// Files of lengths around a block's and a chunk's, a folder and a link.
+/// A folder, a link, and files with lengths around those of a block and a chunk.
 let private entries longest =
     [ "train/", TarEntryKind.Folder, [||]
       "train/link", TarEntryKind.Link, [||]
@@ -76,13 +76,13 @@ let tests =
         "tar"
         [ for format, longest in formats do
               for kind, stream in [ "stream", unseekable; "file", (fun bytes -> new MemoryStream(bytes)) ] do
-                  test $"{format}: a {kind} gives the parts that were written" {
+                  test $"{format}: a {kind} gives the entries that were written" {
                       let expected = entries longest
                       use stream = stream (writing format expected)
                       Expect.equal (scan stream) expected "names, kinds and bytes"
                   }
 
-          test "a length of more than 8 GiB is a big-endian number" {
+          test "a length above 8 GiB is read as a big-endian number" {
               let header = tarHeader "x" 0L '0'
               Array.blit [| 0x80uy; 0uy; 0uy; 0uy; 0uy; 0uy; 0uy; 4uy; 0uy; 0uy; 0uy; 0uy |] 0 header 124 12
               Array.blit ("        "B) 0 header 148 8
@@ -95,36 +95,36 @@ let tests =
 
           for kind in [ 'x'; 'g'; 'L'; 'K'; '0' ] do
               for size in [ 2_000_000_000L; 8_000_000_000L ] do
-                  test $"a part of type {kind} that states {size} bytes is refused, and nothing is allocated for them" {
+                  test $"an entry of type {kind} that claims {size} bytes is rejected without allocating them" {
                       let bytes = Array.concat [ tarHeader "x" size kind; Array.zeroCreate 2048 ]
                       let before = GC.GetAllocatedBytesForCurrentThread()
                       contains [ "damaged, byte" ] (refusal (fun () -> scan (unseekable bytes)))
                       Expect.isLessThan (GC.GetAllocatedBytesForCurrentThread() - before) 1_000_000L "allocated"
                   }
 
-          test "a sparse file, whose bytes are not all there, is refused" {
+          test "a sparse file in GNU format is rejected" {
               let bytes = Array.concat [ tarHeader "train/holes.png" 0L 'S'; tarEnd ]
               let text = refusal (fun () -> scan (unseekable bytes))
               contains [ "damaged, byte 0"; "'train/holes.png'"; "sparse"; "--sparse" ] text
           }
 
-          test "a sparse file in an extended header's words is refused" {
+          test "a sparse file in pax format is rejected" {
               use target = new MemoryStream()
 
               using (new TarWriter(target, TarEntryFormat.Pax, true)) (fun writer ->
                   writer.WriteEntry(PaxTarEntry(TarEntryType.RegularFile, "whole.png"))
-                  let words = dict [ "GNU.sparse.major", "1" ]
-                  writer.WriteEntry(PaxTarEntry(TarEntryType.RegularFile, "holes.png", words)))
+                  let records = dict [ "GNU.sparse.major", "1" ]
+                  writer.WriteEntry(PaxTarEntry(TarEntryType.RegularFile, "holes.png", records)))
 
               contains [ "'holes.png'"; "sparse" ] (refusal (fun () -> scan (unseekable (target.ToArray()))))
           }
 
-          test "a sparse file is refused by its own name, also where another extended header follows" {
-              let extended (words: string) =
-                  let line = $"{words.Length + 4} {words}\n"
+          test "the error for a sparse file gives its real name, even if another extended header follows" {
+              let extended (record: string) =
+                  let line = $"{record.Length + 4} {record}\n"
                   let block = Array.zeroCreate<byte> 512
                   Text.Encoding.ASCII.GetBytes(line).CopyTo(block, 0)
-                  Array.append (tarHeader "words" (int64 line.Length) 'x') block
+                  Array.append (tarHeader "pax" (int64 line.Length) 'x') block
 
               let bytes =
                   [ extended "GNU.sparse.name=train/holes.png"
@@ -137,22 +137,22 @@ let tests =
               contains [ "'train/holes.png'"; "sparse" ] text
           }
 
-          test "a header whose sum is wrong is refused" {
+          test "a header with a wrong checksum is rejected" {
               let bytes = writing TarEntryFormat.Ustar (small "b.png")
               bytes[3] <- bytes[3] + 1uy
               contains [ "byte 0"; "expected a tar header" ] (refusal (fun () -> scan (new MemoryStream(bytes))))
           }
 
-          test "damaged archives give parts or one kind of error" {
+          test "damaged archives give entries or one kind of error" {
               let originals = [ for format, longest in formats -> writing format (small longest) ]
 
-              let refused = survive 12 24L originals (fun bytes -> scan (new MemoryStream(bytes)) |> ignore)
+              let rejected = survive 12 24L originals (fun bytes -> scan (new MemoryStream(bytes)) |> ignore)
 
-              Expect.isGreaterThan refused (rounds / 10) "refused"
+              Expect.isGreaterThan rejected (rounds / 10) "rejected"
           }
 
-          test "the checksum of zip archives is that of a loop over bits" {
-              Expect.equal (Crc32.Of(ReadOnlySpan "123456789"B)) 0xCBF43926u "the value that its definition gives"
+          test "the checksum of zip archives equals that of a loop over bits" {
+              Expect.equal (Crc32.Of(ReadOnlySpan "123456789"B)) 0xCBF43926u "the check value of its definition"
 
               let naive (bytes: byte[]) =
                   let mutable sum = 0xFFFFFFFFu

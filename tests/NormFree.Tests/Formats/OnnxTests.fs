@@ -28,7 +28,7 @@ let private model =
             "weight",
             DType.F32,
             [| 1L; 3L |],
-            ReadOnlyMemory(Array.collect BitConverter.GetBytes [| 1f; 2f; -4f |])
+            ReadOnlyMemory(Array.collect (fun (value: float32) -> BitConverter.GetBytes value) [| 1f; 2f; -4f |])
         )
 
     let offset = OnnxTensor("offset", DType.F32, [||], ReadOnlyMemory(BitConverter.GetBytes 0.5f))
