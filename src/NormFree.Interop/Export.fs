@@ -165,5 +165,5 @@ module Export =
     /// differ by 1e-5 of the largest. Throws TrainingException if the network's weights are not binary.
     /// </remarks>
     let packed (checkpoint: Checkpoint) (path: string) : Comparison =
-        let write file = PackedFile.Write(file, (Packing.ofCheckpoint checkpoint).Model)
+        let write (file: string) = PackedFile.Write(file, (Packing.ofCheckpoint checkpoint).Model)
         verified path write (compareLayers checkpoint)
