@@ -5,7 +5,8 @@ open System.IO
 open Microsoft.ML.OnnxRuntime
 open NormFree.Formats.Onnx
 open NormFree.Interop
-open NormFree.Training
+open NormFree.Runs
+open NormFree.Benchmarks
 
 /// <summary>ONNX Runtime for the verification of exported files. The session of each run is created and disposed.</summary>
 [<Sealed>]
@@ -16,7 +17,7 @@ type OnnxRuntime() =
             use options = new SessionOptions(LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR)
             use session = new InferenceSession(model, options)
             use input = OrtValue.CreateTensorValueFromMemory(images, shape)
-            use run = new RunOptions()
+            use run = new Microsoft.ML.OnnxRuntime.RunOptions()
             use results = session.Run(run, [| "input" |], [| input |], outputs)
             [| for result in results -> result.GetTensorDataAsSpan<float32>().ToArray() |]
 

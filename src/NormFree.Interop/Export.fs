@@ -7,9 +7,11 @@ open NormFree.Formats
 open NormFree.Formats.Safetensors
 open NormFree.Inference
 open NormFree.Inference.Files
+open NormFree.Networks
+open NormFree.Packing
+open NormFree.Runs
 open NormFree.Spec
 open NormFree.Torch
-open NormFree.Training
 open TorchSharp
 
 /// <summary>The result of comparing an exported file with the network.</summary>

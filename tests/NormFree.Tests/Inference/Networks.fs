@@ -4,6 +4,9 @@ module NormFree.Tests.Inference.Networks
 open NormFree.Data
 open NormFree.Spec
 open NormFree.Inference.Model
+open NormFree.Runs
+open NormFree.Networks
+open NormFree.Packing
 open NormFree.Training
 open NormFree.Tests.Training
 open TorchSharp
@@ -33,7 +36,7 @@ let specs =
 
     [ for norm in Support.everyNorm do
           for net, size in [ of18 CifarStem, 8; of18 ImageNetStem, 64; ofA CifarStem, 16; ofA ImageNetStem, 64 ] do
-              $"{net.Name}, {Words.norm norm}, {net.Stem.Kernel}×{net.Stem.Kernel} stem, {size}×{size} images",
+              $"{net.Name}, {Names.norm norm}, {net.Stem.Kernel}×{net.Stem.Kernel} stem, {size}×{size} images",
               size,
               net
               |> Net.withClasses 7

@@ -3,12 +3,14 @@ module NormFree.Tests.Interop.OnnxRuntimeTests
 
 open System
 open System.IO
-open Expecto
 open Microsoft.ML.OnnxRuntime
+open Expecto
 open NormFree.Cli
 open NormFree.Formats.Onnx
 open NormFree.Interop
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Golden
@@ -63,7 +65,7 @@ let private variants (table: Size -> StemKind -> NetSpec) size =
 
 let private name (spec: NetSpec) =
     match Net.binaryBody spec with
-    | Some body -> $"{spec.Name} {Words.norm body.Norm} {Words.binarise body.Binarise}"
+    | Some body -> $"{spec.Name} {Names.norm body.Norm} {Names.binarise body.Binarise}"
     | None -> spec.Name
 
 let private narrow = { Width = 0.125; Depth = 0.5 }
