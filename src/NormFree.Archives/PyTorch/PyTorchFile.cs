@@ -2,8 +2,8 @@ using System.Diagnostics.CodeAnalysis;
 using System.Numerics;
 using System.Text;
 using NormFree.Archives.Pickle;
-using NormFree.Formats.Safetensors;
 using NormFree.Archives.Zip;
+using NormFree.Formats.Safetensors;
 
 namespace NormFree.Archives.PyTorch;
 

@@ -1,8 +1,8 @@
 using System.Buffers.Binary;
 using System.Numerics;
 using System.Text;
-using NormFree.Formats.Safetensors;
 using NormFree.Archives.Zip;
+using NormFree.Formats.Safetensors;
 
 namespace NormFree.Archives.PyTorch;
 
