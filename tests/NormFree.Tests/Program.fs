@@ -12,11 +12,11 @@ let private all =
       testList "Repository" [ Repository.ReadmeTests.tests; Repository.FeedTests.tests ]
       testList
           "Formats"
-          [ Formats.SafetensorsTests.tests
-            Formats.TarTests.tests
-            Formats.PickleTests.tests
-            Formats.PyTorchTests.tests
+          [ Formats.AtomicFileTests.tests
+            Formats.PrintableTests.tests
+            Formats.SafetensorsTests.tests
             Formats.OnnxTests.tests ]
+      testList "Archives" [ Archives.TarTests.tests; Archives.PickleTests.tests; Archives.PyTorchTests.tests ]
       testList
           "Data"
           [ Data.RandomStreamTests.tests
