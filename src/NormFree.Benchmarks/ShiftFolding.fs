@@ -16,9 +16,9 @@ open NormFree.Training
 module internal ShiftFolding =
 
     /// What a layer's shortcut makes of a constant of each channel, by output channel.
-    let private added (layer: BinaryLayer) (missing: float[]) o =
+    let private added (layer: PackedBinaryLayer) (missing: float[]) o =
         match layer.Shortcut with
-        | :? PooledInput as pooled ->
+        | :? AveragePoolShortcut as pooled ->
             let mean = float (pooled.Factor * float32 (pooled.Kernel * pooled.Kernel))
 
             match pooled.Projection with
@@ -29,8 +29,8 @@ module internal ShiftFolding =
                 mean * float projection.Scale[o] * sum
         | _ -> missing[o % layer.In]
 
-    let private binary (layer: BinaryLayer) missing =
-        BinaryLayer(
+    let private binary (layer: PackedBinaryLayer) missing =
+        PackedBinaryLayer(
             layer.Key,
             layer.In,
             layer.Out,
@@ -46,20 +46,20 @@ module internal ShiftFolding =
             layer.Shortcut
         )
 
-    let private classifier (layer: Classifier) (missing: float[]) =
+    let private classifier (layer: PackedClassifier) (missing: float[]) =
         let bias k =
             let sum = missing |> Seq.mapi (fun c value -> value * float layer.Weights[k * layer.In + c]) |> Seq.sum
             float32 (float layer.Bias[k] + sum)
 
-        Classifier(layer.Key, layer.In, layer.Classes, layer.Weights, Array.init layer.Classes bias)
+        PackedClassifier(layer.Key, layer.In, layer.Classes, layer.Weights, Array.init layer.Classes bias)
 
     /// The layer for an input that lacks something, nothing in front of the first binary layer, and what its own output lacks.
     let private step (missing: float[]) (layer: PackedLayer) : PackedLayer * float[] =
         let missingOf channels = if missing.Length = 0 then Array.zeroCreate channels else missing
 
         match layer with
-        | :? BinaryLayer as layer -> binary layer (missingOf layer.In), Array.map float layer.Shift
-        | :? Classifier as layer -> classifier layer (missingOf layer.In), [||]
+        | :? PackedBinaryLayer as layer -> binary layer (missingOf layer.In), Array.map float layer.Shift
+        | :? PackedClassifier as layer -> classifier layer (missingOf layer.In), [||]
         | other -> other, missing
 
     /// <summary>The layers of a network that computes the same; the shifts of its binary layers are 0.</summary>

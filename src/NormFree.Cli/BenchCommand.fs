@@ -46,12 +46,12 @@ module internal BenchCommand =
           yield! Option.toList result.Norm
           yield! Option.toList result.Binarise
           $"batch {result.Batch} of {result.Image}×{result.Image}"
-          Json.words result.Engine
-          Json.words result.Precision
+          Json.name result.Engine
+          Json.name result.Precision
           $"{result.Threads} threads"
           if result.Balanced then
               "balanced"
-          yield! ({ Ranks = result.Ranks; Accumulate = result.Accumulate }: BatchPartition).Names ]
+          yield! ({ Ranks = result.Ranks; Accumulate = result.Accumulate }: BatchPartition).Description ]
         |> String.concat ", "
 
     let private phases (result: BenchResult) =

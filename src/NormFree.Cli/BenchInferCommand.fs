@@ -50,7 +50,7 @@ module internal BenchInferCommand =
         [ result.Arch
           yield! Option.toList result.Norm
           $"batch {result.Batch} of {result.Image}×{result.Image}"
-          Json.words result.Engine
+          Json.name result.Engine
           yield! Option.toList result.Layout
           $"{result.Threads} threads" ]
         |> String.concat ", "

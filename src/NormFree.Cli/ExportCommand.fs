@@ -15,11 +15,13 @@ module internal ExportCommand =
         match format with
         | ExportFormat.PyTorch -> Export.pytorch
         | ExportFormat.Safetensors -> Export.safetensors
-        | ExportFormat.Onnx -> Export.onnx (if args.Has Options.dynamicBatch then AnyNumber else OneImage)
+        | ExportFormat.Onnx -> Export.onnx (OnnxRuntime()) (if args.Has Options.dynamicBatch then AnyNumber else OneImage)
         | ExportFormat.Packed -> Export.packed
 
     let private print (out: string) (comparison: Comparison) =
-        Output.line $"{out}: {FileInfo(out).Length:N0} bytes"
+        if comparison.Agrees then
+            Output.line $"{out}: {FileInfo(out).Length:N0} bytes"
+
         Output.line $"compared: {comparison.What}"
         let remark = if comparison.Remark = "" then "" else $" ({comparison.Remark})"
         Output.line $"largest difference: {comparison.Largest:G3}{remark}"
@@ -41,4 +43,7 @@ module internal ExportCommand =
         print out comparison
 
         if not comparison.Agrees then
-            raise (TrainingException $"{out} does not agree with {path}: do not use it, and please report this.")
+            raise (
+                TrainingException
+                    $"The exported network differs from {path}, so {out} was not written. Check that its weights are finite, or report this."
+            )

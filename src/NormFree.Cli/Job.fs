@@ -51,7 +51,7 @@ module internal Job =
     let private fail (ranks: IRanks) timeout (error: exn) =
         let statuses =
             try
-                ranks.TryPart(statusOf error, grace timeout)
+                ranks.TryFinalBarrier(statusOf error, grace timeout)
             with :? DistributedException as failure ->
                 // The same failure may have ended the command.
                 if failure.Message <> error.Message then
@@ -74,7 +74,7 @@ module internal Job =
             fail ranks timeout error
 
         collectively ranks (fun () ->
-            ranks.TryPart(succeeded, Timeout.InfiniteTimeSpan) |> ignore
+            ranks.TryFinalBarrier(succeeded, Timeout.InfiniteTimeSpan) |> ignore
             ranks.Leave())
 
     /// <summary>Runs a command with the processes that a launcher has started with this one, or alone.</summary>
@@ -83,5 +83,5 @@ module internal Job =
     /// A rank that is silent for <c>timeout</c> ends the job too.
     /// </remarks>
     let run (timeout: TimeSpan option) (command: IRanks -> unit) =
-        let timeout = timeout |> Option.defaultValue Ranks.DefaultPatience
+        let timeout = timeout |> Option.defaultValue Ranks.DefaultTimeout
         runOn (Ranks.Join(timeout, lost)) timeout command

@@ -87,6 +87,9 @@ let private dispatch (words: string list) =
         | None when word.StartsWith '-' -> unknown "option" word [ "--help"; "--version" ]
         | None -> unknown "command" word Commands.firstWords
 
+/// The open files that every command needs, most of them assemblies.
+let private openFiles = 256
+
 /// An empty argument is most often an unset variable of a shell.
 let private requireWords (arguments: string[]) =
     match Array.tryFindIndex String.IsNullOrWhiteSpace arguments with
@@ -102,7 +105,12 @@ let main arguments =
 
     OldNames.warn <- Output.warn
 
-    Outcome.guard (fun () ->
-        requireWords arguments
-        dispatch (Array.toList arguments))
-    |> int
+    match ProcessLimits.OpenFilesProblem openFiles with
+    | null ->
+        Outcome.guard (fun () ->
+            requireWords arguments
+            dispatch (Array.toList arguments))
+        |> int
+    | problem ->
+        Output.error problem
+        int Outcome.Failed

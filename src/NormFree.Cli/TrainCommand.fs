@@ -147,7 +147,7 @@ module internal TrainCommand =
 
     /// mpirun may kill ranks before they have written a checkpoint.
     let private warnOfEarlyKills watch =
-        if Launcher.IsImpatient then
+        if Launcher.KillsRanksEarly then
             watch (
                 Warning
                     "mpirun kills ranks one second after Ctrl-C or SIGTERM, perhaps before the checkpoint is written: give it \

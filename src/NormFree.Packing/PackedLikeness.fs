@@ -14,10 +14,10 @@ module internal PackedLikeness =
     /// Binary weights of two layers of the same sizes that differ.
     let differingWeights (mine: PackedLayer) (theirs: PackedLayer) =
         match mine, theirs with
-        | (:? BinaryLayer as mine), (:? BinaryLayer as theirs) ->
-            let projection (layer: BinaryLayer) =
+        | (:? PackedBinaryLayer as mine), (:? PackedBinaryLayer as theirs) ->
+            let projection (layer: PackedBinaryLayer) =
                 match layer.Shortcut with
-                | :? PooledInput as pooled ->
+                | :? AveragePoolShortcut as pooled ->
                     match pooled.Projection with
                     | null -> [||]
                     | projection -> projection.Signs
@@ -29,7 +29,7 @@ module internal PackedLikeness =
     /// Thresholds of two layers of the same sizes that differ in any bit: values between the two would get another sign, however few they are.
     let differingThresholds (mine: PackedLayer) (theirs: PackedLayer) =
         match mine, theirs with
-        | (:? BinaryLayer as mine), (:? BinaryLayer as theirs) ->
+        | (:? PackedBinaryLayer as mine), (:? PackedBinaryLayer as theirs) ->
             let differ (a: float32) b = BitConverter.SingleToInt32Bits a <> BitConverter.SingleToInt32Bits b
             Array.fold2 (fun sum a b -> if differ a b then sum + 1L else sum) 0L mine.Threshold theirs.Threshold
         | _ -> 0L
@@ -37,16 +37,16 @@ module internal PackedLikeness =
     /// What two layers must have in common for their results to be compared.
     let private outline (layer: PackedLayer) =
         match layer with
-        | :? RealConvolution as l -> [ l.In; l.Out; l.Kernel; l.Stride; l.Padding ]
-        | :? MaxPool as l -> [ l.Kernel; l.Stride; l.Padding ]
-        | :? BinaryLayer as l ->
+        | :? PackedConvolution as l -> [ l.In; l.Out; l.Kernel; l.Stride; l.Padding ]
+        | :? PackedMaxPool as l -> [ l.Kernel; l.Stride; l.Padding ]
+        | :? PackedBinaryLayer as l ->
             let shortcut =
                 match l.Shortcut with
-                | :? PooledInput as pooled -> [ pooled.Kernel; (if isNull pooled.Projection then 0 else 1) ]
+                | :? AveragePoolShortcut as pooled -> [ pooled.Kernel; (if isNull pooled.Projection then 0 else 1) ]
                 | _ -> []
 
             [ l.In; l.Out; l.Kernel; l.Stride; l.Padding ] @ shortcut
-        | :? Classifier as l -> [ l.In; l.Classes ]
+        | :? PackedClassifier as l -> [ l.In; l.Classes ]
         | _ -> []
         |> fun sizes -> layer.Key, layer.GetType().Name, sizes
 

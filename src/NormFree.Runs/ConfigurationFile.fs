@@ -141,7 +141,7 @@ module ConfigurationFile =
     /// <summary>Reads a configuration file, or the configuration of a <c>run.json</c>, over the defaults.</summary>
     /// <remarks>Throws InvalidFileException for pipes and files above 1 MiB, IOException if the file cannot be read.</remarks>
     let read (path: string) (defaults: RunConfiguration) : Result<RunConfiguration, string list> =
-        let text = Encoding.UTF8.GetString(PlainFile.Read(path, maxBytes)).TrimStart('\uFEFF')
+        let text = Encoding.UTF8.GetString(PlainFile.ReadAllBytes(path, maxBytes)).TrimStart('\uFEFF')
 
         try
             inner text |> OldNames.renewFields path |> parse path defaults

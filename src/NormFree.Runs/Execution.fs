@@ -3,24 +3,24 @@ namespace NormFree.Runs
 open System
 open System.Text.Json.Serialization
 
-/// <summary>The code that computes a network during training.</summary>
+/// <summary>The engine that computes a network.</summary>
 type Engine =
-    /// Fused layers, computed by NormFree's own kernels on the CPU: the fast engine.
+    /// NormFree's own fused kernels for binary layers: the fast engine, for the CPU.
     | [<JsonPropertyName "fused">] Fused
-    /// One torch operation after another. It runs on every device and in float64, and is the reference for the fused engine's tests.
+    /// One torch operation at a time: runs on every device and in float64. The fused engine is tested against it.
     | [<JsonPropertyName "composite">] Composite
 
-/// <summary>The number format of the fused engine's convolutions. Weights, shifts, losses and the optimiser always use float32.</summary>
+/// <summary>The number format of the fused engine's convolutions. Weights, shifts, losses and the optimiser are float32 in both cases.</summary>
 type Precision =
     | [<JsonPropertyName "float32">] Float32
-    /// bfloat16 (8 bits of precision) for convolutions of real operands and for input gradients of real filters. Products with signs stay in
+    /// bfloat16 (8 bits of precision) for convolutions of real operands, and for input gradients of real filters. Products with signs stay in
     /// float32, where table lookups are faster.
     | [<JsonPropertyName "bf16">] BFloat16
 
 /// <summary>The device that holds a network's tensors.</summary>
 type Device =
     | [<JsonPropertyName "cpu">] Cpu
-    /// The first CUDA device. Needs a libtorch that is built for CUDA.
+    /// The first CUDA device, if libtorch is built for CUDA.
     | [<JsonPropertyName "cuda">] Cuda
 
 /// <summary>How a network is computed. Engines differ in the last bits of results; bf16 differs by its rounding.</summary>
@@ -31,26 +31,26 @@ type Execution =
     /// <summary>The fused engine in float32.</summary>
     static member Default = { Engine = Fused; Precision = Float32 }
 
-    /// <summary>The composite engine: what runs on every device.</summary>
+    /// <summary>The composite engine in float32, which runs on every device.</summary>
     static member Portable = { Engine = Composite; Precision = Float32 }
 
-/// <summary>The parts in which the gradients of a batch are computed.</summary>
+/// <summary>How a batch is partitioned to compute its gradients.</summary>
 type BatchPartition =
     {
-        /// Processes, each of which computes one share of the batch.
+        /// Processes, each of which computes a part of the batch.
         Ranks: int
-        /// Parts that each process computes one after another.
+        /// Micro-batches that each process computes in turn.
         Accumulate: int
     }
 
-    /// <summary>The undivided batch.</summary>
+    /// <summary>A single part.</summary>
     static member Whole = { Ranks = 1; Accumulate = 1 }
 
-    /// <summary>The number of all parts.</summary>
+    /// <summary>The number of parts.</summary>
     member d.Parts = d.Ranks * d.Accumulate
 
-    /// <summary>The partition in words; empty for an undivided batch.</summary>
-    member d.Names =
+    /// <summary>A description for people; empty for a single part.</summary>
+    member d.Description =
         [ if d.Ranks > 1 then
               $"ranks {d.Ranks}"
           if d.Accumulate > 1 then

@@ -134,18 +134,18 @@ module RunConfiguration =
     let recipeRows (stage: string) (recipe: Recipe) : (string * string) list =
         [ "epochs", string recipe.Epochs
           "batch", string recipe.Batch
-          "optimiser", Json.words recipe.Optimiser
+          "optimiser", Json.name recipe.Optimiser
           "learning rate", string recipe.LearningRate
           "weight decay", string recipe.WeightDecay
-          "schedule", Json.words recipe.Schedule
+          "schedule", Json.name recipe.Schedule
           "warm-up epochs", string recipe.WarmUp
-          "loss", Json.words recipe.Loss
-          "clipping", Json.words recipe.Clip
-          "initialisation", Json.words recipe.Initialisation
+          "loss", Json.name recipe.Loss
+          "clipping", Json.name recipe.Clip
+          "initialisation", Json.name recipe.Initialisation
           "held out", string recipe.HeldOut
           "seed", string recipe.Seed
           for deviation in Deviation.all do
-              $"deviation {deviation.Number}, {deviation.Name}", Json.words (deviation.Of recipe.Deviations) ]
+              $"deviation {deviation.Number}, {deviation.Name}", Json.name (deviation.Of recipe.Deviations) ]
         |> List.map (fun (name, value) -> $"{stage}: {name}", value)
 
     let private networkRows (network: NetworkConfiguration) (facts: RunFacts option) =
@@ -184,15 +184,15 @@ module RunConfiguration =
           "system", environment.System
           "processors", string environment.Processors
           "processor", environment.Processor
-          "device", Json.words environment.Device
+          "device", Json.name environment.Device
           yield! environment.Gpu |> Option.map (fun gpu -> "gpu", gpu) |> Option.toList
-          "engine", Json.words environment.Engine
+          "engine", Json.name environment.Engine
           // The fused engine and packed networks store signs in single bits, which have no third value.
           "deviation 13, sign(0)",
           (match environment.Engine with
            | Fused -> "+1"
            | Composite -> "0")
-          "precision", Json.words environment.Precision
+          "precision", Json.name environment.Precision
           "torch threads", string environment.TorchThreads
           "ranks", string environment.Ranks
           "accumulated parts", string environment.Accumulate ]

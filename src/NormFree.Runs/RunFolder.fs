@@ -9,17 +9,17 @@ open System.Text.RegularExpressions
 open NormFree.Formats
 
 /// <summary>
-/// A run's folder: <c>run.json</c> (its configuration), <c>log.jsonl</c> (a line per epoch), and for each stage the last checkpoint
-/// <c>stageN.last.safetensors</c>, older ones <c>stageN.last-1.safetensors</c> and so on, and the best one <c>stageN.best.safetensors</c>;
-/// <c>telemetry</c> and <c>tensorboard</c> (statistics of the layers), <c>confusion.json</c> once the run has ended (the confusion matrix of its
-/// best network), and <c>run.lock</c> while a process works on it.
+/// A run's folder: <c>run.json</c> (its configuration), <c>log.jsonl</c> (one line per epoch), for each stage <c>stageN.last.safetensors</c>, the
+/// checkpoints before it as <c>stageN.last-1.safetensors</c> and so on, and <c>stageN.best.safetensors</c>; <c>telemetry</c> and
+/// <c>tensorboard</c> (samples of the layers), <c>confusion.json</c> (the confusion matrix of a finished run), and <c>run.lock</c> while a process
+/// works on it.
 /// </summary>
 type RunFolder =
     { Path: string }
 
     member f.Last stage = Path.Combine(f.Path, $"stage{stage}.last.safetensors")
 
-    /// <summary>The checkpoint that was written <c>count</c> checkpoints before the last.</summary>
+    /// <summary>The checkpoint <c>count</c> before the last one.</summary>
     member f.Before stage count =
         if count = 0 then
             f.Last stage
@@ -28,7 +28,7 @@ type RunFolder =
 
     member f.Best stage = Path.Combine(f.Path, $"stage{stage}.best.safetensors")
 
-    /// <summary>The folder of telemetry's columnar files. It is missing if the run has no telemetry.</summary>
+    /// <summary>The folder of the telemetry's Parquet files. It is absent if nothing was sampled.</summary>
     member f.Telemetry = Path.Combine(f.Path, "telemetry")
 
     /// <summary>The folder of TensorBoard's event files, with one folder per stage.</summary>
@@ -54,12 +54,12 @@ module RunFolder =
     let private writeText path (text: string) =
         AtomicFile.Write(path, (fun stream -> stream.Write(ReadOnlySpan(Encoding.UTF8.GetBytes text))))
 
-    /// <summary>The folder at a path, created if it is missing. Throws TrainingException if it cannot be created.</summary>
+    /// <summary>The folder at a path, created if it does not exist. Throws TrainingException if it cannot be created.</summary>
     let at path =
         let refuse why = raise (TrainingException $"{path}: {why}. Choose another folder for the run.")
 
         if File.Exists path then
-            refuse "it is a file, and a run needs a folder"
+            refuse "it is a file, but a run needs a folder"
 
         try
             Directory.CreateDirectory path |> ignore
@@ -68,20 +68,20 @@ module RunFolder =
         | :? IOException
         | :? UnauthorizedAccessException as error -> refuse $"the folder cannot be created: {error.Message.TrimEnd('.')}"
 
-    /// <summary>Whether the folder holds a run, finished or not.</summary>
+    /// <summary>Whether the folder contains a run, finished or not.</summary>
     let holdsRun folder = File.Exists(description folder)
 
-    /// <summary>Writes the run's description. The folder is created if it is missing.</summary>
+    /// <summary>Writes the run's description into the folder, which is created if it does not exist.</summary>
     let describe folder (what: RunDescription) = writeText (description (at folder.Path)) (Json.write what)
 
-    /// <summary>Writes the whole log, a line per epoch.</summary>
+    /// <summary>Writes the log: one line per epoch.</summary>
     let writeLog folder (history: EpochRecord list) =
         history
         |> List.map (fun record -> Json.write record + "\n")
         |> String.concat ""
         |> writeText (log folder)
 
-    /// <summary>The last checkpoints of a stage, newest first: how many were written after it, and the file.</summary>
+    /// <summary>The existing checkpoints of a stage, newest first: the number of checkpoints after it, and the file.</summary>
     let checkpoints folder stage =
         let number (path: string) =
             let found = Regex.Match(path, @"\.last(-(\d{1,6}))?\.safetensors$")
@@ -98,17 +98,17 @@ module RunFolder =
         else
             []
 
-    /// <summary>The first result that a function finds in the last checkpoints of a stage, newest first. Unreadable ones are skipped.</summary>
-    let tryNewest folder stage (find: string -> 'a option) : 'a option =
+    /// <summary>Applies a function to a stage's checkpoints, newest first, until one can be read and gives a value.</summary>
+    let tryNewest folder stage (tell: string -> 'a option) : 'a option =
         checkpoints folder stage
         |> List.tryPick (fun (_, path) ->
             try
-                find path
+                tell path
             with
             | :? InvalidFileException
             | :? IOException -> None)
 
-    /// <summary>Renames the last checkpoints of a stage to make room for a new one. <c>keep</c> − 1 of them stay.</summary>
+    /// <summary>Renames a stage's checkpoints to make room for a new one; the newest <c>keep</c> − 1 of them are kept.</summary>
     let rotate folder stage keep =
         for count, path in checkpoints folder stage do
             if count >= keep then
@@ -121,7 +121,7 @@ module RunFolder =
             File.Move(folder.Before stage (count - 1), folder.Before stage count, true)
 
     let private unreadable path place why =
-        InvalidFileException(path, place, $"it cannot be understood: {why}", "Restore the file or start a new run")
+        InvalidFileException(path, place, $"it cannot be parsed: {why}", "Restore the file or start a new run")
 
     let private read<'T> path (text: string) place : 'T =
         match text |> OldNames.renewFields path |> Json.read<'T> with
@@ -132,7 +132,7 @@ module RunFolder =
     let private maxDescription, private maxLog = 16L <<< 20, 1L <<< 30
 
     /// Pipes and devices are rejected, because reading them may never end.
-    let private readText path maxBytes = Encoding.UTF8.GetString(PlainFile.Read(path, maxBytes))
+    let private readText path maxBytes = Encoding.UTF8.GetString(PlainFile.ReadAllBytes(path, maxBytes))
 
     /// Earlier versions wrote the configuration as pairs of texts. They are taken out of the JSON.
     let private takeRows path (root: JsonObject) : (string * string) list =
@@ -154,7 +154,7 @@ module RunFolder =
         if not (File.Exists path) then
             raise (
                 TrainingException
-                    $"{folder.Path} holds no run: it has no run.json. Give the folder that was given to --out."
+                    $"{folder.Path} contains no run: it has no run.json. Give the folder that was passed as --out."
             )
 
         let text = OldNames.renewFields path (readText path maxDescription)

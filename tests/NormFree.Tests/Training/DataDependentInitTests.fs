@@ -108,8 +108,7 @@ let private pipelines =
 
           interrupts (fun runOptions -> trained parted.Path runOptions measured net |> look ignore)
 
-          let actual =
-              trained parted.Path RunOptions.Default measured net |> look (fun t -> tensorBits t.Network)
+          let actual = trained parted.Path RunOptions.Default measured net |> look (fun t -> tensorBits t.Network)
 
           sameBits actual expected "weights"
       }
