@@ -15,7 +15,7 @@ module internal Help =
     /// <summary>The sentence of an option, with its choices.</summary>
     let sentence (spec: OptionSpec) =
         match spec.Kind with
-        | ValueKind.Choice forms -> $"""{spec.About.TrimEnd '.'}: {String.concat ", " forms}."""
+        | ValueKind.Choice forms -> $"""{spec.About.TrimEnd('.')}: {String.concat ", " forms}."""
         | ValueKind.Flag
         | ValueKind.Text
         | ValueKind.Path -> spec.About
@@ -75,7 +75,7 @@ module internal Help =
             [ match command.Operand with
               | Some operand ->
                   let words = String.concat ", " operand.Words
-                  operand.Name, (if words = "" then operand.About else $"{operand.About.TrimEnd '.'}: {words}.")
+                  operand.Name, (if words = "" then operand.About else $"{operand.About.TrimEnd('.')}: {words}.")
               | None -> () ]
 
         // All groups share their columns.

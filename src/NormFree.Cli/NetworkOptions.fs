@@ -35,8 +35,8 @@ module internal NetworkOptions =
         | Some table -> table size stem
         | None ->
             let known = List.map fst Architecture.all
-            let hint = Suggestion.didYouMean known architecture
-            raise (UsageException $"there is no architecture '{architecture}': choose one of {String.concat ", " known}.{hint}")
+            let hint, list = Suggestion.didYouMean known architecture, String.concat ", " known
+            raise (UsageException $"there is no architecture '{architecture}': choose one of {list}.{hint}")
 
     /// The network, or an error if it has no binary layers and an option for such layers was given.
     let requireBinary (given: (string * bool) list) (net: NetSpec) =
@@ -56,7 +56,7 @@ module internal NetworkOptions =
 
     /// The execution, or an error if the engine and the precision do not fit.
     let execution (device: Device) engine precision : Execution =
-        let execution = { Engine = engine; Precision = precision }
+        let execution: Execution = { Engine = engine; Precision = precision }
 
         match execution.On(device.Type, TorchSharp.torch.ScalarType.Float32) with
         | Ok _ -> execution

@@ -80,7 +80,7 @@ module Outcome =
         | :? OutOfMemoryException -> Some(Outcome.Failed, outOfMemory)
         | :? Runtime.InteropServices.ExternalException as error when isAllocation error ->
             Some(Outcome.Failed, outOfMemory)
-        | :? OperationCanceledException -> Some(Outcome.Failed, "interrupted.")
+        | :? OperationCanceledException -> Some(Outcome.Failed, "interrupted. Nothing is kept.")
         | :? AggregateException as many when many.InnerExceptions.Count = 1 -> explain many.InnerExceptions[0]
         | _ -> None
 
@@ -135,7 +135,7 @@ module Outcome =
                 Signals.exitAtOnce (int Outcome.Failed)
 
         untilInterrupted what (fun cancellation ->
-            use _ = cancellation.Register(fun () -> Thread(endSoon, IsBackground = true).Start())
+            use _ = cancellation.Register(fun () -> Thread(ThreadStart endSoon, IsBackground = true).Start())
 
             try
                 command cancellation

@@ -121,7 +121,8 @@ module internal TrainCommand =
     let private folder (args: Arguments) (configuration: RunConfiguration option) : RunFolder =
         match args.TryGet Options.out, configuration with
         | Some path, _ -> { Path = path }
-        | None, Some { Network = network } ->
+        | None, Some configuration ->
+            let network = configuration.Network
             let norm = (TrainSettings.normText network).Replace(':', '-')
             { Path = Path.Combine("runs", if norm = "" then network.Architecture else $"{network.Architecture}-{norm}") }
         | None, None -> { Path = Path.Combine("runs", $"{args.Get Options.arch}-{Options.norm.Spec.Default}") }

@@ -119,9 +119,13 @@ module ConfigurationFile =
                     Error(sentences source (unknownFields lines unknown))
                 else
                     let basis = JsonNode.Parse(Json.write defaults)
-                    let merged = nonNull (overlay typeof<RunConfiguration> basis given)
 
-                    match Json.read<RunConfiguration> (merged.ToJsonString()) with
+                    let merged =
+                        match overlay typeof<RunConfiguration> basis given with
+                        | null -> "null"
+                        | merged -> merged.ToJsonString()
+
+                    match Json.read<RunConfiguration> merged with
                     | Error problem -> Error(sentences source [ located lines problem ])
                     | Ok configuration ->
                         match RunConfiguration.problems configuration with

@@ -5,6 +5,7 @@ open NormFree.Data
 open NormFree.Spec
 
 /// <summary>The network of a run.</summary>
+[<RequireQualifiedAccess>]
 type NetworkConfiguration =
     {
         /// Its name, for example <c>reactnet-18</c>.
@@ -20,6 +21,7 @@ type NetworkConfiguration =
     }
 
 /// <summary>The images of a run.</summary>
+[<RequireQualifiedAccess>]
 type DatasetConfiguration =
     {
         /// None if a script opened the data set.
@@ -35,11 +37,12 @@ type DatasetConfiguration =
     }
 
 /// <summary>How the work of a run is done.</summary>
+[<RequireQualifiedAccess>]
 type ExecutionConfiguration =
     {
         Device: Device
         Engine: Engine
-        Precision: Precision
+        Precision: NormFree.Runs.Precision
         /// Threads that compute. None uses all processors.
         Threads: int option
         /// Threads that decode images. None uses all processors but one.
@@ -57,6 +60,7 @@ type ExecutionConfiguration =
     }
 
 /// <summary>Facts about the network and the images of a run, known once both exist. They are no settings.</summary>
+[<RequireQualifiedAccess>]
 type RunFacts =
     {
         /// The stem in words.
@@ -75,6 +79,7 @@ type RunFacts =
     }
 
 /// <summary>The machine and the software that computed a run.</summary>
+[<RequireQualifiedAccess>]
 type RunEnvironment =
     {
         NormFree: string
@@ -88,13 +93,14 @@ type RunEnvironment =
         Gpu: string option
         Device: Device
         Engine: Engine
-        Precision: Precision
+        Precision: NormFree.Runs.Precision
         TorchThreads: int
         Ranks: int
         Accumulate: int
     }
 
 /// <summary>The complete configuration of a run: what <c>run.json</c> holds and <c>normfree train --config</c> reads.</summary>
+[<RequireQualifiedAccess>]
 type RunConfiguration =
     {
         Network: NetworkConfiguration

@@ -123,7 +123,7 @@ let private runs =
           let pairs = JsonArray()
 
           for key, value in rows do
-              pairs.Add(JsonArray(JsonValue.Create key, JsonValue.Create value))
+              pairs.Add(JsonNode.Parse(Json.write (key, value)))
 
           root["Configuration"] <- pairs
           let words = [ for word in Tool.tiny.Tail -> if word = "synthetic" then "drawn" else word ]

@@ -63,7 +63,7 @@ let private help =
               Expect.stringStarts (Tool.runProcess [ "--version" ] |> Tool.succeeds).Out "normfree " "version"
           } ]
 
-/// A line, and what its complaint must name.
+/// A command line, and what its error must say.
 let private bad =
     [ "trian", [ "trian" ]
       "train --nonsense", [ "--nonsense" ]
@@ -168,7 +168,7 @@ let private usage =
         "bad usage ends with 2 and names what to change"
         [ for line, words in bad do
               test $"normfree {line}" {
-                  // A run that is refused must not leave its folder either.
+                  // A rejected run must not create its folder.
                   let folder = Tool.scratch.File "refused"
                   let arguments = line.Split ' ' |> Array.toList
                   let out = if arguments.Head = "train" then [ "--out"; folder ] else []
