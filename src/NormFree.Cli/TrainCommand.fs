@@ -61,12 +61,11 @@ module internal TrainCommand =
     /// What a resumed run accepts: its folder, how the work is done, and the place of its teacher.
     let private allowedOnResume =
         lazy
-            (set
-                [ for spec in Commands.trainExecution -> spec.Name
-                  for name in [ "--resume"; "--out"; "--teacher"; "--keep"; "--checkpoint-every" ] do
-                      name
-                  for name in [ "--on-nonfinite"; "--json-log"; "--strict"; "--print-config" ] do
-                      name ])
+            (set (
+                [ for spec in Commands.trainExecution -> spec.Name ]
+                @ [ "--resume"; "--out"; "--teacher"; "--keep"; "--checkpoint-every" ]
+                @ [ "--on-nonfinite"; "--json-log"; "--strict"; "--print-config" ]
+            ))
 
     let private requireSettingsKept (args: Arguments) =
         match args.Given |> List.filter (fun (name, _) -> not (allowedOnResume.Value.Contains name)) with
