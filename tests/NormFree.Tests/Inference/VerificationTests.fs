@@ -148,7 +148,7 @@ let private found =
               | None -> Expect.isNonEmpty (verify checkpoint model).Mismatches "mismatches"
               | Some part ->
                   let found = Support.message<TrainingException, _>(fun () -> verify checkpoint model)
-                  Expect.stringContains found "was made of another one" "message"
+                  Expect.stringContains found "was made from another one" "message"
                   Expect.stringContains found part "message"
           } ]
 
@@ -159,7 +159,7 @@ let private descriptions =
     [ for what, change, message in
           [ "height", described 64 32 itself itself, "its images are 64×32, not 32×32"
             "width", described 32 64 itself itself, "its images are 32×64, not 32×32"
-            "mean", described 32 32 (Seq.map ((+) 0.1f) >> Seq.toArray >> itself) itself, "normalised otherwise"
+            "mean", described 32 32 (Seq.map ((+) 0.1f) >> Seq.toArray >> itself) itself, "normalised differently"
             "class", described 32 32 itself (Seq.rev >> Seq.toArray >> itself), "its classes have other names" ] do
           test $"another {what} is found" {
               use checkpoint = checkpoint (BnFree 0.2)

@@ -72,7 +72,7 @@ let private checkpoint network =
 
 let private step (network: Network) (optimisation: Optimisation) key =
     use _ = torch.NewDisposeScope()
-    network.ForgetGradients()
+    network.ClearGradients()
     Losses.CrossEntropy(network.Forward(images torch.ScalarType.Float32 key 4, Train), labels 4).backward()
     optimisation.Clip()
     optimisation.Move 1e-3
