@@ -18,11 +18,14 @@ module BenchCommand =
             (TrainCommand.stem (args.TryGetResult BenchTrainArgs.Stem) image)
         |> Net.withClasses (Choices.within 2 10_000_000 "--classes" (args.GetResult(BenchTrainArgs.Classes, 10)))
         |> TrainCommand.requireBinary
-            [ "--norm", args.Contains BenchTrainArgs.Norm; "--binarise", args.Contains BenchTrainArgs.Binarise ]
+            [ "--norm", args.Contains BenchTrainArgs.Norm
+              "--binarise", args.Contains BenchTrainArgs.Binarise
+              "--shortcut", args.Contains BenchTrainArgs.Shortcut ]
         |> Net.withNorm (Choices.norm (args.GetResult(BenchTrainArgs.Norm, "bn-free")))
         |> Net.withBinarise (
             Choices.binarise (args.GetResult(BenchTrainArgs.Binarise, Words.binarise ActivationsAndWeights))
         )
+        |> Net.withShortcutWeights (Choices.shortcutWeights (args.GetResult(BenchTrainArgs.Shortcut, "binary")))
 
     let private job (args: ParseResults<BenchTrainArgs>) ranks : BenchJob =
         let image = Choices.side "--image" (args.GetResult(BenchTrainArgs.Image, 32))

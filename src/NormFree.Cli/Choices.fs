@@ -175,6 +175,12 @@ module Choices =
             [ Words.binarise Activations, Activations
               Words.binarise ActivationsAndWeights, ActivationsAndWeights ]
 
+    let shortcutWeights =
+        among
+            "--shortcut"
+            [ for weights in [ ShortcutWeights.Binary; ShortcutWeights.ZeroMean; ShortcutWeights.Real ] ->
+                  Words.shortcutWeights weights, weights ]
+
     let dataset =
         among
             "--dataset"

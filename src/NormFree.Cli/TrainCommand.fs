@@ -68,8 +68,12 @@ module TrainCommand =
 
         table size (stem (args.TryGetResult TrainArgs.Stem) dataset.Size)
         |> Net.withClasses dataset.Classes.Length
-        |> requireBinary [ "--norm", args.Contains TrainArgs.Norm; "--binarise", args.Contains TrainArgs.Binarise ]
+        |> requireBinary
+            [ "--norm", args.Contains TrainArgs.Norm
+              "--binarise", args.Contains TrainArgs.Binarise
+              "--shortcut", args.Contains TrainArgs.Shortcut ]
         |> Net.withNorm (Choices.norm (args.GetResult(TrainArgs.Norm, "bn-free")))
+        |> Net.withShortcutWeights (Choices.shortcutWeights (args.GetResult(TrainArgs.Shortcut, "binary")))
 
     let private valid recipe =
         match Recipe.validate recipe with

@@ -55,11 +55,13 @@ module OnnxEvaluation =
     let private apply path (node: OnnxNode) (inputs: torch.Tensor list) : torch.Tensor =
         match node.Operator, inputs with
         | "Add", [ x; y ] -> x.Plus y
+        | "Sub", [ x; y ] -> x - y
         | "Mul", [ x; y ] -> x * y
         | "Sign", [ x ] -> x.sign ()
         | "Relu", [ x ] -> torch.nn.functional.relu x
         | "PRelu", [ x; slope ] -> torch.nn.functional.prelu (x, slope.reshape -1L)
         | "Concat", parts -> torch.cat (List.toArray parts, 1L)
+        | "ReduceMean", [ x ] -> x.mean (integers path node "axes", keepdim = true)
         | "GlobalAveragePool", [ x ] -> x.mean ([| 2L; 3L |], keepdim = true)
         | "Flatten", [ x ] -> x.flatten 1L
         | "Gemm", [ x; weight; bias ] -> torch.nn.functional.linear (x, weight, bias)

@@ -221,8 +221,15 @@ module Checkpoint =
                 $"it is version {found}, this NormFree reads versions {versionWithoutChecksum} and {version}"
                 "Use the NormFree that wrote it"
 
+    /// Settings of networks that came later, as all networks before them had it: where in the spec, and the value.
+    let private laterInSpecs =
+        [ [ "Body"; "Binary"; "ShortcutWeights" ], Json.write ShortcutWeights.Binary ]
+
     let private spec path file =
-        match Validation.validate (json<NetSpec> path file "spec") with
+        let text = metadata path file "spec"
+        let read = Json.withDefaults laterInSpecs text |> Result.bind Json.read<NetSpec>
+
+        match Validation.validate (understood path "spec" read) with
         | Ok spec -> spec
         | Error errors ->
             let all = errors |> List.map string |> String.concat "; "

@@ -36,6 +36,7 @@ module Configuration =
               "layers", string body.Layers.Length
               "expected variance", Words.expectedVariance body.ExpectedVariance
               "binary gain", Words.binaryGain body.BinaryGain
+              "deviation 16, shortcut weights", Words.shortcutWeights body.ShortcutWeights
           | FullPrecision blocks -> "layers", string (2 * blocks.Length) ]
 
     let private data (dataset: Dataset) =

@@ -318,6 +318,24 @@ let private older =
               Expect.equal loaded.State.Arithmetic "engine composite, precision float32, threads 2" "in words")
       }
 
+      test "the shortcuts of a network from before their weights were chosen have binary ones" {
+          withFile (fun _ path _ _ ->
+              let change key (text: string) =
+                  if key = "spec" then
+                      text.Replace(",\"ShortcutWeights\":\"Binary\"", "")
+                  else
+                      text
+
+              let older = rewrite path (fun _ -> true) change
+              Expect.equal (Checkpoint.readSpec older) (Checkpoint.readSpec path) "spec")
+      }
+
+      test "a network's shortcut weights are kept" {
+          for weights in [ ShortcutWeights.Binary; ShortcutWeights.ZeroMean; ShortcutWeights.Real ] do
+              let net = tiny NoNorm |> Net.withShortcutWeights weights
+              Expect.equal (Json.read<NetSpec>(Json.write net)) (Ok net) (Words.shortcutWeights weights)
+      }
+
       test "settings that a file is too old for are as they were then" {
           use loaded = load version1
           Expect.equal loaded.State.Recipe.Start Start.Fixed "start"
