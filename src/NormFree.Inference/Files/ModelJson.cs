@@ -13,6 +13,7 @@ internal static class ModelJson
     public static string Write(PackedModel model)
     {
         var buffer = new ArrayBufferWriter<byte>();
+        int version = PackedFormat.VersionFor(model);
         using (var json = new Utf8JsonWriter(buffer, new JsonWriterOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping }))
         {
             json.WriteStartObject();
@@ -23,7 +24,7 @@ internal static class ModelJson
             WriteArray(json, "deviation", model.Deviation, json.WriteNumberValue);
             WriteArray(json, "preparation", model.Preparation, step => Write(json, step));
             WriteArray(json, "classes", model.Classes, json.WriteStringValue);
-            WriteArray(json, "layers", model.Layers, layer => Write(json, layer));
+            WriteArray(json, "layers", model.Layers, layer => Write(json, layer, version));
             json.WriteEndObject();
         }
         return Encoding.UTF8.GetString(buffer.WrittenSpan);
@@ -51,7 +52,15 @@ internal static class ModelJson
         json.WriteEndObject();
     }
 
-    private static void Write(Utf8JsonWriter json, PackedLayer layer)
+    private static string Kind(Projection? projection) => projection switch
+    {
+        null => PackedFormat.NoProjection,
+        BinaryProjection { Centered: true } => PackedFormat.ZeroMeanFilters,
+        BinaryProjection => PackedFormat.BinaryFilters,
+        _ => PackedFormat.RealFilters,
+    };
+
+    private static void Write(Utf8JsonWriter json, PackedLayer layer, int version)
     {
         json.WriteStartObject();
         switch (layer)
@@ -67,7 +76,7 @@ internal static class ModelJson
             case BinaryLayer binary:
                 WriteHead(json, PackedFormat.Binary, binary.Key, binary.In, binary.Out);
                 WriteWindow(json, binary.Kernel, binary.Stride, binary.Padding);
-                Write(json, binary.Shortcut);
+                Write(json, binary.Shortcut, version);
                 break;
             case Classifier classifier:
                 WriteHead(json, PackedFormat.Classifier, classifier.Key, classifier.In, classifier.Classes);
@@ -96,7 +105,7 @@ internal static class ModelJson
         json.WriteNumber("padding", padding);
     }
 
-    private static void Write(Utf8JsonWriter json, Shortcut shortcut)
+    private static void Write(Utf8JsonWriter json, Shortcut shortcut, int version)
     {
         json.WriteStartObject("shortcut");
         if (shortcut is PooledInput pooled)
@@ -104,7 +113,10 @@ internal static class ModelJson
             json.WriteString("kind", PackedFormat.PooledInput);
             json.WriteNumber("kernel", pooled.Kernel);
             json.WriteNumber("factor", pooled.Factor);
-            json.WriteBoolean("projection", pooled.Projection is not null);
+            if (version < PackedFormat.KindsOfProjections)
+                json.WriteBoolean("projection", pooled.Projection is not null);
+            else
+                json.WriteString("projection", Kind(pooled.Projection));
         }
         else
         {

@@ -15,13 +15,14 @@ internal sealed class PackedFileReader(SafetensorsFile file)
     private const int MaxDepth = 8;
 
     private readonly PackedTensors tensors = new(file);
+    private int version;
 
     /// <summary>The model.</summary>
     /// <exception cref="InvalidFileException">The file does not hold one.</exception>
     public PackedModel Read()
     {
         PackedFormat.RequireLittleEndian();
-        CheckFormat();
+        version = CheckFormat();
         var model = Parse();
         tensors.End();
         if (ModelChecks.Find(model) is { } problem)
@@ -29,7 +30,8 @@ internal sealed class PackedFileReader(SafetensorsFile file)
         return model;
     }
 
-    private void CheckFormat()
+    /// <summary>The file's version.</summary>
+    private int CheckFormat()
     {
         string? format = file.Metadata.GetValueOrDefault("format");
         if (format != PackedFormat.Name)
@@ -38,12 +40,13 @@ internal sealed class PackedFileReader(SafetensorsFile file)
                 format is null ? "it is missing, so that this is no packed network" : $"it is {Quoted.Name(format)}, not '{PackedFormat.Name}'",
                 "Make a packed file of a checkpoint with normfree export --format packed");
         string text = Metadata("version");
-        if (!int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int version) || version < 1)
+        if (!int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int found) || found < 1)
             Fail("metadata 'version'", $"it is {Quoted.Name(text)}, which is no version", PackedFormat.WayOut);
-        if (version > PackedFormat.Version)
+        if (found > PackedFormat.Version)
             Fail(
-                "metadata 'version'", $"it is version {version}, and this NormFree reads up to version {PackedFormat.Version}",
+                "metadata 'version'", $"it is version {found}, and this NormFree reads up to version {PackedFormat.Version}",
                 "Update NormFree, or export the network again with this one");
+        return found;
     }
 
     private string Metadata(string key)
@@ -145,25 +148,42 @@ internal sealed class PackedFileReader(SafetensorsFile file)
         float[] Row(int row) => activation[(row * filters)..((row + 1) * filters)];
         return new(
             key, inputs, filters, kernel, fields.Number("stride"), fields.Number("padding"),
-            threshold, signs, Row(0), Row(1), Row(2), Row(3), Shortcut(fields.Object("shortcut"), key, filters, words));
+            threshold, signs, Row(0), Row(1), Row(2), Row(3), Shortcut(fields.Object("shortcut"), key, inputs, filters));
     }
 
-    private Shortcut Shortcut(JsonFields fields, string key, int filters, int words)
+    private Shortcut Shortcut(JsonFields fields, string key, int inputs, int filters)
     {
         string kind = fields.Text("kind");
         Shortcut shortcut = kind switch
         {
             PackedFormat.Input => new RepeatedInput(),
             PackedFormat.PooledInput => new PooledInput(
-                fields.Number("kernel"), fields.Real("factor"), fields.Truth("projection") ? Projection(key, filters, words) : null),
+                fields.Number("kernel"), fields.Real("factor"), Projection(fields, key, inputs, filters)),
             _ => throw fields.Error($"there is no shortcut of kind {Quoted.Name(kind)}"),
         };
         fields.End();
         return shortcut;
     }
 
-    private Projection Projection(string key, int filters, int words) =>
-        new(tensors.Words($"{key}.projection_signs", filters, words), tensors.Singles($"{key}.projection_scale", filters));
+    private Projection? Projection(JsonFields fields, string key, int inputs, int filters)
+    {
+        string kind = version < PackedFormat.KindsOfProjections
+            ? fields.Truth("projection") ? PackedFormat.BinaryFilters : PackedFormat.NoProjection
+            : fields.Text("projection");
+        return kind switch
+        {
+            PackedFormat.NoProjection => null,
+            PackedFormat.BinaryFilters => BinaryProjection(key, inputs, filters, centered: false),
+            PackedFormat.ZeroMeanFilters => BinaryProjection(key, inputs, filters, centered: true),
+            PackedFormat.RealFilters => new RealProjection(tensors.Singles($"{key}.projection_weights", filters, inputs)),
+            _ => throw fields.Error($"there is no projection of kind {Quoted.Name(kind)}"),
+        };
+    }
+
+    private BinaryProjection BinaryProjection(string key, int inputs, int filters, bool centered) =>
+        new(
+            tensors.Words($"{key}.projection_signs", filters, SignPacking.Words(inputs)), tensors.Singles($"{key}.projection_scale", filters),
+            centered);
 
     [DoesNotReturn]
     private void Fail(string where, string what, string wayOut) => throw new InvalidFileException(file.Name, where, what, wayOut);

@@ -1,3 +1,5 @@
+using NormFree.Inference.Model;
+
 namespace NormFree.Inference.Files;
 
 /// <summary>The words of the format; docs/packed-format.md describes it.</summary>
@@ -6,8 +8,11 @@ internal static class PackedFormat
     /// <summary>What the metadata's <c>format</c> says.</summary>
     public const string Name = "normfree.packed";
 
-    /// <summary>The version that is written, and the newest that is read.</summary>
-    public const int Version = 1;
+    /// <summary>The newest version that is read. Files are written in the oldest one that has all that they need.</summary>
+    public const int Version = 2;
+
+    /// <summary>The version in which a shortcut's <c>projection</c> is a word; in the first one it is a truth value.</summary>
+    public const int KindsOfProjections = 2;
 
     /// <summary>Every tensor begins at a multiple of so many bytes of the file: a line of a processor's cache, and its widest vector.</summary>
     public const int Alignment = 64;
@@ -19,8 +24,18 @@ internal static class PackedFormat
     public const string Convolution = "convolution", MaxPool = "max-pool", Binary = "binary", Classifier = "classifier",
         Input = "input", PooledInput = "pooled-input";
 
+    /// <summary>Kinds of projections.</summary>
+    public const string NoProjection = "none", BinaryFilters = "binary", ZeroMeanFilters = "zero-mean", RealFilters = "real";
+
     /// <summary>Kinds of steps of the preparation.</summary>
     public const string Cover = "cover", Resize = "resize", CentreCrop = "centre-crop";
+
+    /// <summary>The oldest version that has all that a model needs.</summary>
+    public static int VersionFor(PackedModel model)
+    {
+        var projections = model.Layers.OfType<BinaryLayer>().Select(layer => (layer.Shortcut as PooledInput)?.Projection);
+        return projections.Any(projection => projection is RealProjection or BinaryProjection { Centered: true }) ? KindsOfProjections : 1;
+    }
 
     /// <summary>What to do about a file that does not hold what it should.</summary>
     public const string WayOut = "Export the network again with this version of NormFree";

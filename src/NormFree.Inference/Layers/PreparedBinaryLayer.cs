@@ -27,7 +27,7 @@ internal sealed unsafe class PreparedBinaryLayer : PreparedLayer
             values.CopyTo(rest);
             rest = rest[values.Length..];
         }
-        if (layer.Shortcut is PooledInput { Projection: { } binary }) projection = new PreparedProjection(layer.In, layer.Out, binary, set);
+        if (layer.Shortcut is PooledInput { Projection: { } projected }) projection = PreparedProjection.From(layer.In, layer.Out, projected, set);
     }
 
     /// <summary>What it computes on.</summary>

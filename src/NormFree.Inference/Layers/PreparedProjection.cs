@@ -1,69 +1,44 @@
 using NormFree.Inference.Model;
 using NormFree.Kernels.Activations;
-using NormFree.Kernels.Bits;
-using NormFree.Kernels.Convolutions;
 using NormFree.Kernels.Memory;
 using NormFree.Kernels.Simd;
 
 namespace NormFree.Inference.Layers;
 
-/// <summary>A shortcut's 1×1 convolution with binary filters.</summary>
-internal sealed unsafe class PreparedProjection : IDisposable
+/// <summary>A shortcut's 1×1 convolution.</summary>
+internal abstract unsafe class PreparedProjection(int inputs, int outputs, InstructionSet set) : IDisposable
 {
-    private readonly NativeBuffer<uint> words;
-    private readonly NativeBuffer<float> scale;
-
-    public PreparedProjection(int inputs, int outputs, Projection projection, InstructionSet set)
-    {
-        (In, Out) = (inputs, outputs);
-        Pool = ScaledPool.For(set);
-        Product = SignFilterProduct.For(set);
-        Factors = ChannelScale.For(set);
-        scale = new NativeBuffer<float>(outputs);
-        projection.Scale.CopyTo(new Span<float>(scale.Pointer, outputs));
-        words = HalfWords(projection.Signs);
-    }
-
     /// <summary>Channels of the pooled map.</summary>
-    public int In { get; }
+    public int In => inputs;
 
     /// <summary>Filters.</summary>
-    public int Out { get; }
+    public int Out => outputs;
 
     /// <summary>Makes the pooled map.</summary>
-    public ScaledPool Pool { get; }
+    public ScaledPool Pool { get; } = ScaledPool.For(set);
 
-    /// <summary>The convolution.</summary>
-    public SignFilterProduct Product { get; }
+    /// <summary>Prepares any projection.</summary>
+    public static PreparedProjection From(int inputs, int outputs, Projection projection, InstructionSet set) => projection switch
+    {
+        BinaryProjection binary => new PreparedBinaryProjection(inputs, outputs, binary, set),
+        RealProjection real => new PreparedRealProjection(inputs, outputs, real, set),
+        _ => throw new ArgumentException($"There is no projection of kind {projection.GetType().Name}.", nameof(projection)),
+    };
 
-    /// <summary>Multiplies with the filters' factors.</summary>
-    public ChannelScale Factors { get; }
+    /// <summary>Rows of a map of this size that a task computes at most, so that its tables stay in cache.</summary>
+    public abstract long RowsOfTask(int height, int width);
 
-    /// <summary>The filters' signs as <see cref="Product"/> takes them.</summary>
-    public uint* Words => words.Pointer;
+    /// <summary>Scratch that <see cref="Rows"/> takes, in bytes.</summary>
+    public abstract long ScratchBytes(int rows, int width);
 
-    /// <summary>One a filter.</summary>
-    public float* Scale => scale.Pointer;
-
-    /// <summary>The convolution of so many rows of the pooled map.</summary>
-    public PixelMap Map(int rows, int width) => new(new ConvolutionShape(1, rows, width, In, Out, 1, 1, 1, 1, 0, 0), false);
+    /// <summary>Computes rows of the result.</summary>
+    /// <param name="rows">How many.</param>
+    /// <param name="width">Pixels of a row.</param>
+    /// <param name="pooled">rows × width × In; it may be changed.</param>
+    /// <param name="scratch">Holds <see cref="ScratchBytes"/>.</param>
+    /// <param name="target">rows × width × Out.</param>
+    public abstract void Rows(int rows, int width, float* pooled, Scratch scratch, float* target);
 
     /// <inheritdoc/>
-    public void Dispose()
-    {
-        words.Dispose();
-        scale.Dispose();
-    }
-
-    /// <summary>From words of 64 channels, filter by filter, to words of 32 channels, all filters side by side.</summary>
-    private NativeBuffer<uint> HalfWords(ulong[] signs)
-    {
-        var stride = SignFilterProduct.TargetStride(Map(1, 1));
-        var (halves, perFilter) = ((In + 31) / 32, SignPacking.Words(In));
-        var target = new NativeBuffer<uint>((long)halves * stride).Cleared();
-        for (var filter = 0; filter < Out; filter++)
-            for (var half = 0; half < halves; half++)
-                target.Pointer[(long)half * stride + filter] = (uint)(signs[filter * perFilter + half / 2] >> half % 2 * 32);
-        return target;
-    }
+    public abstract void Dispose();
 }

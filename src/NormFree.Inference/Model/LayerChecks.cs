@@ -68,13 +68,18 @@ internal static class LayerChecks
             yield return $"its shortcut's factor is {pooled.Factor}";
         if (pooled.Projection is null && layer.In != layer.Out)
             yield return $"its shortcut gives {layer.In} channels where it has {layer.Out} filters";
-        if (pooled.Projection is not { } projection)
-            yield break;
-        foreach (string problem in Signs("projection_signs", projection.Signs, layer.In, 1, layer.Out))
-            yield return problem;
-        foreach (string problem in Finite("projection_scale", projection.Scale, 1, layer.Out))
-            yield return problem;
+        if (pooled.Projection is { } projection)
+            foreach (string problem in Projected(layer, projection))
+                yield return problem;
     }
+
+    private static IEnumerable<string> Projected(BinaryLayer layer, Projection projection) => projection switch
+    {
+        BinaryProjection binary =>
+            Signs("projection_signs", binary.Signs, layer.In, 1, layer.Out).Concat(Finite("projection_scale", binary.Scale, 1, layer.Out)),
+        RealProjection real => Finite("projection_weights", real.Weights, layer.In, layer.Out),
+        _ => [$"there is no projection of kind {projection.GetType().Name}"],
+    };
 
     private static IEnumerable<string> Channels(int inputs, int outputs)
     {

@@ -1,6 +1,5 @@
 using NormFree.Inference.Layers;
 using NormFree.Inference.Model;
-using NormFree.Kernels.Convolutions;
 using NormFree.Kernels.Memory;
 
 namespace NormFree.Inference.Plans;
@@ -16,7 +15,7 @@ internal sealed unsafe class ProjectionStep : Step
 
     public ProjectionStep(PreparedProjection projection, PooledInput shortcut, MapPlace source, MapPlace result, int threads) : this(
         projection, shortcut, source, result,
-        RowCut.Of(result.Size.Height, SignFilterProduct.RowsOfTask(projection.Map(result.Size.Height, result.Size.Width)), threads))
+        RowCut.Of(result.Size.Height, projection.RowsOfTask(result.Size.Height, result.Size.Width), threads))
     {
     }
 
@@ -27,17 +26,11 @@ internal sealed unsafe class ProjectionStep : Step
     public override void Run(int task, in Frame frame)
     {
         var (first, count) = cut[task];
-        var map = projection.Map(count, result.Size.Width);
-        var pixels = count * result.Size.Width;
-        var stride = SignFilterProduct.TargetStride(map);
-        var pooledValues = (long)pixels * projection.In;
-        var values = (long)pixels * stride;
-        var scratch = Scratch.OfThread(Bytes(3, SignFilterProduct.ScratchBytes(map, count) + (pooledValues + values) * sizeof(float)));
-        var pooled = scratch.Take<float>(pooledValues);
-        var products = scratch.Take<float>(values);
+        var width = result.Size.Width;
+        var values = (long)count * width * projection.In;
+        var scratch = Scratch.OfThread(Bytes(1, values * sizeof(float) + projection.ScratchBytes(count, width)));
+        var pooled = scratch.Take<float>(values);
         PoolStep.Rows(projection.Pool, shortcut, source, frame, first, count, pooled);
-        projection.Product.Rows(map, 0, 0, count, pooled, null, projection.Words, scratch, products);
-        var target = result.In(frame) + (long)first * result.Size.Width * projection.Out;
-        projection.Factors.Values(pixels, projection.Out, products, stride, projection.Scale, target);
+        projection.Rows(count, width, pooled, scratch, result.In(frame) + (long)first * width * projection.Out);
     }
 }

@@ -88,6 +88,16 @@ module internal FoldedFilters =
             factor,
             Array.map3 (fun bias mean factor -> bias - mean * factor) (ofEach "bias") (ofEach "running_mean") factor
 
+    /// The weights of a real convolution with its norm's factors, and what the norm adds.
+    let real (tensors: IReadOnlyDictionary<string, torch.Tensor>) (conv: ConvolutionSpec) normKey =
+        use _ = torch.NewDisposeScope()
+        let double (tensor: torch.Tensor) = tensor.detach().``to`` torch.ScalarType.Float64
+        let gain: torch.Tensor | null = if conv.Standardised then double tensors[$"{conv.Key}.gain"] else null
+        let options = Convolutions.options conv
+        let used = doubles (Convolution.UsedWeight(double tensors[$"{conv.Key}.weight"], gain, &options))
+        let factor, offset = norm tensors conv.Out normKey
+        used |> Array.mapi (fun i weight -> weight * factor[i / (used.Length / conv.Out)]), offset
+
     /// Several convolutions side by side, each with its norm: signs, scales with the norm's, and what the norm adds.
     let folded tensors (convolutions: (ConvolutionSpec * string option) list) =
         let found =

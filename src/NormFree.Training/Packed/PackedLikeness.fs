@@ -17,8 +17,8 @@ module internal PackedLikeness =
                 match layer.Shortcut with
                 | :? PooledInput as pooled ->
                     match pooled.Projection with
-                    | null -> [||]
-                    | projection -> projection.Signs
+                    | :? BinaryProjection as projection -> projection.Signs
+                    | _ -> [||]
                 | _ -> [||]
 
             differingBits mine.Signs theirs.Signs + differingBits (projection mine) (projection theirs)
@@ -32,6 +32,13 @@ module internal PackedLikeness =
             Array.fold2 (fun sum a b -> if differ a b then sum + 1L else sum) 0L mine.Threshold theirs.Threshold
         | _ -> 0L
 
+    /// A number for each kind of projection.
+    let private projectionKind (projection: Projection | null) =
+        match projection with
+        | :? BinaryProjection as binary -> if binary.Centered then 2 else 1
+        | :? RealProjection -> 3
+        | _ -> 0
+
     /// What two layers must have in common for their results to be compared.
     let private outline (layer: PackedLayer) =
         match layer with
@@ -40,7 +47,7 @@ module internal PackedLikeness =
         | :? BinaryLayer as l ->
             let shortcut =
                 match l.Shortcut with
-                | :? PooledInput as pooled -> [ pooled.Kernel; (if isNull pooled.Projection then 0 else 1) ]
+                | :? PooledInput as pooled -> [ pooled.Kernel; projectionKind pooled.Projection ]
                 | _ -> []
 
             [ l.In; l.Out; l.Kernel; l.Stride; l.Padding ] @ shortcut

@@ -2,8 +2,11 @@ namespace NormFree.Training
 
 open NormFree.Spec
 
-/// <summary>A shortcut that shrinks the map: the mean of β·x over kernel×kernel, then a 1×1 convolution with its norm, where it has them.</summary>
-type PooledShortcut = { Beta: float; Kernel: int; Projection: (ConvolutionSpec * string option) option }
+/// <summary>A 1×1 convolution with the key of its norm, where it has one; of x − mean of x over the channels where it is centered.</summary>
+type ShortcutProjection = { Convolution: ConvolutionSpec; Norm: string option; Centered: bool }
+
+/// <summary>A shortcut that shrinks the map: the mean of β·x over kernel×kernel, then a projection, where it has one.</summary>
+type PooledShortcut = { Beta: float; Kernel: int; Projection: ShortcutProjection option }
 
 /// <summary>What one layer of a packed network does.</summary>
 type PackedKind =
@@ -22,11 +25,18 @@ type PackedStep = { Key: string; Graph: Graph; Kind: PackedKind }
 module PackedStep =
 
     let private projection graph =
-        match graph with
-        | [] -> Some None
-        | [ Op(Convolve conv) ] when conv.Kernel = 1 && conv.Stride = 1 -> Some(Some(conv, None))
+        let centered, rest =
+            match graph with
+            | Op CenterChannels :: rest -> true, rest
+            | _ -> false, graph
+
+        let projected conv norm = Some(Some { Convolution = conv; Norm = norm; Centered = centered })
+
+        match rest with
+        | [] when not centered -> Some None
+        | [ Op(Convolve conv) ] when conv.Kernel = 1 && conv.Stride = 1 -> projected conv None
         | [ Op(Convolve conv); Op(Normalise(norm, _)) ] when conv.Kernel = 1 && conv.Stride = 1 ->
-            Some(Some(conv, Some norm))
+            projected conv (Some norm)
         | _ -> None
 
     let private pooled graph =

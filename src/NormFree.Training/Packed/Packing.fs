@@ -5,7 +5,6 @@ open System.Collections.Generic
 open NormFree.Spec
 open NormFree.Inference.Model
 open NormFree.Torch
-open NormFree.Torch.Layers
 open TorchSharp
 
 /// <summary>A network as it is deployed.</summary>
@@ -44,10 +43,13 @@ module Packing =
 
             match projection with
             | None -> PooledInput(kernel, factor, null), None, 0L
-            | Some convolution ->
-                let filters, offset = FoldedFilters.folded tensors [ convolution ]
+            | Some { Convolution = conv; Norm = norm } when conv.Weight = Real ->
+                let weights, offset = FoldedFilters.real tensors conv norm
+                PooledInput(kernel, factor, RealProjection(singles weights)), Some offset, 0L
+            | Some { Convolution = conv; Norm = norm; Centered = centered } ->
+                let filters, offset = FoldedFilters.folded tensors [ conv, norm ]
 
-                PooledInput(kernel, factor, Projection(filters.Signs, singles filters.Scale)),
+                PooledInput(kernel, factor, BinaryProjection(filters.Signs, singles filters.Scale, centered)),
                 Some offset,
                 filters.Zeros
 
@@ -83,20 +85,9 @@ module Packing =
         (conv: ConvolutionSpec)
         normKey
         : PackedLayer =
-        use _ = torch.NewDisposeScope()
-        let double (tensor: torch.Tensor) = tensor.detach().``to`` torch.ScalarType.Float64
-        let gain: torch.Tensor | null = if conv.Standardised then double tensors[$"{conv.Key}.gain"] else null
-        let options = Convolutions.options conv
+        let weights, offset = FoldedFilters.real tensors conv normKey
 
-        let used =
-            FoldedFilters.doubles (Convolution.UsedWeight(double tensors[$"{conv.Key}.weight"], gain, &options))
-
-        let factor, offset = FoldedFilters.norm tensors conv.Out normKey
-
-        let weights =
-            used |> Array.mapi (fun i weight -> float32 (weight * factor[i / (used.Length / conv.Out)]))
-
-        RealConvolution(key, conv.In, conv.Out, conv.Kernel, conv.Stride, conv.Padding, weights, singles offset)
+        RealConvolution(key, conv.In, conv.Out, conv.Kernel, conv.Stride, conv.Padding, singles weights, singles offset)
 
     let private layer (tensors: IReadOnlyDictionary<string, torch.Tensor>) (step: PackedStep) : PackedLayer * int64 =
         match step.Kind with

@@ -110,7 +110,7 @@ let private damages =
     [ "no format", withText "format" None, "metadata 'format': it is missing"
       "another format", withText "format" (Some "normfree-checkpoint"), "normfree export --format packed"
       "no version", withText "version" None, "metadata 'version': it is missing"
-      "a newer version", withText "version" (Some "2"), "Update NormFree"
+      "a newer version", withText "version" (Some "3"), "Update NormFree"
       "a version that is none", withText "version" (Some "1.0"), "'1.0', which is no version"
       "version 0", withText "version" (Some "0"), "'0', which is no version"
       "a version past 32 bits", withText "version" (Some "99999999999"), "which is no version"
@@ -272,8 +272,32 @@ let private damages =
       "a weight of NaN", value "stem.weights" 7 nanf, "layer 'stem': value 7 of its weights is NaN"
       "an infinite bias of the classifier", value "fc.bias" 2 infinityf, "layer 'fc': value 2 of its bias" ]
 
+/// What is done to a file of version 2, and what the error must say of it. Its layers are stem, pool, zero, real, none, fc.
+let private damagesOfVersion2 =
+    [ "version 1 with a word for a projection",
+      withText "version" (Some "1"),
+      "layer 2, shortcut: the field 'projection' is not true or false"
+      "a projection that is a truth value",
+      setShortcut 2 """{"kind":"pooled-input","kernel":2,"factor":0.25,"projection":true}""",
+      "layer 2, shortcut: the field 'projection' is not a text"
+      "an unknown projection",
+      setShortcut 2 """{"kind":"pooled-input","kernel":2,"factor":0.25,"projection":"ternary"}""",
+      "there is no projection of kind 'ternary'"
+      "a projection of another kind",
+      setShortcut 3 """{"kind":"pooled-input","kernel":2,"factor":0.25,"projection":"binary"}""",
+      "tensor 'real.projection_signs': it is missing"
+      "a real weight of NaN",
+      value "real.projection_weights" 7 nanf,
+      "layer 'real': value 7 of its projection_weights is NaN" ]
+
 let private exact =
-    [ for what, change, message in damages do
+    [ for what, change, message in damagesOfVersion2 do
+          test $"refused: {what}" {
+              let damaged = bytesOf Models.projected |> parts |> change |> join
+              Expect.stringContains (Mutation.refusal (fun () -> read damaged)) message "message"
+          }
+
+      for what, change, message in damages do
           test $"refused: {what}" {
               let found = Mutation.refusal (fun () -> read (tiny.Value |> parts |> change |> join))
               Expect.stringContains found message "message"
@@ -291,6 +315,30 @@ let private writing =
           Expect.equal (Seq.toList again.Classes) (Seq.toList Models.tiny.Classes) "classes"
           Expect.equal again.Notes["spec"] "{}" "notes"
           Expect.equal (Seq.toList again.Preparation) (Seq.toList Models.tiny.Preparation) "preparation"
+      }
+
+      test "a file has the oldest version that has what it needs" {
+          for model, version in [ Models.tiny, "1"; Models.documented, "1"; Models.projected, "2" ] do
+              let found = (parts (bytesOf model)).Metadata |> List.find (fun (key, _) -> key = "version") |> snd
+              Expect.equal found version model.Architecture
+      }
+
+      test "every kind of projection is read as it was written" {
+          let bytes = bytesOf Models.projected
+          let again = read bytes
+          Expect.equal (bytesOf again) bytes "the same bytes"
+
+          let projection key =
+              match (layer<BinaryLayer> key again).Shortcut with
+              | :? PooledInput as pooled -> pooled.Projection
+              | other -> failtest $"{other}"
+
+          match projection "zero", projection "real", projection "none" with
+          | (:? BinaryProjection as zero), (:? RealProjection as real), null ->
+              Expect.isTrue zero.Centered "centered"
+              Expect.hasLength zero.Scale 70 "scales"
+              Expect.hasLength real.Weights 630 "weights"
+          | other -> failtest $"{other}"
       }
 
       test "thresholds may be infinite" {

@@ -67,12 +67,12 @@ let private equalBits (actual: float32[]) (expected: float32[]) what =
     Expect.sequenceEqual (Comparison.bits actual) (Comparison.bits expected) what
 
 let private layersAndNetwork set =
-    for seed in seeds do
-        let model = RandomModels.ofSeed seed
-        let images = RandomModels.images seed 1 model
+    for title, model in
+        ("projections", Models.projected) :: [ for seed in seeds -> $"{seed}", RandomModels.ofSeed seed ] do
+        let images = RandomModels.images (uint64 title.Length) 1 model
         use network = load set 1 model
         let expected = checkedLogits network images
-        equalBits (logits network images) expected $"model {seed}: the whole network is its layers one by one"
+        equalBits (logits network images) expected $"model {title}: the whole network is its layers one by one"
 
 let private threadsAndBatches set =
     for seed in seeds |> List.filter (fun seed -> seed % 3UL = 0UL) do
@@ -244,7 +244,7 @@ let tests =
                       [||],
                       [||],
                       [||],
-                      PooledInput(1, 1f, Projection([||], [||]))
+                      PooledInput(1, 1f, BinaryProjection([||], [||]))
                   )
 
               for layer, size, message in
