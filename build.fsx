@@ -108,7 +108,7 @@ Target.create "Test" (fun _ -> runTests plainly)
 Target.create "Soak" (fun _ -> runTests ("--soak" :: plainly))
 
 Target.create "Bench" (fun _ ->
-    dotnet [ "run"; "--project"; "tests/NormFree.Benchmarks"; "-c"; "Release"; "--no-build" ])
+    dotnet [ "run"; "--project"; "tests/NormFree.Microbenchmarks"; "-c"; "Release"; "--no-build" ])
 
 let format check =
     let fantomas = [ "fantomas"; "src"; "tests"; "experiments"; "build.fsx" ]

@@ -4,7 +4,10 @@ open System
 open Argu
 open NormFree.Distributed
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
+open NormFree.Benchmarks
 open TorchSharp
 
 /// <summary><c>normfree bench</c>.</summary>
@@ -23,7 +26,7 @@ module BenchCommand =
               "--shortcut", args.Contains BenchTrainArgs.Shortcut ]
         |> Net.withNorm (Choices.norm (args.GetResult(BenchTrainArgs.Norm, "bn-free")))
         |> Net.withBinarise (
-            Choices.binarise (args.GetResult(BenchTrainArgs.Binarise, Words.binarise ActivationsAndWeights))
+            Choices.binarise (args.GetResult(BenchTrainArgs.Binarise, Names.binarise ActivationsAndWeights))
         )
         |> Net.withShortcutWeights (Choices.shortcutWeights (args.GetResult(BenchTrainArgs.Shortcut, "binary")))
 
@@ -63,7 +66,7 @@ module BenchCommand =
           $"{result.Threads} threads"
           if result.Balanced then
               "balanced"
-          yield! ({ Ranks = result.Ranks; Accumulate = result.Accumulate }: Division).Words ]
+          yield! ({ Ranks = result.Ranks; Accumulate = result.Accumulate }: BatchPartition).Names ]
         |> String.concat ", "
 
     let private phases (result: BenchResult) =
@@ -97,8 +100,8 @@ module BenchCommand =
                 $"{costs.BusyMs:F2} ms"
                 $"{costs.ExposedMs:F2} ms"
                 Show.percent costs.Overlap
-                $"{costs.Wire.BandwidthGbit:F2} Gbit/s"
-                $"{costs.Wire.LatencyUs:F0} µs" ] ]
+                $"{costs.NetworkLink.BandwidthGbit:F2} Gbit/s"
+                $"{costs.NetworkLink.LatencyUs:F0} µs" ] ]
 
     let private predictions what (rows: Prediction list) =
         Show.table
@@ -114,7 +117,7 @@ module BenchCommand =
                     Show.percent row.Efficiency ] ]
 
     let private scaling (table: ScalingTable) =
-        Console.WriteLine $"Predicted at {table.Wire.BandwidthGbit:F2} Gbit/s and {table.Wire.LatencyUs:F0} µs:"
+        Console.WriteLine $"Predicted at {table.NetworkLink.BandwidthGbit:F2} Gbit/s and {table.NetworkLink.LatencyUs:F0} µs:"
         predictions "one batch for all" table.SameBatch
         predictions "a batch for each" table.BatchPerNode
 
@@ -137,10 +140,10 @@ module BenchCommand =
         Show.machine result.Environment
 
     /// Between nodes that are predicted: as it is given, or was measured between the ranks.
-    let private wire (args: ParseResults<BenchTrainArgs>) (result: BenchResult) : Wire =
+    let private wire (args: ParseResults<BenchTrainArgs>) (result: BenchResult) : NetworkLink =
         let measured =
             match result.Exchange with
-            | Some costs -> costs.Wire
+            | Some costs -> costs.NetworkLink
             | None -> { BandwidthGbit = 10.0; LatencyUs = 50.0 }
 
         let given (name: string) value (found: float option) =

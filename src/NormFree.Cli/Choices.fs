@@ -4,7 +4,11 @@ open System
 open System.Globalization
 open NormFree.Data
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
+open NormFree.Packing
 open NormFree.Training
+open NormFree.Benchmarks
 
 /// <summary>What <c>normfree export</c> writes.</summary>
 [<RequireQualifiedAccess>]
@@ -146,7 +150,7 @@ module Choices =
         | Error why -> usage why
 
     /// Who computes the network of a file; nothing where it is left to the file.
-    let computing (engineWord: string option) : Computing option =
+    let computing (engineWord: string option) : ComputeEngine option =
         let packed = "packed", PackedEngine
 
         let trained engine = Json.words engine, Trained { Execution.Default with Engine = engine }
@@ -172,14 +176,14 @@ module Choices =
     let binarise =
         among
             "--binarise"
-            [ Words.binarise Activations, Activations
-              Words.binarise ActivationsAndWeights, ActivationsAndWeights ]
+            [ Names.binarise Activations, Activations
+              Names.binarise ActivationsAndWeights, ActivationsAndWeights ]
 
     let shortcutWeights =
         among
             "--shortcut"
             [ for weights in [ ShortcutWeights.Binary; ShortcutWeights.ZeroMean; ShortcutWeights.Real ] ->
-                  Words.shortcutWeights weights, weights ]
+                  Names.shortcutWeights weights, weights ]
 
     let dataset =
         among
@@ -188,7 +192,7 @@ module Choices =
               "cifar100", DatasetKind.Cifar100
               "folder", DatasetKind.ImageFolder
               "fashion-mnist", DatasetKind.FashionMnist
-              "drawn", DatasetKind.Drawn ]
+              "drawn", DatasetKind.Synthetic ]
 
     let recipe = among "--recipe" [ "published", Recipe.published; "corrected", Recipe.corrected ]
 
@@ -209,8 +213,8 @@ module Choices =
                 [ "constant", Constant; "linear", Linear; "cosine", Cosine; "step", Schedule.Step(30, 0.1) ]
                 word
 
-    let start (word: string) : Start =
-        among "--start" [ "fixed", Start.Fixed; "data-dependent", Start.DataDependent ] word
+    let start (word: string) : Initialisation =
+        among "--start" [ "fixed", Initialisation.Fixed; "data-dependent", Initialisation.DataDependent ] word
 
     let clip (word: string) : Clip =
         match parameter word with

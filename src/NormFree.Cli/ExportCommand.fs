@@ -4,6 +4,9 @@ open System
 open System.IO
 open Argu
 open NormFree.Interop
+open NormFree.Runs
+open NormFree.Networks
+open NormFree.Packing
 open NormFree.Training
 
 /// <summary><c>normfree export</c>.</summary>

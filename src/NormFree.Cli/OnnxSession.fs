@@ -4,7 +4,8 @@ open System
 open System.IO
 open Microsoft.ML.OnnxRuntime
 open NormFree.Formats.Onnx
-open NormFree.Training
+open NormFree.Runs
+open NormFree.Benchmarks
 
 /// <summary>A network in ONNX Runtime, all of its optimisations on: a rival of the packed engine.</summary>
 /// <remarks>Its threads wait for work by spinning, as is its default. The batch and the logits stay in the same memory from run to run.</remarks>

@@ -2,11 +2,12 @@ namespace NormFree.Cli
 
 open System
 open System.IO
+open Argu
 open NormFree.Data
 open NormFree.Distributed
 open NormFree.Formats
+open NormFree.Runs
 open NormFree.Training
-open Argu
 
 /// <summary>How a command ends; the number is the process's exit code.</summary>
 type Outcome =

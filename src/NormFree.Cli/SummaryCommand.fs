@@ -3,6 +3,8 @@ namespace NormFree.Cli
 open System
 open Argu
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open TorchSharp
 
@@ -28,7 +30,7 @@ module SummaryCommand =
             |> Net.withNorm (Choices.norm (args.GetResult(SummaryArgs.Norm, "bn-free")))
             |> Net.withShortcutWeights (Choices.shortcutWeights (args.GetResult(SummaryArgs.Shortcut, "binary")))
             |> Net.withBinarise (
-                Choices.binarise (args.GetResult(SummaryArgs.Binarise, Words.binarise ActivationsAndWeights))
+                Choices.binarise (args.GetResult(SummaryArgs.Binarise, Names.binarise ActivationsAndWeights))
             )
 
         net, pixels
@@ -53,7 +55,7 @@ module SummaryCommand =
         | Some path ->
             requireAlone args
             use checkpoint = Checkpoint.load torch.ScalarType.Float32 path
-            checkpoint.Network.Spec, Choices.side "--size" (args.GetResult(SummaryArgs.Size, checkpoint.Task.Size))
+            checkpoint.Network.Spec, Choices.side "--size" (args.GetResult(SummaryArgs.Size, checkpoint.ImageTask.Size))
         | None -> described args
 
     let private bits precision =

@@ -35,13 +35,13 @@ let private records kind file (bytes: byte[]) : Cifar.Records =
                 file,
                 "data",
                 $"{shape} of {data.ElementType} where N×3072 of u1 is expected",
-                Cifar.wayOut kind
+                Cifar.remedy kind
             )
         )
 
     if int64 labels.Length <> data.Shape[0] then
         let problem = $"{labels.Length} labels for {data.Shape[0]} images"
-        raise (InvalidFileException(file, key, problem, Cifar.wayOut kind))
+        raise (InvalidFileException(file, key, problem, Cifar.remedy kind))
 
     { File = file
       Bytes = data.Bytes

@@ -14,7 +14,7 @@ type DataError =
     override this.ToString() = $"{this.Place}: {this.Problem}. {this.WayOut}."
 
 module DataError =
-    let create place problem wayOut = { Place = place; Problem = problem; WayOut = wayOut }
+    let create place problem remedy = { Place = place; Problem = problem; WayOut = remedy }
 
     /// For a file that is cut short or damaged.
     let fetchAgain = "The file is cut short or damaged: fetch it again"

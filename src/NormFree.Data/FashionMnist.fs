@@ -10,7 +10,7 @@ open System.IO.Compression
 let classes =
     [| "t-shirt"; "trouser"; "pullover"; "dress"; "coat"; "sandal"; "shirt"; "sneaker"; "bag"; "boot" |]
 
-let private wayOut =
+let private remedy =
     "The files are train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, \
      each may end in .gz (Debian's package dataset-fashion-mnist installs them)"
 
@@ -65,7 +65,7 @@ let private readIdx (set: FileSet) name dimensions =
     let find name = FileSet.tryFind name set
 
     match find name, find (name + ".gz") with
-    | None, None -> Error(DataError.create set.Place $"there is no '{name}' or '{name}.gz' in it" wayOut)
+    | None, None -> Error(DataError.create set.Place $"there is no '{name}' or '{name}.gz' in it" remedy)
     | Some i, _ -> set.Read i |> Result.bind (parse $"{set.Place}/{set.Files[i]}" dimensions)
     | None, Some i ->
         let file = $"{set.Place}/{set.Files[i]}"
@@ -77,13 +77,13 @@ let private source place prefix images labels : Result<ImageSource, DataError> =
     let file = $"{place}/{prefix}-images-idx3-ubyte"
 
     if count <> labels.Dimensions[0] then
-        Error(DataError.create file $"{count} images but {labels.Dimensions[0]} labels" wayOut)
+        Error(DataError.create file $"{count} images but {labels.Dimensions[0]} labels" remedy)
     elif count = 0 || width = 0 || height = 0 then
-        Error(DataError.create file $"{count} images of {width}×{height}" wayOut)
+        Error(DataError.create file $"{count} images of {width}×{height}" remedy)
     else
         match Seq.init count labelOf |> Seq.tryFindIndex (fun label -> label >= classes.Length) with
         | Some i ->
-            Error(DataError.create $"{file} image {i}" $"its label is {labelOf i}, but there are 10 classes" wayOut)
+            Error(DataError.create $"{file} image {i}" $"its label is {labelOf i}, but there are 10 classes" remedy)
         | None ->
             let load i =
                 let start = images.Start + i * width * height

@@ -7,9 +7,11 @@ open NormFree.Formats.PyTorch
 open NormFree.Formats.Safetensors
 open NormFree.Inference
 open NormFree.Inference.Files
+open NormFree.Networks
+open NormFree.Packing
+open NormFree.Runs
 open NormFree.Spec
 open NormFree.Torch
-open NormFree.Training
 open TorchSharp
 
 /// <summary>What came of reading an exported file back and comparing it with the network.</summary>

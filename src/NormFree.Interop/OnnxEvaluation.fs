@@ -3,8 +3,9 @@ namespace NormFree.Interop
 open System.Collections.Generic
 open NormFree.Formats
 open NormFree.Formats.Onnx
+open NormFree.Networks
+open NormFree.Runs
 open NormFree.Torch
-open NormFree.Training
 open TorchSharp
 
 /// <summary>What an ONNX graph gives for some images.</summary>

@@ -1,9 +1,10 @@
 namespace NormFree.Training
 
 open System
-open System.Reflection
 open System.Runtime.InteropServices
 open NormFree.Data
+open NormFree.Networks
+open NormFree.Runs
 open NormFree.Spec
 open TorchSharp
 
@@ -11,21 +12,13 @@ open TorchSharp
 [<RequireQualifiedAccess>]
 module Configuration =
 
-    let private versionOf (marker: Type) =
-        match marker.Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>() with
-        | null -> "unknown"
-        | attribute -> attribute.InformationalVersion
-
-    /// <summary>NormFree's version, which ends with the commit that was built.</summary>
-    let version = versionOf typeof<Recipe>
-
     let private network (net: NetSpec) =
         [ "architecture", net.Name
           "stem", $"{net.Stem.Kernel}×{net.Stem.Kernel}, stride {net.Stem.Stride}, {net.Stem.Channels} channels"
           "classes", string net.Classes
           match net.Body with
           | Binary body ->
-              "norm", Words.norm body.Norm
+              "norm", Names.norm body.Norm
 
               match body.Norm with
               | BnFree alpha
@@ -34,9 +27,9 @@ module Configuration =
               | NoNorm -> ()
 
               "layers", string body.Layers.Length
-              "expected variance", Words.expectedVariance body.ExpectedVariance
-              "binary gain", Words.binaryGain body.BinaryGain
-              "deviation 16, shortcut weights", Words.shortcutWeights body.ShortcutWeights
+              "expected variance", Names.expectedVariance body.ExpectedVariance
+              "binary gain", Names.binaryGain body.BinaryGain
+              "deviation 16, shortcut weights", Names.shortcutWeights body.ShortcutWeights
           | FullPrecision blocks -> "layers", string (2 * blocks.Length) ]
 
     let private data (dataset: Dataset) =
@@ -61,7 +54,7 @@ module Configuration =
           "warm-up epochs", string recipe.WarmUp
           "loss", Json.words recipe.Loss
           "clipping", Json.words recipe.Clip
-          "start", Json.words recipe.Start
+          "initialisation", Json.words recipe.Initialisation
           "held out", string recipe.HeldOut
           "seed", string recipe.Seed
           for deviation in Deviation.all do
@@ -70,8 +63,8 @@ module Configuration =
 
     /// Reports show these apart from what the run was asked for, by their prefix.
     let private environment (device: Device) (execution: Execution) =
-        [ "NormFree", version
-          "TorchSharp", versionOf typeof<torch.Tensor>
+        [ "NormFree", BuildVersion.normFree
+          "TorchSharp", BuildVersion.ofAssembly typeof<torch.Tensor>
           ".NET", Environment.Version.ToString()
           "system", RuntimeInformation.OSDescription
           "processors", string Environment.ProcessorCount
@@ -91,7 +84,7 @@ module Configuration =
         |> List.map (fun (name, value) -> "environment." + name, value)
 
     /// <summary>What a run of this network on these images starts with; each stage adds its recipe.</summary>
-    let describe (device: Device) (execution: Execution) (division: Division) net dataset =
+    let describe (device: Device) (execution: Execution) (division: BatchPartition) net dataset =
         network net
         @ data dataset
         @ environment device execution

@@ -24,7 +24,7 @@ let private all =
             Data.ImageSourceTests.tests
             Data.AugmentTests.tests
             Data.LoaderTests.tests
-            Data.DrawnTests.tests
+            Data.SyntheticTests.tests
             Data.DecodeTests.tests
             Data.ImageKindTests.tests
             Data.ArchiveTests.tests
@@ -71,12 +71,12 @@ let private all =
             Training.FusedEngineTests.tests
             Training.CheckpointTests.tests
             Training.PipelineTests.tests
-            Training.DataStartTests.tests
-            Training.BalancingTests.tests
+            Training.DataDependentInitTests.tests
+            Training.SignCenteringTests.tests
             Training.RunFolderTests.tests
             Training.ConfusionTests.tests
             Training.ExactResumeTests.tests
-            Training.NumbersTests.tests
+            Training.FiniteChecksTests.tests
             Training.BenchTests.tests
             Training.InferenceTests.tests
             Training.ConcurrencyTests.tests
@@ -110,9 +110,9 @@ let private all =
             Cli.PackedTests.tests ]
       testList
           "Distributed"
-          [ Distributed.ShareTests.tests
+          [ Distributed.ShardTests.tests
             Distributed.AttendanceTests.tests
-            Distributed.DescentTests.tests
+            Distributed.GradientStepTests.tests
             Distributed.NonFiniteTests.tests
             Distributed.BenchTests.tests
             Distributed.ScalingTests.tests

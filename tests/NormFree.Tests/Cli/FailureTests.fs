@@ -5,6 +5,8 @@ open System.IO
 open System.Text
 open Expecto
 open NormFree.Formats.Safetensors
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests
 open NormFree.Tests.Cli

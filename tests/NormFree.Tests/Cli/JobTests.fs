@@ -5,6 +5,8 @@ open System
 open Expecto
 open NormFree.Cli
 open NormFree.Distributed
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 
 let private torn = DistributedException "the network is down"

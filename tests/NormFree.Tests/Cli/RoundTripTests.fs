@@ -6,6 +6,8 @@ open System.Text.Json.Nodes
 open Expecto
 open NormFree.Formats.Safetensors
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests
 open NormFree.Tests.Cli
@@ -37,7 +39,7 @@ let private train =
               let events = Tool.eventNames (snd Tool.tinyRun.Value).Out
 
               let stage =
-                  "StageBegins" :: List.concat (List.replicate 2 (List.replicate 6 "StepDone" @ [ "EpochDone" ]))
+                  "StageStarted" :: List.concat (List.replicate 2 (List.replicate 6 "StepDone" @ [ "EpochDone" ]))
 
               Expect.equal events (stage @ stage) "events"
           }
@@ -98,7 +100,7 @@ let private train =
               for stage in [ "stage1"; "stage2" ] do
                   let state = Checkpoint.readState (Path.Combine(folder, $"{stage}.last.safetensors"))
                   let deviations = state.Recipe.Deviations
-                  Expect.equal (deviations.Rates, deviations.Balance) (Rule.Published, Rule.Published) stage
+                  Expect.equal (deviations.Rates, deviations.SignCentering) (Rule.Published, Rule.Published) stage
                   Expect.equal deviations.LastEpoch Rule.Corrected stage
 
               let configuration = Map (RunFolder.readRun { Path = folder }).Configuration

@@ -3,7 +3,10 @@ module NormFree.Tests.Distributed.BenchTests
 
 open Expecto
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
+open NormFree.Benchmarks
 open NormFree.Tests.Training.Support
 open TorchSharp
 

@@ -8,6 +8,8 @@ open Expecto
 open NormFree.Distributed
 open NormFree.Formats.Safetensors
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Cli
 open NormFree.Tests.Data.Support
@@ -25,7 +27,7 @@ let private trained ranks accumulate (folder: TempFolder) =
         [ for norm in norms ->
               norm,
               [ for entry in file.Tensors do
-                    let prefix = Words.norm norm + "/"
+                    let prefix = Names.norm norm + "/"
 
                     if entry.Name.StartsWith prefix then
                         entry.Name.Substring prefix.Length, file.ReadAsDouble entry ] ]
@@ -44,7 +46,7 @@ let private float64 ranks accumulate =
             | BatchNorm -> Expect.isGreaterThan distance 1e-3 $"batch norm: {distance}"
             | NoNorm
             | BnFree _
-            | Scaled _ -> Expect.isLessThan distance 1e-12 $"{Words.norm norm}: {distance}"
+            | Scaled _ -> Expect.isLessThan distance 1e-12 $"{Names.norm norm}: {distance}"
     }
 
 /// A run of the tool that takes a while; its steps are printed.
@@ -127,7 +129,7 @@ let quick =
               let printed = Mpirun.run 2 (Mpirun.tool :: arguments 30 @ [ run; "--norm"; "batch-norm" ])
               let events = Tool.eventNames (printed.TrimEnd())
               let told name = events |> List.filter ((=) name) |> List.length
-              Expect.equal (told "StageBegins", told "EpochDone", told "StepDone") (2, 4, 12) "what is told, once"
+              Expect.equal (told "StageStarted", told "EpochDone", told "StepDone") (2, 4, 12) "what is told, once"
               contains [ "batch norm normalises each part"; "ranks 2"; "mean over the ranks" ] printed
               Expect.equal (epochs run |> List.map _.Train.Images) [ 30; 30; 30; 30 ] "images of all ranks"
               Expect.equal (epochs run |> List.map _.Test.Images) [ 20; 20; 20; 20 ] "test images of all ranks"
@@ -151,9 +153,9 @@ let private interrupted =
             endsSaying job 60.0 [ "All steps are kept" ] |> ignore
 
         interrupt (Mpirun.start 2 (Mpirun.tool :: settings run))
-        let first = (Checkpoint.readState ((RunFolder.at run).Last 1)).Position
+        let first = (Checkpoint.readState ((RunFolder.at run).Last 1)).TrainingCursor
         interrupt (Mpirun.start 3 resume)
-        let second = (Checkpoint.readState ((RunFolder.at run).Last 1)).Position
+        let second = (Checkpoint.readState ((RunFolder.at run).Last 1)).TrainingCursor
         Expect.isGreaterThan (second.Epoch, second.Step) (first.Epoch, first.Step) "it has gone on"
         Tool.run (List.tail resume) |> Tool.succeeds |> ignore
         Tool.run (settings whole) |> Tool.succeeds |> ignore

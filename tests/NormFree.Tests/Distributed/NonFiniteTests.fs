@@ -5,6 +5,8 @@ open System
 open Expecto
 open NormFree.Distributed
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Distributed.Trainings
@@ -14,18 +16,18 @@ open TorchSharp
 /// Behind so many steps: in the second epoch.
 let private wrong = 7
 
-let private around rule accumulate ranks =
-    { Surroundings.Default with Ranks = ranks; Accumulate = accumulate; OnNonFinite = rule }
+let private runOptions rule accumulate ranks =
+    { RunOptions.Default with Ranks = ranks; Accumulate = accumulate; OnNonFinite = rule }
 
 /// A training in which one rank's part of a batch is wrong, behind some steps.
 let private stumbling rule accumulate norm folder guilty isWrong (ranks: IRanks) =
     let isWrong step = ranks.Rank = guilty && isWrong step
-    run (around rule accumulate ranks) (Some(RunFolder.at folder)) (Some isWrong) torch.ScalarType.Float64 norm
+    run (runOptions rule accumulate ranks) (Some(RunFolder.at folder)) (Some isWrong) torch.ScalarType.Float64 norm
 
 let private troubles (outcome: Outcome) =
     outcome.Events
     |> List.choose (function
-        | Unhealthy trouble -> Some trouble
+        | NumericalIssueFound trouble -> Some trouble
         | _ -> None)
 
 let private health (outcome: Outcome) =
@@ -38,7 +40,7 @@ let private goingOn =
           for ranks, guilty, accumulate in [ 2, 1, 1; 3, 0, 1; 3, 2, 2 ] do
               for norm in [ BnFree 0.2; BatchNorm ] do
                   test
-                      $"{rule}, {Words.norm norm}, {accumulate} parts each: rank {guilty} of {ranks} stumbles, and all go on as one would" {
+                      $"{rule}, {Names.norm norm}, {accumulate} parts each: rank {guilty} of {ranks} stumbles, and all go on as one would" {
                       use folder = new TempFolder()
                       let train = stumbling rule accumulate norm (folder.File "ranks") guilty ((=) wrong)
                       let found = ThreadRanks.run ranks train
@@ -77,7 +79,7 @@ let private ends =
           // Rank 1 sees the checkpoints of another training.
           let path rank = folder.File $"{rank}"
           let other = Some(RunFolder.at (path 1))
-          run (around Rollback 1 OneRank.Instance) other None torch.ScalarType.Float64 (BnFree 0.2) |> ignore
+          run (runOptions Rollback 1 OneRank.Instance) other None torch.ScalarType.Float64 (BnFree 0.2) |> ignore
 
           let found =
               ThreadRanks.run 2 (fun ranks ->

@@ -7,6 +7,7 @@ open NormFree.Distributed
 open NormFree.Formats.Safetensors
 open NormFree.Cli
 open NormFree.Spec
+open NormFree.Runs
 open NormFree.Training
 open NormFree.Tests.Training.Support
 
@@ -26,7 +27,7 @@ let run accumulate (path: string) =
             let bytes: byte[] = values |> Array.collect (fun value -> BitConverter.GetBytes(value: float))
 
             writer.Add(
-                $"{Words.norm norm}/{name}",
+                $"{Names.norm norm}/{name}",
                 DType.F64,
                 ReadOnlySpan [| int64 values.Length |],
                 ReadOnlyMemory bytes

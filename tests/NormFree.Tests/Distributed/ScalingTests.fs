@@ -3,7 +3,10 @@ module NormFree.Tests.Distributed.ScalingTests
 
 open Expecto
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
+open NormFree.Benchmarks
 open NormFree.Tests.Golden.Agreement
 open NormFree.Tests.Training.Support
 open TorchSharp
@@ -22,7 +25,7 @@ let private sums =
             512, megabyte, 2.0 * 511.0 / 512.0 + 1.8, "nine turns each way"
             512, 1000.0, 18.0 * 0.1 + 18.0 * 0.001, "short messages take the tree" ] do
           test $"{bytes} bytes over {ranks} ranks: {what}" {
-              close 1e-12 1.0 (Wire.milliseconds wire ranks bytes) expected "milliseconds"
+              close 1e-12 1.0 (NetworkLink.milliseconds wire ranks bytes) expected "milliseconds"
           } ]
 
 /// 10 ms forward and 20 ms backward for 8 images, half of it whatever there are; two messages.

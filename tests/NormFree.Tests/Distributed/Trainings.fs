@@ -5,6 +5,8 @@ open System.Text.Json.Serialization
 open NormFree.Data
 open NormFree.Distributed
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Golden
 open NormFree.Tests.Training.Support
@@ -13,7 +15,7 @@ open TorchSharp
 /// Images of which some cannot be read, all of one batch of the second epoch among them; no number of ranks divides the batch.
 let private data =
     lazy
-        (let drawn = Drawn.dataset 3L 40 20
+        (let drawn = Synthetic.dataset 3L 40 20
          let train = ImageSource.subset [| 0..32 |] drawn.Train
          let lost = Set [ 4; yield! (Loader.shuffled 1L 1_000_001 33)[14..20] ]
 
@@ -37,9 +39,9 @@ let private teacher (dtype: torch.ScalarType) (isWrong: int -> bool) steps (imag
     torch.full ([| images.shape[0]; 10L |], torch.tensor(value).ToScalar(), dtype)
 
 /// Trains a tiny network in that type, by a teacher where it is said behind which steps this rank's part of a batch is wrong.
-let run (around: Surroundings) folder (isWrong: (int -> bool) option) dtype norm : Outcome =
+let run (runOptions: RunOptions) folder (isWrong: (int -> bool) option) dtype norm : Outcome =
     let events = ResizeArray()
-    let around = { around with Workers = 1; Watch = events.Add }
+    let runOptions = { runOptions with Workers = 1; Watch = events.Add }
     let steps () = events |> Seq.filter isStep |> Seq.length
 
     let recipe =
@@ -57,12 +59,12 @@ let run (around: Surroundings) folder (isWrong: (int -> bool) option) dtype norm
         { Recipe = recipe
           Stage = "activations+weights"
           History = []
-          Position = Position.startOf 0
+          TrainingCursor = TrainingCursor.startOf 0
           Images = None
           Threads = 1
           Execution = None
           Machine = None
-          Division = None
+          BatchPartition = None
           Changes = []
           Teacher = Skippable.Skip
           Method = Skippable.Skip }
@@ -71,10 +73,10 @@ let run (around: Surroundings) folder (isWrong: (int -> bool) option) dtype norm
         { Number = 1
           Network = network
           Optimisation = optimisation
-          Task = Task.Of data.Value
+          ImageTask = ImageTask.Of data.Value
           Begin = state }
 
-    let keeper = Keeper(folder, around, stage)
+    let keeper = CheckpointWriter(folder, runOptions, stage)
 
     let job =
         { Name = state.Stage
@@ -83,7 +85,7 @@ let run (around: Surroundings) folder (isWrong: (int -> bool) option) dtype norm
           Dataset = data.Value
           Teacher = isWrong |> Option.map (fun isWrong -> teacher dtype isWrong steps) }
 
-    Stage.run around job network optimisation keeper state.Position
+    Stage.run runOptions job network optimisation keeper state.TrainingCursor
 
     { Tensors = [ for name, tensor in network.Tensors -> name, Agreement.values tensor ]
       History = keeper.History
@@ -101,4 +103,4 @@ let distance (a: (string * float[]) list) (b: (string * float[]) list) =
 
 /// In the type in which divisions can be told from rounding.
 let inFloat64 accumulate norm ranks =
-    run { Surroundings.Default with Ranks = ranks; Accumulate = accumulate } None None torch.ScalarType.Float64 norm
+    run { RunOptions.Default with Ranks = ranks; Accumulate = accumulate } None None torch.ScalarType.Float64 norm

@@ -4,6 +4,9 @@ module NormFree.Tests.Inference.Networks
 open NormFree.Data
 open NormFree.Spec
 open NormFree.Inference.Model
+open NormFree.Runs
+open NormFree.Networks
+open NormFree.Packing
 open NormFree.Training
 open NormFree.Tests.Training
 open TorchSharp
@@ -40,12 +43,12 @@ let specs =
 
     [ for norm in Support.everyNorm do
           for net, size in [ of18 CifarStem, 8; of18 ImageNetStem, 64; ofA CifarStem, 16; ofA ImageNetStem, 64 ] do
-              $"{net.Name}, {Words.norm norm}, {net.Stem.Kernel}×{net.Stem.Kernel} stem, {size}×{size} images",
+              $"{net.Name}, {Names.norm norm}, {net.Stem.Kernel}×{net.Stem.Kernel} stem, {size}×{size} images",
               size,
               deployed norm net
 
           for weights in [ ShortcutWeights.ZeroMean; ShortcutWeights.Real ] do
-              $"reactnet-18, {Words.norm norm}, {Words.shortcutWeights weights} shortcuts",
+              $"reactnet-18, {Names.norm norm}, {Names.shortcutWeights weights} shortcuts",
               8,
               of18 CifarStem |> deployed norm |> Net.withShortcutWeights weights ]
 

@@ -7,6 +7,9 @@ open NormFree.Data
 open NormFree.Spec
 open NormFree.Inference.Files
 open NormFree.Inference.Model
+open NormFree.Runs
+open NormFree.Networks
+open NormFree.Packing
 open NormFree.Training
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Interop
@@ -209,8 +212,8 @@ let private taskOf (model: PackedModel) =
     use folder = new TempFolder()
     let path = folder.File "packed.safetensors"
     PackedFile.Write(path, model)
-    use network = ReadyNetwork.load None path
-    network.Task
+    use network = LoadedNetwork.load None path
+    network.ImageTask
 
 let private images =
     [ test "a packed file prepares images as the checkpoint does, whatever the data set" {
@@ -224,19 +227,19 @@ let private images =
                 [ Resize 32 ]
                 [ CentreCrop 32 ]
                 [ CentreCrop 28; Resize 32 ] ] do
-              let task = { checkpoint.Task with Preparation = steps }
+              let task = { checkpoint.ImageTask with Preprocessing = steps }
               Expect.equal (taskOf (Packing.pack task "" network).Model) task $"%A{steps}"
       }
 
       test "a preparation that a packed file cannot hold is refused" {
           use network = Networks.trained single 3L (Support.tiny NoNorm |> Net.withBinarise ActivationsAndWeights)
 
-          let task = (Support.asCheckpoint 32 network).Task
+          let task = (Support.asCheckpoint 32 network).ImageTask
 
           for steps, message in
               [ [ PadCrop 4 ], "prepared by {\"PadCrop\":4}, which a packed file does not know"
                 [ ResizeShort 32 ], "its preparation does not end with a resize or a crop to its size" ] do
-              let pack () = Packing.pack { task with Preparation = steps } "" network
+              let pack () = Packing.pack { task with Preprocessing = steps } "" network
               Expect.stringContains (Support.message<TrainingException, _> pack) message "message"
       }
 

@@ -10,6 +10,9 @@ open NormFree.Inference
 open NormFree.Inference.Files
 open NormFree.Spec
 open NormFree.Inference.Model
+open NormFree.Runs
+open NormFree.Networks
+open NormFree.Packing
 open NormFree.Training
 open NormFree.Tests.Interop
 open NormFree.Tests.Training
@@ -79,7 +82,7 @@ let private at place change values =
 let private key = "layer2.1.binary_conv"
 
 /// Numbers as results have them.
-type Numbers = { Top: float; Rest: float list }
+type FiniteChecks = { Top: float; Rest: float list }
 
 /// What is done to one layer, and what must be said of it. Other layers stay without complaint, whatever comes to them in a run of the network by itself.
 let private damages =
@@ -108,7 +111,7 @@ let private found =
           let text = Json.writeSnakeCase { Top = nan; Rest = [ 1.5; infinity ] }
           Expect.equal text """{"top":null,"rest":[1.5,null]}""" "text"
 
-          match Json.readSnakeCase<Numbers> text with
+          match Json.readSnakeCase<FiniteChecks> text with
           | Ok numbers -> Expect.isTrue (Double.IsNaN numbers.Top && Double.IsNaN numbers.Rest[1]) $"{numbers}"
           | Error why -> failtest why
       }
@@ -169,7 +172,7 @@ let private engine =
     [ for norm in Support.norms do
           for weights in [ ShortcutWeights.ZeroMean; ShortcutWeights.Real ] do
               test
-                  $"the engine's layers are the composite network's: {Words.norm norm}, {Words.shortcutWeights weights} shortcuts" {
+                  $"the engine's layers are the composite network's: {Names.norm norm}, {Names.shortcutWeights weights} shortcuts" {
                   let net =
                       Support.tiny norm |> Net.withBinarise ActivationsAndWeights |> Net.withShortcutWeights weights
 
@@ -180,7 +183,7 @@ let private engine =
                   Expect.isEmpty report.Mismatches "mismatches"
               }
 
-          test $"the engine's layers are the composite network's: {Words.norm norm}" {
+          test $"the engine's layers are the composite network's: {Names.norm norm}" {
               use checkpoint = checkpoint norm
               use packed = PackedNetwork.From((Packing.ofCheckpoint checkpoint).Model)
               use images = Networks.noise single 7L 2 32
@@ -192,7 +195,7 @@ let private engine =
 let private full =
     [ for name, net, size in [ "ReActNet-18 for CIFAR", ReActNet.cifar18, 32; "ReActNet-A", ReActNet.a, 64 ] do
           for norm in [ BnFree 0.2; BatchNorm ] do
-              test $"the engine's layers are the composite network's: {name}, {Words.norm norm}" {
+              test $"the engine's layers are the composite network's: {name}, {Names.norm norm}" {
                   let net = net |> Net.withNorm norm |> Net.withBinarise ActivationsAndWeights
                   use checkpoint = Support.asCheckpoint size (Networks.trained single 8L net)
                   use packed = PackedNetwork.From((Packing.ofCheckpoint checkpoint).Model)
@@ -212,7 +215,7 @@ let private sizes =
             "ReActNet-18 with real shortcuts", Net.withShortcutWeights ShortcutWeights.Real ReActNet.cifar18, 32, 2.08
             "ReActNet-A", ReActNet.a, 224, 7.5 ] do
           for norm in Support.norms do
-              test $"the file of {name}, {Words.norm norm}, has the size that its summary predicts" {
+              test $"the file of {name}, {Names.norm norm}, has the size that its summary predicts" {
                   let net = net |> Net.withNorm norm |> Net.withBinarise ActivationsAndWeights
                   use network = Network.create single Rule.Corrected 1L net
                   let model = (Packing.ofCheckpoint (Support.asCheckpoint size network)).Model

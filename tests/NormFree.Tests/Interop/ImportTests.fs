@@ -7,6 +7,8 @@ open NormFree.Formats.PyTorch
 open NormFree.Formats.Safetensors
 open NormFree.Interop
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Formats
@@ -229,7 +231,7 @@ let private exports =
         "an export"
         [ for norm in [ BatchNorm; NoNorm; BnFree 0.2 ] do
               for dtype in [ f32; torch.ScalarType.Float64 ] do
-                  test $"of {Words.norm norm} in {dtype} comes back bit for bit from both formats" {
+                  test $"of {Names.norm norm} in {dtype} comes back bit for bit from both formats" {
                       use folder = new TempFolder()
                       use checkpoint = filled dtype (small norm) |> asCheckpoint 32
 
@@ -257,7 +259,7 @@ let private exports =
               Export.safetensors checkpoint path |> ignore
               use again = Checkpoint.load (Checkpoint.precision path) path
               Expect.equal again.Network.Spec checkpoint.Network.Spec "spec"
-              Expect.equal again.Task checkpoint.Task "task"
+              Expect.equal again.ImageTask checkpoint.ImageTask "task"
               Expect.equal again.State checkpoint.State "state"
           }
 

@@ -3,11 +3,13 @@ module NormFree.Tests.Interop.OnnxRuntimeTests
 
 open System
 open System.IO
-open Expecto
 open Microsoft.ML.OnnxRuntime
+open Expecto
 open NormFree.Formats.Onnx
 open NormFree.Interop
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Golden
@@ -29,7 +31,7 @@ let private runtime (path: string) (images: torch.Tensor) =
     use session = new InferenceSession(path, options)
     use values = images.``to``(torch.ScalarType.Float32).contiguous()
     use input = OrtValue.CreateTensorValueFromMemory(values.data<float32>().ToArray(), images.shape)
-    use run = new RunOptions()
+    use run = new Microsoft.ML.OnnxRuntime.RunOptions()
     use outputs = session.Run(run, [| "input" |], [| input |], [| "logits" |])
     outputs[0].GetTensorDataAsSpan<float32>().ToArray() |> Array.map float
 
@@ -85,8 +87,8 @@ let private shortcuts table size =
 let private name (spec: NetSpec) =
     match Net.binaryBody spec with
     | Some body ->
-        let shortcuts = Words.shortcutWeights body.ShortcutWeights
-        $"{spec.Name} {Words.norm body.Norm} {Words.binarise body.Binarise}, {shortcuts} shortcuts"
+        let shortcuts = Names.shortcutWeights body.ShortcutWeights
+        $"{spec.Name} {Names.norm body.Norm} {Names.binarise body.Binarise}, {shortcuts} shortcuts"
     | None -> spec.Name
 
 let private narrow = { Width = 0.125; Depth = 0.5 }

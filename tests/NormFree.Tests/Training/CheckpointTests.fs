@@ -7,6 +7,8 @@ open NormFree.Data
 open NormFree.Formats.Safetensors
 open NormFree.Spec
 open NormFree.Torch.Training
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Golden
@@ -36,34 +38,34 @@ let private record: EpochRecord =
       Clipped = 0.25
       ClippedOf = [ "conv1.weight", 0.25 ]
       Unreadable = 3
-      Health = Some { Skipped = 1; RolledBack = 2; Troubles = [ trouble ]; OneSign = [ "layer1.0", 3 ] }
+      Health = Some { Skipped = 1; RolledBack = 2; Issues = [ trouble ]; OneSign = [ "layer1.0", 3 ] }
       Seconds = 12.5 }
 
 /// In the middle of the second epoch, with numbers that no short decimal has.
 let private position =
-    { Position.startOf 1 with
-        SoFar = { Places = 40; Unreadable = 1 }
+    { TrainingCursor.startOf 1 with
+        Progress = { Places = 40; Unreadable = 1 }
         Step = 2
         Sums = { LossSum = 100.0 / 3.0; First = 7L; AmongFive = 20L; Seen = 39 }
         Clipped = [ "conv1.weight", 16L, 3L ]
         Rate = 1e-3 / 7.0
         Norms = 2.0 / 3.0
         Seconds = 1.5 }
-    |> Position.noticing trouble
+    |> TrainingCursor.noticing trouble
 
 let private checkpoint network =
     { Network = network
-      Task = Task.Of(Drawn.dataset 1L 10 10)
+      ImageTask = ImageTask.Of(Synthetic.dataset 1L 10 10)
       State =
         { Recipe = { quick with Loss = LabelSmoothing 0.1 }
           Stage = "activations"
           History = [ record ]
-          Position = position
+          TrainingCursor = position
           Images = Some { Train = "train"; Test = "test"; Augmentation = [ Flip; PadCrop 4 ] }
           Threads = 2
           Execution = Some Execution.Default
           Machine = Some "a machine"
-          Division = Some { Ranks = 2; Accumulate = 3 }
+          BatchPartition = Some { Ranks = 2; Accumulate = 3 }
           Changes = [ "a change" ]
           Teacher = Include "a teacher"
           Method = Include 7 } }
@@ -94,7 +96,7 @@ let private optimisers = [ Adam; AdamW; Sgd 0.9; Sgd 0.0 ]
 let private roundTrip =
     [ for norm in norms do
           for optimiser in optimisers do
-              test $"{Words.norm norm}, {optimiser}: weights, task, progress and state come back bit for bit" {
+              test $"{Names.norm norm}, {optimiser}: weights, task, progress and state come back bit for bit" {
                   use folder = new TempFolder()
                   let path = folder.File "last.safetensors"
                   let recipe = { quick with Optimiser = optimiser; WeightDecay = 1e-2 }
@@ -107,7 +109,7 @@ let private roundTrip =
                   use loaded = Checkpoint.load torch.ScalarType.Float32 path
                   sameBits (tensorBits loaded.Network) (tensorBits network) "weights"
                   Expect.equal loaded.Network.Spec network.Spec "spec"
-                  Expect.equal loaded.Task saved.Task "task"
+                  Expect.equal loaded.ImageTask saved.ImageTask "task"
                   Expect.equal loaded.State saved.State "state of the training"
 
                   use again = new Optimisation(recipe, loaded.Network)
@@ -269,7 +271,7 @@ let private version1 =
     Path.Combine(GoldenFiles.repository, "tests", "fixtures", "checkpoint-version1.safetensors")
 
 /// A data set that says of itself what a task does.
-let private asOf (task: Task) (dataset: Dataset) =
+let private asOf (task: ImageTask) (dataset: Dataset) =
     { dataset with Name = task.Dataset; Normalisation = task.Normalisation; Size = task.Size }
 
 let private damaged =
@@ -333,14 +335,14 @@ let private older =
       test "a network's shortcut weights are kept" {
           for weights in [ ShortcutWeights.Binary; ShortcutWeights.ZeroMean; ShortcutWeights.Real ] do
               let net = tiny NoNorm |> Net.withShortcutWeights weights
-              Expect.equal (Json.read<NetSpec>(Json.write net)) (Ok net) (Words.shortcutWeights weights)
+              Expect.equal (Json.read<NetSpec>(Json.write net)) (Ok net) (Names.shortcutWeights weights)
       }
 
       test "settings that a file is too old for are as they were then" {
           use loaded = load version1
-          Expect.equal loaded.State.Recipe.Start Start.Fixed "start"
+          Expect.equal loaded.State.Recipe.Initialisation Initialisation.Fixed "start"
           Expect.equal loaded.State.Recipe.Deviations.Rates Rule.Published "rates"
-          Expect.equal loaded.State.Recipe.Deviations.Balance Rule.Published "balance"
+          Expect.equal loaded.State.Recipe.Deviations.SignCentering Rule.Published "balance"
           Expect.equal loaded.State.Recipe.Deviations.BinaryGain Rule.Corrected "what it says itself"
       }
 
@@ -364,8 +366,8 @@ let private older =
 
       test "a checkpoint of version 1, which has no checksum, stands at the end of its epoch" {
           use loaded = load version1
-          Expect.equal (List.map _.Epoch loaded.State.History) [ 1 ] "epochs"
-          Expect.equal loaded.State.Position (Position.startOf 1) "position"
+          Expect.equal (loaded.State.History |> List.map _.Epoch) [ 1 ] "epochs"
+          Expect.equal loaded.State.TrainingCursor (TrainingCursor.startOf 1) "position"
           Expect.isNone loaded.State.Machine "machine"
           Expect.isNone loaded.State.Images "images"
           let weight = loaded.Network.Tensors |> List.find (fst >> (=) "conv1.weight") |> snd
@@ -378,16 +380,16 @@ let private older =
           File.Copy(version1, (RunFolder.at folder.Path).Last 1)
 
           let trained =
-              Pipeline.from (Drawn.dataset 1L 20 10)
+              Pipeline.from (Synthetic.dataset 1L 20 10)
               |> Pipeline.into folder.Path
-              |> fun plan -> { plan with Dataset = asOf found.Task plan.Dataset }
+              |> fun plan -> { plan with Dataset = asOf found.ImageTask plan.Dataset }
               |> Pipeline.train found.State.Recipe found.Network.Spec
 
           let history = trained |> look _.History
-          Expect.equal (List.map _.Epoch history) [ 1; 2; 3 ] "epochs"
+          Expect.equal (history |> List.map _.Epoch) [ 1; 2; 3 ] "epochs"
           Expect.equal history.Head found.State.History.Head "the epoch that was done"
           use last = load ((RunFolder.at folder.Path).Last 1)
-          Expect.equal last.State.Position (Position.startOf 3) "the new checkpoint's position"
+          Expect.equal last.State.TrainingCursor (TrainingCursor.startOf 3) "the new checkpoint's position"
       } ]
 
 let private saving =

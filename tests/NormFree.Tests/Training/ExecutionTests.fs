@@ -5,6 +5,8 @@ open System.IO
 open Expecto
 open NormFree.Data
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Training.Support
@@ -66,7 +68,7 @@ let private networks =
           Expect.equal network.Execution Execution.Portable "execution"
       } ]
 
-let private data = lazy (Drawn.dataset 3L 60 20)
+let private data = lazy (Synthetic.dataset 3L 60 20)
 
 /// Stage 1 in a folder, computed that way; what it was warned of.
 let private train folder asked epochs =
@@ -80,7 +82,7 @@ let private train folder asked epochs =
     let plan = Pipeline.from data.Value |> Pipeline.into folder |> Pipeline.watchedBy watch
 
     use trained =
-        { plan with Around = { plan.Around with Execution = asked } }
+        { plan with Options = { plan.Options with Execution = asked } }
         |> Pipeline.train { quick with Epochs = epochs } (tiny NoNorm)
 
     trained.Configuration, List.ofSeq warnings
@@ -96,7 +98,7 @@ let private interrupt folder asked epochs =
 
     let plan = Pipeline.from data.Value |> Pipeline.into folder |> Pipeline.watchedBy watch
 
-    let plan = { plan with Around = { plan.Around with Execution = asked; Cancellation = source.Token } }
+    let plan = { plan with Options = { plan.Options with Execution = asked; Cancellation = source.Token } }
 
     message<System.OperationCanceledException, _>(fun () ->
         Pipeline.train { quick with Epochs = epochs } (tiny NoNorm) plan)

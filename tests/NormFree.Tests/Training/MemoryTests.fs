@@ -7,6 +7,8 @@ open System.IO
 open Expecto
 open NormFree.Data
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Training.Support
 open TorchSharp
@@ -23,7 +25,7 @@ let private memory () =
 
 /// Trains that many steps in epochs of twenty; calls `look` at every so many of them.
 let private train engine (net: NetSpec) batch steps every look =
-    let data = Drawn.dataset 3L (20 * batch) batch
+    let data = Synthetic.dataset 3L (20 * batch) batch
     let mutable taken = 0
 
     let watch event =
@@ -38,7 +40,7 @@ let private train engine (net: NetSpec) batch steps every look =
     let plan = Pipeline.from data
 
     { plan with
-        Around = { plan.Around with Watch = watch; Execution = { plan.Around.Execution with Engine = engine } } }
+        Options = { plan.Options with Watch = watch; Execution = { plan.Options.Execution with Engine = engine } } }
     |> Pipeline.trainBinaryFrom None { quick with Epochs = steps / 20; Batch = batch } net
     |> (fun trained -> (trained :> IDisposable).Dispose())
 

@@ -6,13 +6,15 @@ open System.Text.Json.Serialization
 open Expecto
 open NormFree.Data
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Training.Pipelines
 open NormFree.Tests.Training.Support
 
 /// Other images under the same names.
-let private other = lazy (Drawn.dataset 4L 120 40)
+let private other = lazy (Synthetic.dataset 4L 120 40)
 
 /// What a run left behind: all bytes of its last and best checkpoints, and its log without times.
 let private remains folder =
@@ -55,7 +57,7 @@ let private sameRun expected path =
 
 let resuming =
     [ for norm in norms do
-          test $"{Words.norm norm}: a run that is interrupted and run again ends bit for bit as one that is not" {
+          test $"{Names.norm norm}: a run that is interrupted and run again ends bit for bit as one that is not" {
               use folder = new TempFolder()
               let net, whole = tiny norm, folder.File "whole"
               let into path = Pipeline.from few.Value |> Pipeline.into path
@@ -85,7 +87,7 @@ let resuming =
 
           let plan =
               plan
-              |> around (fun a ->
+              |> runOptions (fun a ->
                   { a with
                       Watch =
                           fun event ->
@@ -145,7 +147,7 @@ let resuming =
               [ "not the same: recipe, in its activations: deviation 14, rates; activations: deviation 15, balance" ]
               text
 
-          let older = { stateful.Deviations with Rates = Rule.Published; Balance = Rule.Published }
+          let older = { stateful.Deviations with Rates = Rule.Published; SignCentering = Rule.Published }
           Expect.equal (stageNames (run { stateful with Deviations = older })) fourEpochs "epochs"
           contains [ "older version"; "the falling rate (2) may be others" ] (Seq.exactlyOne warnings)
           Expect.equal (run { stateful with Deviations = older }).Length 4 "once more"

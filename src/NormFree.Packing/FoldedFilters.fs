@@ -1,0 +1,113 @@
+namespace NormFree.Packing
+
+open System
+open System.Collections.Generic
+open NormFree.Kernels.Bits
+open NormFree.Runs
+open NormFree.Spec
+open NormFree.Torch
+open NormFree.Torch.Layers
+open TorchSharp
+
+/// Filters of a binary convolution: one bit a weight, and a scale a filter.
+type internal FoldedFilters =
+    {
+        /// Out × taps × ⌈In/64⌉ words.
+        Signs: uint64[]
+        /// factor·gain·mean|v|, without α and norm.
+        Scale: float[]
+        Zeros: int64
+    }
+
+module internal FoldedFilters =
+
+    /// A tensor's values, whatever its type.
+    let doubles (tensor: torch.Tensor) : float[] =
+        use _ = torch.NewDisposeScope()
+        tensor.detach().cpu().``to``(torch.ScalarType.Float64).reshape(-1L).contiguous().data<float>().ToArray()
+
+    /// Rows of so many bytes that are 0 or 1, as words: bit c mod 64 of a row's word c/64.
+    let private bits (bytes: byte[]) channels =
+        let perRow = SignPacking.Words channels
+        let packed = Array.zeroCreate (bytes.Length / channels * perRow)
+
+        for i in 0 .. bytes.Length - 1 do
+            let row, channel = Math.DivRem(i, channels)
+            let place = row * perRow + channel / 64
+            packed[place] <- packed[place] ||| (uint64 bytes[i] <<< (channel % 64))
+
+        packed
+
+    /// <summary>The values whose signs a binary convolution has, in the tensors' own type: its weights, standardised where it says so.</summary>
+    let beforeSign (tensors: IReadOnlyDictionary<string, torch.Tensor>) (conv: ConvolutionSpec) =
+        let weight = tensors[$"{conv.Key}.weight"].detach()
+
+        if conv.Standardised then WeightStandardisation.Apply weight else weight
+
+    let private filters (tensors: IReadOnlyDictionary<string, torch.Tensor>) (conv: ConvolutionSpec) =
+        use _ = torch.NewDisposeScope()
+        let values = (beforeSign tensors conv).cpu()
+        let positive = values.IsAtLeast(0.0).permute(0L, 2L, 3L, 1L).contiguous()
+        let magnitude = values.``to``(torch.ScalarType.Float64).abs().mean [| 1L; 2L; 3L |]
+
+        let gain =
+            if conv.Standardised then
+                doubles tensors[$"{conv.Key}.gain"]
+            else
+                Array.create conv.Out 1.0
+
+        { Signs = bits (positive.bytes.ToArray()) conv.In
+          Scale = Array.map2 (fun mean gain -> conv.Factor * gain * mean) (doubles magnitude) gain
+          Zeros = values.IsEqualTo(0.0).sum().item<int64>() }
+
+    /// The filters' scales at the places of weights that are exactly 0 before the sign, and 0 elsewhere; None where there are no such weights.
+    let scaledZeros (tensors: IReadOnlyDictionary<string, torch.Tensor>) (conv: ConvolutionSpec) =
+        use scope = torch.NewDisposeScope()
+        let values = beforeSign tensors conv
+        let zeros = values.IsEqualTo(0.0).``to`` values.dtype
+
+        if zeros.sum().``to``(torch.ScalarType.Float64).item<float>() = 0.0 then
+            None
+        else
+            let scaled = values.abs().mean([| 1L; 2L; 3L |], keepdim = true) * zeros
+            let gained = if conv.Standardised then tensors[$"{conv.Key}.gain"] * scaled else scaled
+            Some((gained.Times conv.Factor).MoveToOuterDisposeScope())
+
+    /// What a norm multiplies with and adds, filter by filter.
+    let norm (tensors: IReadOnlyDictionary<string, torch.Tensor>) count key =
+        match key with
+        | None -> Array.create count 1.0, Array.zeroCreate count
+        | Some key ->
+            let ofEach suffix = doubles tensors[$"{key}.{suffix}"]
+
+            let factor =
+                Array.map2
+                    (fun gamma var -> gamma / sqrt (var + Graph.normEpsilon))
+                    (ofEach "weight")
+                    (ofEach "running_var")
+
+            factor,
+            Array.map3 (fun bias mean factor -> bias - mean * factor) (ofEach "bias") (ofEach "running_mean") factor
+
+    /// The weights of a real convolution with its norm's factors, and what the norm adds.
+    let real (tensors: IReadOnlyDictionary<string, torch.Tensor>) (conv: ConvolutionSpec) normKey =
+        use _ = torch.NewDisposeScope()
+        let double (tensor: torch.Tensor) = tensor.detach().``to`` torch.ScalarType.Float64
+        let gain: torch.Tensor | null = if conv.Standardised then double tensors[$"{conv.Key}.gain"] else null
+        let options = Convolutions.options conv
+        let used = doubles (Convolution.UsedWeight(double tensors[$"{conv.Key}.weight"], gain, &options))
+        let factor, offset = norm tensors conv.Out normKey
+        used |> Array.mapi (fun i weight -> weight * factor[i / (used.Length / conv.Out)]), offset
+
+    /// Several convolutions side by side, each with its norm: signs, scales with the norm's, and what the norm adds.
+    let folded tensors (convolutions: (ConvolutionSpec * string option) list) =
+        let found =
+            [ for conv, key in convolutions do
+                  let filters = filters tensors conv
+                  let factor, offset = norm tensors conv.Out key
+                  { filters with Scale = Array.map2 (*) filters.Scale factor }, offset ]
+
+        { Signs = found |> List.map (fun (filters, _) -> filters.Signs) |> Array.concat
+          Scale = found |> List.map (fun (filters, _) -> filters.Scale) |> Array.concat
+          Zeros = found |> List.sumBy (fun (filters, _) -> filters.Zeros) },
+        found |> List.map snd |> Array.concat

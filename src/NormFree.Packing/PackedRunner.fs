@@ -1,0 +1,42 @@
+namespace NormFree.Packing
+
+open System
+open NormFree.Inference
+open NormFree.Inference.Model
+open NormFree.Kernels.Bits
+open NormFree.Networks
+open NormFree.Runs
+
+/// <summary>What runs a packed network on one image: the engine, or another implementation of the format.</summary>
+/// <remarks>Maps are height×width×channels values, channels last.</remarks>
+type PackedRunner =
+    {
+        /// A layer's result for a map of height×width pixels, and the signs of a binary layer's input: pixels × ⌈In/64⌉ words. Other layers have none.
+        RunLayer: int -> float32[] -> int -> int -> float32[] * uint64[]
+        /// Logits of an image of 3×height×width values.
+        Run: float32[] -> int -> int -> float32[]
+    }
+
+[<RequireQualifiedAccess>]
+module PackedRunner =
+
+    let private runLayer (network: PackedNetwork) number (x: float32[]) height width =
+        let layer = network.Model.Layers[number]
+        let result = MapSize(height, width, x.Length / (height * width)).After layer
+        let values = Array.zeroCreate (result.Height * result.Width * result.Channels)
+
+        let signs =
+            match layer with
+            | :? BinaryLayer as binary -> Array.zeroCreate (height * width * SignPacking.Words binary.In)
+            | _ -> [||]
+
+        network.RunLayer(number, ReadOnlySpan x, height, width, Span values, Span signs)
+        values, signs
+
+    let private run (network: PackedNetwork) (image: float32[]) height width =
+        let logits = Array.zeroCreate network.Classes
+        network.Run(ReadOnlySpan image, height, width, Span logits)
+        logits
+
+    /// <summary>The engine; it must not be disposed before the last use.</summary>
+    let ofNetwork (network: PackedNetwork) : PackedRunner = { RunLayer = runLayer network; Run = run network }
