@@ -1,6 +1,7 @@
 // Every experiment begins with  #load "prelude.fsx"  and is run by  dotnet fsi experiments/NAME.fsx  after a build.
 #r "../artifacts/normfree/TorchSharp.dll"
 #r "../artifacts/normfree/NormFree.Formats.dll"
+#r "../artifacts/normfree/NormFree.Archives.dll"
 #r "../artifacts/normfree/NormFree.Spec.dll"
 #r "../artifacts/normfree/NormFree.Torch.dll"
 #r "../artifacts/normfree/NormFree.Data.dll"

@@ -108,7 +108,7 @@ module KernelBench =
         let filters = PackedFilters.Create(set, &copy, signs.Pointer)
         let layout = filters.Layout(shape.Height, shape.Width)
         let map = new NativeBuffer<byte>(layout.Bytes)
-        filters.FillBorder(SignMap(layout, map.Pointer))
+        filters.FillPadding(SignMap(layout, map.Pointer))
         SignMap(layout, map.Pointer).Encode pixels.Pointer
         let counts = new NativeBuffer<int>(int64 (pixelsAtOnce filters * shape.Out))
         { Filters = filters; Map = map; Layout = layout; Counts = counts }
@@ -122,7 +122,7 @@ module KernelBench =
             for filter, next in blocks do
                 let mutable range = OutputRange(first, min step (shape.OutPixels - first), filter, next - filter)
                 let scratch = Scratch.OfThread prepared.Filters.ScratchBytes
-                prepared.Filters.Multiply(map, &range, scratch, prepared.Counts.Pointer)
+                prepared.Filters.Convolve(map, &range, scratch, prepared.Counts.Pointer)
 
     /// The lower of two roofs: what the operations allow, and what the memory that the layer fits into does.
     let private roof (rooflines: KernelRoofline list) (shape: ConvolutionShape) (set: InstructionSet) prepared =

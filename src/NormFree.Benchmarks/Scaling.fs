@@ -53,7 +53,7 @@ module Scaling =
                    for parameter in Parameters.ofGraph graph -> 4L * parameter.Count, number |]
             |> Array.unzip
 
-        [ for struct (first, length, lowest) in GradientBuckets.Plan(sizes, places, GradientBuckets.UsualBytes) ->
+        [ for struct (first, length, lowest) in GradientBuckets.Plan(sizes, places, GradientBuckets.DefaultBytes) ->
               float (Array.sum sizes[first .. first + length - 1]), float (count - lowest) / float count ]
 
     /// <summary>Bytes of what keeps a network's signs balanced: means of the channels, and a mean square of each layer.</summary>

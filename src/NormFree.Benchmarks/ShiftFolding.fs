@@ -16,7 +16,7 @@ open NormFree.Training
 module internal ShiftFolding =
 
     /// The weights with which a projection multiplies its inputs, for an output channel.
-    let projectionFilter inputs (projection: Projection) o : float[] =
+    let projectionFilter inputs (projection: PackedProjection) o : float[] =
         match projection with
         | :? RealProjection as real -> Array.init inputs (fun c -> float real.Weights[o * inputs + c])
         | :? BinaryProjection as binary ->
@@ -28,9 +28,9 @@ module internal ShiftFolding =
         | other -> invalidArg (nameof projection) $"There is no projection of kind {other.GetType().Name}."
 
     /// What a layer's shortcut makes of a constant of each channel, by output channel.
-    let private added (layer: BinaryLayer) (missing: float[]) o =
+    let private added (layer: PackedBinaryLayer) (missing: float[]) o =
         match layer.Shortcut with
-        | :? PooledInput as pooled ->
+        | :? AveragePoolShortcut as pooled ->
             let mean = float (pooled.Factor * float32 (pooled.Kernel * pooled.Kernel))
 
             match pooled.Projection with
@@ -38,8 +38,8 @@ module internal ShiftFolding =
             | projection -> mean * Array.sum (Array.map2 (*) missing (projectionFilter layer.In projection o))
         | _ -> missing[o % layer.In]
 
-    let private binary (layer: BinaryLayer) missing =
-        BinaryLayer(
+    let private binary (layer: PackedBinaryLayer) missing =
+        PackedBinaryLayer(
             layer.Key,
             layer.In,
             layer.Out,
@@ -55,20 +55,20 @@ module internal ShiftFolding =
             layer.Shortcut
         )
 
-    let private classifier (layer: Classifier) (missing: float[]) =
+    let private classifier (layer: PackedClassifier) (missing: float[]) =
         let bias k =
             let sum = missing |> Seq.mapi (fun c value -> value * float layer.Weights[k * layer.In + c]) |> Seq.sum
             float32 (float layer.Bias[k] + sum)
 
-        Classifier(layer.Key, layer.In, layer.Classes, layer.Weights, Array.init layer.Classes bias)
+        PackedClassifier(layer.Key, layer.In, layer.Classes, layer.Weights, Array.init layer.Classes bias)
 
     /// The layer for an input that lacks something, nothing in front of the first binary layer, and what its own output lacks.
     let private step (missing: float[]) (layer: PackedLayer) : PackedLayer * float[] =
         let missingOf channels = if missing.Length = 0 then Array.zeroCreate channels else missing
 
         match layer with
-        | :? BinaryLayer as layer -> binary layer (missingOf layer.In), Array.map float layer.Shift
-        | :? Classifier as layer -> classifier layer (missingOf layer.In), [||]
+        | :? PackedBinaryLayer as layer -> binary layer (missingOf layer.In), Array.map float layer.Shift
+        | :? PackedClassifier as layer -> classifier layer (missingOf layer.In), [||]
         | other -> other, missing
 
     /// <summary>The layers of a network that computes the same; the shifts of its binary layers are 0.</summary>

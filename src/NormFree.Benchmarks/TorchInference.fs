@@ -77,9 +77,9 @@ type internal TorchInference(model: PackedModel, layout: TorchLayout, images: fl
         Array.init (outputs * inputs * taps) weight |> shaped [ outputs; inputs; kernel; kernel ]
 
     /// Adds what a shortcut makes of x to z.
-    let shortcut (layer: BinaryLayer) : torch.Tensor -> torch.Tensor -> unit =
+    let shortcut (layer: PackedBinaryLayer) : torch.Tensor -> torch.Tensor -> unit =
         match layer.Shortcut with
-        | :? PooledInput as pooled ->
+        | :? AveragePoolShortcut as pooled ->
             let kernel = int64 pooled.Kernel
             let factor = pooled.Factor * float32 (kernel * kernel)
 
@@ -105,7 +105,7 @@ type internal TorchInference(model: PackedModel, layout: TorchLayout, images: fl
                     use part = z.narrow (1L, int64 start, int64 layer.In)
                     part.PlusInPlace x |> ignore
 
-    let binary (layer: BinaryLayer) =
+    let binary (layer: PackedBinaryLayer) =
         let beforeSign = layer.Threshold |> Array.map (~-) |> channels
         let weights = unpacked layer.In layer.Out layer.Kernel layer.Signs (fun o -> layer.Scale[o])
         let convolve = convolution weights layer.Bias layer.Stride layer.Padding
@@ -118,7 +118,7 @@ type internal TorchInference(model: PackedModel, layout: TorchLayout, images: fl
             addShortcut x z
             torch.nn.functional.prelu (z, slope)
 
-    let classifier (layer: Classifier) =
+    let classifier (layer: PackedClassifier) =
         let weights = own (shaped [ layer.Classes; layer.In ] layer.Weights)
         let bias = own (torch.tensor layer.Bias)
 
@@ -128,13 +128,13 @@ type internal TorchInference(model: PackedModel, layout: TorchLayout, images: fl
 
     let step (layer: PackedLayer) : torch.Tensor -> torch.Tensor =
         match layer with
-        | :? RealConvolution as layer ->
+        | :? PackedConvolution as layer ->
             let weights = shaped [ layer.Out; layer.In; layer.Kernel; layer.Kernel ] layer.Weights
             convolution weights layer.Bias layer.Stride layer.Padding
-        | :? MaxPool as layer ->
+        | :? PackedMaxPool as layer ->
             fun x -> torch.nn.functional.max_pool2d (x, int64 layer.Kernel, int64 layer.Stride, int64 layer.Padding)
-        | :? BinaryLayer as layer -> binary layer
-        | :? Classifier as layer -> classifier layer
+        | :? PackedBinaryLayer as layer -> binary layer
+        | :? PackedClassifier as layer -> classifier layer
         | other -> invalidArg (nameof model) $"There is no layer of kind {other.GetType().Name}."
 
     let input, steps =

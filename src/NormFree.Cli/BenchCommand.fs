@@ -61,12 +61,12 @@ module BenchCommand =
           yield! Option.toList result.Norm
           yield! Option.toList result.Binarise
           $"batch {result.Batch} of {result.Image}×{result.Image}"
-          Json.words result.Engine
-          Json.words result.Precision
+          Json.name result.Engine
+          Json.name result.Precision
           $"{result.Threads} threads"
           if result.Balanced then
               "balanced"
-          yield! ({ Ranks = result.Ranks; Accumulate = result.Accumulate }: BatchPartition).Names ]
+          yield! ({ Ranks = result.Ranks; Accumulate = result.Accumulate }: BatchPartition).Description ]
         |> String.concat ", "
 
     let private phases (result: BenchResult) =
@@ -117,7 +117,9 @@ module BenchCommand =
                     Show.percent row.Efficiency ] ]
 
     let private scaling (table: ScalingTable) =
-        Console.WriteLine $"Predicted at {table.NetworkLink.BandwidthGbit:F2} Gbit/s and {table.NetworkLink.LatencyUs:F0} µs:"
+        Console.WriteLine
+            $"Predicted at {table.NetworkLink.BandwidthGbit:F2} Gbit/s and {table.NetworkLink.LatencyUs:F0} µs:"
+
         predictions "one batch for all" table.SameBatch
         predictions "a batch for each" table.BatchPerNode
 

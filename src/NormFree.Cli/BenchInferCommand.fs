@@ -66,7 +66,7 @@ module BenchInferCommand =
         [ result.Arch
           yield! Option.toList result.Norm
           $"batch {result.Batch} of {result.Image}×{result.Image}"
-          Json.words result.Engine
+          Json.name result.Engine
           yield! Option.toList result.Layout
           $"{result.Threads} threads" ]
         |> String.concat ", "

@@ -11,7 +11,7 @@ type DataError =
         WayOut: string
     }
 
-    override this.ToString() = $"{this.Place}: {this.Problem}. {this.WayOut}."
+    override this.ToString() = NormFree.Formats.Printable.Text $"{this.Place}: {this.Problem}. {this.WayOut}."
 
 module DataError =
     let create place problem remedy = { Place = place; Problem = problem; WayOut = remedy }
@@ -32,7 +32,7 @@ module DataError =
         | :? System.UnauthorizedAccessException ->
             Error(create place "reading is not permitted" "Check the file's permissions")
         | :? NormFree.Formats.InvalidFileException as error ->
-            Error(create $"{error.File}, {error.Where}" error.What error.WayOut)
+            Error(create $"{error.File}, {error.Where}" error.What error.Remedy)
         | :? System.IO.EndOfStreamException
         | :? System.IO.InvalidDataException
         | :? System.FormatException as error -> Error(create place (error.Message.TrimEnd '.') fetchAgain)

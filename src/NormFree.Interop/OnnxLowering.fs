@@ -69,7 +69,7 @@ module OnnxLowering =
         match conv.Weight with
         | Real ->
             let options = ConvolutionOptions(conv.Stride, conv.Padding, conv.Standardised, false, conv.Factor)
-            Convolution.UsedWeight(weight, gain, &options), None
+            Convolution.EffectiveWeight(weight, gain, &options), None
         | OneBit ->
             let latent = if conv.Standardised then WeightStandardisation.Apply weight else weight
             let scale = latent.abs().mean([| 1L; 2L; 3L |], keepdim = true)

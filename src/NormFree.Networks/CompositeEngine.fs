@@ -64,7 +64,8 @@ type internal CompositeEngine
         | Scale factor -> x.Times factor
         | Shift(key, _) -> LearnableShift.Apply(x, tensors[key])
         | Sign -> ApproximateSign.Apply x
-        | RPReLU names -> RPReLU.Apply(x, tensors[names.ShiftIn], tensors[names.Slope], tensors[names.ShiftOut])
+        | RPReLU names ->
+            RPReLUActivation.Apply(x, tensors[names.ShiftIn], tensors[names.Slope], tensors[names.ShiftOut])
         | ReLU -> torch.nn.functional.relu x
         | Normalise(key, _) -> normalise key mode x
         | MaxPool(kernel, stride, padding) -> torch.nn.functional.max_pool2d (x, kernel, stride, padding)

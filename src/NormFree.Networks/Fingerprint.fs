@@ -32,7 +32,9 @@ module Fingerprint =
         addText
             hash
             (Json.write
-                { state with History = timeless state.History; TrainingCursor = { state.TrainingCursor with Seconds = 0.0 } })
+                { state with
+                    History = timeless state.History
+                    TrainingCursor = { state.TrainingCursor with Seconds = 0.0 } })
 
     let private ofAll (add: IncrementalHash -> unit) =
         use hash = IncrementalHash.CreateHash HashAlgorithmName.SHA256

@@ -5,6 +5,7 @@ open System.Collections.Generic
 open NormFree.Runs
 open NormFree.Spec
 open NormFree.Torch.Fused
+open NormFree.Torch.Layers
 open NormFree.Torch.Profiling
 open TorchSharp
 
@@ -41,7 +42,7 @@ type internal FusedEngine(precision: NormFree.Runs.Precision, tensors: IReadOnly
         | { Weight = OneBit; Kernel = 1; Stride = 1; Padding = 0 } -> binaryFilters conv x
         | { Weight = Real } when fusedPrecision = FusedPrecision.BFloat16 ->
             let options = Convolutions.options conv
-            RealConvolution.InBFloat16(x, tensors[$"{conv.Key}.weight"], Convolutions.gain tensors conv, &options)
+            Convolution.ApplyInBFloat16(x, tensors[$"{conv.Key}.weight"], Convolutions.gain tensors conv, &options)
         | _ -> Convolutions.plain tensors conv x
 
     let composite = CompositeEngine(convolve, tensors)
@@ -72,7 +73,7 @@ type internal FusedEngine(precision: NormFree.Runs.Precision, tensors: IReadOnly
 
     let shortcut name mode graph (x: torch.Tensor) =
         let pooled beta kernel rest =
-            use small = PooledShortcut.Apply(name, x, beta, kernel)
+            use small = FusedPooledShortcut.Apply(name, x, beta, kernel)
             // Nothing but the pooling: the graph's result is its input.
             if List.isEmpty rest then
                 small.alias ()
@@ -92,7 +93,7 @@ type internal FusedEngine(precision: NormFree.Runs.Precision, tensors: IReadOnly
             | Itself -> null
             | Computed graph -> shortcut name mode graph x
 
-        BinaryLayer.Apply(
+        FusedBinaryLayer.Apply(
             options name layer.Convolution convolutions,
             x,
             given,
@@ -164,6 +165,8 @@ type internal FusedEngine(precision: NormFree.Runs.Precision, tensors: IReadOnly
         result
 
     /// <summary>Logits of images, N×3×H×W; parts come with their names.</summary>
-    member _.Run(mode: Mode, parts: (string * FusedPart list) list, look: ForwardHook, images: torch.Tensor) : torch.Tensor =
+    member _.Run
+        (mode: Mode, parts: (string * FusedPart list) list, look: ForwardHook, images: torch.Tensor)
+        : torch.Tensor =
         use input = ChannelsLast.Of images
         runInTurn (runNamed mode look) parts input

@@ -41,7 +41,7 @@ type Optimisation(recipe: Recipe, network: Network) =
             | Some before -> Some(Array.map2 (fun (a: ClipCount) b -> a + b) before found)
             | None -> Some found
 
-    let optimiser: Optimiser =
+    let optimiser: ParameterOptimiser =
         match recipe.Optimiser with
         | Adam -> new Optimisers.Adam(parameters, decoupled = false, Composite = composite)
         | AdamW -> new Optimisers.Adam(parameters, decoupled = true, Composite = composite)

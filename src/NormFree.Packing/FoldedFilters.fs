@@ -95,7 +95,7 @@ module internal FoldedFilters =
         let double (tensor: torch.Tensor) = tensor.detach().``to`` torch.ScalarType.Float64
         let gain: torch.Tensor | null = if conv.Standardised then double tensors[$"{conv.Key}.gain"] else null
         let options = Convolutions.options conv
-        let used = doubles (Convolution.UsedWeight(double tensors[$"{conv.Key}.weight"], gain, &options))
+        let used = doubles (Convolution.EffectiveWeight(double tensors[$"{conv.Key}.weight"], gain, &options))
         let factor, offset = norm tensors conv.Out normKey
         used |> Array.mapi (fun i weight -> weight * factor[i / (used.Length / conv.Out)]), offset
 

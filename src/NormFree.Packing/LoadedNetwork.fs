@@ -45,7 +45,7 @@ module LoadedNetwork =
             refuse $"it takes images of {model.Mean.Count} channel{plural}, not of red, green and blue"
 
         let preparation =
-            PackedPreparation.toSteps model.Preparation
+            PackedPreparation.toSteps model.Preprocessing
             |> Option.defaultWith (fun () -> refuse "its images are resized or cropped to shapes that are not square")
 
         { Dataset =

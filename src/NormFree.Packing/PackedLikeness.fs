@@ -14,10 +14,10 @@ module internal PackedLikeness =
     /// Binary weights of two layers of the same sizes that differ.
     let differingWeights (mine: PackedLayer) (theirs: PackedLayer) =
         match mine, theirs with
-        | (:? BinaryLayer as mine), (:? BinaryLayer as theirs) ->
-            let projection (layer: BinaryLayer) =
+        | (:? PackedBinaryLayer as mine), (:? PackedBinaryLayer as theirs) ->
+            let projection (layer: PackedBinaryLayer) =
                 match layer.Shortcut with
-                | :? PooledInput as pooled ->
+                | :? AveragePoolShortcut as pooled ->
                     match pooled.Projection with
                     | :? BinaryProjection as projection -> projection.Signs
                     | _ -> [||]
@@ -29,13 +29,13 @@ module internal PackedLikeness =
     /// Thresholds of two layers of the same sizes that differ in any bit: values between the two would get another sign, however few they are.
     let differingThresholds (mine: PackedLayer) (theirs: PackedLayer) =
         match mine, theirs with
-        | (:? BinaryLayer as mine), (:? BinaryLayer as theirs) ->
+        | (:? PackedBinaryLayer as mine), (:? PackedBinaryLayer as theirs) ->
             let differ (a: float32) b = BitConverter.SingleToInt32Bits a <> BitConverter.SingleToInt32Bits b
             Array.fold2 (fun sum a b -> if differ a b then sum + 1L else sum) 0L mine.Threshold theirs.Threshold
         | _ -> 0L
 
     /// A number for each kind of projection.
-    let private projectionKind (projection: Projection | null) =
+    let private projectionKind (projection: PackedProjection | null) =
         match projection with
         | :? BinaryProjection as binary -> if binary.Centered then 2 else 1
         | :? RealProjection -> 3
@@ -44,16 +44,16 @@ module internal PackedLikeness =
     /// What two layers must have in common for their results to be compared.
     let private outline (layer: PackedLayer) =
         match layer with
-        | :? RealConvolution as l -> [ l.In; l.Out; l.Kernel; l.Stride; l.Padding ]
-        | :? MaxPool as l -> [ l.Kernel; l.Stride; l.Padding ]
-        | :? BinaryLayer as l ->
+        | :? PackedConvolution as l -> [ l.In; l.Out; l.Kernel; l.Stride; l.Padding ]
+        | :? PackedMaxPool as l -> [ l.Kernel; l.Stride; l.Padding ]
+        | :? PackedBinaryLayer as l ->
             let shortcut =
                 match l.Shortcut with
-                | :? PooledInput as pooled -> [ pooled.Kernel; projectionKind pooled.Projection ]
+                | :? AveragePoolShortcut as pooled -> [ pooled.Kernel; projectionKind pooled.Projection ]
                 | _ -> []
 
             [ l.In; l.Out; l.Kernel; l.Stride; l.Padding ] @ shortcut
-        | :? Classifier as l -> [ l.In; l.Classes ]
+        | :? PackedClassifier as l -> [ l.In; l.Classes ]
         | _ -> []
         |> fun sizes -> layer.Key, layer.GetType().Name, sizes
 

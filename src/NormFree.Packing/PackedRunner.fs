@@ -27,7 +27,7 @@ module PackedRunner =
 
         let signs =
             match layer with
-            | :? BinaryLayer as binary -> Array.zeroCreate (height * width * SignPacking.Words binary.In)
+            | :? PackedBinaryLayer as binary -> Array.zeroCreate (height * width * SignPacking.Words binary.In)
             | _ -> [||]
 
         network.RunLayer(number, ReadOnlySpan x, height, width, Span values, Span signs)

@@ -37,21 +37,21 @@ module Packing =
             FoldedFilters.doubles shift |> Array.map (float32 >> Threshold.single convolution.Beta)
 
     /// The shortcut, what it adds to the layer's bias, and its zero weights.
-    let private shortcut tensors (pooled: PooledShortcut option) : Shortcut * float[] option * int64 =
+    let private shortcut tensors (pooled: PooledShortcut option) : PackedShortcut * float[] option * int64 =
         match pooled with
-        | None -> RepeatedInput(), None, 0L
+        | None -> IdentityShortcut(), None, 0L
         | Some { Beta = beta; Kernel = kernel; Projection = projection } ->
             let factor = float32 (beta / float (kernel * kernel))
 
             match projection with
-            | None -> PooledInput(kernel, factor, null), None, 0L
+            | None -> AveragePoolShortcut(kernel, factor, null), None, 0L
             | Some { Convolution = conv; Norm = norm } when conv.Weight = Real ->
                 let weights, offset = FoldedFilters.real tensors conv norm
-                PooledInput(kernel, factor, RealProjection(singles weights)), Some offset, 0L
+                AveragePoolShortcut(kernel, factor, RealProjection(singles weights)), Some offset, 0L
             | Some { Convolution = conv; Norm = norm; Centered = centered } ->
                 let filters, offset = FoldedFilters.folded tensors [ conv, norm ]
 
-                PooledInput(kernel, factor, BinaryProjection(filters.Signs, singles filters.Scale, centered)),
+                AveragePoolShortcut(kernel, factor, BinaryProjection(filters.Signs, singles filters.Scale, centered)),
                 Some offset,
                 filters.Zeros
 
@@ -64,7 +64,7 @@ module Packing =
         let bias = Array.map2 (+) offset shiftIn
         let bias = added |> Option.map (Array.map2 (+) bias) |> Option.defaultValue bias
 
-        BinaryLayer(
+        PackedBinaryLayer(
             key,
             first.In,
             filters.Scale.Length,
@@ -89,16 +89,25 @@ module Packing =
         : PackedLayer =
         let weights, offset = FoldedFilters.real tensors conv normKey
 
-        RealConvolution(key, conv.In, conv.Out, conv.Kernel, conv.Stride, conv.Padding, singles weights, singles offset)
+        PackedConvolution(
+            key,
+            conv.In,
+            conv.Out,
+            conv.Kernel,
+            conv.Stride,
+            conv.Padding,
+            singles weights,
+            singles offset
+        )
 
     let private layer (tensors: IReadOnlyDictionary<string, torch.Tensor>) (step: PackedStep) : PackedLayer * int64 =
         match step.Kind with
         | Stem(conv, normKey) -> stem tensors step.Key conv normKey, 0L
-        | StemPool(kernel, stride, padding) -> MaxPool(step.Key, kernel, stride, padding), 0L
+        | StemPool(kernel, stride, padding) -> PackedMaxPool(step.Key, kernel, stride, padding), 0L
         | Packed(fused, pooled) -> binary tensors step.Key fused pooled
         | Head(key, inputs, classes) ->
             let values suffix = singles (FoldedFilters.doubles tensors[$"{key}.{suffix}"])
-            Classifier(step.Key, inputs, classes, values "weight", values "bias"), 0L
+            PackedClassifier(step.Key, inputs, classes, values "weight", values "bias"), 0L
 
     /// A scale or bias of infinity or NaN would be found later, without the name of what made it.
     let private requireFinite (network: Network) =
@@ -140,7 +149,7 @@ module Packing =
                 Width = task.Size,
                 Mean = task.Normalisation.Mean,
                 Deviation = task.Normalisation.Deviation,
-                Preparation = List.toArray (PackedPreparation.ofSteps task.Preprocessing),
+                Preprocessing = List.toArray (PackedPreparation.ofSteps task.Preprocessing),
                 Classes = task.Classes,
                 Layers = (layers |> List.map fst |> List.toArray),
                 Notes = notes task training network.Spec

@@ -56,7 +56,7 @@ let private layers (map: Map) =
 
     [ // x and y; x, dy and dx.
       version "approximate sign" [ x ] (fun () -> ApproximateSign.Apply x), FloatsPerValue 5
-      version "RPReLU" [ x; shiftIn; slope; shiftOut ] (fun () -> RPReLU.Apply(x, shiftIn, slope, shiftOut)),
+      version "RPReLU" [ x; shiftIn; slope; shiftOut ] (fun () -> RPReLUActivation.Apply(x, shiftIn, slope, shiftOut)),
       FloatsPerValue 5
       version "plain convolution 3×3" [ x; weight ] (convolution false false), Macs macs
       version "standardised convolution 3×3" [ x; weight; gain ] (convolution true false), Macs macs

@@ -15,9 +15,9 @@ let private batch = 16
 
 let private take (step: TrainingStep) images labels () =
     use _ = torch.NewDisposeScope()
-    step.Descend(images, labels, 0, []) |> ignore
+    step.Gradients(images, labels, 0, []) |> ignore
     step.Clip()
-    step.Move 5e-4 |> ignore
+    step.Update 5e-4 |> ignore
 
 /// A network at work, to be disposed.
 type private Worker =

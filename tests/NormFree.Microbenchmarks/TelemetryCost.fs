@@ -16,12 +16,12 @@ let private batch = 64
 /// A step as a training takes it, balance included, with its watches and what is around its move.
 let private step (training: TrainingStep) optimisation images labels watches (runOptions: (unit -> unit) -> unit) =
     use _ = torch.NewDisposeScope()
-    training.Descend(images, labels, 0, watches) |> ignore
+    training.Gradients(images, labels, 0, watches) |> ignore
     FiniteChecks.gradient optimisation |> ignore
 
     runOptions (fun () ->
         training.Clip()
-        training.Move 1e-4 |> ignore)
+        training.Update 1e-4 |> ignore)
 
 /// Steps of a network, with a sample and without one by turns.
 let private compare binarise =
@@ -40,8 +40,11 @@ let private compare binarise =
 
     let sampled () =
         let sample = sampler.Begin(TrainingCursor.startOf 0)
-        let watch: MicroBatchHook = { Begins = ignore; ForwardHook = (fun _ -> sampler.ForwardHook sample); Passed = ignore }
-        step [ watch ] (fun move -> sampler.Options(sample, move) |> ignore)
+
+        let watch: MicroBatchHook =
+            { Begins = ignore; ForwardHook = (fun _ -> sampler.ForwardHook sample); Passed = ignore }
+
+        step [ watch ] (fun move -> sampler.Record(sample, move) |> ignore)
 
     [ { Name = "plain"; Run = fun () -> step [] (fun move -> move ()) }
       { Name = "with a sample"; Run = sampled } ]

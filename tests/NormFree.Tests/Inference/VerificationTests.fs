@@ -1,4 +1,4 @@
-/// Verification finds what is wrong with a packed network.
+/// Verification finds errors in packed networks.
 module NormFree.Tests.Inference.VerificationTests
 
 open System
@@ -28,8 +28,8 @@ let private verify (checkpoint: Checkpoint) model =
     use images = Networks.noise single 5L 1 32
     Verification.run checkpoint model (Networks.reference model) images
 
-/// The model with one binary layer that an action makes of the one with that key.
-let private changed key (change: BinaryLayer -> BinaryLayer) (model: PackedModel) =
+/// The model with a change to the binary layer of a key.
+let private changed key (change: PackedBinaryLayer -> PackedBinaryLayer) (model: PackedModel) =
     PackedModel(
         Architecture = model.Architecture,
         Height = model.Height,
@@ -40,11 +40,11 @@ let private changed key (change: BinaryLayer -> BinaryLayer) (model: PackedModel
         Layers =
             [| for layer in model.Layers do
                    match layer with
-                   | :? BinaryLayer as layer when layer.Key = key -> change layer
+                   | :? PackedBinaryLayer as layer when layer.Key = key -> change layer
                    | layer -> layer |]
     )
 
-/// The model for images of another size, with other names or numbers of classes and images.
+/// The model with another image size, mean or classes.
 let private described height width mean classes (model: PackedModel) =
     PackedModel(
         Architecture = model.Architecture,
@@ -57,8 +57,8 @@ let private described height width mean classes (model: PackedModel) =
     )
 
 /// The same layer with other numbers.
-let private withNumbers threshold signs scale (l: BinaryLayer) =
-    BinaryLayer(
+let private withNumbers threshold signs scale (l: PackedBinaryLayer) =
+    PackedBinaryLayer(
         l.Key,
         l.In,
         l.Out,
@@ -81,10 +81,10 @@ let private at place change values =
 
 let private key = "layer2.1.binary_conv"
 
-/// Numbers as results have them.
-type FiniteChecks = { Top: float; Rest: float list }
+/// A record of numbers, as in results.
+type Numbers = { Top: float; Rest: float list }
 
-/// What is done to one layer, and what must be said of it. Other layers stay without complaint, whatever comes to them in a run of the network by itself.
+/// Damage to one layer, and what must be reported for it. Other layers are not reported, although their inputs in a run of the whole network differ.
 let private damages =
     [ "a threshold", withNumbers (at 2 (fun t -> t + 0.5f)) id id, $"layer {key}: ", "signs of its input differ"
       "a threshold by 1 ulp", withNumbers (at 2 MathF.BitIncrement) id id, $"layer {key}: ", "1 thresholds differ"
@@ -94,7 +94,7 @@ let private damages =
 
 let private found =
     [ for what, change, first, second in damages do
-          test $"{what} that is not the network's is found in its layer, and in no other" {
+          test $"{what} that is not the network's is found in its layer only" {
               use checkpoint = checkpoint (BnFree 0.2)
               let model = (Packing.ofCheckpoint checkpoint).Model |> changed key change
               let mismatches = (verify checkpoint model).Mismatches
@@ -111,12 +111,12 @@ let private found =
           let text = Json.writeSnakeCase { Top = nan; Rest = [ 1.5; infinity ] }
           Expect.equal text """{"top":null,"rest":[1.5,null]}""" "text"
 
-          match Json.readSnakeCase<FiniteChecks> text with
+          match Json.readSnakeCase<Numbers> text with
           | Ok numbers -> Expect.isTrue (Double.IsNaN numbers.Top && Double.IsNaN numbers.Rest[1]) $"{numbers}"
           | Error why -> failtest why
       }
 
-      test "layers that agree do not vouch for the whole" {
+      test "a wrong whole is found although its layers agree" {
           use checkpoint = checkpoint (BnFree 0.2)
           let model = (Packing.ofCheckpoint checkpoint).Model
           let runner = Networks.reference model
@@ -152,7 +152,7 @@ let private found =
                   Expect.stringContains found part "message"
           } ]
 
-/// What is said of a model besides its layers.
+/// Differences outside the layers.
 let private descriptions =
     let itself (values: IReadOnlyList<'a>) = values
 
@@ -204,7 +204,7 @@ let private full =
                   Expect.isEmpty report.Mismatches "mismatches"
               } ]
 
-/// The predicted sizes of the full networks' files.
+/// File sizes of the full networks against their prediction.
 let private sizes =
     [ for name, net, size, predicted in
           [ "ReActNet-18 for CIFAR", ReActNet.cifar18, 32, 1.45
@@ -238,7 +238,7 @@ let private sizes =
                           0.01
                           $"{bytes} bytes for {predicted} MiB"
 
-                      // Without names and padding it is exact.
+                      // The tensors alone match exactly.
                       use file = SafetensorsFile.Read(new MemoryStream(stream.ToArray()), "file")
 
                       let tensors =

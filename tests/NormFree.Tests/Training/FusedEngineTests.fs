@@ -74,7 +74,8 @@ let private trained net seed =
         let tensor = tensors[key]
 
         match kinds.TryGetValue key with
-        | true, ConvolutionWeight conv -> runOptions 0.0 (1.5 / sqrt (float (conv.In * conv.Kernel * conv.Kernel))) tensor
+        | true, ConvolutionWeight conv ->
+            runOptions 0.0 (1.5 / sqrt (float (conv.In * conv.Kernel * conv.Kernel))) tensor
         | true, (Gain | NormWeight) -> runOptions 1.0 0.3 tensor
         | true, Slope -> runOptions 0.25 0.2 tensor
         | true, (ShiftBias | NormBias) -> runOptions 0.0 0.2 tensor

@@ -65,7 +65,7 @@ let private engines =
 
                   for layer in folded do
                       match layer with
-                      | :? NormFree.Inference.Model.BinaryLayer as layer ->
+                      | :? NormFree.Inference.Model.PackedBinaryLayer as layer ->
                           Expect.all layer.Shift (fun shift -> shift = 0.0f) layer.Key
                       | _ -> ()
 
