@@ -15,6 +15,18 @@ open NormFree.Training
 [<RequireQualifiedAccess>]
 module internal ShiftFolding =
 
+    /// The weights with which a projection multiplies its inputs, for an output channel.
+    let projectionFilter inputs (projection: PackedProjection) o : float[] =
+        match projection with
+        | :? RealProjection as real -> Array.init inputs (fun c -> float real.Weights[o * inputs + c])
+        | :? BinaryProjection as binary ->
+            let signs =
+                Array.init inputs (fun c -> if SignPacking.IsPlus(binary.Signs, o, inputs, c) then 1.0 else -1.0)
+
+            let mean = if binary.Centered then Array.average signs else 0.0
+            signs |> Array.map (fun sign -> float binary.Scale[o] * (sign - mean))
+        | other -> invalidArg (nameof projection) $"There is no projection of kind {other.GetType().Name}."
+
     /// What a layer's shortcut makes of a constant of each channel, by output channel.
     let private added (layer: PackedBinaryLayer) (missing: float[]) o =
         match layer.Shortcut with
@@ -23,10 +35,7 @@ module internal ShiftFolding =
 
             match pooled.Projection with
             | null -> mean * missing[o]
-            | projection ->
-                let isPlus c = SignPacking.IsPlus(projection.Signs, o, layer.In, c)
-                let sum = missing |> Seq.mapi (fun c value -> if isPlus c then value else -value) |> Seq.sum
-                mean * float projection.Scale[o] * sum
+            | projection -> mean * Array.sum (Array.map2 (*) missing (projectionFilter layer.In projection o))
         | _ -> missing[o % layer.In]
 
     let private binary (layer: PackedBinaryLayer) missing =

@@ -89,12 +89,11 @@ type internal TorchInference(model: PackedModel, layout: TorchLayout, images: fl
                     use mean = torch.nn.functional.avg_pool2d (x, kernel, kernel)
                     z.PlusInPlace(mean, float factor) |> ignore
             | projection ->
-                let project =
-                    convolution
-                        (unpacked layer.In layer.Out 1 projection.Signs (fun o -> factor * projection.Scale[o]))
-                        null
-                        1
-                        0
+                let filters =
+                    [| for o in 0 .. layer.Out - 1 do
+                           for weight in ShiftFolding.projectionFilter layer.In projection o -> factor * float32 weight |]
+
+                let project = convolution (shaped [ layer.Out; layer.In; 1; 1 ] filters) null 1 0
 
                 fun x z ->
                     use mean = torch.nn.functional.avg_pool2d (x, kernel, kernel)

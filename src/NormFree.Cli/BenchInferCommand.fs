@@ -43,6 +43,7 @@ module BenchInferCommand =
         |> Net.withClasses (Choices.within 2 10_000_000 "--classes" (args.GetResult(BenchInferArgs.Classes, 10)))
         |> Net.withNorm (Choices.norm (args.GetResult(BenchInferArgs.Norm, "bn-free")))
         |> Net.withBinarise ActivationsAndWeights
+        |> Net.withShortcutWeights (Choices.shortcutWeights (args.GetResult(BenchInferArgs.Shortcut, "binary")))
 
     let private job (args: ParseResults<BenchInferArgs>) : InferenceJob =
         let image = Choices.side "--image" (args.GetResult(BenchInferArgs.Image, 32))

@@ -179,6 +179,12 @@ module Choices =
             [ Names.binarise Activations, Activations
               Names.binarise ActivationsAndWeights, ActivationsAndWeights ]
 
+    let shortcutWeights =
+        among
+            "--shortcut"
+            [ for weights in [ ShortcutWeights.Binary; ShortcutWeights.ZeroMean; ShortcutWeights.Real ] ->
+                  Names.shortcutWeights weights, weights ]
+
     let dataset =
         among
             "--dataset"

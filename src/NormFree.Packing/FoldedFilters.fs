@@ -3,6 +3,7 @@ namespace NormFree.Packing
 open System
 open System.Collections.Generic
 open NormFree.Kernels.Bits
+open NormFree.Networks
 open NormFree.Runs
 open NormFree.Spec
 open NormFree.Torch
@@ -88,6 +89,16 @@ module internal FoldedFilters =
 
             factor,
             Array.map3 (fun bias mean factor -> bias - mean * factor) (ofEach "bias") (ofEach "running_mean") factor
+
+    /// The weights of a real convolution including the norm's factor, and the norm's offset.
+    let real (tensors: IReadOnlyDictionary<string, torch.Tensor>) (conv: ConvolutionSpec) normKey =
+        use _ = torch.NewDisposeScope()
+        let double (tensor: torch.Tensor) = tensor.detach().``to`` torch.ScalarType.Float64
+        let gain: torch.Tensor | null = if conv.Standardised then double tensors[$"{conv.Key}.gain"] else null
+        let options = Convolutions.options conv
+        let used = doubles (Convolution.EffectiveWeight(double tensors[$"{conv.Key}.weight"], gain, &options))
+        let factor, offset = norm tensors conv.Out normKey
+        used |> Array.mapi (fun i weight -> weight * factor[i / (used.Length / conv.Out)]), offset
 
     /// Concatenates convolutions with their norms: signs, scales including the norm's factor, and the norm's offset.
     let folded tensors (convolutions: (ConvolutionSpec * string option) list) =

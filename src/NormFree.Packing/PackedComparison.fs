@@ -19,8 +19,8 @@ module internal PackedComparison =
                 match layer.Shortcut with
                 | :? AveragePoolShortcut as pooled ->
                     match pooled.Projection with
-                    | null -> [||]
-                    | projection -> projection.Signs
+                    | :? BinaryProjection as projection -> projection.Signs
+                    | _ -> [||]
                 | _ -> [||]
 
             differingBits mine.Signs theirs.Signs + differingBits (projection mine) (projection theirs)
@@ -34,6 +34,13 @@ module internal PackedComparison =
             Array.fold2 (fun sum a b -> if differ a b then sum + 1L else sum) 0L mine.Threshold theirs.Threshold
         | _ -> 0L
 
+    /// The kind of a projection as a number.
+    let private projectionKind (projection: PackedProjection | null) =
+        match projection with
+        | :? BinaryProjection as binary -> if binary.Centered then 2 else 1
+        | :? RealProjection -> 3
+        | _ -> 0
+
     /// What two layers must share for their results to be comparable.
     let private outline (layer: PackedLayer) =
         match layer with
@@ -42,7 +49,7 @@ module internal PackedComparison =
         | :? PackedBinaryLayer as l ->
             let shortcut =
                 match l.Shortcut with
-                | :? AveragePoolShortcut as pooled -> [ pooled.Kernel; (if isNull pooled.Projection then 0 else 1) ]
+                | :? AveragePoolShortcut as pooled -> [ pooled.Kernel; projectionKind pooled.Projection ]
                 | _ -> []
 
             [ l.In; l.Out; l.Kernel; l.Stride; l.Padding ] @ shortcut

@@ -3,8 +3,11 @@ namespace NormFree.Packing
 open NormFree.Runs
 open NormFree.Spec
 
-/// <summary>A downsampling shortcut: average pooling of β·x over kernel×kernel, then an optional 1×1 convolution with an optional norm.</summary>
-type PooledPath = { Beta: float; Kernel: int; Projection: (ConvolutionSpec * string option) option }
+/// <summary>A 1×1 convolution with the key of its norm, if it has one. If <c>Centered</c>, its input is x minus the mean of x over channels.</summary>
+type ShortcutProjection = { Convolution: ConvolutionSpec; Norm: string option; Centered: bool }
+
+/// <summary>A downsampling shortcut: average pooling of β·x over kernel×kernel, then an optional projection.</summary>
+type PooledPath = { Beta: float; Kernel: int; Projection: ShortcutProjection option }
 
 /// <summary>The kind of a packed layer.</summary>
 type PackedKind =
@@ -23,11 +26,18 @@ type PackedStep = { Key: string; Graph: Graph; Kind: PackedKind }
 module PackedStep =
 
     let private projection graph =
-        match graph with
-        | [] -> Some None
-        | [ Op(Convolve conv) ] when conv.Kernel = 1 && conv.Stride = 1 -> Some(Some(conv, None))
+        let centered, rest =
+            match graph with
+            | Op CenterChannels :: rest -> true, rest
+            | _ -> false, graph
+
+        let projected conv norm = Some(Some { Convolution = conv; Norm = norm; Centered = centered })
+
+        match rest with
+        | [] when not centered -> Some None
+        | [ Op(Convolve conv) ] when conv.Kernel = 1 && conv.Stride = 1 -> projected conv None
         | [ Op(Convolve conv); Op(Normalise(norm, _)) ] when conv.Kernel = 1 && conv.Stride = 1 ->
-            Some(Some(conv, Some norm))
+            projected conv (Some norm)
         | _ -> None
 
     let private pooled graph =

@@ -7,7 +7,6 @@ open NormFree.Runs
 open NormFree.Spec
 open NormFree.Inference.Model
 open NormFree.Torch
-open NormFree.Torch.Layers
 open TorchSharp
 
 /// <summary>A packed network.</summary>
@@ -46,10 +45,13 @@ module Packing =
 
             match projection with
             | None -> AveragePoolShortcut(kernel, factor, null), None, 0L
-            | Some convolution ->
-                let filters, offset = FoldedFilters.folded tensors [ convolution ]
+            | Some { Convolution = conv; Norm = norm } when conv.Weight = Real ->
+                let weights, offset = FoldedFilters.real tensors conv norm
+                AveragePoolShortcut(kernel, factor, RealProjection(singles weights)), Some offset, 0L
+            | Some { Convolution = conv; Norm = norm; Centered = centered } ->
+                let filters, offset = FoldedFilters.folded tensors [ conv, norm ]
 
-                AveragePoolShortcut(kernel, factor, BinaryProjection(filters.Signs, singles filters.Scale)),
+                AveragePoolShortcut(kernel, factor, BinaryProjection(filters.Signs, singles filters.Scale, centered)),
                 Some offset,
                 filters.Zeros
 
@@ -85,20 +87,18 @@ module Packing =
         (conv: ConvolutionSpec)
         normKey
         : PackedLayer =
-        use _ = torch.NewDisposeScope()
-        let double (tensor: torch.Tensor) = tensor.detach().``to`` torch.ScalarType.Float64
-        let gain: torch.Tensor | null = if conv.Standardised then double tensors[$"{conv.Key}.gain"] else null
-        let options = Convolutions.options conv
+        let weights, offset = FoldedFilters.real tensors conv normKey
 
-        let used =
-            FoldedFilters.doubles (Convolution.EffectiveWeight(double tensors[$"{conv.Key}.weight"], gain, &options))
-
-        let factor, offset = FoldedFilters.norm tensors conv.Out normKey
-
-        let weights =
-            used |> Array.mapi (fun i weight -> float32 (weight * factor[i / (used.Length / conv.Out)]))
-
-        PackedConvolution(key, conv.In, conv.Out, conv.Kernel, conv.Stride, conv.Padding, weights, singles offset)
+        PackedConvolution(
+            key,
+            conv.In,
+            conv.Out,
+            conv.Kernel,
+            conv.Stride,
+            conv.Padding,
+            singles weights,
+            singles offset
+        )
 
     let private layer (tensors: IReadOnlyDictionary<string, torch.Tensor>) (step: PackedStep) : PackedLayer * int64 =
         match step.Kind with

@@ -29,6 +29,7 @@ module Configuration =
               "layers", string body.Layers.Length
               "expected variance", Names.expectedVariance body.ExpectedVariance
               "binary gain", Names.binaryGain body.BinaryGain
+              "deviation 16, shortcut weights", Names.shortcutWeights body.ShortcutWeights
           | FullPrecision blocks -> "layers", string (2 * blocks.Length) ]
 
     let private data (dataset: Dataset) =

@@ -170,6 +170,19 @@ let private descriptions =
 
 let private engine =
     [ for norm in Support.norms do
+          for weights in [ ShortcutWeights.ZeroMean; ShortcutWeights.Real ] do
+              test
+                  $"the engine's layers are the composite network's: {Names.norm norm}, {Names.shortcutWeights weights} shortcuts" {
+                  let net =
+                      Support.tiny norm |> Net.withBinarise ActivationsAndWeights |> Net.withShortcutWeights weights
+
+                  use checkpoint = Support.asCheckpoint 32 (Networks.trained single 4L net)
+                  use packed = PackedNetwork.From((Packing.ofCheckpoint checkpoint).Model)
+                  use images = Networks.noise single 7L 2 32
+                  let report = Verification.run checkpoint packed.Model (PackedRunner.ofNetwork packed) images
+                  Expect.isEmpty report.Mismatches "mismatches"
+              }
+
           test $"the engine's layers are the composite network's: {Names.norm norm}" {
               use checkpoint = checkpoint norm
               use packed = PackedNetwork.From((Packing.ofCheckpoint checkpoint).Model)
@@ -194,7 +207,13 @@ let private full =
 /// File sizes of the full networks against their prediction.
 let private sizes =
     [ for name, net, size, predicted in
-          [ "ReActNet-18 for CIFAR", ReActNet.cifar18, 32, 1.45; "ReActNet-A", ReActNet.a, 224, 7.5 ] do
+          [ "ReActNet-18 for CIFAR", ReActNet.cifar18, 32, 1.45
+            "ReActNet-18 with zero-mean shortcuts",
+            Net.withShortcutWeights ShortcutWeights.ZeroMean ReActNet.cifar18,
+            32,
+            1.45
+            "ReActNet-18 with real shortcuts", Net.withShortcutWeights ShortcutWeights.Real ReActNet.cifar18, 32, 2.08
+            "ReActNet-A", ReActNet.a, 224, 7.5 ] do
           for norm in Support.norms do
               test $"the file of {name}, {Names.norm norm}, has the size that its summary predicts" {
                   let net = net |> Net.withNorm norm |> Net.withBinarise ActivationsAndWeights
