@@ -61,8 +61,8 @@ module BenchCommand =
           Json.words result.Engine
           Json.words result.Precision
           $"{result.Threads} threads"
-          if result.Balanced then
-              "balanced"
+          if result.SignCentering then
+              "sign centering"
           yield! ({ Ranks = result.Ranks; Accumulate = result.Accumulate }: BatchPartition).Names ]
         |> String.concat ", "
 
