@@ -64,8 +64,8 @@ module BenchCommand =
           Json.name result.Engine
           Json.name result.Precision
           $"{result.Threads} threads"
-          if result.Balanced then
-              "balanced"
+          if result.SignCentering then
+              "sign centering"
           yield! ({ Ranks = result.Ranks; Accumulate = result.Accumulate }: BatchPartition).Description ]
         |> String.concat ", "
 

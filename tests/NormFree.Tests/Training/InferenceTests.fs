@@ -172,7 +172,7 @@ let private measuring =
           test "a job that makes no sense is refused with everything that is wrong" {
               let bad = { job with Image = 2; Batch = 0; Threads = 0; Runs = 0; WarmUp = -1; Seconds = nan }
               let text = message<TrainingException, _>(fun () -> InferenceBench.measure (fun _ _ -> []) bad)
-              contains [ "2×2"; "images, there are 0"; "threads"; "runs to measure"; "warm up"; "NaN" ] text
+              contains [ "2×2"; "the number of images must be at least 1, it is 0"; "threads"; "runs to measure"; "warm up"; "NaN" ] text
           }
 
           test "real weights are refused" {
@@ -215,7 +215,7 @@ let private kernels =
               Expect.equal
                   (goal.Name, goal.Shape.Macs)
                   ("3×3 256→256 @ 14²", 14L * 14L * 9L * 256L * 256L)
-                  "the goal's layer"
+                  "reference layer"
           } ]
 
 /// Sequenced: what measures sets torch's number of threads for the whole process.
