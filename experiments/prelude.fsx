@@ -1,6 +1,7 @@
 // References for experiment scripts, after a build:  #load "prelude.fsx"
 #r "../artifacts/normfree/TorchSharp.dll"
 #r "../artifacts/normfree/NormFree.Formats.dll"
+#r "../artifacts/normfree/NormFree.Archives.dll"
 #r "../artifacts/normfree/NormFree.Spec.dll"
 #r "../artifacts/normfree/NormFree.Torch.dll"
 #r "../artifacts/normfree/NormFree.Data.dll"

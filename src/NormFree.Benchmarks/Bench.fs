@@ -93,14 +93,14 @@ module Bench =
                 work.Batches.MoveNext() |> ignore
                 Evaluation.tensors work.Network work.Batches.Current)
 
-        let found = work.Step.Descend(images, labels, 0, [])
+        let found = work.Step.Gradients(images, labels, 0, [])
 
         let (), clip =
             timed (fun () ->
                 FiniteChecks.gradient work.Optimisation |> ignore
                 work.Step.Clip())
 
-        let centering, step = timed (fun () -> work.Step.Move job.Recipe.LearningRate)
+        let centering, step = timed (fun () -> work.Step.Update job.Recipe.LearningRate)
 
         { Data = data
           Forward = found.Forward

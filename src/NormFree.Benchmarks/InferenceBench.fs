@@ -50,18 +50,7 @@ module InferenceBench =
               Normalisation = NormFree.Data.Normalisation.imageNet
               Preprocessing = [] }
           State =
-            { Recipe = Recipe.published
-              Stage = "random"
-              History = []
-              TrainingCursor = TrainingCursor.startOf 0
-              Images = None
-              Threads = job.Threads
-              Execution = Some network.Execution
-              Machine = None
-              BatchPartition = None
-              Changes = []
-              Teacher = Skippable.Skip
-              Method = Skippable.Skip } }
+            { TrainingState.Of(Recipe.published, "random") with Threads = job.Threads; Execution = Some network.Execution } }
 
     /// N×3×S×S values of standard normal noise.
     let private noise (job: InferenceJob) =

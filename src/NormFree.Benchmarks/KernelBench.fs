@@ -96,7 +96,7 @@ module KernelBench =
         let filters = PackedFilters.Create(set, &copy, signs.Pointer)
         let layout = filters.Layout(shape.Height, shape.Width)
         let map = new NativeBuffer<byte>(layout.Bytes)
-        filters.FillBorder(SignMap(layout, map.Pointer))
+        filters.FillPadding(SignMap(layout, map.Pointer))
         SignMap(layout, map.Pointer).Encode pixels.Pointer
         let accumulators = new NativeBuffer<int>(int64 (pixelsPerCall filters * shape.Out))
         { Filters = filters; Map = map; Layout = layout; Accumulators = accumulators }
@@ -110,7 +110,7 @@ module KernelBench =
             for filter, next in blocks do
                 let mutable range = OutputRange(first, min step (shape.OutPixels - first), filter, next - filter)
                 let scratch = Scratch.OfThread prepared.Filters.ScratchBytes
-                prepared.Filters.Multiply(map, &range, scratch, prepared.Accumulators.Pointer)
+                prepared.Filters.Convolve(map, &range, scratch, prepared.Accumulators.Pointer)
 
     /// The roofline: the lower limit of arithmetic and of the memory level that holds the layer.
     let private roof (rooflines: KernelRoofline list) (shape: ConvolutionShape) (set: InstructionSet) prepared =

@@ -59,7 +59,7 @@ module NetworkLink =
 
         let found =
             [| for _ in 0..repetitions ->
-                   ranks.Meet()
+                   ranks.Barrier()
                    let start = Stopwatch.GetTimestamp()
                    ranks.BeginSum(address values, address sums, count, NumberType.Float32).Wait()
                    Stopwatch.GetElapsedTime(start).TotalMilliseconds |]

@@ -54,7 +54,7 @@ module Scaling =
                    for parameter in Parameters.ofGraph graph -> 4L * parameter.Count, number |]
             |> Array.unzip
 
-        [ for struct (first, length, lowest) in GradientBuckets.Plan(sizes, places, GradientBuckets.UsualBytes) ->
+        [ for struct (first, length, lowest) in GradientBuckets.Plan(sizes, places, GradientBuckets.DefaultBytes) ->
               float (Array.sum sizes[first .. first + length - 1]), float (count - lowest) / float count ]
 
     /// <summary>Bytes that sign centering sums: the channels' means, and one mean square per layer.</summary>

@@ -16,22 +16,31 @@ open NormFree.Training
 [<RequireQualifiedAccess>]
 module internal ShiftFolding =
 
+    /// The effective weights of one output channel of a projection.
+    let projectionFilter inputs (projection: PackedProjection) o : float[] =
+        match projection with
+        | :? RealProjection as real -> Array.init inputs (fun c -> float real.Weights[o * inputs + c])
+        | :? BinaryProjection as binary ->
+            let signs =
+                Array.init inputs (fun c -> if SignPacking.IsPlus(binary.Signs, o, inputs, c) then 1.0 else -1.0)
+
+            let mean = if binary.Centered then Array.average signs else 0.0
+            signs |> Array.map (fun sign -> float binary.Scale[o] * (sign - mean))
+        | other -> invalidArg (nameof projection) $"There is no projection of kind {other.GetType().Name}."
+
     /// The shortcut's output for a constant in each input channel.
-    let private added (layer: BinaryLayer) (missing: float[]) o =
+    let private added (layer: PackedBinaryLayer) (missing: float[]) o =
         match layer.Shortcut with
-        | :? PooledInput as pooled ->
+        | :? AveragePoolShortcut as pooled ->
             let mean = float (pooled.Factor * float32 (pooled.Kernel * pooled.Kernel))
 
             match pooled.Projection with
             | null -> mean * missing[o]
-            | projection ->
-                let isPlus c = SignPacking.IsPlus(projection.Signs, o, layer.In, c)
-                let sum = missing |> Seq.mapi (fun c value -> if isPlus c then value else -value) |> Seq.sum
-                mean * float projection.Scale[o] * sum
+            | projection -> mean * Array.sum (Array.map2 (*) missing (projectionFilter layer.In projection o))
         | _ -> missing[o % layer.In]
 
-    let private binary (layer: BinaryLayer) missing =
-        BinaryLayer(
+    let private binary (layer: PackedBinaryLayer) missing =
+        PackedBinaryLayer(
             layer.Key,
             layer.In,
             layer.Out,
@@ -47,20 +56,20 @@ module internal ShiftFolding =
             layer.Shortcut
         )
 
-    let private classifier (layer: Classifier) (missing: float[]) =
+    let private classifier (layer: PackedClassifier) (missing: float[]) =
         let bias k =
             let sum = missing |> Seq.mapi (fun c value -> value * float layer.Weights[k * layer.In + c]) |> Seq.sum
             float32 (float layer.Bias[k] + sum)
 
-        Classifier(layer.Key, layer.In, layer.Classes, layer.Weights, Array.init layer.Classes bias)
+        PackedClassifier(layer.Key, layer.In, layer.Classes, layer.Weights, Array.init layer.Classes bias)
 
     /// The layer for an input that lacks these constants (none before the first binary layer), and the constants that its output lacks.
     let private step (missing: float[]) (layer: PackedLayer) : PackedLayer * float[] =
         let missingOf channels = if missing.Length = 0 then Array.zeroCreate channels else missing
 
         match layer with
-        | :? BinaryLayer as layer -> binary layer (missingOf layer.In), Array.map float layer.Shift
-        | :? Classifier as layer -> classifier layer (missingOf layer.In), [||]
+        | :? PackedBinaryLayer as layer -> binary layer (missingOf layer.In), Array.map float layer.Shift
+        | :? PackedClassifier as layer -> classifier layer (missingOf layer.In), [||]
         | other -> other, missing
 
     /// <summary>The layers of an equivalent network whose binary layers have zero shifts.</summary>

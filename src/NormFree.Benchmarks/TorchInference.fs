@@ -77,9 +77,9 @@ type internal TorchInference(model: PackedModel, layout: TorchLayout, images: fl
         Array.init (outputs * inputs * taps) weight |> shaped [ outputs; inputs; kernel; kernel ]
 
     /// Adds the shortcut of x to z.
-    let shortcut (layer: BinaryLayer) : torch.Tensor -> torch.Tensor -> unit =
+    let shortcut (layer: PackedBinaryLayer) : torch.Tensor -> torch.Tensor -> unit =
         match layer.Shortcut with
-        | :? PooledInput as pooled ->
+        | :? AveragePoolShortcut as pooled ->
             let kernel = int64 pooled.Kernel
             let factor = pooled.Factor * float32 (kernel * kernel)
 
@@ -89,12 +89,11 @@ type internal TorchInference(model: PackedModel, layout: TorchLayout, images: fl
                     use mean = torch.nn.functional.avg_pool2d (x, kernel, kernel)
                     z.PlusInPlace(mean, float factor) |> ignore
             | projection ->
-                let project =
-                    convolution
-                        (unpacked layer.In layer.Out 1 projection.Signs (fun o -> factor * projection.Scale[o]))
-                        null
-                        1
-                        0
+                let filters =
+                    [| for o in 0 .. layer.Out - 1 do
+                           for weight in ShiftFolding.projectionFilter layer.In projection o -> factor * float32 weight |]
+
+                let project = convolution (shaped [ layer.Out; layer.In; 1; 1 ] filters) null 1 0
 
                 fun x z ->
                     use mean = torch.nn.functional.avg_pool2d (x, kernel, kernel)
@@ -106,7 +105,7 @@ type internal TorchInference(model: PackedModel, layout: TorchLayout, images: fl
                     use part = z.narrow (1L, int64 start, int64 layer.In)
                     part.PlusInPlace x |> ignore
 
-    let binary (layer: BinaryLayer) =
+    let binary (layer: PackedBinaryLayer) =
         let beforeSign = layer.Threshold |> Array.map (~-) |> channels
         let weights = unpacked layer.In layer.Out layer.Kernel layer.Signs (fun o -> layer.Scale[o])
         let convolve = convolution weights layer.Bias layer.Stride layer.Padding
@@ -119,7 +118,7 @@ type internal TorchInference(model: PackedModel, layout: TorchLayout, images: fl
             addShortcut x z
             torch.nn.functional.prelu (z, slope)
 
-    let classifier (layer: Classifier) =
+    let classifier (layer: PackedClassifier) =
         let weights = own (shaped [ layer.Classes; layer.In ] layer.Weights)
         let bias = own (torch.tensor layer.Bias)
 
@@ -129,13 +128,13 @@ type internal TorchInference(model: PackedModel, layout: TorchLayout, images: fl
 
     let step (layer: PackedLayer) : torch.Tensor -> torch.Tensor =
         match layer with
-        | :? RealConvolution as layer ->
+        | :? PackedConvolution as layer ->
             let weights = shaped [ layer.Out; layer.In; layer.Kernel; layer.Kernel ] layer.Weights
             convolution weights layer.Bias layer.Stride layer.Padding
-        | :? MaxPool as layer ->
+        | :? PackedMaxPool as layer ->
             fun x -> torch.nn.functional.max_pool2d (x, int64 layer.Kernel, int64 layer.Stride, int64 layer.Padding)
-        | :? BinaryLayer as layer -> binary layer
-        | :? Classifier as layer -> classifier layer
+        | :? PackedBinaryLayer as layer -> binary layer
+        | :? PackedClassifier as layer -> classifier layer
         | other -> invalidArg (nameof model) $"There is no layer of kind {other.GetType().Name}."
 
     let input, steps =

@@ -21,11 +21,14 @@ module BenchCommand =
             (TrainCommand.stem (args.TryGetResult BenchTrainArgs.Stem) image)
         |> Net.withClasses (Choices.within 2 10_000_000 "--classes" (args.GetResult(BenchTrainArgs.Classes, 10)))
         |> TrainCommand.requireBinary
-            [ "--norm", args.Contains BenchTrainArgs.Norm; "--binarise", args.Contains BenchTrainArgs.Binarise ]
+            [ "--norm", args.Contains BenchTrainArgs.Norm
+              "--binarise", args.Contains BenchTrainArgs.Binarise
+              "--shortcut", args.Contains BenchTrainArgs.Shortcut ]
         |> Net.withNorm (Choices.norm (args.GetResult(BenchTrainArgs.Norm, "bn-free")))
         |> Net.withBinarise (
             Choices.binarise (args.GetResult(BenchTrainArgs.Binarise, Names.binarise ActivationsAndWeights))
         )
+        |> Net.withShortcutWeights (Choices.shortcutWeights (args.GetResult(BenchTrainArgs.Shortcut, "binary")))
 
     let private job (args: ParseResults<BenchTrainArgs>) ranks : BenchJob =
         let image = Choices.side "--image" (args.GetResult(BenchTrainArgs.Image, 32))
@@ -58,12 +61,12 @@ module BenchCommand =
           yield! Option.toList result.Norm
           yield! Option.toList result.Binarise
           $"batch {result.Batch} of {result.Image}×{result.Image}"
-          Json.words result.Engine
-          Json.words result.Precision
+          Json.name result.Engine
+          Json.name result.Precision
           $"{result.Threads} threads"
           if result.SignCentering then
               "sign centering"
-          yield! ({ Ranks = result.Ranks; Accumulate = result.Accumulate }: BatchPartition).Names ]
+          yield! ({ Ranks = result.Ranks; Accumulate = result.Accumulate }: BatchPartition).Description ]
         |> String.concat ", "
 
     let private phases (result: BenchResult) =
@@ -114,7 +117,9 @@ module BenchCommand =
                     Show.percent row.Efficiency ] ]
 
     let private scaling (table: ScalingTable) =
-        Console.WriteLine $"Predicted at {table.NetworkLink.BandwidthGbit:F2} Gbit/s and {table.NetworkLink.LatencyUs:F0} µs:"
+        Console.WriteLine
+            $"Predicted at {table.NetworkLink.BandwidthGbit:F2} Gbit/s and {table.NetworkLink.LatencyUs:F0} µs:"
+
         predictions "one batch for all" table.SameBatch
         predictions "a batch for each" table.BatchPerNode
 

@@ -43,6 +43,7 @@ module BenchInferCommand =
         |> Net.withClasses (Choices.within 2 10_000_000 "--classes" (args.GetResult(BenchInferArgs.Classes, 10)))
         |> Net.withNorm (Choices.norm (args.GetResult(BenchInferArgs.Norm, "bn-free")))
         |> Net.withBinarise ActivationsAndWeights
+        |> Net.withShortcutWeights (Choices.shortcutWeights (args.GetResult(BenchInferArgs.Shortcut, "binary")))
 
     let private job (args: ParseResults<BenchInferArgs>) : InferenceJob =
         let image = Choices.side "--image" (args.GetResult(BenchInferArgs.Image, 32))
@@ -65,7 +66,7 @@ module BenchInferCommand =
         [ result.Arch
           yield! Option.toList result.Norm
           $"batch {result.Batch} of {result.Image}×{result.Image}"
-          Json.words result.Engine
+          Json.name result.Engine
           yield! Option.toList result.Layout
           $"{result.Threads} threads" ]
         |> String.concat ", "

@@ -121,7 +121,7 @@ module Choices =
             among "--norm" [ "batch-norm", BatchNorm; "none", NoNorm; "bn-free", BnFree 0.2; "scaled", Scaled 0.2 ] word
 
     /// The words of a choice without values.
-    let private cases choices = [ for case in choices -> Json.words case, case ]
+    let private cases choices = [ for case in choices -> Json.name case, case ]
 
     let private engine = among "--engine" (cases [ Fused; Composite ])
 
@@ -153,7 +153,7 @@ module Choices =
     let computing (engineWord: string option) : ComputeEngine option =
         let packed = "packed", PackedEngine
 
-        let trained engine = Json.words engine, Trained { Execution.Default with Engine = engine }
+        let trained engine = Json.name engine, Trained { Execution.Default with Engine = engine }
 
         engineWord |> Option.map (among "--engine" [ trained Fused; trained Composite; packed ])
 
@@ -178,6 +178,12 @@ module Choices =
             "--binarise"
             [ Names.binarise Activations, Activations
               Names.binarise ActivationsAndWeights, ActivationsAndWeights ]
+
+    let shortcutWeights =
+        among
+            "--shortcut"
+            [ for weights in [ ShortcutWeights.Binary; ShortcutWeights.ZeroMean; ShortcutWeights.Real ] ->
+                  Names.shortcutWeights weights, weights ]
 
     let dataset =
         among
@@ -213,7 +219,7 @@ module Choices =
     let clip (word: string) : Clip =
         match parameter word with
         | "agc", Some factor -> Agc(number "--clip agc" factor)
-        | _ -> among "--clip" [ "agc", Agc 0.02; "none", NoClipping ] word
+        | _ -> among "--clip" [ "agc", Agc Defaults.AgcLambda; "none", NoClipping ] word
 
     let loss (teacher: string option) (word: string) : Loss =
         match parameter word, teacher with

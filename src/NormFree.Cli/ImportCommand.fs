@@ -61,8 +61,10 @@ module ImportCommand =
             |> TrainCommand.requireBinary
                 [ "--norm", args.Contains ImportArgs.Norm
                   "--binarise", args.Contains ImportArgs.Binarise
+                  "--shortcut", args.Contains ImportArgs.Shortcut
                   "--recipe", args.Contains ImportArgs.Recipe ]
             |> Net.withNorm norm
+            |> Net.withShortcutWeights (Choices.shortcutWeights (args.GetResult(ImportArgs.Shortcut, "binary")))
             |> Net.withBinarise (Choices.binarise binarise)
 
         match Validation.fits pixels pixels (Recipe.applyTo net recipe) with

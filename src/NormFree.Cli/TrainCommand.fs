@@ -70,8 +70,12 @@ module TrainCommand =
 
         table size (stem (args.TryGetResult TrainArgs.Stem) dataset.Size)
         |> Net.withClasses dataset.Classes.Length
-        |> requireBinary [ "--norm", args.Contains TrainArgs.Norm; "--binarise", args.Contains TrainArgs.Binarise ]
+        |> requireBinary
+            [ "--norm", args.Contains TrainArgs.Norm
+              "--binarise", args.Contains TrainArgs.Binarise
+              "--shortcut", args.Contains TrainArgs.Shortcut ]
         |> Net.withNorm (Choices.norm (args.GetResult(TrainArgs.Norm, "bn-free")))
+        |> Net.withShortcutWeights (Choices.shortcutWeights (args.GetResult(TrainArgs.Shortcut, "binary")))
 
     let private valid recipe =
         match Recipe.validate recipe with
@@ -97,7 +101,10 @@ module TrainCommand =
                 Schedule = Choices.schedule (args.GetResult(TrainArgs.Schedule, "linear"))
                 WarmUp = args.GetResult(TrainArgs.Warm_Up, 0)
                 Clip = Choices.clip (args.GetResult(TrainArgs.Clip, "agc"))
-                Initialisation = args.TryGetResult TrainArgs.Start |> Option.map Choices.start |> Option.defaultValue basis.Initialisation
+                Initialisation =
+                    args.TryGetResult TrainArgs.Start
+                    |> Option.map Choices.start
+                    |> Option.defaultValue basis.Initialisation
                 Loss = loss
                 HeldOut = args.GetResult(TrainArgs.Held_Out, 0.0)
                 Seed = args.GetResult(TrainArgs.Seed, 1L) }
@@ -250,7 +257,7 @@ module TrainCommand =
 
     /// mpirun's habit takes the checkpoint of an interruption away.
     let private warnOfImpatience watch =
-        if Launcher.IsImpatient then
+        if Launcher.KillsRanksEarly then
             watch (
                 Warning
                     "mpirun kills ranks a second after Ctrl-C or SIGTERM, which may be before the step is kept: give it \

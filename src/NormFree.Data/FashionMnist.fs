@@ -43,22 +43,15 @@ let private parse file dimensions (bytes: byte[]) =
         else
             Ok { Dimensions = Array.map int sizes; Bytes = bytes; Start = start }
 
-/// A gzipped file may unpack to this many bytes.
-let private maxBytes = 1 <<< 30
-
+/// Unpacks a gzip within the ratio and the size that archives may have; IDX files compress to about a half.
 let private gunzip (packed: byte[]) =
-    use stream = new GZipStream(new MemoryStream(packed), CompressionMode.Decompress)
+    let limits = FileSet.defaultLimits
+    let most = min limits.EntryBytes (max (1L <<< 20) (limits.Ratio * packed.LongLength))
+    let exceeded _ = InvalidDataException $"{packed.Length} bytes unpack to more than {most} bytes" :> exn
+    use unpacked = new GZipStream(new MemoryStream(packed), CompressionMode.Decompress)
+    use stream = new LimitedStream(unpacked, most, exceeded)
     use target = new MemoryStream()
-    let chunk = Array.zeroCreate<byte> 65536
-    let mutable got = stream.Read chunk
-
-    while got > 0 do
-        if target.Length + int64 got > int64 maxBytes then
-            raise (InvalidDataException $"it unpacks to more than {maxBytes} bytes")
-
-        target.Write(chunk, 0, got)
-        got <- stream.Read chunk
-
+    stream.CopyTo target
     target.ToArray()
 
 let private readIdx (set: FileSet) name dimensions =

@@ -34,6 +34,10 @@ module RunKey =
         | CrossEntropy
         | LabelSmoothing _ -> recipe
 
+    /// Runs from before this setting keep their keys: what all of them had is left out.
+    let private withoutLaterSettings (text: string) =
+        text.Replace($",\"ShortcutWeights\":{Json.write ShortcutWeights.Binary}", "")
+
     let private hash (text: string) =
         Convert.ToHexStringLower(SHA256.HashData(ReadOnlySpan(Encoding.UTF8.GetBytes text)))[..15]
 
@@ -64,4 +68,5 @@ module RunKey =
               Device = device
               Stages = stages |> List.map (fun (net, recipe) -> net, byContent content recipe) }
             |> Json.write
+            |> withoutLaterSettings
             |> hash

@@ -87,18 +87,7 @@ module Import =
     /// <summary><c>network</c>, as a checkpoint for images of this task: ready for <c>eval</c>, <c>predict</c> and as a teacher.</summary>
     let checkpoint strictness spec (task: ImageTask) file : Result<Checkpoint * ImportReport, ImportReport> =
         let state (network: Network) =
-            { Recipe = Recipe.published
-              Stage = "imported"
-              History = []
-              TrainingCursor = TrainingCursor.startOf 0
-              Images = None
-              Threads = torch.get_num_threads ()
-              Execution = Some network.Execution
-              Machine = None
-              BatchPartition = None
-              Changes = []
-              Teacher = Skippable.Skip
-              Method = Skippable.Skip }
+            { TrainingState.Of(Recipe.published, "imported") with Execution = Some network.Execution }
 
         network strictness spec file
         |> Result.map (fun (network, report) -> { Network = network; ImageTask = task; State = state network }, report)

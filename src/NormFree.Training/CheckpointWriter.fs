@@ -3,137 +3,136 @@ namespace NormFree.Training
 open System
 open System.Diagnostics
 open System.IO
-open NormFree.Data
 open NormFree.Distributed
 open NormFree.Formats
 open NormFree.Formats.Safetensors
 open NormFree.Networks
 open NormFree.Runs
-open TorchSharp
 
-/// <summary>A stage at work: all that its checkpoints hold, but for where it stands.</summary>
-type internal StageInHand =
+/// <summary>What the checkpoints of a running stage contain, except the cursor.</summary>
+type internal CheckpointedStage =
     {
         /// 1 or 2.
         Number: int
         Network: Network
         Optimisation: Optimisation
         ImageTask: ImageTask
-        /// Cursor and history are those of the stage's begin.
-        Begin: TrainingState
+        /// The state at the start of the stage, whose cursor and history are replaced.
+        Start: TrainingState
     }
 
-/// <summary>Keeps the checkpoints of a stage in a run's folder, by the surroundings' rules; without a folder it keeps nothing.</summary>
+/// <summary>Writes the checkpoints of a stage into the run folder, as often as the run options say. Without a folder it writes nothing.</summary>
 /// <remarks>
-/// The rule where a file cannot be written: while the stage is under way, whoever watches is warned, the training goes on, and it is tried again
-/// a minute later; at the end of the stage and when the run is interrupted, the reason ends the run. Older checkpoints are intact either way. A best
-/// network that could not be written waits in memory, and no later checkpoint is written before it. Of several ranks the first one alone keeps
-/// anything, and where it cannot, the reason ends the run at once: many machines would work for nothing.
+/// If a file cannot be written while the stage runs, a warning is reported, training continues, and the next attempt follows a minute later. At
+/// the end of the stage and on interruption, the failure ends the run. Earlier checkpoints are intact in both cases. A best network that could not
+/// be written stays in memory, and no later checkpoint is written before it. With several ranks only the first one writes, and any failure ends
+/// the run at once, because many machines would otherwise compute in vain.
 /// </remarks>
 [<Sealed>]
-type internal CheckpointWriter(folder: RunFolder option, runOptions: RunOptions, stage: StageInHand) =
+type internal CheckpointWriter(folder: RunFolder option, runOptions: RunOptions, stage: CheckpointedStage) =
 
     let written = if runOptions.Ranks.Rank = 0 then folder else None
-    let patience = TimeSpan.FromMinutes 1.0
+    let retryAfter = TimeSpan.FromMinutes 1.0
     let sinceLast = Stopwatch.StartNew()
     let mutable wait = runOptions.CheckpointPolicy.Every
-    let mutable history = stage.Begin.History
+    let mutable history = stage.Start.History
     let mutable best: SafetensorsWriter option = None
 
-    let checkpoint position =
+    let checkpoint cursor =
         { Network = stage.Network
           ImageTask = stage.ImageTask
-          State = { stage.Begin with History = history; TrainingCursor = position } }
+          State = { stage.Start with History = history; TrainingCursor = cursor } }
 
     let isBest (record: EpochRecord) =
         history
         |> List.filter (fun (r: EpochRecord) -> r.Stage = record.Stage)
         |> List.forall (fun earlier -> earlier.Score < record.Score)
 
-    /// The best first: a last checkpoint that is kept never knows of an epoch whose best network is not.
-    let write position (folder: RunFolder) =
+    /// Writes the best network first, so that a last checkpoint never mentions an epoch whose best network is not on disk.
+    let writeInto cursor (folder: RunFolder) =
         best |> Option.iter _.Save(folder.Best stage.Number)
         best <- None
-        let file = Checkpoint.prepare (Some stage.Optimisation) (checkpoint position)
+        let file = Checkpoint.prepare (Some stage.Optimisation) (checkpoint cursor)
         let path = folder.Last stage.Number
-        let makeRoom () = RunFolder.rotate folder stage.Number runOptions.CheckpointPolicy.Checkpoints
-        AtomicFile.Write(path, (fun stream -> file.Write stream), makeRoom)
+        let rotate () = RunFolder.rotate folder stage.Number runOptions.CheckpointPolicy.Checkpoints
+        AtomicFile.Write(path, (fun stream -> file.Write stream), rotate)
         RunFolder.writeLog folder history
 
-    let keep position =
-        Option.iter (write position) written
+    let write cursor =
+        Option.iter (writeInto cursor) written
         sinceLast.Restart()
         wait <- runOptions.CheckpointPolicy.Every
 
     let warn (error: exn) =
         sinceLast.Restart()
-        wait <- min patience runOptions.CheckpointPolicy.Every
+        wait <- min retryAfter runOptions.CheckpointPolicy.Every
 
         runOptions.Watch(
             Warning
-                $"{error.Message.TrimEnd('.')}: no checkpoint now; it is tried again, and the training goes on. Older ones are intact."
+                $"{error.Message.TrimEnd('.')}: no checkpoint was written. Training continues and retries later. Earlier checkpoints are intact."
         )
 
-    let keepOrWarn position =
+    let writeOrWarn cursor =
         try
-            keep position
+            write cursor
         with
         | :? IOException
         | :? UnauthorizedAccessException as error when runOptions.Ranks.Size = 1 -> warn error
 
-    /// <summary>Where this rank keeps them.</summary>
+    /// <summary>The folder that this rank writes to.</summary>
     member _.Folder = written
 
-    /// <summary>Whether the last checkpoint is so old that there should be another.</summary>
+    /// <summary>Whether the last checkpoint is old enough for another one.</summary>
     member _.IsDue = written.IsSome && sinceLast.Elapsed >= wait
 
-    /// <summary>Keeps where the training stands, or warns.</summary>
-    member _.Keep(position: TrainingCursor) = keepOrWarn position
+    /// <summary>Writes a checkpoint, or warns.</summary>
+    member _.Write(cursor: TrainingCursor) = writeOrWarn cursor
 
-    /// <summary>Keeps where the training stands when it is interrupted.</summary>
-    /// <remarks>Throws TrainingException where it cannot be kept.</remarks>
-    member _.KeepAtInterruption(position: TrainingCursor) =
+    /// <summary>Writes a checkpoint when training is interrupted.</summary>
+    /// <remarks>Throws TrainingException if it cannot be written.</remarks>
+    member _.WriteOnInterruption(cursor: TrainingCursor) =
         try
-            keep position
+            write cursor
         with
         | :? IOException
         | :? UnauthorizedAccessException as error ->
             raise (
                 TrainingException
-                    $"Interrupted; {error.Message.TrimEnd('.')}, so that {TrainingCursor.words position} is not kept. Older checkpoints are intact: \
-                      when the folder can be written to, the run goes on from the last of them."
+                    $"Interrupted; {error.Message.TrimEnd('.')}, so {TrainingCursor.describe cursor} was not written. Earlier checkpoints are intact: \
+                      once the folder is writable, the run resumes from the last of them."
             )
 
-    /// <summary>Adds a finished epoch, and keeps it, behind which the training stands at `position`.</summary>
-    /// <remarks>Throws IOException or UnauthorizedAccessException where it is the last one and cannot be kept.</remarks>
-    member _.KeepEpoch(record: EpochRecord, position: TrainingCursor) =
+    /// <summary>Adds a finished epoch and writes a checkpoint; training continues at `cursor`.</summary>
+    /// <remarks>Throws IOException or UnauthorizedAccessException if it is the last epoch and cannot be written.</remarks>
+    member _.WriteEpoch(record: EpochRecord, cursor: TrainingCursor) =
         let isBest = isBest record
         history <- history @ [ record ]
 
         if isBest && written.IsSome then
-            best <- Some(Checkpoint.prepare None (checkpoint position))
+            best <- Some(Checkpoint.prepare None (checkpoint cursor))
 
-        if record.Epoch = record.Epochs then keep position else keepOrWarn position
+        if record.Epoch = record.Epochs then write cursor else writeOrWarn cursor
 
-    /// <summary>The epochs that are done, those of earlier stages included.</summary>
+    /// <summary>The finished epochs, including those of earlier stages.</summary>
     member _.History = history
 
-    /// <summary>Puts network and optimiser back to the newest checkpoint that can be read; makes one first where there is none.</summary>
-    member _.GoBack() =
-        let rec back paths =
+    /// <summary>Restores network and optimiser from the newest readable checkpoint.</summary>
+    /// <remarks>Throws TrainingException if there is none.</remarks>
+    member _.RollBack() =
+        let rec restore paths =
             match paths with
-            | [] -> raise (TrainingException "There is no checkpoint that can be read, so there is none to go back to.")
+            | [] -> raise (TrainingException "No checkpoint can be read, so the training cannot roll back.")
             | path :: older ->
                 try
                     Checkpoint.resume path (fun _ _ _ -> ()) stage.Network stage.Optimisation |> ignore
                 with
                 | :? InvalidFileException
-                | :? IOException -> back older
+                | :? IOException -> restore older
 
-        // What the first rank keeps must be there for the others.
-        runOptions.Ranks.Meet()
+        // What the first rank writes must be there for the others.
+        runOptions.Ranks.Barrier()
         let files = folder |> Option.map (fun f -> RunFolder.checkpoints f stage.Number)
-        files |> Option.defaultValue [] |> List.map snd |> back
+        files |> Option.defaultValue [] |> List.map snd |> restore
 
     /// <summary>Whether there is a checkpoint of the stage.</summary>
     member _.HasCheckpoint =

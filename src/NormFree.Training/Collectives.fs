@@ -24,7 +24,7 @@ module internal Collectives =
 
     /// A value of every rank.
     let private values<'T> (ranks: IRanks) (mine: 'T) : 'T list =
-        [ for rank, text in Array.indexed (ranks.Texts(Json.write mine)) do
+        [ for rank, text in Array.indexed (ranks.AllGather(Json.write mine)) do
               match Json.read<'T> text with
               | Ok value -> value
               | Error why -> raise (DistributedException $"What {ranks.NameOf rank} tells cannot be read: {why}.") ]

@@ -104,7 +104,9 @@ module ConfusionMatrix =
         let task = checkpoint.ImageTask
 
         let answers =
-            Evaluation.logits runOptions task batch checkpoint.Network source |> Seq.collect answers |> List.ofSeq
+            Evaluation.logits runOptions task batch checkpoint.Network source
+            |> Seq.collect answers
+            |> List.ofSeq
 
         let confused = confused answers
 

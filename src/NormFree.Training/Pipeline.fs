@@ -51,7 +51,8 @@ module Pipeline =
         let net, begin' =
             match init, recipe.Initialisation with
             | Some path, _ -> StageStart.initialised plan number path net, Checkpoint.start path
-            | None, Initialisation.DataDependent when DataDependentInit.concerns net -> StageStart.measured plan number recipe net
+            | None, Initialisation.DataDependent when DataDependentInit.concerns net ->
+                StageStart.measured plan number recipe net
             | None, _ -> net, ignore
 
         let configuration = PlanChecks.beginning plan init net @ Configuration.recipe (Stage.name net) recipe

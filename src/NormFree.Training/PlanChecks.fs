@@ -74,10 +74,10 @@ module internal PlanChecks =
 
     /// Batch norm ties the images of a batch together, so that a divided batch is another one.
     let tellOfStatistics (plan: Plan) net =
-        let division = plan.Options.BatchPartition
+        let partition = plan.Options.BatchPartition
 
-        if division.Parts > 1 && not (Parameters.normsOf (Lowering.lower net)).IsEmpty then
-            let parts = String.concat ", " division.Names
+        if partition.Parts > 1 && not (Parameters.normsOf (Lowering.lower net)).IsEmpty then
+            let parts = String.concat ", " partition.Description
 
             plan.Options.Watch(
                 Warning
@@ -115,7 +115,7 @@ module internal PlanChecks =
         if execution <> runOptions.Execution then
             runOptions.Watch(
                 Warning
-                    $"on {Json.words runOptions.Device} the {Json.words execution.Engine} engine computes: the {Json.words runOptions.Execution.Engine} one is for the CPU."
+                    $"on {Json.name runOptions.Device} the {Json.name execution.Engine} engine computes: the {Json.name runOptions.Execution.Engine} one is for the CPU."
             )
 
         tellOfStatistics plan net

@@ -160,9 +160,9 @@ type internal Recorder(folder: RunFolder option, runOptions: RunOptions, stage: 
         { Begins = ignore; ForwardHook = look; Passed = ignore }
 
     /// <summary>Clips and moves as the step does, and ends the sample around that.</summary>
-    member _.Options(sample: Sample option, move: unit -> unit) =
+    member _.Record(sample: Sample option, move: unit -> unit) =
         match sample with
-        | Some sample when sample.Inputs.Count > 0 -> now <- { now with Rows = now.Rows @ sampler.Options(sample, move) }
+        | Some sample when sample.Inputs.Count > 0 -> now <- { now with Rows = now.Rows @ sampler.Record(sample, move) }
         // A rank that had no image of the batch has seen nothing.
         | _ -> move ()
 

@@ -4,6 +4,7 @@ open System
 open System.Collections.Generic
 open NormFree.Networks
 open NormFree.Runs
+open NormFree.Kernels.Optimisers
 open NormFree.Torch.Telemetry
 open NormFree.Torch.Training
 open TorchSharp
@@ -52,7 +53,7 @@ type internal Sampler(stage: string, network: Network, optimisation: Optimisatio
                    | gradient -> Array.zip (AdaptiveGradientClipping.UnitNorms gradient) weights |]
             |> Array.concat
 
-        let ratio (gradient, weight) = gradient / max weight AdaptiveGradientClipping.SmallestParameterNorm
+        let ratio (gradient, weight) = gradient / max weight AgcLimits.MinParameterNorm
 
         { NormRatio = norms |> Array.averageBy ratio
           Norm = norms |> Array.sumBy (fun (gradient, _) -> gradient * gradient) |> sqrt }
@@ -111,7 +112,7 @@ type internal Sampler(stage: string, network: Network, optimisation: Optimisatio
         SignLayers.watching layers (fun layer x -> SignInput.Statistics(x, layer.Beta, layer.Shift)) sample.Inputs
 
     /// <summary>Ends a sample around the clipping and the move of its step, whose gradients are there: a row a layer.</summary>
-    member _.Options(sample: Sample, move: unit -> unit) : LayerSample list =
+    member _.Record(sample: Sample, move: unit -> unit) : LayerSample list =
         use _ = torch.NewDisposeScope()
         let gradients, counted, before = layers |> List.map gradient, clippedNow (), signs ()
         move ()

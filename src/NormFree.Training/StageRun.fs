@@ -1,7 +1,6 @@
 namespace NormFree.Training
 
 open System
-open System.Text.Json.Serialization
 open NormFree.Kernels.Simd
 open NormFree.Networks
 open NormFree.Runs
@@ -28,7 +27,8 @@ module internal StageRun =
             None
 
     /// A network where and as the surroundings say. What cannot be as they say is computed as it can be.
-    let placed (plan: Plan) network = network |> Network.on plan.Options.Device |> Network.running plan.Options.Execution
+    let placed (plan: Plan) network =
+        network |> Network.on plan.Options.Device |> Network.running plan.Options.Execution
 
     /// Loads the teacher that the recipe names.
     let teacher (plan: Plan) (recipe: Recipe) =
@@ -54,7 +54,7 @@ module internal StageRun =
               Network = network
               Optimisation = optimisation
               ImageTask = ImageTask.Of plan.Dataset
-              Begin = state }
+              Start = state }
 
         let job =
             { Name = state.Stage
@@ -76,9 +76,10 @@ module internal StageRun =
             "Give all ranks the same command, images and run folder (one that all nodes share), and nodes of one kind."
             [ "network", json network.Spec
               "recipe", json state.Recipe
-              "teacher", json (Skippable.toOption state.Teacher)
+              "teacher", json (state.Teacher)
               "images", json state.Images
-              "place in the training", json (state.TrainingCursor.Epoch, state.TrainingCursor.Progress, state.TrainingCursor.Step)
+              "place in the training",
+              json (state.TrainingCursor.Epoch, state.TrainingCursor.Progress, state.TrainingCursor.Step)
               "weights", (fun () -> Fingerprint.ofTensors (network.Tensors @ optimisation.State))
               "way of dividing batches", json state.BatchPartition
               "engine or precision", json state.Execution

@@ -2,7 +2,6 @@ namespace NormFree.Training
 
 open System
 open System.IO
-open System.Text.Json.Serialization
 open NormFree.Data
 open NormFree.Formats
 open NormFree.Networks
@@ -57,8 +56,8 @@ module internal StageStart =
           Machine = Some(Machine.arithmeticOn plan.Options.Device)
           BatchPartition = Some plan.Options.BatchPartition
           Changes = changes
-          Teacher = teacher recipe |> Option.map Fingerprint.ofTeacher |> Skippable.ofOption
-          Method = Include(Recipe.method recipe network.Spec) }
+          Teacher = teacher recipe |> Option.map Fingerprint.ofTeacher
+          Method = Some(Recipe.method recipe network.Spec) }
 
     /// Files of version 1 know of their images only how many there were.
     let ofOtherImages (plan: Plan) recipe (here: TrainingState) (found: TrainingState) =
@@ -73,7 +72,7 @@ module internal StageStart =
     /// The recipe that was found, but for a teacher that has moved. Where its fingerprint was not kept, the path must do.
     let recipeNow (here: TrainingState) (found: TrainingState) =
         match found.Recipe.Loss, here.Recipe.Loss with
-        | Distillation _, Distillation _ when found.Teacher <> Skippable.Skip ->
+        | Distillation _, Distillation _ when found.Teacher <> None ->
             { found.Recipe with Loss = here.Recipe.Loss }
         | _ -> found.Recipe
 
@@ -92,7 +91,7 @@ module internal StageStart =
 
           if recipe <> here.Recipe then
               $"recipe, in its {otherRecipe found.Stage here.Recipe recipe}"
-          elif found.Teacher <> Skippable.Skip && found.Teacher <> here.Teacher then
+          elif found.Teacher <> None && found.Teacher <> here.Teacher then
               let path = teacher found.Recipe |> Option.defaultValue "none"
               $"teacher, which has other weights than the one that it was begun with, {path}"
 
@@ -149,7 +148,7 @@ module internal StageStart =
     /// Notes for the run's description that a stage goes on otherwise.
     let noting what (found: TrainingState) =
         { found with
-            Changes = found.Changes @ [ $"{found.Stage}, behind {TrainingCursor.words found.TrainingCursor}: {what}" ] }
+            Changes = found.Changes @ [ $"{found.Stage}, behind {TrainingCursor.describe found.TrainingCursor}: {what}" ] }
 
     /// Tells that a stage goes on with other arithmetic.
     let noteArithmetic (plan: Plan) (here: TrainingState) path (found: TrainingState) =
@@ -175,12 +174,12 @@ module internal StageStart =
 
             let before =
                 match found.Method with
-                | Include number -> $"method {number}"
-                | Skip -> "an older version's method"
+                | Some number -> $"method {number}"
+                | None -> "an older version's method"
 
             let now = { found with Method = here.Method }
 
-            match String.concat ", " (Recipe.changedSince (Skippable.toOption found.Method) found.Recipe net) with
+            match String.concat ", " (Recipe.changedSince (found.Method) found.Recipe net) with
             | "" -> now
             | rules ->
                 plan.Options.Watch(

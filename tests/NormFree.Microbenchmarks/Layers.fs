@@ -56,7 +56,7 @@ let private layers (map: FeatureMap) =
 
     [ // Forward: x and y. Backward: x, dy and dx.
       candidate "approximate sign" [ x ] (fun () -> ApproximateSign.Apply x), FloatsPerValue 5
-      candidate "RPReLU" [ x; shiftIn; slope; shiftOut ] (fun () -> RPReLU.Apply(x, shiftIn, slope, shiftOut)),
+      candidate "RPReLU" [ x; shiftIn; slope; shiftOut ] (fun () -> RPReLUActivation.Apply(x, shiftIn, slope, shiftOut)),
       FloatsPerValue 5
       candidate "plain convolution 3×3" [ x; weight ] (convolution false false), Macs macs
       candidate "standardised convolution 3×3" [ x; weight; gain ] (convolution true false), Macs macs

@@ -68,7 +68,7 @@ let private convolution (spec: ConvolutionSpec) =
       UsedTensor = used }
 
 let private forward c =
-    FilterKernels.Best.Binary(
+    FilterKernels.Best.BinaryForward(
         c.Bank,
         c.Weight.Pointer,
         c.Gain.Pointer,
@@ -87,7 +87,7 @@ let private backward c =
         c.Gain.Pointer,
         c.Statistics.Pointer,
         c.Used.Pointer,
-        FilterOrder.ChannelsLast,
+        FilterLayout.ChannelsLast,
         c.Gradient.Pointer,
         c.GainGradient.Pointer,
         workers
@@ -95,7 +95,7 @@ let private backward c =
 
 let private used (weight: torch.Tensor) (gain: torch.Tensor) =
     let options = ConvolutionOptions(1, 1, true, true)
-    Convolution.UsedWeight(weight, gain, &options)
+    Convolution.EffectiveWeight(weight, gain, &options)
 
 let private compositeForward c =
     use _ = torch.NewDisposeScope()
@@ -205,7 +205,7 @@ let private step () =
     let optimised () =
         [| for described, tensor in parameters 1e-3f -> OptimisedParameter(described.Key, tensor, 1e-5) |]
 
-    let candidate name (optimiser: Optimiser) : Candidate = { Name = name; Run = fun () -> optimiser.Step 1e-4 }
+    let candidate name (optimiser: ParameterOptimiser) : Candidate = { Name = name; Run = fun () -> optimiser.Step 1e-4 }
 
     use adam = new Adam(optimised (), false)
     use compositeAdam = new Adam(optimised (), false, Composite = true)

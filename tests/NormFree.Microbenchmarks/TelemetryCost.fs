@@ -16,12 +16,12 @@ let private batch = 64
 /// A training step, including sign centering, with hooks and a wrapper for its update.
 let private step (training: TrainingStep) optimisation images labels hooks (update: (unit -> unit) -> unit) =
     use _ = torch.NewDisposeScope()
-    training.Descend(images, labels, 0, hooks) |> ignore
+    training.Gradients(images, labels, 0, hooks) |> ignore
     FiniteChecks.gradient optimisation |> ignore
 
     update (fun () ->
         training.Clip()
-        training.Move 1e-4 |> ignore)
+        training.Update 1e-4 |> ignore)
 
 let private compare binarise =
     use _ = torch.NewDisposeScope()
@@ -43,7 +43,7 @@ let private compare binarise =
         let hook: MicroBatchHook =
             { Begins = ignore; ForwardHook = (fun _ -> sampler.ForwardHook sample); Passed = ignore }
 
-        step [ hook ] (fun move -> sampler.Options(sample, move) |> ignore)
+        step [ hook ] (fun move -> sampler.Record(sample, move) |> ignore)
 
     [ { Name = "plain"; Run = fun () -> step [] (fun move -> move ()) }
       { Name = "with a sample"; Run = sampled } ]

@@ -12,11 +12,11 @@ let private all =
       testList "Repository" [ Repository.ReadmeTests.tests; Repository.FeedTests.tests ]
       testList
           "Formats"
-          [ Formats.SafetensorsTests.tests
-            Formats.TarTests.tests
-            Formats.PickleTests.tests
-            Formats.PyTorchTests.tests
+          [ Formats.AtomicFileTests.tests
+            Formats.PrintableTests.tests
+            Formats.SafetensorsTests.tests
             Formats.OnnxTests.tests ]
+      testList "Archives" [ Archives.TarTests.tests; Archives.PickleTests.tests; Archives.PyTorchTests.tests ]
       testList
           "Data"
           [ Data.RandomStreamTests.tests
@@ -115,7 +115,7 @@ let private all =
       testList
           "Distributed"
           [ Distributed.ShardTests.tests
-            Distributed.AttendanceTests.tests
+            Distributed.LivenessTests.tests
             Distributed.GradientStepTests.tests
             Distributed.NonFiniteTests.tests
             Distributed.BenchTests.tests
@@ -165,7 +165,7 @@ let main arguments =
     TorchSharp.torch.set_num_threads 1
 
     match arguments with
-    | [| Distributed.RankProgram.Word; "miss" |] -> Distributed.RankProgram.missOne ()
-    | [| Distributed.RankProgram.Word; failures; others; "fail" |] -> Distributed.RankProgram.fail failures others
-    | [| Distributed.RankProgram.Word; accumulate; path |] -> Distributed.RankProgram.run (int accumulate) path
+    | [| Distributed.RankProgram.Flag; "miss" |] -> Distributed.RankProgram.missOne ()
+    | [| Distributed.RankProgram.Flag; failures; others; "fail" |] -> Distributed.RankProgram.fail failures others
+    | [| Distributed.RankProgram.Flag; accumulate; path |] -> Distributed.RankProgram.run (int accumulate) path
     | _ -> runTests arguments

@@ -1,4 +1,4 @@
-/// A batch that is divided gives the step of the whole one, but for batch norm.
+/// A batch divided among ranks and micro-batches gives the same step as the whole batch, except with batch norm.
 module NormFree.Tests.Distributed.GradientStepTests
 
 open System.Text.Json.Serialization
@@ -18,7 +18,7 @@ open TorchSharp
 
 let private whole = lazy (Map [ for norm in norms -> norm, inFloat64 1 norm OneRank.Instance ])
 
-/// The log, without times and the last bits of losses.
+/// The log without times, with rounded losses.
 let private rounded (history: EpochRecord list) =
     let round (a: Accuracy) = { a with Loss = System.Math.Round(a.Loss, 5) }
 
@@ -36,7 +36,7 @@ let private divisions = [ 1, 2; 1, 3; 2, 1; 3, 1; 2, 3 ]
 let private trainings =
     [ for ranks, accumulate in divisions do
           for norm in [ NoNorm; BnFree 0.2 ] do
-              test $"{Names.norm norm}, float64: {ranks} ranks, {accumulate} parts each, end where one process does" {
+              test $"{Names.norm norm}, float64: {ranks} ranks with {accumulate} micro-batches each match one process" {
                   let found = ThreadRanks.run ranks (inFloat64 accumulate norm)
                   let expected = whole.Value[norm]
 
@@ -47,45 +47,47 @@ let private trainings =
                       Expect.equal
                           (skipped one)
                           (skipped expected)
-                          "images that cannot be read are told by all, and counted on"
+                          "all ranks report unreadable images with the same running total"
 
                   let distance = distance found.Head.Tensors expected.Tensors
                   Expect.isLessThan distance 1e-12 $"distance {distance}"
               }
 
-      test "batch norm, float64: a divided batch is another one, since each part is normalised by its own statistics" {
+      test "batch norm, float64: a divided batch differs, because each micro-batch is normalised by its own statistics" {
           let found = ThreadRanks.run 2 (inFloat64 1 BatchNorm)
           let distance = distance found.Head.Tensors whole.Value[BatchNorm].Tensors
           Expect.isGreaterThan distance 1e-3 $"distance {distance}"
-          Expect.equal found[1].Tensors found[0].Tensors "and yet all ranks have the same, running statistics included"
+          Expect.equal found[1].Tensors found[0].Tensors "all ranks have the same tensors, including running statistics"
       }
 
-      test "20 steps are compared, and the batch that nobody could read was none" {
+      test "the comparison covers 24 steps, without the batch that nobody could read" {
           let steps = whole.Value[NoNorm].Events |> List.filter isStep
           Expect.equal steps.Length 24 "steps"
       } ]
 
-/// Ranks that keep the gradient of a network's first parameter whenever a message of float32 begins to travel.
-type private Lookout(ranks: IRanks, network: Network) =
-    member val Seen = ResizeArray<float[]>()
-
+/// Wraps ranks as a job of the given size, and observes every gradient message (values and count) when it is sent.
+type private ObservedRanks(ranks: IRanks, size: int, onMessage: nativeint -> int -> unit) =
     interface IRanks with
-        member _.Size = ranks.Size
+        member _.Size = size
         member _.Rank = ranks.Rank
         member _.NameOf(rank: int) = ranks.NameOf rank
 
-        member this.BeginSum(values, sums, count, number) =
+        member _.BeginSum(values, sums, count, number) =
             if number = NumberType.Float32 then
-                this.Seen.Add(Agreement.values (Agreement.gradient (snd network.Parameters.Head)))
+                onMessage values count
 
             ranks.BeginSum(values, sums, count, number)
 
-        member _.TryPart(word, patience: System.TimeSpan) = ranks.TryPart(word, patience)
+        member _.TryFinalBarrier(status, timeout: System.TimeSpan) = ranks.TryFinalBarrier(status, timeout)
         member _.Leave() = ranks.Leave()
         member _.Abort(code: int) = ranks.Abort code
 
-/// What one descent on a batch that ranks share comes to.
-type private GradientStep' = { Found: GradientResult; Gradients: (string * float[]) list; Messages: int; Seen: float[] list }
+/// One gradient step of a rank. <c>FirstGradients</c> are the first parameter's gradients when each message was sent.
+type private StepResult =
+    { Found: GradientResult
+      Gradients: (string * float[]) list
+      Messages: int
+      FirstGradients: float[] list }
 
 let private descended dtype norm accumulate bytes (images: torch.Tensor, labels: torch.Tensor) (ranks: IRanks) =
     use _ = torch.NewDisposeScope()
@@ -93,9 +95,17 @@ let private descended dtype norm accumulate bytes (images: torch.Tensor, labels:
     use network =
         Network.create dtype Rule.Corrected 1L (Net.withBinarise ActivationsAndWeights (tiny norm))
 
-    let lookout = Lookout(ranks, network)
+    let firstGradients = ResizeArray()
+
+    let observed =
+        ObservedRanks(
+            ranks,
+            ranks.Size,
+            fun _ _ -> firstGradients.Add(Agreement.values (Agreement.gradient (snd network.Parameters.Head)))
+        )
+
     let loss _ logits labels = Losses.CrossEntropy(logits, labels)
-    use descent = new GradientStep(lookout, accumulate, network, loss, bytes)
+    use descent = new GradientStep(observed, accumulate, network, loss, bytes)
 
     let first, count = Shard.part (int (images.size 0)) ranks.Size ranks.Rank
     let part (tensor: torch.Tensor) = tensor.narrow (0L, int64 first, int64 count)
@@ -103,15 +113,15 @@ let private descended dtype norm accumulate bytes (images: torch.Tensor, labels:
     { Found = descent.Run(part images, part labels, ranks.Rank, [])
       Gradients = gradients network
       Messages = descent.Messages
-      Seen = List.ofSeq lookout.Seen }
+      FirstGradients = List.ofSeq firstGradients }
 
-let private oneMessage = GradientBuckets.UsualBytes
+let private oneMessage = GradientBuckets.DefaultBytes
 let private manyMessages = 4096L
 
 let private descents =
     [ for norm in [ NoNorm; BnFree 0.2 ] do
           test
-              $"{Names.norm norm}, fused engine: gradients of ranks that differ in size, one of them empty, are those of the batch" {
+              $"{Names.norm norm}, fused engine: gradients of unequal shards, one of them empty, equal those of the batch" {
               use _ = torch.NewDisposeScope()
               let batch = images torch.ScalarType.Float32 "descent" 4, labels 4
               let descended (ranks: IRanks) = descended torch.ScalarType.Float32 norm 1 oneMessage batch ranks
@@ -126,9 +136,9 @@ let private descents =
           }
 
           for ranks, accumulate in [ 2, 1; 3, 1; 2, 2; 3, 2 ] do
-              let division = $"{ranks} ranks, {accumulate} parts each"
+              let partition = $"{ranks} ranks with {accumulate} micro-batches each"
 
-              test $"{Names.norm norm}, float64, {division}: many messages have the batch's gradients" {
+              test $"{Names.norm norm}, float64, {partition}: many messages carry the batch's gradients" {
                   use _ = torch.NewDisposeScope()
                   let dtype = torch.ScalarType.Float64
                   let batch = images dtype "descent" 8, labels 8
@@ -141,7 +151,7 @@ let private descents =
               }
 
               test
-                  $"{Names.norm norm}, fused engine, {division}: messages that begin under the last backward pass change no bit" {
+                  $"{Names.norm norm}, fused engine, {partition}: messages sent during the last backward pass change no bit" {
                   use _ = torch.NewDisposeScope()
                   let dtype = torch.ScalarType.Float32
                   let batch = images dtype "descent" 8, labels 8
@@ -150,35 +160,19 @@ let private descents =
 
                   for one, expected in List.zip found expected do
                       Expect.equal (one.Messages > 4, expected.Messages) (true, 1) "messages"
-                      Expect.hasLength one.Seen one.Messages "messages that began"
-                      Expect.notEqual one.Seen.Head (List.last one.Seen) "the first gradient when they began"
+                      Expect.hasLength one.FirstGradients one.Messages "messages sent"
+
+                      Expect.notEqual
+                          one.FirstGradients.Head
+                          (List.last one.FirstGradients)
+                          "the first gradient at the time"
+
                       Expect.equal one.Gradients expected.Gradients "gradients"
               } ]
 
-/// Keeps what every message held when it was sent, for the parameters are to be there by then.
-type private Witness() =
-    member val Sent = ResizeArray<float32[]>()
-
-    interface IRanks with
-        member _.Size = 2
-        member _.Rank = 0
-        member _.NameOf(rank: int) = $"rank {rank}"
-
-        member this.BeginSum(values, sums, count, number) =
-            if number = NumberType.Float32 then
-                let copy = Array.zeroCreate<float32> count
-                System.Runtime.InteropServices.Marshal.Copy(values, copy, 0, count)
-                this.Sent.Add copy
-
-            (OneRank.Instance :> IRanks).BeginSum(values, sums, count, number)
-
-        member _.TryPart(word, _: System.TimeSpan) = [| word; word |]
-        member _.Leave() = ()
-        member _.Abort(_: int) = ()
-
 let private buckets =
     [ for norm in norms do
-          test $"{Names.norm norm}, fused engine: messages begin under the backward pass, and hold whole gradients then" {
+          test $"{Names.norm norm}, fused engine: messages are sent during the backward pass, with complete gradients" {
               use _ = torch.NewDisposeScope()
               let images, labels = images torch.ScalarType.Float32 "descent" 4, labels 4
 
@@ -190,24 +184,31 @@ let private buckets =
                       (Net.withBinarise ActivationsAndWeights (tiny norm))
 
               let parameters = [| for _, tensor in network.Parameters -> tensor :> torch.Tensor |]
-              let witness = Witness()
-              use buckets = new GradientBuckets(witness, parameters, List.toArray network.PartOf, 4096L)
-              buckets.Prepare()
-              network.AddGradients(Losses.CrossEntropy(network.Forward(images, Train), labels), buckets.LayerBegins)
-              let early = witness.Sent.Count
-              buckets.Start()
-              // Until their sums come, gradients are what this rank computed; some may have left before they were whole.
+              let sent = ResizeArray<float32[]>()
+
+              let onMessage (values: nativeint) count =
+                  let copy = Array.zeroCreate<float32> count
+                  System.Runtime.InteropServices.Marshal.Copy(values, copy, 0, count)
+                  sent.Add copy
+
+              let observed = ObservedRanks(OneRank.Instance, 2, onMessage)
+              use buckets = new GradientBuckets(observed, parameters, List.toArray network.PartOf, 4096L)
+              buckets.ZeroGradients()
+              network.AddGradients(Losses.CrossEntropy(network.Forward(images, Train), labels), buckets.OnLayerBackward)
+              let early = sent.Count
+              buckets.StartRemaining()
+              // Before Finish, the gradients are this rank's own. A message sent too early would differ from them.
               let expected = Array.concat [ for tensor in parameters -> Agreement.values (Agreement.gradient tensor) ]
               buckets.Finish() |> ignore
-              Expect.equal witness.Sent.Count buckets.Count "messages"
-              Expect.isGreaterThan early (buckets.Count / 2) "those that began under the backward pass"
+              Expect.equal sent.Count buckets.Count "messages"
+              Expect.isGreaterThan early (buckets.Count / 2) "messages sent during the backward pass"
 
-              let sent = witness.Sent |> Seq.rev |> Array.concat
-              Expect.equal (Array.map float sent) expected "what was sent"
+              let values = sent |> Seq.rev |> Array.concat
+              Expect.equal (Array.map float values) expected "values sent"
               Expect.isTrue (expected |> Array.exists ((<>) 0.0)) "there are gradients"
           }
 
-      test "messages hold all parameters once, from the last to the first, and are full but for the last" {
+      test "messages contain every parameter once, from the last to the first, and all but the last message are full" {
           let sizes, parts = [| 4L; 4L; 20L; 4L; 8L; 4L |], [| 0; 0; 1; 2; 2; 3 |]
 
           Expect.equal
@@ -217,7 +218,7 @@ let private buckets =
       } ]
 
 let private starts =
-    [ test "ranks whose teachers have other weights, under one path, do not start" {
+    [ test "ranks do not start if their teachers at the same path have different weights" {
           let recipe = { quick with Loss = Distillation "teacher" }
 
           let start teachers (ranks: IRanks) =
@@ -226,7 +227,7 @@ let private starts =
               let plan = Pipeline.from (Synthetic.dataset 3L 20 10)
               let plan = { plan with Options = { plan.Options with Ranks = ranks } }
               let state = StageStart.stateHere plan network { recipe with Loss = CrossEntropy } [] []
-              let teacher = Include(List.item ranks.Rank teachers)
+              let teacher = Some(List.item ranks.Rank teachers)
               StageRun.requireSameStart plan network optimisation { state with Recipe = recipe; Teacher = teacher }
 
           ThreadRanks.run 2 (start [ "one"; "one" ]) |> ignore
@@ -234,4 +235,4 @@ let private starts =
           Expect.stringContains text "do not have the same teacher." "the message"
       } ]
 
-let tests = testSequenced (testList "divided batches" (trainings @ descents @ buckets @ starts))
+let tests = testSequenced (testList "partitioned batches" (trainings @ descents @ buckets @ starts))

@@ -55,6 +55,8 @@ let private changes =
       "norm", ofNet (Net.withNorm NoNorm)
       "α", ofNet (Net.withNorm (BnFree 0.3))
       "standardisation", ofNet (Net.withNorm (Scaled 0.2))
+      "zero-mean shortcuts", ofNet (Net.withShortcutWeights ShortcutWeights.ZeroMean)
+      "real shortcuts", ofNet (Net.withShortcutWeights ShortcutWeights.Real)
       "training images", ofImages (fun d -> { d with Train = grey 21 })
       "test images", ofImages (fun d -> { d with Test = grey 11 })
       "normalisation", ofImages (fun d -> { d with Normalisation = Normalisation.imageNet })

@@ -1,4 +1,4 @@
-/// Verification finds what is wrong with a packed network.
+/// Verification finds errors in packed networks.
 module NormFree.Tests.Inference.VerificationTests
 
 open System
@@ -28,8 +28,8 @@ let private verify (checkpoint: Checkpoint) model =
     use images = Networks.noise single 5L 1 32
     Verification.run checkpoint model (Networks.reference model) images
 
-/// The model with one binary layer that an action makes of the one with that key.
-let private changed key (change: BinaryLayer -> BinaryLayer) (model: PackedModel) =
+/// The model with a change to the binary layer of a key.
+let private changed key (change: PackedBinaryLayer -> PackedBinaryLayer) (model: PackedModel) =
     PackedModel(
         Architecture = model.Architecture,
         Height = model.Height,
@@ -40,11 +40,11 @@ let private changed key (change: BinaryLayer -> BinaryLayer) (model: PackedModel
         Layers =
             [| for layer in model.Layers do
                    match layer with
-                   | :? BinaryLayer as layer when layer.Key = key -> change layer
+                   | :? PackedBinaryLayer as layer when layer.Key = key -> change layer
                    | layer -> layer |]
     )
 
-/// The model for images of another size, with other names or numbers of classes and images.
+/// The model with another image size, mean or classes.
 let private described height width mean classes (model: PackedModel) =
     PackedModel(
         Architecture = model.Architecture,
@@ -57,8 +57,8 @@ let private described height width mean classes (model: PackedModel) =
     )
 
 /// The same layer with other numbers.
-let private withNumbers threshold signs scale (l: BinaryLayer) =
-    BinaryLayer(
+let private withNumbers threshold signs scale (l: PackedBinaryLayer) =
+    PackedBinaryLayer(
         l.Key,
         l.In,
         l.Out,
@@ -81,10 +81,10 @@ let private at place change values =
 
 let private key = "layer2.1.binary_conv"
 
-/// Numbers as results have them.
-type FiniteChecks = { Top: float; Rest: float list }
+/// A record of numbers, as in results.
+type Numbers = { Top: float; Rest: float list }
 
-/// What is done to one layer, and what must be said of it. Other layers stay without complaint, whatever comes to them in a run of the network by itself.
+/// Damage to one layer, and what must be reported for it. Other layers are not reported, although their inputs in a run of the whole network differ.
 let private damages =
     [ "a threshold", withNumbers (at 2 (fun t -> t + 0.5f)) id id, $"layer {key}: ", "signs of its input differ"
       "a threshold by 1 ulp", withNumbers (at 2 MathF.BitIncrement) id id, $"layer {key}: ", "1 thresholds differ"
@@ -94,7 +94,7 @@ let private damages =
 
 let private found =
     [ for what, change, first, second in damages do
-          test $"{what} that is not the network's is found in its layer, and in no other" {
+          test $"{what} that is not the network's is found in its layer only" {
               use checkpoint = checkpoint (BnFree 0.2)
               let model = (Packing.ofCheckpoint checkpoint).Model |> changed key change
               let mismatches = (verify checkpoint model).Mismatches
@@ -111,12 +111,12 @@ let private found =
           let text = Json.writeSnakeCase { Top = nan; Rest = [ 1.5; infinity ] }
           Expect.equal text """{"top":null,"rest":[1.5,null]}""" "text"
 
-          match Json.readSnakeCase<FiniteChecks> text with
+          match Json.readSnakeCase<Numbers> text with
           | Ok numbers -> Expect.isTrue (Double.IsNaN numbers.Top && Double.IsNaN numbers.Rest[1]) $"{numbers}"
           | Error why -> failtest why
       }
 
-      test "layers that agree do not vouch for the whole" {
+      test "a wrong whole is found although its layers agree" {
           use checkpoint = checkpoint (BnFree 0.2)
           let model = (Packing.ofCheckpoint checkpoint).Model
           let runner = Networks.reference model
@@ -148,18 +148,18 @@ let private found =
               | None -> Expect.isNonEmpty (verify checkpoint model).Mismatches "mismatches"
               | Some part ->
                   let found = Support.message<TrainingException, _>(fun () -> verify checkpoint model)
-                  Expect.stringContains found "was made of another one" "message"
+                  Expect.stringContains found "was made from another one" "message"
                   Expect.stringContains found part "message"
           } ]
 
-/// What is said of a model besides its layers.
+/// Differences outside the layers.
 let private descriptions =
     let itself (values: IReadOnlyList<'a>) = values
 
     [ for what, change, message in
           [ "height", described 64 32 itself itself, "its images are 64×32, not 32×32"
             "width", described 32 64 itself itself, "its images are 32×64, not 32×32"
-            "mean", described 32 32 (Seq.map ((+) 0.1f) >> Seq.toArray >> itself) itself, "normalised otherwise"
+            "mean", described 32 32 (Seq.map ((+) 0.1f) >> Seq.toArray >> itself) itself, "normalised differently"
             "class", described 32 32 itself (Seq.rev >> Seq.toArray >> itself), "its classes have other names" ] do
           test $"another {what} is found" {
               use checkpoint = checkpoint (BnFree 0.2)
@@ -170,6 +170,19 @@ let private descriptions =
 
 let private engine =
     [ for norm in Support.norms do
+          for weights in [ ShortcutWeights.ZeroMean; ShortcutWeights.Real ] do
+              test
+                  $"the engine's layers are the composite network's: {Names.norm norm}, {Names.shortcutWeights weights} shortcuts" {
+                  let net =
+                      Support.tiny norm |> Net.withBinarise ActivationsAndWeights |> Net.withShortcutWeights weights
+
+                  use checkpoint = Support.asCheckpoint 32 (Networks.trained single 4L net)
+                  use packed = PackedNetwork.From((Packing.ofCheckpoint checkpoint).Model)
+                  use images = Networks.noise single 7L 2 32
+                  let report = Verification.run checkpoint packed.Model (PackedRunner.ofNetwork packed) images
+                  Expect.isEmpty report.Mismatches "mismatches"
+              }
+
           test $"the engine's layers are the composite network's: {Names.norm norm}" {
               use checkpoint = checkpoint norm
               use packed = PackedNetwork.From((Packing.ofCheckpoint checkpoint).Model)
@@ -191,10 +204,16 @@ let private full =
                   Expect.isEmpty report.Mismatches "mismatches"
               } ]
 
-/// The predicted sizes of the full networks' files.
+/// File sizes of the full networks against their prediction.
 let private sizes =
     [ for name, net, size, predicted in
-          [ "ReActNet-18 for CIFAR", ReActNet.cifar18, 32, 1.45; "ReActNet-A", ReActNet.a, 224, 7.5 ] do
+          [ "ReActNet-18 for CIFAR", ReActNet.cifar18, 32, 1.45
+            "ReActNet-18 with zero-mean shortcuts",
+            Net.withShortcutWeights ShortcutWeights.ZeroMean ReActNet.cifar18,
+            32,
+            1.45
+            "ReActNet-18 with real shortcuts", Net.withShortcutWeights ShortcutWeights.Real ReActNet.cifar18, 32, 2.08
+            "ReActNet-A", ReActNet.a, 224, 7.5 ] do
           for norm in Support.norms do
               test $"the file of {name}, {Names.norm norm}, has the size that its summary predicts" {
                   let net = net |> Net.withNorm norm |> Net.withBinarise ActivationsAndWeights
@@ -219,7 +238,7 @@ let private sizes =
                           0.01
                           $"{bytes} bytes for {predicted} MiB"
 
-                      // Without names and padding it is exact.
+                      // The tensors alone match exactly.
                       use file = SafetensorsFile.Read(new MemoryStream(stream.ToArray()), "file")
 
                       let tensors =

@@ -44,7 +44,7 @@ let private inputs =
                   closeAll tolerance found.Mean naive.Mean "mean"
                   closeAll tolerance found.Variance naive.Variance "variance"
                   Expect.equal found.Positive naive.Positive "shares of +1"
-                  Expect.equal (SignInput.Positive(x, 0.5, shift)) naive.Positive "shares of +1 alone"
+                  Expect.equal (SignInput.PositiveFraction(x, 0.5, shift)) naive.Positive "shares of +1 alone"
                   let squares = Array.map2 (fun mean variance -> mean * mean + variance) naive.Mean naive.Variance
 
                   closeAll
@@ -82,7 +82,7 @@ let private steps =
     [ for engine in [ Fused; Composite ] do
           for norm in norms do
               for binarise in [ Activations; ActivationsAndWeights ] do
-                  test $"a step: {Json.words engine} engine, {Names.norm norm}, {Names.binarise binarise}" {
+                  test $"a step: {Json.name engine} engine, {Names.norm norm}, {Names.binarise binarise}" {
                       use _ = torch.NewDisposeScope()
                       let execution = { Execution.Default with Engine = engine }
                       use network = started norm binarise execution
@@ -125,7 +125,7 @@ let private steps =
                           optimisation.Clip()
                           optimisation.Move recipe.LearningRate
 
-                      let rows = sampler.Options(sample, move)
+                      let rows = sampler.Record(sample, move)
                       let after, activationsAfter = filters id, activations ()
                       Expect.equal (rows |> List.map _.Layer) (layers |> List.map _.Name) "layers"
 

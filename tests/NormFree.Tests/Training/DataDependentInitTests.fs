@@ -108,8 +108,7 @@ let private pipelines =
 
           interrupts (fun runOptions -> trained parted.Path runOptions measured net |> look ignore)
 
-          let actual =
-              trained parted.Path RunOptions.Default measured net |> look (fun t -> tensorBits t.Network)
+          let actual = trained parted.Path RunOptions.Default measured net |> look (fun t -> tensorBits t.Network)
 
           sameBits actual expected "weights"
       }
@@ -128,7 +127,7 @@ let private pipelines =
               Expect.equal t.Network.Spec saved "the network"
               sameBits (tensorBits t.Network) expected "weights"
               let configuration = Map t.Configuration
-              Expect.equal configuration["activations+weights: start"] "data-dependent" "run.json: the start"
+              Expect.equal configuration["activations+weights: initialisation"] "data-dependent" "run.json: the start"
               let variances = Names.expectedVariance (variances saved)
               Expect.equal configuration["expected variance"] variances "run.json: the variances")
       }

@@ -90,7 +90,7 @@ let private shown (run: RunFolder) =
 let private anywhere =
     [ for engine, norm in [ Fused, BnFree 0.2; Composite, BatchNorm ] do
           test
-              $"{Json.words engine} engine, {Names.norm norm}: wherever it is interrupted, it ends with the same fingerprint" {
+              $"{Json.name engine} engine, {Names.norm norm}: wherever it is interrupted, it ends with the same fingerprint" {
               use folder = new TempFolder()
               let whole = RunFolder.at (folder.File "whole")
               both norm (plan engine never whole.Path)
@@ -185,18 +185,7 @@ let private fingerprints =
           use network = Network.create TorchSharp.torch.ScalarType.Float32 Rule.Corrected 1L (tiny NoNorm)
 
           let state: TrainingState =
-              { Recipe = recipe
-                Stage = "activations"
-                History = []
-                TrainingCursor = TrainingCursor.startOf 0
-                Images = None
-                Threads = 1
-                Execution = None
-                Machine = None
-                BatchPartition = None
-                Changes = []
-                Teacher = Skippable.Skip
-                Method = Skippable.Skip }
+              { TrainingState.Of(recipe, "activations") with Threads = 1 }
 
           let fingerprint state =
               let path = folder.File "checkpoint"

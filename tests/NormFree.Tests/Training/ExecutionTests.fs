@@ -20,8 +20,8 @@ let private impossible = execution Composite Precision.BFloat16
 
 let private words =
     [ test "engines and precisions are written as the tool's words" {
-          Expect.equal (List.map Json.words [ Fused; Composite ]) [ "fused"; "composite" ] "engines"
-          Expect.equal (List.map Json.words [ Float32; Precision.BFloat16 ]) [ "float32"; "bf16" ] "precisions"
+          Expect.equal (List.map Json.name [ Fused; Composite ]) [ "fused"; "composite" ] "engines"
+          Expect.equal (List.map Json.name [ Float32; Precision.BFloat16 ]) [ "float32"; "bf16" ] "precisions"
       }
 
       for asked in [ Execution.Default; Execution.Portable; bf16 ] do

@@ -38,18 +38,7 @@ let private stage rule norm (wrong: int list) (folder: TempFolder) =
         torch.full ([| images.shape[0]; 10L |], torch.tensor(value).ToScalar())
 
     let state: TrainingState =
-        { Recipe = recipe
-          Stage = "activations"
-          History = []
-          TrainingCursor = TrainingCursor.startOf 0
-          Images = None
-          Threads = 1
-          Execution = None
-          Machine = None
-          BatchPartition = None
-          Changes = []
-          Teacher = Skippable.Skip
-          Method = Skippable.Skip }
+        { TrainingState.Of(recipe, "activations") with Threads = 1 }
 
     let keeper =
         CheckpointWriter(
@@ -59,7 +48,7 @@ let private stage rule norm (wrong: int list) (folder: TempFolder) =
               Network = network
               Optimisation = optimisation
               ImageTask = ImageTask.Of data.Value
-              Begin = state }
+              Start = state }
         )
 
     let job =

@@ -38,13 +38,23 @@ let private networks =
                   |> Net.withClasses 10
                   |> Net.withNorm norm
                   |> Net.withBinarise binarise
-                  |> Net.withBinaryGain BinaryGain.VariancePreserving ]
+                  |> Net.withBinaryGain BinaryGain.VariancePreserving
+
+      for norm in everyNorm do
+          for weights in [ ShortcutWeights.ZeroMean; ShortcutWeights.Real ] ->
+              ReActNet.reactNetSmall { Width = 0.34; Depth = 0.5 } CifarStem
+              |> Net.withClasses 10
+              |> Net.withNorm norm
+              |> Net.withBinarise ActivationsAndWeights
+              |> Net.withBinaryGain BinaryGain.VariancePreserving
+              |> Net.withShortcutWeights weights ]
 
 let private title net =
     let binarise =
-        Net.binaryBody net
-        |> Option.map (fun body -> Names.binarise body.Binarise)
-        |> Option.defaultValue "real"
+        match Net.binaryBody net with
+        | Some { Binarise = binarise; ShortcutWeights = ShortcutWeights.Binary } -> Names.binarise binarise
+        | Some body -> $"{Names.binarise body.Binarise}, {Names.shortcutWeights body.ShortcutWeights} shortcuts"
+        | None -> "real"
 
     $"{net.Name}, {normName net}, {binarise}"
 
@@ -64,7 +74,8 @@ let private trained net seed =
         let tensor = tensors[key]
 
         match kinds.TryGetValue key with
-        | true, ConvolutionWeight conv -> runOptions 0.0 (1.5 / sqrt (float (conv.In * conv.Kernel * conv.Kernel))) tensor
+        | true, ConvolutionWeight conv ->
+            runOptions 0.0 (1.5 / sqrt (float (conv.In * conv.Kernel * conv.Kernel))) tensor
         | true, (Gain | NormWeight) -> runOptions 1.0 0.3 tensor
         | true, Slope -> runOptions 0.25 0.2 tensor
         | true, (ShiftBias | NormBias) -> runOptions 0.0 0.2 tensor

@@ -51,30 +51,29 @@ let private engines =
     testList
         "engines"
         [ for layout in [ TorchLayout.Contiguous; TorchLayout.ChannelsLast ] do
-              test $"torch, {layout.Name}: every kind of layer is what plain loops make of it" {
-                  let images = noise 6 8
+              for what, model in [ "layer", Models.tiny; "projection", Models.projected ] do
+                  test $"torch, {layout.Name}: every kind of {what} is what plain loops make of it" {
+                      let images = noise 6 8
+                      let expected = images |> Array.chunkBySize 192 |> Array.collect (ReferencePacked.logits model 8 8)
+                      let found = logitsOf (fun () -> new TorchInference(model, layout, images))
+                      Expect.isGreaterThanOrEqual (agreeing 3 expected found) 5 "images that agree"
+                  }
 
-                  let expected =
-                      images |> Array.chunkBySize 192 |> Array.collect (ReferencePacked.logits Models.tiny 8 8)
+          for what, whole in [ "layers", Models.tiny; "projections", Models.projected ] do
+              test $"shifts that are folded leave the network as it is, and none behind: {what}" {
+                  let folded = ShiftFolding.layers whole
 
-                  let found = logitsOf (fun () -> new TorchInference(Models.tiny, layout, images))
-                  Expect.isGreaterThanOrEqual (agreeing 3 expected found) 5 "images that agree"
+                  for layer in folded do
+                      match layer with
+                      | :? NormFree.Inference.Model.PackedBinaryLayer as layer ->
+                          Expect.all layer.Shift (fun shift -> shift = 0.0f) layer.Key
+                      | _ -> ()
+
+                  let model = Models.model 8 folded []
+                  let image = noise 1 8
+                  let expected = ReferencePacked.logits whole 8 8 image
+                  Expect.equal (agreeing 3 expected (ReferencePacked.logits model 8 8 image)) 1 "the image agrees"
               }
-
-          test "shifts that are folded leave the network as it is, and none behind" {
-              let folded = ShiftFolding.layers Models.tiny
-
-              for layer in folded do
-                  match layer with
-                  | :? NormFree.Inference.Model.BinaryLayer as layer ->
-                      Expect.all layer.Shift (fun shift -> shift = 0.0f) layer.Key
-                  | _ -> ()
-
-              let model = Models.model 8 folded []
-              let image = noise 1 8
-              let expected = ReferencePacked.logits Models.tiny 8 8 image
-              Expect.equal (agreeing 3 expected (ReferencePacked.logits model 8 8 image)) 1 "the image agrees"
-          }
 
           for norm in norms do
               for name, start in [ "torch", InferenceEngines.torch; "packed", InferenceEngines.packed 2 ] do

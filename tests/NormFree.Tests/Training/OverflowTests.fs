@@ -94,7 +94,9 @@ let private train rule engine every norm (cancellation: CancellationToken) watch
             CheckpointPolicy = { Checkpoints = 2; Every = every }
             Cancellation = cancellation }
 
-    let history = { plan with Options = runOptions } |> Pipeline.train (recipe ()) (tiny norm) |> look _.History
+    let history =
+        { plan with Options = runOptions } |> Pipeline.train (recipe ()) (tiny norm) |> look _.History
+
     { Path = path; History = history; Issues = List.ofSeq troubles }
 
 let private never, always = TimeSpan.FromDays 1.0, TimeSpan.Zero
@@ -122,11 +124,12 @@ let private rules =
 
           match RunFolder.checkpoints { Path = folder.Path } 1 with
           | [] -> Expect.equal (stepOf 0) 1 "the first step"
-          | (_, path) :: _ -> Expect.equal (Checkpoint.readState path).TrainingCursor.Step (stepOf 0 - 1) "the step before"
+          | (_, path) :: _ ->
+              Expect.equal (Checkpoint.readState path).TrainingCursor.Step (stepOf 0 - 1) "the step before"
       }
 
       for engine, norm in [ Fused, BnFree 0.2; Composite, BatchNorm ] do
-          test $"skip and rollback end alike where every step is kept: {Json.words engine}, {Names.norm norm}" {
+          test $"skip and rollback end alike where every step is kept: {Json.name engine}, {Names.norm norm}" {
               use folder = new TempFolder()
               let skipped = whole Skip engine never norm (folder.File "skip")
               expectNamed skipped

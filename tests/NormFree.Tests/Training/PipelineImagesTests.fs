@@ -40,7 +40,7 @@ let heldOut =
           let text =
               message<TrainingException, _>(fun () -> Pipeline.from data.Value |> Pipeline.train recipe (tiny NoNorm))
 
-          contains [ "Holding out 0.01 of 120"; "Take another share" ] text
+          contains [ "Holding out 0.01 of 120"; "Choose another fraction" ] text
       } ]
 
 /// The source with one image that cannot be read.

@@ -175,7 +175,7 @@ let private obstructed =
 
           let unblock () = Directory.Delete blocked
           plan |> atStep 2 block |> atStep 5 unblock |> train |> ignore
-          contains [ "is a folder"; "the training goes on" ] (warnings events).Head
+          contains [ "is a folder"; "Training continues" ] (warnings events).Head
           Expect.equal (Fingerprint.ofRun (RunFolder.at other.Path)) expected "the run"
       }
 
@@ -212,7 +212,7 @@ let private obstructed =
           finally
               immutable "-" () |> ignore
 
-          contains [ "the training goes on" ] (warnings events).Head
+          contains [ "Training continues" ] (warnings events).Head
           Expect.equal (Fingerprint.ofRun (RunFolder.at folder.Path)) expected "the run"
       }
 
@@ -242,7 +242,7 @@ let private obstructed =
               plan
               |> atStep 2 fill
               |> atStep 4 (fun () ->
-                  intact <- TrainingCursor.words (Checkpoint.readState path).TrainingCursor
+                  intact <- TrainingCursor.describe (Checkpoint.readState path).TrainingCursor
                   Expect.equal (names folder) expected "files"
                   File.Delete filler)
               |> train

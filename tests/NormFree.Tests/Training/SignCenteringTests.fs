@@ -79,7 +79,7 @@ let private moved =
             torch.ScalarType.Float64, Execution.Portable ] do
           for norm in [ BnFree 0.2; Scaled 0.2 ] do
               test
-                  $"{dtype}, {Json.words execution.Engine}, {Names.norm norm}: each shift moves against its channel's mean" {
+                  $"{dtype}, {Json.name execution.Engine}, {Names.norm norm}: each shift moves against its channel's mean" {
                   use _ = torch.NewDisposeScope()
                   use network = create dtype (tiny norm) |> Network.running execution
                   disturb network

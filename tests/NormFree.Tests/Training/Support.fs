@@ -94,8 +94,7 @@ let private restate (change: JsonObject -> unit) path =
 let ofMethod (method: int option) path =
     path
     |> restate (fun state ->
-        state.Remove "Method" |> ignore
-        method |> Option.iter (fun number -> state["Method"] <- JsonValue.Create number))
+        state["Method"] <- method |> Option.map (fun number -> JsonValue.Create number :> JsonNode) |> Option.toObj)
 
 /// Makes a checkpoint one of before deviations 14 and 15.
 let age path =
@@ -105,8 +104,8 @@ let age path =
     |> restate (fun state ->
         let recipe = nonNull state["Recipe"]
         let deviations = (nonNull recipe["Deviations"]).AsObject()
-        deviations.Remove "Rates" |> ignore
-        deviations.Remove "SignCentering" |> ignore)
+        deviations["Rates"] <- JsonValue.Create "Published"
+        deviations["SignCentering"] <- JsonValue.Create "Published")
 
 /// A history without its times.
 let timeless (history: EpochRecord list) = history |> List.map (fun record -> { record with Seconds = 0.0 })
