@@ -3,19 +3,12 @@
 
 open NormFree.Data
 open NormFree.Spec
-open NormFree.Runs
 open NormFree.Experiments
 open NormFree.Benchmarks
 
 System.Environment.CurrentDirectory <- System.IO.Path.Combine(__SOURCE_DIRECTORY__, "..")
 
-let recipe =
-    { Recipe.corrected with
-        Epochs = 3
-        Batch = 64
-        LearningRate = 0.015
-        Schedule = Cosine
-        WarmUp = 1 }
+let recipe = { Budget.recipe { Budget.cifar with Epochs = 3; LearningRate = 0.015 } with WarmUp = 1 }
 
 // 2000 test images suffice to tell a difference of 5 points from chance.
 Norms.variants (ReActNet.small |> Net.withClasses 10) recipe

@@ -16,7 +16,7 @@ open NormFree.Training
 [<RequireQualifiedAccess>]
 module internal ShiftFolding =
 
-    /// The weights with which a projection multiplies its inputs, for an output channel.
+    /// The effective weights of one output channel of a projection.
     let projectionFilter inputs (projection: PackedProjection) o : float[] =
         match projection with
         | :? RealProjection as real -> Array.init inputs (fun c -> float real.Weights[o * inputs + c])
