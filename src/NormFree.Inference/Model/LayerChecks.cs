@@ -43,13 +43,19 @@ internal static class LayerChecks
             .Concat(Finite("shift", layer.Shift, 1, layer.Out))
             .Concat(Shortcut(layer));
 
-    private static IEnumerable<string> Shortcut(PackedBinaryLayer layer) => layer.Shortcut switch
+    /// <summary>An iterator, as the channels may be 0 until the checks before it have passed.</summary>
+    private static IEnumerable<string> Shortcut(PackedBinaryLayer layer)
     {
-        IdentityShortcut when layer.Out % layer.In == 0 => [],
-        IdentityShortcut => [$"its identity shortcut cannot repeat {layer.In} channels to fill {layer.Out}"],
-        AveragePoolShortcut pooled => AveragePool(layer, pooled),
-        _ => [$"unknown shortcut kind {layer.Shortcut.GetType().Name}"],
-    };
+        var problems = layer.Shortcut switch
+        {
+            IdentityShortcut when layer.Out % layer.In == 0 => [],
+            IdentityShortcut => [$"its identity shortcut cannot repeat {layer.In} channels to fill {layer.Out}"],
+            AveragePoolShortcut pooled => AveragePool(layer, pooled),
+            _ => [$"unknown shortcut kind {layer.Shortcut.GetType().Name}"],
+        };
+        foreach (string problem in problems)
+            yield return problem;
+    }
 
     private static IEnumerable<string> AveragePool(PackedBinaryLayer layer, AveragePoolShortcut pooled)
     {
