@@ -123,6 +123,7 @@ Target.create "CheckFormat" (fun _ -> format true)
 Target.create "Pack" (fun _ ->
     for project in
         [ "Formats"
+          "Archives"
           "Spec"
           "Kernels"
           "Inference"
@@ -133,7 +134,7 @@ Target.create "Pack" (fun _ ->
           "Interop"
           "Reporting" ] do
         let extension =
-            if List.contains project [ "Formats"; "Kernels"; "Inference"; "Distributed"; "Torch" ] then
+            if List.contains project [ "Formats"; "Archives"; "Kernels"; "Inference"; "Distributed"; "Torch" ] then
                 "csproj"
             else
                 "fsproj"

@@ -7,6 +7,7 @@ type TrainArgs =
     | [<Unique>] Arch of NAME: string
     | [<Unique>] Norm of NORM: string
     | [<Unique>] Binarise of WHAT: string
+    | [<Unique>] Shortcut of WEIGHTS: string
     | [<Unique>] Stem of KIND: string
     | [<Unique>] Width of X: float
     | [<Unique>] Depth of X: float
@@ -52,6 +53,7 @@ type TrainArgs =
             | Arch _ -> "reactnet-18|-a|-small*, resnet-18|-34"
             | Norm _ -> "batch-norm, none, scaled, bn-free*; bn-free:0.3 sets alpha"
             | Binarise _ -> "activations (stage 1), activations+weights* (both stages)"
+            | Shortcut _ -> "stage 2's weights of 1×1 shortcuts: binary*, zero-mean, real"
             | Stem _ -> "cifar, imagenet; by the image size if not given"
             | Width _ -> "channels, as a factor of the table's"
             | Depth _ -> "layers, as a factor of the table's"
@@ -70,7 +72,7 @@ type TrainArgs =
             | Optimizer _ -> "adam*, adamw, sgd; sgd:0.9 sets the momentum"
             | Schedule _ -> "linear*, cosine, constant, step:EPOCHS:X"
             | Warm_Up _ -> "epochs over which the rate rises from 0"
-            | Clip _ -> "agc:X (agc:0.02*), none"
+            | Clip _ -> $"agc:X (agc:{NormFree.Spec.Defaults.AgcLambda}*), none"
             | Start _ -> "data-dependent (shifts and β from a first batch)*, fixed; published: fixed"
             | Loss _ -> "ce*, ls (ls:0.1), kd (needs --teacher)"
             | Teacher _ -> "checkpoint to distil from"
@@ -143,6 +145,7 @@ type SummaryArgs =
     | [<Unique>] Arch of NAME: string
     | [<Unique>] Norm of NORM: string
     | [<Unique>] Binarise of WHAT: string
+    | [<Unique>] Shortcut of WEIGHTS: string
     | [<Unique>] Stem of KIND: string
     | [<Unique>] Width of X: float
     | [<Unique>] Depth of X: float
@@ -157,6 +160,7 @@ type SummaryArgs =
             | Arch _ -> "reactnet-18*, reactnet-a, reactnet-small, resnet-18, resnet-34"
             | Norm _ -> "batch-norm, none, bn-free*, scaled"
             | Binarise _ -> "activations, activations+weights*"
+            | Shortcut _ -> "stage 2's weights of 1×1 shortcuts: binary*, zero-mean, real"
             | Stem _ -> "cifar, imagenet; by the image size if not given"
             | Width _ -> "channels, as a factor of the table's"
             | Depth _ -> "layers, as a factor of the table's"
@@ -201,6 +205,7 @@ type BenchTrainArgs =
     | [<Unique>] Arch of NAME: string
     | [<Unique>] Norm of NORM: string
     | [<Unique>] Binarise of WHAT: string
+    | [<Unique>] Shortcut of WEIGHTS: string
     | [<Unique>] Stem of KIND: string
     | [<Unique>] Width of X: float
     | [<Unique>] Depth of X: float
@@ -227,6 +232,7 @@ type BenchTrainArgs =
             | Arch _ -> "reactnet-18*, reactnet-a, reactnet-small, resnet-18, resnet-34"
             | Norm _ -> "batch-norm, none, bn-free*, scaled"
             | Binarise _ -> "activations, activations+weights*"
+            | Shortcut _ -> "stage 2's weights of 1×1 shortcuts: binary*, zero-mean, real"
             | Stem _ -> "cifar, imagenet; by the image size if not given"
             | Width _ -> "channels, as a factor of the table's"
             | Depth _ -> "layers, as a factor of the table's"
@@ -250,6 +256,7 @@ type BenchTrainArgs =
 type BenchInferArgs =
     | [<Unique>] Arch of NAME: string
     | [<Unique>] Norm of NORM: string
+    | [<Unique>] Shortcut of WEIGHTS: string
     | [<Unique>] Stem of KIND: string
     | [<Unique>] Width of X: float
     | [<Unique>] Depth of X: float
@@ -268,6 +275,7 @@ type BenchInferArgs =
             match this with
             | Arch _ -> "reactnet-18*, reactnet-a, reactnet-small"
             | Norm _ -> "batch-norm, none, bn-free*, scaled"
+            | Shortcut _ -> "stage 2's weights of 1×1 shortcuts: binary*, zero-mean, real"
             | Stem _ -> "cifar, imagenet; by the image size if not given"
             | Width _ -> "channels, as a factor of the table's"
             | Depth _ -> "layers, as a factor of the table's"
@@ -327,6 +335,7 @@ type ImportArgs =
     | [<Mandatory; Unique>] Arch of NAME: string
     | [<Unique>] Norm of NORM: string
     | [<Unique>] Binarise of WHAT: string
+    | [<Unique>] Shortcut of WEIGHTS: string
     | [<Unique>] Stem of KIND: string
     | [<Unique>] Width of X: float
     | [<Unique>] Depth of X: float
@@ -346,6 +355,7 @@ type ImportArgs =
             | Arch _ -> "reactnet-18, reactnet-a, reactnet-small, resnet-18, resnet-34"
             | Norm _ -> "batch-norm, none, scaled, bn-free*; bn-free:0.3 sets alpha"
             | Binarise _ -> "activations, activations+weights*"
+            | Shortcut _ -> "stage 2's weights of 1×1 shortcuts: binary*, zero-mean, real"
             | Stem _ -> "cifar, imagenet; by the image size if not given"
             | Width _ -> "channels, as a factor of the table's"
             | Depth _ -> "layers, as a factor of the table's"

@@ -21,11 +21,14 @@ module BenchCommand =
             (TrainCommand.stem (args.TryGetResult BenchTrainArgs.Stem) image)
         |> Net.withClasses (Choices.within 2 10_000_000 "--classes" (args.GetResult(BenchTrainArgs.Classes, 10)))
         |> TrainCommand.requireBinary
-            [ "--norm", args.Contains BenchTrainArgs.Norm; "--binarise", args.Contains BenchTrainArgs.Binarise ]
+            [ "--norm", args.Contains BenchTrainArgs.Norm
+              "--binarise", args.Contains BenchTrainArgs.Binarise
+              "--shortcut", args.Contains BenchTrainArgs.Shortcut ]
         |> Net.withNorm (Choices.norm (args.GetResult(BenchTrainArgs.Norm, "bn-free")))
         |> Net.withBinarise (
-            Choices.binarise (args.GetResult(BenchTrainArgs.Binarise, Words.binarise ActivationsAndWeights))
+            Choices.binarise (args.GetResult(BenchTrainArgs.Binarise, Names.binarise ActivationsAndWeights))
         )
+        |> Net.withShortcutWeights (Choices.shortcutWeights (args.GetResult(BenchTrainArgs.Shortcut, "binary")))
 
     let private job (args: ParseResults<BenchTrainArgs>) ranks : BenchJob =
         let image = Choices.side "--image" (args.GetResult(BenchTrainArgs.Image, 32))
@@ -58,12 +61,12 @@ module BenchCommand =
           yield! Option.toList result.Norm
           yield! Option.toList result.Binarise
           $"batch {result.Batch} of {result.Image}×{result.Image}"
-          Json.words result.Engine
-          Json.words result.Precision
+          Json.name result.Engine
+          Json.name result.Precision
           $"{result.Threads} threads"
-          if result.Balanced then
-              "balanced"
-          yield! ({ Ranks = result.Ranks; Accumulate = result.Accumulate }: Division).Words ]
+          if result.SignCentering then
+              "sign centering"
+          yield! ({ Ranks = result.Ranks; Accumulate = result.Accumulate }: BatchPartition).Description ]
         |> String.concat ", "
 
     let private phases (result: BenchResult) =
@@ -97,8 +100,8 @@ module BenchCommand =
                 $"{costs.BusyMs:F2} ms"
                 $"{costs.ExposedMs:F2} ms"
                 Show.percent costs.Overlap
-                $"{costs.Wire.BandwidthGbit:F2} Gbit/s"
-                $"{costs.Wire.LatencyUs:F0} µs" ] ]
+                $"{costs.NetworkLink.BandwidthGbit:F2} Gbit/s"
+                $"{costs.NetworkLink.LatencyUs:F0} µs" ] ]
 
     let private predictions what (rows: Prediction list) =
         Show.table
@@ -114,7 +117,9 @@ module BenchCommand =
                     Show.percent row.Efficiency ] ]
 
     let private scaling (table: ScalingTable) =
-        Console.WriteLine $"Predicted at {table.Wire.BandwidthGbit:F2} Gbit/s and {table.Wire.LatencyUs:F0} µs:"
+        Console.WriteLine
+            $"Predicted at {table.NetworkLink.BandwidthGbit:F2} Gbit/s and {table.NetworkLink.LatencyUs:F0} µs:"
+
         predictions "one batch for all" table.SameBatch
         predictions "a batch for each" table.BatchPerNode
 
@@ -137,10 +142,10 @@ module BenchCommand =
         Show.machine result.Environment
 
     /// Between nodes that are predicted: as it is given, or was measured between the ranks.
-    let private wire (args: ParseResults<BenchTrainArgs>) (result: BenchResult) : Wire =
+    let private wire (args: ParseResults<BenchTrainArgs>) (result: BenchResult) : NetworkLink =
         let measured =
             match result.Exchange with
-            | Some costs -> costs.Wire
+            | Some costs -> costs.NetworkLink
             | None -> { BandwidthGbit = 10.0; LatencyUs = 50.0 }
 
         let given (name: string) value (found: float option) =

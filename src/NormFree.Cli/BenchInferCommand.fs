@@ -16,7 +16,7 @@ module BenchInferCommand =
 
     let private onnx rewrite threads (checkpoint: Checkpoint) (images: float32[]) : (unit -> IInference) list =
         let model = OnnxLowering.lower AnyNumber checkpoint |> rewrite
-        let size, classes = int64 checkpoint.Task.Size, checkpoint.Network.Spec.Classes
+        let size, classes = int64 checkpoint.ImageTask.Size, checkpoint.Network.Spec.Classes
         let shape = [| images.LongLength / (3L * size * size); 3L; size; size |]
         [ fun () -> new OnnxSession(model, threads, images, shape, classes) ]
 
@@ -43,6 +43,7 @@ module BenchInferCommand =
         |> Net.withClasses (Choices.within 2 10_000_000 "--classes" (args.GetResult(BenchInferArgs.Classes, 10)))
         |> Net.withNorm (Choices.norm (args.GetResult(BenchInferArgs.Norm, "bn-free")))
         |> Net.withBinarise ActivationsAndWeights
+        |> Net.withShortcutWeights (Choices.shortcutWeights (args.GetResult(BenchInferArgs.Shortcut, "binary")))
 
     let private job (args: ParseResults<BenchInferArgs>) : InferenceJob =
         let image = Choices.side "--image" (args.GetResult(BenchInferArgs.Image, 32))
@@ -65,7 +66,7 @@ module BenchInferCommand =
         [ result.Arch
           yield! Option.toList result.Norm
           $"batch {result.Batch} of {result.Image}×{result.Image}"
-          Json.words result.Engine
+          Json.name result.Engine
           yield! Option.toList result.Layout
           $"{result.Threads} threads" ]
         |> String.concat ", "

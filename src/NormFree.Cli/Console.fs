@@ -81,7 +81,7 @@ module Show =
 
     let private bar (console: ProgressTask) event =
         match event with
-        | StageBegins(_, _, images) ->
+        | StageStarted(_, _, images) ->
             console.MaxValue <- float images
             console.Value <- 0.0
         | StepDone report ->

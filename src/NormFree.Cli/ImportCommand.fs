@@ -52,7 +52,7 @@ module ImportCommand =
 
         let table = Choices.architecture (args.GetResult ImportArgs.Arch)
         let norm = Choices.norm (args.GetResult(ImportArgs.Norm, "bn-free"))
-        let binarise = args.GetResult(ImportArgs.Binarise, Words.binarise ActivationsAndWeights)
+        let binarise = args.GetResult(ImportArgs.Binarise, Names.binarise ActivationsAndWeights)
         let recipe = Choices.recipe (args.GetResult(ImportArgs.Recipe, "published"))
 
         let net =
@@ -61,8 +61,10 @@ module ImportCommand =
             |> TrainCommand.requireBinary
                 [ "--norm", args.Contains ImportArgs.Norm
                   "--binarise", args.Contains ImportArgs.Binarise
+                  "--shortcut", args.Contains ImportArgs.Shortcut
                   "--recipe", args.Contains ImportArgs.Recipe ]
             |> Net.withNorm norm
+            |> Net.withShortcutWeights (Choices.shortcutWeights (args.GetResult(ImportArgs.Shortcut, "binary")))
             |> Net.withBinarise (Choices.binarise binarise)
 
         match Validation.fits pixels pixels (Recipe.applyTo net recipe) with
@@ -71,17 +73,17 @@ module ImportCommand =
 
     let private task (dataset: Dataset option) net pixels =
         match dataset with
-        | Some dataset -> Task.Of dataset
+        | Some dataset -> ImageTask.Of dataset
         | None -> Import.task net pixels
 
     let private refuse (report: ImportReport) strictness =
-        let wayOut =
+        let remedy =
             if strictness = Partial then
                 "Not one tensor fits: check --arch."
             else
                 "Check --arch, --norm, --binarise, --stem and --classes, or load what fits with --partial."
 
-        raise (TrainingException $"{report.File} does not fit {report.Network}.\n{report}\n{wayOut}")
+        raise (TrainingException $"{report.File} does not fit {report.Network}.\n{report}\n{remedy}")
 
     let private print (report: ImportReport) (out: string) =
         let renamed =

@@ -22,7 +22,7 @@ module ReportCommand =
             | ".md" -> Report.writeMarkdown
             | other -> raise (UsageException $"--out ends in .html or .md, not '{other}'.")
 
-        let speed = if args.Contains No_Speed then LeaveSpeedOut else MeasureSpeed
+        let speed = if args.Contains No_Speed then SkipSpeed else MeasureSpeed
         let runs = args.GetResult Runs |> List.map (fun path -> { Path = path }) |> ReportedRun.ofFolders (RunDeployment.measuring speed)
         let title = args.GetResult(Title, "NormFree: " + (runs |> List.map _.Log.Name |> String.concat ", "))
         write path title runs

@@ -24,10 +24,13 @@ module SummaryCommand =
             table size (TrainCommand.stem (args.TryGetResult SummaryArgs.Stem) pixels)
             |> Net.withClasses (Choices.within 2 10_000_000 "--classes" (args.GetResult(SummaryArgs.Classes, 1000)))
             |> TrainCommand.requireBinary
-                [ "--norm", args.Contains SummaryArgs.Norm; "--binarise", args.Contains SummaryArgs.Binarise ]
+                [ "--norm", args.Contains SummaryArgs.Norm
+                  "--binarise", args.Contains SummaryArgs.Binarise
+                  "--shortcut", args.Contains SummaryArgs.Shortcut ]
             |> Net.withNorm (Choices.norm (args.GetResult(SummaryArgs.Norm, "bn-free")))
+            |> Net.withShortcutWeights (Choices.shortcutWeights (args.GetResult(SummaryArgs.Shortcut, "binary")))
             |> Net.withBinarise (
-                Choices.binarise (args.GetResult(SummaryArgs.Binarise, Words.binarise ActivationsAndWeights))
+                Choices.binarise (args.GetResult(SummaryArgs.Binarise, Names.binarise ActivationsAndWeights))
             )
 
         net, pixels
@@ -52,7 +55,7 @@ module SummaryCommand =
         | Some path ->
             requireAlone args
             use checkpoint = Checkpoint.load torch.ScalarType.Float32 path
-            checkpoint.Network.Spec, Choices.side "--size" (args.GetResult(SummaryArgs.Size, checkpoint.Task.Size))
+            checkpoint.Network.Spec, Choices.side "--size" (args.GetResult(SummaryArgs.Size, checkpoint.ImageTask.Size))
         | None -> described args
 
     let private bits precision =

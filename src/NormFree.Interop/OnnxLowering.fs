@@ -69,7 +69,7 @@ module OnnxLowering =
         match conv.Weight with
         | Real ->
             let options = ConvolutionOptions(conv.Stride, conv.Padding, conv.Standardised, false, conv.Factor)
-            Convolution.UsedWeight(weight, gain, &options), None
+            Convolution.EffectiveWeight(weight, gain, &options), None
         | OneBit ->
             let latent = if conv.Standardised then WeightStandardisation.Apply weight else weight
             let scale = latent.abs().mean([| 1L; 2L; 3L |], keepdim = true)
@@ -156,6 +156,11 @@ module OnnxLowering =
 
         b.Node(operator, "pool", [ input ], settings)
 
+    /// ReduceMean keeps the axis by default; until opset 18 its axes are an attribute.
+    let private centerChannels (b: Builder) input =
+        let mean = b.Node("ReduceMean", "center", [ input ], [ attributes "axes" [ 1 ] ])
+        b.Node("Sub", "center", [ input; mean ], [])
+
     let private emit b tensors op input =
         match op with
         | Convolve conv -> convolve b tensors [ conv ] input
@@ -167,6 +172,7 @@ module OnnxLowering =
         | Normalise(key, _) -> normalise b tensors [ key ] input
         | MaxPool(kernel, stride, padding) -> pool b "MaxPool" kernel stride padding input
         | AveragePool kernel -> pool b "AveragePool" kernel kernel 0 input
+        | CenterChannels -> centerChannels b input
         | GlobalAveragePool ->
             let pooled = b.Node("GlobalAveragePool", "pool", [ input ], [])
             b.Node("Flatten", "pool", [ pooled ], [ attribute "axis" 1 ])
@@ -202,6 +208,8 @@ module OnnxLowering =
         match graph with
         | Chain(Op(Scale beta) :: Op(AveragePool kernel) :: Op(Convolve conv) :: rest) ->
             Chain(Op(AveragePool kernel) :: Op(Convolve(multiplied beta conv)) :: rest)
+        | Chain(Op(Scale beta) :: Op(AveragePool kernel) :: Op CenterChannels :: Op(Convolve conv) :: rest) ->
+            Chain(Op(AveragePool kernel) :: Op CenterChannels :: Op(Convolve(multiplied beta conv)) :: rest)
         | Chain [ Op(Scale beta); Op(AveragePool kernel) ] -> Chain [ Op(AveragePool kernel); Op(Scale beta) ]
         | other -> other
 
@@ -244,14 +252,14 @@ module OnnxLowering =
     let private metadata (checkpoint: Checkpoint) =
         dict
             [ "normfree.spec", Json.write checkpoint.Network.Spec
-              "normfree.classes", Json.write checkpoint.Task.Classes
-              "normfree.normalisation", Json.write checkpoint.Task.Normalisation ]
+              "normfree.classes", Json.write checkpoint.ImageTask.Classes
+              "normfree.normalisation", Json.write checkpoint.ImageTask.Normalisation ]
         |> Collections.Generic.Dictionary
 
     /// <summary>The network of a checkpoint. Input <c>input</c>: N×3×Size×Size, normalised; output <c>logits</c>: N×classes.</summary>
     let lower (batch: OnnxBatch) (checkpoint: Checkpoint) : OnnxModel =
         use _ = torch.no_grad ()
-        let network, size = checkpoint.Network, checkpoint.Task.Size
+        let network, size = checkpoint.Network, checkpoint.ImageTask.Size
         let b = Builder()
 
         Fusion.parts (Lowering.lower network.Spec)

@@ -4,7 +4,6 @@ open System
 open System.Collections.Generic
 open System.IO
 open System.Runtime.InteropServices
-open System.Text.Json.Serialization
 open NormFree.Data
 open NormFree.Formats
 open NormFree.Formats.Safetensors
@@ -12,105 +11,94 @@ open NormFree.Runs
 open NormFree.Spec
 open TorchSharp
 
-/// <summary>What a network must know of its images, kept with its weights so that they can be used without the data set.</summary>
-type Task =
+/// <summary>What a network needs to know about its images. It is stored with the weights, so that they can be used without the data set.</summary>
+type ImageTask =
     {
         /// The data set's name.
         Dataset: string
-        /// Names of the classes, by number.
+        /// Class names by number.
         Classes: string[]
         /// Pixels along a side.
         Size: int
         Normalisation: Normalisation
-        /// How the test images are brought to Size×Size; empty where they have that size.
-        Preparation: Augment list
+        /// How test images are brought to Size×Size; empty if they have that size.
+        Preprocessing: Augment list
     }
 
-    /// <summary>What a network that is trained on a data set must know.</summary>
-    static member Of(dataset: Dataset) : Task =
+    /// <summary>The task of a network that is trained on a data set.</summary>
+    static member Of(dataset: Dataset) : ImageTask =
         { Dataset = dataset.Name
           Classes = dataset.Classes
           Size = dataset.Size
           Normalisation = dataset.Normalisation
-          Preparation = dataset.Augmentation.Test }
+          Preprocessing = dataset.Augmentation.Test }
 
-/// <summary>What tells the images of a run from others: fingerprints of both sets, and how training images are augmented.</summary>
+/// <summary>Identifies the images of a run: fingerprints of both sets, and the augmentation of training images.</summary>
 type ImagesUsed = { Train: string; Test: string; Augmentation: Augment list }
 
-/// <summary>Where a training stands: what is needed to go on with it.</summary>
+/// <summary>The state of a training: what is needed to resume it, besides weights and the optimiser's tensors.</summary>
 type TrainingState =
     {
         Recipe: Recipe
         Stage: string
-        /// The epochs that are done, oldest first, those of an earlier stage included.
+        /// The finished epochs, oldest first, including those of an earlier stage.
         History: EpochRecord list
         /// Where in the stage.
-        Position: Position
-        /// Nothing where it is not known: in imported files, and in those of version 1.
+        TrainingCursor: TrainingCursor
+        /// None if unknown, as for imported weights.
         Images: ImagesUsed option
-        /// TorchSharp's number of threads; another one gives slightly different sums.
+        /// TorchSharp's number of threads. Another number rounds sums differently.
         Threads: int
-        /// How the network was computed. Nothing in files from before there were engines: they are the composite one's.
+        /// How the network was computed; None for imported weights.
         Execution: Execution option
-        /// The processor and its instruction set, which decide the order of sums, and the GPU where it computes; nothing in files of version 1.
+        /// The processor and its instruction set, which decide the order of sums, and the GPU if one is used; None for imported weights.
         Machine: string option
-        /// Into how many parts batches are divided; nothing in files from before they were: not at all.
-        Division: Division option
-        /// Each time that the run went on with other arithmetic or by another method: where, from what to what.
+        /// How batches are partitioned; None for imported weights.
+        BatchPartition: BatchPartition option
+        /// Each time that the run resumed with other arithmetic or by another method: where, from what to what.
         Changes: string list
-        /// The fingerprint of the teacher, whose file may move; nothing without one, and in files from before it was kept.
-        /// What is skipped is not written: fingerprints of checkpoints without a teacher are those of before.
-        Teacher: Skippable<string>
-        /// The method of its steps, <c>Recipe.method</c> then; nothing in imported files, and in those from before it was kept.
-        Method: Skippable<int>
+        /// The fingerprint of the teacher, whose file may move; None without a teacher.
+        Teacher: string option
+        /// <c>Recipe.method</c> when the training started; None for imported weights.
+        Method: int option
     }
 
-    /// <summary>What decides how sums are rounded, in words.</summary>
+    /// <summary>A state of which only recipe and stage are known, as for imported weights.</summary>
+    static member Of(recipe: Recipe, stage: string) : TrainingState =
+        { Recipe = recipe
+          Stage = stage
+          History = []
+          TrainingCursor = TrainingCursor.startOf 0
+          Images = None
+          Threads = torch.get_num_threads ()
+          Execution = None
+          Machine = None
+          BatchPartition = None
+          Changes = []
+          Teacher = None
+          Method = None }
+
+    /// <summary>What decides the rounding of sums, for people.</summary>
     member s.Arithmetic =
         let execution = s.Execution |> Option.defaultValue Execution.Portable
-        let division = s.Division |> Option.defaultValue Division.Whole
+        let partition = s.BatchPartition |> Option.defaultValue BatchPartition.Whole
 
-        [ $"engine {Json.words execution.Engine}"
-          $"precision {Json.words execution.Precision}"
+        [ $"engine {Json.name execution.Engine}"
+          $"precision {Json.name execution.Precision}"
           $"threads {s.Threads}"
-          yield! division.Words ]
+          yield! partition.Description ]
         |> String.concat ", "
 
-    /// <summary>Whether sums are rounded as in another state, as far as it is known.</summary>
+    /// <summary>Whether sums are rounded as in another state, as far as that is known.</summary>
     member s.RoundsAs(other: TrainingState) =
         let sameMachine = s.Machine.IsNone || other.Machine.IsNone || s.Machine = other.Machine
         sameMachine && s.Arithmetic = other.Arithmetic
 
-/// <summary>The state as files of version 1 have it: from before trainings could go on within an epoch.</summary>
-type internal StateOfVersion1 =
-    { Recipe: Recipe
-      Stage: string
-      History: EpochRecord list
-      Threads: int
-      Execution: Execution option }
-
-    /// What it says, in today's words.
-    member s.Today: TrainingState =
-        let epochs = s.History |> List.filter (fun record -> record.Stage = s.Stage) |> List.length
-
-        { Recipe = s.Recipe
-          Stage = s.Stage
-          History = s.History
-          Position = Position.startOf epochs
-          Images = None
-          Threads = s.Threads
-          Execution = s.Execution
-          Machine = None
-          Division = None
-          Changes = []
-          Teacher = Skippable.Skip
-          Method = Skippable.Skip }
-
-/// <summary>A network's weights with all that gives them meaning.</summary>
+/// <summary>A network with its task and training state.</summary>
 /// <remarks>Dispose it to free its network.</remarks>
 type Checkpoint =
     { Network: Network
-      Task: Task
+      ImageTask: ImageTask
       State: TrainingState }
 
     interface IDisposable with
@@ -120,17 +108,17 @@ type Checkpoint =
 /// <remarks>
 /// Tensors have the names of published checkpoints. The optimiser's are <c>optimiser/parameter/slot</c>; only a <c>last</c> checkpoint has them.
 /// Metadata: <c>format</c> = normfree-checkpoint, <c>version</c>, as JSON <c>spec</c>, <c>task</c>, <c>state</c>, and the <c>checksum</c> of all
-/// of it with the tensors, without which a file counts as damaged. Files of version 1, which have none, are read as well.
+/// metadata and tensors, without which a file counts as damaged. Version 2, which has old field names, is still read.
 /// </remarks>
 [<RequireQualifiedAccess>]
 module Checkpoint =
 
     let private formatName = "normfree-checkpoint"
-    let private version = "2"
-    let private versionWithoutChecksum = "1"
+    let private version = "3"
+    let private versionWithOldNames = "2"
     let private prefix = "optimiser/"
 
-    /// <summary>Whether a tensor of that name is the network's own, and not its optimiser's.</summary>
+    /// <summary>Whether a tensor of that name belongs to the network, not to its optimiser.</summary>
     let isOfNetwork (name: string) = not (name.StartsWith(prefix, StringComparison.Ordinal))
 
     let private add (writer: SafetensorsWriter) (name: string) (tensor: torch.Tensor) =
@@ -151,26 +139,26 @@ module Checkpoint =
         let count = BitConverter.GetBytes optimisation.Steps
         writer.Add(steps, DType.I64, ReadOnlySpan<int64>.Empty, ReadOnlyMemory count) |> ignore
 
-    /// <summary>A checkpoint in memory, as <c>save</c> writes it, with the optimiser's state where one is given: a copy of all tensors.</summary>
+    /// <summary>A checkpoint in memory, as <c>save</c> writes it, with the optimiser's state if one is given. It copies all tensors.</summary>
     let prepare (optimisation: Optimisation option) (checkpoint: Checkpoint) : SafetensorsWriter =
         let writer =
             SafetensorsWriter()
                 .Describe("format", formatName)
                 .Describe("version", version)
                 .Describe("spec", Json.write checkpoint.Network.Spec)
-                .Describe("task", Json.write checkpoint.Task)
+                .Describe("task", Json.write checkpoint.ImageTask)
                 .Describe("state", Json.write checkpoint.State)
 
         checkpoint.Network.Tensors |> List.iter (fun (name, tensor) -> add writer name tensor)
         optimisation |> Option.iter (addState writer)
         writer.DescribeChecksum()
 
-    /// <summary>Writes a checkpoint, whole or not at all, with the optimiser's state where one is given.</summary>
-    /// <remarks>Throws IOException or UnauthorizedAccessException where the file cannot be written; the one before it is intact then.</remarks>
+    /// <summary>Writes a checkpoint atomically, with the optimiser's state if one is given.</summary>
+    /// <remarks>Throws IOException or UnauthorizedAccessException if the file cannot be written; the previous file is intact then.</remarks>
     let save (path: string) (optimisation: Optimisation option) (checkpoint: Checkpoint) =
         (prepare optimisation checkpoint).Save path
 
-    let private fail path where what wayOut = raise (InvalidFileException(path, where, what, wayOut))
+    let private fail path where what remedy = raise (InvalidFileException(path, where, what, remedy))
 
     let private metadata path (file: SafetensorsFile) key =
         match file.Metadata.TryGetValue key with
@@ -180,30 +168,30 @@ module Checkpoint =
                 path
                 "metadata"
                 $"it has no {key}, so it is not a NormFree checkpoint"
-                "Give one that normfree train has written"
+                "Give a checkpoint that normfree train wrote"
 
-    let private understood path key (read: Result<'T, string>) : 'T =
+    let private parsed path key (read: Result<'T, string>) : 'T =
         match read with
         | Ok value -> value
         | Error why ->
             fail
                 path
                 $"metadata '{key}'"
-                $"it cannot be understood: {why}"
+                $"it cannot be parsed: {why}"
                 "Write the checkpoint again with this version of NormFree"
 
-    let private json<'T> path file key : 'T = understood path key (Json.read<'T>(metadata path file key))
+    let private json<'T> path file key : 'T =
+        parsed path key (metadata path file key |> OldNames.renewFields path |> Json.read<'T>)
 
-    /// Settings of recipes that came later, as all trainings before them had it: where in the state, and the value.
-    let private laterSettings =
-        [ [ "Recipe"; "Start" ], Json.write Start.Fixed
-          [ "Recipe"; "Deviations"; "Rates" ], Json.write Rule.Published
-          [ "Recipe"; "Deviations"; "Balance" ], Json.write Rule.Published ]
+    /// Fields that version 2 omitted if they had no value.
+    let private omitted = [ [ "Teacher" ], "null"; [ "Method" ], "null" ]
 
-    /// The state of a training, in a file of whatever age.
-    let private stateJson<'T> path file : 'T =
-        let text = metadata path file "state"
-        understood path "state" (Json.withDefaults laterSettings text |> Result.bind Json.read<'T>)
+    let private state path file : TrainingState =
+        metadata path file "state"
+        |> OldNames.renewFields path
+        |> Json.withDefaults omitted
+        |> Result.bind Json.read<TrainingState>
+        |> parsed path "state"
 
     let private checkFormat path file =
         let format, found = metadata path file "format", metadata path file "version"
@@ -213,17 +201,27 @@ module Checkpoint =
                 path
                 "metadata 'format'"
                 $"it is '{format}', not '{formatName}'"
-                "Give a checkpoint that normfree train has written"
+                "Give a checkpoint that normfree train wrote"
 
-        if found <> version && found <> versionWithoutChecksum then
+        if found <> version && found <> versionWithOldNames then
             fail
                 path
                 "metadata 'version'"
-                $"it is version {found}, this NormFree reads versions {versionWithoutChecksum} and {version}"
-                "Use the NormFree that wrote it"
+                $"it is version {found}, but this NormFree reads versions {versionWithOldNames} and {version}"
+                "Use the version of NormFree that wrote it"
+
+    /// Fields of specs that older checkpoints lack.
+    let private laterFields = [ [ "Body"; "Binary"; "ShortcutWeights" ], Json.write ShortcutWeights.Binary ]
 
     let private spec path file =
-        match Validation.validate (json<NetSpec> path file "spec") with
+        let net: NetSpec =
+            metadata path file "spec"
+            |> OldNames.renewFields path
+            |> Json.withDefaults laterFields
+            |> Result.bind Json.read<NetSpec>
+            |> parsed path "spec"
+
+        match Validation.validate net with
         | Ok spec -> spec
         | Error errors ->
             let all = errors |> List.map string |> String.concat "; "
@@ -234,12 +232,12 @@ module Checkpoint =
             fail
                 file.Name
                 $"tensor '{entry.Name}'"
-                $"it holds {entry.DType.Name()}, which no network has"
-                "Give a checkpoint that normfree train has written"
+                $"it contains {entry.DType.Name()}, which no network has"
+                "Give a checkpoint that normfree train wrote"
 
         TensorBytes.toTensor entry.DType entry.Shape (file.ReadBytes entry)
 
-    /// Every tensor of the network must be there in its shape, and no other may be.
+    /// The file must contain every tensor of the network in its shape, and no others.
     let private checkTensors path (network: Network) (file: SafetensorsFile) =
         let wanted = dict network.Tensors
 
@@ -269,42 +267,33 @@ module Checkpoint =
         checkTensors path network file
         network |> Network.fill (fun name -> toTensor file file[name])
 
-    let private isOfVersion1 path file = metadata path file "version" = versionWithoutChecksum
-
-    let private state path file : TrainingState =
-        if isOfVersion1 path file then
-            (stateJson<StateOfVersion1> path file).Today
-        else
-            stateJson<TrainingState> path file
-
     let private openFile path =
         let file = SafetensorsFile.Open path
 
         try
             checkFormat path file
 
-            if not (isOfVersion1 path file) then
-                file.RequireChecksum()
-
+            file.RequireChecksum()
             file
         with _ ->
             file.Dispose()
             reraise ()
 
-    /// <summary>Where the training of a checkpoint stands.</summary>
-    /// <remarks>Throws InvalidFileException where the file is none, or IOException.</remarks>
+    /// <summary>The training state of a checkpoint.</summary>
+    /// <remarks>Throws InvalidFileException if the file is not a valid checkpoint, IOException if it cannot be read.</remarks>
     let readState (path: string) : TrainingState =
         use file = openFile path
         state path file
 
-    /// <summary>The network of a checkpoint, as a value.</summary>
-    /// <remarks>Throws InvalidFileException where the file is none, or IOException.</remarks>
+    /// <summary>The spec of a checkpoint's network.</summary>
+    /// <remarks>Throws InvalidFileException if the file is not a valid checkpoint, IOException if it cannot be read.</remarks>
     let readSpec (path: string) : NetSpec =
         use file = openFile path
         spec path file
 
-    /// <summary>The type of the weights in a checkpoint: with it <c>load</c> changes nothing.</summary>
-    /// <remarks>float32, or float64 where the file has any. Throws InvalidFileException where the file is none, or IOException.</remarks>
+    /// <summary>The element type of a checkpoint's weights, with which <c>load</c> converts nothing.</summary>
+    /// <remarks>float64 if the file has any float64 weight, else float32. Throws InvalidFileException if the file is not a valid checkpoint,
+    /// IOException if it cannot be read.</remarks>
     let precision (path: string) : torch.ScalarType =
         use file = openFile path
 
@@ -316,7 +305,7 @@ module Checkpoint =
             torch.ScalarType.Float32
 
     /// <summary>Reads a checkpoint into a network of the given type.</summary>
-    /// <remarks>Throws InvalidFileException where the file is none, or IOException where it cannot be read.</remarks>
+    /// <remarks>Throws InvalidFileException if the file is not a valid checkpoint, IOException if it cannot be read.</remarks>
     let load (dtype: torch.ScalarType) (path: string) : Checkpoint =
         use file = openFile path
         let network = Network.create dtype Rule.Corrected 0L (spec path file)
@@ -324,17 +313,17 @@ module Checkpoint =
         try
             loadInto path file network
 
-            { Network = network; Task = json<Task> path file "task"; State = state path file }
+            { Network = network; ImageTask = json<ImageTask> path file "task"; State = state path file }
         with _ ->
             (network :> IDisposable).Dispose()
             reraise ()
 
-    /// <summary>The checkpoint with its network computed that way. Throws TrainingException where there is no such way.</summary>
+    /// <summary>The checkpoint with another execution of its network. Throws TrainingException if its device does not support that.</summary>
     let running (execution: Execution) (checkpoint: Checkpoint) =
         { checkpoint with Network = Network.running execution checkpoint.Network }
 
-    /// <summary>Copies a checkpoint's weights into a network that exists: how stage 2 starts from stage 1.</summary>
-    /// <remarks>Throws InvalidFileException, listing every tensor that is missing, unexpected or of another shape.</remarks>
+    /// <summary>Copies a checkpoint's weights into an existing network, as stage 2 starts from stage 1.</summary>
+    /// <remarks>Throws InvalidFileException, listing tensors that are missing, unexpected or have another shape.</remarks>
     let start (path: string) (network: Network) =
         use file = openFile path
         loadInto path file network
@@ -350,7 +339,7 @@ module Checkpoint =
                     path
                     $"tensor '{prefix}{name}'"
                     "it is missing"
-                    "Give a last checkpoint: a best one cannot be gone on with"
+                    "Give a last checkpoint: a best one has no optimiser state to resume from"
             | entry -> entry
 
         let found = [ for name, tensor in optimisation.State -> tensor, entry name ]
@@ -360,23 +349,23 @@ module Checkpoint =
 
         optimisation.Steps <- (file.ReadAsInt64(entry "steps"))[0]
 
-    /// <summary>Puts the optimiser's state of a <c>last</c> checkpoint back.</summary>
-    /// <remarks>Throws InvalidFileException where the checkpoint has no such state.</remarks>
+    /// <summary>Restores the optimiser's state from a <c>last</c> checkpoint.</summary>
+    /// <remarks>Throws InvalidFileException if the checkpoint has none.</remarks>
     let restore (path: string) (optimisation: Optimisation) =
         use file = openFile path
         restoreFrom path file optimisation
 
-    /// <summary>Puts network and optimiser where a <c>last</c> checkpoint has them, once its spec, task and state are found to fit.</summary>
-    /// <remarks>Throws what <c>check</c> throws, and InvalidFileException or IOException where the file cannot be gone on with.</remarks>
-    let goOn
+    /// <summary>Restores network and optimiser from a <c>last</c> checkpoint, after <c>check</c> has accepted its spec, task and state.</summary>
+    /// <remarks>Throws what <c>check</c> throws, and InvalidFileException or IOException if the training cannot resume from the file.</remarks>
+    let resume
         (path: string)
-        (check: NetSpec -> Task -> TrainingState -> unit)
+        (check: NetSpec -> ImageTask -> TrainingState -> unit)
         (network: Network)
         (optimisation: Optimisation)
         : TrainingState =
         use file = openFile path
         let state = state path file
-        check (spec path file) (json<Task> path file "task") state
+        check (spec path file) (json<ImageTask> path file "task") state
         loadInto path file network
         restoreFrom path file optimisation
         state

@@ -5,11 +5,12 @@ open System.Collections.Generic
 open NormFree.Runs
 open NormFree.Spec
 open NormFree.Torch.Fused
+open NormFree.Torch.Layers
 open NormFree.Torch.Profiling
 open TorchSharp
 
-/// <summary>The fused engine: binary layers by kernels of NormFree's own, the rest by the composite engine, all of it channels-last.</summary>
-/// <remarks>For float32 tensors on the CPU. Differs from the composite engine in the order of sums and in sign(0), which is +1 here.</remarks>
+/// <summary>The fused engine: runs binary layers with NormFree's own kernels and the rest with the composite engine, channels-last.</summary>
+/// <remarks>For float32 tensors on the CPU. It differs from the composite engine in the order of sums and in sign(0), which is +1 here.</remarks>
 [<Sealed>]
 type internal FusedEngine(precision: NormFree.Runs.Precision, tensors: IReadOnlyDictionary<string, torch.Tensor>) =
 
@@ -41,7 +42,7 @@ type internal FusedEngine(precision: NormFree.Runs.Precision, tensors: IReadOnly
         | { Weight = OneBit; Kernel = 1; Stride = 1; Padding = 0 } -> binaryFilters conv x
         | { Weight = Real } when fusedPrecision = FusedPrecision.BFloat16 ->
             let options = Convolutions.options conv
-            RealConvolution.InBFloat16(x, tensors[$"{conv.Key}.weight"], Convolutions.gain tensors conv, &options)
+            Convolution.ApplyInBFloat16(x, tensors[$"{conv.Key}.weight"], Convolutions.gain tensors conv, &options)
         | _ -> Convolutions.plain tensors conv x
 
     let composite = CompositeEngine(convolve, tensors)
@@ -72,8 +73,8 @@ type internal FusedEngine(precision: NormFree.Runs.Precision, tensors: IReadOnly
 
     let shortcut name mode graph (x: torch.Tensor) =
         let pooled beta kernel rest =
-            use small = PooledShortcut.Apply(name, x, beta, kernel)
-            // Nothing but the pooling: the graph's result is its input.
+            use small = FusedPooledShortcut.Apply(name, x, beta, kernel)
+            // There is nothing after the pooling.
             if List.isEmpty rest then
                 small.alias ()
             else
@@ -92,14 +93,14 @@ type internal FusedEngine(precision: NormFree.Runs.Precision, tensors: IReadOnly
             | Itself -> null
             | Computed graph -> shortcut name mode graph x
 
-        BinaryLayer.Apply(
+        FusedBinaryLayer.Apply(
             options name layer.Convolution convolutions,
             x,
             given,
             parameters layer.Convolution convolutions (activation layer.Activation)
         )
 
-    /// The norm lies between convolution and sum, so that these two are apart.
+    /// The norm stands between convolution and sum, so they cannot be fused.
     let withNorms name mode (layer: FusedLayer) (x: torch.Tensor) =
         let branch (conv, norm) =
             let values =
@@ -116,18 +117,18 @@ type internal FusedEngine(precision: NormFree.Runs.Precision, tensors: IReadOnly
         let branches = [| for conv in layer.Convolution.Convolutions -> branch conv |]
         let joined = if branches.Length = 1 then branches[0] else torch.cat (branches, 1L)
 
-        let around =
+        let shortcut =
             match layer.Shortcut with
             | Itself -> x
             | Computed graph -> shortcut name mode graph x
 
-        let repeats = joined.size 1 / around.size 1
+        let repeats = joined.size 1 / shortcut.size 1
 
         let repeated =
             if repeats = 1L then
-                around
+                shortcut
             else
-                torch.cat (Array.replicate (int repeats) around, 1L)
+                torch.cat (Array.replicate (int repeats) shortcut, 1L)
 
         ResidualRPReLU.Apply(name, joined, repeated, activation layer.Activation)
 
@@ -146,7 +147,7 @@ type internal FusedEngine(precision: NormFree.Runs.Precision, tensors: IReadOnly
         else
             result.MoveToOuterDisposeScope()
 
-    /// Intermediate results are released as soon as they are used.
+    /// Frees intermediate results as soon as they are used.
     let runInTurn (runOne: 'part -> torch.Tensor -> torch.Tensor) parts (x: torch.Tensor) =
         (x, parts)
         ||> List.fold (fun current part ->
@@ -157,13 +158,15 @@ type internal FusedEngine(precision: NormFree.Runs.Precision, tensors: IReadOnly
 
             result)
 
-    let runNamed mode (look: Look) (name, parts) x =
+    let runNamed mode (look: ForwardHook) (name, parts) x =
         use _ = LayerClock.Measure(name, Phase.Forward)
         let result = runInTurn (run name mode) parts x
         look name x result
         result
 
-    /// <summary>Logits of images, N×3×H×W; parts come with their names.</summary>
-    member _.Run(mode: Mode, parts: (string * FusedPart list) list, look: Look, images: torch.Tensor) : torch.Tensor =
+    /// <summary>Logits (N×classes) of images (N×3×H×W).</summary>
+    member _.Run
+        (mode: Mode, parts: (string * FusedPart list) list, look: ForwardHook, images: torch.Tensor)
+        : torch.Tensor =
         use input = ChannelsLast.Of images
         runInTurn (runNamed mode look) parts input

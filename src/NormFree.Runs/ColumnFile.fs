@@ -12,12 +12,12 @@ open NormFree.Formats
 open Parquet
 open Parquet.Schema
 
-/// <summary>Tables as columnar files (Apache Parquet): a row is an F# record of texts, whole numbers and reals, a column one of its fields,
-/// named as in <c>mean_squared</c>.</summary>
+/// <summary>Tables as Apache Parquet files. A row is an F# record of strings, integers and floats; a column is one of its fields, named as in
+/// <c>mean_squared</c>.</summary>
 [<RequireQualifiedAccess>]
 module internal ColumnFile =
 
-    /// The name of a record's field as a column.
+    /// The column name of a record field.
     let nameOf (property: PropertyInfo) = JsonNamingPolicy.SnakeCaseLower.ConvertName property.Name
 
     let private columns<'row> =
@@ -33,7 +33,7 @@ module internal ColumnFile =
         | kind when kind = typeof<int> -> group.WriteAsync<int>(field, ReadOnlyMemory(values<'row, int> property rows))
         | _ -> group.WriteAsync<float>(field, ReadOnlyMemory(values<'row, float> property rows))
 
-    /// Where the footer begins, which has its own length before the last four bytes; nothing where there is no room for one.
+    /// The offset of the footer, whose length precedes the last four bytes; None if the file has no room for one.
     let private footer (bytes: byte[]) =
         let start =
             bytes.LongLength
@@ -42,14 +42,14 @@ module internal ColumnFile =
 
         if start >= int64 SHA256.HashSizeInBytes then Some(int start) else None
 
-    /// Checksum of a table whose own checksum would lie before this place.
+    /// The checksum of a table without the <c>gap</c> bytes at this offset, which hold the stored checksum.
     let private sum (bytes: byte[]) (place: int) gap =
         use hash = IncrementalHash.CreateHash HashAlgorithmName.SHA256
         hash.AppendData(bytes, 0, place)
         hash.AppendData(bytes, place + gap, bytes.Length - place - gap)
         hash.GetHashAndReset()
 
-    /// Puts a checksum before the footer, where readers of the format look for nothing: its own readers do not end on every damaged file.
+    /// Inserts a checksum before the footer, where Parquet readers ignore it. Parquet readers do not terminate on every damaged file.
     let private seal (bytes: byte[]) =
         let place = (footer bytes).Value
         Array.concat [ Array.take place bytes; sum bytes place 0; Array.skip place bytes ]
@@ -81,7 +81,7 @@ module internal ColumnFile =
         work.GetAwaiter().GetResult()
         seal (buffer.ToArray())
 
-    /// <summary>Writes a table, whole or not at all. Throws IOException or UnauthorizedAccessException where it cannot be written.</summary>
+    /// <summary>Writes a table atomically. Throws IOException or UnauthorizedAccessException if it cannot be written.</summary>
     let write path (rows: 'row list) =
         let bytes = encode rows
         AtomicFile.Write(path, (fun stream -> stream.Write(ReadOnlySpan bytes)))
@@ -105,7 +105,7 @@ module internal ColumnFile =
                 return Array.map box values
         }
 
-    let private refuse path what wayOut = raise (InvalidFileException(path, "table", what, wayOut))
+    let private refuse path what remedy = raise (InvalidFileException(path, "table", what, remedy))
 
     let private requireColumns<'row> path (schema: ParquetSchema) =
         let names = String.concat ", "
@@ -116,7 +116,7 @@ module internal ColumnFile =
             refuse
                 path
                 $"its columns are {names found}, not {names expected}"
-                "Remove the file: the run does not depend on it"
+                "Delete the file: the run does not depend on it"
 
     let private decode<'row> path (bytes: byte[]) =
         let work =
@@ -138,16 +138,16 @@ module internal ColumnFile =
 
         work.GetAwaiter().GetResult()
 
-    /// <summary>The table of a file's bytes. Throws InvalidFileException where they are damaged or of other columns.</summary>
+    /// <summary>The table of a file's bytes. Throws InvalidFileException if they are damaged or have other columns.</summary>
     let ofBytes<'row> (path: string) (bytes: byte[]) : 'row list =
         if not (isSealed bytes) then
             refuse
                 path
-                "the file is cut short or damaged: its checksum is not that of its content"
-                "Remove it: the run does not depend on it"
+                "the file is truncated or damaged: its checksum does not match its content"
+                "Delete it: the run does not depend on it"
 
         decode<'row> path bytes
 
     /// <summary>The table of a file.</summary>
-    /// <remarks>Throws InvalidFileException where it is damaged or of other columns, IOException where it cannot be read.</remarks>
+    /// <remarks>Throws InvalidFileException if it is damaged or has other columns, IOException if it cannot be read.</remarks>
     let read<'row> (path: string) : 'row list = ofBytes<'row> path (File.ReadAllBytes path)

@@ -1,42 +1,42 @@
 namespace NormFree.Runs
 
-/// <summary>How a network did on the test images of one class.</summary>
+/// <summary>A network's accuracy on the test images of one class.</summary>
 type ClassResult = { Name: string; Images: int; Right: int }
 
-/// <summary>How many test images of one class (<c>Truth</c>) were taken for another (<c>Guess</c>); classes are numbers from 0.</summary>
+/// <summary>The number of test images of class <c>Truth</c> that were predicted as <c>Guess</c>. Classes count from 0.</summary>
 type ConfusedPair = { Truth: int; Guess: int; Count: int }
 
-/// <summary>A test image that was taken for another class.</summary>
+/// <summary>A misclassified test image.</summary>
 type Mistake =
     {
         Truth: int
         Guess: int
-        /// What the network gave the wrong class, from 0 to 1.
+        /// The predicted probability of the wrong class, from 0 to 1.
         Probability: float
-        /// What its source calls the image, without folders.
+        /// The image's file name, or its name in the data set.
         Name: string
-        /// The image as it was prepared for the network, before it was normalised: a PNG in base64, 64 pixels along its shorter side or less.
+        /// The preprocessed image before normalisation: a PNG in base64, at most 64 pixels along its shorter side.
         Picture: string
     }
 
-/// <summary>What the best network of a run's last stage takes for what: the content of <c>confusion.json</c>.</summary>
+/// <summary>The confusion matrix of the best network of a run's last stage: the content of <c>confusion.json</c>.</summary>
 type Confusion =
     {
         /// <c>Fingerprint.ofCheckpoint</c> of the network's checkpoint.
         Checkpoint: string
         Stage: string
-        /// The epoch that the network is of.
+        /// The network's epoch.
         Epoch: int
-        /// By number.
+        /// Indexed by class number.
         Classes: ClassResult list
-        /// Most frequent first; the first 2000, which are all where there are up to 45 classes.
+        /// At most 2000 pairs, most frequent first. With up to 45 classes these are all.
         Pairs: ConfusedPair list
-        /// Of the most frequent pairs, the mistakes that the network was most confident of; 24 or less.
+        /// At most 24: the most confident mistakes of the most frequent pairs.
         Mistakes: Mistake list
     }
 
-    /// <summary>How many images it was tested on.</summary>
+    /// <summary>The number of test images.</summary>
     member c.Images = c.Classes |> List.sumBy _.Images
 
-    /// <summary>The share of them that it recognised.</summary>
+    /// <summary>The fraction of them that was classified correctly.</summary>
     member c.Top1 = float (c.Classes |> List.sumBy _.Right) / float (max 1 c.Images)

@@ -6,7 +6,7 @@ open System.Text.Json
 open System.Text.Json.Nodes
 open System.Text.Json.Serialization
 
-/// JSON has no NaN and no infinities: null stands for them, and comes back as NaN.
+/// JSON has no NaN and no infinities: they are written as null, and null is read as NaN.
 [<Sealed>]
 type private FiniteOrNull() =
     inherit JsonConverter<float>()
@@ -21,8 +21,8 @@ type private FiniteOrNull() =
         else
             writer.WriteNullValue()
 
-/// <summary>F# values as JSON text: in checkpoints' metadata, run folders and logs.</summary>
-/// <remarks>A union case without fields is its name; one with fields is an object of that one name.</remarks>
+/// <summary>F# values as JSON text, for checkpoint metadata, run folders and logs.</summary>
+/// <remarks>A union case without fields is its name; one with fields is an object with that name as its only key.</remarks>
 [<RequireQualifiedAccess>]
 module Json =
 
@@ -58,22 +58,23 @@ module Json =
             | value -> Ok(value :?> 'T)
         with
         | :? JsonException as e -> Error e.Message
-        // What the F# converter throws on a null where a record is due,
-        | :? NullReferenceException -> Error "it holds a null where a value is due"
-        // and on the bare name of a case that has fields.
-        | :? IndexOutOfRangeException -> Error "it holds a case without its fields"
+        // The F# converter throws this on a null in place of a record,
+        | :? NullReferenceException -> Error "it has a null in place of a value"
+        // and this on the bare name of a case that has fields.
+        | :? IndexOutOfRangeException -> Error "it has a case without its fields"
 
     /// <summary>The value on one line.</summary>
     let write (value: 'T) = JsonSerializer.Serialize<'T>(value, options)
 
-    /// <summary>A choice as the tool and the logs write it: a union case in one word, or in a few with its values.</summary>
-    let words (value: 'T) = (write value).Trim('"')
+    /// <summary>A union case as the tool and the logs write it: its name, with its values if it has any.</summary>
+    let name (value: 'T) = (write value).Trim('"')
 
-    /// <summary>The value of a text, or why it has none.</summary>
+    /// <summary>The value of a JSON text, or the error.</summary>
     let read<'T> (text: string) : Result<'T, string> = readWith<'T> options text
 
-    /// <summary>A text with values, as JSON, in those places (names from the outermost object inward) that it lacks, or why it is none.</summary>
-    /// <remarks>A place whose object the text lacks, too, is left out.</remarks>
+    /// <summary>The JSON text with default values for missing fields, or the error. Each default is a path of names from the outermost object
+    /// inward, and a value as JSON.</summary>
+    /// <remarks>A field whose parent object is missing is not added.</remarks>
     let withDefaults (defaults: (string list * string) list) (text: string) : Result<string, string> =
         let rec add (node: JsonNode | null) names (value: string) =
             match node, names with
@@ -92,8 +93,8 @@ module Json =
         with :? JsonException as e ->
             Error e.Message
 
-    /// <summary>The value on one line, with names such as <c>peak_memory_mb</c>: for results that scripts read; what is not finite is null.</summary>
+    /// <summary>The value on one line with names such as <c>peak_memory_mb</c>, for results that scripts read. NaN and infinity become null.</summary>
     let writeSnakeCase (value: 'T) = JsonSerializer.Serialize<'T>(value, snakeCase)
 
-    /// <summary>The value of such a text, or why it has none.</summary>
+    /// <summary>The value of such a text, or the error.</summary>
     let readSnakeCase<'T> (text: string) : Result<'T, string> = readWith<'T> snakeCase text

@@ -7,17 +7,17 @@ open System.Text.RegularExpressions
 open NormFree.Formats
 
 /// <summary>
-/// A run's folder: <c>run.json</c> (what was asked for), <c>log.jsonl</c> (a line an epoch), for each stage
-/// <c>stageN.last.safetensors</c>, those before it as <c>stageN.last-1.safetensors</c> and so on, and <c>stageN.best.safetensors</c>;
-/// <c>telemetry</c> and <c>tensorboard</c> (what was seen inside the layers), <c>confusion.json</c> once the run has ended (what its best network
-/// takes for what), and <c>run.lock</c> while a process works on it.
+/// A run's folder: <c>run.json</c> (its configuration), <c>log.jsonl</c> (one line per epoch), for each stage <c>stageN.last.safetensors</c>, the
+/// checkpoints before it as <c>stageN.last-1.safetensors</c> and so on, and <c>stageN.best.safetensors</c>; <c>telemetry</c> and
+/// <c>tensorboard</c> (samples of the layers), <c>confusion.json</c> (the confusion matrix of a finished run), and <c>run.lock</c> while a process
+/// works on it.
 /// </summary>
 type RunFolder =
     { Path: string }
 
     member f.Last stage = Path.Combine(f.Path, $"stage{stage}.last.safetensors")
 
-    /// <summary>The checkpoint that many before the last.</summary>
+    /// <summary>The checkpoint <c>count</c> before the last one.</summary>
     member f.Before stage count =
         if count = 0 then
             f.Last stage
@@ -26,10 +26,10 @@ type RunFolder =
 
     member f.Best stage = Path.Combine(f.Path, $"stage{stage}.best.safetensors")
 
-    /// <summary>The folder of telemetry's columnar files; there is none where nothing was seen.</summary>
+    /// <summary>The folder of the telemetry's Parquet files. It is absent if nothing was sampled.</summary>
     member f.Telemetry = Path.Combine(f.Path, "telemetry")
 
-    /// <summary>The folder of TensorBoard's event files, with a folder for each stage.</summary>
+    /// <summary>The folder of TensorBoard's event files, with one folder per stage.</summary>
     member f.TensorBoard = Path.Combine(f.Path, "tensorboard")
 
 /// <summary>The content of <c>run.json</c>.</summary>
@@ -51,34 +51,34 @@ module RunFolder =
     let private writeText path (text: string) =
         AtomicFile.Write(path, (fun stream -> stream.Write(ReadOnlySpan(Encoding.UTF8.GetBytes text))))
 
-    /// <summary>The folder of that path, made if it is not there. Throws TrainingException where it cannot be made.</summary>
+    /// <summary>The folder at a path, created if it does not exist. Throws TrainingException if it cannot be created.</summary>
     let at path =
         let refuse why = raise (TrainingException $"{path}: {why}. Choose another folder for the run.")
 
         if File.Exists path then
-            refuse "it is a file, and a run needs a folder"
+            refuse "it is a file, but a run needs a folder"
 
         try
             Directory.CreateDirectory path |> ignore
             { Path = path }
         with
         | :? IOException
-        | :? UnauthorizedAccessException as error -> refuse $"the folder cannot be made: {error.Message.TrimEnd('.')}"
+        | :? UnauthorizedAccessException as error -> refuse $"the folder cannot be created: {error.Message.TrimEnd('.')}"
 
-    /// <summary>Whether the folder holds a run, finished or not.</summary>
+    /// <summary>Whether the folder contains a run, finished or not.</summary>
     let holdsRun folder = File.Exists(description folder)
 
-    /// <summary>Writes what was asked for, into the folder, which is made if it is not there.</summary>
+    /// <summary>Writes the run's description into the folder, which is created if it does not exist.</summary>
     let describe folder (what: RunDescription) = writeText (description (at folder.Path)) (Json.write what)
 
-    /// <summary>Writes the log anew: a line an epoch.</summary>
+    /// <summary>Writes the log: one line per epoch.</summary>
     let writeLog folder (history: EpochRecord list) =
         history
         |> List.map (fun record -> Json.write record + "\n")
         |> String.concat ""
         |> writeText (log folder)
 
-    /// <summary>The last checkpoints of a stage that are there, newest first: how many before the last, and the file.</summary>
+    /// <summary>The existing checkpoints of a stage, newest first: the number of checkpoints after it, and the file.</summary>
     let checkpoints folder stage =
         let number (path: string) =
             let found = Regex.Match(path, @"\.last(-(\d{1,6}))?\.safetensors$")
@@ -95,7 +95,7 @@ module RunFolder =
         else
             []
 
-    /// <summary>What the newest of a stage's last checkpoints tells that can be read and tells anything.</summary>
+    /// <summary>Applies a function to a stage's checkpoints, newest first, until one can be read and gives a value.</summary>
     let tryNewest folder stage (tell: string -> 'a option) : 'a option =
         checkpoints folder stage
         |> List.tryPick (fun (_, path) ->
@@ -105,7 +105,7 @@ module RunFolder =
             | :? InvalidFileException
             | :? IOException -> None)
 
-    /// <summary>Makes room for a new last checkpoint beside those before it, of which <c>keep</c> − 1 stay.</summary>
+    /// <summary>Renames a stage's checkpoints to make room for a new one; the newest <c>keep</c> − 1 of them are kept.</summary>
     let rotate folder stage keep =
         for count, path in checkpoints folder stage do
             if count >= keep then
@@ -118,31 +118,31 @@ module RunFolder =
             File.Move(folder.Before stage (count - 1), folder.Before stage count, true)
 
     let private read<'T> path (text: string) place : 'T =
-        match Json.read<'T> text with
+        match text |> OldNames.renewFields path |> Json.read<'T> with
         | Ok value -> value
         | Error why ->
             raise (
                 InvalidFileException(
                     path,
                     place,
-                    $"it cannot be understood: {why}",
-                    "Restore the file or start the run anew"
+                    $"it cannot be parsed: {why}",
+                    "Restore the file or start a new run"
                 )
             )
 
-    /// <summary>What was asked for. Throws TrainingException where there is no run, InvalidFileException where its description is damaged.</summary>
+    /// <summary>The run's description. Throws TrainingException if there is no run, InvalidFileException if the description is damaged.</summary>
     let readDescription folder =
         let path = description folder
 
         if not (File.Exists path) then
             raise (
                 TrainingException
-                    $"{folder.Path} holds no run: it has no run.json. Name the folder that was given as --out."
+                    $"{folder.Path} contains no run: it has no run.json. Give the folder that was passed as --out."
             )
 
         read<RunDescription> path (File.ReadAllText path) "text"
 
-    /// <summary>The run as its folder tells it.</summary>
+    /// <summary>The run's description and log.</summary>
     let readRun folder : RunLog =
         let what = readDescription folder
         let path = log folder
@@ -155,8 +155,8 @@ module RunFolder =
           Epochs = [ for i, line in Array.indexed lines -> read<EpochRecord> path line $"line {i + 1}" ]
           Finished = what.Finished }
 
-    /// <summary>Writes the log anew where it has fewer epochs than this: a run that was killed may lack its last.</summary>
-    let mendLog folder (history: EpochRecord list) =
+    /// <summary>Rewrites the log if it has fewer epochs than the history: a killed run may lack its last one.</summary>
+    let repairLog folder (history: EpochRecord list) =
         let path = log folder
         let lines = if File.Exists path then (File.ReadAllLines path).Length else 0
 

@@ -4,14 +4,14 @@ open System
 open System.IO
 open NormFree.Formats
 
-/// <summary>Keeps other processes from working on a run's folder: <c>run.lock</c>, which holds this process's number.</summary>
-/// <remarks>Dispose it to free the folder.</remarks>
+/// <summary>Locks a run folder against other processes with <c>run.lock</c>, which contains the owner's process number.</summary>
+/// <remarks>Dispose it to unlock the folder.</remarks>
 [<Sealed>]
 type internal RunLock private (file: FileLock, folder: RunFolder, madeFolder: bool) =
 
-    /// <summary>Locks a folder, which is made if it is not there, and removes what a killed process has left half-written in it.</summary>
-    /// <remarks>Throws TrainingException, which names the process, where another one works on it; IOException or UnauthorizedAccessException
-    /// where the folder cannot be written to.</remarks>
+    /// <summary>Locks a folder, which is created if it does not exist, and removes the temporary files that a killed process left in it.</summary>
+    /// <remarks>Throws TrainingException, naming the owner, if another process works on the run; IOException or UnauthorizedAccessException if the
+    /// folder cannot be written.</remarks>
     static member Take(folder: RunFolder) =
         let made = not (Directory.Exists folder.Path)
         let path = Path.Combine((RunFolder.at folder.Path).Path, "run.lock")
@@ -22,7 +22,7 @@ type internal RunLock private (file: FileLock, folder: RunFolder, madeFolder: bo
 
             raise (
                 TrainingException
-                    $"{folder.Path}: {who} works on this run. Wait for its end, stop it, or choose another folder."
+                    $"{folder.Path}: {who} is working on this run. Wait until it ends, stop it, or choose another folder."
             )
         | file, _ ->
             let held = new RunLock(file, folder, made)
@@ -37,7 +37,7 @@ type internal RunLock private (file: FileLock, folder: RunFolder, madeFolder: bo
                 reraise ()
 
     interface IDisposable with
-        /// A folder that was made for nothing goes as well.
+        /// Also removes a folder that was created for the lock and is still empty.
         member _.Dispose() =
             file.Dispose()
 

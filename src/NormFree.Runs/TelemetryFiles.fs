@@ -4,8 +4,8 @@ open System
 open System.IO
 open System.Text.RegularExpressions
 
-/// <summary>The files of telemetry in a run's folder, one of each kind for a stage's epoch: <c>telemetry/stage1-epoch003.parquet</c>, the
-/// layers, and <c>telemetry/stage1-epoch003-channels.parquet</c>.</summary>
+/// <summary>The telemetry files of a run folder, two for each epoch of a stage: <c>telemetry/stage1-epoch003.parquet</c> for layers and
+/// <c>telemetry/stage1-epoch003-channels.parquet</c> for channels.</summary>
 [<RequireQualifiedAccess>]
 module internal TelemetryFiles =
 
@@ -17,7 +17,7 @@ module internal TelemetryFiles =
     let channels (folder: RunFolder) (stage: int) (epoch: int) =
         Path.Combine(folder.Telemetry, $"stage{stage}-epoch{epoch:D3}-channels.parquet")
 
-    /// The files that are there, in the order of their epochs: stage, epoch, whether it is of channels, and path.
+    /// The existing files in the order of their epochs: stage, epoch, whether it is for channels, and path.
     let all (folder: RunFolder) =
         let parse (path: string) =
             let found = name.Match(string (Path.GetFileName path))
@@ -32,10 +32,10 @@ module internal TelemetryFiles =
         else
             []
 
-    /// Makes the folder of the files, inside the run's: that one must be there.
+    /// Creates the folder of the files inside the run folder, which must exist.
     let makeFolder (folder: RunFolder) =
         if not (Directory.Exists folder.Path) then
-            raise (DirectoryNotFoundException $"{folder.Telemetry} cannot be made: there is no folder {folder.Path}.")
+            raise (DirectoryNotFoundException $"{folder.Telemetry} cannot be created: the folder {folder.Path} does not exist.")
 
         Directory.CreateDirectory folder.Telemetry |> ignore
 
@@ -54,12 +54,12 @@ module internal TelemetryFiles =
         else
             []
 
-/// <summary>What was seen inside a run.</summary>
+/// <summary>Reads the telemetry of a run.</summary>
 [<RequireQualifiedAccess; CompilationRepresentation(CompilationRepresentationFlags.ModuleSuffix)>]
 module Telemetry =
 
-    /// <summary>All that a run's folder has: nothing where nothing was seen.</summary>
-    /// <remarks>Throws InvalidFileException where a file is damaged, IOException where it cannot be read.</remarks>
+    /// <summary>All telemetry in a run folder; empty if nothing was sampled.</summary>
+    /// <remarks>Throws InvalidFileException if a file is damaged, IOException if it cannot be read.</remarks>
     let read (folder: RunFolder) : Telemetry =
         let files = TelemetryFiles.all folder
 

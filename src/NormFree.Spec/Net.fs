@@ -26,9 +26,11 @@ module Net =
 
     let withBinaryGain gain = mapBinary (fun body -> { body with BinaryGain = gain })
 
+    let withShortcutWeights weights = mapBinary (fun body -> { body with ShortcutWeights = weights })
+
 /// <summary>The words of the paper for the choices of a network, as the tool and the logs write them.</summary>
 [<RequireQualifiedAccess>]
-module Words =
+module Names =
 
     let norm =
         function
@@ -52,3 +54,9 @@ module Words =
         function
         | BinaryGain.One -> "1"
         | BinaryGain.VariancePreserving -> "√(π/2)"
+
+    let shortcutWeights =
+        function
+        | ShortcutWeights.Binary -> "binary"
+        | ShortcutWeights.ZeroMean -> "zero-mean"
+        | ShortcutWeights.Real -> "real"

@@ -70,14 +70,14 @@ module ConfusionMatrix =
         |> List.sortBy (fun (pair, mistakes) -> -mistakes.Length, pair)
 
     /// The steps behind a test's that make it small.
-    let private shrink (task: Task) =
+    let private shrink (task: ImageTask) =
         if task.Size > pictureSide then
-            task.Preparation @ [ ResizeShort pictureSide ]
+            task.Preprocessing @ [ ResizeShort pictureSide ]
         else
-            task.Preparation
+            task.Preprocessing
 
     /// The image as the loader prepares it for a test; nothing where it cannot be read any more.
-    let private picture (task: Task) (source: ImageSource) place =
+    let private picture (task: ImageTask) (source: ImageSource) place =
         let random = RandomStream.For(Purpose.Augmenting, 0L, 0L, int64 place)
 
         match source.Load place |> Result.bind (Augment.run (shrink task) random) with
@@ -100,11 +100,13 @@ module ConfusionMatrix =
 
     /// <summary>What the network of a checkpoint takes for what among a source's labelled images: one pass over them, and a second look at 24.</summary>
     /// <remarks>Throws as <c>Evaluation.accuracy</c> does.</remarks>
-    let measure around batch (fingerprint: string) (checkpoint: Checkpoint) (source: ImageSource) : Confusion =
-        let task = checkpoint.Task
+    let measure runOptions batch (fingerprint: string) (checkpoint: Checkpoint) (source: ImageSource) : Confusion =
+        let task = checkpoint.ImageTask
 
         let answers =
-            Evaluation.logits around task batch checkpoint.Network source |> Seq.collect answers |> List.ofSeq
+            Evaluation.logits runOptions task batch checkpoint.Network source
+            |> Seq.collect answers
+            |> List.ofSeq
 
         let confused = confused answers
 
@@ -119,11 +121,11 @@ module ConfusionMatrix =
 
     /// <summary>Makes the file from the best network of a stage, unless it is there already.</summary>
     /// <remarks>It is for people, and the training is done: where it cannot be made, whoever watches is warned.</remarks>
-    let internal keep (around: Surroundings) (placed: Network -> Network) batch source (folder: RunFolder) stage =
+    let internal keep (runOptions: RunOptions) (placed: Network -> Network) batch source (folder: RunFolder) stage =
         let make fingerprint =
             let loaded = Checkpoint.load TorchSharp.torch.ScalarType.Float32 (folder.Best stage)
             use checkpoint = { loaded with Network = placed loaded.Network }
-            measure around batch fingerprint checkpoint source |> ConfusionFile.write folder
+            measure runOptions batch fingerprint checkpoint source |> ConfusionFile.write folder
 
         try
             let fingerprint = Fingerprint.ofCheckpoint (folder.Best stage)
@@ -135,7 +137,7 @@ module ConfusionMatrix =
         | :? DataException
         | :? IOException
         | :? UnauthorizedAccessException as error ->
-            around.Watch(
+            runOptions.Watch(
                 Warning
                     $"{error.Message.TrimEnd('.')}: what the network takes for what is not in the run's folder, and reports will lack it."
             )

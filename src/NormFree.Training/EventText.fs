@@ -51,7 +51,7 @@ module EventText =
         else
             None
 
-    let private unhealthy (t: Trouble) =
+    let private unhealthy (t: NumericalIssue) =
         let images = t.Batch |> List.truncate 8 |> List.map string |> String.concat ", "
         let more = if t.Batch.Length > 8 then ", …" else ""
         let batch = if t.Batch.IsEmpty then "" else $" (images {images}{more})"
@@ -60,11 +60,11 @@ module EventText =
     /// <summary>The line of an event; none for a step.</summary>
     let message event =
         match event with
-        | StageBegins(stage, epochs, images) -> Some $"stage {stage}: {epochs} epochs of {images} images"
+        | StageStarted(stage, epochs, images) -> Some $"stage {stage}: {epochs} epochs of {images} images"
         | Resumed(stage, epochs, 0) -> Some $"stage {stage}: {epochs} epochs were done already"
         | Resumed(stage, epochs, batches) ->
             Some $"stage {stage}: {epochs} epochs and {batches} batches were done already"
-        | Unhealthy trouble -> Some(unhealthy trouble)
+        | NumericalIssueFound trouble -> Some(unhealthy trouble)
         | Warning text -> Some $"warning: {text}"
         | ImageSkipped image -> skipped image
         | EpochDone record -> Some(epoch record)

@@ -30,7 +30,7 @@ module Pipeline =
 
     /// <summary>Begins a pipeline with its images.</summary>
     let from dataset : Plan =
-        { Dataset = dataset; Folder = None; Label = ""; Arguments = []; Around = Surroundings.Default }
+        { Dataset = dataset; Folder = None; Label = ""; Arguments = []; Options = RunOptions.Default }
 
     /// <summary>Keeps checkpoints and the log in this folder.</summary>
     let into path (plan: Plan) = { plan with Folder = Some(RunFolder.at path) }
@@ -39,19 +39,20 @@ module Pipeline =
     let labelled label (plan: Plan) = { plan with Label = label }
 
     /// <summary>Looks inside the binary layers so often, where the run has a folder; <c>EverySteps 50</c> if nothing is said.</summary>
-    let telemetry sampling (plan: Plan) = { plan with Around = { plan.Around with Telemetry = sampling } }
+    let telemetry sampling (plan: Plan) = { plan with Options = { plan.Options with Telemetry = sampling } }
 
     /// <summary>Calls a function at every event of the training.</summary>
-    let watchedBy watch (plan: Plan) = { plan with Around = { plan.Around with Watch = watch } }
+    let watchedBy watch (plan: Plan) = { plan with Options = { plan.Options with Watch = watch } }
 
     /// A run's first stage, from a checkpoint or as its recipe starts.
     let private first binarise number (init: string option) recipe net (plan: Plan) : Trained<'weights> =
         let recipe, net = PlanChecks.prepared plan recipe (Net.withBinarise binarise net)
 
         let net, begin' =
-            match init, recipe.Start with
+            match init, recipe.Initialisation with
             | Some path, _ -> StageStart.initialised plan number path net, Checkpoint.start path
-            | None, Start.DataDependent when DataStart.concerns net -> StageStart.measured plan number recipe net
+            | None, Initialisation.DataDependent when DataDependentInit.concerns net ->
+                StageStart.measured plan number recipe net
             | None, _ -> net, ignore
 
         let configuration = PlanChecks.beginning plan init net @ Configuration.recipe (Stage.name net) recipe
@@ -96,7 +97,7 @@ module Pipeline =
         Checkpoint.save
             path
             None
-            { Network = trained.Network; Task = Task.Of trained.Plan.Dataset; State = trained.State }
+            { Network = trained.Network; ImageTask = ImageTask.Of trained.Plan.Dataset; State = trained.State }
 
         trained
 
@@ -107,7 +108,7 @@ module Pipeline =
         match StageStart.written plan with
         | Some folder when File.Exists(folder.Best trained.Stages) ->
             ConfusionMatrix.keep
-                plan.Around
+                plan.Options
                 (StageRun.placed plan)
                 trained.Recipe.Batch
                 plan.Dataset.Test
@@ -138,5 +139,5 @@ module Pipeline =
     let pack (trained: Trained<BinaryWeights>) : PackedRun =
         use trained = trained
         let training = Packing.describe (Stage.name trained.Network.Spec) trained.History
-        let packed = Packing.pack (Task.Of trained.Plan.Dataset) training trained.Network
+        let packed = Packing.pack (ImageTask.Of trained.Plan.Dataset) training trained.Network
         { Packed = packed; Log = finish trained }

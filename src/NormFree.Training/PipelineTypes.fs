@@ -19,7 +19,7 @@ type Plan =
       Folder: RunFolder option
       Label: string
       Arguments: string list
-      Around: Surroundings }
+      Options: RunOptions }
 
 /// <summary>A network after a stage; its type says whether its weights are binary.</summary>
 /// <remarks>Dispose it, or hand it to the next stage, which does.</remarks>

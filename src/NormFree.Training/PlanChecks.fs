@@ -15,18 +15,18 @@ module internal PlanChecks =
         | Error problems -> raise (TrainingException(problems |> List.map string |> String.concat "\n"))
 
     let requireKeepable (plan: Plan) =
-        match plan.Around.Telemetry with
+        match plan.Options.Telemetry with
         | EverySteps every when every < 1 ->
             raise (TrainingException $"Telemetry looks inside the layers every 1 step or more, not every {every}.")
         | _ -> ()
 
-        if plan.Around.Keeping.Checkpoints < 1 then
+        if plan.Options.CheckpointPolicy.Checkpoints < 1 then
             raise (
                 TrainingException
-                    $"A run keeps at least 1 checkpoint of a stage, not {plan.Around.Keeping.Checkpoints}."
+                    $"A run keeps at least 1 checkpoint of a stage, not {plan.Options.CheckpointPolicy.Checkpoints}."
             )
 
-        if plan.Around.OnNonFinite = Rollback && plan.Folder.IsNone then
+        if plan.Options.OnNonFinite = Rollback && plan.Folder.IsNone then
             raise (
                 TrainingException
                     "To go back to a checkpoint, a run needs a folder that it is kept in: choose one, or stop or skip."
@@ -44,22 +44,22 @@ module internal PlanChecks =
                 | _ -> false)
 
     let requireDivision (plan: Plan) =
-        if plan.Around.Accumulate < 1 then
+        if plan.Options.Accumulate < 1 then
             raise (
                 TrainingException
-                    $"A batch is computed in at least 1 part, not {plan.Around.Accumulate}: mend --accumulate."
+                    $"A batch is computed in at least 1 part, not {plan.Options.Accumulate}: mend --accumulate."
             )
 
-        if plan.Around.Ranks.Size > 1 && plan.Around.Device <> Cpu then
+        if plan.Options.Ranks.Size > 1 && plan.Options.Device <> Cpu then
             raise (
                 TrainingException
-                    $"{plan.Around.Ranks.Size} ranks add up gradients in the processor's memory: choose device cpu, or a single process."
+                    $"{plan.Options.Ranks.Size} ranks add up gradients in the processor's memory: choose device cpu, or a single process."
             )
 
     /// Batch norm divides by one less than the number of values: of a single one it makes NaN.
     let requireStatistics (plan: Plan) (recipe: Recipe) net =
         let images = (fst (StageImages.split recipe plan.Dataset)).Count
-        let parts = plan.Around.Division.Parts
+        let parts = plan.Options.BatchPartition.Parts
         let last = (images - 1) % recipe.Batch + 1
         let single = [ min recipe.Batch images; last ] |> List.exists (fun batch -> batch < 2 * parts)
 
@@ -74,12 +74,12 @@ module internal PlanChecks =
 
     /// Batch norm ties the images of a batch together, so that a divided batch is another one.
     let tellOfStatistics (plan: Plan) net =
-        let division = plan.Around.Division
+        let partition = plan.Options.BatchPartition
 
-        if division.Parts > 1 && not (Parameters.normsOf (Lowering.lower net)).IsEmpty then
-            let parts = String.concat ", " division.Words
+        if partition.Parts > 1 && not (Parameters.normsOf (Lowering.lower net)).IsEmpty then
+            let parts = String.concat ", " partition.Description
 
-            plan.Around.Watch(
+            plan.Options.Watch(
                 Warning
                     $"batch norm normalises each part of a divided batch ({parts}) by the part's own statistics, so that this training is another one \
                       than that of whole batches. Running statistics are the mean over the ranks, weighted by images. Networks without batch norm \
@@ -104,23 +104,23 @@ module internal PlanChecks =
 
     /// What a run starts with, for people.
     let beginning (plan: Plan) (init: string option) net =
-        let around = plan.Around
-        around.Device.Require()
+        let runOptions = plan.Options
+        runOptions.Device.Require()
 
         let execution =
-            around.Execution.On(around.Device.Type, torch.ScalarType.Float32)
+            runOptions.Execution.On(runOptions.Device.Type, torch.ScalarType.Float32)
             |> Result.mapError List.singleton
             |> require
 
-        if execution <> around.Execution then
-            around.Watch(
+        if execution <> runOptions.Execution then
+            runOptions.Watch(
                 Warning
-                    $"on {Json.words around.Device} the {Json.words execution.Engine} engine computes: the {Json.words around.Execution.Engine} one is for the CPU."
+                    $"on {Json.name runOptions.Device} the {Json.name execution.Engine} engine computes: the {Json.name runOptions.Execution.Engine} one is for the CPU."
             )
 
         tellOfStatistics plan net
 
-        Configuration.describe around.Device execution around.Division net plan.Dataset
+        Configuration.describe runOptions.Device execution runOptions.BatchPartition net plan.Dataset
         @ [ "starts from", init |> Option.defaultValue "fresh weights" ]
 
     let requireBinary (net: NetSpec) =

@@ -21,7 +21,7 @@ type internal RecordedStage =
         /// The first test images, that many at most; nothing where none can be read.
         TestImages: int -> torch.Tensor option
         /// Where the stage goes on.
-        Start: Position
+        Start: TrainingCursor
     }
 
 /// What was seen in an epoch.
@@ -44,10 +44,10 @@ type private EpochTelemetry =
 /// Where they cannot be written, whoever watches is warned once, and the next checkpoint's time tries again.
 /// </remarks>
 [<Sealed>]
-type internal Recorder(folder: RunFolder option, around: Surroundings, stage: RecordedStage) =
+type internal Recorder(folder: RunFolder option, runOptions: RunOptions, stage: RecordedStage) =
 
     let folder, every =
-        match around.Telemetry, folder with
+        match runOptions.Telemetry, folder with
         | EverySteps every, Some folder -> Some folder, every
         | _ -> None, 1
 
@@ -64,7 +64,7 @@ type internal Recorder(folder: RunFolder option, around: Surroundings, stage: Re
 
     let warn (error: exn) =
         if not warned then
-            around.Watch(
+            runOptions.Watch(
                 Warning
                     $"{error.Message.TrimEnd('.')}: telemetry is not written now. The training goes on, and it is tried again."
             )
@@ -128,41 +128,41 @@ type internal Recorder(folder: RunFolder option, around: Surroundings, stage: Re
             show folder now
             now <- { now with Shown = now.Rows.Length }
 
-    let goOn folder =
+    let resume folder =
         let rows =
             try
                 TelemetryFiles.cut folder stage.Number stage.Start.Epoch stage.Start.Step
             with :? InvalidFileException as error ->
-                around.Watch(Warning $"{error.Message} The epoch's telemetry begins anew.")
+                runOptions.Watch(Warning $"{error.Message} The epoch's telemetry begins anew.")
                 []
 
         now <- { now with Rows = rows; Shown = rows.Length }
 
-    do folder |> Option.iter (fun folder -> attempt (fun () -> goOn folder) |> ignore)
+    do folder |> Option.iter (fun folder -> attempt (fun () -> resume folder) |> ignore)
 
     /// <summary>Images to watch the activations of: enough for a share, and little beside a batch.</summary>
     static member WatchedImages = 16
 
     /// <summary>Begins a sample of the step behind this position, where its turn has come.</summary>
-    member _.Begin(position: Position) : Sample option =
+    member _.Begin(position: TrainingCursor) : Sample option =
         if folder.IsSome && (position.Epoch * stage.Steps + position.Step) % every = 0 then
             Some(sampler.Begin position)
         else
             None
 
     /// <summary>What looks at the forward pass of the step: of the first part of this rank, where batches are divided.</summary>
-    member _.Watch(sample: Sample option) : PartWatch =
+    member _.Watch(sample: Sample option) : MicroBatchHook =
         let look part =
             match sample with
-            | Some sample when part = 0 -> sampler.Look sample
-            | _ -> Look.none
+            | Some sample when part = 0 -> sampler.ForwardHook sample
+            | _ -> ForwardHook.none
 
-        { Begins = ignore; Look = look; Passed = ignore }
+        { Begins = ignore; ForwardHook = look; Passed = ignore }
 
     /// <summary>Clips and moves as the step does, and ends the sample around that.</summary>
-    member _.Around(sample: Sample option, move: unit -> unit) =
+    member _.Record(sample: Sample option, move: unit -> unit) =
         match sample with
-        | Some sample when sample.Inputs.Count > 0 -> now <- { now with Rows = now.Rows @ sampler.Around(sample, move) }
+        | Some sample when sample.Inputs.Count > 0 -> now <- { now with Rows = now.Rows @ sampler.Record(sample, move) }
         // A rank that had no image of the batch has seen nothing.
         | _ -> move ()
 

@@ -4,6 +4,7 @@ open System
 open System.Collections.Generic
 open NormFree.Networks
 open NormFree.Runs
+open NormFree.Kernels.Optimisers
 open NormFree.Torch.Telemetry
 open NormFree.Torch.Training
 open TorchSharp
@@ -52,7 +53,7 @@ type internal Sampler(stage: string, network: Network, optimisation: Optimisatio
                    | gradient -> Array.zip (AdaptiveGradientClipping.UnitNorms gradient) weights |]
             |> Array.concat
 
-        let ratio (gradient, weight) = gradient / max weight AdaptiveGradientClipping.SmallestParameterNorm
+        let ratio (gradient, weight) = gradient / max weight AgcLimits.MinParameterNorm
 
         { NormRatio = norms |> Array.averageBy ratio
           Norm = norms |> Array.sumBy (fun (gradient, _) -> gradient * gradient) |> sqrt }
@@ -94,7 +95,7 @@ type internal Sampler(stage: string, network: Network, optimisation: Optimisatio
           Positive = Array.average input.Positive
           PositiveLowest = Array.min input.Positive
           PositiveHighest = Array.max input.Positive
-          DeadChannels = input.Positive |> Array.filter Numbers.isOneSign |> Array.length
+          DeadChannels = input.Positive |> Array.filter FiniteChecks.isOneSign |> Array.length
           Channels = input.Positive.Length
           ActivationFlips = activationFlips
           WeightFlips = filterFlips
@@ -103,15 +104,15 @@ type internal Sampler(stage: string, network: Network, optimisation: Optimisatio
           GradientNorm = gradient.Norm }
 
     /// <summary>Begins a sample: of the step behind this position.</summary>
-    member _.Begin(position: Position) : Sample =
+    member _.Begin(position: TrainingCursor) : Sample =
         { Epoch = position.Epoch + 1; Step = position.Step; Inputs = Dictionary() }
 
     /// <summary>What looks at the forward pass of a sample's step.</summary>
-    member _.Look(sample: Sample) : Look =
+    member _.ForwardHook(sample: Sample) : ForwardHook =
         SignLayers.watching layers (fun layer x -> SignInput.Statistics(x, layer.Beta, layer.Shift)) sample.Inputs
 
     /// <summary>Ends a sample around the clipping and the move of its step, whose gradients are there: a row a layer.</summary>
-    member _.Around(sample: Sample, move: unit -> unit) : LayerSample list =
+    member _.Record(sample: Sample, move: unit -> unit) : LayerSample list =
         use _ = torch.NewDisposeScope()
         let gradients, counted, before = layers |> List.map gradient, clippedNow (), signs ()
         move ()

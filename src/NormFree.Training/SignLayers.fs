@@ -85,7 +85,7 @@ module internal SignLayers =
         (layers: SignLayer list)
         (see: SignLayer -> torch.Tensor -> 'seen)
         (into: Dictionary<string, 'seen>)
-        : Look =
+        : ForwardHook =
         let known = dict [ for layer in layers -> layer.Name, layer ]
 
         fun name input _ ->
@@ -102,7 +102,11 @@ module internal SignLayers =
 
     /// The share of +1 by layer and channel for these images.
     let shares network (images: torch.Tensor) : (string * float[]) list =
-        evaluate network (ofNetwork network) (fun layer x -> SignInput.Positive(x, layer.Beta, layer.Shift)) images
+        evaluate
+            network
+            (ofNetwork network)
+            (fun layer x -> SignInput.PositiveFraction(x, layer.Beta, layer.Shift))
+            images
 
     /// The signs of a layer's filters, as they are or would be binarised, convolution by convolution.
     let filterSigns (layer: SignLayer) =

@@ -1,7 +1,6 @@
 namespace NormFree.Training
 
 open System
-open System.Text.Json.Serialization
 open NormFree.Kernels.Simd
 open NormFree.Networks
 open NormFree.Runs
@@ -13,7 +12,7 @@ open TorchSharp
 module internal StageRun =
 
     /// Why a teacher's answers would mean something else on these images: it sees them as the student does, with the student's labels.
-    let mismatch (plan: Plan) (teacher: Task) =
+    let mismatch (plan: Plan) (teacher: ImageTask) =
         let dataset = plan.Dataset
 
         if teacher.Classes.Length <> dataset.Classes.Length then
@@ -28,7 +27,8 @@ module internal StageRun =
             None
 
     /// A network where and as the surroundings say. What cannot be as they say is computed as it can be.
-    let placed (plan: Plan) network = network |> Network.on plan.Around.Device |> Network.running plan.Around.Execution
+    let placed (plan: Plan) network =
+        network |> Network.on plan.Options.Device |> Network.running plan.Options.Execution
 
     /// Loads the teacher that the recipe names.
     let teacher (plan: Plan) (recipe: Recipe) =
@@ -36,7 +36,7 @@ module internal StageRun =
         | Distillation path ->
             let checkpoint = Checkpoint.load torch.ScalarType.Float32 path
 
-            match mismatch plan checkpoint.Task with
+            match mismatch plan checkpoint.ImageTask with
             | None -> Some { checkpoint with Network = placed plan checkpoint.Network }
             | Some what ->
                 (checkpoint :> IDisposable).Dispose()
@@ -53,8 +53,8 @@ module internal StageRun =
             { Number = number
               Network = network
               Optimisation = optimisation
-              Task = Task.Of plan.Dataset
-              Begin = state }
+              ImageTask = ImageTask.Of plan.Dataset
+              Start = state }
 
         let job =
             { Name = state.Stage
@@ -63,24 +63,25 @@ module internal StageRun =
               Dataset = plan.Dataset
               Teacher = teacher |> Option.map (fun t images -> t.Network.Forward(images, Evaluate)) }
 
-        let keeper = Keeper(plan.Folder, plan.Around, stage)
-        Stage.run plan.Around job network optimisation keeper state.Position
+        let keeper = CheckpointWriter(plan.Folder, plan.Options, stage)
+        Stage.run plan.Options job network optimisation keeper state.TrainingCursor
         keeper.History
 
     /// Ranks take the same steps from the same place, or none.
     let requireSameStart (plan: Plan) (network: Network) (optimisation: Optimisation) (state: TrainingState) =
         let json (value: 'a) () = Json.write value
 
-        Together.requireSame
-            plan.Around.Ranks
+        Collectives.requireSame
+            plan.Options.Ranks
             "Give all ranks the same command, images and run folder (one that all nodes share), and nodes of one kind."
             [ "network", json network.Spec
               "recipe", json state.Recipe
-              "teacher", json (Skippable.toOption state.Teacher)
+              "teacher", json (state.Teacher)
               "images", json state.Images
-              "place in the training", json (state.Position.Epoch, state.Position.SoFar, state.Position.Step)
+              "place in the training",
+              json (state.TrainingCursor.Epoch, state.TrainingCursor.Progress, state.TrainingCursor.Step)
               "weights", (fun () -> Fingerprint.ofTensors (network.Tensors @ optimisation.State))
-              "way of dividing batches", json state.Division
+              "way of dividing batches", json state.BatchPartition
               "engine or precision", json state.Execution
               "number of threads", json state.Threads
               "instruction set", (fun () -> string InstructionSets.Best) ]
@@ -90,7 +91,7 @@ module internal StageRun =
         PlanChecks.requireKeepable plan
 
         let network =
-            Network.create torch.ScalarType.Float32 recipe.Deviations.BinaryStart recipe.Seed net |> placed plan
+            Network.create torch.ScalarType.Float32 recipe.Deviations.BinaryInit recipe.Seed net |> placed plan
 
         try
             use optimisation = new Optimisation(recipe, network)
@@ -113,7 +114,7 @@ module internal StageRun =
               Network = network
               Stages = number
               Configuration = configuration
-              State = { state with History = history; Position = Position.startOf recipe.Epochs } }
+              State = { state with History = history; TrainingCursor = TrainingCursor.startOf recipe.Epochs } }
         with _ ->
             (network :> IDisposable).Dispose()
             reraise ()

@@ -2,7 +2,6 @@ namespace NormFree.Training
 
 open System
 open System.IO
-open System.Text.Json.Serialization
 open NormFree.Data
 open NormFree.Formats
 open NormFree.Networks
@@ -16,12 +15,12 @@ module internal StageStart =
 
     let label (plan: Plan) net =
         match plan.Label, Net.binaryBody net with
-        | "", Some body -> Words.norm body.Norm
+        | "", Some body -> Names.norm body.Norm
         | "", None -> net.Name
         | label, _ -> label
 
     /// The folder, for the one rank that writes to it.
-    let written (plan: Plan) = if plan.Around.Ranks.Rank = 0 then plan.Folder else None
+    let written (plan: Plan) = if plan.Options.Ranks.Rank = 0 then plan.Folder else None
 
     let describe (plan: Plan) net configuration changes finished =
         match written plan with
@@ -50,15 +49,15 @@ module internal StageStart =
         { Recipe = recipe
           Stage = Stage.name network.Spec
           History = history
-          Position = Position.startOf 0
+          TrainingCursor = TrainingCursor.startOf 0
           Images = Some(imagesUsed plan.Dataset)
           Threads = torch.get_num_threads ()
           Execution = Some network.Execution
-          Machine = Some(Machine.arithmeticOn plan.Around.Device)
-          Division = Some plan.Around.Division
+          Machine = Some(Machine.arithmeticOn plan.Options.Device)
+          BatchPartition = Some plan.Options.BatchPartition
           Changes = changes
-          Teacher = teacher recipe |> Option.map Fingerprint.ofTeacher |> Skippable.ofOption
-          Method = Include(Recipe.method recipe network.Spec) }
+          Teacher = teacher recipe |> Option.map Fingerprint.ofTeacher
+          Method = Some(Recipe.method recipe network.Spec) }
 
     /// Files of version 1 know of their images only how many there were.
     let ofOtherImages (plan: Plan) recipe (here: TrainingState) (found: TrainingState) =
@@ -73,7 +72,7 @@ module internal StageStart =
     /// The recipe that was found, but for a teacher that has moved. Where its fingerprint was not kept, the path must do.
     let recipeNow (here: TrainingState) (found: TrainingState) =
         match found.Recipe.Loss, here.Recipe.Loss with
-        | Distillation _, Distillation _ when found.Teacher <> Skippable.Skip ->
+        | Distillation _, Distillation _ when found.Teacher <> None ->
             { found.Recipe with Loss = here.Recipe.Loss }
         | _ -> found.Recipe
 
@@ -92,11 +91,11 @@ module internal StageStart =
 
           if recipe <> here.Recipe then
               $"recipe, in its {otherRecipe found.Stage here.Recipe recipe}"
-          elif found.Teacher <> Skippable.Skip && found.Teacher <> here.Teacher then
+          elif found.Teacher <> None && found.Teacher <> here.Teacher then
               let path = teacher found.Recipe |> Option.defaultValue "none"
               $"teacher, which has other weights than the one that it was begun with, {path}"
 
-          if task <> Task.Of plan.Dataset then
+          if task <> ImageTask.Of plan.Dataset then
               "data set"
           elif ofOtherImages plan here.Recipe here found then
               "images or augmentation" ]
@@ -122,7 +121,7 @@ module internal StageStart =
                     $"{error.Message} No earlier checkpoint of the stage can be read either: begin the run anew in another folder."
                 |> raise
             | (_, next: string) :: _ ->
-                plan.Around.Watch(Warning $"{error.Message} Going on from the one before it, {next}.")
+                plan.Options.Watch(Warning $"{error.Message} Going on from the one before it, {next}.")
 
         let rec from files =
             match files with
@@ -130,7 +129,7 @@ module internal StageStart =
             | (_, path) :: older ->
                 let found =
                     try
-                        Ok(Checkpoint.goOn path (refuseOthers plan network here path) network optimisation)
+                        Ok(Checkpoint.resume path (refuseOthers plan network here path) network optimisation)
                     with
                     | :? InvalidFileException as error -> Error(error :> exn)
                     | :? IOException as error -> Error error
@@ -144,12 +143,12 @@ module internal StageStart =
         plan.Folder |> Option.bind (fun folder -> from (RunFolder.checkpoints folder number))
 
     /// Such a stage has nothing to compute.
-    let isDone (found: TrainingState) = found.Position.Epoch >= found.Recipe.Epochs
+    let isDone (found: TrainingState) = found.TrainingCursor.Epoch >= found.Recipe.Epochs
 
     /// Notes for the run's description that a stage goes on otherwise.
     let noting what (found: TrainingState) =
         { found with
-            Changes = found.Changes @ [ $"{found.Stage}, behind {Position.words found.Position}: {what}" ] }
+            Changes = found.Changes @ [ $"{found.Stage}, behind {TrainingCursor.describe found.TrainingCursor}: {what}" ] }
 
     /// Tells that a stage goes on with other arithmetic.
     let noteArithmetic (plan: Plan) (here: TrainingState) path (found: TrainingState) =
@@ -160,7 +159,7 @@ module internal StageStart =
                 let machine = state.Machine |> Option.map (fun m -> $", {m}") |> Option.defaultValue ""
                 state.Arithmetic + machine
 
-            plan.Around.Watch(
+            plan.Options.Watch(
                 Warning $"{path} was made with {words found}; this run has {words here}: sums are rounded otherwise."
             )
 
@@ -175,15 +174,15 @@ module internal StageStart =
 
             let before =
                 match found.Method with
-                | Include number -> $"method {number}"
-                | Skip -> "an older version's method"
+                | Some number -> $"method {number}"
+                | None -> "an older version's method"
 
             let now = { found with Method = here.Method }
 
-            match String.concat ", " (Recipe.changedSince (Skippable.toOption found.Method) found.Recipe net) with
+            match String.concat ", " (Recipe.changedSince (found.Method) found.Recipe net) with
             | "" -> now
             | rules ->
-                plan.Around.Watch(
+                plan.Options.Watch(
                     Warning
                         $"{path} was trained by {before}: from here on it is method {today}, whose rules for {rules} may be others."
                 )
@@ -198,8 +197,8 @@ module internal StageStart =
             here
         | Some(path, found) ->
             let found = found |> noteArithmetic plan here path |> noteMethod plan network.Spec here path
-            plan.Around.Watch(Resumed(found.Stage, found.Position.Epoch, found.Position.Step))
-            written plan |> Option.iter (fun folder -> RunFolder.mendLog folder found.History)
+            plan.Options.Watch(Resumed(found.Stage, found.TrainingCursor.Epoch, found.TrainingCursor.Step))
+            written plan |> Option.iter (fun folder -> RunFolder.repairLog folder found.History)
 
             { found with
                 Recipe = here.Recipe
@@ -208,7 +207,7 @@ module internal StageStart =
                 Threads = here.Threads
                 Execution = here.Execution
                 Machine = here.Machine
-                Division = here.Division }
+                BatchPartition = here.BatchPartition }
 
     /// The variances that were measured when the stage was begun, where it has a checkpoint of the same network otherwise.
     let measuredBefore (plan: Plan) number net =
@@ -226,7 +225,7 @@ module internal StageStart =
         let likeThere () =
             match Net.binaryBody (Checkpoint.readSpec path), Net.binaryBody net with
             | Some { ExpectedVariance = ExpectedVariance.Measured variances as measured }, Some body when
-                variances.Length = body.Layers.Length && DataStart.concerns net
+                variances.Length = body.Layers.Length && DataDependentInit.concerns net
                 ->
                 Net.withExpectedVariance measured net
             | _ -> net
@@ -239,9 +238,9 @@ module internal StageStart =
         | Some net -> net, ignore
         | None ->
             let train, _ = StageImages.split recipe plan.Dataset
-            let start = DataStart.measure plan.Around (Task.Of plan.Dataset) recipe train net
+            let start = DataDependentInit.measure plan.Options (ImageTask.Of plan.Dataset) recipe train net
 
             start.Net,
             fun network ->
-                DataStart.apply start network
+                DataDependentInit.apply start network
                 (start :> IDisposable).Dispose()

@@ -7,9 +7,8 @@ open NormFree.Runs
 open NormFree.Torch.Distributed
 open TorchSharp
 
-/// <summary>The step of a training, which benchmarks measure: its gradients, then clipping, then a move of the weights along them, and of shifts
-/// and gains towards balance.</summary>
-/// <remarks>All ranks take the same ones. Dispose it before the network.</remarks>
+/// <summary>The parts of a training step, which benchmarks measure too: gradients, clipping, and the update by optimiser and sign centring.</summary>
+/// <remarks>All ranks take the same steps. Dispose it before the network.</remarks>
 [<Sealed>]
 type internal TrainingStep
     (
@@ -21,23 +20,23 @@ type internal TrainingStep
         loss: torch.Tensor -> torch.Tensor -> torch.Tensor -> torch.Tensor
     ) =
 
-    let descent = new Descent(ranks, accumulate, network, loss)
-    let balancing = Balancing(recipe, network)
+    let gradients = new GradientStep(ranks, accumulate, network, loss)
+    let centering = SignCentering(recipe, network)
 
-    /// <summary>How many messages it sends, of gradients and of balance.</summary>
-    member _.Messages = descent.Messages + (if ranks.Size > 1 && balancing.IsNeeded then 1 else 0)
+    /// <summary>Messages that a step sends to other ranks, for gradients and for sign centring.</summary>
+    member _.Messages = gradients.Messages + (if ranks.Size > 1 && centering.IsNeeded then 1 else 0)
 
-    /// <summary>Sets the gradients, as <c>Descent.Run</c> does.</summary>
-    member _.Descend(images: torch.Tensor, labels: torch.Tensor, unreadable: int, watches: PartWatch list) =
-        descent.Run(images, labels, unreadable, watches @ [ balancing.Watch ])
+    /// <summary>Sets the gradients, as <c>GradientStep.Run</c> does.</summary>
+    member _.Gradients(images: torch.Tensor, labels: torch.Tensor, unreadable: int, hooks: MicroBatchHook list) =
+        gradients.Run(images, labels, unreadable, hooks @ [ centering.Watch ])
 
     /// <summary>Clips the gradients.</summary>
     member _.Clip() = optimisation.Clip()
 
-    /// <summary>Moves weights and shifts at this learning rate; what that has told other ranks.</summary>
-    member _.Move(rate: float) : CommunicationTime =
+    /// <summary>Updates weights at this learning rate, then centres signs; the time of the messages that this took.</summary>
+    member _.Update(rate: float) : CommunicationTime =
         optimisation.Move rate
-        balancing.Balance(ranks, rate)
+        centering.Apply(ranks, rate)
 
     interface IDisposable with
-        member _.Dispose() = (descent :> IDisposable).Dispose()
+        member _.Dispose() = (gradients :> IDisposable).Dispose()

@@ -65,5 +65,5 @@ public static class RgbImage
 
     private static int Bytes(long width, long height) => (decimal)Channels * width * height is var bytes && bytes <= Array.MaxLength
         ? (int)bytes
-        : throw new ArgumentException($"An image of {width}×{height} pixels exceeds the size limit of an array. Crop it to a less extreme aspect ratio first.");
+        : throw new ArgumentException($"An image of {width}×{height} pixels exceeds the size limit of an array. Crop it to less extreme proportions first.");
 }

@@ -24,9 +24,8 @@ public abstract class OptimiserKernels
         _ => new OptimiserKernels<ScalarFloats, float>(),
     };
 
-    /// <summary>Adaptive gradient clipping: g ← g·max(‖p‖, 1e-3)·λ / max(‖g‖, 1e-6) for each unit with ‖g‖ ≥ max(‖p‖, 1e-3)·λ.</summary>
-    /// <remarks>Reads 8·N bytes and writes 4 per value of a clipped unit, which is cached by then. Units with NaN gradients are not clipped. Brock et al., "High-
-    /// performance large-scale image recognition without normalization" (ICML 2021), eq. 3.</remarks>
+    /// <summary>Adaptive gradient clipping: g ← g·max(‖p‖, p_min)·λ / max(‖g‖, g_min) for every unit with ‖g‖ ≥ max(‖p‖, p_min)·λ; bounds as in <see cref="AgcLimits"/>.</summary>
+    /// <remarks>Reads 8·N bytes, and writes four for each value of a clipped unit, which is in the cache then. Brock et al., ICML 2021, eq. 3.</remarks>
     /// <param name="tensors">Parameters and gradients.</param>
     /// <param name="factor">λ.</param>
     /// <param name="workers">Threads.</param>
@@ -60,8 +59,6 @@ internal sealed unsafe class OptimiserKernels<TFloats, TVector> : OptimiserKerne
     where TFloats : struct, IFloatVectors<TVector>
     where TVector : unmanaged
 {
-    private const double MinParameterNorm = 1e-3;
-    private const double MinGradientNorm = 1e-6;
 
     /// <inheritdoc/>
     public override long[] Clip(ReadOnlySpan<ClippedTensor> tensors, double factor, IWorkers workers)
@@ -78,10 +75,10 @@ internal sealed unsafe class OptimiserKernels<TFloats, TVector> : OptimiserKerne
             var count = 0;
             for (var unit = first; unit < end; unit++)
             {
-                var limit = Math.Max(Norm(p + unit * size, size), MinParameterNorm) * factor;
+                var limit = Math.Max(Norm(p + unit * size, size), AgcLimits.MinParameterNorm) * factor;
                 var norm = Norm(g + unit * size, size);
                 if (!(norm >= limit)) continue; // also if the norm is NaN
-                Scale(g + unit * size, size, (float)(limit / Math.Max(norm, MinGradientNorm)));
+                Scale(g + unit * size, size, (float)(limit / Math.Max(norm, AgcLimits.MinGradientNorm)));
                 count++;
             }
             Interlocked.Add(ref clipped[tensor], count);

@@ -6,24 +6,24 @@ using static TorchSharp.torch;
 
 namespace NormFree.Torch.Fused;
 
-/// <summary>A 1×1 convolution of a real map with binary filters, as one function of autograd: the shortcut's convolution of the second stage.</summary>
+/// <summary>A 1×1 convolution of a real map with binary filters as one autograd function: the shortcut convolution of stage 2.</summary>
 /// <remarks>
-/// y = w ∗ x, with w = factor·gain·s·sign(v) (<see cref="Layers.Convolution"/>). Products of real numbers with signs come from tables, forward and for
-/// dx; dw is the matrix product duᵀ·x of libtorch.
+/// y = w ∗ x, with w = factor·gain·s·sign(v) (<see cref="Layers.Convolution"/>). The forward pass and dx use
+/// table lookups for real × sign products; dw is libtorch's matrix product duᵀ·x.
 /// </remarks>
 public static class BinaryFilterConvolution
 {
-    /// <summary>Convolves.</summary>
-    /// <param name="options">1×1, stride 1, one convolution; β is not used.</param>
+    /// <summary>Applies the convolution.</summary>
+    /// <param name="options">One 1×1 convolution with stride 1 and binary filters; β is ignored.</param>
     /// <param name="x">N×C×H×W, float32 on the CPU.</param>
     /// <param name="weight">O×C×1×1.</param>
-    /// <param name="gain">O×1×1×1 where filters are standardised, else null.</param>
+    /// <param name="gain">O×1×1×1 if the filters are standardised, else null.</param>
     /// <returns>N×O×H×W, channels-last.</returns>
-    /// <exception cref="ArgumentException">The options say something else; or a tensor is not on the CPU, or not of float32.</exception>
+    /// <exception cref="ArgumentException">The options describe another convolution; or a tensor is not on the CPU, not float32, or has the wrong shape.</exception>
     public static Tensor Apply(BinaryConvolutionOptions options, Tensor x, Tensor weight, Tensor? gain)
     {
         if (options is not { Kernel: 1, Stride: 1, Padding: 0, BinaryWeight: true, Outs.Count: 1 })
-            throw new ArgumentException($"{options.Key} is no 1×1 convolution with binary filters.", nameof(options));
+            throw new ArgumentException($"{options.Key} is not a single 1×1 convolution with stride 1 and binary filters.", nameof(options));
         return FusedFunction.Run(new Call(options, x, weight, gain));
     }
 
@@ -38,7 +38,7 @@ public static class BinaryFilterConvolution
         {
             this.options = options;
             Tensor[] gains = gain is null ? [] : [gain];
-            LayerChecks.Filters(options, x, [weight], gains);
+            FusedChecks.Filters(options, x, [weight], gains);
             Inputs = [x, weight, .. gains];
             using var noGrad = no_grad();
             map = ChannelsLast.Of(x).DetachFromDisposeScope();
@@ -66,7 +66,7 @@ public static class BinaryFilterConvolution
             using var ones = new NativeBuffer<float>(shape.In);
             new Span<float>(ones.Pointer, shape.In).Fill(1);
             Multiply(new ConvolutionGeometry(shape, Transposed: true), du, filters.Scale!.Pointer, signs, ones.Pointer, ofInput);
-            return [ofInput, .. OfFilters(du)];
+            return [ofInput, .. FilterGradients(du)];
         }
 
         public void Dispose()
@@ -93,11 +93,11 @@ public static class BinaryFilterConvolution
             GC.KeepAlive(source);
         }
 
-        private List<Tensor> OfFilters(Tensor du)
+        private List<Tensor> FilterGradients(Tensor du)
         {
-            using Tensor rows = Matrix(du), columns = Matrix(map), transposed = rows.t(), ofUsed = transposed.mm(columns);
-            var gradients = filters.Gradients(TensorMemory.Floats(ofUsed));
-            GC.KeepAlive(ofUsed);
+            using Tensor rows = Matrix(du), columns = Matrix(map), transposed = rows.t(), ofEffective = transposed.mm(columns);
+            var gradients = filters.Gradients(TensorMemory.Floats(ofEffective));
+            GC.KeepAlive(ofEffective);
             return gradients;
         }
 

@@ -219,7 +219,7 @@ let private agreesWithComposite dtype tolerance set case =
     let g = leaf gain [ int64 bank.Out; 1; 1; 1 ]
     let options = ConvolutionOptions(1, 0, bank.Standardised, case.Binary, float bank.Factor)
     let gains: torch.Tensor | null = if case.Gain then g else null
-    let used = Convolution.UsedWeight(w, gains, &options)
+    let used = Convolution.EffectiveWeight(w, gains, &options)
 
     used.backward
         [| torch.tensor(Array.init weight.Length (fun i -> gradient[indexOf case i])).reshape(w.shape).``to`` dtype |]

@@ -226,7 +226,7 @@ let private restrided (tensor: torch.Tensor) =
 
 let private onTorch =
     [ for name, make in
-          [ "Adam", fun p composite -> new Adam(p, false, Composite = composite) :> Optimiser
+          [ "Adam", fun p composite -> new Adam(p, false, Composite = composite) :> ParameterOptimiser
             "AdamW", fun p composite -> new Adam(p, true, Composite = composite)
             "SGD", fun p composite -> new Sgd(p, 0.9, Composite = composite) ] do
           test $"{name} on the kernels equals {name} on torch's operators" {
