@@ -1,29 +1,24 @@
-// ReActNet-18 without batch norm on real CIFAR-10, both stages:  dotnet fsi experiments/cifar10.fsx DATA
-// DATA: what `normfree data get cifar10` fetched, or an archive of train/<class>/*.jpg and test/<class>/*.jpg.
+// Trains the full-width ReActNet-18 without batch norm on CIFAR-10 in two stages, and writes a report:
+//   dotnet fsi experiments/cifar10.fsx DATA [--epochs 2] …          (DATA: see norms-cifar10.fsx)
 #load "prelude.fsx"
 
+open System
+open NormFree.Data
 open NormFree.Reporting
-open NormFree.Runs
 open NormFree.Training
+open NormFree.Experiments
 open NormFree.Benchmarks
-open Prelude
 
-let data, _ = dataAndSettings "cifar10.fsx" [] ()
-atRoot ()
+Script.run fsi.CommandLineArgs { Budget.cifar with Epochs = 2; Width = 1.0 } (fun script ->
+    let recipe, folder = Budget.recipe script.Budget, "runs/cifar10-bn-free"
 
-let arguments =
-    "--arch reactnet-18 --norm bn-free --binarise activations+weights --stem cifar --dataset cifar10 --limit 10000 --test-limit 2000 \
-     --epochs 2 --batch 64 --lr 1e-3 --schedule cosine --clip agc:0.02 --seed 1"
+    Pipeline.from (Script.images Cifar10 script)
+    |> Pipeline.into folder
+    |> Pipeline.watchedBy (EventText.lines "" (TimeSpan.FromSeconds 10.0))
+    |> Pipeline.train { recipe with WeightDecay = 1e-5 } (Budget.reactNet18 script.Budget)
+    |> Pipeline.binariseWeights recipe
+    |> Pipeline.finish
+    |> ignore
 
-train "runs/cifar10-bn-free" ("--data" :: data :: List.ofArray (arguments.Split ' '))
-
-// Where the data lies on this machine is nobody's business.
-let withoutPath (run: RunLog) =
-    { run with
-        Arguments =
-            run.Arguments
-            |> List.map (fun word -> if word = data then System.IO.Path.GetFileName data else word) }
-
-ReportedRun.ofFolders (RunDeployment.measuring MeasureSpeed) [ { Path = "runs/cifar10-bn-free" } ]
-|> List.map (fun run -> { run with Log = withoutPath run.Log })
-|> Report.writeMarkdown "experiments/results/cifar10-reactnet18.md" "ReActNet-18 without batch norm on CIFAR-10"
+    ReportedRun.ofFolders (RunDeployment.measuring MeasureSpeed) [ { Path = folder } ]
+    |> Report.writeMarkdown "experiments/results/cifar10-reactnet18.md" "ReActNet-18 without batch norm on CIFAR-10")

@@ -1,49 +1,19 @@
-// The main job in miniature, on images drawn by code: both stages of a small BN-free network and of its batch-norm and no-norm twins.
+// Trains a small BN-free ReActNet and its batch-norm and no-norm twins on synthetic images, both stages, and writes a report.
 #load "prelude.fsx"
 
-open System
 open NormFree.Data
-open NormFree.Reporting
 open NormFree.Spec
-open NormFree.Runs
-open NormFree.Networks
-open NormFree.Training
+open NormFree.Experiments
 open NormFree.Benchmarks
-open Prelude
 
-atRoot ()
+System.Environment.CurrentDirectory <- System.IO.Path.Combine(__SOURCE_DIRECTORY__, "..")
 
-// Each run is the whole job: what an earlier one has kept is not gone on with.
-if IO.Directory.Exists "artifacts/demo" then
-    IO.Directory.Delete("artifacts/demo", true)
+let recipe = { Budget.recipe { Budget.cifar with Epochs = 3; LearningRate = 0.015 } with WarmUp = 1 }
 
-let recipe =
-    { Recipe.corrected with
-        Epochs = 3
-        Batch = 64
-        LearningRate = 0.015
-        Schedule = Cosine
-        WarmUp = 1 }
-
-// As many test images as it takes to tell 5 points of accuracy from chance.
-let images = Synthetic.dataset 1L 6000 2000
-
-let train norm =
-    let name = Names.norm norm
-
-    Pipeline.from images
-    |> Pipeline.into $"artifacts/demo/{name}"
-    |> Pipeline.watchedBy (EventText.lines $"{name, -10}  " (TimeSpan.FromSeconds 10.0))
-    |> Pipeline.train { recipe with WeightDecay = 1e-5 } (ReActNet.small |> Net.withNorm norm |> Net.withClasses 10)
-    |> Pipeline.binariseWeights recipe
-    |> Pipeline.finish
-
-let runs = sideBySide [ BnFree 0.2; BatchNorm; NoNorm ] train
-let title = "NormFree demo: three norms on drawn images"
-
-let reported =
-    ReportedRun.ofFolders (RunDeployment.measuring MeasureSpeed) [ for run in runs -> { Path = $"artifacts/demo/{run.Name}" } ]
-
-Report.write "artifacts/demo/report.html" title reported
-Report.writeMarkdown "artifacts/demo/report.md" title reported
-printfn $"\n{Report.text runs}\n\nPlot: artifacts/demo/report.png    Report: artifacts/demo/report.html"
+// 2000 test images suffice to tell a difference of 5 points from chance.
+Norms.variants (ReActNet.small |> Net.withClasses 10) recipe
+|> VariantRuns.trainFromScratch "artifacts/demo" (Synthetic.dataset 1L 6000 2000)
+|> VariantRuns.report
+    "artifacts/demo"
+    "NormFree demo: three norms on synthetic images"
+    (RunDeployment.measuring MeasureSpeed)

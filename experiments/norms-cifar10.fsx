@@ -1,25 +1,17 @@
-// Three norms × two stages, ReActNet-18 on CIFAR-10, equal budget:  dotnet fsi experiments/norms-cifar10.fsx DATA [--epochs 10] [--seeds 2] …
-// DATA: what `normfree data get cifar10` fetched, or an archive of train/<class>/*.jpg and test/<class>/*.jpg.
+// Trains ReActNet-18 on CIFAR-10 BN-free, with batch norm and without a norm, on the same budget:
+//   dotnet fsi experiments/norms-cifar10.fsx DATA [--epochs 10] [--seeds 2] …
+// DATA: a download of `normfree data get cifar10`, or an archive of train/<class>/*.jpg and test/<class>/*.jpg.
 #load "prelude.fsx"
 
 open NormFree.Data
-open NormFree.Spec
-open NormFree.Runs
-open NormFree.Training
 open NormFree.Experiments
-open Prelude
 
-let data, budget = budget "norms-cifar10.fsx" small
-atRoot ()
+Script.run fsi.CommandLineArgs Budget.cifar (fun script ->
+    let question =
+        "How much accuracy does a binary ReActNet-18 gain or lose without batch norm, with the corrected recipe and an equal budget?"
 
-[ for norm in [ BnFree 0.2; BatchNorm; NoNorm ] ->
-      Variant.twoStages (Names.norm norm) (cifar18 budget |> Net.withNorm norm) (recipe budget) ]
-|> experiment "norms-cifar10" (images Cifar10 data budget) budget
-|> sweep
-|> conclude
-    budget
-    { page
-          "Three norms on CIFAR-10"
-          "What does a binary ReActNet-18 lose or win without batch norm, with the corrected recipe and an equal budget?" with
-        Notes = [ "What made the difference, and what did not: [docs/method.md](../../docs/method.md)." ]
-        Compared = [ "bn-free", "batch-norm"; "bn-free", "none" ] }
+    Norms.compare
+        script
+        Cifar10
+        { Script.page script "Three norms on CIFAR-10" question with
+            Notes = [ "What makes the difference, and what does not: [docs/method.md](../../docs/method.md)." ] })

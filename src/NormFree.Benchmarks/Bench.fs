@@ -13,7 +13,7 @@ open NormFree.Torch.Training
 open NormFree.Training
 open TorchSharp
 
-/// <summary>Measures the work that NormFree does.</summary>
+/// <summary>Measures training steps.</summary>
 /// <example><code>
 /// let result = Bench.train { BenchJob.Default ReActNet.cifar18 with Steps = 5 }
 /// printfn $"{result.ImagesPerSecond.Median:F0} images/s"
@@ -23,7 +23,7 @@ module Bench =
 
     let private milliseconds start = Stopwatch.GetElapsedTime(start).TotalMilliseconds
 
-    /// What an action gives, and how many milliseconds it took.
+    /// An action's result and its duration in milliseconds.
     let private timed (action: unit -> 'a) =
         let start = Stopwatch.GetTimestamp()
         let result = action ()
@@ -39,16 +39,16 @@ module Bench =
             [ yield! problems (Recipe.validate job.Recipe)
               yield! problems (Validation.fits job.Image job.Image job.Net)
               if job.Steps < 1 then
-                  yield $"there must be at least 1 step to measure, there are {job.Steps}"
+                  yield $"at least 1 step must be measured, not {job.Steps}"
               if job.Accumulate < 1 then
-                  yield $"a batch is computed in at least 1 part, not {job.Accumulate}"
+                  yield $"the number of accumulated parts must be at least 1, it is {job.Accumulate}"
               if job.WarmUp < 0 then
                   yield $"the warm-up cannot be negative, it is {job.WarmUp} steps" ]
 
         if not found.IsEmpty then
             raise (TrainingException(String.concat "\n" found))
 
-    /// A batch of noise, always the same: to a network it is as much work as photographs are once they are decoded.
+    /// One batch of noise: for a network, it is the same work as decoded photographs.
     let private noise (job: BenchJob) : Dataset =
         let random = Random 1
 
@@ -67,7 +67,7 @@ module Bench =
           Size = job.Image
           Augmentation = Augmentation.cifar }
 
-    /// This rank's part of the batches of all steps, read ahead by the loader's threads as in a training.
+    /// This rank's share of all batches, prefetched by the loader's threads as in training.
     let private batches (job: BenchJob) : seq<Batch> =
         let dataset, batch = noise job, job.Recipe.Batch
         let workers = RunOptions.Default.Workers
@@ -81,11 +81,10 @@ module Bench =
         Array.init ((job.WarmUp + job.Steps) * batch) (fun i -> i % batch)
         |> Loader.readShare (Collectives.share job.Ranks) options dataset.Train
 
-    /// A network at work.
     type private Work =
         { Network: Network; Step: TrainingStep; Optimisation: Optimisation; Batches: IEnumerator<Batch> }
 
-    /// What a training does with a batch, phase by phase.
+    /// One training step, timed by phase.
     let private phases (job: BenchJob) (work: Work) =
         use _ = torch.NewDisposeScope()
 
@@ -101,15 +100,15 @@ module Bench =
                 FiniteChecks.gradient work.Optimisation |> ignore
                 work.Step.Clip())
 
-        let balance, step = timed (fun () -> work.Step.Update job.Recipe.LearningRate)
+        let centering, step = timed (fun () -> work.Step.Update job.Recipe.LearningRate)
 
         { Data = data
           Forward = found.Forward
           Backward = found.Backward
-          Exchange = found.Waited + balance.ExposedMs
+          Exchange = found.Waited + centering.ExposedMs
           Clip = clip
-          Step = step - balance.ExposedMs },
-        found.Communication + balance
+          Step = step - centering.ExposedMs },
+        found.Communication + centering
 
     let private step (job: BenchJob) work =
         job.Cancellation.ThrowIfCancellationRequested()
@@ -117,7 +116,7 @@ module Bench =
 
         { Phases = phases; Total = total; Exchange = exchange; Layers = List.ofSeq (LayerClock.Take()) }
 
-    /// All steps; those of the warm-up are left out.
+    /// The engine, the exchange, and the times of all steps after the warm-up.
     let private steps (job: BenchJob) =
         use network =
             Network.create
@@ -142,7 +141,7 @@ module Bench =
         use batches = (batches job).GetEnumerator()
         let work = { Network = network; Step = training; Optimisation = optimisation; Batches = batches }
 
-        let wire = if job.Ranks.Size = 1 then None else Some(NetworkLink.measure job.Ranks)
+        let link = if job.Ranks.Size = 1 then None else Some(NetworkLink.measure job.Ranks)
 
         let times =
             [ for number in 1 .. job.WarmUp + job.Steps do
@@ -151,9 +150,8 @@ module Bench =
                   times ]
 
         let times = List.skip job.WarmUp times
-        network.Execution, wire |> Option.map (fun wire -> Medians.exchange training.Messages wire times), times
+        network.Execution, link |> Option.map (fun link -> Medians.exchange training.Messages link times), times
 
-    /// The steps' times, with the layers' where the job asks for them.
     let private measure (job: BenchJob) =
         if job.Profile then
             LayerClock.Start()
@@ -163,10 +161,10 @@ module Bench =
         finally
             LayerClock.Stop()
 
-    /// <summary>Measures training steps on a synthetic batch: images are noise, and everything else is as in a training.</summary>
+    /// <summary>Measures training steps on a batch of noise. Everything else is as in training.</summary>
     /// <remarks>
-    /// Threads are torch's (<c>torch.set_num_threads</c>). Throws TrainingException where the job makes no sense, with everything that is wrong
-    /// with it; OperationCanceledException where its token was cancelled.
+    /// Uses torch's number of threads (<c>torch.set_num_threads</c>). Throws TrainingException with all problems of an invalid job, and
+    /// OperationCanceledException if its token is cancelled.
     /// </remarks>
     let train (job: BenchJob) : BenchResult =
         check job
@@ -180,7 +178,7 @@ module Bench =
           Arch = job.Net.Name
           Norm = body |> Option.map (_.Norm >> Names.norm)
           Binarise = body |> Option.map (_.Binarise >> Names.binarise)
-          Balanced = Recipe.centresSigns job.Recipe job.Net
+          SignCentering = Recipe.centresSigns job.Recipe job.Net
           Classes = job.Net.Classes
           Batch = job.Recipe.Batch
           Ranks = job.Ranks.Size

@@ -1,6 +1,7 @@
 namespace NormFree.Benchmarks
 
 open System
+open System.Globalization
 open System.Threading
 open NormFree.Distributed
 open NormFree.Networks
@@ -11,26 +12,26 @@ open NormFree.Training
 type BenchJob =
     {
         Net: NormFree.Spec.NetSpec
-        /// Its batch, optimiser and clipping; the learning rate is constant.
+        /// Batch, optimiser and clipping. The learning rate is constant.
         Recipe: Recipe
-        /// Pixels along a side of the images.
+        /// Side of the images in pixels.
         Image: int
-        /// Steps before the first that counts.
+        /// Steps before the measured ones.
         WarmUp: int
-        /// Steps that count.
+        /// Measured steps.
         Steps: int
-        /// Also measure each layer.
+        /// Whether to measure each layer.
         Profile: bool
         Execution: Execution
-        /// The processes that share each batch, and the parts in which each of them computes its gradients.
+        /// The processes that share each batch; each computes its gradients in <c>Accumulate</c> parts.
         Ranks: IRanks
         Accumulate: int
-        /// Called after every step, the warm-up's included, with the number of steps so far.
+        /// Called after every step, including the warm-up, with the number of steps so far.
         Progress: int -> unit
         Cancellation: CancellationToken
     }
 
-    /// <summary>Ten steps of a network on 32×32 images, with the corrected recipe, as trainings have it if nothing is said.</summary>
+    /// <summary>Ten steps on 64 images of 32×32, with training's default recipe.</summary>
     static member Default net =
         { Net = net
           Recipe = { Recipe.corrected with Batch = 64 }
@@ -44,7 +45,7 @@ type BenchJob =
           Progress = ignore
           Cancellation = CancellationToken.None }
 
-/// <summary>A measurement that was made several times.</summary>
+/// <summary>The median and range of repeated measurements.</summary>
 type Spread =
     { Median: float
       Min: float
@@ -59,75 +60,80 @@ type Spread =
           Min = List.head sorted
           Max = List.last sorted }
 
+    /// <summary>Median (lowest–highest), with this many decimals.</summary>
+    member s.Text(digits: int) =
+        let text (value: float) = value.ToString($"F{digits}", CultureInfo.InvariantCulture)
+        $"{text s.Median} ({text s.Min}–{text s.Max})"
+
 /// <summary>Milliseconds of each phase of a training step.</summary>
 type PhaseTimes =
     {
-        /// Waiting for the loader's next batch, and making tensors of it.
+        /// Waiting for the loader's next batch, and copying it into tensors.
         Data: float
-        /// The network, and the loss with its value.
+        /// The network and the loss.
         Forward: float
-        /// All gradients of this rank.
+        /// This rank's gradients.
         Backward: float
-        /// Waiting for other ranks: for those whose forward pass is not done, for the sums once this rank's gradients are there, and for balance.
+        /// Waiting for other ranks: for slower forward passes, for sums after this rank's gradients, and for sign centering.
         Exchange: float
         Clip: float
-        /// The optimiser's, and the move of shifts and gains towards balance.
+        /// The optimiser, and sign centering's update of shifts and gains.
         Step: float
     }
 
-/// <summary>What a step tells other ranks, and what that takes: medians of the first rank.</summary>
+/// <summary>The communication of a step: medians of the first rank.</summary>
 type ExchangeCosts =
     {
-        /// Of gradients and balance, which each rank gives and gets once.
+        /// Of gradients and sign centering, sent and received once per rank.
         Bytes: int64
         Messages: int
-        /// Milliseconds in which they were under way; waiting for slower ranks is part of it.
+        /// Milliseconds in which a sum was in flight, including waiting for slower ranks.
         BusyMs: float
-        /// Those of them in which the step did nothing but wait.
+        /// Milliseconds in which the step only waited.
         ExposedMs: float
-        /// Share of the busy time that the backward pass hides, from 0 to 1.
+        /// Share of the busy time hidden by the backward pass, from 0 to 1.
         Overlap: float
-        /// Measured before the steps, while nothing else was done.
+        /// Measured before the steps, on idle ranks.
         NetworkLink: NetworkLink
     }
 
-/// <summary>What so many nodes are predicted to do.</summary>
+/// <summary>The predicted step of a number of nodes.</summary>
 type Prediction =
     {
         Nodes: int
         /// Of all nodes together.
         Batch: int
-        /// Of the node that has most.
+        /// Of the node with the most images.
         ImagesPerNode: int
         StepMs: float
-        /// Of all messages, if nothing hid them.
+        /// The duration of all messages.
         ExchangeMs: float
-        /// What is left of it behind the backward pass.
+        /// The part of it after the backward pass.
         ExposedMs: float
         ImagesPerSecond: float
-        /// Share of what the nodes would do without one another, from 0 to 1.
+        /// Speed relative to independent nodes, from 0 to 1.
         Efficiency: float
     }
 
-/// <summary>Predictions from one measurement: the batch of the measurement divided among the nodes, and that batch for each node.</summary>
+/// <summary>Predictions from one measurement: with its batch split over the nodes, and with its batch on each node.</summary>
 type ScalingTable = { NetworkLink: NetworkLink; SameBatch: Prediction list; BatchPerNode: Prediction list }
 
-/// <summary>Milliseconds a step of one layer; nothing where the engine cannot tell its layers apart.</summary>
+/// <summary>Milliseconds per step of one layer. None if the engine does not measure that pass by layer.</summary>
 type LayerTimes = { Name: string; ForwardMs: float option; BackwardMs: float option }
 
-/// <summary>Where a measurement was made. It names no machine, user or folder.</summary>
+/// <summary>The machine and build of a measurement. It names no host, user or folder.</summary>
 type BenchEnvironment =
     {
-        /// NormFree's version, which ends with the commit that was built.
+        /// NormFree's version, with its commit.
         Version: string
         Processor: string
         Processors: int
         Dotnet: string
-        /// Of the last minute before the measurement, where the system tells it.
+        /// Of the last minute before the measurement. None if unknown.
         LoadAverage: float option
     }
 
-    /// <summary>This machine, before a measurement.</summary>
+    /// <summary>This machine now.</summary>
     static member Now() =
         { Version = BuildVersion.normFree
           Processor = Machine.processor.Value
@@ -135,17 +141,17 @@ type BenchEnvironment =
           Dotnet = string Environment.Version
           LoadAverage = Machine.load () }
 
-/// <summary>The speed of a training step; as JSON it is what <c>normfree bench train --json</c> prints.</summary>
+/// <summary>The speed of a training step: the output of <c>normfree bench train --json</c>.</summary>
 type BenchResult =
     {
         Engine: Engine
         Precision: Precision
         Arch: string
-        /// Nothing for a full-precision network, as is <c>Binarise</c>.
+        /// None for a full-precision network, as is <c>Binarise</c>.
         Norm: string option
         Binarise: string option
-        /// Whether the step keeps signs balanced (deviation 15 of the method).
-        Balanced: bool
+        /// Whether the step centres signs (deviation 15 of the method).
+        SignCentering: bool
         Classes: int
         /// Of all ranks together.
         Batch: int
@@ -155,17 +161,17 @@ type BenchResult =
         Threads: int
         WarmUp: int
         Steps: int
-        /// Of whole steps, from the request of a batch until all temporary tensors are freed.
+        /// Of whole steps, from requesting the batch to freeing all temporary tensors.
         ImagesPerSecond: Spread
-        /// Of the process, since its start, in MB of 2²⁰ bytes.
+        /// Of the process since its start, in MB of 2²⁰ bytes.
         PeakMemoryMb: float
         /// Medians.
         PhaseMs: PhaseTimes
-        /// Nothing where a process works alone.
+        /// None for a single process.
         Exchange: ExchangeCosts option
-        /// Where predictions were asked for.
+        /// None unless requested.
         Scaling: ScalingTable option
         Environment: BenchEnvironment
-        /// Medians by layer, in the order of the network, where they were asked for; last what belongs to no layer.
+        /// Medians by layer in the order of the network, and last the rest of the step. None unless requested.
         Profile: LayerTimes list option
     }

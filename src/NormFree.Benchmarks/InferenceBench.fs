@@ -22,23 +22,23 @@ module InferenceBench =
           | Some { Binarise = ActivationsAndWeights } -> ()
           | _ ->
               yield
-                  $"inference is measured of networks with binary activations and weights, which {job.Net.Name} has not"
+                  $"inference benchmarks need a network with binary activations and weights, which {job.Net.Name} is not"
           for name, value, least in
               [ "images", job.Batch, 1
                 "threads", job.Threads, 1
                 "runs to measure", job.Runs, 1
                 "runs to warm up", job.WarmUp, 0 ] do
               if value < least then
-                  yield $"there must be at least {least} {name}, there are {value}"
+                  yield $"the number of {name} must be at least {least}, it is {value}"
           if not (job.Seconds >= 0.0 && Double.IsFinite job.Seconds) then
-              yield $"the measurement cannot take {job.Seconds} seconds" ]
+              yield $"the duration must be finite and not negative, it is {job.Seconds} seconds" ]
 
     let private check job =
         match problems job with
         | [] -> ()
         | found -> raise (TrainingException(String.concat "\n" found))
 
-    /// What engines are made of: a network that looks trained.
+    /// A random network, as a checkpoint for the engines.
     let private checkpoint (job: InferenceJob) : Checkpoint =
         let network = RandomNetwork.create 1L job.Net
 
@@ -52,14 +52,14 @@ module InferenceBench =
           State =
             { TrainingState.Of(Recipe.published, "random") with Threads = job.Threads; Execution = Some network.Execution } }
 
-    /// N×3×S×S values of noise, as normalised images have them.
+    /// N×3×S×S values of standard normal noise.
     let private noise (job: InferenceJob) =
         use generator = new torch.Generator(1UL)
         let size = int64 job.Image
         use images = torch.randn ([| int64 job.Batch; 3L; size; size |], generator = generator)
         images.data<float32>().ToArray()
 
-    /// Milliseconds of each run that counts.
+    /// Milliseconds of each measured run.
     let private times (job: InferenceJob) (inference: IInference) =
         let run number =
             job.Cancellation.ThrowIfCancellationRequested()
@@ -80,7 +80,7 @@ module InferenceBench =
 
         List.ofSeq times
 
-    /// The least value that 95 % of them do not pass.
+    /// The 95th percentile.
     let private percentile95 values =
         let sorted = List.sort values
         sorted[int (ceil (0.95 * float sorted.Length)) - 1]
@@ -88,15 +88,15 @@ module InferenceBench =
     let private latency times =
         { Median = Medians.round (Spread.Of times).Median; P95 = Medians.round (percentile95 times) }
 
-    /// Each layout by itself: its tensors must not press another's out of the caches.
+    /// Layouts are measured one after the other, so that they do not compete for caches.
     let private measureOne job (start: unit -> IInference) =
         use inference = start ()
         inference.Layout, times job inference
 
-    /// <summary>The engine on a random network and images of noise; the fastest of its layouts counts.</summary>
+    /// <summary>Measures an engine on a random network and images of noise, in its fastest layout.</summary>
     /// <remarks>
-    /// <c>start</c> makes an engine of a network and images (N×3×S×S), once for each layout that it offers; it must not keep the network. Throws
-    /// TrainingException where the job makes no sense, with everything that is wrong with it; OperationCanceledException where its token was cancelled.
+    /// <c>start</c> creates the engine for a network and images (N×3×S×S), once for each of its layouts; it must not keep the network. Throws
+    /// TrainingException with all problems of an invalid job, and OperationCanceledException if its token is cancelled.
     /// </remarks>
     let measure (start: Checkpoint -> float32[] -> (unit -> IInference) list) (job: InferenceJob) : InferenceResult =
         check job

@@ -6,7 +6,7 @@ open NormFree.Networks
 open NormFree.Packing
 open NormFree.Runs
 
-/// <summary>The packed engine with a batch of images.</summary>
+/// <summary>The packed engine.</summary>
 [<Sealed>]
 type internal PackedInference(model: PackedModel, threads: int, images: float32[]) =
 
@@ -20,18 +20,18 @@ type internal PackedInference(model: PackedModel, threads: int, images: float32[
         member _.Logits = logits
         member _.Dispose() = network.Dispose()
 
-/// <summary>The engines that this library has, as <see cref="M:NormFree.Benchmarks.InferenceBench.measure"/> starts them: a network and images
-/// (N×3×S×S, normalised) in, an engine for each layout of maps out.</summary>
-/// <remarks>They throw TrainingException where the network cannot be packed.</remarks>
+/// <summary>Creates engines for <see cref="M:NormFree.Benchmarks.InferenceBench.measure"/> from a network and normalised images (N×3×S×S), one
+/// for each memory layout.</summary>
+/// <remarks>Throw TrainingException if the network cannot be packed.</remarks>
 [<RequireQualifiedAccess>]
 module InferenceEngines =
 
-    /// <summary>NormFree's own, on so many threads.</summary>
+    /// <summary>NormFree's packed engine.</summary>
     let packed (threads: int) (checkpoint: Checkpoint) (images: float32[]) : (unit -> IInference) list =
         let model = (Packing.ofCheckpoint checkpoint).Model
         [ fun () -> new PackedInference(model, threads, images) ]
 
-    /// <summary>libtorch in float32, on torch's threads, in both layouts.</summary>
+    /// <summary>libtorch in float32 on torch's threads, in both layouts.</summary>
     let torch (checkpoint: Checkpoint) (images: float32[]) : (unit -> IInference) list =
         let model = (Packing.ofCheckpoint checkpoint).Model
 

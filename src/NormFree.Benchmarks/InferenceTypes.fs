@@ -8,54 +8,54 @@ open NormFree.Packing
 open NormFree.Runs
 open NormFree.Training
 
-/// <summary>Who computes a trained network: NormFree's packed engine, and those that it is measured against.</summary>
+/// <summary>Inference engines: NormFree's packed engine and its competitors.</summary>
 [<RequireQualifiedAccess>]
 type InferenceEngine =
-    /// Packed signs, NormFree's kernels.
+    /// NormFree's kernels on packed signs.
     | [<JsonPropertyName "packed">] Packed
-    /// libtorch in float32, all constants folded.
+    /// libtorch in float32 with all constants folded.
     | [<JsonPropertyName "torch">] Torch
     /// ONNX Runtime in float32 on an exported file.
     | [<JsonPropertyName "onnxruntime">] OnnxRuntime
-    /// The same with binary convolutions in 8-bit integers.
+    /// ONNX Runtime with binary convolutions in 8-bit integers.
     | [<JsonPropertyName "onnxruntime-int8">] OnnxRuntimeInt8
 
-/// <summary>An engine that holds a network and a batch of images.</summary>
+/// <summary>An engine with a network and a batch of images.</summary>
 type IInference =
     inherit IDisposable
 
-    /// <summary>How maps lie in memory, where the engine leaves that to its user.</summary>
+    /// <summary>The memory layout of feature maps. None if the engine chooses it.</summary>
     abstract Layout: string option
 
-    /// <summary>Computes the batch's logits, as often as it is called.</summary>
+    /// <summary>Computes the batch's logits.</summary>
     abstract Run: unit -> unit
 
-    /// <summary>N×classes, of the last run.</summary>
+    /// <summary>N×classes logits of the last run.</summary>
     abstract Logits: float32[]
 
-/// <summary>Inference to measure.</summary>
+/// <summary>An inference benchmark.</summary>
 type InferenceJob =
     {
-        /// A network of binary activations and weights.
+        /// A network with binary activations and weights.
         Net: NormFree.Spec.NetSpec
         Engine: InferenceEngine
-        /// Pixels along a side of the images.
+        /// Side of the images in pixels.
         Image: int
-        /// Images a run.
+        /// Images per run.
         Batch: int
         Threads: int
-        /// Runs before the first that counts.
+        /// Runs before the measured ones.
         WarmUp: int
-        /// At least so many runs count,
+        /// The minimum number of measured runs.
         Runs: int
-        /// for at least so many seconds.
+        /// The minimum duration of the measured runs.
         Seconds: float
-        /// Called after every run, the warm-up's included, with the number of runs so far; each layout begins anew.
+        /// Called after every run, including the warm-up, with the number of runs so far. Restarts at 1 for each layout.
         Progress: int -> unit
         Cancellation: CancellationToken
     }
 
-    /// <summary>Single images of 32×32 by the packed engine, on all processors.</summary>
+    /// <summary>Single 32×32 images with the packed engine on all processors.</summary>
     static member Default net =
         { Net = net
           Engine = InferenceEngine.Packed
@@ -68,29 +68,29 @@ type InferenceJob =
           Progress = ignore
           Cancellation = CancellationToken.None }
 
-/// <summary>Milliseconds from a batch to its logits.</summary>
+/// <summary>Median and 95th percentile of the milliseconds per batch.</summary>
 type Latency = { Median: float; P95: float }
 
-/// <summary>The speed of inference; as JSON it is what <c>normfree bench infer --json</c> prints.</summary>
+/// <summary>The speed of inference: the output of <c>normfree bench infer --json</c>.</summary>
 type InferenceResult =
     {
         Engine: InferenceEngine
-        /// The faster one where there are several; nothing where the engine has its own.
+        /// The fastest layout. None if the engine chooses it.
         Layout: string option
         Arch: string
-        /// Nothing for a full-precision network.
+        /// None for a full-precision network.
         Norm: string option
         Classes: int
         Batch: int
         Image: int
         Threads: int
         WarmUp: int
-        /// How many were measured.
+        /// Measured runs.
         Runs: int
         LatencyMs: Latency
         /// At the median latency.
         ImagesPerSecond: float
-        /// Of the process, since its start, in MB of 2²⁰ bytes: libtorch, which makes the network, is in it whatever the engine.
+        /// Of the process since its start, in MB of 2²⁰ bytes. Includes libtorch, which creates the network, for every engine.
         PeakMemoryMb: float
         Environment: BenchEnvironment
     }

@@ -3,7 +3,6 @@ namespace NormFree.Benchmarks
 #nowarn "9" // Kernels work on addresses.
 
 open System
-open System.Diagnostics
 open Microsoft.FSharp.NativeInterop
 open NormFree.Kernels.Bits
 open NormFree.Kernels.Convolutions
@@ -15,38 +14,27 @@ open NormFree.Networks
 open NormFree.Runs
 open NormFree.Training
 
-/// <summary>Measures binary convolutions of the packed engine on one thread, and what the machine would give at best.</summary>
+/// <summary>Measures the packed engine's binary convolutions on one thread against the machine's roofline.</summary>
 [<RequireQualifiedAccess>]
 module KernelBench =
 
-    /// What memory each size of a buffer stands for: well within the first-level and second-level caches of today's processors, and past all.
+    /// Buffer sizes that fit into the L1 cache, fit into the L2 cache, and exceed all caches.
     let private l1, private l2, private memory = 16L <<< 10, 256L <<< 10, 256L <<< 20
 
-    /// Work between two looks at the clock: about a third of a millisecond at the speed of the fastest kernels.
-    let private macsAtOnce = 1_000_000_000L
+    /// Work per timing: about a third of a millisecond for the fastest kernels.
+    let private macsPerTiming = 1_000_000_000L
 
-    /// Counts that a call leaves behind fit a first-level cache, and pixels come eight by eight, as in the engine.
-    let private countsAtOnce, private pixelMultiple = 8192, 8
+    /// The accumulators of a call fit into the L1 cache, and pixels come in multiples of eight, as in the engine.
+    let private accumulatorsPerCall, private pixelMultiple = 8192, 8
 
-    let private seconds (action: unit -> unit) =
-        let start = Stopwatch.GetTimestamp()
-        action ()
-        Stopwatch.GetElapsedTime(start).TotalSeconds
+    /// Times actions in alternation, for at least this many seconds each.
+    let private times (least: float) (actions: (unit -> unit) list) =
+        [ for action in actions -> { Name = ""; Run = action } ]
+        |> Alternation.run { WarmUp = 1; Rounds = 3; Seconds = least * float actions.Length }
+        |> List.map _.Seconds
 
-    /// Rounds of all actions by turns, for so many seconds of each; the first round is a warm-up.
-    let private byTurns (least: float) (actions: (unit -> unit) list) =
-        for action in actions do
-            action ()
-
-        let clock, rounds = Stopwatch.StartNew(), ResizeArray<float list>()
-
-        while rounds.Count < 3 || clock.Elapsed.TotalSeconds < least * float actions.Length do
-            rounds.Add(actions |> List.map seconds)
-
-        [ for i in 0 .. actions.Length - 1 -> [ for round in rounds -> round[i] ] ]
-
-    /// The best speed counts: a roof is not lowered by what disturbs it.
-    let private best least amount action = amount / 1e9 / List.min (byTurns least [ action ] |> List.head)
+    /// The best speed: disturbances do not lower a roofline.
+    let private best least amount action = amount / 1e9 / List.min (times least [ action ] |> List.head)
 
     let private reading least (roofline: Roofline) (bytes: int64) =
         use buffer = (new NativeBuffer<float32>(bytes / 4L)).Cleared()
@@ -75,30 +63,30 @@ module KernelBench =
 
     let private random = Random 1
 
-    /// Random words; those behind the last channel are no matter of speed.
+    /// Random words. The padding bits after the last channel do not affect speed.
     let private words (count: int) =
         let buffer = new NativeBuffer<uint64>(int64 count)
         random.NextBytes(Span<byte>(NativePtr.toVoidPtr buffer.Pointer, count * sizeof<uint64>))
         buffer
 
-    /// A layer's filters and map for an instruction set.
+    /// A layer's packed filters and input for one instruction set.
     type private Prepared =
         { Filters: PackedFilters
           Map: NativeBuffer<byte>
           Layout: SignLayout
-          Counts: NativeBuffer<int> }
+          Accumulators: NativeBuffer<int> }
 
         interface IDisposable with
             member p.Dispose() =
                 p.Filters.Dispose()
                 p.Map.Dispose()
-                p.Counts.Dispose()
+                p.Accumulators.Dispose()
 
     let private blocks (filters: PackedFilters) = filters.Blocks.ToArray() |> Array.pairwise
 
-    let private pixelsAtOnce filters =
+    let private pixelsPerCall filters =
         let largest = blocks filters |> Array.map (fun (first, next) -> next - first) |> Array.max
-        max pixelMultiple (countsAtOnce / largest / pixelMultiple * pixelMultiple)
+        max pixelMultiple (accumulatorsPerCall / largest / pixelMultiple * pixelMultiple)
 
     let private prepare (shape: ConvolutionShape) (set: InstructionSet) =
         let perPixel = SignPacking.Words shape.In
@@ -110,25 +98,25 @@ module KernelBench =
         let map = new NativeBuffer<byte>(layout.Bytes)
         filters.FillPadding(SignMap(layout, map.Pointer))
         SignMap(layout, map.Pointer).Encode pixels.Pointer
-        let counts = new NativeBuffer<int>(int64 (pixelsAtOnce filters * shape.Out))
-        { Filters = filters; Map = map; Layout = layout; Counts = counts }
+        let accumulators = new NativeBuffer<int>(int64 (pixelsPerCall filters * shape.Out))
+        { Filters = filters; Map = map; Layout = layout; Accumulators = accumulators }
 
-    /// The whole output once: pieces of pixels × blocks of filters.
+    /// Computes the whole output once, by groups of pixels and blocks of filters.
     let private convolve (shape: ConvolutionShape) (prepared: Prepared) =
-        let map, step = SignMap(prepared.Layout, prepared.Map.Pointer), pixelsAtOnce prepared.Filters
+        let map, step = SignMap(prepared.Layout, prepared.Map.Pointer), pixelsPerCall prepared.Filters
         let blocks = blocks prepared.Filters
 
         for first in 0..step .. shape.OutPixels - 1 do
             for filter, next in blocks do
                 let mutable range = OutputRange(first, min step (shape.OutPixels - first), filter, next - filter)
                 let scratch = Scratch.OfThread prepared.Filters.ScratchBytes
-                prepared.Filters.Convolve(map, &range, scratch, prepared.Counts.Pointer)
+                prepared.Filters.Convolve(map, &range, scratch, prepared.Accumulators.Pointer)
 
-    /// The lower of two roofs: what the operations allow, and what the memory that the layer fits into does.
+    /// The roofline: the lower limit of arithmetic and of the memory level that holds the layer.
     let private roof (rooflines: KernelRoofline list) (shape: ConvolutionShape) (set: InstructionSet) prepared =
         let roofline = rooflines |> List.find (fun roofline -> roofline.InstructionSet = string set)
         let filters = int64 shape.Out * int64 shape.Taps * int64 ((shape.In + 7) / 8)
-        // Counts stay in the first-level cache, and are not what memory has to bring.
+        // Accumulators stay in the L1 cache and cause no memory traffic.
         let bytes = filters + prepared.Layout.Bytes
 
         let bandwidth =
@@ -152,7 +140,7 @@ module KernelBench =
 
     let private measureLayer least rooflines (layer: KernelLayer) : KernelResult =
         let shape = layer.Shape
-        let repetitions = int (max 1L (macsAtOnce / shape.Macs))
+        let repetitions = int (max 1L (macsPerTiming / shape.Macs))
         let sets = List.ofSeq InstructionSets.Supported
         let prepared = sets |> List.map (prepare shape)
 
@@ -161,7 +149,7 @@ module KernelBench =
                 for _ in 1..repetitions do
                     convolve shape prepared
 
-            let times = prepared |> List.map run |> byTurns least
+            let times = prepared |> List.map run |> times least
             let macs = shape.Macs * int64 repetitions
 
             { Network = layer.Network
@@ -172,8 +160,8 @@ module KernelBench =
             for one in prepared do
                 (one :> IDisposable).Dispose()
 
-    /// <summary>The rooflines, then each layer with every instruction set by turns.</summary>
-    /// <remarks>Throws OperationCanceledException where the job's token was cancelled.</remarks>
+    /// <summary>Measures the rooflines, then each layer with all instruction sets in alternation.</summary>
+    /// <remarks>Throws OperationCanceledException if the job's token is cancelled.</remarks>
     let measure (job: KernelJob) : KernelResults =
         let environment = BenchEnvironment.Now()
         let rooflines = InstructionSets.Supported |> Seq.map (roofline job.Seconds) |> List.ofSeq

@@ -5,7 +5,7 @@ open NormFree.Networks
 open NormFree.Runs
 open NormFree.Training
 
-/// <summary>The layers whose speed tells how fast ReActNets are.</summary>
+/// <summary>The binary convolutions of ReActNets.</summary>
 [<RequireQualifiedAccess>]
 module KernelLayers =
 
@@ -20,9 +20,9 @@ module KernelLayers =
     let private reactNet18 = layer "ReActNet-18, 32×32"
     let private reactNetA = layer "ReActNet-A, 224×224"
 
-    /// <summary>The layer that the engine's goal is written for, then each shape of the two networks once.</summary>
+    /// <summary>The reference layer of the engine's performance goal, then each shape of the two networks once.</summary>
     let all =
-        [ layer "the goal's layer" 14 256 256 3 1
+        [ layer "reference layer" 14 256 256 3 1
           reactNet18 32 64 64 3 1
           reactNet18 32 64 128 3 2
           reactNet18 16 128 128 3 1

@@ -7,12 +7,12 @@ open NormFree.Networks
 open NormFree.Runs
 open NormFree.Training
 
-/// <summary>A layer whose binary convolution is measured.</summary>
+/// <summary>A binary convolution to measure.</summary>
 type KernelLayer =
     {
-        /// The network that it is of, and its images.
+        /// The network of the layer and the size of its images.
         Network: string
-        /// For example <c>3×3/2 64→128 @ 32²</c>: kernel, stride where it is not 1, channels, and side of the input.
+        /// For example <c>3×3/2 64→128 @ 32²</c>: kernel, stride unless it is 1, channels, and side of the input.
         Name: string
         [<JsonIgnore>]
         Shape: ConvolutionShape
@@ -22,22 +22,22 @@ type KernelLayer =
 type KernelJob =
     {
         Layers: KernelLayer list
-        /// Of each layer with each instruction set, at least.
+        /// The minimum for each layer and instruction set.
         Seconds: float
         /// Called after every layer, with the number of layers so far.
         Progress: int -> unit
         Cancellation: CancellationToken
     }
 
-/// <summary>What a core gives at best with an instruction set.</summary>
+/// <summary>The peak performance of one core with an instruction set.</summary>
 type KernelRoofline =
     {
         InstructionSet: string
-        /// What a step of the loop does that was measured.
+        /// The operations of one step of the measured loop.
         Operations: string
-        /// Multiply-accumulates of signs by such steps in registers, in units of 10⁹ a second.
+        /// Binary multiply-accumulates in registers, in 10⁹ per second.
         GmacsPerSecond: float
-        /// Reading from the first-level cache, in units of 10⁹ bytes a second.
+        /// Reading from the L1 cache, in 10⁹ bytes per second.
         L1GbPerSecond: float
         L2GbPerSecond: float
         MemoryGbPerSecond: float
@@ -47,11 +47,11 @@ type KernelRoofline =
 type KernelSpeed =
     {
         InstructionSet: string
-        /// Taps on padding included, in units of 10⁹ a second.
+        /// In 10⁹ per second, including taps on padding.
         GmacsPerSecond: Spread
-        /// What the roofline allows: the operations' speed, or that of the memory which holds map and filters.
+        /// The roofline: limited by arithmetic, or by the memory level that holds the input and filters.
         RoofGmacsPerSecond: float
-        /// The median's.
+        /// Of the median speed.
         ShareOfRoofline: float
     }
 
@@ -60,13 +60,13 @@ type KernelResult =
     {
         Network: string
         Layer: string
-        /// Multiply-accumulates of an image, taps on padding included.
+        /// Multiply-accumulates per image, including taps on padding.
         Macs: int64
         /// Slowest instruction set first.
         Speeds: KernelSpeed list
     }
 
-/// <summary>The speed of binary convolutions; as JSON it is what <c>normfree bench kernels --json</c> prints.</summary>
+/// <summary>The speed of binary convolutions: the output of <c>normfree bench kernels --json</c>.</summary>
 type KernelResults =
     {
         Threads: int

@@ -7,10 +7,10 @@ open NormFree.Torch.Distributed
 open NormFree.Torch.Profiling
 open NormFree.Training
 
-/// One measured step: its phases, all of it in milliseconds, what ranks told one another, and its layers where they are measured.
+/// One measured step: its phases and total in milliseconds, the exchange between ranks, and its layers if they are measured.
 type internal StepTimes = { Phases: PhaseTimes; Total: float; Exchange: CommunicationTime; Layers: LayerTime list }
 
-/// What many steps say together.
+/// Medians over steps.
 module internal Medians =
 
     let round (value: float) = Math.Round(value, 3)
@@ -34,11 +34,11 @@ module internal Medians =
         | [] -> None
         | values -> Some(median values)
 
-    /// What a phase took beside the layers.
+    /// The part of a phase outside of the layers.
     let private rest phase pick (steps: StepTimes list) =
         steps |> List.map (fun s -> phase s.Phases - List.sum (times pick s.Layers)) |> medianOfAny
 
-    /// Each layer's phases, and what is left of the phases: a backward pass that the engine does not tell apart is part of the rest.
+    /// Each layer's phases, and the rest of the phases. The rest includes a backward pass that the engine does not measure by layer.
     let layers (steps: StepTimes list) =
         let all = steps |> List.collect _.Layers
 
@@ -50,8 +50,8 @@ module internal Medians =
             ForwardMs = rest _.Forward _.Forward steps
             BackwardMs = rest _.Backward _.Backward steps } ]
 
-    /// What ranks told one another in that many messages.
-    let exchange messages wire (steps: StepTimes list) : ExchangeCosts =
+    /// The exchange between ranks.
+    let exchange messages link (steps: StepTimes list) : ExchangeCosts =
         let of' pick = steps |> List.map (fun s -> pick s.Exchange) |> median
 
         { Bytes = steps.Head.Exchange.Bytes
@@ -59,7 +59,7 @@ module internal Medians =
           BusyMs = of' (fun (e: CommunicationTime) -> e.BusyMs)
           ExposedMs = of' (fun (e: CommunicationTime) -> e.ExposedMs)
           Overlap = of' (fun (e: CommunicationTime) -> e.Overlap)
-          NetworkLink = wire }
+          NetworkLink = link }
 
     /// Images per second.
     let speed batch (steps: StepTimes list) =

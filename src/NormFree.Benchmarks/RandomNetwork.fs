@@ -8,14 +8,14 @@ open NormFree.Torch
 open NormFree.Training
 open TorchSharp
 
-/// <summary>Networks that look trained without being so: what speed and exactness are measured on.</summary>
+/// <summary>Random networks with plausible parameters, for benchmarks and tests of accuracy.</summary>
 [<RequireQualifiedAccess>]
 module RandomNetwork =
 
     let private normal generator (shape: int64[]) (mean: float) (deviation: float) =
         torch.randn(shape, generator = generator).Times(deviation).Plus mean
 
-    /// Maps keep about unit variance, and nothing has the value that it starts a training with.
+    /// Feature maps keep about unit variance, and no parameter has its initial value.
     let private parameter generator (described: ParameterSpec) =
         let shape = described.Shape |> List.map int64 |> List.toArray
         let within (inputs: int) = normal generator shape 0.0 (1.0 / sqrt (float inputs))
@@ -30,7 +30,7 @@ module RandomNetwork =
         | ShiftBias
         | NormBias -> normal generator shape 0.0 0.1
 
-    /// Running statistics of batch norms, by what their names end with.
+    /// Running statistics of batch norms, by the suffix of their names.
     let private statistic generator (key: string) (start: torch.Tensor) =
         let ends (suffix: string) = key.EndsWith(suffix, StringComparison.Ordinal)
 
@@ -41,7 +41,7 @@ module RandomNetwork =
         else
             start
 
-    /// <summary>A float32 network, a function of the seed; batch norms have running statistics.</summary>
+    /// <summary>A float32 network that depends only on the seed. Batch norms have random running statistics.</summary>
     let create (seed: int64) (spec: NetSpec) : Network =
         use _ = torch.NewDisposeScope()
         use generator = new torch.Generator(uint64 seed)

@@ -12,12 +12,12 @@ open NormFree.Spec
 open NormFree.Training
 open TorchSharp
 
-/// <summary>Whether a report measures speed, which takes seconds and never comes out the same twice.</summary>
+/// <summary>Whether a report measures speed, which takes seconds and is not reproducible.</summary>
 type SpeedChoice =
     | MeasureSpeed
-    | LeaveSpeedOut
+    | SkipSpeed
 
-/// <summary>Finds out what a run's network costs.</summary>
+/// <summary>Determines the deployment cost of a run's network.</summary>
 [<RequireQualifiedAccess>]
 module RunDeployment =
 
@@ -31,10 +31,12 @@ module RunDeployment =
         |> InferenceBench.measure start
 
     let private machine (environment: BenchEnvironment) =
-        let load = environment.LoadAverage |> Option.map (fun load -> $", load {load}") |> Option.defaultValue ""
+        let load =
+            environment.LoadAverage |> Option.map (fun load -> $", load {load}") |> Option.defaultValue ""
+
         $"{environment.Processor}, {environment.Processors} processors{load}"
 
-    /// Torch's number of threads is restored afterwards.
+    /// Restores torch's number of threads.
     let private speed (net: NetSpec) pixels : Speed =
         let threads = torch.get_num_threads ()
 
@@ -69,12 +71,12 @@ module RunDeployment =
               PackedBytes = packedBytes checkpoint
               Speed = speed net pixels })
 
-    /// For the best network of the run's second stage, or the reason why there is none.
+    /// The cost of the best stage-2 network, or the reason why it is unknown.
     let private ofFolder (speed: NetSpec -> int -> Speed option) (folder: RunFolder) : Result<Deployment, string> =
         let path = folder.Best 2
 
         if not (File.Exists path) then
-            Error "it has no stage 2 yet, and only a network of binary weights is packed"
+            Error "it has no stage 2 yet, and only networks with binary weights can be packed"
         else
             try
                 NormFree.Torch.Native.TorchNative.Ensure()
@@ -86,14 +88,14 @@ module RunDeployment =
             | :? IOException
             | :? System.UnauthorizedAccessException as error -> Error(error.Message.TrimEnd '.')
 
-    /// <summary>A function that says what a run's network costs, or why that is unknown; it measures each network once, however many runs have
-    /// it.</summary>
+    /// <summary>Returns a function from a run to its network's cost, or the reason why it is unknown. The function measures each network
+    /// once.</summary>
     let measuring choice : RunFolder -> Result<Deployment, string> =
         let known = Dictionary<NetSpec * int, Speed>()
 
         let once net pixels =
             match choice, known.TryGetValue((net, pixels)) with
-            | LeaveSpeedOut, _ -> None
+            | SkipSpeed, _ -> None
             | MeasureSpeed, (true, speed) -> Some speed
             | MeasureSpeed, _ ->
                 known[(net, pixels)] <- speed net pixels

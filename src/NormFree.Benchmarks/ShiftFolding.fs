@@ -7,15 +7,28 @@ open NormFree.Packing
 open NormFree.Runs
 open NormFree.Training
 
-/// <summary>Moves the shift that ends a binary layer into what reads the layer: one operation less for engines that run them one by one.</summary>
+/// <summary>Folds the final shift of each binary layer into the next layer, which saves one operation in engines that run them one by
+/// one.</summary>
 /// <remarks>
-/// A constant of each channel passes through everything that is linear: it changes the next threshold, and what the next shortcut adds. Rounding
-/// differs, so that values next to a threshold may get the other sign.
+/// A per-channel constant passes through linear operations: it changes the next layer's thresholds and its shortcut's output. Rounding differs, so
+/// that values next to a threshold may change their sign.
 /// </remarks>
 [<RequireQualifiedAccess>]
 module internal ShiftFolding =
 
-    /// What a layer's shortcut makes of a constant of each channel, by output channel.
+    /// The effective weights of one output channel of a projection.
+    let projectionFilter inputs (projection: PackedProjection) o : float[] =
+        match projection with
+        | :? RealProjection as real -> Array.init inputs (fun c -> float real.Weights[o * inputs + c])
+        | :? BinaryProjection as binary ->
+            let signs =
+                Array.init inputs (fun c -> if SignPacking.IsPlus(binary.Signs, o, inputs, c) then 1.0 else -1.0)
+
+            let mean = if binary.Centered then Array.average signs else 0.0
+            signs |> Array.map (fun sign -> float binary.Scale[o] * (sign - mean))
+        | other -> invalidArg (nameof projection) $"There is no projection of kind {other.GetType().Name}."
+
+    /// The shortcut's output for a constant in each input channel.
     let private added (layer: PackedBinaryLayer) (missing: float[]) o =
         match layer.Shortcut with
         | :? AveragePoolShortcut as pooled ->
@@ -23,10 +36,7 @@ module internal ShiftFolding =
 
             match pooled.Projection with
             | null -> mean * missing[o]
-            | projection ->
-                let isPlus c = SignPacking.IsPlus(projection.Signs, o, layer.In, c)
-                let sum = missing |> Seq.mapi (fun c value -> if isPlus c then value else -value) |> Seq.sum
-                mean * float projection.Scale[o] * sum
+            | projection -> mean * Array.sum (Array.map2 (*) missing (projectionFilter layer.In projection o))
         | _ -> missing[o % layer.In]
 
     let private binary (layer: PackedBinaryLayer) missing =
@@ -53,7 +63,7 @@ module internal ShiftFolding =
 
         PackedClassifier(layer.Key, layer.In, layer.Classes, layer.Weights, Array.init layer.Classes bias)
 
-    /// The layer for an input that lacks something, nothing in front of the first binary layer, and what its own output lacks.
+    /// The layer for an input that lacks these constants (none before the first binary layer), and the constants that its output lacks.
     let private step (missing: float[]) (layer: PackedLayer) : PackedLayer * float[] =
         let missingOf channels = if missing.Length = 0 then Array.zeroCreate channels else missing
 
@@ -62,5 +72,5 @@ module internal ShiftFolding =
         | :? PackedClassifier as layer -> classifier layer (missingOf layer.In), [||]
         | other -> other, missing
 
-    /// <summary>The layers of a network that computes the same; the shifts of its binary layers are 0.</summary>
+    /// <summary>The layers of an equivalent network whose binary layers have zero shifts.</summary>
     let layers (model: PackedModel) : PackedLayer list = List.ofSeq model.Layers |> List.mapFold step [||] |> fst

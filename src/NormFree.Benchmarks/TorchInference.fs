@@ -10,25 +10,25 @@ open NormFree.Torch
 open NormFree.Training
 open TorchSharp
 
-/// <summary>How torch lays out maps.</summary>
+/// <summary>torch's memory layouts.</summary>
 [<RequireQualifiedAccess>]
 type internal TorchLayout =
     | Contiguous
     | ChannelsLast
 
-    /// <summary>torch's name of it.</summary>
+    /// <summary>The name in results.</summary>
     member l.Name =
         match l with
         | Contiguous -> "contiguous"
         | ChannelsLast -> "channels-last"
 
-/// <summary>A network in libtorch, float32, as fast as it goes: a rival of the packed engine.</summary>
+/// <summary>The fastest float32 implementation in libtorch: a competitor of the packed engine.</summary>
 /// <remarks>
-/// <para>Weights are standardised, binarised and scaled once, and all other constants are where they cost nothing: a binary layer is a sum, a sign, a
-/// convolution with bias, the sum with the shortcut, and a PReLU; sums and signs are in place.</para>
-/// <para>TorchScript gains nothing: binary layers of 64 to 512 channels, batches of 1 and 16, took 0.90 to 1.16 of the time (median 1.01) when they
-/// were compiled from source by torch.jit.compile, and 0.94 to 1.36 (median 1.11) when their filters were in oneDNN's own order besides
-/// (mkldnn_reorder_conv2d_weight, mkldnn_convolution). Freezing is for modules, of which TorchSharp compiles none.</para>
+/// <para>Weights are standardised, binarised and scaled once, and all other constants are folded: a binary layer is an addition, a sign, a
+/// convolution with bias, the addition of the shortcut, and a PReLU. Additions and signs are in place.</para>
+/// <para>TorchScript does not help: binary layers of 64 to 512 channels, in batches of 1 and 16, took 0.90 to 1.16 times as long (median 1.01)
+/// when compiled by torch.jit.compile, and 0.94 to 1.36 times (median 1.11) with filters in oneDNN's own order (mkldnn_reorder_conv2d_weight,
+/// mkldnn_convolution). Freezing needs modules, which TorchSharp cannot compile.</para>
 /// </remarks>
 [<Sealed>]
 type internal TorchInference(model: PackedModel, layout: TorchLayout, images: float32[]) =
@@ -40,7 +40,7 @@ type internal TorchInference(model: PackedModel, layout: TorchLayout, images: fl
         owned.Add(tensor.DetachFromDisposeScope())
         tensor
 
-    /// Maps and filters, in the order of memory that the layout asks for.
+    /// The tensor in this layout.
     let ordered (tensor: torch.Tensor) =
         match layout with
         | TorchLayout.Contiguous -> own tensor
@@ -62,7 +62,7 @@ type internal TorchInference(model: PackedModel, layout: TorchLayout, images: fl
         let strides, padding = [| int64 stride; int64 stride |], [| int64 padding; int64 padding |]
         fun (x: torch.Tensor) -> torch.nn.functional.conv2d (x, weights, bias, strides, padding)
 
-    /// Out×In×Kernel×Kernel weights: each bit is a sign of its filter's scale.
+    /// Out×In×Kernel×Kernel weights: each bit is the sign of its filter's scale.
     let unpacked inputs outputs kernel (signs: uint64[]) (scale: int -> float32) =
         let taps = kernel * kernel
 
@@ -76,7 +76,7 @@ type internal TorchInference(model: PackedModel, layout: TorchLayout, images: fl
 
         Array.init (outputs * inputs * taps) weight |> shaped [ outputs; inputs; kernel; kernel ]
 
-    /// Adds what a shortcut makes of x to z.
+    /// Adds the shortcut of x to z.
     let shortcut (layer: PackedBinaryLayer) : torch.Tensor -> torch.Tensor -> unit =
         match layer.Shortcut with
         | :? AveragePoolShortcut as pooled ->
@@ -89,12 +89,11 @@ type internal TorchInference(model: PackedModel, layout: TorchLayout, images: fl
                     use mean = torch.nn.functional.avg_pool2d (x, kernel, kernel)
                     z.PlusInPlace(mean, float factor) |> ignore
             | projection ->
-                let project =
-                    convolution
-                        (unpacked layer.In layer.Out 1 projection.Signs (fun o -> factor * projection.Scale[o]))
-                        null
-                        1
-                        0
+                let filters =
+                    [| for o in 0 .. layer.Out - 1 do
+                           for weight in ShiftFolding.projectionFilter layer.In projection o -> factor * float32 weight |]
+
+                let project = convolution (shaped [ layer.Out; layer.In; 1; 1 ] filters) null 1 0
 
                 fun x z ->
                     use mean = torch.nn.functional.avg_pool2d (x, kernel, kernel)
@@ -143,7 +142,7 @@ type internal TorchInference(model: PackedModel, layout: TorchLayout, images: fl
         let input = images |> shaped [ -1; model.Mean.Count; model.Height; model.Width ] |> ordered
         input, ShiftFolding.layers model |> List.map step
 
-    /// A map is freed as soon as the next one is there.
+    /// Frees each feature map as soon as the next one is computed.
     let follow (x: torch.Tensor) step =
         let y = step x
 

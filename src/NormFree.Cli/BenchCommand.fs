@@ -49,8 +49,8 @@ module internal BenchCommand =
           Json.name result.Engine
           Json.name result.Precision
           $"{result.Threads} threads"
-          if result.Balanced then
-              "balanced"
+          if result.SignCentering then
+              "sign centering"
           yield! ({ Ranks = result.Ranks; Accumulate = result.Accumulate }: BatchPartition).Description ]
         |> String.concat ", "
 

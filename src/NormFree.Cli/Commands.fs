@@ -36,7 +36,7 @@ module internal Commands =
         { Name = name; About = about; Operand = None; Options = options; Required = [] }
 
     let private network (arch: Opt<string>) =
-        [ arch.Spec; Options.norm.Spec; Options.stem.Spec; Options.width.Spec; Options.depth.Spec ]
+        [ arch.Spec; Options.norm.Spec; Options.shortcut.Spec; Options.stem.Spec; Options.width.Spec; Options.depth.Spec ]
 
     let private dataset = [ Options.dataset.Spec; Options.dataPath.Spec ]
 
@@ -64,6 +64,7 @@ module internal Commands =
             ([ Options.arch |> defaultsTo "reactnet-small"
                Options.norm.Spec
                Options.binarise.Spec
+               Options.shortcut.Spec
                Options.stem.Spec
                Options.width.Spec
                Options.depth.Spec ]
@@ -134,7 +135,7 @@ module internal Commands =
         command
             "summary"
             "Lists the layers, parameters, operations and sizes of a network."
-            ([ Options.arch.Spec; Options.norm.Spec; Options.binarise.Spec; Options.stem.Spec ]
+            ([ Options.arch.Spec; Options.norm.Spec; Options.binarise.Spec; Options.shortcut.Spec; Options.stem.Spec ]
              @ [ Options.width.Spec
                  Options.depth.Spec
                  Options.classes.Spec
@@ -168,7 +169,7 @@ module internal Commands =
         command
             "bench train"
             "Measures the speed and memory of training steps on random images."
-            ([ Options.arch.Spec; Options.norm.Spec; Options.binarise.Spec; Options.stem.Spec ]
+            ([ Options.arch.Spec; Options.norm.Spec; Options.binarise.Spec; Options.shortcut.Spec; Options.stem.Spec ]
              @ [ Options.width.Spec; Options.depth.Spec; classes10 ]
              @ [ Options.image.Spec
                  Options.batch |> Opt.about "Images per step, over all ranks." |> Opt.group "Measurement" |> _.Spec
@@ -240,6 +241,7 @@ module internal Commands =
                @ [ Options.arch |> defaultsTo ""
                    Options.norm.Spec
                    Options.binarise.Spec
+                   Options.shortcut.Spec
                    Options.stem.Spec
                    Options.width.Spec
                    Options.depth.Spec

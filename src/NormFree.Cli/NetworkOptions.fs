@@ -45,14 +45,21 @@ module internal NetworkOptions =
             raise (UsageException $"{name} is not for {net.Name}, a full-precision network: omit it.")
         | _ -> net
 
+    /// The options for binary layers, and whether they are given.
+    let binaryOptions (args: Arguments) =
+        [ "--norm", args.Has Options.norm
+          "--binarise", args.Has Options.binarise
+          "--shortcut", args.Has Options.shortcut ]
+
     /// The network that the options describe, for images of that size.
     let described (args: Arguments) (arch: Opt<string>) imageSize classes : NetSpec =
         let size = { Width = args.Get Options.width; Depth = args.Get Options.depth }
 
         named (args.Get arch) size (stem (args.TryGet Options.stem) imageSize)
         |> Net.withClasses classes
-        |> requireBinary [ "--norm", args.Has Options.norm; "--binarise", args.Has Options.binarise ]
+        |> requireBinary (binaryOptions args)
         |> Net.withNorm (args.Get Options.norm)
+        |> Net.withShortcutWeights (args.Get Options.shortcut)
 
     /// The execution, or an error if the engine and the precision do not fit.
     let execution (device: Device) engine precision : Execution =

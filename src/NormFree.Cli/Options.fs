@@ -89,6 +89,16 @@ module internal Options =
         |> Opt.defaultsTo (Names.binarise ActivationsAndWeights)
         |> network
 
+    let shortcut =
+        Opt.choice
+            "--shortcut"
+            "WEIGHTS"
+            [ for case in [ ShortcutWeights.Binary; ShortcutWeights.ZeroMean; ShortcutWeights.Real ] ->
+                  Names.shortcutWeights case, case ]
+            "Weights of 1×1 shortcuts in stage 2."
+        |> Opt.defaultsTo (Names.shortcutWeights ShortcutWeights.Binary)
+        |> network
+
     let stem =
         Opt.choice "--stem" "KIND" [ "cifar", CifarStem; "imagenet", ImageNetStem ] "Stem; the image size chooses it."
         |> network

@@ -20,7 +20,7 @@ module internal ReportCommand =
             | ".md" -> Report.writeMarkdown
             | other -> raise (UsageException $"--out must end in .html or .md, not '{other}'.")
 
-        let speed = if args.Has Options.noSpeed then LeaveSpeedOut else MeasureSpeed
+        let speed = if args.Has Options.noSpeed then SkipSpeed else MeasureSpeed
         let folders = [ for path in args.Operands -> { RunFolder.Path = path } ]
         let runs = ReportedRun.ofFolders (RunDeployment.measuring speed) folders
         cancellation.ThrowIfCancellationRequested()

@@ -22,9 +22,10 @@ module internal TrainCommand =
             NetworkOptions.named network.Architecture size (NetworkOptions.stem network.Stem dataset.Size)
             |> Net.withClasses dataset.Classes.Length
 
-        match network.Norm with
-        | Some norm -> Net.withNorm norm net
-        | None -> net
+        match network.Norm, network.Shortcut with
+        | Some norm, Some shortcut -> net |> Net.withNorm norm |> Net.withShortcutWeights shortcut
+        | Some norm, None -> net |> Net.withNorm norm
+        | None, _ -> net
 
     let private options (configuration: RunConfiguration) =
         let execution = configuration.Execution

@@ -28,6 +28,7 @@ module internal TrainSettings =
         { Network =
             { Architecture = args.Get Options.arch
               Norm = Some(Opt.defaultValue Options.norm)
+              Shortcut = Some(Opt.defaultValue Options.shortcut)
               Stem = None
               Width = Some 1.0
               Depth = Some 1.0 }
@@ -96,16 +97,20 @@ module internal TrainSettings =
 
         let isBinary =
             NetworkOptions.named architecture Size.Full CifarStem
-            |> NetworkOptions.requireBinary [ "--norm", args.Has Options.norm; "--binarise", args.Has Options.binarise ]
+            |> NetworkOptions.requireBinary (NetworkOptions.binaryOptions args)
             |> Net.binaryBody
             |> Option.isSome
 
-        { Architecture = architecture
-          Norm =
+        // Full-precision networks have no such setting.
+        let binaryOnly (option: Opt<'T>) (value: 'T option) =
             if isBinary then
-                Options.norm |> orOption args before.Norm |> Option.orElse (Some(Opt.defaultValue Options.norm))
+                option |> orOption args value |> Option.orElse (Some(Opt.defaultValue option))
             else
                 None
+
+        { Architecture = architecture
+          Norm = binaryOnly Options.norm before.Norm
+          Shortcut = binaryOnly Options.shortcut before.Shortcut
           Stem = Options.stem |> orOption args before.Stem
           Width = Options.width |> orOption args before.Width
           Depth = Options.depth |> orOption args before.Depth }

@@ -16,8 +16,8 @@ type DataError =
 module DataError =
     let create place problem remedy = { Place = place; Problem = problem; WayOut = remedy }
 
-    /// For a file that is cut short or damaged.
-    let fetchAgain = "The file is cut short or damaged: fetch it again"
+    /// For a file that is truncated or damaged.
+    let fetchAgain = "The file is truncated or damaged: download it again"
 
     /// <summary>Runs what opens or reads files; what the file system refuses becomes an error.</summary>
     let guard place (run: unit -> Result<'a, DataError>) =

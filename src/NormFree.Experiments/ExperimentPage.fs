@@ -9,35 +9,32 @@ open NormFree.Reporting
 open NormFree.Runs
 open NormFree.Training
 
-/// <summary>What an experiment's page says besides its results.</summary>
+/// <summary>The text of an experiment's page, besides its results.</summary>
 type ExperimentPage =
     {
         Title: string
-        /// What the experiment asks, in a sentence.
+        /// The question that the experiment answers, in one sentence.
         Question: string
-        /// As anyone would type it: no paths of this machine.
+        /// The command that reproduces the page, without paths of this machine.
         Command: string
-        /// What a reader must know of the settings, a sentence each.
+        /// Remarks about the settings, one sentence each.
         Notes: string list
-        /// Labels of variants to hold against each other.
-        Compared: (string * string) list
+        /// Labels of the pairs of variants to compare.
+        Comparisons: (string * string) list
         Plot: ExperimentResult list -> Chart
     }
 
-/// <summary>Results of an experiment as a page: Markdown and, under the same name, the plot as a PNG.</summary>
+/// <summary>Writes an experiment's results as a page: Markdown and, under the same name, the plot as a PNG.</summary>
 [<RequireQualifiedAccess>]
 module ExperimentPage =
 
-    /// The results of each variant, in the order of the experiment.
     let private byVariant (results: ExperimentResult list) = results |> List.groupBy _.Run.Variant.Label
 
     let private logs (results: ExperimentResult list) = results |> List.choose (_.Log >> Result.toOption)
 
-    let private mean values = List.average values
-
-    /// Mean ± standard deviation of shares, in per cent.
-    let private spread shares =
-        match Statistics.sample shares with
+    /// Mean ± standard deviation of fractions, in percent.
+    let private spread fractions =
+        match Statistics.sample fractions with
         | { Count = 1; Mean = mean } -> RunTable.percent mean
         | sample -> $"{100.0 * sample.Mean:f2} ± {100.0 * sample.Deviation:f2} %%"
 
@@ -49,7 +46,7 @@ module ExperimentPage =
               | Error reason -> [ label; "failed"; $"seed {result.Run.Seed}: {reason}"; ""; ""; "" ]
               | Ok _ -> () ]
 
-    /// A row for each stage of a variant, and one for each run of it that failed.
+    /// One row per stage of a variant, and one per failed run.
     let private rows (label, results: ExperimentResult list) =
         let stages =
             logs results
@@ -58,7 +55,7 @@ module ExperimentPage =
             |> List.map (fun (stage, runs) -> stage, runs |> List.map (fun (_, epochs, _) -> epochs))
 
         [ for stage, runs in stages do
-              let time = runs |> List.map (List.sumBy (fun (epoch: EpochRecord) -> epoch.Seconds)) |> mean
+              let time = runs |> List.map (List.sumBy (fun (epoch: EpochRecord) -> epoch.Seconds)) |> List.average
 
               [ label
                 stage
@@ -69,13 +66,24 @@ module ExperimentPage =
           yield! failures label results ]
 
     let private table results =
-        { Columns = [ "variant"; "stage"; "test top-1 of the last epoch"; "seeds"; "epochs"; "training time of a run" ]
+        { Columns = [ "variant"; "stage"; "test top-1, last epoch"; "seeds"; "epochs"; "training time per run" ]
           Rows = byVariant results |> List.collect rows }
 
-    /// Test top-1 after the last epoch of all, seed by seed.
+    /// Test top-1 after the last epoch, by seed.
     let private final (results: ExperimentResult list) = logs results |> List.map (fun log -> lastTop1 log.Epochs)
 
-    /// <summary>Two variants held against each other: the difference of their means, and whether it is more than the spread over seeds.</summary>
+    /// The 95 % interval of the difference decides whether seeds explain it.
+    let private overSeeds (a: float list) (b: float list) =
+        let first, second = Statistics.sample a, Statistics.sample b
+        let combined = sqrt (first.Deviation * first.Deviation + second.Deviation * second.Deviation)
+        let interval = Statistics.welch first second
+        let against = if interval.Low > 0.0 || interval.High < 0.0 then "more than" else "within"
+
+        $"{against} the spread over seeds (combined standard deviation: {100.0 * combined:f2} points; Welch's 95 %% interval of the \
+          difference: {100.0 * interval.Low:f2} to {100.0 * interval.High:f2} points)."
+
+    /// <summary>The difference between two variants' means, and whether it is more than the spread over seeds: whether its 95 % interval
+    /// excludes 0.</summary>
     let comparison (results: ExperimentResult list) (one: string, other: string) : string =
         let of' label = results |> List.filter (fun result -> result.Run.Variant.Label = label) |> final
 
@@ -83,22 +91,16 @@ module ExperimentPage =
         | [], _
         | _, [] -> $"{one} and {other} cannot be compared: one of them has no finished run."
         | a, b ->
-            let points = 100.0 * (mean a - mean b)
+            let points = 100.0 * (List.average a - List.average b)
             let direction = if points < 0.0 then "less" else "more"
             let said = $"{one} against {other}: {spread a} against {spread b}, {abs points:f2} points {direction}"
 
             if a.Length = 1 || b.Length = 1 then
-                $"{said}; one seed tells no spread."
+                $"{said}; one seed cannot show whether this is chance."
             else
-                let first, second = Statistics.sample a, Statistics.sample b
-                let over = 100.0 * sqrt (first.Deviation * first.Deviation + second.Deviation * second.Deviation)
-                let against = if abs points > over then "more than" else "within"
-                let interval = Statistics.welch first second
+                $"{said}, {overSeeds a b}"
 
-                $"{said}, {against} the spread over seeds (standard deviations together: {over:f2} points; Welch's interval of 95 %% for the \
-                  difference: {100.0 * interval.Low:f2} to {100.0 * interval.High:f2} points)."
-
-    /// <summary>Test top-1 epoch by epoch: a curve a variant, which is the mean over its seeds.</summary>
+    /// <summary>Test top-1 by epoch: one curve per variant, the mean over its seeds.</summary>
     let overEpochs (results: ExperimentResult list) : Chart =
         [ for label, results in byVariant results do
               match logs results with
@@ -106,19 +108,19 @@ module ExperimentPage =
               | runs -> { RunGroup.Label = label; Runs = runs } ]
         |> RunCharts.accuracyChart
 
-    /// <summary>Test top-1 of the last epoch against a number, means over the seeds: a curve a family of variants.</summary>
-    /// <remarks><c>place</c> gives a variant's family and number; variants without are left out.</remarks>
+    /// <summary>Test top-1 after the last epoch, averaged over the seeds, against a number: one curve per family of variants.</summary>
+    /// <remarks><c>place</c> returns a variant's family and number; variants without them are omitted.</remarks>
     let over xLabel (place: Variant -> (string * float) option) (results: ExperimentResult list) : Chart =
         let points =
             [ for _, group in byVariant results do
                   match place group.Head.Run.Variant, final group with
-                  | Some(family, x), (_ :: _ as shares) -> family, (x, mean shares)
+                  | Some(family, x), (_ :: _ as top1) -> family, (x, List.average top1)
                   | _ -> () ]
 
         { Title = "Test accuracy"
           XLabel = xLabel
-          X = Numbers
-          YLabel = "top-1 of the last epoch"
+          X = Numeric
+          YLabel = "top-1, last epoch"
           Y = Percent
           Range = None
           Curves =
@@ -126,7 +128,7 @@ module ExperimentPage =
                   Curve.Line(family, points |> List.map snd |> List.sortBy fst) ]
           Boundaries = [] }
 
-    /// A setting of the runs; where they do not have the same, all that they have.
+    /// A setting of the runs: all its values if the runs differ.
     let private setting key (runs: RunLog list) =
         let values =
             runs
@@ -137,23 +139,22 @@ module ExperimentPage =
 
     let private environmentOf runs key = setting ("environment." + key) runs
 
-    /// What computed the runs, and how many at once.
+    /// The processors that computed the runs.
     let private computer runs =
         let value key = environmentOf runs key |> Option.defaultValue "unknown"
         let processor = $"""{value "processor"}, {value "processors"} processors"""
 
         match environmentOf runs "device", environmentOf runs "gpu" with
-        | (None | Some "cpu"), _ -> $"{processor}, one for each run"
+        | (None | Some "cpu"), _ -> $"{processor}, one per run"
         | Some device, gpu -> $"""{device} ({Option.defaultValue "a GPU of unknown name" gpu}), {processor}"""
 
-    /// Images, epochs and time.
     let private budget results =
         let runs = logs results
         let images key = setting key runs |> Option.defaultValue "no"
         let train, test, size = images "training images", images "test images", images "image size"
         let seconds = runs |> List.collect _.Epochs |> List.sumBy _.Seconds
 
-        $"{runs.Length} runs on {train} training and {test} test images of {size} pixels; their training times add up to {RunTable.duration seconds}."
+        $"{runs.Length} runs with {train} training and {test} test images of {size} pixels. Total training time: {RunTable.duration seconds}."
 
     let private environment results =
         let runs = logs results
@@ -164,13 +165,13 @@ module ExperimentPage =
 
         $"{computer runs}; engine {engine}, {precision}; .NET {dotnet}; NormFree {version}."
 
-    /// <summary>The page; <c>image</c> is where its plot lies, relative to it.</summary>
+    /// <summary>The page; <c>image</c> is the path of its plot, relative to the page.</summary>
     let markdown (image: string) (page: ExperimentPage) (results: ExperimentResult list) : string =
         [ yield $"# {page.Title}"
           yield page.Question
-          yield! page.Compared |> List.map (comparison results)
+          yield! page.Comparisons |> List.map (comparison results)
           yield Report.markdownTable (table results)
-          yield "Mean ± standard deviation over the seeds."
+          yield "Mean ± standard deviation over seeds."
           yield $"![{page.Title}](<{Uri.EscapeDataString image}>)"
           yield! page.Notes
           yield budget results
@@ -179,7 +180,7 @@ module ExperimentPage =
         |> String.concat "\n\n"
         |> fun text -> text + "\n"
 
-    /// <summary>Writes the page, whole or not at all, into a folder that is made if it is not there.</summary>
+    /// <summary>Writes the page atomically; creates its folder.</summary>
     let write (path: string) (page: ExperimentPage) (results: ExperimentResult list) =
         Directory.CreateDirectory(nonNull (Path.GetDirectoryName(Path.GetFullPath path))) |> ignore
         let image = string (Path.ChangeExtension(path, ".png"))

@@ -9,64 +9,62 @@ open NormFree.Training
 /// <summary>One row of an experiment's table: a network and how it is trained.</summary>
 type Variant =
     {
-        /// What tells it from its neighbours; nothing depends on it.
+        /// Shown in tables; no result depends on it.
         Label: string
         Net: NetSpec
-        /// Stage 1, or all of a full-precision network's training.
-        First: Recipe
-        /// Stage 2, where there is one.
-        Second: Recipe option
+        /// Also the only stage of a full-precision network.
+        Stage1: Recipe
+        Stage2: Recipe option
     }
 
-/// <summary>Variants that are trained on the same images, each once a seed.</summary>
+/// <summary>Variants to train on the same images, each with every seed.</summary>
 type Experiment =
     {
-        /// Also the folder's name.
+        /// Also names the folder of its runs.
         Name: string
         Images: Dataset
-        /// They take the place of those in the recipes.
+        /// They replace the recipes' seeds.
         Seeds: int64 list
         Variants: Variant list
         Execution: Execution
         Device: Device
     }
 
-/// <summary>One training of an experiment: a variant with a seed.</summary>
+/// <summary>One run of an experiment: a variant with a seed.</summary>
 type ExperimentRun =
     {
         Variant: Variant
         Seed: int64
-        /// Of everything that decides the result: see <c>RunKey</c>.
+        /// A hash of everything that determines the result: see <c>RunKey</c>.
         Key: string
         Folder: RunFolder
-        /// Multiply-accumulates of all its forward passes, by stage.
+        /// Multiply-accumulates of all forward passes, by stage.
         Work: (string * float) list
-        /// Bytes that it takes at most, roughly.
+        /// Estimated peak memory in bytes.
         Memory: int64
     }
 
-    /// <summary>The variant's label with the seed.</summary>
+    /// <summary>The variant's label and the seed.</summary>
     member run.Label = $"{run.Variant.Label}, seed {run.Seed}"
 
-/// <summary>What became of a run; where it failed, the reason.</summary>
+/// <summary>A run's log, or the reason for its failure.</summary>
 type ExperimentResult = { Run: ExperimentRun; Log: Result<RunLog, string> }
 
 [<RequireQualifiedAccess>]
 module Variant =
 
-    /// <summary>A variant of which both stages have the same recipe, but for stage 1's weight decay, as in the paper.</summary>
+    /// <summary>A variant that uses one recipe in both stages, with a weight decay of 1e-5 in stage 1 as in the paper.</summary>
     let twoStages label net recipe =
-        { Label = label; Net = net; First = { recipe with WeightDecay = 1e-5 }; Second = Some recipe }
+        { Label = label; Net = net; Stage1 = { recipe with WeightDecay = 1e-5 }; Stage2 = Some recipe }
 
-    /// The variant with that seed in its recipes.
     let internal seeded seed variant =
         { variant with
-            First = { variant.First with Seed = seed }
-            Second = variant.Second |> Option.map (fun recipe -> { recipe with Seed = seed }) }
+            Stage1 = { variant.Stage1 with Seed = seed }
+            Stage2 = variant.Stage2 |> Option.map (fun recipe -> { recipe with Seed = seed }) }
 
-    /// The network of each stage as it is trained, with the stage's recipe.
+    /// Each stage's network, as it is trained, and recipe.
     let internal stages variant =
-        [ yield Activations, variant.First
-          for recipe in Option.toList variant.Second do
+        [ yield Activations, variant.Stage1
+          for recipe in Option.toList variant.Stage2 do
               yield ActivationsAndWeights, recipe ]
         |> List.map (fun (binarise, recipe) -> Recipe.applyTo (Net.withBinarise binarise variant.Net) recipe, recipe)

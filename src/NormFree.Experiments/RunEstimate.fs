@@ -7,18 +7,18 @@ open NormFree.Runs
 open NormFree.Spec
 open NormFree.Training
 
-/// <summary>What a stage will take, from its network and recipe: for the order of runs, and how many go side by side.</summary>
+/// <summary>Estimates a stage's memory and work from its network and recipe, to schedule runs.</summary>
 [<RequireQualifiedAccess>]
 module internal RunEstimate =
 
-    /// Bytes for each value of the maps that convolutions and norms give: 8 that the fused engine keeps, and what comes and goes around them
+    /// Bytes per value of the outputs of convolutions and norms: the fused engine keeps 8, temporaries take the rest
     /// (measured: 16 to 20, experiments/results/bench-train.md).
-    let private bytesOfValue = 22.0
+    let private bytesPerValue = 22.0
 
-    /// Weight, gradient, two moments, and the copies that checkpoints are written from.
-    let private bytesOfParameter = 32.0
+    /// Weight, gradient, two moments, and the copies for checkpoints.
+    let private bytesPerParameter = 32.0
 
-    let private batchesInHand = 4.0
+    let private prefetchedBatches = 4.0
 
     let private mapValues size net =
         match Shapes.infer (Lowering.lower net) { C = 3; H = size; W = size } with
@@ -36,16 +36,17 @@ module internal RunEstimate =
         | Distillation path when File.Exists path -> float (FileInfo path).Length
         | _ -> 0.0
 
-    /// <summary>Bytes at most, without libtorch's own, which a process has once. 0 for what cannot be trained at all.</summary>
+    /// <summary>An upper estimate in bytes, without libtorch itself, which a process loads once. 0 for a network that cannot be trained.</summary>
     let memory (size: int) (net: NetSpec, recipe: Recipe) : int64 =
         match Summary.create size size net with
         | Error _ -> 0L
         | Ok summary ->
             let parameters = float (summary.Total.BinaryParameters + summary.Total.RealParameters)
-            let image = bytesOfValue * mapValues size net + 4.0 * 3.0 * float (size * size) * batchesInHand
-            int64 (bytesOfParameter * parameters + float recipe.Batch * image + teacherBytes recipe)
+            let image = bytesPerValue * mapValues size net + 4.0 * 3.0 * float (size * size) * prefetchedBatches
+            int64 (bytesPerParameter * parameters + float recipe.Batch * image + teacherBytes recipe)
 
-    /// <summary>Multiply-accumulates of the forward passes of all epochs, with their tests; a backward pass is twice as much of the same.</summary>
+    /// <summary>Multiply-accumulates of the forward passes of all epochs, evaluations included. Backward passes, twice as long, weigh an
+    /// evaluated image a third of a trained one.</summary>
     let work (dataset: Dataset) (net: NetSpec, recipe: Recipe) : float =
         match Summary.create dataset.Size dataset.Size net with
         | Error _ -> 0.0

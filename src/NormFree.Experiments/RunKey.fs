@@ -10,7 +10,8 @@ open NormFree.Runs
 open NormFree.Spec
 open NormFree.Training
 
-/// All that decides what a run comes to, and nothing else: not labels, folders, threads or the version.
+/// Everything that determines a run's result, and nothing else: no labels, folders, threads or version. The key is a hash of its JSON, so
+/// that a renamed field changes all keys.
 type private Decisive =
     { Method: int
       Train: string
@@ -22,22 +23,27 @@ type private Decisive =
       Device: Device
       Stages: (NetSpec * Recipe) list }
 
-/// <summary>Tells runs apart by what decides their results, so that none is trained twice.</summary>
+/// <summary>Identifies runs by everything that determines their results, so that none is trained twice.</summary>
 [<RequireQualifiedAccess>]
 module RunKey =
 
-    /// A teacher's file may move, and another may come to its place: its content counts.
+    /// A teacher is identified by its content: its file may move or be replaced.
     let private byContent (content: string -> string) (recipe: Recipe) =
         match recipe.Loss with
         | Distillation teacher -> { recipe with Loss = Distillation(content teacher) }
         | CrossEntropy
         | LabelSmoothing _ -> recipe
 
+    /// Runs from before this setting keep their keys: what all of them had is left out.
+    let private withoutLaterSettings (text: string) =
+        text.Replace($",\"ShortcutWeights\":{Json.write ShortcutWeights.Binary}", "")
+
     let private hash (text: string) =
         Convert.ToHexStringLower(SHA256.HashData(ReadOnlySpan(Encoding.UTF8.GetBytes text)))[..15]
 
-    /// <summary>For the images of a data set: from a variant, with its seed in its recipes, to 16 hexadecimal digits.</summary>
-    /// <remarks>Looks at images and teachers once. The key throws InvalidFileException or IOException where a teacher's checkpoint cannot be read.</remarks>
+    /// <summary>Returns a function from a variant, with its seed in its recipes, to its key of 16 hexadecimal digits.</summary>
+    /// <remarks>Images and teachers are hashed once. The function throws InvalidFileException or IOException if a teacher's checkpoint cannot
+    /// be read.</remarks>
     let forImages (dataset: Dataset) (execution: Execution) (device: Device) : Variant -> string =
         let teachers = Dictionary<string, string>()
 
@@ -62,4 +68,5 @@ module RunKey =
               Device = device
               Stages = stages |> List.map (fun (net, recipe) -> net, byContent content recipe) }
             |> Json.write
+            |> withoutLaterSettings
             |> hash

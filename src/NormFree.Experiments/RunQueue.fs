@@ -5,15 +5,15 @@ open System.Collections.Generic
 open System.Threading
 open NormFree.Runs
 
-/// <summary>Which run begins next: the longest that fits.</summary>
+/// <summary>Picks the next run: the longest that fits into memory.</summary>
 [<RequireQualifiedAccess>]
 module internal RunOrder =
 
-    /// <summary>The longest runs first, so that all processors have work until the end.</summary>
+    /// <summary>Longest runs first, which keeps all processors busy until the end.</summary>
     let longestFirst (runs: ExperimentRun list) = runs |> List.sortByDescending (fun run -> List.sumBy snd run.Work)
 
-    /// <summary>The first of those waiting that fits into what the running ones leave of the memory. Where none runs, the first goes in any case: it
-    /// will not fit better later.</summary>
+    /// <summary>The first waiting run that fits into the remaining memory. If nothing runs, the first waiting run is started anyway: it will not
+    /// fit better later.</summary>
     let next (memory: int64) (running: ExperimentRun list) (waiting: ExperimentRun list) : ExperimentRun option =
         let free = memory - List.sumBy _.Memory running
 
@@ -21,31 +21,31 @@ module internal RunOrder =
         | [] -> List.tryHead waiting
         | _ -> waiting |> List.tryFind (fun run -> run.Memory <= free)
 
-/// <summary>The runs that are to be done, for several threads to take from.</summary>
+/// <summary>The runs to train, shared by several threads.</summary>
 [<Sealed>]
 type internal RunQueue(memory: int64, runs: ExperimentRun list, cancellation: CancellationToken) =
 
-    let patience = TimeSpan.FromSeconds 2.0
+    let retryInterval = TimeSpan.FromSeconds 2.0
     let gate = obj ()
     let mutable waiting = RunOrder.longestFirst runs
     let mutable running: ExperimentRun list = []
-    /// Another process is at work on these: each with the time to look at it again.
-    let mutable putOff: (ExperimentRun * DateTime) list = []
+    /// Runs that another process holds, each with the time of the next try.
+    let mutable postponed: (ExperimentRun * DateTime) list = []
 
-    let elsewhere = HashSet<string>()
+    let reported = HashSet<string>()
 
     let without run runs = runs |> List.filter (fun other -> not (obj.ReferenceEquals(other, run)))
 
-    /// What was put off goes behind the others.
-    let takeBack () =
-        let due, later = putOff |> List.partition (fun (_, time) -> time <= DateTime.UtcNow)
-        putOff <- later
+    /// Postponed runs that are due go to the end of the queue.
+    let requeue () =
+        let due, later = postponed |> List.partition (fun (_, time) -> time <= DateTime.UtcNow)
+        postponed <- later
         waiting <- waiting @ List.map fst due
 
     let rec take () =
-        takeBack ()
+        requeue ()
 
-        if cancellation.IsCancellationRequested || (waiting.IsEmpty && putOff.IsEmpty) then
+        if cancellation.IsCancellationRequested || (waiting.IsEmpty && postponed.IsEmpty) then
             None
         else
             match RunOrder.next memory running waiting with
@@ -54,22 +54,22 @@ type internal RunQueue(memory: int64, runs: ExperimentRun list, cancellation: Ca
                 running <- run :: running
                 Some run
             | None ->
-                Monitor.Wait(gate, patience) |> ignore
+                Monitor.Wait(gate, retryInterval) |> ignore
                 take ()
 
-    let ends run (change: unit -> unit) =
+    let release run (change: unit -> unit) =
         lock gate (fun () ->
             running <- without run running
             change ()
             Monitor.PulseAll gate)
 
-    /// <summary>The run to begin now, as soon as one may; nothing where none is left or the work is cancelled.</summary>
+    /// <summary>Waits for a run that may start. None if no runs are left or the sweep is cancelled.</summary>
     member _.Take() = lock gate take
 
-    /// <summary>A run that was taken has ended, one way or the other.</summary>
-    member _.Done run = ends run ignore
+    /// <summary>Releases a finished or failed run.</summary>
+    member _.Done run = release run ignore
 
-    /// <summary>A run that was taken is another process's for now; whether that is news.</summary>
-    member _.PutOff(run: ExperimentRun) : bool =
-        ends run (fun () -> putOff <- putOff @ [ run, DateTime.UtcNow + patience ])
-        lock gate (fun () -> elsewhere.Add run.Key)
+    /// <summary>Postpones a run that another process holds. True the first time for each run.</summary>
+    member _.Postpone(run: ExperimentRun) : bool =
+        release run (fun () -> postponed <- postponed @ [ run, DateTime.UtcNow + retryInterval ])
+        lock gate (fun () -> reported.Add run.Key)

@@ -12,11 +12,11 @@ open NormFree.Runs
 open NormFree.Training
 open TorchSharp
 
-/// <summary>Trains all of an experiment's runs, as many side by side as there are processors and memory for, each with one torch thread: small
-/// networks are trained fastest that way.</summary>
+/// <summary>Trains all runs of an experiment, as many in parallel as processors and memory allow. Each uses one torch thread, which is the
+/// fastest way to train small networks.</summary>
 /// <remarks>
-/// A run is kept in <c>Root/experiment/label-key</c>. The key tells what was trained, so a run that is finished is read, whatever it was called
-/// and whichever experiment it belonged to; one that was interrupted goes on; one that another process trains is waited for.
+/// A run's folder is <c>Root/experiment/label-key</c>. The key identifies what is trained. A finished run with the same key is read, whatever its
+/// label and experiment. An interrupted run is resumed. A run that another process is training is awaited.
 /// </remarks>
 /// <example><code>
 /// { Name = "norms"; Images = images; Seeds = [ 1L; 2L ]; Execution = Execution.Default; Device = Cpu
@@ -26,13 +26,12 @@ open TorchSharp
 [<RequireQualifiedAccess>]
 module Sweep =
 
-    /// A folder's name for a label.
     let private fileName label = Regex.Replace(label, @"[^\p{L}\p{Nd}.+-]+", "-").Trim('-')
 
     let private isFinished folder = RunFolder.holdsRun folder && (RunFolder.readDescription folder).Finished
 
-    /// Where a run of that key was kept before, by whichever experiment: the finished one, if there is one.
-    let private kept root key : RunFolder option =
+    /// An existing folder of a run with this key, of any experiment; a finished one if possible.
+    let private existing root key : RunFolder option =
         if Directory.Exists root then
             let found =
                 [ for experiment in Directory.GetDirectories root do
@@ -43,16 +42,15 @@ module Sweep =
         else
             None
 
-    /// Where a run is kept, or was kept before.
     let private folder root experiment label key : RunFolder =
-        kept root key
+        existing root key
         |> Option.defaultValue { Path = Path.Combine(root, fileName experiment, $"{fileName label}-{key}") }
 
     let private finishedLog (run: ExperimentRun) : RunLog option =
         if isFinished run.Folder then Some(RunFolder.readRun run.Folder) else None
 
-    /// <summary>The runs of an experiment, as they would be trained: where they are kept and what they take.</summary>
-    /// <remarks>Throws InvalidFileException or IOException where a teacher cannot be read.</remarks>
+    /// <summary>An experiment's runs with their folders, work and memory. Trains nothing.</summary>
+    /// <remarks>Throws InvalidFileException or IOException if a teacher cannot be read.</remarks>
     let runs (root: string) (experiment: Experiment) : ExperimentRun list =
         let key = RunKey.forImages experiment.Images experiment.Execution experiment.Device
 
@@ -69,10 +67,10 @@ module Sweep =
                       [ for net, recipe in stages -> Stage.name net, RunEstimate.work experiment.Images (net, recipe) ]
                     Memory = stages |> List.map (RunEstimate.memory experiment.Images.Size) |> List.max } ]
 
-    /// Images that are looked at to guess the size of all.
+    /// Images that are decoded to estimate the size of all.
     let private probes = 16
 
-    /// Bytes of all images, if none is larger than the largest of a few.
+    /// Bytes of all images, estimated from the largest of a few.
     let private imageBytes (source: ImageSource) =
         let few = min probes source.Count
 
@@ -84,17 +82,17 @@ module Sweep =
 
         if sizes.IsEmpty then 0L else List.max sizes * int64 source.Count
 
-    /// The data set with its images decoded once for all runs, in at most half of the memory, and the memory that this leaves.
+    /// The data set with its decoded images cached for all runs, in at most half of the memory, and the remaining memory.
     let private inMemory memory (dataset: Dataset) =
-        let share source = min (memory / 4L) (imageBytes source)
-        let train, test = share dataset.Train, share dataset.Test
+        let cache source = min (memory / 4L) (imageBytes source)
+        let train, test = cache dataset.Train, cache dataset.Test
 
         { dataset with
             Train = ImageSource.remembering train dataset.Train
             Test = ImageSource.remembering test dataset.Test },
         memory - train - test
 
-    let private train (settings: SweepSettings) (experiment: Experiment) watch (run: ExperimentRun) : RunLog =
+    let private train (settings: SweepSettings) (experiment: Experiment) onEvent (run: ExperimentRun) : RunLog =
         let plan =
             { Pipeline.from experiment.Images with
                 Folder = Some run.Folder
@@ -104,16 +102,16 @@ module Sweep =
                         Execution = experiment.Execution
                         Device = experiment.Device
                         Workers = 1
-                        Watch = watch
+                        Watch = onEvent
                         Cancellation = settings.Cancellation } }
 
-        let first = plan |> Pipeline.train run.Variant.First run.Variant.Net
+        let first = plan |> Pipeline.train run.Variant.Stage1 run.Variant.Net
 
-        match run.Variant.Second with
+        match run.Variant.Stage2 with
         | None -> Pipeline.finish first
         | Some recipe -> first |> Pipeline.binariseWeights recipe |> Pipeline.finish
 
-    /// libtorch's messages go on with its stack.
+    /// libtorch appends its stack trace to its messages.
     let private reason (error: exn) =
         match error with
         | :? TrainingException
@@ -123,44 +121,48 @@ module Sweep =
         | :? UnauthorizedAccessException -> error.Message
         | other -> $"{other.GetType().Name}: {Array.head (other.Message.Split '\n')}"
 
-    let private begin' (settings: SweepSettings) experiment watch (run: ExperimentRun) =
-        settings.Watch(RunBegins(run.Label, run.Folder.Path))
-        train settings experiment watch run
+    let private start (settings: SweepSettings) experiment onEvent (run: ExperimentRun) =
+        settings.OnEvent(RunStarted(run.Label, run.Folder.Path))
+        train settings experiment onEvent run
 
-    /// The run with the folder that it is kept in by now.
-    let private where (settings: SweepSettings) (run: ExperimentRun) =
-        { run with Folder = kept settings.Root run.Key |> Option.defaultValue run.Folder }
+    /// The run with its current folder: another experiment may have created it in the meantime.
+    let private located (settings: SweepSettings) (run: ExperimentRun) =
+        { run with Folder = existing settings.Root run.Key |> Option.defaultValue run.Folder }
 
-    /// What became of a run that this process alone works on; nothing where another one does.
+    /// Trains or reads a run under its lock. None if another process holds the lock.
     let private attempt
         (settings: SweepSettings)
         experiment
-        watch
+        onEvent
         (run: ExperimentRun)
         : Result<RunLog, string> option =
         try
             Directory.CreateDirectory settings.Root |> ignore
 
-            // Of the key, not of the folder: another experiment may have the same run.
+            // The lock belongs to the key, not to the folder: another experiment may contain the same run.
             let path = Path.Combine(settings.Root, $"{run.Key}.lock")
 
             match FileLock.TryTake(path, $"process {Environment.ProcessId}") with
             | null, _ -> None
             | lock, _ ->
                 use _ = lock
-                // It may have been begun or finished since it was looked at.
-                let run = where settings run
-                finishedLog run |> Option.defaultWith (fun () -> begin' settings experiment watch run) |> Ok |> Some
+                // Another process may have started or finished it since the sweep read the folders.
+                let run = located settings run
+
+                finishedLog run
+                |> Option.defaultWith (fun () -> start settings experiment onEvent run)
+                |> Ok
+                |> Some
         with
         | :? OperationCanceledException when settings.Cancellation.IsCancellationRequested -> reraise ()
         | error -> Some(Error(reason error))
 
-    let private tell (settings: SweepSettings) (run: ExperimentRun) log =
+    let private report (settings: SweepSettings) (run: ExperimentRun) log =
         match log with
-        | Ok log -> settings.Watch(RunEnds(run.Label, log))
-        | Error reason -> settings.Watch(RunFails(run.Label, reason))
+        | Ok log -> settings.OnEvent(RunFinished(run.Label, log))
+        | Error reason -> settings.OnEvent(RunFailed(run.Label, reason))
 
-    /// Does a run that was taken from the queue, unless another process is at it.
+    /// Processes a run from the queue; postpones it if another process holds it.
     let private doOne
         (settings: SweepSettings)
         experiment
@@ -169,21 +171,21 @@ module Sweep =
         keep
         (run: ExperimentRun)
         =
-        let watch event =
-            settings.Watch(RunTells(run.Label, event))
-            clock.Note(run, event) |> Option.iter (TimeLeft >> settings.Watch)
+        let onEvent event =
+            settings.OnEvent(RunReported(run.Label, event))
+            clock.Note(run, event) |> Option.iter (TimeLeft >> settings.OnEvent)
 
-        match attempt settings experiment watch run with
+        match attempt settings experiment onEvent run with
         | None ->
-            if queue.PutOff run then
-                settings.Watch(RunElsewhere run.Label)
+            if queue.Postpone run then
+                settings.OnEvent(RunLocked run.Label)
         | Some log ->
             clock.End run
             keep (run.Key, log)
-            tell settings run log
+            report settings run log
             queue.Done run
 
-    /// Takes runs from the queue until there are none.
+    /// Processes runs from the queue until it is empty.
     let private work (settings: SweepSettings) (queue: RunQueue) doOne =
         torch.set_num_threads 1
 
@@ -199,7 +201,7 @@ module Sweep =
         with :? OperationCanceledException when settings.Cancellation.IsCancellationRequested ->
             ()
 
-    /// Threads of their own, since torch keeps its settings for each; the process's number of torch threads is as before in the end.
+    /// Uses dedicated threads, because torch keeps settings per thread; restores the process's number of torch threads.
     let private onThreads count (action: unit -> unit) =
         let before = torch.get_num_threads ()
 
@@ -210,7 +212,7 @@ module Sweep =
         finally
             torch.set_num_threads before
 
-    /// What is finished already; what cannot be read is found out again, and told, when its turn comes.
+    /// A finished run's log. An unreadable run fails later, when the queue reaches it.
     let private readFinished (run: ExperimentRun) =
         try
             finishedLog run |> Option.map (fun log -> run.Key, Ok log)
@@ -222,16 +224,16 @@ module Sweep =
     let private trainAll (settings: SweepSettings) experiment memory (unfinished: ExperimentRun list) =
         let results = ConcurrentBag<string * Result<RunLog, string>>()
         let clock, queue = SweepClock unfinished, RunQueue(memory, unfinished, settings.Cancellation)
-        let count = min settings.SideBySide unfinished.Length
+        let count = min settings.MaxParallel unfinished.Length
         onThreads count (fun () -> work settings queue (doOne settings experiment clock queue results.Add))
         settings.Cancellation.ThrowIfCancellationRequested()
         List.ofSeq results
 
-    /// <summary>What became of every run, in the order of the seeds and then of the variants.</summary>
+    /// <summary>Trains or reads every run. Results are ordered by seed, then by variant.</summary>
     /// <remarks>
-    /// A run that fails does not end the others; its result is the reason. Variants that differ in nothing but their labels are trained once.
-    /// Throws OperationCanceledException where the settings' token was cancelled: what is not finished goes on from there when the sweep is run
-    /// again. Throws as <c>runs</c> does, too.
+    /// A failed run does not stop the others; its result is the reason. Variants that differ only in their labels are trained once. Throws
+    /// OperationCanceledException if the settings' token is cancelled; the next sweep resumes unfinished runs. Also throws the exceptions of
+    /// <c>runs</c>.
     /// </remarks>
     let run (settings: SweepSettings) (experiment: Experiment) : ExperimentResult list =
         let images, memory = inMemory settings.Memory experiment.Images
@@ -241,12 +243,12 @@ module Sweep =
         let finished = different |> List.choose readFinished
         let unfinished = different |> List.filter (fun run -> finished |> List.forall (fst >> (<>) run.Key))
 
-        settings.Watch(
-            SweepBegins(experiment.Name, different.Length, finished.Length, min settings.SideBySide unfinished.Length)
+        settings.OnEvent(
+            SweepStarted(experiment.Name, different.Length, finished.Length, min settings.MaxParallel unfinished.Length)
         )
 
         let logs = Map(finished @ trainAll settings experiment memory unfinished)
 
         [ for run in all ->
-              { Run = where settings run
+              { Run = located settings run
                 Log = logs[run.Key] |> Result.map (fun log -> { log with Label = run.Label }) } ]

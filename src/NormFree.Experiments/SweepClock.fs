@@ -7,7 +7,7 @@ open NormFree.Networks
 open NormFree.Runs
 open NormFree.Training
 
-/// <summary>How far a sweep is, from what its runs tell. Safe from any thread.</summary>
+/// <summary>Estimates a sweep's remaining time from its runs' events. Thread-safe.</summary>
 [<Sealed>]
 type internal SweepClock(runs: ExperimentRun list) =
 
@@ -16,16 +16,17 @@ type internal SweepClock(runs: ExperimentRun list) =
     let clock = Stopwatch.StartNew()
     let total = runs |> List.sumBy (fun run -> List.sumBy snd run.Work)
     let finished = Dictionary<string, float>()
+    /// Work done since the sweep started.
     let mutable gained = 0.0
     let mutable next = interval
 
-    /// Work up to so large a share of a stage.
+    /// A run's work up to this fraction of a stage.
     let upTo (run: ExperimentRun) stage share =
         let before = run.Work |> List.takeWhile (fun (name, _) -> name <> stage) |> List.sumBy snd
         let within = run.Work |> List.tryFind (fun (name, _) -> name = stage) |> Option.map snd
         before + share * Option.defaultValue 0.0 within
 
-    /// What was done before the sweep began is no measure of its speed.
+    /// Work that an earlier sweep did is not counted as gained: it says nothing about the speed.
     let reach (run: ExperimentRun) work isNew =
         if isNew then
             let before =
@@ -45,7 +46,7 @@ type internal SweepClock(runs: ExperimentRun list) =
             let open' = total - Seq.sum finished.Values
             Some(TimeSpan.FromSeconds(clock.Elapsed.TotalSeconds * open' / gained))
 
-    /// <summary>Notes what a run tells; now and then the time that is left.</summary>
+    /// <summary>Records an event. Returns the remaining time at most every 30 seconds.</summary>
     member _.Note(run: ExperimentRun, event: TrainingEvent) : TimeSpan option =
         lock gate (fun () ->
             match event with
@@ -59,5 +60,5 @@ type internal SweepClock(runs: ExperimentRun list) =
                 left ()
             | _ -> None)
 
-    /// <summary>Notes that a run has ended, one way or the other: nothing of it is left.</summary>
+    /// <summary>Records that a run has finished or failed.</summary>
     member _.End(run: ExperimentRun) = lock gate (fun () -> reach run (List.sumBy snd run.Work) false)

@@ -6,36 +6,36 @@ open NormFree.Networks
 open NormFree.Runs
 open NormFree.Training
 
-/// <summary>What a sweep tells whoever watches it; runs are told by their labels.</summary>
+/// <summary>Events of a sweep. Runs are named by their labels.</summary>
 type SweepEvent =
-    /// So many runs, of which so many were finished before, and so many of the others at most go side by side.
-    | SweepBegins of name: string * runs: int * finished: int * sideBySide: int
-    | RunBegins of run: string * folder: string
-    | RunTells of run: string * TrainingEvent
-    /// Another process trains it: it is looked at again.
-    | RunElsewhere of run: string
-    | RunEnds of run: string * RunLog
-    | RunFails of run: string * reason: string
-    /// At the speed so far.
+    /// The number of runs, how many of them were finished before, and how many of the others run in parallel at most.
+    | SweepStarted of name: string * runs: int * finished: int * maxParallel: int
+    | RunStarted of run: string * folder: string
+    | RunReported of run: string * TrainingEvent
+    /// Another process is training this run; it is tried again later.
+    | RunLocked of run: string
+    | RunFinished of run: string * RunLog
+    | RunFailed of run: string * reason: string
+    /// Extrapolated from the speed so far.
     | TimeLeft of TimeSpan
 
-/// <summary>How a sweep is done; none of it changes results.</summary>
+/// <summary>How a sweep is executed. No setting changes results.</summary>
 type SweepSettings =
     {
-        /// Experiments' folders are in this one.
+        /// The parent of the experiments' folders.
         Root: string
-        /// Runs at the same time, at most.
-        SideBySide: int
-        /// Bytes for all of them.
+        /// The largest number of parallel runs.
+        MaxParallel: int
+        /// Bytes for all parallel runs.
         Memory: int64
-        Watch: SweepEvent -> unit
+        OnEvent: SweepEvent -> unit
         Cancellation: CancellationToken
     }
 
-    /// <summary>In <c>runs</c>: one run a processor, in what memory the machine has to spare. Nobody watches.</summary>
+    /// <summary>In <c>runs</c>: one run per processor, within the machine's free memory, no event handler.</summary>
     static member Default =
         { Root = "runs"
-          SideBySide = Environment.ProcessorCount
+          MaxParallel = Environment.ProcessorCount
           Memory = Machine.availableMemory ()
-          Watch = ignore
+          OnEvent = ignore
           Cancellation = CancellationToken.None }

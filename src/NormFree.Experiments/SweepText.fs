@@ -5,7 +5,7 @@ open NormFree.Reporting
 open NormFree.Runs
 open NormFree.Training
 
-/// <summary>The events of a sweep as lines of text.</summary>
+/// <summary>Prints the events of a sweep.</summary>
 [<RequireQualifiedAccess>]
 module SweepText =
 
@@ -14,19 +14,19 @@ module SweepText =
         | Some epoch -> $"finished: test top-1 {RunTable.percent epoch.Test.Top1}"
         | None -> "finished"
 
-    /// The line of an event and the run that it is about; none for a step.
+    /// An event's line and its run. None for training steps.
     let private message event =
         match event with
-        | SweepBegins(name, runs, finished, sideBySide) ->
-            Some($"{name}: {runs} runs, {finished} of them finished before; {sideBySide} at most side by side", None)
-        | RunBegins(run, folder) -> Some($"begins, in {folder}", Some run)
-        | RunTells(run, event) -> EventText.message event |> Option.map (fun line -> line, Some run)
-        | RunElsewhere run -> Some("another process trains it", Some run)
-        | RunEnds(run, log) -> Some(ending log, Some run)
-        | RunFails(run, reason) -> Some($"failed: {reason}", Some run)
+        | SweepStarted(name, runs, finished, maxParallel) ->
+            Some($"{name}: {runs} runs, {finished} already finished, at most {maxParallel} in parallel", None)
+        | RunStarted(run, folder) -> Some($"starts in {folder}", Some run)
+        | RunReported(run, event) -> EventText.message event |> Option.map (fun line -> line, Some run)
+        | RunLocked run -> Some("another process is training it", Some run)
+        | RunFinished(run, log) -> Some(ending log, Some run)
+        | RunFailed(run, reason) -> Some($"failed: {reason}", Some run)
         | TimeLeft time -> Some($"about {RunTable.duration time.TotalSeconds} left", None)
 
-    /// <summary>Prints a line for every event but steps, led by the label of its run.</summary>
+    /// <summary>Prints one line per event, except for training steps, starting with the run's label.</summary>
     let lines event =
         match message event with
         | Some(line, Some run) -> Console.WriteLine $"{run}: {line}"

@@ -156,6 +156,11 @@ module OnnxLowering =
 
         b.Node(operator, "pool", [ input ], settings)
 
+    /// ReduceMean keeps the axis by default; until opset 18 its axes are an attribute.
+    let private centerChannels (b: Builder) input =
+        let mean = b.Node("ReduceMean", "center", [ input ], [ attributes "axes" [ 1 ] ])
+        b.Node("Sub", "center", [ input; mean ], [])
+
     let private emit b tensors op input =
         match op with
         | Convolve conv -> convolve b tensors [ conv ] input
@@ -167,6 +172,7 @@ module OnnxLowering =
         | Normalise(key, _) -> normalise b tensors [ key ] input
         | MaxPool(kernel, stride, padding) -> pool b "MaxPool" kernel stride padding input
         | AveragePool kernel -> pool b "AveragePool" kernel kernel 0 input
+        | CenterChannels -> centerChannels b input
         | GlobalAveragePool ->
             let pooled = b.Node("GlobalAveragePool", "pool", [ input ], [])
             b.Node("Flatten", "pool", [ pooled ], [ attribute "axis" 1 ])
@@ -202,6 +208,8 @@ module OnnxLowering =
         match graph with
         | Chain(Op(Scale beta) :: Op(AveragePool kernel) :: Op(Convolve conv) :: rest) ->
             Chain(Op(AveragePool kernel) :: Op(Convolve(multiplied beta conv)) :: rest)
+        | Chain(Op(Scale beta) :: Op(AveragePool kernel) :: Op CenterChannels :: Op(Convolve conv) :: rest) ->
+            Chain(Op(AveragePool kernel) :: Op CenterChannels :: Op(Convolve(multiplied beta conv)) :: rest)
         | Chain [ Op(Scale beta); Op(AveragePool kernel) ] -> Chain [ Op(AveragePool kernel); Op(Scale beta) ]
         | other -> other
 

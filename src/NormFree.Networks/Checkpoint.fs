@@ -210,8 +210,18 @@ module Checkpoint =
                 $"it is version {found}, but this NormFree reads versions {versionWithOldNames} and {version}"
                 "Use the version of NormFree that wrote it"
 
+    /// Fields of specs that older checkpoints lack.
+    let private laterFields = [ [ "Body"; "Binary"; "ShortcutWeights" ], Json.write ShortcutWeights.Binary ]
+
     let private spec path file =
-        match Validation.validate (json<NetSpec> path file "spec") with
+        let net: NetSpec =
+            metadata path file "spec"
+            |> OldNames.renewFields path
+            |> Json.withDefaults laterFields
+            |> Result.bind Json.read<NetSpec>
+            |> parsed path "spec"
+
+        match Validation.validate net with
         | Ok spec -> spec
         | Error errors ->
             let all = errors |> List.map string |> String.concat "; "

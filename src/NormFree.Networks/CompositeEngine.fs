@@ -9,21 +9,21 @@ open NormFree.Torch.Layers
 open NormFree.Torch.Profiling
 open TorchSharp
 
-/// Sees a named part of a network at work: its name, its input and its result, which both live on no longer than the call.
+/// Called after each named part of a network with its name, input and output. Both tensors are valid during the call only.
 type internal ForwardHook = string -> torch.Tensor -> torch.Tensor -> unit
 
 module internal ForwardHook =
 
-    /// Sees nothing.
+    /// Does nothing.
     let none: ForwardHook = fun _ _ _ -> ()
 
-    /// Both see it.
+    /// Calls both hooks.
     let both (a: ForwardHook) (b: ForwardHook) : ForwardHook =
         fun name input result ->
             a name input result
             b name input result
 
-/// Convolutions as torch has them.
+/// Convolutions by torch operations.
 module internal Convolutions =
 
     let gain (tensors: IReadOnlyDictionary<string, torch.Tensor>) (conv: ConvolutionSpec) : torch.Tensor | null =
@@ -32,12 +32,12 @@ module internal Convolutions =
     let options (conv: ConvolutionSpec) =
         ConvolutionOptions(conv.Stride, conv.Padding, conv.Standardised, (conv.Weight = OneBit), conv.Factor)
 
-    /// The operation in the tensors' own type.
+    /// A convolution in the tensors' own element type.
     let plain (tensors: IReadOnlyDictionary<string, torch.Tensor>) (conv: ConvolutionSpec) x =
         let options = options conv
         Convolution.Apply(x, tensors[$"{conv.Key}.weight"], gain tensors conv, &options)
 
-/// <summary>The composite engine: runs a graph one torch operation after the other. The float64 oracle and the portable engine.</summary>
+/// <summary>The composite engine: runs a graph one torch operation at a time. It is the float64 oracle of tests and runs on every device.</summary>
 [<Sealed>]
 type internal CompositeEngine
     (convolve: ConvolutionSpec -> torch.Tensor -> torch.Tensor, tensors: IReadOnlyDictionary<string, torch.Tensor>) =
@@ -70,16 +70,17 @@ type internal CompositeEngine
         | Normalise(key, _) -> normalise key mode x
         | MaxPool(kernel, stride, padding) -> torch.nn.functional.max_pool2d (x, kernel, stride, padding)
         | AveragePool kernel -> torch.nn.functional.avg_pool2d (x, kernel, kernel)
+        | CenterChannels -> ChannelCentering.Apply x
         | GlobalAveragePool -> x.mean [| 2L; 3L |]
         | Linear(key, _, _) -> torch.nn.functional.linear (x, tensors[$"{key}.weight"], tensors[$"{key}.bias"])
 
-    /// Intermediate results are released as soon as they are used; autograd keeps what it needs itself.
+    /// Frees intermediate results as soon as they are used; autograd keeps what it needs.
     let release (input: torch.Tensor) (result: torch.Tensor) =
         if not (Object.ReferenceEquals(input, result)) then
             result.Dispose()
 
-    /// The next result of a chain that began with x; the one before it is released.
-    let insteadOf x current next =
+    /// Frees the current result of a chain that started with x, and returns the next one.
+    let replace x current next =
         if not (Object.ReferenceEquals(next, current)) then
             release x current
 
@@ -93,8 +94,8 @@ type internal CompositeEngine
             join x [ run mode branch x; run mode shortcut x ] (Array.reduce (fun a b -> a.Plus b))
         | Parallel parts -> join x [ for part in parts -> run mode part x ] (fun results -> torch.cat (results, 1L))
 
-    /// The next part of a chain that began with x.
-    and follow mode x current part = run mode part current |> insteadOf x current
+    /// Runs the next part of a chain that started with x.
+    and follow mode x current part = run mode part current |> replace x current
 
     and join x parts (combine: torch.Tensor[] -> torch.Tensor) =
         let result = combine (List.toArray parts)
@@ -111,4 +112,4 @@ type internal CompositeEngine
             use _ = LayerClock.Measure(name, Phase.Forward)
             let next = run mode part current
             look name current next
-            insteadOf x current next)
+            replace x current next)

@@ -7,8 +7,8 @@ open System.Text
 open NormFree.Formats.Safetensors
 open NormFree.Runs
 
-/// <summary>What a run has come to, as one text: the same for two runs whose results are the same bit for bit.</summary>
-/// <remarks>Wall times are left out; they are all that may differ between a run and one that was interrupted and gone on with.</remarks>
+/// <summary>Hashes of runs and checkpoints. Two runs have the same fingerprint if their results are the same bit for bit.</summary>
+/// <remarks>Wall times are excluded: only they differ between an uninterrupted run and a resumed one.</remarks>
 [<RequireQualifiedAccess>]
 module Fingerprint =
 
@@ -41,19 +41,19 @@ module Fingerprint =
         add hash
         Convert.ToHexStringLower(hash.GetHashAndReset())
 
-    /// <summary>Of tensors in memory, with their names.</summary>
+    /// <summary>The fingerprint of named tensors in memory.</summary>
     let ofTensors (tensors: (string * TorchSharp.torch.Tensor) list) =
         ofAll (fun hash ->
             for name, tensor in tensors do
                 addText hash name
                 hash.AppendData(TensorBytes.ofTensor tensor))
 
-    /// <summary>Of a checkpoint: its weights, the optimiser's state, where the training stands, the log so far.</summary>
-    /// <remarks>Throws InvalidFileException where the file is no checkpoint, IOException where it cannot be read.</remarks>
+    /// <summary>The fingerprint of a checkpoint: its weights, the optimiser's and the training's state, and the log so far.</summary>
+    /// <remarks>Throws InvalidFileException if the file is not a valid checkpoint, IOException if it cannot be read.</remarks>
     let ofCheckpoint path = ofAll (fun hash -> addCheckpoint hash path)
 
-    /// <summary>Of what a checkpoint teaches: its weights, its network and its task, whatever the training that it is of.</summary>
-    /// <remarks>It stays as it is in later versions. Throws as <c>ofCheckpoint</c> does.</remarks>
+    /// <summary>The fingerprint of a teacher: its weights, spec and task, independent of its training.</summary>
+    /// <remarks>Throws as <c>ofCheckpoint</c> does.</remarks>
     let ofTeacher path =
         ofAll (fun hash ->
             use file = SafetensorsFile.Open path
@@ -65,7 +65,7 @@ module Fingerprint =
             addText hash file.Metadata["spec"]
             addText hash file.Metadata["task"])
 
-    /// <summary>Of a run's folder: the last and the best checkpoint of both stages, and the log.</summary>
+    /// <summary>The fingerprint of a run folder: the last and the best checkpoint of both stages, and the log.</summary>
     /// <remarks>Throws as <c>ofCheckpoint</c> and <c>RunFolder.readRun</c> do.</remarks>
     let ofRun (folder: RunFolder) =
         ofAll (fun hash ->

@@ -9,8 +9,8 @@ open NormFree.Torch.Layers
 open NormFree.Torch.Profiling
 open TorchSharp
 
-/// <summary>The fused engine: binary layers by kernels of NormFree's own, the rest by the composite engine, all of it channels-last.</summary>
-/// <remarks>For float32 tensors on the CPU. Differs from the composite engine in the order of sums and in sign(0), which is +1 here.</remarks>
+/// <summary>The fused engine: runs binary layers with NormFree's own kernels and the rest with the composite engine, channels-last.</summary>
+/// <remarks>For float32 tensors on the CPU. It differs from the composite engine in the order of sums and in sign(0), which is +1 here.</remarks>
 [<Sealed>]
 type internal FusedEngine(precision: NormFree.Runs.Precision, tensors: IReadOnlyDictionary<string, torch.Tensor>) =
 
@@ -74,7 +74,7 @@ type internal FusedEngine(precision: NormFree.Runs.Precision, tensors: IReadOnly
     let shortcut name mode graph (x: torch.Tensor) =
         let pooled beta kernel rest =
             use small = FusedPooledShortcut.Apply(name, x, beta, kernel)
-            // Nothing but the pooling: the graph's result is its input.
+            // There is nothing after the pooling.
             if List.isEmpty rest then
                 small.alias ()
             else
@@ -100,7 +100,7 @@ type internal FusedEngine(precision: NormFree.Runs.Precision, tensors: IReadOnly
             parameters layer.Convolution convolutions (activation layer.Activation)
         )
 
-    /// The norm lies between convolution and sum, so that these two are apart.
+    /// The norm stands between convolution and sum, so they cannot be fused.
     let withNorms name mode (layer: FusedLayer) (x: torch.Tensor) =
         let branch (conv, norm) =
             let values =
@@ -117,18 +117,18 @@ type internal FusedEngine(precision: NormFree.Runs.Precision, tensors: IReadOnly
         let branches = [| for conv in layer.Convolution.Convolutions -> branch conv |]
         let joined = if branches.Length = 1 then branches[0] else torch.cat (branches, 1L)
 
-        let runOptions =
+        let shortcut =
             match layer.Shortcut with
             | Itself -> x
             | Computed graph -> shortcut name mode graph x
 
-        let repeats = joined.size 1 / runOptions.size 1
+        let repeats = joined.size 1 / shortcut.size 1
 
         let repeated =
             if repeats = 1L then
-                runOptions
+                shortcut
             else
-                torch.cat (Array.replicate (int repeats) runOptions, 1L)
+                torch.cat (Array.replicate (int repeats) shortcut, 1L)
 
         ResidualRPReLU.Apply(name, joined, repeated, activation layer.Activation)
 
@@ -147,7 +147,7 @@ type internal FusedEngine(precision: NormFree.Runs.Precision, tensors: IReadOnly
         else
             result.MoveToOuterDisposeScope()
 
-    /// Intermediate results are released as soon as they are used.
+    /// Frees intermediate results as soon as they are used.
     let runInTurn (runOne: 'part -> torch.Tensor -> torch.Tensor) parts (x: torch.Tensor) =
         (x, parts)
         ||> List.fold (fun current part ->
@@ -164,7 +164,7 @@ type internal FusedEngine(precision: NormFree.Runs.Precision, tensors: IReadOnly
         look name x result
         result
 
-    /// <summary>Logits of images, N×3×H×W; parts come with their names.</summary>
+    /// <summary>Logits (N×classes) of images (N×3×H×W).</summary>
     member _.Run
         (mode: Mode, parts: (string * FusedPart list) list, look: ForwardHook, images: torch.Tensor)
         : torch.Tensor =

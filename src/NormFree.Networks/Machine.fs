@@ -6,18 +6,18 @@ open System.IO
 open NormFree.Kernels.Simd
 open NormFree.Runs
 
-/// <summary>What measurements depend on, and what they cannot do without: the machine and the process.</summary>
+/// <summary>Facts about the machine and the process.</summary>
 [<RequireQualifiedAccess>]
 module Machine =
 
-    /// Linux tells such things in files; other systems have none.
+    /// The lines of a file in /proc; empty on other systems than Linux.
     let private lines path =
         try
             File.ReadAllLines path |> Array.toList
         with :? IOException ->
             []
 
-    /// The value of the first line `name: value`, or `name<tab>: value`.
+    /// The value of the first line `name: value` or `name<tab>: value`.
     let private field (name: string) path =
         lines path
         |> List.tryPick (fun line ->
@@ -25,10 +25,10 @@ module Machine =
             | [| key; value |] when key.Trim() = name -> Some(value.Trim())
             | _ -> None)
 
-    /// <summary>The processor's name, where the system tells it.</summary>
+    /// <summary>The processor's name, or <c>unknown</c>.</summary>
     let processor = lazy (field "model name" "/proc/cpuinfo" |> Option.defaultValue "unknown")
 
-    /// <summary>The first GPU's name, where NVIDIA's driver tells it.</summary>
+    /// <summary>The name of the first NVIDIA GPU, if the driver reports one.</summary>
     let gpu =
         lazy
             (let root = "/proc/driver/nvidia/gpus"
@@ -40,10 +40,10 @@ module Machine =
              else
                  None)
 
-    /// <summary>What decides how sums are rounded on this machine: its processor, and the instruction set of our kernels.</summary>
+    /// <summary>What decides the rounding of sums on this machine: the processor and the kernels' instruction set.</summary>
     let arithmetic = lazy $"{processor.Value}, {InstructionSets.Best}"
 
-    /// <summary>The same where networks are computed on that device.</summary>
+    /// <summary>The same for networks on a device.</summary>
     let arithmeticOn device =
         match device with
         | Cpu -> arithmetic.Value
@@ -51,13 +51,12 @@ module Machine =
             let gpu = gpu.Value |> Option.defaultValue "cuda"
             $"{arithmetic.Value}, {gpu}"
 
-    /// <summary>How many threads of the whole machine wanted to run over the last minute, where the system tells it: from about the number of
-    /// processors, no measurement can be trusted.</summary>
+    /// <summary>The load average of the last minute, if the system reports it. Measurements are unreliable once it nears the number of
+    /// processors.</summary>
     let load () : float option =
         lines "/proc/loadavg" |> List.tryHead |> Option.map (fun line -> float (line.Split(' ')[0]))
 
-    /// <summary>Bytes of memory that this process may still take without the system running short, where the system tells it; otherwise what .NET
-    /// takes to be there.</summary>
+    /// <summary>Bytes of memory still available to this process, as reported by the system or, failing that, by .NET.</summary>
     let availableMemory () : int64 =
         let limit = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes
 
@@ -65,7 +64,7 @@ module Machine =
         | Some value -> min limit (1024L * int64 (value.Split(' ')[0]))
         | None -> limit
 
-    /// <summary>The most memory that this process has had in use since its start, in MB of 2²⁰ bytes.</summary>
+    /// <summary>The peak memory of this process, in MiB.</summary>
     let peakMemory () =
         match field "VmHWM" "/proc/self/status" with
         | Some value -> float (value.Split(' ')[0]) / 1024.0

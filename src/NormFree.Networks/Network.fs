@@ -9,10 +9,10 @@ open NormFree.Torch.Fused
 open TorchSharp
 open TorchSharp.Modules
 
-/// Which engine computes a network.
+/// Chooses the engine that computes a network.
 module private Engines =
 
-    /// What is used of an execution for these parameters.
+    /// The execution that is used for these parameters.
     let used (execution: Execution) (parameters: (ParameterSpec * Parameter) list) =
         let tensor = snd parameters.Head
 
@@ -20,7 +20,7 @@ module private Engines =
         | Ok used -> used
         | Error why -> raise (TrainingException why)
 
-    /// Runs a network, given as its parts with their names: this is where an engine is chosen.
+    /// A function that runs a network, given as its named parts.
     let runner
         (execution: Execution)
         (parts: (string * Graph) list)
@@ -35,10 +35,9 @@ module private Engines =
             let parts = parts |> List.map (fun (name, graph) -> name, Fusion.parts graph)
             fun mode look images -> fused.Run(mode, parts, look, images)
 
-/// <summary>A network with its tensors, and the engine that runs it.</summary>
+/// <summary>A network with its tensors and the engine that runs it.</summary>
 /// <remarks>
-/// Parameters and buffers have the names of published checkpoints. Not thread-safe in training; evaluation is, for networks without batch norm
-/// in training mode. Dispose it to free its tensors.
+/// Parameters and buffers have the names of published checkpoints. Evaluation is thread-safe, training is not. Dispose it to free its tensors.
 /// </remarks>
 [<Sealed>]
 type Network
@@ -62,16 +61,16 @@ type Network
 
     let run = Engines.runner execution parts tensors
 
-    /// <summary>What the network is.</summary>
+    /// <summary>The network's spec.</summary>
     member _.Spec = spec
 
-    /// <summary>How it is computed.</summary>
+    /// <summary>How the network is computed.</summary>
     member _.Execution = execution
 
-    /// <summary>The trained tensors, in the order of use.</summary>
+    /// <summary>The trainable tensors, in the order of use.</summary>
     member _.Parameters = parameters
 
-    /// <summary>The running statistics of batch norms; empty for other networks.</summary>
+    /// <summary>The running statistics of batch norm; empty for other networks.</summary>
     member _.Buffers = buffers
 
     /// <summary>All tensors by name.</summary>
@@ -82,27 +81,27 @@ type Network
     /// <summary>Logits (N×classes) of images (N×3×H×W, normalised, of the parameters' type).</summary>
     member _.Forward(images: torch.Tensor, mode: Mode) : torch.Tensor = run mode ForwardHook.none images
 
-    /// The same, looking at every part of the network on the way.
+    /// The same with a hook that is called after each part.
     member internal _.Forward(images: torch.Tensor, mode: Mode, look: ForwardHook) : torch.Tensor = run mode look images
 
-    /// <summary>The number of the part of the network, from 0, that each trained tensor belongs to; parts are computed one after the other.</summary>
+    /// <summary>For each trainable tensor, the number of its part of the network, from 0. Parts are computed one after the other.</summary>
     member _.PartOf =
         [ for number, (_, graph) in List.indexed parts do
               for _ in Parameters.ofGraph graph -> number ]
 
-    /// <summary>Sets every gradient to nothing.</summary>
-    member _.ForgetGradients() =
+    /// <summary>Sets every gradient to null.</summary>
+    member _.ClearGradients() =
         for _, tensor in parameters do
             tensor.grad <- null
 
-    /// <summary>Sets every gradient to that of a loss of this network's logits.</summary>
-    /// <remarks>Throws InvalidOperationException where a fused layer has failed; the gradients are of no use then.</remarks>
+    /// <summary>Sets the gradients to those of a loss.</summary>
+    /// <remarks>Throws InvalidOperationException if a fused layer fails; the gradients are invalid then.</remarks>
     member this.Backward(loss: torch.Tensor) =
-        this.ForgetGradients()
+        this.ClearGradients()
         this.AddGradients(loss, ignore)
 
-    /// <summary>Adds those of a loss of this network's logits to the gradients.</summary>
-    /// <remarks><c>layerBegins</c> is told of fused layers as <c>FusedBackward.Begin</c> says. Throws as <c>Backward</c> does.</remarks>
+    /// <summary>Adds the gradients of a loss to the existing ones.</summary>
+    /// <remarks><c>layerBegins</c> is called for fused layers as <c>FusedBackward.Begin</c> describes. Throws as <c>Backward</c> does.</remarks>
     member _.AddGradients(loss: torch.Tensor, layerBegins: IReadOnlyList<torch.Tensor> -> unit) =
         use _ = torch.NewDisposeScope()
         FusedBackward.Begin layerBegins
@@ -110,7 +109,7 @@ type Network
         try
             loss.backward ()
         finally
-            // A layer's own failure says more than what libtorch makes of its missing gradients.
+            // A layer's own exception says more than libtorch's error about missing gradients.
             FusedBackward.End()
 
     interface IDisposable with
@@ -121,7 +120,7 @@ type Network
             for _, tensor in buffers do
                 tensor.Dispose()
 
-/// <summary>Makes networks.</summary>
+/// <summary>Creates networks.</summary>
 [<RequireQualifiedAccess>]
 module Network =
 
@@ -133,7 +132,7 @@ module Network =
         let unit = torch.rand (size, dtype = dtype, generator = generator)
         unit.Times(high - low).Plus(low).MoveToOuterDisposeScope()
 
-    /// PyTorch's start of a convolution or linear layer: uniform within ±1/√fan_in.
+    /// PyTorch's initialisation of convolutions and linear layers: uniform within ±1/√fan_in.
     let private withinFanIn generator dtype size fanIn =
         let bound = 1.0 / sqrt (float fanIn)
         uniform generator dtype size -bound bound
@@ -142,8 +141,8 @@ module Network =
         use scope = torch.NewDisposeScope()
         torch.zeros(size, dtype = dtype).PlusInPlace(value).MoveToOuterDisposeScope()
 
-    /// Published (deviation 9): a convolution with binary weights starts at rand·1e-3 ≥ 0, where all signs are +1.
-    let private binaryStart rule generator dtype size =
+    /// Published (deviation 9): binary weights start at rand·1e-3 ≥ 0, where all signs are +1.
+    let private binaryInit rule generator dtype size =
         match rule with
         | Rule.Published -> uniform generator dtype size 0.0 1e-3
         | Rule.Corrected -> uniform generator dtype size -1e-3 1e-3
@@ -152,7 +151,7 @@ module Network =
         let size = shape parameter
 
         match parameter.Kind with
-        | ConvolutionWeight conv when conv.Weight = OneBit -> binaryStart rule generator dtype size
+        | ConvolutionWeight conv when conv.Weight = OneBit -> binaryInit rule generator dtype size
         | ConvolutionWeight conv -> withinFanIn generator dtype size (conv.In * conv.Kernel * conv.Kernel)
         | LinearWeight -> withinFanIn generator dtype size parameter.Shape[1]
         | LinearBias inputs -> withinFanIn generator dtype size inputs
@@ -169,8 +168,7 @@ module Network =
               yield $"{key}.running_var", constant dtype size 1.0
               yield $"{key}.num_batches_tracked", torch.zeros ([||], dtype = torch.ScalarType.Int64) ]
 
-    /// <summary>A network of the given type whose tensors come from a function of their description.</summary>
-    /// <remarks>Its tensors belong to no dispose scope.</remarks>
+    /// A network whose tensors come from a function of their description. Its tensors belong to no dispose scope.
     let private build dtype value (spec: NetSpec) =
         let graph = Lowering.lower spec
 
@@ -184,14 +182,14 @@ module Network =
 
         new Network(spec, Engines.used Execution.Default parameters, parameters, buffers)
 
-    /// <summary>A network at the start of its training: a function of the seed alone.</summary>
-    /// <remarks>float32 to train, float64 to compare; <c>binaryStart</c> is deviation 9 of the method.</remarks>
-    let create (dtype: torch.ScalarType) (binaryStart: Rule) (seed: int64) (spec: NetSpec) =
+    /// <summary>A network with initial weights, which depend on the seed alone.</summary>
+    /// <remarks>Use float32 to train and float64 to compare. <c>binaryInit</c> is deviation 9 of the method.</remarks>
+    let create (dtype: torch.ScalarType) (binaryInit: Rule) (seed: int64) (spec: NetSpec) =
         use generator = new torch.Generator(uint64 seed)
-        build dtype (start binaryStart generator dtype) spec
+        build dtype (start binaryInit generator dtype) spec
 
-    /// <summary>The network with its tensors on a device; the network that is given must not be used any more.</summary>
-    /// <remarks>Throws TrainingException where there is no such device.</remarks>
+    /// <summary>Moves a network's tensors to a device. The given network must not be used afterwards.</summary>
+    /// <remarks>Throws TrainingException if there is no such device.</remarks>
     let on (device: Device) (network: Network) =
         device.Require()
 
@@ -210,14 +208,14 @@ module Network =
             let buffers = [ for key, tensor in network.Buffers -> key, move tensor ]
             new Network(network.Spec, Engines.used network.Execution parameters, parameters, buffers)
 
-    /// <summary>The same tensors computed another way, or by the composite engine where the fused one does not take them.</summary>
-    /// <remarks>Both networks share the tensors: dispose one of them, after the last use of either. Throws TrainingException where there is no
-    /// such way for the network's device.</remarks>
+    /// <summary>The same tensors with another execution; by the composite engine if the fused one does not support them.</summary>
+    /// <remarks>Both networks share the tensors: dispose one of them, after the last use of either. Throws TrainingException if the network's
+    /// device does not support the execution.</remarks>
     let running (execution: Execution) (network: Network) =
         new Network(network.Spec, Engines.used execution network.Parameters, network.Parameters, network.Buffers)
 
     /// <summary>Copies values into a network, tensor by tensor.</summary>
-    /// <remarks><c>values</c> gives a tensor's values by its name: as many as it has, in row-major order, of any type.</remarks>
+    /// <remarks><c>values</c> returns a tensor's values by its name, in row-major order and of any element type.</remarks>
     let fill (values: string -> torch.Tensor) (network: Network) =
         use _ = torch.no_grad ()
 

@@ -6,11 +6,11 @@ open NormFree.Torch.Training
 open NormFree.Torch.Training.Optimisers
 open TorchSharp
 
-/// <summary>A recipe's optimiser and clipping at work on one network.</summary>
+/// <summary>The optimiser and gradient clipping of a recipe for one network.</summary>
 [<Sealed>]
 type Optimisation(recipe: Recipe, network: Network) =
 
-    /// The composite engine is the oracle of all kernels, those of the parameters among them.
+    /// The composite engine is the test oracle of all kernels, including the optimiser's.
     let composite = (network.Execution.Engine = Composite)
 
     let parameters =
@@ -47,17 +47,17 @@ type Optimisation(recipe: Recipe, network: Network) =
         | AdamW -> new Optimisers.Adam(parameters, decoupled = true, Composite = composite)
         | Sgd momentum -> new Optimisers.Sgd(parameters, momentum, Composite = composite)
 
-    /// <summary>Clips the gradients as the recipe says.</summary>
+    /// <summary>Clips the gradients as the recipe specifies.</summary>
     member _.Clip() =
         match recipe.Clip with
         | NoClipping -> ()
         | Agc factor -> clip factor
 
-    /// <summary>Moves the parameters along their gradients at this learning rate.</summary>
+    /// <summary>Takes an optimiser step at this learning rate.</summary>
     member _.Move(rate: float) = optimiser.Step rate
 
-    /// <summary>What was clipped of each parameter since counting began anew, in the order of their use; set it to go on counting from there, and
-    /// to nothing to begin anew.</summary>
+    /// <summary>The clip counts of each clipped parameter, in the order of use. Set them to continue from earlier counts, or to an empty list to
+    /// restart.</summary>
     member _.ClipCounts
         with get (): (string * ClipCount) list =
             match counts with
@@ -67,18 +67,18 @@ type Optimisation(recipe: Recipe, network: Network) =
             let known = dict values
             counts <- if values.IsEmpty then None else Some [| for key, _ in clipped -> known[key] |]
 
-    /// <summary>The norm of every parameter's gradient, in their order: not finite where any of its values is not, or is beyond 1e19.</summary>
+    /// <summary>The norm of each parameter's gradient: not finite if any value is not finite or exceeds 1e19.</summary>
     member _.GradientNorms() : float[] = GradientNorms.Of tensors
 
-    /// <summary>The parameters' names, in their order.</summary>
+    /// <summary>The parameters' names, in the same order.</summary>
     member _.Names = names
 
-    /// <summary>Steps taken so far.</summary>
+    /// <summary>The number of steps so far.</summary>
     member _.Steps
         with get () = optimiser.Steps
         and set steps = optimiser.Steps <- steps
 
-    /// <summary>The optimiser's live tensors by <c>parameter/slot</c>, with PyTorch's names of the slots.</summary>
+    /// <summary>The optimiser's tensors by <c>parameter/slot</c>, with PyTorch's slot names. They change with each step.</summary>
     member _.State: (string * torch.Tensor) list =
         [ for struct (name, tensor) in optimiser.State -> name, tensor ]
 

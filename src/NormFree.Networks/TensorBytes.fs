@@ -5,7 +5,7 @@ open NormFree.Formats.Safetensors
 open NormFree.Runs
 open TorchSharp
 
-/// <summary>Tensors as the bytes that files hold: row-major and little-endian.</summary>
+/// <summary>Converts tensors to and from the bytes in files: row-major and little-endian.</summary>
 [<RequireQualifiedAccess>]
 module TensorBytes =
 
@@ -21,10 +21,10 @@ module TensorBytes =
           torch.ScalarType.Byte, DType.U8
           torch.ScalarType.Bool, DType.Bool ]
 
-    /// <summary>The element type in files of a tensor's type.</summary>
+    /// <summary>The file's element type for a TorchSharp type.</summary>
     let typeOf (dtype: torch.ScalarType) = types |> List.find (fun (known, _) -> known = dtype) |> snd
 
-    /// <summary>The tensor type of an element type; None for the unsigned ones of 16 to 64 bits, which TorchSharp lacks.</summary>
+    /// <summary>The TorchSharp type of a file's element type; None for unsigned integers of 16 to 64 bits, which TorchSharp lacks.</summary>
     let tryType (dtype: DType) =
         types |> List.tryPick (fun (torchType, known) -> if known = dtype then Some torchType else None)
 
@@ -34,7 +34,7 @@ module TensorBytes =
         tensor.detach().cpu().contiguous().bytes.ToArray()
 
     /// <summary>A tensor of these elements.</summary>
-    /// <remarks>Throws ArgumentException where TorchSharp lacks the type.</remarks>
+    /// <remarks>Throws ArgumentException if TorchSharp lacks the type.</remarks>
     let toTensor (dtype: DType) (shape: int64 seq) (bytes: byte[]) : torch.Tensor =
         match tryType dtype with
         | None -> invalidArg (nameof dtype) $"TorchSharp has no tensors of {dtype.Name()}."

@@ -7,12 +7,12 @@ open NormFree.Spec
 open NormFree.Torch
 open TorchSharp
 
-/// A composite network as it is, and with +1 for the sign of 0, as packed networks have it.
+/// A network in the composite engine, once as it is and once with sign(0) = +1 as in packed networks.
 type internal CompositePair = { Itself: CompositeEngine; Plus: CompositeEngine }
 
 module internal CompositePair =
 
-    /// Convolutions of a composite network that has +1 for binary weights that are exactly 0: their filter's scale is added for each of them.
+    /// A convolution that uses +1 for binary weights that are exactly 0, by adding their filter's scale.
     let private withoutZeros tensors (conv: ConvolutionSpec) (x: torch.Tensor) =
         use scope = torch.NewDisposeScope()
         let result = Convolutions.plain tensors conv x
@@ -42,7 +42,7 @@ module internal CompositePair =
 
         composite.Itself.Run(Evaluate, Chain(scale @ [ Op(Shift(convolution.Shift, channels)) ]), x)
 
-    /// A binary layer's result with +1 for the sign of 0, from the values before its sign.
+    /// A binary layer's output with sign(0) = +1, from the values before its sign.
     let ofSigns (composite: CompositePair) (layer: FusedLayer) (x: torch.Tensor) (before: torch.Tensor) =
         use scope = torch.NewDisposeScope()
         let run (graph: Graph) (input: torch.Tensor) = composite.Plus.Run(Evaluate, graph, input)
@@ -55,14 +55,14 @@ module internal CompositePair =
 
         let branch = torch.cat(branches, 1L).Times layer.Convolution.Alpha
 
-        let runOptions =
+        let shortcut =
             match layer.Shortcut with
             | Computed graph -> run graph x
             | Itself -> torch.cat (Array.replicate (int (branch.size 1 / x.size 1)) x, 1L)
 
-        (run (Op(RPReLU layer.Activation)) (branch.Plus runOptions)).MoveToOuterDisposeScope()
+        (run (Op(RPReLU layer.Activation)) (branch.Plus shortcut)).MoveToOuterDisposeScope()
 
-    /// <summary>Both of a network's tensors.</summary>
+    /// <summary>Both engines on a network's tensors.</summary>
     let ofNetwork (network: Network) : CompositePair =
         let tensors = Dictionary(dict network.Tensors)
 

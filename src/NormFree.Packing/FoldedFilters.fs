@@ -3,13 +3,14 @@ namespace NormFree.Packing
 open System
 open System.Collections.Generic
 open NormFree.Kernels.Bits
+open NormFree.Networks
 open NormFree.Runs
 open NormFree.Spec
 open NormFree.Torch
 open NormFree.Torch.Layers
 open TorchSharp
 
-/// Filters of a binary convolution: one bit a weight, and a scale a filter.
+/// The filters of a binary convolution: one bit per weight and one scale per filter.
 type internal FoldedFilters =
     {
         /// Out × taps × ⌈In/64⌉ words.
@@ -21,12 +22,12 @@ type internal FoldedFilters =
 
 module internal FoldedFilters =
 
-    /// A tensor's values, whatever its type.
+    /// A tensor's values as float64, from any element type.
     let doubles (tensor: torch.Tensor) : float[] =
         use _ = torch.NewDisposeScope()
         tensor.detach().cpu().``to``(torch.ScalarType.Float64).reshape(-1L).contiguous().data<float>().ToArray()
 
-    /// Rows of so many bytes that are 0 or 1, as words: bit c mod 64 of a row's word c/64.
+    /// Packs rows of bytes that are 0 or 1 into words: channel c is bit c mod 64 of the row's word c/64.
     let private bits (bytes: byte[]) channels =
         let perRow = SignPacking.Words channels
         let packed = Array.zeroCreate (bytes.Length / channels * perRow)
@@ -38,7 +39,7 @@ module internal FoldedFilters =
 
         packed
 
-    /// <summary>The values whose signs a binary convolution has, in the tensors' own type: its weights, standardised where it says so.</summary>
+    /// <summary>The values before the sign of a binary convolution's weights, in the tensors' own type; standardised if the spec says so.</summary>
     let beforeSign (tensors: IReadOnlyDictionary<string, torch.Tensor>) (conv: ConvolutionSpec) =
         let weight = tensors[$"{conv.Key}.weight"].detach()
 
@@ -60,7 +61,7 @@ module internal FoldedFilters =
           Scale = Array.map2 (fun mean gain -> conv.Factor * gain * mean) (doubles magnitude) gain
           Zeros = values.IsEqualTo(0.0).sum().item<int64>() }
 
-    /// The filters' scales at the places of weights that are exactly 0 before the sign, and 0 elsewhere; None where there are no such weights.
+    /// The filters' scales at weights that are exactly 0 before the sign, and 0 elsewhere; None if there are no such weights.
     let scaledZeros (tensors: IReadOnlyDictionary<string, torch.Tensor>) (conv: ConvolutionSpec) =
         use scope = torch.NewDisposeScope()
         let values = beforeSign tensors conv
@@ -73,7 +74,7 @@ module internal FoldedFilters =
             let gained = if conv.Standardised then tensors[$"{conv.Key}.gain"] * scaled else scaled
             Some((gained.Times conv.Factor).MoveToOuterDisposeScope())
 
-    /// What a norm multiplies with and adds, filter by filter.
+    /// A norm's factor and offset for each filter.
     let norm (tensors: IReadOnlyDictionary<string, torch.Tensor>) count key =
         match key with
         | None -> Array.create count 1.0, Array.zeroCreate count
@@ -89,7 +90,17 @@ module internal FoldedFilters =
             factor,
             Array.map3 (fun bias mean factor -> bias - mean * factor) (ofEach "bias") (ofEach "running_mean") factor
 
-    /// Several convolutions side by side, each with its norm: signs, scales with the norm's, and what the norm adds.
+    /// The weights of a real convolution including the norm's factor, and the norm's offset.
+    let real (tensors: IReadOnlyDictionary<string, torch.Tensor>) (conv: ConvolutionSpec) normKey =
+        use _ = torch.NewDisposeScope()
+        let double (tensor: torch.Tensor) = tensor.detach().``to`` torch.ScalarType.Float64
+        let gain: torch.Tensor | null = if conv.Standardised then double tensors[$"{conv.Key}.gain"] else null
+        let options = Convolutions.options conv
+        let used = doubles (Convolution.EffectiveWeight(double tensors[$"{conv.Key}.weight"], gain, &options))
+        let factor, offset = norm tensors conv.Out normKey
+        used |> Array.mapi (fun i weight -> weight * factor[i / (used.Length / conv.Out)]), offset
+
+    /// Concatenates convolutions with their norms: signs, scales including the norm's factor, and the norm's offset.
     let folded tensors (convolutions: (ConvolutionSpec * string option) list) =
         let found =
             [ for conv, key in convolutions do

@@ -9,19 +9,19 @@ open NormFree.Networks
 open NormFree.Runs
 open TorchSharp
 
-/// <summary>Who computes the network of a file.</summary>
+/// <summary>The engine for the network of a file.</summary>
 type ComputeEngine =
-    /// Torch, one way or the other; for checkpoints.
+    /// One of the training engines; for checkpoints.
     | Trained of Execution
-    /// The packed engine; a checkpoint is packed first.
+    /// The packed engine. A checkpoint is packed first.
     | PackedEngine
 
-/// <summary>A network ready for use, whoever computes it.</summary>
+/// <summary>A network that is ready for inference, with any engine.</summary>
 /// <remarks>Dispose it to free its memory.</remarks>
 type LoadedNetwork =
     {
         ImageTask: ImageTask
-        /// Logits (N×classes) of N images of 3×height×width normalised values; throws ArgumentException where the network cannot take that size.
+        /// Logits (N×classes) of N images of 3×height×width normalised values; throws ArgumentException if the network does not accept that size.
         Logits: float32[] -> int -> int -> float32[]
         Resource: IDisposable
     }
@@ -29,23 +29,23 @@ type LoadedNetwork =
     interface IDisposable with
         member n.Dispose() = n.Resource.Dispose()
 
-/// <summary>Networks from checkpoints and packed files.</summary>
+/// <summary>Loads networks from checkpoints and packed files.</summary>
 [<RequireQualifiedAccess>]
 module LoadedNetwork =
 
-    /// What a packed file says of its images, where they are such as data sets have.
+    /// The task of a packed file, if its images are as in data sets.
     let private task (path: string) (model: PackedModel) : ImageTask =
-        let refuse what = raise (InvalidFileException(path, "metadata 'model'", what, "Run it by NormFree.Inference"))
+        let refuse what = raise (InvalidFileException(path, "metadata 'model'", what, "Run it with NormFree.Inference"))
 
         if model.Height <> model.Width then
             refuse $"its images are {model.Height}×{model.Width}, not square"
 
         if model.Mean.Count <> 3 then
             let plural = if model.Mean.Count = 1 then "" else "s"
-            refuse $"it takes images of {model.Mean.Count} channel{plural}, not of red, green and blue"
+            refuse $"it takes images of {model.Mean.Count} channel{plural}, not red, green and blue"
 
         let preparation =
-            PackedPreparation.toSteps model.Preprocessing
+            PackedPreprocessing.toSteps model.Preprocessing
             |> Option.defaultWith (fun () -> refuse "its images are resized or cropped to shapes that are not square")
 
         { Dataset =
@@ -57,7 +57,7 @@ module LoadedNetwork =
           Normalisation = { Mean = Seq.toArray model.Mean; Deviation = Seq.toArray model.Deviation }
           Preprocessing = preparation }
 
-    /// <summary>A packed network, for images of a task; disposing of it is disposing of both.</summary>
+    /// <summary>A packed network for images of a task. It owns the given network.</summary>
     let ofPacked (task: ImageTask) (network: PackedNetwork) : LoadedNetwork =
         let logits (images: float32[]) height width =
             let count = images.Length / (network.Model.Mean.Count * height * width)
@@ -89,10 +89,10 @@ module LoadedNetwork =
         use checkpoint = Checkpoint.load torch.ScalarType.Float32 path
         packed checkpoint.ImageTask (Packing.ofCheckpoint checkpoint).Model
 
-    /// <summary>The network of a file, on torch's number of threads; if nothing is said, a checkpoint is computed as it is trained by default, and a
-    /// packed file by the packed engine.</summary>
-    /// <remarks>Throws InvalidFileException where the file is neither, or a packed one that torch should compute; TrainingException where a checkpoint
-    /// cannot be packed; IOException where the file cannot be read.</remarks>
+    /// <summary>Loads the network of a file, for torch's number of threads. By default a checkpoint uses the fused engine, and a packed file the
+    /// packed engine.</summary>
+    /// <remarks>Throws InvalidFileException if the file is neither, or is packed but a training engine is requested; TrainingException if a
+    /// checkpoint cannot be packed; IOException if the file cannot be read.</remarks>
     let load (computing: ComputeEngine option) (path: string) : LoadedNetwork =
         NormFree.Torch.Native.TorchNative.Ensure()
 
@@ -103,8 +103,8 @@ module LoadedNetwork =
                 InvalidFileException(
                     path,
                     "metadata 'format'",
-                    "it is a packed network, which the packed engine alone can run",
-                    "Leave --engine and --precision away, or give the checkpoint that it was made of"
+                    "it is a packed network, which only the packed engine can run",
+                    "Omit --engine and --precision, or give the checkpoint that it was made from"
                 )
             )
         | None, false -> ofCheckpoint Execution.Default path

@@ -7,11 +7,11 @@ open NormFree.Kernels.Bits
 open NormFree.Networks
 open NormFree.Runs
 
-/// <summary>What runs a packed network on one image: the engine, or another implementation of the format.</summary>
-/// <remarks>Maps are height×width×channels values, channels last.</remarks>
+/// <summary>Runs a packed network on one image: the packed engine, or another implementation of the format.</summary>
+/// <remarks>Maps are height×width×channels, channels last.</remarks>
 type PackedRunner =
     {
-        /// A layer's result for a map of height×width pixels, and the signs of a binary layer's input: pixels × ⌈In/64⌉ words. Other layers have none.
+        /// A layer's output for a map of height×width pixels, and the signs of its input: pixels × ⌈In/64⌉ words for binary layers, else none.
         RunLayer: int -> float32[] -> int -> int -> float32[] * uint64[]
         /// Logits of an image of 3×height×width values.
         Run: float32[] -> int -> int -> float32[]
@@ -38,5 +38,5 @@ module PackedRunner =
         network.Run(ReadOnlySpan image, height, width, Span logits)
         logits
 
-    /// <summary>The engine; it must not be disposed before the last use.</summary>
+    /// <summary>The packed engine. The network must not be disposed before the last use.</summary>
     let ofNetwork (network: PackedNetwork) : PackedRunner = { RunLayer = runLayer network; Run = run network }

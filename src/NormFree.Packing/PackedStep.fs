@@ -3,31 +3,41 @@ namespace NormFree.Packing
 open NormFree.Runs
 open NormFree.Spec
 
-/// <summary>A shortcut that shrinks the map: the mean of β·x over kernel×kernel, then a 1×1 convolution with its norm, where it has them.</summary>
-type PooledShortcut = { Beta: float; Kernel: int; Projection: (ConvolutionSpec * string option) option }
+/// <summary>A 1×1 convolution with the key of its norm, if it has one. If <c>Centered</c>, its input is x minus the mean of x over channels.</summary>
+type ShortcutProjection = { Convolution: ConvolutionSpec; Norm: string option; Centered: bool }
 
-/// <summary>What one layer of a packed network does.</summary>
+/// <summary>A downsampling shortcut: average pooling of β·x over kernel×kernel, then an optional projection.</summary>
+type PooledPath = { Beta: float; Kernel: int; Projection: ShortcutProjection option }
+
+/// <summary>The kind of a packed layer.</summary>
 type PackedKind =
-    /// A real convolution and the key of its norm, where it has one.
+    /// A real convolution and the key of its norm, if it has one.
     | Stem of ConvolutionSpec * string option
     | StemPool of kernel: int * stride: int * padding: int
-    /// A binary layer; its shortcut, where that is not the layer's own input.
-    | Packed of FusedLayer * PooledShortcut option
+    /// A binary layer, with its shortcut unless that is the layer's own input.
+    | Packed of FusedLayer * PooledPath option
     | Head of key: string * inputs: int * classes: int
 
-/// <summary>A part of a network that a packed file holds as one layer: its name there, the graph that it stands for, and what it does.</summary>
+/// <summary>A part of a network that becomes one layer of a packed file: its name there, its graph, and its kind.</summary>
 type PackedStep = { Key: string; Graph: Graph; Kind: PackedKind }
 
-/// <summary>Which networks can be packed, and as what.</summary>
+/// <summary>Decides which networks can be packed, and into which layers.</summary>
 [<RequireQualifiedAccess>]
 module PackedStep =
 
     let private projection graph =
-        match graph with
-        | [] -> Some None
-        | [ Op(Convolve conv) ] when conv.Kernel = 1 && conv.Stride = 1 -> Some(Some(conv, None))
+        let centered, rest =
+            match graph with
+            | Op CenterChannels :: rest -> true, rest
+            | _ -> false, graph
+
+        let projected conv norm = Some(Some { Convolution = conv; Norm = norm; Centered = centered })
+
+        match rest with
+        | [] when not centered -> Some None
+        | [ Op(Convolve conv) ] when conv.Kernel = 1 && conv.Stride = 1 -> projected conv None
         | [ Op(Convolve conv); Op(Normalise(norm, _)) ] when conv.Kernel = 1 && conv.Stride = 1 ->
-            Some(Some(conv, Some norm))
+            projected conv (Some norm)
         | _ -> None
 
     let private pooled graph =
@@ -44,7 +54,7 @@ module PackedStep =
         | Itself -> Some(Packed(layer, None))
         | Computed graph -> pooled graph |> Option.map (fun shortcut -> Packed(layer, Some shortcut))
 
-    /// The layers of a part that is no binary layer; None where it has others than stems and heads do.
+    /// The layers of a part that is not binary; None if it has operations that neither stems nor heads have.
     let rec private plain name operations =
         let followed step rest = plain name rest |> Option.map (fun steps -> step :: steps)
 
@@ -64,23 +74,24 @@ module PackedStep =
         | Layer layer -> kind layer |> Option.map (fun kind -> [ { Key = name; Graph = graph; Kind = kind } ])
         | Plain graph -> plain name (Graph.operations graph)
 
-    let private wanting (net: NetSpec) =
+    /// Why a network cannot be packed, if it cannot.
+    let private obstacle (net: NetSpec) =
         match net.Body with
         | FullPrecision _ ->
             Some
-                $"{net.Name} is a full-precision network, and packed files hold binary ones. Export it as pytorch, safetensors or onnx."
+                $"{net.Name} is a full-precision network, but packed files contain binary ones. Export it as pytorch, safetensors or onnx."
         | Binary body when body.Binarise = Activations ->
             Some
-                $"{net.Name} has real weights, as stage 1 leaves them, and a packed file has one bit a weight. Train stage 2 from it \
-                  (--binarise activations+weights --init CHECKPOINT) and pack that."
+                $"{net.Name} has real weights, as after stage 1, but a packed file has one bit per weight. Train stage 2 from it \
+                  (--binarise activations+weights --init CHECKPOINT) and pack the result."
         | Binary _ -> None
 
-    /// <summary>The steps of a network in the order in which they run.</summary>
-    /// <remarks>Throws TrainingException where its weights are not binary, or where it has a layer that packed files do not know.</remarks>
+    /// <summary>The packed layers of a network, in the order in which they run.</summary>
+    /// <remarks>Throws TrainingException if its weights are not binary, or if it has a layer that packed files do not support.</remarks>
     let ofNet (net: NetSpec) : PackedStep list =
-        wanting net |> Option.iter (fun why -> raise (TrainingException why))
+        obstacle net |> Option.iter (fun why -> raise (TrainingException why))
 
         [ for name, graph in Lowering.parts net do
               match Fusion.parts graph |> List.map (ofPart name graph) with
               | found when List.forall Option.isSome found -> yield! found |> List.choose id |> List.concat
-              | _ -> raise (TrainingException $"{net.Name}, {name}: packed files have no such layer.") ]
+              | _ -> raise (TrainingException $"{net.Name}, {name}: packed files do not support this layer.") ]

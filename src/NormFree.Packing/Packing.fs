@@ -7,20 +7,19 @@ open NormFree.Runs
 open NormFree.Spec
 open NormFree.Inference.Model
 open NormFree.Torch
-open NormFree.Torch.Layers
 open TorchSharp
 
-/// <summary>A network as it is deployed.</summary>
+/// <summary>A packed network.</summary>
 type Packed =
     {
         Model: PackedModel
-        /// Binary weights that are exactly 0 before the sign: the network multiplies with 0, the packed one with +1 (deviation 13).
+        /// Binary weights that are exactly 0 before the sign: the trained network uses 0, the packed one +1 (deviation 13).
         ZeroWeights: int64
     }
 
-/// <summary>Makes packed networks.</summary>
+/// <summary>Packs networks.</summary>
 /// <remarks>
-/// Signs are those of the network's own weights in their own type. All else is computed in float64 and rounded to float32 once. With a norm
+/// Signs are taken from the weights in their own element type. Everything else is computed in float64 and rounded to float32 once. With a norm
 /// y ↦ a·y + d (a = γ/√(var + ε), d = bias − mean·a), a layer's convolution becomes α·factor·gain·mean|v|·a·(signs ∗ s) + d, and RPReLU's first
 /// shift and the norm of the shortcut's convolution are added to d.
 /// </remarks>
@@ -37,8 +36,8 @@ module Packing =
         else
             FoldedFilters.doubles shift |> Array.map (float32 >> Threshold.single convolution.Beta)
 
-    /// The shortcut, what it adds to the layer's bias, and its zero weights.
-    let private shortcut tensors (pooled: PooledShortcut option) : PackedShortcut * float[] option * int64 =
+    /// The shortcut, its contribution to the layer's bias, and its number of zero weights.
+    let private shortcut tensors (pooled: PooledPath option) : PackedShortcut * float[] option * int64 =
         match pooled with
         | None -> IdentityShortcut(), None, 0L
         | Some { Beta = beta; Kernel = kernel; Projection = projection } ->
@@ -46,10 +45,13 @@ module Packing =
 
             match projection with
             | None -> AveragePoolShortcut(kernel, factor, null), None, 0L
-            | Some convolution ->
-                let filters, offset = FoldedFilters.folded tensors [ convolution ]
+            | Some { Convolution = conv; Norm = norm } when conv.Weight = Real ->
+                let weights, offset = FoldedFilters.real tensors conv norm
+                AveragePoolShortcut(kernel, factor, RealProjection(singles weights)), Some offset, 0L
+            | Some { Convolution = conv; Norm = norm; Centered = centered } ->
+                let filters, offset = FoldedFilters.folded tensors [ conv, norm ]
 
-                AveragePoolShortcut(kernel, factor, BinaryProjection(filters.Signs, singles filters.Scale)),
+                AveragePoolShortcut(kernel, factor, BinaryProjection(filters.Signs, singles filters.Scale, centered)),
                 Some offset,
                 filters.Zeros
 
@@ -57,7 +59,7 @@ module Packing =
         let convolution, activation = layer.Convolution, layer.Activation
         let first = fst convolution.Convolutions.Head
         let filters, offset = FoldedFilters.folded tensors convolution.Convolutions
-        let runOptions, added, zeros = shortcut tensors pooled
+        let shortcut, added, zeros = shortcut tensors pooled
         let shiftIn = FoldedFilters.doubles tensors[activation.ShiftIn]
         let bias = Array.map2 (+) offset shiftIn
         let bias = added |> Option.map (Array.map2 (+) bias) |> Option.defaultValue bias
@@ -75,7 +77,7 @@ module Packing =
             singles bias,
             singles (FoldedFilters.doubles tensors[activation.Slope]),
             singles (FoldedFilters.doubles tensors[activation.ShiftOut]),
-            runOptions
+            shortcut
         ),
         filters.Zeros + zeros
 
@@ -85,20 +87,18 @@ module Packing =
         (conv: ConvolutionSpec)
         normKey
         : PackedLayer =
-        use _ = torch.NewDisposeScope()
-        let double (tensor: torch.Tensor) = tensor.detach().``to`` torch.ScalarType.Float64
-        let gain: torch.Tensor | null = if conv.Standardised then double tensors[$"{conv.Key}.gain"] else null
-        let options = Convolutions.options conv
+        let weights, offset = FoldedFilters.real tensors conv normKey
 
-        let used =
-            FoldedFilters.doubles (Convolution.EffectiveWeight(double tensors[$"{conv.Key}.weight"], gain, &options))
-
-        let factor, offset = FoldedFilters.norm tensors conv.Out normKey
-
-        let weights =
-            used |> Array.mapi (fun i weight -> float32 (weight * factor[i / (used.Length / conv.Out)]))
-
-        PackedConvolution(key, conv.In, conv.Out, conv.Kernel, conv.Stride, conv.Padding, weights, singles offset)
+        PackedConvolution(
+            key,
+            conv.In,
+            conv.Out,
+            conv.Kernel,
+            conv.Stride,
+            conv.Padding,
+            singles weights,
+            singles offset
+        )
 
     let private layer (tensors: IReadOnlyDictionary<string, torch.Tensor>) (step: PackedStep) : PackedLayer * int64 =
         match step.Kind with
@@ -109,7 +109,7 @@ module Packing =
             let values suffix = singles (FoldedFilters.doubles tensors[$"{key}.{suffix}"])
             PackedClassifier(step.Key, inputs, classes, values "weight", values "bias"), 0L
 
-    /// A scale or bias of infinity or NaN would be found later, without the name of what made it.
+    /// Checks tensors by name: NaN or infinity in a scale or bias would be found later, without the name of its cause.
     let private requireFinite (network: Network) =
         for name, tensor in network.Tensors do
             let values = FoldedFilters.doubles tensor
@@ -118,23 +118,23 @@ module Packing =
             | Some place ->
                 raise (
                     TrainingException
-                        $"{network.Spec.Name}, tensor {name}: value {place} is {values[place]}. Such a network cannot be packed: take a checkpoint \
-                          from before its training broke down."
+                        $"{network.Spec.Name}, tensor {name}: value {place} is {values[place]}. Such a network cannot be packed: use a checkpoint \
+                          from before its training diverged."
                 )
             | None when
                 name.EndsWith(".running_var", StringComparison.Ordinal) && Array.exists (fun v -> v < 0.0) values
                 ->
                 raise (
                     TrainingException
-                        $"{network.Spec.Name}, tensor {name}: a variance is below 0. Take another checkpoint."
+                        $"{network.Spec.Name}, tensor {name}: a variance is negative. Use another checkpoint."
                 )
             | None -> ()
 
     let private notes (task: ImageTask) (training: string) (spec: NetSpec) =
         readOnlyDict [ "spec", Json.write spec; "dataset", task.Dataset; "training", training ]
 
-    /// <summary>The network as it is deployed, for images of this task; <c>training</c> is a text that goes with it.</summary>
-    /// <remarks>Throws TrainingException where its weights are not binary, or one of its numbers or the images' preparation cannot be packed.</remarks>
+    /// <summary>Packs a network for images of this task; <c>training</c> is a text that describes its training.</summary>
+    /// <remarks>Throws TrainingException if its weights are not binary, or if a value or the preprocessing cannot be packed.</remarks>
     let pack (task: ImageTask) (training: string) (network: Network) : Packed =
         use _ = torch.no_grad ()
         let steps = PackedStep.ofNet network.Spec
@@ -149,7 +149,7 @@ module Packing =
                 Width = task.Size,
                 Mean = task.Normalisation.Mean,
                 Deviation = task.Normalisation.Deviation,
-                Preprocessing = List.toArray (PackedPreparation.ofSteps task.Preprocessing),
+                Preprocessing = List.toArray (PackedPreprocessing.ofSteps task.Preprocessing),
                 Classes = task.Classes,
                 Layers = (layers |> List.map fst |> List.toArray),
                 Notes = notes task training network.Spec
@@ -159,14 +159,14 @@ module Packing =
         | null -> { Model = model; ZeroWeights = List.sumBy snd layers }
         | problem -> raise (TrainingException $"{network.Spec.Name} cannot be packed: {problem}.")
 
-    /// What a packed file says of a training: its last epoch.
+    /// The description of a training for a packed file: its last epoch.
     let internal describe (stage: string) (history: EpochRecord list) =
         match List.tryLast history with
         | None -> stage
         | Some last ->
             $"{stage}, epoch {last.Epoch} of {last.Epochs}: top-1 {100.0 * last.Test.Top1:F2} %% on {last.Test.Images} test images"
 
-    /// <summary>The network of a checkpoint as it is deployed.</summary>
-    /// <remarks>Throws TrainingException where its weights are not binary, or one of its numbers or the images' preparation cannot be packed.</remarks>
+    /// <summary>Packs the network of a checkpoint.</summary>
+    /// <remarks>Throws TrainingException if its weights are not binary, or if a value or the preprocessing cannot be packed.</remarks>
     let ofCheckpoint (checkpoint: Checkpoint) : Packed =
         pack checkpoint.ImageTask (describe checkpoint.State.Stage checkpoint.State.History) checkpoint.Network

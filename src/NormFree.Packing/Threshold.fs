@@ -2,23 +2,20 @@ namespace NormFree.Packing
 
 open System
 
-/// <summary>Where the sign of β·x + b turns, so that one comparison stands for product, sum and sign.</summary>
+/// <summary>The threshold of x at which the sign of β·x + b changes. One comparison with it replaces product, sum and sign.</summary>
 [<RequireQualifiedAccess>]
 module Threshold =
 
-    /// Numbers in the order of the values that have them; 0 and −0 share theirs.
+    /// The float32 with this rank in the order of all values; 0 and −0 share a rank.
     let private ofRank (rank: int) = BitConverter.Int32BitsToSingle(if rank >= 0 then rank else Int32.MinValue - rank)
 
     let private infinity = BitConverter.SingleToInt32Bits Single.PositiveInfinity
 
-    /// <summary>The smallest float32 for which a condition holds; +∞ where no finite one is large enough.</summary>
-    /// <remarks>
-    /// The condition holds for whatever is above a value for which it holds, and not for −∞. A bisection of the values' ranks: 32 questions,
-    /// however many neighbours rounding has made alike.
-    /// </remarks>
+    /// <summary>The smallest float32 for which a monotone condition holds; +∞ if it holds for no finite value.</summary>
+    /// <remarks>The condition must be false for −∞. Bisects the ranks of values in 32 steps.</remarks>
     let smallest (holds: float32 -> bool) =
         let rec between low high =
-            // low does not hold, high does; ranks go from −2³¹ to 2³¹, hence 64 bits.
+            // The condition is false at low and true at high. Ranks range from −2³¹ to 2³¹, hence 64 bits.
             if int64 high - int64 low <= 1L then
                 ofRank high
             else
@@ -30,11 +27,11 @@ module Threshold =
         else
             Single.PositiveInfinity
 
-    /// <summary>The smallest float32 x for which fl(fl(β)·x) + b ≥ 0 as float32 computes it: for smaller ones the sign is −1.</summary>
-    /// <remarks>β above 0. The sum's rounding does not change its sign, that of the product may.</remarks>
+    /// <summary>The smallest float32 x with fl(fl(β)·x) + b ≥ 0 in float32 arithmetic. Smaller values have the sign −1.</summary>
+    /// <remarks>β must be positive. Rounding the sum does not change its sign; rounding the product may.</remarks>
     let single (beta: float) (shift: float32) =
         let beta = float32 beta
         smallest (fun x -> beta * x + shift >= 0.0f)
 
-    /// <summary>The same as float64 computes it, for a network of such tensors.</summary>
+    /// <summary>The same in float64 arithmetic, for float64 networks.</summary>
     let double (beta: float) (shift: float) = smallest (fun x -> beta * float x + shift >= 0.0)

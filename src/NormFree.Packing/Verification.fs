@@ -6,7 +6,7 @@ open NormFree.Runs
 open NormFree.Torch
 open TorchSharp
 
-/// <summary>Compares packed networks with those that they were made of.</summary>
+/// <summary>Compares packed networks with the checkpoints that they were made from.</summary>
 [<RequireQualifiedAccess>]
 module Verification =
 
@@ -30,7 +30,7 @@ module Verification =
             Flips = a.Flips + b.Flips
             FarthestFlip = Differences.worst a.FarthestFlip b.FarthestFlip }
 
-    /// One layer on one image: the composite network's input x, and what the packed network has at this place when it runs by itself.
+    /// Compares one layer on one image: x is the composite network's input, and the packed network's own input is used to count flips.
     let private ofLayer
         (composite: CompositePair)
         (runner: PackedRunner)
@@ -71,7 +71,7 @@ module Verification =
 
         found, own.MoveToOuterDisposeScope(), freeValues
 
-    /// All layers on one image, 1×3×H×W. Between layers values are float32, as the packed network has them.
+    /// Compares all layers on one image, 1×3×H×W. Values between layers are float32, as in the packed network.
     let private ofImage composite (runner: PackedRunner) (steps: PackedStep list) (image: torch.Tensor) =
         use _ = torch.NewDisposeScope()
         let rounded (x: torch.Tensor) = x.``to``(torch.ScalarType.Float32).``to`` x.dtype
@@ -102,11 +102,11 @@ module Verification =
           LargestLogit = Differences.worst a.LargestLogit b.LargestLogit
           WholeDifference = Differences.worst a.WholeDifference b.WholeDifference }
 
-    /// <summary>Compares a packed network with a checkpoint's on images (N×3×H×W, normalised).</summary>
+    /// <summary>Compares a packed network with a checkpoint on images (N×3×H×W, normalised).</summary>
     /// <remarks>
-    /// Binary weights and thresholds have to be those of the checkpoint, packed anew, bit for bit. Every packed layer gets the composite network's
-    /// own input to that layer, so that a sign that rounding has turned does not hide what comes after it; then both networks run by themselves.
-    /// Throws TrainingException where the packed network is of another network than the checkpoint's.
+    /// Binary weights and thresholds must equal those of the checkpoint bit for bit. Each packed layer receives the composite network's input to
+    /// that layer, so that a sign flipped by rounding does not hide later differences; then both networks run separately. Throws TrainingException
+    /// if the packed network was made from another network.
     /// </remarks>
     let run
         (checkpoint: Checkpoint)
@@ -118,10 +118,10 @@ module Verification =
         use _ = torch.no_grad ()
         let packed = Packing.ofCheckpoint checkpoint
 
-        match PackedLikeness.differences packed.Model model with
+        match PackedComparison.differences packed.Model model with
         | [] -> ()
         | why ->
-            raise (TrainingException($"The packed network was made of another one: " + String.concat "; " why + "."))
+            raise (TrainingException($"The packed network was made from another one: " + String.concat "; " why + "."))
 
         let network = checkpoint.Network
         let composite = CompositePair.ofNetwork network
@@ -137,10 +137,10 @@ module Verification =
                 [ for layer, mine, theirs in
                       List.zip3 found.Layers (Seq.toList packed.Model.Layers) (Seq.toList model.Layers) ->
                       { layer with
-                          DifferingWeights = PackedLikeness.differingWeights mine theirs
-                          DifferingThresholds = PackedLikeness.differingThresholds mine theirs } ] }
+                          DifferingWeights = PackedComparison.differingWeights mine theirs
+                          DifferingThresholds = PackedComparison.differingThresholds mine theirs } ] }
 
-    /// <summary>Images of noise, normalised, of the checkpoint's own size and type.</summary>
+    /// <summary>Normalised noise images of the checkpoint's size and element type.</summary>
     let noise (checkpoint: Checkpoint) (count: int) : torch.Tensor =
         use generator = new torch.Generator(1UL)
         let size = int64 checkpoint.ImageTask.Size

@@ -3,47 +3,47 @@ namespace NormFree.Packing
 open NormFree.Runs
 open NormFree.Networks
 
-/// <summary>What was found of one layer, over all images.</summary>
+/// <summary>The comparison of one layer, over all images.</summary>
 type LayerVerification =
     {
         Key: string
-        /// Signs of its input that were compared; 0 where it has none.
+        /// Compared signs of its input; 0 if the layer takes no signs.
         Signs: int64
-        /// … that are not the composite network's, though the layer had that network's own input: there should be none.
+        /// Those that differ from the composite network's for the same input; expected to be 0.
         Differing: int64
-        /// … where the composite network's value is exactly 0 before the sign. It makes 0 of it, a packed network +1 (deviation 13).
+        /// Those where the value before the sign is exactly 0: the composite network's sign is 0, the packed network's +1 (deviation 13).
         Zeros: int64
-        /// Binary weights that differ from the network's: there should be none.
+        /// Different binary weights; expected to be 0.
         DifferingWeights: int64
-        /// Thresholds that differ from the network's in any bit: there should be none.
+        /// Thresholds that differ in any bit; expected to be 0.
         DifferingThresholds: int64
-        /// The largest difference of its result, as a part of the result's largest value, for the composite network's own input.
+        /// The largest difference of its output relative to the output's largest value, for the composite network's input.
         Difference: float
-        /// Signs that differ where both networks run by themselves: rounding brings values to the other side of 0, and what follows from it.
+        /// Signs that differ when both networks run separately, because rounding moves values across 0 in this layer or earlier.
         Flips: int64
-        /// The composite network's value before the sign, at the flip where it is farthest from 0.
+        /// The largest magnitude before the sign, in the composite network, among these flips.
         FarthestFlip: float
     }
 
-/// <summary>What came of comparing a packed network with the one that it was made of.</summary>
+/// <summary>The comparison of a packed network with the checkpoint that it was made from.</summary>
 type VerificationReport =
     {
         Images: int
         Layers: LayerVerification list
-        /// Binary weights that are exactly 0 before the sign; a packed network has +1 for them.
+        /// Binary weights that are exactly 0 before the sign; a packed network uses +1 for them.
         ZeroWeights: int64
-        /// The largest difference of the logits where both networks run by themselves.
+        /// The largest difference of the logits when both networks run separately.
         LogitDifference: float
         LargestLogit: float
-        /// The largest difference between the packed network's logits and those of its layers one by one, as a part of the largest.
+        /// The largest relative difference between the packed network's logits and those of its layers run one by one.
         WholeDifference: float
     }
 
-    /// <summary>What a layer's result may differ by, as a part of its largest value.</summary>
+    /// <summary>The largest allowed difference of a layer's output, relative to its largest value.</summary>
     static member Tolerance = 1e-5
 
-    /// <summary>What is not as it has to be, in words; nothing where the packed network is the composite one.</summary>
-    /// <remarks>Flips are none of it: sums in another order make them.</remarks>
+    /// <summary>Descriptions of all mismatches; empty if the packed network matches.</summary>
+    /// <remarks>Flips are not mismatches: sums in another order cause them.</remarks>
     member v.Mismatches =
         [ for layer in v.Layers do
               if layer.Differing > 0L then
@@ -55,9 +55,9 @@ type VerificationReport =
               if layer.DifferingThresholds > 0L then
                   $"layer {layer.Key}: {layer.DifferingThresholds} thresholds differ"
 
-              // Written so that NaN is none.
+              // The negation makes NaN a mismatch.
               if not (layer.Difference <= VerificationReport.Tolerance) then
-                  $"layer {layer.Key}: its result differs by {layer.Difference:G3} of its largest value"
+                  $"layer {layer.Key}: its output differs by {layer.Difference:G3} relative to its largest value"
 
           if not (v.WholeDifference <= VerificationReport.Tolerance) then
-              $"the packed network's logits differ from those of its layers by {v.WholeDifference:G3} of the largest" ]
+              $"the packed network's logits differ from those of its layers by {v.WholeDifference:G3} relative to the largest" ]

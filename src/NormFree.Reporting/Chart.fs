@@ -9,7 +9,7 @@ open NormFree.Formats
 
 /// <summary>Draws charts.</summary>
 /// <example><code>
-/// { Title = "Test accuracy"; XLabel = "epoch"; X = Numbers; YLabel = "top-1"; Y = Percent; Range = None; Boundaries = []
+/// { Title = "Test accuracy"; XLabel = "epoch"; X = Numeric; YLabel = "top-1"; Y = Percent; Range = None; Boundaries = []
 ///   Curves = [ Curve.Line("bn-free", [ 1.0, 0.31; 2.0, 0.42 ]) ] }
 /// |> Chart.writePng "accuracy.png"
 /// </code></example>
@@ -22,7 +22,7 @@ module Chart =
         (model :> IPlotModel).Update true
         (model :> IPlotModel).Render(context, OxyRect(0.0, 0.0, float width, float height))
 
-    /// <summary>Several charts of one size as one PNG file's bytes, in rows of so many.</summary>
+    /// <summary>A PNG of charts in a grid of <c>columns</c> columns. Width and height are of one chart, in pixels.</summary>
     let grid columns (width: int) (height: int) (charts: Chart list) =
         let columns = max 1 (min columns charts.Length)
         let rows = max 1 ((charts.Length + columns - 1) / columns)
@@ -39,10 +39,10 @@ module Chart =
         use data = bitmap.Encode(SKEncodedImageFormat.Png, 100)
         data.ToArray()
 
-    /// <summary>The chart as a PNG file's bytes, with text on machines that have no fonts.</summary>
+    /// <summary>A PNG of the chart. Its text uses an embedded font.</summary>
     let png (width: int) (height: int) chart = grid 1 width height [ chart ]
 
-    /// CSS variables instead of fixed colours, with those as what holds where no page defines them.
+    /// Replaces colours by CSS variables with these colours as fallbacks.
     let private themed (svg: string) =
         Palette.variables
         |> List.fold
@@ -51,13 +51,13 @@ module Chart =
                 svg.Replace(code, $"var({variable},{code})"))
             svg
 
-    /// OxyPlot numbers its clip paths from 1 in every chart, and a page has one space of names for all of its charts.
-    let private ownNames (svg: string) =
-        let own = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes svg), 0, 4)
-        svg.Replace("id=\"clipPath", $"id=\"c{own}-").Replace("url(#clipPath", $"url(#c{own}-")
+    /// Makes ids unique within a page: OxyPlot numbers the clip paths of every chart from 1.
+    let private withUniqueIds (svg: string) =
+        let hash = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes svg), 0, 4)
+        svg.Replace("id=\"clipPath", $"id=\"c{hash}-").Replace("url(#clipPath", $"url(#c{hash}-")
 
-    /// <summary>The chart as an SVG element for a page. It fills the width that it is given; the page's CSS variables <c>--ink</c>,
-    /// <c>--quiet</c>, <c>--grid</c>, <c>--paper</c> and <c>--curve-0</c> to <c>--curve-5</c> recolour it.</summary>
+    /// <summary>The chart as an SVG element. It scales to its container's width. The page's CSS variables <c>--ink</c>, <c>--quiet</c>,
+    /// <c>--grid</c>, <c>--paper</c> and <c>--curve-0</c> to <c>--curve-5</c> set its colours.</summary>
     let svg (width: int) (height: int) chart =
         use bitmap = new SKBitmap(1, 1)
         use canvas = new SKCanvas(bitmap)
@@ -73,13 +73,13 @@ module Chart =
                 useVerticalTextAlignmentWorkaround = false
             )
 
-        // OxyPlot begins with an XML declaration and a fixed size, which have no place inside a page.
+        // Drops OxyPlot's XML declaration and fixed size.
         let body = text.Substring(text.IndexOf('>', text.IndexOf "<svg") + 1)
 
         $"<svg xmlns=\"http://www.w3.org/2000/svg\" xmlns:xlink=\"http://www.w3.org/1999/xlink\" viewBox=\"0 0 {width} {height}\">"
-        + (body |> themed |> ownNames).TrimEnd()
+        + (body |> themed |> withUniqueIds).TrimEnd()
 
-    /// <summary>Writes the chart as a PNG of 1200×700, whole or not at all.</summary>
+    /// <summary>Writes the chart atomically as a PNG of 1200×700 pixels.</summary>
     let writePng (path: string) chart =
         let bytes = png 1200 700 chart
         AtomicFile.Write(path, fun stream -> stream.Write(ReadOnlySpan bytes))

@@ -2,14 +2,13 @@ namespace NormFree.Reporting
 
 open NormFree.Runs
 
-
-/// What a network takes for what, for a page.
+/// Confusion matrices as blocks of a page.
 module internal ConfusionView =
 
-    /// With more classes than this, the most frequent pairs stand for the matrix.
-    let private matrixAtMost = 20
+    /// With more classes, the most frequent confusions replace the matrix.
+    let private maxMatrixClasses = 20
 
-    let private pairsAtMost = 20
+    let private maxPairs = 20
 
     let private matrix (confusion: Confusion) : Matrix =
         let counts = dict [ for pair in confusion.Pairs -> (pair.Truth, pair.Guess), pair.Count ]
@@ -32,17 +31,17 @@ module internal ConfusionView =
     let private pairs (names: string[]) (confusion: Confusion) : Table =
         let images = confusion.Classes |> List.map _.Images |> List.toArray
 
-        { Columns = [ "class"; "taken for"; "images"; "of the class" ]
+        { Columns = [ "class"; "predicted"; "images"; "share of class" ]
           Rows =
-            [ for pair in List.truncate pairsAtMost confusion.Pairs ->
+            [ for pair in List.truncate maxPairs confusion.Pairs ->
                   [ names[pair.Truth]
                     names[pair.Guess]
                     string pair.Count
                     RunTable.percent (share pair.Count images[pair.Truth]) ] ] }
 
-    /// Worst first.
+    /// Lowest accuracy first.
     let private classes (confusion: Confusion) : Table =
-        { Columns = [ "class"; "images"; "recognised"; "top-1" ]
+        { Columns = [ "class"; "images"; "correct"; "top-1" ]
           Rows =
             [ for result in confusion.Classes |> List.sortBy (fun c -> share c.Right c.Images) ->
                   [ result.Name
@@ -61,31 +60,31 @@ module internal ConfusionView =
                 | true, n -> ", " + count n "image"
                 | _ -> ""
 
-            $"{names[truth]} taken for {names[guess]}{often}"
+            $"{names[truth]} predicted as {names[guess]}{often}"
 
         { Name = name
           Caption =
-            "The mistakes of the most frequent pairs that the network was surest of, with the probability that it gave the wrong class."
+            "The most confident mistakes of the most frequent confusions, with the probability of the wrong class."
           Rows =
             [ for pair, mistakes in confusion.Mistakes |> List.groupBy (fun m -> m.Truth, m.Guess) ->
                   { Heading = heading pair
                     Pictures = mistakes |> List.map (fun m -> m.Picture, $"{100.0 * m.Probability:f1} %%") } ] }
 
-    /// The blocks of one run; `name` is what its picture file is called.
+    /// The blocks of one run. `name` names the file of its pictures.
     let blocks name (confusion: Confusion) : Block list =
         let names = confusion.Classes |> List.map _.Name |> List.toArray
         let classes = classes confusion
         let images = count confusion.Images "test image"
 
         [ Text
-              $"Of the network of epoch {confusion.Epoch} of stage {confusion.Stage}, the best of the stage: {RunTable.percent confusion.Top1} of {images} \
-                recognised."
-          if names.Length <= matrixAtMost then
-              Confused(matrix confusion)
+              $"The stage's best network, of epoch {confusion.Epoch} of {confusion.Stage}, classifies {RunTable.percent confusion.Top1} of {images} \
+                correctly."
+          if names.Length <= maxMatrixClasses then
+              ConfusionTable(matrix confusion)
           elif not confusion.Pairs.IsEmpty then
-              Text $"{names.Length} classes are too many for a matrix; these are the most frequent mistakes."
+              Text $"{names.Length} classes are too many for a matrix. These are the most frequent confusions."
               Tabular(NumbersAfter 2, pairs names confusion)
           if not confusion.Mistakes.IsEmpty then
-              Examples(gallery name names confusion)
+              Pictures(gallery name names confusion)
           if not classes.Rows.IsEmpty then
-              Folded(Closed, "Classes, worst first", [ Tabular(NumbersAfter 1, classes) ]) ]
+              Folded(Closed, "Accuracy by class", [ Tabular(NumbersAfter 1, classes) ]) ]

@@ -3,7 +3,7 @@ namespace NormFree.Reporting
 open System
 open global.SkiaSharp
 
-/// Pictures in rows as one picture.
+/// Draws a gallery as one PNG.
 module internal ContactSheet =
     let private side, private gap, private line = 96, 12, 22
     let private blockWidth = 3 * (side + gap) + 2 * gap
@@ -27,7 +27,7 @@ module internal ContactSheet =
     let private picture (canvas: SKCanvas) x y (base64: string, caption) =
         use bitmap = SKBitmap.Decode(Convert.FromBase64String base64)
 
-        // Not every base64 is a picture.
+        // The text may not be an image.
         if not (isNull bitmap) then
             let scale = float32 side / float32 (max bitmap.Width bitmap.Height)
             let width, height = scale * float32 bitmap.Width, scale * float32 bitmap.Height
@@ -41,7 +41,7 @@ module internal ContactSheet =
         for i, shown in List.indexed row.Pictures do
             picture canvas (x + gap + i * (side + gap)) (y + line + gap / 2) shown
 
-    /// The gallery as a PNG file's bytes; three pictures of a row have room.
+    /// The PNG. A row has room for three pictures.
     let png (gallery: Gallery) =
         let rows = max 1 ((gallery.Rows.Length + columns - 1) / columns)
         use bitmap = new SKBitmap(columns * blockWidth, rows * blockHeight)

@@ -2,27 +2,27 @@ namespace NormFree.Reporting
 
 open NormFree.Spec
 
-/// <summary>How long one image takes, as measured by the caller: in the packed engine, and in libtorch with float32.</summary>
+/// <summary>Measured latency of one image: packed engine against libtorch in float32.</summary>
 type Speed =
     {
-        /// Median milliseconds of one image.
+        /// Median milliseconds per image.
         PackedMs: float
         FloatMs: float
         Threads: int
-        /// Runs that the medians are of.
+        /// The number of runs that the medians summarise.
         PackedRuns: int
         FloatRuns: int
-        /// Where it was measured: the processor, its cores and its load.
+        /// The processor, its number of processors and its load.
         Machine: string
     }
 
-/// <summary>What a trained network costs in deployment.</summary>
+/// <summary>A trained network's size, operations and latency in deployment.</summary>
 type Deployment =
     {
         Summary: Summary
-        /// Pixels along a side of its images.
+        /// Side of its input images.
         Pixels: int
-        /// Size of the packed file.
+        /// Size of the packed file in bytes.
         PackedBytes: int64
         Speed: Speed option
     }

@@ -3,7 +3,7 @@ namespace NormFree.Reporting
 open NormFree.Runs
 open NormFree.Spec
 
-/// What networks cost, for a page.
+/// Deployment costs as facts and tables.
 module internal DeploymentView =
 
     let private bytes (count: int64) =
@@ -25,25 +25,25 @@ module internal DeploymentView =
     let private milliseconds (value: float) = if value >= 10.0 then $"{value:f1} ms" else $"{value:f2} ms"
     let private times (more: float) (less: float) = $"{more / less:f1}×"
 
-    /// The few numbers that say most of it.
+    /// The headline numbers of one network.
     let facts (deployment: Deployment) : Fact list =
         let total = deployment.Summary.Total
 
         [ { Label = "Packed file"
             Value = bytes deployment.PackedBytes
             Note =
-              $"{times (float (floats total)) (float deployment.PackedBytes)} smaller than {bytes (floats total)} of floats" }
-          { Label = "Operations an image"
+              $"{times (float (floats total)) (float deployment.PackedBytes)} smaller than {bytes (floats total)} in float32" }
+          { Label = "Operations per image"
             Value = millions total.Ops
             Note =
-              $"{millions (float (total.BinaryMacs + total.MixedMacs + total.RealMacs))} multiply-accumulates if all were real" }
+              $"{millions (float (total.BinaryMacs + total.MixedMacs + total.RealMacs))} multiply-accumulates at full precision" }
           match deployment.Speed with
           | None -> ()
           | Some speed ->
-              { Label = "One image"
+              { Label = "Latency per image"
                 Value = milliseconds speed.PackedMs
                 Note =
-                  $"{times speed.FloatMs speed.PackedMs} as fast as libtorch in float32, {milliseconds speed.FloatMs}" } ]
+                  $"{times speed.FloatMs speed.PackedMs} faster than libtorch in float32 ({milliseconds speed.FloatMs})" } ]
 
     let private row (label, deployment: Deployment) =
         let total = deployment.Summary.Total
@@ -63,18 +63,18 @@ module internal DeploymentView =
           count total.BinaryParameters
           count total.RealParameters ]
 
-    /// A row a network.
+    /// One row per network.
     let table (deployments: (string * Deployment) list) : Table =
         { Columns =
             [ "run"
               "network"
-              "as floats"
-              "packed"
-              "an image, float32"
-              "packed"
+              "float32 size"
+              "packed size"
+              "float32 latency"
+              "packed latency"
               "OPs"
               "1-bit MACs"
-              "real×1-bit"
+              "real×1-bit MACs"
               "real MACs"
               "1-bit params"
               "real params" ]
@@ -87,11 +87,11 @@ module internal DeploymentView =
         | Some(activation, weight) -> $"{one activation}×{one weight}"
         | None -> "32×32"
 
-    /// Each layer's cost.
+    /// One row per layer.
     let layers (deployment: Deployment) : Table =
         let summary = deployment.Summary
 
-        { Columns = [ "layer"; "output"; "bits"; "1-bit MACs"; "real and mixed MACs"; "OPs"; "packed" ]
+        { Columns = [ "layer"; "output"; "bits"; "1-bit MACs"; "real and mixed MACs"; "OPs"; "packed size" ]
           Rows =
             [ for layer in summary.Layers ->
                   [ layer.Name
@@ -102,8 +102,8 @@ module internal DeploymentView =
                     millions layer.Cost.Ops
                     $"{float layer.Cost.PackedBytes / 1024.0:f1} KiB" ] ] }
 
-    /// How the speed was measured.
-    let how (speed: Speed) =
-        $"Speed: single images of noise, {speed.Threads} threads, medians of {speed.PackedRuns} and {speed.FloatRuns} runs, on the machine that \
-          wrote this page ({speed.Machine}). libtorch has all constants folded, in the faster of its two layouts. Operations (OPs) are real \
-          multiply-accumulates plus those of one bit over 64, as the ReActNet papers count."
+    /// Describes the measurement.
+    let measurement (speed: Speed) =
+        $"Latency of single random images on {speed.Threads} threads: medians of {speed.PackedRuns} (packed) and {speed.FloatRuns} (float32) runs \
+          on the machine that wrote this page ({speed.Machine}). libtorch runs with all constants folded, in the faster of its two memory layouts. \
+          Operations (OPs) are real multiply-accumulates plus 1/64 of the 1-bit ones, as in the ReActNet papers."

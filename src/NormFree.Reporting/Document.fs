@@ -1,21 +1,21 @@
 namespace NormFree.Reporting
 
-/// A table as text: what the HTML page and the Markdown file show alike.
+/// A table of text cells.
 type Table = { Columns: string list; Rows: string list list }
 
 /// How a table is laid out.
 type internal TableLayout =
-    /// Names in the first columns, so many; numbers in the others.
+    /// This many columns of names, then columns of numbers.
     | NumbersAfter of int
     | KeysAndValues
 
-/// A number that says much, with what it is and a word about it.
+/// A headline number with its label and a note.
 type internal Fact = { Label: string; Value: string; Note: string }
 
-/// Charts as a reader finds them: one, or several small ones that are to be compared and have the same vertical axis.
+/// One chart, or several small ones with the same vertical axis.
 type internal Figure =
     {
-        /// What the file of its picture is called.
+        /// Names the file of its picture.
         Name: string
         Title: string
         /// How to read it.
@@ -23,38 +23,40 @@ type internal Figure =
         Charts: Chart list
     }
 
-/// How many things of each class (rows) were taken for each (columns).
+/// A confusion matrix: true classes in rows, predicted classes in columns.
 type internal Matrix = { Classes: string list; Counts: int list list }
 
-/// Pictures (PNGs in base64) with a text each, under one heading.
+/// Pictures (PNGs in base64) with captions, under one heading.
 type internal Row = { Heading: string; Pictures: (string * string) list }
 
-/// Pictures in rows.
+/// Rows of pictures.
 type internal Gallery = { Name: string; Caption: string; Rows: Row list }
 
-/// Whether something is seen at once or must be asked for.
+/// Whether a folded block is open at first.
 type internal Folding =
     | Open
     | Closed
 
-/// A piece of a report, for whatever kind of page.
+/// A block of a report, in HTML or Markdown.
 type internal Block =
-    /// What matters most.
-    | Claim of string
+    /// A main result.
+    | Conclusion of string
+    /// A reason to mistrust the results.
+    | Caution of string
     | Text of string
     | Facts of Fact list
     | Tabular of TableLayout * Table
-    | Drawing of Figure
-    /// Figures that have room beside one another.
+    | Plotted of Figure
+    /// Figures in two columns.
     | SideBySide of Figure list
-    | Confused of Matrix
-    | Examples of Gallery
-    /// A command line of the tool, without the tool's name.
+    | ConfusionTable of Matrix
+    | Pictures of Gallery
+    /// A command line of the tool, without its name.
     | Command of string list
     | Folded of Folding * heading: string * Block list
 
-/// A part of a report; its name is what links point to.
+/// A section of a report. Its name is the target of links.
 type internal Section = { Name: string; Title: string; Blocks: Block list }
 
-/// A report before it is HTML or Markdown.
+/// A report, independent of the output format.
 type internal Document = { Title: string; Sections: Section list }

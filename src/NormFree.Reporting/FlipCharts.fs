@@ -3,24 +3,24 @@ namespace NormFree.Reporting
 open System
 open NormFree.Runs
 
-/// Signs that turn, as charts.
+/// Charts of sign flips.
 module internal FlipCharts =
 
-    /// Steps of an epoch of that stage: from the batch that the run was asked for, or at least as many as were seen.
-    let private steps (inside: Inside) stage =
+    /// Steps per epoch of a stage: computed from the configured batch, and at least the number in the telemetry.
+    let private steps (run: RunTelemetry) stage =
         let seen =
-            inside.Telemetry.Layers
+            run.Telemetry.Layers
             |> List.filter (fun s -> s.Stage = stage)
             |> List.map (fun s -> s.Step + 1)
             |> List.fold max 1
 
         let images =
-            inside.Log.Epochs
+            run.Log.Epochs
             |> List.tryFind (fun r -> r.Stage = stage)
             |> Option.map (fun r -> r.Train.Images + r.Unreadable)
 
         let batch =
-            inside.Log.Configuration
+            run.Log.Configuration
             |> List.tryFind (fst >> (=) $"{stage}: batch")
             |> Option.bind (fun (_, text) ->
                 match Int32.TryParse text with
@@ -31,25 +31,24 @@ module internal FlipCharts =
         | Some images, Some batch -> max seen ((images + batch - 1) / batch)
         | _ -> seen
 
-    /// Where a moment lies on the axis of epochs.
-    let private place (inside: Inside) =
-        let before = Map.ofList (RunCharts.starts inside.Log)
+    /// The position of a sample on the axis of epochs.
+    let private place (run: RunTelemetry) =
+        let before = Map.ofList (RunCharts.starts run.Log)
 
         let steps =
-            inside.Telemetry.Layers
+            run.Telemetry.Layers
             |> List.map _.Stage
             |> List.distinct
-            |> List.map (fun s -> s, steps inside s)
+            |> List.map (fun s -> s, steps run s)
             |> Map.ofList
 
         fun (s: LayerSample) ->
             let before = before |> Map.tryFind s.Stage |> Option.defaultValue 0
             float (before + s.Epoch - 1) + float s.Step / float steps[s.Stage]
 
-    /// A curve of more points than this says no more.
-    let private pointsAtMost = 300
+    let private maxPoints = 300
 
-    /// A stage's moments in order, neighbours together where there are many: where they are, and the values of all layers, sorted.
+    /// A stage's samples in order, merged with their neighbours if there are too many: position, and the sorted values of all layers.
     let private moments place pick samples =
         let all =
             samples
@@ -59,15 +58,15 @@ module internal FlipCharts =
             |> List.sortBy fst
 
         all
-        |> List.chunkBySize (1 + all.Length / pointsAtMost)
+        |> List.chunkBySize (1 + all.Length / maxPoints)
         |> List.map (fun chunk -> chunk |> List.averageBy fst, chunk |> List.collect snd |> List.sort)
 
-    /// The median over layers, with the lowest and the highest layer around it; a gap where a stage ends.
-    let private curve (inside: Inside) pick : Curve =
-        let place = place inside
+    /// The median over layers, with the range of all layers as its band. The curve has a gap between stages.
+    let private curve (run: RunTelemetry) pick : Curve =
+        let place = place run
 
         let stages =
-            inside.Telemetry.Layers
+            run.Telemetry.Layers
             |> List.groupBy _.Stage
             |> List.map (snd >> moments place pick)
             |> List.filter (List.isEmpty >> not)
@@ -81,28 +80,28 @@ module internal FlipCharts =
           Points = withGap (fun (x, values) -> x, values[(values.Length - 1) / 2]) (fun x -> x, nan)
           Band = withGap (fun (x, values) -> x, List.head values, List.last values) (fun x -> x, nan, nan) }
 
-    let private charts (insides: Inside list) pick : Chart list =
-        [ for inside in insides ->
-              { Title = inside.Label
-                XLabel = "epochs done"
-                X = Numbers
+    let private charts (runs: RunTelemetry list) pick : Chart list =
+        [ for run in runs ->
+              { Title = run.Label
+                XLabel = "completed epochs"
+                X = Numeric
                 YLabel = "share of signs"
                 Y = Percent
                 Range = None
-                Curves = [ curve inside pick ]
+                Curves = [ curve run pick ]
                 Boundaries =
-                  [ for boundary in RunCharts.boundaries [ inside.Log ] -> { boundary with At = boundary.At - 0.5 } ] } ]
+                  [ for boundary in RunCharts.boundaries [ run.Log ] -> { boundary with At = boundary.At - 0.5 } ] } ]
 
-    /// Flips of weights and of activations over the training.
-    let figures (insides: Inside list) : Figure list =
-        [ charts insides _.WeightFlips
+    /// Weight and activation flips over the training.
+    let figures (runs: RunTelemetry list) : Figure list =
+        [ charts runs _.WeightFlips
           |> SmallMultiples.figure
               "weight-flips"
-              "Flips of weights"
-              "Signs of filters that one step turned. The line is the median layer; the band reaches from the calmest layer to the liveliest."
-          charts insides _.ActivationFlips
+              "Weight flips"
+              "Share of filter signs that one step flipped. The line is the median layer; the band spans all layers."
+          charts runs _.ActivationFlips
           |> SmallMultiples.figure
               "activation-flips"
-              "Flips of activations"
-              "Signs of activations, on test images that stay the same, that one step turned." ]
+              "Activation flips"
+              "Share of activation signs on a fixed set of test images that one step flipped." ]
         |> List.choose id

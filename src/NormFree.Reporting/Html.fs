@@ -5,7 +5,7 @@ open System.IO
 open System.Net
 open System.Reflection
 
-/// A report as one page that needs no network and no script; it is well-formed XML, too.
+/// A report as one HTML page without external resources and scripts. It is also well-formed XML.
 module internal Html =
 
     let private style =
@@ -16,7 +16,7 @@ module internal Html =
                  use reader = new StreamReader(stream)
                  reader.ReadToEnd())
 
-    /// Text as HTML shows it; characters that no page may hold become U+FFFD.
+    /// Escapes text for HTML. Invalid characters become U+FFFD.
     let private escape (text: string) =
         text
         |> String.map (fun c ->
@@ -27,12 +27,12 @@ module internal Html =
         |> WebUtility.HtmlEncode
         |> string
 
-    /// The same, where a line may break: a number stays with its sign.
+    /// Escapes text whose lines may break, but not before a percent sign.
     let private prose (text: string) = escape (text.Replace(" %", "\u00a0%"))
 
     let private lines parts = String.concat "\n" parts
 
-    /// A wide thing that scrolls sideways by itself on a narrow screen, also by the keyboard.
+    /// A frame that scrolls horizontally, also by keyboard, if its content is too wide.
     let private scrolling content = $"<div class=\"scroll\" tabindex=\"0\">{content}</div>"
 
     let private kind layout column =
@@ -60,7 +60,7 @@ module internal Html =
     let private picture className width height chart =
         $"<div{className} role=\"img\" aria-label=\"{escape (ChartData.describe chart)}\">{Chart.svg width height chart}</div>"
 
-    /// One chart is drawn for wide and for narrow screens, and the page's style shows one of the two.
+    /// A single chart is drawn twice, for wide and narrow screens. The style sheet shows one of them.
     let private drawing (width: int) (figure: Figure) =
         let charts =
             match figure.Charts with
@@ -72,7 +72,7 @@ module internal Html =
         let caption = $"<strong>{escape figure.Title}.</strong> {prose figure.Caption}"
         $"<figure><figcaption>{caption}</figcaption>\n{charts}</figure>"
 
-    /// How strong a cell's colour is, in percent: text must stay readable on it.
+    /// The strongest cell colour in percent. Text stays readable on it.
     let private strongest = 50.0
 
     let private cell (matrix: Matrix) truth mostWrong guess (count: int) =
@@ -86,7 +86,7 @@ module internal Html =
         else
             $"<td class=\"wrong\" style=\"--share:{strongest * share / mostWrong:f0}\">{count}</td>"
 
-    /// The highest share of a class that was taken for another one.
+    /// The largest share of a class that was confused with one other class.
     let private mostWrong (matrix: Matrix) =
         [ for truth, counts in List.indexed matrix.Counts do
               for guess, count in List.indexed counts do
@@ -94,7 +94,7 @@ module internal Html =
                       float count / float (max 1 (List.sum counts)) ]
         |> List.fold max 1e-9
 
-    let private confused (matrix: Matrix) =
+    let private confusion (matrix: Matrix) =
         let mostWrong = mostWrong matrix
 
         let heads =
@@ -107,13 +107,13 @@ module internal Html =
                 $"<tr><th scope=\"row\">{escape name}</th>{cells}</tr>")
 
         scrolling
-            $"""<table class="matrix"><caption>Rows: the class. Columns: what it was taken for. Outlined cells were recognised; the fuller a colour, the larger the share of the row, and of mistakes the largest share is fullest.</caption>
+            $"""<table class="matrix"><caption>Rows: true class. Columns: predicted class. Outlined cells are correct. Stronger colour means a larger share of the row; mistakes are scaled to the largest one.</caption>
 <thead><tr><td></td>{String.concat "" heads}</tr></thead>
 <tbody>
 {lines rows}
 </tbody></table>"""
 
-    let private examples (gallery: Gallery) =
+    let private pictures (gallery: Gallery) =
         let image heading (picture, caption) =
             $"<li><img src=\"data:image/png;base64,{escape picture}\" alt=\"{escape heading}\" />{escape caption}</li>"
 
@@ -125,14 +125,15 @@ module internal Html =
 
     let rec private element block =
         match block with
-        | Claim text -> $"<p class=\"claim\">{prose text}</p>"
+        | Conclusion text -> $"<p class=\"claim\">{prose text}</p>"
+        | Caution text -> $"<p class=\"caution\"><strong>Caution:</strong> {prose text}</p>"
         | Text text -> $"<p>{prose text}</p>"
         | Facts list -> facts list
         | Tabular(layout, content) -> table layout content
-        | Drawing figure -> drawing 1100 figure
+        | Plotted figure -> drawing 1100 figure
         | SideBySide figures -> $"""<div class="pair">{figures |> List.map (drawing 640) |> lines}</div>"""
-        | Confused matrix -> confused matrix
-        | Examples gallery -> examples gallery
+        | ConfusionTable matrix -> confusion matrix
+        | Pictures gallery -> pictures gallery
         | Command arguments -> $"""<pre><code>{escape ("normfree " + String.Join(' ', arguments))}</code></pre>"""
         | Folded(folding, heading, blocks) ->
             let opened = if folding = Open then " open=\"open\"" else ""
@@ -148,7 +149,6 @@ module internal Html =
         let link (s: Section) = $"<a href=\"#{s.Name}\">{escape s.Title}</a>"
         $"""<nav aria-label="Sections">{sections |> List.map link |> lines}</nav>"""
 
-    /// The page.
     let page (document: Document) =
         $"""<!DOCTYPE html>
 <html lang="en">

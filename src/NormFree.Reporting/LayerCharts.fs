@@ -3,22 +3,22 @@ namespace NormFree.Reporting
 open System
 open NormFree.Runs
 
-/// Telemetry by layer as charts.
+/// Charts of telemetry by layer.
 module internal LayerCharts =
 
-    /// The stages in their order, each with the samples of each moment, in theirs.
-    let private stages (inside: Inside) =
-        inside.Telemetry.Layers
+    /// The stages in order, each with its samples grouped by step.
+    let private stages (run: RunTelemetry) =
+        run.Telemetry.Layers
         |> List.groupBy _.Stage
         |> List.map (fun (stage, samples) ->
             stage, samples |> List.groupBy (fun s -> s.Epoch, s.Step) |> List.sortBy fst |> List.map snd)
 
-    let private layers (inside: Inside) = inside.Telemetry.Layers |> List.map _.Layer |> List.distinct
+    let private layers (run: RunTelemetry) = run.Telemetry.Layers |> List.map _.Layer |> List.distinct
 
     let private chart title yLabel scale names curves : Chart =
         { Title = title
           XLabel = "layer"
-          X = Names(LayerNames.short names)
+          X = Categories(LayerNames.short names)
           YLabel = yLabel
           Y = scale
           Range = None
@@ -34,32 +34,32 @@ module internal LayerCharts =
         let places = place names
         Curve.Line(name, samples |> List.map (fun s -> places[s.Layer], pick s) |> List.sortBy fst)
 
-    /// The first, the middle and the last moment; fewer where there are fewer.
-    let private chosen (moments: 'a list) =
+    /// The first, middle and last step, without repetitions.
+    let private selected (moments: 'a list) =
         [ "start", 0; "middle", (moments.Length - 1) / 2; "end", moments.Length - 1 ]
         |> List.distinctBy snd
         |> List.map (fun (name, place) -> name, moments[place])
 
-    /// A chart for each stage of each run: start, middle and end, and what was expected.
-    let private propagation (insides: Inside list) yLabel pick expected =
-        [ for inside in insides do
-              let names = layers inside
+    /// One chart per stage of each run: start, middle, end, and the expected values.
+    let private propagation (runs: RunTelemetry list) yLabel pick expected =
+        [ for run in runs do
+              let names = layers run
 
-              for stage, moments in stages inside do
-                  [ for name, samples in chosen moments do
+              for stage, moments in stages run do
+                  [ for name, samples in selected moments do
                         line name names pick samples
                     match expected with
                     | Some expected -> line "expected" names expected (List.last moments)
                     | None -> () ]
                   |> List.filter hasNumbers
-                  |> chart $"{inside.Label}: {stage}" yLabel Logarithmic names ]
+                  |> chart $"{run.Label}: {stage}" yLabel Logarithmic names ]
 
     let private median values =
         match List.sort values with
         | [] -> nan
         | sorted -> (sorted[(sorted.Length - 1) / 2] + sorted[sorted.Length / 2]) / 2.0
 
-    /// A curve for each stage: a layer's median over the stage's samples, with the lowest and the highest around it.
+    /// One curve per stage: each layer's median over the stage's samples, with their range as the band.
     let private overStage names pick (stage, moments: LayerSample list list) : Curve =
         let places = place names
 
@@ -75,12 +75,12 @@ module internal LayerCharts =
           Points = byLayer |> List.map (fun (x, values) -> x, median values)
           Band = byLayer |> List.map (fun (x, values) -> x, List.min values, List.max values) }
 
-    let private byStage (insides: Inside list) yLabel scale pick =
-        [ for inside in insides do
-              let names = layers inside
-              stages inside |> List.map (overStage names pick) |> chart inside.Label yLabel scale names ]
+    let private byStage (runs: RunTelemetry list) yLabel scale pick =
+        [ for run in runs do
+              let names = layers run
+              stages run |> List.map (overStage names pick) |> chart run.Label yLabel scale names ]
 
-    /// The shares of a layer's channels, sorted: half of the channels lie in the band around the median.
+    /// The quantiles of each layer's sorted channels. The band holds the middle half of the channels.
     let private channelCurves (names: string list) (shares: (string * float list) list) : Curve list =
         let places = place names
         let quantile part (sorted: float list) = sorted[int (round (part * float (sorted.Length - 1)))]
@@ -92,62 +92,62 @@ module internal LayerCharts =
           Curve.Line("highest", at 1.0)
           Curve.Line("lowest", at 0.0) ]
 
-    /// A chart for each run: at the end of its last epoch.
-    let private channels (insides: Inside list) =
-        [ for inside in insides do
-              let names = inside.Telemetry.Channels |> List.map _.Layer |> List.distinct
+    /// One chart per run, at the end of its last epoch.
+    let private channels (runs: RunTelemetry list) =
+        [ for run in runs do
+              let names = run.Telemetry.Channels |> List.map _.Layer |> List.distinct
 
-              match List.tryLast inside.Telemetry.Channels with
+              match List.tryLast run.Telemetry.Channels with
               | None -> ()
               | Some last ->
-                  inside.Telemetry.Channels
+                  run.Telemetry.Channels
                   |> List.filter (fun c -> c.Stage = last.Stage && c.Epoch = last.Epoch)
                   |> List.groupBy _.Layer
                   |> List.map (fun (layer, channels) -> layer, channels |> List.map _.Positive |> List.sort)
                   |> channelCurves names
-                  |> chart inside.Label "share of +1" Percent names ]
+                  |> chart run.Label "share of +1" Percent names ]
 
     let private deadShare (s: LayerSample) = float s.DeadChannels / float (max 1 s.Channels)
 
-    /// Charts of all that is told by layer; of what was not measured there is none.
-    let figures (insides: Inside list) : Figure list =
-        [ propagation insides "variance" _.Variance (Some _.ExpectedVariance)
+    /// Charts of all measured quantities.
+    let figures (runs: RunTelemetry list) : Figure list =
+        [ propagation runs "variance" _.Variance (Some _.ExpectedVariance)
           |> SmallMultiples.figure
               "variance"
               "Signal propagation: variance"
-              "The variance of each binary layer's input, a mean over channels, at the start, in the middle and at the end of \
-               each stage, and the variance that the network's constants are made for."
-          propagation insides "mean²" _.MeanSquared None
+              "Variance of each binary layer's input, averaged over channels, at the start, middle and end of each stage, and the \
+               variance that the network's constants assume."
+          propagation runs "mean²" _.MeanSquared None
           |> SmallMultiples.figure
               "mean-squared"
               "Signal propagation: mean²"
-              "The square of each channel's mean, averaged over channels: where it is far above the variance, signs hardly depend on the image."
-          byStage insides "share" Percent _.Window
+              "Squared mean of each channel of the input, averaged over channels. If it is far above the variance, signs hardly depend on the image."
+          byStage runs "share" Percent _.Window
           |> SmallMultiples.figure
               "window"
-              "Inside the sign's gradient window"
-              "The share of inputs inside the window [−1, 1) where the sign passes a gradient on. Lines are medians over a stage's samples, bands their \
-               lowest and highest."
-          channels insides
+              "Inputs in the sign's gradient window"
+              "Share of inputs in [−1, 1), where the sign's straight-through gradient is not 0. Lines are medians over a stage's samples; bands \
+               span their range."
+          channels runs
           |> SmallMultiples.figure
               "positive"
               "Share of +1 by channel"
-              "How often a channel's sign is +1, at the end of the last epoch: near 0 % and near 100 % a channel says nothing."
-          byStage insides "share of channels" Percent deadShare
-          |> SmallMultiples.figure "dead" "Dead channels" "Those with one sign all over a batch."
-          byStage insides "share of filters" Percent _.Clipped
+              "Share of +1 among each channel's signs at the end of the last epoch. A channel near 0 % or 100 % carries no information."
+          byStage runs "share of channels" Percent deadShare
+          |> SmallMultiples.figure "dead" "Dead channels" "Share of channels with the same sign in the whole batch."
+          byStage runs "share of filters" Percent _.Clipped
           |> SmallMultiples.figure
               "clipped-layers"
               "Clipped filters"
-              "The share of each layer's filters whose gradient was clipped."
-          byStage insides "|g| / |w|" Logarithmic _.NormRatio
+              "Share of each layer's filters whose gradient was clipped."
+          byStage runs "|g| / |w|" Logarithmic _.NormRatio
           |> SmallMultiples.figure
               "norm-ratio"
-              "Gradient against weight"
-              "The norm of a filter's gradient over the filter's own, before clipping: what clipping decides by."
-          byStage insides "|g|" Logarithmic _.GradientNorm
+              "Gradient-to-weight ratio"
+              "Norm of a filter's gradient divided by the filter's norm, before clipping. Clipping compares it with its limit λ."
+          byStage runs "|g|" Logarithmic _.GradientNorm
           |> SmallMultiples.figure
               "gradient-norm"
               "Gradient norm"
-              "The norm of the gradient of all of a layer's filters, before clipping." ]
+              "Norm of the gradient of all filters of a layer, before clipping." ]
         |> List.choose id

@@ -3,10 +3,10 @@ namespace NormFree.Reporting
 open System
 open System.Text
 
-/// A report as Markdown, with pictures beside it.
+/// A report as Markdown with PNG files.
 module internal Markdown =
 
-    /// Text in a cell or a heading: nothing of it is markup.
+    /// Escapes all markup.
     let private plain (text: string) =
         let escaped = StringBuilder()
 
@@ -20,7 +20,7 @@ module internal Markdown =
 
     let private unbroken (text: string) = text |> String.map (fun c -> if Char.IsControl c then ' ' else c)
 
-    /// A table; nothing in its cells is markup.
+    /// A table. Markup in its cells is escaped.
     let table (table: Table) =
         let row cells = "| " + (cells |> List.map plain |> String.concat " | ") + " |"
         let rule = "|" + String.replicate table.Columns.Length " --- |"
@@ -30,10 +30,10 @@ module internal Markdown =
         { Columns = [ ""; ""; "" ]; Rows = facts |> List.map (fun f -> [ f.Label; f.Value; f.Note ]) }
 
     let private matrix (matrix: Matrix) : Table =
-        { Columns = "class \\ taken for" :: matrix.Classes
+        { Columns = "class \\ predicted" :: matrix.Classes
           Rows = List.map2 (fun name counts -> name :: List.map string counts) matrix.Classes matrix.Counts }
 
-    /// The first picture has the page's own name.
+    /// The accuracy plot has the page's own name.
     let private file (stem: string) (name: string) = if name = "accuracy" then $"{stem}.png" else $"{stem}-{name}.png"
 
     let private image stem name alt = $"![{plain alt}](<{Uri.EscapeDataString(file stem name)}>)"
@@ -44,20 +44,21 @@ module internal Markdown =
 
     let rec private parts stem block =
         match block with
-        | Claim text -> [ $"**{plain text}**" ]
+        | Conclusion text -> [ $"**{plain text}**" ]
+        | Caution text -> [ $"**Caution:** {plain text}" ]
         | Text text -> [ plain text ]
         | Facts list -> [ table (facts list) ]
         | Tabular(_, content) -> [ table content ]
-        | Drawing figure -> drawing stem figure
+        | Plotted figure -> drawing stem figure
         | SideBySide figures -> figures |> List.collect (drawing stem)
-        | Confused counts -> [ table (matrix counts) ]
-        | Examples gallery ->
+        | ConfusionTable counts -> [ table (matrix counts) ]
+        | Pictures gallery ->
             let alt = gallery.Rows |> List.map _.Heading |> String.concat "; "
             [ plain gallery.Caption; image stem gallery.Name alt ]
         | Command arguments -> [ "```sh\nnormfree " + unbroken (String.Join(' ', arguments)) + "\n```" ]
         | Folded(_, heading, blocks) -> $"### {plain heading}" :: (blocks |> List.collect (parts stem))
 
-    /// The text. `stem` is the page's name without its ending.
+    /// The Markdown text. `stem` is the file's name without its extension.
     let text (stem: string) (document: Document) =
         [ $"# {plain document.Title}"
           for section in document.Sections do
@@ -73,18 +74,19 @@ module internal Markdown =
 
     let rec private drawn block =
         match block with
-        | Drawing figure -> [ figure.Name, (fun () -> png figure) ]
+        | Plotted figure -> [ figure.Name, (fun () -> png figure) ]
         | SideBySide figures -> [ for figure in figures -> figure.Name, (fun () -> png figure) ]
-        | Examples gallery -> [ gallery.Name, (fun () -> ContactSheet.png gallery) ]
+        | Pictures gallery -> [ gallery.Name, (fun () -> ContactSheet.png gallery) ]
         | Folded(_, _, blocks) -> List.collect drawn blocks
-        | Claim _
+        | Conclusion _
+        | Caution _
         | Text _
         | Facts _
         | Tabular _
-        | Confused _
+        | ConfusionTable _
         | Command _ -> []
 
-    /// The pictures: each file's name, and what makes its bytes.
+    /// Each picture's file name and a function that draws its PNG.
     let pictures (stem: string) (document: Document) =
         document.Sections
         |> List.collect _.Blocks

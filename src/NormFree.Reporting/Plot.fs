@@ -16,11 +16,10 @@ module internal Palette =
     let grid = hex 0xe3e6eau
     let paper = hex 0xfffffeu
 
-    /// Okabe and Ito's colours for every kind of colour vision; without their yellow and black, which vanish on one of the two
-    /// backgrounds.
+    /// The colour-blind-safe palette of Okabe and Ito without yellow and black, which vanish on a light or dark background.
     let curves = [| 0x0072b2u; 0xd55e00u; 0x009e73u; 0xcc79a7u; 0xe69f00u; 0x56b4e9u |] |> Array.map hex
 
-    /// The CSS variable of each colour, by which a page recolours a chart.
+    /// The CSS variable of each colour.
     let variables =
         [ ink, "--ink"
           quiet, "--quiet"
@@ -29,7 +28,7 @@ module internal Palette =
           for i, colour in Array.indexed curves do
               colour, $"--curve-{i}" ]
 
-/// Charts as OxyPlot knows them.
+/// Converts charts to OxyPlot models.
 module internal Plot =
     open Palette
 
@@ -39,11 +38,11 @@ module internal Plot =
     let private markers =
         [| MarkerType.Circle; MarkerType.Square; MarkerType.Triangle; MarkerType.Diamond |]
 
-    /// Control characters and halves of surrogate pairs have no place in XML and no glyph.
+    /// Replaces characters that are invalid in XML or have no glyph.
     let private drawable (text: string) =
         text |> String.map (fun c -> if Char.IsControl c || Char.IsSurrogate c then '?' else c)
 
-    let private dress position title (axis: Axis) =
+    let private styled position title (axis: Axis) =
         axis.Position <- position
         axis.Title <- drawable title
         axis.TitleFontSize <- 15.0
@@ -57,16 +56,16 @@ module internal Plot =
         axis.AxisTitleDistance <- 10.0
         axis
 
-    let private ground (axis: Axis) =
+    let private asBaseline (axis: Axis) =
         axis.MajorGridlineStyle <- LineStyle.None
         axis.AxislineStyle <- LineStyle.Solid
         axis.AxislineColor <- quiet
         axis.MinimumMajorStep <- 1.0
         axis
 
-    /// Names stand upright-ish where there are many, and every second one is left out where there are too many.
-    let private named (names: string list) chart =
-        let axis = LinearAxis() |> dress AxisPosition.Bottom chart.XLabel |> ground
+    /// Rotates the names if there are more than 4, and omits every second one if there are more than 24.
+    let private categories (names: string list) chart =
+        let axis = LinearAxis() |> styled AxisPosition.Bottom chart.XLabel |> asBaseline
         axis.MajorStep <- float (1 + names.Length / 24)
         axis.MinorStep <- axis.MajorStep
         axis.Angle <- if names.Length > 4 then -55.0 else 0.0
@@ -82,8 +81,8 @@ module internal Plot =
 
         axis
 
-    let private numbered chart =
-        let axis = LinearAxis() |> dress AxisPosition.Bottom chart.XLabel |> ground
+    let private numeric chart =
+        let axis = LinearAxis() |> styled AxisPosition.Bottom chart.XLabel |> asBaseline
 
         let values =
             [ yield! chart.Curves |> List.collect _.Points |> List.map fst |> List.filter (ChartData.isDrawn Plain)
@@ -97,22 +96,30 @@ module internal Plot =
 
     let private horizontal chart =
         match chart.X with
-        | Numbers -> numbered chart
-        | Names names -> named names chart
+        | Numeric -> numeric chart
+        | Categories names -> categories names chart
 
-    /// The lowest and the highest number to be seen.
+    /// The range of y values to show.
     let private range chart =
         match chart.Range, ChartData.heights chart with
         | Some range, _ -> range
         | None, [] -> if chart.Y = Logarithmic then 0.1, 1.0 else 0.0, 1.0
         | None, heights -> List.min heights, List.max heights
 
-    /// Powers of ten are all that is written at the axis, so two of them at least are to be seen.
-    let private logarithmic chart (low: float, high: float) =
-        let axis = LogarithmicAxis() |> dress AxisPosition.Left chart.YLabel
+    /// The share of a chart's height above the curves that is reserved for the labels of boundaries.
+    let private headroom chart = if chart.Boundaries.IsEmpty then 0.0 else 0.12
+
+    /// Values below this share of the highest are clipped: they would flatten the rest.
+    let private logarithmicFloor = 1e-8
+
+    /// The axis labels powers of ten only, so it shows at least two of them.
+    let private logarithmic chart (lowest: float, high: float) =
+        let axis = LogarithmicAxis() |> styled AxisPosition.Left chart.YLabel
+        let low = max lowest (high * logarithmicFloor)
         let written = floor (log10 high + 0.1) - ceil (log10 low - 0.1)
         axis.Minimum <- if written >= 1.0 then 10.0 ** (log10 low - 0.1) else 10.0 ** floor (log10 low)
         axis.Maximum <- if written >= 1.0 then 10.0 ** (log10 high + 0.1) else 10.0 ** ceil (log10 high)
+        axis.Maximum <- axis.Maximum * (axis.Maximum / axis.Minimum) ** headroom chart
         axis.MinorGridlineStyle <- LineStyle.Solid
         axis.MinorGridlineColor <- OxyColor.FromAColor(110uy, grid)
         axis.MinorTickSize <- 0.0
@@ -126,10 +133,10 @@ module internal Plot =
         else "0.000%"
 
     let private linear chart (low: float, high: float) =
-        let axis = LinearAxis() |> dress AxisPosition.Left chart.YLabel
+        let axis = LinearAxis() |> styled AxisPosition.Left chart.YLabel
         let margin = max ((high - low) * 0.06) (max 1e-4 (abs high * 0.01))
-        axis.Maximum <- high + margin
         axis.Minimum <- if low >= 0.0 && low <= high * 0.6 then 0.0 else low - margin
+        axis.Maximum <- high + margin + headroom chart * (high + margin - axis.Minimum)
 
         if chart.Y = Percent then
             axis.StringFormat <- percentFormat (axis.Maximum - axis.Minimum)
@@ -165,7 +172,7 @@ module internal Plot =
 
         series
 
-    /// Runs of a band's points without a gap.
+    /// The parts of a band between its gaps.
     let private pieces scale band =
         let isDrawn (x, low, high) =
             ChartData.isDrawn Plain x && ChartData.isDrawn scale low && ChartData.isDrawn scale high
@@ -194,22 +201,41 @@ module internal Plot =
 
               area ]
 
-    let private stage boundary =
+    /// A vertical line. Its label lies in the headroom, left of the line if it stands near the right edge.
+    let private boundaryLine (low: float, high: float) (at, label) =
+        let isRight = at > low + 0.7 * (high - low)
+
         LineAnnotation(
             Type = LineAnnotationType.Vertical,
-            X = boundary.At,
-            Text = "\u00a0\u00a0" + drawable boundary.Label,
+            X = at,
+            Text = (if label = "" then "" else $"\u00a0\u00a0{drawable label}\u00a0\u00a0"),
             Color = quiet,
             TextColor = quiet,
             FontSize = 13.0,
             StrokeThickness = 1.0,
             LineStyle = LineStyle.Dash,
             TextOrientation = AnnotationTextOrientation.Horizontal,
-            TextLinePosition = 0.02,
-            TextHorizontalAlignment = HorizontalAlignment.Left,
-            TextVerticalAlignment = VerticalAlignment.Bottom,
-            TextMargin = 6.0
+            TextLinePosition = 0.99,
+            TextHorizontalAlignment = (if isRight then HorizontalAlignment.Right else HorizontalAlignment.Left),
+            TextVerticalAlignment = VerticalAlignment.Top,
+            TextMargin = 2.0
         )
+
+    /// The lines of all boundaries. A label is omitted if it would overlap the one before it or repeat it.
+    let private boundaryLines (axis: Axis) (boundaries: Boundary list) =
+        let low, high = axis.Minimum, axis.Maximum
+
+        let place (previous: Boundary option) (boundary: Boundary) =
+            match previous with
+            | Some p when p.Label = boundary.Label || boundary.At - p.At < 0.25 * (high - low) ->
+                (boundary.At, ""), previous
+            | _ -> (boundary.At, boundary.Label), Some boundary
+
+        boundaries
+        |> List.sortBy _.At
+        |> List.mapFold place None
+        |> fst
+        |> List.map (boundaryLine (low, high))
 
     let private legend () =
         Legend(
@@ -223,7 +249,7 @@ module internal Plot =
             LegendMargin = 4.0
         )
 
-    /// The chart as OxyPlot knows it.
+    /// The chart's OxyPlot model.
     let model chart =
         let model =
             PlotModel(
@@ -240,9 +266,10 @@ module internal Plot =
             )
 
         model.Culture <- CultureInfo.InvariantCulture
-        model.Axes.Add(horizontal chart)
+        let xAxis = horizontal chart
+        model.Axes.Add xAxis
         model.Axes.Add(vertical chart)
-        chart.Boundaries |> List.iter (stage >> model.Annotations.Add)
+        chart.Boundaries |> boundaryLines xAxis |> List.iter model.Annotations.Add
         chart.Curves |> List.iteri (fun i curve -> bands chart.Y i curve |> List.iter model.Series.Add)
         chart.Curves |> List.iteri (fun i curve -> model.Series.Add(line chart.Y i curve))
         model.Legends.Add(legend ())

@@ -4,7 +4,7 @@ open OxyPlot
 open OxyPlot.SkiaSharp
 open global.SkiaSharp
 
-/// The font that the library brings along. A bare machine has none, and Skia then draws no text and says nothing.
+/// The embedded font. On a machine without fonts, Skia would silently draw no text.
 module internal EmbeddedFont =
     let private resource = "DejaVuSans-subset.ttf"
 
@@ -18,8 +18,8 @@ module internal EmbeddedFont =
                  use stream = stream
                  SKTypeface.FromStream stream)
 
-/// OxyPlot's Skia renderer with its two text functions replaced: they use the embedded font, whatever font the plot asks for,
-/// and no text shaping, so that HarfBuzz's native library is never loaded.
+/// OxyPlot's Skia renderer, with text functions that always use the embedded font. Text shaping is off, so that HarfBuzz's native library
+/// is not needed.
 type internal PlotText(canvas: SKCanvas) as self =
     inherit SkiaRenderContext()
 

@@ -7,22 +7,22 @@ open System.Text
 open NormFree.Formats
 open NormFree.Runs
 
-/// <summary>Runs as a page for people.</summary>
+/// <summary>Writes reports of runs as HTML, Markdown or text.</summary>
 /// <example><code>
 /// let runs = ReportedRun.ofFolders (RunDeployment.measuring MeasureSpeed) [ { Path = "runs/bn-free" }; { Path = "runs/batch-norm" } ]
 /// runs |> Report.write "report.html" "ReActNet-18 on CIFAR-10"
 /// runs |> Report.writeMarkdown "results/cifar10.md" "ReActNet-18 on CIFAR-10"
 /// </code></example>
 module Report =
-    /// <summary>Whether bn-free is above its twins; nothing of twins that are not among the runs.</summary>
+    /// <summary>Compares bn-free with its batch-norm and no-norm twins, if the runs include them.</summary>
     let verdicts (runs: RunLog list) = Verdict.ofRuns runs
 
-    let private claims runs = verdicts runs |> List.map Verdict.sentence
+    let private conclusions runs = verdicts runs |> List.map Verdict.sentence
 
-    /// More networks than these are not looked into; more groups have no number of their own above the chart.
-    let private insideAtMost, private factsAtMost = 6, 12
+    /// The largest numbers of groups with telemetry charts and with headline numbers.
+    let private maxTelemetry, private maxFacts = 6, 12
 
-    /// The stages' end as far as it is known, for the first look.
+    /// The headline number of a group: its top-1 so far.
     let private fact (group: RunGroup) : Fact =
         match RunGroup.final group, List.tryLast group.Runs.Head.Epochs with
         | Ok epochs, _ when epochs.Length > 1 ->
@@ -48,13 +48,14 @@ module Report =
                   Tabular(layout, table) ]
 
     let private results (runs: RunLog list) (groups: RunGroup list) =
-        [ yield! claims runs |> List.map Claim
-          Facts(groups |> List.truncate factsAtMost |> List.map fact)
-          Drawing(RunCharts.accuracy groups)
+        [ yield! conclusions runs |> List.map Conclusion
+          yield! Cautions.ofGroups groups |> List.map Caution
+          Facts(groups |> List.truncate maxFacts |> List.map fact)
+          Plotted(RunCharts.accuracy groups)
           yield! tables [ NumbersAfter 2, RunTable.seeds groups; NumbersAfter 2, RunTable.headline runs ]
           SideBySide(RunCharts.training groups) ]
 
-    /// One run's blocks stand by themselves; those of several are folded, the first one open.
+    /// The blocks of several runs are folded, with the first one open.
     let private perRun heading (runs: (string * Block list) list) =
         match runs with
         | [ _, blocks ] -> blocks
@@ -62,10 +63,10 @@ module Report =
             [ for i, (label, blocks) in List.indexed runs do
                   Folded((if i = 0 then Open else Closed), heading label, blocks) ]
 
-    let private lacking what (reasons: (string * string) list) =
+    let private missing what (reasons: (string * string) list) =
         [ for reason, labels in reasons |> List.groupBy snd do
               let labels = labels |> List.map fst |> String.concat ", "
-              Text $"{what} {labels}: {reason}." ]
+              Text $"No {what} for {labels}: {reason}." ]
 
     let private split (pick: ReportedRun -> Result<'a, string>) (labelled: (string * ReportedRun) list) =
         labelled
@@ -76,47 +77,46 @@ module Report =
             | Error reason -> Some(label, reason)
             | Ok _ -> None)
 
-    /// Runs that differ by their seeds look alike and cost the same: the first that has what is picked stands for its group.
+    /// The first run that has the picked part represents its group: seeds hardly change charts by layer, and do not change costs.
     let private ofGroups (pick: ReportedRun -> Result<'a, string>) (grouped: (string * ReportedRun list) list) =
         [ for label, runs in grouped ->
               label, runs |> List.tryFind (pick >> Result.isOk) |> Option.defaultValue runs.Head ]
 
-    let private inside (grouped: (string * ReportedRun list) list) =
+    let private telemetry (grouped: (string * ReportedRun list) list) =
         let chosen = ofGroups _.Telemetry grouped
-        let _, missing = split _.Telemetry chosen
+        let _, unavailable = split _.Telemetry chosen
 
-        let all: Inside list =
+        let all: RunTelemetry list =
             [ for label, run in chosen do
                   match run.Telemetry with
                   | Ok telemetry -> { Label = label; Log = run.Log; Telemetry = telemetry }
                   | Error _ -> () ]
 
-        let shown = List.truncate insideAtMost all
-
-        let seen = grouped |> List.collect snd |> List.filter _.Telemetry.IsOk
+        let shown = List.truncate maxTelemetry all
+        let available = grouped |> List.collect snd |> List.filter _.Telemetry.IsOk
 
         let single, several =
             LayerCharts.figures shown @ FlipCharts.figures shown
             |> List.partition (fun f -> f.Charts.Length = 1)
 
-        [ if not shown.IsEmpty && shown.Length < seen.Length then
-              Text $"One run of each configuration is shown, and {insideAtMost} configurations at most."
-          yield! several |> List.map Drawing
+        [ if not shown.IsEmpty && shown.Length < available.Length then
+              Text $"One run per configuration, and at most {maxTelemetry} configurations."
+          yield! several |> List.map Plotted
           if not single.IsEmpty then
               SideBySide single
-          yield! lacking "Nothing was seen inside" missing ]
+          yield! missing "telemetry" unavailable ]
 
     let private confusions labelled =
-        let found, missing = split _.Confusion labelled
+        let found, unavailable = split _.Confusion labelled
 
         let blocks =
             found
             |> List.mapi (fun i (label, confusion) -> label, ConfusionView.blocks $"mistakes-{i + 1}" confusion)
 
-        perRun id blocks @ lacking "Nothing is known of" missing
+        perRun id blocks @ missing "confusion matrix" unavailable
 
     let private deployment (grouped: (string * ReportedRun list) list) =
-        let found, missing = ofGroups _.Deployment grouped |> split _.Deployment
+        let found, unavailable = ofGroups _.Deployment grouped |> split _.Deployment
 
         [ match found with
           | [] -> ()
@@ -127,11 +127,11 @@ module Report =
               Tabular(NumbersAfter 2, DeploymentView.table found)
 
               match found |> List.tryPick (fun (_, d) -> d.Speed) with
-              | Some speed -> Text(DeploymentView.how speed)
-              | None -> Text "The speed was not measured."
+              | Some speed -> Text(DeploymentView.measurement speed)
+              | None -> Text "The latency was not measured."
 
               Folded(Closed, $"Layers of {label}", [ Tabular(NumbersAfter 3, DeploymentView.layers first) ])
-          yield! lacking "Nothing is packed of" missing ]
+          yield! missing "deployment cost" unavailable ]
 
     let private epochs (labelled: (string * ReportedRun) list) =
         perRun
@@ -140,7 +140,7 @@ module Report =
                   label,
                   [ if not run.Arguments.IsEmpty then
                         Command("train" :: run.Arguments)
-                    Text $"{run.Epochs.Length} epochs, in the folder {run.Name}."
+                    Text $"{run.Epochs.Length} epochs in the folder {run.Name}."
                     yield! tables [ NumbersAfter 1, RunTable.epochs run ] ] ]
 
     let private environment (runs: RunLog list) =
@@ -148,7 +148,7 @@ module Report =
 
         let own =
             [ [ "report"; $"NormFree {BuildVersion.normFree}, {RuntimeInformation.FrameworkDescription}" ]
-              [ "report's machine"
+              [ "report machine"
                 $"{RuntimeInformation.OSDescription}, {RuntimeInformation.ProcessArchitecture}" ] ]
 
         tables [ KeysAndValues, { common with Rows = common.Rows @ own }; KeysAndValues, differing ]
@@ -161,13 +161,13 @@ module Report =
 
         let sections =
             if runs.IsEmpty then
-                [ "results", "Did it work?", [ Text "There are no runs to report on." ] ]
+                [ "results", "Results", [ Text "There are no runs." ] ]
             else
-                [ "results", "Did it work?", results logs groups
-                  "differences", "What differs between the runs", tables [ KeysAndValues, differing ]
-                  "inside", "What happened inside?", inside grouped
-                  "mistakes", "What does it take for what?", confusions labelled
-                  "deployment", "What does it cost to deploy?", deployment grouped
+                [ "results", "Results", results logs groups
+                  "differences", "Differences between the runs", tables [ KeysAndValues, differing ]
+                  "telemetry", "Layer telemetry", telemetry grouped
+                  "confusion", "Confusion matrix", confusions labelled
+                  "deployment", "Deployment cost", deployment grouped
                   "epochs", "Epochs", epochs labelled
                   "configuration", "Configuration", tables [ KeysAndValues, common ] ]
 
@@ -177,7 +177,7 @@ module Report =
                   if not blocks.IsEmpty then
                       { Name = name; Title = title; Blocks = blocks } ] }
 
-    /// <summary>The page as text: one file that needs no network and no script.</summary>
+    /// <summary>The HTML page: one file without external resources and scripts.</summary>
     let html title (runs: ReportedRun list) = Html.page (document title runs)
 
     let private save (path: string) (bytes: byte[]) =
@@ -185,25 +185,25 @@ module Report =
 
     let private saveText path (text: string) = save path (UTF8Encoding(false).GetBytes text)
 
-    /// <summary>Writes the page, whole or not at all.</summary>
+    /// <summary>Writes the HTML page atomically.</summary>
     let write (path: string) (title: string) (runs: ReportedRun list) = saveText path (html title runs)
 
-    /// <summary>A table as Markdown; nothing in its cells is markup.</summary>
+    /// <summary>A table as Markdown. Markup in its cells is escaped.</summary>
     let markdownTable (table: Table) = Markdown.table table
 
-    /// <summary>The headline and the verdicts as plain text, for a terminal.</summary>
+    /// <summary>The results table and the verdicts as plain text, for a terminal.</summary>
     let text (runs: RunLog list) =
         let table = RunTable.headline runs
         let rows = table.Columns :: table.Rows
         let widths = List.transpose rows |> List.map (List.map String.length >> List.max)
         let line row = List.map2 (fun (cell: string) width -> cell.PadRight width) row widths |> String.concat "  "
-        String.concat "\n" (List.map (line >> _.TrimEnd()) rows @ claims runs)
+        String.concat "\n" (List.map (line >> _.TrimEnd()) rows @ conclusions runs)
 
-    /// <summary>The same page as Markdown. <c>stem</c> is its file's name without the ending: pictures are called <c>stem.png</c> (the test accuracy)
-    /// and <c>stem-name.png</c>, and lie beside it.</summary>
+    /// <summary>The Markdown page. <c>stem</c> is its file's name without the extension. The page links to the pictures <c>stem.png</c> (test
+    /// accuracy) and <c>stem-name.png</c>.</summary>
     let markdown (stem: string) (title: string) (runs: ReportedRun list) = Markdown.text stem (document title runs)
 
-    /// <summary>Writes the Markdown and, beside it, its pictures; each file whole or not at all.</summary>
+    /// <summary>Writes the Markdown page and its pictures into one folder, each file atomically.</summary>
     let writeMarkdown (path: string) (title: string) (runs: ReportedRun list) =
         let stem = string (Path.GetFileNameWithoutExtension path)
         let folder = string (Path.GetDirectoryName path)

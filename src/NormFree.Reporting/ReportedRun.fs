@@ -5,24 +5,24 @@ open System.IO
 open NormFree.Formats
 open NormFree.Runs
 
-/// <summary>All that a report knows of one run; where something is missing, why.</summary>
+/// <summary>The parts of a run that a report shows. The error of a missing part is the reason.</summary>
 type ReportedRun =
     { Log: RunLog
       Telemetry: Result<Telemetry, string>
       Confusion: Result<Confusion, string>
       Deployment: Result<Deployment, string> }
 
-/// <summary>Runs as reports take them.</summary>
+/// <summary>Reads runs for reports.</summary>
 [<RequireQualifiedAccess>]
 module ReportedRun =
 
-    /// <summary>A run of which there is nothing but the log.</summary>
+    /// <summary>A run with nothing but its log.</summary>
     let ofLog (log: RunLog) : ReportedRun =
-        let reason = "the report was made of its log alone"
+        let reason = "the report has only its log"
 
         { Log = log; Telemetry = Error reason; Confusion = Error reason; Deployment = Error reason }
 
-    /// A page that lacks a part is better than no page.
+    /// A missing or damaged part does not prevent the report.
     let private part (read: unit -> 'a option) missing =
         try
             match read () with
@@ -38,15 +38,15 @@ module ReportedRun =
             (fun () ->
                 let telemetry = Telemetry.read folder
                 if telemetry.Layers.IsEmpty then None else Some telemetry)
-            "its folder has no telemetry, which can be switched off; runs of earlier versions have none"
+            "its folder has none (it was switched off, or the run is from an earlier version)"
 
     let private confusion folder =
         part
             (fun () -> ConfusionFile.read folder)
-            "its folder has no confusion.json, which is written when a run ends; runs of earlier versions have none"
+            "its folder has no confusion.json (it is written when a run finishes)"
 
-    /// <summary>Reads runs from their folders; <c>deployment</c> says what a run's network costs, or why that is unknown.</summary>
-    /// <remarks>Throws as <c>RunFolder.readRun</c> does.</remarks>
+    /// <summary>Reads runs from their folders. <c>deployment</c> returns a network's cost, or why it is unknown.</summary>
+    /// <remarks>Throws the exceptions of <c>RunFolder.readRun</c>.</remarks>
     let ofFolders (deployment: RunFolder -> Result<Deployment, string>) (folders: RunFolder list) : ReportedRun list =
         let logs = folders |> List.map RunFolder.readRun
 

@@ -2,11 +2,10 @@ namespace NormFree.Reporting
 
 open NormFree.Runs
 
-
-/// Logs as charts.
+/// Charts of logs.
 module internal RunCharts =
 
-    /// The stages of a run, each with how many epochs are before it.
+    /// The stages of a run, each with the number of epochs before it.
     let starts (run: RunLog) =
         let lengths = run.Stages |> List.map (fun (_, epochs, _) -> epochs |> List.map _.Epoch |> List.max)
 
@@ -14,34 +13,36 @@ module internal RunCharts =
             (run.Stages |> List.map (fun (stage, _, _) -> stage))
             (List.scan (+) 0 lengths |> List.truncate lengths.Length)
 
-    /// The epoch's number counted through all stages, with the epoch.
-    let private running (run: RunLog) =
+    /// The epochs, numbered through all stages.
+    let private numbered (run: RunLog) =
         let before = Map.ofList (starts run)
         run.Epochs |> List.map (fun epoch -> float (before[epoch.Stage] + epoch.Epoch), epoch)
 
-    /// Where stages begin, but for the first.
+    /// The starts of stages, in runs of several stages.
     let boundaries (runs: RunLog list) =
         [ for run in runs do
-              for stage, before in starts run do
-                  if before > 0 then
+              match starts run with
+              | []
+              | [ _ ] -> ()
+              | stages ->
+                  for stage, before in stages do
                       { At = float before + 0.5; Label = stage } ]
         |> List.distinct
 
-    /// One run is a line; several are their mean, with a standard deviation to both sides.
-    /// A mean of fewer than all would jump where one run ends.
-    let private summed runs (values: (float * float) list) =
+    /// Samples of all runs by epoch. Epochs that some runs lack are omitted: their mean would jump.
+    let private samples runs (values: (float * float) list) =
         [ for x, values in values |> List.groupBy fst |> List.sortBy fst do
               if values.Length = runs then
                   x, values |> List.map snd |> Statistics.sample ]
 
-    /// A curve has a gap where a stage ends: the next one begins with another network.
+    /// The mean over the runs, with a band of one standard deviation. The curve has a gap between stages, which train different networks.
     let private curve pick (group: RunGroup) : Curve =
         let gaps = boundaries group.Runs |> List.map _.At
 
         let points =
             group.Runs
-            |> List.collect (running >> List.map (fun (x, epoch) -> x, pick epoch))
-            |> summed group.Runs.Length
+            |> List.collect (numbered >> List.map (fun (x, epoch) -> x, pick epoch))
+            |> samples group.Runs.Length
 
         { Name = group.Label
           Points = [ for x, sample in points -> x, sample.Mean ] @ [ for gap in gaps -> gap, nan ] |> List.sortBy fst
@@ -55,8 +56,8 @@ module internal RunCharts =
 
     let private chart title yLabel scale pick (groups: RunGroup list) : Chart =
         { Title = title
-          XLabel = "epoch, counted through the stages"
-          X = Numbers
+          XLabel = "epoch (stages consecutive)"
+          X = Numeric
           YLabel = yLabel
           Y = scale
           Range = None
@@ -65,30 +66,29 @@ module internal RunCharts =
 
     let private bands (groups: RunGroup list) =
         if groups |> List.exists (fun group -> group.Runs.Length > 1) then
-            " A line is the mean over seeds, the band around it one standard deviation to both sides."
+            " Lines are means over seeds; bands span one standard deviation to either side."
         else
             ""
 
-    /// Top-1 on the test set, as a chart.
+    /// Top-1 on the test set.
     let accuracyChart groups = chart "Test accuracy" "top-1" Percent _.Test.Top1 groups
 
-    /// The same as a figure.
     let accuracy (groups: RunGroup list) : Figure =
         { Name = "accuracy"
           Title = "Test accuracy"
-          Caption = "The share of test images recognised, after each epoch." + bands groups
+          Caption = "Top-1 on the test set after each epoch." + bands groups
           Charts = [ accuracyChart groups ] }
 
-    /// What the training itself says: its loss, and what was clipped where anything was.
+    /// Training loss, and the share of clipped units if there are any.
     let training (groups: RunGroup list) : Figure list =
         let epochs = groups |> List.collect _.Runs |> List.collect _.Epochs
 
         [ { Name = "loss"
             Title = "Training loss"
-            Caption = "The mean loss over each epoch's training images, as they were seen."
+            Caption = "Mean loss over each epoch's training images, measured during training."
             Charts = [ chart "Training loss" "loss, nats" Plain _.Train.Loss groups ] }
           if epochs |> List.exists (fun epoch -> epoch.Clipped > 0.0) then
               { Name = "clipped"
                 Title = "Clipped units"
-                Caption = "The share of clipping units (filters, vectors) whose gradient was clipped in each epoch."
+                Caption = "Share of clipping units (filters or vectors) whose gradient was clipped in each epoch."
                 Charts = [ chart "Clipped units" "share of units" Percent _.Clipped groups ] } ]

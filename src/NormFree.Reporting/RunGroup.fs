@@ -4,14 +4,14 @@ open System
 open System.Text.RegularExpressions
 open NormFree.Runs
 
-/// <summary>Runs that differ in nothing but their seeds.</summary>
+/// <summary>Runs that differ only in their seeds and machines.</summary>
 type RunGroup = { Label: string; Runs: RunLog list }
 
-/// <summary>Groups runs, so that chance can be told from what was chosen.</summary>
+/// <summary>Groups runs by configuration.</summary>
 [<RequireQualifiedAccess>]
 module RunGroup =
 
-    /// Keys of the configuration that describe the machine, not the run.
+    /// The prefix of configuration keys that describe the machine.
     let internal environmentPrefix = "environment."
 
     let internal isEnvironment (key: string) = key.StartsWith(environmentPrefix, StringComparison.Ordinal)
@@ -21,7 +21,7 @@ module RunGroup =
     let private settings (run: RunLog) =
         run.Configuration |> List.filter (fun (key, _) -> not (isEnvironment key || isSeed key))
 
-    /// A label without what it says of the seed: `bn-free, seed 2` and `bn-free (seed 2)` are of one group.
+    /// Removes the seed from a label: `bn-free, seed 2` and `bn-free (seed 2)` become `bn-free`.
     let private withoutSeed (label: string) = Regex.Replace(label, @"[\s,;/(-]*\bseed[\s:=-]*\d+\)?", "").Trim()
 
     let private label (run: RunLog) =
@@ -29,8 +29,8 @@ module RunGroup =
         | "" -> run.Label
         | label -> label
 
-    /// <summary>Things that have a run each, by the groups of their runs, which are in the order of their first runs. Two groups of one label have
-    /// the names of their first runs added.</summary>
+    /// <summary>Groups things by their runs' labels and settings, in the order of the first runs. If two groups have the same label, the names of
+    /// their first runs are appended.</summary>
     let by (log: 'a -> RunLog) (things: 'a list) : (string * 'a list) list =
         let groups = things |> List.groupBy (log >> fun run -> label run, settings run)
         let counts = groups |> List.countBy (fst >> fst) |> Map.ofList
@@ -38,10 +38,10 @@ module RunGroup =
         [ for (label, _), members in groups ->
               (if counts[label] > 1 then $"{label} ({(log members.Head).Name})" else label), members ]
 
-    /// <summary>The groups of runs.</summary>
+    /// <summary>Groups runs.</summary>
     let ofRuns (runs: RunLog list) : RunGroup list = [ for label, runs in by id runs -> { Label = label; Runs = runs } ]
 
-    /// <summary>Top-1 on the test set after each run's last epoch, where every run is finished and was tested; otherwise why there is none.</summary>
+    /// <summary>The last epoch of every run, or the first reason why a run has no final test accuracy.</summary>
     let final (group: RunGroup) : Result<EpochRecord list, string> =
         let ofRun (run: RunLog) =
             match List.tryLast run.Epochs with

@@ -4,11 +4,11 @@ open System
 open System.Globalization
 open NormFree.Runs
 
-/// Runs as tables.
+/// Tables of runs.
 module internal RunTable =
     let missing = "–"
 
-    let percent (share: float) = if Double.IsFinite share then $"{100.0 * share:f2} %%" else missing
+    let percent (fraction: float) = if Double.IsFinite fraction then $"{100.0 * fraction:f2} %%" else missing
 
     let number (format: string) (value: float) =
         if Double.IsFinite value then
@@ -29,7 +29,7 @@ module internal RunTable =
             else
                 $"{int time.TotalHours} h {time.Minutes:d2} min"
 
-    /// The labels, made different by the runs' names where two are the same.
+    /// The labels. Runs with the same label get their names appended.
     let labels (runs: RunLog list) =
         let counts = runs |> List.countBy _.Label |> Map.ofList
 
@@ -69,9 +69,9 @@ module internal RunTable =
             [ "run"
               "stage"
               "top-1 last"
-              "top-1 of best"
+              "top-1 best"
               "top-5 last"
-              "top-5 of best"
+              "top-5 best"
               "training time"
               "epochs"
               "state" ]
@@ -114,7 +114,7 @@ module internal RunTable =
     let private value key (run: RunLog) =
         run.Configuration |> List.tryFind (fst >> (=) key) |> Option.map snd |> Option.defaultValue missing
 
-    /// Keys that all runs share with one value, once; and the others, a column for each run.
+    /// Two tables: the settings that all runs share, and the others with one column per run.
     let configuration choose (runs: RunLog list) =
         let keys = runs |> List.collect _.Configuration |> List.map fst |> List.distinct |> List.filter choose
 
@@ -145,7 +145,7 @@ module internal RunTable =
           percent (List.min top1)
           percent (List.max top1) ]
 
-    /// Groups of several seeds: top-1 after the last epoch.
+    /// Top-1 after the last epoch, for groups of several seeds.
     let seeds (groups: RunGroup list) =
         { Columns =
             [ "runs"

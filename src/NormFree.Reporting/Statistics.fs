@@ -2,22 +2,22 @@ namespace NormFree.Reporting
 
 open System
 
-/// <summary>A sample: how many, their mean, and their standard deviation (with n − 1; NaN for a single one).</summary>
+/// <summary>A sample's size, mean and standard deviation (with n − 1; NaN for one value).</summary>
 type Sample =
     { Count: int
       Mean: float
       Deviation: float }
 
-    /// <summary>Of the mean: the standard deviation over √n.</summary>
+    /// <summary>The standard error of the mean: the standard deviation divided by √n.</summary>
     member s.StandardError = s.Deviation / sqrt (float s.Count)
 
-/// <summary>Where a difference of two means lies.</summary>
+/// <summary>A confidence interval.</summary>
 type Interval = { Low: float; High: float }
 
-/// <summary>Means, and how sure they are.</summary>
+/// <summary>Means and confidence intervals.</summary>
 module Statistics =
 
-    /// <summary>The sample of these values; there must be one at least.</summary>
+    /// <summary>Describes at least one value.</summary>
     let sample (values: float list) =
         let mean = List.average values
         let squares = values |> List.sumBy (fun value -> (value - mean) * (value - mean))
@@ -26,7 +26,7 @@ module Statistics =
           Mean = mean
           Deviation = if values.Length > 1 then sqrt (squares / float (values.Length - 1)) else nan }
 
-    /// ∫ cosᵛ⁻¹ from 0 to an angle, by Simpson's rule.
+    /// The integral of cosᵛ⁻¹ from 0 to an angle, by Simpson's rule.
     let private cosines freedom angle =
         let steps = 2000
         let value i = cos (angle * float i / float steps) ** (freedom - 1.0)
@@ -38,22 +38,22 @@ module Statistics =
 
         angle / float (3 * steps) * List.sum [ for i in 0..steps -> weight i * value i ]
 
-    /// <summary>Student's t for a two-sided interval of 95 %, for any number of degrees of freedom from 1.</summary>
-    /// <remarks>With x = √v·tan θ, the density of x is proportional to cosᵛ⁻¹ θ dθ; the angle is found by halving.</remarks>
+    /// <summary>The quantile of Student's t for a two-sided 95 % interval, with 1 or more degrees of freedom.</summary>
+    /// <remarks>With x = √v·tan θ, the density of x is proportional to cosᵛ⁻¹ θ dθ. The angle is found by bisection.</remarks>
     let studentT (freedom: float) =
         let wanted = 0.95 * cosines freedom (Math.PI / 2.0)
 
-        let rec halve low high count =
+        let rec bisect low high count =
             let middle = (low + high) / 2.0
 
             if count = 0 then middle
-            elif cosines freedom middle < wanted then halve middle high (count - 1)
-            else halve low middle (count - 1)
+            elif cosines freedom middle < wanted then bisect middle high (count - 1)
+            else bisect low middle (count - 1)
 
-        sqrt freedom * tan (halve 0.0 (Math.PI / 2.0) 40)
+        sqrt freedom * tan (bisect 0.0 (Math.PI / 2.0) 40)
 
-    /// <summary>Welch's interval of 95 % for a's mean less b's: their spreads may differ. Both need two values at least.</summary>
-    /// <remarks>B. L. Welch, Biometrika 34 (1947), with the degrees of freedom of Satterthwaite.</remarks>
+    /// <summary>Welch's 95 % interval for the difference of two means, a − b, with unequal variances. Both samples need two values.</summary>
+    /// <remarks>B. L. Welch, Biometrika 34 (1947), with Satterthwaite's degrees of freedom.</remarks>
     let welch (a: Sample) (b: Sample) : Interval =
         let difference = a.Mean - b.Mean
         let partOf (s: Sample) = s.Deviation * s.Deviation / float s.Count

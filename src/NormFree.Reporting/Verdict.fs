@@ -3,56 +3,56 @@ namespace NormFree.Reporting
 open System
 open NormFree.Runs
 
-/// <summary>What a network free of batch normalisation is held against: the same one with another norm.</summary>
+/// <summary>The network that a BN-free one is compared with: the same one with another norm.</summary>
 type Twin =
     | WithoutNorm
     | WithBatchNorm
 
-/// <summary>What tells a difference from chance.</summary>
+/// <summary>The statistical basis of a comparison.</summary>
 type Evidence =
-    /// One run of each: three standard errors of the difference to both sides, from the binomial sampling of so many test images. It knows nothing
-    /// of the spread over seeds.
+    /// One run each: the interval is ±3 binomial standard errors of the difference, from the number of test images. It ignores the spread over
+    /// seeds.
     | OneRunEach of images: int * standardError: float
-    /// Several seeds of each: Welch's interval of 95 %.
+    /// Several seeds each: Welch's 95 % interval.
     | OverSeeds
 
-/// <summary>Two networks held against each other by their top-1 after the last epoch, as shares from 0 to 1.</summary>
-type Comparison =
+/// <summary>A comparison of two networks by top-1 after the last epoch, in fractions from 0 to 1.</summary>
+type TwinComparison =
     {
         Twin: Twin
         BnFree: Sample
         Other: Sample
         Evidence: Evidence
-        /// Of bn-free's mean less the other's.
+        /// Of the difference of the means, bn-free − other.
         Interval: Interval
     }
 
     member c.Difference = c.BnFree.Mean - c.Other.Mean
 
-/// <summary>What the runs say of bn-free and a twin of it.</summary>
+/// <summary>The outcome of comparing bn-free with a twin.</summary>
 type Verdict =
-    | Above of Comparison
-    | Below of Comparison
-    | NotToldApart of Comparison
-    /// There are such runs, and they do not allow the comparison yet, for the reason given.
+    | Above of TwinComparison
+    | Below of TwinComparison
+    | Inconclusive of TwinComparison
+    /// The runs cannot be compared yet.
     | Undecided of Twin * reason: string
 
-/// <summary>Whether bn-free is above its twins.</summary>
-/// <remarks>Without normalisation it must be clearly above (the paper's claim): by more than 5 points, and beyond chance. With batch norm, beyond
-/// chance is enough.</remarks>
+/// <summary>Compares bn-free with its twins.</summary>
+/// <remarks>Above the twin without normalisation means clearly above, the paper's claim: by more than 5 points, and significantly. Above the
+/// batch-norm twin means significantly above.</remarks>
 module Verdict =
-    /// Clearly above is more than this many percentage points.
+    /// Percentage points above which a difference is clear.
     let minimumPoints = 5.0
 
     let private errors = 3.0
 
-    let private word twin =
+    let private norm twin =
         match twin with
         | WithoutNorm -> "none"
         | WithBatchNorm -> "batch-norm"
 
-    /// The groups whose configuration, or else whose label, has the norm, for example `bn-free` or `bn-free on CIFAR-10`.
-    let private normed (norm: string) (groups: RunGroup list) =
+    /// The groups with this norm in their configuration or, without a configuration, in their label, such as `bn-free on CIFAR-10`.
+    let private withNorm (norm: string) (groups: RunGroup list) =
         let isNorm (text: string) = text.Equals(norm, StringComparison.OrdinalIgnoreCase)
 
         let words (label: string) =
@@ -64,7 +64,7 @@ module Verdict =
             | Some(_, found) -> isNorm found
             | None -> words group.Label |> Array.exists isNorm)
 
-    let private judge (comparison: Comparison) =
+    let private judge (comparison: TwinComparison) =
         let points = 100.0 * comparison.Difference
 
         if comparison.Interval.High < 0.0 then
@@ -72,7 +72,7 @@ module Verdict =
         elif comparison.Interval.Low > 0.0 && (comparison.Twin = WithBatchNorm || points > minimumPoints) then
             Above comparison
         else
-            NotToldApart comparison
+            Inconclusive comparison
 
     let private oneRunEach twin (bnFree: EpochRecord) (other: EpochRecord) =
         let variance (accuracy: Accuracy) = accuracy.Top1 * (1.0 - accuracy.Top1) / float accuracy.Images
@@ -101,11 +101,11 @@ module Verdict =
             Undecided(twin, $"they end in different stages, {a.Stage} and {b.Stage}")
         | [ a ], [ b ] -> judge (oneRunEach twin a b)
         | [ _ ], several
-        | several, [ _ ] -> Undecided(twin, $"there is one seed of the one and there are {several.Length} of the other")
+        | several, [ _ ] -> Undecided(twin, $"one has 1 seed and the other has {several.Length}")
         | _ -> judge (overSeeds twin bnFree other)
 
     let private against groups twin =
-        match normed "bn-free" groups, normed (word twin) groups with
+        match withNorm "bn-free" groups, withNorm (norm twin) groups with
         | [], _
         | _, [] -> None
         | [ bnFree ], [ other ] ->
@@ -117,11 +117,11 @@ module Verdict =
             Some(
                 Undecided(
                     twin,
-                    $"there are {several.Length} configurations of bn-free and {others.Length} of {word twin}, and a comparison takes one of each"
+                    $"there are {several.Length} configurations of bn-free and {others.Length} of {norm twin}; a comparison needs one of each"
                 )
             )
 
-    /// <summary>Compares bn-free with its twin without normalisation and with its batch-norm twin; nothing of twins that are not there.</summary>
+    /// <summary>Compares bn-free with its twin without normalisation and with its batch-norm twin, if the runs include them.</summary>
     let ofRuns (runs: RunLog list) : Verdict list =
         let groups = RunGroup.ofRuns runs
         [ WithoutNorm; WithBatchNorm ] |> List.choose (against groups)
@@ -129,7 +129,7 @@ module Verdict =
     let private percent (share: float) = $"{100.0 * share:f2} %%"
     let private points (share: float) = $"{100.0 * share:f2}".Replace('-', '−')
 
-    let private numbers (comparison: Comparison) =
+    let private numbers (comparison: TwinComparison) =
         let difference = comparison.Difference
 
         let against =
@@ -144,37 +144,37 @@ module Verdict =
         | OverSeeds ->
             $"{against}, means over {comparison.BnFree.Count} and {comparison.Other.Count} seeds with standard deviations of \
               {points comparison.BnFree.Deviation} and {points comparison.Other.Deviation} points, {points (abs difference)} points {more} \
-              (Welch's interval of 95 %% for the difference: {points comparison.Interval.Low} to {points comparison.Interval.High} points)"
+              (Welch's 95 %% interval of the difference: {points comparison.Interval.Low} to {points comparison.Interval.High} points)"
 
     let private name twin =
         match twin with
         | WithoutNorm -> "its twin without normalisation"
         | WithBatchNorm -> "its batch-norm twin"
 
-    let private wanted (comparison: Comparison) =
+    /// What a clear difference takes.
+    let private criterion (comparison: TwinComparison) =
         match comparison.Evidence with
         | OneRunEach _ ->
-            $"It would be with more than {minimumPoints:f0} points and more than {errors:f0} standard errors."
+            $"Clearly above means more than {minimumPoints:f0} points and more than {errors:f0} standard errors."
         | OverSeeds ->
-            $"It would be with more than {minimumPoints:f0} points and an interval above 0; more seeds narrow it."
+            $"Clearly above means more than {minimumPoints:f0} points and an interval above 0; more seeds narrow the interval."
 
-    /// One run of each cannot tell the norm from the seed.
-    let private caveat (comparison: Comparison) =
+    let private caveat (comparison: TwinComparison) =
         match comparison.Evidence with
-        | OneRunEach _ -> " One run of each says nothing of the spread over seeds."
+        | OneRunEach _ -> " One run each cannot show the spread over seeds."
         | OverSeeds -> ""
 
-    /// <summary>The verdict as a sentence or two.</summary>
+    /// <summary>The verdict in one or two sentences.</summary>
     let sentence verdict =
         match verdict with
         | Above({ Twin = WithoutNorm } as comparison) ->
             $"bn-free is clearly above {name WithoutNorm}: {numbers comparison}."
         | Below({ Twin = WithoutNorm } as comparison)
-        | NotToldApart({ Twin = WithoutNorm } as comparison) ->
-            $"bn-free is NOT clearly above {name WithoutNorm}: {numbers comparison}. {wanted comparison}"
+        | Inconclusive({ Twin = WithoutNorm } as comparison) ->
+            $"bn-free is NOT clearly above {name WithoutNorm}: {numbers comparison}. {criterion comparison}"
         | Above comparison -> $"bn-free is above {name WithBatchNorm}: {numbers comparison}.{caveat comparison}"
         | Below comparison -> $"bn-free is below {name WithBatchNorm}: {numbers comparison}.{caveat comparison}"
-        | NotToldApart comparison ->
-            $"bn-free and {name WithBatchNorm} cannot be told apart: {numbers comparison}.{caveat comparison}"
+        | Inconclusive comparison ->
+            $"bn-free and {name WithBatchNorm} do not differ significantly: {numbers comparison}.{caveat comparison}"
         | Undecided(WithoutNorm, reason) -> $"bn-free is NOT shown to be clearly above {name WithoutNorm}: {reason}."
         | Undecided(WithBatchNorm, reason) -> $"bn-free cannot be compared with {name WithBatchNorm} yet: {reason}."

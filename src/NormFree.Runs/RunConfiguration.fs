@@ -12,6 +12,8 @@ type NetworkConfiguration =
         Architecture: string
         /// None for full-precision networks.
         Norm: Norm option
+        /// The weights of 1×1 shortcuts in stage 2. None for full-precision networks.
+        Shortcut: ShortcutWeights option
         /// None chooses the stem by the image size.
         Stem: StemKind option
         /// The factor of the table's channels. None if a script built the network.
@@ -173,6 +175,9 @@ module RunConfiguration =
               "layers", string facts.Layers
               yield! facts.ExpectedVariance |> Option.map (fun value -> "expected variance", value) |> Option.toList
               yield! facts.BinaryGain |> Option.map (fun value -> "binary gain", value) |> Option.toList
+          | None -> ()
+          match network.Shortcut with
+          | Some weights -> "deviation 16, shortcut weights", Names.shortcutWeights weights
           | None -> () ]
 
     let private dataRows (facts: RunFacts) =

@@ -82,10 +82,10 @@ module Fusion =
 
     let rec private fuse graph =
         match graph with
-        | Chain [ Residual(Chain branch, runOptions); Op(RPReLU activation) ] ->
+        | Chain [ Residual(Chain branch, path); Op(RPReLU activation) ] ->
             match signConvolution branch with
             | Some convolution ->
-                [ Layer { Convolution = convolution; Shortcut = shortcut runOptions; Activation = activation } ]
+                [ Layer { Convolution = convolution; Shortcut = shortcut path; Activation = activation } ]
             | None -> [ Plain graph ]
         | Chain parts -> List.collect fuse parts
         | other -> [ Plain other ]

@@ -35,6 +35,8 @@ type Op =
     | MaxPool of kernel: int * stride: int * padding: int
     /// Mean over kernel×kernel, stride = kernel.
     | AveragePool of kernel: int
+    /// x − mean of x over the channels, pixel by pixel. Before a convolution it makes every filter sum to zero: w ∗ (x − mean x) = (w − mean w) ∗ x.
+    | CenterChannels
     /// Mean over the map: N×C×H×W to N×C.
     | GlobalAveragePool
     | Linear of key: string * inputs: int * outputs: int

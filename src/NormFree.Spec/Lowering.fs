@@ -5,7 +5,13 @@ namespace NormFree.Spec
 module Lowering =
 
     /// What the norm and the binarisation of a network mean for each of its layers.
-    type private Rules = { Alpha: float; Standardised: bool; HasNorm: bool; Weight: Precision; Factor: float }
+    type private Rules =
+        { Alpha: float
+          Standardised: bool
+          HasNorm: bool
+          Weight: Precision
+          Factor: float
+          ShortcutWeights: ShortcutWeights }
 
     let private rules body =
         let weight =
@@ -18,7 +24,13 @@ module Lowering =
             | OneBit, BinaryGain.VariancePreserving -> sqrt (System.Math.PI / 2.0)
             | _ -> 1.0
 
-        let plain = { Alpha = 1.0; Standardised = false; HasNorm = false; Weight = weight; Factor = 1.0 }
+        let plain =
+            { Alpha = 1.0
+              Standardised = false
+              HasNorm = false
+              Weight = weight
+              Factor = 1.0
+              ShortcutWeights = body.ShortcutWeights }
 
         match body.Norm with
         | BatchNorm -> { plain with HasNorm = true }
@@ -87,6 +99,16 @@ module Lowering =
               | several -> Parallel several
               yield! scale rules.Alpha ]
 
+    let private realWeights (rules: Rules) = { rules with Weight = Real; Factor = 1.0 }
+
+    /// A shortcut's 1×1 convolution. Real weights are left as they are.
+    let private project (rules: Rules) key channels =
+        match rules.Weight, rules.ShortcutWeights with
+        | Real, _
+        | OneBit, ShortcutWeights.Binary -> [ convolve rules key Real (1, 1) channels ]
+        | OneBit, ShortcutWeights.ZeroMean -> [ Op CenterChannels; convolve rules key Real (1, 1) channels ]
+        | OneBit, ShortcutWeights.Real -> [ convolve (realWeights rules) key Real (1, 1) channels ]
+
     /// A shortcut that shrinks the map starts from β·x, the others from x itself.
     let private shortcut rules beta (layer: BinaryLayer) =
         match layer.Shortcut with
@@ -97,13 +119,11 @@ module Lowering =
             Chain
                 [ yield! scale beta
                   Op(AveragePool 2)
-                  convolve rules $"{layer.Key}.downsample.1" Real (1, 1) (layer.In, layer.Out)
+                  yield! project rules $"{layer.Key}.downsample.1" (layer.In, layer.Out)
                   yield! norm rules $"{layer.Key}.downsample.2" layer.Out ]
 
     let private binaryLayer rules beta layer =
         Chain [ Residual(branch rules beta layer, shortcut rules beta layer); rprelu layer ]
-
-    let private realWeights (rules: Rules) = { rules with Weight = Real; Factor = 1.0 }
 
     let private stem rules (stem: Stem) =
         [ convolve (realWeights rules) $"{stem.Key}conv1" Real (stem.Kernel, stem.Stride) (3, stem.Channels)
@@ -116,7 +136,12 @@ module Lowering =
     let private head net channels = [ Op GlobalAveragePool; Op(Linear("fc", channels, net.Classes)) ]
 
     let private fullPrecision =
-        { Alpha = 1.0; Standardised = false; HasNorm = true; Weight = Real; Factor = 1.0 }
+        { Alpha = 1.0
+          Standardised = false
+          HasNorm = true
+          Weight = Real
+          Factor = 1.0
+          ShortcutWeights = ShortcutWeights.Real }
 
     /// relu(bn2(conv2(relu(bn1(conv1 x)))) + shortcut(x)).
     let private residualBlock (block: ResidualBlock) =

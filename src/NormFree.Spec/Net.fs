@@ -26,6 +26,8 @@ module Net =
 
     let withBinaryGain gain = mapBinary (fun body -> { body with BinaryGain = gain })
 
+    let withShortcutWeights weights = mapBinary (fun body -> { body with ShortcutWeights = weights })
+
 /// <summary>The words of the paper for the choices of a network, as the tool and the logs write them.</summary>
 [<RequireQualifiedAccess>]
 module Names =
@@ -52,3 +54,9 @@ module Names =
         function
         | BinaryGain.One -> "1"
         | BinaryGain.VariancePreserving -> "√(π/2)"
+
+    let shortcutWeights =
+        function
+        | ShortcutWeights.Binary -> "binary"
+        | ShortcutWeights.ZeroMean -> "zero-mean"
+        | ShortcutWeights.Real -> "real"

@@ -47,6 +47,7 @@ module Parameters =
         | ReLU
         | MaxPool _
         | AveragePool _
+        | CenterChannels
         | GlobalAveragePool -> []
 
     /// <summary>The trained tensors of a graph, in the order in which they are used.</summary>

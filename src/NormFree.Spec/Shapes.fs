@@ -47,7 +47,8 @@ module Shapes =
             shape
         | Scale _
         | Sign
-        | ReLU -> shape
+        | ReLU
+        | CenterChannels -> shape
         | MaxPool(kernel, stride, padding) -> slid "the max-pool" kernel stride padding shape shape.C
         | AveragePool kernel -> slid "the average pool of a shortcut" kernel kernel 0 shape shape.C
         | GlobalAveragePool -> { shape with H = 1; W = 1 }

@@ -76,7 +76,10 @@ module Summary =
             | _ -> { zero with MixedMacs = macs }
 
         match conv.Weight with
-        | Real -> { counted with RealParameters = weights + gains; PackedBytes = 4L * (weights + int64 conv.Out) }
+        | Real ->
+            // A 1×1 convolution is a shortcut's, whose bias is the layer's.
+            let biases = if conv.Kernel = 1 then 0L else int64 conv.Out
+            { counted with RealParameters = weights + gains; PackedBytes = 4L * (weights + biases) }
         | OneBit ->
             let words = int64 ((conv.In + 63) / 64) * int64 (conv.Out * conv.Kernel * conv.Kernel)
 
@@ -101,6 +104,7 @@ module Summary =
         | ReLU
         | MaxPool _
         | AveragePool _
+        | CenterChannels
         | GlobalAveragePool -> Cost.Zero
 
     let private row name input (operations: (Op * Shape * Shape) list) output =

@@ -91,7 +91,8 @@ module ReActNet =
               Norm = BnFree 0.2
               Binarise = Activations
               ExpectedVariance = ExpectedVariance.Published
-              BinaryGain = BinaryGain.One }
+              BinaryGain = BinaryGain.One
+              ShortcutWeights = ShortcutWeights.Binary }
 
     /// One 3×3 layer a block. Published: the first layer of a stage does not add to the expected variance.
     let private layers18 first stages =

@@ -60,6 +60,16 @@ type BinaryGain =
     /// γ = √(π/2), which restores unit variance (deviation 10 of the method).
     | VariancePreserving
 
+/// <summary>What stage 2 makes of the weights of 1×1 convolutions in shortcuts. Their input is real, and its channels have means.</summary>
+[<RequireQualifiedAccess>]
+type ShortcutWeights =
+    /// s·sign(v), as published. These filters do not sum to zero, so that channel means leak into every output channel.
+    | Binary
+    /// s·(sign(v) − mean(sign(v))): one bit a weight, and every filter sums to zero (deviation 16 of the method).
+    | ZeroMean
+    /// Real weights, as in stage 1 and in ReActNet's own code.
+    | Real
+
 /// <summary>The names under which published checkpoints keep one layer's parameters, below the layer's <c>Key</c>.</summary>
 /// <remarks><c>Convolutions</c> and <c>Norms</c> have two entries where the layer is two convolutions side by side.</remarks>
 type LayerNames =
@@ -109,7 +119,8 @@ type BinaryBody =
       Norm: Norm
       Binarise: Binarise
       ExpectedVariance: ExpectedVariance
-      BinaryGain: BinaryGain }
+      BinaryGain: BinaryGain
+      ShortcutWeights: ShortcutWeights }
 
 /// <summary>Everything between the stem and the global average pool.</summary>
 type Body =

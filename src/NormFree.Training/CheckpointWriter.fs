@@ -98,7 +98,7 @@ type internal CheckpointWriter(folder: RunFolder option, runOptions: RunOptions,
         | :? UnauthorizedAccessException as error ->
             raise (
                 TrainingException
-                    $"Interrupted; {error.Message.TrimEnd('.')}, so {TrainingCursor.words cursor} was not written. Earlier checkpoints are intact: \
+                    $"Interrupted; {error.Message.TrimEnd('.')}, so {TrainingCursor.describe cursor} was not written. Earlier checkpoints are intact: \
                       once the folder is writable, the run resumes from the last of them."
             )
 

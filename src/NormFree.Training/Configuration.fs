@@ -41,7 +41,7 @@ module Configuration =
 
     /// A script has no settings but the network, the images and the options.
     let private ofScript (options: RunOptions) (net: NetSpec) : RunConfiguration =
-        { Network = { Architecture = net.Name; Norm = None; Stem = None; Width = None; Depth = None }
+        { Network = { Architecture = net.Name; Norm = None; Shortcut = None; Stem = None; Width = None; Depth = None }
           Dataset = { Kind = None; Path = None; Size = None; Limit = None; TestLimit = None }
           Stage1 = None
           Stage2 = None
@@ -99,7 +99,8 @@ module Configuration =
             Network =
                 { basis.Network with
                     Architecture = net.Name
-                    Norm = Net.binaryBody net |> Option.map _.Norm }
+                    Norm = Net.binaryBody net |> Option.map _.Norm
+                    Shortcut = Net.binaryBody net |> Option.map _.ShortcutWeights }
             Init = init
             Facts = Some(facts net dataset)
             Environment = Some(environment options execution) }

@@ -148,7 +148,7 @@ module internal StageStart =
     /// Notes for the run's description that a stage goes on otherwise.
     let noting what (found: TrainingState) =
         { found with
-            Changes = found.Changes @ [ $"{found.Stage}, behind {TrainingCursor.words found.TrainingCursor}: {what}" ] }
+            Changes = found.Changes @ [ $"{found.Stage}, behind {TrainingCursor.describe found.TrainingCursor}: {what}" ] }
 
     /// Tells that a stage goes on with other arithmetic.
     let noteArithmetic (plan: Plan) (here: TrainingState) path (found: TrainingState) =

@@ -1,23 +1,23 @@
-/// Forward and backward pass of each composite layer.
-module NormFree.Benchmarks.Layers
+/// Forward and backward passes of the composite layers.
+module NormFree.Microbenchmarks.Layers
 
-open NormFree.Benchmarks.Alternate
+open NormFree.Benchmarks
 open NormFree.Torch.Layers
 open TorchSharp
 
-/// A map of a batch, as it occurs in ReActNet-18 on 32×32 images.
-type private Map = { Batch: int; Channels: int; Side: int }
+/// A batch of feature maps, as in ReActNet-18 on 32×32 images.
+type private FeatureMap = { Batch: int; Channels: int; Side: int }
 
 let private maps =
     [ { Batch = 16; Channels = 64; Side = 32 }; { Batch = 16; Channels = 256; Side = 8 } ]
 
-let private values (map: Map) = map.Batch * map.Channels * map.Side * map.Side
+let private values (map: FeatureMap) = map.Batch * map.Channels * map.Side * map.Side
 
-/// Layers that move memory, and layers that compute.
+/// The work of a memory-bound or compute-bound layer.
 type private Work =
-    /// Floats that a layer which computes in one pass has to read and write, forward and backward, for each value of its map.
+    /// Floats that a single-pass implementation reads and writes, forward and backward, per value of the feature map.
     | FloatsPerValue of int
-    /// Multiply-accumulates: forward, and twice that backward.
+    /// Multiply-accumulates of the forward pass and the backward pass, which takes twice as many.
     | Macs of int64
 
 let private figure map work seconds =
@@ -29,7 +29,7 @@ let private figure map work seconds =
 
 let private leaf (shape: int64[]) = torch.randn(shape).requires_grad_ true
 
-/// One forward and backward pass; gradients of the leaves are freed.
+/// One forward and backward pass. Frees the gradients of the leaves.
 let private pass (leaves: torch.Tensor list) (gradient: torch.Tensor) (forward: unit -> torch.Tensor) () =
     use _ = torch.NewDisposeScope()
     let y = forward ()
@@ -38,7 +38,7 @@ let private pass (leaves: torch.Tensor list) (gradient: torch.Tensor) (forward: 
     for leaf in leaves do
         leaf.grad <- null
 
-let private layers (map: Map) =
+let private layers (map: FeatureMap) =
     let c = int64 map.Channels
     let shape = [| int64 map.Batch; c; int64 map.Side; int64 map.Side |]
     let x, dy = leaf shape, torch.randn shape
@@ -52,33 +52,33 @@ let private layers (map: Map) =
         let gain: torch.Tensor | null = if standardised then gain else null
         Convolution.Apply(x, weight, gain, &options)
 
-    let version name leaves forward : Version = { Name = name; Run = pass leaves dy forward }
+    let candidate name leaves forward : Candidate = { Name = name; Run = pass leaves dy forward }
 
-    [ // x and y; x, dy and dx.
-      version "approximate sign" [ x ] (fun () -> ApproximateSign.Apply x), FloatsPerValue 5
-      version "RPReLU" [ x; shiftIn; slope; shiftOut ] (fun () -> RPReLUActivation.Apply(x, shiftIn, slope, shiftOut)),
+    [ // Forward: x and y. Backward: x, dy and dx.
+      candidate "approximate sign" [ x ] (fun () -> ApproximateSign.Apply x), FloatsPerValue 5
+      candidate "RPReLU" [ x; shiftIn; slope; shiftOut ] (fun () -> RPReLUActivation.Apply(x, shiftIn, slope, shiftOut)),
       FloatsPerValue 5
-      version "plain convolution 3×3" [ x; weight ] (convolution false false), Macs macs
-      version "standardised convolution 3×3" [ x; weight; gain ] (convolution true false), Macs macs
-      version "binary convolution 3×3" [ x; weight ] (convolution false true), Macs macs
-      version "binary standardised convolution 3×3" [ x; weight; gain ] (convolution true true), Macs macs ]
+      candidate "plain convolution 3×3" [ x; weight ] (convolution false false), Macs macs
+      candidate "standardised convolution 3×3" [ x; weight; gain ] (convolution true false), Macs macs
+      candidate "binary convolution 3×3" [ x; weight ] (convolution false true), Macs macs
+      candidate "binary standardised convolution 3×3" [ x; weight; gain ] (convolution true true), Macs macs ]
 
-let private ofMap effort (map: Map) =
+let private ofMap (effort: Effort) (map: FeatureMap) =
     use _ = torch.NewDisposeScope()
     printfn $"### {map.Channels} channels at {map.Side}×{map.Side}, batch {map.Batch}\n"
     let layers = layers map
-    let works = dict [ for version, work in layers -> version.Name, work ]
+    let works = dict [ for candidate, work in layers -> candidate.Name, work ]
     let moving, computing = layers |> List.partition (fun (_, work) -> work.IsFloatsPerValue)
 
     for group in [ moving; computing ] do
         group
         |> List.map fst
-        |> Alternate.run effort
-        |> report "work, speed" (fun t -> figure map works[t.Name] t.Median)
+        |> Alternation.run effort
+        |> Show.timings "work, speed" (fun t -> figure map works[t.Name] t.Median)
 
 let run () =
     printfn "## Layers: forward and backward\n"
-    printfn "Bytes are what one fused pass would move; torch runs several.\n"
+    printfn "Bytes are those of one fused pass; torch runs several.\n"
 
     for map in maps do
         ofMap { WarmUp = 2; Rounds = 5; Seconds = 5.0 } map

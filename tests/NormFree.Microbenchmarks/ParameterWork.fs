@@ -1,11 +1,11 @@
-/// What happens to the parameters in a training step of ReActNet-18, beside the convolutions: kernels and torch's operators by turns.
-module NormFree.Benchmarks.ParameterWork
+/// The parameter work of a training step of ReActNet-18, without convolutions: kernels against torch's operators, in alternation.
+module NormFree.Microbenchmarks.ParameterWork
 
 #nowarn "9" // Kernels work on addresses.
 
 open System
 open FSharp.NativeInterop
-open NormFree.Benchmarks.Alternate
+open NormFree.Benchmarks
 open NormFree.Kernels.Filters
 open NormFree.Kernels.Memory
 open NormFree.Kernels.Threads
@@ -25,7 +25,7 @@ let private network =
     |> Net.withBinarise ActivationsAndWeights
     |> Lowering.lower
 
-/// A convolution's weight, gain and gradients, in the kernels' memory and as tensors on the same numbers.
+/// A convolution's weight, gain and gradients, in native buffers and as tensors with the same values.
 type private Convolution =
     { Bank: FilterBank
       Weight: NativeBuffer<float32>
@@ -107,7 +107,7 @@ let private compositeBoth c =
     c.WeightTensor.grad <- null
     c.GainTensor.grad <- null
 
-/// Copies megabytes by megabytes on all threads: what the memory gives to a pass that reads and writes.
+/// Copies memory in blocks of 1 MiB on all threads: the upper limit for a pass that reads and writes.
 let private copy (bytes: int64) =
     let source = (new NativeBuffer<byte>(bytes)).Cleared()
     let target = (new NativeBuffer<byte>(bytes)).Cleared()
@@ -122,21 +122,21 @@ let private copy (bytes: int64) =
 
     fun () -> workers.Run(int ((bytes + block - 1L) / block), copyBlock)
 
-let private effort = { WarmUp = 2; Rounds = 7; Seconds = 4.0 }
+let private effort: Effort = { WarmUp = 2; Rounds = 7; Seconds = 4.0 }
 
-/// Times versions, each with the bytes that one pass over the parameters moves; the copy comes along.
-let private compare title (count: int64) (versions: (float * Version) list) =
+/// Times candidates, each with the bytes per parameter of a single pass, and a copy of the parameters.
+let private compare title (count: int64) (candidates: (float * Candidate) list) =
     printfn $"### {title}\n"
     let copied = 4L * count
 
-    let versions = (8.0, { Name = "copy of the parameters"; Run = copy copied }) :: versions
+    let candidates = (8.0, { Name = "copy of the parameters"; Run = copy copied }) :: candidates
 
-    let bytes = dict [ for perValue, version in versions -> version.Name, perValue * float count ]
+    let bytes = dict [ for perValue, candidate in candidates -> candidate.Name, perValue * float count ]
 
-    versions
+    candidates
     |> List.map snd
-    |> Alternate.run effort
-    |> report "bytes of one pass, speed" (fun t ->
+    |> Alternation.run effort
+    |> Show.timings "bytes of one pass, speed" (fun t ->
         $"{bytes[t.Name] / 1e6:f0} MB, {bytes[t.Name] / t.Median / 1e9:f1} GB/s")
 
 let private filters () =
@@ -150,21 +150,21 @@ let private filters () =
 
     let count = convolutions |> List.sumBy (fun c -> int64 c.Bank.Out * int64 c.Bank.Size)
     let all work () = List.iter work convolutions
-    let version name work = { Name = name; Run = all work }
-    // One bit a weight is written by the filters, read and written by the transposition.
+    let candidate name work : Candidate = { Name = name; Run = all work }
+    // One bit per weight: written by the filter kernel, read and written by the transposition.
     let bits = 3.0 / 8.0
 
     compare
         "Filters: standardise and binarise"
         count
-        [ 4.0 + bits, version "kernels, forward" forward
-          4.0 + bits, version "composite, forward" compositeForward
-          12.0, version "kernels, backward" backward
+        [ 4.0 + bits, candidate "kernels, forward" forward
+          4.0 + bits, candidate "composite, forward" compositeForward
+          12.0, candidate "kernels, backward" backward
           16.0 + bits,
-          version "kernels, both" (fun c ->
+          candidate "kernels, both" (fun c ->
               forward c
               backward c)
-          16.0 + bits, version "composite, both" compositeBoth ]
+          16.0 + bits, candidate "composite, both" compositeBoth ]
 
 let private step () =
     use _ = torch.NewDisposeScope()
@@ -183,7 +183,7 @@ let private step () =
                if not (described.Key.StartsWith "fc") then
                    tensor :> torch.Tensor |]
 
-    // Every unit is clipped once; then its norm is at the limit, and rounding decides.
+    // The first call clips every unit. After that, norms are at the limit, and rounding decides.
     let fused, composite = clipped (parameters 1f), clipped (parameters 1f)
 
     compare
@@ -198,27 +198,24 @@ let private step () =
                       AdaptiveGradientClipping.Clip(tensor, 0.02) |> ignore } ]
 
     compare
-        "Norms of gradients: what watching them costs"
+        "Gradient norms: the cost of checking for NaN"
         count
         [ 4.0, { Name = "kernels"; Run = fun () -> GradientNorms.Of fused |> ignore } ]
 
     let optimised () =
         [| for described, tensor in parameters 1e-3f -> OptimisedParameter(described.Key, tensor, 1e-5) |]
 
-    let version name (optimiser: ParameterOptimiser) = { Name = name; Run = fun () -> optimiser.Step 1e-4 }
+    let candidate name (optimiser: ParameterOptimiser) : Candidate = { Name = name; Run = fun () -> optimiser.Step 1e-4 }
 
     use adam = new Adam(optimised (), false)
     use compositeAdam = new Adam(optimised (), false, Composite = true)
-    compare "Adam" count [ 28.0, version "kernels" adam; 28.0, version "composite" compositeAdam ]
+    compare "Adam" count [ 28.0, candidate "kernels" adam; 28.0, candidate "composite" compositeAdam ]
     use sgd = new Sgd(optimised (), 0.9)
     use compositeSgd = new Sgd(optimised (), 0.9, Composite = true)
 
-    compare
-        "Gradient descent with momentum"
-        count
-        [ 20.0, version "kernels" sgd; 20.0, version "composite" compositeSgd ]
+    compare "SGD with momentum" count [ 20.0, candidate "kernels" sgd; 20.0, candidate "composite" compositeSgd ]
 
 let run () =
-    printfn "## Parameters of ReActNet-18: what a step does with them\n"
+    printfn "## Parameter work of a training step: ReActNet-18\n"
     filters ()
     step ()

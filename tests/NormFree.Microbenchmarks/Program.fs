@@ -1,47 +1,45 @@
-module NormFree.Benchmarks.Program
+module NormFree.Microbenchmarks.Program
 
 open System
-open NormFree.Torch.Native
-open NormFree.Runs
 open NormFree.Networks
-open NormFree.Packing
-open NormFree.Training
+open NormFree.Torch.Native
 open TorchSharp
 
 let private benchmarks =
-    [ "layers", "forward and backward pass of each composite layer", Layers.run
-      "step", "a training step of ReActNet-18 in every norm and stage", Step.run
-      "telemetry", "a look inside the layers of ReActNet-18, beside a training step", TelemetryCost.run
-      "parameters", "filters, clipping and optimiser steps on ReActNet-18's parameters", ParameterWork.run
-      "packing", "packing of signs, one thread, every instruction set", Packing.run ]
+    [ "layers", "forward and backward passes of the composite layers", Layers.run
+      "step", "training steps of ReActNet-18 in every norm and stage", Step.run
+      "telemetry", "the cost of telemetry in training steps of ReActNet-18", TelemetryCost.run
+      "parameters", "filters, clipping and optimisers on ReActNet-18's parameters", ParameterWork.run
+      "packing", "sign packing on one thread with every instruction set", Packing.run ]
+
+let private list (items: (string * string) list) =
+    for name, summary in items do
+        printfn $"  {name, -19}{summary}"
 
 let private help () =
-    printfn "Measures NormFree, and prints Markdown: NormFree.Benchmarks [NAME …]\n"
-    printfn "Without names all run, in some three minutes on a machine that does nothing else:"
+    printfn "Measures parts of NormFree and prints Markdown: NormFree.Microbenchmarks [NAME …]\n"
+    printfn "All benchmarks together take about three minutes on an idle machine:"
+    list [ for name, summary, _ in benchmarks -> name, summary ]
 
-    for name, what, _ in benchmarks do
-        printfn $"  {name, -12}{what}"
+    printfn
+        "\nComparisons of whole programs write a page into experiments/results: NormFree.Microbenchmarks NAME [OPTIONS]\n"
 
+    list Comparisons.summaries
+
+/// At a load near the number of processors, the measurements are unreliable.
 let private header () =
-    let date = DateTime.UtcNow.ToString "yyyy-MM-dd HH:mm"
-    let threads = torch.get_num_threads ()
-    let machine = $"{Machine.processor.Value}, {Environment.ProcessorCount} processors"
-    // From about the number of processors, no figure can be trusted.
     let load = Machine.load () |> Option.map string |> Option.defaultValue "unknown"
-    printfn $"{machine}, load {load} before the run, {threads} torch threads, .NET {Environment.Version}, {date} UTC\n"
+    let date = DateTime.UtcNow.ToString "yyyy-MM-dd HH:mm"
 
-[<EntryPoint>]
-let main arguments =
+    printfn
+        $"{Machine.processor.Value}, {Environment.ProcessorCount} processors, load {load} before the run, {torch.get_num_threads ()} torch threads, \
+          .NET {Environment.Version}, {date} UTC\n"
+
+let private measure names =
     let known = benchmarks |> List.map (fun (name, _, _) -> name)
-    let names = List.ofArray arguments
 
-    match names |> List.filter (fun name -> not (List.contains name known)) with
-    | [ "--help" ]
-    | [ "-h" ] ->
-        help ()
-        0
+    match List.except known names with
     | [] ->
-        TorchNative.Ensure()
         header ()
 
         for name, _, run in benchmarks do
@@ -50,6 +48,20 @@ let main arguments =
 
         0
     | unknown ->
-        let list = String.Join(", ", known)
-        eprintfn $"""There is no benchmark {String.Join(", ", unknown)}; there are: {list}."""
+        let all = known @ List.map fst Comparisons.summaries
+        eprintfn $"""Unknown benchmark: {String.Join(", ", unknown)}. Available: {String.Join(", ", all)}."""
         2
+
+[<EntryPoint>]
+let main arguments =
+    match List.ofArray arguments with
+    | [ "--help" ]
+    | [ "-h" ] ->
+        help ()
+        0
+    | names ->
+        TorchNative.Ensure()
+
+        match names with
+        | name :: options -> Comparisons.tryRun name options |> Option.defaultWith (fun () -> measure names)
+        | [] -> measure []

@@ -1,7 +1,7 @@
-/// What a look inside the layers costs: training steps with and without one, by turns.
-module NormFree.Benchmarks.TelemetryCost
+/// The cost of telemetry: training steps with and without a sample, in alternation.
+module NormFree.Microbenchmarks.TelemetryCost
 
-open NormFree.Benchmarks.Alternate
+open NormFree.Benchmarks
 open NormFree.Distributed
 open NormFree.Spec
 open NormFree.Torch.Native
@@ -13,17 +13,16 @@ open TorchSharp
 
 let private batch = 64
 
-/// A step as a training takes it, balance included, with its watches and what is around its move.
-let private step (training: TrainingStep) optimisation images labels watches (runOptions: (unit -> unit) -> unit) =
+/// A training step, including sign centering, with hooks and a wrapper for its update.
+let private step (training: TrainingStep) optimisation images labels hooks (update: (unit -> unit) -> unit) =
     use _ = torch.NewDisposeScope()
-    training.Gradients(images, labels, 0, watches) |> ignore
+    training.Gradients(images, labels, 0, hooks) |> ignore
     FiniteChecks.gradient optimisation |> ignore
 
-    runOptions (fun () ->
+    update (fun () ->
         training.Clip()
         training.Update 1e-4 |> ignore)
 
-/// Steps of a network, with a sample and without one by turns.
 let private compare binarise =
     use _ = torch.NewDisposeScope()
     let recipe = { Recipe.corrected with Batch = batch }
@@ -41,26 +40,26 @@ let private compare binarise =
     let sampled () =
         let sample = sampler.Begin(TrainingCursor.startOf 0)
 
-        let watch: MicroBatchHook =
+        let hook: MicroBatchHook =
             { Begins = ignore; ForwardHook = (fun _ -> sampler.ForwardHook sample); Passed = ignore }
 
-        step [ watch ] (fun move -> sampler.Record(sample, move) |> ignore)
+        step [ hook ] (fun move -> sampler.Record(sample, move) |> ignore)
 
     [ { Name = "plain"; Run = fun () -> step [] (fun move -> move ()) }
       { Name = "with a sample"; Run = sampled } ]
-    |> Alternate.run { WarmUp = 2; Rounds = 8; Seconds = 0.0 }
+    |> Alternation.run { WarmUp = 2; Rounds = 8; Seconds = 0.0 }
 
 let private share every (timings: Timing list) =
     (timings[1].Median - timings[0].Median) / (float every * timings[0].Median)
 
 let run () =
-    printfn $"## Telemetry: ReActNet-18 on 32×32 images, batch {batch}, Adam, clipping and balance\n"
+    printfn $"## Telemetry: ReActNet-18 on 32×32 images, batch {batch}, Adam, clipping and sign centering\n"
     MemoryReuse.Enable()
 
     for binarise in [ Activations; ActivationsAndWeights ] do
         let timings = compare binarise
 
         printfn
-            $"{Names.binarise binarise}: a sample every 50 steps takes {100.0 * share 50 timings:f2} %% of their time\n"
+            $"{Names.binarise binarise}: a sample every 50 steps takes {100.0 * share 50 timings:f2} %% of the time\n"
 
-        timings |> report "images/s" (fun t -> $"{float batch / t.Median:f1}")
+        timings |> Show.timings "images/s" (fun t -> $"{float batch / t.Median:f1}")

@@ -84,7 +84,11 @@ let private all =
       testList "Telemetry" [ Telemetry.SampleTests.tests; Telemetry.RecordTests.tests; Telemetry.FileTests.tests ]
       testList
           "Experiments"
-          [ Experiments.RunKeyTests.tests; Experiments.RunOrderTests.tests; Experiments.SweepTests.tests ]
+          [ Experiments.RunKeyTests.tests
+            Experiments.RunOrderTests.tests
+            Experiments.SweepTests.tests
+            Experiments.ScriptTests.tests ]
+      testList "Benchmarks" [ Benchmarks.ComparisonTests.tests ]
       testList
           "Interop"
           [ Interop.ImportTests.tests

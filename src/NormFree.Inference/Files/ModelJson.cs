@@ -62,9 +62,13 @@ internal sealed record ModelJson(
         _ => throw new ArgumentException($"Unknown layer kind {layer.GetType().Name}.", nameof(layer)),
     };
 
-    private static ShortcutJson Of(PackedShortcut shortcut) => shortcut is AveragePoolShortcut pooled
-        ? new PooledInputJson(pooled.Kernel, pooled.Factor, pooled.Projection is not null)
-        : new InputJson();
+    private static ShortcutJson Of(PackedShortcut shortcut) => shortcut switch
+    {
+        AveragePoolShortcut { Projection: RealProjection } pooled => new PooledRealJson(pooled.Kernel, pooled.Factor),
+        AveragePoolShortcut { Projection: BinaryProjection { Centered: true } } pooled => new PooledZeroMeanJson(pooled.Kernel, pooled.Factor),
+        AveragePoolShortcut pooled => new PooledInputJson(pooled.Kernel, pooled.Factor, pooled.Projection is not null),
+        _ => new InputJson(),
+    };
 }
 
 /// <summary>A preprocessing step.</summary>
@@ -90,11 +94,19 @@ internal sealed record ClassifierJson(string Key, int In, int Out) : LayerJson(K
 [JsonPolymorphic(TypeDiscriminatorPropertyName = "kind")]
 [JsonDerivedType(typeof(InputJson), "input")]
 [JsonDerivedType(typeof(PooledInputJson), "pooled-input")]
+[JsonDerivedType(typeof(PooledZeroMeanJson), "pooled-zero-mean")]
+[JsonDerivedType(typeof(PooledRealJson), "pooled-real")]
 internal abstract record ShortcutJson;
 
 internal sealed record InputJson : ShortcutJson;
 
 internal sealed record PooledInputJson(int Kernel, float Factor, bool Projection) : ShortcutJson;
+
+/// <summary>A projection with zero-mean binary weights; since version 2.</summary>
+internal sealed record PooledZeroMeanJson(int Kernel, float Factor) : ShortcutJson;
+
+/// <summary>A projection with real weights; since version 2.</summary>
+internal sealed record PooledRealJson(int Kernel, float Factor) : ShortcutJson;
 
 /// <summary>Source-generated serialisation, which needs no reflection and thus compiles ahead of time.</summary>
 [JsonSerializable(typeof(ModelJson))]

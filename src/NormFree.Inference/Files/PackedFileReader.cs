@@ -17,15 +17,17 @@ internal sealed class PackedFileReader(SafetensorsFile file)
     public PackedModel Read()
     {
         PackedFormat.RequireLittleEndian();
-        CheckFormat();
+        int version = CheckFormat();
         var model = Model(ModelJson.Read(file.Name, Metadata("model")));
         tensors.End();
         if (ModelChecks.Find(model) is { } problem)
             Fail(problem.Where, problem.What, problem.Remedy ?? PackedFormat.Remedy);
+        if (PackedFormat.VersionOf(model) is var needed && needed > version)
+            Fail("metadata 'version'", $"it is version {version}, but the model needs version {needed}", PackedFormat.Remedy);
         return model;
     }
 
-    private void CheckFormat()
+    private int CheckFormat()
     {
         string? format = file.Metadata.GetValueOrDefault("format");
         if (format != PackedFormat.Name)
@@ -40,6 +42,7 @@ internal sealed class PackedFileReader(SafetensorsFile file)
             Fail(
                 "metadata 'version'", $"it is version {version}, but this NormFree reads up to version {PackedFormat.Version}",
                 "Update NormFree, or export the network again with this one");
+        return version;
     }
 
     private string Metadata(string key)
@@ -91,14 +94,21 @@ internal sealed class PackedFileReader(SafetensorsFile file)
         float[] Row(int row) => activation[(row * l.Out)..((row + 1) * l.Out)];
         return new(
             l.Key, l.In, l.Out, l.Kernel, l.Stride, l.Padding,
-            threshold, signs, Row(0), Row(1), Row(2), Row(3), Shortcut(l, words));
+            threshold, signs, Row(0), Row(1), Row(2), Row(3), Shortcut(l));
     }
 
-    private PackedShortcut Shortcut(BinaryJson layer, int words) => layer.Shortcut is not PooledInputJson pooled
-        ? new IdentityShortcut()
-        : new AveragePoolShortcut(pooled.Kernel, pooled.Factor, pooled.Projection
-            ? new(tensors.Words($"{layer.Key}.projection_signs", layer.Out, words), tensors.Singles($"{layer.Key}.projection_scale", layer.Out))
-            : null);
+    private PackedShortcut Shortcut(BinaryJson layer) => layer.Shortcut switch
+    {
+        PooledInputJson pooled => new AveragePoolShortcut(pooled.Kernel, pooled.Factor, pooled.Projection ? BinaryProjection(layer, false) : null),
+        PooledZeroMeanJson pooled => new AveragePoolShortcut(pooled.Kernel, pooled.Factor, BinaryProjection(layer, true)),
+        PooledRealJson pooled => new AveragePoolShortcut(
+            pooled.Kernel, pooled.Factor, new RealProjection(tensors.Singles($"{layer.Key}.projection_weights", layer.Out, layer.In))),
+        _ => new IdentityShortcut(),
+    };
+
+    private BinaryProjection BinaryProjection(BinaryJson layer, bool centered) => new(
+        tensors.Words($"{layer.Key}.projection_signs", layer.Out, SignPacking.Words(layer.In)),
+        tensors.Singles($"{layer.Key}.projection_scale", layer.Out), centered);
 
     [DoesNotReturn]
     private void Fail(string where, string what, string remedy) => throw new InvalidFileException(file.Name, where, what, remedy);

@@ -20,7 +20,7 @@ internal sealed class PackedFileWriter
         var file = new PackedFileWriter();
         file.writer
             .Describe("format", PackedFormat.Name)
-            .Describe("version", PackedFormat.Version.ToString())
+            .Describe("version", PackedFormat.VersionOf(model).ToString())
             .Describe("model", ModelJson.Write(model));
         foreach (var (key, text) in model.Notes)
             file.writer.Describe(key, text);
@@ -53,10 +53,16 @@ internal sealed class PackedFileWriter
         Add(layer.Key, "threshold", [layer.In], layer.Threshold);
         Add(layer.Key, "signs", [layer.Out, layer.Kernel, layer.Kernel, words], layer.Signs);
         Add(layer.Key, "activation", [4, layer.Out], [.. layer.Scale, .. layer.Bias, .. layer.Slope, .. layer.Shift]);
-        if (layer.Shortcut is not AveragePoolShortcut { Projection: { } projection })
-            return;
-        Add(layer.Key, "projection_signs", [layer.Out, words], projection.Signs);
-        Add(layer.Key, "projection_scale", [layer.Out], projection.Scale);
+        switch ((layer.Shortcut as AveragePoolShortcut)?.Projection)
+        {
+            case BinaryProjection binary:
+                Add(layer.Key, "projection_signs", [layer.Out, words], binary.Signs);
+                Add(layer.Key, "projection_scale", [layer.Out], binary.Scale);
+                break;
+            case RealProjection real:
+                Add(layer.Key, "projection_weights", [layer.Out, layer.In], real.Weights);
+                break;
+        }
     }
 
     private void Add(string key, string name, ReadOnlySpan<long> shape, float[] values) =>

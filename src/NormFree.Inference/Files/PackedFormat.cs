@@ -8,8 +8,8 @@ internal static class PackedFormat
     /// <summary>The value of the metadata key <c>format</c>.</summary>
     public const string Name = "normfree.packed";
 
-    /// <summary>The version that is written, and the newest that is read.</summary>
-    public const int Version = 1;
+    /// <summary>The newest version that is read. A file is written in the oldest version that supports its model.</summary>
+    public const int Version = 2;
 
     /// <summary>Every tensor starts at a multiple of this offset in the file: a cache line, and the widest vector.</summary>
     public const int Alignment = 64;
@@ -22,6 +22,13 @@ internal static class PackedFormat
 
     /// <summary>Names of <see cref="PreprocessingKind"/>, in its order.</summary>
     public static readonly string[] PreprocessingKinds = ["cover", "resize", "centre-crop"];
+
+    /// <summary>The oldest version that supports a model: version 2 added projections with zero-mean and with real weights.</summary>
+    public static int VersionOf(PackedModel model)
+    {
+        var projections = model.Layers.OfType<PackedBinaryLayer>().Select(layer => (layer.Shortcut as AveragePoolShortcut)?.Projection);
+        return projections.Any(projection => projection is RealProjection or BinaryProjection { Centered: true }) ? 2 : 1;
+    }
 
     /// <summary>Checks that numbers have the same byte order in memory and in the file.</summary>
     /// <exception cref="PlatformNotSupportedException">The processor is big-endian.</exception>

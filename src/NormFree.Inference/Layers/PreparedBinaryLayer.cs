@@ -27,7 +27,7 @@ internal sealed unsafe class PreparedBinaryLayer : PreparedLayer
             values.CopyTo(rest);
             rest = rest[values.Length..];
         }
-        if (layer.Shortcut is AveragePoolShortcut { Projection: { } binary }) projection = new PreparedProjection(layer.In, layer.Out, binary, set);
+        if (layer.Shortcut is AveragePoolShortcut { Projection: { } prepared }) projection = PreparedProjection.From(layer.In, layer.Out, prepared, set);
     }
 
     /// <summary>The instruction set of its kernels.</summary>

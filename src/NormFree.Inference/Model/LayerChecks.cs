@@ -45,7 +45,8 @@ internal static class LayerChecks
 
     private static IEnumerable<string> Shortcut(PackedBinaryLayer layer) => layer.Shortcut switch
     {
-        IdentityShortcut when layer.Out % layer.In == 0 => [],
+        // Channels reports invalid numbers of channels.
+        IdentityShortcut when layer.In < 1 || layer.Out % layer.In == 0 => [],
         IdentityShortcut => [$"its identity shortcut cannot repeat {layer.In} channels to fill {layer.Out}"],
         AveragePoolShortcut pooled => AveragePool(layer, pooled),
         _ => [$"unknown shortcut kind {layer.Shortcut.GetType().Name}"],
@@ -59,13 +60,19 @@ internal static class LayerChecks
             yield return $"its shortcut's factor is {pooled.Factor}; it must be finite";
         if (pooled.Projection is null && layer.In != layer.Out)
             yield return $"its shortcut has {layer.In} channels, but the layer has {layer.Out} filters";
-        if (pooled.Projection is not { } projection)
-            yield break;
-        foreach (string problem in Signs("projection_signs", projection.Signs, layer.In, 1, layer.Out))
-            yield return problem;
-        foreach (string problem in Finite("projection_scale", projection.Scale, 1, layer.Out))
-            yield return problem;
+        if (pooled.Projection is { } projection)
+            foreach (string problem in Projection(layer, projection))
+                yield return problem;
     }
+
+    private static IEnumerable<string> Projection(PackedBinaryLayer layer, PackedProjection projection) => projection switch
+    {
+        BinaryProjection binary =>
+            Signs("projection_signs", binary.Signs, layer.In, 1, layer.Out).Concat(Finite("projection_scale", binary.Scale, 1, layer.Out)),
+        RealProjection real =>
+            FilterWeights(layer.In, 1, PackedLimits.MaxRealFilterWeights).Concat(Finite("projection_weights", real.Weights, layer.In, layer.Out)),
+        _ => [$"unknown projection kind {projection.GetType().Name}"],
+    };
 
     private static IEnumerable<string> Channels(int inputs, int outputs)
     {

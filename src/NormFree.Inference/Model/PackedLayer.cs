@@ -59,13 +59,21 @@ public abstract record PackedShortcut;
 /// <summary>The layer's input. If the layer has more outputs than inputs, the input channels are repeated.</summary>
 public sealed record IdentityShortcut : PackedShortcut;
 
-/// <summary>Average pooling, optionally followed by a 1×1 convolution with binary weights.</summary>
+/// <summary>Average pooling, optionally followed by a 1×1 convolution.</summary>
 /// <param name="Kernel">Side of the square window and stride; incomplete windows at the right and bottom edge are dropped.</param>
 /// <param name="Factor">β/Kernel²: the factor of a window's sum.</param>
 /// <param name="Projection">The 1×1 convolution; null if there is none.</param>
-public sealed record AveragePoolShortcut(int Kernel, float Factor, BinaryProjection? Projection) : PackedShortcut;
+public sealed record AveragePoolShortcut(int Kernel, float Factor, PackedProjection? Projection) : PackedShortcut;
 
-/// <summary>A 1×1 convolution of real values with binary weights: scale·(signs · x). Its bias is part of the layer's.</summary>
+/// <summary>A 1×1 convolution of real values. Its bias is part of the layer's.</summary>
+public abstract record PackedProjection;
+
+/// <summary>A 1×1 convolution with binary weights: scale·(signs · x), or scale·(signs · (x − mean of x over the channels)).</summary>
 /// <param name="Signs">Out × ⌈In/64⌉ words; 1 is +, unused bits are 0.</param>
 /// <param name="Scale">One per filter.</param>
-public sealed record BinaryProjection(ulong[] Signs, float[] Scale);
+/// <param name="Centered">Whether the mean is subtracted. Every filter then sums to zero: signs · (x − mean of x) = (signs − mean of signs) · x.</param>
+public sealed record BinaryProjection(ulong[] Signs, float[] Scale, bool Centered = false) : PackedProjection;
+
+/// <summary>A 1×1 convolution with real weights: weights · x.</summary>
+/// <param name="Weights">Out × In.</param>
+public sealed record RealProjection(float[] Weights) : PackedProjection;

@@ -86,7 +86,7 @@ internal sealed unsafe class ProjectionStep : Step
 
     public ProjectionStep(PreparedProjection projection, AveragePoolShortcut shortcut, MapBuffer input, MapBuffer output, int threads) : this(
         projection, shortcut, input, output,
-        RowPartition.Of(output.Size.Height, BinaryWeightConvolution.RowsPerTask(projection.Map(output.Size.Height, output.Size.Width)), threads))
+        RowPartition.Of(output.Size.Height, projection.RowsPerTask(output.Size.Height, output.Size.Width), threads))
     {
     }
 
@@ -98,17 +98,11 @@ internal sealed unsafe class ProjectionStep : Step
     public override void Run(int task, in Frame frame)
     {
         var (first, count) = rows[task];
-        var map = projection.Map(count, output.Size.Width);
-        var pixels = count * output.Size.Width;
-        var stride = BinaryWeightConvolution.TargetStride(map);
-        var pooledValues = (long)pixels * projection.In;
-        var values = (long)pixels * stride;
-        var scratch = Scratch.OfThread(ScratchBytes(3, BinaryWeightConvolution.ScratchBytes(map, count) + (pooledValues + values) * sizeof(float)));
-        var pooled = scratch.Take<float>(pooledValues);
-        var products = scratch.Take<float>(values);
+        var width = output.Size.Width;
+        var values = (long)count * width * projection.In;
+        var scratch = Scratch.OfThread(ScratchBytes(1, values * sizeof(float) + projection.ScratchBytes(count, width)));
+        var pooled = scratch.Take<float>(values);
         AveragePoolStep.PoolRows(projection.Pool, shortcut, input, frame, first, count, pooled);
-        projection.Product.Rows(map, 0, 0, count, pooled, null, projection.Words, scratch, products);
-        var target = output.In(frame) + (long)first * output.Size.Width * projection.Out;
-        projection.Factors.ScaleFloats(pixels, projection.Out, products, stride, projection.Scale, target);
+        projection.Rows(count, width, pooled, scratch, output.In(frame) + (long)first * width * projection.Out);
     }
 }

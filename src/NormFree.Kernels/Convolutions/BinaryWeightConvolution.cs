@@ -36,29 +36,29 @@ public abstract unsafe class BinaryWeightConvolution
     public static BinaryWeightConvolution Best { get; } = For(InstructionSets.Best);
 
     /// <summary>Channels of a target pixel in memory: the result's channels rounded up to <see cref="ChannelMultiple"/>.</summary>
-    public static int TargetStride(in ConvolutionGeometry map) => Round(map.TargetChannels, ChannelMultiple);
+    public static int TargetStride(in ConvolutionGeometry geometry) => Round(geometry.TargetChannels, ChannelMultiple);
 
     /// <summary>Recommended target rows per task: the tables of their sources fit the cache, and neighbouring rows share halos.</summary>
-    public static int RowsPerTask(in ConvolutionGeometry map)
+    public static int RowsPerTask(in ConvolutionGeometry geometry)
     {
-        var rowBytes = (long)map.SourceWidth * PixelTables(map) * sizeof(float);
+        var rowBytes = (long)geometry.SourceWidth * PixelTables(geometry) * sizeof(float);
         var sourceRows = (int)Math.Max(1, TableBytesPerTask / rowBytes);
-        var targetRows = map.Transposed ? sourceRows * map.Shape.StrideY : sourceRows / map.Shape.StrideY;
-        return Math.Clamp(targetRows - map.Shape.KernelHeight + 1, 1, map.TargetHeight);
+        var targetRows = geometry.Transposed ? sourceRows * geometry.Shape.StrideY : sourceRows / geometry.Shape.StrideY;
+        return Math.Clamp(targetRows - geometry.Shape.KernelHeight + 1, 1, geometry.TargetHeight);
     }
 
     /// <summary>Bytes of scratch that <see cref="Rows"/> takes for a number of rows.</summary>
-    public static long ScratchBytes(in ConvolutionGeometry map, int rows)
+    public static long ScratchBytes(in ConvolutionGeometry geometry, int rows)
     {
-        var sourceRows = Math.Min(map.SourceHeight, rows * (map.Transposed ? 1 : map.Shape.StrideY) + map.Shape.KernelHeight);
-        var tables = ((long)sourceRows * map.SourceWidth + 1) * PixelTables(map) * sizeof(float);
-        var discarded = (long)TargetStride(map) * sizeof(float);
-        var columns = (long)map.Shape.KernelWidth * PaddedColumns(map) * sizeof(nint);
-        return tables + discarded + columns + map.Shape.Taps * (PixelsPerBlock + 1) * sizeof(void*) + 1024;
+        var sourceRows = Math.Min(geometry.SourceHeight, rows * (geometry.Transposed ? 1 : geometry.Shape.StrideY) + geometry.Shape.KernelHeight);
+        var tables = ((long)sourceRows * geometry.SourceWidth + 1) * PixelTables(geometry) * sizeof(float);
+        var discarded = (long)TargetStride(geometry) * sizeof(float);
+        var columns = (long)geometry.Shape.KernelWidth * PaddedColumns(geometry) * sizeof(nint);
+        return tables + discarded + columns + geometry.Shape.Taps * (PixelsPerBlock + 1) * sizeof(void*) + 1024;
     }
 
     /// <summary>Computes rows of one image's target map.</summary>
-    /// <param name="map">Convolution or transposed convolution.</param>
+    /// <param name="geometry">Convolution or transposed convolution.</param>
     /// <param name="image">Index of the image in the batch.</param>
     /// <param name="firstRow">The first target row.</param>
     /// <param name="rows">Number of target rows.</param>
@@ -71,19 +71,19 @@ public abstract unsafe class BinaryWeightConvolution
     /// <param name="scratch">Holds at least <see cref="ScratchBytes"/>.</param>
     /// <param name="target">rows × W' × <see cref="TargetStride"/>.</param>
     public abstract void Rows(
-        in ConvolutionGeometry map, int image, int firstRow, int rows, float* source, float* scale, uint* words, Scratch scratch, float* target);
+        in ConvolutionGeometry geometry, int image, int firstRow, int rows, float* source, float* scale, uint* words, Scratch scratch, float* target);
 
     private protected const int PixelsPerBlock = 4;
 
     /// <summary>Floats in the tables of a source pixel.</summary>
-    private protected static int PixelTables(in ConvolutionGeometry map) =>
-        Words(map) * SignPatterns.GroupsPerWord * SignPatterns.TableSize;
+    private protected static int PixelTables(in ConvolutionGeometry geometry) =>
+        Words(geometry) * SignPatterns.GroupsPerWord * SignPatterns.TableSize;
 
     /// <summary>32-bit words per source pixel.</summary>
-    private protected static int Words(in ConvolutionGeometry map) => (map.SourceChannels + 31) / 32;
+    private protected static int Words(in ConvolutionGeometry geometry) => (geometry.SourceChannels + 31) / 32;
 
     /// <summary>Target columns, including those that the last block reads past the end.</summary>
-    private protected static int PaddedColumns(in ConvolutionGeometry map) => map.TargetWidth + PixelsPerBlock * map.ColumnStep;
+    private protected static int PaddedColumns(in ConvolutionGeometry geometry) => geometry.TargetWidth + PixelsPerBlock * geometry.ColumnStep;
 
     private static int Round(int value, int multiple) => (value + multiple - 1) / multiple * multiple;
 }
@@ -94,7 +94,7 @@ internal sealed unsafe class BinaryWeightConvolution<TFloats, TVector> : BinaryW
     where TVector : unmanaged
 {
     /// <summary>The work of one task.</summary>
-    private readonly struct Work(ConvolutionGeometry map, int firstSource, float* tables, float* zeroTables, uint* words, nint* sourceColumns)
+    private readonly struct Work(ConvolutionGeometry geometry, int firstSource, float* tables, float* zeroTables, uint* words, nint* sourceColumns)
     {
         /// <summary>
         /// For each filter column and target column, the offset of the source column's tables in their row; negative if there is no such source. Precomputed,
@@ -103,53 +103,53 @@ internal sealed unsafe class BinaryWeightConvolution<TFloats, TVector> : BinaryW
         public readonly nint* SourceColumns = sourceColumns;
 
         /// <summary>Columns of <see cref="SourceColumns"/>. Those past the last target column, which the last block may read, have no source.</summary>
-        public readonly int Columns = PaddedColumns(map);
+        public readonly int Columns = PaddedColumns(geometry);
 
-        public readonly ConvolutionGeometry Map = map;
-        public readonly int PixelTables = PixelTables(map);
-        public readonly int Words = Words(map);
-        public readonly int TargetStride = TargetStride(map);
+        public readonly ConvolutionGeometry Geometry = geometry;
+        public readonly int PixelTables = PixelTables(geometry);
+        public readonly int Words = Words(geometry);
+        public readonly int TargetStride = TargetStride(geometry);
 
         /// <summary>Tables of zeros, for sources outside the map.</summary>
         public readonly float* ZeroTables = zeroTables;
 
-        public float* Tables(int row) => tables + (nint)(row - firstSource) * Map.SourceWidth * PixelTables;
+        public float* Tables(int row) => tables + (nint)(row - firstSource) * Geometry.SourceWidth * PixelTables;
 
         public uint* Signs(int tap) => words + (long)tap * Words * TargetStride;
     }
 
     /// <inheritdoc/>
     public override void Rows(
-        in ConvolutionGeometry map, int image, int firstRow, int rows, float* source, float* scale, uint* words, Scratch scratch, float* target)
+        in ConvolutionGeometry geometry, int image, int firstRow, int rows, float* source, float* scale, uint* words, Scratch scratch, float* target)
     {
-        var (first, last) = map.SourceRows(firstRow, firstRow + rows - 1);
-        var pixelTables = PixelTables(map);
+        var (first, last) = geometry.SourceRows(firstRow, firstRow + rows - 1);
+        var pixelTables = PixelTables(geometry);
         var zeroTables = scratch.Take<float>(pixelTables);
         NativeMemory.Clear(zeroTables, (nuint)pixelTables * sizeof(float));
-        var tables = scratch.Take<float>(Math.Max(0L, last - first + 1) * map.SourceWidth * pixelTables);
+        var tables = scratch.Take<float>(Math.Max(0L, last - first + 1) * geometry.SourceWidth * pixelTables);
         if (last >= first)
         {
-            var pixels = (last - first + 1) * map.SourceWidth;
-            var offset = ((long)image * map.SourceHeight + first) * map.SourceWidth * map.SourceChannels;
-            MakeTables(source + offset, scale, pixels, map.SourceChannels, pixelTables, tables);
+            var pixels = (last - first + 1) * geometry.SourceWidth;
+            var offset = ((long)image * geometry.SourceHeight + first) * geometry.SourceWidth * geometry.SourceChannels;
+            MakeTables(source + offset, scale, pixels, geometry.SourceChannels, pixelTables, tables);
         }
-        var work = new Work(map, first, tables, zeroTables, words, SourceColumns(map, scratch));
+        var work = new Work(geometry, first, tables, zeroTables, words, SourceColumns(geometry, scratch));
         var discarded = scratch.Take<float>(work.TargetStride);
-        var pointers = (float**)scratch.Take<nint>(map.Shape.Taps * PixelsPerBlock);
-        var signs = (uint**)scratch.Take<nint>(map.Shape.Taps);
+        var pointers = (float**)scratch.Take<nint>(geometry.Shape.Taps * PixelsPerBlock);
+        var signs = (uint**)scratch.Take<nint>(geometry.Shape.Taps);
         for (var row = 0; row < rows; row++)
-            Row(work, firstRow + row, pointers, signs, discarded, target + (long)row * map.TargetWidth * work.TargetStride);
+            Row(work, firstRow + row, pointers, signs, discarded, target + (long)row * geometry.TargetWidth * work.TargetStride);
     }
 
-    private static nint* SourceColumns(in ConvolutionGeometry map, Scratch scratch)
+    private static nint* SourceColumns(in ConvolutionGeometry geometry, Scratch scratch)
     {
-        var columns = PaddedColumns(map);
-        var sources = scratch.Take<nint>(map.Shape.KernelWidth * columns);
-        for (var kernelColumn = 0; kernelColumn < map.Shape.KernelWidth; kernelColumn++)
+        var columns = PaddedColumns(geometry);
+        var sources = scratch.Take<nint>(geometry.Shape.KernelWidth * columns);
+        for (var kernelColumn = 0; kernelColumn < geometry.Shape.KernelWidth; kernelColumn++)
             for (var column = 0; column < columns; column++)
             {
-                var source = column < map.TargetWidth ? map.SourceColumn(column, kernelColumn) : -1;
-                sources[kernelColumn * columns + column] = (nint)source * PixelTables(map);
+                var source = column < geometry.TargetWidth ? geometry.SourceColumn(column, kernelColumn) : -1;
+                sources[kernelColumn * columns + column] = (nint)source * PixelTables(geometry);
             }
         return sources;
     }
@@ -185,9 +185,9 @@ internal sealed unsafe class BinaryWeightConvolution<TFloats, TVector> : BinaryW
 
     private static void Row(in Work work, int row, float** tables, uint** signs, float* discarded, float* target)
     {
-        var step = work.Map.ColumnStep;
+        var step = work.Geometry.ColumnStep;
         for (var phase = 0; phase < step; phase++)
-            for (var column = phase; column < work.Map.TargetWidth; column += step * PixelsPerBlock)
+            for (var column = phase; column < work.Geometry.TargetWidth; column += step * PixelsPerBlock)
             {
                 var taps = Collect(work, row, column, tables, signs);
                 Block(work, column, taps, tables, signs, discarded, target);
@@ -198,11 +198,11 @@ internal sealed unsafe class BinaryWeightConvolution<TFloats, TVector> : BinaryW
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static int Collect(in Work work, int row, int column, float** tables, uint** signs)
     {
-        var shape = work.Map.Shape;
+        var shape = work.Geometry.Shape;
         var taps = 0;
         for (var kernelRow = 0; kernelRow < shape.KernelHeight; kernelRow++)
         {
-            var sourceRow = work.Map.SourceRow(row, kernelRow);
+            var sourceRow = work.Geometry.SourceRow(row, kernelRow);
             if (sourceRow < 0) continue;
             var rowTables = work.Tables(sourceRow);
             for (var kernelColumn = 0; kernelColumn < shape.KernelWidth; kernelColumn++)
@@ -210,7 +210,7 @@ internal sealed unsafe class BinaryWeightConvolution<TFloats, TVector> : BinaryW
                 var any = false;
                 var source = work.SourceColumns + kernelColumn * work.Columns + column;
                 var pixels = tables + taps * PixelsPerBlock;
-                for (var pixel = 0; pixel < PixelsPerBlock; pixel++, source += work.Map.ColumnStep)
+                for (var pixel = 0; pixel < PixelsPerBlock; pixel++, source += work.Geometry.ColumnStep)
                 {
                     any |= *source >= 0;
                     pixels[pixel] = *source < 0 ? work.ZeroTables : rowTables + *source;
@@ -227,8 +227,8 @@ internal sealed unsafe class BinaryWeightConvolution<TFloats, TVector> : BinaryW
         var targets = stackalloc float*[PixelsPerBlock];
         for (var pixel = 0; pixel < PixelsPerBlock; pixel++)
         {
-            var targetColumn = column + pixel * work.Map.ColumnStep;
-            targets[pixel] = targetColumn < work.Map.TargetWidth ? target + (long)targetColumn * work.TargetStride : discarded;
+            var targetColumn = column + pixel * work.Geometry.ColumnStep;
+            targets[pixel] = targetColumn < work.Geometry.TargetWidth ? target + (long)targetColumn * work.TargetStride : discarded;
         }
         var columns = LookupBlock<TFloats, TVector>.Columns;
         for (var channel = 0; channel < work.TargetStride; channel += columns)

@@ -18,7 +18,7 @@ let private members =
       "arch"
       "norm"
       "binarise"
-      "balanced"
+      "sign_centering"
       "classes"
       "batch"
       "ranks"
@@ -182,7 +182,7 @@ let private train =
           let shown = Tool.runLine $"{tiny} --engine composite --binarise activations --profile" |> Tool.succeeds
 
           for words in
-              [ "reactnet-small, bn-free, activations, batch 8 of 32×32, composite, float32, 1 threads, balanced"
+              [ "reactnet-small, bn-free, activations, batch 8 of 32×32, composite, float32, 1 threads, sign centering"
                 "images a second"
                 "peak memory"
                 "backward"

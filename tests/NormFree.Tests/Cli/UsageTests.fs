@@ -77,6 +77,8 @@ let private bad =
       "train --clip hard", [ "--clip"; "agc, none" ]
       "train --norm bn-free:nan", [ "--norm"; "positive"; "nan" ]
       "train --norm layer", [ "--norm"; "batch-norm, none, bn-free" ]
+      "train --shortcut ternary", [ "--shortcut"; "binary, zero-mean, real" ]
+      "train --arch resnet-18 --shortcut real", [ "--shortcut"; "full-precision" ]
       "train --schedule step:1e99:2", [ "--schedule"; "1e99" ]
       "train --loss kd", [ "--teacher" ]
       "train --accumulate 0", [ "--accumulate"; "0" ]

@@ -268,7 +268,7 @@ let private damaged =
           use folder = new TempFolder()
           let bytes = gzip (tar [ image ])
           bytes[bytes.Length - 7] <- bytes[bytes.Length - 7] ^^^ 1uy
-          contains [ "cut short or damaged" ] (error (openAll (folder.Write("set.tar.gz", bytes))))
+          contains [ "truncated or damaged" ] (error (openAll (folder.Write("set.tar.gz", bytes))))
       }
 
       test "an encrypted zip entry is named" {

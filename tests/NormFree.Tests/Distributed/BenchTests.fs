@@ -1,4 +1,4 @@
-/// Benchmarks of several ranks include the communication of a real training.
+/// A measurement of several ranks includes their communication in training.
 module NormFree.Tests.Distributed.BenchTests
 
 open Expecto
@@ -28,18 +28,18 @@ let tests =
     testSequenced
     <| testList
         "bench"
-        [ for recipe, isBalanced in [ Recipe.corrected, true; Recipe.published, false ] do
-              test $"two ranks exchange gradients, and sign centering's moments: {isBalanced}" {
+        [ for recipe, isCentred in [ Recipe.corrected, true; Recipe.published, false ] do
+              test $"two ranks exchange gradients and, with sign centering ({isCentred}), its sums" {
                   let gradients, moments = bytes.Value
 
                   for result in ThreadRanks.run 2 (measured recipe) do
-                      Expect.equal result.Balanced isBalanced "reported sign centering"
+                      Expect.equal result.SignCentering isCentred "sign centering"
                       let costs = result.Exchange.Value
-                      Expect.equal costs.Bytes (gradients + (if isBalanced then moments else 0L)) "bytes"
-                      Expect.equal costs.Messages (if isBalanced then 2 else 1) "messages"
-                      Expect.isGreaterThan result.PhaseMs.Step 0.0 "the step without waiting"
+                      Expect.equal costs.Bytes (gradients + (if isCentred then moments else 0L)) "bytes"
+                      Expect.equal costs.Messages (if isCentred then 2 else 1) "messages"
+                      Expect.isGreaterThan result.PhaseMs.Step 0.0 "the step, without waiting"
               }
 
-          test "a step is measured with the default recipe" {
+          test "the default is training's default recipe" {
               Expect.equal (BenchJob.Default net).Recipe.Deviations Deviations.Corrected "recipe"
           } ]

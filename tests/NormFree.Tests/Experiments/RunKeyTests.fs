@@ -11,7 +11,7 @@ open NormFree.Experiments
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Training.Support
 
-/// Images that no drawing code has a part in.
+/// Images that do not depend on the synthetic data set's drawing code.
 let private grey count : ImageSource =
     ImageSource.ofImages "grey" [| for i in 0 .. count - 1 -> Image.blank 32 32, i % 10 |]
 
@@ -30,11 +30,11 @@ let private keyOn device images execution variant = RunKey.forImages images exec
 let private keyOf = keyOn Cpu
 let private key = keyOf images Execution.Default variant
 
-let private ofFirst change = keyOf images Execution.Default { variant with First = change variant.First }
+let private ofFirst change = keyOf images Execution.Default { variant with Stage1 = change variant.Stage1 }
 let private ofNet change = keyOf images Execution.Default { variant with Net = change variant.Net }
 let private ofImages change = keyOf (change images) Execution.Default variant
 
-/// Everything that decides the result, each changed alone.
+/// Everything that determines the result, each changed alone.
 let private changes =
     [ "epochs", ofFirst (fun r -> { r with Epochs = 3 })
       "batch", ofFirst (fun r -> { r with Batch = 21 })
@@ -45,7 +45,7 @@ let private changes =
       "warm-up", ofFirst (fun r -> { r with WarmUp = 1 })
       "loss", ofFirst (fun r -> { r with Loss = LabelSmoothing 0.1 })
       "clipping", ofFirst (fun r -> { r with Clip = NoClipping })
-      "start", ofFirst (fun r -> { r with Initialisation = Initialisation.Fixed })
+      "initialisation", ofFirst (fun r -> { r with Initialisation = Initialisation.Fixed })
       "held out", ofFirst (fun r -> { r with HeldOut = 0.1 })
       "seed", ofFirst (fun r -> { r with Seed = 2L })
       for deviation in Deviation.all do
@@ -55,6 +55,8 @@ let private changes =
       "norm", ofNet (Net.withNorm NoNorm)
       "α", ofNet (Net.withNorm (BnFree 0.3))
       "standardisation", ofNet (Net.withNorm (Scaled 0.2))
+      "zero-mean shortcuts", ofNet (Net.withShortcutWeights ShortcutWeights.ZeroMean)
+      "real shortcuts", ofNet (Net.withShortcutWeights ShortcutWeights.Real)
       "training images", ofImages (fun d -> { d with Train = grey 21 })
       "test images", ofImages (fun d -> { d with Test = grey 11 })
       "normalisation", ofImages (fun d -> { d with Normalisation = Normalisation.imageNet })
@@ -63,10 +65,10 @@ let private changes =
       "engine", keyOf images Execution.Portable variant
       "device", keyOn Cuda images Execution.Default variant
       "precision", keyOf images { Execution.Default with Precision = Precision.BFloat16 } variant
-      "stage 2", keyOf images Execution.Default { variant with Second = None }
-      "stage 2's recipe", keyOf images Execution.Default { variant with Second = Some { quick with Epochs = 3 } } ]
+      "stage 2", keyOf images Execution.Default { variant with Stage2 = None }
+      "stage 2's recipe", keyOf images Execution.Default { variant with Stage2 = Some { quick with Epochs = 3 } } ]
 
-/// A checkpoint of some network with that seed.
+/// Saves a checkpoint trained with this seed.
 let private teacher path seed =
     Pipeline.from (Synthetic.dataset 3L 20 10)
     |> Pipeline.train { quick with Epochs = 1; Seed = seed } (tiny NoNorm)
@@ -76,13 +78,13 @@ let private teacher path seed =
 let tests =
     testList
         "run keys"
-        [ test "a key is what it was in earlier versions: where it is not, finished runs are trained again" {
+        [ test "keys equal those of earlier versions; otherwise finished runs would be trained again" {
               Expect.equal key "afc493593420138a" "bn-free: of method 3"
               Expect.equal (ofNet (Net.withNorm (Scaled 0.2))) "53a3ccebd2e68f08" "scaled: of method 2"
               Expect.equal (ofNet (Net.withNorm BatchNorm)) "f4f4f4616955e4dd" "batch norm: of method 2"
           }
 
-          test "whatever decides the result changes the key" {
+          test "everything that determines the result changes the key" {
               let keys = ("nothing", key) :: changes
 
               let same =
@@ -94,16 +96,16 @@ let tests =
               Expect.isEmpty same "changes that have the same key"
           }
 
-          test "a label does not" {
+          test "a label does not change the key" {
               Expect.equal (keyOf images Execution.Default { variant with Label = "other" }) key "key"
           }
 
-          test "what the recipe decides about the network need not be said by the network" {
-              let mended = ofNet (fun net -> Recipe.applyTo net quick |> Net.withBinarise ActivationsAndWeights)
-              Expect.equal mended key "key"
+          test "settings that the recipe applies to the network need not be set in the network" {
+              let corrected = ofNet (fun net -> Recipe.applyTo net quick |> Net.withBinarise ActivationsAndWeights)
+              Expect.equal corrected key "key"
           }
 
-          test "a teacher counts by its content, not by its path" {
+          test "a teacher is identified by its content, not by its path" {
               use folder = new TempFolder()
               let one, moved, other = folder.File "one", folder.File "moved", folder.File "other"
               teacher one 1L

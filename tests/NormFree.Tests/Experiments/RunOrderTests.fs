@@ -20,7 +20,7 @@ let private names (runs: ExperimentRun seq) = [ for run in runs -> run.Key ]
 
 let private next memory running waiting = RunOrder.next memory running waiting |> Option.toList |> names
 
-/// What a training step of ReActNet-18 and ReActNet-A took at most, in MB, with libtorch's own (experiments/results/bench-train.md).
+/// Measured peak memory in MB, libtorch included (experiments/results/bench-train.md).
 let private measured =
     [ ReActNet.cifar18, 32, 64, Activations, 1045.0
       ReActNet.cifar18, 32, 64, ActivationsAndWeights, 953.0
@@ -30,27 +30,27 @@ let private measured =
 let tests =
     testList
         "order of runs"
-        [ test "the longest is first" {
+        [ test "the longest run is first" {
               let runs = [ run "short" 1.0 0L; run "long" 3.0 0L; run "middle" 2.0 0L ]
               Expect.equal (names (RunOrder.longestFirst runs)) [ "long"; "middle"; "short" ] "order"
           }
 
-          test "a run begins only where the running ones leave room for it; a smaller one may overtake" {
+          test "a run starts only if it fits into the remaining memory; a smaller one may overtake" {
               let large, small = run "large" 9.0 60L, run "small" 1.0 30L
-              Expect.equal (next 100L [] [ large; small ]) [ "large" ] "nothing runs"
-              Expect.equal (next 100L [ run "a" 1.0 40L ] [ large; small ]) [ "large" ] "there is room for both"
+              Expect.equal (next 100L [] [ large; small ]) [ "large" ] "nothing is running"
+              Expect.equal (next 100L [ run "a" 1.0 40L ] [ large; small ]) [ "large" ] "room for both"
               Expect.equal (next 100L [ run "a" 1.0 41L ] [ large; small ]) [ "small" ] "one byte too few"
               Expect.equal (next 100L [ run "a" 1.0 71L ] [ large; small ]) [] "room for neither"
-              Expect.equal (next 100L [] []) [] "none waits"
+              Expect.equal (next 100L [] []) [] "none is waiting"
           }
 
-          test "what never fits runs alone" {
+          test "a run that never fits runs alone" {
               let huge = run "huge" 9.0 1000L
               Expect.equal (next 100L [] [ huge ]) [ "huge" ] "alone"
               Expect.equal (next 100L [ run "a" 1.0 1L ] [ huge ]) [] "not beside another"
           }
 
-          testProperty "the memory is enough for all that run, unless one runs alone, and all get their turn"
+          testProperty "running runs fit into memory, unless one runs alone, and every run is started"
           <| fun (sizes: byte list) (memory: byte) (ends: byte list) ->
               let runs = sizes |> List.mapi (fun i size -> run (string i) (float size) (int64 size))
 
@@ -69,7 +69,7 @@ let tests =
 
           for net, size, batch, binarise, peak in measured do
               test
-                  $"the estimate of {net.Name}'s memory, batch {batch}, {Names.binarise binarise}, is above what was measured, not by half" {
+                  $"the estimate of {net.Name}'s memory, batch {batch}, {Names.binarise binarise}, is at most 1.5 times the measured peak" {
                   let estimate = RunEstimate.memory size (Net.withBinarise binarise net, { quick with Batch = batch })
                   let withLibtorch = float estimate / 1048576.0 + 200.0
                   Expect.isGreaterThanOrEqual withLibtorch peak "enough"

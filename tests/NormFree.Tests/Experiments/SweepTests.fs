@@ -30,19 +30,19 @@ let private experiment variants =
 let private variant label norm = Variant.twoStages label (tiny norm) { quick with Epochs = 1 }
 let private two = lazy (experiment [ variant "bn-free" (BnFree 0.2); variant "none/plain" NoNorm ])
 
-/// Runs a sweep in a folder; what it told, and what came of it.
+/// Runs a sweep in a folder; returns its results and events.
 let private sweepWith change root experiment =
     let events = ConcurrentQueue<SweepEvent>()
-    let settings = { SweepSettings.Default with Root = root; SideBySide = 2; Watch = events.Enqueue }
+    let settings = { SweepSettings.Default with Root = root; MaxParallel = 2; OnEvent = events.Enqueue }
     let results = experiment |> Sweep.run (change settings)
     results, List.ofSeq events
 
 let private sweep root experiment = sweepWith id root experiment
 
-let private began events =
+let private started events =
     events
     |> List.choose (function
-        | RunBegins(run, _) -> Some run
+        | RunStarted(run, _) -> Some run
         | _ -> None)
 
 let private log (result: ExperimentResult) =
@@ -52,14 +52,14 @@ let private log (result: ExperimentResult) =
 
 let private fingerprints results = [ for result: ExperimentResult in results -> Fingerprint.ofRun result.Run.Folder ]
 
-/// What the same sweep comes to without any disturbance.
+/// The results of an undisturbed sweep.
 let private undisturbed =
     lazy
         (use folder = new TempFolder()
          fingerprints (fst (sweep folder.Path two.Value)))
 
 let private whole =
-    [ test "every variant is trained with every seed, as a pipeline does it, and the second time none is" {
+    [ test "every variant is trained with every seed, exactly as by a pipeline, and not a second time" {
           use folder = new TempFolder()
           let results, events = sweep folder.Path two.Value
 
@@ -68,7 +68,7 @@ let private whole =
               [ "bn-free, seed 1"; "none/plain, seed 1"; "bn-free, seed 2"; "none/plain, seed 2" ]
               "labels"
 
-          Expect.equal (began events).Length 4 "runs"
+          Expect.equal (started events).Length 4 "runs"
           let path = Path.GetRelativePath(folder.Path, results[3].Run.Folder.Path)
           Expect.equal path (Path.Combine("try-out", $"none-plain-seed-2-{results[3].Run.Key}")) "folder"
 
@@ -88,10 +88,10 @@ let private whole =
 
           let again, events = sweep folder.Path two.Value
           Expect.equal (List.map log again) (List.map log results) "logs"
-          Expect.equal events [ SweepBegins("try out", 4, 4, 0) ] "events"
+          Expect.equal events [ SweepStarted("try out", 4, 4, 0) ] "events"
       }
 
-      test "another experiment reads what one has finished, under its own label" {
+      test "another experiment reads finished runs, under its own labels" {
           use folder = new TempFolder()
           sweep folder.Path { two.Value with Seeds = [ 1L ] } |> ignore
 
@@ -101,23 +101,23 @@ let private whole =
                   Seeds = [ 1L ] }
 
           let results, events = sweep folder.Path other
-          Expect.isEmpty (began events) "trainings"
+          Expect.isEmpty (started events) "trainings"
           Expect.equal [ for r in results -> (log r).Label ] [ "other, seed 1"; "same, seed 1" ] "labels"
           Expect.equal (log results[0]).Epochs (log results[1]).Epochs "one run for both"
       }
 
-      test "variants that differ in nothing but their labels are trained once" {
+      test "variants that differ only in their labels are trained once" {
           use folder = new TempFolder()
 
           let results, events =
               sweep folder.Path { experiment [ variant "a" NoNorm; variant "b" NoNorm ] with Seeds = [ 1L ] }
 
-          Expect.equal (began events) [ "a, seed 1" ] "trainings"
+          Expect.equal (started events) [ "a, seed 1" ] "trainings"
           Expect.equal (log results[1]).Epochs (log results[0]).Epochs "log"
       } ]
 
 let private disturbed =
-    [ test "an interrupted sweep goes on, and comes to the same bits" {
+    [ test "an interrupted sweep resumes to the same bits" {
           use folder = new TempFolder()
           use source = new CancellationTokenSource()
           let steps = ref 0
@@ -125,9 +125,9 @@ let private disturbed =
           let cut (settings: SweepSettings) =
               { settings with
                   Cancellation = source.Token
-                  Watch =
+                  OnEvent =
                       function
-                      | RunTells(_, StepDone _) when Interlocked.Increment &steps.contents = 4 -> source.Cancel()
+                      | RunReported(_, StepDone _) when Interlocked.Increment &steps.contents = 4 -> source.Cancel()
                       | _ -> () }
 
           Expect.throwsT<OperationCanceledException>
@@ -135,18 +135,18 @@ let private disturbed =
               "interrupted"
 
           let results, _ = sweep folder.Path two.Value
-          Expect.equal (fingerprints results) undisturbed.Value "what they come to"
+          Expect.equal (fingerprints results) undisturbed.Value "results"
       }
 
-      test "a run that ended in the middle of a stage, as by a kill, goes on from its checkpoint" {
+      test "a run that was killed in the middle of a stage resumes from its checkpoint" {
           use folder = new TempFolder()
 
-          // Nothing is kept at such an end.
+          // A crash keeps nothing of the stage.
           let cut (settings: SweepSettings) =
               { settings with
-                  Watch =
+                  OnEvent =
                       function
-                      | RunTells(_, StepDone { Stage = "activations+weights"; Images = 40 }) -> failwith "the end"
+                      | RunReported(_, StepDone { Stage = "activations+weights"; Images = 40 }) -> failwith "the end"
                       | _ -> () }
 
           let results, _ = sweepWith cut folder.Path two.Value
@@ -156,14 +156,14 @@ let private disturbed =
           let resumed =
               events
               |> List.filter (function
-                  | RunTells(_, Resumed("activations", 1, 0)) -> true
+                  | RunReported(_, Resumed("activations", 1, 0)) -> true
                   | _ -> false)
 
           Expect.equal resumed.Length 4 "stage 1 was done already"
-          Expect.equal (fingerprints results) undisturbed.Value "what they come to"
+          Expect.equal (fingerprints results) undisturbed.Value "results"
       }
 
-      test "one that fails does not end the others, and is told by its reason" {
+      test "a failed run does not stop the others, and its reason is reported" {
           use folder = new TempFolder()
           let wrong = { variant "wrong" NoNorm with Net = tiny NoNorm |> Net.withClasses 7 }
           let results, events = sweep folder.Path (experiment [ wrong; variant "right" NoNorm ])
@@ -177,34 +177,34 @@ let private disturbed =
                   | Ok _ -> ""
 
               Expect.stringContains reason "tells 7 classes apart" "reason"
-              Expect.contains events (RunFails(result.Run.Label, reason)) "event"
+              Expect.contains events (RunFailed(result.Run.Label, reason)) "event"
 
-          Expect.isEmpty (Directory.GetFiles(folder.Path, "*.lock", SearchOption.AllDirectories)) "locks that are left"
+          Expect.isEmpty (Directory.GetFiles(folder.Path, "*.lock", SearchOption.AllDirectories)) "remaining locks"
       }
 
-      test "a run that another process is at is waited for, the others go on" {
+      test "a run that another process is training is awaited, and the others continue" {
           use folder = new TempFolder()
           let first = (Sweep.runs folder.Path two.Value).Head
           let held, _ = FileLock.TryTake(Path.Combine(folder.Path, $"{first.Key}.lock"), "another")
           let ended = ref 0
-          let told = ConcurrentQueue<SweepEvent>()
+          let events = ConcurrentQueue<SweepEvent>()
 
-          let watch event =
-              told.Enqueue event
+          let onEvent event =
+              events.Enqueue event
 
               match event with
-              | RunEnds _ when Interlocked.Increment &ended.contents = 3 -> (nonNull held).Dispose()
+              | RunFinished _ when Interlocked.Increment &ended.contents = 3 -> (nonNull held).Dispose()
               | _ -> ()
 
-          let results, _ = sweepWith (fun s -> { s with Watch = watch }) folder.Path two.Value
-          Expect.contains told (RunElsewhere first.Label) "event"
-          Expect.equal (List.last (began (List.ofSeq told))) first.Label "the last to begin"
-          Expect.equal (fingerprints results) undisturbed.Value "what they come to"
+          let results, _ = sweepWith (fun s -> { s with OnEvent = onEvent }) folder.Path two.Value
+          Expect.contains events (RunLocked first.Label) "event"
+          Expect.equal (List.last (started (List.ofSeq events))) first.Label "the last to start"
+          Expect.equal (fingerprints results) undisturbed.Value "results"
       } ]
 
 let private threads =
     testSequenced (
-        test "one torch thread for each run, and as many as before in the end" {
+        test "each run uses one torch thread, and the number of threads is restored" {
             use folder = new TempFolder()
             torch.set_num_threads 2
 

@@ -78,6 +78,21 @@ let tiny =
           binary stream "d" 70 70 3 2 (pooled stream 70 70) ]
         70
 
+/// Every kind of projection that version 1 of the format lacks.
+let projected =
+    let stream = RandomStream.OfSeed 6UL
+
+    let zeroMean = BinaryProjection(Support.signs (stream.Bits()) 70 5, floats stream -0.3 0.3 70, true)
+
+    network
+        stream
+        8
+        5
+        [ binary stream "zero" 5 70 3 2 (AveragePoolShortcut(2, 0.25f, zeroMean))
+          binary stream "real" 70 9 3 2 (AveragePoolShortcut(2, 0.25f, RealProjection(floats stream -0.3 0.3 (9 * 70))))
+          binary stream "none" 9 9 1 1 (AveragePoolShortcut(1, 1.0f, null)) ]
+        9
+
 /// The network of docs/packed-format.md: grey images of 2×2 pixels, three channels, two classes.
 let documented =
     let layers: PackedLayer list =

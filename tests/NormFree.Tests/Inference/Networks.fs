@@ -34,15 +34,23 @@ let specs =
     let of18 = ReActNet.reactNet18 { Width = 0.125; Depth = 0.25 }
     let ofA = ReActNet.reactNetA { Width = 0.25; Depth = 0.5 }
 
+    let deployed norm net =
+        net
+        |> Net.withClasses 7
+        |> Net.withNorm norm
+        |> Net.withBinarise ActivationsAndWeights
+        |> Net.withBinaryGain BinaryGain.VariancePreserving
+
     [ for norm in Support.everyNorm do
           for net, size in [ of18 CifarStem, 8; of18 ImageNetStem, 64; ofA CifarStem, 16; ofA ImageNetStem, 64 ] do
               $"{net.Name}, {Names.norm norm}, {net.Stem.Kernel}×{net.Stem.Kernel} stem, {size}×{size} images",
               size,
-              net
-              |> Net.withClasses 7
-              |> Net.withNorm norm
-              |> Net.withBinarise ActivationsAndWeights
-              |> Net.withBinaryGain BinaryGain.VariancePreserving ]
+              deployed norm net
+
+          for weights in [ ShortcutWeights.ZeroMean; ShortcutWeights.Real ] do
+              $"reactnet-18, {Names.norm norm}, {Names.shortcutWeights weights} shortcuts",
+              8,
+              of18 CifarStem |> deployed norm |> Net.withShortcutWeights weights ]
 
 /// A network whose parameters all differ from their initial values; norm weights and gains have both signs.
 let trained (dtype: torch.ScalarType) seed net =

@@ -110,7 +110,7 @@ let private damages =
     [ "no format", withText "format" None, "metadata 'format': it is missing"
       "another format", withText "format" (Some "normfree-checkpoint"), "normfree export --format packed"
       "no version", withText "version" None, "metadata 'version': it is missing"
-      "a newer version", withText "version" (Some "2"), "Update NormFree"
+      "a newer version", withText "version" (Some "3"), "Update NormFree"
       "an invalid version", withText "version" (Some "1.0"), "metadata 'version': '1.0' is not a version"
       "version 0", withText "version" (Some "0"), "metadata 'version': '0' is not a version"
       "a version past 32 bits", withText "version" (Some "99999999999"), "'99999999999' is not a version"
@@ -340,8 +340,29 @@ let private damages =
       "a weight of NaN", value "stem.weights" 7 nanf, "layer 'stem': value 7 of its weights is NaN"
       "an infinite bias of the classifier", value "fc.bias" 2 infinityf, "layer 'fc': value 2 of its bias" ]
 
+/// What is done to a file of version 2, and what the error must say of it. Its layers are stem, pool, zero, real, none, fc.
+let private damagesOfVersion2 =
+    [ "version 1 with a kind of version 2",
+      withText "version" (Some "1"),
+      "metadata 'version': it is version 1, but the model needs version 2"
+      "a projection of another kind",
+      setShortcut 3 """{"kind":"pooled-zero-mean","kernel":2,"factor":0.25}""",
+      "tensor 'real.projection_signs': it is missing"
+      "a field that the kind does not have",
+      setShortcut 2 """{"kind":"pooled-zero-mean","kernel":2,"factor":0.25,"projection":true}""",
+      "it does not match the format"
+      "a real weight of NaN",
+      value "real.projection_weights" 7 nanf,
+      "layer 'real': value 7 of its projection_weights is NaN" ]
+
 let private exact =
-    [ for what, change, message in damages do
+    [ for what, change, message in damagesOfVersion2 do
+          test $"rejected: {what}" {
+              let damaged = bytesOf Models.projected |> parts |> change |> join
+              Expect.stringContains (Mutation.refusal (fun () -> read damaged)) message "message"
+          }
+
+      for what, change, message in damages do
           test $"rejected: {what}" {
               let found = Mutation.refusal (fun () -> read (tiny.Value |> parts |> change |> join))
               Expect.stringContains found message "message"
@@ -359,6 +380,30 @@ let private writing =
           Expect.equal (Seq.toList again.Classes) (Seq.toList Models.tiny.Classes) "classes"
           Expect.equal again.Notes["spec"] "{}" "notes"
           Expect.equal (Seq.toList again.Preprocessing) (Seq.toList Models.tiny.Preprocessing) "preparation"
+      }
+
+      test "a file has the oldest version that supports its model" {
+          for model, version in [ Models.tiny, "1"; Models.documented, "1"; Models.projected, "2" ] do
+              let found = (parts (bytesOf model)).Metadata |> List.find (fun (key, _) -> key = "version") |> snd
+              Expect.equal found version model.Architecture
+      }
+
+      test "every kind of projection is read as it was written" {
+          let bytes = bytesOf Models.projected
+          let again = read bytes
+          Expect.equal (bytesOf again) bytes "the same bytes"
+
+          let projection key =
+              match (layer<PackedBinaryLayer> key again).Shortcut with
+              | :? AveragePoolShortcut as pooled -> pooled.Projection
+              | other -> failtest $"{other}"
+
+          match projection "zero", projection "real", projection "none" with
+          | (:? BinaryProjection as zero), (:? RealProjection as real), null ->
+              Expect.isTrue zero.Centered "centered"
+              Expect.hasLength zero.Scale 70 "scales"
+              Expect.hasLength real.Weights 630 "weights"
+          | other -> failtest $"{other}"
       }
 
       test "thresholds may be infinite" {

@@ -67,12 +67,13 @@ let private equalBits (actual: float32[]) (expected: float32[]) what =
     Expect.sequenceEqual (Comparison.bits actual) (Comparison.bits expected) what
 
 let private layersAndNetwork set =
-    for seed in seeds do
-        let model = RandomModels.ofSeed seed
-        let images = RandomModels.images seed 1 model
+    let models = [ for seed in seeds -> $"{seed}", RandomModels.ofSeed seed ]
+
+    for title, model in ("of projections", Models.projected) :: models do
+        let images = RandomModels.images (uint64 title.Length) 1 model
         use network = load set 1 model
         let expected = checkedLogits network images
-        equalBits (logits network images) expected $"model {seed}: the whole network is its layers one by one"
+        equalBits (logits network images) expected $"model {title}: the whole network is its layers one by one"
 
 let private threadsAndBatches set =
     for seed in seeds |> List.filter (fun seed -> seed % 3UL = 0UL) do

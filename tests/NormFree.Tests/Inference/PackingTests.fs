@@ -138,7 +138,7 @@ let private refusals =
             -infinityf,
             "tensor layer1.0.binary_conv.gain: value 3 is -Infinity"
             BatchNorm, "layer1.0.bn1.running_mean", nanf, "tensor layer1.0.bn1.running_mean: value 3 is NaN"
-            BatchNorm, "layer1.0.bn1.running_var", -1.0f, "tensor layer1.0.bn1.running_var: a variance is below 0"
+            BatchNorm, "layer1.0.bn1.running_var", -1.0f, "tensor layer1.0.bn1.running_var: a variance is negative"
             BatchNorm, "layer1.0.bn1.weight", 3e38f, "layer 'layer1.0.binary_conv': value 3 of its" ] do
           test $"rejected: {value} in {key}" {
               use network = changed norm key (set 3 value)
@@ -152,7 +152,7 @@ let private refusals =
           }
 
       for net, message in
-          [ Support.tiny (BnFree 0.2) |> Net.withBinarise Activations, "has real weights, as stage 1 leaves them"
+          [ Support.tiny (BnFree 0.2) |> Net.withBinarise Activations, "has real weights, as after stage 1"
             ResNet.resNet18 { Width = 0.1; Depth = 0.5 } CifarStem |> Net.withClasses 10, "full-precision network" ] do
           test $"rejected: {net.Name} whose weights are not binary" {
               use network = Network.create single Rule.Corrected 1L net
@@ -237,7 +237,7 @@ let private images =
           let task = (Support.asCheckpoint 32 network).ImageTask
 
           for steps, message in
-              [ [ PadCrop 4 ], "prepared by {\"PadCrop\":4}, which a packed file does not know"
+              [ [ PadCrop 4 ], "preprocessed by {\"PadCrop\":4}, which packed files do not support"
                 [ ResizeShort 32 ], "its preprocessing does not end with a resize or a crop to 32×32 pixels" ] do
               let pack () = Packing.pack { task with Preprocessing = steps } "" network
               Expect.stringContains (Support.message<TrainingException, _> pack) message "message"
@@ -263,7 +263,7 @@ let private images =
                 PreprocessingStep(PreprocessingKind.CentreCrop, 8, 8) ]
 
           for model, message in
-              [ Models.documented, "it takes images of 1 channel, not of red, green and blue"
+              [ Models.documented, "it takes images of 1 channel, not red, green and blue"
                 other 16 8 [], "its images are 16×8, not square"
                 other 8 8 skewed, "shapes that are not square" ] do
               let found = Support.refusal (fun () -> taskOf model)

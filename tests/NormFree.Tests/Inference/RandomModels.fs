@@ -49,8 +49,15 @@ let private shortcut (stream: RandomStream) inputs =
     | _ ->
         let outputs = channels stream
 
-        let projection =
-            BinaryProjection(Support.signs (stream.Bits()) outputs inputs, floats stream -0.2 0.2 outputs)
+        let projection: PackedProjection =
+            if stream.Below 3 = 0 then
+                RealProjection(floats stream -0.3 0.3 (outputs * inputs))
+            else
+                BinaryProjection(
+                    Support.signs (stream.Bits()) outputs inputs,
+                    floats stream -0.2 0.2 outputs,
+                    (stream.Below 2 = 0)
+                )
 
         AveragePoolShortcut(1 + stream.Below 3, float32 (stream.Between(0.1, 0.3)), projection), outputs
 

@@ -105,11 +105,15 @@ let private shortcut (layer: PackedBinaryLayer) (map: Map) y x : int -> float =
         let means = Array.init layer.In (pool pooled map y x)
 
         match pooled.Projection with
-        | null -> fun o -> means[o]
-        | projection ->
+        | :? RealProjection as projection ->
+            fun o -> sum layer.In (fun c -> float projection.Weights[o * layer.In + c] * means[c])
+        | :? BinaryProjection as projection ->
+            let middle = if projection.Centered then sumBy id means / float layer.In else 0.0
+
             fun o ->
                 float projection.Scale[o]
-                * sum layer.In (fun c -> bit projection.Signs (o * words layer.In) c * means[c])
+                * sum layer.In (fun c -> bit projection.Signs (o * words layer.In) c * (means[c] - middle))
+        | _ -> fun o -> means[o]
     | _ -> fun o -> map.At(y, x, o % layer.In)
 
 let private binary (layer: PackedBinaryLayer) (map: Map) =

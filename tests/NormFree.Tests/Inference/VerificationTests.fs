@@ -89,8 +89,8 @@ let private damages =
     [ "a threshold", withNumbers (at 2 (fun t -> t + 0.5f)) id id, $"layer {key}: ", "signs of its input differ"
       "a threshold by 1 ulp", withNumbers (at 2 MathF.BitIncrement) id id, $"layer {key}: ", "1 thresholds differ"
       "a binary weight", withNumbers id (at 3 (fun word -> word ^^^ 1UL)) id, $"layer {key}: ", "binary weights differ"
-      "a scale", withNumbers id id (at 1 (fun s -> 1.01f * s)), $"layer {key}: ", "its result differs"
-      "a scale of NaN", withNumbers id id (at 1 (fun _ -> nanf)), $"layer {key}: ", "its result differs by NaN" ]
+      "a scale", withNumbers id id (at 1 (fun s -> 1.01f * s)), $"layer {key}: ", "its output differs"
+      "a scale of NaN", withNumbers id id (at 1 (fun _ -> nanf)), $"layer {key}: ", "its output differs by NaN" ]
 
 let private found =
     [ for what, change, first, second in damages do
@@ -136,7 +136,7 @@ let private found =
             "another architecture",
             ReActNet.reactNetA { Width = 0.25; Depth = 0.5 } CifarStem,
             Some "it is a reactnet-a"
-            "another width", ReActNet.reactNetSmall { Width = 0.67; Depth = 1.0 } CifarStem, Some "other sizes"
+            "another width", ReActNet.reactNetSmall { Width = 0.67; Depth = 1.0 } CifarStem, Some "another shape"
             "another depth", ReActNet.reactNetSmall { Width = 0.34; Depth = 0.5 } CifarStem, Some "layers, not" ] do
           test $"a packed network of {what} is found" {
               use checkpoint = checkpoint (BnFree 0.2)
@@ -148,7 +148,7 @@ let private found =
               | None -> Expect.isNonEmpty (verify checkpoint model).Mismatches "mismatches"
               | Some part ->
                   let found = Support.message<TrainingException, _>(fun () -> verify checkpoint model)
-                  Expect.stringContains found "was made of another one" "message"
+                  Expect.stringContains found "was made from another one" "message"
                   Expect.stringContains found part "message"
           } ]
 
@@ -159,7 +159,7 @@ let private descriptions =
     [ for what, change, message in
           [ "height", described 64 32 itself itself, "its images are 64×32, not 32×32"
             "width", described 32 64 itself itself, "its images are 32×64, not 32×32"
-            "mean", described 32 32 (Seq.map ((+) 0.1f) >> Seq.toArray >> itself) itself, "normalised otherwise"
+            "mean", described 32 32 (Seq.map ((+) 0.1f) >> Seq.toArray >> itself) itself, "normalised differently"
             "class", described 32 32 itself (Seq.rev >> Seq.toArray >> itself), "its classes have other names" ] do
           test $"another {what} is found" {
               use checkpoint = checkpoint (BnFree 0.2)
@@ -170,6 +170,19 @@ let private descriptions =
 
 let private engine =
     [ for norm in Support.norms do
+          for weights in [ ShortcutWeights.ZeroMean; ShortcutWeights.Real ] do
+              test
+                  $"the engine's layers are the composite network's: {Names.norm norm}, {Names.shortcutWeights weights} shortcuts" {
+                  let net =
+                      Support.tiny norm |> Net.withBinarise ActivationsAndWeights |> Net.withShortcutWeights weights
+
+                  use checkpoint = Support.asCheckpoint 32 (Networks.trained single 4L net)
+                  use packed = PackedNetwork.From((Packing.ofCheckpoint checkpoint).Model)
+                  use images = Networks.noise single 7L 2 32
+                  let report = Verification.run checkpoint packed.Model (PackedRunner.ofNetwork packed) images
+                  Expect.isEmpty report.Mismatches "mismatches"
+              }
+
           test $"the engine's layers are the composite network's: {Names.norm norm}" {
               use checkpoint = checkpoint norm
               use packed = PackedNetwork.From((Packing.ofCheckpoint checkpoint).Model)
@@ -194,7 +207,13 @@ let private full =
 /// File sizes of the full networks against their prediction.
 let private sizes =
     [ for name, net, size, predicted in
-          [ "ReActNet-18 for CIFAR", ReActNet.cifar18, 32, 1.45; "ReActNet-A", ReActNet.a, 224, 7.5 ] do
+          [ "ReActNet-18 for CIFAR", ReActNet.cifar18, 32, 1.45
+            "ReActNet-18 with zero-mean shortcuts",
+            Net.withShortcutWeights ShortcutWeights.ZeroMean ReActNet.cifar18,
+            32,
+            1.45
+            "ReActNet-18 with real shortcuts", Net.withShortcutWeights ShortcutWeights.Real ReActNet.cifar18, 32, 2.08
+            "ReActNet-A", ReActNet.a, 224, 7.5 ] do
           for norm in Support.norms do
               test $"the file of {name}, {Names.norm norm}, has the size that its summary predicts" {
                   let net = net |> Net.withNorm norm |> Net.withBinarise ActivationsAndWeights

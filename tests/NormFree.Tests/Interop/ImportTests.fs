@@ -11,7 +11,7 @@ open NormFree.Runs
 open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Data.Support
-open NormFree.Tests.Formats
+open NormFree.Tests.Archives
 open NormFree.Tests.Golden
 open NormFree.Tests.Interop.Support
 open NormFree.Tests.Training

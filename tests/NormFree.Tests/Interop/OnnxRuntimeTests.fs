@@ -63,9 +63,21 @@ let private variants (table: Size -> StemKind -> NetSpec) size =
           for binarise in [ Activations; ActivationsAndWeights ] do
               table size CifarStem |> Net.withClasses 10 |> Net.withNorm norm |> Net.withBinarise binarise ]
 
+/// Networks whose shortcuts have other weights than the published ones.
+let private shortcuts table size =
+    [ for norm in [ BatchNorm; BnFree 0.2 ] do
+          for weights in [ ShortcutWeights.ZeroMean; ShortcutWeights.Real ] do
+              table size CifarStem
+              |> Net.withClasses 10
+              |> Net.withNorm norm
+              |> Net.withBinarise ActivationsAndWeights
+              |> Net.withShortcutWeights weights ]
+
 let private name (spec: NetSpec) =
     match Net.binaryBody spec with
-    | Some body -> $"{spec.Name} {Names.norm body.Norm} {Names.binarise body.Binarise}"
+    | Some body ->
+        let shortcuts = Names.shortcutWeights body.ShortcutWeights
+        $"{spec.Name} {Names.norm body.Norm} {Names.binarise body.Binarise}, {shortcuts} shortcuts"
     | None -> spec.Name
 
 let private narrow = { Width = 0.125; Depth = 0.5 }
@@ -73,7 +85,10 @@ let private narrow = { Width = 0.125; Depth = 0.5 }
 let private agreement =
     testList
         "agrees with ONNX Runtime"
-        [ for spec in variants ReActNet.reactNet18 narrow @ variants ReActNet.reactNetA narrow do
+        [ for spec in
+              variants ReActNet.reactNet18 narrow
+              @ shortcuts ReActNet.reactNet18 narrow
+              @ variants ReActNet.reactNetA narrow do
               test $"narrow {name spec}" { compare torch.ScalarType.Float32 spec 32 6 4 }
 
           for spec in [ ReActNet.reactNet18; ReActNet.reactNetA ] do

@@ -429,6 +429,20 @@ let private scaling =
                           let product i : float32 = source[i / c * stride + i % c] * factors[i % c]
                           exact $"{p} pixels, {c} channels, stride {stride}" target.Values (Array.init (p * c) product))
 
+          testEverySet "ChannelCentering subtracts the mean of each pixel's channels" (fun set ->
+              for c in channels do
+                  for p in pixels do
+                      let source = Shapes.reals (int64 c) (p * c)
+                      use values = new Guarded<float32>(source)
+                      (ChannelCentering.For set).Center(p, c, values.Pointer)
+                      values.Check()
+
+                      let expected i =
+                          let pixel = Array.sub source (i / c * c) c |> Array.map float
+                          struct (float source[i] - Array.average pixel, abs (float source[i]) + Array.averageBy abs pixel)
+
+                      nearSums rounding $"{p} pixels, {c} channels" values.Values (Array.init (p * c) expected))
+
           testEverySet "ScaledAveragePool is a scaled mean over windows, with its gradient" (fun set ->
               let kernel = ScaledAveragePool.For set
 

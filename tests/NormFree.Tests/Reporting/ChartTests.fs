@@ -9,7 +9,7 @@ open NormFree.Reporting
 let private chart =
     { Title = "A title"
       XLabel = "epoch"
-      X = Numbers
+      X = Numeric
       YLabel = "top-1"
       Y = Percent
       Range = None
@@ -44,12 +44,12 @@ let tests =
           }
 
           for name, rectangle, without in places do
-              test $"{name} is really drawn" {
+              test $"{name} is drawn" {
                   Expect.isGreaterThan (inkIn rectangle chart) 0.01 "ink"
                   Expect.isLessThan (inkIn rectangle without) 0.003 "no ink without it"
               }
 
-          test "the numbers at the axes are really drawn" {
+          test "the numbers at the axes are drawn" {
               Expect.isGreaterThan (inkIn (SKRectI(50, 80, 92, 640)) chart) 0.01 "vertical"
               Expect.isGreaterThan (inkIn (SKRectI(100, 634, 1180, 658)) chart) 0.005 "horizontal"
           }
@@ -69,7 +69,7 @@ let tests =
                   Expect.stringContains text name name
           }
 
-          test "nothing that is not a number reaches an SVG" {
+          test "an SVG has no NaN or infinity" {
               let svg = Chart.svg 900 500 chart
               Expect.isFalse (svg.Contains "NaN" || svg.Contains "Infinity" || svg.Contains "∞") "numbers"
           }
@@ -108,14 +108,14 @@ let tests =
                   Expect.equal bitmap.Width 300 "width"
               }
 
-          test "names at the horizontal axis are written, every one of a few" {
+          test "a few categories are all labelled" {
               let names = [ for i in 0..15 -> $"layer{i / 4 + 1}.{i % 4}" ]
 
               let svg =
                   Chart.svg
                       430
                       375
-                      { chart with X = Names names; Curves = [ Curve.Line("x", [ 0.0, 0.1; 15.0, 0.2 ]) ] }
+                      { chart with X = Categories names; Curves = [ Curve.Line("x", [ 0.0, 0.1; 15.0, 0.2 ]) ] }
 
               for name in names do
                   Expect.stringContains svg $">{name}<" name
@@ -144,6 +144,49 @@ let tests =
               let range = { one 0.0 0.1 with Range = Some(0.0, 0.9) }
               Expect.equal (numbers (Chart.svg 430 375 range)) (numbers (Chart.svg 430 375 (one 0.0 0.9))) "the same"
               Expect.notEqual alone (numbers (Chart.svg 430 375 range)) "not as it would be alone"
+          }
+
+          test "labels of boundaries lie above all points, and repeated or overlapping ones are omitted" {
+              let stages = [ for i in 0..3 -> { At = 10.0 * float i + 0.5; Label = if i < 2 then "one" else "two" } ]
+
+              let flat =
+                  { chart with
+                      Curves = [ Curve.Line("x", [ for i in 1..40 -> float i, (if i = 1 then 0.0 else 0.9) ]) ]
+                      Boundaries = stages }
+
+              let svg = XElement.Parse(Chart.svg 900 500 flat)
+
+              let named name =
+                  [ for e in svg.Descendants() do
+                        if e.Name.LocalName = name then
+                            e ]
+
+              let labels =
+                  named "text" |> List.filter (fun e -> List.contains (e.Value.Trim '\u00a0') [ "one"; "two" ])
+
+              Expect.equal [ for label in labels -> label.Value.Trim '\u00a0' ] [ "one"; "two" ] "one label each"
+
+              let numbers (text: string) =
+                  [ for m in System.Text.RegularExpressions.Regex.Matches(text, @"-?\d+(\.\d+)?") ->
+                        Double.Parse(m.Value, Globalization.CultureInfo.InvariantCulture) ]
+
+              let height (e: XElement) =
+                  match e.Attribute "y", e.Attribute "transform" with
+                  | null, null -> failtest "a label without a place"
+                  | null, transform -> List.last (numbers (nonNull transform).Value |> List.truncate 2)
+                  | y, _ -> List.head (numbers y.Value)
+
+              let highest =
+                  [ for line in named "polyline" do
+                        for x, y in
+                            (numbers (nonNull (line.Attribute "points")).Value
+                             |> List.chunkBySize 2
+                             |> List.map (fun p -> p[0], p[1])) -> y ]
+                  |> List.filter (fun y -> y > 60.0)
+                  |> List.min
+
+              for label in labels do
+                  Expect.isLessThan (height label) highest "above the curve"
           }
 
           test "a grid of charts has room for all of them" {

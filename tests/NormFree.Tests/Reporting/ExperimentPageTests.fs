@@ -8,7 +8,6 @@ open NormFree.Runs
 open NormFree.Networks
 open NormFree.Training
 open NormFree.Experiments
-open NormFree.Benchmarks
 open NormFree.Tests.Data.Support
 
 let private result label seed log : ExperimentResult =
@@ -21,8 +20,8 @@ let private result label seed log : ExperimentResult =
           Memory = 0L }
       Log = log }
 
-/// The made-up run that ends at that accuracy.
-let private ending top1 = Ok(Samples.run "made up" 3 0.6 |> Samples.endingAt top1 1000)
+/// A sample run that ends at this accuracy.
+let private ending top1 = Ok(Samples.run "sample" 3 0.6 |> Samples.endingAt top1 1000)
 
 let private results =
     [ result "bn-free" 1L (ending 0.50)
@@ -36,7 +35,7 @@ let private page: ExperimentPage =
       Question = "Which?"
       Command = "dotnet fsi experiments/norms.fsx data.zip"
       Notes = [ "A note." ]
-      Compared = [ "bn-free", "batch-norm" ]
+      Comparisons = [ "bn-free", "batch-norm" ]
       Plot = ExperimentPage.overEpochs }
 
 let private text = lazy (ExperimentPage.markdown "norms.png" page results)
@@ -44,7 +43,7 @@ let private text = lazy (ExperimentPage.markdown "norms.png" page results)
 let tests =
     testList
         "experiment pages"
-        [ test "a variant's row has mean and standard deviation over its seeds, stage by stage" {
+        [ test "each stage of a variant has a row with mean and standard deviation over seeds" {
               // √(((50 − 52)² + (54 − 52)²) / 1) = 2.83.
               Expect.stringContains
                   text.Value
@@ -56,37 +55,50 @@ let tests =
           }
 
           test "a single seed has no spread" {
-              let text = ExperimentPage.markdown "x.png" { page with Compared = [] } (List.take 2 results)
+              let text = ExperimentPage.markdown "x.png" { page with Comparisons = [] } (List.take 2 results)
               Expect.stringContains text "| bn-free | activations+weights | 50.00 % | 1 |" "row"
           }
 
           for device, sentence in
-              [ [], "EPYC, 16 processors, one for each run; "
-                [ "environment.device", "cpu" ], "EPYC, 16 processors, one for each run; "
+              [ [], "EPYC, 16 processors, one per run; "
+                [ "environment.device", "cpu" ], "EPYC, 16 processors, one per run; "
                 [ "environment.device", "cuda"; "environment.gpu", "H100" ], "cuda (H100), EPYC, 16 processors; "
                 [ "environment.device", "cuda" ], "cuda (a GPU of unknown name), EPYC, 16 processors; " ] do
-              test $"what computed, with {device.Length} settings: {sentence}" {
+              test $"the processors, with {device.Length} settings: {sentence}" {
                   let machine = [ "environment.processor", "EPYC"; "environment.processors", "16" ]
 
                   let run = ending 0.5 |> Result.map (fun log -> { log with Configuration = machine @ device })
-                  let text = ExperimentPage.markdown "x.png" { page with Compared = [] } [ result "a" 1L run ]
+                  let text = ExperimentPage.markdown "x.png" { page with Comparisons = [] } [ result "a" 1L run ]
                   Expect.stringContains text $"\n{sentence}engine" "sentence"
               }
 
-          test "a run that failed is in the table, with its reason" {
+          test "a failed run is in the table, with its reason" {
               Expect.stringContains text.Value @"| none | failed | seed 1: the loss is \| NaN |" "row"
           }
 
-          test "a comparison tells whether the difference is more than the spread" {
-              // Spread: √(2.83² + 0.71²) = 2.92.
+          test "a difference is more than the spread only if its 95 % interval excludes 0" {
+              // Standard deviation: √(2.83² + 0.71²) = 2.92.
               let welch = Statistics.welch (Statistics.sample [ 0.5; 0.54 ]) (Statistics.sample [ 0.6; 0.61 ])
 
               Expect.equal
                   (ExperimentPage.comparison results ("bn-free", "batch-norm"))
-                  $"bn-free against batch-norm: 52.00 ± 2.83 %% against 60.50 ± 0.71 %%, 8.50 points less, more than the spread over seeds \
-                   (standard deviations together: 2.92 points; Welch's interval of 95 %% for the difference: {100.0 * welch.Low:f2} to \
+                  $"bn-free against batch-norm: 52.00 ± 2.83 %% against 60.50 ± 0.71 %%, 8.50 points less, within the spread over seeds \
+                   (combined standard deviation: 2.92 points; Welch's 95 %% interval of the difference: {100.0 * welch.Low:f2} to \
                    {100.0 * welch.High:f2} points)."
-                  "far apart"
+                  "far apart, but two seeds make a wide interval"
+
+              Expect.isGreaterThan welch.High 0.0 "the interval holds 0"
+
+              for sign, a, b in [ "more", 0.6, 0.5; "less", 0.5, 0.6 ] do
+                  let sure =
+                      [ for seed, noise in [ 1L, 0.0; 2L, 0.001; 3L, 0.002 ] do
+                            result "a" seed (ending (a + noise))
+                            result "b" seed (ending (b + noise)) ]
+
+                  Expect.stringContains
+                      (ExperimentPage.comparison sure ("a", "b"))
+                      $"10.00 points {sign}, more than the spread over seeds (combined standard deviation: 0.14 points"
+                      "certain"
 
               let near =
                   [ result "a" 1L (ending 0.5)
@@ -101,7 +113,7 @@ let tests =
 
               Expect.stringEnds
                   (ExperimentPage.comparison (List.take 2 results) ("bn-free", "batch-norm"))
-                  "one seed tells no spread."
+                  "one seed cannot show whether this is chance."
                   "one"
 
               Expect.stringContains
@@ -116,13 +128,13 @@ let tests =
                   Expect.stringContains text.Value part "part"
           }
 
-          test "curves are means over the seeds" {
+          test "curves are means over seeds" {
               let chart = ExperimentPage.overEpochs results
               Expect.equal [ for curve in chart.Curves -> curve.Name ] [ "bn-free"; "batch-norm" ] "curves"
               Expect.floatClose Accuracy.high (List.last chart.Curves[0].Points |> snd) 0.52 "last point"
           }
 
-          test "the last accuracy against a number is a curve a family" {
+          test "the last accuracy against a number is one curve per family" {
               let place (variant: Variant) =
                   match variant.Label with
                   | "bn-free" -> Some("both", 2.0)
@@ -133,7 +145,7 @@ let tests =
               Expect.equal chart.Curves [ Curve.Line("both", [ 1.0, 0.605; 2.0, 0.52 ]) ] "curves"
           }
 
-          test "page and plot are written side by side" {
+          test "page and plot are written into one folder" {
               use folder = new TempFolder()
               ExperimentPage.write (folder.File "deep/norms.md") page results
               Expect.equal (File.ReadAllText(folder.File "deep/norms.md")) text.Value "page"

@@ -14,7 +14,7 @@ let private hostile = "<script src=\"http://example.org/x.js\">alert('&')</scrip
 
 let private ofLogs = List.map ReportedRun.ofLog
 
-/// What every page must be, whatever it reports on.
+/// Writes a page and checks what holds for every page.
 let private page title (runs: ReportedRun list) =
     let html = Report.html title runs
     let withoutNamespaces = Regex.Replace(html, "xmlns(:\\w+)?=\"[^\"]*\"", "")
@@ -36,18 +36,18 @@ let private page title (runs: ReportedRun list) =
 
     for svg in named "svg" do
         let parent = nonNull svg.Parent
-        Expect.equal (attribute "role" parent) (Some "img") "a chart is one image for a reader of screens"
+        Expect.equal (attribute "role" parent) (Some "img") "a chart is one image for screen readers"
 
         Expect.isGreaterThan
             (attribute "aria-label" parent |> Option.defaultValue "").Length
             20
-            "it has a text in its place"
+            "it has a text alternative"
 
     for image in named "img" do
-        Expect.isNotEmpty (attribute "alt" image |> Option.defaultValue "") "a picture has a text in its place"
+        Expect.isNotEmpty (attribute "alt" image |> Option.defaultValue "") "a picture has a text alternative"
 
     for cell in named "th" do
-        Expect.isSome (attribute "scope" cell) "a heading says of what"
+        Expect.isSome (attribute "scope" cell) "a heading has a scope"
 
     html
 
@@ -86,7 +86,7 @@ let tests =
                   [ "<h1>Three norms</h1>"
                     "bn-free is clearly above"
                     "88.68 %"
-                    "What differs between the runs"
+                    "Differences between the runs"
                     "reactnet-18"
                     "16 cores"
                     "activations+weights"
@@ -97,7 +97,7 @@ let tests =
               Expect.equal (Regex.Matches(html, "<td>cifar10</td>").Count) 1 "a common key once"
           }
 
-          test "everything that comes from a run is text" {
+          test "everything from a run is escaped" {
               let run = Samples.run hostile 2 0.5
 
               let run =
@@ -156,7 +156,7 @@ let tests =
                   Report.markdown "x" "x" (runs |> List.map Samples.full) |> ignore
               }
 
-          test "a lost loss is shown as such" {
+          test "a NaN loss is shown" {
               let run = Samples.run "none" 3 0.5
 
               let lost =
@@ -167,7 +167,7 @@ let tests =
               Expect.stringContains (page "x" (ofLogs [ lost ])) ">NaN</td>" "NaN"
           }
 
-          test "files are written whole, and Markdown's pictures are all there" {
+          test "HTML and Markdown are written, and all linked pictures exist" {
               inFolder (fun folder ->
                   let at name = Path.Combine(folder, name)
                   let runs = Samples.three |> List.map Samples.full
@@ -187,10 +187,10 @@ let tests =
                   Expect.sequenceEqual
                       (Directory.GetFiles folder |> Array.map (Path.GetFileName >> string) |> Array.sort)
                       ([ "page one.md"; "page.html" ] @ linked |> List.toArray |> Array.sort)
-                      "every link has its file, and nothing lies beside them")
+                      "every link has its file, and there are no other files")
           }
 
-          test "Markdown's tables keep their columns, whatever a label holds" {
+          test "Markdown tables keep their columns for any label" {
               let markdown =
                   Report.markdown "x" hostile [ Samples.full { Samples.run hostile 2 0.5 with Name = "two\nlines" } ]
 
@@ -205,7 +205,7 @@ let tests =
                   Expect.hasLength (Array.distinct widths) 1 table.Value
           }
 
-          test "held-out accuracy has a column where there is one" {
+          test "held-out accuracy has a column if there is any" {
               let run = Samples.run "bn" 2 0.5
 
               let held =
@@ -233,24 +233,24 @@ let tests =
               Expect.equal (table "top-1 last" |> List.tail |> List.map (fun row -> row[1], row[2])) last "headline"
           }
 
-          test "a run with everything shows what is inside, what it mistakes and what it costs" {
+          test "a complete run shows telemetry, mistakes and costs" {
               let html = page "x" [ Samples.full (Samples.run "bn-free" 3 0.9) ]
 
               for part in
                   [ "Signal propagation: variance"
                     "Signal propagation: mean²"
-                    "Flips of weights"
-                    "Flips of activations"
+                    "Weight flips"
+                    "Activation flips"
                     "Clipped filters"
                     "Dead channels"
                     "Share of +1 by channel"
                     "gradient window"
                     "expected"
                     "layer4.3"
-                    "class2 taken for class3"
+                    "class2 predicted as class3"
                     "data:image/png;base64,"
                     "1.51 MB"
-                    "The speed was not measured." ] do
+                    "The latency was not measured." ] do
                   Expect.stringContains html (part.Replace("²", "&#178;")) part
           }
 
@@ -261,12 +261,12 @@ let tests =
               Expect.equal (List.tail matrix |> List.map List.head) [ for i in 0..9 -> $"class{i}" ] "rows"
 
               for i, row in matrix |> List.tail |> List.indexed do
-                  Expect.equal row[1 + i] (string confusion.Classes[i].Right) "recognised"
+                  Expect.equal row[1 + i] (string confusion.Classes[i].Right) "correct"
                   let pair = confusion.Pairs |> List.find (fun pair -> pair.Truth = i)
                   Expect.equal row[1 + pair.Guess] (string pair.Count) "confused"
           }
 
-          test "a thousand classes have their most frequent mistakes in place of a matrix, and a page of bounded size" {
+          test "a thousand classes show their most frequent confusions instead of a matrix, on a page of bounded size" {
               let run = { Samples.full (Samples.run "bn-free" 2 0.9) with Confusion = Ok(Samples.confusion 1000) }
               let html = page "x" [ run ]
               Expect.stringContains html "too many for a matrix" "said"
@@ -277,22 +277,22 @@ let tests =
           test "a long run's charts stay small" {
               let run = { Samples.run "bn-free" 400 0.9 with Configuration = [] }
               let html = page "x" [ { Samples.full run with Telemetry = Ok(Samples.telemetry 3 run) } ]
-              Expect.stringContains html "Flips of weights" "drawn"
+              Expect.stringContains html "Weight flips" "drawn"
               Expect.isLessThan html.Length 1_500_000 "bytes"
           }
 
-          test "what is missing is said, with the reason" {
+          test "missing parts are named with the reason" {
               let run = Samples.run "bn-free" 2 0.9
               let html = page "x" [ { ReportedRun.ofLog run with Deployment = Error "it has no stage 2 yet" } ]
 
               for part in
-                  [ "Nothing was seen inside bn-free: the report was made of its log alone."
-                    "Nothing is known of bn-free: the report was made of its log alone."
-                    "Nothing is packed of bn-free: it has no stage 2 yet." ] do
+                  [ "No telemetry for bn-free: the report has only its log."
+                    "No confusion matrix for bn-free: the report has only its log."
+                    "No deployment cost for bn-free: it has no stage 2 yet." ] do
                   Expect.stringContains html part part
           }
 
-          test "runs that differ by their seeds are one curve, their mean, and a row of its own" {
+          test "runs that differ only in their seeds share one curve, their mean, and one row" {
               let seed number final =
                   { Samples.run "bn-free" 3 final with
                       Name = $"s{number}"
@@ -300,9 +300,47 @@ let tests =
                       Configuration = [ "activations: seed", string number ] }
 
               let html = page "x" (ofLogs [ seed 1 0.8; seed 2 0.9 ])
-              Expect.stringContains html "one standard deviation to both sides" "band"
+              Expect.stringContains html "one standard deviation to either side" "band"
               let top1 run = (List.last (run: RunLog).Epochs).Test.Top1
               let mean = (top1 (seed 1 0.8) + top1 (seed 2 0.9)) / 2.0
               let row = tables html |> List.find (fun rows -> List.contains "seeds" rows.Head) |> List.last
               Expect.equal (row[0], row[2], row[3]) ("bn-free", "2", $"{100.0 * mean:f2} %%") "row"
+          }
+
+          test "a page warns of different test sets, of single seeds, and of epochs chosen on the test set" {
+              let cautions (runs: RunLog list) = Cautions.ofGroups (RunGroup.ofRuns runs)
+              let run label = Samples.run label 3 0.9
+
+              let heldOut (run: RunLog) =
+                  { run with Epochs = run.Epochs |> List.map (fun epoch -> { epoch with HeldOut = Some epoch.Test }) }
+
+              let seed number (run: RunLog) =
+                  { run with
+                      Label = $"{run.Label}, seed {number}"
+                      Configuration = ("activations: seed", string number) :: run.Configuration }
+
+              let sure =
+                  [ for label in [ "bn-free"; "none" ] do
+                        for n in 1..2 -> run label |> heldOut |> seed n ]
+
+              Expect.isEmpty (cautions sure) "two seeds, one test set, epochs chosen on held-out images"
+              Expect.isEmpty (cautions [ heldOut (run "bn-free") ]) "a single run is no comparison"
+              Expect.isEmpty (cautions []) "no runs"
+
+              match cautions [ run "bn-free"; run "none" |> Samples.endingAt 0.5 1000 ] with
+              | [ sets; seeds; chosen ] ->
+                  Expect.stringContains sets "different test sets" "sets"
+                  Expect.stringContains sets "none: cifar10, 1000 test images" "what differs"
+                  Expect.stringContains seeds "One seed" "seeds"
+                  Expect.stringContains seeds "bn-free, none" "whose"
+                  Expect.stringContains chosen "chosen on the test set" "chosen"
+              | others -> failtest $"{others}"
+
+              let html = page "x" (ofLogs [ run "bn-free"; run "none" ])
+              Expect.stringContains html "<strong>Caution:</strong> One seed cannot show" "on the page"
+
+              Expect.stringContains
+                  (Report.markdown "x" "x" (ofLogs [ run "bn-free" ]))
+                  "**Caution:** The best epoch"
+                  "in Markdown"
           } ]

@@ -1,4 +1,4 @@
-/// Made-up runs for the report's tests.
+/// Sample runs for the report's tests.
 module NormFree.Tests.Reporting.Samples
 
 open NormFree.Reporting
@@ -23,7 +23,7 @@ let epoch stage number count top1 =
       Health = None
       Seconds = 83.0 + float number }
 
-/// Two stages of this many epochs each, whose accuracy rises to `final`.
+/// Two stages of `epochs` epochs each. The accuracy rises to `final`.
 let run label epochs final =
     let stage name reach =
         [ for number in 1..epochs ->
@@ -50,10 +50,10 @@ let endingAt top1 images (run: RunLog) =
 
 let three = [ run "bn" 20 0.92; run "bn-free" 20 0.9; run "none" 20 0.7 ]
 
-/// The layers of ReActNet-18: so many, four a stage of the network.
+/// Layer names as in ReActNet-18, four per stage of the network.
 let layerNames count = [ for i in 0 .. count - 1 -> $"layer{i / 4 + 1}.{i % 4}.binary_conv" ]
 
-/// What might have been seen in a run: samples at three steps of each epoch, of so many layers, and channels at the end of each epoch.
+/// Sample telemetry: layers at three steps of each epoch, and channels at the end of each epoch.
 let telemetry layers (run: RunLog) : Telemetry =
     let wave (i: int) = 0.5 + 0.5 * sin (float i * 2.399)
 
@@ -104,7 +104,7 @@ let picture shade =
     NormFree.Data.Encode.png { Width = 8; Height = 8; Pixels = Array.create 192 shade }
     |> System.Convert.ToBase64String
 
-/// So many classes of 100 images; class i is taken for the one behind it 10 + i times.
+/// Classes of 100 images each. Class i is predicted as class i + 1 for 10 + i images.
 let confusion classes : Confusion =
     let pairs =
         [ for i in 0 .. classes - 1 -> { Truth = i; Guess = (i + 1) % classes; Count = 10 + i % 40 } ]
@@ -124,7 +124,7 @@ let confusion classes : Confusion =
                     Name = $"image{i}.png"
                     Picture = picture (byte (40 * i + 20)) } ] }
 
-/// A run with all that a report can have, but for its speed.
+/// A run with all parts of a report except latency.
 let full log : ReportedRun =
     let net = ReActNet.reactNet18 Size.Full CifarStem |> Net.withClasses 10
 

@@ -10,18 +10,18 @@ let private close = Expect.floatClose { absolute = 1e-9; relative = 1e-9 }
 let tests =
     testList
         "statistics"
-        [ test "a sample has its mean, and the deviation with n − 1" {
+        [ test "a sample has a mean and a standard deviation with n − 1" {
               let sample = Statistics.sample [ 2.0; 4.0; 4.0; 4.0; 5.0; 5.0; 7.0; 9.0 ]
               close sample.Mean 5.0 "mean"
               close sample.Deviation (sqrt (32.0 / 7.0)) "deviation"
               close sample.StandardError (sqrt (32.0 / 56.0)) "error"
           }
 
-          test "a single value has no spread" {
+          test "a single value has no standard deviation" {
               Expect.isTrue (Double.IsNaN (Statistics.sample [ 3.0 ]).Deviation) "deviation"
           }
 
-          // By another formula: the density with gamma functions, added up in small steps.
+          // Computed by numerical integration of the density with gamma functions.
           for freedom, t in
               [ 1.0, 12.706205
                 1.5, 6.016663
@@ -29,7 +29,7 @@ let tests =
                 3.448275862, 2.960730
                 10.0, 2.228139
                 100.0, 1.983972 ] do
-              test $"Student's t of 95 %% for {freedom} degrees of freedom" {
+              test $"Student's t for a 95 %% interval with {freedom} degrees of freedom" {
                   Expect.floatClose { absolute = 0.0; relative = 1e-4 } (Statistics.studentT freedom) t "t"
               }
 
@@ -41,12 +41,12 @@ let tests =
               Expect.floatClose { absolute = 1e-5; relative = 0.0 } interval.High 0.12787551 "high"
           }
 
-          test "equal values leave no doubt" {
+          test "equal values make an interval of one point" {
               let interval = Statistics.welch (Statistics.sample [ 0.8; 0.8 ]) (Statistics.sample [ 0.5; 0.5 ])
               Expect.equal interval { Low = 0.8 - 0.5; High = 0.8 - 0.5 } "a point"
           }
 
-          test "runs are one group where nothing but seed, machine and the seed in the label differ" {
+          test "runs that differ only in seed and machine are one group" {
               let run seed =
                   { Samples.run "bn-free" 3 0.9 with
                       Label = $"bn-free, seed {seed}"

@@ -13,7 +13,7 @@ let private sentence runs =
     | [ verdict ] -> Verdict.sentence verdict
     | verdicts -> failtest $"{verdicts.Length} verdicts"
 
-/// Runs of a norm that end at these shares, each with another seed.
+/// Runs of a norm with different seeds that end at these accuracies.
 let private seeds norm shares =
     shares
     |> List.mapi (fun i share ->
@@ -51,7 +51,7 @@ let tests =
                   Expect.stringContains text "more than 5 points and more than 3 standard errors" "the rule"
               }
 
-          test "below is said to be less" {
+          test "below is written as less" {
               Expect.stringContains (sentence (pair 0.6 0.8 10_000)) "20.00 points less" "words"
           }
 
@@ -64,18 +64,17 @@ let tests =
                 pair 0.9 0.5 100
                 |> List.map (fun run ->
                     { run with Epochs = List.truncate (if run.Label = "none" then 3 else 6) run.Epochs })
-                "takes one of each",
+                "needs one of each",
                 pair 0.9 0.5 100
                 @ [ { Samples.run "bn-free" 3 0.9 with Configuration = [ "norm", "bn-free"; "alpha", "0.3" ] } ]
-                "is one seed of the one and there are 2 of the other",
-                seeds "bn-free" [ 0.9; 0.91 ] @ seeds "none" [ 0.5 ] ] do
-              test $"undecided where a run {why}" {
+                "one has 1 seed and the other has 2", seeds "bn-free" [ 0.9; 0.91 ] @ seeds "none" [ 0.5 ] ] do
+              test $"undecided: {why}" {
                   let text = sentence runs
                   Expect.stringStarts text "bn-free is NOT shown to be" "words"
                   Expect.stringContains text why "reason"
               }
 
-          test "no such runs, no verdict" {
+          test "runs without a twin have no verdict" {
               Expect.isEmpty (Report.verdicts []) "none"
               Expect.isEmpty (Report.verdicts [ Samples.run "bn-free" 3 0.9; Samples.run "bn" 3 0.9 ]) "one"
           }
@@ -88,7 +87,7 @@ let tests =
               Expect.stringStarts (sentence labelled) "bn-free is clearly above" "words"
           }
 
-          // The same numbers are in the statistics' tests.
+          // The same values as in the statistics tests.
           test "over seeds, the interval is Welch's" {
               let text = sentence (seeds "bn-free" [ 0.80; 0.81; 0.82 ] @ seeds "none" [ 0.70; 0.71; 0.73 ])
               Expect.stringStarts text "bn-free is clearly above" "words"
@@ -100,17 +99,19 @@ let tests =
           for bnFree, batchNorm, words in
               [ [ 0.80; 0.81; 0.82 ], [ 0.78; 0.785; 0.79 ], "bn-free is above its batch-norm twin: "
                 [ 0.78; 0.785; 0.79 ], [ 0.80; 0.81; 0.82 ], "bn-free is below its batch-norm twin: "
-                [ 0.78; 0.81; 0.84 ], [ 0.77; 0.80; 0.82 ], "bn-free and its batch-norm twin cannot be told apart: "
+                [ 0.78; 0.81; 0.84 ],
+                [ 0.77; 0.80; 0.82 ],
+                "bn-free and its batch-norm twin do not differ significantly: "
                 [ 0.9 ], [ 0.8 ], "bn-free is above its batch-norm twin: "
-                [ 0.805 ], [ 0.8 ], "bn-free and its batch-norm twin cannot be told apart: " ] do
+                [ 0.805 ], [ 0.8 ], "bn-free and its batch-norm twin do not differ significantly: " ] do
               test $"{bnFree} against {batchNorm}: {words}" {
                   let text = sentence (seeds "bn-free" bnFree @ seeds "batch-norm" batchNorm)
                   Expect.stringStarts text words "words"
 
                   Expect.equal
-                      (text.Contains "One run of each says nothing of the spread over seeds.")
+                      (text.Contains "One run each cannot show the spread over seeds.")
                       (bnFree.Length = 1)
-                      "what one run of each cannot tell"
+                      "the limit of one run each"
               }
 
           test "with both twins there are two verdicts, that without normalisation first" {

@@ -30,6 +30,8 @@ let private macs name net side (binary: int64) (mixed: int64) (real: int64) =
     }
 
 let private cifar18 = ReActNet.reactNet18 Size.Full CifarStem |> Net.withClasses 10
+let private zeroMean = cifar18 |> Net.withShortcutWeights ShortcutWeights.ZeroMean
+let private realShortcuts = cifar18 |> Net.withShortcutWeights ShortcutWeights.Real
 
 let private ops =
     test "ReActNet-A has the 0.87e8 OPs that its authors give" {
@@ -87,6 +89,8 @@ let tests =
           parameters "ReActNet-A" ReActNet.a 29343592L 29321704L 29332648L
           macs "ReActNet-18" ReActNet.r18 224 1676279808L 19267584L 118525952L
           macs "ReActNet-18 with the CIFAR stem" cifar18 32 547356672L 6291456L 1774592L
+          macs "ReActNet-18 with zero-mean shortcuts" zeroMean 32 547356672L 6291456L 1774592L
+          macs "ReActNet-18 with real shortcuts" realShortcuts 32 547356672L 0L 8066048L
           macs "ReActNet-A" ReActNet.a 224 4816896000L 0L 11862016L
           ops
           testList "teachers" teachers

@@ -15,7 +15,11 @@ let private networks =
                           |> Net.withBinarise binarise
                           |> Net.withBinaryGain BinaryGain.VariancePreserving
 
-                      $"{name}, {stem}, {Names.norm norm}, {Names.binarise binarise}", net ]
+                      $"{name}, {stem}, {Names.norm norm}, {Names.binarise binarise}", net
+
+      for weights in [ ShortcutWeights.ZeroMean; ShortcutWeights.Real ] do
+          $"reactnet-18, {Names.shortcutWeights weights} shortcuts",
+          ReActNet.cifar18 |> Net.withBinarise ActivationsAndWeights |> Net.withShortcutWeights weights ]
 
 let private scale factor =
     [ if factor <> 1.0 then

@@ -1,4 +1,4 @@
-/// TensorBoard's event files, read back by a reader of our own that checks every sum.
+/// An independent reader of TensorBoard's event files that verifies every checksum.
 module NormFree.Tests.Telemetry.EventFiles
 
 open System
@@ -27,18 +27,18 @@ let private masked bytes =
     let sum = crc bytes
     ((sum >>> 15) ||| (sum <<< 17)) + 0xa282ead8u
 
-/// The events of a file: length, its sum, event, its sum.
+/// The events of a file: length, its checksum, event, its checksum.
 let private events path =
     use reader = new BinaryReader(File.OpenRead path)
 
     [ while reader.BaseStream.Position < reader.BaseStream.Length do
           let length = reader.ReadBytes 8
-          Expect.equal (reader.ReadUInt32()) (masked length) $"{path}: the sum of a length"
+          Expect.equal (reader.ReadUInt32()) (masked length) $"{path}: the checksum of a length"
           let data = reader.ReadBytes(int (BitConverter.ToInt64(length, 0)))
-          Expect.equal (reader.ReadUInt32()) (masked data) $"{path}: the sum of an event"
+          Expect.equal (reader.ReadUInt32()) (masked data) $"{path}: the checksum of an event"
           Tensorboard.Event.Parser.ParseFrom data ]
 
-/// What a run shows, by stage.
+/// A run's logged values, by stage.
 let read (run: RunFolder) : (string * Shown list) list =
     [ for folder in Directory.GetDirectories run.TensorBoard |> Array.sort ->
           string (Path.GetFileName folder),

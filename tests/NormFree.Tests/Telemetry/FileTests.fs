@@ -1,4 +1,4 @@
-/// The columnar files of telemetry: what is written is read, and what is damaged is refused.
+/// The Parquet files of telemetry: round trips, and rejection of damaged files.
 module NormFree.Tests.Telemetry.FileTests
 
 open System
@@ -12,7 +12,7 @@ open NormFree.Tests.Formats
 open NormFree.Tests.Golden
 open NormFree.Tests.Training.Support
 
-/// Rows with all kinds of numbers; NaN is not equal to itself, so that rows are compared as text.
+/// Rows with all kinds of numbers. They are compared as text, because NaN is not equal to itself.
 let private row i : LayerSample =
     let value n = [| 0.0; 1.5e-300; -1e30; nan; infinity; 1.0 / 3.0; 0.1 |][(i + n) % 7]
 
@@ -46,14 +46,14 @@ let private texts rows = rows |> List.map Json.write
 
 let private written =
     [ for count in [ 0; 1; 2; 100; 5000 ] do
-          test $"{count} rows are read as they were written" {
+          test $"{count} rows survive a round trip" {
               use folder = new TempFolder()
               let rows, path = List.init count row, folder.File "rows.parquet"
               ColumnFile.write path rows
               Expect.equal (texts (ColumnFile.read<LayerSample> path)) (texts rows) "rows"
           }
 
-      test "columns are named as the documentation has them" {
+      test "the documentation names all columns" {
           let names =
               [ for p in FSharp.Reflection.FSharpType.GetRecordFields typeof<LayerSample> -> ColumnFile.nameOf p ]
 
@@ -68,7 +68,7 @@ let private written =
           Expect.equal (Telemetry.read { Path = folder.File "none" }) { Layers = []; Channels = [] } "nothing"
       }
 
-      test "files are read in the order of stages and epochs, whatever else lies beside them" {
+      test "files are read in the order of stages and epochs; other files are ignored" {
           use folder = new TempFolder()
           let run = RunFolder.at folder.Path
           TelemetryFiles.makeFolder run
@@ -85,7 +85,7 @@ let private written =
       } ]
 
 let private damaged =
-    [ test "a file of other columns is refused by its name, with a way out" {
+    [ test "a file with other columns is rejected by name, with a remedy" {
           use folder = new TempFolder()
           let path = folder.File "other.parquet"
           ColumnFile.write path [ channel 1 ]
@@ -95,7 +95,7 @@ let private damaged =
               (refusal (fun () -> ColumnFile.read<LayerSample> path))
       }
 
-      test "damaged files give one kind of error, or rows" {
+      test "damaged files raise one kind of error or are read" {
           use folder = new TempFolder()
           let path = folder.File "rows.parquet"
 
@@ -107,7 +107,7 @@ let private damaged =
               Mutation.survive 31 300 [ bytes (List.init 20 row); bytes [ row 1 ] ] (fun bytes ->
                   ColumnFile.ofBytes<LayerSample> "damaged" bytes |> ignore)
 
-          Expect.isGreaterThan refused (Mutation.rounds * 9 / 10) "files that were refused"
+          Expect.isGreaterThan refused (Mutation.rounds * 9 / 10) "rejected files"
       } ]
 
 let tests = testList "files" [ testList "written" written; testList "damaged" damaged ]

@@ -1,4 +1,4 @@
-/// What telemetry should tell, by loops over float64 values.
+/// Reference implementations of telemetry, by loops over float64 values.
 module NormFree.Tests.Telemetry.NaiveFigures
 
 open NormFree.Spec
@@ -17,7 +17,7 @@ let private byChannel (map: torch.Tensor) =
            [| for n in 0 .. shape[0] - 1 do
                   for p in 0 .. pixels - 1 -> values[(n * shape[1] + c) * pixels + p] |] |]
 
-/// β·x + b by channel: rounded as float32 does it, where x is of that type.
+/// β·x + b by channel, rounded to float32 if x is float32.
 let shifted (x: torch.Tensor) (beta: float) (shift: torch.Tensor) =
     let b = Agreement.values shift
 
@@ -30,7 +30,7 @@ let shifted (x: torch.Tensor) (beta: float) (shift: torch.Tensor) =
 
     byChannel x |> Array.mapi (fun c -> Array.map (one c))
 
-/// A layer's input: means, variances, shares of +1 by channel; and the share inside the window.
+/// Statistics of a layer's input: means, variances and shares of +1 by channel, and the share inside the window.
 let input (x: torch.Tensor) beta shift =
     let share isIn (values: float[]) = float (values |> Array.filter isIn |> Array.length) / float values.Length
     let shifted = shifted x beta shift
@@ -46,7 +46,7 @@ let input (x: torch.Tensor) beta shift =
        Positive = shifted |> Array.map (share (fun t -> t >= 0.0))
        Window = shifted |> Array.concat |> share (fun t -> t >= -1.0 && t < 1.0) |}
 
-/// Every binary layer's input when a network runs on images, operation by operation.
+/// The input of every part of a network, computed by the composite engine.
 let inputs (network: Network) mode (images: torch.Tensor) =
     use _ = torch.no_grad ()
     let tensors = dict network.Tensors |> System.Collections.Generic.Dictionary
@@ -64,14 +64,14 @@ let filters (tensor: torch.Tensor) =
     let values = Agreement.values tensor
     values |> Array.chunkBySize (values.Length / int (tensor.size 0))
 
-/// The signs of filters, standardised or not.
+/// The signs of filters, with or without standardisation.
 let signs standardised (filters: float[][]) =
     [| for filter in filters do
            let mean = if standardised then Array.average filter else 0.0
 
            for weight in filter -> weight - mean >= 0.0 |]
 
-/// The share of values that are not the same.
+/// The share of values that differ.
 let flips (before: 'a[]) (after: 'a[]) =
     float (Array.zip before after |> Array.filter (fun (a, b) -> a <> b) |> Array.length)
     / float before.Length

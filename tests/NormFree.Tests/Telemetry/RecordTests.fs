@@ -1,4 +1,4 @@
-/// What a run's folder has of telemetry, and that a run does not depend on it.
+/// Telemetry in a run's folder, and that it does not change the run.
 module NormFree.Tests.Telemetry.RecordTests
 
 open System.IO
@@ -33,7 +33,7 @@ let private seen norm sampling (folder: TempFolder) =
 let private results =
     [ for engine, norm in [ Fused, BatchNorm; Composite, BnFree 0.2 ] do
           test
-              $"{Json.name engine} engine, {Names.norm norm}: a run that looks at every step ends as one that never does" {
+              $"{Json.name engine} engine, {Names.norm norm}: telemetry at every step does not change the run" {
               use folder = new TempFolder()
 
               let fingerprint name sampling =
@@ -48,7 +48,7 @@ let private results =
           } ]
 
 let private recorded =
-    [ test "samples are as many steps apart as was asked for, over epochs, and begin anew in each stage" {
+    [ test "samples are the requested number of steps apart, across epochs, and restart in each stage" {
           use folder = new TempFolder()
           let _, telemetry = seen NoNorm (EverySteps 3) folder
 
@@ -58,7 +58,7 @@ let private recorded =
           Expect.equal places (ofStage "activations" @ ofStage "activations+weights") "places"
       }
 
-      test "the shares of channels are those that dead channels are counted from" {
+      test "dead channels are counted from the recorded shares of channels" {
           use folder = new TempFolder()
           let log, telemetry = seen (BnFree 0.2) (EverySteps 100) folder
 
@@ -77,7 +77,7 @@ let private recorded =
               Expect.equal (FiniteChecks.oneSign shares) record.Health.Value.OneSign "dead channels"
       }
 
-      test "TensorBoard is shown the same rows, the epochs' results and a histogram of channels" {
+      test "TensorBoard gets the same rows, the epochs' results and a histogram of channels" {
           use folder = new TempFolder()
           let log, telemetry = seen (BnFree 0.2) (EverySteps 2) folder
           let shown = EventFiles.read (RunFolder.at folder.Path)
@@ -112,7 +112,7 @@ let private recorded =
               Expect.equal counts (float channels.Length) "all channels are in them"
       }
 
-      test "a full-precision network has no binary layers, and shows its epochs" {
+      test "a full-precision network has no layer telemetry, but logs its epochs" {
           use folder = new TempFolder()
 
           plan Fused (EverySteps 1) folder.Path
@@ -137,7 +137,7 @@ let private recorded =
 
 let private obstructed =
     [ for obstacle in [ "telemetry"; "tensorboard" ] do
-          test $"where {obstacle} cannot be a folder, the run ends as ever, and is told once" {
+          test $"if {obstacle} cannot be a folder, the run succeeds with one warning per stage" {
               use folder = new TempFolder()
               File.WriteAllText(folder.File obstacle, "in the way")
               let warnings = ResizeArray()
@@ -153,7 +153,7 @@ let private obstructed =
               contains [ obstacle; "telemetry is not written"; "goes on" ] warnings[0]
           }
 
-      test "what could not be written is written when it can be" {
+      test "rows that could not be written are written later" {
           use folder = new TempFolder()
           let obstacle = folder.File "telemetry"
           File.WriteAllText(obstacle, "in the way")
@@ -174,7 +174,7 @@ let private obstructed =
           let tags =
               [ for event in EventFiles.read (RunFolder.at folder.Path) |> List.collect snd -> event.Tag, event.Step ]
 
-          Expect.equal tags (List.distinct tags) "events, each of them once"
+          Expect.equal tags (List.distinct tags) "each event once"
       } ]
 
 let tests =

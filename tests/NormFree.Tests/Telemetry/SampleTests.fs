@@ -1,4 +1,4 @@
-/// What is seen at one step is what loops over its tensors say, on both engines, with every norm, in both stages.
+/// Samples of one step equal the reference implementation, on both engines, with every norm, in both stages.
 module NormFree.Tests.Telemetry.SampleTests
 
 open Expecto
@@ -29,7 +29,7 @@ let private inputs =
               test $"an input of {dtype}, {layout}" {
                   use _ = torch.NewDisposeScope()
                   use generator = new torch.Generator(3UL)
-                  // With an offset, which a variance must not feel; some values lie on the window's edges and on 0.
+                  // The offset must not change the variance. Some values lie on the window's edges and on 0.
                   let x =
                       torch
                           .randn([| 3L; 5L; 4L; 6L |], dtype = dtype, generator = generator)
@@ -62,12 +62,12 @@ let private started norm binarise execution =
     let net = tiny norm |> Net.withBinarise binarise
     Network.create torch.ScalarType.Float32 Rule.Corrected 1L net |> Network.running execution
 
-/// Weights, gains and shifts that are not what they start as.
+/// Changes weights, gains and shifts from their initial values.
 let private disturb (network: Network) =
     use _ = torch.no_grad ()
     use generator = new torch.Generator(5UL)
 
-    // One channel of every layer is dead.
+    // Makes one channel of every layer dead.
     for described, tensor in network.Parameters do
         use noise = torch.randn(tensor.shape, generator = generator).mul(torch.tensor 0.05)
         tensor.add_ noise |> ignore
@@ -131,7 +131,7 @@ let private steps =
 
                       for i, row in List.indexed rows do
                           let naive = inputs[i]
-                          // Engines round differently, which turns the sign of a value close to 0 here and there.
+                          // Engines round differently, which flips the signs of some values close to 0.
                           let share = if engine = Fused then 2e-3 else 1e-12
                           Expect.equal (row.Stage, row.Epoch, row.Step) ("stage", 5, 7) "place"
                           close 1e-4 row.MeanSquared (naive.Mean |> Array.averageBy (fun m -> m * m)) "mean²"
@@ -173,7 +173,7 @@ let private steps =
                   } ]
 
 let private more =
-    [ test "the variance that is expected is that of the network's constants" {
+    [ test "the expected variance follows from the network's constants" {
           use network = started (BnFree 0.2) Activations Execution.Default
           let body = (Net.binaryBody network.Spec).Value
           let expected = Variance.expected body.ExpectedVariance 0.2 body.Layers
@@ -181,7 +181,7 @@ let private more =
           Expect.isTrue (List.exists ((<>) 1.0) expected) "they differ"
       }
 
-      test "a look does not change what a network computes" {
+      test "a forward hook does not change what a network computes" {
           for engine in [ Fused; Composite ] do
               use _ = torch.NewDisposeScope()
               use network = started BatchNorm ActivationsAndWeights { Execution.Default with Engine = engine }

@@ -152,6 +152,57 @@ let private weights =
               Expect.equal (Agreement.values (Agreement.gradient v)) [| 0.0; 1.0; 1.0; 1.0; 0.0 |] "dv"
           }
 
+          testPropertyWithConfig repeatedly "binary filters on a centered map are zero-mean filters on the map"
+          <| fun (seed: int) standardised ->
+              use _ = torch.NewDisposeScope()
+              let (n, i, h, w), o = (2, 5, 3, 4), 3
+
+              let x, weight, gain = values seed (n * i * h * w), values (seed + 1) (o * i), values (seed + 2) o
+
+              let zeroMean (filter: float[]) =
+                  let binary = naiveBinary filter
+                  binary |> Array.map (fun v -> v - Array.average binary)
+
+              let used =
+                  weight
+                  |> (if standardised then perFilter o naiveStandardised else id)
+                  |> perFilter o zeroMean
+                  |> Array.mapi (fun at v -> 1.25 * v * (if standardised then gain[at / i] else 1.0))
+
+              let options = ConvolutionOptions(1, 0, standardised, true, 1.25)
+              let gains: torch.Tensor | null = if standardised then tensor [ o; 1; 1; 1 ] gain else null
+              let centered = ChannelCentering.Apply(tensor [ n; i; h; w ] x)
+              let y = Convolution.Apply(centered, tensor [ o; i; 1; 1 ] weight, gains, &options)
+              same y (naiveConvolution (n, i, h, w) x (o, 1) used 1 0) "y"
+
+          testPropertyWithConfig { repeatedly with maxTest = 5 } "the centering's gradient"
+          <| fun (seed: int) ->
+              checkGradients "centering" [ [ 2; 3; 2; 2 ], values seed 24 ] (fun leaves ->
+                  weighted (ChannelCentering.Apply leaves.Head))
+
+          testPropertyWithConfig repeatedly "both forms of zero-mean filters have the same gradients"
+          <| fun (seed: int) ->
+              use _ = torch.NewDisposeScope()
+              let (n, i, h, w), o = (2, 5, 3, 4), 3
+              let values = values seed (n * i * h * w), values (seed + 1) (o * i)
+
+              let gradients (form: torch.Tensor -> torch.Tensor -> torch.Tensor) =
+                  let x, weight = leaf [ n; i; h; w ] (fst values), leaf [ o; i; 1; 1 ] (snd values)
+                  (weighted (form x weight)).backward()
+                  Agreement.gradient x, Agreement.values (Agreement.gradient weight)
+
+              let onMap, ofMap =
+                  gradients (fun x weight ->
+                      torch.nn.functional.conv2d (ChannelCentering.Apply x, BinaryWeight.Apply weight))
+
+              let onFilters, ofFilters =
+                  gradients (fun x weight ->
+                      let binary = BinaryWeight.Apply weight
+                      torch.nn.functional.conv2d (x, binary - binary.mean ([| 1L; 2L; 3L |], keepdim = true)))
+
+              same onMap (Agreement.values onFilters) "dx"
+              Expect.isTrue (Array.forall2 (fun a b -> abs (a - b: float) < 1e-12) ofMap ofFilters) "dw"
+
           testPropertyWithConfig { repeatedly with maxTest = 5 } "the standardisation's gradient"
           <| fun (seed: int) ->
               let input = [ 2; 2; 3; 3 ], values seed 36

@@ -72,7 +72,7 @@ let private checkpoint network =
 
 let private step (network: Network) (optimisation: Optimisation) key =
     use _ = torch.NewDisposeScope()
-    network.ForgetGradients()
+    network.ClearGradients()
     Losses.CrossEntropy(network.Forward(images torch.ScalarType.Float32 key 4, Train), labels 4).backward()
     optimisation.Clip()
     optimisation.Move 1e-3
@@ -313,6 +313,24 @@ let private older =
               Expect.equal loaded.State.Arithmetic "engine composite, precision float32, threads 2" "in words")
       }
 
+      test "the shortcuts of a network from before their weights were chosen have binary ones" {
+          withFile (fun _ path _ _ ->
+              let change key (text: string) =
+                  if key = "spec" then
+                      text.Replace(",\"ShortcutWeights\":\"Binary\"", "")
+                  else
+                      text
+
+              let older = rewrite path (fun _ -> true) change
+              Expect.equal (Checkpoint.readSpec older) (Checkpoint.readSpec path) "spec")
+      }
+
+      test "a network's shortcut weights are kept" {
+          for weights in [ ShortcutWeights.Binary; ShortcutWeights.ZeroMean; ShortcutWeights.Real ] do
+              let net = tiny NoNorm |> Net.withShortcutWeights weights
+              Expect.equal (Json.read<NetSpec>(Json.write net)) (Ok net) (Names.shortcutWeights weights)
+      }
+
       test "a checkpoint without a method number has none" {
           withFile (fun _ path _ _ ->
               Expect.equal (Checkpoint.readState path).Method (Some 7) "with a number"
@@ -323,7 +341,10 @@ let private older =
       test "a checkpoint of version 2 is read, and its old field names are named in a warning" {
           withFile (fun _ path _ _ ->
               let today = Checkpoint.readState path
-              let oldName (text: string) = OldNames.fields |> List.fold (fun (text: string) (old, now) -> text.Replace($"\"{now}\"", $"\"{old}\"")) text
+
+              let oldName (text: string) =
+                  OldNames.fields
+                  |> List.fold (fun (text: string) (old, now) -> text.Replace($"\"{now}\"", $"\"{old}\"")) text
 
               let change key text =
                   match key with
@@ -341,7 +362,9 @@ let private older =
               finally
                   OldNames.warn <- ignore
 
-              contains [ path; "Position (now TrainingCursor)"; "SoFar (now Progress)"; "next version" ] (Seq.head warnings))
+              contains
+                  [ path; "Position (now TrainingCursor)"; "SoFar (now Progress)"; "next version" ]
+                  (Seq.head warnings))
       } ]
 
 let private saving =

@@ -38,13 +38,23 @@ let private networks =
                   |> Net.withClasses 10
                   |> Net.withNorm norm
                   |> Net.withBinarise binarise
-                  |> Net.withBinaryGain BinaryGain.VariancePreserving ]
+                  |> Net.withBinaryGain BinaryGain.VariancePreserving
+
+      for norm in everyNorm do
+          for weights in [ ShortcutWeights.ZeroMean; ShortcutWeights.Real ] ->
+              ReActNet.reactNetSmall { Width = 0.34; Depth = 0.5 } CifarStem
+              |> Net.withClasses 10
+              |> Net.withNorm norm
+              |> Net.withBinarise ActivationsAndWeights
+              |> Net.withBinaryGain BinaryGain.VariancePreserving
+              |> Net.withShortcutWeights weights ]
 
 let private title net =
     let binarise =
-        Net.binaryBody net
-        |> Option.map (fun body -> Names.binarise body.Binarise)
-        |> Option.defaultValue "real"
+        match Net.binaryBody net with
+        | Some { Binarise = binarise; ShortcutWeights = ShortcutWeights.Binary } -> Names.binarise binarise
+        | Some body -> $"{Names.binarise body.Binarise}, {Names.shortcutWeights body.ShortcutWeights} shortcuts"
+        | None -> "real"
 
     $"{net.Name}, {normName net}, {binarise}"
 

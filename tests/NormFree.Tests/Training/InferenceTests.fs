@@ -51,30 +51,29 @@ let private engines =
     testList
         "engines"
         [ for layout in [ TorchLayout.Contiguous; TorchLayout.ChannelsLast ] do
-              test $"torch, {layout.Name}: every kind of layer is what plain loops make of it" {
-                  let images = noise 6 8
+              for what, model in [ "layer", Models.tiny; "projection", Models.projected ] do
+                  test $"torch, {layout.Name}: every kind of {what} is what plain loops make of it" {
+                      let images = noise 6 8
+                      let expected = images |> Array.chunkBySize 192 |> Array.collect (ReferencePacked.logits model 8 8)
+                      let found = logitsOf (fun () -> new TorchInference(model, layout, images))
+                      Expect.isGreaterThanOrEqual (agreeing 3 expected found) 5 "images that agree"
+                  }
 
-                  let expected =
-                      images |> Array.chunkBySize 192 |> Array.collect (ReferencePacked.logits Models.tiny 8 8)
+          for what, whole in [ "layers", Models.tiny; "projections", Models.projected ] do
+              test $"shifts that are folded leave the network as it is, and none behind: {what}" {
+                  let folded = ShiftFolding.layers whole
 
-                  let found = logitsOf (fun () -> new TorchInference(Models.tiny, layout, images))
-                  Expect.isGreaterThanOrEqual (agreeing 3 expected found) 5 "images that agree"
+                  for layer in folded do
+                      match layer with
+                      | :? NormFree.Inference.Model.PackedBinaryLayer as layer ->
+                          Expect.all layer.Shift (fun shift -> shift = 0.0f) layer.Key
+                      | _ -> ()
+
+                  let model = Models.model 8 folded []
+                  let image = noise 1 8
+                  let expected = ReferencePacked.logits whole 8 8 image
+                  Expect.equal (agreeing 3 expected (ReferencePacked.logits model 8 8 image)) 1 "the image agrees"
               }
-
-          test "shifts that are folded leave the network as it is, and none behind" {
-              let folded = ShiftFolding.layers Models.tiny
-
-              for layer in folded do
-                  match layer with
-                  | :? NormFree.Inference.Model.PackedBinaryLayer as layer ->
-                      Expect.all layer.Shift (fun shift -> shift = 0.0f) layer.Key
-                  | _ -> ()
-
-              let model = Models.model 8 folded []
-              let image = noise 1 8
-              let expected = ReferencePacked.logits Models.tiny 8 8 image
-              Expect.equal (agreeing 3 expected (ReferencePacked.logits model 8 8 image)) 1 "the image agrees"
-          }
 
           for norm in norms do
               for name, start in [ "torch", InferenceEngines.torch; "packed", InferenceEngines.packed 2 ] do
@@ -173,7 +172,7 @@ let private measuring =
           test "a job that makes no sense is refused with everything that is wrong" {
               let bad = { job with Image = 2; Batch = 0; Threads = 0; Runs = 0; WarmUp = -1; Seconds = nan }
               let text = message<TrainingException, _>(fun () -> InferenceBench.measure (fun _ _ -> []) bad)
-              contains [ "2×2"; "images, there are 0"; "threads"; "runs to measure"; "warm up"; "NaN" ] text
+              contains [ "2×2"; "the number of images must be at least 1, it is 0"; "threads"; "runs to measure"; "warm up"; "NaN" ] text
           }
 
           test "real weights are refused" {
@@ -216,7 +215,7 @@ let private kernels =
               Expect.equal
                   (goal.Name, goal.Shape.Macs)
                   ("3×3 256→256 @ 14²", 14L * 14L * 9L * 256L * 256L)
-                  "the goal's layer"
+                  "reference layer"
           } ]
 
 /// Sequenced: what measures sets torch's number of threads for the whole process.

@@ -82,7 +82,7 @@ let private batches =
 let private accumulated (network: Network) size =
     use _ = torch.NewDisposeScope()
     let images, labels = images torch.ScalarType.Float64 "accumulation" 8, labels 8
-    network.ForgetGradients()
+    network.ClearGradients()
 
     for start in 0..size..7 do
         let part (t: torch.Tensor) = t.narrow (0L, int64 start, int64 size)

@@ -242,7 +242,7 @@ let private obstructed =
               plan
               |> atStep 2 fill
               |> atStep 4 (fun () ->
-                  intact <- TrainingCursor.words (Checkpoint.readState path).TrainingCursor
+                  intact <- TrainingCursor.describe (Checkpoint.readState path).TrainingCursor
                   Expect.equal (names folder) expected "files"
                   File.Delete filler)
               |> train

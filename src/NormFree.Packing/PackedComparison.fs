@@ -5,13 +5,13 @@ open NormFree.Inference.Model
 open NormFree.Networks
 open NormFree.Runs
 
-/// What two packed networks have in common.
-module internal PackedLikeness =
+/// Compares the structure and the bits of two packed networks.
+module internal PackedComparison =
 
     let private differingBits (a: uint64[]) (b: uint64[]) =
         Array.fold2 (fun sum (x: uint64) y -> sum + int64 (Numerics.BitOperations.PopCount(x ^^^ y))) 0L a b
 
-    /// Binary weights of two layers of the same sizes that differ.
+    /// The number of different binary weights of two layers of the same shape.
     let differingWeights (mine: PackedLayer) (theirs: PackedLayer) =
         match mine, theirs with
         | (:? PackedBinaryLayer as mine), (:? PackedBinaryLayer as theirs) ->
@@ -19,14 +19,14 @@ module internal PackedLikeness =
                 match layer.Shortcut with
                 | :? AveragePoolShortcut as pooled ->
                     match pooled.Projection with
-                    | null -> [||]
-                    | projection -> projection.Signs
+                    | :? BinaryProjection as projection -> projection.Signs
+                    | _ -> [||]
                 | _ -> [||]
 
             differingBits mine.Signs theirs.Signs + differingBits (projection mine) (projection theirs)
         | _ -> 0L
 
-    /// Thresholds of two layers of the same sizes that differ in any bit: values between the two would get another sign, however few they are.
+    /// The number of thresholds that differ in any bit, for two layers of the same shape. Values between two thresholds would get another sign.
     let differingThresholds (mine: PackedLayer) (theirs: PackedLayer) =
         match mine, theirs with
         | (:? PackedBinaryLayer as mine), (:? PackedBinaryLayer as theirs) ->
@@ -34,7 +34,14 @@ module internal PackedLikeness =
             Array.fold2 (fun sum a b -> if differ a b then sum + 1L else sum) 0L mine.Threshold theirs.Threshold
         | _ -> 0L
 
-    /// What two layers must have in common for their results to be compared.
+    /// The kind of a projection as a number.
+    let private projectionKind (projection: PackedProjection | null) =
+        match projection with
+        | :? BinaryProjection as binary -> if binary.Centered then 2 else 1
+        | :? RealProjection -> 3
+        | _ -> 0
+
+    /// What two layers must share for their results to be comparable.
     let private outline (layer: PackedLayer) =
         match layer with
         | :? PackedConvolution as l -> [ l.In; l.Out; l.Kernel; l.Stride; l.Padding ]
@@ -42,7 +49,7 @@ module internal PackedLikeness =
         | :? PackedBinaryLayer as l ->
             let shortcut =
                 match l.Shortcut with
-                | :? AveragePoolShortcut as pooled -> [ pooled.Kernel; (if isNull pooled.Projection then 0 else 1) ]
+                | :? AveragePoolShortcut as pooled -> [ pooled.Kernel; projectionKind pooled.Projection ]
                 | _ -> []
 
             [ l.In; l.Out; l.Kernel; l.Stride; l.Padding ] @ shortcut
@@ -50,7 +57,7 @@ module internal PackedLikeness =
         | _ -> []
         |> fun sizes -> layer.Key, layer.GetType().Name, sizes
 
-    /// Why a packed network cannot be of that one.
+    /// The differences that show that a packed network was not made from the other one.
     let differences (mine: PackedModel) (theirs: PackedModel) =
         [ if mine.Architecture <> theirs.Architecture then
               $"it is a {theirs.Architecture}, not a {mine.Architecture}"
@@ -60,11 +67,11 @@ module internal PackedLikeness =
               $"it has {theirs.Layers.Count} layers, not {mine.Layers.Count}"
           for mine, theirs in Seq.zip mine.Layers theirs.Layers do
               if outline mine <> outline theirs then
-                  $"its layer {theirs.Key} has other sizes than {mine.Key}"
+                  $"its layer {theirs.Key} has another shape than {mine.Key}"
           if not (Seq.forall2 (=) mine.Classes theirs.Classes) || mine.Classes.Count <> theirs.Classes.Count then
               "its classes have other names"
           if
               Seq.toList mine.Mean <> Seq.toList theirs.Mean
               || Seq.toList mine.Deviation <> Seq.toList theirs.Deviation
           then
-              "its images are normalised otherwise" ]
+              "its images are normalised differently" ]

@@ -4,13 +4,13 @@ open NormFree.Data
 open NormFree.Inference.Model
 open NormFree.Runs
 
-/// <summary>How test images are prepared, in the words of data sets and in those of packed files.</summary>
+/// <summary>Converts the preprocessing of test images between data sets and packed files.</summary>
 [<RequireQualifiedAccess>]
-module internal PackedPreparation =
+module internal PackedPreprocessing =
 
     let private square kind size = PreprocessingStep(kind, size, size)
 
-    /// <summary>Throws TrainingException where chance has a part in a step.</summary>
+    /// <summary>Throws TrainingException if a step is random.</summary>
     let ofSteps (steps: Augment list) : PreprocessingStep list =
         steps
         |> List.map (fun step ->
@@ -24,11 +24,11 @@ module internal PackedPreparation =
             | Lighting _ ->
                 raise (
                     TrainingException
-                        $"The network's test images are prepared by {Json.name step}, which a packed file does not know. Prepare them by \
-                          ResizeShort, Resize and CentreCrop alone."
+                        $"The network's test images are preprocessed by {Json.name step}, which packed files do not support. Use only \
+                          ResizeShort, Resize and CentreCrop."
                 ))
 
-    /// <summary>None where a step is about another shape than a square.</summary>
+    /// <summary>None if a step resizes or crops to a shape that is not square.</summary>
     let toSteps (steps: PreprocessingStep seq) : Augment list option =
         let step (step: PreprocessingStep) =
             match step.Kind with
