@@ -80,7 +80,12 @@ module ConfigurationFile =
             let merged = JsonObject()
 
             for name, fieldType in fieldsOf (Some(withoutOption expected)) do
-                let value = if given.ContainsKey name then overlay fieldType basis[name] given[name] else basis[name]
+                let value =
+                    if given.ContainsKey name then
+                        overlay fieldType basis[name] given[name]
+                    else
+                        basis[name]
+
                 merged[name] <- if isNull value then null else (nonNull value).DeepClone()
 
             merged

@@ -30,7 +30,12 @@ module Pipeline =
 
     /// <summary>Begins a pipeline with its images.</summary>
     let from dataset : Plan =
-        { Dataset = dataset; Folder = None; Label = ""; Arguments = []; Configuration = None; Options = RunOptions.Default }
+        { Dataset = dataset
+          Folder = None
+          Label = ""
+          Arguments = []
+          Configuration = None
+          Options = RunOptions.Default }
 
     /// <summary>Keeps checkpoints and the log in this folder.</summary>
     let into path (plan: Plan) = { plan with Folder = Some(RunFolder.at path) }
@@ -76,17 +81,9 @@ module Pipeline =
         let number = trained.Stages + 1
         let configuration = trained.Configuration |> RunConfiguration.withRecipe number recipe
 
-        StageRun.run
-            plan
-            number
-            configuration
-            recipe
-            net
-            trained.History
-            trained.State.Changes
-            (fun network ->
-                let values = dict before.Tensors
-                network |> Network.fill (fun name -> values[name]))
+        StageRun.run plan number configuration recipe net trained.History trained.State.Changes (fun network ->
+            let values = dict before.Tensors
+            network |> Network.fill (fun name -> values[name]))
 
     /// <summary>Stage 2 from a checkpoint of stage 1, or from the start of a network where none is given.</summary>
     let trainBinaryFrom (init: string option) recipe net (plan: Plan) : Trained<BinaryWeights> =

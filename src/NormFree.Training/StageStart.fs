@@ -72,8 +72,7 @@ module internal StageStart =
     /// The recipe that was found, but for a teacher that has moved. Where its fingerprint was not kept, the path must do.
     let recipeNow (here: TrainingState) (found: TrainingState) =
         match found.Recipe.Loss, here.Recipe.Loss with
-        | Distillation _, Distillation _ when found.Teacher <> None ->
-            { found.Recipe with Loss = here.Recipe.Loss }
+        | Distillation _, Distillation _ when found.Teacher <> None -> { found.Recipe with Loss = here.Recipe.Loss }
         | _ -> found.Recipe
 
     /// The settings in which a stage's recipe is not as it was, by their names.
@@ -148,7 +147,8 @@ module internal StageStart =
     /// Notes for the run's description that a stage goes on otherwise.
     let noting what (found: TrainingState) =
         { found with
-            Changes = found.Changes @ [ $"{found.Stage}, behind {TrainingCursor.describe found.TrainingCursor}: {what}" ] }
+            Changes =
+                found.Changes @ [ $"{found.Stage}, behind {TrainingCursor.describe found.TrainingCursor}: {what}" ] }
 
     /// Tells that a stage goes on with other arithmetic.
     let noteArithmetic (plan: Plan) (here: TrainingState) path (found: TrainingState) =

@@ -20,7 +20,8 @@ let private isInstalled program =
 
 /// Runs a program; its exit code and output.
 let private output program (arguments: string list) =
-    let info = ProcessStartInfo(program, arguments, RedirectStandardOutput = true, RedirectStandardError = true)
+    let info =
+        ProcessStartInfo(program, arguments, RedirectStandardOutput = true, RedirectStandardError = true)
 
     match Process.Start info with
     | null -> failtest $"{program} does not start"
@@ -34,13 +35,11 @@ let private output program (arguments: string list) =
 /// What bash completes after these words; the last one is incomplete.
 let private completed (words: string list) =
     let quoted = [ for word in words -> $"'{word}'" ] |> String.concat " "
-    let place = words.Length - 1
+    let source = script "bash"
+    let setting = $"COMP_WORDS=({quoted}); COMP_CWORD={words.Length - 1}"
 
     let code, out =
-        output
-            "bash"
-            [ "-c"
-              $"source '{script "bash"}'; COMP_WORDS=({quoted}); COMP_CWORD={place}; _normfree; echo \"${{COMPREPLY[@]}}\"" ]
+        output "bash" [ "-c"; $"source '{source}'; {setting}; _normfree; echo " + "\"${COMPREPLY[@]}\"" ]
 
     Expect.equal code 0 "exit code"
     out.Trim().Split(' ', StringSplitOptions.RemoveEmptyEntries) |> Array.toList
@@ -68,9 +67,7 @@ let private bash =
 
 let private syntax =
     [ for shell, program, check in
-          [ "bash", "bash", [ "-n" ]
-            "zsh", "zsh", [ "-n" ]
-            "fish", "fish", [ "--no-execute" ] ] do
+          [ "bash", "bash", [ "-n" ]; "zsh", "zsh", [ "-n" ]; "fish", "fish", [ "--no-execute" ] ] do
           test $"the syntax of the script for {shell}" {
               if isInstalled program then
                   Expect.equal (output program (check @ [ script shell ])) (0, "") "exit code and output"

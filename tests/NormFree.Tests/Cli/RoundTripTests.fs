@@ -136,7 +136,8 @@ let private train =
               Tool.terminateAt _.Contains("StepDone") (Tool.tiny @ [ folder ]) |> Tool.fails 1 [ "interrupted" ]
 
               let resumed =
-                  Tool.runProcess [ "train"; "--resume"; "--threads"; "2"; "--json-log"; "--out"; folder ] |> Tool.succeeds
+                  Tool.runProcess [ "train"; "--resume"; "--threads"; "2"; "--json-log"; "--out"; folder ]
+                  |> Tool.succeeds
 
               let warning = Tool.lines resumed.Out |> List.find _.StartsWith("{\"Warning\"")
 
