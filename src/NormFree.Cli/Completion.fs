@@ -87,9 +87,13 @@ module internal Completion =
     let private fishQuoted (text: string) = "'" + text.Replace("\\", "\\\\").Replace("'", "\\'") + "'"
 
     let private fish () =
+        let seen words = $"__fish_seen_subcommand_from {words}"
+
+        // 'bench train' is not 'train'.
         let condition (command: Command) =
-            [ for word in command.Name.Split ' ' -> $"__fish_seen_subcommand_from {word}" ]
-            |> String.concat "; and "
+            match command.Name.Split ' ' with
+            | [| name |] -> $"{seen name}; and not {seen (words groupNames)}"
+            | names -> names |> Array.map seen |> String.concat "; and "
 
         let option (command: Command) (spec: OptionSpec) =
             let argument =

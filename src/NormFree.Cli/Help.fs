@@ -120,7 +120,7 @@ module internal Help =
         [ "NormFree: binary neural networks without batch normalisation."
           "Usage: normfree COMMAND [OPTIONS]"
           yield! list width "Commands:" rows
-          "'normfree COMMAND --help' lists the options of a command, 'normfree --version' prints the version." ]
+          "'normfree COMMAND --help' lists its options, 'normfree --version' prints the version." ]
         |> List.collect (fun line ->
             if line.Length > width && not (line.StartsWith ' ') then
                 wrap width line

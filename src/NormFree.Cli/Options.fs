@@ -99,7 +99,7 @@ module internal Options =
         |> network
 
     let stem =
-        Opt.choice "--stem" "KIND" [ "cifar", CifarStem; "imagenet", ImageNetStem ] "Stem; the image size chooses it."
+        Opt.choice "--stem" "KIND" [ "cifar", CifarStem; "imagenet", ImageNetStem ] "Stem (default: by the image size)."
         |> network
 
     let private factor name sentence =
@@ -149,7 +149,7 @@ module internal Options =
             "X"
             "a share from 0 to below 1"
             (fun value -> value >= 0.0 && value < 1.0)
-            "Share of training images held out to choose the best epoch."
+            "Share held out of training to choose the best epoch."
         |> Opt.defaultsTo "0"
         |> data
 
@@ -195,7 +195,7 @@ module internal Options =
             "a number from 0 to 10"
             (Opt.between 0.0 10.0)
             "Weight decay of stage 1; stage 2 has none."
-        |> Opt.defaultsTo "1E-05"
+        |> Opt.defaultsTo "1e-5"
         |> recipeGroup
 
     let optimiser =
@@ -264,7 +264,7 @@ module internal Options =
             "--initialisation"
             "KIND"
             [ "data-dependent", Initialisation.DataDependent; "fixed", Initialisation.Fixed ]
-            "Shifts and β at the start."
+            "Initial shifts and β."
         |> Opt.defaultsTo "data-dependent"
         |> recipeGroup
 
@@ -278,7 +278,7 @@ module internal Options =
             | "kd", None -> Some(Ok DistillationLoss)
             | _ -> None
 
-        Opt.forms "--loss" "NAME" [ "ce"; "ls[:EPSILON]"; "kd" ] "Loss; kd needs --teacher." tryParse
+        Opt.forms "--loss" "NAME" [ "ce"; "ls[:EPSILON]"; "kd" ] "Loss (kd needs --teacher)." tryParse
         |> Opt.defaultsTo "ce"
         |> recipeGroup
 
@@ -306,7 +306,7 @@ module internal Options =
     let printConfig = Opt.flag "--print-config" "Print the resolved configuration and exit." |> run
 
     let init =
-        Opt.path "--init" "FILE" "Start from this checkpoint; activations+weights skips stage 1." |> run
+        Opt.path "--init" "FILE" "Checkpoint to start from; it replaces stage 1." |> run
 
     let out = Opt.path "--out" "FOLDER" "Run folder (default: runs/ARCH-NORM)." |> run
     let resume = Opt.flag "--resume" "Resume the run in --out with its settings." |> run
@@ -343,7 +343,7 @@ module internal Options =
             "N"
             ValueKind.Text
             "a number of steps from 1, or off"
-            "Steps between two samples of the layers; off takes none."
+            "Steps between two samples of the layers, or off."
             (fun text ->
                 match Opt.tryWhole text with
                 | Some every when every >= 1 -> Some(EverySteps every)
@@ -359,7 +359,7 @@ module internal Options =
     let private executionGroup option = Opt.group "Execution" option
 
     let engine =
-        Opt.choice "--engine" "NAME" [ "fused", Fused; "composite", Composite ] "Engine; composite is torch's own."
+        Opt.choice "--engine" "NAME" [ "fused", Fused; "composite", Composite ] "Engine (composite is torch's own)."
         |> Opt.defaultsTo "fused"
         |> executionGroup
 
@@ -391,7 +391,7 @@ module internal Options =
             "--precision"
             "NAME"
             [ "float32", Float32; "bf16", BFloat16 ]
-            "Number format of the fused engine's convolutions."
+            "Number format of convolutions."
         |> Opt.defaultsTo "float32"
         |> executionGroup
 
@@ -402,7 +402,7 @@ module internal Options =
         |> executionGroup
 
     let device =
-        Opt.choice "--device" "NAME" [ "cpu", Cpu; "cuda", Cuda ] "Device; cuda needs the composite engine."
+        Opt.choice "--device" "NAME" [ "cpu", Cpu; "cuda", Cuda ] "Device (cuda needs --engine composite)."
         |> Opt.defaultsTo "cpu"
         |> executionGroup
 

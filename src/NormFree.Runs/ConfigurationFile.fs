@@ -5,6 +5,7 @@ open System.Collections.Generic
 open System.Text
 open System.Text.Json
 open System.Text.Json.Nodes
+open System.Text.Json.Serialization
 open Microsoft.FSharp.Reflection
 open NormFree.Formats
 
@@ -98,16 +99,49 @@ module ConfigurationFile =
               let where = Quoted.Name inner
               $"line {lines[inner]}: there is no field {where}.{Suggestion.didYouMean known name}" ]
 
-    /// The serializer's message ends with the path of the field; its line is looked up.
-    let private located (lines: Dictionary<string, int>) (message: string) =
-        match message.IndexOf "Path: $." with
-        | -1 -> message
-        | start ->
-            let path = message.Substring(start + 8).Split([| ' '; '|' |])[0]
+    /// The name of a union case in JSON.
+    let private caseName (case: UnionCaseInfo) =
+        match case.GetCustomAttributes typeof<JsonPropertyNameAttribute> |> Array.tryHead with
+        | Some(:? JsonPropertyNameAttribute as attribute) -> attribute.Name
+        | _ -> case.Name
 
-            match lines.TryGetValue path with
-            | true, line -> $"line {line}: field '{path}' has a wrong value: {message.Substring(0, start).Trim()}"
-            | _ -> message
+    /// The values that a type takes, in words.
+    let private expectation (expected: Type) =
+        if expected = typeof<int> || expected = typeof<int64> then
+            "a whole number"
+        elif expected = typeof<float> then
+            "a number"
+        elif expected = typeof<bool> then
+            "true or false"
+        elif expected = typeof<string> then
+            "a text"
+        elif FSharpType.IsRecord expected then
+            "an object"
+        elif FSharpType.IsUnion expected && not expected.IsGenericType then
+            FSharpType.GetUnionCases expected |> Array.map caseName |> String.concat ", "
+        else
+            "a list"
+
+    /// The fields whose values have a wrong type, with what they take. The serializer does not name them.
+    let rec private wrongFields path (expected: Type) (given: JsonNode | null) : (string * string) list =
+        let inner = withoutOption expected
+
+        match given with
+        | :? JsonObject as given when FSharpType.IsRecord inner ->
+            [ for name, fieldType in fieldsOf (Some inner) do
+                  if given.ContainsKey name then
+                      yield! wrongFields (if path = "" then name else $"{path}.{name}") fieldType given[name] ]
+        | null when inner <> expected -> []
+        | null -> [ path, expectation inner ]
+        | given ->
+            match Json.problem expected (given.ToJsonString()) with
+            | Some _ -> [ path, expectation inner ]
+            | None -> []
+
+    let private wrongValues (lines: Dictionary<string, int>) (given: JsonNode) problem =
+        match wrongFields "" typeof<RunConfiguration> given with
+        | [] -> [ problem ]
+        | fields -> [ for path, values in fields -> $"line {lines[path]}: '{path}' takes {values}." ]
 
     /// <summary>The configuration of a JSON text over the defaults: fields that the text lacks keep them. Facts and environment of an earlier run
     /// are dropped.</summary>
@@ -131,7 +165,7 @@ module ConfigurationFile =
                         | merged -> merged.ToJsonString()
 
                     match Json.read<RunConfiguration> merged with
-                    | Error problem -> Error(sentences source [ located lines problem ])
+                    | Error problem -> Error(sentences source (wrongValues lines given problem))
                     | Ok configuration ->
                         match RunConfiguration.problems configuration with
                         | [] -> Ok { configuration with Facts = None; Environment = None; Changes = [] }

@@ -55,17 +55,26 @@ module Json =
     let internal indented =
         JsonSerializerOptions(WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping)
 
-    let private readWith<'T> (options: JsonSerializerOptions) (text: string) : Result<'T, string> =
+    let private readAs (expected: Type) (options: JsonSerializerOptions) (text: string) : Result<obj, string> =
         try
-            match JsonSerializer.Deserialize(text, typeof<'T>, options) with
+            match JsonSerializer.Deserialize(text, expected, options) with
             | null -> Error "it is null"
-            | value -> Ok(value :?> 'T)
+            | value -> Ok value
         with
         | :? JsonException as e -> Error e.Message
         // The F# converter throws this on a null in place of a record,
         | :? NullReferenceException -> Error "it has a null in place of a value"
         // and this on the bare name of a case that has fields.
         | :? IndexOutOfRangeException -> Error "it has a case without its fields"
+
+    let private readWith<'T> options text : Result<'T, string> =
+        readAs typeof<'T> options text |> Result.map (fun value -> value :?> 'T)
+
+    /// <summary>The error of reading a JSON text as a type, if there is one.</summary>
+    let internal problem expected text : string option =
+        match readAs expected options text with
+        | Ok _ -> None
+        | Error problem -> Some problem
 
     /// <summary>The value on one line.</summary>
     let write (value: 'T) = JsonSerializer.Serialize<'T>(value, options)

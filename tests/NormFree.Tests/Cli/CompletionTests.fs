@@ -9,10 +9,16 @@ open NormFree.Tests.Cli
 
 let private shells = [ "bash"; "zsh"; "fish"; "powershell" ]
 
-let private script shell =
-    let path = Tool.scratch.File $"completion.{shell}"
-    File.WriteAllText(path, (Tool.run [ "completion"; shell ] |> Tool.succeeds).Out)
-    path
+/// The files of the scripts. Tests run in parallel, so each is written once.
+let private scripts =
+    Map
+        [ for shell in shells ->
+              shell,
+              lazy
+                  (let script = Tool.run [ "completion"; shell ] |> Tool.succeeds
+                   Tool.scratch.Write($"completion.{shell}", System.Text.Encoding.UTF8.GetBytes script.Out)) ]
+
+let private script shell = scripts[shell].Value
 
 let private isInstalled program =
     (string (Environment.GetEnvironmentVariable "PATH")).Split ':'

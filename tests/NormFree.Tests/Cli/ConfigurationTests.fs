@@ -94,7 +94,12 @@ let private mistakes =
             "an unknown field of a recipe",
             "{ \"Stage1\": {\n \"epochs\": 3 } }",
             [ "line 2"; "Stage1.epochs"; "'Epochs'" ]
-            "a value of a wrong kind", "{ \"Stage1\": { \"Epochs\": \"many\" } }", [ "Epochs" ]
+            "a value of a wrong kind",
+            "{ \"Stage1\": {\n \"Epochs\": \"many\" } }",
+            [ "line 2"; "'Stage1.Epochs' takes a whole number" ]
+            "an unknown case",
+            "{ \"Execution\": {\n\n \"Engine\": \"fast\" } }",
+            [ "line 3"; "'Execution.Engine' takes fused, composite" ]
             "too many threads", "{ \"Execution\": { \"Threads\": 999 } }", [ "Execution.Threads"; "999" ]
             "a batch of nothing", "{ \"Stage2\": { \"Batch\": 0 } }", [ "Stage2.Batch" ]
             "no JSON", "{ \"Stage1\": \n", [ "no JSON" ]
