@@ -23,7 +23,7 @@ let recipe =
         WarmUp = 1 }
 
 // As many test images as it takes to tell 5 points of accuracy from chance.
-let images = Drawn.dataset 1L 6000 2000
+let images = Drawn.dataset 1L 3200 2000
 
 let train norm =
     let name = Words.norm norm

@@ -123,7 +123,10 @@ let private soak =
     testSequenced (
         testList
             "Soak"
-            [ Training.FusedEngineTests.soak
+            [ Golden.ModelTests.soak
+              Golden.TrainingTests.soak
+              Training.ExactResumeTests.soak
+              Training.FusedEngineTests.soak
               Training.MemoryTests.soak
               Cli.KillTests.soak
               Distributed.MpiTests.soak ]

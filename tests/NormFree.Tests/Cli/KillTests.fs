@@ -76,7 +76,7 @@ let private survives engine limit epochs kills seed =
 let private engines = [ "fused"; "composite" ]
 
 let quick =
-    testSequenced
+    testSequencedGroup "killed tools"
     <| testList
         "Killed"
         [ test "a run that is killed twice ends with the fingerprint of one that was not" {

@@ -232,4 +232,4 @@ let private starts =
           Expect.stringContains text "do not have the same teacher." "the message"
       } ]
 
-let tests = testSequenced (testList "divided batches" (trainings @ descents @ buckets @ starts))
+let tests = testList "divided batches" (trainings @ descents @ buckets @ starts)

@@ -115,7 +115,7 @@ let private missing =
 
 /// A job that fails takes 20 seconds, most of which it waits: two of them are quick tests.
 let quick =
-    testSequenced
+    testSequencedGroup "MPI"
     <| testList
         "MPI"
         [ float64 3 1

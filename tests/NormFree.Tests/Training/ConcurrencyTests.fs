@@ -119,6 +119,4 @@ let private cancelling =
               Expect.isNonEmpty (RunFolder.checkpoints { Path = folder.Path } 1) "what is kept"
           } ]
 
-let tests =
-    testSequenced
-    <| testList "at once" [ testList "predict" predicting; testList "cancelled" cancelling ]
+let tests = testList "at once" [ testList "predict" predicting; testList "cancelled" cancelling ]

@@ -231,4 +231,4 @@ let private found =
           Expect.isNone (Numbers.explodes (after 19) 1e9) "too early"
       } ]
 
-let tests = testSequenced <| testList "numbers" [ testList "rules" rules; testList "found" found ]
+let tests = testList "numbers" [ testList "rules" rules; testList "found" found ]
