@@ -114,7 +114,7 @@ Target.create "Test" (fun _ -> runTests plainly)
 Target.create "Soak" (fun _ -> runTests ("--soak" :: plainly))
 
 Target.create "Bench" (fun _ ->
-    dotnet [ "run"; "--project"; "tests/NormFree.Benchmarks"; "-c"; "Release"; "--no-build" ])
+    dotnet [ "run"; "--project"; "tests/NormFree.Microbenchmarks"; "-c"; "Release"; "--no-build" ])
 
 let format check =
     let fantomas = [ "fantomas"; "src"; "tests"; "experiments"; "build.fsx" ]
@@ -129,6 +129,7 @@ Target.create "CheckFormat" (fun _ -> format true)
 Target.create "Pack" (fun _ ->
     for project in
         [ "Formats"
+          "Archives"
           "Spec"
           "Kernels"
           "Inference"
@@ -139,7 +140,7 @@ Target.create "Pack" (fun _ ->
           "Interop"
           "Reporting" ] do
         let extension =
-            if List.contains project [ "Formats"; "Kernels"; "Inference"; "Distributed"; "Torch" ] then
+            if List.contains project [ "Formats"; "Archives"; "Kernels"; "Inference"; "Distributed"; "Torch" ] then
                 "csproj"
             else
                 "fsproj"

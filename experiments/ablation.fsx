@@ -4,7 +4,9 @@
 
 open NormFree.Data
 open NormFree.Spec
+open NormFree.Runs
 open NormFree.Training
+open NormFree.Experiments
 open Prelude
 
 let data, budget = budget "ablation.fsx" { small with Epochs = 3 }
@@ -12,7 +14,7 @@ atRoot ()
 
 let whole = recipe budget
 let variant label norm recipe = Variant.twoStages label (cifar18 budget |> Net.withNorm norm) recipe
-let fixedStart = { whole with Start = Start.Fixed }
+let fixedStart = { whole with Initialisation = Initialisation.Fixed }
 let published change = { whole with Deviations = change whole.Deviations }
 
 [ variant "whole: AGC 0.02, weights only; α 0.2" (BnFree 0.2) whole

@@ -5,7 +5,10 @@
 open NormFree.Data
 open NormFree.Reporting
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
+open NormFree.Experiments
 open Prelude
 
 let data, budget = budget "batch-size.fsx" { small with Epochs = 4 }
@@ -17,7 +20,7 @@ let ofBatch batch =
 
 [ for norm in [ BnFree 0.2; BatchNorm ] do
       for batch in [ 4; 8; 16; 32; 64; 128; 256 ] ->
-          { Label = $"{Words.norm norm}, batch {batch}"
+          { Label = $"{Names.norm norm}, batch {batch}"
             Net = cifar18 budget |> Net.withNorm norm
             First = { ofBatch batch with WeightDecay = 1e-5 }
             Second = None } ]

@@ -7,7 +7,10 @@
 open System
 open System.IO
 open NormFree.Reporting
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
+open NormFree.Benchmarks
 open Prelude
 
 type Settings = { Reference: string; Runs: int; Steps: int; Only: string }

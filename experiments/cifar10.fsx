@@ -3,7 +3,9 @@
 #load "prelude.fsx"
 
 open NormFree.Reporting
+open NormFree.Runs
 open NormFree.Training
+open NormFree.Benchmarks
 open Prelude
 
 let data, _ = dataAndSettings "cifar10.fsx" [] ()
@@ -22,6 +24,6 @@ let withoutPath (run: RunLog) =
             run.Arguments
             |> List.map (fun word -> if word = data then System.IO.Path.GetFileName data else word) }
 
-ReportedRun.ofFolders MeasureSpeed [ { Path = "runs/cifar10-bn-free" } ]
+ReportedRun.ofFolders (RunDeployment.measuring MeasureSpeed) [ { Path = "runs/cifar10-bn-free" } ]
 |> List.map (fun run -> { run with Log = withoutPath run.Log })
 |> Report.writeMarkdown "experiments/results/cifar10-reactnet18.md" "ReActNet-18 without batch norm on CIFAR-10"

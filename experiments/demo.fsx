@@ -5,7 +5,10 @@ open System
 open NormFree.Data
 open NormFree.Reporting
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
+open NormFree.Benchmarks
 open Prelude
 
 atRoot ()
@@ -23,10 +26,10 @@ let recipe =
         WarmUp = 1 }
 
 // As many test images as it takes to tell 5 points of accuracy from chance.
-let images = Drawn.dataset 1L 3200 2000
+let images = Synthetic.dataset 1L 3200 2000
 
 let train norm =
-    let name = Words.norm norm
+    let name = Names.norm norm
 
     Pipeline.from images
     |> Pipeline.into $"artifacts/demo/{name}"
@@ -39,7 +42,7 @@ let runs = sideBySide [ BnFree 0.2; BatchNorm; NoNorm ] train
 let title = "NormFree demo: three norms on drawn images"
 
 let reported =
-    ReportedRun.ofFolders MeasureSpeed [ for run in runs -> { Path = $"artifacts/demo/{run.Name}" } ]
+    ReportedRun.ofFolders (RunDeployment.measuring MeasureSpeed) [ for run in runs -> { Path = $"artifacts/demo/{run.Name}" } ]
 
 Report.write "artifacts/demo/report.html" title reported
 Report.writeMarkdown "artifacts/demo/report.md" title reported

@@ -3,17 +3,19 @@
 #load "prelude.fsx"
 
 open NormFree.Data
+open NormFree.Runs
 open NormFree.Training
+open NormFree.Experiments
 open Prelude
 
 let data, budget = budget "deviations.fsx" { small with Epochs = 5 }
 atRoot ()
 
 /// CIFAR's images get no lighting, and binary weights start from stage 1's: these two change nothing here.
-let inert = [ "lighting"; "binary start" ]
+let inert = [ "lighting"; "binary initialisation" ]
 
 let ofRecipe label recipe = Variant.twoStages label (cifar18 budget) recipe
-let fixedStart = { recipe budget with Start = Start.Fixed }
+let fixedStart = { recipe budget with Initialisation = Initialisation.Fixed }
 let variant label deviations = ofRecipe label { fixedStart with Deviations = deviations }
 
 [ variant "published" Deviations.Published
@@ -37,4 +39,4 @@ let variant label deviations = ofRecipe label { fixedStart with Deviations = dev
           "What does mending each departure of the published code bring, alone and all together?" with
         Compared = [ "all corrected", "published"; "all corrected", "all corrected but data-dependent start" ]
         Notes =
-            [ "Numbers and reasons of the deviations: docs/method.md. A row that names one of them corrects it alone, or all but it." ] }
+            [ "FiniteChecks and reasons of the deviations: docs/method.md. A row that names one of them corrects it alone, or all but it." ] }

@@ -5,13 +5,14 @@
 open NormFree.Data
 open NormFree.Spec
 open NormFree.Training
+open NormFree.Experiments
 open Prelude
 
 let data, budget = budget "fashion-mnist.fsx" small
 atRoot ()
 
 [ for norm in [ BnFree 0.2; BatchNorm; NoNorm ] ->
-      Variant.twoStages (Words.norm norm) (cifar18 budget |> Net.withNorm norm) (recipe budget) ]
+      Variant.twoStages (Names.norm norm) (cifar18 budget |> Net.withNorm norm) (recipe budget) ]
 |> experiment "fashion-mnist" (images FashionMnist data budget) budget
 |> sweep
 |> conclude

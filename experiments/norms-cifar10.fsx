@@ -4,14 +4,16 @@
 
 open NormFree.Data
 open NormFree.Spec
+open NormFree.Runs
 open NormFree.Training
+open NormFree.Experiments
 open Prelude
 
 let data, budget = budget "norms-cifar10.fsx" small
 atRoot ()
 
 [ for norm in [ BnFree 0.2; BatchNorm; NoNorm ] ->
-      Variant.twoStages (Words.norm norm) (cifar18 budget |> Net.withNorm norm) (recipe budget) ]
+      Variant.twoStages (Names.norm norm) (cifar18 budget |> Net.withNorm norm) (recipe budget) ]
 |> experiment "norms-cifar10" (images Cifar10 data budget) budget
 |> sweep
 |> conclude

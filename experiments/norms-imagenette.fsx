@@ -5,7 +5,10 @@
 
 open NormFree.Data
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
+open NormFree.Experiments
 open Prelude
 
 let data, budget =
@@ -28,7 +31,7 @@ let taught = { recipe budget with Loss = Distillation(checkpoint teacher) }
 let students =
     [ for norm in [ BnFree 0.2; BatchNorm; NoNorm ] ->
           let net = ReActNet.reactNetA size ImageNetStem |> Net.withClasses 10 |> Net.withNorm norm
-          Variant.twoStages (Words.norm norm) net taught ]
+          Variant.twoStages (Names.norm norm) net taught ]
     |> experiment "norms-imagenette" images budget
     |> sweep
 

@@ -1,11 +1,17 @@
 // Every experiment begins with  #load "prelude.fsx"  and is run by  dotnet fsi experiments/NAME.fsx  after a build.
 #r "../artifacts/normfree/TorchSharp.dll"
 #r "../artifacts/normfree/NormFree.Formats.dll"
+#r "../artifacts/normfree/NormFree.Archives.dll"
 #r "../artifacts/normfree/NormFree.Spec.dll"
 #r "../artifacts/normfree/NormFree.Torch.dll"
 #r "../artifacts/normfree/NormFree.Data.dll"
+#r "../artifacts/normfree/NormFree.Runs.dll"
+#r "../artifacts/normfree/NormFree.Networks.dll"
+#r "../artifacts/normfree/NormFree.Packing.dll"
 #r "../artifacts/normfree/NormFree.Training.dll"
 #r "../artifacts/normfree/NormFree.Reporting.dll"
+#r "../artifacts/normfree/NormFree.Experiments.dll"
+#r "../artifacts/normfree/NormFree.Benchmarks.dll"
 
 open System
 open System.Diagnostics
@@ -16,7 +22,11 @@ open System.Threading.Tasks
 open NormFree.Data
 open NormFree.Reporting
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
+open NormFree.Experiments
+open NormFree.Benchmarks
 
 NormFree.Torch.Native.TorchNative.Ensure()
 
@@ -323,7 +333,7 @@ let checkpoint (results: ExperimentResult list) =
     requireAll results
     results.Head.Run.Folder.Last 1
 
-/// Words that decide the results: where the page goes does not.
+/// Names that decide the results: where the page goes does not.
 let rec private deciding words =
     match words with
     | "--out" :: _ :: rest -> deciding rest

@@ -12,7 +12,10 @@ open System.Globalization
 open System.IO
 open NormFree.Reporting
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
+open NormFree.Benchmarks
 open Prelude
 
 type Settings = { Local: int option }
@@ -134,7 +137,7 @@ let localPrediction (runs: Map<int * int, BenchResult list>) (processes, batch) 
         | [] -> snd wires.Head
         | costs ->
             let median pick = (costs |> List.map pick |> Spread.Of).Median
-            { BandwidthGbit = median _.Wire.BandwidthGbit; LatencyUs = median _.Wire.LatencyUs }
+            { BandwidthGbit = median _.NetworkLink.BandwidthGbit; LatencyUs = median _.NetworkLink.LatencyUs }
 
     let model = Scaling.model ReActNet.cifar18 (middle runs[1, 64]) (middle runs[1, 32])
     Scaling.predict model wire batch processes
@@ -159,8 +162,8 @@ let localRow (runs: Map<int * int, BenchResult list>) (processes, batch) =
       cost 1 (fun c -> float c.Bytes / 1e6)
       cost 1 _.BusyMs
       cost 0 (fun c -> 100.0 * c.Overlap)
-      cost 1 _.Wire.BandwidthGbit
-      cost 0 _.Wire.LatencyUs ]
+      cost 1 _.NetworkLink.BandwidthGbit
+      cost 0 _.NetworkLink.LatencyUs ]
 
 let localColumns =
     [ "processes"; "batch"; "images/s"; "of as many alone"; "predicted images/s" ]

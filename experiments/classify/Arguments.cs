@@ -2,7 +2,7 @@ using System.Globalization;
 
 namespace NormFree.Classify;
 
-/// <summary>What the command line asks for.</summary>
+/// <summary>The parsed command line.</summary>
 internal sealed record Arguments
 {
     public const string Usage = """
@@ -10,9 +10,9 @@ internal sealed record Arguments
 
           MODEL      a packed network
           IMAGE      JPEG, PNG, BMP or TGA files
-          --top      how many classes to print (5)
-          --threads  threads that compute (all processors)
-          --time     print the milliseconds from the process's start to the first prediction
+          --top      number of classes to print (default: 5)
+          --threads  number of threads (default: one per processor)
+          --time     print the time from process start to the first prediction
         """;
 
     public string Model { get; private init; } = "";
@@ -25,16 +25,16 @@ internal sealed record Arguments
 
     public bool Time { get; private init; }
 
-    /// <summary>Null where they cannot be understood.</summary>
-    public static Arguments? Parse(IReadOnlyList<string> words)
+    /// <summary>Parses the command line; null if it is invalid.</summary>
+    public static Arguments? Parse(IReadOnlyList<string> args)
     {
         var result = new Arguments();
         var files = new List<string>();
-        for (var i = 0; i < words.Count; i++)
+        for (var i = 0; i < args.Count; i++)
         {
-            if (!words[i].StartsWith("--")) files.Add(words[i]);
-            else if (words[i] == "--time") result = result with { Time = true };
-            else if (i + 1 == words.Count || result.With(words[i], words[++i]) is not { } next) return null;
+            if (!args[i].StartsWith("--")) files.Add(args[i]);
+            else if (args[i] == "--time") result = result with { Time = true };
+            else if (i + 1 == args.Count || result.With(args[i], args[++i]) is not { } next) return null;
             else result = next;
         }
         return files.Count < 2 ? null : result with { Model = files[0], Images = files[1..] };

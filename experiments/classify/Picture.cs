@@ -3,10 +3,10 @@ using StbImageSharp;
 
 namespace NormFree.Classify;
 
-/// <summary>An image file and a network's opinion of it.</summary>
+/// <summary>Classifies image files.</summary>
 internal static class Picture
 {
-    /// <summary>The classes with their probabilities, likeliest first.</summary>
+    /// <summary>The classes with their probabilities, most probable first.</summary>
     public static IEnumerable<(string Name, double Probability)> Classify(PackedNetwork network, string path)
     {
         var picture = Decode(path);
@@ -23,7 +23,7 @@ internal static class Picture
         }
         catch (Exception error) when (error is not (IOException or UnauthorizedAccessException))
         {
-            throw new InvalidOperationException($"{path} is no image that can be decoded: {error.Message}", error);
+            throw new InvalidOperationException($"{path} is not an image that can be decoded: {error.Message}", error);
         }
     }
 

@@ -18,7 +18,7 @@ try
     foreach (var path in arguments.Images)
     {
         var predictions = Picture.Classify(network, path);
-        if (first && arguments.Time) Console.WriteLine($"{SinceStart():F1} ms from the process's start to the first prediction, with {InstructionSets.Best}");
+        if (first && arguments.Time) Console.WriteLine($"{SinceStart():F1} ms from process start to the first prediction, with {InstructionSets.Best}");
         first = false;
         Console.WriteLine(path);
         foreach (var (name, probability) in predictions.Take(arguments.Top)) Console.WriteLine($"  {probability,7:P2}  {name}");

@@ -70,7 +70,7 @@ type TrainArgs =
             | Optimizer _ -> "adam*, adamw, sgd; sgd:0.9 sets the momentum"
             | Schedule _ -> "linear*, cosine, constant, step:EPOCHS:X"
             | Warm_Up _ -> "epochs over which the rate rises from 0"
-            | Clip _ -> "agc:X (agc:0.02*), none"
+            | Clip _ -> $"agc:X (agc:{NormFree.Spec.Defaults.AgcLambda}*), none"
             | Start _ -> "data-dependent (shifts and β from a first batch)*, fixed; published: fixed"
             | Loss _ -> "ce*, ls (ls:0.1), kd (needs --teacher)"
             | Teacher _ -> "checkpoint to distil from"

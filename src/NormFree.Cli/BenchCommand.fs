@@ -4,7 +4,10 @@ open System
 open Argu
 open NormFree.Distributed
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
+open NormFree.Benchmarks
 open TorchSharp
 
 /// <summary><c>normfree bench</c>.</summary>
@@ -21,7 +24,7 @@ module BenchCommand =
             [ "--norm", args.Contains BenchTrainArgs.Norm; "--binarise", args.Contains BenchTrainArgs.Binarise ]
         |> Net.withNorm (Choices.norm (args.GetResult(BenchTrainArgs.Norm, "bn-free")))
         |> Net.withBinarise (
-            Choices.binarise (args.GetResult(BenchTrainArgs.Binarise, Words.binarise ActivationsAndWeights))
+            Choices.binarise (args.GetResult(BenchTrainArgs.Binarise, Names.binarise ActivationsAndWeights))
         )
 
     let private job (args: ParseResults<BenchTrainArgs>) ranks : BenchJob =
@@ -55,12 +58,12 @@ module BenchCommand =
           yield! Option.toList result.Norm
           yield! Option.toList result.Binarise
           $"batch {result.Batch} of {result.Image}×{result.Image}"
-          Json.words result.Engine
-          Json.words result.Precision
+          Json.name result.Engine
+          Json.name result.Precision
           $"{result.Threads} threads"
           if result.Balanced then
               "balanced"
-          yield! ({ Ranks = result.Ranks; Accumulate = result.Accumulate }: Division).Words ]
+          yield! ({ Ranks = result.Ranks; Accumulate = result.Accumulate }: BatchPartition).Description ]
         |> String.concat ", "
 
     let private phases (result: BenchResult) =
@@ -94,8 +97,8 @@ module BenchCommand =
                 $"{costs.BusyMs:F2} ms"
                 $"{costs.ExposedMs:F2} ms"
                 Show.percent costs.Overlap
-                $"{costs.Wire.BandwidthGbit:F2} Gbit/s"
-                $"{costs.Wire.LatencyUs:F0} µs" ] ]
+                $"{costs.NetworkLink.BandwidthGbit:F2} Gbit/s"
+                $"{costs.NetworkLink.LatencyUs:F0} µs" ] ]
 
     let private predictions what (rows: Prediction list) =
         Show.table
@@ -111,7 +114,7 @@ module BenchCommand =
                     Show.percent row.Efficiency ] ]
 
     let private scaling (table: ScalingTable) =
-        Console.WriteLine $"Predicted at {table.Wire.BandwidthGbit:F2} Gbit/s and {table.Wire.LatencyUs:F0} µs:"
+        Console.WriteLine $"Predicted at {table.NetworkLink.BandwidthGbit:F2} Gbit/s and {table.NetworkLink.LatencyUs:F0} µs:"
         predictions "one batch for all" table.SameBatch
         predictions "a batch for each" table.BatchPerNode
 
@@ -145,10 +148,10 @@ module BenchCommand =
               Latency = args.TryGetResult BenchTrainArgs.Latency |> Option.map (Choices.positive "--latency") })
 
     /// The network between predicted nodes: as it is given, or was measured between the ranks.
-    let private wire (forecast: Forecast) (result: BenchResult) : Wire =
+    let private wire (forecast: Forecast) (result: BenchResult) : NetworkLink =
         let measured =
             match result.Exchange with
-            | Some costs -> costs.Wire
+            | Some costs -> costs.NetworkLink
             | None -> { BandwidthGbit = 10.0; LatencyUs = 50.0 }
 
         { BandwidthGbit = forecast.Bandwidth |> Option.defaultValue measured.BandwidthGbit

@@ -4,7 +4,11 @@ open System
 open Argu
 open NormFree.Interop
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
+open NormFree.Packing
 open NormFree.Training
+open NormFree.Benchmarks
 
 /// <summary><c>normfree bench infer</c>.</summary>
 [<RequireQualifiedAccess>]
@@ -12,7 +16,7 @@ module BenchInferCommand =
 
     let private onnx rewrite threads (checkpoint: Checkpoint) (images: float32[]) : (unit -> IInference) list =
         let model = OnnxLowering.lower AnyNumber checkpoint |> rewrite
-        let size, classes = int64 checkpoint.Task.Size, checkpoint.Network.Spec.Classes
+        let size, classes = int64 checkpoint.ImageTask.Size, checkpoint.Network.Spec.Classes
         let shape = [| images.LongLength / (3L * size * size); 3L; size; size |]
         [ fun () -> new OnnxSession(model, threads, images, shape, classes) ]
 
@@ -61,7 +65,7 @@ module BenchInferCommand =
         [ result.Arch
           yield! Option.toList result.Norm
           $"batch {result.Batch} of {result.Image}×{result.Image}"
-          Json.words result.Engine
+          Json.name result.Engine
           yield! Option.toList result.Layout
           $"{result.Threads} threads" ]
         |> String.concat ", "

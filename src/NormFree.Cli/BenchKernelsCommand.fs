@@ -2,7 +2,10 @@ namespace NormFree.Cli
 
 open System
 open Argu
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
+open NormFree.Benchmarks
 
 /// <summary><c>normfree bench kernels</c>.</summary>
 [<RequireQualifiedAccess>]

@@ -4,7 +4,11 @@ open System
 open System.Globalization
 open NormFree.Data
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
+open NormFree.Packing
 open NormFree.Training
+open NormFree.Benchmarks
 
 /// <summary>What <c>normfree export</c> writes.</summary>
 [<RequireQualifiedAccess>]
@@ -117,7 +121,7 @@ module Choices =
             among "--norm" [ "batch-norm", BatchNorm; "none", NoNorm; "bn-free", BnFree 0.2; "scaled", Scaled 0.2 ] word
 
     /// The words of a choice without values.
-    let private cases choices = [ for case in choices -> Json.words case, case ]
+    let private cases choices = [ for case in choices -> Json.name case, case ]
 
     let private engine = among "--engine" (cases [ Fused; Composite ])
 
@@ -146,10 +150,10 @@ module Choices =
         | Error why -> usage why
 
     /// Who computes the network of a file; nothing where it is left to the file.
-    let computing (engineWord: string option) : Computing option =
+    let computing (engineWord: string option) : ComputeEngine option =
         let packed = "packed", PackedEngine
 
-        let trained engine = Json.words engine, Trained { Execution.Default with Engine = engine }
+        let trained engine = Json.name engine, Trained { Execution.Default with Engine = engine }
 
         engineWord |> Option.map (among "--engine" [ trained Fused; trained Composite; packed ])
 
@@ -172,8 +176,8 @@ module Choices =
     let binarise =
         among
             "--binarise"
-            [ Words.binarise Activations, Activations
-              Words.binarise ActivationsAndWeights, ActivationsAndWeights ]
+            [ Names.binarise Activations, Activations
+              Names.binarise ActivationsAndWeights, ActivationsAndWeights ]
 
     let dataset =
         among
@@ -182,7 +186,7 @@ module Choices =
               "cifar100", DatasetKind.Cifar100
               "folder", DatasetKind.ImageFolder
               "fashion-mnist", DatasetKind.FashionMnist
-              "drawn", DatasetKind.Drawn ]
+              "drawn", DatasetKind.Synthetic ]
 
     let recipe = among "--recipe" [ "published", Recipe.published; "corrected", Recipe.corrected ]
 
@@ -203,13 +207,13 @@ module Choices =
                 [ "constant", Constant; "linear", Linear; "cosine", Cosine; "step", Schedule.Step(30, 0.1) ]
                 word
 
-    let start (word: string) : Start =
-        among "--start" [ "fixed", Start.Fixed; "data-dependent", Start.DataDependent ] word
+    let start (word: string) : Initialisation =
+        among "--start" [ "fixed", Initialisation.Fixed; "data-dependent", Initialisation.DataDependent ] word
 
     let clip (word: string) : Clip =
         match parameter word with
         | "agc", Some factor -> Agc(number "--clip agc" factor)
-        | _ -> among "--clip" [ "agc", Agc 0.02; "none", NoClipping ] word
+        | _ -> among "--clip" [ "agc", Agc Defaults.AgcLambda; "none", NoClipping ] word
 
     let loss (teacher: string option) (word: string) : Loss =
         match parameter word, teacher with

@@ -3,7 +3,10 @@ namespace NormFree.Cli
 open System
 open NormFree.Distributed
 open NormFree.Reporting
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
+open NormFree.Benchmarks
 open Spectre.Console
 
 /// <summary>What people see: tables, and the progress of long work.</summary>
@@ -78,7 +81,7 @@ module Show =
 
     let private bar (console: ProgressTask) event =
         match event with
-        | StageBegins(_, _, images) ->
+        | StageStarted(_, _, images) ->
             console.MaxValue <- float images
             console.Value <- 0.0
         | StepDone report ->

@@ -4,6 +4,8 @@ open System
 open System.Threading
 open Argu
 open NormFree.Data
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 
 /// <summary><c>normfree data</c>.</summary>

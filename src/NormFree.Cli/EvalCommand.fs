@@ -4,6 +4,9 @@ open System
 open Argu
 open NormFree.Data
 open NormFree.Distributed
+open NormFree.Runs
+open NormFree.Networks
+open NormFree.Packing
 open NormFree.Training
 open TorchSharp
 
@@ -12,7 +15,7 @@ open TorchSharp
 module EvalCommand =
 
     /// Other classes would be other questions.
-    let requireSameClasses (path: string) (task: Task) (dataset: Dataset) =
+    let requireSameClasses (path: string) (task: ImageTask) (dataset: Dataset) =
         if task.Classes <> dataset.Classes then
             raise (
                 TrainingException
@@ -46,20 +49,20 @@ module EvalCommand =
         let limit = args.TryGetResult EvalArgs.Test_Limit |> Option.map (Choices.count "--test-limit")
         let kind = Choices.dataset (args.GetResult(EvalArgs.Dataset, "drawn"))
         let path = args.GetResult EvalArgs.Checkpoint
-        use network = ReadyNetwork.load (Choices.computing (args.TryGetResult EvalArgs.Engine)) path
-        let options = { Catalogue.defaults with Size = Some network.Task.Size; TestLimit = limit }
+        use network = LoadedNetwork.load (Choices.computing (args.TryGetResult EvalArgs.Engine)) path
+        let options = { Catalogue.defaults with Size = Some network.ImageTask.Size; TestLimit = limit }
         let dataset = Images.load kind (args.TryGetResult EvalArgs.Data) options
-        requireSameClasses path network.Task dataset
+        requireSameClasses path network.ImageTask dataset
 
         Outcome.untilInterrupted "Nothing is kept." (fun cancellation ->
-            let around =
-                { Surroundings.Default with
+            let runOptions =
+                { RunOptions.Default with
                     Strict = args.Contains EvalArgs.Strict
                     Watch = (if ranks.Rank = 0 then skipped else ignore)
                     Ranks = ranks
                     Cancellation = cancellation }
 
-            let accuracy = Evaluation.accuracyOfReady around batch network dataset.Test
+            let accuracy = Evaluation.accuracyOfReady runOptions batch network dataset.Test
 
             if ranks.Rank = 0 then
                 print args dataset accuracy)

@@ -4,6 +4,9 @@ open System
 open System.IO
 open Argu
 open NormFree.Interop
+open NormFree.Runs
+open NormFree.Networks
+open NormFree.Packing
 open NormFree.Training
 
 /// <summary><c>normfree export</c>.</summary>
@@ -16,11 +19,13 @@ module ExportCommand =
         match format with
         | ExportFormat.PyTorch -> Export.pytorch
         | ExportFormat.Safetensors -> Export.safetensors
-        | ExportFormat.Onnx -> Export.onnx (batch args)
+        | ExportFormat.Onnx -> Export.onnx (OnnxRuntime()) (batch args)
         | ExportFormat.Packed -> Export.packed
 
     let private print (out: string) (comparison: Comparison) =
-        Console.WriteLine $"{out}: {FileInfo(out).Length:N0} bytes"
+        if comparison.Agrees then
+            Console.WriteLine $"{out}: {FileInfo(out).Length:N0} bytes"
+
         Console.WriteLine $"compared: {comparison.What}"
         let remark = if comparison.Remark = "" then "" else $" ({comparison.Remark})"
         Console.WriteLine $"largest difference: {comparison.Largest:G3}{remark}"
@@ -41,4 +46,7 @@ module ExportCommand =
         print out comparison
 
         if not comparison.Agrees then
-            raise (TrainingException $"{out} does not agree with {path}: do not use it, and please report this.")
+            raise (
+                TrainingException
+                    $"The exported network differs from {path}, so {out} was not written. Check that its weights are finite, or report this."
+            )

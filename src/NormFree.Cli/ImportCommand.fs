@@ -5,6 +5,8 @@ open Argu
 open NormFree.Data
 open NormFree.Interop
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 
 /// <summary><c>normfree import</c>.</summary>
@@ -50,7 +52,7 @@ module ImportCommand =
 
         let table = Choices.architecture (args.GetResult ImportArgs.Arch)
         let norm = Choices.norm (args.GetResult(ImportArgs.Norm, "bn-free"))
-        let binarise = args.GetResult(ImportArgs.Binarise, Words.binarise ActivationsAndWeights)
+        let binarise = args.GetResult(ImportArgs.Binarise, Names.binarise ActivationsAndWeights)
         let recipe = Choices.recipe (args.GetResult(ImportArgs.Recipe, "published"))
 
         let net =
@@ -69,17 +71,17 @@ module ImportCommand =
 
     let private task (dataset: Dataset option) net pixels =
         match dataset with
-        | Some dataset -> Task.Of dataset
+        | Some dataset -> ImageTask.Of dataset
         | None -> Import.task net pixels
 
     let private refuse (report: ImportReport) strictness =
-        let wayOut =
+        let remedy =
             if strictness = Partial then
                 "Not one tensor fits: check --arch."
             else
                 "Check --arch, --norm, --binarise, --stem and --classes, or load what fits with --partial."
 
-        raise (TrainingException $"{report.File} does not fit {report.Network}.\n{report}\n{wayOut}")
+        raise (TrainingException $"{report.File} does not fit {report.Network}.\n{report}\n{remedy}")
 
     let private print (report: ImportReport) (out: string) =
         let renamed =

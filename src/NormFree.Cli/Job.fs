@@ -51,7 +51,7 @@ module internal Job =
     let private fail (ranks: IRanks) patience (error: exn) =
         let words =
             try
-                ranks.TryPart(word error, grace patience)
+                ranks.TryFinalBarrier(word error, grace patience)
             with :? DistributedException as failure ->
                 // It may be what has failed before.
                 if failure.Message <> error.Message then
@@ -74,7 +74,7 @@ module internal Job =
             fail ranks patience error
 
         together ranks (fun () ->
-            ranks.TryPart(well, Timeout.InfiniteTimeSpan) |> ignore
+            ranks.TryFinalBarrier(well, Timeout.InfiniteTimeSpan) |> ignore
             ranks.Leave())
 
     /// <summary>Runs a command together with the processes that a launcher has started with this one, or alone.</summary>
@@ -83,5 +83,5 @@ module internal Job =
     /// A rank that is silent, or not where others wait for it, for that long ends the job, too.
     /// </remarks>
     let run (patience: TimeSpan option) (command: IRanks -> unit) =
-        let patience = patience |> Option.defaultValue Ranks.DefaultPatience
+        let patience = patience |> Option.defaultValue Ranks.DefaultTimeout
         runOn (Ranks.Join(patience, lost)) patience command

@@ -4,7 +4,22 @@ open System
 open System.IO
 open Microsoft.ML.OnnxRuntime
 open NormFree.Formats.Onnx
-open NormFree.Training
+open NormFree.Interop
+open NormFree.Runs
+open NormFree.Benchmarks
+
+/// <summary>ONNX Runtime for the verification of exported files. The session of each run is created and disposed.</summary>
+[<Sealed>]
+type OnnxRuntime() =
+
+    interface IOnnxRuntime with
+        member _.Run(model, images, shape, outputs) =
+            use options = new SessionOptions(LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR)
+            use session = new InferenceSession(model, options)
+            use input = OrtValue.CreateTensorValueFromMemory(images, shape)
+            use run = new Microsoft.ML.OnnxRuntime.RunOptions()
+            use results = session.Run(run, [| "input" |], [| input |], outputs)
+            [| for result in results -> result.GetTensorDataAsSpan<float32>().ToArray() |]
 
 /// <summary>A network in ONNX Runtime, all of its optimisations on: a rival of the packed engine.</summary>
 /// <remarks>Its threads wait for work by spinning, as is its default. The batch and the logits stay in the same memory from run to run.</remarks>

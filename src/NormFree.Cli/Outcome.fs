@@ -2,11 +2,12 @@ namespace NormFree.Cli
 
 open System
 open System.IO
+open Argu
 open NormFree.Data
 open NormFree.Distributed
 open NormFree.Formats
+open NormFree.Runs
 open NormFree.Training
-open Argu
 
 /// <summary>How a command ends; the number is the process's exit code.</summary>
 type Outcome =
@@ -38,7 +39,8 @@ module Outcome =
     /// libtorch's messages go on with its stack.
     let private firstLine (text: string) = (Array.head (text.Split '\n')).TrimEnd()
 
-    let private complain (message: string) = Console.Error.WriteLine("normfree: " + message.TrimEnd())
+    /// Names in messages come from files and options: what would act on the terminal is escaped here, once.
+    let private complain (message: string) = Console.Error.WriteLine("normfree: " + Printable.Lines(message.TrimEnd()))
 
     /// Argu's own messages go on with the whole help; their first line says what is wrong.
     let private complaint (error: ArguParseException) =
@@ -49,6 +51,16 @@ module Outcome =
 
     /// Linux's numbers for a full disk, a full quota and a file that is too large.
     let private isFull (error: IOException) = List.contains error.HResult [ 28; 122; 27 ]
+
+    /// EMFILE and ENFILE.
+    let private hasTooManyOpen (error: IOException) = List.contains error.HResult [ 24; 23 ]
+
+    /// libtorch reports failed allocations this way.
+    let private isAllocation (error: Runtime.InteropServices.ExternalException) =
+        error.Message.Contains "can't allocate memory" || error.Message.Contains "not enough memory"
+
+    let private outOfMemory =
+        "memory ran out. Use a smaller batch or network, or raise the limit of memory (ulimit -v)."
 
     /// What a person can act on; nothing for a bug's exception.
     let rec private explain (error: exn) =
@@ -71,7 +83,12 @@ module Outcome =
                 Outcome.Failed,
                 advise error "Free space or choose another folder; files that were complete before are intact."
             )
+        | :? IOException as error when hasTooManyOpen error ->
+            Some(Outcome.Failed, advise error "Raise the limit of open files (ulimit -n).")
         | :? IOException -> Some(Outcome.Failed, advise error "Check the path and the disk.")
+        | :? OutOfMemoryException -> Some(Outcome.Failed, outOfMemory)
+        | :? Runtime.InteropServices.ExternalException as error when isAllocation error ->
+            Some(Outcome.Failed, outOfMemory)
         | :? OperationCanceledException -> Some(Outcome.Failed, "interrupted.")
         | :? AggregateException as many when many.InnerExceptions.Count = 1 -> explain many.InnerExceptions[0]
         | _ -> None

@@ -3,6 +3,9 @@ namespace NormFree.Cli
 open System
 open System.Threading
 open Argu
+open NormFree.Runs
+open NormFree.Networks
+open NormFree.Packing
 open NormFree.Training
 open TorchSharp
 
@@ -83,7 +86,7 @@ module PredictCommand =
         | "float64", Some(Trained execution) -> RawTensors.predictDouble execution path input output
         | "float64", None -> RawTensors.predictDouble Execution.Default path input output
         | _ ->
-            use network = ReadyNetwork.load computing path
+            use network = LoadedNetwork.load computing path
             RawTensors.predict network input output
 
     /// <summary>Runs the command.</summary>

@@ -4,10 +4,15 @@ open System
 open System.Text.RegularExpressions
 open Argu
 open NormFree.Distributed
+open NormFree.Formats
 open NormFree.Torch.Native
 
+/// Created on first use, after the limit of open files is checked.
 let private parser =
-    ArgumentParser.Create<Command>(programName = "normfree", usageStringCharacterWidth = 88)
+    lazy ArgumentParser.Create<Command>(programName = "normfree", usageStringCharacterWidth = 88)
+
+/// The open files that every command needs, most of them assemblies.
+let private openFiles = 256
 
 let private version () =
     let version = typeof<Command>.Assembly.GetName().Version
@@ -92,7 +97,12 @@ let main arguments =
     if Launcher.Processes > 1 then
         Environment.SetEnvironmentVariable("TERM", "dumb")
 
-    Outcome.guard (fun () ->
-        requireWords arguments
-        parser.ParseCommandLine(arguments, raiseOnUsage = false) |> run (Array.toList arguments))
-    |> int
+    match ProcessLimits.OpenFilesProblem openFiles with
+    | null ->
+        Outcome.guard (fun () ->
+            requireWords arguments
+            parser.Value.ParseCommandLine(arguments, raiseOnUsage = false) |> run (Array.toList arguments))
+        |> int
+    | problem ->
+        Console.Error.WriteLine $"normfree: {problem}"
+        int Outcome.Failed

@@ -3,6 +3,8 @@ namespace NormFree.Cli
 open System
 open Argu
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open TorchSharp
 
@@ -25,7 +27,7 @@ module SummaryCommand =
                 [ "--norm", args.Contains SummaryArgs.Norm; "--binarise", args.Contains SummaryArgs.Binarise ]
             |> Net.withNorm (Choices.norm (args.GetResult(SummaryArgs.Norm, "bn-free")))
             |> Net.withBinarise (
-                Choices.binarise (args.GetResult(SummaryArgs.Binarise, Words.binarise ActivationsAndWeights))
+                Choices.binarise (args.GetResult(SummaryArgs.Binarise, Names.binarise ActivationsAndWeights))
             )
 
         net, pixels
@@ -50,7 +52,7 @@ module SummaryCommand =
         | Some path ->
             requireAlone args
             use checkpoint = Checkpoint.load torch.ScalarType.Float32 path
-            checkpoint.Network.Spec, Choices.side "--size" (args.GetResult(SummaryArgs.Size, checkpoint.Task.Size))
+            checkpoint.Network.Spec, Choices.side "--size" (args.GetResult(SummaryArgs.Size, checkpoint.ImageTask.Size))
         | None -> described args
 
     let private bits precision =

@@ -6,6 +6,8 @@ open Argu
 open NormFree.Data
 open NormFree.Distributed
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 
 /// <summary>Data sets from the command line.</summary>
@@ -14,7 +16,7 @@ module internal Images =
 
     /// Opens the data set, or stops with everything that is wrong with it.
     let load kind path options =
-        if kind = DatasetKind.Drawn && Option.isSome path then
+        if kind = DatasetKind.Synthetic && Option.isSome path then
             raise (
                 UsageException
                     "--data is not for --dataset drawn, which needs no files: name the data set by --dataset."
@@ -95,7 +97,7 @@ module TrainCommand =
                 Schedule = Choices.schedule (args.GetResult(TrainArgs.Schedule, "linear"))
                 WarmUp = args.GetResult(TrainArgs.Warm_Up, 0)
                 Clip = Choices.clip (args.GetResult(TrainArgs.Clip, "agc"))
-                Start = args.TryGetResult TrainArgs.Start |> Option.map Choices.start |> Option.defaultValue basis.Start
+                Initialisation = args.TryGetResult TrainArgs.Start |> Option.map Choices.start |> Option.defaultValue basis.Initialisation
                 Loss = loss
                 HeldOut = args.GetResult(TrainArgs.Held_Out, 0.0)
                 Seed = args.GetResult(TrainArgs.Seed, 1L) }
@@ -103,7 +105,7 @@ module TrainCommand =
         valid { second with WeightDecay = args.GetResult(TrainArgs.Weight_Decay, 1e-5) }, valid second
 
     /// From the arguments, or else from those that the run was begun with: how the work is done decides how sums are rounded.
-    let private around (args: ParseResults<TrainArgs>) (began: ParseResults<TrainArgs>) =
+    let private runOptions (args: ParseResults<TrainArgs>) (began: ParseResults<TrainArgs>) =
         let either (get: ParseResults<TrainArgs> -> 'a option) = get args |> Option.orElse (get began)
 
         either _.TryGetResult(TrainArgs.Threads)
@@ -112,7 +114,7 @@ module TrainCommand =
         let device = Choices.device (either _.TryGetResult(TrainArgs.Device) |> Option.defaultValue "cpu")
         device.Require()
 
-        { Surroundings.Default with
+        { RunOptions.Default with
             Device = device
             Execution =
                 Choices.execution
@@ -122,17 +124,17 @@ module TrainCommand =
             Workers =
                 either _.TryGetResult(TrainArgs.Workers)
                 |> Option.map (Choices.threads "--workers")
-                |> Option.defaultValue Surroundings.Default.Workers
+                |> Option.defaultValue RunOptions.Default.Workers
             Strict = args.Contains TrainArgs.Strict || began.Contains TrainArgs.Strict
-            Keeping =
+            CheckpointPolicy =
                 { Checkpoints =
                     either _.TryGetResult(TrainArgs.Keep)
                     |> Option.map (Choices.count "--keep")
-                    |> Option.defaultValue Keeping.Default.Checkpoints
+                    |> Option.defaultValue CheckpointPolicy.Default.Checkpoints
                   Every =
                     either _.TryGetResult(TrainArgs.Checkpoint_Every)
                     |> Option.map (Choices.minutes "--checkpoint-every")
-                    |> Option.defaultValue Keeping.Default.Every }
+                    |> Option.defaultValue CheckpointPolicy.Default.Every }
             OnNonFinite =
                 either _.TryGetResult(TrainArgs.On_Nonfinite) |> Option.defaultValue "stop" |> Choices.onNonFinite
             Telemetry =
@@ -227,7 +229,7 @@ module TrainCommand =
     /// The recipes that the run in a folder was begun with, as far as its checkpoints tell: what a word such as corrected stands for grows with versions.
     /// A teacher is where the newest stage has found it.
     let private begunWith folder (first: Recipe, second: Recipe) =
-        match RunFolder.recipe folder 1, RunFolder.recipe folder 2 with
+        match Checkpoint.recipeOfRun folder 1, Checkpoint.recipeOfRun folder 2 with
         | Some one, Some two -> { one with Loss = two.Loss }, two
         | Some one, None -> one, { one with WeightDecay = second.WeightDecay }
         | None, Some two -> { two with WeightDecay = first.WeightDecay }, two
@@ -248,7 +250,7 @@ module TrainCommand =
 
     /// mpirun's habit takes the checkpoint of an interruption away.
     let private warnOfImpatience watch =
-        if Launcher.IsImpatient then
+        if Launcher.KillsRanksEarly then
             watch (
                 Warning
                     "mpirun kills ranks a second after Ctrl-C or SIGTERM, which may be before the step is kept: give it \
@@ -265,7 +267,7 @@ module TrainCommand =
             else
                 asked
 
-        let around = around args settings
+        let runOptions = runOptions args settings
         let dataset = dataset settings
         let net = network settings dataset
 
@@ -280,7 +282,7 @@ module TrainCommand =
                             Folder = Some folder
                             Label = settings.GetResult(TrainArgs.Norm, "")
                             Arguments = began
-                            Around = { around with Watch = watch; Cancellation = cancellation; Ranks = ranks } }
+                            Options = { runOptions with Watch = watch; Cancellation = cancellation; Ranks = ranks } }
                         |> stages settings recipes net))
 
         if ranks.Rank = 0 && not (args.Contains TrainArgs.Json_Log) then

@@ -4,6 +4,9 @@ open System
 open Argu
 open NormFree.Data
 open NormFree.Inference
+open NormFree.Runs
+open NormFree.Networks
+open NormFree.Packing
 open NormFree.Training
 open TorchSharp
 
@@ -34,16 +37,16 @@ module VerifyCommand =
             raise (UsageException "--data and --test-limit are for a data set: name it with --dataset KIND.")
         | None -> fun _ _ -> None
         | Some kind ->
-            fun (path: string) (task: Task) ->
+            fun (path: string) (task: ImageTask) ->
                 let options = { Catalogue.defaults with Size = Some task.Size; TestLimit = limit }
                 let dataset = Images.load kind data options
                 EvalCommand.requireSameClasses path task dataset
                 Some dataset
 
-    let private compare count around (checkpoint: Checkpoint) (packed: PackedNetwork) dataset =
+    let private compare count runOptions (checkpoint: Checkpoint) (packed: PackedNetwork) dataset =
         use images =
             match dataset with
-            | Some(dataset: Dataset) -> Evaluation.first around checkpoint.Task count dataset.Test
+            | Some(dataset: Dataset) -> Evaluation.first runOptions checkpoint.ImageTask count dataset.Test
             | None -> Verification.noise checkpoint count
 
         let report = Verification.run checkpoint packed.Model (PackedRunner.ofNetwork packed) images
@@ -52,8 +55,8 @@ module VerifyCommand =
         { Agrees = report.Mismatches.IsEmpty
           Mismatches = report.Mismatches
           Report = report
-          Composite = accuracy (Evaluation.accuracy around checkpoint.Task batch checkpoint.Network)
-          Packed = accuracy (Evaluation.packedAccuracy around checkpoint.Task batch packed) }
+          Composite = accuracy (Evaluation.accuracy runOptions checkpoint.ImageTask batch checkpoint.Network)
+          Packed = accuracy (Evaluation.packedAccuracy runOptions checkpoint.ImageTask batch packed) }
 
     let private row (layer: LayerVerification) =
         let ofSigns value = if layer.Signs = 0L then "-" else value
@@ -115,13 +118,13 @@ module VerifyCommand =
             Checkpoint.load (Checkpoint.precision path) path |> Checkpoint.running Execution.Portable
 
         use packed = PackedNetwork.Load(file, options)
-        let dataset = dataset path checkpoint.Task
+        let dataset = dataset path checkpoint.ImageTask
 
         let result =
             Outcome.untilInterrupted "Nothing is kept." (fun cancellation ->
-                let around = { Surroundings.Default with Watch = EvalCommand.skipped; Cancellation = cancellation }
+                let runOptions = { RunOptions.Default with Watch = EvalCommand.skipped; Cancellation = cancellation }
 
-                compare count around checkpoint packed dataset)
+                compare count runOptions checkpoint packed dataset)
 
         if args.Contains VerifyArgs.Json then
             Console.WriteLine(Json.writeSnakeCase result)

@@ -90,11 +90,11 @@ module Augment =
         Seq.init 10 attempt |> Seq.tryPick id |> Option.defaultWith (fun () -> centralPart ratios image)
 
     let private resizeShort size (image: Image) =
-        let struct (width, height) = RgbImage.Cover(image.Width, image.Height, size, size)
+        let struct (width, height) = RgbImage.CoveringSize(image.Width, image.Height, size, size)
         Resample.resize width height image
 
     let private centreCrop size (image: Image) =
-        Image.window (RgbImage.Middle(image.Width, size)) (RgbImage.Middle(image.Height, size)) size size image
+        Image.window (RgbImage.CentreOffset(image.Width, size)) (RgbImage.CentreOffset(image.Height, size)) size size image
 
     /// <summary>Does one step. All chance comes from the stream, in the order of the steps.</summary>
     let step (random: RandomStream) (image: Image) step =

@@ -9,7 +9,7 @@ type DatasetKind =
     | Cifar100
     | ImageFolder
     | FashionMnist
-    | Drawn
+    | Synthetic
 
 /// <summary>Which of CIFAR-100's labels.</summary>
 type LabelSet =
@@ -32,7 +32,7 @@ type DatasetOptions =
         /// For image folders at ImageNet's sizes.
         Lighting: LightingMode
         /// Training and test images of the drawn set.
-        Drawn: int * int
+        Synthetic: int * int
     }
 
 /// <summary>Opens data sets by kind and path.</summary>
@@ -52,7 +52,7 @@ module Catalogue =
           Seed = 1L
           Labels = Fine
           Lighting = Corrected
-          Drawn = 6000, 1000 }
+          Synthetic = 6000, 1000 }
 
     let private cifarKind kind options =
         match kind, options.Labels with
@@ -162,10 +162,10 @@ module Catalogue =
             { dataset with Augmentation = Augmentation.after (CentreCrop Cifar.Side) dataset.Augmentation })
 
     let private openDrawn options =
-        let dataset = options.Drawn ||> Drawn.dataset options.Seed
+        let dataset = options.Synthetic ||> Synthetic.dataset options.Seed
 
         match options.Size with
-        | Some size when size <> Drawn.Side ->
+        | Some size when size <> Synthetic.Side ->
             { dataset with Size = size; Augmentation = Augmentation.after (Resize size) dataset.Augmentation }
         | _ -> dataset
 
@@ -187,15 +187,15 @@ module Catalogue =
         | FashionMnist ->
             "a folder or archive with train-images-idx3-ubyte.gz and the like",
             "Debian's package dataset-fashion-mnist installs it"
-        | Drawn -> "nothing", "Leave --data away"
+        | Synthetic -> "nothing", "Leave --data away"
 
     let private checkPath kind path =
-        let expected, wayOut = lookedFor kind
+        let expected, remedy = lookedFor kind
 
         match path with
-        | None -> Error [ DataError.create "--data" $"a path is needed: {expected}" wayOut ]
+        | None -> Error [ DataError.create "--data" $"a path is needed: {expected}" remedy ]
         | Some path when File.Exists path || Directory.Exists path -> Ok path
-        | Some path -> Error [ DataError.create path $"there is no such file or folder; looked for {expected}" wayOut ]
+        | Some path -> Error [ DataError.create path $"there is no such file or folder; looked for {expected}" remedy ]
 
     let private checkOptions options =
         let positive name value =
@@ -208,14 +208,14 @@ module Catalogue =
             positive "--size" options.Size
             @ positive "--limit" options.Limit
             @ positive "--test-limit" options.TestLimit
-            @ positive "the drawn set's training images" (Some(fst options.Drawn))
-            @ positive "the drawn set's test images" (Some(snd options.Drawn))
+            @ positive "the drawn set's training images" (Some(fst options.Synthetic))
+            @ positive "the drawn set's test images" (Some(snd options.Synthetic))
 
         if errors.IsEmpty then Ok() else Error errors
 
     let private openKind kind path options =
         match kind with
-        | Drawn -> Ok(openDrawn options)
+        | Synthetic -> Ok(openDrawn options)
         | Cifar10
         | Cifar100 -> checkPath kind path |> Result.bind (openCifar (cifarKind kind options) options)
         | FashionMnist -> checkPath kind path |> Result.bind (openFashion options)

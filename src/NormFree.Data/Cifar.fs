@@ -47,7 +47,7 @@ let downloadName kind =
     | HundredFine
     | HundredCoarse -> "cifar100"
 
-let wayOut kind = $"Fetch the data set with 'normfree data get {downloadName kind}'"
+let remedy kind = $"Fetch the data set with 'normfree data get {downloadName kind}'"
 
 /// A file's images: their planes lie `Stride` bytes apart, from `First`.
 type Records = { File: string; Bytes: ReadOnlyMemory<byte>; First: int; Stride: int; Labels: int[] }
@@ -61,7 +61,7 @@ let checkLabels place kind (labels: int[]) =
         DataError.create
             $"{place} record {i}"
             $"its label is {labels[i]}, but there are {count} classes"
-            $"The file is damaged or of another data set. {wayOut kind}"
+            $"The file is damaged or of another data set. {remedy kind}"
         |> Error
     | None -> Ok()
 
@@ -80,7 +80,7 @@ let parse kind file (bytes: byte[]) =
         DataError.create
             file
             $"its {bytes.Length} bytes are no multiple of a record's {stride}"
-            $"{DataError.fetchAgain}. {wayOut kind}"
+            $"{DataError.fetchAgain}. {remedy kind}"
         |> Error
     else
         let records =
@@ -125,7 +125,7 @@ let private binaryFiles kind =
 let readFiles kind (set: FileSet) names parse =
     let read name =
         match FileSet.tryFind name set with
-        | None -> Error(DataError.create set.Place $"there is no '{name}' in it" (wayOut kind))
+        | None -> Error(DataError.create set.Place $"there is no '{name}' in it" (remedy kind))
         | Some i ->
             let file = $"{set.Place}/{set.Files[i]}"
             set.Read i |> Result.bind (parse kind file)

@@ -1,11 +1,11 @@
 /// <summary>CIFAR's python distribution: a pickle a file, with an array <c>data</c> of N×3072 bytes and a list of
 /// labels.</summary>
-/// <remarks>The pickles are read as data by NormFree.Formats; nothing that they ask for is run.</remarks>
+/// <remarks>The pickles are read as data by NormFree.Archives; nothing that they ask for is run.</remarks>
 module NormFree.Data.CifarPython
 
 open System.IO
 open NormFree.Formats
-open NormFree.Formats.Pickle
+open NormFree.Archives.Pickle
 
 /// The distribution's files: (training, test).
 let private files kind =
@@ -35,13 +35,13 @@ let private records kind file (bytes: byte[]) : Cifar.Records =
                 file,
                 "data",
                 $"{shape} of {data.ElementType} where N×3072 of u1 is expected",
-                Cifar.wayOut kind
+                Cifar.remedy kind
             )
         )
 
     if int64 labels.Length <> data.Shape[0] then
         let problem = $"{labels.Length} labels for {data.Shape[0]} images"
-        raise (InvalidFileException(file, key, problem, Cifar.wayOut kind))
+        raise (InvalidFileException(file, key, problem, Cifar.remedy kind))
 
     { File = file
       Bytes = data.Bytes
@@ -56,7 +56,7 @@ let parse kind file bytes =
         let records = records kind file bytes
         Cifar.checkLabels file kind records.Labels |> Result.map (fun () -> records)
     with :? InvalidFileException as error ->
-        Error(DataError.create $"{file}, {error.Where}" error.What error.WayOut)
+        Error(DataError.create $"{file}, {error.Where}" error.What error.Remedy)
 
 /// Whether a set of files is the python distribution.
 let isPython kind set =

@@ -11,13 +11,13 @@ type DataError =
         WayOut: string
     }
 
-    override this.ToString() = $"{this.Place}: {this.Problem}. {this.WayOut}."
+    override this.ToString() = NormFree.Formats.Printable.Text $"{this.Place}: {this.Problem}. {this.WayOut}."
 
 module DataError =
-    let create place problem wayOut = { Place = place; Problem = problem; WayOut = wayOut }
+    let create place problem remedy = { Place = place; Problem = problem; WayOut = remedy }
 
-    /// For a file that is cut short or damaged.
-    let fetchAgain = "The file is cut short or damaged: fetch it again"
+    /// For a file that is truncated or damaged.
+    let fetchAgain = "The file is truncated or damaged: download it again"
 
     /// <summary>Runs what opens or reads files; what the file system refuses becomes an error.</summary>
     let guard place (run: unit -> Result<'a, DataError>) =
@@ -32,7 +32,7 @@ module DataError =
         | :? System.UnauthorizedAccessException ->
             Error(create place "reading is not permitted" "Check the file's permissions")
         | :? NormFree.Formats.InvalidFileException as error ->
-            Error(create $"{error.File}, {error.Where}" error.What error.WayOut)
+            Error(create $"{error.File}, {error.Where}" error.What error.Remedy)
         | :? System.IO.EndOfStreamException
         | :? System.IO.InvalidDataException
         | :? System.FormatException as error -> Error(create place (error.Message.TrimEnd '.') fetchAgain)

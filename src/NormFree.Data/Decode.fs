@@ -72,6 +72,6 @@ let file (path: string) : Result<Image, DataError> =
     DataError.guard path (fun () ->
         use stream = IO.File.OpenRead path
 
-        Slurp.All(stream, path, maxBytes)
+        PlainFile.ReadAllBytes(stream, path, maxBytes)
         |> image
         |> Result.mapError (fun why -> DataError.create path why "Give a JPEG or PNG image"))

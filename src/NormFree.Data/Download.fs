@@ -91,7 +91,7 @@ module Download =
     let private byHand request =
         $"Try again later, name a mirror, or fetch {request.Remote.Address} by other means into {request.Folder}"
 
-    let private error request problem wayOut = DataError.create (string request.Remote.Address) problem wayOut
+    let private error request problem remedy = DataError.create (string request.Remote.Address) problem remedy
 
     /// The result of a try that another one may mend.
     let private passing request problem = Error(Passing(error request problem (byHand request)))

@@ -10,7 +10,7 @@ open System.IO.Compression
 let classes =
     [| "t-shirt"; "trouser"; "pullover"; "dress"; "coat"; "sandal"; "shirt"; "sneaker"; "bag"; "boot" |]
 
-let private wayOut =
+let private remedy =
     "The files are train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, \
      each may end in .gz (Debian's package dataset-fashion-mnist installs them)"
 
@@ -43,29 +43,22 @@ let private parse file dimensions (bytes: byte[]) =
         else
             Ok { Dimensions = Array.map int sizes; Bytes = bytes; Start = start }
 
-/// A gzipped file may unpack to this many bytes.
-let private maxBytes = 1 <<< 30
-
+/// Unpacks a gzip within the ratio and the size that archives may have; IDX files compress to about a half.
 let private gunzip (packed: byte[]) =
-    use stream = new GZipStream(new MemoryStream(packed), CompressionMode.Decompress)
+    let limits = FileSet.defaultLimits
+    let most = min limits.EntryBytes (max (1L <<< 20) (limits.Ratio * packed.LongLength))
+    let exceeded _ = InvalidDataException $"{packed.Length} bytes unpack to more than {most} bytes" :> exn
+    use unpacked = new GZipStream(new MemoryStream(packed), CompressionMode.Decompress)
+    use stream = new LimitedStream(unpacked, most, exceeded)
     use target = new MemoryStream()
-    let chunk = Array.zeroCreate<byte> 65536
-    let mutable got = stream.Read chunk
-
-    while got > 0 do
-        if target.Length + int64 got > int64 maxBytes then
-            raise (InvalidDataException $"it unpacks to more than {maxBytes} bytes")
-
-        target.Write(chunk, 0, got)
-        got <- stream.Read chunk
-
+    stream.CopyTo target
     target.ToArray()
 
 let private readIdx (set: FileSet) name dimensions =
     let find name = FileSet.tryFind name set
 
     match find name, find (name + ".gz") with
-    | None, None -> Error(DataError.create set.Place $"there is no '{name}' or '{name}.gz' in it" wayOut)
+    | None, None -> Error(DataError.create set.Place $"there is no '{name}' or '{name}.gz' in it" remedy)
     | Some i, _ -> set.Read i |> Result.bind (parse $"{set.Place}/{set.Files[i]}" dimensions)
     | None, Some i ->
         let file = $"{set.Place}/{set.Files[i]}"
@@ -77,13 +70,13 @@ let private source place prefix images labels : Result<ImageSource, DataError> =
     let file = $"{place}/{prefix}-images-idx3-ubyte"
 
     if count <> labels.Dimensions[0] then
-        Error(DataError.create file $"{count} images but {labels.Dimensions[0]} labels" wayOut)
+        Error(DataError.create file $"{count} images but {labels.Dimensions[0]} labels" remedy)
     elif count = 0 || width = 0 || height = 0 then
-        Error(DataError.create file $"{count} images of {width}×{height}" wayOut)
+        Error(DataError.create file $"{count} images of {width}×{height}" remedy)
     else
         match Seq.init count labelOf |> Seq.tryFindIndex (fun label -> label >= classes.Length) with
         | Some i ->
-            Error(DataError.create $"{file} image {i}" $"its label is {labelOf i}, but there are 10 classes" wayOut)
+            Error(DataError.create $"{file} image {i}" $"its label is {labelOf i}, but there are 10 classes" remedy)
         | None ->
             let load i =
                 let start = images.Start + i * width * height

@@ -13,7 +13,7 @@ type ArchiveLimits =
         EntryBytes: int64
         /// Bytes of all files that are kept in memory (those of a .tar.gz).
         MemoryBytes: int64
-        /// Bytes that a packed one may unpack to, in what unpacks to more than a mebibyte. Photographs hardly shrink at all.
+        /// Bytes that one compressed byte may unpack to, for files and archives of more than 1 MiB unpacked. Photographs hardly compress at all.
         Ratio: int64
         /// Characters of a path.
         PathLength: int

@@ -23,7 +23,7 @@ let openWith limits place =
             let path = Path.GetRelativePath(place, entry.FullName)
             (if entry :? DirectoryInfo then path + "/" else path), entry.FullName)
 
-    let read _ (file: string) = Ok(PlainFile.Read(file, limits.EntryBytes))
+    let read _ (file: string) = Ok(PlainFile.ReadAllBytes(file, limits.EntryBytes))
 
     Listing.gather place limits entries
     |> Result.map (fun items -> Listing.build place items (fun _ -> false) read)

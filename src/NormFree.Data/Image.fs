@@ -19,7 +19,7 @@ module Image =
     let window left top width height (image: Image) =
         { Width = width
           Height = height
-          Pixels = RgbImage.Window(image.Pixels, image.Width, image.Height, left, top, width, height) }
+          Pixels = RgbImage.Crop(image.Pixels, image.Width, image.Height, left, top, width, height) }
 
     /// The mirror image, left for right.
     let flip (image: Image) =

@@ -34,5 +34,5 @@ module KnownDatasets =
         /// With its fine labels.
         let cifar100 = known Cifar100 (Cifar.classes Cifar.HundredFine)
         let fashionMnist = known FashionMnist FashionMnist.classes
-        /// Its images need no path: see also <c>Drawn.standard</c>.
-        let drawn = known DatasetKind.Drawn Drawn.classes
+        /// Its images need no path: see also <c>Synthetic.standard</c>.
+        let drawn = known DatasetKind.Synthetic Synthetic.classes

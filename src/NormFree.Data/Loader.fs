@@ -5,7 +5,7 @@ open System.Threading
 open NormFree.Kernels.Images
 
 /// <summary>How far a reading is: what is needed to go on with it.</summary>
-type ReadSoFar =
+type LoaderProgress =
     {
         /// Places of the order that are done.
         Places: int
@@ -29,7 +29,7 @@ type Batch =
         /// Pixels.
         Side: int
         /// Where the reading stands when this batch is done: <c>LoaderOptions.From</c> of one that goes on behind it.
-        SoFar: ReadSoFar
+        Progress: LoaderProgress
     }
 
 /// <summary>An image that was left out of its batch.</summary>
@@ -63,7 +63,7 @@ type LoaderOptions =
         /// Keys the random streams together with the seed and an image's index.
         Epoch: int
         /// Where to go on: what is done already is neither decoded nor given.
-        From: ReadSoFar
+        From: LoaderProgress
         /// The first unreadable image ends the reading with a DataException.
         Strict: bool
         /// Called on the reader's thread, in the order of the images.
@@ -115,7 +115,7 @@ module private Reading =
               Indices = Array.zeroCreate indices.Length
               Count = indices.Length
               Side = options.Side
-              SoFar = ReadSoFar.None }
+              Progress = LoaderProgress.None }
 
         let mutable count = 0
         let mutable failures = []
@@ -150,7 +150,7 @@ module Loader =
           Side = dataset.Size
           Seed = 0L
           Epoch = 0
-          From = ReadSoFar.None
+          From = LoaderProgress.None
           Strict = false
           Report = ignore
           Cancellation = CancellationToken.None }
@@ -196,14 +196,14 @@ module Loader =
     /// <summary>A share of each batch of these places of the source, in this order: batches are divided, so that all shares together are the
     /// batches of <c>read</c>.</summary>
     /// <remarks>
-    /// Every batch is given, also where none of the share's images could be read, or where there are fewer images than shares: <c>SoFar.Places</c>
-    /// counts places of the whole order, <c>SoFar.Unreadable</c> those of this share. Each enumeration starts its own threads, which have ended
+    /// Every batch is given, also where none of the share's images could be read, or where there are fewer images than shares: <c>Progress.Places</c>
+    /// counts places of the whole order, <c>Progress.Unreadable</c> those of this share. Each enumeration starts its own threads, which have ended
     /// when its enumerator is disposed.
     /// </remarks>
     /// <exception cref="T:NormFree.Data.DataException">MostInARow images one after the other could not be read; or one could not, and Strict is
     /// set.</exception>
     /// <exception cref="T:System.OperationCanceledException">The options' token was cancelled.</exception>
-    let readShare (share: Share) (options: LoaderOptions) (source: ImageSource) (order: int[]) : seq<Batch> =
+    let readShare (share: Shard) (options: LoaderOptions) (source: ImageSource) (order: int[]) : seq<Batch> =
         check options
 
         seq {
@@ -215,7 +215,7 @@ module Loader =
             let mutable inARow = 0
             let batches = Array.chunkBySize options.BatchSize (Array.skip places order)
 
-            for batch, work in Seq.zip batches (pipeline.Run(Seq.map (Share.take share) batches)) do
+            for batch, work in Seq.zip batches (pipeline.Run(Seq.map (Shard.take share) batches)) do
                 places <- places + batch.Length
 
                 for _, name, reason as failure in work.Failures do
@@ -235,7 +235,7 @@ module Loader =
                               archive is still there."
                     )
 
-                yield { work.Batch with SoFar = { Places = places; Unreadable = unreadable } }
+                yield { work.Batch with Progress = { Places = places; Unreadable = unreadable } }
         }
 
     /// <summary>Throws DataException where not one of so many images could be read; the first of them is named.</summary>
@@ -267,8 +267,8 @@ module Loader =
 
             let mutable unreadable = options.From.Unreadable
 
-            for batch in readShare Share.Whole { options with Report = report } source order do
-                unreadable <- batch.SoFar.Unreadable
+            for batch in readShare Shard.Whole { options with Report = report } source order do
+                unreadable <- batch.Progress.Unreadable
 
                 if batch.Count > 0 then
                     yield batch

@@ -6,7 +6,7 @@ open System.IO
 open System.IO.Compression
 open Microsoft.Win32.SafeHandles
 open NormFree.Formats
-open NormFree.Formats.Tar
+open NormFree.Archives.Tar
 
 /// What an archive has under a name.
 type private Entry<'bytes> =
@@ -20,8 +20,8 @@ let private entries (scan: TarScan) (stored: TarScan -> 'bytes) =
     |> Seq.takeWhile scan.Next
     |> Seq.map (fun () ->
         match scan.Kind with
-        | TarPart.Folder -> scan.Name.TrimEnd('/') + "/", Folder
-        | TarPart.Link -> scan.Name.TrimEnd '/', Link
+        | TarEntryKind.Folder -> scan.Name.TrimEnd('/') + "/", Folder
+        | TarEntryKind.Link -> scan.Name.TrimEnd '/', Link
         | _ -> scan.Name, Stored(stored scan))
 
 let private build

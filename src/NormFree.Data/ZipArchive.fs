@@ -3,7 +3,7 @@ module internal NormFree.Data.ZipArchive
 
 open System.IO
 open System.IO.Compression
-open NormFree.Formats.Zip
+open NormFree.Archives.Zip
 
 /// Of the Unix mode in an entry's attributes: a symbolic link.
 let private isLink (entry: ZipArchiveEntry) = (entry.ExternalAttributes >>> 28) &&& 0xF = 0xA
@@ -19,6 +19,24 @@ let private unpack place (entry: ZipArchiveEntry) =
         Ok bytes
     else
         Error(DataError.create place "its checksum does not fit its bytes" DataError.fetchAgain)
+
+/// The entries that are read at all.
+let private isReadable limits (entry: ZipArchiveEntry) =
+    entry.Length <= limits.EntryBytes
+    && not (Listing.isTooDense entry.Length entry.CompressedLength limits)
+
+/// Bounds the sum of all entries that are read: entries that share compressed bytes could otherwise unpack them millions of times.
+let private requireTotal limits place (items: struct (string * ZipArchiveEntry)[]) =
+    let packed = FileInfo(place: string).Length
+
+    // Each length is at most EntryBytes, and there are at most Entries of them: the sum fits into 64 bits.
+    let total =
+        items |> Array.sumBy (fun struct (_, entry) -> if isReadable limits entry then entry.Length else 0L)
+
+    if Listing.isTooDense total packed limits then
+        Error(Listing.tooDense place total packed limits)
+    else
+        Ok items
 
 let openWith limits place =
     // One handle for all readers: entries are taken out under a lock, decoding them is not.
@@ -38,7 +56,10 @@ let openWith limits place =
             lock gate (fun () -> unpack path entry)
 
     let listed =
-        archive.Entries |> Seq.map (fun entry -> entry.FullName, entry) |> Listing.gather place limits
+        archive.Entries
+        |> Seq.map (fun entry -> entry.FullName, entry)
+        |> Listing.gather place limits
+        |> Result.bind (requireTotal limits place)
 
     match listed with
     | Ok items -> Ok(Listing.build place items isLink read)

@@ -1,41 +1,62 @@
 namespace NormFree.Distributed;
 
-/// <summary>The processes that work on one training together, seen from one of them; a process that works alone is one of them, too.</summary>
+/// <summary>The processes (ranks) of one distributed job, as seen by one of them. A single process is a job of one rank.</summary>
 /// <remarks>
-/// All ranks must ask for the same sums in the same order, from one thread each. There is one operation, the sum: what else ranks tell one another
-/// is made of it (<see cref="RankExtensions"/>).
+/// Every rank must request the same sums in the same order, each from a single thread. The sum over ranks is the only collective operation; barriers
+/// and gathers are built from it (<see cref="RankExtensions"/>).
 /// </remarks>
 public interface IRanks
 {
-    /// <summary>How many there are.</summary>
+    /// <summary>The number of ranks.</summary>
     int Size { get; }
 
-    /// <summary>This one's number, from 0.</summary>
+    /// <summary>The index of this rank, from 0.</summary>
     int Rank { get; }
 
-    /// <summary>A rank for people: its number and its machine.</summary>
+    /// <summary>The display name of a rank: its index and its host.</summary>
     string NameOf(int rank);
 
-    /// <summary>Begins to add up values over all ranks; every rank gets the same bits.</summary>
-    /// <remarks>Both buffers must stay where they are until the sum was waited for, and must not overlap.</remarks>
-    /// <param name="values">This rank's values.</param>
-    /// <param name="sums">Where the sums go.</param>
-    /// <param name="count">How many values there are.</param>
-    /// <param name="type">Their type.</param>
+    /// <summary>Starts a sum over all ranks (an all-reduce). Every rank receives the same bits.</summary>
+    /// <remarks>Both buffers must stay at their addresses until <see cref="IPendingSum.Wait"/> returns, and must not overlap.</remarks>
+    /// <param name="values">Address of this rank's values.</param>
+    /// <param name="sums">Address that receives the sums.</param>
+    /// <param name="count">Number of values.</param>
+    /// <param name="type">Type of the values.</param>
     IPendingSum BeginSum(nint values, nint sums, int count, NumberType type);
 
-    /// <summary>Meets all ranks for the last time, where each says a word; no sum may be asked for afterwards.</summary>
-    /// <param name="word">This rank's: a whole number below 2⁵³.</param>
-    /// <param name="patience">How long to wait for the others.</param>
-    /// <returns>Their words, in the order of ranks; null where some did not come: they wait for something else, and only <see cref="Abort"/> is left.</returns>
-    /// <exception cref="DistributedException">What connects the ranks has failed; only <see cref="Abort"/> is left.</exception>
-    long[]? TryPart(long word, TimeSpan patience);
+    /// <summary>Waits for all ranks at the end of the job and exchanges one status per rank. No sum may be started afterwards.</summary>
+    /// <param name="status">This rank's status, from 0 to 2⁵³ − 1.</param>
+    /// <param name="timeout">How long to wait for the other ranks.</param>
+    /// <returns>The statuses in rank order, or null on timeout. After a timeout, only <see cref="Abort"/> may be called.</returns>
+    /// <exception cref="DistributedException">The connection between the ranks failed. Only <see cref="Abort"/> may be called.</exception>
+    long[]? TryFinalBarrier(long status, TimeSpan timeout);
 
-    /// <summary>Ends the work together behind a parting; no rank returns before all have come here.</summary>
-    /// <exception cref="DistributedException">What connects the ranks has failed; only <see cref="Abort"/> is left.</exception>
+    /// <summary>Shuts communication down after a successful <see cref="TryFinalBarrier"/>. Returns once every rank has called it.</summary>
+    /// <exception cref="DistributedException">The connection between the ranks failed. Only <see cref="Abort"/> may be called.</exception>
     void Leave();
 
-    /// <summary>Ends all ranks at once; does not return where there are others.</summary>
+    /// <summary>Kills all ranks immediately. Returns only if this is the only rank.</summary>
     /// <param name="code">The exit code.</param>
     void Abort(int code);
+}
+
+/// <summary>A sum over ranks in progress.</summary>
+public interface IPendingSum
+{
+    /// <summary>When the sum was requested and when it completed, as <see cref="System.Diagnostics.Stopwatch"/> timestamps. The end is valid after <see cref="Wait"/>.</summary>
+    (long Start, long End) Timestamps { get; }
+
+    /// <summary>Blocks until the sums are available.</summary>
+    /// <exception cref="DistributedException">MPI failed.</exception>
+    void Wait();
+}
+
+/// <summary>The type of the values in a sum over ranks.</summary>
+public enum NumberType
+{
+    /// <summary>float.</summary>
+    Float32,
+
+    /// <summary>double.</summary>
+    Float64,
 }

@@ -2,23 +2,23 @@ using System.Text;
 
 namespace NormFree.Formats;
 
-/// <summary>A file that one process holds: others see who. The lock is the operating system's, and ends with its process however that ends.</summary>
+/// <summary>A lock file that names its holder. The operating system releases the lock when the process ends, even after a crash.</summary>
 public sealed class FileLock : IDisposable
 {
-    /// <summary>Linux's and macOS's numbers for a file that is locked, and Windows' for one that is in use.</summary>
+    /// <summary>The error numbers for a locked file: EAGAIN on Linux and macOS, ERROR_SHARING_VIOLATION on Windows.</summary>
     private static readonly int[] Locked = [11, 35, unchecked((int)0x80070020)];
 
     private readonly FileStream stream;
 
     private FileLock(FileStream stream) => this.stream = stream;
 
-    /// <summary>Takes a lock.</summary>
-    /// <param name="path">The file, which is made if it is not there, and goes with the lock.</param>
-    /// <param name="mark">Who takes it, in at most 256 bytes: what others are told.</param>
-    /// <param name="holder">The mark of who has it already; empty where that cannot be read.</param>
-    /// <returns>The lock; null where another one holds it.</returns>
+    /// <summary>Tries to take a lock.</summary>
+    /// <param name="path">The lock file. It is created if necessary and deleted on release.</param>
+    /// <param name="mark">Describes this holder to others, in at most 256 bytes of UTF-8.</param>
+    /// <param name="holder">The mark of the present holder; empty if it cannot be read.</param>
+    /// <returns>The lock, or null if another process holds it.</returns>
     /// <exception cref="IOException">The file cannot be written.</exception>
-    /// <exception cref="UnauthorizedAccessException">The file may not be written.</exception>
+    /// <exception cref="UnauthorizedAccessException">The file is not writable.</exception>
     public static FileLock? TryTake(string path, string mark, out string holder)
     {
         holder = "";
@@ -34,13 +34,21 @@ public sealed class FileLock : IDisposable
                 holder = Posix.ReadLocked(path);
                 return null;
             }
-            Write(stream, mark);
-            if (IsNamed(path, mark)) return new FileLock(stream);
+            try
+            {
+                Write(stream, mark);
+                if (IsStillNamed(path, mark)) return new FileLock(stream);
+            }
+            catch
+            {
+                stream.Dispose();
+                throw;
+            }
             stream.Dispose();
         }
     }
 
-    /// <summary>Removes the file and frees the lock.</summary>
+    /// <summary>Deletes the file and releases the lock.</summary>
     public void Dispose()
     {
         using (stream)
@@ -51,7 +59,7 @@ public sealed class FileLock : IDisposable
             }
             catch (Exception e) when (e is IOException or UnauthorizedAccessException)
             {
-                // Without its lock the file means nothing.
+                // A lock file that nobody has locked means nothing.
             }
         }
     }
@@ -63,6 +71,6 @@ public sealed class FileLock : IDisposable
         stream.Flush();
     }
 
-    /// <summary>Whether the file that we hold is the one of that name: its last holder may have removed it between our opening and locking it.</summary>
-    private static bool IsNamed(string path, string mark) => OperatingSystem.IsWindows() || Posix.ReadLocked(path) == mark;
+    /// <summary>Whether the path still names the locked file: its last holder may have deleted it after this process opened it.</summary>
+    private static bool IsStillNamed(string path, string mark) => OperatingSystem.IsWindows() || Posix.ReadLocked(path) == mark;
 }

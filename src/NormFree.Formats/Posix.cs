@@ -4,7 +4,7 @@ using Microsoft.Win32.SafeHandles;
 
 namespace NormFree.Formats;
 
-/// <summary>What .NET does not offer: folders as files, reading without asking for a lock, and what a path leads to.</summary>
+/// <summary>System calls that .NET does not expose, or whose errors it ignores.</summary>
 internal static class Posix
 {
     private const int ReadOnly = 0, Interrupted = 4, InvalidArgument = 22, FullSync = 51;
@@ -12,17 +12,20 @@ internal static class Posix
     /// <summary>EOPNOTSUPP of Linux and macOS, ENOTSUP of macOS: the file system has no such operation.</summary>
     private static readonly int[] NotSupported = OperatingSystem.IsMacOS() ? [45, 102] : [95];
 
-    /// <summary>Of statx, whose structure is the same on every processor.</summary>
+    /// <summary>EPERM and EACCES.</summary>
+    private static readonly int[] NotPermitted = [1, 13];
+
+    /// <summary>Arguments of statx, whose structure is the same on every processor.</summary>
     private const int CurrentFolder = -100, StatusBytes = 256, ModeAt = 28, TypeMask = 0xF000, Pipe = 0x1000, Socket = 0xC000;
 
     private const uint TypeWanted = 1;
 
-    /// <summary>Flushes a file to the disk, and reports the failure of the disk.</summary>
+    /// <summary>Flushes a file to the disk and throws if the disk fails.</summary>
     /// <remarks>
-    /// FileStream.Flush(flushToDisk: true) ignores the errors of fsync on Unix (.NET 10): a file that the disk did not take would look complete.
-    /// On macOS, F_FULLFSYNC also empties the drive's own cache, which fsync leaves alone there.
+    /// FileStream.Flush(flushToDisk: true) ignores the errors of fsync on Unix (.NET 10), so a file that the disk rejected would look complete.
+    /// On macOS, fsync leaves data in the drive's cache; F_FULLFSYNC empties that cache too.
     /// </remarks>
-    /// <param name="file">The file; everything that is written is already in the operating system's hands.</param>
+    /// <param name="file">The file. Every byte has been passed to the operating system.</param>
     /// <param name="name">The name of the file in errors.</param>
     /// <exception cref="IOException">The disk failed or is full. How much of the file is on the disk is unknown.</exception>
     public static void FlushFile(SafeFileHandle file, string name)
@@ -46,25 +49,24 @@ internal static class Posix
         }
     }
 
-    /// <summary>Flushes a folder to the disk: only then do renames in it survive a power cut. Flushing the files is not enough.</summary>
-    /// <remarks>
-    /// Where the folder may not be opened for reading, or its file system has no such operation, the renames are as durable as that system makes them;
-    /// Windows has no such call.
-    /// </remarks>
+    /// <summary>Flushes a folder to the disk. Only then do renames in it survive a power failure; flushing the files is not enough.</summary>
+    /// <remarks>Does nothing on Windows, in folders that may not be opened for reading, and on file systems that cannot flush folders.</remarks>
     /// <param name="path">The folder.</param>
-    /// <exception cref="IOException">The disk failed.</exception>
+    /// <exception cref="IOException">The folder cannot be opened (for example because too many files are open), or the disk failed.</exception>
     public static void FlushFolder(string path)
     {
         if (OperatingSystem.IsWindows()) return;
         int folder = Open(path, ReadOnly);
-        if (folder < 0) return;
-        int error = Flush(folder);
-        _ = Close(folder);
+        int error = folder < 0 ? Marshal.GetLastPInvokeError() : Flush(folder);
+        if (folder >= 0)
+            _ = Close(folder);
+        else if (Array.IndexOf(NotPermitted, error) >= 0)
+            return;
         if (error != 0)
-            throw new IOException($"{path} cannot be flushed to the disk: {Marshal.GetPInvokeErrorMessage(error)}. The file that was renamed in it may not survive a power cut: check the disk, then write it again.", error);
+            throw new IOException($"{path} cannot be flushed to the disk: {Marshal.GetPInvokeErrorMessage(error)}. The new file in it is complete but may not survive a power failure: check the disk, then write it again.", error);
     }
 
-    /// <summary>The error number of flushing a descriptor; 0 where it succeeded, or where its file system has nothing to flush.</summary>
+    /// <summary>Flushes a descriptor. Returns the error number, or 0 if it succeeded or the file system cannot flush.</summary>
     private static int Flush(int descriptor)
     {
         while (true)
@@ -76,8 +78,9 @@ internal static class Posix
         }
     }
 
-    /// <summary>The begin of a file as text, also where another process has locked it, which .NET's streams refuse; empty where it cannot be read.</summary>
+    /// <summary>Reads the first 256 bytes of a file as text, even if another process has locked it; .NET's streams refuse that.</summary>
     /// <param name="path">The file.</param>
+    /// <returns>The text; empty if the file cannot be read.</returns>
     public static unsafe string ReadLocked(string path)
     {
         int file = Open(path, ReadOnly);
@@ -88,13 +91,21 @@ internal static class Posix
         return Encoding.UTF8.GetString(bytes, (int)Math.Max(0, count));
     }
 
-    /// <summary>Whether a path leads to a pipe or socket, whose opening may wait for ever; links are followed.</summary>
+    /// <summary>Whether a path leads to a pipe or socket, directly or through links. Opening one may block forever.</summary>
     /// <param name="path">The path.</param>
     public static unsafe bool IsPipe(string path)
     {
         if (!OperatingSystem.IsLinux()) return false;
         byte* status = stackalloc byte[StatusBytes];
         return Status(CurrentFolder, path, 0, TypeWanted, status) == 0 && (*(ushort*)(status + ModeAt) & TypeMask) is Pipe or Socket;
+    }
+
+    /// <summary>How many files this process may have open; null if the system does not say.</summary>
+    public static unsafe long? MaxOpenFiles()
+    {
+        if (!OperatingSystem.IsLinux() && !OperatingSystem.IsMacOS()) return null;
+        ulong* limits = stackalloc ulong[2];
+        return Limit(OperatingSystem.IsMacOS() ? 8 : 7, limits) == 0 ? (long)Math.Min(limits[0], long.MaxValue) : null;
     }
 
     [DllImport("libc", EntryPoint = "statx")]
@@ -114,4 +125,7 @@ internal static class Posix
 
     [DllImport("libc", EntryPoint = "close")]
     private static extern int Close(int file);
+
+    [DllImport("libc", EntryPoint = "getrlimit")]
+    private static extern unsafe int Limit(int resource, ulong* limits);
 }

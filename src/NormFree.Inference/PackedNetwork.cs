@@ -4,15 +4,29 @@ using NormFree.Inference.Layers;
 using NormFree.Inference.Model;
 using NormFree.Inference.Plans;
 using NormFree.Inference.Threads;
+using NormFree.Kernels.Simd;
 
 namespace NormFree.Inference;
 
-/// <summary>A packed network, ready to run: images in, logits out.</summary>
+/// <summary>How a <see cref="PackedNetwork"/> runs. Results do not depend on the number of threads.</summary>
+public sealed record PackedOptions
+{
+    /// <summary>The largest value of <see cref="Threads"/>.</summary>
+    public const int MaxThreads = 1024;
+
+    /// <summary>Threads that compute, the caller's included; by default one per processor.</summary>
+    public int Threads { get; init; } = Math.Min(Environment.ProcessorCount, MaxThreads);
+
+    /// <summary>The instruction set; by default the fastest. Instruction sets may round the last bit differently.</summary>
+    public InstructionSet InstructionSet { get; init; } = InstructionSets.Best;
+}
+
+/// <summary>A packed network that is ready to run: images in, logits out.</summary>
 /// <remarks>
-/// <para>It is never written to after loading: any number of threads may call it at once, and each gets the same bits as if it were alone. The network's
-/// threads serve one caller at a time; others compute on their own thread meanwhile.</para>
-/// <para>Memory is planned at the first run with a size of images, for up to four sizes, and once more for each caller that comes while others run; it
-/// stays, and further runs allocate nothing. Dispose of the network: its threads end with it.</para>
+/// <para>It is immutable after loading: any number of threads may call it at once, and each gets the same bits as a single caller. The network's threads
+/// serve one caller at a time; other callers compute on their own thread meanwhile.</para>
+/// <para>The first run with an image size plans its memory. Plans of the last four sizes are kept, with one arena for each concurrent image, so that further
+/// runs allocate nothing. Dispose the network to end its threads and free its memory at once; otherwise its finaliser does.</para>
 /// </remarks>
 /// <example><code>
 /// using var network = PackedNetwork.Load("reactnet18.safetensors");
@@ -35,87 +49,96 @@ public sealed unsafe class PackedNetwork : IDisposable
         plans = new PlanCache(model, layers, options.Threads);
         if (options.Threads == 1) return;
         shared = new SharedRun(options.Threads);
-        team = new WorkerTeam(options.Threads, shared);
+        team = new WorkerTeam(options.Threads, shared.Run);
     }
 
-    /// <summary>Reads a packed file.</summary>
+    /// <summary>Ends the threads of a network that was not disposed. A run keeps its network alive, so that none is in progress.</summary>
+    ~PackedNetwork() => team?.Stop();
+
+    /// <summary>Loads a packed file.</summary>
     /// <param name="path">The file.</param>
-    /// <param name="options">How to run; null for all processors and the fastest instruction set.</param>
-    /// <exception cref="InvalidFileException">It is no packed network, a damaged one, or one of a newer version.</exception>
-    /// <exception cref="IOException">It cannot be read.</exception>
-    /// <exception cref="ArgumentOutOfRangeException">The options ask for less than one thread, or for more than <see cref="PackedOptions.MostThreads"/>.</exception>
-    /// <exception cref="PlatformNotSupportedException">This processor lacks the options' instruction set.</exception>
+    /// <param name="options">How to run; null for the defaults.</param>
+    /// <exception cref="InvalidFileException">The file is not a packed network, is damaged, has a newer version or exceeds <see cref="PackedLimits"/>.</exception>
+    /// <exception cref="IOException">The file cannot be read.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">The number of threads is not from 1 to <see cref="PackedOptions.MaxThreads"/>.</exception>
+    /// <exception cref="PlatformNotSupportedException">The processor does not support the instruction set.</exception>
     public static PackedNetwork Load(string path, PackedOptions? options = null) => From(PackedFile.Read(path), options);
 
     /// <summary>Prepares a model.</summary>
     /// <param name="model">The model.</param>
-    /// <param name="options">How to run; null for all processors and the fastest instruction set.</param>
-    /// <exception cref="ArgumentException">Something is wrong with the model; the message says where and what.</exception>
-    /// <exception cref="ArgumentOutOfRangeException">The options ask for less than one thread, or for more than <see cref="PackedOptions.MostThreads"/>.</exception>
-    /// <exception cref="PlatformNotSupportedException">This processor lacks the options' instruction set.</exception>
+    /// <param name="options">How to run; null for the defaults.</param>
+    /// <exception cref="ArgumentException">The model is invalid; the message names the place and the problem.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">The number of threads is not from 1 to <see cref="PackedOptions.MaxThreads"/>.</exception>
+    /// <exception cref="PlatformNotSupportedException">The processor does not support the instruction set.</exception>
     public static PackedNetwork From(PackedModel model, PackedOptions? options = null)
     {
         options ??= new PackedOptions();
         ArgumentOutOfRangeException.ThrowIfLessThan(options.Threads, 1);
-        ArgumentOutOfRangeException.ThrowIfGreaterThan(options.Threads, PackedOptions.MostThreads);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(options.Threads, PackedOptions.MaxThreads);
         ModelChecks.Require(model);
         return new PackedNetwork(model, options);
     }
 
-    /// <summary>What it computes.</summary>
+    /// <summary>The model.</summary>
     public PackedModel Model => model;
 
-    /// <summary>Logits of an image.</summary>
+    /// <summary>Logits per image.</summary>
     public int Classes => model.Classes.Count;
 
-    /// <summary>The classes' names, one a logit.</summary>
+    /// <summary>Class names, one per logit.</summary>
     public IReadOnlyList<string> ClassNames => model.Classes;
 
-    /// <summary>Rows of the images that it was trained for.</summary>
+    /// <summary>Height of the images it was trained for, in pixels.</summary>
     public int Height => model.Height;
 
-    /// <summary>Columns of the images that it was trained for.</summary>
+    /// <summary>Width of the images it was trained for, in pixels.</summary>
     public int Width => model.Width;
 
-    /// <summary>Runs images of the size that it was trained for.</summary>
-    /// <param name="images">One image or several, one after the other, each 3×H×W, normalised.</param>
+    /// <summary>Runs images of the size that the network was trained for.</summary>
+    /// <param name="images">One or more normalised images of 3×H×W values, consecutively.</param>
     /// <param name="logits">Images × <see cref="Classes"/>.</param>
-    /// <inheritdoc cref="Run(ReadOnlySpan{float}, int, int, Span{float})"/>
-    public void Run(ReadOnlySpan<float> images, Span<float> logits) => Run(images, Height, Width, logits);
+    /// <param name="cancellation">Ends the run within a task, well under a second.</param>
+    /// <inheritdoc cref="Run(ReadOnlySpan{float}, int, int, Span{float}, CancellationToken)"/>
+    public void Run(ReadOnlySpan<float> images, Span<float> logits, CancellationToken cancellation = default) =>
+        Run(images, Height, Width, logits, cancellation);
 
-    /// <summary>Runs images of any size that the layers can take.</summary>
-    /// <param name="images">One image or several, one after the other, each 3×H×W, normalised.</param>
-    /// <param name="height">Rows of an image.</param>
-    /// <param name="width">Columns of an image.</param>
+    /// <summary>Runs images of any size that the layers accept.</summary>
+    /// <param name="images">One or more normalised images of 3×H×W values, consecutively.</param>
+    /// <param name="height">Height of an image, in pixels.</param>
+    /// <param name="width">Width of an image, in pixels.</param>
     /// <param name="logits">Images × <see cref="Classes"/>.</param>
+    /// <param name="cancellation">Ends the run within a task, well under a second.</param>
     /// <exception cref="ArgumentException">
-    /// The images are no whole number of such images, the logits are not as many as belong to them, or the network cannot take images of this size.
+    /// The values are not a whole number of images, the number of logits does not match, the network does not accept images of this size, or such images
+    /// exceed <see cref="PackedLimits"/>.
     /// </exception>
-    /// <exception cref="OutOfMemoryException">There is no memory for the maps between the layers.</exception>
+    /// <exception cref="OperationCanceledException">The run was cancelled; the logits are undefined.</exception>
+    /// <exception cref="OutOfMemoryException">There is not enough memory for the feature maps.</exception>
     /// <exception cref="ObjectDisposedException">The network was disposed.</exception>
-    public void Run(ReadOnlySpan<float> images, int height, int width, Span<float> logits)
+    public void Run(ReadOnlySpan<float> images, int height, int width, Span<float> logits, CancellationToken cancellation = default)
     {
         usage.Enter(this);
         try
         {
             var plan = plans.For(height, width);
             var count = Count(images.Length, plan.Input.Size, logits.Length);
-            fixed (float* first = images, target = logits) Run(new ImageBatch(plan, count, first, Classes, target));
+            fixed (float* first = images, target = logits) Run(new ImageBatch(plan, count, first, Classes, target, cancellation));
         }
         finally
         {
             usage.Leave();
+            GC.KeepAlive(this);
         }
     }
 
-    /// <summary>Runs one layer on a map of its own: for comparisons. It works on the calling thread, and plans anew at each call.</summary>
-    /// <param name="layer">The layer's number in <see cref="PackedModel.Layers"/>.</param>
-    /// <param name="x">The layer's input, one image: H×W×C.</param>
+    /// <summary>Runs one layer on a map of its own, for comparisons. It uses the calling thread and plans its memory anew at each call.</summary>
+    /// <param name="layer">Index in <see cref="PackedModel.Layers"/>.</param>
+    /// <param name="x">Input of one image: H×W×C.</param>
     /// <param name="height">H.</param>
     /// <param name="width">W.</param>
-    /// <param name="y">The layer's result: H'×W'×O, or the logits.</param>
-    /// <param name="signs">Signs of a binary layer's input, H×W×⌈C/64⌉ words, 1 is +; empty for other layers.</param>
-    /// <exception cref="ArgumentException">A length is wrong, or the layer cannot take maps of this size.</exception>
+    /// <param name="y">Output: H'×W'×O, or the logits.</param>
+    /// <param name="signs">Signs of a binary layer's input: H×W×⌈C/64⌉ words, 1 is +; empty for other layers.</param>
+    /// <exception cref="ArgumentException">A length is wrong, or the layer does not accept maps of this size.</exception>
     /// <exception cref="ObjectDisposedException">The network was disposed.</exception>
     public void RunLayer(int layer, ReadOnlySpan<float> x, int height, int width, Span<float> y, Span<ulong> signs)
     {
@@ -129,23 +152,25 @@ public sealed unsafe class PackedNetwork : IDisposable
         finally
         {
             usage.Leave();
+            GC.KeepAlive(this);
         }
     }
 
-    /// <summary>Frees memory and threads. It waits for runs that go on; later ones fail.</summary>
+    /// <summary>Ends the threads and frees the memory. Waits for runs in progress; later runs fail.</summary>
     public void Dispose()
     {
         if (!usage.End()) return;
         team?.Dispose();
         plans.Dispose();
         foreach (var layer in layers) layer.Dispose();
+        GC.SuppressFinalize(this);
     }
 
     private int Count(int values, MapSize size, int logits)
     {
         var perImage = (long)size.Channels * size.Height * size.Width;
         if (values == 0 || values % perImage != 0)
-            throw new ArgumentException($"{values} values are no whole number of images of {size}, which have {perImage} values each.", "images");
+            throw new ArgumentException($"{values} values are not a whole number of images of {size}, which have {perImage} values each.", "images");
         var count = (int)(values / perImage);
         if (logits != (long)count * Classes)
             throw new ArgumentException($"There is room for {logits} logits; {count} images have {count} × {Classes}.", nameof(logits));

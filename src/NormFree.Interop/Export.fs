@@ -1,41 +1,46 @@
 namespace NormFree.Interop
 
 open System
-open System.Collections.Generic
-open NormFree.Formats.Onnx
-open NormFree.Formats.PyTorch
+open System.IO
+open NormFree.Archives.PyTorch
+open NormFree.Formats
 open NormFree.Formats.Safetensors
 open NormFree.Inference
 open NormFree.Inference.Files
+open NormFree.Networks
+open NormFree.Packing
+open NormFree.Runs
 open NormFree.Spec
 open NormFree.Torch
-open NormFree.Training
 open TorchSharp
 
-/// <summary>What came of reading an exported file back and comparing it with the network.</summary>
+/// <summary>The result of comparing an exported file with the network.</summary>
 type Comparison =
     {
-        /// What was compared, in words.
+        /// What was compared.
         What: string
-        /// The largest difference of any value; NaN where one is not a number and the other is.
+        /// The largest absolute difference of any value; NaN if a value or a difference is not finite.
         Largest: float
-        /// Whether everything is as it has to be.
+        /// Whether the file agrees with the network. If not, the file was not written.
         Agrees: bool
-        /// What one should know of the difference; empty where there is nothing.
+        /// An explanation of the difference; may be empty.
         Remark: string
     }
 
-/// <summary>Networks as files for others. Every function writes the file whole or not at all, reads it back and compares.</summary>
-/// <remarks>They throw IOException or UnauthorizedAccessException where the file cannot be written; the one before it is intact then.</remarks>
+/// <summary>Exports networks to other formats. Each function writes a temporary file, reads it back and compares it with the network.</summary>
+/// <remarks>
+/// Only a file that agrees replaces the target, so a failure leaves the old file as it was. The functions throw IOException or
+/// UnauthorizedAccessException if the file cannot be written.
+/// </remarks>
 /// <example><code>
 /// use checkpoint = Checkpoint.load (Checkpoint.precision path) path
-/// let comparison = Export.onnx AnyNumber checkpoint "network.onnx"
+/// let comparison = Export.safetensors checkpoint "network.safetensors"
 /// printfn $"{comparison.What}: largest difference {comparison.Largest}"
 /// </code></example>
 [<RequireQualifiedAccess>]
 module Export =
 
-    /// Logits of the same network from sums in another order, relative to the largest.
+    /// The limit for differences of logits from rounding in another order, relative to the largest logit.
     let private tolerance = 1e-4
 
     let private largest (a: torch.Tensor) (b: torch.Tensor) =
@@ -43,7 +48,23 @@ module Export =
         let a, b = a.``to`` torch.ScalarType.Float64, b.``to`` torch.ScalarType.Float64
         if a.numel () = 0L then 0.0 else (a - b).abs().max().item<float>()
 
-    /// Compares tensors with those of a file: names, types and shapes must be the same, and every bit.
+    /// Writes a temporary file and replaces the target by it only if the comparison agrees.
+    let private verified (path: string) (write: string -> unit) (compare: string -> Comparison) : Comparison =
+        let result = ref None
+
+        AtomicFile.Replace(
+            path,
+            fun temporary ->
+                write temporary
+                let comparison = compare temporary
+                result.Value <- Some comparison
+                comparison.Agrees
+        )
+        |> ignore
+
+        result.Value.Value
+
+    /// Compares the tensors of a file with the network's: names, types, shapes and every bit must be equal.
     let private compare (network: Network) (file: ForeignFile) : Comparison =
         use _ = torch.NewDisposeScope()
         let found = dict [ for tensor in file.Tensors -> tensor.Key, tensor ]
@@ -60,17 +81,17 @@ module Export =
                           largest (TensorBytes.toTensor read.DType read.Shape bytes) tensor
                   | _ -> nan ]
 
-        { What = $"{network.Tensors.Length} tensors of the file, read back, with the network's"
+        { What = $"{network.Tensors.Length} tensors of the file with the network's"
           Largest = if differences.IsEmpty then 0.0 else List.max differences
           Agrees = differences.IsEmpty && file.Tensors.Length = network.Tensors.Length
           Remark =
             if differences.IsEmpty then
-                "the same bit for bit"
+                "equal bit for bit"
             else
                 $"{differences.Length} tensors differ" }
 
-    /// <summary>Writes a state dictionary in PyTorch's zip format: <c>torch.load</c> reads it, with <c>weights_only=True</c> too.</summary>
-    /// <remarks>Throws InvalidOperationException past 4 GiB.</remarks>
+    /// <summary>Writes a state dictionary in PyTorch's zip format for <c>torch.load(weights_only=True)</c>.</summary>
+    /// <remarks>Throws InvalidOperationException above 4 GiB.</remarks>
     let pytorch (checkpoint: Checkpoint) (path: string) : Comparison =
         let writer = PyTorchWriter()
 
@@ -78,56 +99,73 @@ module Export =
             let dtype, bytes = TensorBytes.typeOf tensor.dtype, TensorBytes.ofTensor tensor
             writer.Add(name, dtype, ReadOnlySpan tensor.shape, ReadOnlyMemory bytes) |> ignore
 
-        writer.Save path
-        use file = ForeignFile.OpenPyTorch path
-        compare checkpoint.Network file
 
-    /// <summary>Writes safetensors: a checkpoint without the optimiser's state, so the spec, the task and the training are in its metadata.</summary>
+        verified path writer.Save (fun written ->
+            use file = ForeignFile.OpenPyTorch written
+            compare checkpoint.Network file)
+
+    /// <summary>Writes a checkpoint without the optimizer's state; its metadata holds the spec, the task and the state of the training.</summary>
     let safetensors (checkpoint: Checkpoint) (path: string) : Comparison =
-        Checkpoint.save path None checkpoint
-        use file = ForeignFile.OpenSafetensors path
-        compare checkpoint.Network file
+        let write file = Checkpoint.save file None checkpoint
 
-    /// <summary>Writes an ONNX file, opset 17, float32: see <see cref="M:NormFree.Interop.OnnxLowering.lower"/>.</summary>
-    /// <remarks>
-    /// The file is read back, its graph run with torch operations on an image of noise, and its logits compared with the network's. It agrees
-    /// within 1e-4 of the largest logit, or where a value lies so close to 0 that rounding may turn its sign.
-    /// </remarks>
-    let onnx (batch: OnnxBatch) (checkpoint: Checkpoint) (path: string) : Comparison =
+        verified path write (fun written ->
+            use file = ForeignFile.OpenSafetensors written
+            compare checkpoint.Network file)
+
+    /// Compares the logits of an ONNX file with the network's, on an image of noise.
+    let private compareLogits runtime model (checkpoint: Checkpoint) (file: string) : Comparison =
         use _ = torch.NewDisposeScope()
         use _ = torch.no_grad ()
-        (OnnxLowering.lower batch checkpoint).Save path
         let image = Verification.noise checkpoint 1
         let ours = checkpoint.Network.Forward(image, Evaluate)
-        let result = OnnxEvaluation.run path (OnnxModel.Open path) image
-        let difference = largest result.Logits ours
+        let theirs = OnnxVerification.logits runtime (File.ReadAllBytes file) image
+        let difference = largest (torch.tensor(theirs).reshape ours.shape) ours
         let within = difference <= tolerance * ours.abs().max().``to``(torch.ScalarType.Float64).item<float>()
 
-        { What =
-            "logits of the file's graph, read back and run with torch operations on an image of noise, with the network's"
+        let signs =
+            if within || not (Double.IsFinite difference) then
+                { NearZero = 0L; Total = 0L }
+            else
+                OnnxVerification.signInputs runtime model image
+
+        { What = "logits of the file in the ONNX runtime with the network's, on an image of noise"
           Largest = difference
-          Agrees = within || result.NearZero > 0L
+          Agrees = within || signs.NearZero > 0L
           Remark =
-            if result.Signs = 0L then
+            if signs.Total = 0L then
                 ""
             else
-                $"{result.NearZero} of {result.Signs} values lie within {OnnxEvaluation.nearZero} of 0, where rounding may turn a sign" }
+                $"{signs.NearZero} of {signs.Total} inputs of signs are within {OnnxVerification.nearZero} of 0, where rounding can flip a sign" }
 
-    /// <summary>Writes a packed file: one bit a weight, all else of a layer folded together, for the packed engine.</summary>
+    /// <summary>Writes an ONNX file, opset 17, float32; see <see cref="M:NormFree.Interop.OnnxLowering.lower"/>.</summary>
     /// <remarks>
-    /// The file is read back and run by that engine, each layer on the network's own input for an image of noise: every sign must be the same, and
-    /// results may differ by 1e-5 of the largest. Throws TrainingException where the network's weights are not binary.
+    /// The runtime runs the file on an image of noise. Its logits must equal the network's within 1e-4 of the largest logit, unless an input of a
+    /// sign is so close to 0 that rounding can flip the sign. Logits that are not finite never agree. To write a file without a runtime, save
+    /// the model of <c>OnnxLowering.lower</c>.
     /// </remarks>
-    let packed (checkpoint: Checkpoint) (path: string) : Comparison =
-        PackedFile.Write(path, (Packing.ofCheckpoint checkpoint).Model)
-        use network = PackedNetwork.Load path
+    let onnx (runtime: IOnnxRuntime) (batch: OnnxBatch) (checkpoint: Checkpoint) (path: string) : Comparison =
+        let model = OnnxLowering.lower batch checkpoint
+        verified path model.Save (compareLogits runtime model checkpoint)
+
+    /// Compares the layers of a packed file with the network's, on an image of noise.
+    let private compareLayers (checkpoint: Checkpoint) (file: string) : Comparison =
+        use network = PackedNetwork.Load file
         use image = Verification.noise checkpoint 1
         let report = Verification.run checkpoint network.Model (PackedRunner.ofNetwork network) image
 
         { What =
-            $"{report.Layers.Length} layers of the file, read back and run on the network's own values for an image of noise, with the network's"
+            $"{report.Layers.Length} layers of the file with the network's, each on the network's own values for an image of noise"
           Largest = report.Layers |> List.map _.Difference |> List.max
           Agrees = report.Mismatches.IsEmpty
           Remark =
-            $"of a layer's largest value; {report.Layers |> List.sumBy _.Differing} of {report.Layers |> List.sumBy _.Signs} signs differ, \
-              {report.ZeroWeights} weights of 0 became +1" }
+            $"relative to the layer's largest value; {report.Layers |> List.sumBy _.Differing} of {report.Layers |> List.sumBy _.Signs} signs \
+              differ, {report.ZeroWeights} weights of 0 became +1" }
+
+    /// <summary>Writes a packed file for NormFree.Inference: one bit per weight, everything else of a layer folded into an epilogue.</summary>
+    /// <remarks>
+    /// The packed engine runs each layer of the file on the network's own input for an image of noise: every sign must be equal, and results may
+    /// differ by 1e-5 of the largest. Throws TrainingException if the network's weights are not binary.
+    /// </remarks>
+    let packed (checkpoint: Checkpoint) (path: string) : Comparison =
+        let write (file: string) = PackedFile.Write(file, (Packing.ofCheckpoint checkpoint).Model)
+        verified path write (compareLayers checkpoint)

@@ -1,7 +1,7 @@
 namespace NormFree.Interop
 
 open System
-open NormFree.Formats.PyTorch
+open NormFree.Archives.PyTorch
 open NormFree.Formats.Safetensors
 
 /// <summary>A tensor of a file that others have written; <c>Read</c> gives its elements, row-major and little-endian.</summary>

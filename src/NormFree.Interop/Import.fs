@@ -4,8 +4,9 @@ open System
 open System.Text.Json.Serialization
 open NormFree.Data
 open NormFree.Formats.Safetensors
+open NormFree.Networks
+open NormFree.Runs
 open NormFree.Spec
-open NormFree.Training
 open TorchSharp
 
 /// <summary>What to do about tensors that are missing, unexpected or of another shape.</summary>
@@ -76,28 +77,17 @@ module Import =
 
     /// <summary>What is known of a network's images from its spec alone: classes by number, ImageNet's normalisation for large images and
     /// CIFAR-10's for small ones.</summary>
-    let task (spec: NetSpec) (size: int) : Task =
+    let task (spec: NetSpec) (size: int) : ImageTask =
         { Dataset = "imported"
           Classes = Array.init spec.Classes string
           Size = size
           Normalisation = if size <= 64 then Normalisation.cifar10 else Normalisation.imageNet
-          Preparation = [] }
+          Preprocessing = [] }
 
     /// <summary><c>network</c>, as a checkpoint for images of this task: ready for <c>eval</c>, <c>predict</c> and as a teacher.</summary>
-    let checkpoint strictness spec (task: Task) file : Result<Checkpoint * ImportReport, ImportReport> =
+    let checkpoint strictness spec (task: ImageTask) file : Result<Checkpoint * ImportReport, ImportReport> =
         let state (network: Network) =
-            { Recipe = Recipe.published
-              Stage = "imported"
-              History = []
-              Position = Position.startOf 0
-              Images = None
-              Threads = torch.get_num_threads ()
-              Execution = Some network.Execution
-              Machine = None
-              Division = None
-              Changes = []
-              Teacher = Skippable.Skip
-              Method = Skippable.Skip }
+            { TrainingState.Of(Recipe.published, "imported") with Execution = Some network.Execution }
 
         network strictness spec file
-        |> Result.map (fun (network, report) -> { Network = network; Task = task; State = state network }, report)
+        |> Result.map (fun (network, report) -> { Network = network; ImageTask = task; State = state network }, report)

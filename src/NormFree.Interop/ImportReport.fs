@@ -1,31 +1,32 @@
 namespace NormFree.Interop
 
 open System
+open NormFree.Formats
 
-/// <summary>A tensor that is in the file and in the network, and differs.</summary>
+/// <summary>A tensor whose type or shape differs between file and network.</summary>
 type Misfit =
     {
         Key: string
-        /// What the file has.
+        /// Shape and type in the file.
         Found: string
-        /// What the network needs.
+        /// Shape and kind of numbers in the network.
         Wanted: string
     }
 
-/// <summary>What an import found: nothing is loaded, or left away, without being told here.</summary>
+/// <summary>What an import loaded and what it could not load.</summary>
 type ImportReport =
     {
         File: string
         Network: string
-        /// Tensors that were loaded.
+        /// The number of tensors that were loaded.
         Loaded: int
-        /// Keys of the file that the network has under another name: the file's, the network's.
+        /// Pairs of a key in the file and the network's different key.
         Renamed: (string * string) list
-        /// Counters of batches that the file lacks, all of them: it is from before PyTorch 0.4.1, and they begin at 0. Evaluation has no use for them.
+        /// The number of batch counters (<c>num_batches_tracked</c>) that a file from before PyTorch 0.4.1 lacks; they start at 0. Evaluation does not use them.
         Counters: int
-        /// The network's keys that the file lacks.
+        /// Keys of the network that the file lacks.
         Missing: string list
-        /// The file's keys that the network lacks.
+        /// Keys of the file that the network lacks.
         Unexpected: string list
         Misshapen: Misfit list
     }
@@ -33,13 +34,13 @@ type ImportReport =
     /// <summary>Whether every tensor of the network was loaded, and every tensor of the file was used.</summary>
     member r.IsComplete = r.Missing.IsEmpty && r.Unexpected.IsEmpty && r.Misshapen.IsEmpty
 
-    /// <summary>Everything that does not fit, a line each under headings.</summary>
+    /// <summary>Everything that does not fit: for each kind a heading with the count, then at most ten lines. Names are escaped.</summary>
     member r.Problems: string list =
-        let list heading lines =
-            if List.isEmpty lines then
+        let list heading (lines: string list) =
+            if lines.IsEmpty then
                 []
             else
-                $"{heading} ({lines.Length}):" :: [ for line in lines -> "  " + line ]
+                $"{heading} ({lines.Length}):" :: [ for line in Printable.List lines -> "  " + line ]
 
         list "missing in the file" r.Missing
         @ list "unexpected in the file" r.Unexpected

@@ -3,7 +3,8 @@ namespace NormFree.Interop
 open System
 open System.Collections.Generic
 open NormFree.Formats.Safetensors
-open NormFree.Training
+open NormFree.Networks
+open NormFree.Runs
 open TorchSharp
 
 /// <summary>Which tensor of a file belongs to which of a network.</summary>

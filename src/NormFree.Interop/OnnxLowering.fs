@@ -3,10 +3,11 @@ namespace NormFree.Interop
 open System
 open NormFree.Formats.Onnx
 open NormFree.Formats.Safetensors
+open NormFree.Networks
+open NormFree.Runs
 open NormFree.Spec
 open NormFree.Torch
 open NormFree.Torch.Layers
-open NormFree.Training
 open TorchSharp
 
 /// <summary>How many images an exported ONNX network takes at once.</summary>
@@ -68,7 +69,7 @@ module OnnxLowering =
         match conv.Weight with
         | Real ->
             let options = ConvolutionOptions(conv.Stride, conv.Padding, conv.Standardised, false, conv.Factor)
-            Convolution.UsedWeight(weight, gain, &options), None
+            Convolution.EffectiveWeight(weight, gain, &options), None
         | OneBit ->
             let latent = if conv.Standardised then WeightStandardisation.Apply weight else weight
             let scale = latent.abs().mean([| 1L; 2L; 3L |], keepdim = true)
@@ -243,14 +244,14 @@ module OnnxLowering =
     let private metadata (checkpoint: Checkpoint) =
         dict
             [ "normfree.spec", Json.write checkpoint.Network.Spec
-              "normfree.classes", Json.write checkpoint.Task.Classes
-              "normfree.normalisation", Json.write checkpoint.Task.Normalisation ]
+              "normfree.classes", Json.write checkpoint.ImageTask.Classes
+              "normfree.normalisation", Json.write checkpoint.ImageTask.Normalisation ]
         |> Collections.Generic.Dictionary
 
     /// <summary>The network of a checkpoint. Input <c>input</c>: N×3×Size×Size, normalised; output <c>logits</c>: N×classes.</summary>
     let lower (batch: OnnxBatch) (checkpoint: Checkpoint) : OnnxModel =
         use _ = torch.no_grad ()
-        let network, size = checkpoint.Network, checkpoint.Task.Size
+        let network, size = checkpoint.Network, checkpoint.ImageTask.Size
         let b = Builder()
 
         Fusion.parts (Lowering.lower network.Spec)

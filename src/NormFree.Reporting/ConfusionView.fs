@@ -1,6 +1,7 @@
 namespace NormFree.Reporting
 
-open NormFree.Training
+open NormFree.Runs
+
 
 /// What a network takes for what, for a page.
 module internal ConfusionView =

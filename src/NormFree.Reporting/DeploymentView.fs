@@ -1,7 +1,7 @@
 namespace NormFree.Reporting
 
+open NormFree.Runs
 open NormFree.Spec
-open NormFree.Training
 
 /// What networks cost, for a page.
 module internal DeploymentView =
@@ -41,9 +41,9 @@ module internal DeploymentView =
           | None -> ()
           | Some speed ->
               { Label = "One image"
-                Value = milliseconds speed.Packed.LatencyMs.Median
+                Value = milliseconds speed.PackedMs
                 Note =
-                  $"{times speed.Float.LatencyMs.Median speed.Packed.LatencyMs.Median} as fast as libtorch in float32, {milliseconds speed.Float.LatencyMs.Median}" } ]
+                  $"{times speed.FloatMs speed.PackedMs} as fast as libtorch in float32, {milliseconds speed.FloatMs}" } ]
 
     let private row (label, deployment: Deployment) =
         let total = deployment.Summary.Total
@@ -54,8 +54,8 @@ module internal DeploymentView =
           $"{deployment.Summary.Net.Name}, {deployment.Pixels}×{deployment.Pixels}"
           bytes (floats total)
           bytes deployment.PackedBytes
-          speed (fun s -> milliseconds s.Float.LatencyMs.Median)
-          speed (fun s -> milliseconds s.Packed.LatencyMs.Median)
+          speed (fun s -> milliseconds s.FloatMs)
+          speed (fun s -> milliseconds s.PackedMs)
           millions total.Ops
           count total.BinaryMacs
           count total.MixedMacs
@@ -104,11 +104,6 @@ module internal DeploymentView =
 
     /// How the speed was measured.
     let how (speed: Speed) =
-        let environment = speed.Packed.Environment
-
-        let load =
-            environment.LoadAverage |> Option.map (fun load -> $", load {load}") |> Option.defaultValue ""
-
-        $"Speed: single images of noise, {speed.Packed.Threads} threads, medians of {speed.Packed.Runs} and {speed.Float.Runs} runs, on the machine that \
-          wrote this page ({environment.Processor}, {environment.Processors} processors{load}). libtorch has all constants folded, in the faster of its two layouts. Operations (OPs) are real \
+        $"Speed: single images of noise, {speed.Threads} threads, medians of {speed.PackedRuns} and {speed.FloatRuns} runs, on the machine that \
+          wrote this page ({speed.Machine}). libtorch has all constants folded, in the faster of its two layouts. Operations (OPs) are real \
           multiply-accumulates plus those of one bit over 64, as the ReActNet papers count."

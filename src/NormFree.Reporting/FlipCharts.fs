@@ -1,7 +1,7 @@
 namespace NormFree.Reporting
 
 open System
-open NormFree.Training
+open NormFree.Runs
 
 /// Signs that turn, as charts.
 module internal FlipCharts =

@@ -1,6 +1,7 @@
 namespace NormFree.Reporting
 
-open NormFree.Training
+open NormFree.Runs
+
 
 /// What was seen inside a run, with what the charts need of its log.
 type internal Inside = { Label: string; Log: RunLog; Telemetry: Telemetry }

@@ -1,7 +1,7 @@
 namespace NormFree.Reporting
 
 open System
-open NormFree.Training
+open NormFree.Runs
 
 /// Telemetry by layer as charts.
 module internal LayerCharts =

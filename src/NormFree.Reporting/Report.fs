@@ -5,11 +5,11 @@ open System.IO
 open System.Runtime.InteropServices
 open System.Text
 open NormFree.Formats
-open NormFree.Training
+open NormFree.Runs
 
 /// <summary>Runs as a page for people.</summary>
 /// <example><code>
-/// let runs = ReportedRun.ofFolders MeasureSpeed [ { Path = "runs/bn-free" }; { Path = "runs/batch-norm" } ]
+/// let runs = ReportedRun.ofFolders (RunDeployment.measuring MeasureSpeed) [ { Path = "runs/bn-free" }; { Path = "runs/batch-norm" } ]
 /// runs |> Report.write "report.html" "ReActNet-18 on CIFAR-10"
 /// runs |> Report.writeMarkdown "results/cifar10.md" "ReActNet-18 on CIFAR-10"
 /// </code></example>
@@ -147,7 +147,7 @@ module Report =
         let common, differing = RunTable.configuration RunGroup.isEnvironment runs
 
         let own =
-            [ [ "report"; $"NormFree {Configuration.version}, {RuntimeInformation.FrameworkDescription}" ]
+            [ [ "report"; $"NormFree {BuildVersion.normFree}, {RuntimeInformation.FrameworkDescription}" ]
               [ "report's machine"
                 $"{RuntimeInformation.OSDescription}, {RuntimeInformation.ProcessArchitecture}" ] ]
 

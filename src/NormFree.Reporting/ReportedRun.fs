@@ -3,7 +3,7 @@ namespace NormFree.Reporting
 open System
 open System.IO
 open NormFree.Formats
-open NormFree.Training
+open NormFree.Runs
 
 /// <summary>All that a report knows of one run; where something is missing, why.</summary>
 type ReportedRun =
@@ -45,14 +45,13 @@ module ReportedRun =
             (fun () -> ConfusionFile.read folder)
             "its folder has no confusion.json, which is written when a run ends; runs of earlier versions have none"
 
-    /// <summary>Runs as their folders tell them.</summary>
+    /// <summary>Reads runs from their folders; <c>deployment</c> says what a run's network costs, or why that is unknown.</summary>
     /// <remarks>Throws as <c>RunFolder.readRun</c> does.</remarks>
-    let ofFolders (speed: SpeedChoice) (folders: RunFolder list) : ReportedRun list =
+    let ofFolders (deployment: RunFolder -> Result<Deployment, string>) (folders: RunFolder list) : ReportedRun list =
         let logs = folders |> List.map RunFolder.readRun
-        let measure = Deployment.measuring speed
 
         [ for folder, log in List.zip folders logs ->
               { Log = log
                 Telemetry = telemetry folder
                 Confusion = confusion folder
-                Deployment = Deployment.ofFolder measure folder } ]
+                Deployment = deployment folder } ]

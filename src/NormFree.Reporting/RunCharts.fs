@@ -1,6 +1,7 @@
 namespace NormFree.Reporting
 
-open NormFree.Training
+open NormFree.Runs
+
 
 /// Logs as charts.
 module internal RunCharts =

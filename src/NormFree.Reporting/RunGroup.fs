@@ -2,7 +2,7 @@ namespace NormFree.Reporting
 
 open System
 open System.Text.RegularExpressions
-open NormFree.Training
+open NormFree.Runs
 
 /// <summary>Runs that differ in nothing but their seeds.</summary>
 type RunGroup = { Label: string; Runs: RunLog list }

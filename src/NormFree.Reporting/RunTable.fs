@@ -2,7 +2,7 @@ namespace NormFree.Reporting
 
 open System
 open System.Globalization
-open NormFree.Training
+open NormFree.Runs
 
 /// Runs as tables.
 module internal RunTable =

@@ -1,7 +1,7 @@
 namespace NormFree.Reporting
 
 open System
-open NormFree.Training
+open NormFree.Runs
 
 /// <summary>What a network free of batch normalisation is held against: the same one with another norm.</summary>
 type Twin =

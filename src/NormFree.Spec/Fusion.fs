@@ -82,10 +82,10 @@ module Fusion =
 
     let rec private fuse graph =
         match graph with
-        | Chain [ Residual(Chain branch, around); Op(RPReLU activation) ] ->
+        | Chain [ Residual(Chain branch, path); Op(RPReLU activation) ] ->
             match signConvolution branch with
             | Some convolution ->
-                [ Layer { Convolution = convolution; Shortcut = shortcut around; Activation = activation } ]
+                [ Layer { Convolution = convolution; Shortcut = shortcut path; Activation = activation } ]
             | None -> [ Plain graph ]
         | Chain parts -> List.collect fuse parts
         | other -> [ Plain other ]

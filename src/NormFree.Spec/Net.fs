@@ -28,7 +28,7 @@ module Net =
 
 /// <summary>The words of the paper for the choices of a network, as the tool and the logs write them.</summary>
 [<RequireQualifiedAccess>]
-module Words =
+module Names =
 
     let norm =
         function

@@ -3,16 +3,16 @@ using static TorchSharp.torch;
 
 namespace NormFree.Torch;
 
-/// <summary>Sums of tensors, and arithmetic of tensors with plain numbers: use it instead of TorchSharp's operators.</summary>
+/// <summary>Tensor + tensor and tensor–number arithmetic that replaces TorchSharp's operators, which are not safe under garbage collection.</summary>
 /// <remarks>
-/// TorchSharp 0.107 turns a number into a temporary <see cref="Scalar"/>, even the hidden factor 1 of a sum of two tensors, and does not keep it
-/// alive during the native call. A garbage collection at that moment, brought on by any thread, frees it under the call's feet: "Unknown scalar
-/// type", or a silently wrong number. Training with loader threads meets this within minutes. Here every scalar lives until its call has returned;
-/// a test looks through the compiled libraries for calls that bypass this class.
+/// TorchSharp 0.107 converts a number (even the implicit factor 1 of tensor + tensor) to a temporary <see cref="Scalar"/> that it does not keep alive
+/// during the native call. A garbage collection on any thread at that moment frees it, which causes "Unknown scalar type" errors or silently wrong
+/// numbers. Training with loader threads hits this within minutes. Here every scalar lives until its call has returned. A test scans the compiled
+/// assemblies for calls that bypass this class.
 /// </remarks>
 public static class ScalarArithmetic
 {
-    /// <summary>An integer, which counters take as well as tensors of floating-point numbers.</summary>
+    /// <summary>An integer, so that it also works on integer tensors.</summary>
     private static readonly Scalar One = 1L.ToScalar();
 
     private static Tensor With(double value, Func<Scalar, Tensor> call)
@@ -33,20 +33,20 @@ public static class ScalarArithmetic
     /// <summary>x / value.</summary>
     public static Tensor DividedBy(this Tensor x, double value) => With(value, scalar => x.div(scalar));
 
-    /// <summary>max(x, least).</summary>
+    /// <summary>max(x, least), elementwise.</summary>
     public static Tensor AtLeast(this Tensor x, double least) => With(least, scalar => x.clamp_min(scalar));
 
-    /// <summary>x limited to least … most.</summary>
+    /// <summary>x clamped to [least, most].</summary>
     public static Tensor Between(this Tensor x, double least, double most)
     {
         using Scalar low = least.ToScalar(), high = most.ToScalar();
         return x.clamp(low, high);
     }
 
-    /// <summary>Whether x ≥ value, value by value.</summary>
+    /// <summary>x ≥ value, elementwise.</summary>
     public static Tensor IsAtLeast(this Tensor x, double value) => With(value, scalar => x.ge(scalar));
 
-    /// <summary>Whether x = value, value by value.</summary>
+    /// <summary>x = value, elementwise.</summary>
     public static Tensor IsEqualTo(this Tensor x, double value) => With(value, scalar => x.eq(scalar));
 
     /// <summary>x ← x·value, in place.</summary>

@@ -1,9 +1,10 @@
 namespace NormFree.Training
 
 open System
-open System.Reflection
 open System.Runtime.InteropServices
 open NormFree.Data
+open NormFree.Networks
+open NormFree.Runs
 open NormFree.Spec
 open TorchSharp
 
@@ -11,21 +12,13 @@ open TorchSharp
 [<RequireQualifiedAccess>]
 module Configuration =
 
-    let private versionOf (marker: Type) =
-        match marker.Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>() with
-        | null -> "unknown"
-        | attribute -> attribute.InformationalVersion
-
-    /// <summary>NormFree's version, which ends with the commit that was built.</summary>
-    let version = versionOf typeof<Recipe>
-
     let private network (net: NetSpec) =
         [ "architecture", net.Name
           "stem", $"{net.Stem.Kernel}×{net.Stem.Kernel}, stride {net.Stem.Stride}, {net.Stem.Channels} channels"
           "classes", string net.Classes
           match net.Body with
           | Binary body ->
-              "norm", Words.norm body.Norm
+              "norm", Names.norm body.Norm
 
               match body.Norm with
               | BnFree alpha
@@ -34,8 +27,8 @@ module Configuration =
               | NoNorm -> ()
 
               "layers", string body.Layers.Length
-              "expected variance", Words.expectedVariance body.ExpectedVariance
-              "binary gain", Words.binaryGain body.BinaryGain
+              "expected variance", Names.expectedVariance body.ExpectedVariance
+              "binary gain", Names.binaryGain body.BinaryGain
           | FullPrecision blocks -> "layers", string (2 * blocks.Length) ]
 
     let private data (dataset: Dataset) =
@@ -53,44 +46,44 @@ module Configuration =
     let recipe stage (recipe: Recipe) =
         [ "epochs", string recipe.Epochs
           "batch", string recipe.Batch
-          "optimiser", Json.words recipe.Optimiser
+          "optimiser", Json.name recipe.Optimiser
           "learning rate", string recipe.LearningRate
           "weight decay", string recipe.WeightDecay
-          "schedule", Json.words recipe.Schedule
+          "schedule", Json.name recipe.Schedule
           "warm-up epochs", string recipe.WarmUp
-          "loss", Json.words recipe.Loss
-          "clipping", Json.words recipe.Clip
-          "start", Json.words recipe.Start
+          "loss", Json.name recipe.Loss
+          "clipping", Json.name recipe.Clip
+          "initialisation", Json.name recipe.Initialisation
           "held out", string recipe.HeldOut
           "seed", string recipe.Seed
           for deviation in Deviation.all do
-              $"deviation {deviation.Number}, {deviation.Name}", Json.words (deviation.Of recipe.Deviations) ]
+              $"deviation {deviation.Number}, {deviation.Name}", Json.name (deviation.Of recipe.Deviations) ]
         |> List.map (fun (name, value) -> $"{stage}: {name}", value)
 
     /// Reports show these apart from what the run was asked for, by their prefix.
     let private environment (device: Device) (execution: Execution) =
-        [ "NormFree", version
-          "TorchSharp", versionOf typeof<torch.Tensor>
+        [ "NormFree", BuildVersion.normFree
+          "TorchSharp", BuildVersion.ofAssembly typeof<torch.Tensor>
           ".NET", Environment.Version.ToString()
           "system", RuntimeInformation.OSDescription
           "processors", string Environment.ProcessorCount
           "processor", Machine.arithmetic.Value
-          "device", Json.words device
+          "device", Json.name device
           match device, Machine.gpu.Value with
           | Cuda, Some gpu -> "gpu", gpu
           | _ -> ()
-          "engine", Json.words execution.Engine
+          "engine", Json.name execution.Engine
           // A packed network has no third value, and neither have the fused engine's bits.
           "deviation 13, sign(0)",
           (match execution.Engine with
            | Fused -> "+1"
            | Composite -> "0")
-          "precision", Json.words execution.Precision
+          "precision", Json.name execution.Precision
           "torch threads", string (torch.get_num_threads ()) ]
         |> List.map (fun (name, value) -> "environment." + name, value)
 
     /// <summary>What a run of this network on these images starts with; each stage adds its recipe.</summary>
-    let describe (device: Device) (execution: Execution) (division: Division) net dataset =
+    let describe (device: Device) (execution: Execution) (division: BatchPartition) net dataset =
         network net
         @ data dataset
         @ environment device execution

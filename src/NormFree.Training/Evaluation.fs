@@ -3,6 +3,9 @@ namespace NormFree.Training
 open System
 open NormFree.Data
 open NormFree.Inference
+open NormFree.Networks
+open NormFree.Packing
+open NormFree.Runs
 open NormFree.Torch.Training
 open TorchSharp
 
@@ -22,72 +25,72 @@ module Evaluation =
         images.``to`` (parameter.dtype, parameter.device), labels.``to`` parameter.device
 
     /// The loader's options for images as a test sees them.
-    let internal loading (around: Surroundings) (task: Task) batch =
+    let internal loading (runOptions: RunOptions) (task: ImageTask) batch =
         { BatchSize = batch
-          Workers = around.Workers
-          Prefetch = around.Workers + 2
-          Steps = task.Preparation
+          Workers = runOptions.Workers
+          Prefetch = runOptions.Workers + 2
+          Steps = task.Preprocessing
           Normalisation = task.Normalisation
           Side = task.Size
           Seed = 0L
           Epoch = 0
-          From = ReadSoFar.None
-          Strict = around.Strict
-          Report = ImageSkipped >> around.Watch
-          Cancellation = around.Cancellation }
+          From = LoaderProgress.None
+          Strict = runOptions.Strict
+          Report = ImageSkipped >> runOptions.Watch
+          Cancellation = runOptions.Cancellation }
 
     let private evaluateBatch (logits: torch.Tensor -> torch.Tensor) (sums: Sums) (images, labels) =
         let logits = logits images
         sums.Add(logits, labels, Losses.CrossEntropy(logits, labels).``to``(torch.ScalarType.Float64).item<float>())
 
-    let private accuracyOf (around: Surroundings) (task: Task) batch tensors logits (source: ImageSource) =
+    let private accuracyOf (runOptions: RunOptions) (task: ImageTask) batch tensors logits (source: ImageSource) =
         let add sums batch =
             use _ = torch.NewDisposeScope()
             use _ = torch.no_grad ()
             evaluateBatch logits sums (tensors batch)
 
         let failures = ResizeArray()
-        let options = { loading around task batch with Report = failures.Add }
-        let mine = Share.take (Together.share around.Ranks) (Loader.inOrder source.Count)
+        let options = { loading runOptions task batch with Report = failures.Add }
+        let mine = Shard.take (Collectives.share runOptions.Ranks) (Loader.inOrder source.Count)
 
         let sums =
-            Loader.readShare Share.Whole options source mine
+            Loader.readShare Shard.Whole options source mine
             |> Seq.filter (fun batch -> batch.Count > 0)
             |> Seq.fold add Sums.Zero
 
-        let failures = Together.unreadable around.Ranks 0 (List.ofSeq failures)
-        failures |> List.iter (ImageSkipped >> around.Watch)
+        let failures = Collectives.unreadable runOptions.Ranks 0 (List.ofSeq failures)
+        failures |> List.iter (ImageSkipped >> runOptions.Watch)
         Loader.requireReadable source.Count failures.Length (List.tryHead failures)
-        (Together.beginSums around.Ranks sums ()).Accuracy
+        (Collectives.beginSums runOptions.Ranks sums ()).Accuracy
 
     /// <summary>Loss, top-1 and top-5 of a network on a source of labelled images, prepared as the task says; ranks share the images.</summary>
     /// <remarks>Throws DataException where not one image can be read, or where one cannot and the surroundings are strict.</remarks>
-    let accuracy (around: Surroundings) (task: Task) batch (network: Network) (source: ImageSource) : Accuracy =
-        accuracyOf around task batch (tensors network) (fun images -> network.Forward(images, Evaluate)) source
+    let accuracy (runOptions: RunOptions) (task: ImageTask) batch (network: Network) (source: ImageSource) : Accuracy =
+        accuracyOf runOptions task batch (tensors network) (fun images -> network.Forward(images, Evaluate)) source
 
     /// <summary>The same of a network that is ready for use, whoever computes it.</summary>
     /// <remarks>Throws DataException where not one image can be read, or where one cannot and the surroundings are strict.</remarks>
-    let accuracyOfReady (around: Surroundings) batch (network: ReadyNetwork) (source: ImageSource) : Accuracy =
+    let accuracyOfReady (runOptions: RunOptions) batch (network: LoadedNetwork) (source: ImageSource) : Accuracy =
         let logits (images: torch.Tensor) =
             let height, width = int (images.size 2), int (images.size 3)
             torch.tensor(network.Logits (images.data<float32>().ToArray()) height width).reshape(images.size 0, -1L)
 
-        accuracyOf around network.Task batch onCpu logits source
+        accuracyOf runOptions network.ImageTask batch onCpu logits source
 
     /// <summary>The same of a packed network.</summary>
     let packedAccuracy
-        (around: Surroundings)
-        (task: Task)
+        (runOptions: RunOptions)
+        (task: ImageTask)
         batch
         (network: PackedNetwork)
         (source: ImageSource)
         : Accuracy =
-        accuracyOfReady around batch (ReadyNetwork.ofPacked task network) source
+        accuracyOfReady runOptions batch (LoadedNetwork.ofPacked task network) source
 
     /// <summary>The batches of a source, each with its logits (Count×classes, row-major), prepared as the task says.</summary>
     /// <remarks>Throws as <c>accuracy</c> does.</remarks>
-    let logits (around: Surroundings) (task: Task) batch (network: Network) (source: ImageSource) =
-        Loader.read (loading around task batch) source (Loader.inOrder source.Count)
+    let logits (runOptions: RunOptions) (task: ImageTask) batch (network: Network) (source: ImageSource) =
+        Loader.read (loading runOptions task batch) source (Loader.inOrder source.Count)
         |> Seq.map (fun batch ->
             use _ = torch.NewDisposeScope()
             use _ = torch.no_grad ()
@@ -96,6 +99,6 @@ module Evaluation =
 
     /// <summary>The first images of a source, N×3×S×S, as a network gets them.</summary>
     /// <remarks>Throws DataException as <c>accuracy</c> does, and where the source has no images.</remarks>
-    let first (around: Surroundings) (task: Task) count (source: ImageSource) : torch.Tensor =
+    let first (runOptions: RunOptions) (task: ImageTask) count (source: ImageSource) : torch.Tensor =
         let order = Loader.inOrder (min count source.Count)
-        Loader.read (loading around task count) source order |> Seq.head |> onCpu |> fst
+        Loader.read (loading runOptions task count) source order |> Seq.head |> onCpu |> fst

@@ -4,6 +4,8 @@ open System
 open System.Text.Json.Serialization
 open NormFree.Data
 open NormFree.Distributed
+open NormFree.Networks
+open NormFree.Runs
 
 /// <summary>How far a stage is.</summary>
 type StepReport =
@@ -34,7 +36,7 @@ type OnNonFinite =
     | [<JsonPropertyName "rollback">] Rollback
 
 /// <summary>Which checkpoints a run keeps.</summary>
-type Keeping =
+type CheckpointPolicy =
     {
         /// The last so many of each stage.
         Checkpoints: int
@@ -47,20 +49,20 @@ type Keeping =
 
 /// <summary>What a training tells whoever watches it.</summary>
 type TrainingEvent =
-    | StageBegins of stage: string * epochs: int * imagesPerEpoch: int
+    | StageStarted of stage: string * epochs: int * imagesPerEpoch: int
     | StepDone of StepReport
     | ImageSkipped of Unreadable
     | EpochDone of EpochRecord
     /// So many epochs of the stage were done already, and so many batches of the next one.
     | Resumed of stage: string * epochs: int * batches: int
     /// Something is wrong with the network's numbers.
-    | Unhealthy of Trouble
+    | NumericalIssueFound of NumericalIssue
     | Warning of string
 
 /// <summary>How the work is done: none of it changes results, but for the number of threads, the engine and the division of batches in the last bits
 /// of sums, the precision by its rounding, and what becomes of numbers that are not finite. Batch norm alone computes something else where batches
 /// are divided.</summary>
-type Surroundings =
+type RunOptions =
     {
         /// How networks are computed.
         Execution: Execution
@@ -70,7 +72,7 @@ type Surroundings =
         Workers: int
         /// An image that cannot be read ends the work instead of being left out.
         Strict: bool
-        Keeping: Keeping
+        CheckpointPolicy: CheckpointPolicy
         OnNonFinite: OnNonFinite
         /// Of runs that have a folder.
         Telemetry: Sampling
@@ -83,7 +85,7 @@ type Surroundings =
     }
 
     /// <summary>Into how many parts batches are divided.</summary>
-    member s.Division = { Ranks = s.Ranks.Size; Accumulate = s.Accumulate }
+    member s.BatchPartition = { Ranks = s.Ranks.Size; Accumulate = s.Accumulate }
 
     /// <summary>Nobody watches; unreadable images are left out.</summary>
     static member Default =
@@ -91,7 +93,7 @@ type Surroundings =
           Device = Cpu
           Workers = max 1 (Environment.ProcessorCount - 1)
           Strict = false
-          Keeping = Keeping.Default
+          CheckpointPolicy = CheckpointPolicy.Default
           OnNonFinite = Stop
           Telemetry = Sampling.Default
           Watch = ignore

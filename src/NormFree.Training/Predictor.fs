@@ -2,6 +2,9 @@ namespace NormFree.Training
 
 open System
 open NormFree.Data
+open NormFree.Networks
+open NormFree.Packing
+open NormFree.Runs
 
 /// <summary>A trained network ready for use: images in, classes out.</summary>
 /// <example><code>
@@ -9,9 +12,9 @@ open NormFree.Data
 /// foreach (var (name, probability) in network.Classify("cat.jpg", 3)) Console.WriteLine($"{name}: {probability:P1}");
 /// </code></example>
 [<Sealed>]
-type Predictor private (network: ReadyNetwork) =
+type Predictor private (network: LoadedNetwork) =
 
-    let task = network.Task
+    let task = network.ImageTask
     let size = task.Size
     let perImage = 3 * size * size
 
@@ -22,7 +25,7 @@ type Predictor private (network: ReadyNetwork) =
 
     /// The test images' preparation. Sets of one image size need none, but a picture from elsewhere has any size.
     let steps =
-        match task.Preparation with
+        match task.Preprocessing with
         | [] -> [ ResizeShort size; CentreCrop size ]
         | preparation -> preparation
 
@@ -33,10 +36,10 @@ type Predictor private (network: ReadyNetwork) =
         powers |> Array.map (fun p -> p / sum)
 
     /// <summary>Reads a checkpoint or a packed file. Throws InvalidFileException where the file is neither, IOException where it cannot be read.</summary>
-    static member Load(path: string) = new Predictor(ReadyNetwork.load None path)
+    static member Load(path: string) = new Predictor(LoadedNetwork.load None path)
 
     /// <summary>The same, for a network that is computed that way. Throws InvalidFileException or TrainingException where there is no such way.</summary>
-    static member Load(path: string, computing: Computing) = new Predictor(ReadyNetwork.load (Some computing) path)
+    static member Load(path: string, computing: ComputeEngine) = new Predictor(LoadedNetwork.load (Some computing) path)
 
     /// <summary>The names of the classes, in the order of the logits.</summary>
     member _.Classes = task.Classes
@@ -58,7 +61,7 @@ type Predictor private (network: ReadyNetwork) =
     /// TrainingException where the file cannot be read, decoded or resized.
     /// </remarks>
     member _.Classify(path: string, count: int) : struct (string * float)[] =
-        let options = { Evaluation.loading Surroundings.Default task 1 with Steps = steps }
+        let options = { Evaluation.loading RunOptions.Default task 1 with Steps = steps }
 
         let prepare image =
             Loader.prepare options image

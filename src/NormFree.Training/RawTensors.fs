@@ -4,6 +4,9 @@ open System
 open System.Runtime.InteropServices
 open NormFree.Formats
 open NormFree.Formats.Safetensors
+open NormFree.Networks
+open NormFree.Packing
+open NormFree.Runs
 open TorchSharp
 
 /// <summary>Networks on plain tensors in files: to compare NormFree with other implementations.</summary>
@@ -37,7 +40,7 @@ module RawTensors =
         SafetensorsWriter().Add("logits", kind, ReadOnlySpan shape, ReadOnlyMemory bytes).Save path
 
     /// <summary>Reads <c>input</c> (N×3×H×W, normalised) and writes <c>logits</c> (N×classes), computed by a network in float32.</summary>
-    let predict (network: ReadyNetwork) (inputPath: string) (outputPath: string) =
+    let predict (network: LoadedNetwork) (inputPath: string) (outputPath: string) =
         let values, shape = input inputPath
 
         // The packed engine refuses what does not fit; torch would compute some of it.
@@ -52,7 +55,7 @@ module RawTensors =
                 fail inputPath $"the network cannot take its images: {error.Message}"
 
         MemoryMarshal.AsBytes(ReadOnlySpan logits).ToArray()
-        |> save outputPath DType.F32 [| shape[0]; int64 network.Task.Classes.Length |]
+        |> save outputPath DType.F32 [| shape[0]; int64 network.ImageTask.Classes.Length |]
 
     /// <summary>The same in float64, by a checkpoint's network that is computed that way.</summary>
     let predictDouble (execution: Execution) (checkpointPath: string) (inputPath: string) (outputPath: string) =

@@ -17,7 +17,6 @@ internal static class InteropExample
             return;
         }
         using var checkpoint = imported.ResultValue.Item1;
-        var comparison = Export.onnx(OnnxBatch.AnyNumber, checkpoint, onnx);
-        Console.WriteLine($"{comparison.What}: largest difference {comparison.Largest}");
+        OnnxLowering.lower(OnnxBatch.AnyNumber, checkpoint).Save(onnx);
     }
 }

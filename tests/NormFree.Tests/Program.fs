@@ -11,11 +11,11 @@ let private all =
       testList "Repository" [ Repository.ReadmeTests.tests; Repository.FeedTests.tests; Suite.ApprovedSkipsTests.tests ]
       testList
           "Formats"
-          [ Formats.SafetensorsTests.tests
-            Formats.TarTests.tests
-            Formats.PickleTests.tests
-            Formats.PyTorchTests.tests
+          [ Formats.AtomicFileTests.tests
+            Formats.PrintableTests.tests
+            Formats.SafetensorsTests.tests
             Formats.OnnxTests.tests ]
+      testList "Archives" [ Archives.TarTests.tests; Archives.PickleTests.tests; Archives.PyTorchTests.tests ]
       testList
           "Data"
           [ Data.RandomStreamTests.tests
@@ -23,7 +23,7 @@ let private all =
             Data.ImageSourceTests.tests
             Data.AugmentTests.tests
             Data.LoaderTests.tests
-            Data.DrawnTests.tests
+            Data.SyntheticTests.tests
             Data.DecodeTests.tests
             Data.ImageKindTests.tests
             Data.ArchiveTests.tests
@@ -70,12 +70,12 @@ let private all =
             Training.FusedEngineTests.tests
             Training.CheckpointTests.tests
             Training.PipelineTests.tests
-            Training.DataStartTests.tests
-            Training.BalancingTests.tests
+            Training.DataDependentInitTests.tests
+            Training.SignCenteringTests.tests
             Training.RunFolderTests.tests
             Training.ConfusionTests.tests
             Training.ExactResumeTests.tests
-            Training.NumbersTests.tests
+            Training.FiniteChecksTests.tests
             Training.BenchTests.tests
             Training.InferenceTests.tests
             Training.ConcurrencyTests.tests
@@ -109,9 +109,9 @@ let private all =
             Cli.PackedTests.tests ]
       testList
           "Distributed"
-          [ Distributed.ShareTests.tests
-            Distributed.AttendanceTests.tests
-            Distributed.DescentTests.tests
+          [ Distributed.ShardTests.tests
+            Distributed.LivenessTests.tests
+            Distributed.GradientStepTests.tests
             Distributed.NonFiniteTests.tests
             Distributed.BenchTests.tests
             Distributed.ScalingTests.tests
@@ -161,7 +161,7 @@ let main arguments =
     TorchSharp.torch.set_num_threads 1
 
     match arguments with
-    | [| Distributed.RankProgram.Word; "miss" |] -> Distributed.RankProgram.missOne ()
-    | [| Distributed.RankProgram.Word; failures; others; "fail" |] -> Distributed.RankProgram.fail failures others
-    | [| Distributed.RankProgram.Word; accumulate; path |] -> Distributed.RankProgram.run (int accumulate) path
+    | [| Distributed.RankProgram.Flag; "miss" |] -> Distributed.RankProgram.missOne ()
+    | [| Distributed.RankProgram.Flag; failures; others; "fail" |] -> Distributed.RankProgram.fail failures others
+    | [| Distributed.RankProgram.Flag; accumulate; path |] -> Distributed.RankProgram.run (int accumulate) path
     | _ -> runTests arguments

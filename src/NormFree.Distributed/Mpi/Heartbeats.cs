@@ -2,70 +2,68 @@ using System.Runtime.InteropServices;
 
 namespace NormFree.Distributed.Mpi;
 
-/// <summary>The messages by which ranks tell that they are there: one double, how many sums a rank has asked for.</summary>
+/// <summary>Exchanges heartbeats with the monitored ranks. A heartbeat is one double: the number of sums that the sender has requested.</summary>
 internal sealed unsafe class Heartbeats : IDisposable
 {
     private readonly MpiCalls mpi;
     private readonly nint communicator;
-    private readonly Attendance attendance;
+    private readonly Liveness liveness;
     private readonly TimeSpan period;
-    private readonly Line[] lines;
+    private readonly Channel[] channels;
     private readonly double* values;
-    private TimeSpan sent;
+    private TimeSpan lastSent;
 
-    /// <summary>One line to every rank that is watched.</summary>
-    public Heartbeats(MpiCalls mpi, Attendance attendance, TimeSpan period)
+    /// <summary>Opens a channel to every peer of <paramref name="liveness"/>.</summary>
+    public Heartbeats(MpiCalls mpi, Liveness liveness, TimeSpan period)
     {
-        (this.mpi, this.attendance, this.period) = (mpi, attendance, period);
+        (this.mpi, this.liveness, this.period) = (mpi, liveness, period);
         communicator = mpi.NewCommunicator();
-        values = (double*)NativeMemory.AllocZeroed((nuint)attendance.Watched.Count * 2, sizeof(double));
-        lines = [.. attendance.Watched.Select((rank, i) => new Line(rank, i))];
-        foreach (var line in lines) line.Receiving = mpi.BeginReceive(In(line), line.Rank, communicator);
+        values = (double*)NativeMemory.AllocZeroed((nuint)liveness.Peers.Count * 2, sizeof(double));
+        channels = [.. liveness.Peers.Select((rank, i) => new Channel(rank, values + 2 * i))];
+        foreach (var channel in channels) channel.Receiving = mpi.BeginReceive(channel.Input, channel.Rank, communicator);
     }
 
-    /// <summary>Hears who has sent something, and says that this rank is there where it is time.</summary>
+    /// <summary>Records the heartbeats that have arrived, and sends one to every peer once per period.</summary>
     public void Exchange(TimeSpan now)
     {
-        foreach (var line in lines) Hear(line, now);
-        if (now - sent < period) return;
-        sent = now;
-        foreach (var line in lines) Say(line);
+        foreach (var channel in channels) Receive(channel, now);
+        if (now - lastSent < period) return;
+        lastSent = now;
+        foreach (var channel in channels) Send(channel);
     }
 
-    /// <summary>Gives up what is still under way.</summary>
+    /// <summary>Cancels the open receives.</summary>
     public void Dispose()
     {
-        foreach (var line in lines) mpi.GiveUp(line.Receiving);
+        foreach (var channel in channels) mpi.Cancel(channel.Receiving);
         NativeMemory.Free(values);
     }
 
-    private void Hear(Line line, TimeSpan now)
+    private void Receive(Channel channel, TimeSpan now)
     {
-        while (mpi.IsDone(ref line.Receiving))
+        while (mpi.IsDone(ref channel.Receiving))
         {
-            attendance.Heard(line.Rank, (long)*In(line), now);
-            line.Receiving = mpi.BeginReceive(In(line), line.Rank, communicator);
+            liveness.Record(channel.Rank, (long)*channel.Input, now);
+            channel.Receiving = mpi.BeginReceive(channel.Input, channel.Rank, communicator);
         }
     }
 
-    /// <summary>A rank that takes no messages gets no more of them.</summary>
-    private void Say(Line line)
+    /// <summary>Skips a peer that has not yet taken the previous heartbeat.</summary>
+    private void Send(Channel channel)
     {
-        if (line.IsSending && !mpi.IsDone(ref line.Sending)) return;
-        *Out(line) = attendance.Mine;
-        line.Sending = mpi.BeginSend(Out(line), line.Rank, communicator);
-        line.IsSending = true;
+        if (channel.IsSending && !mpi.IsDone(ref channel.Sending)) return;
+        *channel.Output = liveness.Requested;
+        channel.Sending = mpi.BeginSend(channel.Output, channel.Rank, communicator);
+        channel.IsSending = true;
     }
 
-    private double* In(Line line) => values + 2 * line.Index;
-
-    private double* Out(Line line) => values + 2 * line.Index + 1;
-
-    private sealed class Line(int rank, int index)
+    private sealed class Channel(int rank, double* buffer)
     {
         public int Rank => rank;
 
-        public int Index => index;
+        public double* Input => buffer;
+
+        public double* Output => buffer + 1;
 
         public nint Receiving;
         public nint Sending;

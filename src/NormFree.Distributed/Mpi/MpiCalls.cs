@@ -2,10 +2,10 @@ using System.Text;
 
 namespace NormFree.Distributed.Mpi;
 
-/// <summary>The few functions of MPI that are called, with Open MPI's arguments. All calls come from one thread.</summary>
+/// <summary>The MPI functions that NormFree uses, with Open MPI's calling convention. All calls must come from one thread.</summary>
 internal sealed unsafe class MpiCalls(MpiLibrary library)
 {
-    private const int Funneled = 1, LongestError = 1024;
+    private const int Funneled = 1, MaxErrorLength = 1024;
 
     private readonly nint world = library["ompi_mpi_comm_world"];
     private readonly nint sum = library["ompi_mpi_op_sum"];
@@ -28,7 +28,7 @@ internal sealed unsafe class MpiCalls(MpiLibrary library)
     private readonly delegate* unmanaged<nint, int, int> abort = (delegate* unmanaged<nint, int, int>)library["MPI_Abort"];
     private readonly delegate* unmanaged<int> finalize = (delegate* unmanaged<int>)library["MPI_Finalize"];
 
-    /// <summary>Starts MPI on this thread, which alone may call it from now on. Errors are returned instead of ending the process.</summary>
+    /// <summary>Initialises MPI on this thread; only this thread may call MPI afterwards. Errors are returned instead of killing the process.</summary>
     public void Init()
     {
         int provided;
@@ -36,8 +36,8 @@ internal sealed unsafe class MpiCalls(MpiLibrary library)
         Check(setErrhandler(world, errorsReturn), "MPI_Comm_set_errhandler");
     }
 
-    /// <summary>How many ranks there are, and which one this is.</summary>
-    public (int Size, int Rank) Place()
+    /// <summary>The number of ranks and the index of this one.</summary>
+    public (int Size, int Rank) SizeAndRank()
     {
         int size, rank;
         Check(commSize(world, &size), "MPI_Comm_size");
@@ -45,26 +45,26 @@ internal sealed unsafe class MpiCalls(MpiLibrary library)
         return (size, rank);
     }
 
-    /// <summary>A communicator of all ranks in which messages are apart from those of others.</summary>
+    /// <summary>Creates a communicator of all ranks, whose messages do not mix with those of other communicators.</summary>
     public nint NewCommunicator()
     {
-        nint made;
-        Check(commDup(world, &made), "MPI_Comm_dup");
-        Check(setErrhandler(made, errorsReturn), "MPI_Comm_set_errhandler");
-        return made;
+        nint created;
+        Check(commDup(world, &created), "MPI_Comm_dup");
+        Check(setErrhandler(created, errorsReturn), "MPI_Comm_set_errhandler");
+        return created;
     }
 
-    /// <summary>Begins a sum over all ranks.</summary>
-    /// <remarks>Not in place: then Open MPI would send everything through a tree instead of in pieces.</remarks>
+    /// <summary>Starts a sum over all ranks.</summary>
+    /// <remarks>Not in place: for in-place sums Open MPI sends whole buffers through a tree instead of splitting them.</remarks>
     public nint BeginSum(nint values, nint sums, int count, NumberType type, nint communicator)
     {
         nint request;
-        var ofType = type == NumberType.Float32 ? float32 : float64;
-        Check(iallreduce(values, sums, count, ofType, sum, communicator, &request), "MPI_Iallreduce");
+        var dataType = type == NumberType.Float32 ? float32 : float64;
+        Check(iallreduce(values, sums, count, dataType, sum, communicator, &request), "MPI_Iallreduce");
         return request;
     }
 
-    /// <summary>Begins to send one double.</summary>
+    /// <summary>Starts sending one double.</summary>
     public nint BeginSend(double* value, int rank, nint communicator)
     {
         nint request;
@@ -72,7 +72,7 @@ internal sealed unsafe class MpiCalls(MpiLibrary library)
         return request;
     }
 
-    /// <summary>Begins to receive one double.</summary>
+    /// <summary>Starts receiving one double.</summary>
     public nint BeginReceive(double* value, int rank, nint communicator)
     {
         nint request;
@@ -80,33 +80,33 @@ internal sealed unsafe class MpiCalls(MpiLibrary library)
         return request;
     }
 
-    /// <summary>Whether something that was begun is done; gives MPI the time to work on all that is.</summary>
+    /// <summary>Whether an operation has completed. The call also lets MPI make progress on all open operations.</summary>
     public bool IsDone(ref nint request)
     {
         int done;
-        fixed (nint* place = &request) Check(test(place, &done, null), "MPI_Test");
+        fixed (nint* address = &request) Check(test(address, &done, null), "MPI_Test");
         return done != 0;
     }
 
-    /// <summary>Gives up what was begun.</summary>
-    public void GiveUp(nint request)
+    /// <summary>Cancels an operation.</summary>
+    public void Cancel(nint request)
     {
         _ = cancel(&request);
         _ = requestFree(&request);
     }
 
-    /// <summary>Ends all ranks.</summary>
+    /// <summary>Kills all ranks.</summary>
     public void Abort(int code) => _ = abort(world, code);
 
-    /// <summary>Ends MPI.</summary>
-    public void End() => Check(finalize(), "MPI_Finalize");
+    /// <summary>Shuts MPI down.</summary>
+    public void Shutdown() => Check(finalize(), "MPI_Finalize");
 
     private void Check(int code, string function)
     {
         if (code == 0) return;
-        byte* text = stackalloc byte[LongestError];
+        byte* text = stackalloc byte[MaxErrorLength];
         int length;
-        var what = errorString(code, text, &length) == 0 ? Encoding.UTF8.GetString(text, length) : $"error {code}";
-        throw new DistributedException($"{function} has failed: {what}. The network between the nodes, or one of them, may be down.");
+        var reason = errorString(code, text, &length) == 0 ? Encoding.UTF8.GetString(text, length) : $"error {code}";
+        throw new DistributedException($"{function} failed: {reason}. A node, or the network between the nodes, may be down.");
     }
 }

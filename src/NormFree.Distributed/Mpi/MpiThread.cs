@@ -4,97 +4,99 @@ using System.Runtime.InteropServices;
 
 namespace NormFree.Distributed.Mpi;
 
-/// <summary>The thread that calls MPI: it begins the sums that others ask for, gives MPI the time to work on them, and watches who is there.</summary>
+/// <summary>The thread that makes all MPI calls: it starts requested sums, polls them, and monitors the other ranks.</summary>
 internal sealed class MpiThread
 {
-    /// <summary>Looks without a result before the thread leaves its processor to others, and how long it does so.</summary>
-    private const int Spins = 200, PauseMicroseconds = 20;
+    /// <summary>How often the thread polls open sums without success before it sleeps, and for how long it then sleeps.</summary>
+    private const int MaxSpins = 200, PauseMicroseconds = 20;
 
-    /// <summary>Without work it looks after messages that often; right after work more often, for MPI may have kept some of it back.</summary>
-    private static readonly TimeSpan Idle = TimeSpan.FromMilliseconds(50), Restless = TimeSpan.FromMilliseconds(1);
+    /// <summary>Polling interval without open sums. It is shorter right after a sum, because MPI may still have data to send.</summary>
+    private static readonly TimeSpan IdleInterval = TimeSpan.FromMilliseconds(50), BusyInterval = TimeSpan.FromMilliseconds(1);
 
-    /// <summary>Processes may take that many times as long to start as they may be missing later: their files come from slow disks.</summary>
-    private const int StartPatience = 10;
+    /// <summary>Startup may take this many times the timeout: processes may load from slow disks.</summary>
+    private const int StartupTimeoutFactor = 10;
 
     private readonly MpiLibrary library;
     private readonly int processes;
-    private readonly TimeSpan patience;
-    private readonly Action<string> lost;
-    private readonly ConcurrentQueue<MpiSum> asked = [];
-    private MpiSum? farewell;
-    private readonly List<MpiSum> working = [];
+    private readonly TimeSpan timeout;
+    private readonly Action<string> onLost;
+    private readonly ConcurrentQueue<MpiSum> requests = [];
+    private MpiSum? finalSum;
+    private readonly List<MpiSum> open = [];
     private readonly SemaphoreSlim wake = new(0);
     private readonly TaskCompletionSource started = new();
     private readonly Thread thread;
-    private readonly long begin = Stopwatch.GetTimestamp();
-    private long count;
-    private volatile DistributedException? failed;
+    private readonly long startTime = Stopwatch.GetTimestamp();
+    private long requested;
+    private volatile DistributedException? failure;
     private volatile bool ending;
     private volatile int abortCode = -1;
 
-    private MpiThread(MpiLibrary library, int processes, TimeSpan patience, Action<string> lost)
+    private MpiThread(MpiLibrary library, int processes, TimeSpan timeout, Action<string> onLost)
     {
-        (this.library, this.processes, this.patience, this.lost) = (library, processes, patience, lost);
+        (this.library, this.processes, this.timeout, this.onLost) = (library, processes, timeout, onLost);
         thread = new Thread(Run) { IsBackground = true, Name = "nf-mpi" };
     }
 
-    /// <summary>How many ranks there are.</summary>
+    /// <summary>The number of ranks.</summary>
     public int Size { get; private set; }
 
-    /// <summary>Which one this is.</summary>
+    /// <summary>The index of this rank.</summary>
     public int Rank { get; private set; }
 
-    /// <summary>How messages call a rank.</summary>
+    /// <summary>The display name of a rank.</summary>
     public Func<int, string> NameOf { private get; set; } = rank => $"rank {rank}";
 
-    /// <summary>Starts MPI. Throws where that fails, where not all processes come, or where MPI knows of another number of them than the launcher.</summary>
-    public static MpiThread Start(MpiLibrary library, int processes, TimeSpan patience, Action<string> lost)
+    /// <summary>Initialises MPI on a new thread.</summary>
+    /// <exception cref="DistributedException">MPI failed, not all processes started, or MPI and the launcher disagree about their number.</exception>
+    public static MpiThread Start(MpiLibrary library, int processes, TimeSpan timeout, Action<string> onLost)
     {
-        var made = new MpiThread(library, processes, patience, lost);
-        made.thread.Start();
-        // MPI's start waits for all, and nobody watches anybody before it.
-        if (Task.WaitAny([made.started.Task], StartPatience * patience) < 0)
+        var mpi = new MpiThread(library, processes, timeout, onLost);
+        mpi.thread.Start();
+        // MPI_Init waits for all processes, and heartbeats start only after it.
+        var limit = StartupTimeoutFactor * timeout;
+        if (Task.WaitAny([mpi.started.Task], limit) < 0)
             throw new DistributedException(
-                $"Not all {processes} processes have started within {(StartPatience * patience).TotalSeconds:0} s: one of them hangs, its node is down, or the "
-                + "network between them is.");
-        made.started.Task.GetAwaiter().GetResult();
-        return made;
+                $"Not all {processes} processes started within {limit.TotalSeconds:0} s: one of them hangs, its node is down, or the network is down.");
+        mpi.started.Task.GetAwaiter().GetResult();
+        return mpi;
     }
 
-    /// <summary>Asks for a sum.</summary>
+    /// <summary>Requests a sum.</summary>
     public MpiSum Post(MpiSum sum)
     {
-        Interlocked.Increment(ref count);
+        Interlocked.Increment(ref requested);
         return Enqueue(sum);
     }
 
-    /// <summary>The words of all ranks when they have come here; null where they have not in that time. Throws where MPI fails.</summary>
+    /// <inheritdoc cref="IRanks.TryFinalBarrier"/>
     /// <remarks>
-    /// It is a sum apart from the others, which ranks that do not leave may wait for, and does not count as one that others are waited for with: the
-    /// first rank may have work of its own at the end. A word stands where all other ranks have 0.
+    /// The statuses travel as a sum in which each rank fills its own position. The sum has a communicator of its own, because after a failure other
+    /// ranks may be waiting for ordinary sums. It does not count for <see cref="Liveness"/>: rank 0 may have work of its own at the end.
     /// </remarks>
-    public unsafe long[]? TryPart(long word, TimeSpan wait)
+    public unsafe long[]? TryFinalBarrier(long status, TimeSpan wait)
     {
-        var numbers = (double*)NativeMemory.AllocZeroed((nuint)Size * 2, sizeof(double)); // kept where the sum never comes, or fails
-        numbers[Rank] = word;
-        farewell = new MpiSum((nint)numbers, (nint)(numbers + Size), Size, NumberType.Float64);
-        if (!Enqueue(farewell).TryWait(wait)) return null;
-        var words = new long[Size];
-        for (var rank = 0; rank < Size; rank++) words[rank] = (long)numbers[Size + rank];
-        NativeMemory.Free(numbers);
-        return words;
+        var buffer = (double*)NativeMemory.AllocZeroed((nuint)Size * 2, sizeof(double)); // leaked if the sum never completes: MPI may still write to it
+        buffer[Rank] = status;
+        finalSum = new MpiSum((nint)buffer, (nint)(buffer + Size), Size, NumberType.Float64);
+        if (!Enqueue(finalSum).TryWait(wait)) return null;
+        var statuses = new long[Size];
+        for (var rank = 0; rank < Size; rank++) statuses[rank] = (long)buffer[Size + rank];
+        NativeMemory.Free(buffer);
+        return statuses;
     }
 
-    /// <summary>Ends MPI, whose end waits for all ranks. Throws where that fails, or MPI has failed before.</summary>
+    /// <summary>Shuts MPI down, which waits for all ranks.</summary>
+    /// <exception cref="DistributedException">MPI failed now or earlier.</exception>
     public void End()
     {
         ending = true;
         wake.Release();
         thread.Join();
-        if (failed is { } failure) throw failure;
+        if (failure is { } error) throw error;
     }
 
-    /// <summary>Ends all ranks.</summary>
+    /// <summary>Kills all ranks.</summary>
     public void Abort(int code)
     {
         abortCode = code;
@@ -104,97 +106,95 @@ internal sealed class MpiThread
 
     private MpiSum Enqueue(MpiSum sum)
     {
-        asked.Enqueue(sum);
+        requests.Enqueue(sum);
         wake.Release();
-        // The thread may have ended meanwhile, and nobody would take it from the queue.
-        if (failed is { } failure) sum.Fail(failure);
+        // The thread may have stopped meanwhile and would never dequeue the sum.
+        if (failure is { } error) sum.Fail(error);
         return sum;
     }
 
-    private TimeSpan Now => Stopwatch.GetElapsedTime(begin);
+    private TimeSpan Now => Stopwatch.GetElapsedTime(startTime);
 
     private void Run()
     {
         try
         {
-            var mpi = Begin();
-            var attendance = new Attendance(Size, Rank, patience, Now);
-            using (var heartbeats = new Heartbeats(mpi, attendance, TimeSpan.FromSeconds(Math.Min(1, patience.TotalSeconds / 5))))
+            var mpi = Initialise();
+            var liveness = new Liveness(Size, Rank, timeout, Now);
+            using (var heartbeats = new Heartbeats(mpi, liveness, TimeSpan.FromSeconds(Math.Min(1, timeout.TotalSeconds / 5))))
             {
-                var (sums, farewells) = (mpi.NewCommunicator(), mpi.NewCommunicator());
+                var (sums, finalSums) = (mpi.NewCommunicator(), mpi.NewCommunicator());
                 started.SetResult();
-                Work(mpi, sum => sum == farewell ? farewells : sums, attendance, heartbeats);
+                Poll(mpi, sum => sum == finalSum ? finalSums : sums, liveness, heartbeats);
             }
             if (abortCode >= 0) mpi.Abort(abortCode);
-            else mpi.End();
+            else mpi.Shutdown();
         }
-        catch (DistributedException failure)
+        catch (DistributedException error)
         {
-            Fail(failure);
+            Fail(error);
         }
     }
 
-    private MpiCalls Begin()
+    private MpiCalls Initialise()
     {
         var mpi = new MpiCalls(library);
         mpi.Init();
-        (Size, Rank) = mpi.Place();
+        (Size, Rank) = mpi.SizeAndRank();
         if (Size != processes)
             throw new DistributedException(
-                $"The launcher has started {processes} processes, Open MPI knows of {Size}: the launcher is another MPI's. Use Open MPI's mpirun "
+                $"The launcher started {processes} processes, but Open MPI sees {Size}: the launcher belongs to another MPI. Use Open MPI's mpirun "
                 + "(Debian: mpirun.openmpi), or srun --mpi=pmix.");
         return mpi;
     }
 
-    private void Work(MpiCalls mpi, Func<MpiSum, nint> communicator, Attendance attendance, Heartbeats heartbeats)
+    private void Poll(MpiCalls mpi, Func<MpiSum, nint> communicator, Liveness liveness, Heartbeats heartbeats)
     {
         var (spins, lastWork) = (0, Now);
         while (!ending && abortCode < 0)
         {
             if (Advance(mpi, communicator)) (spins, lastWork) = (0, Now);
-            Watch(attendance, heartbeats);
-            if (working.Count == 0) wake.Wait(Now - lastWork < Idle ? Restless : Idle);
-            else if (++spins < Spins) Thread.Yield();
-            else Pause();
+            Monitor(liveness, heartbeats);
+            if (open.Count == 0) wake.Wait(Now - lastWork < IdleInterval ? BusyInterval : IdleInterval);
+            else if (++spins < MaxSpins) Thread.Yield();
+            else _ = SleepMicroseconds(PauseMicroseconds);
         }
     }
 
-    /// <summary>Begins what is asked for, and ends what is done; whether there was anything of either.</summary>
+    /// <summary>Starts the requested sums and completes the finished ones; whether there were any.</summary>
     private bool Advance(MpiCalls mpi, Func<MpiSum, nint> communicator)
     {
-        var begun = false;
-        while (asked.TryDequeue(out var sum))
+        var hasStarted = false;
+        while (requests.TryDequeue(out var sum))
         {
-            working.Add(sum);
+            open.Add(sum);
             sum.Start(mpi, communicator(sum));
-            begun = true;
+            hasStarted = true;
         }
-        return working.RemoveAll(sum => sum.IsDone(mpi)) > 0 || begun;
+        return open.RemoveAll(sum => sum.IsDone(mpi)) > 0 || hasStarted;
     }
 
-    /// <summary>Ends the job where a rank is missing.</summary>
-    private void Watch(Attendance attendance, Heartbeats heartbeats)
+    /// <summary>Aborts the job if a rank is lost.</summary>
+    private void Monitor(Liveness liveness, Heartbeats heartbeats)
     {
         var now = Now;
         heartbeats.Exchange(now);
-        attendance.Heard(Rank, Interlocked.Read(ref count), now);
-        if (attendance.Missing(now) is not { Length: > 0 } missing) return;
-        var who = string.Join(", ", missing.Select(NameOf));
-        lost($"{who} has not come where the others wait for it, or is silent, for {patience.TotalSeconds:0} s: the process hangs, its node is down, or the "
-            + "network between them is. The job ends; checkpoints are intact.");
+        liveness.Record(Rank, Interlocked.Read(ref requested), now);
+        if (liveness.Missing(now) is not { Length: > 0 } missing) return;
+        var names = string.Join(", ", missing.Select(NameOf));
+        onLost($"{names} has been silent, or behind the other ranks, for {timeout.TotalSeconds:0} s: the process hangs, its node is down, or the network "
+            + "is down. The job is aborted; checkpoints are intact.");
         abortCode = 1;
     }
 
-    /// <summary>Whoever waits is told why it waits in vain.</summary>
-    private void Fail(DistributedException failure)
+    /// <summary>Makes every waiting thread throw.</summary>
+    private void Fail(DistributedException error)
     {
-        if (started.TrySetException(failure)) return;
-        failed = failure;
-        while (asked.TryDequeue(out var sum)) working.Add(sum);
-        foreach (var sum in working) sum.Fail(failure);
+        if (started.TrySetException(error)) return;
+        failure = error;
+        while (requests.TryDequeue(out var sum)) open.Add(sum);
+        foreach (var sum in open) sum.Fail(error);
     }
-
-    private static void Pause() => _ = SleepMicroseconds(PauseMicroseconds);
 
     [DllImport("libc", EntryPoint = "usleep")]
     private static extern int SleepMicroseconds(int time);

@@ -1,11 +1,12 @@
+using NormFree.Formats.Safetensors;
 using static NormFree.Formats.Onnx.OnnxField;
 
 namespace NormFree.Formats.Onnx;
 
-/// <summary>A model as protobuf.</summary>
+/// <summary>Writes a model as protobuf.</summary>
 internal static class OnnxWriter
 {
-    /// <summary>The version of the format that came with opset 17 (ONNX 1.12).</summary>
+    /// <summary>The version of the file format that came with opset 17 (ONNX 1.12).</summary>
     private const int IrVersion = 8;
 
     /// <summary>Writes a model.</summary>
@@ -13,7 +14,7 @@ internal static class OnnxWriter
     {
         var message = Model(model);
         if (message.Length > int.MaxValue)
-            throw new InvalidOperationException($"A model of {message.Length} bytes passes protobuf's {int.MaxValue}: ONNX cannot hold it in one file.");
+            throw new InvalidOperationException($"The model has {message.Length} bytes, but protobuf allows {int.MaxValue}: ONNX cannot store it in one file.");
         message.WriteTo(stream);
     }
 
@@ -125,4 +126,41 @@ internal static class OnnxWriter
             message.Text(DimensionSymbol, dimension.Symbol ?? "");
         return message;
     }
+}
+
+/// <summary>Field numbers and enum values of onnx.proto.</summary>
+internal static class OnnxField
+{
+    public const int ModelIrVersion = 1, ModelProducer = 2, ModelGraph = 7, ModelOpset = 8, ModelMetadata = 14;
+    public const int OpsetDomain = 1, OpsetVersion = 2;
+    public const int MetadataKey = 1, MetadataValue = 2;
+    public const int GraphNode = 1, GraphName = 2, GraphConstant = 5, GraphInput = 11, GraphOutput = 12;
+    public const int NodeInput = 1, NodeOutput = 2, NodeName = 3, NodeOperator = 4, NodeAttribute = 5;
+    public const int AttributeName = 1, AttributeReal = 2, AttributeInteger = 3, AttributeIntegers = 8, AttributeKind = 20;
+    public const int TensorShape = 1, TensorType = 2, TensorName = 8, TensorBytes = 9;
+    public const int ValueName = 1, ValueKind = 2;
+    public const int TypeTensor = 1, TypeTensorElement = 1, TypeTensorShape = 2;
+    public const int ShapeDimension = 1, DimensionSize = 1, DimensionSymbol = 2;
+
+    /// <summary>Values of AttributeProto.AttributeType.</summary>
+    public const int KindReal = 1, KindInteger = 2, KindIntegers = 7;
+
+    /// <summary>The TensorProto.DataType of an element type.</summary>
+    public static int Number(DType type) => type switch
+    {
+        DType.F32 => 1,
+        DType.U8 => 2,
+        DType.I8 => 3,
+        DType.U16 => 4,
+        DType.I16 => 5,
+        DType.I32 => 6,
+        DType.I64 => 7,
+        DType.Bool => 9,
+        DType.F16 => 10,
+        DType.F64 => 11,
+        DType.U32 => 12,
+        DType.U64 => 13,
+        DType.BF16 => 16,
+        _ => throw new ArgumentOutOfRangeException(nameof(type)),
+    };
 }

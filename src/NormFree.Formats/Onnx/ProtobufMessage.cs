@@ -3,25 +3,25 @@ using System.Text;
 
 namespace NormFree.Formats.Onnx;
 
-/// <summary>Writes a message in protobuf's wire format. Large values are referred to, not copied, until the whole is written.</summary>
-/// <remarks>See protobuf.dev/programming-guides/encoding: a field is a number with a wire type, then a value.</remarks>
+/// <summary>Builds a protobuf message. Byte arrays are referenced, not copied, until the message is written.</summary>
+/// <remarks>See protobuf.dev/programming-guides/encoding: each field is a tag (field number and wire type) followed by its value.</remarks>
 internal sealed class ProtobufMessage
 {
     private readonly List<ReadOnlyMemory<byte>> parts = [];
     private readonly MemoryStream pending = new();
     private long flushed;
 
-    /// <summary>The message's bytes.</summary>
+    /// <summary>The length of the message in bytes.</summary>
     public long Length => flushed + pending.Length;
 
-    /// <summary>Adds a whole number.</summary>
+    /// <summary>Adds an integer.</summary>
     public void Integer(int field, long value)
     {
         Tag(field, ProtobufWire.Varint);
         Varint((ulong)value);
     }
 
-    /// <summary>Adds a single.</summary>
+    /// <summary>Adds a float.</summary>
     public void Single(int field, float value)
     {
         Tag(field, ProtobufWire.Fixed32);
@@ -30,25 +30,25 @@ internal sealed class ProtobufMessage
         pending.Write(bytes);
     }
 
-    /// <summary>Adds a text.</summary>
+    /// <summary>Adds a string.</summary>
     public void Text(int field, string value) => Bytes(field, Encoding.UTF8.GetBytes(value));
 
-    /// <summary>Adds bytes, which must stay as they are until the message is written.</summary>
+    /// <summary>Adds bytes, which must not change before the message is written.</summary>
     public void Bytes(int field, ReadOnlyMemory<byte> value)
     {
         Tag(field, ProtobufWire.Length);
         Varint((ulong)value.Length);
-        Refer(value);
+        Reference(value);
     }
 
-    /// <summary>Adds a message within this one.</summary>
+    /// <summary>Adds a nested message.</summary>
     public void Message(int field, ProtobufMessage value)
     {
         Tag(field, ProtobufWire.Length);
         Varint((ulong)value.Length);
         value.Flush();
         foreach (var part in value.parts)
-            Refer(part);
+            Reference(part);
     }
 
     /// <summary>Writes the message.</summary>
@@ -59,7 +59,7 @@ internal sealed class ProtobufMessage
             stream.Write(part.Span);
     }
 
-    private void Refer(ReadOnlyMemory<byte> value)
+    private void Reference(ReadOnlyMemory<byte> value)
     {
         Flush();
         parts.Add(value);
@@ -77,11 +77,24 @@ internal sealed class ProtobufMessage
 
     private void Tag(int field, ProtobufWire wire) => Varint(((ulong)field << 3) | (ulong)wire);
 
-    /// <summary>Seven bits a byte, the lowest first; the eighth says that more follow.</summary>
+    /// <summary>Writes seven bits per byte, lowest first. The eighth bit says that more bytes follow.</summary>
     private void Varint(ulong value)
     {
         for (; value > 0x7f; value >>= 7)
             pending.WriteByte((byte)(value | 0x80));
         pending.WriteByte((byte)value);
     }
+}
+
+/// <summary>The wire types of protobuf fields.</summary>
+internal enum ProtobufWire
+{
+    /// <summary>An integer of one to ten bytes.</summary>
+    Varint = 0,
+
+    /// <summary>A length followed by that many bytes.</summary>
+    Length = 2,
+
+    /// <summary>Four bytes.</summary>
+    Fixed32 = 5,
 }

@@ -4,19 +4,19 @@ using System.Text;
 
 namespace NormFree.Formats.Safetensors;
 
-/// <summary>The checksum of what a file says: SHA-256 of its texts and tensors, each part led by its length.</summary>
+/// <summary>The checksum of a file's metadata and tensors: SHA-256 over length-prefixed parts.</summary>
 /// <remarks>
-/// Parts, in the file's order: the key and value of every text but the checksum's own; then of every tensor its name, its type's name, its shape
-/// (8 bytes a side, little-endian) and its bytes. A part's length takes 8 bytes, little-endian. Padding has no say.
+/// The parts in the order of the file: key and value of each metadata entry except the checksum's own; then for each tensor its name, the name of
+/// its type, its shape (8 bytes per axis) and its bytes. Lengths take 8 bytes. All numbers are little-endian. Padding is not covered.
 /// </remarks>
 internal sealed class ContentChecksum : IDisposable
 {
-    /// <summary>The key under which it stands among the texts.</summary>
+    /// <summary>The metadata key of the checksum.</summary>
     public const string Key = "checksum";
 
     private readonly IncrementalHash hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
 
-    /// <summary>Takes a text of the metadata.</summary>
+    /// <summary>Adds a metadata entry.</summary>
     public void Add(string key, string value)
     {
         if (key == Key) return;
@@ -24,21 +24,21 @@ internal sealed class ContentChecksum : IDisposable
         Add(Encoding.UTF8.GetBytes(value));
     }
 
-    /// <summary>Takes what the header says of a tensor; its bytes follow by <see cref="AddBytes"/>.</summary>
+    /// <summary>Adds the header of a tensor; its bytes must follow through <see cref="AddBytes"/>.</summary>
     public void Add(TensorEntry entry)
     {
         Add(Encoding.UTF8.GetBytes(entry.Name));
         Add(Encoding.UTF8.GetBytes(entry.DType.Name()));
         AddLength(entry.Shape.Count * sizeof(long));
-        foreach (long side in entry.Shape) AddLength(side);
+        foreach (long size in entry.Shape) AddLength(size);
         AddLength(entry.Bytes);
     }
 
-    /// <summary>Takes some of a tensor's bytes.</summary>
+    /// <summary>Adds bytes of a tensor.</summary>
     public void AddBytes(ReadOnlySpan<byte> bytes) => hash.AppendData(bytes);
 
-    /// <summary>The checksum of all that was taken.</summary>
-    public string Text() => "sha256:" + Convert.ToHexStringLower(hash.GetHashAndReset());
+    /// <summary>Returns the checksum of everything added, for example <c>sha256:2c26…</c>.</summary>
+    public string Finish() => "sha256:" + Convert.ToHexStringLower(hash.GetHashAndReset());
 
     /// <inheritdoc/>
     public void Dispose() => hash.Dispose();

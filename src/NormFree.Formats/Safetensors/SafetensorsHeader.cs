@@ -4,13 +4,42 @@ using System.Text.Unicode;
 
 namespace NormFree.Formats.Safetensors;
 
-/// <summary>The JSON at the beginning of a file, read strictly.</summary>
+/// <summary>Describes a tensor of a file.</summary>
+/// <param name="Name">Its name.</param>
+/// <param name="DType">Its element type.</param>
+/// <param name="Shape">The size of each axis; empty for a scalar.</param>
+/// <param name="Begin">Its first byte, counted from the end of the header.</param>
+/// <param name="End">The byte after its last one.</param>
+public sealed record TensorEntry(string Name, DType DType, IReadOnlyList<long> Shape, long Begin, long End)
+{
+    /// <summary>The number of elements.</summary>
+    public long Elements => Bytes / DType.Bytes();
+
+    /// <summary>The number of bytes.</summary>
+    public long Bytes => End - Begin;
+
+    /// <summary>The number of bytes that a shape needs; null if a size is negative or the product exceeds 63 bits.</summary>
+    internal static long? BytesOf(DType type, IReadOnlyList<long> shape)
+    {
+        long bytes = type.Bytes();
+        foreach (long size in shape)
+        {
+            if (size < 0 || Math.BigMul(bytes, size, out long product) != 0 || product < 0)
+                return null;
+            bytes = product;
+        }
+        return bytes;
+    }
+}
+
+/// <summary>The JSON header at the start of a file. Every deviation from the format is an error.</summary>
+/// <remarks>Limits: 100 MB for the header and 64 axes for a shape. Memory is bounded by a small multiple of the header.</remarks>
 internal sealed class SafetensorsHeader
 {
-    /// <summary>The format's own bound.</summary>
+    /// <summary>The format's limit for the header.</summary>
     public const int MaxBytes = 100_000_000;
 
-    /// <summary>The key that is no tensor's name.</summary>
+    /// <summary>The key of the metadata; no tensor may have this name.</summary>
     public const string MetadataKey = "__metadata__";
 
     private const int MaxAxes = 64;
@@ -18,16 +47,16 @@ internal sealed class SafetensorsHeader
 
     private SafetensorsHeader(string file) => this.file = file;
 
-    /// <summary>The tensors in the header's order.</summary>
+    /// <summary>The tensors in the order of the header.</summary>
     public List<TensorEntry> Tensors { get; } = [];
 
-    /// <summary>The writer's own texts.</summary>
+    /// <summary>The writer's metadata.</summary>
     public OrderedDictionary<string, string> Metadata { get; } = [];
 
-    /// <summary>Reads a header.</summary>
+    /// <summary>Parses and validates a header.</summary>
     /// <param name="json">The header without its length.</param>
     /// <param name="dataBytes">How many bytes follow the header.</param>
-    /// <param name="file">The name that errors give to the file.</param>
+    /// <param name="file">The name of the file in errors.</param>
     public static SafetensorsHeader Parse(ReadOnlySpan<byte> json, long dataBytes, string file)
     {
         var header = new SafetensorsHeader(file);
@@ -46,8 +75,8 @@ internal sealed class SafetensorsHeader
         }
         catch (InvalidOperationException)
         {
-            // Utf8JsonReader.GetString, on an escape like \ud800 without its other half
-            header.Fail(0, "the header holds a text that is not Unicode");
+            // Utf8JsonReader.GetString throws this for an escape like \ud800 without its other half.
+            header.Fail(0, "the header contains a string that is not valid Unicode");
         }
         header.CheckLayout(dataBytes);
         return header;
@@ -67,15 +96,15 @@ internal sealed class SafetensorsHeader
                 ReadTensor(ref reader, name);
         }
         if (reader.Read())
-            Fail(reader.TokenStartIndex, "something follows the header's object");
+            Fail(reader.TokenStartIndex, "data follows the header's object");
     }
 
     private void ReadMetadata(ref Utf8JsonReader reader)
     {
-        Expect(ref reader, JsonTokenType.StartObject, "an object of texts");
+        Expect(ref reader, JsonTokenType.StartObject, "an object of strings");
         while (NextProperty(ref reader, out string key))
         {
-            Expect(ref reader, JsonTokenType.String, $"a text for {Quoted.Name(key)}");
+            Expect(ref reader, JsonTokenType.String, $"a string for {Quoted.Name(key)}");
             if (!Metadata.TryAdd(key, reader.GetString()!))
                 Fail(reader.TokenStartIndex, $"the metadata {Quoted.Name(key)} occurs twice");
         }
@@ -91,7 +120,7 @@ internal sealed class SafetensorsHeader
         {
             bool known = (key, type, shape, offsets) is ("dtype", null, _, _) or ("shape", _, null, _) or ("data_offsets", _, _, null);
             if (!known)
-                Fail(name, $"the field {Quoted.Name(key)} is not known or occurs twice", WayOut.WriteAgain);
+                Fail(name, $"the field {Quoted.Name(key)} is unknown or occurs twice", Remedy.WriteAgain);
             if (key == "dtype")
                 type = ReadType(ref reader, name);
             else if (key == "shape")
@@ -101,7 +130,7 @@ internal sealed class SafetensorsHeader
         }
         if (type is null || shape is null || offsets is not [var begin, var end])
         {
-            Fail(name, "it needs a dtype, a shape and two data_offsets", WayOut.WriteAgain);
+            Fail(name, "it needs a dtype, a shape and two data_offsets", Remedy.WriteAgain);
             return;
         }
         Add(new TensorEntry(name, type.Value, shape, begin, end));
@@ -114,7 +143,7 @@ internal sealed class SafetensorsHeader
         if (DTypes.Parse(text) is not { } type)
         {
             string known = string.Join(", ", DTypes.All.Select(DTypes.Name));
-            Fail(name, $"the dtype {Quoted.Name(text)} is not known", $"Convert the tensor to one of {known}");
+            Fail(name, $"the dtype {Quoted.Name(text)} is not supported", $"Convert the tensor to one of {known}");
             return default;
         }
         return type;
@@ -123,13 +152,13 @@ internal sealed class SafetensorsHeader
     private long[] ReadNumbers(ref Utf8JsonReader reader, string name, int atMost)
     {
         var numbers = new List<long>();
-        Expect(ref reader, JsonTokenType.StartArray, $"numbers for tensor {Quoted.Name(name)}");
+        Expect(ref reader, JsonTokenType.StartArray, $"an array of integers for tensor {Quoted.Name(name)}");
         while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
         {
             if (reader.TokenType != JsonTokenType.Number || !reader.TryGetInt64(out long number) || number < 0)
-                Fail(name, "its shape and offsets must be whole numbers from 0 to 2^63-1", WayOut.FetchAgain);
+                Fail(name, "shape and data_offsets must be integers from 0 to 2^63-1", Remedy.DownloadAgain);
             else if (numbers.Count == atMost)
-                Fail(name, $"more than {atMost} numbers for its shape or its offsets", WayOut.FetchAgain);
+                Fail(name, $"more than {atMost} numbers in its shape or data_offsets", Remedy.DownloadAgain);
             else
                 numbers.Add(number);
         }
@@ -139,30 +168,30 @@ internal sealed class SafetensorsHeader
     private void Add(TensorEntry entry)
     {
         if (entry.End < entry.Begin)
-            Fail(entry.Name, $"it ends at {entry.End}, before it begins at {entry.Begin}", WayOut.FetchAgain);
+            Fail(entry.Name, $"it ends at byte {entry.End}, before it begins at byte {entry.Begin}", Remedy.DownloadAgain);
         if (TensorEntry.BytesOf(entry.DType, entry.Shape) is not { } needed)
-            Fail(entry.Name, $"{ShapeOf(entry)} takes more than 2^63 bytes", WayOut.FetchAgain);
+            Fail(entry.Name, $"{ShapeOf(entry)} needs more than 2^63 bytes", Remedy.DownloadAgain);
         else if (needed != entry.Bytes)
-            Fail(entry.Name, $"{entry.Bytes} bytes for {ShapeOf(entry)}, which needs {needed}", WayOut.FetchAgain);
+            Fail(entry.Name, $"{ShapeOf(entry)} needs {needed} bytes, but the tensor has {entry.Bytes}", Remedy.DownloadAgain);
         Tensors.Add(entry);
     }
 
     private static string ShapeOf(TensorEntry entry) => $"shape [{string.Join(", ", entry.Shape)}] of {entry.DType.Name()}";
 
-    /// <summary>The tensors, in the order of their bytes, must tile the data: no overlap, no hole, nothing after the last.</summary>
+    /// <summary>Checks that the tensors, sorted by offset, cover the data without overlap and without gaps.</summary>
     private void CheckLayout(long dataBytes)
     {
         long reached = 0;
         foreach (var entry in Tensors.OrderBy(entry => entry.Begin).ThenBy(entry => entry.End))
         {
             if (entry.End > dataBytes)
-                Fail(entry.Name, $"it ends at byte {entry.End} of the data, which has {dataBytes}", WayOut.FetchAgain);
+                Fail(entry.Name, $"it ends at byte {entry.End}, but the data has {dataBytes} bytes", Remedy.DownloadAgain);
             if (entry.Begin != reached)
-                Fail(entry.Name, $"it begins at byte {entry.Begin} of the data, and the tensor before ends at {reached}", WayOut.WriteAgain);
+                Fail(entry.Name, $"it begins at byte {entry.Begin}, but the previous tensor ends at byte {reached}", Remedy.WriteAgain);
             reached = entry.End;
         }
         if (reached != dataBytes)
-            InvalidFileException.Throw(file, $"byte {reached} of the data", $"{dataBytes - reached} bytes belong to no tensor", WayOut.FetchAgain);
+            InvalidFileException.Throw(file, $"byte {reached} of the data", $"{dataBytes - reached} bytes belong to no tensor", Remedy.DownloadAgain);
     }
 
     private bool NextProperty(ref Utf8JsonReader reader, out string name)
@@ -181,9 +210,9 @@ internal sealed class SafetensorsHeader
 
     [DoesNotReturn]
     private void Fail(long at, string what) =>
-        InvalidFileException.Throw(file, $"byte {SafetensorsFile.LengthBytes + at}", what, WayOut.FetchAgain);
+        InvalidFileException.Throw(file, $"byte {SafetensorsFile.LengthBytes + at}", what, Remedy.DownloadAgain);
 
     [DoesNotReturn]
-    private void Fail(string tensor, string what, string wayOut) =>
-        InvalidFileException.Throw(file, $"tensor {Quoted.Name(tensor)}", what, wayOut);
+    private void Fail(string tensor, string what, string remedy) =>
+        InvalidFileException.Throw(file, $"tensor {Quoted.Name(tensor)}", what, remedy);
 }

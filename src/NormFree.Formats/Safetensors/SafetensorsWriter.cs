@@ -5,9 +5,9 @@ using System.Text.Json;
 
 namespace NormFree.Formats.Safetensors;
 
-/// <summary>Writes a safetensors file: the same tensors and texts in the same order give the same bytes.</summary>
+/// <summary>Writes a safetensors file. The same tensors and metadata in the same order give the same bytes.</summary>
 /// <remarks>
-/// The header is padded with spaces so that the data begins at a multiple of 64 bytes.
+/// The header is padded with spaces so that the data starts at a multiple of 64 bytes.
 /// <example><code>
 /// new SafetensorsWriter()
 ///     .Describe("format", "normfree")
@@ -22,10 +22,10 @@ public sealed class SafetensorsWriter
     private readonly OrderedDictionary<string, (TensorEntry Entry, ReadOnlyMemory<byte> Bytes)> tensors = [];
     private long end;
 
-    /// <summary>Adds a text to the metadata.</summary>
+    /// <summary>Adds a metadata entry.</summary>
     /// <param name="key">Its key.</param>
-    /// <param name="value">The text.</param>
-    /// <exception cref="ArgumentException">The key has one already.</exception>
+    /// <param name="value">Its value.</param>
+    /// <exception cref="ArgumentException">The key exists already.</exception>
     public SafetensorsWriter Describe(string key, string value)
     {
         metadata.Add(key, value);
@@ -36,23 +36,23 @@ public sealed class SafetensorsWriter
     /// <param name="name">Its name.</param>
     /// <param name="type">Its element type.</param>
     /// <param name="shape">Its shape; empty for a scalar.</param>
-    /// <param name="bytes">Its elements, row-major and little-endian. They are not copied: leave them be until they are written.</param>
-    /// <exception cref="ArgumentException">The name is taken, or the bytes do not fill the shape.</exception>
+    /// <param name="bytes">Its elements, row-major and little-endian. They are not copied and must not change before they are written.</param>
+    /// <exception cref="ArgumentException">The name exists already, or the bytes do not fit the shape.</exception>
     public SafetensorsWriter Add(string name, DType type, ReadOnlySpan<long> shape, ReadOnlyMemory<byte> bytes)
     {
         long[] sizes = shape.ToArray();
         if (name == SafetensorsHeader.MetadataKey || tensors.ContainsKey(name))
-            throw new ArgumentException($"The name {Quoted.Name(name)} is taken: give every tensor its own.", nameof(name));
+            throw new ArgumentException($"The name {Quoted.Name(name)} exists already: each tensor needs its own name.", nameof(name));
         if (TensorEntry.BytesOf(type, sizes) != bytes.Length)
             throw new ArgumentException(
-                $"Tensor {Quoted.Name(name)}: {bytes.Length} bytes do not fill the shape [{string.Join(", ", sizes)}] of {type.Name()}.", nameof(bytes));
+                $"Tensor {Quoted.Name(name)}: {bytes.Length} bytes do not fit the shape [{string.Join(", ", sizes)}] of {type.Name()}.", nameof(bytes));
         tensors.Add(name, (new TensorEntry(name, type, sizes, end, end + bytes.Length), bytes));
         end += bytes.Length;
         return this;
     }
 
-    /// <summary>Adds the checksum of all texts and tensors that were added; <see cref="SafetensorsFile.RequireChecksum"/> compares it.</summary>
-    /// <remarks>Whoever adds more afterwards makes a file that is taken for damaged.</remarks>
+    /// <summary>Adds the checksum of all metadata and tensors; <see cref="SafetensorsFile.RequireChecksum"/> verifies it.</summary>
+    /// <remarks>Call it last: anything added afterwards makes the checksum wrong.</remarks>
     public SafetensorsWriter DescribeChecksum()
     {
         using var checksum = new ContentChecksum();
@@ -63,24 +63,24 @@ public sealed class SafetensorsWriter
             checksum.Add(entry);
             checksum.AddBytes(bytes.Span);
         }
-        return Describe(ContentChecksum.Key, checksum.Text());
+        return Describe(ContentChecksum.Key, checksum.Finish());
     }
 
-    /// <summary>Writes the file as a whole or not at all: beside the target, flushed to the disk, then renamed over it.</summary>
+    /// <summary>Writes the file completely or not at all; see <see cref="AtomicFile"/>.</summary>
     /// <param name="path">The target.</param>
     /// <exception cref="IOException">It cannot be written. The old file is intact.</exception>
-    /// <exception cref="UnauthorizedAccessException">The folder may not be written to. The old file is intact.</exception>
+    /// <exception cref="UnauthorizedAccessException">The folder is not writable. The old file is intact.</exception>
     public void Save(string path) => AtomicFile.Write(path, Write);
 
-    /// <summary>Writes the file's bytes to a stream.</summary>
+    /// <summary>Writes the file to a stream.</summary>
     /// <param name="stream">The stream.</param>
-    /// <exception cref="InvalidOperationException">The header passes the format's bound of 100 MB.</exception>
+    /// <exception cref="InvalidOperationException">The header exceeds the format's limit of 100 MB.</exception>
     public void Write(Stream stream)
     {
         var json = Header();
         int padded = Pad(SafetensorsFile.LengthBytes + json.Length) - SafetensorsFile.LengthBytes;
         if (padded > SafetensorsHeader.MaxBytes)
-            throw new InvalidOperationException($"A header of {padded} bytes passes the format's {SafetensorsHeader.MaxBytes}: keep the metadata shorter.");
+            throw new InvalidOperationException($"The header has {padded} bytes, but the format allows {SafetensorsHeader.MaxBytes}: shorten the metadata.");
         byte[] head = new byte[SafetensorsFile.LengthBytes + padded];
         head.AsSpan().Fill((byte)' ');
         BinaryPrimitives.WriteUInt64LittleEndian(head, (ulong)padded);

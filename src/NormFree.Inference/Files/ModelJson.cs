@@ -1,115 +1,115 @@
-using System.Buffers;
-using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
+using System.Text.Json.Serialization;
+using NormFree.Formats;
 using NormFree.Inference.Model;
 
 namespace NormFree.Inference.Files;
 
-/// <summary>Writes what a file says of its layers: all but the tensors.</summary>
-internal static class ModelJson
+/// <summary>The metadata field <c>model</c> of a packed file: a model without its tensors.</summary>
+internal sealed record ModelJson(
+    string Architecture, int Height, int Width, float[] Mean, float[] Deviation, StepJson[] Preparation, string[] Classes, LayerJson[] Layers)
 {
-    /// <summary>The model on one line.</summary>
-    public static string Write(PackedModel model)
+    /// <summary>Metadata text of a model, on one line.</summary>
+    public static string Write(PackedModel model) => JsonSerializer.Serialize(Of(model), ModelJsonContext.Strict.ModelJson);
+
+    /// <summary>Parses the text strictly: each field exactly once, in its type, and no others.</summary>
+    /// <exception cref="InvalidFileException">The text is not such a model.</exception>
+    public static ModelJson Read(string file, string text)
     {
-        var buffer = new ArrayBufferWriter<byte>();
-        using (var json = new Utf8JsonWriter(buffer, new JsonWriterOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping }))
+        try
         {
-            json.WriteStartObject();
-            json.WriteString("architecture", model.Architecture);
-            json.WriteNumber("height", model.Height);
-            json.WriteNumber("width", model.Width);
-            WriteArray(json, "mean", model.Mean, json.WriteNumberValue);
-            WriteArray(json, "deviation", model.Deviation, json.WriteNumberValue);
-            WriteArray(json, "preparation", model.Preparation, step => Write(json, step));
-            WriteArray(json, "classes", model.Classes, json.WriteStringValue);
-            WriteArray(json, "layers", model.Layers, layer => Write(json, layer));
-            json.WriteEndObject();
+            var model = JsonSerializer.Deserialize(text, ModelJsonContext.Strict.ModelJson);
+            if (model is not null && !model.Classes.Contains(null) && !model.Layers.Contains(null) && !model.Preparation.Contains(null))
+                return model;
+            throw new JsonException("A model, class, layer or preprocessing step is null.");
         }
-        return Encoding.UTF8.GetString(buffer.WrittenSpan);
-    }
-
-    private static void WriteArray<T>(Utf8JsonWriter json, string name, IEnumerable<T> items, Action<T> write)
-    {
-        json.WriteStartArray(name);
-        foreach (var item in items)
-            write(item);
-        json.WriteEndArray();
-    }
-
-    private static void Write(Utf8JsonWriter json, ImageStep step)
-    {
-        json.WriteStartObject();
-        json.WriteString("kind", step.Kind switch
+        catch (Exception e) when (e is JsonException or NotSupportedException or InvalidOperationException)
         {
-            ImageStepKind.Cover => PackedFormat.Cover,
-            ImageStepKind.Resize => PackedFormat.Resize,
-            _ => PackedFormat.CentreCrop,
-        });
-        json.WriteNumber("height", step.Height);
-        json.WriteNumber("width", step.Width);
-        json.WriteEndObject();
-    }
-
-    private static void Write(Utf8JsonWriter json, PackedLayer layer)
-    {
-        json.WriteStartObject();
-        switch (layer)
-        {
-            case RealConvolution real:
-                WriteHead(json, PackedFormat.Convolution, real.Key, real.In, real.Out);
-                WriteWindow(json, real.Kernel, real.Stride, real.Padding);
-                break;
-            case MaxPool pool:
-                WriteHead(json, PackedFormat.MaxPool, pool.Key);
-                WriteWindow(json, pool.Kernel, pool.Stride, pool.Padding);
-                break;
-            case BinaryLayer binary:
-                WriteHead(json, PackedFormat.Binary, binary.Key, binary.In, binary.Out);
-                WriteWindow(json, binary.Kernel, binary.Stride, binary.Padding);
-                Write(json, binary.Shortcut);
-                break;
-            case Classifier classifier:
-                WriteHead(json, PackedFormat.Classifier, classifier.Key, classifier.In, classifier.Classes);
-                break;
+            // NotSupportedException: a layer or shortcut without kind. InvalidOperationException: half a surrogate pair.
+            throw new InvalidFileException(file, Place(e), $"it does not match the format ({Reason(e.Message)})", PackedFormat.Remedy);
         }
-        json.WriteEndObject();
     }
 
-    private static void WriteHead(Utf8JsonWriter json, string kind, string key)
+    /// <summary>The JSON path of the error, for example <c>$.layers[2].stride</c>. Some exceptions have it only at the end of their message.</summary>
+    private static string Place(Exception error)
     {
-        json.WriteString("kind", kind);
-        json.WriteString("key", key);
+        const string Mark = " Path: ";
+        int at = error.Message.LastIndexOf(Mark, StringComparison.Ordinal);
+        string? path = (error as JsonException)?.Path ?? (at < 0 ? null : error.Message[(at + Mark.Length)..].Split(" | ")[0]);
+        return path is null ? "metadata 'model'" : $"metadata 'model' at {Quoted.Name(path)}";
     }
 
-    private static void WriteHead(Utf8JsonWriter json, string kind, string key, int inputs, int outputs)
+    /// <summary>The first sentence of the message, without namespaces and control characters: it may quote names of the file.</summary>
+    private static string Reason(string message)
     {
-        WriteHead(json, kind, key);
-        json.WriteNumber("in", inputs);
-        json.WriteNumber("out", outputs);
+        const int Longest = 200;
+        string reason = message.Split(". ")[0].Replace(typeof(ModelJson).Namespace + ".", "").TrimEnd('.');
+        return string.Concat(reason.Take(Longest).Select(c => char.IsControl(c) || char.IsSurrogate(c) ? '?' : c));
     }
 
-    private static void WriteWindow(Utf8JsonWriter json, int kernel, int stride, int padding)
-    {
-        json.WriteNumber("kernel", kernel);
-        json.WriteNumber("stride", stride);
-        json.WriteNumber("padding", padding);
-    }
+    private static ModelJson Of(PackedModel model) => new(
+        model.Architecture, model.Height, model.Width, [.. model.Mean], [.. model.Deviation],
+        [.. model.Preprocessing.Select(step => new StepJson(PackedFormat.PreprocessingKinds[(int)step.Kind], step.Height, step.Width))],
+        [.. model.Classes], [.. model.Layers.Select(Of)]);
 
-    private static void Write(Utf8JsonWriter json, Shortcut shortcut)
+    private static LayerJson Of(PackedLayer layer) => layer switch
     {
-        json.WriteStartObject("shortcut");
-        if (shortcut is PooledInput pooled)
-        {
-            json.WriteString("kind", PackedFormat.PooledInput);
-            json.WriteNumber("kernel", pooled.Kernel);
-            json.WriteNumber("factor", pooled.Factor);
-            json.WriteBoolean("projection", pooled.Projection is not null);
-        }
-        else
-        {
-            json.WriteString("kind", PackedFormat.Input);
-        }
-        json.WriteEndObject();
-    }
+        PackedConvolution l => new ConvolutionJson(l.Key, l.In, l.Out, l.Kernel, l.Stride, l.Padding),
+        PackedMaxPool l => new MaxPoolJson(l.Key, l.Kernel, l.Stride, l.Padding),
+        PackedBinaryLayer l => new BinaryJson(l.Key, l.In, l.Out, l.Kernel, l.Stride, l.Padding, Of(l.Shortcut)),
+        PackedClassifier l => new ClassifierJson(l.Key, l.In, l.Classes),
+        _ => throw new ArgumentException($"Unknown layer kind {layer.GetType().Name}.", nameof(layer)),
+    };
+
+    private static ShortcutJson Of(PackedShortcut shortcut) => shortcut is AveragePoolShortcut pooled
+        ? new PooledInputJson(pooled.Kernel, pooled.Factor, pooled.Projection is not null)
+        : new InputJson();
+}
+
+/// <summary>A preprocessing step.</summary>
+internal sealed record StepJson(string Kind, int Height, int Width);
+
+/// <summary>A layer; the field <c>kind</c> selects the derived type.</summary>
+[JsonPolymorphic(TypeDiscriminatorPropertyName = "kind")]
+[JsonDerivedType(typeof(ConvolutionJson), "convolution")]
+[JsonDerivedType(typeof(MaxPoolJson), "max-pool")]
+[JsonDerivedType(typeof(BinaryJson), "binary")]
+[JsonDerivedType(typeof(ClassifierJson), "classifier")]
+internal abstract record LayerJson([property: JsonPropertyOrder(-1)] string Key);
+
+internal sealed record ConvolutionJson(string Key, int In, int Out, int Kernel, int Stride, int Padding) : LayerJson(Key);
+
+internal sealed record MaxPoolJson(string Key, int Kernel, int Stride, int Padding) : LayerJson(Key);
+
+internal sealed record BinaryJson(string Key, int In, int Out, int Kernel, int Stride, int Padding, ShortcutJson Shortcut) : LayerJson(Key);
+
+internal sealed record ClassifierJson(string Key, int In, int Out) : LayerJson(Key);
+
+/// <summary>A shortcut; the field <c>kind</c> selects the derived type.</summary>
+[JsonPolymorphic(TypeDiscriminatorPropertyName = "kind")]
+[JsonDerivedType(typeof(InputJson), "input")]
+[JsonDerivedType(typeof(PooledInputJson), "pooled-input")]
+internal abstract record ShortcutJson;
+
+internal sealed record InputJson : ShortcutJson;
+
+internal sealed record PooledInputJson(int Kernel, float Factor, bool Projection) : ShortcutJson;
+
+/// <summary>Source-generated serialisation, which needs no reflection and thus compiles ahead of time.</summary>
+[JsonSerializable(typeof(ModelJson))]
+internal sealed partial class ModelJsonContext : JsonSerializerContext
+{
+    /// <summary>Accepts each field exactly once and no others; writes non-ASCII names as they are.</summary>
+    public static ModelJsonContext Strict { get; } = new(new JsonSerializerOptions
+    {
+        PropertyNamingPolicy = JsonNamingPolicy.CamelCase,
+        UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow,
+        RespectRequiredConstructorParameters = true,
+        RespectNullableAnnotations = true,
+        AllowDuplicateProperties = false,
+        AllowOutOfOrderMetadataProperties = true,
+        MaxDepth = 8,
+        Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
+    });
 }

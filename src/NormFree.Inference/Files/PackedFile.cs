@@ -4,10 +4,9 @@ using NormFree.Inference.Model;
 
 namespace NormFree.Inference.Files;
 
-/// <summary>Packed networks as files: safetensors whose metadata describe the layers, every tensor aligned to 64 bytes. See docs/packed-format.md.</summary>
+/// <summary>Reads and writes packed files: safetensors whose metadata describes the layers. docs/packed-format.md specifies the format.</summary>
 /// <remarks>
-/// Reading trusts nothing: what is read fits the layers that the file describes, and the layers fit one another. It allocates a small multiple of
-/// the file's size at most.
+/// Reading validates everything (<see cref="ModelChecks"/>), <see cref="PackedLimits"/> included. It allocates at most a small multiple of the file's size.
 /// <example><code>
 /// PackedModel model = PackedFile.Read("reactnet18.safetensors");
 /// Console.WriteLine($"{model.Architecture}: {model.Layers.Count} layers, {model.Classes.Count} classes");
@@ -15,10 +14,10 @@ namespace NormFree.Inference.Files;
 /// </remarks>
 public static class PackedFile
 {
-    /// <summary>Whether a safetensors file says that it is a packed network, of whatever version.</summary>
+    /// <summary>Whether a safetensors file is marked as a packed network, of any version.</summary>
     /// <param name="path">The file.</param>
-    /// <exception cref="InvalidFileException">It is no safetensors file.</exception>
-    /// <exception cref="IOException">It cannot be read.</exception>
+    /// <exception cref="InvalidFileException">The file is not a safetensors file.</exception>
+    /// <exception cref="IOException">The file cannot be read.</exception>
     public static bool IsPacked(string path)
     {
         using var file = SafetensorsFile.Open(path);
@@ -27,18 +26,18 @@ public static class PackedFile
 
     /// <summary>Reads a file.</summary>
     /// <param name="path">The file.</param>
-    /// <exception cref="InvalidFileException">It is no packed network, a damaged one, or one of a newer version.</exception>
-    /// <exception cref="IOException">It cannot be read.</exception>
-    /// <exception cref="PlatformNotSupportedException">This processor has the highest byte of a number first.</exception>
+    /// <exception cref="InvalidFileException">The file is not a packed network, is damaged, has a newer version or exceeds a limit.</exception>
+    /// <exception cref="IOException">The file cannot be read.</exception>
+    /// <exception cref="PlatformNotSupportedException">The processor is big-endian.</exception>
     public static PackedModel Read(string path)
     {
         using var file = SafetensorsFile.Open(path);
         return new PackedFileReader(file).Read();
     }
 
-    /// <summary>Reads the rest of a stream.</summary>
-    /// <param name="stream">The stream; it is not needed afterwards.</param>
-    /// <param name="name">The name that errors give to it.</param>
+    /// <summary>Reads a stream from its position to its end.</summary>
+    /// <param name="stream">The stream; the caller closes it.</param>
+    /// <param name="name">Its name in error messages.</param>
     /// <inheritdoc cref="Read(string)"/>
     public static PackedModel Read(Stream stream, string name)
     {
@@ -46,19 +45,19 @@ public static class PackedFile
         return new PackedFileReader(file).Read();
     }
 
-    /// <summary>Writes a file, whole or not at all. The same model gives the same bytes.</summary>
-    /// <param name="path">The target.</param>
+    /// <summary>Writes a file atomically. Equal models give equal bytes.</summary>
+    /// <param name="path">The file.</param>
     /// <param name="model">The network.</param>
-    /// <exception cref="ArgumentException">Something is wrong with the model; the message says where and what.</exception>
-    /// <exception cref="IOException">The file cannot be written. The old one is intact.</exception>
-    /// <exception cref="UnauthorizedAccessException">The folder may not be written to. The old file is intact.</exception>
-    /// <exception cref="PlatformNotSupportedException">This processor has the highest byte of a number first.</exception>
+    /// <exception cref="ArgumentException">The model is invalid; the message names the place and the problem.</exception>
+    /// <exception cref="IOException">The file cannot be written. An existing file is unchanged.</exception>
+    /// <exception cref="UnauthorizedAccessException">The folder is not writable. An existing file is unchanged.</exception>
+    /// <exception cref="PlatformNotSupportedException">The processor is big-endian.</exception>
     public static void Write(string path, PackedModel model) => PackedFileWriter.Write(model).Save(path);
 
-    /// <summary>Writes a file's bytes to a stream.</summary>
+    /// <summary>Writes the bytes of a file to a stream.</summary>
     /// <param name="stream">The stream.</param>
     /// <param name="model">The network.</param>
-    /// <exception cref="ArgumentException">Something is wrong with the model; the message says where and what.</exception>
-    /// <exception cref="PlatformNotSupportedException">This processor has the highest byte of a number first.</exception>
+    /// <exception cref="ArgumentException">The model is invalid; the message names the place and the problem.</exception>
+    /// <exception cref="PlatformNotSupportedException">The processor is big-endian.</exception>
     public static void Write(Stream stream, PackedModel model) => PackedFileWriter.Write(model).Write(stream);
 }

@@ -1,6 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Globalization;
-using System.Text.Json;
 using NormFree.Formats;
 using NormFree.Formats.Safetensors;
 using NormFree.Inference.Model;
@@ -8,24 +7,21 @@ using NormFree.Kernels.Bits;
 
 namespace NormFree.Inference.Files;
 
-/// <summary>Makes a model of an open file.</summary>
+/// <summary>Reads a model from an open file.</summary>
 internal sealed class PackedFileReader(SafetensorsFile file)
 {
-    /// <summary>The model's JSON has objects in an array in an object, and one object in each of them.</summary>
-    private const int MaxDepth = 8;
-
     private readonly PackedTensors tensors = new(file);
 
     /// <summary>The model.</summary>
-    /// <exception cref="InvalidFileException">The file does not hold one.</exception>
+    /// <exception cref="InvalidFileException">The file does not contain one.</exception>
     public PackedModel Read()
     {
         PackedFormat.RequireLittleEndian();
         CheckFormat();
-        var model = Parse();
+        var model = Model(ModelJson.Read(file.Name, Metadata("model")));
         tensors.End();
         if (ModelChecks.Find(model) is { } problem)
-            Fail(problem.Where, problem.What, PackedFormat.WayOut);
+            Fail(problem.Where, problem.What, problem.Remedy ?? PackedFormat.Remedy);
         return model;
     }
 
@@ -35,136 +31,75 @@ internal sealed class PackedFileReader(SafetensorsFile file)
         if (format != PackedFormat.Name)
             Fail(
                 "metadata 'format'",
-                format is null ? "it is missing, so that this is no packed network" : $"it is {Quoted.Name(format)}, not '{PackedFormat.Name}'",
-                "Make a packed file of a checkpoint with normfree export --format packed");
+                format is null ? "it is missing, so this is not a packed network" : $"it is {Quoted.Name(format)}, not '{PackedFormat.Name}'",
+                "Export a checkpoint with normfree export --format packed");
         string text = Metadata("version");
         if (!int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int version) || version < 1)
-            Fail("metadata 'version'", $"it is {Quoted.Name(text)}, which is no version", PackedFormat.WayOut);
+            Fail("metadata 'version'", $"{Quoted.Name(text)} is not a version", PackedFormat.Remedy);
         if (version > PackedFormat.Version)
             Fail(
-                "metadata 'version'", $"it is version {version}, and this NormFree reads up to version {PackedFormat.Version}",
+                "metadata 'version'", $"it is version {version}, but this NormFree reads up to version {PackedFormat.Version}",
                 "Update NormFree, or export the network again with this one");
     }
 
     private string Metadata(string key)
     {
         if (!file.Metadata.TryGetValue(key, out string? text))
-            Fail($"metadata '{key}'", "it is missing", PackedFormat.WayOut);
+            Fail($"metadata '{key}'", "it is missing", PackedFormat.Remedy);
         return text;
     }
 
-    private PackedModel Parse()
+    private PackedModel Model(ModelJson json) => new()
     {
-        const string where = "metadata 'model'";
-        try
-        {
-            using var document = JsonDocument.Parse(Metadata("model"), new JsonDocumentOptions { MaxDepth = MaxDepth });
-            return Model(new JsonFields(file.Name, where, document.RootElement));
-        }
-        catch (JsonException e)
-        {
-            Fail(where, $"it is not JSON (line {e.LineNumber + 1}, byte {e.BytePositionInLine + 1})", PackedFormat.WayOut);
-        }
-        catch (InvalidOperationException)
-        {
-            // JsonElement.GetString, on an escape like \ud800 without its other half
-            Fail(where, "it holds a text that is not Unicode", PackedFormat.WayOut);
-        }
-        return null;
+        Architecture = json.Architecture,
+        Height = json.Height,
+        Width = json.Width,
+        Mean = json.Mean,
+        Deviation = json.Deviation,
+        Preprocessing = [.. json.Preparation.Select(Step)],
+        Classes = json.Classes,
+        Layers = [.. json.Layers.Select(Layer)],
+        Notes = file.Metadata.Where(text => !ModelChecks.ReservedKeys.Contains(text.Key)).ToDictionary(text => text.Key, text => text.Value),
+    };
+
+    private PreprocessingStep Step(StepJson json, int index)
+    {
+        int kind = Array.IndexOf(PackedFormat.PreprocessingKinds, json.Kind);
+        if (kind < 0)
+            Fail($"metadata 'model' at '$.preparation[{index}].kind'", $"unknown kind {Quoted.Name(json.Kind)}", PackedFormat.Remedy);
+        return new((PreprocessingKind)kind, json.Height, json.Width);
     }
 
-    private PackedModel Model(JsonFields fields)
+    private PackedLayer Layer(LayerJson json) => json switch
     {
-        var model = new PackedModel
-        {
-            Architecture = fields.Text("architecture"),
-            Height = fields.Number("height"),
-            Width = fields.Number("width"),
-            Mean = fields.Reals("mean"),
-            Deviation = fields.Reals("deviation"),
-            Preparation = [.. fields.Objects("preparation").Select((step, i) => Step(new JsonFields(file.Name, $"metadata 'model', preparation {i}", step)))],
-            Classes = fields.Texts("classes"),
-            Layers = [.. fields.Objects("layers").Select((layer, i) => Layer(new JsonFields(file.Name, $"metadata 'model', layer {i}", layer)))],
-            Notes = file.Metadata.Where(text => !ModelChecks.Reserved.Contains(text.Key)).ToDictionary(text => text.Key, text => text.Value),
-        };
-        fields.End();
-        return model;
-    }
+        ConvolutionJson l => new PackedConvolution(
+            l.Key, l.In, l.Out, l.Kernel, l.Stride, l.Padding,
+            tensors.Singles($"{l.Key}.weights", l.Out, l.In, l.Kernel, l.Kernel), tensors.Singles($"{l.Key}.bias", l.Out)),
+        MaxPoolJson l => new PackedMaxPool(l.Key, l.Kernel, l.Stride, l.Padding),
+        BinaryJson l => BinaryLayer(l),
+        ClassifierJson l => new PackedClassifier(
+            l.Key, l.In, l.Out, tensors.Singles($"{l.Key}.weights", l.Out, l.In), tensors.Singles($"{l.Key}.bias", l.Out)),
+        _ => throw new ArgumentException($"Unknown layer kind {json.GetType().Name}.", nameof(json)),
+    };
 
-    private static ImageStep Step(JsonFields fields)
+    private PackedBinaryLayer BinaryLayer(BinaryJson l)
     {
-        string text = fields.Text("kind");
-        var kind = text switch
-        {
-            PackedFormat.Cover => ImageStepKind.Cover,
-            PackedFormat.Resize => ImageStepKind.Resize,
-            PackedFormat.CentreCrop => ImageStepKind.CentreCrop,
-            _ => throw fields.Error($"there is no step of kind {Quoted.Name(text)}"),
-        };
-        var step = new ImageStep(kind, fields.Number("height"), fields.Number("width"));
-        fields.End();
-        return step;
-    }
-
-    private PackedLayer Layer(JsonFields fields)
-    {
-        string kind = fields.Text("kind"), key = fields.Text("key");
-        PackedLayer layer = kind switch
-        {
-            PackedFormat.Convolution => Convolution(fields, key),
-            PackedFormat.MaxPool => new MaxPool(key, fields.Number("kernel"), fields.Number("stride"), fields.Number("padding")),
-            PackedFormat.Binary => Binary(fields, key),
-            PackedFormat.Classifier => Classifier(fields, key),
-            _ => throw fields.Error($"there is no layer of kind {Quoted.Name(kind)}"),
-        };
-        fields.End();
-        return layer;
-    }
-
-    private RealConvolution Convolution(JsonFields fields, string key)
-    {
-        int inputs = fields.Number("in"), filters = fields.Number("out"), kernel = fields.Number("kernel");
+        int words = SignPacking.Words(l.In);
+        float[] threshold = tensors.Singles($"{l.Key}.threshold", l.In);
+        ulong[] signs = tensors.Words($"{l.Key}.signs", l.Out, l.Kernel, l.Kernel, words);
+        float[] activation = tensors.Singles($"{l.Key}.activation", 4, l.Out);
+        float[] Row(int row) => activation[(row * l.Out)..((row + 1) * l.Out)];
         return new(
-            key, inputs, filters, kernel, fields.Number("stride"), fields.Number("padding"),
-            tensors.Singles($"{key}.weights", filters, inputs, kernel, kernel), tensors.Singles($"{key}.bias", filters));
+            l.Key, l.In, l.Out, l.Kernel, l.Stride, l.Padding,
+            threshold, signs, Row(0), Row(1), Row(2), Row(3), Shortcut(l, words));
     }
 
-    private Classifier Classifier(JsonFields fields, string key)
-    {
-        int inputs = fields.Number("in"), classes = fields.Number("out");
-        return new(key, inputs, classes, tensors.Singles($"{key}.weights", classes, inputs), tensors.Singles($"{key}.bias", classes));
-    }
-
-    private BinaryLayer Binary(JsonFields fields, string key)
-    {
-        int inputs = fields.Number("in"), filters = fields.Number("out"), kernel = fields.Number("kernel");
-        int words = SignPacking.Words(inputs);
-        float[] threshold = tensors.Singles($"{key}.threshold", inputs);
-        ulong[] signs = tensors.Words($"{key}.signs", filters, kernel, kernel, words);
-        float[] activation = tensors.Singles($"{key}.activation", 4, filters);
-        float[] Row(int row) => activation[(row * filters)..((row + 1) * filters)];
-        return new(
-            key, inputs, filters, kernel, fields.Number("stride"), fields.Number("padding"),
-            threshold, signs, Row(0), Row(1), Row(2), Row(3), Shortcut(fields.Object("shortcut"), key, filters, words));
-    }
-
-    private Shortcut Shortcut(JsonFields fields, string key, int filters, int words)
-    {
-        string kind = fields.Text("kind");
-        Shortcut shortcut = kind switch
-        {
-            PackedFormat.Input => new RepeatedInput(),
-            PackedFormat.PooledInput => new PooledInput(
-                fields.Number("kernel"), fields.Real("factor"), fields.Truth("projection") ? Projection(key, filters, words) : null),
-            _ => throw fields.Error($"there is no shortcut of kind {Quoted.Name(kind)}"),
-        };
-        fields.End();
-        return shortcut;
-    }
-
-    private Projection Projection(string key, int filters, int words) =>
-        new(tensors.Words($"{key}.projection_signs", filters, words), tensors.Singles($"{key}.projection_scale", filters));
+    private PackedShortcut Shortcut(BinaryJson layer, int words) => layer.Shortcut is not PooledInputJson pooled
+        ? new IdentityShortcut()
+        : new AveragePoolShortcut(pooled.Kernel, pooled.Factor, pooled.Projection
+            ? new(tensors.Words($"{layer.Key}.projection_signs", layer.Out, words), tensors.Singles($"{layer.Key}.projection_scale", layer.Out))
+            : null);
 
     [DoesNotReturn]
-    private void Fail(string where, string what, string wayOut) => throw new InvalidFileException(file.Name, where, what, wayOut);
+    private void Fail(string where, string what, string remedy) => throw new InvalidFileException(file.Name, where, what, remedy);
 }

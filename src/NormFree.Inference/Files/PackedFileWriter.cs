@@ -5,14 +5,14 @@ using NormFree.Kernels.Bits;
 
 namespace NormFree.Inference.Files;
 
-/// <summary>Puts a model's tensors and texts into a safetensors file.</summary>
+/// <summary>Converts a model to a safetensors file.</summary>
 internal sealed class PackedFileWriter
 {
     private readonly SafetensorsWriter writer = new();
     private int paddings;
 
     /// <summary>The file of a model.</summary>
-    /// <exception cref="ArgumentException">Something is wrong with the model.</exception>
+    /// <exception cref="ArgumentException">The model is invalid.</exception>
     public static SafetensorsWriter Write(PackedModel model)
     {
         PackedFormat.RequireLittleEndian();
@@ -33,27 +33,27 @@ internal sealed class PackedFileWriter
     {
         switch (layer)
         {
-            case RealConvolution real:
+            case PackedConvolution real:
                 Add(real.Key, "weights", [real.Out, real.In, real.Kernel, real.Kernel], real.Weights);
                 Add(real.Key, "bias", [real.Out], real.Bias);
                 break;
-            case BinaryLayer binary:
+            case PackedBinaryLayer binary:
                 Add(binary);
                 break;
-            case Classifier classifier:
+            case PackedClassifier classifier:
                 Add(classifier.Key, "weights", [classifier.Classes, classifier.In], classifier.Weights);
                 Add(classifier.Key, "bias", [classifier.Classes], classifier.Bias);
                 break;
         }
     }
 
-    private void Add(BinaryLayer layer)
+    private void Add(PackedBinaryLayer layer)
     {
         int words = SignPacking.Words(layer.In);
         Add(layer.Key, "threshold", [layer.In], layer.Threshold);
         Add(layer.Key, "signs", [layer.Out, layer.Kernel, layer.Kernel, words], layer.Signs);
         Add(layer.Key, "activation", [4, layer.Out], [.. layer.Scale, .. layer.Bias, .. layer.Slope, .. layer.Shift]);
-        if (layer.Shortcut is not PooledInput { Projection: { } projection })
+        if (layer.Shortcut is not AveragePoolShortcut { Projection: { } projection })
             return;
         Add(layer.Key, "projection_signs", [layer.Out, words], projection.Signs);
         Add(layer.Key, "projection_scale", [layer.Out], projection.Scale);
@@ -65,7 +65,7 @@ internal sealed class PackedFileWriter
     private void Add(string key, string name, ReadOnlySpan<long> shape, ulong[] words) =>
         Add($"{key}.{name}", DType.U64, shape, MemoryMarshal.AsBytes(words.AsSpan()));
 
-    /// <summary>Safetensors has no holes, so that a tensor of its own fills up to the next multiple of the alignment.</summary>
+    /// <summary>Adds a tensor, and a padding tensor up to the alignment, as safetensors does not allow gaps.</summary>
     private void Add(string name, DType type, ReadOnlySpan<long> shape, ReadOnlySpan<byte> bytes)
     {
         writer.Add(name, type, shape, bytes.ToArray());

@@ -1,35 +1,33 @@
+using NormFree.Inference.Model;
+
 namespace NormFree.Inference.Files;
 
-/// <summary>The words of the format; docs/packed-format.md describes it.</summary>
+/// <summary>Constants of the packed file format; docs/packed-format.md specifies it.</summary>
 internal static class PackedFormat
 {
-    /// <summary>What the metadata's <c>format</c> says.</summary>
+    /// <summary>The value of the metadata key <c>format</c>.</summary>
     public const string Name = "normfree.packed";
 
     /// <summary>The version that is written, and the newest that is read.</summary>
     public const int Version = 1;
 
-    /// <summary>Every tensor begins at a multiple of so many bytes of the file: a line of a processor's cache, and its widest vector.</summary>
+    /// <summary>Every tensor starts at a multiple of this offset in the file: a cache line, and the widest vector.</summary>
     public const int Alignment = 64;
 
-    /// <summary>Tensors that only fill the file up to the next such multiple: <c>padding.0</c>, <c>padding.1</c> ….</summary>
+    /// <summary>Prefix of tensors that fill the file up to the alignment: <c>padding.0</c>, <c>padding.1</c> ….</summary>
     public const string Padding = "padding.";
 
-    /// <summary>Kinds of layers and shortcuts, as the model's JSON has them.</summary>
-    public const string Convolution = "convolution", MaxPool = "max-pool", Binary = "binary", Classifier = "classifier",
-        Input = "input", PooledInput = "pooled-input";
+    /// <summary>What to do about a damaged file.</summary>
+    public const string Remedy = "Export the network again with this version of NormFree";
 
-    /// <summary>Kinds of steps of the preparation.</summary>
-    public const string Cover = "cover", Resize = "resize", CentreCrop = "centre-crop";
+    /// <summary>Names of <see cref="PreprocessingKind"/>, in its order.</summary>
+    public static readonly string[] PreprocessingKinds = ["cover", "resize", "centre-crop"];
 
-    /// <summary>What to do about a file that does not hold what it should.</summary>
-    public const string WayOut = "Export the network again with this version of NormFree";
-
-    /// <summary>Asked before anything is read or written: numbers lie in memory as they do in the file.</summary>
-    /// <exception cref="PlatformNotSupportedException">This processor has their highest byte first.</exception>
+    /// <summary>Checks that numbers have the same byte order in memory and in the file.</summary>
+    /// <exception cref="PlatformNotSupportedException">The processor is big-endian.</exception>
     public static void RequireLittleEndian()
     {
         if (!BitConverter.IsLittleEndian)
-            throw new PlatformNotSupportedException("Packed files need a processor that has the lowest byte of a number first.");
+            throw new PlatformNotSupportedException("Packed files need a little-endian processor.");
     }
 }

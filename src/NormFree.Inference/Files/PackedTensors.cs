@@ -5,16 +5,16 @@ using NormFree.Formats.Safetensors;
 
 namespace NormFree.Inference.Files;
 
-/// <summary>A packed file's tensors: each is taken once, in the type and shape that its layer asks for, and none may be left.</summary>
-/// <remarks>Shapes are compared before anything is allocated, and the file has as many bytes as its shapes say.</remarks>
+/// <summary>The tensors of a packed file. Each must be read exactly once, with the type and shape that its layer requires.</summary>
+/// <remarks>Shapes are compared before anything is allocated; the file's size matches its shapes.</remarks>
 internal sealed class PackedTensors(SafetensorsFile file)
 {
     private readonly HashSet<string> taken = new(StringComparer.Ordinal);
 
-    /// <summary>A tensor of floats.</summary>
+    /// <summary>Reads a tensor of float32 values.</summary>
     public float[] Singles(string name, params ReadOnlySpan<long> shape) => file.ReadAsSingle(Take(name, DType.F32, shape));
 
-    /// <summary>A tensor of words.</summary>
+    /// <summary>Reads a tensor of 64-bit words.</summary>
     public ulong[] Words(string name, params ReadOnlySpan<long> shape)
     {
         var entry = Take(name, DType.U64, shape);
@@ -23,7 +23,7 @@ internal sealed class PackedTensors(SafetensorsFile file)
         return words;
     }
 
-    /// <summary>Ends the reading: tensors that no layer has taken must be padding.</summary>
+    /// <summary>Checks that all tensors that no layer has read are padding.</summary>
     public void End()
     {
         foreach (var entry in file.Tensors)
@@ -36,13 +36,13 @@ internal sealed class PackedTensors(SafetensorsFile file)
     private void CheckPadding(TensorEntry entry)
     {
         if (!entry.Name.StartsWith(PackedFormat.Padding, StringComparison.Ordinal))
-            Fail(entry.Name, "no layer has such a tensor");
+            Fail(entry.Name, "no layer uses it");
         if (entry.DType != DType.U8 || entry.Bytes >= PackedFormat.Alignment)
-            Fail(entry.Name, $"padding has less than {PackedFormat.Alignment} bytes of U8");
+            Fail(entry.Name, $"padding must have type U8 and less than {PackedFormat.Alignment} bytes");
         Span<byte> bytes = stackalloc byte[(int)entry.Bytes];
         file.ReadBytes(entry, 0, bytes);
         if (bytes.ContainsAnyExcept((byte)0))
-            Fail(entry.Name, "padding is not 0");
+            Fail(entry.Name, "padding must be 0");
     }
 
     private TensorEntry Take(string name, DType type, ReadOnlySpan<long> shape)
@@ -54,20 +54,20 @@ internal sealed class PackedTensors(SafetensorsFile file)
         }
         long[] found = [.. entry.Shape];
         if (entry.DType != type || !found.AsSpan().SequenceEqual(shape))
-            Fail(name, $"it has shape [{Shape(found)}] of {entry.DType.Name()}, where its layer needs [{Shape(shape.ToArray())}] of {type.Name()}");
+            Fail(name, $"it has shape [{Shape(found)}] and type {entry.DType.Name()}; its layer requires [{Shape(shape.ToArray())}] and {type.Name()}");
         if (entry.Elements > Array.MaxLength)
-            Fail(name, $"{entry.Elements} elements are more than one array holds");
+            Fail(name, $"it has {entry.Elements} elements; the limit is {Array.MaxLength}");
         if ((file.DataStart + entry.Begin) % PackedFormat.Alignment != 0)
-            Fail(name, $"it begins at byte {file.DataStart + entry.Begin} of the file, which is no multiple of {PackedFormat.Alignment}");
+            Fail(name, $"it starts at byte {file.DataStart + entry.Begin} of the file, which is not a multiple of {PackedFormat.Alignment}");
         if (!taken.Add(name))
-            Fail(name, "two layers have it");
+            Fail(name, "two layers use it");
         return entry;
     }
 
-    /// <summary>A shape may have any number of sides; a message has room for a few.</summary>
-    private static string Shape(long[] sides) => string.Join(", ", sides.Take(8)) + (sides.Length > 8 ? ", …" : "");
+    /// <summary>The first dimensions of a shape, for messages.</summary>
+    private static string Shape(long[] shape) => string.Join(", ", shape.Take(8)) + (shape.Length > 8 ? ", …" : "");
 
     [DoesNotReturn]
     private void Fail(string tensor, string what) =>
-        throw new InvalidFileException(file.Name, $"tensor {Quoted.Name(tensor)}", what, PackedFormat.WayOut);
+        throw new InvalidFileException(file.Name, $"tensor {Quoted.Name(tensor)}", what, PackedFormat.Remedy);
 }

@@ -10,11 +10,11 @@ namespace NormFree.Inference.Layers;
 /// <summary>A binary layer.</summary>
 internal sealed unsafe class PreparedBinaryLayer : PreparedLayer
 {
-    private readonly BinaryLayer layer;
+    private readonly PackedBinaryLayer layer;
     private readonly NativeBuffer<float> numbers;
     private readonly PreparedProjection? projection;
 
-    public PreparedBinaryLayer(BinaryLayer layer, InstructionSet set) : base(layer)
+    public PreparedBinaryLayer(PackedBinaryLayer layer, InstructionSet set) : base(layer)
     {
         (this.layer, Set) = (layer, set);
         var shape = new ConvolutionShape(
@@ -27,19 +27,19 @@ internal sealed unsafe class PreparedBinaryLayer : PreparedLayer
             values.CopyTo(rest);
             rest = rest[values.Length..];
         }
-        if (layer.Shortcut is PooledInput { Projection: { } binary }) projection = new PreparedProjection(layer.In, layer.Out, binary, set);
+        if (layer.Shortcut is AveragePoolShortcut { Projection: { } binary }) projection = new PreparedProjection(layer.In, layer.Out, binary, set);
     }
 
-    /// <summary>What it computes on.</summary>
+    /// <summary>The instruction set of its kernels.</summary>
     public InstructionSet Set { get; }
 
-    /// <summary>The filters.</summary>
+    /// <summary>The binary filters.</summary>
     public PackedFilters Filters { get; }
 
-    /// <summary>One an input channel.</summary>
+    /// <summary>One per input channel.</summary>
     public float* Threshold => numbers.Pointer;
 
-    /// <summary>What follows the convolution.</summary>
+    /// <summary>Scale, bias and RPReLU's parameters, which the epilogue applies after the convolution.</summary>
     public EpilogueParameters Parameters
     {
         get
@@ -50,15 +50,15 @@ internal sealed unsafe class PreparedBinaryLayer : PreparedLayer
     }
 
     /// <inheritdoc/>
-    public override MapPlace Plan(PlanBuilder builder, MapPlace map, SignPlace? signs, SignPlace? next)
+    public override MapBuffer Plan(PlanBuilder builder, MapBuffer input, SignBuffer? inputSigns, SignBuffer? outputSigns)
     {
-        var size = map.Size.After(layer);
-        var shortcut = layer.Shortcut is PooledInput pooled ? Pool(builder, pooled, map, size) : map;
-        // A task reads no other values of the shortcut than it overwrites, unless they repeat.
-        var result = shortcut.Size == size ? shortcut : builder.TakeMap(size);
-        builder.Steps.Add(new BinaryStep(this, signs!, shortcut, result, SignWriter.For(Set, next), builder.Threads));
-        if (result != shortcut) builder.Release(shortcut);
-        return result;
+        var size = input.Size.After(layer);
+        var shortcut = layer.Shortcut is AveragePoolShortcut pooled ? PlanPooling(builder, pooled, input, size) : input;
+        // The output may overwrite a shortcut of the same size: a task reads only those shortcut values that it overwrites.
+        var output = shortcut.Size == size ? shortcut : builder.TakeMap(size);
+        builder.Steps.Add(new BinaryStep(this, inputSigns!, shortcut, output, SignWriter.For(Set, outputSigns), builder.Threads));
+        if (output != shortcut) builder.Release(shortcut);
+        return output;
     }
 
     /// <inheritdoc/>
@@ -69,13 +69,13 @@ internal sealed unsafe class PreparedBinaryLayer : PreparedLayer
         projection?.Dispose();
     }
 
-    private MapPlace Pool(PlanBuilder builder, PooledInput pooled, MapPlace map, MapSize size)
+    private MapBuffer PlanPooling(PlanBuilder builder, AveragePoolShortcut pooled, MapBuffer input, MapSize size)
     {
-        var result = builder.TakeMap(size);
+        var output = builder.TakeMap(size);
         builder.Steps.Add(projection is null
-            ? new PoolStep(Set, pooled, map, result, builder.Threads)
-            : new ProjectionStep(projection, pooled, map, result, builder.Threads));
-        builder.Release(map);
-        return result;
+            ? new AveragePoolStep(Set, pooled, input, output, builder.Threads)
+            : new ProjectionStep(projection, pooled, input, output, builder.Threads));
+        builder.Release(input);
+        return output;
     }
 }

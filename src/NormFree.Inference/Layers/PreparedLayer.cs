@@ -1,34 +1,111 @@
 using NormFree.Inference.Model;
 using NormFree.Inference.Plans;
+using NormFree.Kernels.Convolutions;
+using NormFree.Kernels.Real;
 using NormFree.Kernels.Simd;
 
 namespace NormFree.Inference.Layers;
 
-/// <summary>A layer with its numbers as kernels take them; it is never written to again, so that all threads share it.</summary>
+/// <summary>A layer whose numbers are laid out for the kernels. It is immutable, so that all threads share it.</summary>
 /// <param name="model">The layer.</param>
 internal abstract class PreparedLayer(PackedLayer model) : IDisposable
 {
     /// <summary>The layer.</summary>
     public PackedLayer Model => model;
 
-    /// <summary>Prepares any layer.</summary>
+    /// <summary>Prepares a layer of any kind.</summary>
     public static PreparedLayer From(PackedLayer layer, InstructionSet set) => layer switch
     {
-        RealConvolution real => new PreparedConvolution(real, set),
-        MaxPool pool => new PreparedMaxPool(pool, set),
-        BinaryLayer binary => new PreparedBinaryLayer(binary, set),
-        Classifier classifier => new PreparedClassifier(classifier, set),
-        _ => throw new ArgumentException($"There is no layer of kind {layer.GetType().Name}.", nameof(layer)),
+        PackedConvolution real => new PreparedConvolution(real, set),
+        PackedMaxPool pool => new PreparedMaxPool(pool, set),
+        PackedBinaryLayer binary => new PreparedBinaryLayer(binary, set),
+        PackedClassifier classifier => new PreparedClassifier(classifier, set),
+        _ => throw new ArgumentException($"Unknown layer kind {layer.GetType().Name}.", nameof(layer)),
     };
 
-    /// <summary>Adds its steps to a plan.</summary>
+    /// <summary>Appends the layer's steps to a plan.</summary>
     /// <param name="builder">The plan so far.</param>
-    /// <param name="map">Its input, which no other layer reads: it is released.</param>
-    /// <param name="signs">The signs of its input; null where it is no binary layer.</param>
-    /// <param name="next">Where the next layer wants the signs of its result; null where that is no binary layer.</param>
-    /// <returns>Its result.</returns>
-    public abstract MapPlace Plan(PlanBuilder builder, MapPlace map, SignPlace? signs, SignPlace? next);
+    /// <param name="input">The input map. No other layer reads it: it is released.</param>
+    /// <param name="inputSigns">The signs of the input; null unless this is a binary layer.</param>
+    /// <param name="outputSigns">Where the signs of the output go; null unless the next layer is binary.</param>
+    /// <returns>The output map.</returns>
+    public abstract MapBuffer Plan(PlanBuilder builder, MapBuffer input, SignBuffer? inputSigns, SignBuffer? outputSigns);
 
     /// <inheritdoc/>
     public abstract void Dispose();
+}
+
+/// <summary>A real-valued convolution.</summary>
+internal sealed class PreparedConvolution : PreparedLayer
+{
+    private readonly InstructionSet set;
+    private readonly RealFilters filters;
+
+    public unsafe PreparedConvolution(PackedConvolution layer, InstructionSet set) : base(layer)
+    {
+        this.set = set;
+        var shape = new ConvolutionShape(
+            1, layer.Kernel, layer.Kernel, layer.In, layer.Out, layer.Kernel, layer.Kernel, layer.Stride, layer.Stride, layer.Padding, layer.Padding);
+        fixed (float* weights = layer.Weights, bias = layer.Bias) filters = RealFilters.Create(set, shape, weights, bias);
+    }
+
+    /// <inheritdoc/>
+    public override MapBuffer Plan(PlanBuilder builder, MapBuffer input, SignBuffer? inputSigns, SignBuffer? outputSigns)
+    {
+        var output = builder.TakeMap(input.Size.After(Model));
+        builder.Steps.Add(new ConvolutionStep(filters, input, output, SignWriter.For(set, outputSigns), builder.Threads));
+        builder.Release(input);
+        return output;
+    }
+
+    /// <inheritdoc/>
+    public override void Dispose() => filters.Dispose();
+}
+
+/// <summary>A max-pool.</summary>
+internal sealed class PreparedMaxPool(PackedMaxPool layer, InstructionSet set) : PreparedLayer(layer)
+{
+    private readonly MaxPooling pooling = MaxPooling.For(set);
+
+    /// <inheritdoc/>
+    public override MapBuffer Plan(PlanBuilder builder, MapBuffer input, SignBuffer? inputSigns, SignBuffer? outputSigns)
+    {
+        var (height, width, channels) = input.Size;
+        var shape = new ConvolutionShape(
+            1, height, width, channels, channels, layer.Kernel, layer.Kernel, layer.Stride, layer.Stride, layer.Padding, layer.Padding);
+        var output = builder.TakeMap(input.Size.After(layer));
+        builder.Steps.Add(new MaxPoolStep(pooling, shape, input, output, SignWriter.For(set, outputSigns), builder.Threads));
+        builder.Release(input);
+        return output;
+    }
+
+    /// <summary>Does nothing: there is no native memory.</summary>
+    public override void Dispose()
+    {
+    }
+}
+
+/// <summary>The classifier: global average pooling and a linear layer.</summary>
+internal sealed class PreparedClassifier : PreparedLayer
+{
+    private readonly PooledClassifier kernel;
+
+    public unsafe PreparedClassifier(PackedClassifier layer, InstructionSet set) : base(layer)
+    {
+        fixed (float* weights = layer.Weights, bias = layer.Bias) kernel = PooledClassifier.Create(set, layer.In, layer.Classes, weights, bias);
+    }
+
+    /// <inheritdoc/>
+    public override MapBuffer Plan(PlanBuilder builder, MapBuffer input, SignBuffer? inputSigns, SignBuffer? outputSigns)
+    {
+        var means = builder.TakeMap(new MapSize(1, 1, kernel.PaddedChannels));
+        builder.Steps.Add(new GlobalAverageStep(kernel, input, means));
+        builder.Steps.Add(new LogitsStep(kernel, means, builder.Threads));
+        builder.Release(input);
+        builder.Release(means);
+        return means;
+    }
+
+    /// <inheritdoc/>
+    public override void Dispose() => kernel.Dispose();
 }

@@ -7,17 +7,17 @@ using NormFree.Kernels.Simd;
 
 namespace NormFree.Inference.Layers;
 
-/// <summary>A shortcut's 1×1 convolution with binary filters.</summary>
+/// <summary>The 1×1 convolution with binary weights of a pooled shortcut.</summary>
 internal sealed unsafe class PreparedProjection : IDisposable
 {
     private readonly NativeBuffer<uint> words;
     private readonly NativeBuffer<float> scale;
 
-    public PreparedProjection(int inputs, int outputs, Projection projection, InstructionSet set)
+    public PreparedProjection(int inputs, int outputs, BinaryProjection projection, InstructionSet set)
     {
         (In, Out) = (inputs, outputs);
-        Pool = ScaledPool.For(set);
-        Product = SignFilterProduct.For(set);
+        Pool = ScaledAveragePool.For(set);
+        Product = BinaryWeightConvolution.For(set);
         Factors = ChannelScale.For(set);
         scale = new NativeBuffer<float>(outputs);
         projection.Scale.CopyTo(new Span<float>(scale.Pointer, outputs));
@@ -30,23 +30,23 @@ internal sealed unsafe class PreparedProjection : IDisposable
     /// <summary>Filters.</summary>
     public int Out { get; }
 
-    /// <summary>Makes the pooled map.</summary>
-    public ScaledPool Pool { get; }
+    /// <summary>The average pooling before the convolution.</summary>
+    public ScaledAveragePool Pool { get; }
 
     /// <summary>The convolution.</summary>
-    public SignFilterProduct Product { get; }
+    public BinaryWeightConvolution Product { get; }
 
-    /// <summary>Multiplies with the filters' factors.</summary>
+    /// <summary>Multiplies by the filters' scales.</summary>
     public ChannelScale Factors { get; }
 
-    /// <summary>The filters' signs as <see cref="Product"/> takes them.</summary>
+    /// <summary>The filters' signs in the layout of <see cref="Product"/>.</summary>
     public uint* Words => words.Pointer;
 
-    /// <summary>One a filter.</summary>
+    /// <summary>One per filter.</summary>
     public float* Scale => scale.Pointer;
 
-    /// <summary>The convolution of so many rows of the pooled map.</summary>
-    public PixelMap Map(int rows, int width) => new(new ConvolutionShape(1, rows, width, In, Out, 1, 1, 1, 1, 0, 0), false);
+    /// <summary>The convolution of <paramref name="rows"/> rows of the pooled map.</summary>
+    public ConvolutionGeometry Map(int rows, int width) => new(new ConvolutionShape(1, rows, width, In, Out, 1, 1, 1, 1, 0, 0), false);
 
     /// <inheritdoc/>
     public void Dispose()
@@ -55,10 +55,10 @@ internal sealed unsafe class PreparedProjection : IDisposable
         scale.Dispose();
     }
 
-    /// <summary>From words of 64 channels, filter by filter, to words of 32 channels, all filters side by side.</summary>
+    /// <summary>Transposes filters × words of 64 channels to words of 32 channels × filters.</summary>
     private NativeBuffer<uint> HalfWords(ulong[] signs)
     {
-        var stride = SignFilterProduct.TargetStride(Map(1, 1));
+        var stride = BinaryWeightConvolution.TargetStride(Map(1, 1));
         var (halves, perFilter) = ((In + 31) / 32, SignPacking.Words(In));
         var target = new NativeBuffer<uint>((long)halves * stride).Cleared();
         for (var filter = 0; filter < Out; filter++)

@@ -1,95 +1,106 @@
 namespace NormFree.Inference.Model;
 
-/// <summary>How large a map between two layers is.</summary>
-/// <param name="Height">Rows of pixels.</param>
-/// <param name="Width">Pixels of a row.</param>
+/// <summary>The size of a feature map.</summary>
+/// <param name="Height">Rows.</param>
+/// <param name="Width">Columns.</param>
 /// <param name="Channels">Values of a pixel.</param>
 public readonly record struct MapSize(int Height, int Width, int Channels)
 {
-    /// <summary>The size after a layer, of a model that <see cref="ModelChecks"/> has found right.</summary>
-    /// <exception cref="ArgumentException">The layer cannot take maps of this size.</exception>
+    /// <summary>Bytes of a pixel's signs if it has few channels: one word.</summary>
+    private const int MinSignBytes = 8;
+
+    /// <summary>The size after a layer of a model that <see cref="ModelChecks"/> accepts.</summary>
+    /// <exception cref="ArgumentException">The layer does not accept maps of this size.</exception>
     public MapSize After(PackedLayer layer) =>
-        Problem(layer) is { } problem ? throw new ArgumentException(problem, nameof(layer)) : Slid(layer);
+        Problem(layer) is { } problem ? throw new ArgumentException(problem.What, nameof(layer)) : Output(layer);
 
     /// <inheritdoc/>
     public override string ToString() => $"{Channels}×{Height}×{Width}";
 
-    /// <summary>Why a layer whose numbers are right cannot take maps of this size; null where it can.</summary>
-    internal string? Problem(PackedLayer layer)
+    /// <summary>Bytes of a map's padded signs: at most one byte per channel and eight per pixel.</summary>
+    internal long SignBytes(int padding) => PaddedValues(padding, 0, MinSignBytes);
+
+    /// <summary>Why a layer with valid numbers does not accept maps of this size; null if it does.</summary>
+    internal ModelProblem? Problem(PackedLayer layer)
     {
-        if (Oversize(layer) is { } oversize)
-            return oversize;
-        var result = Slid(layer);
-        if (Inputs(layer) is { } inputs && inputs != Channels)
-            return $"it takes {inputs} channels, and the layer before it gives {Channels}";
-        if (result.Height < 1 || result.Width < 1)
-            return $"its kernel does not fit into a map of {this}";
-        if (result.Height > LayerChecks.LargestSide || result.Width > LayerChecks.LargestSide)
-            return $"it makes {result} of a map of {this}: no side may pass {LayerChecks.LargestSide}";
-        if (result.Values > LayerChecks.LargestMap)
-            return $"it makes {result} of a map of {this}: no map may have more than {LayerChecks.LargestMap} values";
-        if (TableRow(layer, result) > LayerChecks.LargestMap)
-            return $"a row of {result.Width} pixels is too wide for its projection of {Channels} channels";
-        return layer is BinaryLayer binary && Added(binary) is var added && (added.Height, added.Width) != (result.Height, result.Width)
-            ? $"its convolution makes {result} of a map of {this}, where its shortcut makes {added}"
+        if (InputLimit(layer) is { } excess)
+            return ModelProblem.Limit(layer, excess);
+        var output = Output(layer);
+        if (InputChannels(layer) is { } channels && channels != Channels)
+            return ModelProblem.Of(layer, $"it takes {channels} channels, but the layer before it produces {Channels}");
+        if (output.Height < 1 || output.Width < 1)
+            return ModelProblem.Of(layer, $"its kernel is larger than the padded map of {this}");
+        if (OutputLimit(layer, output) is { } excessive)
+            return ModelProblem.Limit(layer, excessive);
+        return layer is PackedBinaryLayer binary && Shortcut(binary) is var added && (added.Height, added.Width) != (output.Height, output.Width)
+            ? ModelProblem.Of(layer, $"its convolution maps {this} to {output}, but its shortcut maps it to {added}")
             : null;
     }
 
-    /// <summary>Values of a map whose sides are in bounds.</summary>
-    private long Values => (long)Height * Width * Channels;
-
-    /// <summary>Why no layer, or not this one, can work on so large a map; null where it can. Sizes in 32 bits do not overflow where it does.</summary>
-    private string? Oversize(PackedLayer layer)
+    /// <summary>Why a layer cannot work on so large a map. If it can, no 32-bit size overflows.</summary>
+    private string? InputLimit(PackedLayer layer)
     {
-        if (Height is < 1 or > LayerChecks.LargestSide || Width is < 1 or > LayerChecks.LargestSide || Channels is < 1 or > LayerChecks.Largest)
-            return $"it takes no map of {this}: its sides must be from 1 to {LayerChecks.LargestSide}, its channels up to {LayerChecks.Largest}";
+        if (Height is < 1 or > PackedLimits.MaxSide || Width is < 1 or > PackedLimits.MaxSide || Channels is < 1 or > PackedLimits.MaxChannels)
+            return $"it does not accept a map of {this}: sides must be from 1 to {PackedLimits.MaxSide}, channels from 1 to {PackedLimits.MaxChannels}";
         var (stride, padding) = layer switch
         {
-            RealConvolution real => (real.Stride, real.Padding),
-            BinaryLayer binary => (binary.Stride, binary.Padding),
-            MaxPool pool => (pool.Stride, pool.Padding),
+            PackedConvolution real => (real.Stride, real.Padding),
+            PackedBinaryLayer binary => (binary.Stride, binary.Padding),
+            PackedMaxPool pool => (pool.Stride, pool.Padding),
             _ => (0, 0),
         };
-        // A border lies around maps of signs, whose pixels take up to eight bytes or a byte a channel, and around windows of real numbers, which reach
-        // over the last column by up to five strides.
-        var bordered = ((long)Height + 2 * padding) * ((long)Width + 2 * padding + 5 * stride) * Math.Max(Channels, 8);
-        return bordered > LayerChecks.LargestMap
-            ? $"a map of {this} is too large for it: with a border for its padding and stride it must have at most {LayerChecks.LargestMap} values"
+        return PaddedValues(padding, 5 * stride, layer is PackedBinaryLayer ? MinSignBytes : 1) is var padded && padded > PackedLimits.MaxMapValues
+            ? $"a map of {this} is too large for it: with padding and stride it has {padded} values; the limit is {PackedLimits.MaxMapValues}"
             : null;
     }
 
-    /// <summary>Floats of a row's tables, by which a projection is computed: sixteen for four channels, 32 channels at a time; 0 without one.</summary>
-    private static long TableRow(PackedLayer layer, MapSize result) =>
-        layer is BinaryLayer { Shortcut: PooledInput { Projection: not null } } binary ? (binary.In + 31) / 32 * 128L * result.Width : 0;
+    /// <summary>Bounds the buffers of a layer's input. The windows of real convolutions extend up to five strides past the last column.</summary>
+    private long PaddedValues(int padding, int extraColumns, int minChannels) =>
+        ((long)Height + 2 * padding) * ((long)Width + 2 * padding + extraColumns) * Math.Max(Channels, minChannels);
 
-    private static int? Inputs(PackedLayer layer) => layer switch
+    private string? OutputLimit(PackedLayer layer, MapSize output)
     {
-        RealConvolution real => real.In,
-        BinaryLayer binary => binary.In,
-        Classifier classifier => classifier.In,
+        if (output.Height > PackedLimits.MaxSide || output.Width > PackedLimits.MaxSide)
+            return $"it maps {this} to {output}; the limit of a side is {PackedLimits.MaxSide}";
+        if ((long)output.Height * output.Width * output.Channels is var values && values > PackedLimits.MaxMapValues)
+            return $"it maps {this} to {output}, which has {values} values; the limit is {PackedLimits.MaxMapValues}";
+        return ProjectionTables(layer, output) > PackedLimits.MaxMapValues
+            ? $"a row of {output.Width} pixels is too wide for its projection of {Channels} channels"
+            : null;
+    }
+
+    /// <summary>Floats of the lookup tables for one row of a projection: 128 per 32 channels and pixel; 0 without a projection.</summary>
+    private static long ProjectionTables(PackedLayer layer, MapSize output) =>
+        layer is PackedBinaryLayer { Shortcut: AveragePoolShortcut { Projection: not null } } binary ? (binary.In + 31) / 32 * 128L * output.Width : 0;
+
+    private static int? InputChannels(PackedLayer layer) => layer switch
+    {
+        PackedConvolution real => real.In,
+        PackedBinaryLayer binary => binary.In,
+        PackedClassifier classifier => classifier.In,
         _ => null,
     };
 
-    /// <summary>What a binary layer's shortcut makes of the map.</summary>
-    private MapSize Added(BinaryLayer layer) => layer.Shortcut switch
+    /// <summary>The size of a binary layer's shortcut branch.</summary>
+    private MapSize Shortcut(PackedBinaryLayer layer) => layer.Shortcut switch
     {
-        PooledInput pooled => new(Height / pooled.Kernel, Width / pooled.Kernel, layer.Out),
+        AveragePoolShortcut pooled => new(Height / pooled.Kernel, Width / pooled.Kernel, layer.Out),
         _ => this with { Channels = layer.Out },
     };
 
-    private MapSize Slid(PackedLayer layer) => layer switch
+    private MapSize Output(PackedLayer layer) => layer switch
     {
-        RealConvolution real => Slid(real.Kernel, real.Stride, real.Padding, real.Out),
-        BinaryLayer binary => Slid(binary.Kernel, binary.Stride, binary.Padding, binary.Out),
-        MaxPool pool => Slid(pool.Kernel, pool.Stride, pool.Padding, Channels),
-        Classifier classifier => new(1, 1, classifier.Classes),
-        _ => throw new ArgumentException($"There is no layer of kind {layer.GetType().Name}.", nameof(layer)),
+        PackedConvolution real => Window(real.Kernel, real.Stride, real.Padding, real.Out),
+        PackedBinaryLayer binary => Window(binary.Kernel, binary.Stride, binary.Padding, binary.Out),
+        PackedMaxPool pool => Window(pool.Kernel, pool.Stride, pool.Padding, Channels),
+        PackedClassifier classifier => new(1, 1, classifier.Classes),
+        _ => throw new ArgumentException($"Unknown layer kind {layer.GetType().Name}.", nameof(layer)),
     };
 
-    private MapSize Slid(int kernel, int stride, int padding, int channels) =>
+    private MapSize Window(int kernel, int stride, int padding, int channels) =>
         new(Side(Height, kernel, stride, padding), Side(Width, kernel, stride, padding), channels);
 
-    /// <summary>0 where the kernel does not fit; a division would round towards it from below.</summary>
+    /// <summary>0 if the kernel does not fit; integer division would round a negative quotient up to 0.</summary>
     private static int Side(int side, int kernel, int stride, int padding) =>
         side + 2 * padding < kernel ? 0 : (side + 2 * padding - kernel) / stride + 1;
 }

@@ -2,111 +2,141 @@ using NormFree.Formats;
 
 namespace NormFree.Inference.Model;
 
-/// <summary>Whether a model is one that can run: asked of every file that is read, and of every model that is written or run.</summary>
+/// <summary>Validates models: every file that is read, and every model that is written or run.</summary>
 /// <remarks>
-/// The order of the layers, what each layer holds, and that each takes what the one before it gives. Nothing is assumed of the model but that it
-/// and its parts are there.
+/// Checks the images, the order of the layers, each layer by itself, that each layer accepts what the one before it produces, and
+/// <see cref="PackedLimits"/>.
 /// </remarks>
 public static class ModelChecks
 {
-    /// <summary>Keys of the file's metadata that are no notes.</summary>
-    internal static readonly IReadOnlyList<string> Reserved = ["format", "version", "model"];
+    /// <summary>Metadata keys that are part of the format and not notes.</summary>
+    internal static readonly IReadOnlyList<string> ReservedKeys = ["format", "version", "model"];
 
-    /// <summary>The first thing that is wrong; null where nothing is.</summary>
+    /// <summary>The first problem; null if the model is valid.</summary>
     /// <param name="model">Any model.</param>
     public static ModelProblem? Find(PackedModel model) =>
-        OfImages(model).Concat(OfOrder(model.Layers)).Concat(model.Layers.SelectMany(Of)).Concat(OfSizes(model)).Concat(OfPreparation(model))
+        Images(model).Concat(Order(model.Layers)).Concat(model.Layers.SelectMany(Layer)).Concat(Sizes(model)).Concat(Preprocessing(model))
             .FirstOrDefault();
 
-    /// <summary>Why the model cannot take images of another size; null where it can. The model must be right otherwise.</summary>
-    /// <param name="model">A model in which nothing else is wrong.</param>
-    /// <param name="height">Rows of the images.</param>
-    /// <param name="width">Columns of the images.</param>
+    /// <summary>Why a valid model does not accept images of another size; null if it does.</summary>
+    /// <param name="model">A valid model.</param>
+    /// <param name="height">Height of the images, in pixels.</param>
+    /// <param name="width">Width of the images, in pixels.</param>
     public static ModelProblem? FindFor(PackedModel model, int height, int width) =>
-        OfSizes(model with { Height = height, Width = width }).FirstOrDefault();
+        Sizes(model with { Height = height, Width = width }).FirstOrDefault();
 
-    /// <summary>Does nothing where the model is right.</summary>
+    /// <summary>Throws if the model is invalid.</summary>
     /// <param name="model">Any model.</param>
-    /// <exception cref="ArgumentException">Something is wrong; the message says where and what.</exception>
+    /// <exception cref="ArgumentException">The model is invalid; the message names the place and the problem.</exception>
     public static void Require(PackedModel model)
     {
         if (Find(model) is { } problem)
             throw new ArgumentException($"{problem}.", nameof(model));
     }
 
-    /// <summary>How errors call a layer.</summary>
-    internal static string NameOf(PackedLayer layer) => $"layer {Quoted.Name(layer.Key)}";
-
-    private static IEnumerable<ModelProblem> OfImages(PackedModel model)
+    private static IEnumerable<ModelProblem> Images(PackedModel model)
     {
         if (model.Mean.Count < 1 || model.Mean.Count != model.Deviation.Count)
-            yield return new("model", $"it has {model.Mean.Count} means and {model.Deviation.Count} deviations: there must be one of each a colour channel");
+            yield return ModelProblem.Of($"it has {model.Mean.Count} means and {model.Deviation.Count} deviations; it needs one of each per colour channel");
         if (!model.Mean.All(float.IsFinite))
-            yield return new("model", "a mean is not finite");
+            yield return ModelProblem.Of("a mean is not finite");
         if (!model.Deviation.All(deviation => deviation > 0 && float.IsFinite(deviation)))
-            yield return new("model", "a deviation is not a finite number above 0");
-        if (model.Notes.Keys.FirstOrDefault(Reserved.Contains) is { } key)
-            yield return new("model", $"a note is named {Quoted.Name(key)}, which the file needs itself");
+            yield return ModelProblem.Of("a deviation is not a finite number above 0");
+        if (model.Notes.Keys.FirstOrDefault(ReservedKeys.Contains) is { } key)
+            yield return ModelProblem.Of($"a note has the reserved key {Quoted.Name(key)}");
     }
 
-    /// <summary>Whatever image goes in, what comes out has the network's size.</summary>
-    private static IEnumerable<ModelProblem> OfPreparation(PackedModel model)
+    private static IEnumerable<ModelProblem> Order(IReadOnlyList<PackedLayer> layers)
     {
-        foreach (var step in model.Preparation)
-        {
-            if (!Enum.IsDefined(step.Kind))
-                yield return new("model", $"its preparation has no step {step.Kind}");
-            if (step.Height is < 1 or > LayerChecks.LargestSide || step.Width is < 1 or > LayerChecks.LargestSide)
-                yield return new(
-                    "model", $"a step of its preparation is about {step.Height}×{step.Width} pixels: both must be from 1 to {LayerChecks.LargestSide}");
-        }
-        if (model.Preparation.Count > 0 && model.Preparation[^1] is var last
-            && (last.Kind == ImageStepKind.Cover || (last.Height, last.Width) != (model.Height, model.Width)))
-            yield return new("model", $"its preparation does not end with a resize or a crop to its size, {model.Height}×{model.Width}");
-    }
-
-    private static IEnumerable<ModelProblem> OfOrder(IReadOnlyList<PackedLayer> layers)
-    {
-        if (layers.Count == 0 || layers[^1] is not Classifier)
-            yield return new("model", "its last layer is no classifier");
+        if (layers.Count > PackedLimits.MaxLayers)
+            yield return ModelProblem.Limit($"it has {layers.Count} layers; the limit is {PackedLimits.MaxLayers}");
+        if (layers.Count == 0 || layers[^1] is not PackedClassifier)
+            yield return ModelProblem.Of("its last layer is not a classifier");
         var keys = new HashSet<string>(StringComparer.Ordinal);
-        bool binary = false;
+        bool afterBinary = false;
         for (int i = 0; i < layers.Count; i++)
         {
             if (layers[i].Key.Length == 0)
                 yield return new($"layer {i}", "its key is empty");
             if (!keys.Add(layers[i].Key))
-                yield return new(NameOf(layers[i]), "two layers have this key");
-            if (layers[i] is Classifier && i < layers.Count - 1)
-                yield return new(NameOf(layers[i]), "a classifier is not the last layer");
-            if (layers[i] is RealConvolution or MaxPool && binary)
-                yield return new(NameOf(layers[i]), "it follows a binary layer: only a stem has layers of its kind");
-            binary |= layers[i] is BinaryLayer;
+                yield return ModelProblem.Of(layers[i], "another layer has the same key");
+            if (layers[i] is PackedClassifier && i < layers.Count - 1)
+                yield return ModelProblem.Of(layers[i], "a classifier must be the last layer");
+            if (layers[i] is PackedConvolution or PackedMaxPool && afterBinary)
+                yield return ModelProblem.Of(layers[i], "it follows a binary layer, but layers of its kind belong to the stem");
+            afterBinary |= layers[i] is PackedBinaryLayer;
         }
     }
 
-    private static IEnumerable<ModelProblem> Of(PackedLayer layer) =>
-        LayerChecks.Problems(layer).Select(what => new ModelProblem(NameOf(layer), what));
+    private static IEnumerable<ModelProblem> Layer(PackedLayer layer) =>
+        LayerChecks.Problems(layer).Select(what => ModelProblem.Of(layer, what));
 
-    /// <summary>Follows an image through layers that are right by themselves.</summary>
-    private static IEnumerable<ModelProblem> OfSizes(PackedModel model)
+    /// <summary>Follows an image through the layers, each of which is valid by itself.</summary>
+    private static IEnumerable<ModelProblem> Sizes(PackedModel model)
     {
-        if (model.Height is < 1 or > LayerChecks.LargestSide || model.Width is < 1 or > LayerChecks.LargestSide)
+        if (model.Height is < 1 or > PackedLimits.MaxSide || model.Width is < 1 or > PackedLimits.MaxSide)
         {
-            yield return new("model", $"its images have {model.Height}×{model.Width} pixels: both must be from 1 to {LayerChecks.LargestSide}");
+            yield return ModelProblem.Of($"its images have {model.Height}×{model.Width} pixels; both must be from 1 to {PackedLimits.MaxSide}");
             yield break;
         }
         var size = new MapSize(model.Height, model.Width, model.Mean.Count);
+        var work = new ModelWork();
         foreach (var layer in model.Layers)
         {
-            if (size.Problem(layer) is { } what)
+            if (size.Problem(layer) is { } problem)
             {
-                yield return new(NameOf(layer), what);
+                yield return problem;
                 yield break;
             }
-            size = size.After(layer);
+            var output = size.After(layer);
+            work += ModelWork.Of(layer, size, output);
+            if (work.Problem is { } excess)
+            {
+                yield return ModelProblem.Limit(layer, excess);
+                yield break;
+            }
+            size = output;
         }
         if (model.Classes.Count != size.Channels)
-            yield return new("model", $"it names {model.Classes.Count} classes and has {size.Channels} logits");
+            yield return ModelProblem.Of($"it names {model.Classes.Count} classes but has {size.Channels} logits");
     }
+
+    /// <summary>The last step must produce the network's size from any image.</summary>
+    private static IEnumerable<ModelProblem> Preprocessing(PackedModel model)
+    {
+        var steps = model.Preprocessing;
+        if (steps.Count > PackedLimits.MaxPreprocessingSteps)
+            yield return ModelProblem.Limit($"it has {steps.Count} preprocessing steps; the limit is {PackedLimits.MaxPreprocessingSteps}");
+        foreach (var step in steps)
+        {
+            if (!Enum.IsDefined(step.Kind))
+                yield return ModelProblem.Of($"unknown preprocessing step {step.Kind}");
+            if (step.Height is < 1 or > PackedLimits.MaxSide || step.Width is < 1 or > PackedLimits.MaxSide)
+                yield return ModelProblem.Of($"a preprocessing step has the size {step.Height}×{step.Width}; both must be from 1 to {PackedLimits.MaxSide}");
+        }
+        if (steps.Sum(step => (long)step.Height * step.Width) is var pixels && pixels > PackedLimits.MaxPreprocessingPixels)
+            yield return ModelProblem.Limit($"its preprocessing steps produce {pixels} pixels; the limit is {PackedLimits.MaxPreprocessingPixels}");
+        if (steps.Count > 0 && steps[^1] is var last && (last.Kind == PreprocessingKind.Cover || (last.Height, last.Width) != (model.Height, model.Width)))
+            yield return ModelProblem.Of($"its preprocessing does not end with a resize or a crop to {model.Height}×{model.Width} pixels");
+    }
+}
+
+/// <summary>Why a model is invalid.</summary>
+/// <param name="Where">The place: a layer or the model.</param>
+/// <param name="What">The problem, without a full stop.</param>
+public sealed record ModelProblem(string Where, string What)
+{
+    /// <summary>What to do about it, without a full stop; null for a file that must be exported again.</summary>
+    public string? Remedy { get; private init; }
+
+    /// <inheritdoc/>
+    public override string ToString() => $"{Where}: {What}";
+
+    internal static ModelProblem Of(string what) => new("model", what);
+
+    internal static ModelProblem Of(PackedLayer layer, string what) => new($"layer {Quoted.Name(layer.Key)}", what);
+
+    internal static ModelProblem Limit(string what) => Of(what) with { Remedy = PackedLimits.Remedy };
+
+    internal static ModelProblem Limit(PackedLayer layer, string what) => Of(layer, what) with { Remedy = PackedLimits.Remedy };
 }

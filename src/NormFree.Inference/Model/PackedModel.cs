@@ -1,36 +1,58 @@
 namespace NormFree.Inference.Model;
 
-/// <summary>A network as it is deployed, as a value: everything that a packed file holds, and all that the engine needs.</summary>
+/// <summary>A network as it is deployed, as a value: everything that a packed file holds and the engine needs.</summary>
 /// <remarks>
-/// What training knows of norms, gains, α and β is folded into the layers' numbers. Layers run one after the other: a stem of real
-/// convolutions and pools, binary layers, and one classifier.
+/// Norms, gains, α and β of training are folded into the layers' numbers. Layers run one after the other: a stem of real convolutions and max-pools,
+/// then binary layers, then one classifier.
 /// </remarks>
 public sealed record PackedModel
 {
     /// <summary>The architecture's name, for example <c>reactnet-18</c>.</summary>
     public required string Architecture { get; init; }
 
-    /// <summary>Rows of the images that it was trained for.</summary>
+    /// <summary>Height of the images it was trained for, in pixels.</summary>
     public required int Height { get; init; }
 
-    /// <summary>Columns of the images that it was trained for.</summary>
+    /// <summary>Width of the images it was trained for, in pixels.</summary>
     public required int Width { get; init; }
 
-    /// <summary>Mean of each colour channel, of values from 0 to 1: an image's value v enters as (v/255 − mean)/deviation.</summary>
+    /// <summary>Mean of each colour channel for values in [0, 1]: a byte v enters the network as (v/255 − mean)/deviation.</summary>
     public required IReadOnlyList<float> Mean { get; init; }
 
-    /// <summary>Deviation of each colour channel, of values from 0 to 1.</summary>
+    /// <summary>Standard deviation of each colour channel for values in [0, 1].</summary>
     public required IReadOnlyList<float> Deviation { get; init; }
 
-    /// <summary>How its test images were brought to its size, step by step; none where they had it, so that others are resized to just cover it.</summary>
-    public IReadOnlyList<ImageStep> Preparation { get; init; } = [];
+    /// <summary>
+    /// How an image becomes <see cref="Height"/> × <see cref="Width"/> pixels. Empty if the test images already had that size; other images are then
+    /// resized to cover it and cropped to its centre.
+    /// </summary>
+    public IReadOnlyList<PreprocessingStep> Preprocessing { get; init; } = [];
 
-    /// <summary>The classes' names, one a logit.</summary>
+    /// <summary>Class names, one per logit.</summary>
     public required IReadOnlyList<string> Classes { get; init; }
 
-    /// <summary>The layers in the order in which they run.</summary>
+    /// <summary>The layers in execution order.</summary>
     public required IReadOnlyList<PackedLayer> Layers { get; init; }
 
-    /// <summary>Texts that travel with it, such as the network's spec and its training; the engine does not read them.</summary>
+    /// <summary>Further metadata, such as the network's spec. The engine does not read it.</summary>
     public IReadOnlyDictionary<string, string> Notes { get; init; } = new Dictionary<string, string>();
+}
+
+/// <summary>One preprocessing step of an image.</summary>
+/// <param name="Kind">The operation.</param>
+/// <param name="Height">Target height in pixels.</param>
+/// <param name="Width">Target width in pixels.</param>
+public sealed record PreprocessingStep(PreprocessingKind Kind, int Height, int Width);
+
+/// <summary>The operation of a <see cref="PreprocessingStep"/>.</summary>
+public enum PreprocessingKind
+{
+    /// <summary>Resizes to the smallest size that covers the target and keeps the aspect ratio.</summary>
+    Cover,
+
+    /// <summary>Resizes to exactly the target size.</summary>
+    Resize,
+
+    /// <summary>Crops the centre; smaller images are padded with black.</summary>
+    CentreCrop,
 }

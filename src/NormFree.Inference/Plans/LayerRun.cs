@@ -4,15 +4,15 @@ using NormFree.Kernels.Bits;
 
 namespace NormFree.Inference.Plans;
 
-/// <summary>One layer by itself, on a map of the caller's.</summary>
+/// <summary>Runs one layer on a map of the caller.</summary>
 internal sealed unsafe class LayerRun(PreparedLayer layer, int height, int width)
 {
-    /// <summary>Runs it on the calling thread.</summary>
-    /// <exception cref="ArgumentException">A length is wrong, or the layer cannot take maps of this size.</exception>
+    /// <summary>Runs the layer on the calling thread.</summary>
+    /// <exception cref="ArgumentException">A length is wrong, or the layer does not accept maps of this size.</exception>
     public void Run(ReadOnlySpan<float> x, Span<float> y, Span<ulong> signs)
     {
-        var size = Size(x.Length);
-        RequireLength(y.Length, Values(size.After(layer.Model)), "values of the result", nameof(y));
+        var size = InputSize(x.Length);
+        RequireLength(y.Length, Values(size.After(layer.Model)), "output values", nameof(y));
         RequireLength(signs.Length, Words(size), "words of signs", nameof(signs));
         var plan = Plan.OfLayer(layer, size);
         var arena = plan.Rent();
@@ -32,25 +32,25 @@ internal sealed unsafe class LayerRun(PreparedLayer layer, int height, int width
         x.CopyTo(new Span<float>(plan.Input.In(frame), x.Length));
         foreach (var step in plan.Steps)
             for (var task = 0; task < step.Tasks; task++) step.Run(task, frame);
-        if (layer is not PreparedClassifier) new Span<float>(plan.Result.In(frame), y.Length).CopyTo(y);
+        if (layer is not PreparedClassifier) new Span<float>(plan.Output.In(frame), y.Length).CopyTo(y);
     }
 
-    /// <summary>A pool takes any number of channels.</summary>
-    private MapSize Size(int values)
+    /// <summary>The size of the caller's map. A max-pool accepts any number of channels.</summary>
+    private MapSize InputSize(int values)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(height, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(width, 1);
-        ArgumentOutOfRangeException.ThrowIfGreaterThan(height, LayerChecks.LargestSide);
-        ArgumentOutOfRangeException.ThrowIfGreaterThan(width, LayerChecks.LargestSide);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(height, PackedLimits.MaxSide);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(width, PackedLimits.MaxSide);
         var pixels = (long)height * width;
         var channels = layer.Model switch
         {
-            RealConvolution real => real.In,
-            BinaryLayer binary => binary.In,
-            Classifier classifier => classifier.In,
+            PackedConvolution real => real.In,
+            PackedBinaryLayer binary => binary.In,
+            PackedClassifier classifier => classifier.In,
             _ => (int)Math.Max(1, values / pixels),
         };
-        RequireLength(values, pixels * channels, $"values of a map of {height}×{width}×{channels}", "x");
+        RequireLength(values, pixels * channels, $"input values of a {height}×{width}×{channels} map", "x");
         return new MapSize(height, width, channels);
     }
 

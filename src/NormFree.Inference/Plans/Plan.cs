@@ -3,51 +3,51 @@ using NormFree.Inference.Model;
 
 namespace NormFree.Inference.Plans;
 
-/// <summary>How images of one size run through layers: steps, and where everything lies. Arenas are kept from run to run.</summary>
+/// <summary>The steps and the memory layout for images of one size. Arenas are kept from run to run.</summary>
 internal sealed class Plan
 {
     private readonly long mapBytes;
     private readonly long signBytes;
-    private readonly IReadOnlyList<SignPlace> signs;
+    private readonly IReadOnlyList<SignBuffer> signs;
     private readonly Stack<Arena> idle = new();
     private bool retired;
 
-    private Plan(PlanBuilder builder, MapPlace input, SignPlace? inputSigns, MapPlace result)
+    private Plan(PlanBuilder builder, MapBuffer input, SignBuffer? inputSigns, MapBuffer output)
     {
-        (Input, InputSigns, Result) = (input, inputSigns, result);
+        (Input, InputSigns, Output) = (input, inputSigns, output);
         Steps = [.. builder.Steps];
         (mapBytes, signBytes, signs) = (builder.MapBytes, builder.SignBytes, builder.Signs);
     }
 
-    /// <summary>What goes in.</summary>
-    public MapPlace Input { get; }
+    /// <summary>The input map.</summary>
+    public MapBuffer Input { get; }
 
-    /// <summary>The signs of what goes in, where a binary layer is the first.</summary>
-    public SignPlace? InputSigns { get; }
+    /// <summary>The signs of the input; null unless the first layer is binary.</summary>
+    public SignBuffer? InputSigns { get; }
 
-    /// <summary>What comes out; logits go to the frame's instead.</summary>
-    public MapPlace Result { get; }
+    /// <summary>The output map. A classifier writes to the frame's logits instead.</summary>
+    public MapBuffer Output { get; }
 
-    /// <summary>The steps in the order in which they run.</summary>
+    /// <summary>The steps in execution order.</summary>
     public Step[] Steps { get; }
 
-    /// <summary>A network's plan for images of a size.</summary>
+    /// <summary>The plan of a network for images of a size.</summary>
     public static Plan OfNetwork(IReadOnlyList<PreparedLayer> layers, MapSize size, int threads)
     {
         var builder = new PlanBuilder(threads);
-        var image = new MapPlace(size, null);
-        return layers[0] is PreparedConvolution ? Of(builder, layers, image) : Of(builder, layers, ChannelsLastStep.Plan(builder, image));
+        var image = new MapBuffer(size, null);
+        return Of(builder, layers, layers[0] is PreparedConvolution ? image : ChannelsLastStep.Plan(builder, image));
     }
 
-    /// <summary>A layer's plan for maps of a size, channels-last.</summary>
+    /// <summary>The plan of one layer for channels-last maps of a size.</summary>
     public static Plan OfLayer(PreparedLayer layer, MapSize size)
     {
         var builder = new PlanBuilder(1);
         return Of(builder, [layer], builder.TakeMap(size));
     }
 
-    /// <summary>An arena for one image; give it back.</summary>
-    /// <exception cref="OutOfMemoryException">There is no memory for it.</exception>
+    /// <summary>An arena for one image; return it after the run.</summary>
+    /// <exception cref="OutOfMemoryException">There is not enough memory.</exception>
     public Arena Rent()
     {
         lock (idle)
@@ -55,7 +55,7 @@ internal sealed class Plan
         return new Arena(mapBytes, signBytes, signs);
     }
 
-    /// <summary>Gives an arena back.</summary>
+    /// <summary>Returns an arena.</summary>
     public void Return(Arena arena)
     {
         lock (idle)
@@ -67,7 +67,7 @@ internal sealed class Plan
         arena.Dispose();
     }
 
-    /// <summary>Frees arenas; those that still run, when they are given back.</summary>
+    /// <summary>Frees the idle arenas now, and those in use when they are returned.</summary>
     public void Retire()
     {
         lock (idle)
@@ -77,10 +77,10 @@ internal sealed class Plan
         }
     }
 
-    private static Plan Of(PlanBuilder builder, IReadOnlyList<PreparedLayer> layers, MapPlace input)
+    private static Plan Of(PlanBuilder builder, IReadOnlyList<PreparedLayer> layers, MapBuffer input)
     {
         var map = input;
-        var inputSigns = layers[0] is PreparedBinaryLayer first ? PackStep.Plan(builder, first, map) : null;
+        var inputSigns = layers[0] is PreparedBinaryLayer first ? PackSignsStep.Plan(builder, first, map) : null;
         var signs = inputSigns;
         for (var i = 0; i < layers.Count; i++)
         {
@@ -91,5 +91,55 @@ internal sealed class Plan
             signs = nextSigns;
         }
         return new Plan(builder, input, inputSigns, map);
+    }
+}
+
+/// <summary>The plans of the most recently used image sizes.</summary>
+internal sealed class PlanCache(PackedModel model, IReadOnlyList<PreparedLayer> layers, int threads) : IDisposable
+{
+    private const int Capacity = 4;
+
+    /// <summary>Most recently used first.</summary>
+    private readonly List<Plan> plans = new(Capacity + 1);
+
+    /// <summary>The plan for images of a size.</summary>
+    /// <exception cref="ArgumentException">The network does not accept such images.</exception>
+    public Plan For(int height, int width)
+    {
+        lock (plans)
+        {
+            var at = Find(height, width);
+            if (at == 0) return plans[0];
+            var plan = at > 0 ? plans[at] : Create(height, width);
+            if (at > 0) plans.RemoveAt(at);
+            plans.Insert(0, plan);
+            if (plans.Count > Capacity)
+            {
+                plans[Capacity].Retire();
+                plans.RemoveAt(Capacity);
+            }
+            return plan;
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (var plan in plans) plan.Retire();
+        plans.Clear();
+    }
+
+    private int Find(int height, int width)
+    {
+        for (var i = 0; i < plans.Count; i++)
+            if (plans[i].Input.Size.Height == height && plans[i].Input.Size.Width == width) return i;
+        return -1;
+    }
+
+    private Plan Create(int height, int width)
+    {
+        if (ModelChecks.FindFor(model, height, width) is { } problem)
+            throw new ArgumentException($"The network does not accept images of {height}×{width} pixels: {problem}.");
+        return Plan.OfNetwork(layers, new MapSize(height, width, model.Mean.Count), threads);
     }
 }

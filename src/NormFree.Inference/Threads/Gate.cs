@@ -2,25 +2,26 @@ using System.Diagnostics;
 
 namespace NormFree.Inference.Threads;
 
-/// <summary>Lets threads wait until it has been opened once more: they spin for a moment, then sleep.</summary>
+/// <summary>Counts how often it was opened. Threads wait for the next opening: they spin briefly, then sleep.</summary>
 /// <remarks>
-/// A thread that somebody interrupts goes on all the same, since others work in memory of its run, and is interrupted at its next wait elsewhere.
+/// <see cref="Thread.Interrupt"/> does not end a wait, as other threads work in the memory of the same run. The thread is interrupted at its next wait
+/// elsewhere instead.
 /// </remarks>
 internal sealed class Gate
 {
-    /// <summary>Longer than most steps of a small network, shorter than anybody notices on an idle machine.</summary>
+    /// <summary>100 µs: longer than most steps of a small network, too short to load an idle machine.</summary>
     private static readonly long SpinTicks = Environment.ProcessorCount == 1 ? 0 : Stopwatch.Frequency / 10_000;
 
-    private const int SpinsBetweenLooks = 32;
+    private const int SpinsPerYield = 32;
 
     private readonly object sleep = new();
     private int opened;
     private int sleepers;
 
-    /// <summary>Lets all pass that wait for this time.</summary>
+    /// <summary>Releases all threads that wait for this opening.</summary>
     public void Open()
     {
-        // A sleeper announces itself before it looks at the count; after this one of both sides sees the other.
+        // A sleeper increments sleepers before it reads opened, and this thread does the opposite: one of them sees the other.
         Interlocked.Increment(ref opened);
         if (Volatile.Read(ref sleepers) == 0) return;
         var interrupted = false;
@@ -28,7 +29,7 @@ internal sealed class Gate
         if (interrupted) Thread.CurrentThread.Interrupt();
     }
 
-    /// <summary>Waits until it has been opened more than so often.</summary>
+    /// <summary>Waits until it has been opened more than <paramref name="times"/> times.</summary>
     public void Wait(int times)
     {
         if (Spin(times)) return;
@@ -42,18 +43,18 @@ internal sealed class Gate
         var start = Stopwatch.GetTimestamp();
         do
         {
-            for (var spin = 0; spin < SpinsBetweenLooks; spin++)
+            for (var spin = 0; spin < SpinsPerYield; spin++)
             {
                 if (Volatile.Read(ref opened) != times) return true;
                 Thread.SpinWait(1);
             }
-            Thread.Yield(); // whoever is waited for may wait for this processor
+            Thread.Yield(); // the awaited thread may need this processor
         }
         while (Stopwatch.GetTimestamp() - start < SpinTicks);
         return false;
     }
 
-    /// <returns>False where the thread was interrupted.</returns>
+    /// <returns>False if the thread was interrupted.</returns>
     private bool WakeAll()
     {
         try
@@ -67,7 +68,7 @@ internal sealed class Gate
         }
     }
 
-    /// <returns>False where the thread was interrupted.</returns>
+    /// <returns>False if the thread was interrupted.</returns>
     private bool Sleep(int times)
     {
         Interlocked.Increment(ref sleepers);

@@ -3,26 +3,26 @@ using NormFree.Inference.Plans;
 
 namespace NormFree.Inference.Threads;
 
-/// <summary>A run whose images, or whose steps' tasks, several threads share.</summary>
+/// <summary>A run whose images, or whose steps' tasks, are shared by several threads.</summary>
 /// <remarks>
-/// As long as there is an image for each member, members run whole images and never wait. The tasks of the remaining images' steps are shared: every
-/// member begins with its own part of them, whose memory is in its cache from the step before, and then helps others.
+/// While there is an image for each member, members run whole images and never wait. For the remaining images they share the tasks of each step: every
+/// member starts with its own part, whose memory is in its cache from the step before, and then helps the others.
 /// </remarks>
-/// <param name="members">How many threads.</param>
-internal sealed class SharedRun(int members) : ITeamWork
+/// <param name="members">Number of threads.</param>
+internal sealed class SharedRun(int members)
 {
-    /// <summary>Counters lie so far apart that no two share a cache line, nor a pair of lines.</summary>
-    private const int Spread = 32;
+    /// <summary>Distance between counters, so that no two share a cache line or a pair of lines.</summary>
+    private const int Spacing = 32;
 
-    private readonly Gate meeting = new();
+    private readonly Gate barrier = new();
     private readonly Arena[] arenas = new Arena[members];
-    private readonly int[] meetings = new int[members * Spread];
-    private readonly int[] next = new int[members * Spread];
-    private int met;
+    private readonly int[] barriers = new int[members * Spacing];
+    private readonly int[] next = new int[members * Spacing];
+    private int arrived;
     private ImageBatch batch;
     private Exception? failure;
 
-    /// <summary>Takes what the run needs; call it before the team runs.</summary>
+    /// <summary>Takes the memory of a run; call it before the team runs.</summary>
     public void Begin(in ImageBatch images)
     {
         batch = images;
@@ -30,8 +30,8 @@ internal sealed class SharedRun(int members) : ITeamWork
         for (var member = 0; member < Math.Min(members, images.Count); member++) arenas[member] = images.Plan.Rent();
     }
 
-    /// <summary>Gives back what the run took; call it after the team has run.</summary>
-    /// <remarks>Throws what a task has thrown first, as a run on the caller's thread alone would.</remarks>
+    /// <summary>Returns the memory of a run; call it after the team has run.</summary>
+    /// <remarks>Rethrows the first exception of a task.</remarks>
     public void End()
     {
         for (var member = 0; member < members; member++)
@@ -43,29 +43,29 @@ internal sealed class SharedRun(int members) : ITeamWork
         if (failure is not null) ExceptionDispatchInfo.Throw(failure);
     }
 
-    /// <inheritdoc/>
+    /// <summary>Runs a member's part.</summary>
     public void Run(int member)
     {
-        // After the last meeting the next run may begin: nothing of this one is read then.
+        // The next run may begin right after the last barrier, so that the fields of this one must not be read then.
         var (steps, count) = (batch.Plan.Steps, batch.Count);
         var whole = count - count % members;
         if (whole > 0)
         {
-            RunWhole(member, whole);
-            Meet(member);
+            RunImages(member, whole);
+            Barrier(member);
         }
         for (var image = whole; image < count; image++)
         {
             var frame = batch.Frame(image, arenas[0]);
             for (var step = 0; step < steps.Length; step++)
             {
-                RunShare(member, steps[step], frame);
-                Meet(member);
+                RunTasks(member, steps[step], frame);
+                Barrier(member);
             }
         }
     }
 
-    private void RunWhole(int member, int images)
+    private void RunImages(int member, int images)
     {
         try
         {
@@ -78,8 +78,9 @@ internal sealed class SharedRun(int members) : ITeamWork
         }
     }
 
-    private void RunShare(int member, Step step, in Frame frame)
+    private void RunTasks(int member, Step step, in Frame frame)
     {
+        if (Volatile.Read(ref failure) is not null) return;
         try
         {
             for (var turn = 0; turn < members; turn++)
@@ -88,7 +89,7 @@ internal sealed class SharedRun(int members) : ITeamWork
                 var first = (int)((long)step.Tasks * owner / members);
                 var end = (int)((long)step.Tasks * (owner + 1) / members);
                 int task;
-                while ((task = first + Interlocked.Increment(ref next[owner * Spread]) - 1) < end) step.Run(task, frame);
+                while ((task = first + Interlocked.Increment(ref next[owner * Spacing]) - 1) < end) batch.Run(step, task, frame);
             }
         }
         catch (Exception error)
@@ -97,17 +98,17 @@ internal sealed class SharedRun(int members) : ITeamWork
         }
     }
 
-    /// <summary>Waits for all members; the last one prepares the next step.</summary>
-    private void Meet(int member)
+    /// <summary>Waits for all members; the last one resets the task counters.</summary>
+    private void Barrier(int member)
     {
-        var times = meetings[member * Spread]++;
-        if (Interlocked.Increment(ref met) < members)
+        var passed = barriers[member * Spacing]++;
+        if (Interlocked.Increment(ref arrived) < members)
         {
-            meeting.Wait(times);
+            barrier.Wait(passed);
             return;
         }
-        met = 0;
-        for (var owner = 0; owner < members; owner++) next[owner * Spread] = 0;
-        meeting.Open();
+        arrived = 0;
+        for (var owner = 0; owner < members; owner++) next[owner * Spacing] = 0;
+        barrier.Open();
     }
 }

@@ -1,14 +1,14 @@
 namespace NormFree.Inference.Threads;
 
-/// <summary>Counts who uses something, so that it is freed when nobody does.</summary>
+/// <summary>Counts the users of an object, so that disposing of it waits for them.</summary>
 internal sealed class Usage
 {
     private readonly object gate = new();
     private int users;
     private bool ended;
 
-    /// <summary>Begins a use.</summary>
-    /// <exception cref="ObjectDisposedException">It has ended.</exception>
+    /// <summary>Adds a user.</summary>
+    /// <exception cref="ObjectDisposedException"><see cref="End"/> was called.</exception>
     public void Enter(object owner)
     {
         lock (gate)
@@ -18,15 +18,15 @@ internal sealed class Usage
         }
     }
 
-    /// <summary>Ends a use.</summary>
+    /// <summary>Removes a user.</summary>
     public void Leave()
     {
         lock (gate)
             if (--users == 0) Monitor.PulseAll(gate);
     }
 
-    /// <summary>Lets nobody in any more, and waits until all have left.</summary>
-    /// <returns>Whether this was the first call.</returns>
+    /// <summary>Admits no further users and waits until all have left.</summary>
+    /// <returns>True for the first call.</returns>
     public bool End()
     {
         lock (gate)

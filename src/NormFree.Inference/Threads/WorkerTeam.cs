@@ -1,40 +1,57 @@
 namespace NormFree.Inference.Threads;
 
-/// <summary>Threads of a network's own, which sleep between runs. The caller of a run is the first member.</summary>
+/// <summary>The threads of one network. They sleep between runs; the caller of a run is member 0.</summary>
+/// <remarks>The threads keep the team alive, but not the network, which stops them when it is disposed or finalised.</remarks>
 internal sealed class WorkerTeam : IDisposable
 {
     private readonly Gate start = new();
-    private readonly ITeamWork work;
-    private readonly Thread[] others;
+    private readonly Action<int> work;
+    private readonly List<Thread> workers = [];
     private int claimed;
-    private volatile bool ended;
+    private volatile bool stopped;
 
-    /// <summary>Starts the other members, which wait.</summary>
-    public WorkerTeam(int members, ITeamWork work)
+    /// <summary>Starts the threads, which wait for the first run.</summary>
+    /// <param name="members">Members, the caller included.</param>
+    /// <param name="work">A member's part of a run. It must not throw, and must not return before all members have finished.</param>
+    public WorkerTeam(int members, Action<int> work)
     {
         this.work = work;
-        others = [.. Enumerable.Range(1, members - 1).Select(Start)];
+        try
+        {
+            for (var member = 1; member < members; member++) workers.Add(Start(member));
+        }
+        catch
+        {
+            Stop();
+            throw;
+        }
     }
 
-    /// <summary>Whether the team was free, and is the caller's now until it calls <see cref="Release"/>.</summary>
+    /// <summary>Claims the team for the caller until <see cref="Release"/>; false if another caller has it.</summary>
     public bool TryClaim() => Interlocked.CompareExchange(ref claimed, 1, 0) == 0;
 
-    /// <summary>The team is free again.</summary>
+    /// <summary>Ends a claim.</summary>
     public void Release() => Volatile.Write(ref claimed, 0);
 
-    /// <summary>Lets all members work; the work itself makes them wait for one another before this returns.</summary>
+    /// <summary>Runs the work on all members.</summary>
     public void Run()
     {
         start.Open();
-        work.Run(0);
+        work(0);
     }
 
-    /// <summary>Ends the threads; no run may go on.</summary>
+    /// <summary>Tells the threads to end, without waiting for them. No run may be in progress.</summary>
+    public void Stop()
+    {
+        stopped = true;
+        start.Open();
+    }
+
+    /// <summary>Ends the threads. No run may be in progress.</summary>
     public void Dispose()
     {
-        ended = true;
-        start.Open();
-        foreach (var thread in others) thread.Join();
+        Stop();
+        foreach (var worker in workers) worker.Join();
     }
 
     private Thread Start(int member)
@@ -49,8 +66,8 @@ internal sealed class WorkerTeam : IDisposable
         for (var runs = 0; ; runs++)
         {
             start.Wait(runs);
-            if (ended) return;
-            work.Run(member);
+            if (stopped) return;
+            work(member);
         }
     }
 }

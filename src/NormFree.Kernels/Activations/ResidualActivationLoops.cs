@@ -3,12 +3,12 @@ using NormFree.Kernels.Simd;
 
 namespace NormFree.Kernels.Activations;
 
-/// <summary>The loops of <see cref="ResidualActivation"/>: one vector of channels after the other, with its parameters in registers.</summary>
+/// <summary>Loops of <see cref="ResidualActivation"/>: one vector of channels at a time, with its parameters in registers.</summary>
 internal static unsafe class ResidualActivationLoops<TFloats, TVector>
     where TFloats : struct, IFloatVectors<TVector>
     where TVector : unmanaged
 {
-    /// <summary>Channels from first to below last, whose number is a multiple of the lanes.</summary>
+    /// <summary>Processes channels first … last − 1; their number is a multiple of the lanes.</summary>
     public static void Forward(in RPReLUParameters activation, in ForwardMaps maps, int first, int last)
     {
         for (var channel = first; channel < last; channel += TFloats.Lanes) Forward(activation, maps, channel);
@@ -30,9 +30,9 @@ internal static unsafe class ResidualActivationLoops<TFloats, TVector>
         var shortcut = maps.Shortcut + channel % maps.ShortcutChannels;
         for (nint at = channel, end = channel + maps.Pixels * stride; at < end; at += stride, shortcut += shortcutStride)
         {
-            var branch = maps.Counts == null
+            var branch = maps.Accumulators == null
                 ? TFloats.Load(maps.Branch + at)
-                : TFloats.Multiply(TFloats.Convert(maps.Counts + at), scale);
+                : TFloats.Multiply(TFloats.Convert(maps.Accumulators + at), scale);
             var sum = TFloats.Add(branch, TFloats.Load(shortcut));
             TFloats.Store(sum, maps.Sum + at);
             var shifted = TFloats.Add(sum, shiftIn);
@@ -46,7 +46,7 @@ internal static unsafe class ResidualActivationLoops<TFloats, TVector>
     private static void Backward(in RPReLUParameters activation, in BackwardMaps maps, int channel)
     {
         TVector shiftIn = TFloats.Load(activation.ShiftIn + channel), slope = TFloats.Load(activation.Slope + channel);
-        TVector zero = TFloats.Broadcast(0), ofShiftIn = zero, ofSlope = zero, ofShiftOut = zero;
+        TVector zero = TFloats.Broadcast(0), shiftInGradient = zero, slopeGradient = zero, shiftOutGradient = zero;
         nint stride = activation.Channels;
         for (nint at = channel, end = channel + maps.Pixels * stride; at < end; at += stride)
         {
@@ -55,15 +55,67 @@ internal static unsafe class ResidualActivationLoops<TFloats, TVector>
             var positive = TFloats.LessThan(zero, shifted);
             var gradient = TFloats.Select(positive, dy, TFloats.Multiply(slope, dy));
             TFloats.Store(gradient, maps.SumGradient + at);
-            ofShiftIn = TFloats.Add(ofShiftIn, gradient);
-            ofSlope = TFloats.MultiplyAdd(TFloats.Select(positive, zero, shifted), dy, ofSlope);
-            ofShiftOut = TFloats.Add(ofShiftOut, dy);
+            shiftInGradient = TFloats.Add(shiftInGradient, gradient);
+            slopeGradient = TFloats.MultiplyAdd(TFloats.Select(positive, zero, shifted), dy, slopeGradient);
+            shiftOutGradient = TFloats.Add(shiftOutGradient, dy);
         }
-        Accumulate(ofShiftIn, maps.ParameterGradients + channel);
-        Accumulate(ofSlope, maps.ParameterGradients + stride + channel);
-        Accumulate(ofShiftOut, maps.ParameterGradients + 2 * stride + channel);
+        Accumulate(shiftInGradient, maps.ParameterGradients + channel);
+        Accumulate(slopeGradient, maps.ParameterGradients + stride + channel);
+        Accumulate(shiftOutGradient, maps.ParameterGradients + 2 * stride + channel);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Accumulate(TVector sum, float* target) => TFloats.Store(TFloats.Add(TFloats.Load(target), sum), target);
+}
+
+/// <summary>Loops over maps process blocks of pixels; within a block, one vector of channels after another.</summary>
+/// <remarks>
+/// A channel's parameters and sums stay in registers for the pixels of a block. Larger blocks would keep them longer, but consecutive pixels of one
+/// vector are C floats apart (up to a page), which defeats the prefetchers. The cache lines of a small block are all read within a short time.
+/// </remarks>
+internal static class PixelBlock
+{
+    /// <summary>Pixels per block.</summary>
+    public const int Size = 16;
+}
+
+/// <summary>Arguments of <see cref="ResidualActivation"/>'s forward pass: accumulators with their scale, or a float branch.</summary>
+internal readonly unsafe struct ForwardMaps(
+    int pixels, int* accumulators, float* scale, float* branch, float* shortcut, int shortcutChannels, float* sum, float* result)
+{
+    public readonly int Pixels = pixels;
+    public readonly int* Accumulators = accumulators;
+    public readonly float* Scale = scale;
+    public readonly float* Branch = branch;
+    public readonly float* Shortcut = shortcut;
+    public readonly int ShortcutChannels = shortcutChannels;
+    public readonly float* Sum = sum;
+    public readonly float* Result = result;
+
+    /// <summary>A range of the pixels.</summary>
+    public ForwardMaps Slice(int first, int pixels, int channels)
+    {
+        var offset = (nint)first * channels;
+        return new ForwardMaps(
+            pixels, Accumulators == null ? null : Accumulators + offset, Scale, Branch == null ? null : Branch + offset,
+            Shortcut + (nint)first * ShortcutChannels, ShortcutChannels, Sum + offset, Result + offset);
+    }
+}
+
+/// <summary>Arguments of <see cref="ResidualActivation"/>'s backward pass.</summary>
+internal readonly unsafe struct BackwardMaps(
+    int pixels, float* sum, float* resultGradient, float* sumGradient, float* parameterGradients)
+{
+    public readonly int Pixels = pixels;
+    public readonly float* Sum = sum;
+    public readonly float* ResultGradient = resultGradient;
+    public readonly float* SumGradient = sumGradient;
+    public readonly float* ParameterGradients = parameterGradients;
+
+    /// <summary>A range of the pixels.</summary>
+    public BackwardMaps Slice(int first, int pixels, int channels)
+    {
+        var offset = (nint)first * channels;
+        return new BackwardMaps(pixels, Sum + offset, ResultGradient + offset, SumGradient + offset, ParameterGradients);
+    }
 }

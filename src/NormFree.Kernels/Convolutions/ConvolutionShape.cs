@@ -1,48 +1,70 @@
 namespace NormFree.Kernels.Convolutions;
 
-/// <summary>The sizes of a convolution. Maps are channels-last: N×H×W×C, one pixel's channels side by side.</summary>
-/// <param name="Batch">N, images.</param>
-/// <param name="Height">H of the input, in pixels.</param>
-/// <param name="Width">W of the input, in pixels.</param>
-/// <param name="In">C, channels of the input.</param>
-/// <param name="Out">O, channels of the output.</param>
-/// <param name="KernelHeight">Rows of a filter.</param>
-/// <param name="KernelWidth">Columns of a filter.</param>
-/// <param name="StrideY">Step from one output row to the next, in input rows.</param>
-/// <param name="StrideX">Step from one output column to the next, in input columns.</param>
-/// <param name="PadY">Rows added above and below; they contribute 0.</param>
-/// <param name="PadX">Columns added left and right; they contribute 0.</param>
+/// <summary>Sizes of a 2-D convolution. Maps are channels-last: N×H×W×C.</summary>
+/// <param name="Batch">N, number of images.</param>
+/// <param name="Height">H, height of the input in pixels.</param>
+/// <param name="Width">W, width of the input in pixels.</param>
+/// <param name="In">C, input channels.</param>
+/// <param name="Out">O, output channels (filters).</param>
+/// <param name="KernelHeight">Height of a filter.</param>
+/// <param name="KernelWidth">Width of a filter.</param>
+/// <param name="StrideY">Vertical stride.</param>
+/// <param name="StrideX">Horizontal stride.</param>
+/// <param name="PadY">Rows of padding above and below.</param>
+/// <param name="PadX">Columns of padding left and right.</param>
 public readonly record struct ConvolutionShape(
     int Batch, int Height, int Width, int In, int Out,
     int KernelHeight, int KernelWidth, int StrideY, int StrideX, int PadY, int PadX)
 {
-    /// <summary>⌊(H + 2·pad − k)/stride⌋ + 1.</summary>
+    /// <summary>Height of the output: ⌊(H + 2·pad − k)/stride⌋ + 1.</summary>
     public int OutHeight => (Height + 2 * PadY - KernelHeight) / StrideY + 1;
 
-    /// <summary>⌊(W + 2·pad − k)/stride⌋ + 1.</summary>
+    /// <summary>Width of the output: ⌊(W + 2·pad − k)/stride⌋ + 1.</summary>
     public int OutWidth => (Width + 2 * PadX - KernelWidth) / StrideX + 1;
 
-    /// <summary>Positions in a filter: rows × columns, row by row.</summary>
+    /// <summary>Taps: the positions of a filter, KernelHeight × KernelWidth, row by row.</summary>
     public int Taps => KernelHeight * KernelWidth;
 
-    /// <summary>Pixels of the whole batch's input, in the order of memory.</summary>
+    /// <summary>Input pixels of the batch.</summary>
     public int InPixels => Batch * Height * Width;
 
-    /// <summary>Pixels of the whole batch's output.</summary>
+    /// <summary>Output pixels of the batch.</summary>
     public int OutPixels => Batch * OutHeight * OutWidth;
 
-    /// <summary>Multiply-accumulates of the whole batch, those on padding included.</summary>
+    /// <summary>Multiply-accumulates of the batch, including those on padding.</summary>
     public long Macs => (long)OutPixels * Taps * In * Out;
 
-    /// <summary>Whether an output pixel meets the map at a tap, and not padding.</summary>
-    internal bool Meets(int x, int y, int tap) =>
+    /// <summary>Whether an output pixel reads an input pixel at a tap, not padding.</summary>
+    internal bool ReadsInput(int x, int y, int tap) =>
         (uint)(y * StrideY + tap / KernelWidth - PadY) < (uint)Height && (uint)(x * StrideX + tap % KernelWidth - PadX) < (uint)Width;
 
-    /// <summary>How many output pixels of a row from x on meet the map at all taps; 0 where pixel x itself does not.</summary>
-    internal int PixelsInside(int x, int y)
+    /// <summary>Number of output pixels in a row, from x, that read no padding at any tap; 0 if pixel x itself reads padding.</summary>
+    internal int PixelsWithoutPadding(int x, int y)
     {
         int row = y * StrideY - PadY, column = x * StrideX - PadX;
         if (row < 0 || column < 0 || row + KernelHeight > Height || column + KernelWidth > Width) return 0;
         return (Width - KernelWidth - column) / StrideX + 1;
     }
+}
+
+/// <summary>The value of padding in a binary map.</summary>
+public enum PaddingValue
+{
+    /// <summary>0: padding contributes nothing, as in PyTorch, which pads after the sign.</summary>
+    Zero,
+
+    /// <summary>+1: Larq's <c>pad_values=1</c>.</summary>
+    One,
+}
+
+/// <summary>A part of one image's output, the unit of work of a task.</summary>
+/// <param name="FirstPixel">Index of the first pixel, counted row by row in the image.</param>
+/// <param name="Pixels">Number of pixels.</param>
+/// <param name="FirstFilter">Index of the first filter.</param>
+/// <param name="Filters">Number of filters.</param>
+public readonly record struct OutputRange(int FirstPixel, int Pixels, int FirstFilter, int Filters)
+{
+    /// <summary>A range of rows with all filters.</summary>
+    public static OutputRange Rows(in ConvolutionShape shape, int first, int rows) =>
+        new(first * shape.OutWidth, rows * shape.OutWidth, 0, shape.Out);
 }

@@ -4,42 +4,40 @@ using System.Runtime.Intrinsics;
 
 namespace NormFree.Kernels.Convolutions;
 
-/// <summary>
-/// What output pixels meet: words of an image's map, and those of the filters that belong to them. Pixels are counted row by row in their image.
-/// </summary>
+/// <summary>Gives the words that output pixels of one image read, and the filter words that belong to them. Pixels are counted row by row.</summary>
 internal unsafe struct XnorWindow
 {
     public readonly ConvolutionShape Shape;
-    private readonly PreparedFilters filters;
+    private readonly XnorFilters filters;
     private readonly ulong* map;
-    private readonly int wordsOfTap;
+    private readonly int wordsPerTap;
 
-    /// <summary>Rows of the filter that are computed, from the first to the one behind the last.</summary>
+    /// <summary>Filter rows inside the map: first, and one past the last.</summary>
     private int firstTapRow, endTapRow;
 
-    public XnorWindow(in ConvolutionShape shape, PreparedFilters filters, ulong* activations, int image)
+    public XnorWindow(in ConvolutionShape shape, XnorFilters filters, ulong* activations, int image)
     {
         Shape = shape;
         this.filters = filters;
-        wordsOfTap = filters.WordsOfTap;
-        map = activations + (long)image * shape.Height * shape.Width * wordsOfTap;
+        wordsPerTap = filters.WordsPerTap;
+        map = activations + (long)image * shape.Height * shape.Width * wordsPerTap;
     }
 
-    private readonly bool OutsideIsZero => filters.OutsideTaps == OutsideTaps.Zero;
+    private readonly bool PadsZeros => filters.Padding == PaddingValue.Zero;
 
-    /// <summary>Whether pixels' words lie side by side in the map as they do in the filters.</summary>
+    /// <summary>Whether the words of a pixel can be read in place, without gathering.</summary>
     private readonly bool InPlace =>
         Shape is { Taps: 1, StrideX: 1, StrideY: 1, PadX: 0, PadY: 0 };
 
-    /// <summary>Words that a pixel meets.</summary>
-    public readonly int Words => (endTapRow - firstTapRow) * Shape.KernelWidth * wordsOfTap;
+    /// <summary>Words per pixel.</summary>
+    public readonly int Words => (endTapRow - firstTapRow) * Shape.KernelWidth * wordsPerTap;
 
-    /// <summary>How many of their bits are channels.</summary>
+    /// <summary>Channels in these words.</summary>
     public readonly int Bits => (endTapRow - firstTapRow) * Shape.KernelWidth * Shape.In;
 
-    /// <summary>Goes to the rows of the filter that a pixel meets.</summary>
-    /// <returns>The first pixel behind it that meets other rows.</returns>
-    public int Enter(int pixel)
+    /// <summary>Selects the filter rows that lie inside the map for a pixel.</summary>
+    /// <returns>The first later pixel that needs other filter rows.</returns>
+    public int SelectTapRows(int pixel)
     {
         var row = pixel / Shape.OutWidth;
         (firstTapRow, endTapRow) = TapRows(row);
@@ -48,19 +46,19 @@ internal unsafe struct XnorWindow
         return row * Shape.OutWidth;
     }
 
-    /// <summary>The words of eight filters.</summary>
+    /// <summary>Words of eight filters.</summary>
     public readonly ulong* FilterWords(int filter) =>
-        filters.Words + ((long)filter * Shape.Taps + firstTapRow * Shape.KernelWidth * PreparedFilters.Interleave) * wordsOfTap;
+        filters.Words + ((long)filter * Shape.Taps + firstTapRow * Shape.KernelWidth * XnorFilters.Interleave) * wordsPerTap;
 
-    /// <summary>The words of some pixels, <see cref="Words"/> each: where they are, or gathered.</summary>
+    /// <summary>The words of some pixels, <see cref="Words"/> each: in place, or gathered into <paramref name="gathered"/>.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public readonly ulong* Pixels(int first, int pixels, ulong* gathered)
+    public readonly ulong* GatherPixels(int first, int pixels, ulong* gathered)
     {
-        if (InPlace) return map + (long)first * wordsOfTap;
+        if (InPlace) return map + (long)first * wordsPerTap;
         int row = first / Shape.OutWidth, column = first % Shape.OutWidth;
         for (var pixel = 0; pixel < pixels; pixel++)
         {
-            Gather(row * Shape.StrideY - Shape.PadY, column * Shape.StrideX - Shape.PadX, gathered + pixel * Words);
+            GatherPixel(row * Shape.StrideY - Shape.PadY, column * Shape.StrideX - Shape.PadX, gathered + pixel * Words);
             if (++column < Shape.OutWidth) continue;
             column = 0;
             row++;
@@ -68,11 +66,11 @@ internal unsafe struct XnorWindow
         return gathered;
     }
 
-    /// <summary>Adds what turns the products with zeros outside the map to 0.</summary>
+    /// <summary>Corrects the results for columns outside the map, which were read as −1 and should be 0.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public readonly void TakeBackOutside(int first, int pixels, in OutputRange range, int* target)
+    public readonly void CorrectPadding(int first, int pixels, in OutputRange range, int* target)
     {
-        if (!OutsideIsZero || Shape.PadX == 0) return;
+        if (!PadsZeros || Shape.PadX == 0) return;
         var column = first % Shape.OutWidth;
         for (var pixel = 0; pixel < pixels; pixel++, target += range.Filters)
         {
@@ -82,50 +80,50 @@ internal unsafe struct XnorWindow
             for (var tapColumn = 0; tapColumn < Shape.KernelWidth; tapColumn++)
             {
                 if ((uint)(left + tapColumn) < (uint)Shape.Width) continue;
-                Add(target, Above(endTapRow, tapColumn) + range.FirstFilter, range.Filters);
-                if (firstTapRow > 0) Subtract(target, Above(firstTapRow, tapColumn) + range.FirstFilter, range.Filters);
+                Add(target, Corrections(endTapRow, tapColumn) + range.FirstFilter, range.Filters);
+                if (firstTapRow > 0) Subtract(target, Corrections(firstTapRow, tapColumn) + range.FirstFilter, range.Filters);
             }
         }
     }
 
-    private readonly int* Above(int tapRow, int tapColumn) =>
-        filters.Outside + ((long)tapRow * Shape.KernelWidth + tapColumn) * Shape.Out;
+    private readonly int* Corrections(int tapRow, int tapColumn) =>
+        filters.PaddingCorrections + ((long)tapRow * Shape.KernelWidth + tapColumn) * Shape.Out;
 
     private readonly (int First, int End) TapRows(int row)
     {
-        if (!OutsideIsZero) return (0, Shape.KernelHeight);
+        if (!PadsZeros) return (0, Shape.KernelHeight);
         var top = row * Shape.StrideY - Shape.PadY;
         var first = Math.Clamp(-top, 0, Shape.KernelHeight);
         return (first, Math.Clamp(Shape.Height - top, first, Shape.KernelHeight));
     }
 
-    /// <summary>The words of a pixel, whose filter's corner lies at a place of the map or outside.</summary>
+    /// <summary>Gathers the words of a pixel whose filter starts at (<paramref name="top"/>, <paramref name="left"/>), possibly outside the map.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private readonly void Gather(int top, int left, ulong* target)
+    private readonly void GatherPixel(int top, int left, ulong* target)
     {
         for (var tapRow = firstTapRow; tapRow < endTapRow; tapRow++)
         {
             var y = top + tapRow;
-            var row = map + ((long)y * Shape.Width + left) * wordsOfTap;
+            var row = map + ((long)y * Shape.Width + left) * wordsPerTap;
             if ((uint)y < (uint)Shape.Height && left >= 0 && left + Shape.KernelWidth <= Shape.Width)
             {
-                Copy(row, target, Shape.KernelWidth * wordsOfTap);
-                target += Shape.KernelWidth * wordsOfTap;
+                Copy(row, target, Shape.KernelWidth * wordsPerTap);
+                target += Shape.KernelWidth * wordsPerTap;
                 continue;
             }
-            for (var tapColumn = 0; tapColumn < Shape.KernelWidth; tapColumn++, target += wordsOfTap)
+            for (var tapColumn = 0; tapColumn < Shape.KernelWidth; tapColumn++, target += wordsPerTap)
             {
                 if ((uint)y < (uint)Shape.Height && (uint)(left + tapColumn) < (uint)Shape.Width)
-                    Copy(row + tapColumn * wordsOfTap, target, wordsOfTap);
-                else if (OutsideIsZero)
-                    new Span<ulong>(target, wordsOfTap).Clear();
+                    Copy(row + tapColumn * wordsPerTap, target, wordsPerTap);
+                else if (PadsZeros)
+                    new Span<ulong>(target, wordsPerTap).Clear();
                 else
-                    AllChannels(target);
+                    FillOnes(target);
             }
         }
     }
 
-    /// <summary>Loops: most pieces are shorter than what a call costs.</summary>
+    /// <summary>Copies by a loop, since most copies are shorter than the cost of a call.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Copy(ulong* source, ulong* target, int words)
     {
@@ -134,11 +132,11 @@ internal unsafe struct XnorWindow
         for (; i < words; i++) target[i] = source[i];
     }
 
-    /// <summary>+1 in every channel, and in no bit behind the last.</summary>
-    private readonly void AllChannels(ulong* target)
+    /// <summary>Sets every channel to +1 and leaves the bits past the last channel 0.</summary>
+    private readonly void FillOnes(ulong* target)
     {
-        new Span<ulong>(target, wordsOfTap).Fill(ulong.MaxValue);
-        if (Shape.In % 64 != 0) target[wordsOfTap - 1] = (1UL << (Shape.In % 64)) - 1;
+        new Span<ulong>(target, wordsPerTap).Fill(ulong.MaxValue);
+        if (Shape.In % 64 != 0) target[wordsPerTap - 1] = (1UL << (Shape.In % 64)) - 1;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

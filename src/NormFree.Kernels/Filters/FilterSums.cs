@@ -3,8 +3,7 @@ using NormFree.Kernels.Simd;
 namespace NormFree.Kernels.Filters;
 
 /// <summary>
-/// Sums over one filter's weights. Vectors of floats add up blocks of <see cref="Block"/> values, so that hardly anything is lost, and the blocks
-/// are added in double precision; the weights behind the last whole step are added one by one.
+/// Sums over one filter's weights: float32 in blocks of <see cref="Block"/> values, double precision across blocks, and one by one for the tail.
 /// </summary>
 internal static unsafe class FilterSums<TFloats, TSigns, TVector>
     where TFloats : struct, IFloatVectors<TVector>
@@ -15,18 +14,18 @@ internal static unsafe class FilterSums<TFloats, TSigns, TVector>
 
     private static int Lanes => TFloats.Lanes;
 
-    /// <summary>Mean and biased deviation (not less than the smallest one that counts): two passes, the second corrects the first one's mean.</summary>
+    /// <summary>Mean and biased standard deviation, at least the lower limit. Two passes; the second corrects the mean of the first.</summary>
     public static (float Mean, float Deviation) MeanAndDeviation(float* x, int count)
     {
-        var near = (float)(Sum(x, count) / count);
-        var (sum, squares) = Moments(x, count, near);
+        var approximateMean = (float)(Sum(x, count) / count);
+        var (sum, squares) = Moments(x, count, approximateMean);
         var offset = sum / count;
         var variance = squares / count - offset * offset;
-        return ((float)(near + offset), (float)Math.Max(Math.Sqrt(Math.Max(variance, 0)), FilterStatistics.SmallestDeviation));
+        return ((float)(approximateMean + offset), (float)Math.Max(Math.Sqrt(Math.Max(variance, 0)), FilterStatistics.MinStandardDeviation));
     }
 
-    /// <summary>Σ|x − mean|; bit i mod 64 of <c>signs[i/64]</c> becomes 1 where xᵢ − mean ≥ 0, and 0 behind the last value.</summary>
-    public static double SizesAndSigns(float* x, int count, float mean, ulong* signs)
+    /// <summary>Σ|x − mean|. Bit i mod 64 of <c>signs[i/64]</c> is 1 where xᵢ − mean ≥ 0, and 0 past the last value.</summary>
+    public static double AbsoluteSumAndSigns(float* x, int count, float mean, ulong* signs)
     {
         var (zero, means) = (TFloats.Broadcast(0), TFloats.Broadcast(mean));
         double total = 0;
@@ -43,7 +42,7 @@ internal static unsafe class FilterSums<TFloats, TSigns, TVector>
                     var v = TFloats.Subtract(TFloats.Load(x + word * 64 + lane + Lanes), means);
                     a = TFloats.Add(a, TFloats.Abs(u));
                     b = TFloats.Add(b, TFloats.Abs(v));
-                    bits |= TSigns.AtLeast(u, zero) << lane | TSigns.AtLeast(v, zero) << lane + Lanes;
+                    bits |= TSigns.GreaterOrEqual(u, zero) << lane | TSigns.GreaterOrEqual(v, zero) << lane + Lanes;
                 }
                 signs[word] = bits;
             }
@@ -84,7 +83,7 @@ internal static unsafe class FilterSums<TFloats, TSigns, TVector>
             double all = TFloats.Sum(TFloats.Add(p, r));
             sum += all;
             weighted += TFloats.Sum(TFloats.Add(q, t));
-            signed += all - 2.0 * TFloats.Sum(TFloats.Add(s, n)); // those of negative weights were added
+            signed += all - 2.0 * TFloats.Sum(TFloats.Add(s, n)); // s and n sum the gradients of negative weights
         }
         for (var i = whole; i < count; i++)
         {

@@ -1,25 +1,24 @@
-using NormFree.Kernels.Convolutions;
+using NormFree.Kernels.Bits;
 using NormFree.Kernels.Threads;
 
 namespace NormFree.Kernels.Filters;
 
 /// <summary>
-/// The packed signs of a bank in the two orders that the kernels with tables of sums read: four signs of neighbouring filters, or of neighbouring
-/// channels, are an index there.
+/// Transposes the packed signs of a filter bank into the two orders that lookup-table kernels read. Their table indices are four signs of neighbouring
+/// filters, or of neighbouring channels.
 /// </summary>
 /// <remarks>
-/// Reads and writes one bit a weight, N/8 bytes each way: nothing beside the passes over the weights themselves.
+/// Reads and writes N/8 bytes, little compared with the passes over the weights.
 /// </remarks>
 public static unsafe class SignTranspose
 {
     /// <summary>Signs by channel: bit j of word (t, k, c) is the sign of filter 32·k + j at tap t and channel c.</summary>
     /// <param name="bank">Sizes.</param>
-    /// <param name="signs">From <see cref="FilterKernels.Binary"/>.</param>
+    /// <param name="signs">From <see cref="FilterKernels.BinaryForward"/>.</param>
     /// <param name="target">
-    /// Written: <c>uint[taps][⌈O/32⌉][I']</c>, <see cref="FilterBank.SignsByChannel"/> values; bits of filters and words of channels that there are
-    /// not are 0.
+    /// Output: <c>uint[taps][⌈O/32⌉][I']</c>, <see cref="FilterBank.SignsByChannel"/> values. Bits and words past the last filter and channel are 0.
     /// </param>
-    /// <param name="workers">Threads: a task for every 32 filters.</param>
+    /// <param name="workers">Threads; one task per 32 filters.</param>
     public static void ByChannel(FilterBank bank, ulong* signs, uint* target, IWorkers workers)
     {
         var (row, groups) = (bank.Taps * bank.Words, (bank.Out + 31) / 32);
@@ -37,12 +36,11 @@ public static unsafe class SignTranspose
 
     /// <summary>Signs by filter: bit j of word (t, k, o) is the sign of filter o at tap t and channel 32·k + j.</summary>
     /// <param name="bank">Sizes.</param>
-    /// <param name="signs">From <see cref="FilterKernels.Binary"/>.</param>
+    /// <param name="signs">From <see cref="FilterKernels.BinaryForward"/>.</param>
     /// <param name="target">
-    /// Written: <c>uint[taps][⌈I/32⌉][O']</c>, <see cref="FilterBank.SignsByFilter"/> values; bits of channels and words of filters that there are
-    /// not are 0.
+    /// Output: <c>uint[taps][⌈I/32⌉][O']</c>, <see cref="FilterBank.SignsByFilter"/> values. Bits and words past the last channel and filter are 0.
     /// </param>
-    /// <param name="workers">Threads: a task for every 64 filters.</param>
+    /// <param name="workers">Threads; one task per 64 filters.</param>
     public static void ByFilter(FilterBank bank, ulong* signs, uint* target, IWorkers workers)
     {
         var (row, groups) = (bank.Taps * bank.Words, (bank.In + 31) / 32);

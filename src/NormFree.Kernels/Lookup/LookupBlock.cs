@@ -3,34 +3,34 @@ using NormFree.Kernels.Simd;
 
 namespace NormFree.Kernels.Lookup;
 
-/// <summary>The inner loop of every product of real numbers with bits: four rows of tables times four vectors of bits.</summary>
+/// <summary>The inner loop of every product of floats with signs: four rows of tables times four vectors of indices.</summary>
 /// <remarks>
-/// <para>target[r][c] (+)= Σ_step Σ_k tables[step][r][k][index(words[step], k, c)], with r from 0 to 3, c over four vectors, and k over the tables.
-/// The sixteen sums stay in registers from the first step to the last.</para>
-/// <para>For each table and vector one permutation and one addition; a table is loaded once for four vectors, a word of indices once for eight tables
-/// of four rows.</para>
+/// <para>target[r][c] (+)= Σ_step Σ_k tables[step][r][k][index(words[step], k, c)], for r in 0 … 3 and c in four vectors. The sixteen sums stay in registers
+/// over all steps.</para>
+/// <para>Each table and vector costs one permutation and one addition. A table is loaded once per four vectors, and a word of indices once per eight
+/// tables of four rows.</para>
 /// </remarks>
 /// <typeparam name="TFloats">The instruction set.</typeparam>
-/// <typeparam name="TVector">Its vectors.</typeparam>
+/// <typeparam name="TVector">Its vector type.</typeparam>
 internal static unsafe class LookupBlock<TFloats, TVector>
     where TFloats : struct, IFloatVectors<TVector>
     where TVector : unmanaged
 {
-    /// <summary>Rows of tables in a block.</summary>
+    /// <summary>Rows of tables per block.</summary>
     public const int Rows = 4;
 
-    /// <summary>Columns of a block: lanes of four vectors.</summary>
+    /// <summary>Columns per block: the lanes of four vectors.</summary>
     public static int Columns => 4 * TFloats.Lanes;
 
     /// <summary>Sums a block.</summary>
-    /// <param name="tables">For each step four pointers, one a row: 8·<paramref name="words"/> tables each.</param>
-    /// <param name="pitch">From a table of a row to the next, in floats.</param>
-    /// <param name="indices">For each step the words of the block's first column.</param>
-    /// <param name="steps">Steps, for example taps of a convolution.</param>
-    /// <param name="words">Words a step: each holds the indices of eight tables.</param>
-    /// <param name="stride">From one word to the next, in words.</param>
-    /// <param name="targets">Four rows of sums, the block's first column.</param>
-    /// <param name="add">Adds to the targets instead of overwriting them.</param>
+    /// <param name="tables">Four pointers per step, one per row, to 8·<paramref name="words"/> tables each.</param>
+    /// <param name="pitch">Floats from one table of a row to the next.</param>
+    /// <param name="indices">Per step, the index words of the block's first column.</param>
+    /// <param name="steps">Number of steps, e.g. taps of a convolution.</param>
+    /// <param name="words">Index words per step and column; each holds the indices of eight tables.</param>
+    /// <param name="stride">Words from one index word of a column to the next.</param>
+    /// <param name="targets">Four rows of sums, from the block's first column.</param>
+    /// <param name="add">Whether to add to the targets instead of overwriting them.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     public static void Sum(float** tables, nint pitch, uint** indices, int steps, int words, nint stride, float** targets, bool add)
     {
@@ -45,9 +45,9 @@ internal static unsafe class LookupBlock<TFloats, TVector>
             var index = indices[step];
             for (var word = 0; word < words; word++)
             {
-                TVector i0 = TFloats.LoadWords(index), i1 = TFloats.LoadWords(index + lanes);
-                TVector i2 = TFloats.LoadWords(index + 2 * lanes), i3 = TFloats.LoadWords(index + 3 * lanes);
-                for (var group = 0; group < SignPatterns.GroupsInWord; group++)
+                TVector i0 = TFloats.LoadIndices(index), i1 = TFloats.LoadIndices(index + lanes);
+                TVector i2 = TFloats.LoadIndices(index + 2 * lanes), i3 = TFloats.LoadIndices(index + 3 * lanes);
+                for (var group = 0; group < SignPatterns.GroupsPerWord; group++)
                 {
                     a00 = TFloats.Add(a00, TFloats.Lookup(t0, i0));
                     a01 = TFloats.Add(a01, TFloats.Lookup(t0, i1));
@@ -78,14 +78,14 @@ internal static unsafe class LookupBlock<TFloats, TVector>
             }
             tables += Rows;
         }
-        Put(targets[0], add, a00, a01, a02, a03);
-        Put(targets[1], add, a10, a11, a12, a13);
-        Put(targets[2], add, a20, a21, a22, a23);
-        Put(targets[3], add, a30, a31, a32, a33);
+        Write(targets[0], add, a00, a01, a02, a03);
+        Write(targets[1], add, a10, a11, a12, a13);
+        Write(targets[2], add, a20, a21, a22, a23);
+        Write(targets[3], add, a30, a31, a32, a33);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Put(float* target, bool add, TVector s0, TVector s1, TVector s2, TVector s3)
+    private static void Write(float* target, bool add, TVector s0, TVector s1, TVector s2, TVector s3)
     {
         var lanes = TFloats.Lanes;
         if (add)

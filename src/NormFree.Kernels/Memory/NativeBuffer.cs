@@ -2,29 +2,29 @@ using System.Runtime.InteropServices;
 
 namespace NormFree.Kernels.Memory;
 
-/// <summary>Memory outside the garbage-collected heap, aligned to 64 bytes: a cache line and the widest vector.</summary>
-/// <typeparam name="T">What it holds.</typeparam>
+/// <summary>Unmanaged memory aligned to 64 bytes, the size of a cache line and of the widest vector.</summary>
+/// <typeparam name="T">Type of the elements.</typeparam>
 public sealed unsafe class NativeBuffer<T> : IDisposable where T : unmanaged
 {
     private const int Alignment = 64;
 
     private T* pointer;
 
-    /// <summary>Allocates room for so many values, which are not initialised.</summary>
-    /// <exception cref="OutOfMemoryException">There is not so much memory.</exception>
+    /// <summary>Allocates uninitialised memory for <paramref name="length"/> elements.</summary>
+    /// <exception cref="OutOfMemoryException">There is not enough memory.</exception>
     public NativeBuffer(long length)
     {
         Length = length;
         pointer = (T*)NativeMemory.AlignedAlloc(checked((nuint)Math.Max(1, length) * (nuint)sizeof(T)), Alignment);
     }
 
-    /// <summary>Frees what nobody disposed.</summary>
+    /// <summary>Frees the memory if the buffer was not disposed.</summary>
     ~NativeBuffer() => Free();
 
-    /// <summary>How many values it holds.</summary>
+    /// <summary>Number of elements.</summary>
     public long Length { get; }
 
-    /// <summary>The first value. It stays valid until the buffer is disposed, or collected: keep the buffer alive for as long.</summary>
+    /// <summary>The first element. Valid until the buffer is disposed or collected, so keep a reference to the buffer.</summary>
     /// <exception cref="ObjectDisposedException">The buffer was disposed.</exception>
     public T* Pointer
     {
@@ -35,7 +35,7 @@ public sealed unsafe class NativeBuffer<T> : IDisposable where T : unmanaged
         }
     }
 
-    /// <summary>Sets all values to zero bits.</summary>
+    /// <summary>Sets all bytes to zero and returns the buffer.</summary>
     public NativeBuffer<T> Cleared()
     {
         NativeMemory.Clear(Pointer, (nuint)Length * (nuint)sizeof(T));

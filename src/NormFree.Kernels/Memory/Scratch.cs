@@ -1,9 +1,9 @@
 namespace NormFree.Kernels.Memory;
 
-/// <summary>A thread's working memory, kept from task to task so that kernels allocate nothing.</summary>
+/// <summary>A thread's scratch memory, reused by its tasks so that kernels do not allocate.</summary>
 public sealed unsafe class Scratch
 {
-    [ThreadStatic] private static Scratch? ofThread;
+    [ThreadStatic] private static Scratch? threadScratch;
 
     private NativeBuffer<byte> buffer = new(0);
     private long used;
@@ -12,11 +12,11 @@ public sealed unsafe class Scratch
     {
     }
 
-    /// <summary>The calling thread's memory, for one task: what was taken from it before is forgotten.</summary>
-    /// <param name="bytes">How much the task will take in all; each piece takes up to 63 bytes more than its size.</param>
+    /// <summary>The calling thread's scratch memory, for one task. Memory taken from it before is no longer valid.</summary>
+    /// <param name="bytes">Total size the task will take; each <see cref="Take"/> rounds up to a multiple of 64 bytes.</param>
     public static Scratch OfThread(long bytes)
     {
-        var scratch = ofThread ??= new Scratch();
+        var scratch = threadScratch ??= new Scratch();
         if (scratch.buffer.Length < bytes)
         {
             var larger = new NativeBuffer<byte>(bytes);
@@ -27,13 +27,13 @@ public sealed unsafe class Scratch
         return scratch;
     }
 
-    /// <summary>Takes room for so many values, aligned to 64 bytes and not initialised.</summary>
-    /// <exception cref="InvalidOperationException">The task takes more than it announced.</exception>
+    /// <summary>Takes uninitialised memory for <paramref name="count"/> elements, aligned to 64 bytes.</summary>
+    /// <exception cref="InvalidOperationException">The task takes more than it requested.</exception>
     public T* Take<T>(long count) where T : unmanaged
     {
         var start = used;
         used += (count * sizeof(T) + 63) & ~63L;
-        if (used > buffer.Length) throw new InvalidOperationException($"A task announced {buffer.Length} bytes of scratch and takes {used}.");
+        if (used > buffer.Length) throw new InvalidOperationException($"A task requested {buffer.Length} bytes of scratch but takes {used}.");
         return (T*)(buffer.Pointer + start);
     }
 }

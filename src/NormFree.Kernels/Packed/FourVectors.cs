@@ -3,7 +3,7 @@ using NormFree.Kernels.Simd;
 
 namespace NormFree.Kernels.Packed;
 
-/// <summary>Four vectors, which stay in registers as long as they are a local variable: the compiler takes structs of four fields apart, and no larger ones.</summary>
+/// <summary>Four vectors that stay in registers while they are a local variable: the JIT promotes structs of up to four fields.</summary>
 internal struct FourVectors<TLookups, TVector>
     where TLookups : struct, ILookupVectors<TVector>
     where TVector : unmanaged
@@ -17,7 +17,7 @@ internal struct FourVectors<TLookups, TVector>
         get => new() { A = TLookups.Zero, B = TLookups.Zero, C = TLookups.Zero, D = TLookups.Zero };
     }
 
-    /// <summary>One pixel's table asked for four vectors of filters.</summary>
+    /// <summary>Looks up four vectors of filters in one pixel's table and adds the results.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void AddFilters(TVector table, in FourVectors<TLookups, TVector> filters)
     {
@@ -27,7 +27,7 @@ internal struct FourVectors<TLookups, TVector>
         D = TLookups.Add(D, TLookups.Lookup(table, filters.D));
     }
 
-    /// <summary>Four pixels' tables asked for one vector of filters.</summary>
+    /// <summary>Looks up one vector of filters in four pixels' tables and adds the results.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void AddPixels(in FourVectors<TLookups, TVector> tables, TVector filters)
     {
@@ -37,7 +37,7 @@ internal struct FourVectors<TLookups, TVector>
         D = TLookups.Add(D, TLookups.Lookup(tables.D, filters));
     }
 
-    /// <summary>Four vectors from four offsets.</summary>
+    /// <summary>Loads four vectors from four offsets.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static unsafe FourVectors<TLookups, TVector> Load(byte* source, nint a, nint b, nint c, nint d) => new()
     {
@@ -47,7 +47,7 @@ internal struct FourVectors<TLookups, TVector>
         D = TLookups.Load(source + d),
     };
 
-    /// <summary>Writes the bytes as sums or adds them to those that are there, vector after vector, each so far from the one before; and begins anew.</summary>
+    /// <summary>Stores the bytes as 16-bit sums, or adds them to the sums, <paramref name="stride"/> values apart; then resets the vectors to 0.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public unsafe void Flush(bool add, short* sums, int stride)
     {

@@ -4,7 +4,7 @@ using System.Runtime.Intrinsics.Arm;
 
 namespace NormFree.Kernels.Simd;
 
-/// <summary>Four floats.</summary>
+/// <summary>Vectors of four floats (Arm AdvSimd).</summary>
 public readonly unsafe struct AdvSimdFloats : IFloatVectors<Vector128<float>>
 {
     /// <inheritdoc/>
@@ -70,9 +70,9 @@ public readonly unsafe struct AdvSimdFloats : IFloatVectors<Vector128<float>>
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector128<float> LoadWords(uint* source) => Vector128.Load(source).AsSingle();
+    public static Vector128<float> LoadIndices(uint* source) => Vector128.Load(source).AsSingle();
 
-    /// <summary>Four loads: a permutation over 64 bytes of table would first have to make byte indices.</summary>
+    /// <summary>Four scalar loads, since a permutation of a 64-byte table would need byte indices.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<float> Lookup(float* table, Vector128<float> words)
     {
@@ -85,8 +85,17 @@ public readonly unsafe struct AdvSimdFloats : IFloatVectors<Vector128<float>>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<float> NextIndex(Vector128<float> words) => Vector128.ShiftRightLogical(words.AsUInt32(), 4).AsSingle();
 
-    /// <summary>.NET has no such instruction here; the processor finds regular strides by itself.</summary>
+    /// <summary>Does nothing: .NET has no such intrinsic for Arm, and hardware prefetchers follow regular strides.</summary>
     public static void Prefetch(float* source)
     {
     }
+}
+
+/// <summary>Sign bits of <see cref="AdvSimdFloats"/>.</summary>
+public readonly struct AdvSimdSigns : ISignVectors<Vector128<float>>
+{
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static ulong GreaterOrEqual(Vector128<float> a, Vector128<float> b) =>
+        Vector128.GreaterThanOrEqual(a, b).ExtractMostSignificantBits();
 }

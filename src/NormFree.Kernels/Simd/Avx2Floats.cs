@@ -4,7 +4,7 @@ using System.Runtime.Intrinsics.X86;
 
 namespace NormFree.Kernels.Simd;
 
-/// <summary>Eight floats.</summary>
+/// <summary>Vectors of eight floats (AVX2 and FMA).</summary>
 public readonly unsafe struct Avx2Floats : IFloatVectors<Vector256<float>>
 {
     /// <inheritdoc/>
@@ -70,15 +70,15 @@ public readonly unsafe struct Avx2Floats : IFloatVectors<Vector256<float>>
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<float> LoadWords(uint* source) => Vector256.Load(source).AsSingle();
+    public static Vector256<float> LoadIndices(uint* source) => Vector256.Load(source).AsSingle();
 
-    /// <summary>A permutation of each half of the table by the lowest three bits; the fourth chooses between them.</summary>
+    /// <summary>Permutes each half of the table by the lowest three bits of the index; the fourth selects the half.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<float> Lookup(float* table, Vector256<float> words)
     {
         var low = Avx2.PermuteVar8x32(Vector256.Load(table), words.AsInt32());
         var high = Avx2.PermuteVar8x32(Vector256.Load(table + 8), words.AsInt32());
-        var fourth = Vector256.ShiftLeft(words.AsInt32(), 28).AsSingle(); // blending looks at the sign bit
+        var fourth = Vector256.ShiftLeft(words.AsInt32(), 28).AsSingle(); // blending uses the sign bit
         return Avx.BlendVariable(low, high, fourth);
     }
 
@@ -89,4 +89,13 @@ public readonly unsafe struct Avx2Floats : IFloatVectors<Vector256<float>>
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Prefetch(float* source) => Sse.Prefetch0(source);
+}
+
+/// <summary>Sign bits of <see cref="Avx2Floats"/>.</summary>
+public readonly struct Avx2Signs : ISignVectors<Vector256<float>>
+{
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static ulong GreaterOrEqual(Vector256<float> a, Vector256<float> b) =>
+        Vector256.GreaterThanOrEqual(a, b).ExtractMostSignificantBits();
 }

@@ -4,7 +4,7 @@ using System.Runtime.Intrinsics.X86;
 
 namespace NormFree.Kernels.Simd;
 
-/// <summary>Sixteen floats.</summary>
+/// <summary>Vectors of sixteen floats (AVX-512).</summary>
 public readonly unsafe struct Avx512Floats : IFloatVectors<Vector512<float>>
 {
     /// <inheritdoc/>
@@ -70,9 +70,9 @@ public readonly unsafe struct Avx512Floats : IFloatVectors<Vector512<float>>
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector512<float> LoadWords(uint* source) => Vector512.Load(source).AsSingle();
+    public static Vector512<float> LoadIndices(uint* source) => Vector512.Load(source).AsSingle();
 
-    /// <summary>One permutation: the processor itself looks at no more than the lowest four bits of a lane.</summary>
+    /// <summary>One permutation, which uses only the lowest four bits of each lane.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<float> Lookup(float* table, Vector512<float> words) =>
         Avx512F.PermuteVar16x32(Vector512.Load(table), words.AsInt32());
@@ -84,4 +84,13 @@ public readonly unsafe struct Avx512Floats : IFloatVectors<Vector512<float>>
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Prefetch(float* source) => Sse.Prefetch0(source);
+}
+
+/// <summary>Sign bits of <see cref="Avx512Floats"/>.</summary>
+public readonly struct Avx512Signs : ISignVectors<Vector512<float>>
+{
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static ulong GreaterOrEqual(Vector512<float> a, Vector512<float> b) =>
+        Vector512.GreaterThanOrEqual(a, b).ExtractMostSignificantBits();
 }

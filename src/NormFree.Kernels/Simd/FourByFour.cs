@@ -5,19 +5,19 @@ using System.Runtime.Intrinsics.X86;
 
 namespace NormFree.Kernels.Simd;
 
-/// <summary>Transposes matrices of floats in blocks of 4×4, whatever the width of vectors.</summary>
+/// <summary>Transposes float matrices in blocks of 4×4, independent of the vector width.</summary>
 internal static unsafe class FourByFour
 {
-    /// <summary>Whether the processor has the shuffles.</summary>
+    /// <summary>Whether the processor has the shuffle instructions.</summary>
     public static bool IsSupported => Sse.IsSupported || AdvSimd.Arm64.IsSupported;
 
-    /// <summary>Transposes rows × columns values; what is left over beside whole blocks goes one by one.</summary>
+    /// <summary>Transposes rows × columns values; those outside whole blocks one by one.</summary>
     /// <param name="source">The matrix.</param>
-    /// <param name="sourceStep">From one of its rows to the next.</param>
-    /// <param name="rows">Its rows.</param>
-    /// <param name="columns">Its columns.</param>
+    /// <param name="sourceStep">Floats from one row of the matrix to the next.</param>
+    /// <param name="rows">Number of rows of the matrix.</param>
+    /// <param name="columns">Number of columns of the matrix.</param>
     /// <param name="target">The transposed matrix.</param>
-    /// <param name="targetStep">From one of its rows to the next.</param>
+    /// <param name="targetStep">Floats from one row of the transposed matrix to the next.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Transpose(float* source, int sourceStep, int rows, int columns, float* target, int targetStep)
     {
@@ -30,7 +30,7 @@ internal static unsafe class FourByFour
                 target[(nint)column * targetStep + row] = source[(nint)row * sourceStep + column];
     }
 
-    /// <summary>Transposes one block; rows lie <paramref name="sourceStep"/> and <paramref name="targetStep"/> values apart.</summary>
+    /// <summary>Transposes one block; rows are <paramref name="sourceStep"/> and <paramref name="targetStep"/> floats apart.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Transpose(float* source, int sourceStep, float* target, int targetStep)
     {

@@ -2,7 +2,7 @@ using System.Runtime.CompilerServices;
 
 namespace NormFree.Kernels.Simd;
 
-/// <summary>One float: a kernel on this type is its own plain reference.</summary>
+/// <summary>Vectors of one float; a kernel on this type is its own reference implementation.</summary>
 public readonly unsafe struct ScalarFloats : IFloatVectors<float>
 {
     /// <inheritdoc/>
@@ -51,7 +51,7 @@ public readonly unsafe struct ScalarFloats : IFloatVectors<float>
     public static float Convert(int* source) => *source;
 
     /// <inheritdoc/>
-    public static float LoadWords(uint* source) => Unsafe.BitCast<uint, float>(*source);
+    public static float LoadIndices(uint* source) => Unsafe.BitCast<uint, float>(*source);
 
     /// <inheritdoc/>
     public static float Lookup(float* table, float words) => table[Unsafe.BitCast<float, uint>(words) & 15];
@@ -59,8 +59,15 @@ public readonly unsafe struct ScalarFloats : IFloatVectors<float>
     /// <inheritdoc/>
     public static float NextIndex(float words) => Unsafe.BitCast<uint, float>(Unsafe.BitCast<float, uint>(words) >> 4);
 
-    /// <summary>.NET has no such instruction here; the processor finds regular strides by itself.</summary>
+    /// <summary>Does nothing: hardware prefetchers follow regular strides.</summary>
     public static void Prefetch(float* source)
     {
     }
+}
+
+/// <summary>Sign bit of <see cref="ScalarFloats"/>.</summary>
+public readonly struct ScalarSigns : ISignVectors<float>
+{
+    /// <inheritdoc/>
+    public static ulong GreaterOrEqual(float a, float b) => a >= b ? 1u : 0u;
 }

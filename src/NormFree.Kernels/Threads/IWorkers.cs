@@ -1,15 +1,27 @@
 namespace NormFree.Kernels.Threads;
 
-/// <summary>Threads that kernels run on. Who calls a kernel owns them: libtorch's pool in training, the caller's choice in inference.</summary>
+/// <summary>Threads that kernels run on, chosen by the caller of a kernel: libtorch's thread pool in training.</summary>
 public interface IWorkers
 {
-    /// <summary>How many tasks can run at the same time.</summary>
-    int Threads { get; }
-
-    /// <summary>Runs <c>task(i)</c> for every i from 0 to count − 1, in any order, and returns when all have ended.</summary>
-    /// <remarks>
-    /// Who runs a task is left to chance: whatever a task adds up, it adds up by itself, so that results depend on neither threads nor their timing.
-    /// </remarks>
-    /// <exception cref="AggregateException">A task has thrown.</exception>
+    /// <summary>Runs <c>task(i)</c> for every i from 0 to count − 1, in any order, and returns when all have finished.</summary>
+    /// <remarks>Tasks must not depend on which thread runs them or when. Each task writes its own results, so that results are reproducible.</remarks>
+    /// <exception cref="AggregateException">A task threw an exception.</exception>
     void Run(int count, Action<int> task);
+}
+
+/// <summary>Runs tasks on the calling thread.</summary>
+public sealed class OneThread : IWorkers
+{
+    /// <summary>The singleton.</summary>
+    public static OneThread Instance { get; } = new();
+
+    private OneThread()
+    {
+    }
+
+    /// <inheritdoc/>
+    public void Run(int count, Action<int> task)
+    {
+        for (var i = 0; i < count; i++) task(i);
+    }
 }

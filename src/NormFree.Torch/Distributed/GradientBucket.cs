@@ -5,56 +5,56 @@ using static TorchSharp.torch;
 
 namespace NormFree.Torch.Distributed;
 
-/// <summary>Gradients of some parameters side by side, so that they travel as one message.</summary>
+/// <summary>The gradients of several parameters in one flat buffer, sent as one message.</summary>
 internal sealed class GradientBucket : IDisposable
 {
-    private readonly Tensor mine;
+    private readonly Tensor local;
     private readonly Tensor sums;
-    private readonly List<(Tensor Parameter, Tensor Mine, Tensor Sum)> views = [];
+    private readonly List<(Tensor Parameter, Tensor Local, Tensor Sum)> views = [];
     private IPendingSum? pending;
 
-    /// <summary>Room for the gradients of these parameters, all of one type and on the CPU.</summary>
+    /// <summary>Allocates buffers for the gradients of parameters of one type on the CPU.</summary>
     /// <param name="parameters">The parameters.</param>
-    /// <param name="lowestPart">The first part of the network that one of them belongs to.</param>
+    /// <param name="lowestPart">The lowest index of a network part that owns one of the parameters.</param>
     public GradientBucket(IReadOnlyList<Tensor> parameters, int lowestPart)
     {
         LowestPart = lowestPart;
         var (type, count) = (parameters[0].dtype, parameters.Sum(parameter => parameter.numel()));
-        mine = zeros(count, type).DetachFromDisposeScope();
+        local = zeros(count, type).DetachFromDisposeScope();
         sums = zeros(count, type).DetachFromDisposeScope();
-        var place = 0L;
+        var offset = 0L;
         foreach (var parameter in parameters)
         {
-            views.Add((parameter, View(mine, parameter, place), View(sums, parameter, place)));
-            place += parameter.numel();
+            views.Add((parameter, View(local, parameter, offset), View(sums, parameter, offset)));
+            offset += parameter.numel();
         }
     }
 
-    /// <summary>The first part of the network that has a parameter in here.</summary>
+    /// <summary>The lowest index of a network part that owns a parameter of this bucket.</summary>
     public int LowestPart { get; }
 
     /// <summary>Size of the message.</summary>
-    public long Bytes => mine.numel() * mine.element_size();
+    public long Bytes => local.numel() * local.element_size();
 
-    /// <summary>When it was under way; it must have been waited for.</summary>
-    public (long Begin, long End) Span => pending!.Span;
+    /// <summary>When the sum started and ended; valid after <see cref="Finish"/>.</summary>
+    public (long Start, long End) Timestamps => pending!.Timestamps;
 
-    /// <summary>Sets all gradients to 0, in here: the backward pass adds to them.</summary>
-    public void Prepare()
+    /// <summary>Sets all gradients to zeros in this buffer, so that the backward pass accumulates into it.</summary>
+    public void ZeroGradients()
     {
         pending = null;
-        mine.zero_();
+        local.zero_();
         foreach (var (parameter, view, _) in views) parameter.grad = view;
     }
 
-    /// <summary>Begins to add up the gradients over all ranks, unless that is under way.</summary>
+    /// <summary>Starts the sum over all ranks, unless it has started.</summary>
     public unsafe void Start(IRanks ranks)
     {
-        var type = mine.dtype == ScalarType.Float64 ? NumberType.Float64 : NumberType.Float32;
-        pending ??= ranks.BeginSum(Address(mine), Address(sums), checked((int)mine.numel()), type);
+        var type = local.dtype == ScalarType.Float64 ? NumberType.Float64 : NumberType.Float32;
+        pending ??= ranks.BeginSum(Address(local), Address(sums), checked((int)local.numel()), type);
     }
 
-    /// <summary>Waits for the sums, and makes them the gradients.</summary>
+    /// <summary>Waits for the sums and makes them the gradients.</summary>
     public void Finish()
     {
         pending!.Wait();
@@ -70,14 +70,14 @@ internal sealed class GradientBucket : IDisposable
             view.Dispose();
             sum.Dispose();
         }
-        mine.Dispose();
+        local.Dispose();
         sums.Dispose();
     }
 
-    private static Tensor View(Tensor flat, Tensor parameter, long place)
+    private static Tensor View(Tensor flat, Tensor parameter, long offset)
     {
         using var scope = NewDisposeScope();
-        return flat.narrow(0, place, parameter.numel()).view(parameter.shape).DetachFromDisposeScope();
+        return flat.narrow(0, offset, parameter.numel()).view(parameter.shape).DetachFromDisposeScope();
     }
 
     private static unsafe nint Address(Tensor flat) => (nint)TensorMemory.Data(flat, flat.dtype);

@@ -4,75 +4,78 @@ using static TorchSharp.torch;
 
 namespace NormFree.Torch.Distributed;
 
-/// <summary>Adds up gradients over ranks in a few large messages, which begin while the backward pass is still under way.</summary>
+/// <summary>Sums gradients over ranks in a few large messages that overlap with the backward pass.</summary>
 /// <remarks>
-/// Buckets are filled in the reverse order of the parameters' use, as the backward pass is. A bucket begins to travel when a fused layer's pass begins
-/// that lies before all its parameters; what no fused layer tells about, the composite engine's gradients among them, travels behind the pass. Where a
-/// process works alone there are no buckets, and gradients stay where autograd puts them.
+/// Buckets are filled from the last parameter to the first, the order in which the backward pass produces gradients. A bucket is sent when the backward
+/// pass of a fused layer starts that precedes all of its parameters. Gradients that no fused layer announces, such as those of the composite engine, are
+/// sent after the backward pass. A single rank has no buckets: its gradients stay where autograd puts them.
 /// </remarks>
 /// <example><code>
-/// buckets.Prepare();
-/// FusedBackward.Begin(buckets.LayerBegins);
+/// buckets.ZeroGradients();
+/// FusedBackward.Begin(buckets.OnLayerBackward);
 /// loss.backward();
 /// FusedBackward.End();
-/// buckets.Start();
+/// buckets.StartRemaining();
 /// var time = buckets.Finish();
 /// </code></example>
 public sealed class GradientBuckets : IDisposable
 {
-    /// <summary>A bucket is full from here on: large enough that latency does not count, small enough that the first begins early.</summary>
-    public const long UsualBytes = 8 << 20;
+    /// <summary>The default bucket size: large enough to hide latency, small enough that the first message leaves early.</summary>
+    public const long DefaultBytes = 8 << 20;
 
     private readonly IRanks ranks;
     private readonly IReadOnlyList<Tensor> parameters;
-    private readonly Dictionary<Tensor, int> parts = new(ReferenceEqualityComparer.Instance);
+    private readonly Dictionary<Tensor, int> partOf = new(ReferenceEqualityComparer.Instance);
     private readonly List<GradientBucket> buckets = [];
 
     /// <summary>Divides parameters into buckets.</summary>
-    /// <param name="ranks">Who adds up.</param>
-    /// <param name="parameters">In the order of use, of one type, on the CPU.</param>
-    /// <param name="parts">For each of them the number of the part of the network that it belongs to; parts are computed one after the other.</param>
-    /// <param name="bytes">Size from which on a bucket is full.</param>
-    public GradientBuckets(IRanks ranks, IReadOnlyList<Tensor> parameters, IReadOnlyList<int> parts, long bytes = UsualBytes)
+    /// <param name="ranks">The job.</param>
+    /// <param name="parameters">The parameters in forward order, of one type, on the CPU.</param>
+    /// <param name="parts">For each parameter, the index of the network part that owns it. Parts run one after the other.</param>
+    /// <param name="bytes">A bucket is full at this size.</param>
+    public GradientBuckets(IRanks ranks, IReadOnlyList<Tensor> parameters, IReadOnlyList<int> parts, long bytes = DefaultBytes)
     {
         (this.ranks, this.parameters) = (ranks, parameters);
-        for (var i = 0; i < parameters.Count; i++) this.parts.Add(parameters[i], parts[i]);
-        if (ranks.Size > 1) Fill(parts, bytes);
+        for (var i = 0; i < parameters.Count; i++) partOf.Add(parameters[i], parts[i]);
+        if (ranks.Size == 1) return;
+        long[] sizes = [.. parameters.Select(parameter => parameter.numel() * parameter.element_size())];
+        foreach (var (first, count, part) in Plan(sizes, parts, bytes))
+            buckets.Add(new GradientBucket([.. parameters.Skip(first).Take(count)], part));
     }
 
-    /// <summary>How many messages a step sends.</summary>
+    /// <summary>Number of messages per step.</summary>
     public int Count => buckets.Count;
 
-    /// <summary>Sets all gradients to nothing, or to zeros that are added to.</summary>
-    public void Prepare()
+    /// <summary>Clears all gradients, as PyTorch's zero_grad: sets them to null, or to zeros in the buckets.</summary>
+    public void ZeroGradients()
     {
         if (buckets.Count == 0)
             foreach (var parameter in parameters) parameter.grad = null;
-        foreach (var bucket in buckets) bucket.Prepare();
+        foreach (var bucket in buckets) bucket.ZeroGradients();
     }
 
-    /// <summary>For <see cref="Fused.FusedBackward.Begin"/>: begins what lies behind the layer whose backward pass begins.</summary>
-    /// <param name="inputs">The layer's.</param>
-    public void LayerBegins(IReadOnlyList<Tensor> inputs)
+    /// <summary>Callback for <see cref="Fused.FusedBackward.Begin"/>: sends the buckets of all parts after the layer whose backward pass starts.</summary>
+    /// <param name="inputs">The layer's inputs and parameters.</param>
+    public void OnLayerBackward(IReadOnlyList<Tensor> inputs)
     {
         foreach (var input in inputs)
-            if (parts.TryGetValue(input, out var part))
+            if (partOf.TryGetValue(input, out var part))
             {
-                StartBehind(part);
+                StartAfter(part);
                 return;
             }
     }
 
-    /// <summary>Begins what has not begun: the gradients of the last backward pass are there.</summary>
-    public void Start() => StartBehind(-1);
+    /// <summary>Sends the remaining buckets once the last backward pass has ended.</summary>
+    public void StartRemaining() => StartAfter(-1);
 
-    /// <summary>Waits for all sums, which are the gradients then.</summary>
+    /// <summary>Waits for all sums and makes them the gradients.</summary>
     public CommunicationTime Finish()
     {
-        var begin = Stopwatch.GetTimestamp();
+        var start = Stopwatch.GetTimestamp();
         foreach (var bucket in buckets) bucket.Finish();
         return new CommunicationTime(
-            buckets.Sum(bucket => bucket.Bytes), Busy(), buckets.Count == 0 ? 0 : Stopwatch.GetElapsedTime(begin).TotalMilliseconds);
+            buckets.Sum(bucket => bucket.Bytes), BusyMs(), buckets.Count == 0 ? 0 : Stopwatch.GetElapsedTime(start).TotalMilliseconds);
     }
 
     /// <inheritdoc/>
@@ -81,11 +84,11 @@ public sealed class GradientBuckets : IDisposable
         foreach (var bucket in buckets) bucket.Dispose();
     }
 
-    /// <summary>Divides parameters into messages, in the order in which they are sent.</summary>
-    /// <param name="sizes">Bytes of each parameter, in the order of use.</param>
-    /// <param name="parts">The part of the network that each belongs to.</param>
-    /// <param name="bytes">Size from which on a message is full.</param>
-    /// <returns>For each message its first parameter, how many there are, and the lowest part among them.</returns>
+    /// <summary>Divides parameters into messages, in sending order.</summary>
+    /// <param name="sizes">Bytes of each parameter, in forward order.</param>
+    /// <param name="parts">The network part that owns each parameter.</param>
+    /// <param name="bytes">A message is full at this size.</param>
+    /// <returns>For each message its first parameter, its number of parameters, and the lowest part among them.</returns>
     public static List<(int First, int Count, int LowestPart)> Plan(IReadOnlyList<long> sizes, IReadOnlyList<int> parts, long bytes)
     {
         var messages = new List<(int, int, int)>();
@@ -100,28 +103,35 @@ public sealed class GradientBuckets : IDisposable
         return messages;
     }
 
-    private void Fill(IReadOnlyList<int> places, long bytes)
-    {
-        long[] sizes = [.. parameters.Select(parameter => parameter.numel() * parameter.element_size())];
-        foreach (var (first, count, part) in Plan(sizes, places, bytes))
-            buckets.Add(new GradientBucket([.. parameters.Skip(first).Take(count)], part));
-    }
-
-    private void StartBehind(int part)
+    private void StartAfter(int part)
     {
         foreach (var bucket in buckets.TakeWhile(bucket => bucket.LowestPart > part)) bucket.Start(ranks);
     }
 
-    /// <summary>The time that at least one was under way; buckets began in their order.</summary>
-    private double Busy()
+    /// <summary>The time during which at least one sum was in progress. Buckets start in list order.</summary>
+    private double BusyMs()
     {
         var (ticks, until) = (0L, long.MinValue);
         foreach (var bucket in buckets)
         {
-            var (begin, end) = bucket.Span;
-            ticks += Math.Max(0, end - Math.Max(begin, until));
+            var (start, end) = bucket.Timestamps;
+            ticks += Math.Max(0, end - Math.Max(start, until));
             until = Math.Max(until, end);
         }
         return ticks * 1000.0 / Stopwatch.Frequency;
     }
+}
+
+/// <summary>The cost of one step's sums over ranks.</summary>
+/// <param name="Bytes">Bytes that each rank contributed.</param>
+/// <param name="BusyMs">Milliseconds during which at least one sum was in progress, including waiting for slower ranks.</param>
+/// <param name="ExposedMs">The part of them during which the step only waited.</param>
+public readonly record struct CommunicationTime(long Bytes, double BusyMs, double ExposedMs)
+{
+    /// <summary>Fraction of the time that overlapped with the backward pass, from 0 to 1; 0 if nothing was sent.</summary>
+    public double Overlap => BusyMs > 0 ? Math.Clamp(1 - ExposedMs / BusyMs, 0, 1) : 0;
+
+    /// <summary>Adds the costs of consecutive sums.</summary>
+    public static CommunicationTime operator +(CommunicationTime a, CommunicationTime b) =>
+        new(a.Bytes + b.Bytes, a.BusyMs + b.BusyMs, a.ExposedMs + b.ExposedMs);
 }

@@ -4,20 +4,20 @@ using static TorchSharp.torch;
 
 namespace NormFree.Torch.Fused;
 
-/// <summary>A binary convolution, α·(w ∗ sign(β·x + b)), as one function of autograd: the part of a layer before its norm.</summary>
-/// <remarks>Equals the composite layers of <see cref="Layers"/> but for the order of sums, and for sign(0), which is +1 (deviation 13).</remarks>
+/// <summary>A binary convolution α·(w ∗ sign(β·x + b)) as one autograd function: the part of a layer before its norm.</summary>
+/// <remarks>Differs from the composite layers of <see cref="Layers"/> in the order of summation and in sign(0), which is +1 (deviation 13).</remarks>
 public static class BinaryConvolution
 {
-    /// <summary>Convolves.</summary>
+    /// <summary>Applies the convolution.</summary>
     /// <param name="options">The convolution.</param>
     /// <param name="x">N×C×H×W, float32 on the CPU.</param>
-    /// <param name="parameters">What is trained; without an activation.</param>
+    /// <param name="parameters">The trainable tensors; the activation is ignored.</param>
     /// <returns>N×O×H'×W', channels-last.</returns>
-    /// <exception cref="ArgumentException">A tensor is not on the CPU, not of float32, or of another size.</exception>
+    /// <exception cref="ArgumentException">A tensor is not on the CPU, not float32, or has the wrong shape.</exception>
     public static Tensor Apply(BinaryConvolutionOptions options, Tensor x, BinaryLayerParameters parameters) =>
         FusedFunction.Run(new Call(options, x, parameters));
 
-    private sealed unsafe class Call : IFusedCall, IProductReader
+    private sealed unsafe class Call : IFusedCall, IConvolutionEpilogue
     {
         private readonly BinaryConvolutionOptions options;
         private readonly BinaryInput input;
@@ -27,7 +27,7 @@ public static class BinaryConvolution
 
         public Call(BinaryConvolutionOptions options, Tensor x, BinaryLayerParameters parameters)
         {
-            LayerChecks.Convolution(options, x, parameters);
+            FusedChecks.Convolution(options, x, parameters);
             this.options = options;
             Inputs = [x, parameters.Shift, .. parameters.Filters];
             using var noGrad = no_grad();
@@ -49,10 +49,10 @@ public static class BinaryConvolution
             return result;
         }
 
-        public void Take(long firstPixel, int pixels, int* counts, float* scale) =>
-            ChannelScale.Best.Counts(pixels, options.Out, counts, scale, resultValues + firstPixel * options.Out);
+        public void Apply(long firstPixel, int pixels, int* counts, float* scale) =>
+            ChannelScale.Best.ScaleIntegers(pixels, options.Out, counts, scale, resultValues + firstPixel * options.Out);
 
-        public void Take(long firstPixel, int pixels, float* values)
+        public void Apply(long firstPixel, int pixels, float* values)
         {
             var size = (long)pixels * options.Out * sizeof(float);
             Buffer.MemoryCopy(values, resultValues + firstPixel * options.Out, size, size);
@@ -61,8 +61,8 @@ public static class BinaryConvolution
         public IReadOnlyList<Tensor> Backward(Tensor gradient)
         {
             using var du = ChannelsLast.Of(gradient);
-            using var ofUsed = input.FilterGradient(TensorMemory.Floats(du));
-            var ofFilters = filters.Gradients(ofUsed.Pointer);
+            using var ofEffective = input.FilterGradient(TensorMemory.Floats(du));
+            var ofFilters = filters.Gradients(ofEffective.Pointer);
             var (ofInput, ofShift) = product.InputGradient(du, 0);
             return [ofInput, ofShift, .. ofFilters];
         }

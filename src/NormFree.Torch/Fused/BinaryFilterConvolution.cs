@@ -6,24 +6,24 @@ using static TorchSharp.torch;
 
 namespace NormFree.Torch.Fused;
 
-/// <summary>A 1×1 convolution of a real map with binary filters, as one function of autograd: the shortcut's convolution of the second stage.</summary>
+/// <summary>A 1×1 convolution of a real map with binary filters as one autograd function: the shortcut convolution of stage 2.</summary>
 /// <remarks>
-/// y = w ∗ x, with w = factor·gain·s·sign(v) (<see cref="Layers.Convolution"/>). Products of real numbers with signs come from tables, forward and for
-/// dx; dw is the matrix product duᵀ·x of libtorch.
+/// y = w ∗ x, with w = factor·gain·s·sign(v) (<see cref="Layers.Convolution"/>). The forward pass and dx use
+/// table lookups for real × sign products; dw is libtorch's matrix product duᵀ·x.
 /// </remarks>
 public static class BinaryFilterConvolution
 {
-    /// <summary>Convolves.</summary>
-    /// <param name="options">1×1, stride 1, one convolution; β is not used.</param>
+    /// <summary>Applies the convolution.</summary>
+    /// <param name="options">One 1×1 convolution with stride 1 and binary filters; β is ignored.</param>
     /// <param name="x">N×C×H×W, float32 on the CPU.</param>
     /// <param name="weight">O×C×1×1.</param>
-    /// <param name="gain">O×1×1×1 where filters are standardised, else null.</param>
+    /// <param name="gain">O×1×1×1 if the filters are standardised, else null.</param>
     /// <returns>N×O×H×W, channels-last.</returns>
-    /// <exception cref="ArgumentException">The options say something else; or a tensor is not on the CPU, or not of float32.</exception>
+    /// <exception cref="ArgumentException">The options describe another convolution; or a tensor is not on the CPU, not float32, or has the wrong shape.</exception>
     public static Tensor Apply(BinaryConvolutionOptions options, Tensor x, Tensor weight, Tensor? gain)
     {
         if (options is not { Kernel: 1, Stride: 1, Padding: 0, BinaryWeight: true, Outs.Count: 1 })
-            throw new ArgumentException($"{options.Key} is no 1×1 convolution with binary filters.", nameof(options));
+            throw new ArgumentException($"{options.Key} is not a single 1×1 convolution with stride 1 and binary filters.", nameof(options));
         return FusedFunction.Run(new Call(options, x, weight, gain));
     }
 
@@ -38,7 +38,7 @@ public static class BinaryFilterConvolution
         {
             this.options = options;
             Tensor[] gains = gain is null ? [] : [gain];
-            LayerChecks.Filters(options, x, [weight], gains);
+            FusedChecks.Filters(options, x, [weight], gains);
             Inputs = [x, weight, .. gains];
             using var noGrad = no_grad();
             map = ChannelsLast.Of(x).DetachFromDisposeScope();
@@ -54,7 +54,7 @@ public static class BinaryFilterConvolution
         {
             using var signs = filters.SignsByFilter();
             var result = ChannelsLast.Empty(shape.Batch, shape.Out, shape.Height, shape.Width);
-            Multiply(new PixelMap(shape, Transposed: false), map, null, signs, filters.Scale!.Pointer, result);
+            Multiply(new ConvolutionGeometry(shape, Transposed: false), map, null, signs, filters.Scale!.Pointer, result);
             return result;
         }
 
@@ -65,8 +65,8 @@ public static class BinaryFilterConvolution
             var ofInput = ChannelsLast.Empty(shape.Batch, shape.In, shape.Height, shape.Width);
             using var ones = new NativeBuffer<float>(shape.In);
             new Span<float>(ones.Pointer, shape.In).Fill(1);
-            Multiply(new PixelMap(shape, Transposed: true), du, filters.Scale!.Pointer, signs, ones.Pointer, ofInput);
-            return [ofInput, .. OfFilters(du)];
+            Multiply(new ConvolutionGeometry(shape, Transposed: true), du, filters.Scale!.Pointer, signs, ones.Pointer, ofInput);
+            return [ofInput, .. FilterGradients(du)];
         }
 
         public void Dispose()
@@ -75,29 +75,29 @@ public static class BinaryFilterConvolution
             filters.Dispose();
         }
 
-        private static void Multiply(PixelMap pixels, Tensor source, float* sourceScale, NativeBuffer<uint> signs, float* targetScale, Tensor target)
+        private static void Multiply(ConvolutionGeometry pixels, Tensor source, float* sourceScale, NativeBuffer<uint> signs, float* targetScale, Tensor target)
         {
-            var bands = new RowBands(pixels.Shape.Batch, pixels.TargetHeight, SignFilterProduct.RowsOfTask(pixels));
-            int stride = SignFilterProduct.TargetStride(pixels), channels = pixels.TargetChannels;
+            var bands = new RowBands(pixels.Shape.Batch, pixels.TargetHeight, BinaryWeightConvolution.RowsPerTask(pixels));
+            int stride = BinaryWeightConvolution.TargetStride(pixels), channels = pixels.TargetChannels;
             float* from = TensorMemory.Floats(source), to = TensorMemory.Floats(target);
             TorchWorkers.Instance.Run(bands.Count, task =>
             {
                 var (image, row, rows) = bands[task];
                 var count = rows * pixels.TargetWidth;
-                var scratch = Scratch.OfThread(SignFilterProduct.ScratchBytes(pixels, rows) + (long)count * stride * sizeof(float) + 64);
+                var scratch = Scratch.OfThread(BinaryWeightConvolution.ScratchBytes(pixels, rows) + (long)count * stride * sizeof(float) + 64);
                 var sums = scratch.Take<float>((long)count * stride);
-                SignFilterProduct.Best.Rows(pixels, image, row, rows, from, sourceScale, signs.Pointer, scratch, sums);
+                BinaryWeightConvolution.Best.Rows(pixels, image, row, rows, from, sourceScale, signs.Pointer, scratch, sums);
                 var first = ((long)image * pixels.TargetHeight + row) * pixels.TargetWidth;
-                ChannelScale.Best.Values(count, channels, sums, stride, targetScale, to + first * channels);
+                ChannelScale.Best.ScaleFloats(count, channels, sums, stride, targetScale, to + first * channels);
             });
             GC.KeepAlive(source);
         }
 
-        private List<Tensor> OfFilters(Tensor du)
+        private List<Tensor> FilterGradients(Tensor du)
         {
-            using Tensor rows = Matrix(du), columns = Matrix(map), transposed = rows.t(), ofUsed = transposed.mm(columns);
-            var gradients = filters.Gradients(TensorMemory.Floats(ofUsed));
-            GC.KeepAlive(ofUsed);
+            using Tensor rows = Matrix(du), columns = Matrix(map), transposed = rows.t(), ofEffective = transposed.mm(columns);
+            var gradients = filters.Gradients(TensorMemory.Floats(ofEffective));
+            GC.KeepAlive(ofEffective);
             return gradients;
         }
 

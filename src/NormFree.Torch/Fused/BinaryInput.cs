@@ -7,14 +7,14 @@ using static TorchSharp.torch;
 
 namespace NormFree.Torch.Fused;
 
-/// <summary>The input of a binary convolution, sign(β·x + b): packed for the forward pass, and the gradient of x and b.</summary>
+/// <summary>The input of a binary convolution, sign(β·x + b): its packed signs, and the gradients of x and b.</summary>
 internal sealed unsafe class BinaryInput : IDisposable
 {
     private readonly Tensor map;
     private readonly Tensor shift;
     private readonly float beta;
 
-    /// <summary>Keeps x, N×C×H×W, and its shift b, C values: aliases, or copies where they do not lie side by side.</summary>
+    /// <summary>Keeps aliases (copies if not dense) of x, N×C×H×W, and of its shift b, C values, and packs the signs.</summary>
     public BinaryInput(Tensor x, Tensor shift, BinaryConvolutionOptions options)
     {
         map = ChannelsLast.Of(x).DetachFromDisposeScope();
@@ -27,37 +27,38 @@ internal sealed unsafe class BinaryInput : IDisposable
         Pack();
     }
 
-    /// <summary>Sizes of the convolution.</summary>
+    /// <summary>The shape of the convolution.</summary>
     public ConvolutionShape Shape { get; }
 
-    /// <summary>The signs: ⌈C/64⌉ words a pixel.</summary>
+    /// <summary>The signs: ⌈C/64⌉ words per pixel.</summary>
     public NativeBuffer<ulong> Bits { get; }
 
     /// <summary>x, channels-last.</summary>
     public float* Values => TensorMemory.Floats(map);
 
-    /// <summary>The signs as indices of a product with real filters.</summary>
-    public NativeBuffer<uint> TapWords()
+    /// <summary>The signs as table indices for a product with real filters.</summary>
+    public NativeBuffer<uint> UnfoldedChannelWords()
     {
-        var words = new NativeBuffer<uint>(Kernels.Convolutions.TapWords.Length(Shape));
-        Kernels.Convolutions.TapWords.Make(Shape, Bits.Pointer, words.Pointer, TorchWorkers.Instance);
+        var words = new NativeBuffer<uint>(Kernels.Convolutions.UnfoldedChannelWords.Length(Shape));
+        Kernels.Convolutions.UnfoldedChannelWords.Make(Shape, Bits.Pointer, words.Pointer, TorchWorkers.Instance);
         return words;
     }
 
-    /// <summary>The filters' gradient, O × taps × C, where du is the gradient of the convolution's result before its factors.</summary>
+    /// <summary>The gradient of the effective filters, O × taps × C.</summary>
+    /// <param name="du">The gradient of the convolution's result.</param>
     public NativeBuffer<float> FilterGradient(float* du)
     {
-        using var planes = new NativeBuffer<uint>(Shape.Taps * TapPlanes.PlaneWords(Shape));
-        TapPlanes.Make(Shape, Bits.Pointer, planes.Pointer, TorchWorkers.Instance);
+        using var planes = new NativeBuffer<uint>(Shape.Taps * UnfoldedPixelWords.WordsPerTap(Shape));
+        UnfoldedPixelWords.Make(Shape, Bits.Pointer, planes.Pointer, TorchWorkers.Instance);
         var gradient = new NativeBuffer<float>((long)Shape.Out * Shape.Taps * Shape.In);
         Kernels.Convolutions.FilterGradient.Best.Compute(Shape, du, planes.Pointer, gradient.Pointer, TorchWorkers.Instance);
         return gradient;
     }
 
-    /// <summary>dx of some pixels, and what they contribute to db.</summary>
-    /// <param name="maps">Its input and sizes are set here.</param>
-    /// <param name="firstPixel">The first pixel's number in the batch.</param>
-    /// <param name="shiftGradient">db of these pixels, C values.</param>
+    /// <summary>Computes dx for a range of pixels, and their contribution to db.</summary>
+    /// <param name="maps">Everything but the input and the number of channels, which this method sets.</param>
+    /// <param name="firstPixel">Index of the first pixel in the batch.</param>
+    /// <param name="shiftGradient">Receives the contribution to db, C values.</param>
     public void Gradient(SignGradientMaps maps, long firstPixel, float* shiftGradient)
     {
         maps.Channels = Shape.In;

@@ -2,24 +2,24 @@ using static TorchSharp.torch;
 
 namespace NormFree.Torch.Fused;
 
-/// <summary>Maps whose memory runs over pixels first and channels last: N×C×H×W tensors with the order of N×H×W×C.</summary>
+/// <summary>PyTorch's channels_last memory format: N×C×H×W tensors stored in N×H×W×C order.</summary>
 public static class ChannelsLast
 {
-    /// <summary>A map without values.</summary>
+    /// <summary>An uninitialised channels-last tensor.</summary>
     internal static Tensor Empty(long batch, long channels, long height, long width, ScalarType type = ScalarType.Float32) =>
         empty_strided(
             [batch, channels, height, width], [channels * height * width, 1, width * channels, channels], dtype: type);
 
-    /// <summary>The map itself where it is channels-last already, else a copy that is. To be disposed either way.</summary>
+    /// <summary>An alias of the map if it is channels-last, else a channels-last copy. The caller disposes it in both cases.</summary>
     public static Tensor Of(Tensor map) => Is(map) ? map.alias() : Copy(map);
 
     private static bool Is(Tensor map)
     {
         long channels = map.size(1), height = map.size(2), width = map.size(3);
-        // Strides of axes of length 1 say nothing.
         return Fits(map, 1, 1) && Fits(map, 3, channels) && Fits(map, 2, channels * width) && Fits(map, 0, channels * width * height);
     }
 
+    /// <summary>The stride of an axis of length 1 is arbitrary.</summary>
     private static bool Fits(Tensor map, int axis, long stride) => map.size(axis) == 1 || map.stride(axis) == stride;
 
     private static Tensor Copy(Tensor map)

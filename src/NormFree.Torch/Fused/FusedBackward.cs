@@ -2,45 +2,46 @@ using static TorchSharp.torch;
 
 namespace NormFree.Torch.Fused;
 
-/// <summary>What a backward pass through fused layers leaves to do: call <see cref="Begin"/> before <c>Tensor.backward</c>, <see cref="End"/> after it.</summary>
-/// <remarks>Per thread: libtorch runs the backward pass of tensors on the CPU on the thread that asks for it.</remarks>
+/// <summary>Brackets a backward pass through fused layers: call <see cref="Begin"/> before <c>Tensor.backward</c> and <see cref="End"/> after it.</summary>
+/// <remarks>The state is per thread: libtorch runs the backward pass of CPU tensors on the calling thread.</remarks>
 public static class FusedBackward
 {
     [ThreadStatic] private static InvalidOperationException? failure;
     [ThreadStatic] private static List<Tensor>? handedOver;
-    [ThreadStatic] private static Action<IReadOnlyList<Tensor>>? watch;
+    [ThreadStatic] private static Action<IReadOnlyList<Tensor>>? onLayer;
 
-    /// <summary>Forgets what an earlier pass has left.</summary>
-    /// <param name="watcher">
-    /// Told the inputs of every layer when its backward pass begins. libtorch runs passes in the reverse order of the forward ones, and adds what one
-    /// gives to the parameters' gradients before it begins the next: so everything that was used behind this layer has its gradient by then.
+    /// <summary>Discards the state of an earlier pass.</summary>
+    /// <param name="onLayerBackward">
+    /// Called with the inputs of each layer when its backward pass starts. libtorch runs backward passes in reverse forward order, and accumulates each
+    /// one's gradients before it starts the next. So at the call, all parameters that are used only after this layer have their gradients.
     /// </param>
-    public static void Begin(Action<IReadOnlyList<Tensor>>? watcher = null)
+    public static void Begin(Action<IReadOnlyList<Tensor>>? onLayerBackward = null)
     {
         failure = null;
-        watch = watcher;
+        onLayer = onLayerBackward;
         Release();
     }
 
-    /// <summary>Frees what the last layer handed over, and throws what a layer has met: an exception that leaves a backward pass ends the process.</summary>
-    /// <exception cref="InvalidOperationException">A layer's backward pass has failed, so that gradients are missing; the inner exception says why.</exception>
+    /// <summary>Frees the last layer's gradients, and throws if a layer failed.</summary>
+    /// <exception cref="InvalidOperationException">A layer's backward pass failed, so gradients are missing. The inner exception is the cause.</exception>
     public static void End()
     {
         Release();
-        watch = null;
-        if (Interlocked.Exchange(ref failure, null) is { } met) throw met;
+        onLayer = null;
+        if (Interlocked.Exchange(ref failure, null) is { } error) throw error;
     }
 
-    /// <summary>Tells whoever watches that a layer's pass begins.</summary>
-    internal static void Tell(IFusedCall call) => watch?.Invoke(call.Inputs);
+    /// <summary>Invokes the callback for a layer.</summary>
+    internal static void OnBackward(IFusedCall call) => onLayer?.Invoke(call.Inputs);
 
-    /// <summary>Keeps the first failure of a pass.</summary>
-    internal static void Remember(string key, Exception met) =>
-        failure ??= new InvalidOperationException($"The backward pass of {key} has failed: {met.Message}", met);
+    /// <summary>Records the first failure of a pass.</summary>
+    internal static void SetFailure(string key, Exception error) =>
+        failure ??= new InvalidOperationException($"The backward pass of {key} failed: {error.Message}", error);
 
     /// <summary>
-    /// Gradients on their way to libtorch. It takes its own references when the layer's pass returns, so ours go when the next layer's pass ends: not
-    /// earlier, lest a collection free them under way, and not later, lest all layers' gradients stay until the step's end.
+    /// Keeps the gradients that a layer returns to libtorch alive until the next layer's pass ends. libtorch takes its own references when the layer's
+    /// pass returns. Freeing ours earlier would let a collection free them in between; freeing them later would keep all layers' gradients until the end
+    /// of the step.
     /// </summary>
     internal static List<Tensor> HandOver(List<Tensor> gradients)
     {

@@ -3,7 +3,7 @@ using static TorchSharp.torch;
 
 namespace NormFree.Torch.Fused;
 
-/// <summary>Puts fused layers into libtorch's autograd graph.</summary>
+/// <summary>The autograd function of all fused layers.</summary>
 internal sealed class FusedFunction : autograd.SingleTensorFunction<FusedFunction>
 {
     private const string StateName = "state";
@@ -11,14 +11,14 @@ internal sealed class FusedFunction : autograd.SingleTensorFunction<FusedFunctio
     /// <inheritdoc/>
     public override string Name => nameof(FusedFunction);
 
-    /// <summary>Runs a layer; its state lives until its backward pass has run, or is not made at all where no gradients are asked for.</summary>
+    /// <summary>Runs a layer. Its state lives until its backward pass has run; without gradients no state is kept.</summary>
     public static Tensor Run(IFusedCall call)
     {
         if (!is_grad_enabled() || !call.Inputs.Any(input => input.requires_grad))
         {
             using (call) return call.Forward(keep: false);
         }
-        // TorchSharp keeps an empty copy of the output until the graph goes; in a scope of its own it can be told that nobody else holds it.
+        // TorchSharp keeps an empty copy of the output as long as the graph lives. A scope of its own frees that copy.
         using var scope = NewDisposeScope();
         try
         {
@@ -42,25 +42,80 @@ internal sealed class FusedFunction : autograd.SingleTensorFunction<FusedFunctio
     }
 
     /// <inheritdoc/>
+    /// <remarks>Catches every exception: one that left this method would kill the process. <see cref="FusedBackward.End"/> rethrows it.</remarks>
     public override List<Tensor> backward(autograd.AutogradContext context, Tensor gradient)
     {
         var state = (FusedState)context.get_data(StateName);
         var call = state.Call;
         try
         {
-            FusedBackward.Tell(call);
+            FusedBackward.OnBackward(call);
             using (LayerClock.Measure(call.Key, Phase.Backward))
             using (state)
             {
                 if (is_grad_enabled())
-                    throw new NotSupportedException("fused layers have no second derivative; the composite engine has");
+                    throw new NotSupportedException("fused layers have no second derivative; use the composite engine");
                 return FusedBackward.HandOver([null!, .. call.Backward(gradient)]);
             }
         }
         catch (Exception failure)
         {
-            FusedBackward.Remember(call.Key, failure);
+            FusedBackward.SetFailure(call.Key, failure);
             return [.. Enumerable.Repeat<Tensor>(null!, call.Inputs.Count + 1)];
         }
+    }
+}
+
+/// <summary>One run of a fused layer: its inputs, its forward pass, and the state for its backward pass.</summary>
+internal interface IFusedCall : IDisposable
+{
+    /// <summary>The layer's name in profiles and messages.</summary>
+    string Key { get; }
+
+    /// <summary>The tensors whose gradients <see cref="Backward"/> returns.</summary>
+    IReadOnlyList<Tensor> Inputs { get; }
+
+    /// <summary>Computes the output.</summary>
+    /// <param name="keep">Whether to keep the state for <see cref="Backward"/>.</param>
+    Tensor Forward(bool keep);
+
+    /// <summary>The gradient of every input, in the order of <see cref="Inputs"/>; frees the state.</summary>
+    IReadOnlyList<Tensor> Backward(Tensor gradient);
+}
+
+/// <summary>
+/// A layer's state between its forward and its backward pass. TorchSharp references it from managed code only. If no backward pass follows, the garbage
+/// collector frees it, so the collector must know how much native memory it holds.
+/// </summary>
+internal sealed class FusedState : IDisposable
+{
+    private long bytes;
+
+    /// <summary>Wraps a call after its forward pass.</summary>
+    public FusedState(IFusedCall call, Tensor result)
+    {
+        Call = call;
+        // The input and the sum before the activation; the packed signs are small.
+        bytes = sizeof(float) * (call.Inputs[0].numel() + result.numel());
+        GC.AddMemoryPressure(bytes);
+    }
+
+    /// <summary>Runs if no backward pass came; the call's tensors and buffers have finalisers of their own.</summary>
+    ~FusedState() => RemovePressure();
+
+    /// <summary>The call.</summary>
+    public IFusedCall Call { get; }
+
+    /// <summary>Frees the call's state.</summary>
+    public void Dispose()
+    {
+        Call.Dispose();
+        RemovePressure();
+        GC.SuppressFinalize(this);
+    }
+
+    private void RemovePressure()
+    {
+        if (Interlocked.Exchange(ref bytes, 0) is > 0 and var held) GC.RemoveMemoryPressure(held);
     }
 }

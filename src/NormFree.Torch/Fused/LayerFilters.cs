@@ -5,7 +5,7 @@ using static TorchSharp.torch;
 
 namespace NormFree.Torch.Fused;
 
-/// <summary>The filters of a layer's convolutions, one behind the other: made from weights and gains, and their gradients.</summary>
+/// <summary>The effective filters of a layer's convolutions, concatenated: computed from weights and gains, with their backward pass.</summary>
 internal sealed unsafe class LayerFilters : IDisposable
 {
     private readonly BinaryConvolutionOptions options;
@@ -13,27 +13,27 @@ internal sealed unsafe class LayerFilters : IDisposable
     private readonly IReadOnlyList<Tensor> gains;
     private readonly NativeBuffer<FilterStatistics> statistics;
 
-    /// <summary>Makes the filters.</summary>
-    /// <param name="options">Sizes, and how filters are made.</param>
-    /// <param name="weights">One a convolution, O×I×k×k.</param>
-    /// <param name="gains">One a convolution, or none where filters are not standardised.</param>
+    /// <summary>Computes the filters.</summary>
+    /// <param name="options">The shape of the convolutions and how their filters are computed.</param>
+    /// <param name="weights">One per convolution, O×I×k×k.</param>
+    /// <param name="gains">One per convolution; empty if the filters are not standardised.</param>
     public LayerFilters(BinaryConvolutionOptions options, IReadOnlyList<Tensor> weights, IReadOnlyList<Tensor> gains)
     {
         this.options = options;
         this.weights = [.. weights.Select(weight => weight.contiguous().DetachFromDisposeScope())];
         this.gains = [.. gains.Select(gain => gain.contiguous().DetachFromDisposeScope())];
         statistics = new NativeBuffer<FilterStatistics>(options.Out);
-        if (options.BinaryWeight) MakeBinary();
-        else MakeReal();
+        if (options.BinaryWeight) ComputeBinary();
+        else ComputeReal();
     }
 
-    /// <summary>The factor of each filter's signs; null where filters are real.</summary>
+    /// <summary>The scale of each binary filter; null if the filters are real.</summary>
     public NativeBuffer<float>? Scale { get; private set; }
 
-    /// <summary>The signs, O × taps × ⌈I/64⌉ words; null where filters are real.</summary>
+    /// <summary>The signs, O × taps × ⌈I/64⌉ words; null if the filters are real.</summary>
     public NativeBuffer<ulong>? Signs { get; private set; }
 
-    /// <summary>The filters, O×I×k×k, channels-last; null where they are binary.</summary>
+    /// <summary>The real filters, O×I×k×k, channels-last; null if the filters are binary.</summary>
     public Tensor? Real { get; private set; }
 
     private IEnumerable<(int Convolution, int First, FilterBank Bank)> Banks
@@ -49,7 +49,7 @@ internal sealed unsafe class LayerFilters : IDisposable
         }
     }
 
-    /// <summary>The signs by channel, for the gradient of the input: taps × ⌈O/32⌉ × I' words.</summary>
+    /// <summary>The signs grouped by channel, for the input's gradient: taps × ⌈O/32⌉ × I' words.</summary>
     public NativeBuffer<uint> SignsByChannel()
     {
         var bank = Bank(options.Out);
@@ -58,7 +58,7 @@ internal sealed unsafe class LayerFilters : IDisposable
         return words;
     }
 
-    /// <summary>The signs by filter, for products with real maps: taps × ⌈I/32⌉ × O' words.</summary>
+    /// <summary>The signs grouped by filter, for products with real maps: taps × ⌈I/32⌉ × O' words.</summary>
     public NativeBuffer<uint> SignsByFilter()
     {
         var bank = Bank(options.Out);
@@ -67,16 +67,16 @@ internal sealed unsafe class LayerFilters : IDisposable
         return words;
     }
 
-    /// <summary>The gradients of weights and gains: weight, gain, weight, gain … or the weights alone.</summary>
-    /// <param name="ofUsed">The gradient of the filters that were used, O × taps × I.</param>
-    public List<Tensor> Gradients(float* ofUsed)
+    /// <summary>The gradients of each convolution's weight and gain in turn, or of the weights alone.</summary>
+    /// <param name="ofEffective">The gradient of the effective filters, O × taps × I.</param>
+    public List<Tensor> Gradients(float* ofEffective)
     {
         List<Tensor> gradients = [];
         foreach (var (convolution, first, bank) in Banks)
         {
             var ofWeight = empty_like(weights[convolution]);
             var ofGain = gains.Count == 0 ? null : empty_like(gains[convolution]);
-            Backward(convolution, first, bank, ofUsed + (long)first * bank.Size, ofWeight, ofGain);
+            Backward(convolution, first, bank, ofEffective + (long)first * bank.Size, ofWeight, ofGain);
             gradients.Add(ofWeight);
             if (ofGain is not null) gradients.Add(ofGain);
         }
@@ -97,37 +97,37 @@ internal sealed unsafe class LayerFilters : IDisposable
 
     private float* Gain(int convolution) => gains.Count == 0 ? null : TensorMemory.Floats(gains[convolution]);
 
-    private void MakeBinary()
+    private void ComputeBinary()
     {
         Scale = new NativeBuffer<float>(options.Out);
         Signs = new NativeBuffer<ulong>(Bank(options.Out).SignWords);
         foreach (var (convolution, first, bank) in Banks)
         {
-            FilterKernels.Best.Binary(
+            FilterKernels.Best.BinaryForward(
                 bank, TensorMemory.Floats(weights[convolution]), Gain(convolution), statistics.Pointer + first,
                 Scale.Pointer + first, Signs.Pointer + (long)first * bank.Taps * bank.Words, TorchWorkers.Instance);
         }
     }
 
-    private void MakeReal()
+    private void ComputeReal()
     {
         Real = ChannelsLast.Empty(options.Out, options.In, options.Kernel, options.Kernel).DetachFromDisposeScope();
         foreach (var (convolution, first, bank) in Banks)
         {
-            FilterKernels.Best.Real(
+            FilterKernels.Best.RealForward(
                 bank, TensorMemory.Floats(weights[convolution]), Gain(convolution), statistics.Pointer + first,
-                TensorMemory.Floats(Real) + (long)first * bank.Size, FilterOrder.ChannelsLast, TorchWorkers.Instance);
+                TensorMemory.Floats(Real) + (long)first * bank.Size, FilterLayout.ChannelsLast, TorchWorkers.Instance);
         }
     }
 
-    private void Backward(int convolution, int first, FilterBank bank, float* ofUsed, Tensor ofWeight, Tensor? ofGain)
+    private void Backward(int convolution, int first, FilterBank bank, float* ofEffective, Tensor ofWeight, Tensor? ofGain)
     {
         var weight = TensorMemory.Floats(weights[convolution]);
         var target = TensorMemory.Floats(ofWeight);
         var gainTarget = ofGain is null ? null : TensorMemory.Floats(ofGain);
         if (options.BinaryWeight)
-            FilterKernels.Best.BinaryBackward(bank, weight, Gain(convolution), statistics.Pointer + first, ofUsed, FilterOrder.ChannelsLast, target, gainTarget, TorchWorkers.Instance);
+            FilterKernels.Best.BinaryBackward(bank, weight, Gain(convolution), statistics.Pointer + first, ofEffective, FilterLayout.ChannelsLast, target, gainTarget, TorchWorkers.Instance);
         else
-            FilterKernels.Best.RealBackward(bank, weight, Gain(convolution), statistics.Pointer + first, ofUsed, FilterOrder.ChannelsLast, target, gainTarget, TorchWorkers.Instance);
+            FilterKernels.Best.RealBackward(bank, weight, Gain(convolution), statistics.Pointer + first, ofEffective, FilterLayout.ChannelsLast, target, gainTarget, TorchWorkers.Instance);
     }
 }

@@ -3,20 +3,20 @@ using static TorchSharp.torch;
 
 namespace NormFree.Torch.Native;
 
-/// <summary>The gradient of libtorch's convolution by itself, which TorchSharp offers through autograd only.</summary>
+/// <summary>libtorch's convolution gradient, which TorchSharp exposes only through autograd.</summary>
 internal static unsafe class ConvolutionBackward
 {
-    /// <summary>The gradient of a convolution's input.</summary>
+    /// <summary>Computes the gradient of a convolution's input.</summary>
     /// <param name="outputGradient">N×O×H'×W'.</param>
     /// <param name="inputSize">N, C, H, W.</param>
-    /// <param name="weight">O×C×k×k, of the same type.</param>
-    /// <param name="stride">Of the convolution, in both directions.</param>
-    /// <param name="padding">Of the convolution, in both directions.</param>
+    /// <param name="weight">O×C×k×k, of the same type as the gradient.</param>
+    /// <param name="stride">Stride in both directions.</param>
+    /// <param name="padding">Padding in both directions.</param>
     /// <returns>N×C×H×W.</returns>
-    /// <exception cref="InvalidOperationException">libtorch has refused; it says why on the standard error.</exception>
+    /// <exception cref="InvalidOperationException">libtorch failed; it prints the reason to standard error.</exception>
     public static Tensor OfInput(Tensor outputGradient, ReadOnlySpan<long> inputSize, Tensor weight, long stride, long padding)
     {
-        // Only the sizes and the layout of the input matter; nobody reads its values.
+        // libtorch reads only the shape and the layout of the input, not its values.
         using var input = Fused.ChannelsLast.Empty(inputSize[0], inputSize[1], inputSize[2], inputSize[3], outputGradient.dtype);
         long[] strides = [stride, stride], paddings = [padding, padding], dilations = [1, 1], none = [0, 0];
         int[] wanted = [1, 0, 0];
@@ -26,7 +26,7 @@ internal static unsafe class ConvolutionBackward
         {
             var status = Call(
                 outputGradient.Handle, input.Handle, weight.Handle, null, 0, s, 2, p, 2, d, 2, 0, z, 2, 1, mask, 3, &ofInput, &ofWeight, &ofBias);
-            if (status != 0) throw new InvalidOperationException($"libtorch's convolution gradient ended with status {status}.");
+            if (status != 0) throw new InvalidOperationException($"libtorch's convolution gradient failed with status {status}.");
         }
         GC.KeepAlive(outputGradient);
         GC.KeepAlive(weight);

@@ -3,7 +3,7 @@ using System.Text;
 
 namespace NormFree.Torch.Native;
 
-/// <summary>Edits the symbol versions that an ELF library requires of the libraries it needs (section <c>.gnu.version_r</c>).</summary>
+/// <summary>Edits the symbol versions that an ELF library requires from its dependencies (section <c>.gnu.version_r</c>).</summary>
 /// <remarks>Layouts and constants: the Linux Standard Base, "Symbol Versioning", and the ELF-64 object file format.</remarks>
 public static class ElfSymbolVersions
 {
@@ -13,13 +13,13 @@ public static class ElfSymbolVersions
     private const int EntrySize = 16;            // of Elf64_Verneed and Elf64_Vernaux
 
     /// <summary>
-    /// Marks every requirement of <paramref name="version"/> weak, so that the linker accepts a library without it as long as no symbol of that
-    /// version is called.
+    /// Marks every requirement of <paramref name="version"/> as weak. The dynamic linker then accepts a dependency that lacks the version, as long as
+    /// no symbol of that version is called.
     /// </summary>
-    /// <param name="elf">A whole 64-bit little-endian ELF file, changed in place.</param>
+    /// <param name="elf">A complete 64-bit little-endian ELF file, edited in place.</param>
     /// <param name="version">For example <c>GLIBCXX_3.4.32</c>.</param>
-    /// <returns>How many requirements were marked.</returns>
-    /// <exception cref="BadImageFormatException">Not such a file, or a damaged one; requirements before the damage may be marked.</exception>
+    /// <returns>The number of requirements marked.</returns>
+    /// <exception cref="BadImageFormatException">The file is not 64-bit little-endian ELF, or is damaged. Requirements before the damage may have been marked.</exception>
     public static int Weaken(Span<byte> elf, string version)
     {
         if (elf.Length < 64 || U32(elf, 0) != ElfMagic || elf[4] != 2 || elf[5] != 1)
@@ -57,7 +57,7 @@ public static class ElfSymbolVersions
         return marked;
     }
 
-    /// <summary>The way to the next entry of a list that has one; it leads forward, so that a damaged list ends too.</summary>
+    /// <summary>The offset from an entry to the next. It must be positive, so that the walk over a damaged list terminates.</summary>
     private static uint Step(Span<byte> elf, long offset) =>
         U32(elf, offset) is var step and >= EntrySize ? step : throw Damaged();
 
@@ -71,7 +71,7 @@ public static class ElfSymbolVersions
     private static ushort U16(Span<byte> elf, long offset) => BinaryPrimitives.ReadUInt16LittleEndian(At(elf, offset, sizeof(ushort)));
     private static uint U32(Span<byte> elf, long offset) => BinaryPrimitives.ReadUInt32LittleEndian(At(elf, offset, sizeof(uint)));
 
-    /// <summary>An offset: one past 2⁶³ turns negative and is refused where it is used.</summary>
+    /// <summary>An offset. Values above 2⁶³ become negative, and Place rejects them.</summary>
     private static long U64(Span<byte> elf, long offset) => BinaryPrimitives.ReadInt64LittleEndian(At(elf, offset, sizeof(long)));
 
     private static Span<byte> At(Span<byte> elf, long offset, int size) => elf.Slice(Place(elf, offset, size), size);
@@ -79,5 +79,5 @@ public static class ElfSymbolVersions
     private static int Place(Span<byte> elf, long offset, int size) =>
         offset >= 0 && offset <= elf.Length - size ? (int)offset : throw Damaged();
 
-    private static BadImageFormatException Damaged() => new("The ELF file is damaged: it refers to places that it does not have.");
+    private static BadImageFormatException Damaged() => new("The ELF file is damaged: it refers to offsets outside the file.");
 }

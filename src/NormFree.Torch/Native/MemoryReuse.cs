@@ -2,30 +2,30 @@ using System.Runtime.InteropServices;
 
 namespace NormFree.Torch.Native;
 
-/// <summary>Lets the C library keep freed memory for the next training step, instead of giving it back to the system and asking for it again.</summary>
+/// <summary>Makes glibc keep freed memory for the next training step instead of returning it to the system.</summary>
 /// <remarks>
-/// libtorch allocates and frees every intermediate result. By default glibc maps large ones anew each time, and the system then clears them page by
-/// page: up to a tenth of a training step. With maps and trimming off, the heap of the main arena grows to what steps need, fragments included, and
-/// does not shrink again, which is what a training wants and a server may not: so trainings ask for it, and loading libtorch does not. Whoever has set
-/// MALLOC_… or GLIBC_TUNABLES knows better: then nothing is changed. Other C libraries have no such settings.
+/// libtorch allocates and frees every intermediate result. By default glibc maps large blocks anew each time, and the kernel zeroes them page by page,
+/// which takes up to a tenth of a training step. With mmap and trimming disabled, the heap grows to what a step needs, including fragmentation, and
+/// never shrinks. That suits training but not a server, so training code enables it explicitly. If the user has set MALLOC_… or GLIBC_TUNABLES, nothing
+/// is changed. Other C libraries have no such settings.
 /// </remarks>
 public static class MemoryReuse
 {
-    private const int TrimThreshold = -1, MostMaps = -4;
+    private const int TrimThreshold = -1, MaxMaps = -4 /* M_TRIM_THRESHOLD, M_MMAP_MAX */;
 
-    /// <summary>Asks for it, for the whole process; does nothing where the C library is another one or refuses.</summary>
+    /// <summary>Changes the settings of the whole process. Does nothing if the C library is not glibc or rejects them.</summary>
     public static void Enable()
     {
         if (!OperatingSystem.IsLinux() || IsSetByUser()) return;
         try
         {
-            // Each is a hint: where one is refused, training is slower and otherwise the same.
-            _ = SetOption(MostMaps, 0);
+            // Failure only makes training slower.
+            _ = SetOption(MaxMaps, 0);
             _ = SetOption(TrimThreshold, int.MaxValue);
         }
         catch (EntryPointNotFoundException)
         {
-            // Not glibc.
+            // The C library is not glibc.
         }
     }
 

@@ -6,32 +6,31 @@ using System.Security.Cryptography;
 namespace NormFree.Torch.Native;
 
 /// <summary>
-/// Loads libtorch's native libraries before TorchSharp asks for them. Call <see cref="Ensure"/> first thing in every program and script:
-/// once TorchSharp's own loader has failed, the process cannot recover.
+/// Loads libtorch's native libraries before TorchSharp needs them. Every program and script must call <see cref="Ensure"/> before its first use of
+/// TorchSharp: if TorchSharp's own loader fails, the process cannot recover.
 /// </summary>
 /// <remarks>
-/// TorchSharp's shim (<c>libLibTorchSharp.so</c> 0.107.0) asks the dynamic linker for <c>GLIBCXX_3.4.32</c>, a symbol version that Debian 12's
-/// libstdc++ lacks, for a symbol that it never calls. Where the shim loads as it is, nothing is changed. Where it does not, a copy whose
-/// requirement is marked weak is written to the user's cache folder (<c>$XDG_CACHE_HOME/torchsharp-native</c>) and loaded instead; no other file
-/// is touched.
+/// TorchSharp's native shim (<c>libLibTorchSharp.so</c> 0.107.0) requires <c>GLIBCXX_3.4.32</c>, a symbol version that Debian 12's libstdc++ lacks, for
+/// a symbol that it never calls. If the shim loads unmodified, nothing is changed. Otherwise a copy whose requirement is marked as weak is written to
+/// the user's cache folder (<c>$XDG_CACHE_HOME/torchsharp-native</c>) and loaded instead. No other file is touched.
 /// </remarks>
 public static class TorchNative
 {
     private const string ShimFile = "libLibTorchSharp.so";
     private const string RuntimeId = "linux-x64";
 
-    /// <summary>What the shim needs, in load order. Once they are loaded by absolute path, the linker finds them by name wherever the shim lies.</summary>
+    /// <summary>The shim's dependencies, in load order. Once loaded by absolute path, the linker resolves them by name wherever the shim lies.</summary>
     private static readonly string[] Libtorch = ["libc10.so", "libtorch_cpu.so", "libtorch.so"];
 
     private static readonly Lock Gate = new();
     private static IntPtr shimHandle;
 
-    /// <summary>Path of the shim that was loaded: the packaged one, or the copy in the user's cache folder. Null before <see cref="Ensure"/>.</summary>
+    /// <summary>Path of the loaded shim: the packaged file or the copy in the user's cache folder. Null before <see cref="Ensure"/>.</summary>
     public static string? LoadedFrom { get; private set; }
 
-    /// <summary>Loads libtorch and TorchSharp's shim. Idempotent and thread-safe; does nothing on other systems than Linux.</summary>
-    /// <param name="libtorchFolder">Folder that holds <c>libtorch_cpu.so</c>; null searches beside the program and in the package cache.</param>
-    /// <exception cref="DllNotFoundException">A library is in none of the folders searched; the message lists them.</exception>
+    /// <summary>Loads libtorch and TorchSharp's shim. Idempotent and thread-safe; does nothing on systems other than Linux.</summary>
+    /// <param name="libtorchFolder">Folder that contains <c>libtorch_cpu.so</c>; null searches next to the program and in the package cache.</param>
+    /// <exception cref="DllNotFoundException">A library was not found; the message lists the folders searched.</exception>
     public static void Ensure(string? libtorchFolder = null)
     {
         if (!OperatingSystem.IsLinux()) return;
@@ -40,22 +39,22 @@ public static class TorchNative
             if (shimHandle != IntPtr.Zero) return;
             var torchSharp = Assembly.Load("TorchSharp"); // runs no static constructor of TorchSharp
             var folders = CandidateFolders(torchSharp, libtorchFolder).Where(Directory.Exists).Distinct().ToArray();
-            WaitAsleep();
+            UsePassiveWaiting();
             foreach (var library in Libtorch) NativeLibrary.Load(Find(library, folders));
             LoadShim(Find(ShimFile, folders));
-            // The linker answers TorchSharp's later request by the name of the loaded library; the handler covers other orders of search.
+            // The linker normally resolves TorchSharp's request to the loaded library; the handler covers other search orders.
             AssemblyLoadContext.GetLoadContext(torchSharp)!.ResolvingUnmanagedDll +=
                 (_, name) => name == "LibTorchSharp" ? shimHandle : IntPtr.Zero;
         }
     }
 
-    /// <summary>
-    /// libgomp's threads spin for about a millisecond before they sleep. Where anything else runs on the machine, a spinning thread keeps the one
-    /// that it waits for from its processor, and training is slower by an order of magnitude; sleeping at once costs some 40 µs an operation. Who
-    /// has the machine to himself sets OMP_WAIT_POLICY=active, which stays as it is. libgomp reads the variable when it is loaded, from the
-    /// process's own environment, which .NET does not write to.
-    /// </summary>
-    private static void WaitAsleep() => SetEnvironment("OMP_WAIT_POLICY", "passive", overwrite: 0);
+    /// <summary>Makes idle libgomp threads sleep instead of spin, unless the user has set OMP_WAIT_POLICY.</summary>
+    /// <remarks>
+    /// By default they spin for about a millisecond. If anything else runs on the machine, a spinning thread occupies the processor that the thread it
+    /// waits for needs, and training is an order of magnitude slower. Sleeping at once costs about 40 µs per operation. libgomp reads the variable from
+    /// the process environment when it is loaded; .NET's Environment class does not write there.
+    /// </remarks>
+    private static void UsePassiveWaiting() => SetEnvironment("OMP_WAIT_POLICY", "passive", overwrite: 0);
 
     [DllImport("libc", EntryPoint = "setenv", CharSet = CharSet.Ansi, BestFitMapping = false, ThrowOnUnmappableChar = true)]
     private static extern int SetEnvironment(string name, string value, int overwrite);
@@ -71,16 +70,16 @@ public static class TorchNative
     private static string Find(string file, string[] folders) =>
         folders.Select(folder => Path.Combine(folder, file)).FirstOrDefault(File.Exists)
         ?? throw new DllNotFoundException(
-            $"{file} is in none of these folders: {string.Join(", ", folders)}. Reference the package libtorch-cpu-{RuntimeId}.");
+            $"{file} was not found in these folders: {string.Join(", ", folders)}. Reference the package libtorch-cpu-{RuntimeId}.");
 
     private static IEnumerable<string> CandidateFolders(Assembly torchSharp, string? given)
     {
         if (given != null) yield return given;
-        // A program started through its own deps.json.
+        // A program with a deps.json.
         if (AppContext.GetData("NATIVE_DLL_SEARCH_DIRECTORIES") is string search)
             foreach (var folder in search.Split(Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries))
                 yield return folder;
-        // A script that references the libraries of a build.
+        // A script that references a build's output.
         var home = Path.GetDirectoryName(torchSharp.Location);
         foreach (var folder in new[] { home, AppContext.BaseDirectory })
         {
@@ -89,7 +88,7 @@ public static class TorchNative
             yield return Path.Combine(folder, "runtimes", RuntimeId, "native");
         }
         if (string.IsNullOrEmpty(home)) yield break;
-        // A script that references the packages: <cache>/torchsharp/<version>/lib/<framework>/TorchSharp.dll.
+        // A script that references NuGet packages: <cache>/torchsharp/<version>/lib/<framework>/TorchSharp.dll.
         var package = Path.GetFullPath(Path.Combine(home, "..", ".."));
         yield return Path.Combine(package, "runtimes", RuntimeId, "native");
         var libtorch = Path.GetFullPath(Path.Combine(package, "..", "..", "libtorch-cpu-" + RuntimeId));
@@ -104,7 +103,7 @@ public static class TorchNative
         var digest = Convert.ToHexStringLower(SHA256.HashData(image))[..16];
         ElfSymbolVersions.Weaken(image, "GLIBCXX_3.4.32");
         var copy = Path.Combine(CacheFolder(), "torchsharp-native", digest, ShimFile);
-        // A copy that is damaged, or not ours, is replaced.
+        // Replaces a damaged or foreign copy.
         if (!File.Exists(copy) || !File.ReadAllBytes(copy).AsSpan().SequenceEqual(image)) WriteCopy(copy, image);
         return copy;
     }
@@ -121,8 +120,8 @@ public static class TorchNative
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
             throw new DllNotFoundException(
-                $"libtorch needs a copy of its library at {copy}, which cannot be written: {error.Message} " +
-                "Set XDG_CACHE_HOME to a folder that you may write to.", error);
+                $"TorchSharp needs a patched copy of its library at {copy}, which cannot be written: {error.Message} " +
+                "Set XDG_CACHE_HOME to a writable folder.", error);
         }
     }
 

@@ -5,16 +5,13 @@ using static TorchSharp.torch;
 
 namespace NormFree.Torch.Native;
 
-/// <summary>libtorch's own threads, for our kernels: a second pool would compete with them for the processors.</summary>
+/// <summary>Runs kernels on libtorch's thread pool; a second pool would compete with it for the processors.</summary>
 public sealed unsafe class TorchWorkers : IWorkers
 {
-    /// <summary>The only one: libtorch has one pool.</summary>
+    /// <summary>The only instance: libtorch has one pool.</summary>
     public static TorchWorkers Instance { get; } = new();
 
     private TorchWorkers() => TorchNative.Ensure();
-
-    /// <inheritdoc/>
-    public int Threads => get_num_threads();
 
     /// <inheritdoc/>
     public void Run(int count, Action<int> task)
@@ -28,9 +25,9 @@ public sealed unsafe class TorchWorkers : IWorkers
         var handle = GCHandle.Alloc(region);
         try
         {
-            // One share a thread; which tasks it gets is decided while they run, since some take longer than others.
-            var status = ParallelFor(0, Math.Min(count, Threads), 1, &Work, (void*)GCHandle.ToIntPtr(handle));
-            if (status != 0) throw new InvalidOperationException($"libtorch's parallel_for ended with status {status}.");
+            // One work item per thread. Threads pull tasks from a shared counter, because tasks differ in length.
+            var status = ParallelFor(0, Math.Min(count, get_num_threads()), 1, &Work, (void*)GCHandle.ToIntPtr(handle));
+            if (status != 0) throw new InvalidOperationException($"libtorch's parallel_for failed with status {status}.");
         }
         finally
         {
@@ -43,7 +40,7 @@ public sealed unsafe class TorchWorkers : IWorkers
     private static void Work(long begin, long end, void* context)
     {
         var region = (Region)GCHandle.FromIntPtr((IntPtr)context).Target!;
-        for (var share = begin; share < end; share++) region.Work();
+        for (var item = begin; item < end; item++) region.Work();
     }
 
     [DllImport("torch_cpu", EntryPoint = "torch_parallel_for")]
@@ -66,7 +63,7 @@ public sealed unsafe class TorchWorkers : IWorkers
             }
             catch (Exception failure)
             {
-                Failures.Enqueue(failure); // an exception that left this frame would end the process
+                Failures.Enqueue(failure); // an exception that left this frame would kill the process
             }
         }
     }

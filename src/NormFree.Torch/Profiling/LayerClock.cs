@@ -2,8 +2,8 @@ using System.Diagnostics;
 
 namespace NormFree.Torch.Profiling;
 
-/// <summary>Measures layers at work; off unless a benchmark starts it, and then all but free.</summary>
-/// <remarks>One clock for the process: backward passes run wherever autograd calls them, out of reach of any argument. Thread-safe.</remarks>
+/// <summary>Measures the time of each layer. It is off, and nearly free, unless a benchmark starts it.</summary>
+/// <remarks>One clock per process, because autograd calls backward passes without arguments of ours. Thread-safe.</remarks>
 /// <example><code>
 /// using (LayerClock.Measure("layer1.0.binary_conv", Phase.Forward)) result = Convolve(x);
 /// </code></example>
@@ -13,22 +13,22 @@ public static class LayerClock
     private static readonly OrderedDictionary<string, LayerTime> Times = [];
     private static volatile bool running;
 
-    /// <summary>Measures until the result is disposed. Measurements of one layer and phase add up; those of different layers must not nest.</summary>
-    /// <param name="layer">The layer's name, as <c>Lowering.parts</c> has it.</param>
-    /// <param name="phase">Which of its sums the time belongs to.</param>
+    /// <summary>Measures until the result is disposed. Measurements of one layer and phase add up. Measurements of different layers must not nest.</summary>
+    /// <param name="layer">The layer's name, as in <c>Lowering.parts</c>.</param>
+    /// <param name="phase">The phase that the time is added to.</param>
     public static Measurement Measure(string layer, Phase phase) => running ? new Measurement(layer, phase) : default;
 
-    /// <summary>Forgets what was measured before, and measures from now on.</summary>
+    /// <summary>Discards earlier measurements and starts measuring.</summary>
     public static void Start()
     {
         Take();
         running = true;
     }
 
-    /// <summary>Measures no more.</summary>
+    /// <summary>Stops measuring.</summary>
     public static void Stop() => running = false;
 
-    /// <summary>What was measured since the last call, in the order in which layers came first; measuring starts anew.</summary>
+    /// <summary>Returns the times since the last call, in order of first measurement, and resets them.</summary>
     public static IReadOnlyList<LayerTime> Take()
     {
         lock (Gate)
@@ -48,7 +48,7 @@ public static class LayerClock
         }
     }
 
-    /// <summary>A measurement under way; ends when it is disposed.</summary>
+    /// <summary>A running measurement; disposing it ends it.</summary>
     public readonly struct Measurement : IDisposable
     {
         private readonly string? layer;
@@ -58,10 +58,32 @@ public static class LayerClock
         internal Measurement(string layer, Phase phase) =>
             (this.layer, this.phase, start) = (layer, phase, Stopwatch.GetTimestamp());
 
-        /// <summary>Adds the time since the start to the layer's.</summary>
+        /// <summary>Adds the elapsed time to the layer's total.</summary>
         public void Dispose()
         {
             if (layer is not null) Add(layer, phase, Stopwatch.GetElapsedTime(start).TotalMilliseconds);
         }
     }
+}
+
+/// <summary>Wall time of one layer in milliseconds; null if nothing was measured.</summary>
+/// <param name="Layer">The layer's name.</param>
+/// <param name="Forward">Total of its forward passes.</param>
+/// <param name="Backward">Total of its backward passes.</param>
+public sealed record LayerTime(string Layer, double? Forward, double? Backward)
+{
+    /// <summary>Adds time to one phase.</summary>
+    internal LayerTime Plus(Phase phase, double milliseconds) => phase == Phase.Forward
+        ? this with { Forward = (Forward ?? 0) + milliseconds }
+        : this with { Backward = (Backward ?? 0) + milliseconds };
+}
+
+/// <summary>The pass that a time belongs to.</summary>
+public enum Phase
+{
+    /// <summary>The forward pass.</summary>
+    Forward,
+
+    /// <summary>The backward pass.</summary>
+    Backward,
 }

@@ -3,17 +3,17 @@ using static TorchSharp.torch;
 
 namespace NormFree.Torch.Training;
 
-/// <summary>The losses of the paper: scalars, means over the batch, in nats.</summary>
+/// <summary>The losses of the paper: scalar means over the batch, in nats.</summary>
 public static class Losses
 {
     /// <summary>Cross entropy: −log softmax(logits)[label].</summary>
     /// <param name="logits">N×K.</param>
-    /// <param name="labels">N class numbers (int64), from 0 to K − 1.</param>
+    /// <param name="labels">N class indices (int64), from 0 to K − 1.</param>
     public static Tensor CrossEntropy(Tensor logits, Tensor labels) => nn.functional.cross_entropy(logits, labels);
 
     /// <summary>Cross entropy with the target (1 − ε)·onehot + ε/K (Szegedy et al., CVPR 2016, section 7).</summary>
     /// <param name="logits">N×K.</param>
-    /// <param name="labels">N class numbers (int64).</param>
+    /// <param name="labels">N class indices (int64), from 0 to K − 1.</param>
     /// <param name="epsilon">ε, from 0 (plain cross entropy) to 1.</param>
     public static Tensor LabelSmoothing(Tensor logits, Tensor labels, double epsilon)
     {
@@ -24,8 +24,8 @@ public static class Losses
         return (ofLabel.Times(epsilon - 1) - ofAll.Times(epsilon)).MoveToOuterDisposeScope();
     }
 
-    /// <summary>Distillation: −Σ softmax(teacher)·log softmax(student), temperature 1, without the labels.</summary>
-    /// <remarks>Soft cross entropy as published, not the Kullback–Leibler divergence: they differ by the teacher's entropy, which has no gradient.</remarks>
+    /// <summary>Distillation: −Σ softmax(teacher)·log softmax(student), with temperature 1 and without labels.</summary>
+    /// <remarks>The soft cross entropy, as published. It differs from the Kullback–Leibler divergence by the teacher's entropy, which has no gradient.</remarks>
     /// <param name="student">Logits, N×K.</param>
     /// <param name="teacher">Logits, N×K; no gradient flows into them.</param>
     public static Tensor Distillation(Tensor student, Tensor teacher)

@@ -5,6 +5,8 @@ open System.IO
 open System.Text
 open Expecto
 open NormFree.Formats.Safetensors
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests
 open NormFree.Tests.Cli
@@ -77,7 +79,7 @@ let private overlong =
 
 let private square = [ 1L; 3L; 32L; 32L ]
 let private good = tensors "good.safetensors" [ "input", square, 0.5f ]
-let private interop name = lazy (Formats.PyTorchTests.fixturePath name)
+let private interop name = lazy (Archives.PyTorchTests.fixturePath name)
 let private stage1 = lazy (Path.Combine(fst Tool.tinyRun.Value, "stage1.last.safetensors"))
 let private none = lazy "no-such-file"
 let private out = lazy (Tool.scratch.File "failed")
@@ -204,7 +206,7 @@ let private failures =
       "an import of a module instead of its state",
       "import --pytorch §0 --arch reactnet-18 --out §1",
       [ interop "module.pth"; out ],
-      [ "torch.nn.modules.linear"; "Nothing was imported or run" ]
+      [ "torch.nn.modules.linear"; "Nothing was imported or executed" ]
       "an import of another network",
       "import --pytorch §0 --arch reactnet-small --width 0.34 --stem cifar --norm batch-norm --classes 10 --out §1",
       [ interop "small-bn-free.pth"; out ],

@@ -5,6 +5,8 @@ open System
 open Expecto
 open NormFree.Cli
 open NormFree.Distributed
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 
 let private torn = DistributedException "the network is down"
@@ -19,7 +21,7 @@ let private outcome (part: unit -> int64 array) (leave: unit -> unit) command =
             member _.Rank = 0
             member _.NameOf(rank: int) = $"rank {rank}"
             member _.BeginSum(_, _, _, _) = raise torn
-            member _.TryPart(_, _) = part ()
+            member _.TryFinalBarrier(_, _) = part ()
             member _.Leave() = leave ()
             member _.Abort(code: int) = aborted <- Some code }
 
@@ -36,7 +38,7 @@ let tests =
                 "and is what the command has failed by",
                 (fun () -> raise torn),
                 ignore,
-                (fun (ranks: IRanks) -> ranks.Meet())
+                (fun (ranks: IRanks) -> ranks.Barrier())
                 "behind a command that has failed by itself",
                 (fun () -> raise torn),
                 ignore,

@@ -5,6 +5,8 @@ open System
 open System.Diagnostics
 open System.IO
 open Expecto
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Cli
 open NormFree.Tests.Data.Support

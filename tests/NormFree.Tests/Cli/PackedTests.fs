@@ -7,6 +7,9 @@ open Expecto
 open NormFree.Data
 open NormFree.Formats.Safetensors
 open NormFree.Inference.Files
+open NormFree.Runs
+open NormFree.Networks
+open NormFree.Packing
 open NormFree.Training
 open NormFree.Tests.Cli
 open NormFree.Tests.Data.Support

@@ -6,6 +6,8 @@ open System.Text.Json.Nodes
 open Expecto
 open NormFree.Formats.Safetensors
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests
 open NormFree.Tests.Cli
@@ -37,7 +39,7 @@ let private train =
               let events = Tool.eventNames (snd Tool.tinyRun.Value).Out
 
               let stage =
-                  "StageBegins" :: List.concat (List.replicate 2 (List.replicate 6 "StepDone" @ [ "EpochDone" ]))
+                  "StageStarted" :: List.concat (List.replicate 2 (List.replicate 6 "StepDone" @ [ "EpochDone" ]))
 
               Expect.equal events (stage @ stage) "events"
           }
@@ -93,16 +95,16 @@ let private train =
                   "stage1.last.safetensors was trained by an older version's method"
                   "the warning"
 
-              Expect.stringContains warning "the falling rate (2) may be others" "the warning"
+              Expect.stringContains warning "per-step decay (2) may be others" "the warning"
 
               for stage in [ "stage1"; "stage2" ] do
                   let state = Checkpoint.readState (Path.Combine(folder, $"{stage}.last.safetensors"))
                   let deviations = state.Recipe.Deviations
-                  Expect.equal (deviations.Rates, deviations.Balance) (Rule.Published, Rule.Published) stage
+                  Expect.equal (deviations.Rates, deviations.SignCentering) (Rule.Published, Rule.Published) stage
                   Expect.equal deviations.LastEpoch Rule.Corrected stage
 
               let configuration = Map (RunFolder.readRun { Path = folder }).Configuration
-              Expect.stringContains configuration["environment.changed (1)"] "for the falling rate (2)" "run.json"
+              Expect.stringContains configuration["environment.changed (1)"] "for per-step decay (2)" "run.json"
               Tool.run [ "train"; "--resume"; "--json-log"; "--out"; folder ] |> Tool.succeeds |> ignore
           }
 
@@ -222,7 +224,7 @@ let private imported =
     lazy
         (let path = Tool.scratch.File "imported.safetensors"
          let net = "--arch reactnet-small --width 0.34 --stem cifar --classes 10"
-         let file = Formats.PyTorchTests.fixturePath "small-bn-free.pth"
+         let file = Archives.PyTorchTests.fixturePath "small-bn-free.pth"
          path, Tool.runLine $"import --pytorch {file} {net} --out {path}" |> Tool.succeeds)
 
 let private interop =
@@ -245,13 +247,13 @@ let private interop =
               |> ignore
 
               use file = SafetensorsFile.Open output
-              let expected = GoldenFiles.floats "logits" (Formats.PyTorchTests.expected "small-bn-free").Value
+              let expected = GoldenFiles.floats "logits" (Archives.PyTorchTests.expected "small-bn-free").Value
               Agreement.allClose Agreement.tight (torch.tensor (file.ReadAsDouble file["logits"])) expected "logits"
           }
 
           test "a partial import says what it accepted" {
               let out = Tool.scratch.File "partial.safetensors"
-              let file = Formats.PyTorchTests.fixturePath "small-bn-free.pth"
+              let file = Archives.PyTorchTests.fixturePath "small-bn-free.pth"
               let net = "--arch reactnet-small --width 0.34 --stem cifar --classes 7"
               let result = Tool.runLine $"import --pytorch {file} {net} --partial --out {out}" |> Tool.succeeds
 
@@ -260,10 +262,10 @@ let private interop =
           }
 
           for format, options, difference in
-              [ "pytorch", "", "largest difference: 0 (the same bit for bit)"
-                "safetensors", "", "largest difference: 0 (the same bit for bit)"
-                "onnx", "", "rounding may turn a sign"
-                "onnx", " --dynamic-batch", "rounding may turn a sign"
+              [ "pytorch", "", "largest difference: 0 (equal bit for bit)"
+                "safetensors", "", "largest difference: 0 (equal bit for bit)"
+                "onnx", "", "compared: logits of the file in the ONNX runtime with the network's"
+                "onnx", " --dynamic-batch", "compared: logits of the file in the ONNX runtime with the network's"
                 "packed", "", "0 of 12288 signs differ, 0 weights of 0 became +1" ] do
               test $"export as {format}{options} prints the largest difference" {
                   let out = Tool.scratch.File $"exported{options.Length}.{format}"

@@ -182,6 +182,15 @@ let private bombs =
           Expect.isLessThan allocated 1_000_000L "allocated"
       }
 
+      test "a zip whose small files together unpack to hundreds of times its size is refused before they are unpacked" {
+          use folder = new TempFolder()
+          let path = folder.File "zeros.zip"
+          zip path [ for i in 1..40 -> $"train/cat/{i}.png", Array.zeroCreate 1_000_000 ]
+          let result, allocated = allocating (fun () -> openAll path)
+          contains [ "zeros.zip"; "40000000 bytes"; "200 times" ] (error result)
+          Expect.isLessThan allocated 1_000_000L "allocated"
+      }
+
       test "a small file may unpack to as much as it likes" {
           use folder = new TempFolder()
           Expect.hasLength (ok ((ok (openAll (zeros folder 1_000_000))).Read 0)) 1_000_000 "bytes"
@@ -259,7 +268,7 @@ let private damaged =
           use folder = new TempFolder()
           let bytes = gzip (tar [ image ])
           bytes[bytes.Length - 7] <- bytes[bytes.Length - 7] ^^^ 1uy
-          contains [ "cut short or damaged" ] (error (openAll (folder.Write("set.tar.gz", bytes))))
+          contains [ "truncated or damaged" ] (error (openAll (folder.Write("set.tar.gz", bytes))))
       }
 
       test "an encrypted zip entry is named" {

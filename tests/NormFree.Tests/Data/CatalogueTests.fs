@@ -27,7 +27,7 @@ let tests =
     testList
         "the catalogue"
         [ test "opens the drawn set without a path, of the counts and the size asked for" {
-              let dataset = ok (Catalogue.load Drawn None { defaults with Drawn = 50, 20; Size = Some 48 })
+              let dataset = ok (Catalogue.load Synthetic None { defaults with Synthetic = 50, 20; Size = Some 48 })
               Expect.equal (dataset.Train.Count, dataset.Test.Count, dataset.Size) (50, 20, 48) "counts and size"
               Expect.equal (firstBatch dataset).Side 48 "batches at that size"
           }
@@ -44,7 +44,7 @@ let tests =
 
           test "options that make no sense are all named" {
               let options = { defaults with Size = Some 0; Limit = Some -1; TestLimit = Some 0 }
-              contains [ "--size"; "--limit"; "--test-limit" ] (errors (Catalogue.load Drawn None options))
+              contains [ "--size"; "--limit"; "--test-limit" ] (errors (Catalogue.load Synthetic None options))
           }
 
           test "image folders of 32×32 with CIFAR-10's classes are treated as CIFAR-10" {

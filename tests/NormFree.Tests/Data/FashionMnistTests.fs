@@ -1,7 +1,9 @@
 module NormFree.Tests.Data.FashionMnistTests
 
+open System
 open System.Buffers.Binary
 open System.IO
+open System.IO.Compression
 open Expecto
 open NormFree.Data
 open NormFree.Tests.Data.Support
@@ -73,6 +75,21 @@ let tests =
               contains
                   [ "image 1"; "label is 10" ]
                   (errors (read (replace "t10k-labels-idx1-ubyte" (idx [ 2 ] [| 7uy; 10uy |]))))
+          }
+
+          test "a gzip that unpacks to hundreds of times its size is refused at the limit" {
+              use packed = new MemoryStream()
+
+              using (new GZipStream(packed, CompressionLevel.SmallestSize)) (fun stream ->
+                  stream.Write(ReadOnlySpan(idx [ 100_000; 28; 28 ] (Array.zeroCreate (100_000 * 784)))))
+
+              let bomb = packed.ToArray()
+              let rest = files |> List.filter (fun (name, _) -> name <> "train-images-idx3-ubyte")
+              let before = GC.GetAllocatedBytesForCurrentThread()
+              let result = read (("train-images-idx3-ubyte.gz", bomb) :: rest)
+              let allocated = GC.GetAllocatedBytesForCurrentThread() - before
+              contains [ "train-images-idx3-ubyte.gz"; $"{bomb.Length} bytes unpack to more than" ] (errors result)
+              Expect.isLessThan allocated (int64 bomb.Length * 1000L) "allocated"
           }
 
           testProperty "damaged files are images or errors"

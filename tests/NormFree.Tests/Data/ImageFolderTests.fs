@@ -152,7 +152,7 @@ let tests =
 
                   for share in [ 0; 1; 30; 60; 85 ] do
                       File.WriteAllBytes(path, Array.truncate (bytes.Length * share / 100) bytes)
-                      contains [ path; "cut short or damaged" ] (errors (ImageFolder.openWith limits path))
+                      contains [ path; "truncated or damaged" ] (errors (ImageFolder.openWith limits path))
               }
 
               testPropertyWithConfig
@@ -205,7 +205,7 @@ let tests =
 
                   match ImageFolder.openWith { limits with EntryBytes = 20L } path with
                   | Error problems -> contains [ "too large" ] (errors (Error problems))
-                  | Ok(_, train, _) -> contains [ "20"; "one file may have" ] (error (train.Load 0))
+                  | Ok(_, train, _) -> contains [ "20"; "the limit is 20" ] (error (train.Load 0))
               }
 
           test "a zip entry that unpacks to more than it states is cut at what it states, not unpacked" {

@@ -69,7 +69,7 @@ let private loading (bad: byte[]) (steps: Augment list) =
           Name = fun i -> $"{i}.png"
           Load = fun i -> if i = 4 then Decode.image bad else Ok(good i) }
 
-    let options = { Loader.training (Drawn.dataset 1L 10 10) 4 with Steps = steps; Side = 8; Workers = 2 }
+    let options = { Loader.training (Synthetic.dataset 1L 10 10) 4 with Steps = steps; Side = 8; Workers = 2 }
 
     let read (source: ImageSource) =
         let told = ResizeArray()

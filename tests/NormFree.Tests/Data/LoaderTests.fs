@@ -137,7 +137,7 @@ let tests =
                   seen.Clear()
 
                   for batch in Loader.read (optionsFor source 8 20) source (Loader.inOrder 300) do
-                      seen.Add batch.SoFar.Places
+                      seen.Add batch.Progress.Places
 
               let thrown = Expect.throwsC (run [ 40..139 ]) id
               Expect.isTrue (thrown :? DataException) "the exception's type"

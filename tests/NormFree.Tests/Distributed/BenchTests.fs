@@ -1,15 +1,18 @@
-/// A measurement of several ranks has in it what a training of theirs tells one another.
+/// Benchmarks of several ranks include the communication of a real training.
 module NormFree.Tests.Distributed.BenchTests
 
 open Expecto
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
+open NormFree.Benchmarks
 open NormFree.Tests.Training.Support
 open TorchSharp
 
 let private net = tiny (BnFree 0.2) |> Net.withBinarise ActivationsAndWeights
 
-/// Bytes of the gradients, and those of what keeps signs balanced: the channels' means and a mean square of each layer.
+/// Bytes of the gradients, and of sign centering: the channels' means and one mean square per layer.
 let private bytes =
     lazy
         (use network = Network.create torch.ScalarType.Float32 Rule.Corrected 1L net
@@ -26,17 +29,17 @@ let tests =
     <| testList
         "bench"
         [ for recipe, isBalanced in [ Recipe.corrected, true; Recipe.published, false ] do
-              test $"two ranks tell one another gradients, and what keeps signs balanced: {isBalanced}" {
+              test $"two ranks exchange gradients, and sign centering's moments: {isBalanced}" {
                   let gradients, moments = bytes.Value
 
                   for result in ThreadRanks.run 2 (measured recipe) do
-                      Expect.equal result.Balanced isBalanced "what is said"
+                      Expect.equal result.Balanced isBalanced "reported sign centering"
                       let costs = result.Exchange.Value
                       Expect.equal costs.Bytes (gradients + (if isBalanced then moments else 0L)) "bytes"
                       Expect.equal costs.Messages (if isBalanced then 2 else 1) "messages"
-                      Expect.isGreaterThan result.PhaseMs.Step 0.0 "the step, without what it waits"
+                      Expect.isGreaterThan result.PhaseMs.Step 0.0 "the step without waiting"
               }
 
-          test "a step is measured as trainings have it if nothing is said" {
+          test "a step is measured with the default recipe" {
               Expect.equal (BenchJob.Default net).Recipe.Deviations Deviations.Corrected "recipe"
           } ]

@@ -1,4 +1,4 @@
-/// mpirun as a process, and the ranks that it starts.
+/// Runs mpirun and the ranks that it starts.
 module NormFree.Tests.Distributed.Mpirun
 
 open System
@@ -31,22 +31,22 @@ let private text path =
     | :? IOException
     | :? UnauthorizedAccessException -> ""
 
-/// The processes that another one has started, and the words that the system knows of each behind its name, which ends with a bracket.
+/// The child processes of a process, with the fields of /proc/ID/stat after the command name, which ends with a bracket.
 let private children (parent: int) =
     [ for path in Directory.GetDirectories "/proc" do
           match Int32.TryParse(Path.GetFileName path) with
           | true, id ->
-              let behind = (text $"{path}/stat").Split ')' |> Array.last
-              let words = behind.Split(' ', StringSplitOptions.RemoveEmptyEntries)
+              let rest = (text $"{path}/stat").Split ')' |> Array.last
+              let fields = rest.Split(' ', StringSplitOptions.RemoveEmptyEntries)
 
-              if words.Length > 12 && words[1] = string parent then
-                  id, words
+              if fields.Length > 12 && fields[1] = string parent then
+                  id, fields
           | _ -> () ]
 
-/// Seconds of processors that a job's ranks have had.
-let private worked job = List.sum [ for _, words in children job -> (float words[11] + float words[12]) / 100.0 ]
+/// The processor time of a job's ranks in seconds.
+let private cpuSeconds job = List.sum [ for _, fields in children job -> (float fields[11] + float fields[12]) / 100.0 ]
 
-/// A job under way; what its ranks print is collected.
+/// A running job, whose output is collected.
 type Job(job: Process) =
     let output, errors = StringBuilder(), StringBuilder()
 
@@ -64,23 +64,22 @@ type Job(job: Process) =
     member _.Out = lock output (fun () -> string output)
     member _.Err = lock errors (fun () -> string errors)
 
-    /// Waits until a rank has printed these words: as long as the ranks have not had ten times the processors that it takes. On a machine with much
-    /// other work that is long.
-    member this.AwaitWords(words: string) =
+    /// Waits until a rank has printed the text. The limit is processor time, ten times what the job needs, so that a busy machine does not fail the test.
+    member this.AwaitOutput(expected: string) =
         let clock = Stopwatch.StartNew()
 
-        while not (this.Out.Contains words) do
-            if job.HasExited || worked job.Id > 100.0 || clock.Elapsed.TotalMinutes > 10.0 then
+        while not (this.Out.Contains expected) do
+            if job.HasExited || cpuSeconds job.Id > 100.0 || clock.Elapsed.TotalMinutes > 10.0 then
                 failtest
-                    $"'{words}' was not printed in {clock.Elapsed}, {worked job.Id} s of processors: {this.Out} {this.Err}"
+                    $"'{expected}' was not printed in {clock.Elapsed}, {cpuSeconds job.Id} s of processor time: {this.Out} {this.Err}"
 
             Thread.Sleep 50
 
-    /// Waits for the end; its exit code.
+    /// Waits for the job to end and returns its exit code.
     member this.AwaitEnd(seconds: float) =
         if not (job.WaitForExit(TimeSpan.FromSeconds seconds)) then
             job.Kill true
-            failtest $"the job still runs after {seconds} s: {this.Out} {this.Err}"
+            failtest $"the job is still running after {seconds} s: {this.Out} {this.Err}"
 
         job.WaitForExit()
         job.ExitCode
@@ -92,7 +91,7 @@ type Job(job: Process) =
 
             job.Dispose()
 
-/// Starts a program as so many ranks on this machine, one thread each.
+/// Starts a program with the given number of ranks on this machine.
 let start ranks (command: string list) =
     let options =
         [ "-n"; string ranks; "--oversubscribe"; "--bind-to"; "none" ]
@@ -111,25 +110,25 @@ let start ranks (command: string list) =
         info.Environment[name] <- "1"
 
     match Process.Start info with
-    | null -> failtest "mpirun does not start"
+    | null -> failtest "mpirun did not start"
     | job -> new Job(job)
 
-/// Runs a program as so many ranks to its end, which must be a good one.
+/// Runs a program with the given number of ranks, which must succeed, and returns its output.
 let run ranks (command: string list) =
     use job = start ranks command
     let code = job.AwaitEnd 120.0
     Expect.equal code 0 $"exit code: {job.Out} {job.Err}"
     job.Out
 
-/// The process that is this rank of a job.
+/// The process ID of a job's rank.
 let processOf (job: Job) rank =
     children job.Id
     |> List.map fst
     |> List.tryFind (fun id ->
         (text $"/proc/{id}/environ").Split('\000') |> Array.contains $"OMPI_COMM_WORLD_RANK={rank}")
-    |> Option.defaultWith (fun () -> failtest $"rank {rank} does not run: {job.Out} {job.Err}")
+    |> Option.defaultWith (fun () -> failtest $"rank {rank} is not running: {job.Out} {job.Err}")
 
-/// Sends a process a signal.
+/// Sends a signal to a process.
 let signal (name: string) (id: int) =
     use kill = Process.Start("kill", [ $"-{name}"; string id ])
     kill.WaitForExit()

@@ -1,4 +1,4 @@
-/// What mpirun starts in tests: this program as one of several ranks.
+/// This program as one of several ranks that mpirun starts in tests.
 module NormFree.Tests.Distributed.RankProgram
 
 open System
@@ -7,16 +7,17 @@ open NormFree.Distributed
 open NormFree.Formats.Safetensors
 open NormFree.Cli
 open NormFree.Spec
+open NormFree.Runs
 open NormFree.Training
 open NormFree.Tests.Training.Support
 
-/// The first argument of a rank.
+/// The first command-line argument of a rank.
 [<Literal>]
-let Word = "--as-rank"
+let Flag = "--as-rank"
 
-/// Trains every norm in float64; the first rank writes the tensors, in the order of norms, once all have found that they have the same bits.
+/// Trains every norm in float64. Fails if the ranks' tensors differ; rank 0 writes them.
 let run accumulate (path: string) =
-    let ranks = Ranks.Join(TimeSpan.FromSeconds 30.0, (fun (who: string) -> Console.Error.WriteLine who))
+    let ranks = Ranks.Join(TimeSpan.FromSeconds 30.0, (fun (lost: string) -> Console.Error.WriteLine lost))
     let writer = SafetensorsWriter()
 
     for norm in norms do
@@ -26,40 +27,40 @@ let run accumulate (path: string) =
             let bytes: byte[] = values |> Array.collect (fun value -> BitConverter.GetBytes(value: float))
 
             writer.Add(
-                $"{Words.norm norm}/{name}",
+                $"{Names.norm norm}/{name}",
                 DType.F64,
                 ReadOnlySpan [| int64 values.Length |],
                 ReadOnlyMemory bytes
             )
             |> ignore
 
-            if ranks.Texts(Convert.ToHexString bytes) |> Array.distinct |> Array.length > 1 then
-                failwith $"{name} is not the same on all ranks"
+            if ranks.AllGather(Convert.ToHexString bytes) |> Array.distinct |> Array.length > 1 then
+                failwith $"{name} differs between ranks"
 
     if ranks.Rank = 0 then
         writer.Save path
 
-    ranks.TryPart(0L, Timeout.InfiniteTimeSpan) |> ignore
+    ranks.TryFinalBarrier(0L, Timeout.InfiniteTimeSpan) |> ignore
     ranks.Leave()
     0
 
-/// Fails on some ranks, given as `rank:reason,rank:reason`, as the tool's commands do; the others end, or wait for them.
+/// Fails on the ranks given as `rank:reason,rank:reason`, like a command of the tool. The other ranks end, or wait for the failing ones.
 let fail (failures: string) (others: string) =
     let reasons =
         Map
             [ for failure in failures.Split ',' do
-                  let words = failure.Split ':'
-                  int words[0], words[1] ]
+                  let parts = failure.Split ':'
+                  int parts[0], parts[1] ]
 
     let command (ranks: IRanks) =
         match reasons.TryFind ranks.Rank with
         | Some reason -> raise (TrainingException reason)
-        | None when others = "wait" -> ranks.Meet()
+        | None when others = "wait" -> ranks.Barrier()
         | None -> ()
 
     int (Outcome.guard (fun () -> Job.run None command))
 
-/// Waits for the others, but for rank 1, which never starts.
+/// Starts MPI on all ranks except rank 1, which hangs.
 let missOne () =
     if Environment.GetEnvironmentVariable "OMPI_COMM_WORLD_RANK" = "1" then
         Thread.Sleep Timeout.Infinite

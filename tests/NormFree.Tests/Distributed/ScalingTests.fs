@@ -1,31 +1,34 @@
-/// Predictions, against sums by hand.
+/// Compares predictions with hand calculations.
 module NormFree.Tests.Distributed.ScalingTests
 
 open Expecto
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
+open NormFree.Benchmarks
 open NormFree.Tests.Golden.Agreement
 open NormFree.Tests.Training.Support
 open TorchSharp
 
-/// 8 Gbit/s: a megabyte a millisecond.
+/// 8 Gbit/s: one megabyte per millisecond.
 let private wire = { BandwidthGbit = 8.0; LatencyUs = 100.0 }
 
 let private megabyte = 1e6
 
 let private sums =
     [ for ranks, bytes, expected, what in
-          [ 1, megabyte, 0.0, "a process that works alone sends nothing"
-            2, megabyte, 2.0 + 0.2, "up the tree and down again"
+          [ 1, megabyte, 0.0, "a single process sends nothing"
+            2, megabyte, 2.0 + 0.2, "up and down a tree"
             3, megabyte, 4.0 + 0.4, "a tree of two levels"
-            4, megabyte, 1.5 + 0.4, "pieces: twice three quarters, in two turns each way"
-            512, megabyte, 2.0 * 511.0 / 512.0 + 1.8, "nine turns each way"
-            512, 1000.0, 18.0 * 0.1 + 18.0 * 0.001, "short messages take the tree" ] do
+            4, megabyte, 1.5 + 0.4, "Rabenseifner: twice three quarters of the data, two messages each way"
+            512, megabyte, 2.0 * 511.0 / 512.0 + 1.8, "Rabenseifner: nine messages each way"
+            512, 1000.0, 18.0 * 0.1 + 18.0 * 0.001, "short messages use a tree" ] do
           test $"{bytes} bytes over {ranks} ranks: {what}" {
-              close 1e-12 1.0 (Wire.milliseconds wire ranks bytes) expected "milliseconds"
+              close 1e-12 1.0 (NetworkLink.milliseconds wire ranks bytes) expected "milliseconds"
           } ]
 
-/// 10 ms forward and 20 ms backward for 8 images, half of it whatever there are; two messages.
+/// 10 ms forward and 20 ms backward for 8 images, half of both independent of the images; two messages.
 let private model: StepModel =
     { Forward = { Fixed = 5.0; PerImage = 0.625 }
       Backward = { Fixed = 10.0; PerImage = 1.25 }
@@ -34,12 +37,12 @@ let private model: StepModel =
       Balance = None }
 
 let private steps =
-    [ test "one node is what was measured" {
+    [ test "the prediction for one node is the measurement" {
           let found = Scaling.predict model wire 8 1
           Expect.equal (found.StepMs, found.ExposedMs, found.Efficiency) (31.0, 0.0, 1.0) "step, exposed, efficiency"
       }
 
-      test "messages follow one another, and stick out of the backward pass by what comes last" {
+      test "messages are sent one after the other, and the last one is exposed after the backward pass" {
           // 4 images: 7.5 ms forward, 15 backward. The first is ready at 3.75 and takes 8.2; the second, at 15, takes 2.2.
           let found = Scaling.predict model wire 8 2
           close 1e-9 1.0 found.ExposedMs 2.2 "exposed"
@@ -47,26 +50,26 @@ let private steps =
           close 1e-9 1.0 found.ExchangeMs 10.4 "exchange"
       }
 
-      test "what keeps signs balanced is waited for behind all that" {
+      test "the sum of sign centering is exposed after the others" {
           let found = Scaling.predict { model with Balance = Some 1000.0 } wire 8 2
           close 1e-9 1.0 found.ExposedMs (2.2 + 0.202) "exposed"
           close 1e-9 1.0 found.ExchangeMs (10.4 + 0.202) "exchange"
       }
 
-      test "what keeps signs balanced are the means of all channels before signs, and a mean square of each layer" {
+      test "sign centering sums the means of all channels before signs, and one mean square per layer" {
           for net in [ tiny (BnFree 0.2); tiny (BnFree 0.2) |> Net.withBinarise ActivationsAndWeights ] do
               use network = Network.create torch.ScalarType.Float32 Rule.Corrected 1L net
               let numbers = SignLayers.ofNetwork network |> List.sumBy (fun layer -> layer.Shift.numel () + 1L)
               Expect.equal (Scaling.balance net) (8.0 * float numbers) "bytes"
       }
 
-      test "nodes without images wait for those with one" {
+      test "nodes without images wait for the nodes that have one" {
           let found = Scaling.predict model wire 8 64
           Expect.equal found.ImagesPerNode 1 "images of the node that has most"
           Expect.isLessThan found.Efficiency 0.05 "efficiency"
       }
 
-      test "with a batch for each node, efficiency falls by the exchange alone" {
+      test "with a fixed batch per node, only communication lowers the efficiency" {
           let table = Scaling.table model wire 8 8 [ 1; 2 ]
           let found = table.BatchPerNode |> List.map (fun row -> row.Batch, row.Efficiency)
           Expect.equal found [ 8, 1.0; 16, System.Math.Round(31.0 / 33.2, 3) ] "batch, efficiency"

@@ -1,4 +1,4 @@
-/// Ranks that are threads of one process: what MPI does, done plainly.
+/// Ranks as threads of one process: a simple replacement for MPI.
 module NormFree.Tests.Distributed.ThreadRanks
 
 open System
@@ -11,11 +11,11 @@ open NormFree.Distributed
 
 #nowarn "9"
 
-/// One sum: what every rank has given, and where its result goes.
+/// One sum: every rank's values, and where each result goes.
 type private Round(size: int) =
-    let given = Array.create<(nativeint * nativeint * int * NumberType) option> size None
+    let contributions = Array.create<(nativeint * nativeint * int * NumberType) option> size None
     let complete = new ManualResetEventSlim()
-    let begin' = Stopwatch.GetTimestamp()
+    let start = Stopwatch.GetTimestamp()
     let mutable ended = 0L
 
     let read (address: nativeint, count: int, number) : float[] =
@@ -31,9 +31,9 @@ type private Round(size: int) =
             | NumberType.Float32 -> NativePtr.set (NativePtr.ofNativeInt<float32> address) i (float32 value)
             | _ -> NativePtr.set (NativePtr.ofNativeInt<float> address) i value)
 
-    /// In the order of ranks, rounded as floats are where they are floats.
+    /// Adds in rank order; float32 results are rounded once.
     let add () =
-        let all = given |> Array.map Option.get
+        let all = contributions |> Array.map Option.get
 
         let sums =
             [| for values, _, count, number in all -> read (values, count, number) |]
@@ -42,21 +42,21 @@ type private Round(size: int) =
         for _, target, _, number in all do
             write sums target number
 
-    member _.Give(rank, values, sums, count, number) =
-        lock given (fun () ->
-            given[rank] <- Some(values, sums, count, number)
+    member _.Contribute(rank, values, sums, count, number) =
+        lock contributions (fun () ->
+            contributions[rank] <- Some(values, sums, count, number)
 
-            if given |> Array.forall Option.isSome then
+            if contributions |> Array.forall Option.isSome then
                 add ()
                 ended <- Stopwatch.GetTimestamp()
                 complete.Set())
 
     interface IPendingSum with
-        member _.Span = struct (begin', ended)
+        member _.Timestamps = struct (start, ended)
         member _.Wait() = complete.Wait()
 
 type private Rank(size: int, rank: int, roundOf: int -> Round) =
-    let mutable asked = 0
+    let mutable requested = 0
 
     interface IRanks with
         member _.Size = size
@@ -64,16 +64,16 @@ type private Rank(size: int, rank: int, roundOf: int -> Round) =
         member _.NameOf(other: int) = $"rank {other} on thread"
 
         member _.BeginSum(values, sums, count, number) =
-            let round = roundOf asked
-            asked <- asked + 1
-            round.Give(rank, values, sums, count, number)
+            let round = roundOf requested
+            requested <- requested + 1
+            round.Contribute(rank, values, sums, count, number)
             round
 
-        member _.TryPart(word, _: TimeSpan) = Array.replicate size word
+        member _.TryFinalBarrier(status, _: TimeSpan) = Array.replicate size status
         member _.Leave() = ()
         member _.Abort(_: int) = ()
 
-/// Runs a function as so many ranks, each on a thread of its own; their results, in the order of ranks.
+/// Runs a function on every rank, each in its own thread, and returns the results in rank order.
 let run size (work: IRanks -> 'a) : 'a list =
     let rounds = Dictionary<int, Round>()
 

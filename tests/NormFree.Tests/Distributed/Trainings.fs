@@ -1,29 +1,31 @@
-/// A training in float64 that any number of ranks can do: what is compared between them.
+/// A short training that any number of ranks can run, and its comparable result.
 module NormFree.Tests.Distributed.Trainings
 
 open System.Text.Json.Serialization
 open NormFree.Data
 open NormFree.Distributed
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Golden
 open NormFree.Tests.Training.Support
 open TorchSharp
 
-/// Images of which some cannot be read, all of one batch of the second epoch among them; no number of ranks divides the batch.
+/// Images, some of them unreadable, including a whole batch of the second epoch. The batch size is not divisible by any tested number of ranks.
 let private data =
     lazy
-        (let drawn = Drawn.dataset 3L 40 20
+        (let drawn = Synthetic.dataset 3L 40 20
          let train = ImageSource.subset [| 0..32 |] drawn.Train
          let lost = Set [ 4; yield! (Loader.shuffled 1L 1_000_001 33)[14..20] ]
 
          { drawn with
              Train = { train with Load = fun i -> if lost.Contains i then Error "damaged" else train.Load i } })
 
-/// 5 batches an epoch, of which one is gone in the second: 20 steps and some.
+/// 5 batches per epoch, one of them unreadable in the second: 24 steps.
 let private recipe = { quick with Epochs = 5; Batch = 7; WarmUp = 1; WeightDecay = 1e-3 }
 
-/// What a training comes to: weights and running statistics, and its log.
+/// The result of a training: weights and running statistics, log and events.
 type Outcome = { Tensors: (string * float[]) list; History: EpochRecord list; Events: TrainingEvent list }
 
 let isStep event =
@@ -31,19 +33,19 @@ let isStep event =
     | StepDone _ -> true
     | _ -> false
 
-/// A teacher that stands for whatever may make one rank's part go wrong, behind some steps.
-let private teacher (dtype: torch.ScalarType) (isWrong: int -> bool) steps (images: torch.Tensor) =
-    let value = if isWrong (steps ()) then nan else 0.5
+/// A teacher that returns NaN at some steps, to make one rank's micro-batch fail.
+let private teacher (dtype: torch.ScalarType) (isFailing: int -> bool) steps (images: torch.Tensor) =
+    let value = if isFailing (steps ()) then nan else 0.5
     torch.full ([| images.shape[0]; 10L |], torch.tensor(value).ToScalar(), dtype)
 
-/// Trains a tiny network in that type, by a teacher where it is said behind which steps this rank's part of a batch is wrong.
-let run (around: Surroundings) folder (isWrong: (int -> bool) option) dtype norm : Outcome =
+/// Trains a tiny network in the given type. <c>isFailing</c> selects the steps at which this rank's loss becomes NaN.
+let run (runOptions: RunOptions) folder (isFailing: (int -> bool) option) dtype norm : Outcome =
     let events = ResizeArray()
-    let around = { around with Workers = 1; Watch = events.Add }
+    let runOptions = { runOptions with Workers = 1; Watch = events.Add }
     let steps () = events |> Seq.filter isStep |> Seq.length
 
     let recipe =
-        if isWrong.IsSome then
+        if isFailing.IsSome then
             { recipe with Loss = Distillation "injected" }
         else
             recipe
@@ -54,42 +56,31 @@ let run (around: Surroundings) folder (isWrong: (int -> bool) option) dtype norm
     use optimisation = new Optimisation(recipe, network)
 
     let state: TrainingState =
-        { Recipe = recipe
-          Stage = "activations+weights"
-          History = []
-          Position = Position.startOf 0
-          Images = None
-          Threads = 1
-          Execution = None
-          Machine = None
-          Division = None
-          Changes = []
-          Teacher = Skippable.Skip
-          Method = Skippable.Skip }
+        { TrainingState.Of(recipe, "activations+weights") with Threads = 1 }
 
     let stage =
         { Number = 1
           Network = network
           Optimisation = optimisation
-          Task = Task.Of data.Value
-          Begin = state }
+          ImageTask = ImageTask.Of data.Value
+          Start = state }
 
-    let keeper = Keeper(folder, around, stage)
+    let keeper = CheckpointWriter(folder, runOptions, stage)
 
     let job =
         { Name = state.Stage
           Number = 1
           Recipe = recipe
           Dataset = data.Value
-          Teacher = isWrong |> Option.map (fun isWrong -> teacher dtype isWrong steps) }
+          Teacher = isFailing |> Option.map (fun isFailing -> teacher dtype isFailing steps) }
 
-    Stage.run around job network optimisation keeper state.Position
+    Stage.run runOptions job network optimisation keeper state.TrainingCursor
 
     { Tensors = [ for name, tensor in network.Tensors -> name, Agreement.values tensor ]
       History = keeper.History
       Events = List.ofSeq events }
 
-/// The largest difference between two trainings' tensors, as a share of the tensor's largest value.
+/// The largest difference between the tensors of two trainings, relative to each tensor's largest value (at least 1).
 let distance (a: (string * float[]) list) (b: (string * float[]) list) =
     List.map2
         (fun (_, a: float[]) (_, b: float[]) ->
@@ -99,6 +90,6 @@ let distance (a: (string * float[]) list) (b: (string * float[]) list) =
         b
     |> List.max
 
-/// In the type in which divisions can be told from rounding.
+/// Trains in float64, where a wrong partition is distinguishable from rounding.
 let inFloat64 accumulate norm ranks =
-    run { Surroundings.Default with Ranks = ranks; Accumulate = accumulate } None None torch.ScalarType.Float64 norm
+    run { RunOptions.Default with Ranks = ranks; Accumulate = accumulate } None None torch.ScalarType.Float64 norm

@@ -4,7 +4,10 @@ open System.IO
 open Expecto
 open NormFree.Data
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
+open NormFree.Experiments
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Training.Support
 
@@ -42,7 +45,7 @@ let private changes =
       "warm-up", ofFirst (fun r -> { r with WarmUp = 1 })
       "loss", ofFirst (fun r -> { r with Loss = LabelSmoothing 0.1 })
       "clipping", ofFirst (fun r -> { r with Clip = NoClipping })
-      "start", ofFirst (fun r -> { r with Start = Start.Fixed })
+      "start", ofFirst (fun r -> { r with Initialisation = Initialisation.Fixed })
       "held out", ofFirst (fun r -> { r with HeldOut = 0.1 })
       "seed", ofFirst (fun r -> { r with Seed = 2L })
       for deviation in Deviation.all do
@@ -65,7 +68,7 @@ let private changes =
 
 /// A checkpoint of some network with that seed.
 let private teacher path seed =
-    Pipeline.from (Drawn.dataset 3L 20 10)
+    Pipeline.from (Synthetic.dataset 3L 20 10)
     |> Pipeline.train { quick with Epochs = 1; Seed = seed } (tiny NoNorm)
     |> Pipeline.save path
     |> look ignore

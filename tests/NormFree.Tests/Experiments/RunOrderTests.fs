@@ -3,7 +3,9 @@ module NormFree.Tests.Experiments.RunOrderTests
 open Expecto
 open NormFree.Data
 open NormFree.Spec
+open NormFree.Runs
 open NormFree.Training
+open NormFree.Experiments
 open NormFree.Tests.Training.Support
 
 let private run name work memory : ExperimentRun =
@@ -67,7 +69,7 @@ let tests =
 
           for net, size, batch, binarise, peak in measured do
               test
-                  $"the estimate of {net.Name}'s memory, batch {batch}, {Words.binarise binarise}, is above what was measured, not by half" {
+                  $"the estimate of {net.Name}'s memory, batch {batch}, {Names.binarise binarise}, is above what was measured, not by half" {
                   let estimate = RunEstimate.memory size (Net.withBinarise binarise net, { quick with Batch = batch })
                   let withLibtorch = float estimate / 1048576.0 + 200.0
                   Expect.isGreaterThanOrEqual withLibtorch peak "enough"
@@ -75,7 +77,7 @@ let tests =
               }
 
           test "work counts images and epochs" {
-              let images = Drawn.dataset 1L 60 30
+              let images = Synthetic.dataset 1L 60 30
               let work epochs = RunEstimate.work images (tiny NoNorm, { quick with Epochs = epochs })
               let macs = (Summary.create 32 32 (tiny NoNorm) |> Result.defaultWith (failtestf "%A")).Total
               let all = float (macs.BinaryMacs + macs.MixedMacs + macs.RealMacs)

@@ -9,12 +9,15 @@ open Expecto
 open NormFree.Data
 open NormFree.Formats
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
+open NormFree.Experiments
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Training.Support
 open TorchSharp
 
-let private images = lazy (Drawn.dataset 3L 60 20)
+let private images = lazy (Synthetic.dataset 3L 60 20)
 
 let private experiment variants =
     { Name = "try out"

@@ -5,17 +5,20 @@ open System
 open System.Runtime.InteropServices
 open System.Threading
 
-/// A system call by its number on 64-bit x86 Linux.
+/// A system call of 64-bit x86 Linux that fails.
 type SystemCall =
+    /// openat that may create a file.
+    | Create
+    /// openat for reading without further flags: only the writer's opening of a folder.
+    | OpenFolder
+    | PWrite
+    | FTruncate
+    | FLock
     | FSync
     | Rename
+    | Unlink
 
-    member call.Number =
-        match call with
-        | FSync -> 74u
-        | Rename -> 82u
-
-let eio, enospc, edquot = 5, 28, 122
+let eio, enospc, edquot, eagain, eacces, emfile = 5, 28, 122, 11, 13, 24
 
 /// struct sock_filter of linux/filter.h.
 [<Struct; StructLayout(LayoutKind.Sequential)>]
@@ -28,20 +31,44 @@ type private Program = { Length: uint16; Instructions: nativeint }
 [<DllImport("libc", SetLastError = true)>]
 extern int private prctl(int option, unativeint a, nativeint b, unativeint c, unativeint d)
 
-/// Loads the number of the system call; gives an error for this one and lets all others through.
-let private instructions (call: SystemCall) (error: int) =
-    [| { Code = 0x20us; IfTrue = 0uy; IfFalse = 0uy; Value = 0u }
-       { Code = 0x15us; IfTrue = 0uy; IfFalse = 1uy; Value = call.Number }
-       { Code = 0x06us; IfTrue = 0uy; IfFalse = 0uy; Value = 0x00050000u ||| uint32 error }
-       { Code = 0x06us; IfTrue = 0uy; IfFalse = 0uy; Value = 0x7fff0000u } |]
+let private instruction code ifTrue ifFalse value = { Code = code; IfTrue = ifTrue; IfFalse = ifFalse; Value = value }
+
+/// Offsets in struct seccomp_data: the number of the call and the lower half of its third argument.
+let private load offset = instruction 0x20us 0uy 0uy offset
+
+let private number, thirdArgument = 0u, 32u
+let private equals ifFalse value = instruction 0x15us 0uy ifFalse value
+let private hasBits ifFalse bits = instruction 0x45us 0uy ifFalse bits
+let private fail error = instruction 0x06us 0uy 0uy (0x00050000u ||| uint32 error)
+let private allow = instruction 0x06us 0uy 0uy 0x7fff0000u
+
+let private always call error = [ equals 1uy call; fail error ]
+
+/// For openat with certain flags; loads the number again for what follows.
+let private openAt flags error = [ equals 4uy 257u; load thirdArgument; flags; fail error; load number ]
+
+let private instructions (call, error) =
+    match call with
+    | Create -> openAt (hasBits 1uy 0x40u) error
+    | OpenFolder -> openAt (equals 1uy 0u) error
+    | PWrite -> always 18u error
+    | FTruncate -> always 77u error
+    | FLock -> always 73u error
+    | FSync -> always 74u error
+    | Rename -> always 82u error
+    | Unlink -> always 87u error
 
 /// Installs the filter for the calling thread alone. It stays until the thread ends.
-let private install call error =
+let private install failures =
     let noNewPrivileges, setSeccomp, filterMode = 38, 22, 2un
-    let pinned = GCHandle.Alloc(instructions call error, GCHandleType.Pinned)
+    let filter = List.toArray (load number :: List.collect instructions failures @ [ allow ])
+    let pinned = GCHandle.Alloc(filter, GCHandleType.Pinned)
 
     let program =
-        GCHandle.Alloc({ Length = 4us; Instructions = pinned.AddrOfPinnedObject() }, GCHandleType.Pinned)
+        GCHandle.Alloc(
+            { Length = uint16 filter.Length; Instructions = pinned.AddrOfPinnedObject() },
+            GCHandleType.Pinned
+        )
 
     try
         prctl (noNewPrivileges, 1un, 0n, 0un, 0un) = 0
@@ -50,16 +77,16 @@ let private install call error =
         program.Free()
         pinned.Free()
 
-/// Runs an action on a thread of its own, on which each such system call fails with an error number. None where this system has no
-/// seccomp filters; otherwise what the action threw, if anything.
-let run call error (action: unit -> unit) : exn option option =
+/// Runs an action on a thread of its own, on which the calls fail with error numbers. None if this system has no seccomp filters;
+/// otherwise what the action threw, if anything.
+let run (failures: (SystemCall * int) list) (action: unit -> unit) : exn option option =
     if not (OperatingSystem.IsLinux() && RuntimeInformation.ProcessArchitecture = Architecture.X64) then
         None
     else
         let mutable result = None
 
         let work () =
-            if install call error then
+            if install failures then
                 result <-
                     try
                         action ()

@@ -1,20 +1,20 @@
-/// Damaged files: what a reader makes of them, and what it allocates meanwhile.
+/// Reads randomly damaged files and checks errors and allocations.
 module NormFree.Tests.Formats.Mutation
 
 open System
 open Expecto
 open NormFree.Formats
 
-/// How many damaged files each reader is given; NORMFREE_MUTATIONS sets another number, for a long run.
+/// The number of damaged files per reader; NORMFREE_MUTATIONS overrides it for a long run.
 let rounds =
     match Int32.TryParse(Environment.GetEnvironmentVariable "NORMFREE_MUTATIONS") with
     | true, rounds -> rounds
     | _ -> 5_000
 
-/// A number that promises much.
+/// Bytes that make counts huge.
 let private giants = [| 0xffuy, 4; 0xffuy, 8; 0x7fuy, 4; 0x7fuy, 8; 0x00uy, 8 |]
 
-/// One to three bit flips, overwritten bytes, a cut, a splice of two places, a repeated stretch or a giant count.
+/// Flips one to three bits, overwrites bytes, truncates, removes or repeats a range, or writes a giant count.
 let damage (random: Random) (original: byte[]) =
     let bytes = Array.copy original
     let place () = random.Next bytes.Length
@@ -43,11 +43,11 @@ let damage (random: Random) (original: byte[]) =
         Array.Fill(bytes, fill, at, min count (bytes.Length - at))
         bytes
 
-/// Reads damaged copies of the originals, each put into a file by `wrap`; returns how many were refused. Anything but InvalidFileException, and an allocation
-/// past `factor` bytes per byte of the file and 64 KiB, fails the test and names the round.
+/// Reads damaged copies of the originals, each put into a file by `wrap`, and returns how many were rejected. The test fails, naming the round, on
+/// any exception except InvalidFileException, and on allocations above 64 KiB and `factor` bytes per byte of the file.
 let surviveInside (wrap: byte[] -> byte[]) seed factor (originals: byte[] list) (read: byte[] -> unit) =
     let random = Random(seed: int)
-    let mutable refused = 0
+    let mutable rejected = 0
 
     for round in 1..rounds do
         let bytes = originals[random.Next originals.Length] |> damage random |> wrap
@@ -57,7 +57,7 @@ let surviveInside (wrap: byte[] -> byte[]) seed factor (originals: byte[] list) 
             read bytes
         with
         | :? InvalidFileException as e ->
-            refused <- refused + 1
+            rejected <- rejected + 1
 
             if e.Message.Contains '\n' || not (e.Message.StartsWith "damaged, ") then
                 failtestf "round %d: message %s" round e.Message
@@ -68,9 +68,9 @@ let surviveInside (wrap: byte[] -> byte[]) seed factor (originals: byte[] list) 
         if allocated > 65_536L + factor * int64 bytes.Length then
             failtestf "round %d: %d bytes allocated for a file of %d" round allocated bytes.Length
 
-    refused
+    rejected
 
-/// The same for files that are damaged as a whole.
+/// The same for files that are damaged anywhere.
 let survive seed factor (originals: byte[] list) (read: byte[] -> unit) = surviveInside id seed factor originals read
 
 /// The message of the InvalidFileException that an action throws.

@@ -6,6 +6,8 @@ open System.IO
 open System.Text
 open System.Text.Json.Nodes
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open TorchSharp
 

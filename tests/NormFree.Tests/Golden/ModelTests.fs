@@ -3,6 +3,8 @@ module NormFree.Tests.Golden.ModelTests
 open Expecto
 open NormFree.Spec
 open NormFree.Torch.Training
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Golden
 open TorchSharp

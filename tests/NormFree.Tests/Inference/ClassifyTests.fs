@@ -1,4 +1,4 @@
-/// The sample that can be compiled ahead of time, as the solution's build leaves it.
+/// The sample program classify, as the solution's build leaves it (not compiled ahead of time).
 module NormFree.Tests.Inference.ClassifyTests
 
 open System.Diagnostics
@@ -15,7 +15,7 @@ let private image = Path.Combine(GoldenFiles.repository, "docs/demo.png")
 
 let private run (arguments: string list) =
     if not (File.Exists program) then
-        skiptest "the solution was not built: there is no experiments/classify"
+        skiptest "experiments/classify was not built"
 
     let info =
         ProcessStartInfo(program, arguments, RedirectStandardOutput = true, RedirectStandardError = true)
@@ -28,25 +28,25 @@ let private run (arguments: string list) =
 let tests =
     testList
         "classify"
-        [ testCase "prints the likeliest classes of an image"
+        [ testCase "prints the most probable classes of an image"
           <| fun () ->
               use folder = new TempFolder()
               let model = Path.Combine(folder.Path, "tiny.safetensors")
               PackedFile.Write(model, Models.tiny)
               let code, out, err = run [ model; image; "--top"; "2"; "--time"; "--threads"; "2" ]
               Expect.equal (code, err) (0, "") "exit code and errors"
-              Expect.stringContains out "ms from the process's start" "the time"
+              Expect.stringContains out "ms from process start" "the time"
               let classes = out.Split('\n') |> Array.filter _.Contains("%")
               Expect.hasLength classes 2 "classes"
 
-          testCase "says what it cannot read, and how it is used"
+          testCase "reports unreadable files and wrong usage"
           <| fun () ->
               use folder = new TempFolder()
               let model = Path.Combine(folder.Path, "tiny.safetensors")
               PackedFile.Write(model, Models.tiny)
 
               for arguments, expected, part in
-                  [ [ model; model ], 1, "is no image"
+                  [ [ model; model ], 1, "is not an image"
                     [ image; image ], 1, "demo.png"
                     [ model; Path.Combine(folder.Path, "none.png") ], 1, "none.png"
                     [ model ], 2, "classify MODEL"

@@ -1,4 +1,4 @@
-/// Images of bytes as the packed engine takes them: the same as the training's evaluation.
+/// Preprocessing of the packed engine agrees with that of evaluation during training.
 module NormFree.Tests.Inference.ImageInputTests
 
 open System
@@ -10,12 +10,12 @@ open NormFree.Inference.Model
 open NormFree.Tests.Kernels
 open NormFree.Tests.Training
 
-/// What the training's loader makes of an image.
+/// The output of the training loader for an image.
 let private loaded steps side (normalisation: Normalisation) image =
     let options =
         { BatchSize = 1
           Workers = 1
-          From = ReadSoFar.None
+          From = LoaderProgress.None
           Prefetch = 1
           Steps = steps
           Normalisation = normalisation
@@ -33,10 +33,10 @@ let private noise (random: RandomStream) width height =
     { Image.blank width height with
         Pixels = Array.init (3 * width * height) (fun _ -> byte (random.Below 256)) }
 
-let private step kind size = ImageStep(kind, size, size)
+let private step kind size = PreprocessingStep(kind, size, size)
 
-/// The tiny network with other words about its images.
-let private prepared (steps: ImageStep list) =
+/// The tiny network with other preprocessing steps.
+let private prepared (steps: PreprocessingStep list) =
     let tiny = Models.tiny
 
     PackedModel(
@@ -45,26 +45,26 @@ let private prepared (steps: ImageStep list) =
         Width = tiny.Width,
         Mean = tiny.Mean,
         Deviation = tiny.Deviation,
-        Preparation = List.toArray steps,
+        Preprocessing = List.toArray steps,
         Classes = tiny.Classes,
         Layers = tiny.Layers
     )
 
 let private side = Models.tiny.Height
 
-/// Steps of a file, and the same as the data sets name them.
+/// Steps of packed files with the equal steps of data sets.
 let private preparations =
     [ [], [ ResizeShort side; CentreCrop side ]
-      [ step ImageStepKind.Cover (side + 3); step ImageStepKind.CentreCrop side ],
+      [ step PreprocessingKind.Cover (side + 3); step PreprocessingKind.CentreCrop side ],
       [ ResizeShort(side + 3); CentreCrop side ]
-      [ step ImageStepKind.Resize side ], [ Resize side ]
-      [ step ImageStepKind.CentreCrop side ], [ CentreCrop side ]
-      [ step ImageStepKind.CentreCrop 5; step ImageStepKind.Resize side ], [ CentreCrop 5; Resize side ] ]
+      [ step PreprocessingKind.Resize side ], [ Resize side ]
+      [ step PreprocessingKind.CentreCrop side ], [ CentreCrop side ]
+      [ step PreprocessingKind.CentreCrop 5; step PreprocessingKind.Resize side ], [ CentreCrop 5; Resize side ] ]
 
 let tests =
     testList
         "ImageInput"
-        [ testProperty "prepares an image as the training's evaluation does, bit for bit"
+        [ testProperty "preprocessing is bit-identical to evaluation during training"
           <| fun (seed: int64) ->
               let random = RandomStream.OfKeys seed
               let image = noise random (1 + random.Below 50) (1 + random.Below 50)
@@ -75,29 +75,31 @@ let tests =
               let actual = ImageInput.Of(model, image.Pixels, image.Height, image.Width)
               Expect.sequenceEqual (Comparison.bits actual) (Comparison.bits expected) $"values by %A{augments}"
 
-          testCase "sizes that do not fit the bytes are refused"
+          testCase "sizes that do not match the bytes are rejected"
           <| fun () ->
               let prepare bytes height width () =
                   ImageInput.Of(Models.tiny, Array.zeroCreate<byte> bytes, height, width) |> ignore
 
               Expect.throwsT<ArgumentException> (prepare 11 2 2) "a byte is missing"
               Expect.throwsT<ArgumentOutOfRangeException> (prepare 0 2 0) "no columns"
-              // 3·2^62 bytes are none in 64 bits
-              Expect.throwsT<ArgumentException> (prepare 0 (1 <<< 30) (1 <<< 30)) "as many as 64 bits do not count"
+              // 3·2^60 overflows 32 bits
+              Expect.throwsT<ArgumentException> (prepare 0 (1 <<< 30) (1 <<< 30)) "more bytes than 32 bits count"
 
-          testCase "images so long that they would fill the memory are refused, in either direction"
+          testCase "images whose aspect ratio would fill the memory are rejected, in either direction"
           <| fun () ->
-              let model = prepared [ step ImageStepKind.Cover 224; step ImageStepKind.CentreCrop side ]
-              let long = 1 <<< 20
+              let model = prepared [ step PreprocessingKind.Cover 224; step PreprocessingKind.CentreCrop side ]
 
-              for height, width in [ long, 1; 1, long ] do
+              for long, height, width in
+                  [ for long in [ 4000; 1 <<< 20 ] do
+                        long, long, 1
+                        long, 1, long ] do
                   let message =
                       Support.message<ArgumentException, _>(fun () ->
                           ImageInput.Of(model, Array.zeroCreate<byte>(3 * long), height, width))
 
                   Expect.stringContains message "less extreme proportions" "message"
 
-          testCase "grey networks take no colours"
+          testCase "networks for grey images reject colour images"
           <| fun () ->
               let message =
                   Support.message<ArgumentException, _>(fun () ->

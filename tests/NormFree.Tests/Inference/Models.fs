@@ -1,4 +1,4 @@
-/// Packed models made by hand, of random numbers.
+/// Small packed models with random numbers.
 module NormFree.Tests.Inference.Models
 
 open NormFree.Data
@@ -8,9 +8,9 @@ open NormFree.Tests.Kernels
 let private floats (stream: RandomStream) low high count =
     Array.init count (fun _ -> float32 (stream.Between(low, high)))
 
-/// A binary layer; its kernel is padded by half its side.
-let binary (stream: RandomStream) key inputs outputs kernel stride (shortcut: Shortcut) =
-    BinaryLayer(
+/// A binary layer whose padding keeps the size at stride 1.
+let binary (stream: RandomStream) key inputs outputs kernel stride (shortcut: PackedShortcut) =
+    PackedBinaryLayer(
         key,
         inputs,
         outputs,
@@ -26,15 +26,15 @@ let binary (stream: RandomStream) key inputs outputs kernel stride (shortcut: Sh
         shortcut
     )
 
-/// A mean over 2×2 pixels, and a projection of it where the number of channels changes.
+/// Average pooling over 2×2 pixels, with a projection if the number of channels changes.
 let pooled (stream: RandomStream) inputs outputs =
     let projection =
         if inputs = outputs then
             null
         else
-            Projection(Support.signs (stream.Bits()) outputs inputs, floats stream -0.3 0.3 outputs)
+            BinaryProjection(Support.signs (stream.Bits()) outputs inputs, floats stream -0.3 0.3 outputs)
 
-    PooledInput(2, 0.25f, projection)
+    AveragePoolShortcut(2, 0.25f, projection)
 
 /// A model of three classes.
 let model side (layers: PackedLayer list) (notes: (string * string) list) =
@@ -44,27 +44,27 @@ let model side (layers: PackedLayer list) (notes: (string * string) list) =
         Width = side,
         Mean = [| 0.5f; 0.25f; 0.125f |],
         Deviation = [| 1.0f; 0.5f; 0.25f |],
-        Preparation =
-            [| ImageStep(ImageStepKind.Cover, side + 2, side + 2)
-               ImageStep(ImageStepKind.CentreCrop, side, side) |],
+        Preprocessing =
+            [| PreprocessingStep(PreprocessingKind.Cover, side + 2, side + 2)
+               PreprocessingStep(PreprocessingKind.CentreCrop, side, side) |],
         Classes = [| "cat"; "dog"; "naïve \"bird\"" |],
         Layers = List.toArray layers,
         Notes = (readOnlyDict notes)
     )
 
-/// Images of 3 channels and so many pixels a side, a stem with a pool, these layers and a classifier of three classes.
+/// A network for side×side RGB images: a stem with a max-pool, the given layers and a classifier of three classes.
 let network (stream: RandomStream) side first (layers: PackedLayer list) channels =
     let stem =
-        RealConvolution("stem", 3, first, 3, 1, 1, floats stream -0.3 0.3 (27 * first), floats stream -0.3 0.3 first)
+        PackedConvolution("stem", 3, first, 3, 1, 1, floats stream -0.3 0.3 (27 * first), floats stream -0.3 0.3 first)
 
     let classifier =
-        Classifier("fc", channels, 3, floats stream -0.3 0.3 (3 * channels), floats stream -0.3 0.3 3)
+        PackedClassifier("fc", channels, 3, floats stream -0.3 0.3 (3 * channels), floats stream -0.3 0.3 3)
 
-    let layers: PackedLayer list = [ stem; MaxPool("pool", 3, 2, 1); yield! layers; classifier ]
+    let layers: PackedLayer list = [ stem; PackedMaxPool("pool", 3, 2, 1); yield! layers; classifier ]
 
     model side layers [ "spec", "{}" ]
 
-/// Every kind of layer and shortcut, with numbers of channels that fill no word: 8×8 images, maps down to 1×1.
+/// Every kind of layer and shortcut, with channels that are not multiples of 64: 8×8 images, maps down to 1×1.
 let tiny =
     let stream = RandomStream.OfSeed 5UL
 
@@ -72,8 +72,8 @@ let tiny =
         stream
         8
         5
-        [ binary stream "a" 5 5 3 1 (RepeatedInput())
-          binary stream "b" 5 10 1 1 (RepeatedInput())
+        [ binary stream "a" 5 5 3 1 (IdentityShortcut())
+          binary stream "b" 5 10 1 1 (IdentityShortcut())
           binary stream "c" 10 70 3 2 (pooled stream 10 70)
           binary stream "d" 70 70 3 2 (pooled stream 70 70) ]
         70
@@ -81,8 +81,8 @@ let tiny =
 /// The network of docs/packed-format.md: grey images of 2×2 pixels, three channels, two classes.
 let documented =
     let layers: PackedLayer list =
-        [ RealConvolution("stem", 1, 3, 1, 1, 0, [| 1.0f; -1.0f; 0.5f |], [| 0.0f; 0.25f; 0.0f |])
-          BinaryLayer(
+        [ PackedConvolution("stem", 1, 3, 1, 1, 0, [| 1.0f; -1.0f; 0.5f |], [| 0.0f; 0.25f; 0.0f |])
+          PackedBinaryLayer(
               "layer",
               3,
               3,
@@ -95,9 +95,9 @@ let documented =
               [| 0.0f; 1.0f; -1.0f |],
               [| 0.25f; 0.25f; 0.25f |],
               [| 0.0f; 0.0f; 0.5f |],
-              RepeatedInput()
+              IdentityShortcut()
           )
-          Classifier("fc", 3, 2, [| 1.0f; 0.0f; -1.0f; 0.0f; 1.0f; 2.0f |], [| 0.5f; -0.5f |]) ]
+          PackedClassifier("fc", 3, 2, [| 1.0f; 0.0f; -1.0f; 0.0f; 1.0f; 2.0f |], [| 0.5f; -0.5f |]) ]
 
     PackedModel(
         Architecture = "example",

@@ -1,14 +1,17 @@
-/// Networks to pack, in the middle of a training, and the plain reference as what runs them.
+/// Networks to pack, and the reference implementation as their runner.
 module NormFree.Tests.Inference.Networks
 
 open NormFree.Data
 open NormFree.Spec
 open NormFree.Inference.Model
+open NormFree.Runs
+open NormFree.Networks
+open NormFree.Packing
 open NormFree.Training
 open NormFree.Tests.Training
 open TorchSharp
 
-/// Runs a packed network by plain loops.
+/// Runs a packed network by the reference implementation.
 let reference (model: PackedModel) : PackedRunner =
     let layer number (x: float32[]) height width =
         let layer = model.Layers[number]
@@ -18,7 +21,7 @@ let reference (model: PackedModel) : PackedRunner =
 
         let signs =
             match layer with
-            | :? BinaryLayer as binary -> ReferencePacked.signs binary map
+            | :? PackedBinaryLayer as binary -> ReferencePacked.signs binary map
             | _ -> [||]
 
         (ReferencePacked.run layer map).Values, signs
@@ -26,14 +29,14 @@ let reference (model: PackedModel) : PackedRunner =
     { RunLayer = layer
       Run = fun image height width -> ReferencePacked.logits model height width image }
 
-/// Every norm, of either stem; the maps of the larger images shrink to 2×2, those of the smaller ones to 1×1.
+/// Every norm with either stem; the last maps have 2×2 pixels for the larger images and 1×1 for the smaller ones.
 let specs =
     let of18 = ReActNet.reactNet18 { Width = 0.125; Depth = 0.25 }
     let ofA = ReActNet.reactNetA { Width = 0.25; Depth = 0.5 }
 
     [ for norm in Support.everyNorm do
           for net, size in [ of18 CifarStem, 8; of18 ImageNetStem, 64; ofA CifarStem, 16; ofA ImageNetStem, 64 ] do
-              $"{net.Name}, {Words.norm norm}, {net.Stem.Kernel}×{net.Stem.Kernel} stem, {size}×{size} images",
+              $"{net.Name}, {Names.norm norm}, {net.Stem.Kernel}×{net.Stem.Kernel} stem, {size}×{size} images",
               size,
               net
               |> Net.withClasses 7
@@ -41,7 +44,7 @@ let specs =
               |> Net.withBinarise ActivationsAndWeights
               |> Net.withBinaryGain BinaryGain.VariancePreserving ]
 
-/// A network of which nothing is at the value that it starts with: factors of norms and gains have either sign.
+/// A network whose parameters all differ from their initial values; norm weights and gains have both signs.
 let trained (dtype: torch.ScalarType) seed net =
     let network = Network.create dtype Rule.Corrected seed net
     let stream = RandomStream.OfKeys(52L, seed)
@@ -68,7 +71,7 @@ let trained (dtype: torch.ScalarType) seed net =
 
     network
 
-/// Images of noise, of the type of the network.
+/// Images of noise in the network's type.
 let noise (dtype: torch.ScalarType) seed count size =
     let stream = RandomStream.OfKeys(53L, seed)
     let values = [| for _ in 1 .. count * 3 * size * size -> stream.Normal() |]

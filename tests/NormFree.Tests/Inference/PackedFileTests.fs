@@ -1,4 +1,4 @@
-/// Packed files: what is written is read, and what is not right is refused.
+/// Packed files: round trips, and rejection of damaged and hostile files.
 module NormFree.Tests.Inference.PackedFileTests
 
 open System
@@ -29,7 +29,7 @@ let private layer<'layer when 'layer :> PackedLayer> key (model: PackedModel) =
 /// A tensor of a file: its name, type, shape and bytes.
 type private Part = { Name: string; Type: DType; Shape: int64 list; Bytes: byte[] }
 
-/// A file taken apart, to be put together otherwise.
+/// The parts of a file, from which tests build damaged files.
 type private Parts = { Metadata: (string * string) list; Tensors: Part list }
 
 let private parts bytes =
@@ -57,7 +57,7 @@ let private join parts =
     writer.Write stream
     stream.ToArray()
 
-/// A file whose metadata of that key are others; nothing leaves them out.
+/// Replaces the metadata of a key; None removes it.
 let private withText key (text: string option) parts =
     { parts with
         Metadata =
@@ -69,7 +69,7 @@ let private withText key (text: string option) parts =
 
 let private json parts : string = parts.Metadata |> List.find (fun (key, _) -> key = "model") |> snd
 
-/// A file whose model's JSON an action has changed.
+/// Changes the model's JSON.
 let private edited (change: JsonObject -> unit) parts =
     let model = (nonNull (JsonNode.Parse(json parts))).AsObject()
     change model
@@ -94,7 +94,7 @@ let private tensor name (change: Part -> Part list) parts =
     { parts with
         Tensors = parts.Tensors |> List.collect (fun part -> if part.Name = name then change part else [ part ]) }
 
-/// The nth value of a tensor of floats is another.
+/// Replaces the value of a float tensor at an index.
 let private value name place (value: float32) =
     tensor name (fun part ->
         let bytes = Array.copy part.Bytes
@@ -105,41 +105,89 @@ let private extra name dtype shape bytes parts =
     { parts with
         Tensors = parts.Tensors @ [ { Name = name; Type = dtype; Shape = shape; Bytes = bytes } ] }
 
-/// What is done to the tiny file, and what the error must say of it.
+/// Damage to the tiny file, and what the error must say.
 let private damages =
     [ "no format", withText "format" None, "metadata 'format': it is missing"
       "another format", withText "format" (Some "normfree-checkpoint"), "normfree export --format packed"
       "no version", withText "version" None, "metadata 'version': it is missing"
       "a newer version", withText "version" (Some "2"), "Update NormFree"
-      "a version that is none", withText "version" (Some "1.0"), "'1.0', which is no version"
-      "version 0", withText "version" (Some "0"), "'0', which is no version"
-      "a version past 32 bits", withText "version" (Some "99999999999"), "which is no version"
+      "an invalid version", withText "version" (Some "1.0"), "metadata 'version': '1.0' is not a version"
+      "version 0", withText "version" (Some "0"), "metadata 'version': '0' is not a version"
+      "a version past 32 bits", withText "version" (Some "99999999999"), "'99999999999' is not a version"
       "no model", withText "model" None, "metadata 'model': it is missing"
-      "a model that is cut", withText "model" (Some """{"architecture":"""), "it is not JSON"
-      "a model that is an array", withText "model" (Some "[]"), "an object is expected"
-      "a comment", replaceText "{\"arch" "/* */{\"arch", "it is not JSON"
-      "something behind the model", replaceText "]}" "]}]", "it is not JSON"
-      "half a surrogate", replaceText "by-hand" "\\ud800", "not Unicode"
-      "depth", withText "model" (Some(String.replicate 100_000 "[")), "it is not JSON"
-      "a field twice", replaceText "\"height\":8" "\"height\":8,\"height\":8", "'height' occurs twice"
-      "a field of a layer twice", replaceText "\"in\":3" "\"in\":3,\"in\":3", "layer 0: the field 'in' occurs twice"
-      "an unknown field", edited (fun model -> model["depth"] <- number 3), "'depth' is not known"
-      "an unknown field of a layer", set 2 "dilation" (number 1), "layer 2: the field 'dilation' is not known"
-      "an unknown field of a shortcut", setShortcut 2 """{"kind":"input","kernel":2}""", "'kernel' is not known"
-      "a missing field", edited (fun model -> model.Remove "height" |> ignore), "'height' is missing"
-      "a missing field of a layer", edited (fun model -> (nth 2 model).Remove "stride" |> ignore), "'stride' is missing"
-      "a text for a number", set 2 "in" (text "5"), "'in' is not a whole number"
-      "a fraction for a number", set 2 "in" (parsed "5.5"), "'in' is no whole number"
-      "a number past 32 bits", set 2 "in" (parsed "4294967301"), "'in' is no whole number"
-      "a null", set 2 "key" null, "'key' is not a text"
-      "an object for an array", edited (fun model -> model["mean"] <- parsed "{}"), "'mean' is not an array of numbers"
-      "a text among numbers", edited (fun model -> model["mean"] <- parsed """[1,"2",3]"""), "array of numbers"
-      "a number among texts", edited (fun model -> model["classes"] <- parsed """["a",2,"c"]"""), "array of texts"
-      "a number among layers", edited (fun model -> (layersOf model).Add(number 3)), "of objects"
-      "an unknown layer", set 2 "kind" (text "ternary"), "no layer of kind 'ternary'"
-      "an unknown shortcut", setShortcut 2 """{"kind":"concat"}""", "layer 2, shortcut: there is no shortcut of kind"
-      "a shortcut that is a text", set 2 "shortcut" (text "input"), "'shortcut' is not an object"
-      "a projection that is a number", replaceText "\"projection\":true" "\"projection\":1", "is not true or false"
+      "a model that is cut",
+      withText "model" (Some """{"architecture":"""),
+      "at '$.architecture': it does not match the format"
+      "a model that is an array", withText "model" (Some "[]"), "could not be converted to ModelJson"
+      "a comment", replaceText "{\"arch" "/* */{\"arch", "'/' is an invalid start of a value"
+      "something after the model", replaceText "]}" "]}]", "invalid after a single JSON value"
+      "half a surrogate", replaceText "by-hand" "\\ud800", "at '$.architecture': it does not match the format"
+      "depth", withText "model" (Some(String.replicate 100_000 "[")), "could not be converted to ModelJson"
+      "a field twice",
+      replaceText "\"height\":8" "\"height\":8,\"height\":8",
+      "at '$.height': it does not match the format (Duplicate property 'height'"
+      "a field of a layer twice",
+      replaceText "\"in\":3" "\"in\":3,\"in\":3",
+      "at '$.layers[0].in': it does not match the format (Duplicate property 'in'"
+      "an unknown field",
+      edited (fun model -> model["depth"] <- number 3),
+      "at '$.depth': it does not match the format (The JSON property 'depth' could not be mapped"
+      "an unknown field of a layer",
+      set 2 "dilation" (number 1),
+      "at '$.layers[2].dilation': it does not match the format (The JSON property 'dilation' could not be mapped"
+      "an unknown field of a shortcut",
+      setShortcut 2 """{"kind":"input","kernel":2}""",
+      "at '$.layers[2].shortcut.kernel': it does not match the format (The JSON property 'kernel' could not be mapped"
+      "a missing field",
+      edited (fun model -> model.Remove "height" |> ignore),
+      "at '$': it does not match the format (JSON deserialization for type 'ModelJson' was missing required properties including: 'height')"
+      "a missing field of a layer",
+      edited (fun model -> (nth 2 model).Remove "stride" |> ignore),
+      "at '$.layers[2]': it does not match the format (JSON deserialization for type 'BinaryJson' was missing required properties including: 'stride')"
+      "a text for a number", set 2 "in" (text "5"), "at '$.layers[2].in': it does not match the format"
+      "a fraction for a number", set 2 "in" (parsed "5.5"), "at '$.layers[2].in': it does not match the format"
+      "a number past 32 bits", set 2 "in" (parsed "4294967301"), "at '$.layers[2].in': it does not match the format"
+      "a null", set 2 "key" null, "at '$.layers[2].key': it does not match the format"
+      "a null among classes",
+      edited (fun model -> model["classes"] <- parsed """["a",null,"c"]"""),
+      "metadata 'model': it does not match the format (A model, class, layer or preprocessing step is null)"
+      "a null among layers", edited (fun model -> (layersOf model).Add null), "preprocessing step is null)"
+      "a null among steps", edited (fun model -> model["preparation"] <- parsed "[null]"), "preprocessing step is null)"
+      "a model that is null", withText "model" (Some "null"), "preprocessing step is null)"
+      "a layer without kind",
+      edited (fun model -> (nth 2 model).Remove "kind" |> ignore),
+      "at '$.layers[2]': it does not match the format"
+      "a kind twice",
+      replaceText "{\"kind\":\"max-pool\"" "{\"kind\":\"binary\",\"kind\":\"max-pool\"",
+      "at '$.layers[1].kind': it does not match the format"
+      "a kind in capitals", set 2 "kind" (text "Binary"), "type discriminator id 'Binary'"
+      "a field in capitals", replaceText "\"height\":8" "\"Height\":8", "at '$.Height': it does not match the format"
+      "a reference", set 2 "$ref" (text "1"), "at '$.layers[2].$ref': it does not match the format"
+      "an unknown field with a terminal escape", set 2 "\u001b[2J" (number 1), "'?[2J'"
+      "an object for an array",
+      edited (fun model -> model["mean"] <- parsed "{}"),
+      "at '$.mean': it does not match the format"
+      "a text among numbers",
+      edited (fun model -> model["mean"] <- parsed """[1,"2",3]"""),
+      "at '$.mean[1]': it does not match the format"
+      "a number among texts",
+      edited (fun model -> model["classes"] <- parsed """["a",2,"c"]"""),
+      "at '$.classes[1]': it does not match the format"
+      "a number among layers",
+      edited (fun model -> (layersOf model).Add(number 3)),
+      "at '$.layers[7]': it does not match the format"
+      "an unknown layer",
+      set 2 "kind" (text "ternary"),
+      "at '$.layers[2]': it does not match the format (Read unrecognized type discriminator id 'ternary')"
+      "an unknown shortcut",
+      setShortcut 2 """{"kind":"concat"}""",
+      "at '$.layers[2].shortcut': it does not match the format (Read unrecognized type discriminator id 'concat')"
+      "a shortcut that is a text",
+      set 2 "shortcut" (text "input"),
+      "at '$.layers[2].shortcut': it does not match the format"
+      "a projection that is a number",
+      replaceText "\"projection\":true" "\"projection\":1",
+      "at '$.layers[4].shortcut.projection': it does not match the format"
       "negative channels", set 2 "in" (number -5), "tensor 'a.threshold': it has shape [5]"
       "giant channels", set 2 "in" (number Int32.MaxValue), "tensor 'a.threshold': it has shape [5]"
       "a giant kernel", set 2 "kernel" (number Int32.MaxValue), "tensor 'a.signs': it has shape"
@@ -151,18 +199,18 @@ let private damages =
       "a pool without side", set 1 "kernel" (number 0), "layer 'pool': its kernel is 0"
       "images without rows", edited (fun model -> model["height"] <- number 0), "0×8 pixels"
       "giant images", edited (fun model -> model["width"] <- number Int32.MaxValue), "8×2147483647 pixels"
-      "images of more values than 32 bits count",
+      "images of more values than a map may have",
       edited (fun model ->
           model["height"] <- number 65536
           model["width"] <- number 65536),
       "layer 'stem': a map of 3×65536×65536 is too large for it"
-      "a map of more values than 32 bits count",
+      "a padded map of more values than a map may have",
       edited (fun model ->
           (nth 1 model)["kernel"] <- number 16384
           (nth 1 model)["padding"] <- number 16383
           (nth 1 model)["stride"] <- number 1),
       "layer 'pool': a map of 5×8×8 is too large for it"
-      "a stride past what 32 bits count",
+      "a stride whose windows have more values than a map may have",
       edited (fun model ->
           (nth 0 model)["stride"] <- number 65536
           model["height"] <- number 2048
@@ -170,24 +218,44 @@ let private damages =
       "layer 'stem': a map of 3×2048×2048 is too large for it"
       "a preparation of unknown steps",
       edited (fun model -> model["preparation"] <- parsed """[{"kind":"rotate","height":8,"width":8}]"""),
-      "preparation 0: there is no step of kind 'rotate'"
+      "at '$.preparation[0].kind': unknown kind 'rotate'"
       "an unknown field of a step",
       edited (fun model -> model["preparation"] <- parsed """[{"kind":"cover","height":8,"width":8,"x":1}]"""),
-      "preparation 0: the field 'x' is not known"
+      "at '$.preparation[0].x': it does not match the format"
       "a step of no size",
       edited (fun model -> model["preparation"] <- parsed """[{"kind":"resize","height":0,"width":8}]"""),
-      "a step of its preparation is about 0×8 pixels"
+      "a preprocessing step has the size 0×8"
+      "a pool that would take minutes",
+      edited (fun model ->
+          model["height"] <- number 2048
+          model["width"] <- number 2048
+          model["preparation"] <- parsed """[{"kind":"resize","height":2048,"width":2048}]"""
+          (nth 1 model)["kernel"] <- number 2047
+          (nth 1 model)["padding"] <- number 1023),
+      "pooled values for an image; the limit is 1e10. Use a smaller network or smaller images; the section Limits"
+      "thousands of layers",
+      edited (fun model ->
+          for i in 1..4090 do
+              let pool = (nth 1 model).DeepClone()
+              pool["key"] <- text $"pool{i}"
+              (layersOf model).Insert(1, pool)),
+      "model: it has 4097 layers; the limit is 4096. Use a smaller network"
+      "a preparation of many steps",
+      edited (fun model ->
+          let steps = String.replicate 200 """{"kind":"resize","height":4000,"width":4000},"""
+          model["preparation"] <- parsed $"[{steps}{{\"kind\":\"resize\",\"height\":8,\"width\":8}}]"),
+      "model: it has 201 preprocessing steps; the limit is 16. Use a smaller network"
       "a preparation that ends with another size",
       edited (fun model -> model["preparation"] <- parsed """[{"kind":"resize","height":8,"width":9}]"""),
-      "its preparation does not end with a resize or a crop to its size, 8×8"
+      "its preprocessing does not end with a resize or a crop to 8×8 pixels"
       "a preparation that ends with any size",
       edited (fun model -> model["preparation"] <- parsed """[{"kind":"cover","height":8,"width":8}]"""),
-      "its preparation does not end with"
+      "its preprocessing does not end with"
       "images that the layers do not fit",
       edited (fun model -> model["height"] <- number 6),
-      "layer 'c': its convolution makes 70×2×2 of a map of 10×3×4, where its shortcut makes 70×1×2"
-      "a kernel that no map is large enough for", set 4 "padding" (number 0), "where its shortcut makes"
-      "a stride without a pooled shortcut", set 2 "stride" (number 2), "where its shortcut makes 5×4×4"
+      "layer 'c': its convolution maps 10×3×4 to 70×2×2, but its shortcut maps it to 70×1×2"
+      "a kernel that no map is large enough for", set 4 "padding" (number 0), "but its shortcut maps it to"
+      "a stride without a pooled shortcut", set 2 "stride" (number 2), "but its shortcut maps it to 5×4×4"
       "a shortcut that pools nothing",
       setShortcut 5 """{"kind":"pooled-input","kernel":0,"factor":1,"projection":false}""",
       "layer 'd': its shortcut's kernel is 0"
@@ -196,7 +264,7 @@ let private damages =
       "layer 'd': its shortcut's factor is Infinity"
       "a shortcut that lacks its projection",
       setShortcut 4 """{"kind":"pooled-input","kernel":2,"factor":0.25,"projection":false}""",
-      "tensor 'c.projection_signs': no layer has such a tensor"
+      "tensor 'c.projection_signs': no layer uses it"
       "a projection without tensors",
       setShortcut 5 """{"kind":"pooled-input","kernel":2,"factor":0.25,"projection":true}""",
       "tensor 'd.projection_signs': it is missing"
@@ -207,62 +275,62 @@ let private damages =
           let last = layers[6]
           layers.RemoveAt 6
           layers.Insert(5, last)),
-      "its last layer is no classifier"
-      "no layers", edited (fun model -> model["layers"] <- parsed "[]"), "no layer has such a tensor"
-      "a pool behind a binary layer",
+      "its last layer is not a classifier"
+      "no layers", edited (fun model -> model["layers"] <- parsed "[]"), "no layer uses it"
+      "a pool after a binary layer",
       edited (fun model ->
           let layers = layersOf model
           let pool = layers[1]
           layers.RemoveAt 1
           layers.Insert(2, pool)),
       "layer 'pool': it follows a binary layer"
-      "a key twice", set 1 "key" (text "a"), "layer 'a': two layers have this key"
+      "a key twice", set 1 "key" (text "a"), "layer 'a': another layer has the same key"
       "a layer twice",
       edited (fun model -> (layersOf model).Insert(2, (nth 2 model).DeepClone())),
-      "tensor 'a.threshold': two layers have it"
+      "tensor 'a.threshold': two layers use it"
       "an empty key", set 1 "key" (text ""), "layer 1: its key is empty"
-      "a missing layer", edited (fun model -> (layersOf model).RemoveAt 2), "no layer has such a tensor"
+      "a missing layer", edited (fun model -> (layersOf model).RemoveAt 2), "no layer uses it"
       "neighbours that do not fit",
       edited (fun model ->
           let layers = layersOf model
           let b = layers[3]
           layers.RemoveAt 3
           layers.Insert(2, b)),
-      "layer 'a': it takes 5 channels, and the layer before it gives 10"
-      "a class too few", edited (fun model -> model["classes"] <- parsed """["a","b"]"""), "names 2 classes and has 3"
+      "layer 'a': it takes 5 channels, but the layer before it produces 10"
+      "a class too few", edited (fun model -> model["classes"] <- parsed """["a","b"]"""), "names 2 classes but has 3"
       "a mean too many", edited (fun model -> model["mean"] <- parsed "[1,2,3,4]"), "4 means and 3 deviations"
       "a deviation of 0", edited (fun model -> model["deviation"] <- parsed "[1,0,1]"), "above 0"
       "a mean past float32", edited (fun model -> model["mean"] <- parsed "[1e99,0,1]"), "a mean is not finite"
       "a missing tensor", tensor "a.signs" (fun _ -> []), "tensor 'a.signs': it is missing"
       "a missing last tensor", tensor "fc.bias" (fun _ -> []), "tensor 'fc.bias': it is missing"
-      "an unused tensor", extra "a.gain" DType.F32 [ 0L ] [||], "tensor 'a.gain': no layer has such a tensor"
+      "an unused tensor", extra "a.gain" DType.F32 [ 0L ] [||], "tensor 'a.gain': no layer uses it"
       "a tensor of another type",
       tensor "a.signs" (fun part -> [ { part with Type = DType.I64 } ]),
-      "tensor 'a.signs': it has shape [5, 3, 3, 1] of I64, where its layer needs [5, 3, 3, 1] of U64"
-      "a tensor of another shape", tensor "a.signs" (fun part -> [ { part with Shape = [ 45L ] } ]), "[45] of U64"
+      "tensor 'a.signs': it has shape [5, 3, 3, 1] and type I64; its layer requires [5, 3, 3, 1] and U64"
+      "a tensor of another shape", tensor "a.signs" (fun part -> [ { part with Shape = [ 45L ] } ]), "[45] and type U64"
       "a tensor of many sides",
       tensor "a.signs" (fun part -> [ { part with Shape = 45L :: List.replicate 60 1L } ]),
       "[45, 1, 1, 1, 1, 1, 1, 1, …]"
-      "a tensor that is not aligned", tensor "padding.0" (fun _ -> []), "which is no multiple of 64"
+      "a tensor that is not aligned", tensor "padding.0" (fun _ -> []), "which is not a multiple of 64"
       "padding that is too long",
       extra "padding.x" DType.U8 [ 64L ] (Array.zeroCreate 64),
-      "padding has less than 64 bytes"
+      "padding must have type U8 and less than 64 bytes"
       "padding of floats",
       extra "padding.x" DType.F32 [ 1L ] (Array.zeroCreate 4),
-      "padding has less than 64 bytes of U8"
-      "padding that holds something", extra "padding.x" DType.U8 [ 1L ] [| 1uy |], "padding is not 0"
-      "a bit behind the last channel",
+      "padding must have type U8 and less than 64 bytes"
+      "padding that holds something", extra "padding.x" DType.U8 [ 1L ] [| 1uy |], "padding must be 0"
+      "a bit after the last channel",
       tensor "a.signs" (fun part ->
           let bytes = Array.copy part.Bytes
           bytes[7 * 8] <- bytes[7 * 8] ||| 32uy
           [ { part with Bytes = bytes } ]),
-      "layer 'a': word 7 of its signs has bits behind channel 4"
-      "a bit behind a projection's last channel",
+      "layer 'a': word 7 of its signs has bits after channel 4"
+      "a bit after a projection's last channel",
       tensor "c.projection_signs" (fun part ->
           let bytes = Array.copy part.Bytes
           bytes[15] <- 128uy
           [ { part with Bytes = bytes } ]),
-      "layer 'c': word 1 of its projection_signs has bits behind channel 9"
+      "layer 'c': word 1 of its projection_signs has bits after channel 9"
       "a threshold of NaN", value "a.threshold" 3 nanf, "layer 'a': value 3 of its threshold is NaN"
       "an infinite scale", value "a.activation" 0 infinityf, "layer 'a': value 0 of its scale is Infinity"
       "a bias of NaN", value "a.activation" 6 nanf, "layer 'a': value 1 of its bias is NaN"
@@ -274,7 +342,7 @@ let private damages =
 
 let private exact =
     [ for what, change, message in damages do
-          test $"refused: {what}" {
+          test $"rejected: {what}" {
               let found = Mutation.refusal (fun () -> read (tiny.Value |> parts |> change |> join))
               Expect.stringContains found message "message"
               Expect.stringStarts found "damaged, " "the file's name"
@@ -284,20 +352,23 @@ let private writing =
     [ test "a model is read as it was written" {
           let again = read tiny.Value
           Expect.equal (bytesOf again) tiny.Value "the same bytes"
-          let before, after = layer<BinaryLayer> "c" Models.tiny, layer<BinaryLayer> "c" again
+          let before, after = layer<PackedBinaryLayer> "c" Models.tiny, layer<PackedBinaryLayer> "c" again
           Expect.equal after.Signs before.Signs "signs"
           Expect.equal after.Threshold before.Threshold "threshold"
           Expect.equal after.Bias before.Bias "bias"
           Expect.equal (Seq.toList again.Classes) (Seq.toList Models.tiny.Classes) "classes"
           Expect.equal again.Notes["spec"] "{}" "notes"
-          Expect.equal (Seq.toList again.Preparation) (Seq.toList Models.tiny.Preparation) "preparation"
+          Expect.equal (Seq.toList again.Preprocessing) (Seq.toList Models.tiny.Preprocessing) "preparation"
       }
 
       test "thresholds may be infinite" {
           let bytes =
               tiny.Value |> parts |> value "a.threshold" 0 infinityf |> value "a.threshold" 1 -infinityf |> join
 
-          Expect.equal (layer<BinaryLayer> "a" (read bytes)).Threshold[0..1] [| infinityf; -infinityf |] "thresholds"
+          Expect.equal
+              (layer<PackedBinaryLayer> "a" (read bytes)).Threshold[0..1]
+              [| infinityf; -infinityf |]
+              "thresholds"
       }
 
       test "every tensor begins at a multiple of 64 bytes of the file" {
@@ -308,19 +379,19 @@ let private writing =
                   Expect.equal ((file.DataStart + entry.Begin) % 64L) 0L entry.Name
       }
 
-      test "a file on the disk is written and read" {
+      test "a file on disk is written and read" {
           use folder = new TempFolder()
           let path = folder.File "tiny.safetensors"
           PackedFile.Write(path, Models.tiny)
           Expect.equal (bytesOf (PackedFile.Read path)) tiny.Value "the same bytes"
       }
 
-      test "a model that is not right is not written" {
-          let a = layer<BinaryLayer> "a" Models.tiny
+      test "an invalid model is not written" {
+          let a = layer<PackedBinaryLayer> "a" Models.tiny
 
           let wrong inputs filters kernel signs scale =
               let changed =
-                  BinaryLayer(
+                  PackedBinaryLayer(
                       "a",
                       inputs,
                       filters,
@@ -342,20 +413,20 @@ let private writing =
                   []
 
           for model, message in
-              [ wrong 5 5 3 a.Signs [| 1.0f |], "its scale has 1 values, not 5"
-                wrong 5 5 3 a.Signs[1..] a.Scale, "its signs has 44 words, not 45"
-                wrong 0 5 3 a.Signs a.Scale, "it goes from 0 to 5 channels"
-                wrong 5 7 3 a.Signs a.Scale, "words, not 63"
-                wrong 5 5 (1 <<< 15) a.Signs a.Scale, "weights each, more than" ] do
+              [ wrong 5 5 3 a.Signs [| 1.0f |], "its scale has 1 values; it must have 5"
+                wrong 5 5 3 a.Signs[1..] a.Scale, "its signs has 44 words; it must have 45"
+                wrong 0 5 3 a.Signs a.Scale, "it maps 0 channels to 5"
+                wrong 5 7 3 a.Signs a.Scale, "words; it must have 63"
+                wrong 5 5 (1 <<< 15) a.Signs a.Scale, "weights; the limit is 16777216" ] do
               let message' = Support.message<ArgumentException, _>(fun () -> bytesOf model)
               Expect.stringStarts message' "layer 'a': " "place"
               Expect.stringContains message' message "message"
       }
 
-      test "a note may not take the place of the format's own texts" {
+      test "a note may not have a key of the format" {
           let model = Models.model 8 (Seq.toList Models.tiny.Layers) [ "format", "x" ]
           let message = Support.message<ArgumentException, _>(fun () -> bytesOf model)
-          Expect.stringContains message "a note is named 'format'" "message"
+          Expect.stringContains message "a note has the reserved key 'format'" "message"
       } ]
 
 let private mutations =
@@ -374,7 +445,7 @@ let private mutations =
           Expect.isGreaterThan refused (Mutation.rounds / 3) "refused"
       } ]
 
-/// Lines of 16 bytes: the offset, the bytes, and those of them that are letters.
+/// A hexdump: lines of offset, 16 bytes, and the bytes as ASCII.
 let private dump (bytes: byte[]) =
     [ for offset, line in Seq.indexed (Array.chunkBySize 16 bytes) do
           let hex =
@@ -391,7 +462,7 @@ let private dump (bytes: byte[]) =
 let private manual =
     lazy (File.ReadAllText(Path.Combine(GoldenFiles.repository, "docs", "packed-format.md")))
 
-/// The code blocks of the manual, by their language.
+/// The code blocks of the manual in a language.
 let private block language =
     [ for found in Regex.Matches(manual.Value, $"```{language}\n(.*?)```", RegexOptions.Singleline) do
           found.Groups[1].Value.TrimEnd() ]
@@ -412,7 +483,7 @@ let private documentation =
           let length = int (BitConverter.ToUInt64(bytes, 0))
           let flat (text: string) = (nonNull (JsonNode.Parse text)).ToJsonString()
           let header = (nonNull (JsonNode.Parse(Text.Encoding.UTF8.GetString(bytes, 8, length)))).AsObject()
-          // Shown by itself.
+          // The manual shows it separately.
           (nonNull header["__metadata__"])["model"] <- text "…"
           Expect.equal (flat (block "json" |> List.item 1)) (header.ToJsonString()) "header"
           Expect.equal (flat (block "json" |> List.item 0)) (flat (json (parts bytes))) "model"

@@ -1,4 +1,4 @@
-/// Networks as packed ones: layer by layer what the composite network computes.
+/// Packed networks agree with the composite network, layer by layer.
 module NormFree.Tests.Inference.PackingTests
 
 open System
@@ -7,6 +7,9 @@ open NormFree.Data
 open NormFree.Spec
 open NormFree.Inference.Files
 open NormFree.Inference.Model
+open NormFree.Runs
+open NormFree.Networks
+open NormFree.Packing
 open NormFree.Training
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Interop
@@ -33,7 +36,7 @@ let private agreement =
                   Expect.isGreaterThan (report.Layers |> List.sumBy _.Signs) 0L "signs"
                   Expect.equal (report.Layers |> List.sumBy _.Zeros) 0L "zeros"
 
-                  // The networks by themselves: where no sign turns, the logits are the network's.
+                  // Without sign flips, the logits are those of the composite network.
                   use _ = torch.no_grad ()
                   use logits = network.Forward(images, Evaluate)
                   let largest = logits.abs().max().``to``(double).item<float>()
@@ -43,7 +46,7 @@ let private agreement =
                       Expect.isLessThan report.LogitDifference (1e-5 * largest) "logits"
               } ]
 
-/// The next float above or below; 0 for equal, NaN for none.
+/// The number itself and the next two floats on each side.
 let private neighbours (x: float32) =
     [ x
       MathF.BitIncrement x
@@ -70,7 +73,7 @@ let private shifts =
 
 let private betas = [ 1.0; 1.0 / sqrt 1.04; 1.0 / sqrt 1.12; 0.5; 1e-3; 1e-30; 1e-45; 3.0 ]
 
-/// The threshold, and all of its neighbours and some other numbers, are on the side that the direct computation gives them.
+/// Comparing with the threshold agrees with the direct computation for the threshold's neighbours and other numbers.
 let private requireExact (holds: float32 -> bool) threshold (others: float32 list) what =
     for x in neighbours threshold @ others do
         if not (Single.IsNaN x) then
@@ -116,7 +119,7 @@ let private thresholds =
 
 let private tensor key (network: Network) = network.Tensors |> List.find (fun (name, _) -> name = key) |> snd
 
-/// A network of which an action changes one tensor.
+/// A network with a change to one tensor.
 let private changed norm key (change: torch.Tensor -> unit) =
     let network = Networks.trained single 2L (Support.tiny norm |> Net.withBinarise ActivationsAndWeights)
     use _ = torch.no_grad ()
@@ -135,9 +138,9 @@ let private refusals =
             -infinityf,
             "tensor layer1.0.binary_conv.gain: value 3 is -Infinity"
             BatchNorm, "layer1.0.bn1.running_mean", nanf, "tensor layer1.0.bn1.running_mean: value 3 is NaN"
-            BatchNorm, "layer1.0.bn1.running_var", -1.0f, "tensor layer1.0.bn1.running_var: a variance is below 0"
+            BatchNorm, "layer1.0.bn1.running_var", -1.0f, "tensor layer1.0.bn1.running_var: a variance is negative"
             BatchNorm, "layer1.0.bn1.weight", 3e38f, "layer 'layer1.0.binary_conv': value 3 of its" ] do
-          test $"refused: {value} in {key}" {
+          test $"rejected: {value} in {key}" {
               use network = changed norm key (set 3 value)
 
               if key.EndsWith "bn1.weight" then
@@ -151,7 +154,7 @@ let private refusals =
       for net, message in
           [ Support.tiny (BnFree 0.2) |> Net.withBinarise Activations, "has real weights, as stage 1 leaves them"
             ResNet.resNet18 { Width = 0.1; Depth = 0.5 } CifarStem |> Net.withClasses 10, "full-precision network" ] do
-          test $"refused: {net.Name} whose weights are not binary" {
+          test $"rejected: {net.Name} whose weights are not binary" {
               use network = Network.create single Rule.Corrected 1L net
               Expect.stringContains (Support.message<TrainingException, _>(fun () -> pack 32 network)) message "message"
           } ]
@@ -160,14 +163,14 @@ let private binary key (model: PackedModel) =
     model.Layers
     |> Seq.pick (fun layer ->
         match layer with
-        | :? BinaryLayer as layer when layer.Key = key -> Some layer
+        | :? PackedBinaryLayer as layer when layer.Key = key -> Some layer
         | _ -> None)
 
 let private zeros =
     [ test "weights of exactly 0 are counted, become +1, and are no mismatch" {
           use network = changed NoNorm "layer2.0.binary_conv.weight" (fun weight -> weight.zero_ () |> ignore)
           use _ = torch.no_grad ()
-          // Not the whole filter: its scale would be 0.
+          // Not all weights of a filter, as its scale would be 0.
           network |> tensor "layer1.0.binary_conv.weight" |> set 5 0.0f
           network |> tensor "layer1.0.binary_conv.weight" |> set 6 -0.0f
           network |> tensor "layer2.0.downsample.1.weight" |> set 5 0.0f
@@ -175,7 +178,7 @@ let private zeros =
           let expected = 3L + (tensor "layer2.0.binary_conv.weight" network).numel()
           Expect.equal packed.ZeroWeights expected "counted"
           let layer = binary "layer1.0.binary_conv" packed.Model
-          // Values 5 and 6 of a filter of 8 channels by 3×3 taps are channel 0's.
+          // Weights 5 and 6 of a filter of 8 channels × 3×3 taps belong to channel 0.
           Expect.equal ((layer.Signs[5] &&& 1UL, layer.Signs[6] &&& 1UL)) ((1UL, 1UL)) "their bits"
           use images = Networks.noise single 3L 1 32
 
@@ -201,19 +204,19 @@ let private zeros =
 
           Expect.isEmpty report.Mismatches "mismatches"
           let first = report.Layers |> List.find (fun layer -> layer.Signs > 0L)
-          Expect.equal first.Zeros first.Signs "all of the first layer's"
+          Expect.equal first.Zeros first.Signs "all of the first layer"
       } ]
 
-/// The task of a packed file that holds a model.
+/// The task of a packed file with a model.
 let private taskOf (model: PackedModel) =
     use folder = new TempFolder()
     let path = folder.File "packed.safetensors"
     PackedFile.Write(path, model)
-    use network = ReadyNetwork.load None path
-    network.Task
+    use network = LoadedNetwork.load None path
+    network.ImageTask
 
 let private images =
-    [ test "a packed file prepares images as the checkpoint does, whatever the data set" {
+    [ test "a packed file has the preprocessing of its checkpoint" {
           use network = Networks.trained single 3L (Support.tiny NoNorm |> Net.withBinarise ActivationsAndWeights)
 
           let checkpoint = Support.asCheckpoint 32 network
@@ -224,38 +227,40 @@ let private images =
                 [ Resize 32 ]
                 [ CentreCrop 32 ]
                 [ CentreCrop 28; Resize 32 ] ] do
-              let task = { checkpoint.Task with Preparation = steps }
+              let task = { checkpoint.ImageTask with Preprocessing = steps }
               Expect.equal (taskOf (Packing.pack task "" network).Model) task $"%A{steps}"
       }
 
-      test "a preparation that a packed file cannot hold is refused" {
+      test "preprocessing that a packed file cannot represent is rejected" {
           use network = Networks.trained single 3L (Support.tiny NoNorm |> Net.withBinarise ActivationsAndWeights)
 
-          let task = (Support.asCheckpoint 32 network).Task
+          let task = (Support.asCheckpoint 32 network).ImageTask
 
           for steps, message in
-              [ [ PadCrop 4 ], "prepared by {\"PadCrop\":4}, which a packed file does not know"
-                [ ResizeShort 32 ], "its preparation does not end with a resize or a crop to its size" ] do
-              let pack () = Packing.pack { task with Preparation = steps } "" network
+              [ [ PadCrop 4 ], "preprocessed by {\"PadCrop\":4}, which packed files do not support"
+                [ ResizeShort 32 ], "its preprocessing does not end with a resize or a crop to 32×32 pixels" ] do
+              let pack () = Packing.pack { task with Preprocessing = steps } "" network
               Expect.stringContains (Support.message<TrainingException, _> pack) message "message"
       }
 
-      test "what the tool cannot show images to is refused, and runs by NormFree.Inference" {
+      test "networks that the tool cannot run are rejected, with NormFree.Inference as the remedy" {
           let tiny = Models.tiny
 
-          let other height width (steps: ImageStep list) =
+          let other height width (steps: PreprocessingStep list) =
               PackedModel(
                   Architecture = tiny.Architecture,
                   Height = height,
                   Width = width,
                   Mean = tiny.Mean,
                   Deviation = tiny.Deviation,
-                  Preparation = List.toArray steps,
+                  Preprocessing = List.toArray steps,
                   Classes = tiny.Classes,
                   Layers = tiny.Layers
               )
 
-          let skewed = [ ImageStep(ImageStepKind.Cover, 8, 16); ImageStep(ImageStepKind.CentreCrop, 8, 8) ]
+          let skewed =
+              [ PreprocessingStep(PreprocessingKind.Cover, 8, 16)
+                PreprocessingStep(PreprocessingKind.CentreCrop, 8, 8) ]
 
           for model, message in
               [ Models.documented, "it takes images of 1 channel, not of red, green and blue"
@@ -263,7 +268,7 @@ let private images =
                 other 8 8 skewed, "shapes that are not square" ] do
               let found = Support.refusal (fun () -> taskOf model)
               Expect.stringContains found message "message"
-              Expect.stringContains found "NormFree.Inference" "way out"
+              Expect.stringContains found "NormFree.Inference" "remedy"
       } ]
 
 let tests =

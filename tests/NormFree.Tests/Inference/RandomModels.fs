@@ -1,4 +1,4 @@
-/// Packed models of every shape, drawn at random: what one number decides.
+/// Random packed models of every shape, determined by a seed.
 module NormFree.Tests.Inference.RandomModels
 
 open NormFree.Data
@@ -10,7 +10,7 @@ let private floats (stream: RandomStream) low high count =
 
 let private pick (stream: RandomStream) (choices: 'a list) = choices[stream.Below choices.Length]
 
-/// Some signs are always the same.
+/// Some are infinite: their signs are constant.
 let private thresholds (stream: RandomStream) count =
     Array.init count (fun _ ->
         match stream.Below 16 with
@@ -20,13 +20,13 @@ let private thresholds (stream: RandomStream) count =
 
 let private channels (stream: RandomStream) = pick stream [ 1 + stream.Below 12; 1 + stream.Below 130; 64; 32; 128 ]
 
-/// A convolution of real numbers whose result does not shrink to nothing.
+/// A real convolution with enough padding that its output is not empty.
 let private convolution (stream: RandomStream) key (size: MapSize) =
     let kernel = 1 + stream.Below 7
     let padding = max (kernel / 2) (stream.Below kernel)
     let outputs = channels stream
 
-    RealConvolution(
+    PackedConvolution(
         key,
         size.Channels,
         outputs,
@@ -40,19 +40,19 @@ let private convolution (stream: RandomStream) key (size: MapSize) =
 
 let private maxPool (stream: RandomStream) key =
     let kernel = 1 + stream.Below 3
-    MaxPool(key, kernel, 1 + stream.Below 2, min (kernel - 1) 1) :> PackedLayer
+    PackedMaxPool(key, kernel, 1 + stream.Below 2, min (kernel - 1) 1) :> PackedLayer
 
 let private shortcut (stream: RandomStream) inputs =
     match stream.Below 3 with
-    | 0 -> RepeatedInput() :> Shortcut, (if inputs <= 40 then inputs * (1 + stream.Below 3) else inputs)
-    | 1 -> PooledInput(1 + stream.Below 3, float32 (stream.Between(0.1, 0.3)), null), inputs
+    | 0 -> IdentityShortcut() :> PackedShortcut, (if inputs <= 40 then inputs * (1 + stream.Below 3) else inputs)
+    | 1 -> AveragePoolShortcut(1 + stream.Below 3, float32 (stream.Between(0.1, 0.3)), null), inputs
     | _ ->
         let outputs = channels stream
 
         let projection =
-            Projection(Support.signs (stream.Bits()) outputs inputs, floats stream -0.2 0.2 outputs)
+            BinaryProjection(Support.signs (stream.Bits()) outputs inputs, floats stream -0.2 0.2 outputs)
 
-        PooledInput(1 + stream.Below 3, float32 (stream.Between(0.1, 0.3)), projection), outputs
+        AveragePoolShortcut(1 + stream.Below 3, float32 (stream.Between(0.1, 0.3)), projection), outputs
 
 let private binary (stream: RandomStream) key (size: MapSize) =
     let around, outputs = shortcut stream size.Channels
@@ -60,10 +60,10 @@ let private binary (stream: RandomStream) key (size: MapSize) =
 
     let stride =
         match around with
-        | :? PooledInput as pooled -> pooled.Kernel
+        | :? AveragePoolShortcut as pooled -> pooled.Kernel
         | _ -> 1
 
-    BinaryLayer(
+    PackedBinaryLayer(
         key,
         size.Channels,
         outputs,
@@ -80,7 +80,7 @@ let private binary (stream: RandomStream) key (size: MapSize) =
     )
     :> PackedLayer
 
-/// Draws until a layer fits; some maps fit none.
+/// The first of 30 random layers that accepts the map, if any.
 let private fitting (size: MapSize) draw =
     let fits (layer: PackedLayer) =
         try
@@ -120,7 +120,7 @@ let ofSeed seed =
     let layers, size = extend (stem @ body) (MapSize(height, width, colours))
 
     let classifier =
-        Classifier(
+        PackedClassifier(
             "fc",
             size.Channels,
             classes,
@@ -129,7 +129,7 @@ let ofSeed seed =
         )
 
     PackedModel(
-        Architecture = "drawn",
+        Architecture = "random",
         Height = height,
         Width = width,
         Mean = Array.create colours 0.5f,

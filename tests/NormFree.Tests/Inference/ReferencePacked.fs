@@ -1,4 +1,4 @@
-/// Packed networks as plain loops: sums in float64, every layer's result rounded to float32 once. No kernel takes part.
+/// Reference implementation of packed networks in plain loops: float64 sums, each layer's output rounded to float32 once. It uses no kernel.
 module NormFree.Tests.Inference.ReferencePacked
 
 open NormFree.Inference.Model
@@ -16,7 +16,7 @@ let private words channels = (channels + 63) / 64
 
 let private slid kernel stride padding side = (side + 2 * padding - kernel) / stride + 1
 
-/// A map of which every value is computed by itself; what a pixel's values share is computed once.
+/// Computes a map value by value; work shared by the values of a pixel is done once.
 let private mapOf height width channels (value: int -> int -> int -> float) =
     { Height = height
       Width = width
@@ -29,7 +29,7 @@ let private mapOf height width channels (value: int -> int -> int -> float) =
                    for c in 0 .. channels - 1 do
                        float32 (ofPixel c) |] }
 
-/// The pixels of the map under a kernel's taps, with the taps' numbers; those outside the map are left out.
+/// The pixels of the map under a kernel, with their tap indices; taps outside the map are omitted.
 let private taps (map: Map) kernel stride padding y x =
     [| for i in 0 .. kernel - 1 do
            for j in 0 .. kernel - 1 do
@@ -61,7 +61,7 @@ let ofImage channels height width (image: float32[]) =
     mapOf height width channels (fun y x c -> float image[(c * height + y) * width + x])
 
 /// The signs of a binary layer's input, packed: pixels × ⌈In/64⌉ words.
-let signs (layer: BinaryLayer) (map: Map) =
+let signs (layer: PackedBinaryLayer) (map: Map) =
     let perPixel = words layer.In
     let packed = Array.zeroCreate (map.Height * map.Width * perPixel)
 
@@ -73,7 +73,7 @@ let signs (layer: BinaryLayer) (map: Map) =
 
     packed
 
-let private real (layer: RealConvolution) (map: Map) =
+let private real (layer: PackedConvolution) (map: Map) =
     let side = slid layer.Kernel layer.Stride layer.Padding
     let area = layer.Kernel * layer.Kernel
 
@@ -85,7 +85,7 @@ let private real (layer: RealConvolution) (map: Map) =
 
         convolved + float layer.Bias[o])
 
-let private maxPool (layer: MaxPool) (map: Map) =
+let private maxPool (layer: PackedMaxPool) (map: Map) =
     let side = slid layer.Kernel layer.Stride layer.Padding
 
     mapOf (side map.Height) (side map.Width) map.Channels (fun y x c ->
@@ -94,14 +94,14 @@ let private maxPool (layer: MaxPool) (map: Map) =
         |> Array.max)
 
 /// factor·(sum over squares of kernel×kernel), not rounded.
-let private pool (pooled: PooledInput) (map: Map) y x c =
+let private pool (pooled: AveragePoolShortcut) (map: Map) y x c =
     float pooled.Factor
     * sumBy (fun (_, row, column) -> map.At(row, column, c)) (taps map pooled.Kernel pooled.Kernel 0 y x)
 
 /// What is added to the convolutions at a place.
-let private shortcut (layer: BinaryLayer) (map: Map) y x : int -> float =
+let private shortcut (layer: PackedBinaryLayer) (map: Map) y x : int -> float =
     match layer.Shortcut with
-    | :? PooledInput as pooled ->
+    | :? AveragePoolShortcut as pooled ->
         let means = Array.init layer.In (pool pooled map y x)
 
         match pooled.Projection with
@@ -112,7 +112,7 @@ let private shortcut (layer: BinaryLayer) (map: Map) y x : int -> float =
                 * sum layer.In (fun c -> bit projection.Signs (o * words layer.In) c * means[c])
     | _ -> fun o -> map.At(y, x, o % layer.In)
 
-let private binary (layer: BinaryLayer) (map: Map) =
+let private binary (layer: PackedBinaryLayer) (map: Map) =
     let packed, perPixel = signs layer map, words layer.In
     let side = slid layer.Kernel layer.Stride layer.Padding
 
@@ -134,7 +134,7 @@ let private binary (layer: BinaryLayer) (map: Map) =
     mapOf (side map.Height) (side map.Width) layer.Out value
 
 /// The logits as a map of one pixel.
-let private classifier (layer: Classifier) (map: Map) =
+let private classifier (layer: PackedClassifier) (map: Map) =
     let pixels =
         [| for y in 0 .. map.Height - 1 do
                for x in 0 .. map.Width - 1 -> y, x |]
@@ -148,10 +148,10 @@ let private classifier (layer: Classifier) (map: Map) =
 /// The result of a layer.
 let run (layer: PackedLayer) (map: Map) : Map =
     match layer with
-    | :? RealConvolution as layer -> real layer map
-    | :? MaxPool as layer -> maxPool layer map
-    | :? BinaryLayer as layer -> binary layer map
-    | :? Classifier as layer -> classifier layer map
+    | :? PackedConvolution as layer -> real layer map
+    | :? PackedMaxPool as layer -> maxPool layer map
+    | :? PackedBinaryLayer as layer -> binary layer map
+    | :? PackedClassifier as layer -> classifier layer map
     | other -> invalidArg (nameof layer) $"There is no layer of kind {other.GetType().Name}."
 
 /// Logits of an image, channels × height × width.

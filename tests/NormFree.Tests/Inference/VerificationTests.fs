@@ -1,4 +1,4 @@
-/// Verification finds what is wrong with a packed network.
+/// Verification finds errors in packed networks.
 module NormFree.Tests.Inference.VerificationTests
 
 open System
@@ -10,6 +10,9 @@ open NormFree.Inference
 open NormFree.Inference.Files
 open NormFree.Spec
 open NormFree.Inference.Model
+open NormFree.Runs
+open NormFree.Networks
+open NormFree.Packing
 open NormFree.Training
 open NormFree.Tests.Interop
 open NormFree.Tests.Training
@@ -25,8 +28,8 @@ let private verify (checkpoint: Checkpoint) model =
     use images = Networks.noise single 5L 1 32
     Verification.run checkpoint model (Networks.reference model) images
 
-/// The model with one binary layer that an action makes of the one with that key.
-let private changed key (change: BinaryLayer -> BinaryLayer) (model: PackedModel) =
+/// The model with a change to the binary layer of a key.
+let private changed key (change: PackedBinaryLayer -> PackedBinaryLayer) (model: PackedModel) =
     PackedModel(
         Architecture = model.Architecture,
         Height = model.Height,
@@ -37,11 +40,11 @@ let private changed key (change: BinaryLayer -> BinaryLayer) (model: PackedModel
         Layers =
             [| for layer in model.Layers do
                    match layer with
-                   | :? BinaryLayer as layer when layer.Key = key -> change layer
+                   | :? PackedBinaryLayer as layer when layer.Key = key -> change layer
                    | layer -> layer |]
     )
 
-/// The model for images of another size, with other names or numbers of classes and images.
+/// The model with another image size, mean or classes.
 let private described height width mean classes (model: PackedModel) =
     PackedModel(
         Architecture = model.Architecture,
@@ -54,8 +57,8 @@ let private described height width mean classes (model: PackedModel) =
     )
 
 /// The same layer with other numbers.
-let private withNumbers threshold signs scale (l: BinaryLayer) =
-    BinaryLayer(
+let private withNumbers threshold signs scale (l: PackedBinaryLayer) =
+    PackedBinaryLayer(
         l.Key,
         l.In,
         l.Out,
@@ -78,10 +81,10 @@ let private at place change values =
 
 let private key = "layer2.1.binary_conv"
 
-/// Numbers as results have them.
+/// A record of numbers, as in results.
 type Numbers = { Top: float; Rest: float list }
 
-/// What is done to one layer, and what must be said of it. Other layers stay without complaint, whatever comes to them in a run of the network by itself.
+/// Damage to one layer, and what must be reported for it. Other layers are not reported, although their inputs in a run of the whole network differ.
 let private damages =
     [ "a threshold", withNumbers (at 2 (fun t -> t + 0.5f)) id id, $"layer {key}: ", "signs of its input differ"
       "a threshold by 1 ulp", withNumbers (at 2 MathF.BitIncrement) id id, $"layer {key}: ", "1 thresholds differ"
@@ -91,7 +94,7 @@ let private damages =
 
 let private found =
     [ for what, change, first, second in damages do
-          test $"{what} that is not the network's is found in its layer, and in no other" {
+          test $"{what} that is not the network's is found in its layer only" {
               use checkpoint = checkpoint (BnFree 0.2)
               let model = (Packing.ofCheckpoint checkpoint).Model |> changed key change
               let mismatches = (verify checkpoint model).Mismatches
@@ -113,7 +116,7 @@ let private found =
           | Error why -> failtest why
       }
 
-      test "layers that agree do not vouch for the whole" {
+      test "a wrong whole is found although its layers agree" {
           use checkpoint = checkpoint (BnFree 0.2)
           let model = (Packing.ofCheckpoint checkpoint).Model
           let runner = Networks.reference model
@@ -145,18 +148,18 @@ let private found =
               | None -> Expect.isNonEmpty (verify checkpoint model).Mismatches "mismatches"
               | Some part ->
                   let found = Support.message<TrainingException, _>(fun () -> verify checkpoint model)
-                  Expect.stringContains found "was made of another one" "message"
+                  Expect.stringContains found "was made from another one" "message"
                   Expect.stringContains found part "message"
           } ]
 
-/// What is said of a model besides its layers.
+/// Differences outside the layers.
 let private descriptions =
     let itself (values: IReadOnlyList<'a>) = values
 
     [ for what, change, message in
           [ "height", described 64 32 itself itself, "its images are 64×32, not 32×32"
             "width", described 32 64 itself itself, "its images are 32×64, not 32×32"
-            "mean", described 32 32 (Seq.map ((+) 0.1f) >> Seq.toArray >> itself) itself, "normalised otherwise"
+            "mean", described 32 32 (Seq.map ((+) 0.1f) >> Seq.toArray >> itself) itself, "normalised differently"
             "class", described 32 32 itself (Seq.rev >> Seq.toArray >> itself), "its classes have other names" ] do
           test $"another {what} is found" {
               use checkpoint = checkpoint (BnFree 0.2)
@@ -167,7 +170,7 @@ let private descriptions =
 
 let private engine =
     [ for norm in Support.norms do
-          test $"the engine's layers are the composite network's: {Words.norm norm}" {
+          test $"the engine's layers are the composite network's: {Names.norm norm}" {
               use checkpoint = checkpoint norm
               use packed = PackedNetwork.From((Packing.ofCheckpoint checkpoint).Model)
               use images = Networks.noise single 7L 2 32
@@ -179,7 +182,7 @@ let private engine =
 let private full =
     [ for name, net, size in [ "ReActNet-18 for CIFAR", ReActNet.cifar18, 32; "ReActNet-A", ReActNet.a, 64 ] do
           for norm in [ BnFree 0.2; BatchNorm ] do
-              test $"the engine's layers are the composite network's: {name}, {Words.norm norm}" {
+              test $"the engine's layers are the composite network's: {name}, {Names.norm norm}" {
                   let net = net |> Net.withNorm norm |> Net.withBinarise ActivationsAndWeights
                   use checkpoint = Support.asCheckpoint size (Networks.trained single 8L net)
                   use packed = PackedNetwork.From((Packing.ofCheckpoint checkpoint).Model)
@@ -188,12 +191,12 @@ let private full =
                   Expect.isEmpty report.Mismatches "mismatches"
               } ]
 
-/// The predicted sizes of the full networks' files.
+/// File sizes of the full networks against their prediction.
 let private sizes =
     [ for name, net, size, predicted in
           [ "ReActNet-18 for CIFAR", ReActNet.cifar18, 32, 1.45; "ReActNet-A", ReActNet.a, 224, 7.5 ] do
           for norm in Support.norms do
-              test $"the file of {name}, {Words.norm norm}, has the size that its summary predicts" {
+              test $"the file of {name}, {Names.norm norm}, has the size that its summary predicts" {
                   let net = net |> Net.withNorm norm |> Net.withBinarise ActivationsAndWeights
                   use network = Network.create single Rule.Corrected 1L net
                   let model = (Packing.ofCheckpoint (Support.asCheckpoint size network)).Model
@@ -216,7 +219,7 @@ let private sizes =
                           0.01
                           $"{bytes} bytes for {predicted} MiB"
 
-                      // Without names and padding it is exact.
+                      // The tensors alone match exactly.
                       use file = SafetensorsFile.Read(new MemoryStream(stream.ToArray()), "file")
 
                       let tensors =

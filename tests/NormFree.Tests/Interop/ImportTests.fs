@@ -3,13 +3,15 @@ module NormFree.Tests.Interop.ImportTests
 open System
 open System.IO
 open Expecto
-open NormFree.Formats.PyTorch
+open NormFree.Archives.PyTorch
 open NormFree.Formats.Safetensors
 open NormFree.Interop
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Data.Support
-open NormFree.Tests.Formats
+open NormFree.Tests.Archives
 open NormFree.Tests.Golden
 open NormFree.Tests.Interop.Support
 open NormFree.Tests.Training
@@ -113,6 +115,24 @@ let private keys =
 
               let differing = Support.differences (Support.tensorBits original) (Support.tensorBits network)
               Expect.equal (set differing) (set (report.Missing @ [ "conv1.weight"; "fc.weight" ])) "the rest is loaded"
+          }
+
+          test "that are unexpected by the thousand and hold terminal escapes are ten harmless lines and a count" {
+              use folder = new TempFolder()
+              use original = filled f32 (small (BnFree 0.2))
+
+              let change (key, dtype, shape, bytes) =
+                  match key with
+                  | "fc.bias" -> [ for i in 1..1000 -> $"\u001b[2J\u202e{i}", dtype, shape, bytes ]
+                  | _ -> [ key, dtype, shape, bytes ]
+
+              use file = original |> file folder change
+              let report = refused Strict original.Spec file
+              Expect.hasLength report.Unexpected 1000 "unexpected"
+              let lines = report.Problems |> List.skipWhile (fun line -> not (line.StartsWith "unexpected"))
+              Expect.hasLength lines 12 "lines"
+              Expect.equal (List.item 1 lines) "  \\u001b[2J\\u202e1" "a key"
+              Expect.equal (List.last lines) "  and 990 more, 1000 in all" "count"
           }
 
           test "of counters of batches may all be absent, as in files from before PyTorch 0.4.1, but not some" {
@@ -229,7 +249,7 @@ let private exports =
         "an export"
         [ for norm in [ BatchNorm; NoNorm; BnFree 0.2 ] do
               for dtype in [ f32; torch.ScalarType.Float64 ] do
-                  test $"of {Words.norm norm} in {dtype} comes back bit for bit from both formats" {
+                  test $"of {Names.norm norm} in {dtype} comes back bit for bit from both formats" {
                       use folder = new TempFolder()
                       use checkpoint = filled dtype (small norm) |> asCheckpoint 32
 
@@ -257,7 +277,7 @@ let private exports =
               Export.safetensors checkpoint path |> ignore
               use again = Checkpoint.load (Checkpoint.precision path) path
               Expect.equal again.Network.Spec checkpoint.Network.Spec "spec"
-              Expect.equal again.Task checkpoint.Task "task"
+              Expect.equal again.ImageTask checkpoint.ImageTask "task"
               Expect.equal again.State checkpoint.State "state"
           }
 
@@ -265,7 +285,7 @@ let private exports =
               use folder = new TempFolder()
               use checkpoint = filled f32 (small NoNorm) |> asCheckpoint 32
 
-              for export in [ Export.pytorch; Export.safetensors; Export.onnx OneImage ] do
+              for export in [ Export.pytorch; Export.safetensors; Export.onnx (NormFree.Cli.OnnxRuntime()) OneImage ] do
                   let message =
                       Support.message<DirectoryNotFoundException, _>(fun () ->
                           export checkpoint (folder.File "no/where"))

@@ -6,7 +6,10 @@ open NormFree.Cli
 open NormFree.Formats.Safetensors
 open NormFree.Interop
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
+open NormFree.Benchmarks
 open NormFree.Tests.Interop.Support
 open NormFree.Tests.Training
 
@@ -35,7 +38,7 @@ let tests =
         [ for net in nets do
               let body = (Net.binaryBody net).Value
 
-              test $"{net.Name}, {Words.norm body.Norm}: the float32 file's logits, and those of the network" {
+              test $"{net.Name}, {Names.norm body.Norm}: the float32 file's logits, and those of the network" {
                   use checkpoint = RandomNetwork.create 6L net |> asCheckpoint 32
                   let model = OnnxLowering.lower AnyNumber checkpoint
                   let single, integers = run model, run (OnnxInt8.rewrite model)

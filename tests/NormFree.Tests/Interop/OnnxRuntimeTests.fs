@@ -3,11 +3,14 @@ module NormFree.Tests.Interop.OnnxRuntimeTests
 
 open System
 open System.IO
-open Expecto
 open Microsoft.ML.OnnxRuntime
+open Expecto
+open NormFree.Cli
 open NormFree.Formats.Onnx
 open NormFree.Interop
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Golden
@@ -19,19 +22,7 @@ let private tolerance = 1e-4
 
 /// Runs a file on images (N×3×S×S) and gives N×classes logits.
 let private runtime (path: string) (images: torch.Tensor) =
-    use options =
-        new SessionOptions(
-            IntraOpNumThreads = 1,
-            InterOpNumThreads = 1,
-            LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR
-        )
-
-    use session = new InferenceSession(path, options)
-    use values = images.``to``(torch.ScalarType.Float32).contiguous()
-    use input = OrtValue.CreateTensorValueFromMemory(values.data<float32>().ToArray(), images.shape)
-    use run = new RunOptions()
-    use outputs = session.Run(run, [| "input" |], [| input |], [| "logits" |])
-    outputs[0].GetTensorDataAsSpan<float32>().ToArray() |> Array.map float
+    OnnxVerification.logits (OnnxRuntime()) (File.ReadAllBytes path) images |> Array.map float
 
 let private noise (seed: int64) (size: int) =
     use generator = new torch.Generator(uint64 seed)
@@ -46,7 +37,7 @@ let private agrees path (model: OnnxModel) (network: Network) (image: torch.Tens
     let agree = difference <= tolerance * scale
 
     if not agree then
-        let near = (OnnxEvaluation.run path model image).NearZero
+        let near = (OnnxVerification.signInputs (OnnxRuntime()) model image).NearZero
         Expect.isGreaterThan near 0L $"logits differ by {difference} of {scale} although no value is near 0"
 
     agree
@@ -56,9 +47,9 @@ let private compare (dtype: torch.ScalarType) spec size images least =
     use folder = new TempFolder()
     use checkpoint = filled dtype spec |> asCheckpoint size
     let path = folder.File "network.onnx"
-    let comparison = Export.onnx OneImage checkpoint path
+    let comparison = Export.onnx (OnnxRuntime()) OneImage checkpoint path
     Expect.isTrue comparison.Agrees "the tool's own comparison"
-    let model = OnnxModel.Open path
+    let model = OnnxLowering.lower OneImage checkpoint
 
     let agreeing =
         Seq.init images (fun i -> noise (int64 i) size)
@@ -74,7 +65,7 @@ let private variants (table: Size -> StemKind -> NetSpec) size =
 
 let private name (spec: NetSpec) =
     match Net.binaryBody spec with
-    | Some body -> $"{spec.Name} {Words.norm body.Norm} {Words.binarise body.Binarise}"
+    | Some body -> $"{spec.Name} {Names.norm body.Norm} {Names.binarise body.Binarise}"
     | None -> spec.Name
 
 let private narrow = { Width = 0.125; Depth = 0.5 }
@@ -101,8 +92,8 @@ let private exported batch spec (look: string -> OnnxModel -> Network -> unit) =
     use folder = new TempFolder()
     use checkpoint = filled torch.ScalarType.Float32 spec |> asCheckpoint 32
     let path = folder.File "network.onnx"
-    Export.onnx batch checkpoint path |> ignore
-    look path (OnnxModel.Open path) checkpoint.Network
+    Export.onnx (OnnxRuntime()) batch checkpoint path |> ignore
+    look path (OnnxLowering.lower batch checkpoint) checkpoint.Network
 
 /// Elements of a constant.
 let private elements (tensor: OnnxTensor) =
@@ -155,10 +146,49 @@ let private shape =
           }
 
           test "says which network and which images it is for" {
-              exported OneImage (small BatchNorm) (fun _ model network ->
+              exported OneImage (small BatchNorm) (fun path model network ->
                   Expect.equal model.Opset 17L "opset"
-                  Expect.equal (Json.read<NetSpec> model.Metadata["normfree.spec"]) (Ok network.Spec) "spec"
-                  Expect.stringContains model.Metadata["normfree.normalisation"] "0.4914" "normalisation")
+                  use session = new InferenceSession(path)
+                  let metadata = session.ModelMetadata.CustomMetadataMap
+                  Expect.equal (Json.read<NetSpec> metadata["normfree.spec"]) (Ok network.Spec) "spec"
+                  Expect.stringContains metadata["normfree.normalisation"] "0.4914" "normalisation")
           } ]
 
-let tests = testList "ONNX Runtime" [ agreement; shape ]
+/// A network with a value that is not finite in its classifier.
+let private spoiled (value: float) =
+    let checkpoint = filled torch.ScalarType.Float32 (small (BnFree 0.2)) |> asCheckpoint 32
+    use _ = torch.no_grad ()
+    let bias = checkpoint.Network.Tensors |> Seq.find (fun (name, _) -> name = "fc.bias") |> snd
+    bias[0].fill_(value.ToScalar()) |> ignore
+    checkpoint
+
+let private failures =
+    testList
+        "an export that fails"
+        [ for value in [ nan; infinity ] do
+              test $"does not write a network with {value}, and keeps the old file" {
+                  use folder = new TempFolder()
+                  use checkpoint = spoiled value
+                  let path = folder.Write("network.onnx", "old"B)
+                  let comparison = Export.onnx (OnnxRuntime()) OneImage checkpoint path
+                  Expect.isFalse comparison.Agrees "agrees"
+                  Expect.equal (File.ReadAllBytes path) "old"B "the old file"
+                  Expect.hasLength (Directory.GetFileSystemEntries folder.Path) 1 "files"
+              }
+
+          test "because the runtime throws leaves no file" {
+              use folder = new TempFolder()
+              use checkpoint = filled torch.ScalarType.Float32 (small NoNorm) |> asCheckpoint 32
+
+              let broken =
+                  { new IOnnxRuntime with
+                      member _.Run(_, _, _, _) = invalidOp "the runtime failed" }
+
+              Expect.throwsT<InvalidOperationException>
+                  (fun () -> Export.onnx broken OneImage checkpoint (folder.File "network.onnx") |> ignore)
+                  "comes through"
+
+              Expect.isEmpty (Directory.GetFileSystemEntries folder.Path) "files"
+          } ]
+
+let tests = testList "ONNX Runtime" [ agreement; shape; failures ]

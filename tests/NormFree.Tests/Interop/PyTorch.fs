@@ -5,7 +5,7 @@ open System
 open System.Diagnostics
 open System.IO
 open Expecto
-open NormFree.Tests.Formats
+open NormFree.Tests.Archives
 open NormFree.Tests.Golden
 
 /// NORMFREE_PYTHON names another interpreter.

@@ -8,6 +8,8 @@ open Expecto
 open NormFree.Formats.Safetensors
 open NormFree.Interop
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Golden
@@ -67,7 +69,7 @@ let tests =
         [ for arch, word, binary, spec, size in variants do
               let body = (Net.binaryBody spec).Value
 
-              test $"{spec.Name} {Words.norm body.Norm} {Words.binarise body.Binarise}" {
+              test $"{spec.Name} {Names.norm body.Norm} {Names.binarise body.Binarise}" {
                   PyTorch.require false
                   roundTrip spec size (fun folder -> [ "make"; arch; word; binary; folder ])
               }

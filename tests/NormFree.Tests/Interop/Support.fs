@@ -7,6 +7,8 @@ open System.Text.Json.Serialization
 open Expecto
 open NormFree.Interop
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Formats
 open NormFree.Tests.Golden
@@ -39,20 +41,9 @@ let refused strictness spec (file: ForeignFile) =
 /// A network with a task, as exports want it.
 let asCheckpoint size (network: Network) : Checkpoint =
     { Network = network
-      Task = Import.task network.Spec size
+      ImageTask = Import.task network.Spec size
       State =
-        { Recipe = Recipe.published
-          Stage = "test"
-          History = []
-          Position = Position.startOf 0
-          Images = None
-          Threads = 1
-          Execution = Some network.Execution
-          Machine = None
-          Division = None
-          Changes = []
-          Teacher = Skippable.Skip
-          Method = Skippable.Skip } }
+        { TrainingState.Of(Recipe.published, "test") with Threads = 1; Execution = Some network.Execution } }
 
 /// A network at its start, all of its tensors filled by the golden files' formula: batch norms that do something, weights of either sign.
 let filled (dtype: torch.ScalarType) spec =

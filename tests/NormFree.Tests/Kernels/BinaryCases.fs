@@ -1,4 +1,4 @@
-/// Binary convolutions that all kernels for them are tested with, and what they should give.
+/// Binary convolutions for the tests of XNOR and packed kernels, with their expected results.
 module NormFree.Tests.Kernels.BinaryCases
 
 #nowarn "9" // Kernels work on addresses.
@@ -9,8 +9,8 @@ open FsCheck.FSharp
 open NormFree.Kernels.Convolutions
 open NormFree.Tests.Kernels.Support
 
-/// A convolution, what taps outside the map contribute, and where the rows are cut for two calls.
-type Case = { Shape: ConvolutionShape; Outside: OutsideTaps; Cut: int; Seed: uint64 }
+/// A convolution; the output rows are split at <c>Cut</c> into two calls.
+type Case = { Shape: ConvolutionShape; Padding: PaddingValue; Cut: int; Seed: uint64 }
 
 let inputs case =
     let shape = case.Shape
@@ -23,22 +23,22 @@ let expected case =
     use filters = new Guarded<uint64>(filters)
     use target = new Guarded<int>(case.Shape.OutPixels * case.Shape.Out, 0)
     let mutable shape = case.Shape
-    ReferenceConvolution.Xnor(&shape, activations.Pointer, filters.Pointer, case.Outside, target.Pointer)
+    ReferenceConvolution.Xnor(&shape, activations.Pointer, filters.Pointer, case.Padding, target.Pointer)
     target.Check()
     target.Values
 
-/// Fails where numbers are not those of a case.
-let agrees case (found: int[]) (numbers: int[]) =
-    if found <> numbers then
-        let differs = Seq.zip found numbers |> Seq.findIndex (fun (a, b) -> a <> b)
-        failtest $"{case}: number {differs} is {found[differs]}, should be {numbers[differs]}"
+/// Fails at the first result that is not the expected one.
+let agrees case (actual: int[]) (expected: int[]) =
+    if actual <> expected then
+        let at = Seq.zip actual expected |> Seq.findIndex (fun (a, b) -> a <> b)
+        failtest $"{case}: result {at} is {actual[at]}, should be {expected[at]}"
 
-/// Larq's matrix: what its binary convolution is tested with, and maps down to 1×1.
+/// The test matrix of Larq's binary convolution, and maps down to 1×1.
 module Matrix =
     let channels = [ 1; 3; 4; 31; 32; 33; 64; 96; 128; 192; 256; 512; 3072 ]
     let kernels = [ 1, 1; 3, 3; 5, 5; 2, 3 ]
     let strides = [ 1, 1; 2, 2; 2, 3 ]
-    let paddings = [ Some OutsideTaps.Zero; Some OutsideTaps.One; None ]
+    let paddings = [ Some PaddingValue.Zero; Some PaddingValue.One; None ]
     let maps = [ 1, 1; 2, 2; 3, 4; 7, 6; 9, 5 ]
     let batches = [ 1; 2; 3 ]
     let outputs = [ 1; 3; 8; 12; 17 ]
@@ -51,7 +51,7 @@ module Matrix =
         if fits then
             Some
                 { Shape = shape
-                  Outside = defaultArg padding OutsideTaps.Zero
+                  Padding = defaultArg padding PaddingValue.Zero
                   Cut = i % (shape.OutHeight + 1)
                   Seed = uint64 i }
         else
@@ -64,7 +64,7 @@ module Matrix =
               for batch in batches do
                   for o in outputs -> map, batch, o ]
 
-    /// All of it takes minutes, so each layer meets one size after the other, unless the environment asks for the whole product.
+    /// The full product takes minutes, so the layers alternate between sizes unless NORMFREE_TEST_WHOLE_MATRIX is set.
     let cases =
         lazy
             (let all = not (String.IsNullOrEmpty(Environment.GetEnvironmentVariable "NORMFREE_TEST_WHOLE_MATRIX"))
@@ -75,46 +75,22 @@ module Matrix =
                    if all then
                        yield! sizes |> List.mapi (fun j size -> case (i + j) layer size) |> List.choose id
                    else
-                       // 31 and 75 sizes have no common divisor: all of them have their turn. Sizes that do not fit are passed over.
+                       // 31 and 75 are coprime, so every size is used. Sizes smaller than the filter are skipped.
                        yield!
                            Seq.init sizes.Length (fun j -> case i layer sizes[(i + j) * 31 % sizes.Length])
                            |> Seq.tryPick id
                            |> Option.toList ]
              |> List.map (fun case -> case, expected case))
 
-let shapes =
+let random =
     gen {
-        let! kernel = Gen.choose (1, 5) |> Gen.two
-        let! stride = Gen.choose (1, 3) |> Gen.two
-        let! pad = Gen.choose (0, 3) |> Gen.two
-        let! height = Gen.choose (max 1 (fst kernel - 2 * fst pad), 9)
-        let! width = Gen.choose (max 1 (snd kernel - 2 * snd pad), 9)
-        let! batch = Gen.choose (1, 3)
-        let! input = Gen.choose (1, 400)
-        let! output = Gen.choose (1, 20)
-        let! outside = Gen.elements [ OutsideTaps.Zero; OutsideTaps.One ]
-
-        let shape =
-            ConvolutionShape(
-                batch,
-                height,
-                width,
-                input,
-                output,
-                fst kernel,
-                snd kernel,
-                fst stride,
-                snd stride,
-                fst pad,
-                snd pad
-            )
-
+        let! shape = Shapes.random 400 20
+        let! padding = Gen.elements [ PaddingValue.Zero; PaddingValue.One ]
         let! cut = Gen.choose (0, shape.OutHeight)
         let! seed = Gen.choose (0, 1_000_000)
-
-        return { Shape = shape; Outside = outside; Cut = cut; Seed = uint64 seed }
+        return { Shape = shape; Padding = padding; Cut = cut; Seed = uint64 seed }
     }
 
 let shape (batch, h, w, c, o, k, pad) = ConvolutionShape(batch, h, w, c, o, k, k, 1, 1, pad, pad)
 
-let case shape = { Shape = shape; Outside = OutsideTaps.Zero; Cut = 1; Seed = 9UL }
+let case shape = { Shape = shape; Padding = PaddingValue.Zero; Cut = 1; Seed = 9UL }

@@ -1,24 +1,23 @@
-/// What follows a packed network's convolutions, against plain arithmetic, and the encodings of signs.
+/// The epilogue of packed convolutions against plain arithmetic, and the encodings of signs.
 module NormFree.Tests.Kernels.EpilogueTests
 
 #nowarn "9" // Kernels work on addresses.
 
 open System
 open Expecto
-open FsCheck
 open FsCheck.FSharp
 open NormFree.Kernels.Convolutions
 open NormFree.Kernels.Packed
 open NormFree.Kernels.Simd
 open NormFree.Tests.Kernels.Support
 
-/// A map of one image, the layer's shortcut, and where its filters and pixels are cut into parts.
+/// Sizes of one image's map and its shortcut; pixels are split at <c>Cut</c> into two ranges.
 type private Case =
     { Height: int
       Width: int
       Channels: int
       Repeats: int
-      Border: int
+      Padding: int
       Encoding: SignEncoding
       Cut: int
       Seed: int }
@@ -28,9 +27,9 @@ let private cases =
         let! height = Gen.choose (1, 5)
         let! width = Gen.choose (1, 5)
         let! repeats = Gen.elements [ 1; 1; 2; 3 ]
-        // Networks repeat 32 channels and multiples of it.
+        // Shortcuts of real networks repeat multiples of 32 channels.
         let! channels = Gen.frequency [ 3, Gen.choose (1, 200); 1, Gen.elements [ 16; 32; 64; 128 ] ]
-        let! border = Gen.choose (0, 2)
+        let! padding = Gen.choose (0, 2)
         let! encoding = Gen.elements (Enum.GetValues<SignEncoding>())
         let! cut = Gen.choose (0, height * width)
         let! seed = Gen.choose (0, 1_000_000)
@@ -40,18 +39,18 @@ let private cases =
               Width = width
               Channels = channels * repeats
               Repeats = repeats
-              Border = border
+              Padding = padding
               Encoding = encoding
               Cut = cut
               Seed = seed }
     }
 
-/// Values in quarters: products and sums of a few are exact, so that every instruction set gives the same.
+/// Multiples of 1/4, whose products and short sums are exact, so that all instruction sets agree.
 let private quarters (random: Random) count = Array.init count (fun _ -> float32 (random.Next(-40, 41)) / 4.0f)
 
-let private layout case = SignLayout(case.Encoding, case.Height, case.Width, case.Channels, case.Border, case.Border)
+let private layout case = SignLayout(case.Encoding, case.Height, case.Width, case.Channels, case.Padding, case.Padding)
 
-type private Numbers =
+type private Parameters =
     { Counts: int[]
       Scale: float32[]
       Bias: float32[]
@@ -60,7 +59,7 @@ type private Numbers =
       Shortcut: float32[]
       Threshold: float32[] }
 
-let private numbers case =
+let private parametersOf case =
     let random = Random case.Seed
     let pixels = case.Height * case.Width
     let channels () = quarters random case.Channels
@@ -87,22 +86,11 @@ let private expected case n =
 
         (if z > 0.0f then z else n.Slope[channel] * z) + n.Shift[channel])
 
-/// Packed words of values that reach their thresholds.
-let private reach case n (values: float32[]) =
-    let perPixel = (case.Channels + 63) / 64
-    let words = Array.zeroCreate (values.Length / case.Channels * perPixel)
+/// Packed signs: +1 where a value reaches its threshold.
+let private signsOf case n (values: float32[]) =
+    values |> Array.mapi (fun i value -> value >= n.Threshold[i % case.Channels]) |> pack case.Channels
 
-    values
-    |> Array.iteri (fun i value ->
-        let pixel, channel = i / case.Channels, i % case.Channels
-
-        if value >= n.Threshold[channel] then
-            let at = pixel * perPixel + channel / 64
-            words[at] <- words[at] ||| (1UL <<< (channel % 64)))
-
-    words
-
-/// Parts by pixels, and by filters at a multiple of 64.
+/// Two ranges of pixels times two ranges of filters, split at a multiple of 64.
 let private ranges case =
     let filters = case.Channels / 2 / 64 * 64
 
@@ -120,7 +108,7 @@ let private decode (map: SignMap) case =
     words.Check()
     words.Values
 
-let private finish set case n =
+let private apply set case n =
     use scale = new Guarded<float32>(n.Scale)
     use bias = new Guarded<float32>(n.Bias)
     use slope = new Guarded<float32>(n.Slope)
@@ -140,7 +128,7 @@ let private finish set case n =
 
         ResidualEpilogue
             .For(set, case.Encoding)
-            .Finish(
+            .Apply(
                 &parameters,
                 &range,
                 counts.Pointer,
@@ -155,7 +143,7 @@ let private finish set case n =
     memory.Check()
     result.Values, decode map case
 
-let private pack set case n (values: float32[]) =
+let private packMap set case n (values: float32[]) =
     use source = new Guarded<float32>(values)
     use threshold = new Guarded<float32>(n.Threshold)
     use memory = new Guarded<byte>(int (layout case).Bytes, 0)
@@ -166,38 +154,31 @@ let private pack set case n (values: float32[]) =
     memory.Check()
     decode map case
 
-let private holds set property =
-    let property =
-        Prop.forAll (Arb.fromGen cases) (fun case ->
-            let n = numbers case
-            let values = expected case n
-            property case n values)
-
-    Check.One(Config.QuickThrowOnFailure.WithMaxTest(100).WithQuietOnSuccess true, property)
+let private checkAll property =
+    forAll 100 cases (fun case ->
+        let n = parametersOf case
+        property case n (expected case n))
 
 let tests =
     testList
-        "packed layers"
-        [ testEverySet "values and signs are those of plain arithmetic" (fun set ->
-              holds set (fun case n values ->
-                  let found, signs = finish set case n
-                  Expect.sequenceEqual found values $"values of {case}"
-                  Expect.sequenceEqual signs (reach case n values) $"signs of {case}"))
+        "packed epilogue"
+        [ testEverySet "values and signs equal plain arithmetic" (fun set ->
+              checkAll (fun case n values ->
+                  let actual, signs = apply set case n
+                  Expect.sequenceEqual actual values $"values of {case}"
+                  Expect.sequenceEqual signs (signsOf case n values) $"signs of {case}"))
 
-          testEverySet "signs of a map that no binary layer made" (fun set ->
-              holds set (fun case n values ->
-                  Expect.sequenceEqual (pack set case n values) (reach case n values) $"signs of {case}"))
+          testEverySet "Pack writes the signs of a float map" (fun set ->
+              checkAll (fun case n values ->
+                  Expect.sequenceEqual (packMap set case n values) (signsOf case n values) $"signs of {case}"))
 
-          test "every encoding gives back what was written, border or not" {
-              let property =
-                  Prop.forAll (Arb.fromGen cases) (fun case ->
-                      let words = signs (uint64 case.Seed) (case.Height * case.Width) case.Channels
-                      use source = new Guarded<uint64>(words)
-                      use memory = new Guarded<byte>(int (layout case).Bytes, 0)
-                      let map = SignMap(layout case, memory.Pointer)
-                      map.Encode source.Pointer
-                      memory.Check()
-                      Expect.sequenceEqual (decode map case) words $"{case}")
-
-              Check.One(Config.QuickThrowOnFailure.WithMaxTest(300).WithQuietOnSuccess true, property)
+          test "Decode reverses Encode in every encoding, with and without padding" {
+              forAll 300 cases (fun case ->
+                  let words = signs (uint64 case.Seed) (case.Height * case.Width) case.Channels
+                  use source = new Guarded<uint64>(words)
+                  use memory = new Guarded<byte>(int (layout case).Bytes, 0)
+                  let map = SignMap(layout case, memory.Pointer)
+                  map.Encode source.Pointer
+                  memory.Check()
+                  Expect.sequenceEqual (decode map case) words $"{case}")
           } ]

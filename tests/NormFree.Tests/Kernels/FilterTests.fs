@@ -1,4 +1,4 @@
-/// Filters against loops in double precision, and against the composite layers with autograd.
+/// Filter kernels against loops in double precision, and against the composite layers with autograd.
 module NormFree.Tests.Kernels.FilterTests
 
 #nowarn "9" // Kernels work on addresses.
@@ -15,49 +15,49 @@ open NormFree.Tests.Kernels.Comparison
 open NormFree.Tests.Kernels.Support
 open TorchSharp
 
-/// Gradients go through sums that cancel.
+/// Gradients involve sums with cancellation.
 let private gradientRounding = 5e-6
 
-/// One convolution's filters, and what is asked of them.
+/// One convolution's filters and their options.
 type private Case =
     { Bank: FilterBank
       Binary: bool
       Gain: bool
-      Order: FilterOrder }
+      Layout: FilterLayout }
 
     override c.ToString() =
-        let words =
+        let parts =
             [ $"{c.Bank.Out} filters of {c.Bank.In}×{c.Bank.Taps}"
               if c.Bank.Standardised then "standardised" else "plain"
-              if c.Binary then "binary" else "real"
+              if c.Binary then "binary" else "float"
               if c.Gain then "gain" else "no gain"
-              $"{c.Order}" ]
+              $"{c.Layout}" ]
 
-        String.Join(", ", words)
+        String.Join(", ", parts)
 
-/// What the kernels make of a weight, and of a gradient with respect to the filters.
+/// Results of the forward and backward pass.
 type private Result =
     { Statistics: FilterStatistics[]
       Scale: float32[]
       Signs: uint64[]
-      Used: float32[]
+      Filters: float32[]
       Gradient: float32[]
       GainGradient: float32[] }
 
 let private nothing<'T when 'T: unmanaged> : nativeptr<'T> = NativePtr.ofNativeInt 0n
 
-/// Runs forward and backward; `gradient` is in the case's order, and so is the filter of a real case.
+/// Runs forward and backward; <c>gradient</c> and float filters are in the case's layout.
 let private run set (workers: IWorkers) case (weight: float32[]) (gain: float32[]) (gradient: float32[]) =
     let bank = case.Bank
     let kernels = FilterKernels.For set
-    // A written value must not look like one that was there.
+    // Filled with NaN, so that a value that is not written is detected.
     let empty count = Array.create count nanf
 
     let result =
         { Statistics = Array.zeroCreate bank.Out
           Scale = empty bank.Out
           Signs = Array.create (int bank.SignWords) UInt64.MaxValue
-          Used = empty weight.Length
+          Filters = empty weight.Length
           Gradient = empty weight.Length
           GainGradient = empty bank.Out }
 
@@ -67,42 +67,41 @@ let private run set (workers: IWorkers) case (weight: float32[]) (gain: float32[
     use statistics = fixed result.Statistics
     use scale = fixed result.Scale
     use signs = fixed result.Signs
-    use used = fixed result.Used
+    use filters = fixed result.Filters
     use dw = fixed result.Gradient
     use dg = fixed result.GainGradient
     let g, dg = if case.Gain then g, dg else nothing, nothing
 
     if case.Binary then
-        kernels.Binary(bank, w, g, statistics, scale, signs, workers)
-        kernels.BinaryBackward(bank, w, g, statistics, dy, case.Order, dw, dg, workers)
+        kernels.BinaryForward(bank, w, g, statistics, scale, signs, workers)
+        kernels.BinaryBackward(bank, w, g, statistics, dy, case.Layout, dw, dg, workers)
     else
-        kernels.Real(bank, w, g, statistics, used, case.Order, workers)
-        kernels.RealBackward(bank, w, g, statistics, dy, case.Order, dw, dg, workers)
+        kernels.RealForward(bank, w, g, statistics, filters, case.Layout, workers)
+        kernels.RealBackward(bank, w, g, statistics, dy, case.Layout, dw, dg, workers)
 
     result
 
-/// Where weight i of O×I×taps lies in an order.
-let private place case i =
+/// Index of weight i of O×I×taps in the case's layout.
+let private indexOf case i =
     let bank = case.Bank
     let filter, channel, tap = i / bank.Size, i % bank.Size / bank.Taps, i % bank.Taps
 
-    match case.Order with
-    | FilterOrder.ChannelsLast -> filter * bank.Size + tap * bank.In + channel
+    match case.Layout with
+    | FilterLayout.ChannelsLast -> filter * bank.Size + tap * bank.In + channel
     | _ -> i
 
 let private isPositive case (signs: uint64[]) i =
     let bank = case.Bank
     let filter, channel, tap = i / bank.Size, i % bank.Size / bank.Taps, i % bank.Taps
-    let word = (filter * bank.Taps + tap) * bank.Words + channel / 64
-    signs[word] >>> (channel % 64) &&& 1UL = 1UL
+    isPlus signs (filter * bank.Taps + tap) bank.In channel
 
-/// The filter of a result in the weight's order, whichever kind it is.
-let private usedOf case result i =
-    if not case.Binary then result.Used[place case i]
+/// The filter value of weight i, for float and binary filters.
+let private filterValue case result i =
+    if not case.Binary then result.Filters[indexOf case i]
     elif isPositive case result.Signs i then result.Scale[i / case.Bank.Size]
     else -result.Scale[i / case.Bank.Size]
 
-/// One filter by the formulas, in double precision: v, the filter, dw and dgain.
+/// The formulas for one filter in double precision: v, the filter, dw and dgain.
 let private oracle case (w: float[]) gain (g: float[]) =
     let n = float w.Length
     let factor = float case.Bank.Factor
@@ -135,7 +134,7 @@ let private oracle case (w: float[]) gain (g: float[]) =
 
     v, used |> Array.map (fun used -> factor * gain * used), dw, dgain
 
-/// Weights that reach beyond 1, gains of both signs and 0, gradients; the second filter's weights are all the same.
+/// Weights that exceed 1, gains of both signs and 0, gradients; the second filter has equal weights.
 let private inputs seed case =
     let bank = case.Bank
     let random = Random(seed: int)
@@ -150,24 +149,28 @@ let private inputs seed case =
 let private agreesWithOracle set case =
     let bank = case.Bank
     let weight, gain, gradient = inputs (bank.Size + bank.Out) case
-    let result = run set (SomeThreads 2) case weight gain gradient
+    let result = run set (ShuffledThreads(2, 1L)) case weight gain gradient
 
     for o in 0 .. bank.Out - 1 do
         let first = o * bank.Size
         let w = Array.init bank.Size (fun i -> float weight[first + i])
-        let g = Array.init bank.Size (fun i -> float gradient[place case (first + i)])
+        let g = Array.init bank.Size (fun i -> float gradient[indexOf case (first + i)])
         let v, used, dw, dgain = oracle case w (if case.Gain then float gain[o] else 1.0) g
         let what = $"{case}: filter {o}"
 
         if case.Binary then
             for i in 0 .. bank.Size - 1 do
-                // The mean's last bit decides about the others.
+                // The sign of smaller values depends on the rounding of the mean.
                 if abs v[i] > 1e-6 || v[i] = 0.0 then
                     Expect.equal (isPositive case result.Signs (first + i)) (v[i] >= 0.0) $"{what}: sign {i}"
 
             Agreement.close rounding 0.0 (float result.Scale[o]) (if v[0] >= 0.0 then used[0] else -used[0]) what
         else
-            allClose rounding used (Array.init bank.Size (fun i -> usedOf case result (first + i))) $"{what}: used"
+            allClose
+                rounding
+                used
+                (Array.init bank.Size (fun i -> filterValue case result (first + i)))
+                $"{what}: filter"
 
         allClose gradientRounding dw (Array.sub result.Gradient first bank.Size) $"{what}: dw"
 
@@ -189,13 +192,13 @@ let private cases =
     [ for binary, standardised, gain in kinds do
           for channels in [ 1; 3; 4; 31; 32; 33; 64; 64 + 1; 64 + 32; 512 + 64 + 3 ] do
               for taps in [ 1; 9; 25 ] do
-                  for order in [ FilterOrder.ChannelsLast; FilterOrder.TapsLast ] do
+                  for layout in [ FilterLayout.ChannelsLast; FilterLayout.Contiguous ] do
                       { Bank = FilterBank(3 + taps % 4, channels, taps, standardised, 1.25f)
                         Binary = binary
                         Gain = gain
-                        Order = order } ]
+                        Layout = layout } ]
 
-/// The composite layers on the same weight; their gradients by autograd.
+/// Compares with the composite layers on the same weight, with gradients by autograd.
 let private agreesWithComposite dtype tolerance set case =
     use _ = torch.NewDisposeScope()
     let bank = case.Bank
@@ -216,20 +219,20 @@ let private agreesWithComposite dtype tolerance set case =
     let g = leaf gain [ int64 bank.Out; 1; 1; 1 ]
     let options = ConvolutionOptions(1, 0, bank.Standardised, case.Binary, float bank.Factor)
     let gains: torch.Tensor | null = if case.Gain then g else null
-    let used = Convolution.UsedWeight(w, gains, &options)
+    let used = Convolution.EffectiveWeight(w, gains, &options)
 
     used.backward
-        [| torch.tensor(Array.init weight.Length (fun i -> gradient[place case i])).reshape(w.shape).``to`` dtype |]
+        [| torch.tensor(Array.init weight.Length (fun i -> gradient[indexOf case i])).reshape(w.shape).``to`` dtype |]
 
     let expected = Agreement.values used
     let what = $"{case} ({dtype})"
 
-    // Equal weights have sign 0 in torch; another sum leaves a rounding error of the mean in them.
-    let kept =
+    // Equal weights have sign 0 in torch, or the sign of a rounding error of the mean, so they are not compared.
+    let comparable =
         expected
-        |> Array.mapi (fun i value -> if i / bank.Size = 1 then float (usedOf case result i) else value)
+        |> Array.mapi (fun i value -> if i / bank.Size = 1 then float (filterValue case result i) else value)
 
-    allClose tolerance kept (Array.init weight.Length (usedOf case result)) $"{what}: used"
+    allClose tolerance comparable (Array.init weight.Length (filterValue case result)) $"{what}: filter"
     allClose tolerance (Agreement.values (Agreement.gradient w)) result.Gradient $"{what}: dw"
 
     if case.Gain then
@@ -237,43 +240,43 @@ let private agreesWithComposite dtype tolerance set case =
 
 let private composites =
     [ for binary, standardised, gain in kinds do
-          // A gain without standardisation is none of the layers.
+          // No layer has a gain without standardisation.
           if gain = standardised then
               for channels, taps in [ 4, 9; 64 + 3, 9; 96, 1; 512, 9 ] do
                   { Bank = FilterBank(5, channels, taps, standardised, 1.25f)
                     Binary = binary
                     Gain = gain
-                    Order = FilterOrder.ChannelsLast } ]
+                    Layout = FilterLayout.ChannelsLast } ]
 
 let private sameForAllThreads set =
     for binary, standardised, gain in kinds do
         let case =
-            // So many weights are shared out.
+            // Large enough for several tasks.
             { Bank = FilterBank(192 + 5, 96 + 3, 9, standardised, 1f)
               Binary = binary
               Gain = gain
-              Order = FilterOrder.ChannelsLast }
+              Layout = FilterLayout.ChannelsLast }
 
         let weight, gain, gradient = inputs 3 case
 
         let on (workers: IWorkers) =
             let r = run set workers case weight gain gradient
-            r.Statistics, bits r.Scale, r.Signs, bits r.Used, bits r.Gradient, bits r.GainGradient
+            r.Statistics, bits r.Scale, r.Signs, bits r.Filters, bits r.Gradient, bits r.GainGradient
 
         let alone = on OneThread.Instance
 
         for threads in 1..3 do
-            Expect.equal (on (SomeThreads threads)) alone $"{case}: {threads} threads"
+            Expect.equal (on (ShuffledThreads(threads, int64 threads))) alone $"{case}: {threads} threads"
 
-/// The signs by channel, and by filter.
+/// The signs by channel and by filter.
 let private transposed (bank: FilterBank) (signs: uint64[]) =
     let byChannel = Array.create (int bank.SignsByChannel) UInt32.MaxValue
     let byFilter = Array.create (int bank.SignsByFilter) UInt32.MaxValue
     use signs = fixed signs
     use channels = fixed byChannel
     use filters = fixed byFilter
-    SignTranspose.ByChannel(bank, signs, channels, SomeThreads 2)
-    SignTranspose.ByFilter(bank, signs, filters, SomeThreads 2)
+    SignTranspose.ByChannel(bank, signs, channels, ShuffledThreads(2, 1L))
+    SignTranspose.ByFilter(bank, signs, filters, ShuffledThreads(2, 1L))
     byChannel, byFilter
 
 let private transposes =
@@ -282,7 +285,7 @@ let private transposes =
         [ for filters, allChannels in
               [ for filters in [ 1; 31; 32; 33; 64; 64 + 1; 96 + 3 ] do
                     yield filters, [ 1; 3; 31; 32; 33; 64; 64 + 1; 96; 128 + 3 ]
-                // Large enough to be shared out.
+                // Large enough for several tasks.
                 yield 512 + 3, [ 128 + 3 ] ] do
               for channels in allChannels do
                   test $"{filters} filters, {channels} channels" {
@@ -290,14 +293,14 @@ let private transposes =
                           { Bank = FilterBank(filters, channels, 9)
                             Binary = true
                             Gain = false
-                            Order = FilterOrder.ChannelsLast }
+                            Layout = FilterLayout.ChannelsLast }
 
                       let bank = case.Bank
                       let weight, gain, gradient = inputs 11 case
                       let result = run InstructionSets.Best OneThread.Instance case weight gain gradient
                       let byChannel, byFilter = transposed bank result.Signs
 
-                      /// Bit j of every word (t, k, lane) is the sign of weight (lane, 32·k + j), if there is one.
+                      /// Bit j of word (t, k, lane) must be the sign of weight (lane, 32·k + j), or 0 if there is none.
                       let check (words: uint32[]) lanes padded others (index: int -> int -> int -> int) what =
                           let groups = (others + 31) / 32
                           Expect.hasLength words (bank.Taps * groups * padded) what
@@ -308,14 +311,14 @@ let private transposes =
 
                                     for bit in 0..31 do
                                         let other = group * 32 + bit
-                                        let found = words[at] >>> bit &&& 1u = 1u
+                                        let actual = words[at] >>> bit &&& 1u = 1u
 
                                         let expected =
                                             lane < lanes
                                             && other < others
                                             && isPositive case result.Signs (index tap lane other)
 
-                                        if found <> expected then
+                                        if actual <> expected then
                                             tap, lane, other ]
 
                           Expect.isEmpty wrong what
@@ -334,9 +337,9 @@ let tests =
               composites |> List.iter (agreesWithComposite torch.ScalarType.Float32 gradientRounding set))
           testEverySet "agree with the composite layers in doubles" (fun set ->
               composites |> List.iter (agreesWithComposite torch.ScalarType.Float64 gradientRounding set))
-          testEverySet "are the same bit by bit for 1, 2 and 3 threads" sameForAllThreads
+          testEverySet "give the same bits on 1, 2 and 3 threads" sameForAllThreads
           transposes
-          test "an instruction set that the processor lacks is refused" {
+          test "unsupported instruction sets are rejected" {
               for set in Enum.GetValues<InstructionSet>() do
                   if not (InstructionSets.IsSupported set) then
                       Expect.throwsT<PlatformNotSupportedException> (fun () -> FilterKernels.For set |> ignore) $"{set}"

@@ -1,4 +1,4 @@
-/// Kernels are asked for by instruction set: what the processor lacks must be refused before a kernel runs into it.
+/// Kernels must reject instruction sets that the processor does not support.
 module NormFree.Tests.Kernels.InstructionSetTests
 
 open System
@@ -16,27 +16,27 @@ let private kernels: (string * (InstructionSet -> obj)) list =
       "FilterKernels", (fun set -> FilterKernels.For set)
       "OptimiserKernels", (fun set -> OptimiserKernels.For set)
       "ResidualActivation", (fun set -> ResidualActivation.For set)
-      "ScaledPool", (fun set -> ScaledPool.For set)
-      "SignFilterProduct", (fun set -> SignFilterProduct.For set)
+      "ScaledAveragePool", (fun set -> ScaledAveragePool.For set)
+      "BinaryWeightConvolution", (fun set -> BinaryWeightConvolution.For set)
       "SignGradient", (fun set -> SignGradient.For set)
-      "SignMapProduct", (fun set -> SignMapProduct.For set)
+      "BinaryInputConvolution", (fun set -> BinaryInputConvolution.For set)
       "SignPacking", (fun set -> SignPacking.For set)
       "XnorConvolution", (fun set -> XnorConvolution.For set) ]
 
-let private missing =
+let private unsupported =
     Enum.GetValues<InstructionSet>() |> Array.filter (InstructionSets.IsSupported >> not)
 
 let tests =
     testList
         "instruction sets"
         [ for name, make in kernels do
-              test $"{name} exists for every set of this processor, and refuses the others" {
+              test $"{name} exists for every supported set and rejects the others" {
                   for set in InstructionSets.Supported do
                       make set |> ignore
 
-                  for set in missing do
+                  for set in unsupported do
                       Expect.throwsT<PlatformNotSupportedException> (fun () -> make set |> ignore) $"{set}"
               }
-          test "the scalar set is always there" {
+          test "the scalar set is always supported" {
               Expect.contains InstructionSets.Supported InstructionSet.Scalar "sets"
           } ]

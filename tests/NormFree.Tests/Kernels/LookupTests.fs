@@ -1,51 +1,31 @@
-/// Products of real numbers with signs, against loops in double precision.
+/// Lookup-table convolutions of floats with signs against loops in double precision.
 module NormFree.Tests.Kernels.LookupTests
 
 #nowarn "9" // Kernels work on addresses.
 
 open Expecto
-open FsCheck
-open FsCheck.FSharp
 open Microsoft.FSharp.NativeInterop
 open NormFree.Data
 open NormFree.Kernels.Convolutions
 open NormFree.Kernels.Memory
 open NormFree.Kernels.Simd
 open NormFree.Kernels.Threads
+open NormFree.Tests.Kernels.Comparison
 open NormFree.Tests.Kernels.Support
 
-/// What float32 sums may differ by from exact ones, as a part of the sum of absolute values.
-let private rounding = 2e-6
+/// Tolerance of float32 sums, relative to the sum of absolute values.
+let private near = nearSums 2e-6
 
-/// Fails at the first number that is further from its sum than rounding explains.
-let private near what (actual: float32[]) (expected: struct (float * float)[]) =
-    if actual.Length <> expected.Length then
-        failtest $"{what}: {actual.Length} numbers, not {expected.Length}"
-
-    for i in 0 .. actual.Length - 1 do
-        let struct (sum, size) = expected[i]
-
-        if not (abs (float actual[i] - sum) <= rounding * size) then
-            failtest $"{what}: number {i} is {actual[i]}, should be {sum} (its terms add up to {size})"
-
-let private sameBits what (actual: float32[]) (expected: float32[]) =
-    let bits = Array.map System.BitConverter.SingleToUInt32Bits
-    let first = Seq.zip (bits actual) (bits expected) |> Seq.tryFindIndex (fun (a, b) -> a <> b)
-    Expect.equal actual.Length expected.Length what
-    Expect.equal first None $"{what}: first number that differs"
-
-let private anyShape count check =
-    let property = Prop.forAll (Arb.fromGen Shapes.any) check
-    Check.One(Config.QuickThrowOnFailure.WithMaxTest(count).WithQuietOnSuccess true, property)
+let private anyShape count check = forAll count (Shapes.random 140 70) check
 
 let private one = OneThread.Instance :> IWorkers
 
-// ---- Real maps times filters of signs ----
+// ---- Float input, binary weights ----
 
-/// A product: of a convolution's input, or, transposed, of the gradient of its output.
+/// A convolution, or the transposed convolution of an output gradient.
 type private Product =
     {
-        Map: PixelMap
+        Map: ConvolutionGeometry
         Source: float32[]
         Scale: float32[] option
         /// +1 or −1 by tap, source channel, target channel.
@@ -55,7 +35,7 @@ type private Product =
 
 let private stride (product: Product) =
     let mutable map = product.Map
-    SignFilterProduct.TargetStride &map
+    BinaryWeightConvolution.TargetStride &map
 
 let private pixels (product: Product) =
     let shape = product.Map.Shape
@@ -66,7 +46,7 @@ let private pixels (product: Product) =
         shape.InPixels, shape.OutPixels
 
 let private product transposed seed (shape: ConvolutionShape) =
-    let map = PixelMap(shape, transposed)
+    let map = ConvolutionGeometry(shape, transposed)
     let k, c = map.SourceChannels, map.TargetChannels
     let stream = RandomStream.OfKeys(seed, 1L)
     let signs = Array.init (shape.Taps * k * c) (fun _ -> stream.Below 2)
@@ -88,13 +68,13 @@ let private product transposed seed (shape: ConvolutionShape) =
       Sign = fun tap source target -> float (2 * signs[(tap * k + source) * c + target] - 1)
       Words = words }
 
-/// Sum and sum of absolute values of every target, pixels × channels.
+/// Sum and sum of absolute values of each target, pixels × channels.
 let private expectedProduct (product: Product) =
     let k, c = product.Map.SourceChannels, product.Map.TargetChannels
     let _, targets = pixels product
     let sums, sizes = Array.zeroCreate<float>(targets * c), Array.zeroCreate<float>(targets * c)
 
-    for struct (output, tap, input) in Shapes.meetings product.Map.Shape do
+    for struct (output, tap, input) in Shapes.reads product.Map.Shape do
         let source, target = if product.Map.Transposed then output, input else input, output
 
         for from in 0 .. k - 1 do
@@ -108,22 +88,22 @@ let private expectedProduct (product: Product) =
 
     Array.map2 (fun sum size -> struct (sum, size)) sums sizes
 
-/// Computes pieces of images, each a task of its own: image, first row, rows. Targets without the channels that pad them.
-let private computePieces set (product: Product) (workers: IWorkers) (pieces: (int * int * int)[]) =
+/// Computes parts of images (image, first row, rows), one task each. Returns the targets without padding channels.
+let private computeParts set (product: Product) (workers: IWorkers) (parts: (int * int * int)[]) =
     let mutable map = product.Map
-    let kernel = SignFilterProduct.For set
+    let kernel = BinaryWeightConvolution.For set
     use source = new Guarded<float32>(product.Source)
     use scale = new Guarded<float32>(defaultArg product.Scale [||])
     use words = new Guarded<uint32>(product.Words)
-    let ofRow = map.TargetWidth * stride product
-    let results = Array.zeroCreate<float32[]> pieces.Length
+    let rowSize = map.TargetWidth * stride product
+    let results = Array.zeroCreate<float32[]> parts.Length
 
     workers.Run(
-        pieces.Length,
+        parts.Length,
         fun task ->
-            let image, first, rows = pieces[task]
+            let image, first, rows = parts[task]
             let mutable map = product.Map
-            use target = new Guarded<float32>(rows * ofRow, 4)
+            use target = new Guarded<float32>(rows * rowSize, 4)
 
             kernel.Rows(
                 &map,
@@ -133,7 +113,7 @@ let private computePieces set (product: Product) (workers: IWorkers) (pieces: (i
                 source.Pointer,
                 (if product.Scale.IsSome then scale.Pointer else NativePtr.nullPtr),
                 words.Pointer,
-                Scratch.OfThread(SignFilterProduct.ScratchBytes(&map, rows)),
+                Scratch.OfThread(BinaryWeightConvolution.ScratchBytes(&map, rows)),
                 target.Pointer
             )
 
@@ -150,8 +130,8 @@ let private computePieces set (product: Product) (workers: IWorkers) (pieces: (i
 let private images (product: Product) =
     [| for image in 0 .. product.Map.Shape.Batch - 1 -> image, 0, product.Map.TargetHeight |]
 
-/// On a thread without scratch, so that what is announced must be enough.
-let private compute set product = computePieces set product (ShuffledThreads(1, 0L)) (images product)
+/// Runs on a thread without scratch memory, so that a request that is too small fails.
+let private compute set product = computeParts set product (ShuffledThreads(1, 0L)) (images product)
 
 let private productAgrees set product expected =
     let what = $"{product.Map}, scale {product.Scale.IsSome}"
@@ -163,8 +143,8 @@ let private productMatrix transposed =
               let product = product transposed (int64 i) shape
               product, expectedProduct product ]
 
-/// Shapes on which all cuts are tried: odd strides, halos on either side, columns that meet nothing.
-let private cut =
+/// Shapes for tests of all splits: odd strides, halos on both sides, columns without a source.
+let private splitShapes =
     [ for (h, w), (kh, kw), (sy, sx), pad in
           [ (7, 6), (3, 3), (1, 1), 1
             (7, 6), (3, 3), (2, 2), 1
@@ -174,35 +154,35 @@ let private cut =
 
 let private products =
     testList
-        "real maps times signs"
+        "float input, binary weights"
         [ for transposed, name in [ false, "a convolution"; true, "its transpose" ] do
               let cases = productMatrix transposed
 
-              testEverySet $"{name} is its loops, every tail" (fun set ->
+              testEverySet $"{name} equals plain loops, for every tail" (fun set ->
                   for case, expected in cases.Value do
                       productAgrees set case expected)
 
-              testEverySet $"{name} of any shape is its loops" (fun set ->
+              testEverySet $"{name} equals plain loops on random shapes" (fun set ->
                   anyShape 25 (fun shape ->
                       let case = product transposed (shape.Macs % 1000L) shape
                       productAgrees set case (expectedProduct case)))
 
-              testEverySet $"{name} has the same bits wherever an image is cut" (fun set ->
-                  for shape in cut do
+              testEverySet $"{name} gives the same bits for every split of an image" (fun set ->
+                  for shape in splitShapes do
                       let case = product transposed 7L shape
                       let whole = compute set case
                       let height = case.Map.TargetHeight
 
                       for first in 0..height do
-                          let pieces =
+                          let parts =
                               [| for image in 0 .. shape.Batch - 1 do
                                      image, 0, first
                                      image, first, height - first |]
 
-                          sameBits $"{case.Map}, cut before row {first}" (computePieces set case one pieces) whole)
+                          sameBits $"{case.Map}, split before row {first}" (computeParts set case one parts) whole)
 
-              testEverySet $"{name} has the same bits on 1, 2 and 3 threads" (fun set ->
-                  for shape in cut do
+              testEverySet $"{name} gives the same bits on 1, 2 and 3 threads" (fun set ->
+                  for shape in splitShapes do
                       let case = product transposed 8L shape
                       let whole = compute set case
 
@@ -212,36 +192,35 @@ let private products =
 
                       for threads in 1..3 do
                           let workers = ShuffledThreads(threads, int64 threads)
-                          sameBits $"{case.Map} on {threads} threads" (computePieces set case workers rows) whole)
+                          sameBits $"{case.Map} on {threads} threads" (computeParts set case workers rows) whole)
 
-          test "tasks are as many rows as fit, at least one, and none that the map does not have" {
+          test "RowsPerTask is between 1 and the height of the map" {
               for shape in Shapes.matrix @ [ ConvolutionShape(1, 224, 224, 1024, 1024, 3, 3, 1, 1, 1, 1) ] do
                   for transposed in [ false; true ] do
-                      let mutable map = PixelMap(shape, transposed)
-                      let rows = SignFilterProduct.RowsOfTask &map
+                      let mutable map = ConvolutionGeometry(shape, transposed)
+                      let rows = BinaryWeightConvolution.RowsPerTask &map
                       Expect.isTrue (rows >= 1 && rows <= map.TargetHeight) $"{map}: {rows} rows"
           } ]
 
-// ---- Gradients of filters ----
+// ---- Filter gradients ----
 
 let private planes (shape: ConvolutionShape) (signs: uint64[]) workers =
     let mutable shape' = shape
     use source = new Guarded<uint64>(signs)
-    use target = new Guarded<uint32>(shape.Taps * int (TapPlanes.PlaneWords &shape'), 4)
-    TapPlanes.Make(shape, source.Pointer, target.Pointer, workers)
+    use target = new Guarded<uint32>(shape.Taps * int (UnfoldedPixelWords.WordsPerTap &shape'), 4)
+    UnfoldedPixelWords.Make(shape, source.Pointer, target.Pointer, workers)
     target.Check()
     target.Values
 
-/// Bit j of word (t, k, c) by its definition: set where output pixel 32·k + j meets a + of channel c at tap t.
+/// The definition: bit j of word (t, k, c) is set where output pixel 32·k + j reads +1 in channel c at tap t.
 let private expectedPlanes (shape: ConvolutionShape) (signs: uint64[]) =
-    let perPixel, stride, chunks =
-        (shape.In + 63) / 64, (shape.In + 63) / 64 * 64, (shape.OutPixels + 31) / 32
+    let stride, chunks = (shape.In + 63) / 64 * 64, (shape.OutPixels + 31) / 32
 
     let planes = Array.zeroCreate<uint32>(shape.Taps * chunks * stride)
 
-    for struct (output, tap, input) in Shapes.meetings shape do
+    for struct (output, tap, input) in Shapes.reads shape do
         for channel in 0 .. shape.In - 1 do
-            if signs[input * perPixel + channel / 64] >>> (channel % 64) &&& 1UL = 1UL then
+            if isPlus signs input shape.In channel then
                 let word = (tap * chunks + output / 32) * stride + channel
                 planes[word] <- planes[word] ||| (1u <<< (output % 32))
 
@@ -254,15 +233,14 @@ let private gradient seed (shape: ConvolutionShape) =
       Signs = signs (uint64 seed) shape.InPixels shape.In
       Output = Shapes.reals seed (shape.OutPixels * shape.Out) }
 
-/// Σ dy·x by filter, tap and channel, with the sum of absolute values. Where pixels meet padding, the kernel subtracts and adds back.
+/// Σ dy·x by filter, tap and channel. The sum of absolute values includes padding, which the kernel subtracts and adds back.
 let private expectedGradient (gradient: Gradient) =
     let shape = gradient.Shape
-    let perPixel = (shape.In + 63) / 64
     let sums = Array.zeroCreate<float>(shape.Out * shape.Taps * shape.In)
 
-    for struct (output, tap, input) in Shapes.meetings shape do
+    for struct (output, tap, input) in Shapes.reads shape do
         for channel in 0 .. shape.In - 1 do
-            let plus = gradient.Signs[input * perPixel + channel / 64] >>> (channel % 64) &&& 1UL = 1UL
+            let plus = isPlus gradient.Signs input shape.In channel
 
             for filter in 0 .. shape.Out - 1 do
                 let dy = float gradient.Output[output * shape.Out + filter]
@@ -281,7 +259,7 @@ let private computeGradient set (gradient: Gradient) (workers: IWorkers) =
     use output = new Guarded<float32>(gradient.Output)
     use planes = new Guarded<uint32>(planes shape gradient.Signs workers)
     use target = new Guarded<float32>(shape.Out * shape.Taps * shape.In, 4)
-    // Overwritten, whatever it was.
+    // The kernel must overwrite the target.
     target.Span.Fill nanf
     (FilterGradient.For set).Compute(shape, output.Pointer, planes.Pointer, target.Pointer, workers)
     target.Check()
@@ -296,7 +274,7 @@ let private gradientMatrix =
               let gradient = gradient (int64 i) shape
               gradient, expectedGradient gradient ]
 
-/// More output pixels than tables are made of at once (1024), and more filters than a task has (16).
+/// More output pixels than the tables of one pass cover (1024), and more filters than a task has (16).
 let private large =
     [ ConvolutionShape(3, 19, 20, 32 + 1, 16 + 1, 3, 3, 1, 1, 1, 1)
       ConvolutionShape(2, 23, 23, 3, 32 + 2, 1, 1, 1, 1, 0, 0)
@@ -305,7 +283,7 @@ let private large =
 let private gradients =
     testList
         "filter gradients"
-        [ test "planes are what taps meet, bit by bit" {
+        [ test "UnfoldedPixelWords equal their definition, bit by bit" {
               for i, shape in List.indexed (Shapes.matrix @ large) do
                   let signs = signs (uint64 i) shape.InPixels shape.In
 
@@ -313,28 +291,28 @@ let private gradients =
                       failtest $"{shape}"
           }
 
-          test "planes of any shape" {
+          test "UnfoldedPixelWords equal their definition on random shapes" {
               anyShape 50 (fun shape ->
                   let signs = signs 3UL shape.InPixels shape.In
                   planes shape signs one = expectedPlanes shape signs)
           }
 
-          testEverySet "the gradient is its loops, every tail" (fun set ->
+          testEverySet "equal plain loops, for every tail" (fun set ->
               for gradient, expected in gradientMatrix.Value do
                   gradientAgrees set gradient expected)
 
-          testEverySet "the gradient over many pixels and filters is its loops" (fun set ->
+          testEverySet "equal plain loops over many pixels and filters" (fun set ->
               for shape in large do
                   let gradient = gradient 5L shape
                   gradientAgrees set gradient (expectedGradient gradient))
 
-          testEverySet "the gradient of any shape is its loops" (fun set ->
+          testEverySet "equal plain loops on random shapes" (fun set ->
               anyShape 25 (fun shape ->
                   let gradient = gradient (shape.Macs % 1000L) shape
                   gradientAgrees set gradient (expectedGradient gradient)))
 
-          testEverySet "the gradient has the same bits on 1, 2 and 3 threads" (fun set ->
-              for shape in cut @ large do
+          testEverySet "give the same bits on 1, 2 and 3 threads" (fun set ->
+              for shape in splitShapes @ large do
                   let gradient = gradient 6L shape
                   let alone = computeGradient set gradient one
 
@@ -342,70 +320,69 @@ let private gradients =
                       let workers = ShuffledThreads(threads, int64 threads)
                       sameBits $"{shape} on {threads} threads" (computeGradient set gradient workers) alone) ]
 
-// ---- Binary maps times real filters ----
+// ---- Binary input, float weights ----
 
 let private words (shape: ConvolutionShape) (signs: uint64[]) workers =
     let mutable shape' = shape
     use source = new Guarded<uint64>(signs)
-    use target = new Guarded<uint32>(int (TapWords.Length &shape'), 4)
-    TapWords.Make(shape, source.Pointer, target.Pointer, workers)
+    use target = new Guarded<uint32>(int (UnfoldedChannelWords.Length &shape'), 4)
+    UnfoldedChannelWords.Make(shape, source.Pointer, target.Pointer, workers)
     target.Check()
     target.Values
 
-/// Bit j of word (t, w, p) by its definition: set where output pixel p meets a + of channel 32·w + j at tap t.
+/// The definition: bit j of word (t, w, p) is set where output pixel p reads +1 in channel 32·w + j at tap t.
 let private expectedWords (shape: ConvolutionShape) (signs: uint64[]) =
     let perPixel, stride = (shape.In + 63) / 64, (shape.OutPixels + 63) / 64 * 64
     let words = Array.zeroCreate<uint32>(shape.Taps * 2 * perPixel * stride)
 
-    for struct (output, tap, input) in Shapes.meetings shape do
+    for struct (output, tap, input) in Shapes.reads shape do
         for channel in 0 .. shape.In - 1 do
-            if signs[input * perPixel + channel / 64] >>> (channel % 64) &&& 1UL = 1UL then
+            if isPlus signs input shape.In channel then
                 let word = (tap * 2 * perPixel + channel / 32) * stride + output
                 words[word] <- words[word] ||| (1u <<< (channel % 32))
 
     words
 
-type private Forward = { Of: ConvolutionShape; Input: uint64[]; Filters: float32[] }
+type private Forward = { Shape: ConvolutionShape; Input: uint64[]; Filters: float32[] }
 
 let private forward seed (shape: ConvolutionShape) =
-    { Of = shape
+    { Shape = shape
       Input = signs (uint64 seed) shape.InPixels shape.In
       Filters = Shapes.reals seed (shape.Out * shape.Taps * shape.In) }
 
-/// Σ w·x by pixel and filter, with the sum of absolute values. Where pixels meet padding, the kernel subtracts and adds back.
+/// Σ w·x by pixel and filter. The sum of absolute values includes padding, which the kernel subtracts and adds back.
 let private expectedForward (forward: Forward) =
-    let shape = forward.Of
-    let perPixel = (shape.In + 63) / 64
+    let shape = forward.Shape
     let sums = Array.zeroCreate<float>(shape.OutPixels * shape.Out)
-    let ofFilter = shape.Taps * shape.In
+    let filterSize = shape.Taps * shape.In
 
-    for struct (output, tap, input) in Shapes.meetings shape do
+    for struct (output, tap, input) in Shapes.reads shape do
         for filter in 0 .. shape.Out - 1 do
             let at = output * shape.Out + filter
 
             for channel in 0 .. shape.In - 1 do
-                let plus = forward.Input[input * perPixel + channel / 64] >>> (channel % 64) &&& 1UL = 1UL
-                let w = float forward.Filters[filter * ofFilter + tap * shape.In + channel]
+                let plus = isPlus forward.Input input shape.In channel
+                let w = float forward.Filters[filter * filterSize + tap * shape.In + channel]
                 sums[at] <- if plus then sums[at] + w else sums[at] - w
 
     let sizes =
-        forward.Filters |> Array.chunkBySize ofFilter |> Array.map (Array.sumBy (fun w -> abs (float w)))
+        forward.Filters |> Array.chunkBySize filterSize |> Array.map (Array.sumBy (fun w -> abs (float w)))
 
     sums |> Array.mapi (fun at sum -> struct (sum, sizes[at % shape.Out]))
 
 let private computeForward set (forward: Forward) (workers: IWorkers) =
-    let shape = forward.Of
+    let shape = forward.Shape
     use input = new Guarded<uint32>(words shape forward.Input workers)
     use filters = new Guarded<float32>(forward.Filters)
     use target = new Guarded<float32>(shape.OutPixels * shape.Out, 4)
-    // Overwritten, whatever it was.
+    // The kernel must overwrite the target.
     target.Span.Fill nanf
-    (SignMapProduct.For set).Compute(shape, input.Pointer, filters.Pointer, target.Pointer, workers)
+    (BinaryInputConvolution.For set).Compute(shape, input.Pointer, filters.Pointer, target.Pointer, workers)
     target.Check()
     target.Values
 
 let private forwardAgrees set forward expected =
-    near $"{forward.Of}" (computeForward set forward (ShuffledThreads(1, 0L))) expected
+    near $"{forward.Shape}" (computeForward set forward (ShuffledThreads(1, 0L))) expected
 
 let private forwardMatrix =
     lazy
@@ -418,8 +395,8 @@ let private wide = ConvolutionShape(3, 33, 26, 5, 16 + 3, 3, 3, 1, 1, 1, 1)
 
 let private forwards =
     testList
-        "signs times real filters"
-        [ test "words are what pixels meet, bit by bit" {
+        "binary input, float weights"
+        [ test "UnfoldedChannelWords equal their definition, bit by bit" {
               for i, shape in List.indexed (wide :: Shapes.matrix) do
                   let signs = signs (uint64 i) shape.InPixels shape.In
 
@@ -427,23 +404,23 @@ let private forwards =
                       failtest $"{shape}"
           }
 
-          test "words of any shape" {
+          test "UnfoldedChannelWords equal their definition on random shapes" {
               anyShape 50 (fun shape ->
                   let signs = signs 3UL shape.InPixels shape.In
                   words shape signs one = expectedWords shape signs)
           }
 
-          testEverySet "a convolution is its loops, every tail" (fun set ->
+          testEverySet "a convolution equals plain loops, for every tail" (fun set ->
               for forward, expected in forwardMatrix.Value do
                   forwardAgrees set forward expected)
 
-          testEverySet "a convolution of any shape is its loops" (fun set ->
+          testEverySet "a convolution equals plain loops on random shapes" (fun set ->
               anyShape 25 (fun shape ->
                   let forward = forward (shape.Macs % 1000L) shape
                   forwardAgrees set forward (expectedForward forward)))
 
-          testEverySet "a convolution has the same bits on 1, 2 and 3 threads" (fun set ->
-              for shape in wide :: cut @ large do
+          testEverySet "a convolution gives the same bits on 1, 2 and 3 threads" (fun set ->
+              for shape in wide :: splitShapes @ large do
                   let forward = forward 6L shape
                   let alone = computeForward set forward one
                   near $"{shape}" alone (expectedForward forward)
@@ -452,4 +429,4 @@ let private forwards =
                       let workers = ShuffledThreads(threads, int64 threads)
                       sameBits $"{shape} on {threads} threads" (computeForward set forward workers) alone) ]
 
-let tests = testList "lookups" [ products; gradients; forwards ]
+let tests = testList "lookup tables" [ products; gradients; forwards ]

@@ -13,7 +13,7 @@ open NormFree.Tests.Kernels.Comparison
 open NormFree.Tests.Kernels.Support
 open TorchSharp
 
-/// What the end of a step meets: filters, vectors, gains, a tensor of several pieces; every tail of a vector.
+/// Filters, vectors, gains, a tensor of several chunks, and every tail of a vector.
 let private shapes: int64 list list =
     [ [ 5L; 3L; 3L; 3L ]
       [ 1L; 64L + 3L; 1L; 1L ]
@@ -34,12 +34,12 @@ let private pinned (arrays: float32[] list) (body: nativeint list -> 'T) =
         for handle in handles do
             handle.Free()
 
-/// Units of a shape: the first axis, or the whole of a vector.
+/// Number of units: the size of the first axis, or 1 for a vector.
 let private unitsOf (shape: int64 list) = if shape.Length <= 1 then 1 else int shape.Head
 
 let private norm (values: float[]) = sqrt (values |> Array.sumBy (fun v -> v * v))
 
-/// The formula of one unit: the gradient, and whether it was clipped.
+/// The formula for one unit: the new gradient, and whether it was clipped.
 let private clipUnit factor (p: float[]) (g: float[]) =
     let limit = max (norm p) 1e-3 * factor
 
@@ -48,7 +48,7 @@ let private clipUnit factor (p: float[]) (g: float[]) =
     else
         g, false
 
-/// Parameters and gradients of all sizes: norms around the limits, zeros.
+/// Parameters and gradients with norms around the limits, and zeros.
 let private clipInputs () =
     let random = Random 17
 
@@ -72,36 +72,36 @@ let private clip set (workers: IWorkers) factor inputs =
     gradients, counts
 
 let private clipping =
-    [ testEverySet "clipping is its loops" (fun set ->
+    [ testEverySet "clipping equals plain loops" (fun set ->
           let inputs = clipInputs ()
-          let gradients, counts = clip set (SomeThreads 2) 0.02 inputs
+          let gradients, counts = clip set (ShuffledThreads(2, 1L)) 0.02 inputs
 
-          for (shape, p, g), found, count in List.zip3 inputs gradients (List.ofArray counts) do
+          for (shape, p, g), actual, count in List.zip3 inputs gradients (List.ofArray counts) do
               let units (values: float32[]) = values |> Array.map float |> Array.splitInto (unitsOf shape)
               let expected = Array.map2 (clipUnit 0.02) (units p) (units g)
-              allClose rounding (Array.collect fst expected) found $"{shape}"
+              allClose rounding (Array.collect fst expected) actual $"{shape}"
               let clipped = expected |> Array.filter snd
               Expect.equal count clipped.LongLength $"{shape}: clipped units")
 
-      testEverySet "clipping is the same for 1, 2 and 3 threads" (fun set ->
+      testEverySet "clipping gives the same bits on 1, 2 and 3 threads" (fun set ->
           let inputs = clipInputs ()
           let gradients, counts = clip set OneThread.Instance 0.02 inputs
 
           for threads in 1..3 do
-              let others, otherCounts = clip set (SomeThreads threads) 0.02 inputs
+              let others, otherCounts = clip set (ShuffledThreads(threads, int64 threads)) 0.02 inputs
               Expect.equal otherCounts counts "clipped units"
               Expect.equal (others |> List.map bits) (gradients |> List.map bits) $"{threads} threads")
 
-      testEverySet "a gradient that is not a number is left alone, and its neighbours are clipped" (fun set ->
+      testEverySet "a unit with a NaN gradient is not changed, and the other units are clipped" (fun set ->
           let inputs = [ [ 2L; 3L ], [| 1f; 1f; 1f; 1f; 1f; 1f |], [| nanf; 1f; 1f; 1f; 1f; 1f |] ]
           let gradients, counts = clip set OneThread.Instance 0.02 inputs
           Expect.equal counts [| 1L |] "clipped units"
           Expect.isTrue (Single.IsNaN gradients.Head[0]) "NaN"
-          let found = gradients.Head
-          Expect.equal found[1..2] [| 1f; 1f |] "its unit"
-          allClose rounding [| 0.02; 0.02; 0.02 |] found[3..5] "the other unit") ]
+          let actual = gradients.Head
+          Expect.equal actual[1..2] [| 1f; 1f |] "its unit"
+          allClose rounding [| 0.02; 0.02; 0.02 |] actual[3..5] "the other unit") ]
 
-/// Adam's or gradient descent's formulas in double precision, on a parameter and its state.
+/// The formula of Adam or SGD in double precision, on a parameter and its state.
 type private Formula = int -> float -> float -> float[] -> float[] -> float[] -> float[] -> unit
 
 let private rate, steps = 1e-2, 50
@@ -110,32 +110,31 @@ let private adam decoupled : Formula =
     fun step rate decay p g m v ->
         for i in 0 .. p.Length - 1 do
             let g = if decoupled then g[i] else g[i] + decay * p[i]
-            let kept = if decoupled then p[i] * (1.0 - rate * decay) else p[i]
+            let decayed = if decoupled then p[i] * (1.0 - rate * decay) else p[i]
             m[i] <- 0.9 * m[i] + 0.1 * g
             v[i] <- 0.999 * v[i] + 0.001 * g * g
             let mean, square = m[i] / (1.0 - 0.9 ** float step), v[i] / (1.0 - 0.999 ** float step)
-            p[i] <- kept - rate * mean / (sqrt square + 1e-8)
+            p[i] <- decayed - rate * mean / (sqrt square + 1e-8)
 
-let private descent momentum : Formula =
+let private sgd momentum : Formula =
     fun _ rate decay p g m _ ->
         for i in 0 .. p.Length - 1 do
             let g = g[i] + decay * p[i]
             m[i] <- momentum * m[i] + g
             p[i] <- p[i] - rate * (g + momentum * m[i])
 
-/// A step of the kernels on all tensors.
+/// One optimiser step on all tensors.
 type private Kernel = OptimiserKernels -> OptimisedTensor[] -> int -> IWorkers -> unit
 
 let private adamKernel decoupled : Kernel =
     fun kernels tensors step workers ->
         kernels.Adam(tensors, AdamStep(rate, int64 step, decoupled, 0.9, 0.999, 1e-8), workers)
 
-let private descentKernel momentum : Kernel =
-    fun kernels tensors _ workers -> kernels.Descend(tensors, rate, momentum, workers)
+let private sgdKernel momentum : Kernel = fun kernels tensors _ workers -> kernels.Sgd(tensors, rate, momentum, workers)
 
 let private decayOf index = if index % 2 = 0 then 0.0 else 0.1
 
-/// A tensor may move at another rate than its neighbours.
+/// Tensors may have different learning rates.
 let private rateFactorOf index = if index % 3 = 0 then 5.0 else 1.0
 
 /// Parameters, means and squares after all steps.
@@ -192,30 +191,33 @@ let private optimisers =
     [ for name, formula, kernel in
           [ "Adam", adam false, adamKernel false
             "AdamW", adam true, adamKernel true
-            "gradient descent with Nesterov's momentum", descent 0.9, descentKernel 0.9
-            "gradient descent without momentum", descent 0.0, descentKernel 0.0 ] do
+            "SGD with Nesterov momentum", sgd 0.9, sgdKernel 0.9
+            "SGD without momentum", sgd 0.0, sgdKernel 0.0 ] do
           let oracle = lazy (expected formula)
 
-          testEverySet $"{steps} steps of {name} are those of its loops" (fun set ->
-              let parameters, means, squares = stepped set (SomeThreads 2) steps kernel
+          testEverySet $"{steps} steps of {name} equal plain loops" (fun set ->
+              let parameters, means, squares = stepped set (ShuffledThreads(2, 1L)) steps kernel
               let p, m, v = oracle.Value
-              // Roundings of a float add up over the steps.
+              // Rounding errors accumulate over the steps.
               let all what = List.iter2 (fun e a -> allClose (5.0 * rounding) e a $"{name}: {what}")
               all "parameter" p parameters
               all "mean" m means
               all "square" v squares)
 
-          testEverySet $"{name} is the same for 1, 2 and 3 threads" (fun set ->
+          testEverySet $"{name} gives the same bits on 1, 2 and 3 threads" (fun set ->
               let bitsOf (a, b, c) = List.map (List.map bits) [ a; b; c ]
               let alone = bitsOf (stepped set OneThread.Instance 3 kernel)
 
               for threads in 1..3 do
-                  Expect.equal (bitsOf (stepped set (SomeThreads threads) 3 kernel)) alone $"{threads} threads") ]
+                  Expect.equal
+                      (bitsOf (stepped set (ShuffledThreads(threads, int64 threads)) 3 kernel))
+                      alone
+                      $"{threads} threads") ]
 
 let private leaf (shape: int64 list) (values: float32[]) =
     new Modules.Parameter(torch.tensor(values).reshape [| for side in shape -> side |], true)
 
-/// The same values with strides of channels-last maps, for four axes.
+/// The same values in channels-last strides, if there are four axes.
 let private restrided (tensor: torch.Tensor) =
     if tensor.dim () = 4L then
         tensor.permute(0L, 2L, 3L, 1L).contiguous().permute(0L, 3L, 1L, 2L)
@@ -224,10 +226,10 @@ let private restrided (tensor: torch.Tensor) =
 
 let private onTorch =
     [ for name, make in
-          [ "Adam", fun p composite -> new Adam(p, false, Composite = composite) :> Optimiser
+          [ "Adam", fun p composite -> new Adam(p, false, Composite = composite) :> ParameterOptimiser
             "AdamW", fun p composite -> new Adam(p, true, Composite = composite)
             "SGD", fun p composite -> new Sgd(p, 0.9, Composite = composite) ] do
-          test $"{name} through the kernels is {name} through torch's operators" {
+          test $"{name} on the kernels equals {name} on torch's operators" {
               use _ = torch.NewDisposeScope()
               let random = Random 29
               let starts = [ for shape in shapes -> shape, randoms random 1.0 (sizeOf shape) ]
@@ -244,7 +246,7 @@ let private onTorch =
 
               for step in 1..steps do
                   for i, (a, b) in List.indexed (List.zip fused composite) do
-                      // Every third one has no gradient in the first step.
+                      // Every third parameter has no gradient in the first step.
                       if step > 1 || i % 3 > 0 then
                           let gradient = torch.tensor(randoms random 1.0 (int (a.numel ()))).reshape a.shape
                           a.grad <- restrided gradient
@@ -258,7 +260,7 @@ let private onTorch =
           }
 
       for what, change in [ "contiguous", id; "strided", restrided ] do
-          test $"clipping many parameters with {what} gradients is clipping each" {
+          test $"clipping many parameters with {what} gradients equals clipping each" {
               use _ = torch.NewDisposeScope()
               let random = Random 31
 

@@ -6,15 +6,11 @@ open System.Threading
 open NormFree.Data
 open NormFree.Kernels.Threads
 
-/// Threads that live as long as one call and take the tasks in an order of their own: what depends on who does what, and when, comes to light.
+/// Runs tasks in a shuffled order on new threads, so that results that depend on the order or on the thread differ.
+/// New threads have no scratch memory, so a kernel that requests too little of it fails.
 type ShuffledThreads(threads: int, seed: int64) =
 
-    /// Threads of their own start with no scratch memory, so that what a kernel announces must be enough.
-    static member Alone(work: unit -> unit) = (ShuffledThreads(1, 0L) :> IWorkers).Run(1, (fun _ -> work ()))
-
     interface IWorkers with
-        member _.Threads = threads
-
         member _.Run(count, task) =
             let stream = RandomStream.OfKeys seed
             let order = Array.init count id |> Array.sortBy (fun _ -> stream.Bits()) |> ConcurrentQueue

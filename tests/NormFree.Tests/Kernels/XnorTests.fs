@@ -1,12 +1,10 @@
-/// The XNOR convolution against its plain loops: exact.
+/// The XNOR convolution equals its reference implementation exactly.
 module NormFree.Tests.Kernels.XnorTests
 
 #nowarn "9" // Kernels work on addresses.
 
 open System
 open Expecto
-open FsCheck
-open FsCheck.FSharp
 open NormFree.Kernels.Convolutions
 open NormFree.Kernels.Memory
 open NormFree.Tests.Kernels.BinaryCases
@@ -17,7 +15,7 @@ let private actual set case =
     use activations = new Guarded<uint64>(activations)
     use signs = new Guarded<uint64>(filters)
     let mutable shape = case.Shape
-    use filters = PreparedFilters.From(&shape, signs.Pointer, case.Outside)
+    use filters = XnorFilters.Create(&shape, signs.Pointer, case.Padding)
     let convolution = XnorConvolution.For set
 
     [| for image in 0 .. shape.Batch - 1 do
@@ -35,27 +33,24 @@ let private actual set case =
 let tests =
     testList
         "XNOR convolution"
-        [ testEverySet "Larq's matrix" (fun set ->
-              for case, numbers in Matrix.cases.Value do
-                  agrees case (actual set case) numbers)
+        [ testEverySet "equals the reference on Larq's test matrix" (fun set ->
+              for case, expected in Matrix.cases.Value do
+                  agrees case (actual set case) expected)
 
-          testEverySet "any shape, padding wider than the filter included" (fun set ->
-              let property =
-                  Prop.forAll (Arb.fromGen shapes) (fun case -> agrees case (actual set case) (expected case))
+          testEverySet "equals the reference on random shapes, including padding wider than the filter" (fun set ->
+              forAll 60 random (fun case -> agrees case (actual set case) (expected case)))
 
-              Check.One(Config.QuickThrowOnFailure.WithMaxTest(60).WithQuietOnSuccess true, property))
-
-          testEverySet "every number of words up to those that a counter holds, and beyond" (fun set ->
+          testEverySet "equals the reference for numbers of words around the capacity of the counters" (fun set ->
               for words in [ 1..40 ] @ [ 495; 496; 510; 511; 512; 527; 1022; 1023 ] do
                   let case = case (shape (1, 1, 3, 64 * words - words % 3, 9, 1, 0))
                   agrees case (actual set case) (expected case))
 
-          testEverySet "counters that are full: every bit differs" (fun set ->
+          testEverySet "counters do not overflow when every bit differs" (fun set ->
               for words in [ 16; 36; 511; 512; 1100 ] do
                   let mutable shape = shape (1, 1, 2, 64 * words, 8, 1, 0)
                   use activations = new Guarded<uint64>(Array.create (2 * words) UInt64.MaxValue)
                   use signs = new Guarded<uint64>(Array.zeroCreate (8 * words))
-                  use filters = PreparedFilters.From(&shape, signs.Pointer)
+                  use filters = XnorFilters.Create(&shape, signs.Pointer)
                   use target = new Guarded<int>(16, 0)
                   let scratch = Scratch.OfThread(XnorConvolution.ScratchBytes &shape)
                   let convolution = XnorConvolution.For set
@@ -63,7 +58,7 @@ let tests =
                   convolution.Compute(&shape, 0, &row, activations.Pointer, filters, scratch, target.Pointer)
                   Expect.all target.Values (fun sum -> sum = -64 * words) $"{words} words")
 
-          test "filters can be filled again" {
+          test "Fill replaces the signs of filters" {
               let case = case (shape (1, 4, 5, 70, 11, 3, 1))
               let other = { case with Seed = 77UL }
               let mutable shape = case.Shape
@@ -71,7 +66,7 @@ let tests =
               use activations = new Guarded<uint64>(activations)
               use old = new Guarded<uint64>(snd (inputs case))
               use fresh = new Guarded<uint64>(signs)
-              use filters = PreparedFilters.From(&shape, old.Pointer)
+              use filters = XnorFilters.Create(&shape, old.Pointer)
               filters.Fill fresh.Pointer
               use target = new Guarded<int>(shape.OutPixels * shape.Out, 0)
               let scratch = Scratch.OfThread(XnorConvolution.ScratchBytes &shape)
@@ -79,17 +74,17 @@ let tests =
               let mutable rows = OutputRange.Rows(&shape, 0, shape.OutHeight)
               XnorConvolution.Best.Compute(&shape, 0, &rows, activations.Pointer, filters, scratch, target.Pointer)
 
-              Expect.equal target.Values (expected other) "the second filters' numbers"
+              Expect.equal target.Values (expected other) "results with the new filters"
           }
-          test "filters of other sizes are refused" {
+          test "filters of other sizes are rejected" {
               let mutable prepared = shape (1, 4, 5, 70, 11, 3, 1)
               let mutable other = shape (1, 4, 5, 70, 11, 1, 0)
               use signs = new Guarded<uint64>(signs 1UL (11 * 9) 70)
-              use filters = PreparedFilters.From(&prepared, signs.Pointer)
+              use filters = XnorFilters.Create(&prepared, signs.Pointer)
               use target = new Guarded<int>(other.OutPixels * other.Out, 0)
               let scratch = Scratch.OfThread(XnorConvolution.ScratchBytes &other)
 
-              let refused =
+              let rejected =
                   try
                       let mutable rows = OutputRange.Rows(&other, 0, 4)
                       XnorConvolution.Best.Compute(&other, 0, &rows, signs.Pointer, filters, scratch, target.Pointer)
@@ -97,5 +92,5 @@ let tests =
                   with :? ArgumentException ->
                       true
 
-              Expect.isTrue refused "they were made for a larger kernel"
+              Expect.isTrue rejected "filters of a larger kernel"
           } ]

@@ -4,7 +4,11 @@ open System.IO
 open Expecto
 open NormFree.Reporting
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
+open NormFree.Experiments
+open NormFree.Benchmarks
 open NormFree.Tests.Data.Support
 
 let private result label seed log : ExperimentResult =

@@ -5,6 +5,8 @@ open System.Text.RegularExpressions
 open System.Xml.Linq
 open Expecto
 open NormFree.Reporting
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Reporting
 

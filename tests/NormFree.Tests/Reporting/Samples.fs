@@ -3,6 +3,8 @@ module NormFree.Tests.Reporting.Samples
 
 open NormFree.Reporting
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 
 let accuracy top1 = { Loss = 2.5 - 2.0 * top1; Top1 = top1; Top5 = min 1.0 (top1 + 0.1); Images = 10_000 }

@@ -14,7 +14,7 @@ let private parameters name net (batchNorm: int64) (none: int64) (bnFree: int64)
         $"{name} has the published number of parameters"
         [ for norm, expected in [ BatchNorm, batchNorm; NoNorm, none; BnFree 0.2, bnFree ] do
               for binarise in [ Activations; ActivationsAndWeights ] do
-                  test $"{Words.norm norm}, {Words.binarise binarise}" {
+                  test $"{Names.norm norm}, {Names.binarise binarise}" {
                       let cost = net |> Net.withNorm norm |> Net.withBinarise binarise |> total 224
                       Expect.equal cost.Parameters expected "parameters"
                   } ]

@@ -15,7 +15,7 @@ let private networks =
                           |> Net.withBinarise binarise
                           |> Net.withBinaryGain BinaryGain.VariancePreserving
 
-                      $"{name}, {stem}, {Words.norm norm}, {Words.binarise binarise}", net ]
+                      $"{name}, {stem}, {Names.norm norm}, {Names.binarise binarise}", net ]
 
 let private scale factor =
     [ if factor <> 1.0 then

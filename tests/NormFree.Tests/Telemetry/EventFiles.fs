@@ -4,6 +4,8 @@ module NormFree.Tests.Telemetry.EventFiles
 open System
 open System.IO
 open Expecto
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 
 /// One value of an event.

@@ -4,6 +4,8 @@ module NormFree.Tests.Telemetry.FileTests
 open System
 open System.IO
 open Expecto
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Formats

@@ -2,6 +2,8 @@
 module NormFree.Tests.Telemetry.NaiveFigures
 
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Golden
 open TorchSharp

@@ -5,12 +5,14 @@ open System.IO
 open Expecto
 open NormFree.Data
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Telemetry
 open NormFree.Tests.Training.Support
 
-let private data = lazy (Drawn.dataset 3L 40 20)
+let private data = lazy (Synthetic.dataset 3L 40 20)
 
 /// Four steps an epoch, two epochs a stage.
 let private recipe = { quick with Batch = 10 }
@@ -19,7 +21,7 @@ let private plan engine sampling folder =
     let plan = Pipeline.from data.Value |> Pipeline.into folder |> Pipeline.telemetry sampling
 
     { plan with
-        Around = { plan.Around with Execution = { plan.Around.Execution with Engine = engine } } }
+        Options = { plan.Options with Execution = { plan.Options.Execution with Engine = engine } } }
 
 let private both norm plan =
     plan |> Pipeline.train recipe (tiny norm) |> Pipeline.binariseWeights recipe |> Pipeline.finish
@@ -31,7 +33,7 @@ let private seen norm sampling (folder: TempFolder) =
 let private results =
     [ for engine, norm in [ Fused, BatchNorm; Composite, BnFree 0.2 ] do
           test
-              $"{Json.words engine} engine, {Words.norm norm}: a run that looks at every step ends as one that never does" {
+              $"{Json.name engine} engine, {Names.norm norm}: a run that looks at every step ends as one that never does" {
               use folder = new TempFolder()
 
               let fingerprint name sampling =
@@ -72,7 +74,7 @@ let private recorded =
                   Expect.equal [ for c in channels -> c.Channel ] [ 0 .. channels.Length - 1 ] "channels in order"
 
               let shares = [ for layer, channels in ofEpoch -> layer, [| for c in channels -> c.Positive |] ]
-              Expect.equal (Numbers.oneSign shares) record.Health.Value.OneSign "dead channels"
+              Expect.equal (FiniteChecks.oneSign shares) record.Health.Value.OneSign "dead channels"
       }
 
       test "TensorBoard is shown the same rows, the epochs' results and a histogram of channels" {

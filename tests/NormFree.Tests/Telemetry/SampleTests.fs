@@ -6,6 +6,8 @@ open NormFree.Spec
 open NormFree.Torch.Fused
 open NormFree.Torch.Telemetry
 open NormFree.Torch.Training
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Training.Support
 open TorchSharp
@@ -42,7 +44,7 @@ let private inputs =
                   closeAll tolerance found.Mean naive.Mean "mean"
                   closeAll tolerance found.Variance naive.Variance "variance"
                   Expect.equal found.Positive naive.Positive "shares of +1"
-                  Expect.equal (SignInput.Positive(x, 0.5, shift)) naive.Positive "shares of +1 alone"
+                  Expect.equal (SignInput.PositiveFraction(x, 0.5, shift)) naive.Positive "shares of +1 alone"
                   let squares = Array.map2 (fun mean variance -> mean * mean + variance) naive.Mean naive.Variance
 
                   closeAll
@@ -80,7 +82,7 @@ let private steps =
     [ for engine in [ Fused; Composite ] do
           for norm in norms do
               for binarise in [ Activations; ActivationsAndWeights ] do
-                  test $"a step: {Json.words engine} engine, {Words.norm norm}, {Words.binarise binarise}" {
+                  test $"a step: {Json.name engine} engine, {Names.norm norm}, {Names.binarise binarise}" {
                       use _ = torch.NewDisposeScope()
                       let execution = { Execution.Default with Engine = engine }
                       use network = started norm binarise execution
@@ -93,13 +95,13 @@ let private steps =
                           images torch.ScalarType.Float32 "step" 6, images torch.ScalarType.Float32 "watched" 3
 
                       use sampler = new Sampler("stage", network, optimisation, (fun () -> Some(watched.alias ())))
-                      let sample = sampler.Begin { Position.startOf 4 with Step = 7 }
+                      let sample = sampler.Begin { TrainingCursor.startOf 4 with Step = 7 }
                       let layers = SignLayers.ofNetwork network
                       let seen = NaiveFigures.inputs twin Train batch
 
                       let inputs = [ for layer in layers -> NaiveFigures.input seen[layer.Name] layer.Beta layer.Shift ]
 
-                      Losses.CrossEntropy(network.Forward(batch, Train, sampler.Look sample), labels 6)
+                      Losses.CrossEntropy(network.Forward(batch, Train, sampler.ForwardHook sample), labels 6)
                       |> network.Backward
 
                       let filters pick =
@@ -123,7 +125,7 @@ let private steps =
                           optimisation.Clip()
                           optimisation.Move recipe.LearningRate
 
-                      let rows = sampler.Around(sample, move)
+                      let rows = sampler.Record(sample, move)
                       let after, activationsAfter = filters id, activations ()
                       Expect.equal (rows |> List.map _.Layer) (layers |> List.map _.Name) "layers"
 

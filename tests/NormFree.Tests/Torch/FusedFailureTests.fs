@@ -1,4 +1,4 @@
-/// Fused layers given what they cannot take, failing backward passes, and what layers leave behind in the process.
+/// Invalid arguments of fused layers, failing backward passes, memory leaks, and determinism over threads.
 module NormFree.Tests.Torch.FusedFailureTests
 
 open System
@@ -6,28 +6,20 @@ open Expecto
 open NormFree.Data
 open NormFree.Torch
 open NormFree.Torch.Fused
-open NormFree.Torch.Layers
+open NormFree.Tests.Data.Support
 open NormFree.Tests.Golden
 open NormFree.Tests.Torch.FusedLayers
 open TorchSharp
 
-// ---- What goes wrong ----
+module Support = NormFree.Tests.Training.Support
 
-/// The message of the ArgumentException that an action throws; what follows it still records gradients.
-let private refusal action =
-    let message =
-        try
-            action () |> ignore
-            failtest "nothing was refused"
-        with :? ArgumentException as e ->
-            e.Message
+// ---- Invalid arguments ----
 
-    Expect.isTrue (torch.is_grad_enabled ()) "gradients are still recorded"
-    message
-
-let private says parts (message: string) =
-    for part: string in parts do
-        Expect.stringContains message part "the message"
+/// The message of the ArgumentException that an action throws. Gradients must still be enabled afterwards.
+let private rejection action =
+    let text = Support.message<ArgumentException, _> action
+    Expect.isTrue (torch.is_grad_enabled ()) "gradients are enabled"
+    text
 
 let private real =
     { (cases (false, true, Given))[8] with Kernel = 3; Stride = 1; Batch = 2; In = 8; Outs = [ 6 ] }
@@ -58,87 +50,86 @@ let private changed change (inputs: Inputs) =
 let private tensors = [ "x"; "shortcut"; "shift"; "weight"; "gain"; "activation" ]
 let private toDouble (tensor: torch.Tensor) = tensor.``to`` torch.ScalarType.Float64
 
-let private refusals =
+let private rejections =
     [ for binary in [ false; true ] do
           for name in tensors do
-              test $"{name} of doubles is refused in the forward pass, binary weights {binary}" {
+              test $"a float64 {name} is rejected in the forward pass, binary weights {binary}" {
                   use _ = torch.NewDisposeScope()
                   let case = { real with Binary = binary }
 
                   let inputs = changed (name, toDouble) (inputs 1L case)
-                  refusal (fun () -> fused case inputs) |> says [ "Float32"; "Float64" ]
+                  rejection (fun () -> fused case inputs) |> contains [ "Float32"; "Float64" ]
               }
 
           for what, name, change in
-              [ "with a channel too few", "x", (fun (x: torch.Tensor) -> x.narrow (1L, 0L, x.size 1 - 1L))
-                "with rows too few", "x", (fun x -> x.narrow (2L, 0L, x.size 2 - 2L))
+              [ "with one channel too few", "x", (fun (x: torch.Tensor) -> x.narrow (1L, 0L, x.size 1 - 1L))
+                "with too few rows", "x", (fun x -> x.narrow (2L, 0L, x.size 2 - 2L))
                 "with two axes", "x", (fun x -> x.reshape (x.size 0, -1L))
-                "with an image too few", "shortcut", (fun shortcut -> shortcut.narrow (0L, 0L, 1L))
-                "turned around", "shortcut", (fun shortcut -> shortcut.transpose (2L, 3L))
-                "with channels too few", "shift", (fun shift -> shift.narrow (1L, 0L, 3L))
-                "with taps too few", "weight", (fun weight -> weight.narrow (2L, 0L, 1L))
-                "with filters too few", "weight", (fun weight -> weight.narrow (0L, 0L, 3L))
-                "with filters too few", "gain", (fun gain -> gain.narrow (0L, 0L, 1L))
-                "with channels too few", "activation", (fun parameter -> parameter.reshape(-1L).narrow(0L, 0L, 2L)) ] do
-              test $"{name} {what} is refused, binary weights {binary}" {
+                "with one image too few", "shortcut", (fun shortcut -> shortcut.narrow (0L, 0L, 1L))
+                "transposed", "shortcut", (fun shortcut -> shortcut.transpose (2L, 3L))
+                "with too few channels", "shift", (fun shift -> shift.narrow (1L, 0L, 3L))
+                "with too few taps", "weight", (fun weight -> weight.narrow (2L, 0L, 1L))
+                "with too few filters", "weight", (fun weight -> weight.narrow (0L, 0L, 3L))
+                "with too few filters", "gain", (fun gain -> gain.narrow (0L, 0L, 1L))
+                "with too few channels", "activation", (fun parameter -> parameter.reshape(-1L).narrow(0L, 0L, 2L)) ] do
+              test $"{name} {what} is rejected, binary weights {binary}" {
                   use _ = torch.NewDisposeScope()
                   let case = { real with Binary = binary }
                   let inputs = changed (name, change) (inputs 1L case)
-                  refusal (fun () -> fused case inputs) |> says [ "the layer" ]
+                  rejection (fun () -> fused case inputs) |> contains [ "the layer" ]
               }
 
-      for around, stride, outs, said in
-          [ Itself, 1, [ 12 ], "8×6×5 do not repeat to 12×6×5"; Itself, 2, [ 8 ], "to 8×3×3" ] do
-          test $"x is refused as the shortcut to {outs} channels with stride {stride}" {
+      for stride, outs, expected in [ 1, [ 12 ], "8×6×5 of x cannot be repeated to 12×6×5"; 2, [ 8 ], "to 8×3×3" ] do
+          test $"x is rejected as the shortcut of {outs} channels with stride {stride}" {
               use _ = torch.NewDisposeScope()
-              let case = { real with Around = around; Stride = stride; Outs = outs }
-              refusal (fun () -> fused case (inputs 1L case)) |> says [ said; "another shortcut" ]
+              let case = { real with ShortcutKind = Itself; Stride = stride; Outs = outs }
+              rejection (fun () -> fused case (inputs 1L case)) |> contains [ expected; "pass a shortcut" ]
           }
 
-      test "gains without standardisation are refused, and the other way round" {
+      test "gains without standardisation are rejected, and standardisation without gains" {
           use _ = torch.NewDisposeScope()
 
           for standardised in [ false; true ] do
               let inputs = inputs 1L { real with Standardised = not standardised }
-              refusal (fun () -> fused { real with Standardised = standardised } inputs) |> says [ "gains" ]
+              rejection (fun () -> fused { real with Standardised = standardised } inputs) |> contains [ "gains" ]
       }
 
-      test "a branch and a shortcut of different sizes are refused" {
+      test "a branch and a shortcut of different shapes are rejected" {
           use _ = torch.NewDisposeScope()
           let inputs = inputs 1L real
           let branch = Option.get inputs.Shortcut
-          // As many values, in another order.
+          // The same number of values in another shape.
           let turned = branch.transpose (2L, 3L)
 
           let apply branch shortcut () =
               ResidualRPReLU.Apply("the layer", branch, shortcut, inputs.Parameters.Activation)
 
-          refusal (apply branch turned) |> says [ "the layer"; "shortcut" ]
-          refusal (apply branch (branch.narrow (1L, 0L, 5L))) |> says [ "the layer"; "shortcut" ]
+          rejection (apply branch turned) |> contains [ "the layer"; "shortcut" ]
+          rejection (apply branch (branch.narrow (1L, 0L, 5L))) |> contains [ "the layer"; "shortcut" ]
           let narrow = branch.narrow (1L, 0L, 5L)
-          refusal (apply narrow narrow) |> says [ "the layer"; "activation" ]
+          rejection (apply narrow narrow) |> contains [ "the layer"; "activation" ]
       }
 
-      test "a branch of doubles is refused" {
+      test "a float64 branch or shortcut is rejected" {
           use _ = torch.NewDisposeScope()
           let inputs = inputs 1L real
           let shortcut = Option.get inputs.Shortcut
 
           for branch, shortcut in [ toDouble shortcut, shortcut; shortcut, toDouble shortcut ] do
-              refusal (fun () -> ResidualRPReLU.Apply("the layer", branch, shortcut, inputs.Parameters.Activation))
-              |> says [ "Float32"; "Float64" ]
+              rejection (fun () -> ResidualRPReLU.Apply("the layer", branch, shortcut, inputs.Parameters.Activation))
+              |> contains [ "Float32"; "Float64" ]
       } ]
 
 let private failures =
     [ for name, case in typical do
-          test $"a backward pass that fails is thrown afterwards, once, and the process goes on: {name}" {
+          test $"a failed backward pass throws once, in FusedBackward.End, and the process continues: {name}" {
               use _ = torch.NewDisposeScope()
               let inputs = inputs 1L case
               let y = fused case inputs
               let gradient = torch.ones_like y
               y.backward ([| gradient |], retain_graph = true)
               FusedBackward.End()
-              // The layer's state went with the first pass.
+              // The first pass has freed the layer's state.
               y.backward [| gradient |]
 
               let failure =
@@ -146,75 +137,67 @@ let private failures =
                       Expect.equal (failure.GetType()) typeof<InvalidOperationException> "type"
                       failure)
 
-              says [ "backward"; "the layer" ] failure.Message
+              contains [ "backward"; "the layer" ] failure.Message
               Expect.isNotNull failure.InnerException "its cause"
               FusedBackward.End()
-              // What comes next is as if nothing had been.
-              let again = NormFree.Tests.Golden.Agreement.values (run case inputs)
+              // Later passes are not affected.
+              let again = Agreement.values (run case inputs)
               Expect.equal again (Agreement.values y) "the next pass"
           }
 
-          test $"a second derivative is refused afterwards: {name}" {
+          test $"a second derivative throws in FusedBackward.End: {name}" {
               use _ = torch.NewDisposeScope()
               let y = fused case (inputs 1L case)
               y.backward ([| torch.ones_like y |], create_graph = true)
 
               Expect.throwsC (fun () -> FusedBackward.End()) (fun failure ->
-                  says [ "the layer"; "second derivative"; "composite engine" ] failure.Message)
+                  contains [ "the layer"; "second derivative"; "composite engine" ] failure.Message)
           } ]
 
 // ---- The process ----
-
-/// Tensors alive once finalisers have run.
-let private alive () =
-    for _ in 1..3 do
-        GC.Collect()
-        GC.WaitForPendingFinalizers()
-
-    torch.Tensor.TotalCount
 
 let private step seed case =
     use _ = torch.NewDisposeScope()
     run case (inputs seed case) |> ignore
 
-/// They look at all tensors of the process, or at its threads: nothing else may run beside them.
+/// These tests count all tensors of the process or set its threads, so they run alone.
 let private sequenced =
     [ for name, case in typical do
-          test $"steps leave no tensor behind: {name}" {
+          test $"steps leak no tensor: {name}" {
               step 1L case
-              let before = alive ()
+              let before = Support.alive ()
 
               for seed in 2L .. 11L do
                   step seed case
 
-              Expect.equal torch.Tensor.TotalCount before "tensors, without a collection"
+              Expect.equal torch.Tensor.TotalCount before "tensors, before any collection"
           }
 
-          test $"a forward pass that no backward pass follows leaves nothing behind after a collection: {name}" {
+          test $"a forward pass without a backward pass leaks nothing after a collection: {name}" {
               let forward seed =
                   use _ = torch.NewDisposeScope()
                   fused case (inputs seed case) |> ignore
 
               forward 1L
-              let before = alive ()
+              let before = Support.alive ()
 
               for seed in 2L .. 11L do
                   forward seed
 
-              Expect.equal (alive ()) before "tensors"
+              Expect.equal (Support.alive ()) before "tensors"
           }
 
-          test $"evaluation leaves no tensor behind: {name}" {
+          test $"evaluation leaks no tensor: {name}" {
               use _ = torch.NewDisposeScope()
               use _ = torch.no_grad ()
               let inputs = inputs 1L case
               fused case inputs |> _.Dispose()
-              let before = alive ()
+              let before = Support.alive ()
 
               for _ in 1..10 do
                   fused case inputs |> _.Dispose()
 
-              Expect.equal torch.Tensor.TotalCount before "tensors, without a collection"
+              Expect.equal torch.Tensor.TotalCount before "tensors, before any collection"
           }
 
       for binary in [ false; true ] do
@@ -226,7 +209,7 @@ let private sequenced =
                       { real with
                           Binary = binary
                           Standardised = standardised
-                          Around = Itself
+                          ShortcutKind = Itself
                           In = 64 + 3
                           Outs = [ 64 + 3 ]
                           Batch = 4
@@ -244,7 +227,7 @@ let private sequenced =
                           torch.set_num_threads before
 
                   for (name, one), (_, two) in List.zip (withThreads 1) (withThreads 2) do
-                      // The input's gradient through real weights is libtorch's convolution, which shares its sums out among threads.
+                      // With real weights libtorch computes the input's gradient, and divides its sums among threads.
                       if binary || not (List.contains name [ "x"; "b" ]) then
                           sameBits name one two
                       else
@@ -254,6 +237,6 @@ let private sequenced =
 let tests =
     testList
         "fused layers' failures"
-        [ testList "refusals" refusals
+        [ testList "rejections" rejections
           testList "failures" failures
           testSequenced (testList "process" sequenced) ]

@@ -1,4 +1,4 @@
-/// Fused layers against the composite ones, which autograd differentiates by itself.
+/// Compares fused layers with composite ones, which autograd differentiates.
 module NormFree.Tests.Torch.FusedLayerTests
 
 open System
@@ -13,12 +13,12 @@ open TorchSharp
 
 let private agreement =
     [ for kind in everyKind do
-          test $"a layer equals the composite one: {words kind}" {
+          test $"a layer equals the composite one: {describe kind}" {
               for i, case in List.indexed (cases kind) do
                   use _ = torch.NewDisposeScope()
                   let make seed = inputs seed case
-                  let ours = settled (int64 (20 * i)) make (fun inputs -> snd (composite case inputs))
-                  let theirs = settled (int64 (20 * i)) make (fun inputs -> snd (composite case inputs))
+                  let ours = awayFromKink (int64 (20 * i)) make (fun inputs -> snd (composite case inputs))
+                  let theirs = awayFromKink (int64 (20 * i)) make (fun inputs -> snd (composite case inputs))
                   let y = fused case ours
                   let expected, _ = composite case theirs
                   close values $"{case}" y expected
@@ -27,7 +27,7 @@ let private agreement =
                   gradientsAgree $"{case}" ours theirs
           }
 
-          test $"a convolution equals the composite one: {words kind}" {
+          test $"a convolution equals the composite one: {describe kind}" {
               for i, case in List.indexed (cases kind) do
                   use _ = torch.NewDisposeScope()
 
@@ -48,8 +48,8 @@ let private agreement =
           } ]
 
 let private activation =
-    [ for around in [ Itself; Given ] do
-          test $"an activation behind a sum equals the composite one: shortcut {around}" {
+    [ for kind in [ Itself; Given ] do
+          test $"an activation after a sum equals the composite one: shortcut {kind}" {
               for i, case in List.indexed (cases (false, false, Given)) do
                   use _ = torch.NewDisposeScope()
 
@@ -57,28 +57,30 @@ let private activation =
                       let inputs = inputs seed case
                       let height, width = case.OutSide
                       let leaf, branch = map case.Gradient (7L * seed) (case.Batch, case.Out, height, width)
-                      let shortcut = if around = Itself then branch else Option.get inputs.Shortcut
-                      let used = (if around = Given then [ "shortcut" ] else []) @ [ "b1"; "slope"; "b2" ]
+                      let shortcut = if kind = Itself then branch else Option.get inputs.Shortcut
+                      let used = (if kind = Given then [ "shortcut" ] else []) @ [ "b1"; "slope"; "b2" ]
                       let leaves = inputs.Leaves |> List.filter (fun (name, _) -> List.contains name used)
 
                       { inputs with X = branch; Shortcut = Some shortcut; Leaves = ("branch", leaf) :: leaves }
 
                   let sum inputs = inputs.X.Plus(Option.get inputs.Shortcut)
                   let arguments inputs = LearnableShift.Apply(sum inputs, inputs.Parameters.Activation[0])
-                  let ours, theirs = settled (int64 (20 * i)) make arguments, settled (int64 (20 * i)) make arguments
+
+                  let ours, theirs =
+                      awayFromKink (int64 (20 * i)) make arguments, awayFromKink (int64 (20 * i)) make arguments
 
                   let y =
                       ResidualRPReLU.Apply("the layer", ours.X, Option.get ours.Shortcut, ours.Parameters.Activation)
 
                   let p = theirs.Parameters.Activation
-                  let expected = RPReLU.Apply(sum theirs, p[0], p[1], p[2])
+                  let expected = RPReLUActivation.Apply(sum theirs, p[0], p[1], p[2])
                   close values $"{case}" y expected
                   backward case.Gradient y
                   backward case.Gradient expected
                   gradientsAgree $"{case}" ours theirs
           }
 
-      test "branch and shortcut own their gradients: a second backward pass adds to each once" {
+      test "branch and shortcut own their gradients: a second backward pass accumulates into each once" {
           use _ = torch.NewDisposeScope()
 
           let leaf seed =
@@ -103,18 +105,18 @@ let private activation =
 
 // ---- Shortcuts ----
 
-/// bfloat16 has 8 bits, and both operands are rounded.
-let private ofBFloat16 = 2e-2
+/// Tolerance for bfloat16: 8 bits of precision, and both operands are rounded.
+let private bfloat16Tolerance = 2e-2
 
 let private shortcuts =
     [ for kernel in [ 1; 2; 3 ] do
-          test $"pooling by {kernel} equals the composite one" {
+          test $"pooling with kernel {kernel} equals the composite one" {
               for i, (c, (h, w)) in List.indexed (List.allPairs [ 1; 7; 64; 64 + 3 ] [ 6, 6; 7, 5; 3, 3 ]) do
                   for layout in layouts do
                       use _ = torch.NewDisposeScope()
                       let ours, x = map layout (int64 i) (2, c, h, w)
                       let theirs, same = map layout (int64 i) (2, c, h, w)
-                      let y = PooledShortcut.Apply("pool", x, 0.9, kernel)
+                      let y = FusedPooledShortcut.Apply("pool", x, 0.9, kernel)
                       let expected = torch.nn.functional.avg_pool2d (same.Times 0.9, kernel, kernel)
                       let what = $"{c} channels, {h}×{w}, {layout}"
                       close values what y expected
@@ -124,7 +126,7 @@ let private shortcuts =
 
                       let evaluated =
                           use _ = torch.no_grad ()
-                          PooledShortcut.Apply("pool", x, 0.9, kernel)
+                          FusedPooledShortcut.Apply("pool", x, 0.9, kernel)
 
                       sameBits "without gradients" evaluated y
           }
@@ -167,59 +169,59 @@ let private shortcuts =
                       close gradients $"{what}, gradient" (Agreement.gradient actual) (Agreement.gradient expected)
           }
 
-          test $"a shortcut's convolution refuses what does not fit: standardised {standardised}" {
+          test $"a shortcut's convolution rejects tensors of the wrong type or shape: standardised {standardised}" {
               use _ = torch.NewDisposeScope()
               let x, weight, gain, _ = make 1L Contiguous 8 6
 
-              for refused in
+              for rejected in
                   [ fun () -> ours (x.``to`` torch.ScalarType.Float64) weight gain 8 6
                     fun () -> ours x (weight.``to`` torch.ScalarType.Float64) gain 8 6
                     fun () -> ours (x.narrow (1L, 0L, 7L)) weight gain 8 6
                     fun () -> ours x (weight.narrow (0L, 0L, 5L)) gain 8 6
                     fun () -> ours x weight (if standardised then None else Some weight) 8 6 ] do
                   let message =
-                      Expect.throwsC (refused >> ignore) (fun failure ->
+                      Expect.throwsC (rejected >> ignore) (fun failure ->
                           Expect.equal (failure.GetType()) typeof<ArgumentException> "type"
                           failure.Message)
 
                   Expect.stringContains message "the shortcut" "the message"
           }
 
-      test "maps of doubles are not pooled" {
+      test "pooling rejects float64 maps" {
           use _ = torch.NewDisposeScope()
           let _, x = map Contiguous 1L (1, 4, 4, 4)
 
           Expect.throwsT<ArgumentException>
-              (fun () -> PooledShortcut.Apply("pool", x.``to`` torch.ScalarType.Float64, 1.0, 2) |> ignore)
-              "doubles"
+              (fun () -> FusedPooledShortcut.Apply("pool", x.``to`` torch.ScalarType.Float64, 1.0, 2) |> ignore)
+              "float64"
 
           Expect.isTrue (torch.is_grad_enabled ()) "gradients are still recorded"
       }
 
-      test "a real convolution in bfloat16 is the float32 one, but for its rounding" {
+      test "a real convolution in bfloat16 equals the float32 one up to rounding" {
           use _ = torch.NewDisposeScope()
           let leaf, x = map ChannelsLast 1L (2, 16, 6, 6)
           let same, copy = map ChannelsLast 1L (2, 16, 6, 6)
           let weight, weightToo = parameter 2L 0.2f 0.0f [ 8; 16; 3; 3 ], parameter 2L 0.2f 0.0f [ 8; 16; 3; 3 ]
           let options = ConvolutionOptions(1, 1)
-          let y = RealConvolution.InBFloat16(x, weight, null, &options)
+          let y = Convolution.ApplyInBFloat16(x, weight, null, &options)
           let expected = Convolution.Apply(copy, weightToo, null, &options)
           Expect.equal y.dtype torch.ScalarType.Float32 "type"
-          close ofBFloat16 "y" y expected
+          close bfloat16Tolerance "y" y expected
           backward ChannelsLast y
           backward ChannelsLast expected
-          close ofBFloat16 "dx" (Agreement.gradient leaf) (Agreement.gradient same)
-          close ofBFloat16 "dw" (Agreement.gradient weight) (Agreement.gradient weightToo)
+          close bfloat16Tolerance "dx" (Agreement.gradient leaf) (Agreement.gradient same)
+          close bfloat16Tolerance "dw" (Agreement.gradient weight) (Agreement.gradient weightToo)
       }
 
       for name, case in typical do
-          test $"a layer in bfloat16 is the float32 one, but for its rounding: {name}" {
+          test $"a layer in bfloat16 equals the float32 one up to rounding: {name}" {
               use _ = torch.NewDisposeScope()
-              // Gradients jump where rounding crosses a kink, and bfloat16 crosses many.
+              // Gradients are discontinuous at kinks, and bfloat16 rounding crosses many.
               let inputs = inputs 1L case
               let y = apply (optionsIn FusedPrecision.BFloat16 case) inputs
               Expect.equal y.dtype torch.ScalarType.Float32 "type"
-              close ofBFloat16 "y" y (fused case inputs)
+              close bfloat16Tolerance "y" y (fused case inputs)
               backward case.Gradient y
 
               for name, gradient in gradientsOf inputs do
@@ -228,15 +230,15 @@ let private shortcuts =
 
 // ---- Modes ----
 
-/// Two layers, one behind the other: the second one's result and the arguments of both activations, or its sign.
+/// Two consecutive layers: the first keeps the channels, the second doubles them.
 let private twoLayers (case: Case) =
-    let first = { case with Around = Itself; Stride = 1; In = 16; Outs = [ 16 ] }
-    let second = { first with Kernel = 1; Around = Repeated; Outs = [ 16; 16 ] }
+    let first = { case with ShortcutKind = Itself; Stride = 1; In = 16; Outs = [ 16 ] }
+    let second = { first with Kernel = 1; ShortcutKind = Repeated; Outs = [ 16; 16 ] }
     first, second
 
 let private modes =
     [ for name, case in typical do
-          test $"without gradients a layer has the same values, bit by bit: {name}" {
+          test $"without gradients a layer computes the same bits: {name}" {
               use _ = torch.NewDisposeScope()
               let inputs = inputs 1L case
               let training = fused case inputs
@@ -259,23 +261,23 @@ let private modes =
               sameBits "nothing requires gradients" frozen training
           }
 
-          test $"parameters need not lie side by side: {name}" {
+          test $"parameters need not be contiguous: {name}" {
               use _ = torch.NewDisposeScope()
-              let plain, strewn = inputs 7L case, inputs 7L case
+              let plain, strided = inputs 7L case, inputs 7L case
 
               let spread (parameter: torch.Tensor) =
                   torch.stack([| parameter; parameter.detach().neg() |], -1L).select(-1L, 0L)
 
-              let p = strewn.Parameters
+              let p = strided.Parameters
               let all tensors = tensors |> Seq.map spread |> Seq.toArray
               let parameters = BinaryLayerParameters(spread p.Shift, all p.Weights, all p.Gains, all p.Activation)
-              sameBits "y" (run case { strewn with Parameters = parameters }) (run case plain)
+              sameBits "y" (run case { strided with Parameters = parameters }) (run case plain)
 
-              for (name, a), (_, b) in List.zip (gradientsOf strewn) (gradientsOf plain) do
+              for (name, a), (_, b) in List.zip (gradientsOf strided) (gradientsOf plain) do
                   sameBits name a b
           }
 
-          test $"what is frozen gets no gradient, and changes nobody else's: {name}" {
+          test $"a frozen tensor gets no gradient and does not change the others' gradients: {name}" {
               use _ = torch.NewDisposeScope()
               let all = inputs 2L case
               run case all |> ignore
@@ -288,7 +290,7 @@ let private modes =
                       if List.contains name frozen then
                           leaf.requires_grad <- false
 
-                  // What was made of x before it was frozen still wants a gradient.
+                  // A tensor derived from x before freezing would still require a gradient.
                   let some = if List.contains "x" frozen then { some with X = some.X.detach () } else some
 
                   let some =
@@ -306,7 +308,7 @@ let private modes =
                           sameBits $"{name}, frozen {frozen}" (Agreement.gradient leaf) (Agreement.gradient whole)
           }
 
-          test $"the same step twice has the same bits: {name}" {
+          test $"a repeated step gives the same bits: {name}" {
               use _ = torch.NewDisposeScope()
               let one, two = inputs 3L case, inputs 3L case
               sameBits "y" (run case one) (run case two)
@@ -315,7 +317,7 @@ let private modes =
                   sameBits name a b
           }
 
-          test $"two layers, one behind the other: {name}" {
+          test $"two consecutive layers equal the composite ones: {name}" {
               use _ = torch.NewDisposeScope()
               let first, second = twoLayers case
 
@@ -333,7 +335,7 @@ let private modes =
                   let signs = LearnableShift.Apply(y.Times(float beta), two.Parameters.Shift)
                   z, torch.cat ([| for part in [ arguments; more; signs ] -> part.reshape -1L |], 0L)
 
-              let ours, theirs = settled 4L make (compose >> snd), settled 4L make (compose >> snd)
+              let ours, theirs = awayFromKink 4L make (compose >> snd), awayFromKink 4L make (compose >> snd)
               let one, two, leaves = ours
               let y = fused second { two with X = fused first one }
               let expected, _ = compose theirs
@@ -344,7 +346,7 @@ let private modes =
               gradientsAgree "two layers" { one with Leaves = leaves } { one with Leaves = expectedLeaves }
           }
 
-          test $"gradients of two halves of a batch add up to those of the batch: {name}" {
+          test $"gradients of the two halves of a batch add up to those of the batch: {name}" {
               use _ = torch.NewDisposeScope()
               let case = { case with Batch = 4; Input = Contiguous; Gradient = Contiguous }
               let whole, halves = inputs 5L case, inputs 5L case

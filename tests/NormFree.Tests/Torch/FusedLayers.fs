@@ -1,4 +1,4 @@
-/// Fused layers of every kind, their inputs, and what they must agree with: for the tests of fused layers.
+/// Fixtures for the tests of fused layers: every kind of layer, its inputs, and the composite reference.
 module NormFree.Tests.Torch.FusedLayers
 
 open System
@@ -10,36 +10,36 @@ open NormFree.Torch.Layers
 open NormFree.Tests.Golden
 open TorchSharp
 
-/// What values may differ by, as a part of the largest: sums are made in another order.
+/// Tolerance for values, relative to the largest: the order of summation differs.
 let values = 1e-5
 
-/// The same of gradients.
+/// Tolerance for gradients, relative to the largest.
 let gradients = 1e-4
 
-/// How far from its kink an activation must be, as a part of the largest argument, for both engines to be on the same side.
+/// Minimum distance of an activation's argument from its kink, relative to the largest argument, so that both engines take the same side.
 let margin = 4e-6
 
 // ---- Tensors in memory ----
 
-/// None of them is 0, whose sign is 0 for the composite layers and + for the fused ones.
+/// Random numbers, none of which is 0: sign(0) is 0 in the composite layers and +1 in the fused ones.
 let numbers (seed: int64) count =
     let stream = RandomStream.OfKeys(7L, seed)
     Array.init count (fun _ -> float32 (stream.Between(-1.5, 1.5)))
 
-/// How a map lies in memory.
+/// The memory layout of a map.
 type Layout =
     | Contiguous
     | ChannelsLast
-    /// Every image the same, with stride 0.
+    /// One image expanded over the batch, with stride 0.
     | OverBatch
-    /// Every pixel of a channel the same, with stride 0.
+    /// One pixel expanded over the map, with stride 0.
     | OverMap
-    /// A part of a larger map, cut in all four directions.
+    /// A slice of a larger map in all four dimensions.
     | Sliced
 
 let layouts = [ Contiguous; ChannelsLast; OverBatch; OverMap; Sliced ]
 
-/// A leaf with random values, and the map that is made of it.
+/// A leaf with random values, and the map derived from it.
 let map layout seed (n: int, c: int, h: int, w: int) =
     let leaf (n: int, c: int, h: int, w: int) =
         let values = numbers seed (n * c * h * w)
@@ -72,16 +72,17 @@ let parameter seed factor offset (shape: int list) =
 
 // ---- Layers ----
 
-type Around =
+/// The shortcut: x itself, x repeated over the channels, or a tensor of its own.
+type ShortcutKind =
     | Itself
     | Repeated
     | Given
 
-/// A layer with the sizes and places of everything that goes into it.
+/// A layer with the sizes and layouts of its inputs.
 type Case =
     { Binary: bool
       Standardised: bool
-      Around: Around
+      ShortcutKind: ShortcutKind
       Kernel: int
       Stride: int
       In: int
@@ -97,7 +98,7 @@ type Case =
         let pixels side = (side + 2 * (case.Kernel / 2) - case.Kernel) / case.Stride + 1
         pixels (fst case.Side), pixels (snd case.Side)
 
-/// What goes into a layer; the leaves with their names are what gradients are looked at for.
+/// The inputs of a layer, and the named leaves whose gradients are compared.
 type Inputs =
     { X: torch.Tensor
       Shortcut: torch.Tensor option
@@ -129,14 +130,14 @@ let inputs (seed: int64) (case: Case) =
     let leaf, x = map case.Input seed (case.Batch, case.In, fst case.Side, snd case.Side)
 
     let shortcut =
-        match case.Around with
+        match case.ShortcutKind with
         | Given -> Some(map case.Input (seed + 1L) (case.Batch, case.Out, height, width))
         | _ -> None
 
     let ofEach first shape factor offset =
         [ for i, out in List.indexed case.Outs -> parameter (seed + first + int64 i) factor offset (shape out) ]
 
-    // Up to 1.5: some are beyond the ±1 at which a binary weight's gradient ends.
+    // Up to 1.5: some exceed ±1, where the gradient of a binary weight is 0.
     let weights = ofEach 10L (fun out -> [ out; case.In; case.Kernel; case.Kernel ]) 1.0f 0.01f
 
     let gains =
@@ -165,7 +166,7 @@ let inputs (seed: int64) (case: Case) =
 
 let apply options (inputs: Inputs) =
     let shortcut: torch.Tensor | null = Option.toObj inputs.Shortcut
-    BinaryLayer.Apply(options, inputs.X, shortcut, inputs.Parameters)
+    FusedBinaryLayer.Apply(options, inputs.X, shortcut, inputs.Parameters)
 
 let fused case inputs = apply (options case) inputs
 
@@ -184,33 +185,33 @@ let compositeConvolution (case: Case) (x: torch.Tensor) (parameters: BinaryLayer
 
     torch.cat (results, 1L)
 
-/// The layer's result, and the argument of its activation.
+/// The layer's result and the argument of its activation, by the composite layers.
 let composite (case: Case) (inputs: Inputs) =
     let branch = compositeConvolution case inputs.X inputs.Parameters
 
-    let around =
+    let shortcut =
         match inputs.Shortcut with
         | Some shortcut -> shortcut
         | None -> torch.cat (Array.replicate (case.Out / case.In) inputs.X, 1L)
 
     let activation = inputs.Parameters.Activation
-    let sum = branch.Plus around
-    RPReLU.Apply(sum, activation[0], activation[1], activation[2]), LearnableShift.Apply(sum, activation[0])
+    let sum = branch.Plus shortcut
+    RPReLUActivation.Apply(sum, activation[0], activation[1], activation[2]), LearnableShift.Apply(sum, activation[0])
 
-/// Whether no argument is so near its kink that rounding could bring it to the other side.
+/// Whether every argument is far enough from its kink that rounding cannot move it to the other side.
 let awayFromKinks (arguments: torch.Tensor) =
     let sizes = Agreement.values arguments |> Array.map abs
     Array.min sizes > margin * Array.max sizes
 
-/// The first seed's inputs at which nothing lies at a kink.
-let settled seed make (arguments: 'inputs -> torch.Tensor) =
+/// The inputs of the first seed for which no argument lies near its kink.
+let awayFromKink seed make (arguments: 'inputs -> torch.Tensor) =
     Seq.initInfinite (fun i -> make (seed + int64 i))
     |> Seq.truncate 20
     |> Seq.tryFind (fun inputs ->
         use _ = torch.NewDisposeScope()
         use _ = torch.no_grad ()
         awayFromKinks (arguments inputs))
-    |> Option.defaultWith (fun () -> failtest "every seed has an argument at its kink")
+    |> Option.defaultWith (fun () -> failtest "every seed has an argument near its kink")
 
 let close tolerance what (actual: torch.Tensor) (expected: torch.Tensor) =
     Expect.sequenceEqual actual.shape expected.shape $"{what}: shape"
@@ -228,7 +229,7 @@ let bytes (tensor: torch.Tensor) =
 
 let sameBits what actual expected = Expect.isTrue (bytes actual = bytes expected) $"{what}: the same bits"
 
-/// A backward pass of a result, with the gradient in a given layout; what failed in it is thrown.
+/// Runs the backward pass with a gradient of the given layout, and throws if a layer failed.
 let backward layout (y: torch.Tensor) =
     let side axis = int (y.size axis)
     let _, gradient = map layout 99L (side 0, side 1, side 2, side 3)
@@ -241,26 +242,26 @@ let gradientsAgree what actual expected =
     for (name, actual), (_, expected) in List.zip (gradientsOf actual) (gradientsOf expected) do
         close gradients $"{what}, gradient of {name}" actual expected
 
-/// Everything that a layer can be, with layouts and sizes in their turns.
-let cases (binary, standardised, around) =
+/// Every combination of sizes for one kind of layer; layouts take turns.
+let cases (binary, standardised, shortcut) =
     let channels =
-        match around with
+        match shortcut with
         | Itself -> [ 1, [ 1 ]; 7, [ 7 ]; 64, [ 64 ]; 64 + 3, [ 64 + 3 ]; 16, [ 8; 8 ] ]
         | Repeated -> [ 1, [ 2 ]; 7, [ 7; 7 ]; 32, [ 32; 32 ]; 64 + 3, [ 2 * (64 + 3) ]; 8, [ 8; 16 ] ]
         | Given -> [ 1, [ 5 ]; 5, [ 1 ]; 64, [ 64 + 5 ]; 64 + 3, [ 32 + 1 ]; 8, [ 3; 9; 1 ] ]
 
     let sizes =
         [ for kernel in [ 1; 3 ] do
-              for stride in (if around = Given then [ 1; 2 ] else [ 1 ]) do
+              for stride in (if shortcut = Given then [ 1; 2 ] else [ 1 ]) do
                   for batch in [ 1; 3 ] do
                       for channels in channels -> kernel, stride, batch, channels ]
 
     [ for i, (kernel, stride, batch, (input, outs)) in List.indexed sizes do
-          // A filter of one weight has no deviation to be divided by: it is rounding noise.
+          // The standard deviation of a filter of one weight is rounding noise.
           if not (standardised && kernel = 1 && input = 1) then
               { Binary = binary
                 Standardised = standardised
-                Around = around
+                ShortcutKind = shortcut
                 Kernel = kernel
                 Stride = stride
                 In = input
@@ -273,18 +274,18 @@ let cases (binary, standardised, around) =
 let everyKind =
     [ for binary in [ false; true ] do
           for standardised in [ false; true ] do
-              for around in [ Itself; Repeated; Given ] -> binary, standardised, around ]
+              for shortcut in [ Itself; Repeated; Given ] -> binary, standardised, shortcut ]
 
-let words (binary, standardised, around) =
+let describe (binary, standardised, shortcut) =
     let weights = if binary then "binary" else "real"
     let filters = if standardised then "standardised" else "plain"
-    $"{weights} weights, {filters} filters, shortcut {around}"
+    $"{weights} weights, {filters} filters, shortcut {shortcut}"
 
-/// One case of every kind of layer, of middling size.
+/// One medium-sized case of every kind of layer.
 let typical =
     [ for kind in everyKind do
           let case = (cases kind)[7]
-          words kind, { case with Kernel = 3; Batch = 3 } ]
+          describe kind, { case with Kernel = 3; Batch = 3 } ]
 
 let run (case: Case) inputs =
     let y = fused case inputs

@@ -1,4 +1,4 @@
-/// The layers, losses and clipping against loops over scalars, and their gradients against central differences.
+/// Compares layers, losses and clipping with scalar loops, and their gradients with central differences.
 module NormFree.Tests.Torch.LayerTests
 
 open System
@@ -11,7 +11,7 @@ open TorchSharp
 
 let private repeatedly = { FsCheckConfig.defaultConfig with maxTest = 40 }
 
-/// n values of about unit size that a seed gives.
+/// n seeded random values in [−2, 2).
 let private values seed n =
     let random = Random(seed: int)
     Array.init n (fun _ -> 4.0 * random.NextDouble() - 2.0)
@@ -22,7 +22,7 @@ let private leaf shape values = (tensor shape values).requires_grad_ true
 
 let private same (actual: torch.Tensor) (expected: float[]) what = Agreement.allClose 1e-12 actual expected what
 
-/// The sum of a result, weighted so that no two of its values count alike.
+/// The sum of a result with a different weight for each value.
 let private weighted (y: torch.Tensor) =
     let weights = Array.init (int (y.numel ())) (fun i -> 1.0 + 0.5 * sin (float i))
     (y * torch.tensor(weights).reshape y.shape).sum()
@@ -53,7 +53,7 @@ let private checkGradients what (inputs: (int list * float[]) list) (f: torch.Te
 
 let private sign x = float (Math.Sign(x: float))
 
-/// Zeros around x: taps outside count nothing.
+/// Zero padding: taps outside x contribute 0.
 let private naiveConvolution (n, i, h, w) (x: float[]) (o, k) (weight: float[]) stride padding =
     let oh, ow = (h + 2 * padding - k) / stride + 1, (w + 2 * padding - k) / stride + 1
 
@@ -90,7 +90,7 @@ let private naiveBinary (filter: float[]) =
 let private perFilter filters change (weight: float[]) = weight |> Array.splitInto filters |> Array.collect change
 
 let private convolutionProperty =
-    testPropertyWithConfig repeatedly "a convolution is its loops: signs first, then zeros around them"
+    testPropertyWithConfig repeatedly "a convolution equals its loops: signs first, then zero padding"
     <| fun (seed: int) standardised binary ->
         use _ = torch.NewDisposeScope()
         let random = Random seed
@@ -99,7 +99,7 @@ let private convolutionProperty =
 
         let stride, padding, factor =
             1 + random.Next 2, random.Next 2, (if random.Next 2 = 0 then 1.0 else 1.25)
-        // One weight has no deviation to divide by: its filter is rounding noise.
+        // The standard deviation of a filter of one weight is rounding noise.
         let i = if k = 1 then i + 1 else i
 
         let x, weight, gain =
@@ -130,10 +130,10 @@ let private weights =
                   let mean = Array.average filter
                   let variance = filter |> Array.averageBy (fun v -> (v - mean) ** 2.0)
                   Agreement.close 1e-12 1.0 mean 0.0 "mean"
-                  // ε = 1e-5 beside a deviation of about 1 costs twice that of the variance.
+                  // ε = 1e-5 added to a deviation of about 1 changes the variance by 2e-5.
                   Agreement.close 1e-4 0.0 variance (1.0 / float (i * k * k)) "variance"
 
-          testPropertyWithConfig repeatedly "a binary filter is its mean size times its signs"
+          testPropertyWithConfig repeatedly "a binary filter is its mean absolute value times its signs"
           <| fun (seed: int) ->
               use _ = torch.NewDisposeScope()
               let weight = values seed (3 * 2 * 3 * 3)
@@ -145,7 +145,7 @@ let private weights =
 
               same (BinaryWeight.Apply(leaf [ 3; 2; 3; 3 ] weight)) (perFilter 3 naiveBinary weight) "with gradient"
 
-          test "a binary filter's gradient passes where −1 ≤ v ≤ 1, both ends included" {
+          test "a binary filter's gradient passes for −1 ≤ v ≤ 1, both ends included" {
               use _ = torch.NewDisposeScope()
               let v = leaf [ 1; 5; 1; 1 ] [| -1.5; -1.0; 0.0; 1.0; 1.5 |]
               (BinaryWeight.Apply v).sum().backward()
@@ -168,16 +168,16 @@ let private weights =
               Expect.all (Agreement.values (Agreement.gradient weight)) Double.IsFinite "dw"
           }
 
-          test "a gain without standardisation is refused, and the other way round" {
+          test "a gain without standardisation is rejected, and standardisation without a gain" {
               use _ = torch.NewDisposeScope()
               let weight, gain = tensor [ 1; 1; 1; 1 ] [| 1.0 |], tensor [ 1; 1; 1; 1 ] [| 1.0 |]
 
-              let refuse standardised (gain: torch.Tensor | null) =
+              let reject standardised (gain: torch.Tensor | null) =
                   let options = ConvolutionOptions(1, 0, standardised)
-                  Convolution.UsedWeight(weight, gain, &options) |> ignore
+                  Convolution.EffectiveWeight(weight, gain, &options) |> ignore
 
-              Expect.throwsT<ArgumentException> (fun () -> refuse false gain) "a gain too many"
-              Expect.throwsT<ArgumentException> (fun () -> refuse true null) "a gain too few"
+              Expect.throwsT<ArgumentException> (fun () -> reject false gain) "unexpected gain"
+              Expect.throwsT<ArgumentException> (fun () -> reject true null) "missing gain"
           } ]
 
 let private naiveRPReLU channels area (x: float[]) (b1: float[]) (a: float[]) (b2: float[]) =
@@ -216,7 +216,7 @@ let private activations =
               let traced = ApproximateSign.Apply(input.requires_grad_ true)
               Expect.equal (traced.detach().data<float32>().ToArray()) expected "with gradient"
 
-          testPropertyWithConfig repeatedly "RPReLU is its scalar formula"
+          testPropertyWithConfig repeatedly "RPReLU equals its scalar formula"
           <| fun (seed: int) ->
               use _ = torch.NewDisposeScope()
               let n, c, h, w = 2, 3, 4, 5
@@ -225,7 +225,7 @@ let private activations =
                   values seed (n * c * h * w), values (seed + 1) c, values (seed + 2) c, values (seed + 3) c
 
               let channels values = tensor [ 1; c; 1; 1 ] values
-              let y = RPReLU.Apply(tensor [ n; c; h; w ] x, channels b1, tensor [ c ] a, channels b2)
+              let y = RPReLUActivation.Apply(tensor [ n; c; h; w ] x, channels b1, tensor [ c ] a, channels b2)
               same y (naiveRPReLU c (h * w) x b1 a b2) "y"
 
           testPropertyWithConfig { repeatedly with maxTest = 5 } "RPReLU's four gradients"
@@ -237,7 +237,7 @@ let private activations =
                     [ 1; 2; 1; 1 ], values (seed + 3) 2 ]
 
               checkGradients "RPReLU" inputs (fun leaves ->
-                  weighted (RPReLU.Apply(leaves[0], leaves[1], leaves[2], leaves[3]))) ]
+                  weighted (RPReLUActivation.Apply(leaves[0], leaves[1], leaves[2], leaves[3]))) ]
 
 let private softmax (logits: float[]) =
     let top = Array.max logits
@@ -250,7 +250,7 @@ let private losses =
 
     testList
         "losses"
-        [ testPropertyWithConfig repeatedly "label smoothing is the cross entropy with smoothed targets"
+        [ testPropertyWithConfig repeatedly "label smoothing equals the cross entropy with smoothed targets"
           <| fun (seed: int) ->
               use _ = torch.NewDisposeScope()
               let logits, epsilon = values seed (n * k), 0.1
@@ -265,7 +265,7 @@ let private losses =
 
               same (Losses.LabelSmoothing(tensor [ n; k ] logits, labels (), epsilon)) [| expected |] "loss"
 
-          testPropertyWithConfig repeatedly "distillation is the soft cross entropy"
+          testPropertyWithConfig repeatedly "distillation equals the soft cross entropy"
           <| fun (seed: int) ->
               use _ = torch.NewDisposeScope()
               let student, teacher = values seed (n * k), values (seed + 1) (n * k)
@@ -310,7 +310,7 @@ let private clipUnit factor (p: float[], g: float[]) =
 let private clipping =
     testList
         "clipping"
-        [ testPropertyWithConfig repeatedly "adaptive clipping is its loop over units, and counts them"
+        [ testPropertyWithConfig repeatedly "adaptive clipping equals its loop over units, and counts them"
           <| fun (seed: int) ->
               use _ = torch.NewDisposeScope()
               let random = Random seed
@@ -318,7 +318,7 @@ let private clipping =
               let inputs =
                   [ for shape, units in [ [ 4; 3; 3; 3 ], 4; [ 1; 6; 1; 1 ], 1; [ 6 ], 1; [ 3; 5 ], 3 ] do
                         let count = List.reduce (*) shape
-                        // Units that are clipped and others that are not; some norms below the limits 1e-3 and 1e-6.
+                        // Clipped and unclipped units, with some norms below the limits 1e-3 and 1e-6.
                         let scaled seed = values seed count |> Array.map ((*) (10.0 ** float (random.Next(-8, 1))))
                         shape, units, scaled (random.Next()), scaled (random.Next()) ]
 
@@ -335,7 +335,6 @@ let private clipping =
                   |> List.map (fun parameter -> AdaptiveGradientClipping.Clip(parameter, 0.02))
                   |> List.reduce (+)
 
-
               let expected =
                   [ for _, units, p, g in inputs ->
                         Array.zip (Array.splitInto units p) (Array.splitInto units g) |> Array.map (clipUnit 0.02) ]
@@ -345,6 +344,6 @@ let private clipping =
 
               let clipped = expected |> List.sumBy (fun units -> units |> Array.filter snd |> Array.length)
               Expect.equal count (ClipCount(9L, int64 clipped)) "units and clipped units"
-              Expect.isNull without.grad "a parameter without gradient is passed over" ]
+              Expect.isNull without.grad "a parameter without a gradient is skipped" ]
 
 let tests = testList "layers" [ convolutionProperty; weights; activations; losses; clipping ]

@@ -10,7 +10,7 @@ open NormFree.Torch.Native
 
 let private version = "GLIBCXX_3.4.32"
 
-/// Of runtimes/linux-x64/native/libLibTorchSharp.so in the package TorchSharp 0.107.0.
+/// SHA-256 of runtimes/linux-x64/native/libLibTorchSharp.so in the package TorchSharp 0.107.0.
 let private packagedDigest = "cf33b1b0bb6bbb9754a768fb5c5d04d9f498603be50e73f55621a0b40ee608b8"
 
 let private packagedShim = Path.Combine(AppContext.BaseDirectory, "libLibTorchSharp.so")
@@ -18,7 +18,7 @@ let private shim = lazy File.ReadAllBytes packagedShim
 
 let private weaken (elf: byte[]) (version: string) = ElfSymbolVersions.Weaken(elf.AsSpan(), version)
 
-/// The System V hash, by which version requirements are found.
+/// The System V hash that identifies a version requirement.
 let private elfHash (name: string) =
     (0u, Encoding.ASCII.GetBytes name)
     ||> Array.fold (fun hash byte ->
@@ -31,15 +31,15 @@ let private differences (a: byte[]) (b: byte[]) =
           if a[i] <> b[i] then
               i ]
 
-/// Runs an edit that may refuse the bytes, in one way only.
-let private refusesCleanly what (elf: byte[]) =
+/// Runs an edit that may throw BadImageFormatException and nothing else.
+let private failsCleanly what (elf: byte[]) =
     try
         weaken elf version |> ignore
     with
     | :? BadImageFormatException -> ()
     | e -> failtest $"{what}: {e}"
 
-/// The places of a file that describe its sections and its version requirements.
+/// The offsets of a file's header, section table and version requirements.
 let private structure (elf: byte[]) =
     let sections = int (BinaryPrimitives.ReadInt64LittleEndian(ReadOnlySpan(elf, 0x28, 8)))
     let count = int (BinaryPrimitives.ReadUInt16LittleEndian(ReadOnlySpan(elf, 0x3C, 2)))
@@ -60,7 +60,7 @@ let private structure (elf: byte[]) =
 let private editing =
     testList
         "ElfSymbolVersions"
-        [ test "one bit changes in the shim: the weak flag of the one requirement" {
+        [ test "an edit changes one bit of the shim: the weak flag of its requirement" {
               let elf = Array.copy shim.Value
               Expect.equal (weaken elf version) 1 "requirements marked"
 
@@ -80,7 +80,7 @@ let private editing =
               Expect.isEmpty (differences once elf) "bytes changed"
           }
 
-          test "a version that nobody requires changes nothing" {
+          test "a version that is not required changes nothing" {
               let elf = Array.copy shim.Value
               Expect.equal (weaken elf "GLIBCXX_9.9.99") 0 "requirements marked"
               Expect.isEmpty (differences shim.Value elf) "bytes changed"
@@ -90,18 +90,18 @@ let private editing =
               [ "nothing", [||]
                 "text", Encoding.ASCII.GetBytes(String('x', 200))
                 "a bare magic number", [| 0x7Fuy; byte 'E'; byte 'L'; byte 'F' |] ] do
-              test $"{what} is refused" {
+              test $"{what} is rejected" {
                   Expect.throwsT<BadImageFormatException> (fun () -> weaken bytes version |> ignore) "not an ELF file"
               }
 
           for what, place in [ "32-bit", 4; "big-endian", 5 ] do
-              test $"a {what} ELF file is refused" {
+              test $"a {what} ELF file is rejected" {
                   let elf = Array.truncate 4096 shim.Value
                   elf[place] <- 3uy - elf[place]
                   Expect.throwsT<BadImageFormatException> (fun () -> weaken elf version |> ignore) what
               }
 
-          test "a shim that is cut short is refused" {
+          test "a truncated shim is rejected" {
               let random = Random 1
 
               for _ in 1..50 do
@@ -110,7 +110,7 @@ let private editing =
                   Expect.throwsT<BadImageFormatException> (fun () -> weaken elf version |> ignore) $"{length} bytes"
           }
 
-          test "damaged bytes give BadImageFormatException or an edit, and an end" {
+          test "an edit of damaged bytes succeeds or throws BadImageFormatException, and terminates" {
               let random = Random 2
               let places = structure shim.Value
               let elf = Array.copy shim.Value
@@ -128,14 +128,14 @@ let private editing =
                           for i in start .. min (start + 7) (region.Length - 1) do
                               elf[region[i]] <- 0xFFuy
 
-                  refusesCleanly $"round {round}" elf
+                  failsCleanly $"round {round}" elf
 
                   for region in places do
                       for place in region do
                           elf[place] <- shim.Value[place]
           } ]
 
-/// What XDG_CACHE_HOME says, or .cache in the user's folder.
+/// XDG_CACHE_HOME, or .cache in the home folder.
 let private userCache =
     match Environment.GetEnvironmentVariable "XDG_CACHE_HOME" with
     | null
@@ -145,7 +145,7 @@ let private userCache =
 let private loading =
     testList
         "TorchNative"
-        [ test "the shim was loaded from the package or from the user's cache" {
+        [ test "the shim is loaded from the package or from the user's cache" {
               TorchNative.Ensure()
 
               match TorchNative.LoadedFrom with
@@ -155,14 +155,14 @@ let private loading =
                   let expected =
                       Path.Combine(userCache, "torchsharp-native", packagedDigest[..15], "libLibTorchSharp.so")
 
-                  Expect.equal path expected "the copy's path tells its original"
+                  Expect.equal path expected "the copy's path contains the digest of the original"
                   let copy = File.ReadAllBytes path
                   let elf = Array.copy shim.Value
                   weaken elf version |> ignore
-                  Expect.isEmpty (differences elf copy) "the copy is the packaged shim with its requirement marked"
+                  Expect.isEmpty (differences elf copy) "the copy is the packaged shim with a weak requirement"
           }
 
-          test "the packaged shim is as it was published" {
+          test "the packaged shim has the published digest" {
               Expect.equal (Convert.ToHexStringLower(SHA256.HashData shim.Value)) packagedDigest "SHA-256"
           }
 

@@ -1,4 +1,4 @@
-/// Our optimisers against TorchSharp's.
+/// Compares our optimisers with TorchSharp's.
 module NormFree.Tests.Torch.OptimiserTests
 
 open System
@@ -11,7 +11,7 @@ open TorchSharp
 let private rate, decay = 1e-2, 0.1
 let private steps = 20
 
-/// TorchSharp's optimisers make temporary scalars, which a collection may free under the native call: there must be none.
+/// Runs without garbage collections, which could free the temporary scalars of TorchSharp's optimisers during a native call.
 let private withoutCollections run =
     let region = GC.TryStartNoGCRegion(64L * 1024L * 1024L)
 
@@ -29,9 +29,9 @@ let private random (generator: Random) (shape: int64[]) =
 let private agrees
     name
     (theirs: Modules.Parameter seq -> torch.optim.Optimizer)
-    (ours: OptimisedParameter[] -> Optimiser)
+    (ours: OptimisedParameter[] -> ParameterOptimiser)
     =
-    test $"{name}: {steps} steps with weight decay are TorchSharp's" {
+    test $"{name}: {steps} steps with weight decay equal TorchSharp's" {
         use _ = torch.NewDisposeScope()
         let generator = Random 5
         let starts = [ for shape in shapes -> random generator shape ]
@@ -57,13 +57,13 @@ let private agrees
     }
 
 let private named =
-    test "the state has PyTorch's names, and a parameter without gradient stays" {
+    test "the state has PyTorch's names, and a parameter without a gradient stays unchanged" {
         use _ = torch.NewDisposeScope()
         let tensor = new Modules.Parameter(GoldenFiles.tensor [| 2L |] [| 1.0; 2.0 |], true)
         use adam = new Adam([| OptimisedParameter("fc.bias", tensor, decay) |], false)
         use sgd = new Sgd([| OptimisedParameter("fc.bias", tensor, decay) |], 0.9)
         adam.Step rate
-        let names (optimiser: Optimiser) = [ for struct (name, _) in optimiser.State -> name ]
+        let names (optimiser: ParameterOptimiser) = [ for struct (name, _) in optimiser.State -> name ]
         Expect.equal (names adam) [ "fc.bias/exp_avg"; "fc.bias/exp_avg_sq" ] "Adam's"
         Expect.equal (names sgd) [ "fc.bias/momentum_buffer" ] "SGD's"
         Expect.equal (Agreement.values tensor) [| 1.0; 2.0 |] "the parameter"

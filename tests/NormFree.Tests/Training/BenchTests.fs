@@ -6,7 +6,10 @@ open System.Threading.Tasks
 open Expecto
 open NormFree.Spec
 open NormFree.Torch.Profiling
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
+open NormFree.Benchmarks
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Training.Support
 open TorchSharp
@@ -58,11 +61,11 @@ let private clock =
 
 let private measuring =
     [ for norm in norms do
-          test $"{Words.norm norm}: a training step is measured" {
+          test $"{Names.norm norm}: a training step is measured" {
               let steps = ResizeArray()
               let result = Bench.train { job norm with Progress = steps.Add }
               Expect.equal (List.ofSeq steps) [ 1..4 ] "the warm-up and the steps are told"
-              Expect.equal result.Norm (Some(Words.norm norm)) "norm"
+              Expect.equal result.Norm (Some(Names.norm norm)) "norm"
               Expect.equal (result.Batch, result.Image, result.Steps) (4, 32, 3) "sizes"
               Expect.equal result.Threads (torch.get_num_threads ()) "threads"
               let speed = result.ImagesPerSecond

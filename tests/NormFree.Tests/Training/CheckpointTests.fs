@@ -7,6 +7,8 @@ open NormFree.Data
 open NormFree.Formats.Safetensors
 open NormFree.Spec
 open NormFree.Torch.Training
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Golden
@@ -36,41 +38,41 @@ let private record: EpochRecord =
       Clipped = 0.25
       ClippedOf = [ "conv1.weight", 0.25 ]
       Unreadable = 3
-      Health = Some { Skipped = 1; RolledBack = 2; Troubles = [ trouble ]; OneSign = [ "layer1.0", 3 ] }
+      Health = Some { Skipped = 1; RolledBack = 2; Issues = [ trouble ]; OneSign = [ "layer1.0", 3 ] }
       Seconds = 12.5 }
 
 /// In the middle of the second epoch, with numbers that no short decimal has.
 let private position =
-    { Position.startOf 1 with
-        SoFar = { Places = 40; Unreadable = 1 }
+    { TrainingCursor.startOf 1 with
+        Progress = { Places = 40; Unreadable = 1 }
         Step = 2
         Sums = { LossSum = 100.0 / 3.0; First = 7L; AmongFive = 20L; Seen = 39 }
         Clipped = [ "conv1.weight", 16L, 3L ]
         Rate = 1e-3 / 7.0
         Norms = 2.0 / 3.0
         Seconds = 1.5 }
-    |> Position.noticing trouble
+    |> TrainingCursor.noticing trouble
 
 let private checkpoint network =
     { Network = network
-      Task = Task.Of(Drawn.dataset 1L 10 10)
+      ImageTask = ImageTask.Of(Synthetic.dataset 1L 10 10)
       State =
         { Recipe = { quick with Loss = LabelSmoothing 0.1 }
           Stage = "activations"
           History = [ record ]
-          Position = position
+          TrainingCursor = position
           Images = Some { Train = "train"; Test = "test"; Augmentation = [ Flip; PadCrop 4 ] }
           Threads = 2
           Execution = Some Execution.Default
           Machine = Some "a machine"
-          Division = Some { Ranks = 2; Accumulate = 3 }
+          BatchPartition = Some { Ranks = 2; Accumulate = 3 }
           Changes = [ "a change" ]
-          Teacher = Include "a teacher"
-          Method = Include 7 } }
+          Teacher = Some "a teacher"
+          Method = Some 7 } }
 
 let private step (network: Network) (optimisation: Optimisation) key =
     use _ = torch.NewDisposeScope()
-    network.ForgetGradients()
+    network.ClearGradients()
     Losses.CrossEntropy(network.Forward(images torch.ScalarType.Float32 key 4, Train), labels 4).backward()
     optimisation.Clip()
     optimisation.Move 1e-3
@@ -94,7 +96,7 @@ let private optimisers = [ Adam; AdamW; Sgd 0.9; Sgd 0.0 ]
 let private roundTrip =
     [ for norm in norms do
           for optimiser in optimisers do
-              test $"{Words.norm norm}, {optimiser}: weights, task, progress and state come back bit for bit" {
+              test $"{Names.norm norm}, {optimiser}: weights, task, progress and state come back bit for bit" {
                   use folder = new TempFolder()
                   let path = folder.File "last.safetensors"
                   let recipe = { quick with Optimiser = optimiser; WeightDecay = 1e-2 }
@@ -107,7 +109,7 @@ let private roundTrip =
                   use loaded = Checkpoint.load torch.ScalarType.Float32 path
                   sameBits (tensorBits loaded.Network) (tensorBits network) "weights"
                   Expect.equal loaded.Network.Spec network.Spec "spec"
-                  Expect.equal loaded.Task saved.Task "task"
+                  Expect.equal loaded.ImageTask saved.ImageTask "task"
                   Expect.equal loaded.State saved.State "state of the training"
 
                   use again = new Optimisation(recipe, loaded.Network)
@@ -265,13 +267,6 @@ let private refusals =
               contains [ "momentum_buffer" ] (refusal (fun () -> Checkpoint.restore path sgd)))
       } ]
 
-let private version1 =
-    Path.Combine(GoldenFiles.repository, "tests", "fixtures", "checkpoint-version1.safetensors")
-
-/// A data set that says of itself what a task does.
-let private asOf (task: Task) (dataset: Dataset) =
-    { dataset with Name = task.Dataset; Normalisation = task.Normalisation; Size = task.Size }
-
 let private damaged =
     [ test "any byte that changes is noticed" {
           withFile (fun folder path _ _ ->
@@ -318,58 +313,35 @@ let private older =
               Expect.equal loaded.State.Arithmetic "engine composite, precision float32, threads 2" "in words")
       }
 
-      test "settings that a file is too old for are as they were then" {
-          use loaded = load version1
-          Expect.equal loaded.State.Recipe.Start Start.Fixed "start"
-          Expect.equal loaded.State.Recipe.Deviations.Rates Rule.Published "rates"
-          Expect.equal loaded.State.Recipe.Deviations.Balance Rule.Published "balance"
-          Expect.equal loaded.State.Recipe.Deviations.BinaryGain Rule.Corrected "what it says itself"
-      }
-
-      test "a state without teacher and method is written as before they were kept, so that its fingerprint stays" {
-          use network = create NoNorm
-          let state = (checkpoint network).State
-          let without = Json.write { state with Teacher = Skippable.Skip; Method = Skippable.Skip }
-
-          for name in [ "Teacher"; "Method" ] do
-              Expect.isFalse (without.Contains $"\"{name}\"") $"{name}: without"
-              Expect.stringContains (Json.write state) $"\"{name}\"" $"{name}: with"
-      }
-
-      test "a checkpoint that is too old for it tells no method" {
+      test "a checkpoint without a method number has none" {
           withFile (fun _ path _ _ ->
-              Expect.equal (Checkpoint.readState path).Method (Include 7) "one that does"
+              Expect.equal (Checkpoint.readState path).Method (Some 7) "with a number"
               ofMethod None path
-              Expect.equal (Checkpoint.readState path).Method Skippable.Skip "an older one"
-              Expect.equal (Checkpoint.readState version1).Method Skippable.Skip "one of version 1")
+              Expect.equal (Checkpoint.readState path).Method None "without")
       }
 
-      test "a checkpoint of version 1, which has no checksum, stands at the end of its epoch" {
-          use loaded = load version1
-          Expect.equal (List.map _.Epoch loaded.State.History) [ 1 ] "epochs"
-          Expect.equal loaded.State.Position (Position.startOf 1) "position"
-          Expect.isNone loaded.State.Machine "machine"
-          Expect.isNone loaded.State.Images "images"
-          let weight = loaded.Network.Tensors |> List.find (fst >> (=) "conv1.weight") |> snd
-          Expect.equal (weight.numel ()) 216L "a tensor's size"
-      }
+      test "a checkpoint of version 2 is read, and its old field names are named in a warning" {
+          withFile (fun _ path _ _ ->
+              let today = Checkpoint.readState path
+              let oldName (text: string) = OldNames.fields |> List.fold (fun (text: string) (old, now) -> text.Replace($"\"{now}\"", $"\"{old}\"")) text
 
-      test "a training goes on from a checkpoint of version 1" {
-          use folder = new TempFolder()
-          use found = load version1
-          File.Copy(version1, (RunFolder.at folder.Path).Last 1)
+              let change key text =
+                  match key with
+                  | "version" -> "2"
+                  | "state"
+                  | "task" -> oldName text
+                  | _ -> text
 
-          let trained =
-              Pipeline.from (Drawn.dataset 1L 20 10)
-              |> Pipeline.into folder.Path
-              |> fun plan -> { plan with Dataset = asOf found.Task plan.Dataset }
-              |> Pipeline.train found.State.Recipe found.Network.Spec
+              let path = rewrite path (fun _ -> true) change
+              let warnings = ResizeArray()
+              OldNames.warn <- warnings.Add
 
-          let history = trained |> look _.History
-          Expect.equal (List.map _.Epoch history) [ 1; 2; 3 ] "epochs"
-          Expect.equal history.Head found.State.History.Head "the epoch that was done"
-          use last = load ((RunFolder.at folder.Path).Last 1)
-          Expect.equal last.State.Position (Position.startOf 3) "the new checkpoint's position"
+              try
+                  Expect.equal (Checkpoint.readState path) today "state"
+              finally
+                  OldNames.warn <- ignore
+
+              contains [ path; "Position (now TrainingCursor)"; "SoFar (now Progress)"; "next version" ] (Seq.head warnings))
       } ]
 
 let private saving =

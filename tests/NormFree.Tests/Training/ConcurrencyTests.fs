@@ -8,7 +8,11 @@ open Expecto
 open NormFree.Data
 open NormFree.Inference.Files
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
+open NormFree.Packing
 open NormFree.Training
+open NormFree.Benchmarks
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Interop.Support
 open NormFree.Tests.Training.Support
@@ -50,13 +54,13 @@ let private predicting =
                 "the composite engine", (fun (trained, _) -> Predictor.Load(trained, Trained Execution.Portable))
                 "a checkpoint that is packed", (fun (trained, _) -> Predictor.Load(trained, PackedEngine))
                 "a packed file", (fun (_, packed: string) -> Predictor.Load packed) ] do
-              test $"{name}, {Words.norm norm}: 16 threads get what one gets, bit for bit" {
+              test $"{name}, {Names.norm norm}: 16 threads get what one gets, bit for bit" {
                   fromManyThreads norm choose
               } ]
 
 /// Twelve batches of five, both parts of which tell which threads read them.
 let private watchedData () =
-    let data = Drawn.dataset 3L 60 60
+    let data = Synthetic.dataset 3L 60 60
     let train, trainThreads = watched data.Train
     let test, testThreads = watched data.Test
     { data with Train = train; Test = test }, trainThreads, testThreads
@@ -82,7 +86,7 @@ let private cancelling =
     [ for engine in [ Trained Execution.Default; PackedEngine ] do
           test $"an evaluation by {engine} that is cancelled leaves no thread" {
               use folder = new TempFolder()
-              use network = ReadyNetwork.load (Some engine) (fst (saved BatchNorm folder))
+              use network = LoadedNetwork.load (Some engine) (fst (saved BatchNorm folder))
               let data, _, threads = watchedData ()
               use source = new CancellationTokenSource()
               let cancel = cancelAt 7 source
@@ -94,8 +98,8 @@ let private cancelling =
                               lock source cancel
                               data.Test.Load i }
 
-              let around = { Surroundings.Default with Cancellation = source.Token }
-              expectCancelled (fun () -> Evaluation.accuracyOfReady around 5 network images |> ignore)
+              let runOptions = { RunOptions.Default with Cancellation = source.Token }
+              expectCancelled (fun () -> Evaluation.accuracyOfReady runOptions 5 network images |> ignore)
               expectEnded threads
           }
 
@@ -112,7 +116,7 @@ let private cancelling =
                   | _ -> ()
 
               let plan = Pipeline.from data |> Pipeline.into folder.Path |> Pipeline.watchedBy watch
-              let plan = { plan with Around = { plan.Around with Cancellation = source.Token } }
+              let plan = { plan with Options = { plan.Options with Cancellation = source.Token } }
               expectCancelled (fun () -> Pipeline.train recipe (tiny NoNorm) plan |> ignore)
               expectEnded threads
               Expect.isEmpty (leftovers folder.Path) "files"

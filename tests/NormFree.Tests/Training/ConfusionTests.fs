@@ -8,13 +8,15 @@ open Expecto
 open NormFree.Data
 open NormFree.Formats
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Formats
 open NormFree.Tests.Training.Support
 open TorchSharp
 
-let private data = lazy (Drawn.dataset 3L 40 60)
+let private data = lazy (Synthetic.dataset 3L 40 60)
 
 let private recipe = { quick with Epochs = 2; Batch = 20 }
 
@@ -36,7 +38,7 @@ let private kept (folder: TempFolder) =
 let private naive (folder: TempFolder) =
     let best = ({ Path = folder.Path }: RunFolder).Best 1
     use checkpoint = Checkpoint.load torch.ScalarType.Float32 best
-    let images = Evaluation.first Surroundings.Default checkpoint.Task 60 data.Value.Test
+    let images = Evaluation.first RunOptions.Default checkpoint.ImageTask 60 data.Value.Test
     use _ = torch.NewDisposeScope()
     use _ = torch.no_grad ()
     let logits = checkpoint.Network.Forward(images, Evaluate).data<float32>().ToArray() |> Array.map float

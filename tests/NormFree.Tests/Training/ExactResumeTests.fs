@@ -8,6 +8,8 @@ open System.Text.Json.Serialization
 open Expecto
 open NormFree.Data
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Telemetry
@@ -16,7 +18,7 @@ open NormFree.Tests.Training.Support
 /// Images of which some cannot be read: a whole batch among them, and the last one of the order.
 let private data =
     lazy
-        (let drawn = Drawn.dataset 3L 43 20
+        (let drawn = Synthetic.dataset 3L 43 20
          let order = Loader.shuffled 1L 1_000_000 40
 
          let unreadable = Set [ yield! order[10..14]; order[22]; order[39] ]
@@ -33,11 +35,11 @@ let private plan engine every folder =
     let plan = Pipeline.from data.Value |> Pipeline.into folder
 
     { plan with
-        Around =
-            { plan.Around with
-                Execution = { plan.Around.Execution with Engine = engine }
+        Options =
+            { plan.Options with
+                Execution = { plan.Options.Execution with Engine = engine }
                 Telemetry = EverySteps 3
-                Keeping = { Checkpoints = 2; Every = every } } }
+                CheckpointPolicy = { Checkpoints = 2; Every = every } } }
 
 let private both norm plan =
     plan
@@ -62,7 +64,7 @@ let private stopped byToken n (plan: Plan) =
                 if byToken then source.Cancel() else raise Crash
         | _ -> ()
 
-    { plan with Around = { plan.Around with Watch = watch; Cancellation = source.Token } }
+    { plan with Options = { plan.Options with Watch = watch; Cancellation = source.Token } }
 
 let private interrupt byToken n norm plan =
     try
@@ -98,7 +100,7 @@ let private quickPlaces, otherPlaces =
 let private anywhere places =
     [ for engine, norm in [ Fused, BnFree 0.2; Composite, BatchNorm ] do
           test
-              $"{Json.words engine} engine, {Words.norm norm}: wherever it is interrupted, it ends with the same fingerprint" {
+              $"{Json.name engine} engine, {Names.norm norm}: wherever it is interrupted, it ends with the same fingerprint" {
               use folder = new TempFolder()
               let whole = RunFolder.at (folder.File "whole")
               both norm (plan engine never whole.Path)
@@ -169,7 +171,7 @@ let private told =
 
           let on device =
               let plan = Pipeline.from data.Value
-              let plan = { plan with Around = { plan.Around with Device = device } }
+              let plan = { plan with Options = { plan.Options with Device = device } }
               StageStart.stateHere plan network recipe [] []
 
           let gpu = Machine.gpu.Value |> Option.defaultValue "cuda"
@@ -184,28 +186,17 @@ let private fingerprints =
           use network = Network.create TorchSharp.torch.ScalarType.Float32 Rule.Corrected 1L (tiny NoNorm)
 
           let state: TrainingState =
-              { Recipe = recipe
-                Stage = "activations"
-                History = []
-                Position = Position.startOf 0
-                Images = None
-                Threads = 1
-                Execution = None
-                Machine = None
-                Division = None
-                Changes = []
-                Teacher = Skippable.Skip
-                Method = Skippable.Skip }
+              { TrainingState.Of(recipe, "activations") with Threads = 1 }
 
           let fingerprint state =
               let path = folder.File "checkpoint"
-              Checkpoint.save path None { Network = network; Task = Task.Of data.Value; State = state }
+              Checkpoint.save path None { Network = network; ImageTask = ImageTask.Of data.Value; State = state }
               Fingerprint.ofCheckpoint path
 
-          let position = state.Position
+          let position = state.TrainingCursor
           let expected = fingerprint state
-          Expect.equal (fingerprint { state with Position = { position with Seconds = 9.0 } }) expected "seconds"
-          Expect.notEqual (fingerprint { state with Position = { position with Step = 1 } }) expected "step"
+          Expect.equal (fingerprint { state with TrainingCursor = { position with Seconds = 9.0 } }) expected "seconds"
+          Expect.notEqual (fingerprint { state with TrainingCursor = { position with Step = 1 } }) expected "step"
           Expect.notEqual (fingerprint { state with Threads = 2 }) expected "threads"
       } ]
 

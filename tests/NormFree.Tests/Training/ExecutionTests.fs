@@ -5,6 +5,8 @@ open System.IO
 open Expecto
 open NormFree.Data
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Training.Support
@@ -18,8 +20,8 @@ let private impossible = execution Composite Precision.BFloat16
 
 let private words =
     [ test "engines and precisions are written as the tool's words" {
-          Expect.equal (List.map Json.words [ Fused; Composite ]) [ "fused"; "composite" ] "engines"
-          Expect.equal (List.map Json.words [ Float32; Precision.BFloat16 ]) [ "float32"; "bf16" ] "precisions"
+          Expect.equal (List.map Json.name [ Fused; Composite ]) [ "fused"; "composite" ] "engines"
+          Expect.equal (List.map Json.name [ Float32; Precision.BFloat16 ]) [ "float32"; "bf16" ] "precisions"
       }
 
       for asked in [ Execution.Default; Execution.Portable; bf16 ] do
@@ -66,7 +68,7 @@ let private networks =
           Expect.equal network.Execution Execution.Portable "execution"
       } ]
 
-let private data = lazy (Drawn.dataset 3L 60 20)
+let private data = lazy (Synthetic.dataset 3L 60 20)
 
 /// Stage 1 in a folder, computed that way; what it was warned of.
 let private train folder asked epochs =
@@ -80,7 +82,7 @@ let private train folder asked epochs =
     let plan = Pipeline.from data.Value |> Pipeline.into folder |> Pipeline.watchedBy watch
 
     use trained =
-        { plan with Around = { plan.Around with Execution = asked } }
+        { plan with Options = { plan.Options with Execution = asked } }
         |> Pipeline.train { quick with Epochs = epochs } (tiny NoNorm)
 
     trained.Configuration, List.ofSeq warnings
@@ -96,7 +98,7 @@ let private interrupt folder asked epochs =
 
     let plan = Pipeline.from data.Value |> Pipeline.into folder |> Pipeline.watchedBy watch
 
-    let plan = { plan with Around = { plan.Around with Execution = asked; Cancellation = source.Token } }
+    let plan = { plan with Options = { plan.Options with Execution = asked; Cancellation = source.Token } }
 
     message<System.OperationCanceledException, _>(fun () ->
         Pipeline.train { quick with Epochs = epochs } (tiny NoNorm) plan)

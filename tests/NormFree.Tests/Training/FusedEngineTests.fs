@@ -9,6 +9,8 @@ open NormFree.Spec
 open NormFree.Torch
 open NormFree.Torch.Layers
 open NormFree.Torch.Training
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Golden
@@ -41,7 +43,7 @@ let private networks =
 let private title net =
     let binarise =
         Net.binaryBody net
-        |> Option.map (fun body -> Words.binarise body.Binarise)
+        |> Option.map (fun body -> Names.binarise body.Binarise)
         |> Option.defaultValue "real"
 
     $"{net.Name}, {normName net}, {binarise}"
@@ -52,7 +54,7 @@ let private trained net seed =
     let stream = RandomStream.OfKeys(21L, seed)
     let kinds = dict [ for described, _ in network.Parameters -> described.Key, described.Kind ]
 
-    let around (middle: float) spread (tensor: torch.Tensor) =
+    let runOptions (middle: float) spread (tensor: torch.Tensor) =
         torch.tensor [| for _ in 1L .. tensor.numel () -> middle + stream.Between(-spread, spread) |]
 
     let tensors = dict network.Tensors
@@ -62,11 +64,12 @@ let private trained net seed =
         let tensor = tensors[key]
 
         match kinds.TryGetValue key with
-        | true, ConvolutionWeight conv -> around 0.0 (1.5 / sqrt (float (conv.In * conv.Kernel * conv.Kernel))) tensor
-        | true, (Gain | NormWeight) -> around 1.0 0.3 tensor
-        | true, Slope -> around 0.25 0.2 tensor
-        | true, (ShiftBias | NormBias) -> around 0.0 0.2 tensor
-        | true, (LinearWeight | LinearBias _) -> around 0.0 0.3 tensor
+        | true, ConvolutionWeight conv ->
+            runOptions 0.0 (1.5 / sqrt (float (conv.In * conv.Kernel * conv.Kernel))) tensor
+        | true, (Gain | NormWeight) -> runOptions 1.0 0.3 tensor
+        | true, Slope -> runOptions 0.25 0.2 tensor
+        | true, (ShiftBias | NormBias) -> runOptions 0.0 0.2 tensor
+        | true, (LinearWeight | LinearBias _) -> runOptions 0.0 0.3 tensor
         | _ -> tensor.clone ())
 
     network
@@ -257,7 +260,7 @@ let private curves =
               let net = tiny norm |> Net.withBinarise binarise
 
               test $"the engines' loss curves differ by less than two seeds', drawn images: {title net}" {
-                  compare { Net = net; Dataset = Drawn.dataset 5L 200 10; Batch = 10; Steps = 20 } |> ignore
+                  compare { Net = net; Dataset = Synthetic.dataset 5L 200 10; Batch = 10; Steps = 20 } |> ignore
               } ]
 
 let private onRealImages =

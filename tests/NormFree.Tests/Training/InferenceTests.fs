@@ -6,7 +6,10 @@ open System.Threading
 open Expecto
 open NormFree.Data
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
+open NormFree.Benchmarks
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Inference
 open NormFree.Tests.Interop.Support
@@ -63,7 +66,7 @@ let private engines =
 
               for layer in folded do
                   match layer with
-                  | :? NormFree.Inference.Model.BinaryLayer as layer ->
+                  | :? NormFree.Inference.Model.PackedBinaryLayer as layer ->
                       Expect.all layer.Shift (fun shift -> shift = 0.0f) layer.Key
                   | _ -> ()
 
@@ -75,7 +78,7 @@ let private engines =
 
           for norm in norms do
               for name, start in [ "torch", InferenceEngines.torch; "packed", InferenceEngines.packed 2 ] do
-                  test $"{name}, {Words.norm norm}: the logits of the composite network" {
+                  test $"{name}, {Names.norm norm}: the logits of the composite network" {
                       use checkpoint = RandomNetwork.create 4L (net norm) |> asCheckpoint 32
                       let images = noise 5 32
                       let expected = composite checkpoint.Network images 32

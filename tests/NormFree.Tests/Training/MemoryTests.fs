@@ -7,6 +7,8 @@ open System.IO
 open Expecto
 open NormFree.Data
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Training.Support
 open TorchSharp
@@ -23,7 +25,7 @@ let private memory () =
 
 /// Trains that many steps in epochs of twenty; calls `look` at every so many of them.
 let private train engine (net: NetSpec) batch steps every look =
-    let data = Drawn.dataset 3L (20 * batch) batch
+    let data = Synthetic.dataset 3L (20 * batch) batch
     let mutable taken = 0
 
     let watch event =
@@ -38,7 +40,7 @@ let private train engine (net: NetSpec) batch steps every look =
     let plan = Pipeline.from data
 
     { plan with
-        Around = { plan.Around with Watch = watch; Execution = { plan.Around.Execution with Engine = engine } } }
+        Options = { plan.Options with Watch = watch; Execution = { plan.Options.Execution with Engine = engine } } }
     |> Pipeline.trainBinaryFrom None { quick with Epochs = steps / 20; Batch = batch } net
     |> (fun trained -> (trained :> IDisposable).Dispose())
 
@@ -50,7 +52,7 @@ let short =
     <| testList
         "short"
         [ for engine in engines do
-              test $"{Json.words engine}: no tensor outlives its step" {
+              test $"{Json.name engine}: no tensor outlives its step" {
                   let counts = ResizeArray()
                   // What earlier tests left to the collector must not go meanwhile: it would hide what this one leaves.
                   alive () |> ignore
@@ -68,7 +70,7 @@ let soak =
     testList
         "memory"
         [ for engine in engines do
-              test $"{Json.words engine}: 2000 steps at constant memory" {
+              test $"{Json.name engine}: 2000 steps at constant memory" {
                   let found = ResizeArray()
                   let net = ReActNet.reactNetSmall Size.Full CifarStem |> Net.withClasses 10
                   train engine net 16 2000 100 (fun step -> found.Add(step, memory (), torch.Tensor.TotalCount))
@@ -77,7 +79,7 @@ let soak =
                   let growth = List.max bytes / bytes.Head - 1.0
 
                   printfn
-                      $"{Json.words engine}: {bytes.Head / 1e6:F1} MB at step 500, {List.max bytes / 1e6:F1} at most: {100.0 * growth:F2} %%"
+                      $"{Json.name engine}: {bytes.Head / 1e6:F1} MB at step 500, {List.max bytes / 1e6:F1} at most: {100.0 * growth:F2} %%"
 
                   Expect.isLessThan growth limit "growth since step 500"
 

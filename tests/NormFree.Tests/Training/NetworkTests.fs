@@ -6,6 +6,8 @@ open NormFree.Data
 open NormFree.Spec
 open NormFree.Torch
 open NormFree.Torch.Training
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Golden
 open NormFree.Tests.Training.Support
@@ -19,7 +21,7 @@ let private free, private normed =
           for binarise in stages -> Net.withBinarise binarise (tiny norm) ]
     |> List.partition (fun net -> normName net <> "batch-norm")
 
-let private title net = $"{normName net}, {(Net.binaryBody net).Value.Binarise |> Words.binarise}"
+let private title net = $"{normName net}, {(Net.binaryBody net).Value.Binarise |> Names.binarise}"
 
 let private create net = Network.create torch.ScalarType.Float64 Rule.Corrected 3L net
 
@@ -80,7 +82,7 @@ let private batches =
 let private accumulated (network: Network) size =
     use _ = torch.NewDisposeScope()
     let images, labels = images torch.ScalarType.Float64 "accumulation" 8, labels 8
-    network.ForgetGradients()
+    network.ClearGradients()
 
     for start in 0..size..7 do
         let part (t: torch.Tensor) = t.narrow (0L, int64 start, int64 size)
@@ -133,7 +135,7 @@ let private binaryWeights rule net =
 
 let private start =
     [ for norm in norms do
-          test $"{Words.norm norm}: the start is a function of the seed" {
+          test $"{Names.norm norm}: the start is a function of the seed" {
               let net = tiny norm
               use _ = torch.rand 7L // what was drawn before does not matter
               sameBits (bitsOfStart Rule.Corrected 5L net) (bitsOfStart Rule.Corrected 5L net) "seed 5 twice"
@@ -219,7 +221,7 @@ let private gain =
       }
 
       for norm, binarise in [ BatchNorm, ActivationsAndWeights; NoNorm, ActivationsAndWeights; BnFree 0.2, Activations ] do
-          test $"{Words.norm norm}, {Words.binarise binarise}: deviation 10 changes nothing" {
+          test $"{Names.norm norm}, {Names.binarise binarise}: deviation 10 changes nothing" {
               use _ = torch.NewDisposeScope()
               let net rule = tiny norm |> Net.withBinarise binarise |> Net.withBinaryGain rule
               use one = create (net BinaryGain.One)
@@ -230,7 +232,7 @@ let private gain =
 
 let private leaks =
     [ for norm in norms do
-          test $"{Words.norm norm}: 52 steps and their evaluations leave no tensor behind" {
+          test $"{Names.norm norm}: 52 steps and their evaluations leave no tensor behind" {
               let recipe = { quick with Epochs = 4; Batch = 10 }
               let before = alive ()
               let counts = ResizeArray()
@@ -241,14 +243,14 @@ let private leaks =
                   | _ -> ()
 
               let parameters =
-                  Pipeline.from (Drawn.dataset 4L 125 20)
+                  Pipeline.from (Synthetic.dataset 4L 125 20)
                   |> Pipeline.watchedBy watch
                   |> Pipeline.train recipe (tiny norm)
                   |> look (fun trained -> trained.Network.Parameters.Length)
 
               // A Parameter takes over the tensor that it is made of; TorchSharp counts both and takes one off. A start that is measured takes
               // a network of its own. Other tests' tensors may be freed meanwhile.
-              let networks = if DataStart.concerns (tiny norm) then 2 else 1
+              let networks = if DataDependentInit.concerns (tiny norm) then 2 else 1
               let left = int64 (networks * parameters)
               Expect.isLessThanOrEqual (alive ()) (before + left) "tensors after the network is disposed"
 
@@ -280,8 +282,8 @@ let private diverged =
           for _, tensor in network.Parameters do
               tensor.PlusInPlace nan |> ignore
 
-          let dataset = Drawn.dataset 4L 20 20
-          let found = Evaluation.accuracy Surroundings.Default (Task.Of dataset) 10 network dataset.Test
+          let dataset = Synthetic.dataset 4L 20 20
+          let found = Evaluation.accuracy RunOptions.Default (ImageTask.Of dataset) 10 network dataset.Test
           Expect.equal (found.Top1, found.Top5, found.Images) (0.0, 0.0, 20) "accuracy"
       } ]
 

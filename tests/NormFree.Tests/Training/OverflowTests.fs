@@ -6,14 +6,17 @@ open System.Threading
 open Expecto
 open NormFree.Data
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
+open NormFree.Benchmarks
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Interop.Support
 open NormFree.Tests.Training.Support
 open TorchSharp
 
 /// Without augmentation, so that the teacher sees every image as it is.
-let private data = lazy { Drawn.dataset 3L 60 20 with Augmentation = Augmentation.none }
+let private data = lazy { Synthetic.dataset 3L 60 20 with Augmentation = Augmentation.none }
 
 let private batchSize = 10
 
@@ -60,7 +63,7 @@ let private teacher =
 
          let checkpoint = asCheckpoint 32 network
          let path = folder.File "teacher.safetensors"
-         Checkpoint.save path None { checkpoint with Task = Task.Of data.Value }
+         Checkpoint.save path None { checkpoint with ImageTask = ImageTask.Of data.Value }
          path, image)
 
 let private recipe () = { quick with Batch = batchSize; Loss = Distillation(fst teacher.Value) }
@@ -70,7 +73,7 @@ let private stepOf epoch =
     let order = Loader.shuffled quick.Seed (1_000_000 + epoch) 60
     Array.IndexOf(order, snd teacher.Value) / batchSize + 1
 
-type private Run = { Path: string; History: EpochRecord list; Troubles: Trouble list }
+type private Run = { Path: string; History: EpochRecord list; Issues: NumericalIssue list }
 
 let private train rule engine every norm (cancellation: CancellationToken) watch path =
     let troubles = ResizeArray()
@@ -79,34 +82,36 @@ let private train rule engine every norm (cancellation: CancellationToken) watch
         watch event
 
         match event with
-        | Unhealthy trouble -> troubles.Add trouble
+        | NumericalIssueFound trouble -> troubles.Add trouble
         | _ -> ()
 
     let plan = Pipeline.from data.Value |> Pipeline.into path |> Pipeline.watchedBy told
 
-    let around =
-        { plan.Around with
+    let runOptions =
+        { plan.Options with
             OnNonFinite = rule
-            Execution = { plan.Around.Execution with Engine = engine }
-            Keeping = { Checkpoints = 2; Every = every }
+            Execution = { plan.Options.Execution with Engine = engine }
+            CheckpointPolicy = { Checkpoints = 2; Every = every }
             Cancellation = cancellation }
 
-    let history = { plan with Around = around } |> Pipeline.train (recipe ()) (tiny norm) |> look _.History
-    { Path = path; History = history; Troubles = List.ofSeq troubles }
+    let history =
+        { plan with Options = runOptions } |> Pipeline.train (recipe ()) (tiny norm) |> look _.History
+
+    { Path = path; History = history; Issues = List.ofSeq troubles }
 
 let private never, always = TimeSpan.FromDays 1.0, TimeSpan.Zero
 let private whole rule engine every norm path = train rule engine every norm CancellationToken.None ignore path
 
 /// What is told and logged of each epoch: its one bad batch, by step, layer and images.
 let private expectNamed run =
-    Expect.hasLength run.Troubles 2 "troubles told"
+    Expect.hasLength run.Issues 2 "troubles told"
 
-    for epoch, trouble in List.indexed run.Troubles do
+    for epoch, trouble in List.indexed run.Issues do
         Expect.equal (trouble.Epoch, trouble.Step) (epoch + 1, stepOf epoch) "epoch and step"
         Expect.equal (trouble.Layer, trouble.What) ("loss", "the loss is NaN") "layer and what is wrong"
         Expect.contains trouble.Batch (snd teacher.Value) "the batch"
         let health = run.History[epoch].Health.Value
-        Expect.equal health.Troubles [ trouble ] "logged"
+        Expect.equal health.Issues [ trouble ] "logged"
         Expect.equal run.History[epoch].Train.Images 50 "images trained on"
 
 let private last run = fileBits ((RunFolder.at run.Path).Last 1)
@@ -119,11 +124,12 @@ let private rules =
 
           match RunFolder.checkpoints { Path = folder.Path } 1 with
           | [] -> Expect.equal (stepOf 0) 1 "the first step"
-          | (_, path) :: _ -> Expect.equal (Checkpoint.readState path).Position.Step (stepOf 0 - 1) "the step before"
+          | (_, path) :: _ ->
+              Expect.equal (Checkpoint.readState path).TrainingCursor.Step (stepOf 0 - 1) "the step before"
       }
 
       for engine, norm in [ Fused, BnFree 0.2; Composite, BatchNorm ] do
-          test $"skip and rollback end alike where every step is kept: {Json.words engine}, {Words.norm norm}" {
+          test $"skip and rollback end alike where every step is kept: {Json.name engine}, {Names.norm norm}" {
               use folder = new TempFolder()
               let skipped = whole Skip engine never norm (folder.File "skip")
               expectNamed skipped

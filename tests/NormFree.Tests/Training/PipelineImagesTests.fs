@@ -4,6 +4,8 @@ module NormFree.Tests.Training.PipelineImagesTests
 open Expecto
 open NormFree.Data
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Training.Pipelines
@@ -28,7 +30,7 @@ let heldOut =
           Expect.equal (List.last best.State.History).Epoch first.Epoch "the first of the best epochs"
           // Loading prepares the images as the test does: the part held out is a part of the training set, without augmentation.
           let _, part = ImageSource.split 0.25 recipe.Seed data.Value.Train
-          let found = Evaluation.accuracy Surroundings.Default best.Task recipe.Batch best.Network part
+          let found = Evaluation.accuracy RunOptions.Default best.ImageTask recipe.Batch best.Network part
           Expect.equal found first.HeldOut.Value "its accuracy there"
       }
 
@@ -38,7 +40,7 @@ let heldOut =
           let text =
               message<TrainingException, _>(fun () -> Pipeline.from data.Value |> Pipeline.train recipe (tiny NoNorm))
 
-          contains [ "Holding out 0.01 of 120"; "Take another share" ] text
+          contains [ "Holding out 0.01 of 120"; "Choose another fraction" ] text
       } ]
 
 /// The source with one image that cannot be read.
@@ -75,7 +77,7 @@ let unreadable =
           let text =
               message<DataException, _>(fun () ->
                   Pipeline.from dataset.Value
-                  |> around (fun a -> { a with Strict = true })
+                  |> runOptions (fun a -> { a with Strict = true })
                   |> Pipeline.train quick (tiny NoNorm))
 
           contains [ "drawn train image 17"; "its bytes are damaged" ] text

@@ -2,17 +2,18 @@
 module NormFree.Tests.Training.PipelineResumingTests
 
 open System.IO
-open System.Text.Json.Serialization
 open Expecto
 open NormFree.Data
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Training.Pipelines
 open NormFree.Tests.Training.Support
 
 /// Other images under the same names.
-let private other = lazy (Drawn.dataset 4L 120 40)
+let private other = lazy (Synthetic.dataset 4L 120 40)
 
 /// What a run left behind: all bytes of its last and best checkpoints, and its log without times.
 let private remains folder =
@@ -55,7 +56,7 @@ let private sameRun expected path =
 
 let resuming =
     [ for norm in norms do
-          test $"{Words.norm norm}: a run that is interrupted and run again ends bit for bit as one that is not" {
+          test $"{Names.norm norm}: a run that is interrupted and run again ends bit for bit as one that is not" {
               use folder = new TempFolder()
               let net, whole = tiny norm, folder.File "whole"
               let into path = Pipeline.from few.Value |> Pipeline.into path
@@ -85,7 +86,7 @@ let resuming =
 
           let plan =
               plan
-              |> around (fun a ->
+              |> runOptions (fun a ->
                   { a with
                       Watch =
                           fun event ->
@@ -142,22 +143,22 @@ let resuming =
           let text = message<TrainingException, _>(fun () -> run stateful)
 
           contains
-              [ "not the same: recipe, in its activations: deviation 14, rates; activations: deviation 15, balance" ]
+              [ "not the same: recipe, in its activations: deviation 14, rates; activations: deviation 15, sign centering" ]
               text
 
-          let older = { stateful.Deviations with Rates = Rule.Published; Balance = Rule.Published }
+          let older = { stateful.Deviations with Rates = Rule.Published; SignCentering = Rule.Published }
           Expect.equal (stageNames (run { stateful with Deviations = older })) fourEpochs "epochs"
-          contains [ "older version"; "the falling rate (2) may be others" ] (Seq.exactlyOne warnings)
+          contains [ "older version"; "per-step decay (2) may be others" ] (Seq.exactlyOne warnings)
           Expect.equal (run { stateful with Deviations = older }).Length 4 "once more"
           Expect.hasLength warnings 1 "told once"
       }
 
-      let all = "the falling rate (2), rates (14), balance (15)"
+      let all = "per-step decay (2), learning rates (14), sign centring (15)"
 
       for method, before, rules in
           [ None, "an older version's method", all
             Some 1, "method 1", all
-            Some 2, "method 2", "balance (15)"
+            Some 2, "method 2", "sign centring (15)"
             Some 99, "method 99", all ] do
           test $"a stage that was begun by {before} says so once, and run.json has it" {
               use folder = new TempFolder()
@@ -176,7 +177,7 @@ let resuming =
 
               for stage in 1..2 do
                   let state = Checkpoint.readState ((RunFolder.at folder.Path).Last stage)
-                  Expect.equal state.Method (Include 3) $"stage {stage}"
+                  Expect.equal state.Method (Some 3) $"stage {stage}"
 
               Expect.equal (toldBy stateful net folder.Path) ([], changes) "once more"
           }
@@ -195,16 +196,16 @@ let resuming =
               ofMethod (Some before) ((RunFolder.at folder.Path).Last 1)
               Expect.equal (toldBy recipe net folder.Path) ([], []) (normName net)
               let state = Checkpoint.readState ((RunFolder.at folder.Path).Last 1)
-              Expect.equal state.Method (Include 2) "what it went on by"
+              Expect.equal state.Method (Some 2) "what it went on by"
       }
 
       test "a run that is done keeps the method that it was trained by" {
           use folder = new TempFolder()
           let net = tiny (BnFree 0.2)
           let run () = Pipeline.from few.Value |> Pipeline.into folder.Path |> both stateful net |> look _.State.Method
-          Expect.equal (run ()) (Include 3) "today's"
+          Expect.equal (run ()) (Some 3) "today's"
           ofMethod None ((RunFolder.at folder.Path).Last 2)
-          Expect.equal (run ()) Skippable.Skip "an older one"
+          Expect.equal (run ()) None "an older one"
           Expect.equal (toldBy stateful net folder.Path) ([], []) "nothing to tell"
       }
 

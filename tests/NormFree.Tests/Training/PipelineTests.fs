@@ -6,6 +6,8 @@ open Expecto
 open NormFree.Data
 open NormFree.Inference.Files
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Golden
@@ -20,7 +22,7 @@ let private logits (trained: Trained<'w>) =
 
 let private running =
     [ for norm in norms do
-          test $"{Words.norm norm}: two stages run, and the history has both" {
+          test $"{Names.norm norm}: two stages run, and the history has both" {
               use folder = new TempFolder()
               let trained = both quick (tiny norm) (into folder.Path)
               let history = trained.History
@@ -33,7 +35,7 @@ let private running =
 
               let run = Pipeline.finish trained
               Expect.equal run.Epochs history "the finished run's epochs"
-              Expect.equal run.Label (Words.norm norm) "its label"
+              Expect.equal run.Label (Names.norm norm) "its label"
               let kept = RunFolder.readRun (RunFolder.at folder.Path)
               Expect.equal kept run "the run in the folder"
 
@@ -82,7 +84,7 @@ let private running =
       test "one worker and three give the same weights, bit for bit" {
           let run workers =
               Pipeline.from data.Value
-              |> around (fun a -> { a with Workers = workers })
+              |> runOptions (fun a -> { a with Workers = workers })
               |> both quick (tiny BatchNorm)
               |> look (fun trained -> tensorBits trained.Network)
 
@@ -106,7 +108,7 @@ let private running =
 
           Expect.equal
               (count (function
-                  | StageBegins(_, 2, 120) -> Some()
+                  | StageStarted(_, 2, 120) -> Some()
                   | _ -> None))
               2
               "stages"
@@ -145,7 +147,7 @@ let private fitting =
       }
 
       test "a batch of one image is refused where batch norm would see one value a channel" {
-          let data = Drawn.dataset 3L 11 10
+          let data = Synthetic.dataset 3L 11 10
           let net = ReActNet.reactNet18 { Width = 0.125; Depth = 0.25 } ImageNetStem |> Net.withClasses 10
           let train norm = Pipeline.from data |> Pipeline.train { quick with Batch = 5 } (Net.withNorm norm net)
           contains [ "batch of one image"; "1×1" ] (message<TrainingException, _>(fun () -> train BatchNorm))

@@ -6,20 +6,22 @@ open System.Threading
 open Expecto
 open NormFree.Data
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Training.Support
 
-let data = lazy (Drawn.dataset 3L 120 40)
+let data = lazy (Synthetic.dataset 3L 120 40)
 
 /// Both stages of a recipe, from a plan.
 let both recipe net plan =
     plan |> Pipeline.train { recipe with WeightDecay = 1e-5 } net |> Pipeline.binariseWeights recipe
 
-let few = lazy (Drawn.dataset 3L 60 20)
+let few = lazy (Synthetic.dataset 3L 60 20)
 
 let into folder = Pipeline.from data.Value |> Pipeline.into folder
 
-let around change (plan: Plan) = { plan with Around = change plan.Around }
+let runOptions change (plan: Plan) = { plan with Options = change plan.Options }
 
 let stageNames (history: EpochRecord list) = history |> List.map (fun r -> $"{r.Stage} {r.Epoch}/{r.Epochs}")
 
@@ -34,7 +36,7 @@ let interrupted byToken isEvent n (plan: Plan) =
     let mutable seen = 0
 
     plan
-    |> around (fun a ->
+    |> runOptions (fun a ->
         { a with
             Cancellation = source.Token
             Watch =

@@ -4,6 +4,8 @@ open System
 open Expecto
 open NormFree.Data
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Golden
 open NormFree.Tests.Training.Support
@@ -158,7 +160,7 @@ let private reach =
     testList
         "reach"
         [ for norm in norms do
-              test $"{Words.norm norm}: what weight decay and clipping reach in ReActNet-18" {
+              test $"{Names.norm norm}: what weight decay and clipping reach in ReActNet-18" {
                   let shown =
                       parameters norm
                       |> List.filter (fun p -> [ "conv1."; "bn1."; "layer2.0."; "fc." ] |> List.exists p.Key.StartsWith)
@@ -314,7 +316,7 @@ let private json =
                   }
 
           test "a task comes back as it was" {
-              let task = Task.Of(Drawn.dataset 1L 10 10)
+              let task = ImageTask.Of(Synthetic.dataset 1L 10 10)
               Expect.equal (throughJson task) task "the task"
           }
 
@@ -356,7 +358,8 @@ let private applied =
 
 let private methods =
     test "a method's number is raised for what it touches, and for nothing else" {
-        let unbalanced = { corrected with Deviations = { corrected.Deviations with Balance = Rule.Published } }
+        let unbalanced =
+            { corrected with Deviations = { corrected.Deviations with SignCentering = Rule.Published } }
 
         for what, recipe, net, number in
             [ "shortcuts with a convolution", corrected, ReActNet.r18, 3
@@ -367,11 +370,11 @@ let private methods =
               "the published recipe", published, ReActNet.r18, 2 ] do
             Expect.equal (Recipe.method recipe net) number what
 
-        let all = [ "the falling rate (2)"; "rates (14)"; "balance (15)" ]
+        let all = [ "per-step decay (2)"; "learning rates (14)"; "sign centring (15)" ]
 
         for what, before, net, rules in
             [ "before numbers", None, ReActNet.r18, all
-              "2", Some 2, ReActNet.r18, [ "balance (15)" ]
+              "2", Some 2, ReActNet.r18, [ "sign centring (15)" ]
               "2, shortcuts without a convolution", Some 2, ReActNet.a, []
               "today's", Some 3, ReActNet.r18, []
               "a later version's", Some 4, ReActNet.r18, all ] do

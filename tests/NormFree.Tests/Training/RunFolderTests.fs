@@ -5,13 +5,15 @@ open System.Diagnostics
 open System.IO
 open Expecto
 open NormFree.Data
-open NormFree.Training
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
+open NormFree.Training
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Golden
 open NormFree.Tests.Training.Support
 
-let private data = lazy (Drawn.dataset 3L 40 20)
+let private data = lazy (Synthetic.dataset 3L 40 20)
 
 let private recipe = { quick with Batch = 10 }
 
@@ -20,7 +22,7 @@ let private plan folder keep =
     let events = ResizeArray()
     let plan = Pipeline.from data.Value |> Pipeline.into folder |> Pipeline.watchedBy events.Add
     let keeping = { Checkpoints = keep; Every = System.TimeSpan.Zero }
-    { plan with Around = { plan.Around with Keeping = keeping } }, events
+    { plan with Options = { plan.Options with CheckpointPolicy = keeping } }, events
 
 let private train plan = plan |> Pipeline.train recipe (tiny NoNorm) |> look _.History
 
@@ -50,7 +52,7 @@ let private kept =
               let run = finished folder keep
               let files = RunFolder.checkpoints run 1
               Expect.equal (List.map fst files) [ 0 .. keep - 1 ] "how many before the last"
-              let positions = [ for _, path in files -> (Checkpoint.readState path).Position ]
+              let positions = [ for _, path in files -> (Checkpoint.readState path).TrainingCursor ]
               let places = [ for p in positions -> p.Epoch, p.Step ]
               Expect.equal places (List.truncate keep [ 2, 0; 1, 4; 1, 3; 1, 2 ]) "where they stand"
           }
@@ -129,7 +131,7 @@ let private atStep n (action: unit -> unit) (plan: Plan) =
     let mutable seen = 0
 
     let watch event =
-        plan.Around.Watch event
+        plan.Options.Watch event
 
         match event with
         | StepDone _ ->
@@ -139,7 +141,7 @@ let private atStep n (action: unit -> unit) (plan: Plan) =
                 action ()
         | _ -> ()
 
-    { plan with Around = { plan.Around with Watch = watch } }
+    { plan with Options = { plan.Options with Watch = watch } }
 
 let private run program arguments =
     use started = Process.Start(program, (arguments: string list))
@@ -173,7 +175,7 @@ let private obstructed =
 
           let unblock () = Directory.Delete blocked
           plan |> atStep 2 block |> atStep 5 unblock |> train |> ignore
-          contains [ "is a folder"; "the training goes on" ] (warnings events).Head
+          contains [ "is a folder"; "Training continues" ] (warnings events).Head
           Expect.equal (Fingerprint.ofRun (RunFolder.at other.Path)) expected "the run"
       }
 
@@ -210,7 +212,7 @@ let private obstructed =
           finally
               immutable "-" () |> ignore
 
-          contains [ "the training goes on" ] (warnings events).Head
+          contains [ "Training continues" ] (warnings events).Head
           Expect.equal (Fingerprint.ofRun (RunFolder.at folder.Path)) expected "the run"
       }
 
@@ -240,7 +242,7 @@ let private obstructed =
               plan
               |> atStep 2 fill
               |> atStep 4 (fun () ->
-                  intact <- Position.words (Checkpoint.readState path).Position
+                  intact <- TrainingCursor.describe (Checkpoint.readState path).TrainingCursor
                   Expect.equal (names folder) expected "files"
                   File.Delete filler)
               |> train
@@ -248,7 +250,7 @@ let private obstructed =
 
               Expect.equal intact "epoch 1, step 1" "the checkpoint from before"
               Expect.isNonEmpty (warnings events) "warnings"
-              Expect.equal (Checkpoint.readState path).Position (Position.startOf 2) "the last one")
+              Expect.equal (Checkpoint.readState path).TrainingCursor (TrainingCursor.startOf 2) "the last one")
       } ]
 
 let private locked =

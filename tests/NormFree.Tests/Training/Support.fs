@@ -9,6 +9,8 @@ open NormFree.Data
 open NormFree.Formats
 open NormFree.Formats.Safetensors
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Golden
 open TorchSharp
@@ -24,7 +26,7 @@ let tiny norm =
     |> Net.withClasses 10
     |> Net.withNorm norm
 
-let normName net = Net.binaryBody net |> Option.map (fun body -> Words.norm body.Norm) |> Option.defaultValue net.Name
+let normName net = Net.binaryBody net |> Option.map (fun body -> Names.norm body.Norm) |> Option.defaultValue net.Name
 
 /// A recipe of two quick epochs.
 let quick = { Recipe.corrected with Epochs = 2; Batch = 20; LearningRate = 2e-3 }
@@ -92,8 +94,7 @@ let private restate (change: JsonObject -> unit) path =
 let ofMethod (method: int option) path =
     path
     |> restate (fun state ->
-        state.Remove "Method" |> ignore
-        method |> Option.iter (fun number -> state["Method"] <- JsonValue.Create number))
+        state["Method"] <- method |> Option.map (fun number -> JsonValue.Create number :> JsonNode) |> Option.toObj)
 
 /// Makes a checkpoint one of before deviations 14 and 15.
 let age path =
@@ -103,8 +104,8 @@ let age path =
     |> restate (fun state ->
         let recipe = nonNull state["Recipe"]
         let deviations = (nonNull recipe["Deviations"]).AsObject()
-        deviations.Remove "Rates" |> ignore
-        deviations.Remove "Balance" |> ignore)
+        deviations["Rates"] <- JsonValue.Create "Published"
+        deviations["SignCentering"] <- JsonValue.Create "Published")
 
 /// A history without its times.
 let timeless (history: EpochRecord list) = history |> List.map (fun record -> { record with Seconds = 0.0 })

@@ -5,6 +5,8 @@ open System.IO
 open Expecto
 open NormFree.Data
 open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Training.Support
@@ -12,7 +14,7 @@ open NormFree.Tests.Training.Support
 /// Eight batches an epoch.
 let private recipe = { quick with Batch = 20 }
 
-let private drawn = lazy (Drawn.dataset 3L 160 40)
+let private drawn = lazy (Synthetic.dataset 3L 160 40)
 
 /// The drawn images, but that those of the first epoch's later batches cannot be read while `gone` is set.
 let private vanishing (gone: bool ref) =
@@ -30,7 +32,7 @@ let private vanishing (gone: bool ref) =
 
 let private train strict (data: Dataset) watch (folder: string) =
     let plan = Pipeline.from data |> Pipeline.into folder |> Pipeline.watchedBy watch
-    let plan = { plan with Around = { plan.Around with Strict = strict } }
+    let plan = { plan with Options = { plan.Options with Strict = strict } }
     plan |> Pipeline.train recipe (tiny NoNorm) |> look _.History
 
 /// What the run comes to with all its images, whether it is strict or not.
@@ -68,7 +70,7 @@ let tests =
                       events.Add event
 
                       match event with
-                      | StageBegins _ -> gone.Value <- true
+                      | StageStarted _ -> gone.Value <- true
                       | _ -> ()
 
                   let text = message<DataException, _>(fun () -> train strict (vanishing gone) watch broken)
@@ -83,7 +85,7 @@ let tests =
                           "images told of, all before the batch that ends it"
 
                   let kept = Checkpoint.readState ((RunFolder.at broken).Last 1)
-                  Expect.equal (kept.Position.Step, kept.Position.SoFar.Places) (2, 40) "what is kept"
+                  Expect.equal (kept.TrainingCursor.Step, kept.TrainingCursor.Progress.Places) (2, 40) "what is kept"
                   train strict (vanishing (ref false)) ignore broken |> ignore
                   Expect.equal (Fingerprint.ofRun { Path = broken }) undisturbed.Value "the run"
               }
@@ -107,8 +109,8 @@ let tests =
               let text = message<DataException, _>(fun () -> train false data watch run)
               contains [ images; ".png"; "no such file" ] text
               let kept = Checkpoint.readState ((RunFolder.at run).Last 1)
-              Expect.equal kept.Position.Epoch 1 "the first epoch is kept"
-              Expect.isGreaterThan kept.Position.Step 0 "and some steps of the second"
+              Expect.equal kept.TrainingCursor.Epoch 1 "the first epoch is kept"
+              Expect.isGreaterThan kept.TrainingCursor.Step 0 "and some steps of the second"
               Directory.Move(folder.File "away", images)
               let history = train false data ignore run
               Expect.hasLength history 2 "epochs"

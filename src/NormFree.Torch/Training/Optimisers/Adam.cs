@@ -10,10 +10,10 @@ namespace NormFree.Torch.Training.Optimisers;
 /// <para>Adam adds weight decay·p to g first (Kingma and Ba, ICLR 2015); AdamW multiplies p by 1 − rate·weight decay instead
 /// (Loshchilov and Hutter, ICLR 2019).</para>
 /// </remarks>
-/// <param name="parameters">What is trained.</param>
-/// <param name="decoupled">AdamW's weight decay.</param>
+/// <param name="parameters">The parameters to train.</param>
+/// <param name="decoupled">Whether weight decay is decoupled from the gradient (AdamW).</param>
 public sealed class Adam(IReadOnlyList<OptimisedParameter> parameters, bool decoupled)
-    : Optimiser(parameters, "exp_avg", "exp_avg_sq")
+    : ParameterOptimiser(parameters, "exp_avg", "exp_avg_sq")
 {
     private const double Beta1 = 0.9;
     private const double Beta2 = 0.999;

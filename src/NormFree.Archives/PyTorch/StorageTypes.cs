@@ -1,0 +1,89 @@
+using NormFree.Archives.Pickle;
+using NormFree.Formats.Safetensors;
+
+namespace NormFree.Archives.PyTorch;
+
+/// <summary>PyTorch's names of element types.</summary>
+internal static class StorageTypes
+{
+    private static readonly (string Storage, string DTypeName, DType Type)[] Table =
+    [
+        ("FloatStorage", "float32", DType.F32),
+        ("DoubleStorage", "float64", DType.F64),
+        ("HalfStorage", "float16", DType.F16),
+        ("BFloat16Storage", "bfloat16", DType.BF16),
+        ("LongStorage", "int64", DType.I64),
+        ("IntStorage", "int32", DType.I32),
+        ("ShortStorage", "int16", DType.I16),
+        ("CharStorage", "int8", DType.I8),
+        ("ByteStorage", "uint8", DType.U8),
+        ("BoolStorage", "bool", DType.Bool),
+        ("", "uint16", DType.U16),
+        ("", "uint32", DType.U32),
+        ("", "uint64", DType.U64),
+    ];
+
+    /// <summary>The allow-list for state dictionaries.</summary>
+    public static PickleGlobals Globals { get; } = PickleGlobals.PyTorch.With(new PickleGlobals(
+        Table.Select(row => ("torch", row.DTypeName)).Concat(
+        [
+            ("torch", "UntypedStorage"),
+            ("torch.storage", "UntypedStorage"),
+            ("torch._utils", "_rebuild_tensor_v3"),
+            ("torch._utils", "_rebuild_parameter_with_state"),
+            ("torch.nn.parameter", "Parameter"),
+        ])));
+
+    /// <summary>The element type of a storage class such as <c>torch.FloatStorage</c>; null for other names.</summary>
+    public static DType? Of(PickleGlobal storage) =>
+        storage.Name == "UntypedStorage" ? DType.U8 : Find(row => row.Storage == storage.Name);
+
+    /// <summary>The element type of a dtype such as <c>torch.uint16</c>; null for other names.</summary>
+    public static DType? OfDType(PickleGlobal dtype) => Find(row => row.DTypeName == dtype.Name);
+
+    /// <summary>The storage class of an element type; null if PyTorch has none.</summary>
+    public static string? Name(DType type)
+    {
+        foreach (var row in Table)
+            if (row.Type == type && row.Storage.Length > 0)
+                return row.Storage;
+        return null;
+    }
+
+    private static DType? Find(Predicate<(string Storage, string DTypeName, DType Type)> fits)
+    {
+        foreach (var row in Table)
+            if (fits(row))
+                return row.Type;
+        return null;
+    }
+}
+
+/// <summary>The persistent id of a storage in a pickle: ('storage', class, key, device, elements[, view]).</summary>
+/// <param name="Type">The type of the elements.</param>
+/// <param name="Key">The key of the storage in the file.</param>
+/// <param name="Elements">The number of elements.</param>
+/// <param name="View">The part of another storage that it views; null for an independent storage, the usual case.</param>
+internal sealed record StorageId(DType Type, string Key, long Elements, StorageId.Part? View)
+{
+    /// <summary>A part of a storage, in elements.</summary>
+    public readonly record struct Part(long Offset, long Elements);
+
+    /// <summary>Parses a persistent id; null if it does not describe a storage.</summary>
+    public static StorageId? Parse(PicklePersistentId persistent)
+    {
+        if (persistent.Id is not PickleTuple { Items: { Count: 5 or 6 } items }
+            || items[0].AsText() != "storage"
+            || items[1] is not PickleGlobal storage
+            || StorageTypes.Of(storage) is not { } type
+            || items[2].AsText() is not { } key
+            || items[4].AsInt64() is not (>= 0 and var elements))
+            return null;
+        if (items.Count == 5 || items[5] is PickleNone)
+            return new StorageId(type, key, elements, null);
+        return items[5] is PickleTuple { Items: [_, var offset, var count] }
+            && offset.AsInt64() is >= 0 and var from && count.AsInt64() is >= 0 and var size
+            ? new StorageId(type, key, elements, new Part(from, size))
+            : null;
+    }
+}

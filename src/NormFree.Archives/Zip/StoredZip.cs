@@ -1,0 +1,94 @@
+using System.Buffers.Binary;
+using System.Diagnostics.CodeAnalysis;
+
+namespace NormFree.Archives.Zip;
+
+/// <summary>A zip archive of uncompressed entries in memory. Entries are slices of the archive: nothing is copied or extracted.</summary>
+/// <remarks>
+/// Written by hand because System.IO.Compression (.NET 10) exposes no offsets of entries, so that each tensor would be copied, and accepts entries
+/// that overlap, occur twice or have wrong checksums. Names such as <c>../x</c> are harmless: they are never used as paths.
+/// </remarks>
+internal sealed class StoredZip
+{
+    private const int LocalBytes = 30;
+    private const int Encrypted = 1 | (1 << 6) | (1 << 13);
+    private readonly ReadOnlyMemory<byte> archive;
+    private readonly string file;
+    private readonly Dictionary<string, StoredZipEntry> entries = new(StringComparer.Ordinal);
+
+    private StoredZip(ReadOnlyMemory<byte> archive, string file)
+    {
+        this.archive = archive;
+        this.file = file;
+        var directory = new ZipDirectory(archive, file);
+        var read = directory.Read();
+        foreach (var entry in read)
+            if (!entries.TryAdd(entry.Name, entry))
+                Fail(entry.Name, "it occurs twice in the archive", Remedy.WriteAgain);
+        CheckOverlap(read, directory.Begin);
+    }
+
+    /// <summary>The names of the entries.</summary>
+    public IEnumerable<string> Names => entries.Keys;
+
+    /// <summary>Reads the directory of an archive.</summary>
+    /// <param name="archive">The whole archive.</param>
+    /// <param name="file">The name of the archive in errors.</param>
+    /// <exception cref="InvalidFileException">It is not a zip archive, or entries overlap or occur twice.</exception>
+    public static StoredZip Read(ReadOnlyMemory<byte> archive, string file) => new(archive, file);
+
+    /// <summary>The content of an entry; null if there is none with this name.</summary>
+    /// <exception cref="InvalidFileException">It is compressed, encrypted or damaged.</exception>
+    public ReadOnlyMemory<byte>? Find(string name)
+    {
+        if (!entries.TryGetValue(name, out var entry))
+            return null;
+        if ((entry.Flags & Encrypted) != 0)
+            Fail(name, "it is encrypted", "Write the archive again without a password");
+        if (entry.Method != 0 || entry.Packed != entry.Size)
+            Fail(name, "it is compressed; PyTorch never compresses entries", "Write the file again with torch.save, or zip it without compression");
+        var content = archive.Slice((int)Content(entry), (int)entry.Size);
+        if (Crc32.Of(content.Span) != entry.Crc)
+            Fail(name, "its content does not match its checksum", "The file is damaged or was saved without checksums: download it again, or save it again with checksums");
+        return content;
+    }
+
+    private long Content(StoredZipEntry entry)
+    {
+        if (entry.Offset > archive.Length - LocalBytes)
+            Fail(entry.Name, "it is outside the file", Remedy.DownloadAgain);
+        var head = archive.Span.Slice((int)entry.Offset, LocalBytes);
+        if (BinaryPrimitives.ReadUInt32LittleEndian(head) != ZipSignature.LocalHeader)
+            Fail(entry.Name, "its local header is not where the directory says", Remedy.DownloadAgain);
+        long begin = entry.Offset + LocalBytes + BinaryPrimitives.ReadUInt16LittleEndian(head[26..]) + BinaryPrimitives.ReadUInt16LittleEndian(head[28..]);
+        if (begin > archive.Length - entry.Size)
+            Fail(entry.Name, "it is outside the file", Remedy.DownloadAgain);
+        return begin;
+    }
+
+    /// <summary>Rejects entries that share bytes: zip bombs use them to claim far more data than the archive holds.</summary>
+    private void CheckOverlap(List<StoredZipEntry> read, long end)
+    {
+        read.Sort((a, b) => a.Offset.CompareTo(b.Offset));
+        for (int i = 0; i < read.Count; i++)
+        {
+            long next = i + 1 < read.Count ? read[i + 1].Offset : end;
+            if (read[i].Packed > next - read[i].Offset - LocalBytes)
+                Fail(read[i].Name, "it overlaps the next entry of the archive", Remedy.DownloadAgain);
+        }
+    }
+
+    [DoesNotReturn]
+    private void Fail(string name, string what, string remedy) =>
+        InvalidFileException.Throw(file, $"entry {Quoted.Name(name)}", what, remedy);
+}
+
+/// <summary>An entry as the directory of an archive describes it.</summary>
+/// <param name="Name">Its name; never used as a path.</param>
+/// <param name="Flags">The general purpose flags.</param>
+/// <param name="Method">The compression method; 0 is uncompressed.</param>
+/// <param name="Crc">The checksum of the content.</param>
+/// <param name="Packed">The compressed size in bytes.</param>
+/// <param name="Size">The uncompressed size in bytes.</param>
+/// <param name="Offset">The offset of the local header.</param>
+internal sealed record StoredZipEntry(string Name, int Flags, int Method, uint Crc, long Packed, long Size, long Offset);

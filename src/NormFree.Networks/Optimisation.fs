@@ -1,0 +1,86 @@
+namespace NormFree.Networks
+
+open System
+open NormFree.Runs
+open NormFree.Torch.Training
+open NormFree.Torch.Training.Optimisers
+open TorchSharp
+
+/// <summary>The optimiser and gradient clipping of a recipe for one network.</summary>
+[<Sealed>]
+type Optimisation(recipe: Recipe, network: Network) =
+
+    /// The composite engine is the test oracle of all kernels, including the optimiser's.
+    let composite = (network.Execution.Engine = Composite)
+
+    let parameters =
+        [| for described, tensor in network.Parameters do
+               let decay = if Recipe.decays recipe described then recipe.WeightDecay else 0.0
+               OptimisedParameter(described.Key, tensor, decay, Recipe.rateFactor recipe network.Spec described) |]
+
+    let clipped =
+        [| for described, tensor in network.Parameters do
+               if Recipe.clips recipe described then
+                   described.Key, tensor :> torch.Tensor |]
+
+    let names = [| for described, _ in network.Parameters -> described.Key |]
+    let tensors = [| for _, tensor in network.Parameters -> tensor :> torch.Tensor |]
+    let clippedTensors = Array.map snd clipped
+
+    let mutable counts: ClipCount[] option = None
+
+    let clip factor =
+        let found =
+            if composite then
+                [| for tensor in clippedTensors -> AdaptiveGradientClipping.Clip(tensor, factor) |]
+            else
+                AdaptiveGradientClipping.Clip(clippedTensors, factor)
+
+        counts <-
+            match counts with
+            | Some before -> Some(Array.map2 (fun (a: ClipCount) b -> a + b) before found)
+            | None -> Some found
+
+    let optimiser: ParameterOptimiser =
+        match recipe.Optimiser with
+        | Adam -> new Optimisers.Adam(parameters, decoupled = false, Composite = composite)
+        | AdamW -> new Optimisers.Adam(parameters, decoupled = true, Composite = composite)
+        | Sgd momentum -> new Optimisers.Sgd(parameters, momentum, Composite = composite)
+
+    /// <summary>Clips the gradients as the recipe specifies.</summary>
+    member _.Clip() =
+        match recipe.Clip with
+        | NoClipping -> ()
+        | Agc factor -> clip factor
+
+    /// <summary>Takes an optimiser step at this learning rate.</summary>
+    member _.Move(rate: float) = optimiser.Step rate
+
+    /// <summary>The clip counts of each clipped parameter, in the order of use. Set them to continue from earlier counts, or to an empty list to
+    /// restart.</summary>
+    member _.ClipCounts
+        with get (): (string * ClipCount) list =
+            match counts with
+            | Some found -> [ for (key, _), count in Array.zip clipped found -> key, count ]
+            | None -> []
+        and set (values: (string * ClipCount) list) =
+            let known = dict values
+            counts <- if values.IsEmpty then None else Some [| for key, _ in clipped -> known[key] |]
+
+    /// <summary>The norm of each parameter's gradient: not finite if any value is not finite or exceeds 1e19.</summary>
+    member _.GradientNorms() : float[] = GradientNorms.Of tensors
+
+    /// <summary>The parameters' names, in the same order.</summary>
+    member _.Names = names
+
+    /// <summary>The number of steps so far.</summary>
+    member _.Steps
+        with get () = optimiser.Steps
+        and set steps = optimiser.Steps <- steps
+
+    /// <summary>The optimiser's tensors by <c>parameter/slot</c>, with PyTorch's slot names. They change with each step.</summary>
+    member _.State: (string * torch.Tensor) list =
+        [ for struct (name, tensor) in optimiser.State -> name, tensor ]
+
+    interface IDisposable with
+        member _.Dispose() = optimiser.Dispose()

@@ -1,0 +1,103 @@
+namespace NormFree.Packing
+
+open System
+open System.Collections.Generic
+open NormFree.Kernels.Bits
+open NormFree.Runs
+open NormFree.Spec
+open NormFree.Torch
+open NormFree.Torch.Layers
+open TorchSharp
+
+/// The filters of a binary convolution: one bit per weight and one scale per filter.
+type internal FoldedFilters =
+    {
+        /// Out × taps × ⌈In/64⌉ words.
+        Signs: uint64[]
+        /// factor·gain·mean|v|, without α and norm.
+        Scale: float[]
+        Zeros: int64
+    }
+
+module internal FoldedFilters =
+
+    /// A tensor's values as float64, from any element type.
+    let doubles (tensor: torch.Tensor) : float[] =
+        use _ = torch.NewDisposeScope()
+        tensor.detach().cpu().``to``(torch.ScalarType.Float64).reshape(-1L).contiguous().data<float>().ToArray()
+
+    /// Packs rows of bytes that are 0 or 1 into words: channel c is bit c mod 64 of the row's word c/64.
+    let private bits (bytes: byte[]) channels =
+        let perRow = SignPacking.Words channels
+        let packed = Array.zeroCreate (bytes.Length / channels * perRow)
+
+        for i in 0 .. bytes.Length - 1 do
+            let row, channel = Math.DivRem(i, channels)
+            let place = row * perRow + channel / 64
+            packed[place] <- packed[place] ||| (uint64 bytes[i] <<< (channel % 64))
+
+        packed
+
+    /// <summary>The values before the sign of a binary convolution's weights, in the tensors' own type; standardised if the spec says so.</summary>
+    let beforeSign (tensors: IReadOnlyDictionary<string, torch.Tensor>) (conv: ConvolutionSpec) =
+        let weight = tensors[$"{conv.Key}.weight"].detach()
+
+        if conv.Standardised then WeightStandardisation.Apply weight else weight
+
+    let private filters (tensors: IReadOnlyDictionary<string, torch.Tensor>) (conv: ConvolutionSpec) =
+        use _ = torch.NewDisposeScope()
+        let values = (beforeSign tensors conv).cpu()
+        let positive = values.IsAtLeast(0.0).permute(0L, 2L, 3L, 1L).contiguous()
+        let magnitude = values.``to``(torch.ScalarType.Float64).abs().mean [| 1L; 2L; 3L |]
+
+        let gain =
+            if conv.Standardised then
+                doubles tensors[$"{conv.Key}.gain"]
+            else
+                Array.create conv.Out 1.0
+
+        { Signs = bits (positive.bytes.ToArray()) conv.In
+          Scale = Array.map2 (fun mean gain -> conv.Factor * gain * mean) (doubles magnitude) gain
+          Zeros = values.IsEqualTo(0.0).sum().item<int64>() }
+
+    /// The filters' scales at weights that are exactly 0 before the sign, and 0 elsewhere; None if there are no such weights.
+    let scaledZeros (tensors: IReadOnlyDictionary<string, torch.Tensor>) (conv: ConvolutionSpec) =
+        use scope = torch.NewDisposeScope()
+        let values = beforeSign tensors conv
+        let zeros = values.IsEqualTo(0.0).``to`` values.dtype
+
+        if zeros.sum().``to``(torch.ScalarType.Float64).item<float>() = 0.0 then
+            None
+        else
+            let scaled = values.abs().mean([| 1L; 2L; 3L |], keepdim = true) * zeros
+            let gained = if conv.Standardised then tensors[$"{conv.Key}.gain"] * scaled else scaled
+            Some((gained.Times conv.Factor).MoveToOuterDisposeScope())
+
+    /// A norm's factor and offset for each filter.
+    let norm (tensors: IReadOnlyDictionary<string, torch.Tensor>) count key =
+        match key with
+        | None -> Array.create count 1.0, Array.zeroCreate count
+        | Some key ->
+            let ofEach suffix = doubles tensors[$"{key}.{suffix}"]
+
+            let factor =
+                Array.map2
+                    (fun gamma var -> gamma / sqrt (var + Graph.normEpsilon))
+                    (ofEach "weight")
+                    (ofEach "running_var")
+
+            factor,
+            Array.map3 (fun bias mean factor -> bias - mean * factor) (ofEach "bias") (ofEach "running_mean") factor
+
+    /// Concatenates convolutions with their norms: signs, scales including the norm's factor, and the norm's offset.
+    let folded tensors (convolutions: (ConvolutionSpec * string option) list) =
+        let found =
+            [ for conv, key in convolutions do
+                  let filters = filters tensors conv
+                  let factor, offset = norm tensors conv.Out key
+                  { filters with Scale = Array.map2 (*) filters.Scale factor }, offset ]
+
+        { Signs = found |> List.map (fun (filters, _) -> filters.Signs) |> Array.concat
+          Scale = found |> List.map (fun (filters, _) -> filters.Scale) |> Array.concat
+          Zeros = found |> List.sumBy (fun (filters, _) -> filters.Zeros) },
+        found |> List.map snd |> Array.concat

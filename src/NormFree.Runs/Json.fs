@@ -1,0 +1,100 @@
+namespace NormFree.Runs
+
+open System
+open System.Text.Encodings.Web
+open System.Text.Json
+open System.Text.Json.Nodes
+open System.Text.Json.Serialization
+
+/// JSON has no NaN and no infinities: they are written as null, and null is read as NaN.
+[<Sealed>]
+type private FiniteOrNull() =
+    inherit JsonConverter<float>()
+
+    override _.HandleNull = true
+
+    override _.Read(reader, _, _) = if reader.TokenType = JsonTokenType.Null then nan else reader.GetDouble()
+
+    override _.Write(writer, value, _) =
+        if Double.IsFinite value then
+            writer.WriteNumberValue value
+        else
+            writer.WriteNullValue()
+
+/// <summary>F# values as JSON text, for checkpoint metadata, run folders and logs.</summary>
+/// <remarks>A union case without fields is its name; one with fields is an object with that name as its only key.</remarks>
+[<RequireQualifiedAccess>]
+module Json =
+
+    let private optionsWith (naming: JsonNamingPolicy | null) =
+        let unions =
+            JsonUnionEncoding.ExternalTag
+            ||| JsonUnionEncoding.NamedFields
+            ||| JsonUnionEncoding.UnwrapFieldlessTags
+            ||| JsonUnionEncoding.UnwrapSingleFieldCases
+            ||| JsonUnionEncoding.UnwrapOption
+
+        let options =
+            JsonSerializerOptions(
+                PropertyNamingPolicy = naming,
+                Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
+                NumberHandling = JsonNumberHandling.AllowNamedFloatingPointLiterals
+            )
+
+        options.Converters.Add(JsonFSharpConverter unions)
+        options
+
+    let private options = optionsWith null
+
+    let private snakeCase =
+        let options = optionsWith JsonNamingPolicy.SnakeCaseLower
+        options.Converters.Insert(0, FiniteOrNull())
+        options
+
+    let private readWith<'T> (options: JsonSerializerOptions) (text: string) : Result<'T, string> =
+        try
+            match JsonSerializer.Deserialize(text, typeof<'T>, options) with
+            | null -> Error "it is null"
+            | value -> Ok(value :?> 'T)
+        with
+        | :? JsonException as e -> Error e.Message
+        // The F# converter throws this on a null in place of a record,
+        | :? NullReferenceException -> Error "it has a null in place of a value"
+        // and this on the bare name of a case that has fields.
+        | :? IndexOutOfRangeException -> Error "it has a case without its fields"
+
+    /// <summary>The value on one line.</summary>
+    let write (value: 'T) = JsonSerializer.Serialize<'T>(value, options)
+
+    /// <summary>A union case as the tool and the logs write it: its name, with its values if it has any.</summary>
+    let name (value: 'T) = (write value).Trim('"')
+
+    /// <summary>The value of a JSON text, or the error.</summary>
+    let read<'T> (text: string) : Result<'T, string> = readWith<'T> options text
+
+    /// <summary>The JSON text with default values for missing fields, or the error. Each default is a path of names from the outermost object
+    /// inward, and a value as JSON.</summary>
+    /// <remarks>A field whose parent object is missing is not added.</remarks>
+    let withDefaults (defaults: (string list * string) list) (text: string) : Result<string, string> =
+        let rec add (node: JsonNode | null) names (value: string) =
+            match node, names with
+            | :? JsonObject as object, [ name ] ->
+                if not (object.ContainsKey name) then
+                    object[name] <- JsonNode.Parse value
+            | :? JsonObject as object, name :: inner -> add object[name] inner value
+            | _ -> ()
+
+        try
+            match JsonNode.Parse text with
+            | null -> Ok text
+            | root ->
+                defaults |> List.iter (fun (names, value) -> add root names value)
+                Ok(root.ToJsonString options)
+        with :? JsonException as e ->
+            Error e.Message
+
+    /// <summary>The value on one line with names such as <c>peak_memory_mb</c>, for results that scripts read. NaN and infinity become null.</summary>
+    let writeSnakeCase (value: 'T) = JsonSerializer.Serialize<'T>(value, snakeCase)
+
+    /// <summary>The value of such a text, or the error.</summary>
+    let readSnakeCase<'T> (text: string) : Result<'T, string> = readWith<'T> snakeCase text

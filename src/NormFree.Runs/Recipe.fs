@@ -1,0 +1,313 @@
+namespace NormFree.Runs
+
+open System
+open System.Text.Json.Serialization
+open NormFree.Spec
+
+/// <summary>Whether to follow the published code or to correct it.</summary>
+[<RequireQualifiedAccess>]
+type Rule =
+    | Published
+    | Corrected
+
+/// <summary>The deviations from the published code, one switch each (numbers as in docs/method.md).</summary>
+type Deviations =
+    {
+        /// 2: the published schedule steps before each epoch, so the last of E epochs trains at rate 0. Corrected: the rate decays at every step,
+        /// and epoch e starts at 1 − e/E.
+        LastEpoch: Rule
+        /// 4: the published code adds PCA lighting for [0, 1] to pixels of 0–255. Corrected: it is multiplied by 255.
+        Lighting: Rule
+        /// 5: the published expected variance misses layers. Corrected: it follows NF-ResNet's rule.
+        ExpectedVariance: Rule
+        /// 7: the published weight decay applies to shifts and gains too. Corrected: only to weights of convolutions and the classifier.
+        WeightDecay: Rule
+        /// 8: the published code clips shifts, whose norm starts at 0. Corrected: only weights of convolutions.
+        Clipping: Rule
+        /// 9: published binary weights start non-negative. Corrected: symmetric around 0.
+        BinaryInit: Rule
+        /// 10: binary filters lose 1 − 2/π of their variance. Corrected: they are multiplied by √(π/2).
+        BinaryGain: Rule
+        /// 14: the published code uses one learning rate for all parameters, although signals are about α times as large as after a norm and a step
+        /// turns a filter by an angle that grows with its inputs. Corrected: α times the rate for shifts, 1/α for gains, less for large filters.
+        Rates: Rule
+        /// 15: without a norm nothing keeps signs centred and the signal's variance constant. Corrected: shifts follow the channel means, and gains
+        /// shrink where a layer amplifies its signal.
+        SignCentering: Rule
+    }
+
+    static member private All rule =
+        { LastEpoch = rule
+          Lighting = rule
+          ExpectedVariance = rule
+          WeightDecay = rule
+          Clipping = rule
+          BinaryInit = rule
+          BinaryGain = rule
+          Rates = rule
+          SignCentering = rule }
+
+    /// <summary>As published.</summary>
+    static member Published = Deviations.All Rule.Published
+
+    /// <summary>All corrected.</summary>
+    static member Corrected = Deviations.All Rule.Corrected
+
+/// <summary>One switch of <c>Deviations</c>, for code that iterates over all of them.</summary>
+type Deviation =
+    {
+        /// As in docs/method.md.
+        Number: int
+        Name: string
+        Of: Deviations -> Rule
+        With: Rule -> Deviations -> Deviations
+    }
+
+[<RequireQualifiedAccess>]
+module Deviation =
+
+    let private deviation number name get set = { Number = number; Name = name; Of = get; With = set }
+
+    /// <summary>Every switch.</summary>
+    let all =
+        [ deviation 2 "last epoch's rate" _.LastEpoch (fun rule d -> { d with LastEpoch = rule })
+          deviation 4 "lighting" _.Lighting (fun rule d -> { d with Lighting = rule })
+          deviation 5 "expected variance" _.ExpectedVariance (fun rule d -> { d with ExpectedVariance = rule })
+          deviation 7 "weight decay" _.WeightDecay (fun rule d -> { d with WeightDecay = rule })
+          deviation 8 "clipping" _.Clipping (fun rule d -> { d with Clipping = rule })
+          deviation 9 "binary initialisation" _.BinaryInit (fun rule d -> { d with BinaryInit = rule })
+          deviation 10 "binary gain" _.BinaryGain (fun rule d -> { d with BinaryGain = rule })
+          deviation 14 "rates" _.Rates (fun rule d -> { d with Rates = rule })
+          deviation 15 "sign centering" _.SignCentering (fun rule d -> { d with SignCentering = rule }) ]
+
+/// <summary>PyTorch's optimisers, with β = (0.9, 0.999) and ε = 1e-8 for Adam and AdamW.</summary>
+type Optimiser =
+    /// Weight decay is added to the gradient.
+    | Adam
+    /// Decoupled weight decay.
+    | AdamW
+    /// With Nesterov momentum if it is positive.
+    | Sgd of momentum: float
+
+/// <summary>How the learning rate decays over a stage's epochs.</summary>
+type Schedule =
+    | Constant
+    | Linear
+    | Cosine
+    /// Multiplied by the factor every given number of epochs.
+    | Step of every: int * factor: float
+
+/// <summary>How shifts and β are initialised. Weights are always random.</summary>
+[<RequireQualifiedAccess>]
+type Initialisation =
+    /// Shifts of 0, and β from the expected variance.
+    | [<JsonPropertyName "fixed">] Fixed
+    /// With BnFree and Scaled: shifts and β that give the input of each sign zero mean in every channel of a first batch, and unit variance
+    /// averaged over channels (deviation 6).
+    | [<JsonPropertyName "data-dependent">] DataDependent
+
+type Clip =
+    | NoClipping
+    /// Adaptive gradient clipping with this λ.
+    | Agc of factor: float
+
+type Loss =
+    | CrossEntropy
+    | LabelSmoothing of epsilon: float
+    /// Soft cross entropy against a teacher's output. The teacher is a checkpoint; labels are not used.
+    | Distillation of teacher: string
+
+/// <summary>How one stage is trained.</summary>
+type Recipe =
+    {
+        Epochs: int
+        /// Images per step.
+        Batch: int
+        Optimiser: Optimiser
+        LearningRate: float
+        WeightDecay: float
+        Schedule: Schedule
+        /// Epochs of linear warm-up, applied on top of the schedule.
+        WarmUp: int
+        Loss: Loss
+        Clip: Clip
+        /// Of a run's first stage, unless it starts from a checkpoint. Stage 2 continues from stage 1.
+        Initialisation: Initialisation
+        /// Fraction of the training set held out to choose the best epoch; 0 chooses it on the test set (deviation 12).
+        HeldOut: float
+        /// Seeds everything random: initial weights, image order, augmentation.
+        Seed: int64
+        Deviations: Deviations
+    }
+
+[<RequireQualifiedAccess>]
+module Recipe =
+
+    /// <summary>The paper's recipe for ImageNet, without its teacher; stage 1 adds a weight decay of 1e-5.</summary>
+    let published =
+        { Epochs = 256
+          Batch = 256
+          Optimiser = Adam
+          LearningRate = 5e-4
+          WeightDecay = 0.0
+          Schedule = Linear
+          WarmUp = 0
+          Loss = CrossEntropy
+          Clip = Agc Defaults.AgcLambda
+          Initialisation = Initialisation.Fixed
+          HeldOut = 0.0
+          Seed = 1L
+          Deviations = Deviations.Published }
+
+    /// <summary>The published recipe with every deviation corrected, including data-dependent initialisation (6).</summary>
+    let corrected =
+        { published with Deviations = Deviations.Corrected; Initialisation = Initialisation.DataDependent }
+
+    let private problems recipe =
+        [ if recipe.Epochs < 1 then
+              $"the number of epochs must be at least 1, it is {recipe.Epochs}"
+          if recipe.Batch < 1 then
+              $"a batch must hold at least 1 image, not {recipe.Batch}"
+          if not (recipe.LearningRate > 0.0 && Double.IsFinite recipe.LearningRate) then
+              $"the learning rate must be positive, it is {recipe.LearningRate}"
+          if not (recipe.WeightDecay >= 0.0 && Double.IsFinite recipe.WeightDecay) then
+              $"the weight decay must be finite and not negative, it is {recipe.WeightDecay}"
+          if recipe.WarmUp < 0 || recipe.WarmUp > recipe.Epochs then
+              $"the warm-up must be between 0 and {recipe.Epochs} epochs, it is {recipe.WarmUp}"
+          if not (recipe.HeldOut >= 0.0 && recipe.HeldOut < 1.0) then
+              $"the held-out fraction must be at least 0 and below 1, it is {recipe.HeldOut}"
+          match recipe.Clip with
+          | Agc factor when not (factor > 0.0) -> $"the clipping factor must be positive, it is {factor}"
+          | _ -> ()
+          match recipe.Loss with
+          | LabelSmoothing e when not (e >= 0.0 && e <= 1.0) -> $"label smoothing must be between 0 and 1, it is {e}"
+          | _ -> ()
+          match recipe.Schedule with
+          | Step(every, factor) when every < 1 || not (factor > 0.0) ->
+              $"a step schedule needs at least 1 epoch and a positive factor, it has {every} and {factor}"
+          | _ -> ()
+          match recipe.Optimiser with
+          | Sgd momentum when not (momentum >= 0.0 && momentum < 1.0) ->
+              $"momentum must be at least 0 and below 1, it is {momentum}"
+          | _ -> () ]
+
+    /// <summary>The recipe itself, or all its errors.</summary>
+    let validate recipe =
+        match problems recipe with
+        | [] -> Ok recipe
+        | problems -> Error problems
+
+    /// Elapsed epochs of the schedule at a step of epoch e (from 0).
+    let private elapsedEpochs recipe epoch partOfEpoch =
+        match recipe.Deviations.LastEpoch with
+        | Rule.Published -> float (epoch + 1)
+        | Rule.Corrected -> float epoch + partOfEpoch
+
+    /// <summary>The learning rate of a step; epoch and step count from 0.</summary>
+    let rate recipe stepsPerEpoch epoch step =
+        let epochs = elapsedEpochs recipe epoch (float step / float stepsPerEpoch)
+        let elapsed = epochs / float recipe.Epochs
+
+        let scheduled =
+            match recipe.Schedule with
+            | Constant -> 1.0
+            | Linear -> 1.0 - elapsed
+            | Cosine -> 0.5 * (1.0 + cos (Math.PI * elapsed))
+            | Step(every, factor) -> factor ** floor (epochs / float every)
+
+        let warmUpSteps = recipe.WarmUp * stepsPerEpoch
+        let taken = epoch * stepsPerEpoch + step + 1
+        let warm = if taken >= warmUpSteps then 1.0 else float taken / float warmUpSteps
+        recipe.LearningRate * scheduled * warm
+
+    /// <summary>Whether the rate decays within epochs too.</summary>
+    let decaysPerStep recipe =
+        match recipe.Schedule, recipe.Deviations.LastEpoch with
+        | (Linear | Cosine), Rule.Corrected -> true
+        | (Linear | Cosine), Rule.Published
+        | (Constant | Step _), _ -> false
+
+    /// <summary>Sets the options of a network that the recipe decides: expected variance and binary gain.</summary>
+    /// <remarks>A measured variance is kept.</remarks>
+    let applyTo net recipe =
+        let variance =
+            match Net.binaryBody net |> Option.map _.ExpectedVariance, recipe.Deviations.ExpectedVariance with
+            | Some(ExpectedVariance.Measured _ as measured), _ -> measured
+            | _, Rule.Published -> ExpectedVariance.Published
+            | _, Rule.Corrected -> ExpectedVariance.Corrected
+
+        let gain =
+            match recipe.Deviations.BinaryGain with
+            | Rule.Published -> BinaryGain.One
+            | Rule.Corrected -> BinaryGain.VariancePreserving
+
+        net |> Net.withExpectedVariance variance |> Net.withBinaryGain gain
+
+    /// <summary>Whether weight decay applies to a parameter. Published: to 4-D ones and those with <c>conv</c> in their name.</summary>
+    let decays recipe (parameter: ParameterSpec) =
+        match recipe.Deviations.WeightDecay, parameter.Kind with
+        | Rule.Published, _ -> parameter.Shape.Length = 4 || parameter.Key.Contains "conv"
+        | Rule.Corrected, (ConvolutionWeight _ | LinearWeight) -> true
+        | Rule.Corrected, _ -> false
+
+    /// α of a network without a norm.
+    let private alpha net =
+        match Net.binaryBody net |> Option.map _.Norm with
+        | Some(BnFree alpha | Scaled alpha) -> Some alpha
+        | Some(BatchNorm | NoNorm)
+        | None -> None
+
+    /// Filters of at most this many inputs (16 channels × 3×3) use the full learning rate.
+    let private fullRateInputs = 144.0
+
+    /// <summary>The learning-rate factor of a parameter; 1 with batch norm and without any norm.</summary>
+    /// <remarks>Corrected (14): α for shifts, 1/α for gains and the classifier's weight; √(144/n), at most 1, for filters of n inputs.</remarks>
+    let rateFactor recipe net (parameter: ParameterSpec) =
+        match recipe.Deviations.Rates, alpha net, parameter.Kind with
+        | Rule.Corrected, Some _, ConvolutionWeight conv ->
+            min 1.0 (sqrt (fullRateInputs / float (conv.In * conv.Kernel * conv.Kernel)))
+        | Rule.Corrected, Some alpha, ShiftBias -> alpha
+        | Rule.Corrected, Some alpha, (Gain | LinearWeight) -> 1.0 / alpha
+        | _ -> 1.0
+
+    /// <summary>Whether a network's signs are centred during training; never with batch norm or without any norm.</summary>
+    let centresSigns recipe net = recipe.Deviations.SignCentering = Rule.Corrected && (alpha net).IsSome
+
+    /// Whether any shortcut has a standardised convolution, and with it gains.
+    let private hasGainsInShortcuts net =
+        match Net.binaryBody net with
+        | Some { Norm = BnFree _; Layers = layers } -> layers |> List.exists (fun layer -> layer.Shortcut = PoolProject)
+        | _ -> false
+
+    /// The rules a recipe uses that earlier methods had differently: name, and the first method with today's rule. A changed rule gets a number
+    /// above all others here, for the recipes and networks that it affects.
+    let private changedRules recipe net =
+        [ if decaysPerStep recipe then
+              "per-step decay (2)", 2
+          if recipe.Deviations.Rates = Rule.Corrected && (alpha net).IsSome then
+              "learning rates (14)", 2
+          if centresSigns recipe net then
+              "sign centring (15)", (if hasGainsInShortcuts net then 3 else 2) ]
+
+    /// The lowest method number: recipes that no later change affects are still trained by it.
+    let private firstMethod = 2
+
+    /// <summary>The method number of a recipe for a network. It rises when the same recipe leads to different weights than before, so that earlier
+    /// results are not mistaken for today's; it rises only for the networks and recipes that are affected, so the others' results stay valid.</summary>
+    let method recipe net = changedRules recipe net |> List.map snd |> List.fold max firstMethod
+
+    /// <summary>The rules of this recipe and network that may differ from those of method <c>before</c>. None means a file from before methods were
+    /// numbered; nothing is known about a later version's method.</summary>
+    let changedSince before recipe net =
+        let isSame first = before |> Option.exists (fun number -> first <= number && number <= method recipe net)
+
+        [ for words, first in changedRules recipe net do
+              if not (isSame first) then
+                  words ]
+
+    /// <summary>Whether clipping applies to a parameter. Published: to all except the classifier.</summary>
+    let clips recipe (parameter: ParameterSpec) =
+        match recipe.Deviations.Clipping, parameter.Kind with
+        | Rule.Published, _ -> not (parameter.Key.Contains "fc")
+        | Rule.Corrected, ConvolutionWeight _ -> true
+        | Rule.Corrected, _ -> false

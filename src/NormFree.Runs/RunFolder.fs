@@ -1,0 +1,164 @@
+namespace NormFree.Runs
+
+open System
+open System.IO
+open System.Text
+open System.Text.RegularExpressions
+open NormFree.Formats
+
+/// <summary>
+/// A run's folder: <c>run.json</c> (its configuration), <c>log.jsonl</c> (one line per epoch), for each stage <c>stageN.last.safetensors</c>, the
+/// checkpoints before it as <c>stageN.last-1.safetensors</c> and so on, and <c>stageN.best.safetensors</c>; <c>telemetry</c> and
+/// <c>tensorboard</c> (samples of the layers), <c>confusion.json</c> (the confusion matrix of a finished run), and <c>run.lock</c> while a process
+/// works on it.
+/// </summary>
+type RunFolder =
+    { Path: string }
+
+    member f.Last stage = Path.Combine(f.Path, $"stage{stage}.last.safetensors")
+
+    /// <summary>The checkpoint <c>count</c> before the last one.</summary>
+    member f.Before stage count =
+        if count = 0 then
+            f.Last stage
+        else
+            Path.Combine(f.Path, $"stage{stage}.last-{count}.safetensors")
+
+    member f.Best stage = Path.Combine(f.Path, $"stage{stage}.best.safetensors")
+
+    /// <summary>The folder of the telemetry's Parquet files. It is absent if nothing was sampled.</summary>
+    member f.Telemetry = Path.Combine(f.Path, "telemetry")
+
+    /// <summary>The folder of TensorBoard's event files, with one folder per stage.</summary>
+    member f.TensorBoard = Path.Combine(f.Path, "tensorboard")
+
+/// <summary>The content of <c>run.json</c>.</summary>
+type RunDescription =
+    {
+        Label: string
+        /// The command line that started the run; empty for a script's run.
+        Arguments: string list
+        Configuration: (string * string) list
+        Finished: bool
+    }
+
+[<RequireQualifiedAccess>]
+module RunFolder =
+
+    let private description folder = Path.Combine(folder.Path, "run.json")
+    let private log folder = Path.Combine(folder.Path, "log.jsonl")
+
+    let private writeText path (text: string) =
+        AtomicFile.Write(path, (fun stream -> stream.Write(ReadOnlySpan(Encoding.UTF8.GetBytes text))))
+
+    /// <summary>The folder at a path, created if it does not exist. Throws TrainingException if it cannot be created.</summary>
+    let at path =
+        let refuse why = raise (TrainingException $"{path}: {why}. Choose another folder for the run.")
+
+        if File.Exists path then
+            refuse "it is a file, but a run needs a folder"
+
+        try
+            Directory.CreateDirectory path |> ignore
+            { Path = path }
+        with
+        | :? IOException
+        | :? UnauthorizedAccessException as error -> refuse $"the folder cannot be created: {error.Message.TrimEnd('.')}"
+
+    /// <summary>Whether the folder contains a run, finished or not.</summary>
+    let holdsRun folder = File.Exists(description folder)
+
+    /// <summary>Writes the run's description into the folder, which is created if it does not exist.</summary>
+    let describe folder (what: RunDescription) = writeText (description (at folder.Path)) (Json.write what)
+
+    /// <summary>Writes the log: one line per epoch.</summary>
+    let writeLog folder (history: EpochRecord list) =
+        history
+        |> List.map (fun record -> Json.write record + "\n")
+        |> String.concat ""
+        |> writeText (log folder)
+
+    /// <summary>The existing checkpoints of a stage, newest first: the number of checkpoints after it, and the file.</summary>
+    let checkpoints folder stage =
+        let number (path: string) =
+            let found = Regex.Match(path, @"\.last(-(\d{1,6}))?\.safetensors$")
+
+            if not found.Success then None
+            elif found.Groups[2].Success then Some(int found.Groups[2].Value, path)
+            else Some(0, path)
+
+        if Directory.Exists folder.Path then
+            Directory.GetFiles(folder.Path, $"stage{stage}.last*.safetensors")
+            |> Array.choose number
+            |> Array.sortBy fst
+            |> Array.toList
+        else
+            []
+
+    /// <summary>Applies a function to a stage's checkpoints, newest first, until one can be read and gives a value.</summary>
+    let tryNewest folder stage (tell: string -> 'a option) : 'a option =
+        checkpoints folder stage
+        |> List.tryPick (fun (_, path) ->
+            try
+                tell path
+            with
+            | :? InvalidFileException
+            | :? IOException -> None)
+
+    /// <summary>Renames a stage's checkpoints to make room for a new one; the newest <c>keep</c> − 1 of them are kept.</summary>
+    let rotate folder stage keep =
+        for count, path in checkpoints folder stage do
+            if count >= keep then
+                File.Delete path
+
+        let isFree count = not (File.Exists(folder.Before stage count))
+        let hole = Seq.initInfinite id |> Seq.find (fun count -> isFree count || count = keep - 1)
+
+        for count in hole .. -1 .. 1 do
+            File.Move(folder.Before stage (count - 1), folder.Before stage count, true)
+
+    let private read<'T> path (text: string) place : 'T =
+        match text |> OldNames.renewFields path |> Json.read<'T> with
+        | Ok value -> value
+        | Error why ->
+            raise (
+                InvalidFileException(
+                    path,
+                    place,
+                    $"it cannot be parsed: {why}",
+                    "Restore the file or start a new run"
+                )
+            )
+
+    /// <summary>The run's description. Throws TrainingException if there is no run, InvalidFileException if the description is damaged.</summary>
+    let readDescription folder =
+        let path = description folder
+
+        if not (File.Exists path) then
+            raise (
+                TrainingException
+                    $"{folder.Path} contains no run: it has no run.json. Give the folder that was passed as --out."
+            )
+
+        read<RunDescription> path (File.ReadAllText path) "text"
+
+    /// <summary>The run's description and log.</summary>
+    let readRun folder : RunLog =
+        let what = readDescription folder
+        let path = log folder
+        let lines = if File.Exists path then File.ReadAllLines path else [||]
+
+        { Name = DirectoryInfo(folder.Path).Name
+          Label = what.Label
+          Arguments = what.Arguments
+          Configuration = what.Configuration
+          Epochs = [ for i, line in Array.indexed lines -> read<EpochRecord> path line $"line {i + 1}" ]
+          Finished = what.Finished }
+
+    /// <summary>Rewrites the log if it has fewer epochs than the history: a killed run may lack its last one.</summary>
+    let repairLog folder (history: EpochRecord list) =
+        let path = log folder
+        let lines = if File.Exists path then (File.ReadAllLines path).Length else 0
+
+        if lines < history.Length then
+            writeLog folder history

@@ -1,0 +1,9 @@
+namespace NormFree.Spec
+
+/// Default hyperparameters that several projects share. They live in Spec because recipes and the command line must not depend on libtorch.
+[<RequireQualifiedAccess>]
+module Defaults =
+
+    /// λ of adaptive gradient clipping in the paper's recipe.
+    [<Literal>]
+    let AgcLambda = 0.02

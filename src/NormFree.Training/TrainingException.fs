@@ -1,8 +1,0 @@
-namespace NormFree.Training
-
-open System
-
-/// <summary>A training, evaluation or prediction cannot go on; the message says why and what to do.</summary>
-[<Sealed>]
-type TrainingException(message: string) =
-    inherit Exception(message)

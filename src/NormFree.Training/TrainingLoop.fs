@@ -1,0 +1,290 @@
+namespace NormFree.Training
+
+open System
+open System.Diagnostics
+open System.Threading
+open NormFree.Data
+open NormFree.Distributed
+open NormFree.Networks
+open NormFree.Runs
+open NormFree.Spec
+open NormFree.Torch.Native
+open NormFree.Torch.Training
+open TorchSharp
+
+/// Where a stage is. Both cursors are between two steps, so a training can resume from either.
+type private LoopState =
+    {
+        Cursor: TrainingCursor
+        /// After the last batch with a readable image: on resume, images that failed to decode since then are retried.
+        Readable: TrainingCursor
+    }
+
+/// <summary>The training loop: epochs of steps, each epoch followed by an evaluation.</summary>
+[<RequireQualifiedAccess>]
+module Stage =
+
+    /// <summary>The name of the stage that trains this network.</summary>
+    let name net =
+        match net.Body with
+        | Binary body -> Names.binarise body.Binarise
+        | FullPrecision _ -> "full-precision"
+
+    let private loss (job: StageJob) (images: torch.Tensor) (logits: torch.Tensor) labels =
+        match job.Recipe.Loss, job.Teacher with
+        | CrossEntropy, _ -> Losses.CrossEntropy(logits, labels)
+        | LabelSmoothing epsilon, _ -> Losses.LabelSmoothing(logits, labels, epsilon)
+        | Distillation _, Some teacher ->
+            let target = using (torch.no_grad ()) (fun _ -> teacher images)
+            Losses.Distillation(logits, target)
+        | Distillation teacher, None -> raise (TrainingException $"The teacher {teacher} was not loaded.")
+
+    /// The places of the batch's readable images. Reports the images that any rank failed to read.
+    let private readable
+        (context: StageContext)
+        (cursor: TrainingCursor)
+        (gradients: GradientResult)
+        places
+        (mine: Unreadable list)
+        =
+        if gradients.Unreadable = 0 then
+            Array.toList places
+        else
+            let all = Collectives.unreadable context.Options.Ranks cursor.Progress.Unreadable mine
+            all |> List.iter (ImageSkipped >> context.Options.Watch)
+            List.ofArray places |> List.except [ for image in all -> image.Index ]
+
+    /// One step on this rank's part of a batch: load, forward, loss, backward, accumulate, clip, step, centre, record.
+    /// A batch without a readable image on any rank is no step.
+    let private step
+        (context: StageContext)
+        stepsPerEpoch
+        (batch: Batch)
+        places
+        unreadable
+        (cursor: TrainingCursor)
+        : TrainingCursor =
+        use _ = torch.NewDisposeScope()
+        let sample = context.Recorder.Begin cursor
+        let undo = NonFiniteResponse.undo context
+        let images, labels = Evaluation.tensors context.Network batch
+
+        // Forward, loss and backward of each micro-batch; gradients accumulate, over all ranks too.
+        let gradients =
+            context.Step.Gradients(images, labels, List.length unreadable, [ context.Recorder.Watch sample ])
+
+        let places = readable context cursor gradients places unreadable
+
+        let update (cursor: TrainingCursor) =
+            context.Step.Clip()
+            context.Step.Update cursor.Rate |> ignore // the optimiser's step, then sign centring
+
+        let counted (cursor: TrainingCursor) =
+            if gradients.Images = 0 then
+                cursor
+            else
+                let rate = Recipe.rate context.Job.Recipe stepsPerEpoch cursor.Epoch cursor.Step
+                let cursor = { cursor with Rate = rate }
+
+                match NonFiniteResponse.check context cursor gradients images places with
+                | Error issue ->
+                    undo ()
+                    let after = NonFiniteResponse.respond context issue cursor
+                    { after with Step = cursor.Step + 1 }
+                | Ok(cursor, norm) ->
+                    context.Recorder.Record(sample, (fun () -> update cursor))
+
+                    { cursor with
+                        Sums = cursor.Sums + gradients.Sums
+                        Norms = cursor.Norms + norm
+                        SkippedInARow = 0
+                        Step = cursor.Step + 1 }
+
+        { counted cursor with
+            Progress =
+                { Places = batch.Progress.Places; Unreadable = cursor.Progress.Unreadable + gradients.Unreadable } }
+
+    /// Whether any rank asks for something. All ranks must ask at the same places.
+    let private anyRank (context: StageContext) (asked: bool) =
+        context.Options.Ranks.Sum [| (if asked then 1.0 else 0.0) |] |> Array.head > 0.0
+
+    /// Stops all ranks if the caller of any of them has cancelled.
+    let private stopTogether (context: StageContext) (caller: CancellationToken) =
+        if anyRank context caller.IsCancellationRequested then
+            context.Stop.Cancel()
+
+    /// What all ranks do together after a step, because one of them asks for it: write a checkpoint, or stop.
+    let private synchronise (context: StageContext) caller cursor =
+        let cursor =
+            if anyRank context context.Writer.IsDue then
+                NonFiniteResponse.writeCheckpoint context cursor
+            else
+                cursor
+
+        stopTogether context caller
+        cursor
+
+    /// The rest of the epoch's batches. `publish` receives the state after each of them.
+    let private trainEpoch
+        (context: StageContext)
+        caller
+        (source: ImageSource)
+        (publish: LoopState -> unit)
+        (start: LoopState)
+        =
+        let job, steps = context.Job, StageImages.stepsOf context.Job source
+        let order = Loader.shuffled job.Recipe.Seed (StageImages.streamOf job start.Cursor.Epoch) source.Count
+        let clock, secondsBefore = Stopwatch.StartNew(), start.Cursor.Seconds
+        let unreadable = ResizeArray()
+        let mutable state, reported = start, 0
+        let loading = StageContext.loading context start.Cursor unreadable.Add
+
+        for batch in Loader.readShare (Collectives.share context.Options.Ranks) loading source order do
+            // The loader still yields the batches that are ready.
+            context.Options.Cancellation.ThrowIfCancellationRequested()
+            let before = state.Cursor
+            let places = order[before.Progress.Places .. batch.Progress.Places - 1]
+            let after = step context steps batch places (List.ofSeq (Seq.skip reported unreadable)) before
+            reported <- unreadable.Count
+            let cursor = { after with Seconds = secondsBefore + clock.Elapsed.TotalSeconds }
+
+            if cursor.Step > before.Step then
+                state <- { Cursor = cursor; Readable = cursor }
+                publish state
+                context.Options.Watch(StepDone(StageRecords.step context cursor source.Count))
+                state <- { state with Cursor = synchronise context caller cursor }
+            else
+                state <- { state with Cursor = cursor }
+
+            publish state
+
+        // For a cancellation since the last step: an evaluation takes long, and ranks that stop within it would not stop together.
+        stopTogether context caller
+        context.Options.Cancellation.ThrowIfCancellationRequested()
+        Loader.requireReadable source.Count state.Cursor.Progress.Unreadable (Seq.tryHead unreadable)
+        state.Cursor
+
+    /// The share of +1 by binary layer and channel, for the first batch of test images.
+    let private signShares (context: StageContext) =
+        use _ = torch.NewDisposeScope()
+
+        StageImages.firstTestImages context.Options context.Job context.Network context.Job.Recipe.Batch
+        |> Option.map (SignLayers.shares context.Network)
+        |> Option.defaultValue []
+
+    /// The evaluation after an epoch, its record and its checkpoint; the cursor at the start of the next epoch.
+    let private endEpoch (context: StageContext) heldOut cursor : TrainingCursor =
+        let task = ImageTask.Of context.Job.Dataset
+
+        let accuracy source = Evaluation.accuracy context.Options task context.Job.Recipe.Batch context.Network source
+
+        StageContext.requireSame
+            context
+            "One of them computes differently, or its memory is damaged. The epoch before this one is in the run folder: resume from there on \
+             other machines."
+
+        let test, cursor =
+            NonFiniteResponse.evaluate context (fun () -> accuracy context.Job.Dataset.Test) cursor
+
+        let shares = signShares context
+        let record = StageRecords.epoch context cursor test (Option.map accuracy heldOut) shares
+        context.Optimisation.ClipCounts <- []
+
+        let next = { TrainingCursor.startOf (cursor.Epoch + 1) with SkippedInARow = cursor.SkippedInARow }
+
+        context.Recorder.EndEpoch(record, shares)
+        context.Writer.WriteEpoch(record, next)
+        context.Options.Watch(EpochDone record)
+        next
+
+    /// Writes a checkpoint when a training is interrupted, unless it would contain NaN or infinity.
+    let private writeOnInterruption (context: StageContext) cursor =
+        if NonFiniteResponse.isFinite context then
+            context.Recorder.Keep()
+            context.Writer.WriteOnInterruption(StageContext.complete context cursor)
+
+        // No rank leaves before the first one has written it.
+        context.Options.Ranks.Barrier()
+
+    /// Writes a checkpoint when images can no longer be read. They may come back; that they are gone is reported in any case.
+    let private writeOnDataFailure (context: StageContext) state =
+        if
+            state.Readable.Step > 0
+            && state.Readable.Epoch = state.Cursor.Epoch
+            && NonFiniteResponse.isFinite context
+        then
+            context.Recorder.Keep()
+            context.Writer.Write(StageContext.complete context state.Readable)
+
+    /// The token source that ends the stage: linked to the caller's token in a single process; set by agreement among several ranks.
+    let private stopOf (runOptions: RunOptions) =
+        if runOptions.Ranks.Size = 1 then
+            CancellationTokenSource.CreateLinkedTokenSource runOptions.Cancellation
+        else
+            new CancellationTokenSource()
+
+    /// <summary>Runs the rest of a stage from a cursor, at which network and optimiser are.</summary>
+    /// <remarks>
+    /// Throws TrainingException on NaN or infinity if the rule is to stop or has been applied too often; DataException if the images cannot be
+    /// read, after writing the last step on readable images; OperationCanceledException if the caller cancelled: between two steps, after writing
+    /// a checkpoint.
+    /// </remarks>
+    let internal run
+        (runOptions: RunOptions)
+        (job: StageJob)
+        (network: Network)
+        (optimisation: Optimisation)
+        (writer: CheckpointWriter)
+        (start: TrainingCursor)
+        =
+        let train, heldOut = StageImages.split job.Recipe job.Dataset
+
+        use step =
+            new TrainingStep(runOptions.Ranks, runOptions.Accumulate, job.Recipe, network, optimisation, loss job)
+
+        use stop = stopOf runOptions
+
+        use recorder =
+            new Recorder(
+                writer.Folder,
+                runOptions,
+                { Number = job.Number
+                  Name = job.Name
+                  Network = network
+                  Optimisation = optimisation
+                  Steps = StageImages.stepsOf job train
+                  TestImages = StageImages.firstTestImages runOptions job network
+                  Start = start }
+            )
+
+        let context =
+            { Options = { runOptions with Cancellation = stop.Token }
+              Job = job
+              Network = network
+              Optimisation = optimisation
+              Step = step
+              Writer = writer
+              Recorder = recorder
+              Stop = stop }
+
+        let state = ref { Cursor = start; Readable = start }
+        optimisation.ClipCounts <- TrainingCursor.clipCounts start
+        MemoryReuse.Enable()
+        runOptions.Watch(StageStarted(job.Name, job.Recipe.Epochs, train.Count))
+
+        if runOptions.OnNonFinite = Rollback && not writer.HasCheckpoint then
+            writer.Write start
+
+        try
+            while state.Value.Cursor.Epoch < job.Recipe.Epochs do
+                let cursor =
+                    trainEpoch context runOptions.Cancellation train (fun now -> state.Value <- now) state.Value
+
+                state.Value <- { state.Value with Cursor = endEpoch context heldOut cursor }
+        with
+        | :? OperationCanceledException when stop.IsCancellationRequested ->
+            writeOnInterruption context state.Value.Cursor
+            reraise ()
+        | :? DataException ->
+            writeOnDataFailure context state.Value
+            reraise ()

@@ -1,0 +1,42 @@
+namespace NormFree.Training
+
+open System
+open NormFree.Distributed
+open NormFree.Networks
+open NormFree.Runs
+open NormFree.Torch.Distributed
+open TorchSharp
+
+/// <summary>The parts of a training step, which benchmarks measure too: gradients, clipping, and the update by optimiser and sign centring.</summary>
+/// <remarks>All ranks take the same steps. Dispose it before the network.</remarks>
+[<Sealed>]
+type internal TrainingStep
+    (
+        ranks: IRanks,
+        accumulate: int,
+        recipe: Recipe,
+        network: Network,
+        optimisation: Optimisation,
+        loss: torch.Tensor -> torch.Tensor -> torch.Tensor -> torch.Tensor
+    ) =
+
+    let gradients = new GradientStep(ranks, accumulate, network, loss)
+    let centering = SignCentering(recipe, network)
+
+    /// <summary>Messages that a step sends to other ranks, for gradients and for sign centring.</summary>
+    member _.Messages = gradients.Messages + (if ranks.Size > 1 && centering.IsNeeded then 1 else 0)
+
+    /// <summary>Sets the gradients, as <c>GradientStep.Run</c> does.</summary>
+    member _.Gradients(images: torch.Tensor, labels: torch.Tensor, unreadable: int, hooks: MicroBatchHook list) =
+        gradients.Run(images, labels, unreadable, hooks @ [ centering.Watch ])
+
+    /// <summary>Clips the gradients.</summary>
+    member _.Clip() = optimisation.Clip()
+
+    /// <summary>Updates weights at this learning rate, then centres signs; the time of the messages that this took.</summary>
+    member _.Update(rate: float) : CommunicationTime =
+        optimisation.Move rate
+        centering.Apply(ranks, rate)
+
+    interface IDisposable with
+        member _.Dispose() = (gradients :> IDisposable).Dispose()
