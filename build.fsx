@@ -1,5 +1,5 @@
 // Builds, tests and runs NormFree:  dotnet fsi build.fsx [-t TARGET]
-// Targets: Restore Build Demo (default) Test Soak Bench Aot Format CheckFormat Pack Update Clean.  `-l` lists them with what they need.
+// Targets: Restore Build BuildTool BuildTests Demo (default) Test Soak Bench Aot Format CheckFormat Pack Update Clean.  `-l` lists them with what they need.
 #r "nuget: Fake.Core.Target, 5.20.3"
 
 open System
@@ -95,8 +95,14 @@ Target.create "Restore" (fun _ ->
     dotnet [ "tool"; "restore" ]
     dotnet [ "paket"; "restore" ])
 
-Target.create "Build" (fun _ ->
-    dotnet [ "build"; "Hybrid.sln"; "-c"; "Release"; "-v"; "quiet"; "-nologo"; "-clp:Summary" ])
+let build project = dotnet [ "build"; project; "-c"; "Release"; "-v"; "quiet"; "-nologo"; "-clp:Summary" ]
+
+Target.create "Build" (fun _ -> build "Hybrid.sln")
+
+Target.create "BuildTool" (fun _ -> build "src/NormFree.Cli")
+
+/// With the programs that tests run: the tool, and the ones that tests/NormFree.Tests names.
+Target.create "BuildTests" (fun _ -> build "tests/NormFree.Tests")
 
 Target.create "Demo" (fun _ -> dotnet [ "fsi"; "experiments/demo.fsx" ])
 
@@ -192,13 +198,18 @@ Target.create "Update" (fun _ ->
     finally
         hidePaketFeed ())
 
-"Restore" ==> "Build" |> ignore
-
-for target in [ "Demo"; "Test"; "Soak"; "Bench"; "Pack" ] do
-    "Build" ==> target |> ignore
-
-for target in [ "Format"; "CheckFormat" ] do
-    "Restore" ==> target |> ignore
+for target, needed in
+    [ "Build", "Restore"
+      "BuildTool", "Restore"
+      "BuildTests", "Restore"
+      "Demo", "BuildTool"
+      "Test", "BuildTests"
+      "Soak", "BuildTests"
+      "Bench", "Build"
+      "Pack", "Build"
+      "Format", "Restore"
+      "CheckFormat", "Restore" ] do
+    needed ==> target |> ignore
 
 // It classifies with the network that the demo trains.
 "Demo" ==> "Aot" |> ignore

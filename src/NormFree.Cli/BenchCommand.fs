@@ -141,48 +141,53 @@ module BenchCommand =
         result.Scaling |> Option.iter scaling
         Show.machine result.Environment
 
-    /// Between nodes that are predicted: as it is given, or was measured between the ranks.
-    let private wire (args: ParseResults<BenchTrainArgs>) (result: BenchResult) : NetworkLink =
+    /// What --predict asks for: numbers of nodes, and of the network between them what is given.
+    type private Forecast = { Nodes: int list; Bandwidth: float option; Latency: float option }
+
+    /// Read before anything is measured: a bad option must not cost a measurement.
+    let private forecast (args: ParseResults<BenchTrainArgs>) =
+        args.TryGetResult BenchTrainArgs.Predict
+        |> Option.map (fun nodes ->
+            { Nodes = Choices.counts "--predict" nodes
+              Bandwidth = args.TryGetResult BenchTrainArgs.Bandwidth |> Option.map (Choices.positive "--bandwidth")
+              Latency = args.TryGetResult BenchTrainArgs.Latency |> Option.map (Choices.positive "--latency") })
+
+    /// The network between predicted nodes: as it is given, or was measured between the ranks.
+    let private wire (forecast: Forecast) (result: BenchResult) : NetworkLink =
         let measured =
             match result.Exchange with
             | Some costs -> costs.NetworkLink
             | None -> { BandwidthGbit = 10.0; LatencyUs = 50.0 }
 
-        let given (name: string) value (found: float option) =
-            found |> Option.map (Choices.positive name) |> Option.defaultValue value
-
-        { BandwidthGbit = args.TryGetResult BenchTrainArgs.Bandwidth |> given "--bandwidth" measured.BandwidthGbit
-          LatencyUs = args.TryGetResult BenchTrainArgs.Latency |> given "--latency" measured.LatencyUs }
+        { BandwidthGbit = forecast.Bandwidth |> Option.defaultValue measured.BandwidthGbit
+          LatencyUs = forecast.Latency |> Option.defaultValue measured.LatencyUs }
 
     /// What many nodes would do; a smaller batch is measured as well, which tells what a step costs beside its images.
-    let private predicted (args: ParseResults<BenchTrainArgs>) (job: BenchJob) (result: BenchResult) =
-        args.TryGetResult BenchTrainArgs.Predict
-        |> Option.map (fun text ->
-            let nodes = Choices.counts "--predict" text
-            let fewer = max 1 (job.Recipe.Batch / 4)
+    let private predicted (job: BenchJob) (result: BenchResult) (forecast: Forecast) =
+        let fewer = max 1 (job.Recipe.Batch / 4)
 
-            let small =
-                Bench.train { job with Recipe = { job.Recipe with Batch = fewer }; Progress = ignore; Profile = false }
+        let small =
+            Bench.train { job with Recipe = { job.Recipe with Batch = fewer }; Progress = ignore; Profile = false }
 
-            Scaling.table
-                (Scaling.model job.Net result small)
-                (wire args result)
-                job.Recipe.Batch
-                (max 1 (job.Recipe.Batch / result.Ranks))
-                nodes)
+        Scaling.table
+            (Scaling.model job.Net result small)
+            (wire forecast result)
+            job.Recipe.Batch
+            (max 1 (job.Recipe.Batch / result.Ranks))
+            forecast.Nodes
 
     let private measure (args: ParseResults<BenchTrainArgs>) (ranks: IRanks) =
         args.TryGetResult BenchTrainArgs.Threads
         |> Option.iter (Choices.threads "--threads" >> torch.set_num_threads)
 
-        let job = job args ranks
+        let job, forecast = job args ranks, forecast args
 
         let result =
             Outcome.untilInterrupted "Nothing is kept." (fun cancellation ->
                 Show.counting "step" (job.WarmUp + job.Steps) (fun progress ->
                     let job = { job with Progress = progress; Cancellation = cancellation }
                     let result = Bench.train job
-                    { result with Scaling = predicted args job result }))
+                    { result with Scaling = forecast |> Option.map (predicted job result) }))
 
         if ranks.Rank = 0 then
             if args.Contains BenchTrainArgs.Json then

@@ -58,7 +58,7 @@ let private survives engine limit epochs kills seed =
     let begin' = arguments engine limit epochs
     let whole, broken = Tool.scratch.File $"{engine} whole", Tool.scratch.File $"{engine} killed"
     let clock = Stopwatch.StartNew()
-    Tool.run (begin' @ [ whole ]) |> Tool.succeeds |> ignore
+    Tool.runProcess (begin' @ [ whole ]) |> Tool.succeeds |> ignore
     // Long enough to come a little further every time, short enough for all kills to find a run.
     let most = TimeSpan.FromSeconds(0.5 + 3.0 * clock.Elapsed.TotalSeconds / float kills)
     let mutable done' = 0
@@ -70,7 +70,7 @@ let private survives engine limit epochs kills seed =
         else
             ended <- true
 
-    Tool.run (next begin' broken) |> Tool.succeeds |> ignore
+    Tool.runProcess (next begin' broken) |> Tool.succeeds |> ignore
     Expect.isEmpty (leftovers broken) "files left half-written"
     Expect.equal (Fingerprint.ofRun { Path = broken }) (Fingerprint.ofRun { Path = whole }) $"after {done'} kills"
     done'
@@ -78,7 +78,7 @@ let private survives engine limit epochs kills seed =
 let private engines = [ "fused"; "composite" ]
 
 let quick =
-    testSequenced
+    testSequencedGroup "killed tools"
     <| testList
         "Killed"
         [ test "a run that is killed twice ends with the fingerprint of one that was not" {

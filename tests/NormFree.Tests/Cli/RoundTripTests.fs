@@ -133,7 +133,8 @@ let private train =
               Tool.terminateAt _.Contains("StepDone") (Tool.tiny @ [ folder ]) |> Tool.fails 1 [ "interrupted" ]
 
               let resumed =
-                  Tool.run [ "train"; "--resume"; "--threads"; "2"; "--json-log"; "--out"; folder ] |> Tool.succeeds
+                  Tool.runProcess [ "train"; "--resume"; "--threads"; "2"; "--json-log"; "--out"; folder ]
+                  |> Tool.succeeds
 
               let warning = Tool.lines resumed.Out |> List.find _.StartsWith("{\"Warning\"")
 
@@ -331,4 +332,11 @@ let private summaries =
 
 /// Those that train run one after the other: each needs a processor for seconds.
 let tests =
-    testList "Round trip" [ testSequenced train; checkpoints; reports; summaries; interop; packed ]
+    testList
+        "Round trip"
+        [ testSequencedGroup "trainings of the tool" train
+          checkpoints
+          reports
+          summaries
+          interop
+          packed ]

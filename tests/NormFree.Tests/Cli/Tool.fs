@@ -1,4 +1,4 @@
-/// The real tool as a process, and the runs that several tests look at.
+/// The tool, within the tests' process or as a process of its own, and the runs that several tests use.
 module NormFree.Tests.Cli.Tool
 
 open System
@@ -40,10 +40,19 @@ let private finish (tool: Process) arguments =
 
     { Code = tool.ExitCode; Out = out.Result; Err = err.Result }
 
-/// Runs the tool to its end.
-let run (arguments: string list) =
+/// Runs the tool as a process to its end. Tests of signals, threads and the process itself need this.
+let runProcess (arguments: string list) =
     use tool = start arguments
     finish tool (String.concat " " arguments)
+
+/// Runs the tool's entry point to its end within this process, which saves half a second of processor time per call.
+/// The tool formats tables for a terminal or for a pipe by what this process has: with a terminal the tool runs as a process.
+let run (arguments: string list) =
+    if Console.IsOutputRedirected && Console.IsErrorRedirected then
+        let code, out, err = ConsoleCapture.run (fun () -> NormFree.Cli.Program.main (List.toArray arguments))
+        { Code = code; Out = out; Err = err }
+    else
+        runProcess arguments
 
 /// Runs the tool on the words of a line.
 let runLine (line: string) = run (line.Split(' ', StringSplitOptions.RemoveEmptyEntries) |> Array.toList)
@@ -124,7 +133,7 @@ let tiny =
 let tinyRun =
     lazy
         (let folder = scratch.File "tiny"
-         folder, run (tiny @ [ folder ]) |> succeeds)
+         folder, runProcess (tiny @ [ folder ]) |> succeeds)
 
 /// Its last checkpoint.
 let checkpoint = lazy (Path.Combine(fst tinyRun.Value, "stage2.last.safetensors"))

@@ -33,7 +33,7 @@ let private help =
               }
 
           test "the version is one line" {
-              Expect.stringStarts (Tool.runLine "--version" |> Tool.succeeds).Out "normfree " "version"
+              Expect.stringStarts (Tool.runProcess [ "--version" ] |> Tool.succeeds).Out "normfree " "version"
           } ]
 
 /// A line, and what its complaint must name.

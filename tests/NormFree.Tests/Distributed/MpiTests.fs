@@ -118,7 +118,7 @@ let private missing =
 
 /// A failing job takes 20 s, mostly waiting, so only two of them are among the quick tests.
 let quick =
-    testSequenced
+    testSequencedGroup "MPI"
     <| testList
         "MPI"
         [ float64 3 1

@@ -145,4 +145,4 @@ let tests =
         [ testList "words" words
           testList "what is used" used
           testList "networks" networks
-          testSequenced (testList "pipelines" pipelines) ]
+          testList "pipelines" pipelines ]
