@@ -4,6 +4,7 @@ module NormFree.Tests.Experiments.ScriptTests
 open System
 open System.IO
 open Expecto
+open NormFree.Data
 open NormFree.Experiments
 open NormFree.Networks
 open NormFree.Reporting
@@ -15,7 +16,7 @@ open NormFree.Tests.Training.Support
 type private Settings = { Count: int; Number: float; Text: string; Colour: ConsoleColor }
 
 let private options =
-    [ ScriptOptions.count "--count" (fun s n -> { s with Count = n })
+    [ ScriptOptions.count "--count" (fun (s: Settings) n -> { s with Count = n })
       ScriptOptions.number "--number" (fun s x -> { s with Number = x })
       ScriptOptions.text "--text" (fun s text -> { s with Text = text })
       ScriptOptions.choice "--colour" [ "red", ConsoleColor.Red; "blue", ConsoleColor.Blue ] (fun s c ->
@@ -102,7 +103,7 @@ let private scripts =
       test "images that cannot be opened are an error" {
           let text =
               message<ExperimentException, _>(fun () ->
-                  Script.images NormFree.Data.Cifar10 (script [ "/no/such/data" ]))
+                  Script.images Cifar10 (script [ "/no/such/data" ]))
 
           contains [ "/no/such/data"; "no such file" ] text
       }
@@ -193,7 +194,7 @@ let private variants =
           let folder = parent.File "runs"
           Directory.CreateDirectory(Path.Combine(folder, "a")) |> ignore
           File.WriteAllText(Path.Combine(folder, "a", "run.json"), "left over")
-          let images = NormFree.Data.Synthetic.dataset 3L 40 20
+          let images = Synthetic.dataset 3L 40 20
           let recipe = { quick with Epochs = 1 }
           let variant label norm = Variant.twoStages label (tiny norm) recipe
 
