@@ -56,7 +56,7 @@ module internal Listing =
     let private makeSure = "Make sure that the archive is what it should be"
 
     let tooLarge place bytes limits =
-        DataError.create place $"{bytes} bytes are more than the {limits.EntryBytes} that one file may have" makeSure
+        DataError.create place $"it has {bytes} bytes; the limit is {limits.EntryBytes}" makeSure
 
     let tooDense place bytes packed limits =
         DataError.create

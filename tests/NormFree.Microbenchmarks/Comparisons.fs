@@ -14,12 +14,12 @@ type private Settings = { Reference: string option; Runs: int; Steps: int; Secon
 let private defaults = { Reference = None; Runs = 5; Steps = 5; Seconds = 2; Only = "" }
 
 let private reference =
-    ScriptOptions.file "--reference" (fun s file -> { s with Reference = Some file })
+    ScriptOptions.file "--reference" (fun (s: Settings) file -> { s with Reference = Some file })
 
-let private runs = ScriptOptions.count "--runs" (fun s n -> { s with Runs = n })
-let private steps = ScriptOptions.count "--steps" (fun s n -> { s with Steps = n })
-let private seconds = ScriptOptions.count "--seconds" (fun s n -> { s with Seconds = n })
-let private only = ScriptOptions.text "--only" (fun s text -> { s with Only = text })
+let private runs = ScriptOptions.count "--runs" (fun (s: Settings) n -> { s with Runs = n })
+let private steps = ScriptOptions.count "--steps" (fun (s: Settings) n -> { s with Steps = n })
+let private seconds = ScriptOptions.count "--seconds" (fun (s: Settings) n -> { s with Seconds = n })
+let private only = ScriptOptions.text "--only" (fun (s: Settings) text -> { s with Only = text })
 
 let private invocation = "dotnet run --project tests/NormFree.Microbenchmarks -c Release --"
 let private results = "experiments/results"

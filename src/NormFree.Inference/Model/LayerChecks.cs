@@ -45,7 +45,8 @@ internal static class LayerChecks
 
     private static IEnumerable<string> Shortcut(PackedBinaryLayer layer) => layer.Shortcut switch
     {
-        IdentityShortcut when layer.Out % layer.In == 0 => [],
+        // Channels reports invalid numbers of channels.
+        IdentityShortcut when layer.In < 1 || layer.Out % layer.In == 0 => [],
         IdentityShortcut => [$"its identity shortcut cannot repeat {layer.In} channels to fill {layer.Out}"],
         AveragePoolShortcut pooled => AveragePool(layer, pooled),
         _ => [$"unknown shortcut kind {layer.Shortcut.GetType().Name}"],

@@ -17,8 +17,8 @@ type private Settings = { Count: int; Number: float; Text: string; Colour: Conso
 
 let private options =
     [ ScriptOptions.count "--count" (fun (s: Settings) n -> { s with Count = n })
-      ScriptOptions.number "--number" (fun s x -> { s with Number = x })
-      ScriptOptions.text "--text" (fun s text -> { s with Text = text })
+      ScriptOptions.number "--number" (fun (s: Settings) x -> { s with Number = x })
+      ScriptOptions.text "--text" (fun (s: Settings) text -> { s with Text = text })
       ScriptOptions.choice "--colour" [ "red", ConsoleColor.Red; "blue", ConsoleColor.Blue ] (fun s c ->
           { s with Colour = c }) ]
 

@@ -152,7 +152,7 @@ let private refusals =
           }
 
       for net, message in
-          [ Support.tiny (BnFree 0.2) |> Net.withBinarise Activations, "has real weights, as stage 1 leaves them"
+          [ Support.tiny (BnFree 0.2) |> Net.withBinarise Activations, "has real weights, as after stage 1"
             ResNet.resNet18 { Width = 0.1; Depth = 0.5 } CifarStem |> Net.withClasses 10, "full-precision network" ] do
           test $"rejected: {net.Name} whose weights are not binary" {
               use network = Network.create single Rule.Corrected 1L net
@@ -263,7 +263,7 @@ let private images =
                 PreprocessingStep(PreprocessingKind.CentreCrop, 8, 8) ]
 
           for model, message in
-              [ Models.documented, "it takes images of 1 channel, not of red, green and blue"
+              [ Models.documented, "it takes images of 1 channel, not red, green and blue"
                 other 16 8 [], "its images are 16×8, not square"
                 other 8 8 skewed, "shapes that are not square" ] do
               let found = Support.refusal (fun () -> taskOf model)

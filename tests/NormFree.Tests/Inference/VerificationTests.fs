@@ -89,8 +89,8 @@ let private damages =
     [ "a threshold", withNumbers (at 2 (fun t -> t + 0.5f)) id id, $"layer {key}: ", "signs of its input differ"
       "a threshold by 1 ulp", withNumbers (at 2 MathF.BitIncrement) id id, $"layer {key}: ", "1 thresholds differ"
       "a binary weight", withNumbers id (at 3 (fun word -> word ^^^ 1UL)) id, $"layer {key}: ", "binary weights differ"
-      "a scale", withNumbers id id (at 1 (fun s -> 1.01f * s)), $"layer {key}: ", "its result differs"
-      "a scale of NaN", withNumbers id id (at 1 (fun _ -> nanf)), $"layer {key}: ", "its result differs by NaN" ]
+      "a scale", withNumbers id id (at 1 (fun s -> 1.01f * s)), $"layer {key}: ", "its output differs"
+      "a scale of NaN", withNumbers id id (at 1 (fun _ -> nanf)), $"layer {key}: ", "its output differs by NaN" ]
 
 let private found =
     [ for what, change, first, second in damages do
@@ -136,7 +136,7 @@ let private found =
             "another architecture",
             ReActNet.reactNetA { Width = 0.25; Depth = 0.5 } CifarStem,
             Some "it is a reactnet-a"
-            "another width", ReActNet.reactNetSmall { Width = 0.67; Depth = 1.0 } CifarStem, Some "other sizes"
+            "another width", ReActNet.reactNetSmall { Width = 0.67; Depth = 1.0 } CifarStem, Some "another shape"
             "another depth", ReActNet.reactNetSmall { Width = 0.34; Depth = 0.5 } CifarStem, Some "layers, not" ] do
           test $"a packed network of {what} is found" {
               use checkpoint = checkpoint (BnFree 0.2)

@@ -439,9 +439,9 @@ let private scaling =
 
                       let expected i =
                           let pixel = Array.sub source (i / c * c) c |> Array.map float
-                          float source[i] - Array.average pixel, abs (float source[i]) + Array.averageBy abs pixel
+                          struct (float source[i] - Array.average pixel, abs (float source[i]) + Array.averageBy abs pixel)
 
-                      near rounding $"{p} pixels, {c} channels" values.Values (Array.init (p * c) expected))
+                      nearSums rounding $"{p} pixels, {c} channels" values.Values (Array.init (p * c) expected))
 
           testEverySet "ScaledAveragePool is a scaled mean over windows, with its gradient" (fun set ->
               let kernel = ScaledAveragePool.For set

@@ -9,9 +9,9 @@ let recipe = { Recipe.corrected with Epochs = 20; Batch = 64; LearningRate = 1e-
 
 let stages norm =
     Pipeline.from (Dataset.cifar10.At "data/cifar-10-binary.tar.gz")
-    |> Pipeline.into $"runs/cifar10-{Names.norm norm}" // runs again: goes on where it was
+    |> Pipeline.into $"runs/cifar10-{Names.norm norm}" // rerunning the script resumes it
     |> Pipeline.train { recipe with WeightDecay = 1e-5 } (ReActNet.cifar18 |> Net.withNorm norm) // Trained<RealWeights>
-    |> Pipeline.binariseWeights recipe // Trained<BinaryWeights>; twice would not compile
+    |> Pipeline.binariseWeights recipe // Trained<BinaryWeights>; a second call would not compile
 
 let runs () = List.map (stages >> Pipeline.finish) [ BatchNorm; NoNorm; BnFree 0.2 ] // RunLogs: values for Report.text
 
