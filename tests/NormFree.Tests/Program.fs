@@ -8,7 +8,7 @@ open NormFree.Tests
 
 let private all =
     [ testList "Architecture" [ Architecture.ScalarTests.tests ]
-      testList "Repository" [ Repository.ReadmeTests.tests; Repository.FeedTests.tests; Suite.ApprovedSkipsTests.tests ]
+      testList "Repository" [ Repository.ReadmeTests.tests; Repository.DocsTests.tests; Repository.FeedTests.tests; Suite.ApprovedSkipsTests.tests ]
       testList
           "Formats"
           [ Formats.AtomicFileTests.tests
