@@ -9,9 +9,9 @@ open NormFree.Runs
 open NormFree.Spec
 open TorchSharp
 
-/// Where a stage begins, or goes on, in the run's folder.
+/// The state in which a stage starts, or resumes from its run folder.
 [<RequireQualifiedAccess>]
-module internal StageStart =
+module internal StageResume =
 
     let label (plan: Plan) net =
         match plan.Label, Net.binaryBody net with
@@ -19,11 +19,11 @@ module internal StageStart =
         | "", None -> net.Name
         | label, _ -> label
 
-    /// The folder, for the one rank that writes to it.
-    let written (plan: Plan) = if plan.Options.Ranks.Rank = 0 then plan.Folder else None
+    /// The run folder on the rank that writes to it; None on other ranks.
+    let writableFolder (plan: Plan) = if plan.Options.Ranks.Rank = 0 then plan.Folder else None
 
     let describe (plan: Plan) net configuration changes finished =
-        match written plan with
+        match writableFolder plan with
         | None -> ()
         | Some folder ->
             RunFolder.describe
@@ -44,8 +44,8 @@ module internal StageStart =
         | CrossEntropy
         | LabelSmoothing _ -> None
 
-    /// The state in which a stage begins here and now.
-    let stateHere (plan: Plan) (network: Network) recipe history changes : TrainingState =
+    /// The state of a stage that starts now.
+    let newState (plan: Plan) (network: Network) recipe history changes : TrainingState =
         { Recipe = recipe
           Stage = Stage.name network.Spec
           History = history
@@ -59,157 +59,188 @@ module internal StageStart =
           Teacher = teacher recipe |> Option.map Fingerprint.ofTeacher
           Method = Some(Recipe.method recipe network.Spec) }
 
-    /// Files of version 1 know of their images only how many there were.
-    let ofOtherImages (plan: Plan) recipe (here: TrainingState) (found: TrainingState) =
+    /// Whether the images differ. Files of version 1 record only their number.
+    let hasOtherImages (plan: Plan) recipe (current: TrainingState) (saved: TrainingState) =
         let count = lazy (fst (StageImages.split recipe plan.Dataset)).Count
 
-        match found.Images with
-        | Some _ -> found.Images <> here.Images
+        match saved.Images with
+        | Some _ -> saved.Images <> current.Images
         | None ->
-            found.History
-            |> List.exists (fun r -> r.Stage = found.Stage && r.Train.Images + r.Unreadable <> count.Value)
+            saved.History
+            |> List.exists (fun r -> r.Stage = saved.Stage && r.Train.Images + r.Unreadable <> count.Value)
 
-    /// The recipe that was found, but for a teacher that has moved. Where its fingerprint was not kept, the path must do.
-    let recipeNow (here: TrainingState) (found: TrainingState) =
-        match found.Recipe.Loss, here.Recipe.Loss with
-        | Distillation _, Distillation _ when found.Teacher <> None ->
-            { found.Recipe with Loss = here.Recipe.Loss }
-        | _ -> found.Recipe
+    /// The saved recipe with the current path of its teacher, which is identified by its fingerprint. Without a fingerprint, paths are compared.
+    let withTeacherPath (current: TrainingState) (saved: TrainingState) =
+        match saved.Recipe.Loss, current.Recipe.Loss with
+        | Distillation _, Distillation _ when saved.Teacher <> None ->
+            { saved.Recipe with Loss = current.Recipe.Loss }
+        | _ -> saved.Recipe
 
-    /// The settings in which a stage's recipe is not as it was, by their names.
-    let otherRecipe stage (here: Recipe) (found: Recipe) =
+    /// The names of the recipe's settings that differ.
+    let recipeDifferences stage (here: Recipe) (found: Recipe) =
         List.zip (Configuration.recipe stage here) (Configuration.recipe stage found)
         |> List.filter (fun (here, found) -> here <> found)
         |> List.map (fst >> fst)
         |> String.concat "; "
 
-    /// What of a checkpoint is not as this stage has it, in words.
-    let otherSettings (plan: Plan) (network: Network) (here: TrainingState) spec task (found: TrainingState) =
+    /// What differs between a checkpoint and the stage, as text.
+    let differences (plan: Plan) (network: Network) (current: TrainingState) spec task (saved: TrainingState) =
         [ if spec <> network.Spec then
               "network"
-          let recipe = recipeNow here found
+          let recipe = withTeacherPath current saved
 
-          if recipe <> here.Recipe then
-              $"recipe, in its {otherRecipe found.Stage here.Recipe recipe}"
-          elif found.Teacher <> None && found.Teacher <> here.Teacher then
-              let path = teacher found.Recipe |> Option.defaultValue "none"
-              $"teacher, which has other weights than the one that it was begun with, {path}"
+          if recipe <> current.Recipe then
+              $"recipe, namely {recipeDifferences saved.Stage current.Recipe recipe}"
+          elif saved.Teacher <> None && saved.Teacher <> current.Teacher then
+              let path = teacher saved.Recipe |> Option.defaultValue "none"
+              $"teacher, whose weights differ from those of {path}"
 
           if task <> ImageTask.Of plan.Dataset then
               "data set"
-          elif ofOtherImages plan here.Recipe here found then
+          elif hasOtherImages plan current.Recipe current saved then
               "images or augmentation" ]
 
-    let refuseOthers plan network here path spec task found =
-        match otherSettings plan network here spec task found with
+    let requireSameSettings plan network current path spec task saved =
+        match differences plan network current spec task saved with
         | [] -> ()
-        | others ->
-            let what = String.concat ", " others
+        | different ->
+            let what = String.concat ", " different
 
             raise (
                 TrainingException
-                    $"{path} is of another network, recipe or data set (not the same: {what}). Go on with the settings that it was begun with, \
-                      or choose another folder."
+                    $"{path} has another network, recipe or data set (different: {what}). Resume with the settings that the run was started \
+                      with, or choose another folder."
             )
 
-    /// Puts a stage where the newest of its checkpoints that can be read has it; nothing where it has none.
-    let resume (plan: Plan) number (network: Network) (optimisation: Optimisation) (here: TrainingState) =
-        let unreadable (error: exn) path older =
+    /// Warns if checkpoints of the stage are missing, from which it would otherwise resume.
+    let private warnAboutMissing (plan: Plan) (folder: RunFolder) number checkpoints =
+        let missing = $"{folder.Last number} is missing."
+
+        let warning =
+            match checkpoints with
+            | (0, _) :: _ -> None
+            | (_, path: string) :: _ -> Some $"{missing} Resuming from the checkpoint before it, {path}."
+            | [] when File.Exists(folder.Best number) || not (RunFolder.checkpoints folder (number + 1)).IsEmpty ->
+                Some $"{missing} Stage {number} has no other checkpoint to resume from and starts from its first epoch."
+            | [] -> None
+
+        if plan.Options.Ranks.Rank = 0 then
+            warning |> Option.iter (Warning >> plan.Options.OnEvent)
+
+    /// Restores a stage from its newest readable checkpoint; None if it has no checkpoint.
+    let restore (plan: Plan) number (network: Network) (optimisation: Optimisation) (current: TrainingState) =
+        let reportUnreadable (error: exn) older =
             match older with
             | [] ->
                 TrainingException
-                    $"{error.Message} No earlier checkpoint of the stage can be read either: begin the run anew in another folder."
+                    $"{error.Message} No earlier checkpoint of the stage can be read: start a new run in another folder."
                 |> raise
             | (_, next: string) :: _ ->
-                plan.Options.Watch(Warning $"{error.Message} Going on from the one before it, {next}.")
+                plan.Options.OnEvent(Warning $"{error.Message} Resuming from the checkpoint before it, {next}.")
 
         let rec from files =
             match files with
             | [] -> None
             | (_, path) :: older ->
-                let found =
+                let saved =
                     try
-                        Ok(Checkpoint.resume path (refuseOthers plan network here path) network optimisation)
+                        Ok(Checkpoint.resume path (requireSameSettings plan network current path) network optimisation)
                     with
                     | :? InvalidFileException as error -> Error(error :> exn)
                     | :? IOException as error -> Error error
 
-                match found with
+                match saved with
                 | Ok state -> Some(path, state)
                 | Error error ->
-                    unreadable error path older
+                    reportUnreadable error older
                     from older
 
-        plan.Folder |> Option.bind (fun folder -> from (RunFolder.checkpoints folder number))
+        plan.Folder
+        |> Option.bind (fun folder ->
+            let checkpoints = RunFolder.checkpoints folder number
+            warnAboutMissing plan folder number checkpoints
+            from checkpoints)
 
-    /// Such a stage has nothing to compute.
-    let isDone (found: TrainingState) = found.TrainingCursor.Epoch >= found.Recipe.Epochs
+    /// Whether all epochs of the stage are finished.
+    let isDone (saved: TrainingState) = saved.TrainingCursor.Epoch >= saved.Recipe.Epochs
 
-    /// Notes for the run's description that a stage goes on otherwise.
-    let noting what (found: TrainingState) =
-        { found with
-            Changes = found.Changes @ [ $"{found.Stage}, behind {TrainingCursor.describe found.TrainingCursor}: {what}" ] }
+    /// Adds a change to the run's description.
+    let addChange what (saved: TrainingState) =
+        { saved with
+            Changes = saved.Changes @ [ $"{saved.Stage}, after {TrainingCursor.describe saved.TrainingCursor}: {what}" ] }
 
-    /// Tells that a stage goes on with other arithmetic.
-    let noteArithmetic (plan: Plan) (here: TrainingState) path (found: TrainingState) =
-        if isDone found || here.RoundsAs found then
-            found
+    /// Warns if the stage resumes with other arithmetic.
+    let noteArithmetic (plan: Plan) (current: TrainingState) path (saved: TrainingState) =
+        if isDone saved || current.RoundsAs saved then
+            saved
         else
-            let words (state: TrainingState) =
+            let text (state: TrainingState) =
                 let machine = state.Machine |> Option.map (fun m -> $", {m}") |> Option.defaultValue ""
                 state.Arithmetic + machine
 
-            plan.Options.Watch(
-                Warning $"{path} was made with {words found}; this run has {words here}: sums are rounded otherwise."
+            plan.Options.OnEvent(
+                Warning $"{path} was written with {text saved}. This run uses {text current}, so sums are rounded differently."
             )
 
-            found |> noting $"{words here} instead of {words found}"
+            saved |> addChange $"{text current} instead of {text saved}"
 
-    /// Tells that a stage goes on by another method, where that touches its recipe.
-    let noteMethod (plan: Plan) net (here: TrainingState) path (found: TrainingState) =
-        if isDone found || found.Method = here.Method then
-            found
+    /// Warns if the stage resumes with another method that affects its recipe.
+    let noteMethod (plan: Plan) net (current: TrainingState) path (saved: TrainingState) =
+        if isDone saved || saved.Method = current.Method then
+            saved
         else
-            let today = Recipe.method found.Recipe net
+            let number = Recipe.method saved.Recipe net
 
             let before =
-                match found.Method with
+                match saved.Method with
                 | Some number -> $"method {number}"
                 | None -> "an older version's method"
 
-            let now = { found with Method = here.Method }
+            let updated = { saved with Method = current.Method }
 
-            match String.concat ", " (Recipe.changedSince (found.Method) found.Recipe net) with
-            | "" -> now
+            match String.concat ", " (Recipe.changedSince saved.Method saved.Recipe net) with
+            | "" -> updated
             | rules ->
-                plan.Options.Watch(
-                    Warning
-                        $"{path} was trained by {before}: from here on it is method {today}, whose rules for {rules} may be others."
+                plan.Options.OnEvent(
+                    Warning $"{path} was trained by {before}. It resumes with method {number}, whose rules for {rules} may differ."
                 )
 
-                now |> noting $"method {today} instead of {before}, for {rules}"
+                updated |> addChange $"method {number} instead of {before}, for {rules}"
 
-    /// The state in which a stage goes on, or begins as `begin'` leaves the network.
-    let startOf (plan: Plan) number network optimisation (here: TrainingState) (begin': Network -> unit) =
-        match resume plan number network optimisation here with
+    /// Verifies the stage's best checkpoint, and warns if it is lost. Returns the best epoch on disk.
+    let private verifyBest (plan: Plan) number (saved: TrainingState) : EpochRecord option * TrainingState =
+        match writableFolder plan with
+        | None -> None, saved
+        | Some folder ->
+            match BestCheckpoint.verify folder number saved with
+            | best, None -> best, saved
+            | best, Some what ->
+                plan.Options.OnEvent(Warning what)
+                best, saved |> addChange what
+
+    /// The state in which the stage starts or resumes, and the epoch of its best checkpoint. `initialise` is called if it starts.
+    let start (plan: Plan) number network optimisation (current: TrainingState) (initialise: Network -> unit) =
+        match restore plan number network optimisation current with
         | None ->
-            begin' network
-            here
-        | Some(path, found) ->
-            let found = found |> noteArithmetic plan here path |> noteMethod plan network.Spec here path
-            plan.Options.Watch(Resumed(found.Stage, found.TrainingCursor.Epoch, found.TrainingCursor.Step))
-            written plan |> Option.iter (fun folder -> RunFolder.repairLog folder found.History)
+            initialise network
+            current, None
+        | Some(path, saved) ->
+            let saved = saved |> noteArithmetic plan current path |> noteMethod plan network.Spec current path
+            plan.Options.OnEvent(Resumed(saved.Stage, saved.TrainingCursor.Epoch, saved.TrainingCursor.Step))
+            let best, saved = verifyBest plan number saved
+            writableFolder plan |> Option.iter (fun folder -> RunFolder.repairLog folder saved.History)
 
-            { found with
-                Recipe = here.Recipe
-                Teacher = here.Teacher
-                Images = here.Images
-                Threads = here.Threads
-                Execution = here.Execution
-                Machine = here.Machine
-                BatchPartition = here.BatchPartition }
+            { saved with
+                Recipe = current.Recipe
+                Teacher = current.Teacher
+                Images = current.Images
+                Threads = current.Threads
+                Execution = current.Execution
+                Machine = current.Machine
+                BatchPartition = current.BatchPartition },
+            best
 
-    /// The variances that were measured when the stage was begun, where it has a checkpoint of the same network otherwise.
+    /// The network with the variances that were measured when the stage started, if a checkpoint of it has them.
     let measuredBefore (plan: Plan) number net =
         let fromFile path =
             let found = Checkpoint.readSpec path
@@ -220,27 +251,27 @@ module internal StageStart =
 
         plan.Folder |> Option.bind (fun folder -> RunFolder.tryNewest folder number fromFile)
 
-    /// The network as another one's checkpoint has it begin: the shifts in there were trained with the variances that were measured there.
-    let initialised (plan: Plan) number path net =
-        let likeThere () =
+    /// The network with the measured variances of the checkpoint that it is initialised from: the shifts were trained with them.
+    let fromCheckpoint (plan: Plan) number path net =
+        let withItsVariances () =
             match Net.binaryBody (Checkpoint.readSpec path), Net.binaryBody net with
             | Some { ExpectedVariance = ExpectedVariance.Measured variances as measured }, Some body when
-                variances.Length = body.Layers.Length && DataDependentInit.concerns net
+                variances.Length = body.Layers.Length && DataDependentInit.appliesTo net
                 ->
                 Net.withExpectedVariance measured net
             | _ -> net
 
-        measuredBefore plan number net |> Option.defaultWith likeThere
+        measuredBefore plan number net |> Option.defaultWith withItsVariances
 
-    /// The network as the start makes it of the first images, and what gives it its first shifts.
+    /// The network with measured variances, and the function that sets its initial shifts.
     let measured (plan: Plan) number recipe net =
         match measuredBefore plan number net with
         | Some net -> net, ignore
         | None ->
             let train, _ = StageImages.split recipe plan.Dataset
-            let start = DataDependentInit.measure plan.Options (ImageTask.Of plan.Dataset) recipe train net
+            let measured = DataDependentInit.measure plan.Options (ImageTask.Of plan.Dataset) recipe train net
 
-            start.Net,
+            measured.Net,
             fun network ->
-                DataDependentInit.apply start network
-                (start :> IDisposable).Dispose()
+                DataDependentInit.apply measured network
+                (measured :> IDisposable).Dispose()

@@ -16,35 +16,35 @@ type internal RecordedStage =
         Name: string
         Network: Network
         Optimisation: Optimisation
-        /// Of an epoch.
+        /// Steps per epoch.
         Steps: int
-        /// The first test images, that many at most; nothing where none can be read.
+        /// The first test images, at most this many; None if none can be read.
         TestImages: int -> torch.Tensor option
-        /// Where the stage goes on.
+        /// Where the stage starts or resumes.
         Start: TrainingCursor
     }
 
-/// What was seen in an epoch.
+/// The telemetry of an epoch.
 type private EpochTelemetry =
     {
         Epoch: int
         Rows: LayerSample list
-        /// Rows that TensorBoard's files have.
-        Shown: int
-        /// At the epoch's end.
+        /// The number of rows already written to TensorBoard's files.
+        Written: int
+        /// None until the epoch ends.
         End: (EpochRecord * ChannelSample list) option
     }
 
-    static member Begin epoch = { Epoch = epoch; Rows = []; Shown = 0; End = None }
+    static member Start epoch = { Epoch = epoch; Rows = []; Written = 0; End = None }
 
-/// <summary>Records a stage's telemetry in a run's folder: columnar files and TensorBoard's events. Does nothing without a folder, or where the
-/// surroundings want none.</summary>
+/// <summary>Writes a stage's telemetry into the run folder: Parquet files and TensorBoard's event files. It does nothing without a folder or with
+/// telemetry off.</summary>
 /// <remarks>
-/// Files are written when checkpoints are, just before them, so that they hold all that a run that goes on from a checkpoint does not see again.
-/// Where they cannot be written, whoever watches is warned once, and the next checkpoint's time tries again.
+/// Files are written just before each checkpoint, so that a run that resumes from the checkpoint loses no sample. If they cannot be written, a
+/// warning is reported once, and the next checkpoint retries.
 /// </remarks>
 [<Sealed>]
-type internal Recorder(folder: RunFolder option, runOptions: RunOptions, stage: RecordedStage) =
+type internal TelemetryRecorder(folder: RunFolder option, runOptions: RunOptions, stage: RecordedStage) =
 
     let folder, every =
         match runOptions.Telemetry, folder with
@@ -52,26 +52,26 @@ type internal Recorder(folder: RunFolder option, runOptions: RunOptions, stage: 
         | _ -> None, 1
 
     let sampler =
-        new Sampler(stage.Name, stage.Network, stage.Optimisation, (fun () -> stage.TestImages Recorder.WatchedImages))
+        new Sampler(stage.Name, stage.Network, stage.Optimisation, (fun () -> stage.TestImages TelemetryRecorder.ProbeImages))
 
     let mutable warned = false
 
-    let mutable now: EpochTelemetry = EpochTelemetry.Begin(stage.Start.Epoch + 1)
+    let mutable current: EpochTelemetry = EpochTelemetry.Start(stage.Start.Epoch + 1)
 
-    /// Epochs that are over and not written yet, oldest first.
-    let mutable waiting: EpochTelemetry list = []
+    /// Finished epochs that are not written yet, oldest first.
+    let mutable pending: EpochTelemetry list = []
     let mutable board: TensorBoard option = None
 
     let warn (error: exn) =
         if not warned then
-            runOptions.Watch(
+            runOptions.OnEvent(
                 Warning
-                    $"{error.Message.TrimEnd('.')}: telemetry is not written now. The training goes on, and it is tried again."
+                    $"{error.Message.TrimEnd('.')}: telemetry was not written. Training continues, and the next checkpoint retries."
             )
 
         warned <- true
 
-    /// Does something with files; whether it could.
+    /// Runs a file operation; warns and returns false if it fails.
     let attempt action =
         try
             action ()
@@ -80,7 +80,7 @@ type internal Recorder(folder: RunFolder option, runOptions: RunOptions, stage: 
         with
         | :? IOException
         | :? UnauthorizedAccessException
-        // Of torch, which makes the histograms.
+        // From torch, which computes the histograms.
         | :? ExternalException as error ->
             warn error
             false
@@ -96,10 +96,10 @@ type internal Recorder(folder: RunFolder option, runOptions: RunOptions, stage: 
             ColumnFile.write (TelemetryFiles.channels folder stage.Number epoch.Epoch) channels
         | _ -> ()
 
-    let showOn (board: TensorBoard) (epoch: EpochTelemetry) =
+    let writeEventsTo (board: TensorBoard) (epoch: EpochTelemetry) =
         let before = (epoch.Epoch - 1) * stage.Steps
 
-        for row in List.skip epoch.Shown epoch.Rows do
+        for row in List.skip epoch.Written epoch.Rows do
             board.Add(row, before + row.Step)
 
         match epoch.End with
@@ -110,77 +110,78 @@ type internal Recorder(folder: RunFolder option, runOptions: RunOptions, stage: 
                 board.Add(layer, ofLayer, before + stage.Steps)
         | None -> ()
 
-    let show folder (epoch: EpochTelemetry) =
-        let current = board |> Option.defaultWith (fun () -> TensorBoard(folder, stage.Number))
-        // Behind an event that was cut short a file is of no more use: after a failure there is another.
+    let writeEvents folder (epoch: EpochTelemetry) =
+        let writer = board |> Option.defaultWith (fun () -> TensorBoard(folder, stage.Number))
+        // After a failure a new file is started, because readers stop at an incomplete event.
         board <- None
-        showOn current epoch
-        board <- Some current
+        writeEventsTo writer epoch
+        board <- Some writer
 
     let write folder =
-        while not waiting.IsEmpty do
-            writeTables folder waiting.Head
-            show folder waiting.Head
-            waiting <- waiting.Tail
+        while not pending.IsEmpty do
+            writeTables folder pending.Head
+            writeEvents folder pending.Head
+            pending <- pending.Tail
 
-        if now.Rows.Length > now.Shown then
-            writeTables folder now
-            show folder now
-            now <- { now with Shown = now.Rows.Length }
+        if current.Rows.Length > current.Written then
+            writeTables folder current
+            writeEvents folder current
+            current <- { current with Written = current.Rows.Length }
 
     let resume folder =
         let rows =
             try
                 TelemetryFiles.cut folder stage.Number stage.Start.Epoch stage.Start.Step
             with :? InvalidFileException as error ->
-                runOptions.Watch(Warning $"{error.Message} The epoch's telemetry begins anew.")
+                runOptions.OnEvent(Warning $"{error.Message} The epoch's earlier telemetry is lost.")
                 []
 
-        now <- { now with Rows = rows; Shown = rows.Length }
+        current <- { current with Rows = rows; Written = rows.Length }
 
     do folder |> Option.iter (fun folder -> attempt (fun () -> resume folder) |> ignore)
 
-    /// <summary>Images to watch the activations of: enough for a share, and little beside a batch.</summary>
-    static member WatchedImages = 16
+    /// <summary>Test images on which activation flips are measured: enough for a fraction, and few compared with a batch.</summary>
+    static member ProbeImages = 16
 
-    /// <summary>Begins a sample of the step behind this position, where its turn has come.</summary>
-    member _.Begin(position: TrainingCursor) : Sample option =
-        if folder.IsSome && (position.Epoch * stage.Steps + position.Step) % every = 0 then
-            Some(sampler.Begin position)
+    /// <summary>Starts a sample of the step that follows the cursor, if that step is to be sampled.</summary>
+    member _.TryStartSample(cursor: TrainingCursor) : Sample option =
+        if folder.IsSome && (cursor.Epoch * stage.Steps + cursor.Step) % every = 0 then
+            Some(sampler.Start cursor)
         else
             None
 
-    /// <summary>What looks at the forward pass of the step: of the first part of this rank, where batches are divided.</summary>
-    member _.Watch(sample: Sample option) : MicroBatchHook =
-        let look part =
+    /// <summary>The hook for the step's forward pass. It samples this rank's first micro-batch.</summary>
+    member _.Hook(sample: Sample option) : MicroBatchHook =
+        let hook microBatch =
             match sample with
-            | Some sample when part = 0 -> sampler.ForwardHook sample
+            | Some sample when microBatch = 0 -> sampler.ForwardHook sample
             | _ -> ForwardHook.none
 
-        { Begins = ignore; ForwardHook = look; Passed = ignore }
+        { Begins = ignore; ForwardHook = hook; Passed = ignore }
 
-    /// <summary>Clips and moves as the step does, and ends the sample around that.</summary>
-    member _.Record(sample: Sample option, move: unit -> unit) =
+    /// <summary>Calls <c>update</c>, which clips the gradients and takes the optimiser's step, and adds the sample's rows.</summary>
+    member _.Record(sample: Sample option, update: unit -> unit) =
         match sample with
-        | Some sample when sample.Inputs.Count > 0 -> now <- { now with Rows = now.Rows @ sampler.Record(sample, move) }
-        // A rank that had no image of the batch has seen nothing.
-        | _ -> move ()
+        | Some sample when sample.Inputs.Count > 0 ->
+            current <- { current with Rows = current.Rows @ sampler.Record(sample, update) }
+        // Without a sample, or if this rank had no image of the batch.
+        | _ -> update ()
 
-    /// <summary>Writes what was seen so far: to be called just before a checkpoint is kept.</summary>
-    member _.Keep() = folder |> Option.iter (fun folder -> attempt (fun () -> write folder) |> ignore)
+    /// <summary>Writes the telemetry so far. Call it just before a checkpoint is written.</summary>
+    member _.Write() = folder |> Option.iter (fun folder -> attempt (fun () -> write folder) |> ignore)
 
-    /// <summary>Ends the epoch, with the shares of +1 by layer and channel, and writes what was seen of it.</summary>
-    member this.EndEpoch(record: EpochRecord, shares: (string * float[]) list) =
+    /// <summary>Ends the epoch with the fractions of +1 by layer and channel, and writes its telemetry.</summary>
+    member this.EndEpoch(record: EpochRecord, fractions: (string * float[]) list) =
         let channels =
-            [ for layer, positive in shares do
-                  for channel, share in Array.indexed positive do
-                      { Stage = stage.Name; Epoch = record.Epoch; Layer = layer; Channel = channel; Positive = share } ]
+            [ for layer, positive in fractions do
+                  for channel, fraction in Array.indexed positive do
+                      { Stage = stage.Name; Epoch = record.Epoch; Layer = layer; Channel = channel; Positive = fraction } ]
 
         if folder.IsSome then
-            waiting <- waiting @ [ { now with End = Some(record, channels) } ]
+            pending <- pending @ [ { current with End = Some(record, channels) } ]
 
-        now <- EpochTelemetry.Begin(record.Epoch + 1)
-        this.Keep()
+        current <- EpochTelemetry.Start(record.Epoch + 1)
+        this.Write()
 
     interface IDisposable with
         member _.Dispose() = (sampler :> IDisposable).Dispose()
