@@ -2,14 +2,15 @@ namespace NormFree.Data
 
 open System
 open System.IO
+open System.Text.Json.Serialization
 
 /// <summary>What the tool's <c>--dataset</c> names.</summary>
 type DatasetKind =
-    | Cifar10
-    | Cifar100
-    | ImageFolder
-    | FashionMnist
-    | Synthetic
+    | [<JsonPropertyName "cifar10">] Cifar10
+    | [<JsonPropertyName "cifar100">] Cifar100
+    | [<JsonPropertyName "folder">] ImageFolder
+    | [<JsonPropertyName "fashion-mnist">] FashionMnist
+    | [<JsonPropertyName "synthetic">] Synthetic
 
 /// <summary>Which of CIFAR-100's labels.</summary>
 type LabelSet =

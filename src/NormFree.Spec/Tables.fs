@@ -1,5 +1,7 @@
 namespace NormFree.Spec
 
+open System.Text.Json.Serialization
+
 /// <summary>How much of a table's channels and layers to keep. Channels are rounded to multiples of 8.</summary>
 type Size =
     { Width: float
@@ -10,9 +12,9 @@ type Size =
 /// <summary>Which images the stem is made for.</summary>
 type StemKind =
     /// 224×224: the stem shrinks the map.
-    | ImageNetStem
+    | [<JsonPropertyName "imagenet">] ImageNetStem
     /// 32×32: the stem keeps the map's size. The published code never reaches it (deviation 1 of the method).
-    | CifarStem
+    | [<JsonPropertyName "cifar">] CifarStem
 
 /// A stage of a table: so many blocks of so many channels, the first of them with this stride.
 type private Stage = { Channels: int; Stride: int; Blocks: int }

@@ -1,7 +1,6 @@
 namespace NormFree.Training
 
 open System
-open System.Text.Json.Serialization
 open NormFree.Data
 open NormFree.Distributed
 open NormFree.Networks
@@ -26,27 +25,6 @@ type StepReport =
         /// Estimated time to the end of the stage, without evaluations.
         Remaining: TimeSpan
     }
-
-/// <summary>The response to a loss, gradient or weight that is NaN or infinite.</summary>
-type OnNonFinite =
-    /// End the training. Earlier checkpoints are intact.
-    | [<JsonPropertyName "stop">] Stop
-    /// Skip the batch.
-    | [<JsonPropertyName "skip">] Skip
-    /// Restore weights and optimiser from the last checkpoint and continue with the next batch.
-    | [<JsonPropertyName "rollback">] Rollback
-
-/// <summary>When a run writes checkpoints and how many it keeps.</summary>
-type CheckpointPolicy =
-    {
-        /// Checkpoints kept per stage, newest first.
-        Checkpoints: int
-        /// The longest time between two checkpoints. The end of an epoch always writes one.
-        Every: TimeSpan
-    }
-
-    /// <summary>The last two, at most ten minutes apart.</summary>
-    static member Default = { Checkpoints = 2; Every = TimeSpan.FromMinutes 10.0 }
 
 /// <summary>An event of a training, as passed to <c>RunOptions.OnEvent</c>.</summary>
 type TrainingEvent =

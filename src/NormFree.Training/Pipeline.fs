@@ -29,7 +29,7 @@ module Pipeline =
 
     /// <summary>A pipeline that trains on a data set.</summary>
     let from dataset : Plan =
-        { Dataset = dataset; Folder = None; Label = ""; Arguments = []; Options = RunOptions.Default }
+        { Dataset = dataset; Folder = None; Label = ""; Arguments = []; Configuration = None; Options = RunOptions.Default }
 
     /// <summary>Writes checkpoints and the log into this folder. Throws TrainingException if it cannot be created.</summary>
     let into path (plan: Plan) = { plan with Folder = Some(RunFolder.at path) }
@@ -54,7 +54,7 @@ module Pipeline =
                 StageResume.measured plan number recipe net
             | None, _ -> net, ignore
 
-        let configuration = PlanChecks.configuration plan init net @ Configuration.recipe (Stage.name net) recipe
+        let configuration = PlanChecks.configuration plan init net |> RunConfiguration.withRecipe number recipe
         StageRun.run plan number configuration recipe net [] [] initialise
 
     /// <summary>Stage 1: trains a network with real weights, from initial weights or from a checkpoint with the same tensors.</summary>
@@ -74,11 +74,12 @@ module Pipeline =
         PlanChecks.requireBinary before.Spec
         PlanChecks.requireSameHoldOut trained.Recipe recipe
         let recipe, net = PlanChecks.prepare plan recipe (Net.withBinarise ActivationsAndWeights before.Spec)
-        let configuration = trained.Configuration @ Configuration.recipe (Stage.name net) recipe
+        let number = trained.Stages + 1
+        let configuration = trained.Configuration |> RunConfiguration.withRecipe number recipe
 
         StageRun.run
             plan
-            (trained.Stages + 1)
+            number
             configuration
             recipe
             net
@@ -131,7 +132,7 @@ module Pipeline =
             | None -> label
           Label = label
           Arguments = trained.Plan.Arguments
-          Configuration = trained.Configuration @ Configuration.changes trained.State.Changes
+          Configuration = RunConfiguration.rows { trained.Configuration with Changes = trained.State.Changes }
           Epochs = trained.History
           Finished = true }
 

@@ -121,8 +121,7 @@ module internal PlanChecks =
 
         warnAboutStatistics plan net
 
-        Configuration.describe runOptions.Device execution runOptions.BatchPartition net plan.Dataset
-        @ [ "starts from", init |> Option.defaultValue "fresh weights" ]
+        Configuration.describe plan.Configuration runOptions execution init net plan.Dataset
 
     let requireBinary (net: NetSpec) =
         if (Net.binaryBody net).IsNone then

@@ -30,7 +30,7 @@ module internal StageResume =
                 folder
                 { Label = label plan net
                   Arguments = plan.Arguments
-                  Configuration = configuration @ Configuration.changes changes
+                  Configuration = Some { configuration with RunConfiguration.Changes = changes }
                   Finished = finished }
 
     let imagesUsed (dataset: Dataset) =
@@ -78,7 +78,7 @@ module internal StageResume =
 
     /// The names of the recipe's settings that differ.
     let recipeDifferences stage (here: Recipe) (found: Recipe) =
-        List.zip (Configuration.recipe stage here) (Configuration.recipe stage found)
+        List.zip (RunConfiguration.recipeRows stage here) (RunConfiguration.recipeRows stage found)
         |> List.filter (fun (here, found) -> here <> found)
         |> List.map (fst >> fst)
         |> String.concat "; "

@@ -105,6 +105,8 @@ let private all =
       testList
           "Cli"
           [ Cli.UsageTests.tests
+            Cli.ConfigurationTests.tests
+            Cli.CompletionTests.tests
             Cli.FailureTests.tests
             Cli.JobTests.tests
             Cli.RoundTripTests.tests
