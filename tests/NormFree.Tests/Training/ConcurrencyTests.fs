@@ -99,7 +99,7 @@ let private cancelling =
                               data.Test.Load i }
 
               let runOptions = { RunOptions.Default with Cancellation = source.Token }
-              expectCancelled (fun () -> Evaluation.accuracyOfReady runOptions 5 network images |> ignore)
+              expectCancelled (fun () -> Evaluation.accuracyOfLoaded runOptions 5 network images |> ignore)
               expectEnded threads
           }
 
@@ -115,7 +115,7 @@ let private cancelling =
                   | StepDone _ -> cancel ()
                   | _ -> ()
 
-              let plan = Pipeline.from data |> Pipeline.into folder.Path |> Pipeline.watchedBy watch
+              let plan = Pipeline.from data |> Pipeline.into folder.Path |> Pipeline.onEvent watch
               let plan = { plan with Options = { plan.Options with Cancellation = source.Token } }
               expectCancelled (fun () -> Pipeline.train recipe (tiny NoNorm) plan |> ignore)
               expectEnded threads

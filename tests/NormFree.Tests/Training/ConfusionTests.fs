@@ -23,7 +23,7 @@ let private recipe = { quick with Epochs = 2; Batch = 20 }
 let private train (folder: TempFolder) watch =
     Pipeline.from data.Value
     |> Pipeline.into folder.Path
-    |> Pipeline.watchedBy watch
+    |> Pipeline.onEvent watch
     |> Pipeline.train recipe (tiny (BnFree 0.2))
     |> Pipeline.finish
 

@@ -78,7 +78,7 @@ let private interrupts (train: RunOptions -> unit) =
         | StepDone { Images = 40 } -> stop.Cancel()
         | _ -> ()
 
-    let runOptions = { RunOptions.Default with Watch = watch; Cancellation = stop.Token }
+    let runOptions = { RunOptions.Default with OnEvent = watch; Cancellation = stop.Token }
     Expect.throwsT<System.OperationCanceledException> (fun () -> train runOptions) "interrupted"
 
 let private hasMeasured (net: NetSpec) =

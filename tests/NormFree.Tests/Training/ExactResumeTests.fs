@@ -64,7 +64,7 @@ let private stopped byToken n (plan: Plan) =
                 if byToken then source.Cancel() else raise Crash
         | _ -> ()
 
-    { plan with Options = { plan.Options with Watch = watch; Cancellation = source.Token } }
+    { plan with Options = { plan.Options with OnEvent = watch; Cancellation = source.Token } }
 
 let private interrupt byToken n norm plan =
     try
@@ -123,7 +123,7 @@ let private told =
           use folder = new TempFolder()
           interrupt true 3 NoNorm (plan Fused never folder.Path)
           let events = ResizeArray()
-          let again = plan Fused never folder.Path |> Pipeline.watchedBy events.Add
+          let again = plan Fused never folder.Path |> Pipeline.onEvent events.Add
           both NoNorm again
           Expect.contains events (Resumed("activations", 0, 3)) "it says how much was done"
 
@@ -140,7 +140,7 @@ let private told =
           use folder = new TempFolder()
           interrupt true 3 NoNorm (plan Fused never folder.Path)
           let events = ResizeArray()
-          both NoNorm (plan Composite never folder.Path |> Pipeline.watchedBy events.Add)
+          both NoNorm (plan Composite never folder.Path |> Pipeline.onEvent events.Add)
 
           let warning =
               events
@@ -172,7 +172,7 @@ let private told =
           let on device =
               let plan = Pipeline.from data.Value
               let plan = { plan with Options = { plan.Options with Device = device } }
-              StageStart.stateHere plan network recipe [] []
+              StageResume.newState plan network recipe [] []
 
           let gpu = Machine.gpu.Value |> Option.defaultValue "cuda"
           Expect.equal (on Cpu).Machine (Some Machine.arithmetic.Value) "the CPU"

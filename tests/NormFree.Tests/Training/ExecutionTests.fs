@@ -79,7 +79,7 @@ let private train folder asked epochs =
         | Warning text -> warnings.Add text
         | _ -> ()
 
-    let plan = Pipeline.from data.Value |> Pipeline.into folder |> Pipeline.watchedBy watch
+    let plan = Pipeline.from data.Value |> Pipeline.into folder |> Pipeline.onEvent watch
 
     use trained =
         { plan with Options = { plan.Options with Execution = asked } }
@@ -96,7 +96,7 @@ let private interrupt folder asked epochs =
         | StepDone _ -> source.Cancel()
         | _ -> ()
 
-    let plan = Pipeline.from data.Value |> Pipeline.into folder |> Pipeline.watchedBy watch
+    let plan = Pipeline.from data.Value |> Pipeline.into folder |> Pipeline.onEvent watch
 
     let plan = { plan with Options = { plan.Options with Execution = asked; Cancellation = source.Token } }
 

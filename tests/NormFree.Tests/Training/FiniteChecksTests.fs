@@ -24,7 +24,7 @@ let private recipe = { quick with Batch = 10; Loss = Distillation "injected" }
 let private stage rule norm (wrong: int list) (folder: TempFolder) =
     let events = ResizeArray()
 
-    let runOptions = { RunOptions.Default with OnNonFinite = rule; Watch = events.Add }
+    let runOptions = { RunOptions.Default with OnNonFinite = rule; OnEvent = events.Add }
 
     use network =
         Network.create torch.ScalarType.Float32 Rule.Corrected 1L (Net.withBinarise Activations (tiny norm))

@@ -40,7 +40,7 @@ let private train engine (net: NetSpec) batch steps every look =
     let plan = Pipeline.from data
 
     { plan with
-        Options = { plan.Options with Watch = watch; Execution = { plan.Options.Execution with Engine = engine } } }
+        Options = { plan.Options with OnEvent = watch; Execution = { plan.Options.Execution with Engine = engine } } }
     |> Pipeline.trainBinaryFrom None { quick with Epochs = steps / 20; Batch = batch } net
     |> (fun trained -> (trained :> IDisposable).Dispose())
 

@@ -244,13 +244,13 @@ let private leaks =
 
               let parameters =
                   Pipeline.from (Synthetic.dataset 4L 125 20)
-                  |> Pipeline.watchedBy watch
+                  |> Pipeline.onEvent watch
                   |> Pipeline.train recipe (tiny norm)
                   |> look (fun trained -> trained.Network.Parameters.Length)
 
               // A Parameter takes over the tensor that it is made of; TorchSharp counts both and takes one off. A start that is measured takes
               // a network of its own. Other tests' tensors may be freed meanwhile.
-              let networks = if DataDependentInit.concerns (tiny norm) then 2 else 1
+              let networks = if DataDependentInit.appliesTo (tiny norm) then 2 else 1
               let left = int64 (networks * parameters)
               Expect.isLessThanOrEqual (alive ()) (before + left) "tensors after the network is disposed"
 

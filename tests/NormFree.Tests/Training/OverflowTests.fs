@@ -85,7 +85,7 @@ let private train rule engine every norm (cancellation: CancellationToken) watch
         | NumericalIssueFound trouble -> troubles.Add trouble
         | _ -> ()
 
-    let plan = Pipeline.from data.Value |> Pipeline.into path |> Pipeline.watchedBy told
+    let plan = Pipeline.from data.Value |> Pipeline.into path |> Pipeline.onEvent told
 
     let runOptions =
         { plan.Options with

@@ -55,7 +55,7 @@ let unreadable =
 
           let history =
               Pipeline.from dataset.Value
-              |> Pipeline.watchedBy (function
+              |> Pipeline.onEvent (function
                   | ImageSkipped image -> skipped.Add image.Name
                   | _ -> ())
               |> Pipeline.train quick (tiny NoNorm)

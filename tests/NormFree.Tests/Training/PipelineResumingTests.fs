@@ -33,7 +33,7 @@ let private toldBy recipe net folder =
 
     Pipeline.from few.Value
     |> Pipeline.into folder
-    |> Pipeline.watchedBy (function
+    |> Pipeline.onEvent (function
         | Warning text -> warnings.Add text
         | _ -> ())
     |> both recipe net
@@ -88,9 +88,9 @@ let resuming =
               plan
               |> runOptions (fun a ->
                   { a with
-                      Watch =
+                      OnEvent =
                           fun event ->
-                              a.Watch event
+                              a.OnEvent event
 
                               if steps event then
                                   taken <- taken + 1 })
@@ -110,7 +110,7 @@ let resuming =
           let before = remains folder.Path
           let written = File.GetLastWriteTimeUtc((RunFolder.at folder.Path).Last 2)
           let events = ResizeArray()
-          let second = into folder.Path |> Pipeline.watchedBy events.Add |> run
+          let second = into folder.Path |> Pipeline.onEvent events.Add |> run
           sameBits (fst second) (fst first) "weights"
           Expect.equal (snd second) (snd first) "history"
           Expect.isFalse (Seq.exists steps events) "steps"
@@ -134,7 +134,7 @@ let resuming =
           let run recipe =
               Pipeline.from few.Value
               |> Pipeline.into folder.Path
-              |> Pipeline.watchedBy (function
+              |> Pipeline.onEvent (function
                   | Warning text -> warnings.Add text
                   | _ -> ())
               |> both recipe net

@@ -102,7 +102,7 @@ let private running =
       test "events tell the stages, steps and epochs" {
           let events = ResizeArray()
 
-          Pipeline.from data.Value |> Pipeline.watchedBy events.Add |> both quick (tiny NoNorm) |> look ignore
+          Pipeline.from data.Value |> Pipeline.onEvent events.Add |> both quick (tiny NoNorm) |> look ignore
 
           let count choose = events |> Seq.choose choose |> Seq.length
 

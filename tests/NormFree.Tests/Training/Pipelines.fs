@@ -39,7 +39,7 @@ let interrupted byToken isEvent n (plan: Plan) =
     |> runOptions (fun a ->
         { a with
             Cancellation = source.Token
-            Watch =
+            OnEvent =
                 fun event ->
                     if isEvent event then
                         seen <- seen + 1

@@ -20,7 +20,7 @@ let private recipe = { quick with Batch = 10 }
 /// A plan with a checkpoint after every step, and what it tells.
 let private plan folder keep =
     let events = ResizeArray()
-    let plan = Pipeline.from data.Value |> Pipeline.into folder |> Pipeline.watchedBy events.Add
+    let plan = Pipeline.from data.Value |> Pipeline.into folder |> Pipeline.onEvent events.Add
     let keeping = { Checkpoints = keep; Every = System.TimeSpan.Zero }
     { plan with Options = { plan.Options with CheckpointPolicy = keeping } }, events
 
@@ -131,7 +131,7 @@ let private atStep n (action: unit -> unit) (plan: Plan) =
     let mutable seen = 0
 
     let watch event =
-        plan.Options.Watch event
+        plan.Options.OnEvent event
 
         match event with
         | StepDone _ ->
@@ -141,7 +141,7 @@ let private atStep n (action: unit -> unit) (plan: Plan) =
                 action ()
         | _ -> ()
 
-    { plan with Options = { plan.Options with Watch = watch } }
+    { plan with Options = { plan.Options with OnEvent = watch } }
 
 let private run program arguments =
     use started = Process.Start(program, (arguments: string list))

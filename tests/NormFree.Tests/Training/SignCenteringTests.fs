@@ -34,8 +34,8 @@ let private disturb (network: Network) =
 let private balanceOnce recipe (network: Network) images =
     let centering = SignCentering(recipe, network)
     use _ = torch.no_grad ()
-    network.Forward(images, Train, centering.Watch.ForwardHook 0).Dispose()
-    centering.Watch.Passed 1.0
+    network.Forward(images, Train, centering.Hook.ForwardHook 0).Dispose()
+    centering.Hook.Passed 1.0
     centering.Apply(NormFree.Distributed.OneRank.Instance, rate) |> ignore
 
 let private shifts (network: Network) = [ for layer in SignLayers.ofNetwork network -> Agreement.values layer.Shift ]

@@ -31,7 +31,7 @@ let private vanishing (gone: bool ref) =
     { drawn.Value with Train = { train with Load = load } }
 
 let private train strict (data: Dataset) watch (folder: string) =
-    let plan = Pipeline.from data |> Pipeline.into folder |> Pipeline.watchedBy watch
+    let plan = Pipeline.from data |> Pipeline.into folder |> Pipeline.onEvent watch
     let plan = { plan with Options = { plan.Options with Strict = strict } }
     plan |> Pipeline.train recipe (tiny NoNorm) |> look _.History
 
