@@ -108,7 +108,7 @@ let private validation =
                         "learning rate"
                         "weight decay"
                         "warm-up"
-                        "hold out"
+                        "held-out"
                         "clipping"
                         "smoothing"
                         "step schedule"
