@@ -42,7 +42,7 @@ module DataCommand =
         let request = Download.request (remote args) (args.GetResult(GetArgs.Out, "data"))
 
         Outcome.untilInterrupted "What has come so far is kept; the same command goes on with it." (fun cancellation ->
-            let result = (Download.fetch request (progress ()) cancellation).GetAwaiter().GetResult()
+            let result = (Download.run request (progress ()) cancellation).GetAwaiter().GetResult()
 
             if not Console.IsOutputRedirected then
                 Console.WriteLine()
