@@ -1,4 +1,4 @@
-/// Where the golden values are, and how their tensors are filled (tests/golden/README.md).
+/// Reads the golden values and fills their tensors (tests/golden/README.md).
 module NormFree.Tests.Golden.GoldenFiles
 
 open System
@@ -11,7 +11,7 @@ open NormFree.Networks
 open NormFree.Training
 open TorchSharp
 
-/// The repository's root: the first folder above the tests' program that holds the solution.
+/// The repository's root: the nearest parent folder with the solution.
 let repository =
     let rec up (folder: DirectoryInfo | null) =
         match folder with
@@ -21,7 +21,7 @@ let repository =
 
     up (DirectoryInfo AppContext.BaseDirectory)
 
-/// NORMFREE_GOLDEN replaces the folder in the repository.
+/// The folder of golden values. NORMFREE_GOLDEN overrides it.
 let folder =
     match Environment.GetEnvironmentVariable "NORMFREE_GOLDEN" with
     | null
@@ -43,7 +43,7 @@ let private salt =
          | null -> ""
          | salt -> salt.GetValue<string>())
 
-/// A member of an object that must be there.
+/// A required member of an object.
 let get (key: string) (entry: JsonObject) =
     match entry[key] with
     | null -> failwith $"No {key}."
@@ -56,7 +56,7 @@ let floats key entry = [| for value in (get key entry).AsArray() -> (nonNull val
 let integers key entry = [| for value in (get key entry).AsArray() -> (nonNull value).GetValue<int64>() |]
 
 let private crc32 (text: string) =
-    // Reflected CRC-32 (IEEE 802.3), as zlib's.
+    // Reflected CRC-32 (IEEE 802.3), as in zlib.
     let mutable crc = 0xFFFFFFFFu
 
     for byte in Encoding.UTF8.GetBytes text do
@@ -67,13 +67,13 @@ let private crc32 (text: string) =
 
     crc ^^^ 0xFFFFFFFFu
 
-/// Deterministic pseudo-data: offset + scale·sin(i·0.7548776662466927·(1 + s) + 6.283185307179586·s), s = crc32(salt + key)/2³².
+/// Deterministic test data: offset + scale·sin(i·0.7548776662466927·(1 + s) + 6.283185307179586·s), s = crc32(salt + key)/2³².
 let wave count key scale offset =
     let s = float (crc32 (salt.Value + key)) / 4294967296.0
 
     Array.init count (fun i -> offset + scale * sin (float i * 0.7548776662466927 * (1.0 + s) + 6.283185307179586 * s))
 
-/// Scale and offset of a tensor's wave; the rules are tried in order.
+/// Scale and offset of a tensor's wave.
 let private rule (key: string) (shape: int64[]) =
     let ends (suffix: string) = key.EndsWith(suffix, StringComparison.Ordinal)
 
@@ -92,7 +92,7 @@ let private rule (key: string) (shape: int64[]) =
     else
         0.1, 0.0
 
-/// Fills a network's tensors by the formula.
+/// Fills a network's tensors with waves.
 let fill (network: Network) =
     let shapes = dict network.Tensors
 
@@ -134,7 +134,7 @@ let name entry =
     let part key = text key entry
     String.Join(" ", [ part "arch"; part "norm"; part "binarise"; part "stem" ])
 
-/// The entry's network in float64, filled by the formula.
+/// The entry's network in float64, filled with waves.
 let network entry =
     let network = Network.create torch.ScalarType.Float64 Rule.Published 0L (spec entry)
     fill network
