@@ -30,7 +30,7 @@ module internal Collectives =
               | Error why -> raise (DistributedException $"What {ranks.NameOf rank} tells cannot be read: {why}.") ]
 
     /// The images that any rank could not read, with their number counted on from so many.
-    let unreadable (ranks: IRanks) before (mine: Unreadable list) : Unreadable list =
+    let unreadable (ranks: IRanks) before (mine: UnreadableImage list) : UnreadableImage list =
         values ranks mine |> List.concat |> List.mapi (fun i image -> { image with Total = before + i + 1 })
 
     /// What the first rank says that has something to say.

@@ -43,7 +43,7 @@ module EventText =
     /// Unreadable images are named one by one up to here, then only counted.
     let private namedAtMost = 20
 
-    let private skipped (image: Unreadable) =
+    let private skipped (image: UnreadableImage) =
         if image.Total <= namedAtMost then
             Some $"left out: {image.Name}: {image.Reason}"
         elif image.Total = namedAtMost + 1 then

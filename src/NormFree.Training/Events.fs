@@ -51,7 +51,7 @@ type CheckpointPolicy =
 type TrainingEvent =
     | StageStarted of stage: string * epochs: int * imagesPerEpoch: int
     | StepDone of StepReport
-    | ImageSkipped of Unreadable
+    | ImageSkipped of UnreadableImage
     | EpochDone of EpochRecord
     /// So many epochs of the stage were done already, and so many batches of the next one.
     | Resumed of stage: string * epochs: int * batches: int

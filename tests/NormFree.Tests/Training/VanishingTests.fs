@@ -75,7 +75,7 @@ let tests =
                       | _ -> ()
 
                   let text = message<DataException, _>(fun () -> train strict (vanishing gone) watch broken)
-                  contains [ "the disk is gone"; "drawn" ] text
+                  contains [ "the disk is gone"; "synthetic" ] text
 
                   if not strict then
                       contains [ "100 images one after the other" ] text
