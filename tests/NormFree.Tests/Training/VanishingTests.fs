@@ -78,7 +78,7 @@ let tests =
                   contains [ "the disk is gone"; "synthetic" ] text
 
                   if not strict then
-                      contains [ "100 images one after the other" ] text
+                      contains [ "100 consecutive images" ] text
 
                       Expect.hasLength
                           (Seq.choose unreadable events)
