@@ -2,14 +2,15 @@ namespace NormFree.Data
 
 open System
 open System.IO
+open System.Text.Json.Serialization
 
 /// <summary>The data sets of the option <c>--dataset</c>.</summary>
 type DatasetKind =
-    | Cifar10
-    | Cifar100
-    | ImageFolder
-    | FashionMnist
-    | Synthetic
+    | [<JsonPropertyName "cifar10">] Cifar10
+    | [<JsonPropertyName "cifar100">] Cifar100
+    | [<JsonPropertyName "folder">] ImageFolder
+    | [<JsonPropertyName "fashion-mnist">] FashionMnist
+    | [<JsonPropertyName "synthetic">] Synthetic
 
 /// <summary>The labels of CIFAR-100: 100 fine or 20 coarse classes.</summary>
 type LabelSet =

@@ -35,7 +35,7 @@ module VariantRuns =
             Directory.Delete(folder, true)
 
         let logs = Array.zeroCreate variants.Length
-        let options = ParallelOptions(MaxDegreeOfParallelism = Environment.ProcessorCount)
+        let options = ParallelOptions(MaxDegreeOfParallelism = 2 * Environment.ProcessorCount)
 
         let train = Action<int * Variant>(fun (i, variant) -> logs[i] <- trainOne folder images variant)
         Parallel.ForEach(List.indexed variants, options, train) |> ignore

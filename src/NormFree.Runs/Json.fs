@@ -51,6 +51,10 @@ module Json =
         options.Converters.Insert(0, FiniteOrNull())
         options
 
+    /// <summary>Options of texts that people read: indented, and with as few escapes as possible.</summary>
+    let internal indented =
+        JsonSerializerOptions(WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping)
+
     let private readWith<'T> (options: JsonSerializerOptions) (text: string) : Result<'T, string> =
         try
             match JsonSerializer.Deserialize(text, typeof<'T>, options) with

@@ -1,5 +1,7 @@
 namespace NormFree.Spec
 
+open System.Text.Json.Serialization
+
 /// <summary>Factors for a table's channels and layers. Channels are rounded to multiples of 8.</summary>
 type Size =
     { Width: float
@@ -10,9 +12,9 @@ type Size =
 /// <summary>The image size that the stem is designed for.</summary>
 type StemKind =
     /// 224×224: the stem downsamples.
-    | ImageNetStem
+    | [<JsonPropertyName "imagenet">] ImageNetStem
     /// 32×32: the stem preserves the map's size. The published code never uses it (deviation 1 of the method).
-    | CifarStem
+    | [<JsonPropertyName "cifar">] CifarStem
 
 /// A stage of a table. Its first block has the stride, the others have stride 1.
 type private Stage = { Channels: int; Stride: int; Blocks: int }

@@ -2,6 +2,7 @@ namespace NormFree.Training
 
 open System
 open NormFree.Data
+open NormFree.Formats
 open NormFree.Networks
 open NormFree.Runs
 
@@ -74,7 +75,8 @@ module EventText =
     /// <remarks>Every line begins with the prefix, which tells runs apart that go on side by side.</remarks>
     let lines (prefix: string) (interval: TimeSpan) =
         let mutable next = DateTime.UtcNow + interval
-        let print (line: string) = Console.WriteLine(prefix + line)
+        // Names of images come from files.
+        let print (line: string) = Console.WriteLine(Printable.Lines(prefix + line))
 
         fun event ->
             match event with

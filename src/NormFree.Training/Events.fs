@@ -1,7 +1,6 @@
 namespace NormFree.Training
 
 open System
-open System.Text.Json.Serialization
 open NormFree.Data
 open NormFree.Distributed
 open NormFree.Networks
@@ -25,27 +24,6 @@ type StepReport =
         /// Until the end of the stage at that speed, without its evaluations.
         Remaining: TimeSpan
     }
-
-/// <summary>What to do where the loss, a gradient or a weight is not finite.</summary>
-type OnNonFinite =
-    /// The training ends; checkpoints from before are intact.
-    | [<JsonPropertyName "stop">] Stop
-    /// The batch is left out.
-    | [<JsonPropertyName "skip">] Skip
-    /// Weights and optimiser go back to the last checkpoint, and on from there with the batches behind this one.
-    | [<JsonPropertyName "rollback">] Rollback
-
-/// <summary>Which checkpoints a run keeps.</summary>
-type CheckpointPolicy =
-    {
-        /// The last so many of each stage.
-        Checkpoints: int
-        /// One is made when the last is as old as this, and at the end of every epoch.
-        Every: TimeSpan
-    }
-
-    /// <summary>The last two, ten minutes apart at most.</summary>
-    static member Default = { Checkpoints = 2; Every = TimeSpan.FromMinutes 10.0 }
 
 /// <summary>What a training tells whoever watches it.</summary>
 type TrainingEvent =

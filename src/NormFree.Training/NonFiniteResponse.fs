@@ -13,10 +13,12 @@ module internal NonFiniteResponse =
     let private mostResponses = 10
 
     let private diverged (context: StageContext) (cursor: TrainingCursor) place what =
+        let kept = if context.Writer.HasCheckpoint then "Checkpoints of earlier steps are intact. " else ""
+
         raise (
             TrainingException
                 $"{what} in stage {context.Job.Name}, epoch {cursor.Epoch + 1}, {place}: the training has diverged. \
-                  Checkpoints of earlier steps are intact. Lower the learning rate (it is {cursor.Rate:g3}), add a warm-up, \
+                  {kept}Lower the learning rate (it is {cursor.Rate:g3}), add a warm-up, \
                   or resume with --on-nonfinite skip or rollback."
         )
 

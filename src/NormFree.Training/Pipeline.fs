@@ -30,7 +30,7 @@ module Pipeline =
 
     /// <summary>Begins a pipeline with its images.</summary>
     let from dataset : Plan =
-        { Dataset = dataset; Folder = None; Label = ""; Arguments = []; Options = RunOptions.Default }
+        { Dataset = dataset; Folder = None; Label = ""; Arguments = []; Configuration = None; Options = RunOptions.Default }
 
     /// <summary>Keeps checkpoints and the log in this folder.</summary>
     let into path (plan: Plan) = { plan with Folder = Some(RunFolder.at path) }
@@ -55,7 +55,7 @@ module Pipeline =
                 StageStart.measured plan number recipe net
             | None, _ -> net, ignore
 
-        let configuration = PlanChecks.beginning plan init net @ Configuration.recipe (Stage.name net) recipe
+        let configuration = PlanChecks.beginning plan init net |> RunConfiguration.withRecipe number recipe
         StageRun.run plan number configuration recipe net [] [] begin'
 
     /// <summary>Stage 1: trains a network with real weights, from its start or from a checkpoint of the same tensors.</summary>
@@ -73,11 +73,12 @@ module Pipeline =
         PlanChecks.requireBinary before.Spec
         PlanChecks.requireSameHoldOut trained.Recipe recipe
         let recipe, net = PlanChecks.prepared plan recipe (Net.withBinarise ActivationsAndWeights before.Spec)
-        let configuration = trained.Configuration @ Configuration.recipe (Stage.name net) recipe
+        let number = trained.Stages + 1
+        let configuration = trained.Configuration |> RunConfiguration.withRecipe number recipe
 
         StageRun.run
             plan
-            (trained.Stages + 1)
+            number
             configuration
             recipe
             net
@@ -130,7 +131,7 @@ module Pipeline =
             | None -> label
           Label = label
           Arguments = trained.Plan.Arguments
-          Configuration = trained.Configuration @ Configuration.changes trained.State.Changes
+          Configuration = RunConfiguration.rows { trained.Configuration with Changes = trained.State.Changes }
           Epochs = trained.History
           Finished = true }
 

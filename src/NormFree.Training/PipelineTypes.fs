@@ -19,6 +19,8 @@ type Plan =
       Folder: RunFolder option
       Label: string
       Arguments: string list
+      /// The settings that the run was started with; None derives them from the network, the images and the options.
+      Configuration: RunConfiguration option
       Options: RunOptions }
 
 /// <summary>A network after a stage; its type says whether its weights are binary.</summary>
@@ -29,7 +31,7 @@ type Trained<'weights> =
         Network: Network
         /// Stages so far.
         Stages: int
-        Configuration: (string * string) list
+        Configuration: RunConfiguration
         /// Where the training stands: at the end of its last stage.
         State: TrainingState
     }

@@ -102,7 +102,7 @@ module internal PlanChecks =
         requireStatistics plan recipe net
         recipe, net
 
-    /// What a run starts with, for people.
+    /// The configuration of a run when it starts.
     let beginning (plan: Plan) (init: string option) net =
         let runOptions = plan.Options
         runOptions.Device.Require()
@@ -120,8 +120,7 @@ module internal PlanChecks =
 
         tellOfStatistics plan net
 
-        Configuration.describe runOptions.Device execution runOptions.BatchPartition net plan.Dataset
-        @ [ "starts from", init |> Option.defaultValue "fresh weights" ]
+        Configuration.describe plan.Configuration runOptions execution init net plan.Dataset
 
     let requireBinary (net: NetSpec) =
         if (Net.binaryBody net).IsNone then

@@ -30,7 +30,7 @@ module internal StageStart =
                 folder
                 { Label = label plan net
                   Arguments = plan.Arguments
-                  Configuration = configuration @ Configuration.changes changes
+                  Configuration = Some { configuration with RunConfiguration.Changes = changes }
                   Finished = finished }
 
     let imagesUsed (dataset: Dataset) =
@@ -78,7 +78,7 @@ module internal StageStart =
 
     /// The settings in which a stage's recipe is not as it was, by their names.
     let otherRecipe stage (here: Recipe) (found: Recipe) =
-        List.zip (Configuration.recipe stage here) (Configuration.recipe stage found)
+        List.zip (RunConfiguration.recipeRows stage here) (RunConfiguration.recipeRows stage found)
         |> List.filter (fun (here, found) -> here <> found)
         |> List.map (fst >> fst)
         |> String.concat "; "

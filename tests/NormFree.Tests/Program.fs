@@ -1,7 +1,6 @@
 module NormFree.Tests.Program
 
 open System
-open System.IO
 open Expecto
 open Expecto.Impl
 open NormFree.Torch.Native
@@ -9,7 +8,7 @@ open NormFree.Tests
 
 let private all =
     [ testList "Architecture" [ Architecture.ReferenceTests.tests; Architecture.ScalarTests.tests ]
-      testList "Repository" [ Repository.ReadmeTests.tests; Repository.FeedTests.tests ]
+      testList "Repository" [ Repository.ReadmeTests.tests; Repository.DocsTests.tests; Repository.FeedTests.tests; Suite.ApprovedSkipsTests.tests ]
       testList
           "Formats"
           [ Formats.AtomicFileTests.tests
@@ -106,6 +105,8 @@ let private all =
       testList
           "Cli"
           [ Cli.UsageTests.tests
+            Cli.ConfigurationTests.tests
+            Cli.CompletionTests.tests
             Cli.FailureTests.tests
             Cli.JobTests.tests
             Cli.RoundTripTests.tests
@@ -125,38 +126,39 @@ let private all =
 
 /// What takes minutes: run alone, one after the other, by `--soak`.
 let private soak =
-    testSequenced (testList "Soak" [ Training.MemoryTests.soak; Cli.KillTests.soak; Distributed.MpiTests.soak ])
+    testSequenced (
+        testList
+            "Soak"
+            [ Golden.ModelTests.soak
+              Golden.TrainingTests.soak
+              Training.ExactResumeTests.soak
+              Training.FusedEngineTests.soak
+              Training.MemoryTests.soak
+              Cli.KillTests.soak
+              Distributed.MpiTests.soak ]
+    )
 
-/// Expecto's own printer, which also hands over the counts.
-let private counting (keep: TestRunSummary -> unit) =
+/// Expecto's own printer, which also keeps the summary.
+let private keeping (summary: TestRunSummary option ref) =
     { TestPrinters.defaultPrinter with
         summary =
-            fun config summary ->
-                keep summary
-                TestPrinters.defaultPrinter.summary config summary }
+            fun config results ->
+                summary.Value <- Some results
+                TestPrinters.defaultPrinter.summary config results }
 
-/// Names what was skipped; the counts stand alone on the last line. Expecto's console adds blanks to lines, the stream does not.
-let private report (summary: TestRunSummary) =
-    use output = new StreamWriter(Console.OpenStandardOutput())
-
-    for test, result in summary.ignored do
-        match result.result with
-        | TestResult.Ignored reason -> output.WriteLine $"skipped: {String.Join('.', test.name)}: {reason}"
-        | _ -> ()
-
-    let failed = summary.failed.Length + summary.errored.Length
-    output.WriteLine $"{summary.passed.Length} passed, {failed} failed, {summary.ignored.Length} skipped"
-
+/// As many tests at once as there are processors: each of them computes on one thread.
 let private runTests arguments =
     let summary = ref None
-    let printer = counting (fun counts -> summary.Value <- Some counts)
     let isSoak = Array.contains "--soak" arguments
+    let isSequential = isSoak || Array.contains "--sequenced" arguments
     let others = arguments |> Array.filter ((<>) "--soak")
-    let chosen = if isSoak then soak else testList "NormFree" all
-    let code = runTestsWithCLIArgs [ Printer printer ] others chosen
+    let chosen = Suite.Times.measured (if isSoak then soak else testList "NormFree" all)
+    let settings = [ Printer(keeping summary); Parallel_Workers Environment.ProcessorCount ]
+    let code = runTestsWithCLIArgs settings others chosen
 
-    Option.iter report summary.Value
-    code
+    match summary.Value with
+    | Some results when not (Suite.Report.write isSequential results) -> max code 1
+    | _ -> code
 
 [<EntryPoint>]
 let main arguments =

@@ -235,4 +235,4 @@ let private starts =
           Expect.stringContains text "do not have the same teacher." "the message"
       } ]
 
-let tests = testSequenced (testList "partitioned batches" (trainings @ descents @ buckets @ starts))
+let tests = testList "partitioned batches" (trainings @ descents @ buckets @ starts)

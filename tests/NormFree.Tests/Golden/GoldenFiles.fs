@@ -21,12 +21,15 @@ let repository =
 
     up (DirectoryInfo AppContext.BaseDirectory)
 
+/// The folder of NORMFREE_GOLDEN.
+let private replacement =
+    Environment.GetEnvironmentVariable "NORMFREE_GOLDEN" |> Option.ofObj |> Option.filter ((<>) "")
+
+/// Golden files outside the repository are tested completely by the quick tests.
+let isComplete = replacement.IsSome
+
 /// The folder of golden values. NORMFREE_GOLDEN overrides it.
-let folder =
-    match Environment.GetEnvironmentVariable "NORMFREE_GOLDEN" with
-    | null
-    | "" -> Path.Combine(repository, "tests", "golden")
-    | folder -> folder
+let folder = replacement |> Option.defaultValue (Path.Combine(repository, "tests", "golden"))
 
 let private parse name =
     match JsonNode.Parse(File.ReadAllText(Path.Combine(folder, name))) with
@@ -67,11 +70,21 @@ let private crc32 (text: string) =
 
     crc ^^^ 0xFFFFFFFFu
 
+/// The phase s of a wave.
+let private phase key = float (crc32 (salt.Value + key)) / 4294967296.0
+
 /// Deterministic test data: offset + scale·sin(i·0.7548776662466927·(1 + s) + 6.283185307179586·s), s = crc32(salt + key)/2³².
 let wave count key scale offset =
-    let s = float (crc32 (salt.Value + key)) / 4294967296.0
+    let s = phase key
 
     Array.init count (fun i -> offset + scale * sin (float i * 0.7548776662466927 * (1.0 + s) + 6.283185307179586 * s))
+
+/// `wave` as a tensor, computed by torch: ten times faster for the millions of weights of a network.
+let private waveTensor (count: int64) key (scale: float) (offset: float) =
+    let s = phase key
+    let values = torch.arange (count.ToScalar(), dtype = torch.ScalarType.Float64)
+    values.mul_((0.7548776662466927).ToScalar()).mul_((1.0 + s).ToScalar()) |> ignore
+    values.add_((6.283185307179586 * s).ToScalar()).sin_().mul_(scale.ToScalar()).add_(offset.ToScalar())
 
 /// Scale and offset of a tensor's wave.
 let private rule (key: string) (shape: int64[]) =
@@ -104,7 +117,7 @@ let fill (network: Network) =
             torch.zeros_like tensor
         else
             let scale, offset = rule key tensor.shape
-            torch.tensor (wave (int (tensor.numel ())) key scale offset))
+            waveTensor (tensor.numel ()) key scale offset)
 
 /// The network of an entry: its architecture, norm, binarisation and stem.
 let spec entry =
@@ -133,6 +146,15 @@ let spec entry =
 let name entry =
     let part key = text key entry
     String.Join(" ", [ part "arch"; part "norm"; part "binarise"; part "stem" ])
+
+/// Whether an entry is a quick test: all CIFAR networks, two ImageNet networks of ReActNet-18 and one of ReActNet-A. The others are soak tests.
+let isQuick entry =
+    let names key value = text key entry = value
+
+    isComplete
+    || names "stem" "cifar"
+    || (names "norm" "bn-free" && names "binarise" "activations+weights")
+    || (names "arch" "reactnet-18" && names "norm" "batch-norm" && names "binarise" "activations")
 
 /// The entry's network in float64, filled with waves.
 let network entry =

@@ -70,4 +70,8 @@ let private agrees entry =
         clipped network ((GoldenFiles.get "clipped_grad_norms" entry).AsObject())
     }
 
-let tests = testList "models" [ for entry in GoldenFiles.models.Value -> agrees entry ]
+let private quick, others = GoldenFiles.models.Value |> List.partition GoldenFiles.isQuick
+
+let tests = testList "models" (List.map agrees quick)
+
+let soak = testList "golden models" (List.map agrees others)

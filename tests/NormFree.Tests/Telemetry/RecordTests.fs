@@ -178,5 +178,4 @@ let private obstructed =
       } ]
 
 let tests =
-    testSequenced
-    <| testList "records" [ testList "results" results; testList "recorded" recorded; testList "obstructed" obstructed ]
+    testList "records" [ testList "results" results; testList "recorded" recorded; testList "obstructed" obstructed ]

@@ -123,6 +123,4 @@ let private cancelling =
               Expect.isNonEmpty (RunFolder.checkpoints { Path = folder.Path } 1) "what is kept"
           } ]
 
-let tests =
-    testSequenced
-    <| testList "at once" [ testList "predict" predicting; testList "cancelled" cancelling ]
+let tests = testList "at once" [ testList "predict" predicting; testList "cancelled" cancelling ]

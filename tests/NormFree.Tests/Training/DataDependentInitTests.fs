@@ -126,7 +126,7 @@ let private pipelines =
           |> look (fun t ->
               Expect.equal t.Network.Spec saved "the network"
               sameBits (tensorBits t.Network) expected "weights"
-              let configuration = Map t.Configuration
+              let configuration = Map(RunConfiguration.rows t.Configuration)
               Expect.equal configuration["activations+weights: initialisation"] "data-dependent" "run.json: the start"
               let variances = Names.expectedVariance (variances saved)
               Expect.equal configuration["expected variance"] variances "run.json: the variances")

@@ -87,7 +87,17 @@ let private shown (run: RunFolder) =
               stage, event.Tag, event.Step ]
     |> List.sort
 
-let private anywhere =
+/// Interruptions: by the token or as a crash would, how often a checkpoint is kept, and the step. They come within an epoch, before and after
+/// batches that cannot be read, at ends of epochs and in both stages.
+let private quickPlaces, otherPlaces =
+    [ true, never, 1
+      false, TimeSpan.Zero, 6
+      true, never, 7
+      false, never, 12
+      false, TimeSpan.Zero, 25 ],
+    [ true, never, 3; false, TimeSpan.Zero, 2; true, never, 17 ]
+
+let private anywhere places =
     [ for engine, norm in [ Fused, BnFree 0.2; Composite, BatchNorm ] do
           test
               $"{Json.name engine} engine, {Names.norm norm}: wherever it is interrupted, it ends with the same fingerprint" {
@@ -98,16 +108,7 @@ let private anywhere =
               let seen, events = telemetry whole, shown whole
               Expect.equal seen.Length 8 "files of telemetry"
 
-              // Within an epoch, before and behind batches that cannot be read, at ends of epochs and in both stages.
-              for byToken, every, n in
-                  [ true, never, 1
-                    true, never, 3
-                    true, never, 7
-                    false, TimeSpan.Zero, 2
-                    false, TimeSpan.Zero, 6
-                    false, never, 12
-                    true, never, 17
-                    false, TimeSpan.Zero, 25 ] do
+              for byToken, every, n in places do
                   let run = RunFolder.at (folder.File $"{byToken} {n}")
                   interrupt byToken n norm (plan engine every run.Path)
                   both norm (plan engine never run.Path)
@@ -200,7 +201,10 @@ let private fingerprints =
       } ]
 
 let tests =
-    testSequenced
-    <| testList
+    testList
         "exact resume"
-        [ testList "anywhere" anywhere; testList "told" told; testList "fingerprints" fingerprints ]
+        [ testList "anywhere" (anywhere quickPlaces)
+          testList "told" told
+          testList "fingerprints" fingerprints ]
+
+let soak = testList "exact resume elsewhere" (anywhere otherPlaces)

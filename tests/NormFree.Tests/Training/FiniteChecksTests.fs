@@ -222,4 +222,4 @@ let private found =
           Expect.isNone (FiniteChecks.explodes (after 19) 1e9) "too early"
       } ]
 
-let tests = testSequenced <| testList "numbers" [ testList "rules" rules; testList "found" found ]
+let tests = testList "numbers" [ testList "rules" rules; testList "found" found ]

@@ -273,14 +273,6 @@ let private curves =
                   compare { Net = net; Dataset = Synthetic.dataset 5L 200 10; Batch = 10; Steps = 20 } |> ignore
               } ]
 
-let private longTest name body =
-    test name {
-        if Environment.GetEnvironmentVariable "NORMFREE_LONG" <> "1" then
-            skiptest "it takes minutes; NORMFREE_LONG=1 runs it"
-
-        body ()
-    }
-
 let private onRealImages =
     [ for binarise in [ Activations; ActivationsAndWeights ] do
           let net =
@@ -289,18 +281,14 @@ let private onRealImages =
               |> Net.withNorm (BnFree 0.2)
               |> Net.withBinarise binarise
 
-          longTest
-              $"the engines' loss curves over 200 steps on CIFAR-10 differ by less than two seeds': {title net}"
-              (fun () ->
-                  let options = { Catalogue.defaults with Limit = Some 6400; TestLimit = Some 10 }
-                  let dataset = ok (Catalogue.load Cifar10 (Some(shared "cifar10-jpeg.zip")) options)
-                  let comparison = compare { Net = net; Dataset = dataset; Batch = 32; Steps = 200 }
-                  Console.WriteLine comparison.Text
-                  Expect.isTrue comparison.Falls "the loss falls") ]
+          test $"the engines' loss curves over 200 steps on CIFAR-10 differ by less than two seeds': {title net}" {
+              let options = { Catalogue.defaults with Limit = Some 6400; TestLimit = Some 10 }
+              let dataset = ok (Catalogue.load Cifar10 (Some(shared "cifar10-jpeg.zip")) options)
+              let comparison = compare { Net = net; Dataset = dataset; Batch = 32; Steps = 200 }
+              Console.WriteLine comparison.Text
+              Expect.isTrue comparison.Falls "the loss falls"
+          } ]
 
-let tests =
-    testList
-        "fused engine"
-        [ testList "agreement" agreement
-          testList "loss curves" curves
-          testSequenced (testList "on real images" onRealImages) ]
+let tests = testList "fused engine" [ testList "agreement" agreement; testList "loss curves" curves ]
+
+let soak = testList "fused engine on real images" onRealImages

@@ -173,4 +173,4 @@ let private rules =
               Expect.equal (Fingerprint.ofRun { Path = path }) expected $"interrupted at step {step}"
       } ]
 
-let tests = testSequenced <| testList "overflow" rules
+let tests = testList "overflow" rules

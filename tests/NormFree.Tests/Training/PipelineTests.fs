@@ -273,10 +273,8 @@ let private distilling =
               (message<IOException, _>(fun () -> Pipeline.from data.Value |> Pipeline.train recipe (tiny NoNorm)))
       } ]
 
-/// Sequenced: two trainings at once on few cores take longer than one after the other.
 let tests =
-    testSequenced
-    <| testList
+    testList
         "pipelines"
         [ testList "running" running
           testList "resuming" PipelineResumingTests.resuming

@@ -313,8 +313,7 @@ let private durable =
       } ]
 
 let tests =
-    testSequenced
-    <| testList
+    testList
         "run folders"
         [ testList "kept" kept
           testList "damaged" damaged

@@ -56,8 +56,7 @@ let private write (folder: TempFolder) =
     folder.File "images"
 
 let tests =
-    testSequenced
-    <| testList
+    testList
         "images that go"
         [ for strict in [ false; true ] do
               test
