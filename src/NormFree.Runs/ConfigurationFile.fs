@@ -100,13 +100,13 @@ module ConfigurationFile =
             fieldsOf (Some(withoutOption expected))
             |> List.tryPick (fun (name, fieldType) ->
                 let inner = if path = "" then name else $"{path}.{name}"
-                wrongField inner fieldType fields[name])
+                wrongField inner fieldType (fields[name]))
         | null -> None
-        | value -> if (Json.problemAs expected (value.ToJsonString())).IsSome then Some path else None
+        | value -> if Option.isSome (Json.problemAs expected (value.ToJsonString())) then Some path else None
 
     /// The problem with the line and the path of the field, if they are known.
     let private located (lines: Dictionary<string, int>) (merged: string) (message: string) =
-        let reason = message.Split(" Path: $")[0].Trim()
+        let reason = (message.Split " Path: $")[0] |> _.Trim()
 
         match wrongField "" typeof<RunConfiguration> (JsonNode.Parse merged) with
         | Some path when lines.ContainsKey path -> $"line {lines[path]}: field '{path}' has a wrong value: {reason}"

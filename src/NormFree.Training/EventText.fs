@@ -44,7 +44,7 @@ module EventText =
     /// Further unreadable images are only counted.
     let private maxNamedImages = 20
 
-    let private skipped (image: Unreadable) =
+    let private skipped (image: UnreadableImage) =
         if image.Total <= maxNamedImages then
             Some $"skipped: {image.Name}: {image.Reason}"
         elif image.Total = maxNamedImages + 1 then

@@ -101,7 +101,7 @@ let private failures =
       "classes that differ between the splits",
       "train --dataset folder --data §1 --out §0",
       [ out; otherPets ],
-      [ "'train' that 'test' lacks: emu"; "'test' that 'train' lacks: owl"; "add them to" ]
+      [ "'test' lacks classes of 'train': emu"; "'train' lacks classes of 'test': owl"; "add them to" ]
       "a truncated archive", "train --dataset folder --data §1 --out §0", [ out; archive ], [ "cut.zip"; "truncated" ]
       "a truncated batch file",
       "train --dataset cifar10 --data §1 --out §0",

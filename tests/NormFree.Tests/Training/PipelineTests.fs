@@ -134,7 +134,7 @@ let private fitting =
     [ test "a network with other classes than the data set is rejected" {
           let net = tiny NoNorm |> Net.withClasses 100
           let text = message<TrainingException, _>(fun () -> Pipeline.from data.Value |> Pipeline.train quick net)
-          contains [ "100 classes"; "drawn has 10" ] text
+          contains [ "100 classes"; "synthetic has 10" ] text
       }
 
       test "images that are too small for the network are rejected" {

@@ -74,10 +74,10 @@ let tests =
                       | _ -> ()
 
                   let text = message<DataException, _>(fun () -> train strict (vanishing gone) handler broken)
-                  contains [ "the disk is gone"; "drawn" ] text
+                  contains [ "the disk is gone"; "synthetic" ] text
 
                   if not strict then
-                      contains [ "100 images one after the other" ] text
+                      contains [ "100 consecutive images" ] text
 
                       Expect.hasLength
                           (Seq.choose unreadable events)
