@@ -144,7 +144,7 @@ module internal Options =
             "X"
             "a share from 0 to below 1"
             (fun value -> value >= 0.0 && value < 1.0)
-            "Share of training images held out to choose the best epoch."
+            "Fraction of training images held out for validation."
         |> Opt.defaultsTo "0"
         |> data
 
@@ -293,7 +293,7 @@ module internal Options =
     let printConfig = Opt.flag "--print-config" "Print the resolved configuration and exit." |> run
 
     let init =
-        Opt.path "--init" "FILE" "Start from this checkpoint; activations+weights skips stage 1." |> run
+        Opt.path "--init" "FILE" "Start from this checkpoint; binary weights skip stage 1." |> run
 
     let out = Opt.path "--out" "FOLDER" "Run folder (default: runs/ARCH-NORM)." |> run
     let resume = Opt.flag "--resume" "Resume the run in --out with its settings." |> run
@@ -378,7 +378,7 @@ module internal Options =
             "--precision"
             "NAME"
             [ "float32", Float32; "bf16", BFloat16 ]
-            "Number format of the fused engine's convolutions."
+            "Number format of fused convolutions."
         |> Opt.defaultsTo "float32"
         |> executionGroup
 

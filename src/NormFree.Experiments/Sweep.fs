@@ -102,7 +102,7 @@ module Sweep =
                         Execution = experiment.Execution
                         Device = experiment.Device
                         Workers = 1
-                        Watch = onEvent
+                        OnEvent = onEvent
                         Cancellation = settings.Cancellation } }
 
         let first = plan |> Pipeline.train run.Variant.Stage1 run.Variant.Net

@@ -15,8 +15,25 @@ module Validation =
 
     let private require where what condition = if condition then [] else [ error where what ]
 
+    let private maxClasses = 10_000_000
+    let private maxChannels = 1 <<< 16
+    let private maxKernel, private maxStride = 255, 255
+    let private maxLayers = 4096
+
+    /// α and variances in this range keep β and every scale finite and positive in float32.
+    let private isScale value = value >= 1e-30 && value <= 1e30
+
+    let private atMost where limit what value =
+        require where $"it may have at most {limit} {what}, not {value}" (value <= limit)
+
+    let private kernel where size =
+        require where $"the kernel may be at most {maxKernel}, not {size}" (size <= maxKernel)
+
     let private stem (stem: Stem) =
-        [ require "stem" $"the kernel must be odd, not {stem.Kernel}" (stem.Kernel > 0 && stem.Kernel % 2 = 1)
+        [ atMost "stem" maxChannels "channels" stem.Channels
+          kernel "stem" stem.Kernel
+          require "stem" $"the stride may be at most {maxStride}, not {stem.Stride}" (stem.Stride <= maxStride)
+          require "stem" $"the kernel must be odd, not {stem.Kernel}" (stem.Kernel > 0 && stem.Kernel % 2 = 1)
           require "stem" $"the stride must be at least 1, not {stem.Stride}" (stem.Stride >= 1)
           require "stem" $"the number of channels must be at least 1, not {stem.Channels}" (stem.Channels >= 1) ]
 
@@ -38,7 +55,9 @@ module Validation =
     let private layer (layer: BinaryLayer) =
         let convolutions = layer.Names.Convolutions.Length
 
-        [ require layer.Key $"the kernel must be odd, not {layer.Kernel}" (layer.Kernel > 0 && layer.Kernel % 2 = 1)
+        [ atMost layer.Key maxChannels "channels" (max layer.In layer.Out)
+          kernel layer.Key layer.Kernel
+          require layer.Key $"the kernel must be odd, not {layer.Kernel}" (layer.Kernel > 0 && layer.Kernel % 2 = 1)
           require
               layer.Key
               $"inputs and outputs must be at least 1, not {layer.In} and {layer.Out}"
@@ -54,7 +73,8 @@ module Validation =
               (convolutions > 0 && layer.Out % convolutions = 0) ]
 
     let private block (block: ResidualBlock) =
-        [ require
+        [ atMost block.Key maxChannels "channels" (max block.In block.Out)
+          require
               block.Key
               $"inputs and outputs must be at least 1, not {block.In} and {block.Out}"
               (block.In >= 1 && block.Out >= 1)
@@ -74,14 +94,15 @@ module Validation =
         | ExpectedVariance.Measured variances ->
             require
                 name
-                $"it needs a positive and finite variance for each of its {body.Layers.Length} layers, not {variances}"
+                $"it needs a variance from 1e-30 to 1e30 for each of its {body.Layers.Length} layers, not {variances}"
                 (variances.Length = body.Layers.Length
-                 && variances |> List.forall (fun v -> v > 0.0 && System.Double.IsFinite v))
+                 && variances |> List.forall isScale)
 
     let private body (net: NetSpec) =
         match net.Body with
         | Binary body ->
             [ yield require net.Name "it has no layers" (not body.Layers.IsEmpty)
+              yield atMost net.Name maxLayers "layers" body.Layers.Length
               yield! List.collect layer body.Layers
               yield! connected net.Stem.Channels [ for l in body.Layers -> l.Key, l.In, l.Out ]
               yield variances net.Name body
@@ -91,12 +112,13 @@ module Validation =
                   yield
                       require
                           net.Name
-                          $"α must be positive and finite, not {alpha}"
-                          (alpha > 0.0 && System.Double.IsFinite alpha)
+                          $"α must be from 1e-30 to 1e30, not {alpha}"
+                          (isScale alpha)
               | BatchNorm
               | NoNorm -> () ]
         | FullPrecision blocks ->
             [ yield require net.Name "it has no blocks" (not blocks.IsEmpty)
+              yield atMost net.Name maxLayers "blocks" blocks.Length
               yield! List.collect block blocks
               yield! connected net.Stem.Channels [ for b in blocks -> b.Key, b.In, b.Out ] ]
 
@@ -112,6 +134,7 @@ module Validation =
     let validate (net: NetSpec) : Result<NetSpec, SpecError list> =
         let errors =
             [ require net.Name $"it must have at least 2 classes, not {net.Classes}" (net.Classes >= 2)
+              atMost net.Name maxClasses "classes" net.Classes
               yield! stem net.Stem
               yield! body net ]
             |> List.concat

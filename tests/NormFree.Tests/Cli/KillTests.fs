@@ -117,7 +117,7 @@ let quick =
                   ()
 
               Tool.run [ "train"; "--resume"; "--out"; folder ]
-              |> Tool.fails 1 [ $"process {first.Id} on"; "works on this run" ]
+              |> Tool.fails 1 [ $"process {first.Id} on"; "is working on this run" ]
 
               first.Kill()
               first.WaitForExit()
