@@ -20,16 +20,18 @@ let private documented =
                row.Groups[1].Value,
                [ for name in Regex.Matches(row.Groups[2].Value, @"\w+") -> $"NormFree.{name.Value}" ] ])
 
+let private baseName (file: string) = Path.GetFileNameWithoutExtension file |> string
+
 let private references (file: string) =
     [ for reference in Regex.Matches(File.ReadAllText file, "<ProjectReference Include=\"([^\"]+)\"") ->
-          Path.GetFileNameWithoutExtension(reference.Groups[1].Value.Replace('\\', '/')) |> string ]
+          baseName (reference.Groups[1].Value.Replace('\\', '/')) ]
 
 /// The arrows of the project files in src.
 let private actual =
     lazy
         [ for folder in Directory.GetDirectories(Path.Combine(GoldenFiles.repository, "src")) do
               for file in Directory.GetFiles(folder, "*.?sproj") ->
-                  Path.GetFileNameWithoutExtension file, references file ]
+                  baseName file, references file ]
 
 let private arrows projects =
     set
@@ -59,7 +61,7 @@ let private simpleName (t: TypeDefinition) =
 let private publicNames =
     lazy
         [ for file in Directory.GetFiles(AppContext.BaseDirectory, "*.dll") do
-              let assembly = Path.GetFileNameWithoutExtension file
+              let assembly = baseName file
 
               if
                   assembly.StartsWith("NormFree.", StringComparison.OrdinalIgnoreCase)

@@ -419,7 +419,7 @@ let tests =
               let expected = logits network images
               let mutable rejected = 0
 
-              together 3 (fun caller ->
+              inParallel 3 (fun caller ->
                   if caller = 0 then
                       Thread.Sleep 20
                       network.Dispose()

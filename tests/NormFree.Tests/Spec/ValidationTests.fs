@@ -29,16 +29,16 @@ let tests =
               |> Net.withNorm (BnFree -1.0)
               |> mapLayer 1 (fun layer -> { layer with Kernel = 4 })
               |> mapLayer 3 (fun layer -> { layer with In = 7 })
-              |> mentions [ "at least 2 classes"; "α must be positive"; "kernel must be odd"; "it takes 7 channels" ]
+              |> mentions [ "at least 2 classes"; "α must be from 1e-30 to 1e30"; "kernel must be odd"; "it takes 7 channels" ]
           }
           test "the scaled ablation's α is validated like that of bn-free" {
-              ReActNet.small |> Net.withNorm (Scaled nan) |> mentions [ "α must be positive" ]
+              ReActNet.small |> Net.withNorm (Scaled nan) |> mentions [ "α must be from 1e-30 to 1e30" ]
           }
           for what, variances in [ "too few", [ 1.0 ]; "one is 0", [ for i in 0..8 -> float (i % 8) ] ] do
               test $"measured variances, {what}" {
                   ReActNet.small
                   |> Net.withExpectedVariance (ExpectedVariance.Measured variances)
-                  |> mentions [ "a positive and finite variance for each of its 9 layers" ]
+                  |> mentions [ "a variance from 1e-30 to 1e30 for each of its 9 layers" ]
               }
           test "a shortcut that does not match its layer is an error with its requirements" {
               ReActNet.small

@@ -41,7 +41,7 @@ let private fromManyThreads norm choose =
     let values = Array.init (2 * 3 * 32 * 32) (fun i -> sin (float32 i))
     let expected, logits = Array.init pictures.Length classify, predictor.Logits values
 
-    together 16 (fun caller ->
+    inParallel 16 (fun caller ->
         for round in 0..3 do
             let index = (caller + round) % pictures.Length
             Expect.equal (classify index) expected[index] $"caller {caller}, picture {index}"
