@@ -1,61 +1,46 @@
 namespace NormFree.Cli
 
 open System
-open Argu
+open System.Threading
 open NormFree.Distributed
 open NormFree.Spec
 open NormFree.Runs
 open NormFree.Networks
 open NormFree.Training
 open NormFree.Benchmarks
-open TorchSharp
 
-/// <summary><c>normfree bench</c>.</summary>
+/// <summary><c>normfree bench train</c>.</summary>
 [<RequireQualifiedAccess>]
-module BenchCommand =
+module internal BenchCommand =
 
-    let private network (args: ParseResults<BenchTrainArgs>) image =
-        Choices.sized
-            (args.GetResult(BenchTrainArgs.Arch, "reactnet-18"))
-            (args.TryGetResult BenchTrainArgs.Width, args.TryGetResult BenchTrainArgs.Depth)
-            (TrainCommand.stem (args.TryGetResult BenchTrainArgs.Stem) image)
-        |> Net.withClasses (Choices.within 2 10_000_000 "--classes" (args.GetResult(BenchTrainArgs.Classes, 10)))
-        |> TrainCommand.requireBinary
-            [ "--norm", args.Contains BenchTrainArgs.Norm
-              "--binarise", args.Contains BenchTrainArgs.Binarise
-              "--shortcut", args.Contains BenchTrainArgs.Shortcut ]
-        |> Net.withNorm (Choices.norm (args.GetResult(BenchTrainArgs.Norm, "bn-free")))
-        |> Net.withBinarise (
-            Choices.binarise (args.GetResult(BenchTrainArgs.Binarise, Names.binarise ActivationsAndWeights))
-        )
-        |> Net.withShortcutWeights (Choices.shortcutWeights (args.GetResult(BenchTrainArgs.Shortcut, "binary")))
+    let private job (args: Arguments) ranks : BenchJob =
+        let image = args.Get Options.image
 
-    let private job (args: ParseResults<BenchTrainArgs>) ranks : BenchJob =
-        let image = Choices.side "--image" (args.GetResult(BenchTrainArgs.Image, 32))
-        let basis = BenchJob.Default(network args image)
+        let net =
+            NetworkOptions.described args Options.arch image (args.Get Options.classes)
+            |> Net.withBinarise (args.Get Options.binarise)
 
-        { basis with
-            Recipe =
-                { Choices.recipe (args.GetResult(BenchTrainArgs.Recipe, "corrected")) with
-                    Batch = Choices.count "--batch" (args.GetResult(BenchTrainArgs.Batch, basis.Recipe.Batch)) }
+        let recipe =
+            match args.Get Options.recipe with
+            | PublishedRecipe -> Recipe.published
+            | CorrectedRecipe -> Recipe.corrected
+
+        { BenchJob.Default net with
+            Recipe = { recipe with Batch = args.Get Options.batch }
             Image = image
-            WarmUp = Choices.within 0 Int32.MaxValue "--warm-up" (args.GetResult(BenchTrainArgs.Warm_Up, basis.WarmUp))
-            Steps = Choices.count "--steps" (args.GetResult(BenchTrainArgs.Steps, basis.Steps))
-            Profile = args.Contains BenchTrainArgs.Profile
+            WarmUp = args.Get Options.warmUpSteps
+            Steps = args.Get Options.steps
+            Profile = args.Has Options.profile
             Ranks = ranks
-            Accumulate = Choices.count "--accumulate" (args.GetResult(BenchTrainArgs.Accumulate, 1))
-            Execution =
-                Choices.execution
-                    Cpu
-                    (args.TryGetResult BenchTrainArgs.Engine)
-                    (args.TryGetResult BenchTrainArgs.Precision) }
+            Accumulate = args.Get Options.accumulate
+            Execution = NetworkOptions.execution Cpu (args.Get Options.engine) (args.Get Options.precision) }
 
     let private cell (milliseconds: float option) =
         match milliseconds with
         | Some value -> $"{value:F2}"
         | None -> "-"
 
-    /// What was measured, in the words of its options.
+    /// The measured options in words.
     let private title (result: BenchResult) =
         [ result.Arch
           yield! Option.toList result.Norm
@@ -117,14 +102,12 @@ module BenchCommand =
                     Show.percent row.Efficiency ] ]
 
     let private scaling (table: ScalingTable) =
-        Console.WriteLine
-            $"Predicted at {table.NetworkLink.BandwidthGbit:F2} Gbit/s and {table.NetworkLink.LatencyUs:F0} µs:"
-
+        Output.line $"Predicted at {table.NetworkLink.BandwidthGbit:F2} Gbit/s and {table.NetworkLink.LatencyUs:F0} µs:"
         predictions "one batch for all" table.SameBatch
         predictions "a batch for each" table.BatchPerNode
 
     let private print (result: BenchResult) =
-        Console.WriteLine(title result)
+        Output.line (title result)
         let speed = result.ImagesPerSecond
 
         Show.table
@@ -141,63 +124,49 @@ module BenchCommand =
         result.Scaling |> Option.iter scaling
         Show.machine result.Environment
 
-    /// What --predict asks for: numbers of nodes, and of the network between them what is given.
-    type private Forecast = { Nodes: int list; Bandwidth: float option; Latency: float option }
-
-    /// Read before anything is measured: a bad option must not cost a measurement.
-    let private forecast (args: ParseResults<BenchTrainArgs>) =
-        args.TryGetResult BenchTrainArgs.Predict
-        |> Option.map (fun nodes ->
-            { Nodes = Choices.counts "--predict" nodes
-              Bandwidth = args.TryGetResult BenchTrainArgs.Bandwidth |> Option.map (Choices.positive "--bandwidth")
-              Latency = args.TryGetResult BenchTrainArgs.Latency |> Option.map (Choices.positive "--latency") })
-
-    /// The network between predicted nodes: as it is given, or was measured between the ranks.
-    let private wire (forecast: Forecast) (result: BenchResult) : NetworkLink =
+    /// The link between the predicted nodes: as given, as measured between ranks, or a default.
+    let private link (args: Arguments) (result: BenchResult) : NetworkLink =
         let measured =
             match result.Exchange with
             | Some costs -> costs.NetworkLink
             | None -> { BandwidthGbit = 10.0; LatencyUs = 50.0 }
 
-        { BandwidthGbit = forecast.Bandwidth |> Option.defaultValue measured.BandwidthGbit
-          LatencyUs = forecast.Latency |> Option.defaultValue measured.LatencyUs }
+        { BandwidthGbit = args.TryGet Options.bandwidth |> Option.defaultValue measured.BandwidthGbit
+          LatencyUs = args.TryGet Options.latency |> Option.defaultValue measured.LatencyUs }
 
-    /// What many nodes would do; a smaller batch is measured as well, which tells what a step costs beside its images.
-    let private predicted (job: BenchJob) (result: BenchResult) (forecast: Forecast) =
-        let fewer = max 1 (job.Recipe.Batch / 4)
+    /// The speed of many nodes. A smaller batch is measured too: the difference gives the part of a step that does not depend on the batch.
+    let private predicted (args: Arguments) (job: BenchJob) (result: BenchResult) =
+        args.TryGet Options.predictNodes
+        |> Option.map (fun nodes ->
+            let fewer = max 1 (job.Recipe.Batch / 4)
 
-        let small =
-            Bench.train { job with Recipe = { job.Recipe with Batch = fewer }; Progress = ignore; Profile = false }
+            let small =
+                Bench.train { job with Recipe = { job.Recipe with Batch = fewer }; Progress = ignore; Profile = false }
 
-        Scaling.table
-            (Scaling.model job.Net result small)
-            (wire forecast result)
-            job.Recipe.Batch
-            (max 1 (job.Recipe.Batch / result.Ranks))
-            forecast.Nodes
+            Scaling.table
+                (Scaling.model job.Net result small)
+                (link args result)
+                job.Recipe.Batch
+                (max 1 (job.Recipe.Batch / result.Ranks))
+                nodes)
 
-    let private measure (args: ParseResults<BenchTrainArgs>) (ranks: IRanks) =
-        args.TryGetResult BenchTrainArgs.Threads
-        |> Option.iter (Choices.threads "--threads" >> torch.set_num_threads)
-
-        let job, forecast = job args ranks, forecast args
+    let private measure (args: Arguments) cancellation (ranks: IRanks) =
+        NetworkOptions.useThreads (args.TryGet Options.threads)
+        let job = job args ranks
 
         let result =
-            Outcome.untilInterrupted "Nothing is kept." (fun cancellation ->
-                Show.counting "step" (job.WarmUp + job.Steps) (fun progress ->
-                    let job = { job with Progress = progress; Cancellation = cancellation }
-                    let result = Bench.train job
-                    { result with Scaling = forecast |> Option.map (predicted job result) }))
+            Show.counting "step" (job.WarmUp + job.Steps) (fun progress ->
+                let job = { job with Progress = progress; Cancellation = cancellation }
+                let result = Bench.train job
+                { result with Scaling = predicted args job result })
 
         if ranks.Rank = 0 then
-            if args.Contains BenchTrainArgs.Json then
-                Console.WriteLine(Json.writeSnakeCase result)
+            if args.Has Options.json then
+                Output.json (Json.writeSnakeCase result)
             else
                 print result
 
-    /// <summary>Runs <c>normfree bench train</c>.</summary>
-    let train (args: ParseResults<BenchTrainArgs>) =
-        let patience =
-            args.TryGetResult BenchTrainArgs.Rank_Timeout |> Option.map (Choices.patience "--rank-timeout")
-
-        Job.run patience (measure args)
+    /// <summary>Runs the command.</summary>
+    let train (args: Arguments) (cancellation: CancellationToken) =
+        let timeout = args.TryGet Options.rankTimeout |> Option.map TimeSpan.FromSeconds
+        Job.run timeout (measure args cancellation)

@@ -1,7 +1,6 @@
 namespace NormFree.Cli
 
-open System
-open Argu
+open System.Threading
 open NormFree.Runs
 open NormFree.Networks
 open NormFree.Training
@@ -9,20 +8,19 @@ open NormFree.Benchmarks
 
 /// <summary><c>normfree bench kernels</c>.</summary>
 [<RequireQualifiedAccess>]
-module BenchKernelsCommand =
+module internal BenchKernelsCommand =
 
-    /// Names as keyboards have them, in any case: x for ×, -> for →, ^2 for ².
+    /// The text with keyboard spellings replaced, in lower case: x for ×, -> for →, ^2 for ².
     let private typed (text: string) = text.ToLowerInvariant().Replace("x", "×").Replace("->", "→").Replace("^2", "²")
 
-    let private layers (args: ParseResults<BenchKernelsArgs>) =
-        let words = args.GetResult(BenchKernelsArgs.Only, "")
+    let private layers (args: Arguments) =
+        let words = args.TryGet Options.only |> Option.defaultValue ""
+        let isChosen (layer: KernelLayer) = (typed $"{layer.Network} {layer.Name}").Contains(typed words)
 
-        let isMeant (layer: KernelLayer) = (typed $"{layer.Network} {layer.Name}").Contains(typed words)
-
-        match List.filter isMeant KernelLayers.all with
+        match List.filter isChosen KernelLayers.all with
         | [] ->
             let known = KernelLayers.all |> List.map _.Name |> List.truncate 3 |> String.concat ", "
-            raise (UsageException $"--only: no layer has '{words}' in its name; there are {known} …")
+            raise (UsageException $"--only: no layer name contains '{words}'; there are {known} …")
         | found -> found
 
     let private rooflines (rooflines: KernelRoofline list) =
@@ -51,24 +49,25 @@ module BenchKernelsCommand =
                         Show.percent speed.ShareOfRoofline ] ]
 
     let private print (results: KernelResults) =
-        Console.WriteLine "What a core gives at best, with each instruction set:"
+        Output.line "What a core gives at best, with each instruction set:"
         rooflines results.Rooflines
-        Console.WriteLine "Binary convolutions of the packed engine, on one thread:"
+        Output.line "Binary convolutions of the packed engine, on one thread:"
         speeds results.Layers
         Show.machine results.Environment
 
     /// <summary>Runs the command.</summary>
-    let run (args: ParseResults<BenchKernelsArgs>) =
+    let run (args: Arguments) (cancellation: CancellationToken) =
         let layers = layers args
-        let seconds = Choices.seconds "--seconds" (args.GetResult(BenchKernelsArgs.Seconds, 0.2))
 
         let results =
-            Outcome.untilInterrupted "Nothing is kept." (fun cancellation ->
-                Show.counting "layer" layers.Length (fun progress ->
-                    KernelBench.measure
-                        { Layers = layers; Seconds = seconds; Progress = progress; Cancellation = cancellation }))
+            Show.counting "layer" layers.Length (fun progress ->
+                KernelBench.measure
+                    { Layers = layers
+                      Seconds = args.Get Options.seconds
+                      Progress = progress
+                      Cancellation = cancellation })
 
-        if args.Contains BenchKernelsArgs.Json then
-            Console.WriteLine(Json.writeSnakeCase results)
+        if args.Has Options.json then
+            Output.json (Json.writeSnakeCase results)
         else
             print results

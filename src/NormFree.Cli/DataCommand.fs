@@ -2,29 +2,21 @@ namespace NormFree.Cli
 
 open System
 open System.Threading
-open Argu
 open NormFree.Data
-open NormFree.Runs
-open NormFree.Networks
-open NormFree.Training
 
-/// <summary><c>normfree data</c>.</summary>
+/// <summary><c>normfree data get</c> and <c>normfree data check</c>.</summary>
 [<RequireQualifiedAccess>]
-module DataCommand =
+module internal DataCommand =
 
-    let private remote (args: ParseResults<GetArgs>) =
-        let name = args.GetResult Name
+    let private remote (args: Arguments) =
+        let name = args.Operands.Head
 
-        match Download.tryFind name, args.TryGetResult Mirror with
-        | None, _ -> raise (UsageException $"there is nothing to get by the name '{name}': choose cifar10 or cifar100.")
+        match Download.tryFind name, args.TryGet Options.mirror with
+        | None, _ -> raise (UsageException $"there is no data set '{name}' to download: choose cifar10 or cifar100.")
         | Some remote, None -> remote
-        | Some remote, Some mirror ->
-            match Uri.TryCreate(mirror, UriKind.Absolute) with
-            | true, address -> Download.fromMirror (nonNull address) remote
-            | _ ->
-                raise (UsageException $"--mirror takes an address such as https://example.org/cifar/, not '{mirror}'.")
+        | Some remote, Some mirror -> Download.fromMirror mirror remote
 
-    /// At most one line a second, in place on a terminal.
+    /// Prints at most one line per second, in place on a terminal.
     let private progress () =
         let mutable next = DateTime.MinValue
 
@@ -38,51 +30,41 @@ module DataCommand =
                 else
                     Console.Write $"\r{line}  "
 
-    let private get (args: ParseResults<GetArgs>) =
-        let request = Download.request (remote args) (args.GetResult(GetArgs.Out, "data"))
+    /// <summary>Runs <c>normfree data get</c>.</summary>
+    let get (args: Arguments) (cancellation: CancellationToken) =
+        let request = Download.request (remote args) (args.Get Options.file)
+        let result = (Download.run request (progress ()) cancellation).GetAwaiter().GetResult()
 
-        Outcome.untilInterrupted "What has come so far is kept; the same command goes on with it." (fun cancellation ->
-            let result = (Download.fetch request (progress ()) cancellation).GetAwaiter().GetResult()
+        if not Console.IsOutputRedirected then
+            Console.WriteLine()
 
-            if not Console.IsOutputRedirected then
-                Console.WriteLine()
+        match result with
+        | Ok path -> Output.line $"{path} is complete and its checksum is right."
+        | Error error -> raise (DataException(string error))
 
-            match result with
-            | Ok path -> Console.WriteLine $"{path} is complete and its sum is right."
-            | Error error -> raise (DataException(string error)))
-
-    /// Reads and prepares every image, as a training or test would.
-    let private checkSource name (options: LoaderOptions) (source: ImageSource) =
+    /// Reads and preprocesses every image as training and testing would.
+    let private checkSource name (options: LoaderOptions) (source: ImageSource) (cancellation: CancellationToken) =
         let bad =
             [ for i in 0 .. source.Count - 1 do
+                  cancellation.ThrowIfCancellationRequested()
+
                   match source.Load i |> Result.bind (Loader.prepare options) with
                   | Ok _ -> ()
                   | Error why ->
-                      Console.WriteLine $"{source.Name i}: {why}"
+                      Output.line $"{source.Name i}: {why}"
                       i ]
 
-        Console.WriteLine $"{name}: {source.Count} images, {bad.Length} of them cannot be read"
+        Output.line $"{name}: {source.Count} images, {bad.Length} of them cannot be read"
         bad.Length
 
-    let private check (args: ParseResults<CheckArgs>) =
-        let dataset =
-            Images.load
-                (Choices.dataset (args.GetResult CheckArgs.Dataset))
-                (args.TryGetResult CheckArgs.Data)
-                Catalogue.defaults
-
-        Console.WriteLine
-            $"{dataset.Name}: {dataset.Classes.Length} classes, network input {dataset.Size}×{dataset.Size}"
+    /// <summary>Runs <c>normfree data check</c>.</summary>
+    let check (args: Arguments) (cancellation: CancellationToken) =
+        let dataset = Images.load (args.Get Options.dataset) (args.TryGet Options.dataPath) Catalogue.defaults
+        Output.line $"{dataset.Name}: {dataset.Classes.Length} classes, network input {dataset.Size}×{dataset.Size}"
 
         let bad =
-            checkSource "train" (Loader.training dataset 1) dataset.Train
-            + checkSource "test" (Loader.testing dataset 1) dataset.Test
+            checkSource "train" (Loader.training dataset 1) dataset.Train cancellation
+            + checkSource "test" (Loader.testing dataset 1) dataset.Test cancellation
 
         if bad > 0 then
-            raise (DataException $"{bad} images cannot be read: mend or remove them, or train without --strict.")
-
-    /// <summary>Runs the command.</summary>
-    let run (command: DataArgs) =
-        match command with
-        | Get args -> get args
-        | Check args -> check args
+            raise (DataException $"{bad} images cannot be read: repair or remove them, or train without --strict.")

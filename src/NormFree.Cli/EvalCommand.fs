@@ -1,37 +1,36 @@
 namespace NormFree.Cli
 
 open System
-open Argu
+open System.Threading
 open NormFree.Data
 open NormFree.Distributed
 open NormFree.Runs
 open NormFree.Networks
 open NormFree.Packing
 open NormFree.Training
-open TorchSharp
 
 /// <summary><c>normfree eval</c>.</summary>
 [<RequireQualifiedAccess>]
-module EvalCommand =
+module internal EvalCommand =
 
-    /// Other classes would be other questions.
+    /// The accuracy on other classes would mean nothing.
     let requireSameClasses (path: string) (task: ImageTask) (dataset: Dataset) =
         if task.Classes <> dataset.Classes then
             raise (
                 TrainingException
                     $"{path} was trained on {task.Dataset} with {task.Classes.Length} classes ({task.Classes[0]}, …); {dataset.Name} has \
-                      {dataset.Classes.Length} ({dataset.Classes[0]}, …). Give the data set that it was trained for."
+                      {dataset.Classes.Length} ({dataset.Classes[0]}, …). Give the data set that it was trained on."
             )
 
-    /// Tells of images that cannot be read.
+    /// Prints images that cannot be read.
     let skipped event =
         match event with
-        | ImageSkipped image -> Console.Error.WriteLine $"left out: {image.Name}: {image.Reason}"
+        | ImageSkipped image -> Output.error $"skipped: {image.Name}: {image.Reason}"
         | _ -> ()
 
-    let private print (args: ParseResults<EvalArgs>) (dataset: Dataset) (accuracy: Accuracy) =
-        if args.Contains EvalArgs.Json then
-            Console.WriteLine(Json.write accuracy)
+    let private print (args: Arguments) (dataset: Dataset) (accuracy: Accuracy) =
+        if args.Has Options.json then
+            Output.json (Json.write accuracy)
         else
             Show.table
                 [ "data set"; "images"; "loss"; "top-1"; "top-5" ]
@@ -41,31 +40,30 @@ module EvalCommand =
                     Show.percent accuracy.Top1
                     Show.percent accuracy.Top5 ] ]
 
-    let private eval (args: ParseResults<EvalArgs>) (ranks: IRanks) =
-        args.TryGetResult EvalArgs.Threads
-        |> Option.iter (Choices.threads "--threads" >> torch.set_num_threads)
+    let private eval (args: Arguments) cancellation (ranks: IRanks) =
+        NetworkOptions.useThreads (args.TryGet Options.threads)
+        let path = args.Get Options.checkpoint
+        use network = LoadedNetwork.load (args.TryGet Options.computeEngine) path
 
-        let batch = Choices.count "--batch" (args.GetResult(EvalArgs.Batch, 64))
-        let limit = args.TryGetResult EvalArgs.Test_Limit |> Option.map (Choices.count "--test-limit")
-        let kind = Choices.dataset (args.GetResult(EvalArgs.Dataset, "drawn"))
-        let path = args.GetResult EvalArgs.Checkpoint
-        use network = LoadedNetwork.load (Choices.computing (args.TryGetResult EvalArgs.Engine)) path
-        let options = { Catalogue.defaults with Size = Some network.ImageTask.Size; TestLimit = limit }
-        let dataset = Images.load kind (args.TryGetResult EvalArgs.Data) options
+        let options =
+            { Catalogue.defaults with
+                Size = Some network.ImageTask.Size
+                TestLimit = args.TryGet Options.testLimit }
+
+        let dataset = Images.load (args.Get Options.dataset) (args.TryGet Options.dataPath) options
         requireSameClasses path network.ImageTask dataset
 
-        Outcome.untilInterrupted "Nothing is kept." (fun cancellation ->
-            let runOptions =
-                { RunOptions.Default with
-                    Strict = args.Contains EvalArgs.Strict
-                    Watch = (if ranks.Rank = 0 then skipped else ignore)
-                    Ranks = ranks
-                    Cancellation = cancellation }
+        let runOptions =
+            { RunOptions.Default with
+                Strict = args.Has Options.strict
+                OnEvent = (if ranks.Rank = 0 then skipped else ignore)
+                Ranks = ranks
+                Cancellation = cancellation }
 
-            let accuracy = Evaluation.accuracyOfReady runOptions batch network dataset.Test
+        let accuracy = Evaluation.accuracyOfLoaded runOptions (args.Get Options.batch) network dataset.Test
 
-            if ranks.Rank = 0 then
-                print args dataset accuracy)
+        if ranks.Rank = 0 then
+            print args dataset accuracy
 
     /// <summary>Runs the command; ranks share the images.</summary>
-    let run (args: ParseResults<EvalArgs>) = Job.run None (eval args)
+    let run (args: Arguments) (cancellation: CancellationToken) = Job.run None (eval args cancellation)

@@ -1,71 +1,55 @@
 namespace NormFree.Cli
 
-open System
-open Argu
+open System.Threading
 open NormFree.Data
 open NormFree.Interop
 open NormFree.Spec
 open NormFree.Runs
 open NormFree.Networks
-open NormFree.Training
 
 /// <summary><c>normfree import</c>.</summary>
 [<RequireQualifiedAccess>]
-module ImportCommand =
+module internal ImportCommand =
 
-    let private openFile (args: ParseResults<ImportArgs>) =
-        match args.TryGetResult Pytorch, args.TryGetResult Safetensors with
+    let private openFile (args: Arguments) =
+        match args.TryGet Options.pytorch, args.TryGet Options.safetensors with
         | Some path, None -> ForeignFile.OpenPyTorch path
         | None, Some path -> ForeignFile.OpenSafetensors path
         | _ -> raise (UsageException "import takes one of --pytorch FILE and --safetensors FILE.")
 
-    let private dataset (args: ParseResults<ImportArgs>) =
-        let size = args.TryGetResult ImportArgs.Size |> Option.map (Choices.side "--size")
-
-        match args.TryGetResult ImportArgs.Dataset, args.TryGetResult ImportArgs.Data with
-        | Some kind, path -> Some(Images.load (Choices.dataset kind) path { Catalogue.defaults with Size = size })
-        | None, Some _ -> raise (UsageException "--data needs --dataset, which says what it is.")
+    let private dataset (args: Arguments) =
+        match args.TryGet Options.dataset, args.TryGet Options.dataPath with
+        | Some kind, path ->
+            Some(Images.load kind path { Catalogue.defaults with Size = args.TryGet Options.size })
+        | None, Some _ -> raise (UsageException "--data needs --dataset KIND.")
         | None, None -> None
 
-    /// Side of the images: as given, the data set's, or what the stem is for.
-    let private pixels (args: ParseResults<ImportArgs>) (dataset: Dataset option) =
-        match args.TryGetResult ImportArgs.Size, dataset, args.TryGetResult ImportArgs.Stem with
-        | Some size, _, _ -> Choices.side "--size" size
+    /// The image side: as given, the data set's, or the one that the stem is made for.
+    let private pixels (args: Arguments) (dataset: Dataset option) =
+        match args.TryGet Options.size, dataset, args.TryGet Options.stem with
+        | Some size, _, _ -> size
         | None, Some dataset, _ -> dataset.Size
-        | None, None, Some "cifar" -> 32
+        | None, None, Some CifarStem -> 32
         | None, None, _ -> 224
 
-    let private classes (args: ParseResults<ImportArgs>) (dataset: Dataset option) =
-        let given = args.TryGetResult ImportArgs.Classes |> Option.map (Choices.within 2 10_000_000 "--classes")
-
-        match given, dataset with
+    let private classes (args: Arguments) (dataset: Dataset option) =
+        match args.TryGet Options.classes, dataset with
         | Some count, Some dataset when count <> dataset.Classes.Length ->
             raise (UsageException $"--classes {count} does not fit {dataset.Name}, which has {dataset.Classes.Length}.")
         | _, Some dataset -> dataset.Classes.Length
         | Some count, None -> count
-        | None, None -> 1000
+        | None, None -> Opt.defaultValue Options.classes
 
-    let private spec (args: ParseResults<ImportArgs>) pixels classes =
-        let size =
-            { Width = Choices.factor "--width" (args.GetResult(ImportArgs.Width, 1.0))
-              Depth = Choices.factor "--depth" (args.GetResult(ImportArgs.Depth, 1.0)) }
-
-        let table = Choices.architecture (args.GetResult ImportArgs.Arch)
-        let norm = Choices.norm (args.GetResult(ImportArgs.Norm, "bn-free"))
-        let binarise = args.GetResult(ImportArgs.Binarise, Names.binarise ActivationsAndWeights)
-        let recipe = Choices.recipe (args.GetResult(ImportArgs.Recipe, "published"))
+    let private spec (args: Arguments) pixels classes =
+        let recipe =
+            match args.Get Options.recipe with
+            | PublishedRecipe -> Recipe.published
+            | CorrectedRecipe -> Recipe.corrected
 
         let net =
-            table size (TrainCommand.stem (args.TryGetResult ImportArgs.Stem) pixels)
-            |> Net.withClasses classes
-            |> TrainCommand.requireBinary
-                [ "--norm", args.Contains ImportArgs.Norm
-                  "--binarise", args.Contains ImportArgs.Binarise
-                  "--shortcut", args.Contains ImportArgs.Shortcut
-                  "--recipe", args.Contains ImportArgs.Recipe ]
-            |> Net.withNorm norm
-            |> Net.withShortcutWeights (Choices.shortcutWeights (args.GetResult(ImportArgs.Shortcut, "binary")))
-            |> Net.withBinarise (Choices.binarise binarise)
+            NetworkOptions.described args Options.arch pixels classes
+            |> NetworkOptions.requireBinary [ "--recipe", args.Has Options.recipe ]
+            |> Net.withBinarise (args.Get Options.binarise)
 
         match Validation.fits pixels pixels (Recipe.applyTo net recipe) with
         | Ok net -> net
@@ -76,7 +60,7 @@ module ImportCommand =
         | Some dataset -> ImageTask.Of dataset
         | None -> Import.task net pixels
 
-    let private refuse (report: ImportReport) strictness =
+    let private reject (report: ImportReport) strictness =
         let remedy =
             if strictness = Partial then
                 "Not one tensor fits: check --arch."
@@ -92,31 +76,30 @@ module ImportCommand =
             else
                 $", {report.Renamed.Length} of them under other names"
 
-        Console.WriteLine $"{report.Network}: {report.Loaded} tensors loaded from {report.File}{renamed}"
+        Output.line $"{report.Network}: {report.Loaded} tensors loaded from {report.File}{renamed}"
 
         if report.Counters > 0 then
-            Console.WriteLine
-                $"{report.Counters} counters of batches are not in the file, which is from before PyTorch 0.4.1: they begin at 0"
+            Output.line
+                $"{report.Counters} batch counters are missing in the file, which is from before PyTorch 0.4.1: they start at 0"
 
         if not report.IsComplete then
-            Console.WriteLine
-                "accepted, as --partial says; tensors of the network that do not fit keep their first values:"
+            Output.line "accepted because of --partial; tensors of the network that do not fit keep their initial values:"
+            report.Problems |> List.iter Output.line
 
-            report.Problems |> List.iter Console.WriteLine
-
-        Console.WriteLine $"checkpoint: {out}"
+        Output.line $"checkpoint: {out}"
 
     /// <summary>Runs the command.</summary>
-    let run (args: ParseResults<ImportArgs>) =
-        let strictness = if args.Contains ImportArgs.Partial then Strictness.Partial else Strict
-        let out = args.GetResult ImportArgs.Out
+    let run (args: Arguments) (cancellation: CancellationToken) =
+        let strictness = if args.Has Options.partial then Strictness.Partial else Strict
+        let out = args.Get Options.file
         let dataset = dataset args
         let pixels = pixels args dataset
         let net = spec args pixels (classes args dataset)
         use file = openFile args
+        cancellation.ThrowIfCancellationRequested()
 
         match Import.checkpoint strictness net (task dataset net pixels) file with
-        | Error report -> refuse report strictness
+        | Error report -> reject report strictness
         | Ok(checkpoint, report) ->
             use checkpoint = checkpoint
             Checkpoint.save out None checkpoint

@@ -21,8 +21,8 @@ type OnnxRuntime() =
             use results = session.Run(run, [| "input" |], [| input |], outputs)
             [| for result in results -> result.GetTensorDataAsSpan<float32>().ToArray() |]
 
-/// <summary>A network in ONNX Runtime, all of its optimisations on: a rival of the packed engine.</summary>
-/// <remarks>Its threads wait for work by spinning, as is its default. The batch and the logits stay in the same memory from run to run.</remarks>
+/// <summary>A network in ONNX Runtime with all of its optimisations: a comparison for the packed engine.</summary>
+/// <remarks>Its threads spin while they wait, which is its default. All runs share the memory of the batch and of the logits.</remarks>
 [<Sealed>]
 type OnnxSession(model: OnnxModel, threads: int, images: float32[], shape: int64[], classes: int) =
 

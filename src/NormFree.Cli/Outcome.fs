@@ -2,20 +2,19 @@ namespace NormFree.Cli
 
 open System
 open System.IO
-open Argu
+open System.Threading
 open NormFree.Data
 open NormFree.Distributed
 open NormFree.Formats
 open NormFree.Runs
-open NormFree.Training
 
-/// <summary>How a command ends; the number is the process's exit code.</summary>
+/// <summary>How a command ends; the number is the exit code of the process.</summary>
 type Outcome =
     | Success = 0
     | Failed = 1
     | BadUsage = 2
 
-/// <summary>The command line does not make sense; the message says what to change.</summary>
+/// <summary>The command line is wrong; the message says what to change.</summary>
 [<Sealed>]
 type UsageException(message: string) =
     inherit Exception(message)
@@ -25,10 +24,10 @@ type UsageException(message: string) =
 type InterruptedException(message: string) =
     inherit Exception(message)
 
-/// <summary>The command has failed, and it was told already why: by this rank, or by the first one for all of them.</summary>
+/// <summary>The command failed and the reason is already printed, by this rank or by the first one for all ranks.</summary>
 [<Sealed>]
-type ToldAlreadyException(outcome: Outcome) =
-    inherit Exception "It was told already what has happened."
+type AlreadyReportedException(outcome: Outcome) =
+    inherit Exception "The reason of the failure is already printed."
 
     /// <summary>How the process should end.</summary>
     member _.Outcome = outcome
@@ -36,20 +35,13 @@ type ToldAlreadyException(outcome: Outcome) =
 [<RequireQualifiedAccess>]
 module Outcome =
 
-    /// libtorch's messages go on with its stack.
+    /// libtorch appends its stack to its messages.
     let private firstLine (text: string) = (Array.head (text.Split '\n')).TrimEnd()
 
-    /// Names in messages come from files and options: what would act on the terminal is escaped here, once.
-    let private complain (message: string) = Console.Error.WriteLine("normfree: " + Printable.Lines(message.TrimEnd()))
-
-    /// Argu's own messages go on with the whole help; their first line says what is wrong.
-    let private complaint (error: ArguParseException) =
-        (firstLine error.Message).Replace("ERROR: ", "").TrimEnd('.') + "."
-
-    /// The message of the system, which may lack its full stop, and what to do about it.
+    /// The system's message, which may lack its full stop, and what to do.
     let private advise (error: exn) advice = $"{error.Message.TrimEnd('.', ' ')}. {advice}"
 
-    /// Linux's numbers for a full disk, a full quota and a file that is too large.
+    /// Linux's error numbers ENOSPC, EDQUOT and EFBIG.
     let private isFull (error: IOException) = List.contains error.HResult [ 28; 122; 27 ]
 
     /// EMFILE and ENFILE.
@@ -60,12 +52,11 @@ module Outcome =
         error.Message.Contains "can't allocate memory" || error.Message.Contains "not enough memory"
 
     let private outOfMemory =
-        "memory ran out. Use a smaller batch or network, or raise the limit of memory (ulimit -v)."
+        "memory ran out. Use a smaller batch or network, or raise the memory limit (ulimit -v)."
 
-    /// What a person can act on; nothing for a bug's exception.
+    /// The outcome and the message of an error that a user can act on; None for a bug.
     let rec private explain (error: exn) =
         match error with
-        | :? ArguParseException as error -> explain (UsageException(complaint error))
         | :? UsageException ->
             Some(Outcome.BadUsage, $"{error.Message}\nTry 'normfree --help', or 'normfree COMMAND --help'.")
         | :? TrainingException
@@ -89,21 +80,21 @@ module Outcome =
         | :? OutOfMemoryException -> Some(Outcome.Failed, outOfMemory)
         | :? Runtime.InteropServices.ExternalException as error when isAllocation error ->
             Some(Outcome.Failed, outOfMemory)
-        | :? OperationCanceledException -> Some(Outcome.Failed, "interrupted.")
+        | :? OperationCanceledException -> Some(Outcome.Failed, "interrupted. Nothing is kept.")
         | :? AggregateException as many when many.InnerExceptions.Count = 1 -> explain many.InnerExceptions[0]
         | _ -> None
 
-    /// <summary>Tells on the error stream what has gone wrong, and for whom; how the process should end.</summary>
-    let tell (who: string) (error: exn) =
+    /// <summary>Prints the reason of a failure on the error stream, after the name of the rank that failed.</summary>
+    let report (who: string) (error: exn) =
         match explain error with
         | Some(outcome, message) ->
-            complain (who + message)
+            Output.error (who + message)
             outcome
         | None ->
             let what = firstLine error.Message
 
-            complain
-                $"{who}internal error: {error.GetType().Name}: {what} Please report it with what the same command prints under \
+            Output.error
+                $"{who}internal error: {error.GetType().Name}: {what} Please report it with the output of the same command under \
                   NORMFREE_TRACE=1."
 
             if not (String.IsNullOrEmpty(Environment.GetEnvironmentVariable "NORMFREE_TRACE")) then
@@ -111,22 +102,42 @@ module Outcome =
 
             Outcome.Failed
 
-    /// <summary>Runs a command; whatever it throws becomes a message on the error stream and an exit code.</summary>
+    /// <summary>Runs a command. Every exception becomes a message on the error stream and an exit code.</summary>
     let guard (command: unit -> unit) =
         try
             command ()
             Outcome.Success
         with
-        | :? ToldAlreadyException as told -> told.Outcome
-        | error -> tell "" error
+        | :? AlreadyReportedException as reported -> reported.Outcome
+        | error -> report "" error
 
-    /// <summary>A token that is cancelled by the first Ctrl-C or SIGTERM; a second one ends the process at once.</summary>
-    /// <remarks><c>what</c> tells who interrupted the command what is kept of it.</remarks>
-    let untilInterrupted (what: string) (command: Threading.CancellationToken -> 'a) : 'a =
-        use source = new Threading.CancellationTokenSource()
+    /// <summary>Runs a command with a token that the first Ctrl-C, SIGTERM or SIGHUP cancels. A second signal ends the process at once.</summary>
+    /// <remarks><c>what</c> tells the user what is kept after an interruption.</remarks>
+    let untilInterrupted (what: string) (command: CancellationToken -> 'a) : 'a =
+        use source = new CancellationTokenSource()
         use _ = Signals.atFirst source.Cancel
 
         try
             command source.Token
         with :? OperationCanceledException ->
             raise (InterruptedException("interrupted. " + what))
+
+    /// How long a command may take to end by itself.
+    let private grace = TimeSpan.FromSeconds 3.0
+
+    /// <summary>The same for commands that leave only whole files: if the command does not end by itself soon after the signal, the process ends.</summary>
+    let untilStopped (what: string) (command: CancellationToken -> unit) =
+        let ended = new ManualResetEventSlim()
+
+        let endSoon () =
+            if not (ended.Wait grace) then
+                Output.error ("interrupted. " + what)
+                Signals.exitAtOnce (int Outcome.Failed)
+
+        untilInterrupted what (fun cancellation ->
+            use _ = cancellation.Register(fun () -> Thread(ThreadStart endSoon, IsBackground = true).Start())
+
+            try
+                command cancellation
+            finally
+                ended.Set())

@@ -1,39 +1,36 @@
 namespace NormFree.Cli
 
-open System
 open System.Threading
-open Argu
 open NormFree.Runs
 open NormFree.Networks
 open NormFree.Packing
 open NormFree.Training
-open TorchSharp
 
 /// <summary><c>normfree predict</c>.</summary>
 [<RequireQualifiedAccess>]
-module PredictCommand =
+module internal PredictCommand =
 
-    /// The network's file, and who computes it.
-    let private network (args: ParseResults<PredictArgs>) =
-        let computing = Choices.computing (args.TryGetResult PredictArgs.Engine)
+    /// The network's file, and the engine that computes it.
+    let private network (args: Arguments) =
+        let engine = args.TryGet Options.computeEngine
 
-        match args.TryGetResult PredictArgs.Checkpoint, args.TryGetResult PredictArgs.Packed, computing with
-        | Some path, None, computing -> path, computing
+        match args.TryGet Options.checkpoint, args.TryGet Options.packed, engine with
+        | Some path, None, engine -> path, engine
         | None, Some path, (None | Some PackedEngine) -> path, Some PackedEngine
         | None, Some _, Some(Trained _) ->
-            raise (UsageException "--packed is computed by --engine packed: leave --engine away, or give --checkpoint.")
+            raise (UsageException "--packed needs --engine packed: omit --engine, or give --checkpoint.")
         | _ -> raise (UsageException "predict takes either --checkpoint or --packed.")
 
-    let private images (args: ParseResults<PredictArgs>) paths (cancellation: CancellationToken) =
-        if args.Contains PredictArgs.Precision then
+    let private images (args: Arguments) paths (cancellation: CancellationToken) =
+        if args.Has Options.isDouble then
             raise (UsageException "--precision is for --input; images are classified in float32.")
 
-        let count = Choices.count "--top" (args.GetResult(Top, 3))
-        let path, computing = network args
+        let count = args.Get Options.top
+        let path, engine = network args
 
         use network =
-            match computing with
-            | Some computing -> Predictor.Load(path, computing)
+            match engine with
+            | Some engine -> Predictor.Load(path, engine)
             | None -> Predictor.Load path
 
         let answers =
@@ -57,48 +54,36 @@ module PredictCommand =
         match
             answers
             |> List.choose (function
-                | Error why -> Some why
+                | Error problem -> Some problem
                 | Ok _ -> None)
         with
         | [] -> ()
         | problems -> raise (TrainingException(String.concat "\n" problems))
 
-    let private precision (args: ParseResults<PredictArgs>) =
-        match args.GetResult(PredictArgs.Precision, "float32") with
-        | "float32"
-        | "float64" as known -> known
-        | other -> raise (UsageException $"--precision cannot be '{other}': choose float32 or float64.")
-
-    /// An interruption comes before the work or after it: the output is written whole or not at all.
-    let private tensors (args: ParseResults<PredictArgs>) input output (cancellation: CancellationToken) =
-        if args.Contains Top then
+    /// The output is written whole or not at all, so an interruption only counts before the work.
+    let private tensors (args: Arguments) input output (cancellation: CancellationToken) =
+        if args.Has Options.top then
             raise (UsageException "--top is for images; --output gets all logits.")
 
-        let path, computing = network args
+        let path, engine = network args
         cancellation.ThrowIfCancellationRequested()
 
-        match precision args, computing with
-        | "float64", Some PackedEngine ->
-            raise (
-                UsageException
-                    "--precision float64 is not for packed networks, which are float32: give a checkpoint, or leave it away."
-            )
-        | "float64", Some(Trained execution) -> RawTensors.predictDouble execution path input output
-        | "float64", None -> RawTensors.predictDouble Execution.Default path input output
-        | _ ->
-            use network = LoadedNetwork.load computing path
+        match args.Get Options.isDouble, engine with
+        | true, Some PackedEngine ->
+            raise (UsageException "--precision float64 is not for packed networks, which use float32: give a checkpoint, or omit it.")
+        | true, Some(Trained execution) -> RawTensors.predictDouble execution path input output
+        | true, None -> RawTensors.predictDouble Execution.Default path input output
+        | false, _ ->
+            use network = LoadedNetwork.load engine path
             RawTensors.predict network input output
 
     /// <summary>Runs the command.</summary>
-    let run (args: ParseResults<PredictArgs>) =
-        args.TryGetResult PredictArgs.Threads
-        |> Option.iter (Choices.threads "--threads" >> torch.set_num_threads)
+    let run (args: Arguments) (cancellation: CancellationToken) =
+        NetworkOptions.useThreads (args.TryGet Options.threads)
 
-        let interruptible = Outcome.untilInterrupted "Nothing is kept."
-
-        match args.TryGetResult PredictArgs.Images, args.TryGetResult Input, args.TryGetResult Output with
-        | Some paths, None, None -> interruptible (images args paths)
-        | None, Some input, Some output -> interruptible (tensors args input output)
+        match args.Operands, args.TryGet Options.input, args.TryGet Options.output with
+        | (_ :: _ as paths), None, None -> images args paths cancellation
+        | [], Some input, Some output -> tensors args input output cancellation
         | _ ->
             raise (
                 UsageException

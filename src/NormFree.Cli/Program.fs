@@ -1,90 +1,96 @@
 module NormFree.Cli.Program
 
 open System
-open System.Text.RegularExpressions
-open Argu
+open System.Threading
 open NormFree.Distributed
 open NormFree.Formats
+open NormFree.Runs
 open NormFree.Torch.Native
 
-/// Created on first use, after the limit of open files is checked.
-let private parser =
-    lazy ArgumentParser.Create<Command>(programName = "normfree", usageStringCharacterWidth = 88)
+/// Runs a command that leaves only whole files and ends at a signal.
+let private stoppable kept (command: Arguments -> CancellationToken -> unit) (args: Arguments) =
+    Outcome.untilStopped kept (command args)
+
+/// The same for commands that need libtorch.
+let private torch command (args: Arguments) =
+    TorchNative.Ensure()
+    stoppable "Nothing is kept." command args
+
+let private train (args: Arguments) =
+    if not (args.Has Options.printConfig) then
+        TorchNative.Ensure()
+
+    TrainCommand.run args
+
+let private printCompletion (args: Arguments) =
+    Completion.script args.Operands.Head |> List.iter Output.line
+
+let private action (command: Command) : Arguments -> unit =
+    match command.Name with
+    | "train" -> train
+    | "eval" -> torch EvalCommand.run
+    | "predict" -> torch PredictCommand.run
+    | "summary" -> torch SummaryCommand.run
+    | "data get" -> stoppable "The downloaded part is kept; the same command continues it." DataCommand.get
+    | "data check" -> stoppable "Nothing is kept." DataCommand.check
+    | "bench train" -> torch BenchCommand.train
+    | "bench infer" -> torch BenchInferCommand.run
+    | "bench kernels" -> torch BenchKernelsCommand.run
+    | "report" -> torch ReportCommand.run
+    | "import" -> torch ImportCommand.run
+    | "export" -> torch ExportCommand.run
+    | "verify" -> torch VerifyCommand.run
+    | "completion" -> printCompletion
+    | "reference" -> fun _ -> Output.line (Reference.markdown ())
+    | other -> invalidOp $"command {other} has no action"
+
+let private isHelp word = word = "--help" || word = "-h"
+let private print lines = List.iter Output.line lines
+
+let private printVersion () =
+    let version = typeof<Command>.Assembly.GetName().Version
+    Output.line $"normfree {version}"
+
+let private run (command: Command) words =
+    if List.exists isHelp (List.takeWhile ((<>) "--") words) then
+        print (Help.command (Help.width ()) command)
+    else
+        action command (Parser.parse command words)
+
+let private unknown what (word: string) known =
+    let given = Quoted.Name word
+    raise (UsageException $"there is no {what} {given}.{Suggestion.didYouMean known word}")
+
+/// Runs the second word of `data` or `bench`.
+let private dispatchGroup group words =
+    let commands = Commands.all |> List.filter _.Name.StartsWith(group + " ")
+
+    match words with
+    | [] -> print (Help.group (Help.width ()) group)
+    | word :: _ when isHelp word -> print (Help.group (Help.width ()) group)
+    | word :: rest ->
+        match commands |> List.tryFind (fun command -> command.Name = $"{group} {word}") with
+        | Some command -> run command rest
+        | None -> unknown $"command {group}" word [ for command in commands -> command.Name.Split(' ')[1] ]
+
+let private dispatch (words: string list) =
+    match words with
+    | []
+    | [ "help" ] -> print (Help.overview (Help.width ()))
+    | word :: _ when isHelp word -> print (Help.overview (Help.width ()))
+    | [ "--version" ]
+    | [ "version" ] -> printVersion ()
+    | word :: rest when Commands.groups |> List.exists (fst >> (=) word) -> dispatchGroup word rest
+    | word :: rest ->
+        match Commands.all |> List.tryFind (fun command -> command.Name = word) with
+        | Some command -> run command rest
+        | None when word.StartsWith '-' -> unknown "option" word [ "--help"; "--version" ]
+        | None -> unknown "command" word Commands.firstWords
 
 /// The open files that every command needs, most of them assemblies.
 let private openFiles = 256
 
-let private version () =
-    let version = typeof<Command>.Assembly.GetName().Version
-    Console.WriteLine $"normfree {version}"
-
-/// Without the option that was just given, and with names that are longer than their column on the line of their text.
-let private compact (listed: string) =
-    let shorter = Regex.Replace(listed, @"\n +--help +display this list of options\.", "")
-    Regex.Replace(shorter, @"(?m)^( +--\S+ <\S+>)\n +", "$1 ")
-
-let private help (arguments: ParseResults<'T>) (about: string) =
-    Console.WriteLine(about)
-    let listed = arguments.Parser.PrintUsage(hideSyntax = true).Trim() |> compact
-    let heading = "OPTIONS:"
-    // Without the heading, where it is the only one, the longest list fits a screen.
-    Console.WriteLine(
-        if listed.StartsWith heading then
-            listed.Substring(heading.Length).Trim('\n')
-        else
-            listed
-    )
-
-let private starred = " A star marks defaults."
-
-/// Runs a command, or explains it where --help is among its arguments.
-let private orHelp (about: string) (command: ParseResults<'T> -> unit) (arguments: ParseResults<'T>) =
-    if arguments.IsUsageRequested then
-        help arguments (about + starred)
-    else
-        TorchNative.Ensure()
-        command arguments
-
-/// 'data' has commands of its own.
-let private data (arguments: ParseResults<DataArgs>) =
-    match arguments.TryGetSubCommand() with
-    | Some(Get get) -> orHelp "normfree data get: downloads a data set." (Get >> DataCommand.run) get
-    | Some(Check check) ->
-        orHelp "normfree data check: reads every image of a data set." (Check >> DataCommand.run) check
-    | None -> help arguments "normfree data: downloads and checks data sets."
-
-/// So has 'bench'.
-let private bench (arguments: ParseResults<BenchArgs>) =
-    match arguments.TryGetSubCommand() with
-    | Some(BenchArgs.Train train) ->
-        orHelp "normfree bench train: speed and memory of training steps, on noise." BenchCommand.train train
-    | Some(BenchArgs.Infer infer) ->
-        orHelp "normfree bench infer: latency and memory of inference, on noise." BenchInferCommand.run infer
-    | Some(BenchArgs.Kernels kernels) ->
-        orHelp "normfree bench kernels: binary convolutions against the roofline." BenchKernelsCommand.run kernels
-    | None -> help arguments "normfree bench: measures speed and memory."
-
-let private run (typed: string list) (results: ParseResults<Command>) =
-    match results.TryGetSubCommand() with
-    | Some(Command.Train args) ->
-        args
-        |> orHelp "normfree train: trains a network, one stage or both." (TrainCommand.run (List.tail typed))
-    | Some(Eval args) -> args |> orHelp "normfree eval: accuracy of a checkpoint on a data set." EvalCommand.run
-    | Some(Predict args) ->
-        args |> orHelp "normfree predict: classes of images, or logits of tensors." PredictCommand.run
-    | Some(Summary args) -> args |> orHelp "normfree summary: what a network is made of and costs." SummaryCommand.run
-    | Some(Data args) -> data args
-    | Some(Bench args) -> bench args
-    | Some(Report args) -> args |> orHelp "normfree report: a page of one or several runs." ReportCommand.run
-    | Some(Import args) -> args |> orHelp "normfree import: a checkpoint from a file of others." ImportCommand.run
-    | Some(Export args) -> args |> orHelp "normfree export: a file for others from a checkpoint." ExportCommand.run
-    | Some(Verify args) ->
-        args |> orHelp "normfree verify: compares a packed file with its checkpoint." VerifyCommand.run
-    | Some Command.Version -> version ()
-    | None when results.Contains Command.Version -> version ()
-    | None -> help results "normfree: binary neural networks without batch normalisation."
-
-/// No argument may be empty: most often it is a variable of a shell that is not set.
+/// An empty argument is most often an unset variable of a shell.
 let private requireWords (arguments: string[]) =
     match Array.tryFindIndex String.IsNullOrWhiteSpace arguments with
     | Some 0 -> raise (UsageException "the first argument is empty.")
@@ -93,16 +99,18 @@ let private requireWords (arguments: string[]) =
 
 [<EntryPoint>]
 let main arguments =
-    // mpirun gives ranks terminals, and passes on what they print to them: colours and the like would be part of it.
+    // mpirun gives ranks terminals and passes on what they print: colours would become part of it.
     if Launcher.Processes > 1 then
         Environment.SetEnvironmentVariable("TERM", "dumb")
+
+    OldNames.warn <- Output.warn
 
     match ProcessLimits.OpenFilesProblem openFiles with
     | null ->
         Outcome.guard (fun () ->
             requireWords arguments
-            parser.Value.ParseCommandLine(arguments, raiseOnUsage = false) |> run (Array.toList arguments))
+            dispatch (Array.toList arguments))
         |> int
     | problem ->
-        Console.Error.WriteLine $"normfree: {problem}"
+        Output.error problem
         int Outcome.Failed

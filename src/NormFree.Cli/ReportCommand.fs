@@ -1,29 +1,33 @@
 namespace NormFree.Cli
 
-open System
 open System.IO
-open Argu
+open System.Threading
 open NormFree.Reporting
 open NormFree.Runs
-open NormFree.Training
 open NormFree.Benchmarks
 
 /// <summary><c>normfree report</c>.</summary>
 [<RequireQualifiedAccess>]
-module ReportCommand =
+module internal ReportCommand =
 
     /// <summary>Runs the command.</summary>
-    let run (args: ParseResults<ReportArgs>) =
-        let path = args.GetResult ReportArgs.Out
+    let run (args: Arguments) (cancellation: CancellationToken) =
+        let path = args.Get Options.file
 
         let write =
             match Path.GetExtension path with
             | ".html" -> Report.write
             | ".md" -> Report.writeMarkdown
-            | other -> raise (UsageException $"--out ends in .html or .md, not '{other}'.")
+            | other -> raise (UsageException $"--out must end in .html or .md, not '{other}'.")
 
-        let speed = if args.Contains No_Speed then SkipSpeed else MeasureSpeed
-        let runs = args.GetResult Runs |> List.map (fun path -> { Path = path }) |> ReportedRun.ofFolders (RunDeployment.measuring speed)
-        let title = args.GetResult(Title, "NormFree: " + (runs |> List.map _.Log.Name |> String.concat ", "))
+        let speed = if args.Has Options.noSpeed then SkipSpeed else MeasureSpeed
+        let folders = [ for path in args.Operands -> { RunFolder.Path = path } ]
+        let runs = ReportedRun.ofFolders (RunDeployment.measuring speed) folders
+        cancellation.ThrowIfCancellationRequested()
+
+        let title =
+            args.TryGet Options.title
+            |> Option.defaultWith (fun () -> "NormFree: " + (runs |> List.map _.Log.Name |> String.concat ", "))
+
         write path title runs
-        Console.WriteLine path
+        Output.line path

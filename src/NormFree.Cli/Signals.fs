@@ -4,7 +4,7 @@ open System
 open System.Runtime.InteropServices
 open System.Threading
 
-/// What .NET does not offer about signals.
+/// System calls about signals that .NET does not expose.
 module private Native =
 
     [<DllImport("libc", EntryPoint = "sigaction")>]
@@ -13,20 +13,30 @@ module private Native =
     [<DllImport("libc", EntryPoint = "sigaction")>]
     extern int writeAction(int signal, byte[] action, nativeint none)
 
-    // .NET's own exit waits for what it runs at the end, and libtorch's threads may be in its way.
+    // .NET's own exit runs finalizers first, which may wait for libtorch's threads.
     [<DllImport("libc", EntryPoint = "_exit")>]
     extern void exitAtOnce(int code)
 
-/// Ctrl-C and SIGTERM: the first is a wish, the second is not.
+/// Ctrl-C, SIGTERM and SIGHUP: the first signal asks the command to end, the second ends the process.
 module internal Signals =
 
-    let private signals = [ PosixSignal.SIGINT, 2; PosixSignal.SIGTERM, 15 ]
+    let private signals = [ PosixSignal.SIGINT, 2; PosixSignal.SIGTERM, 15; PosixSignal.SIGHUP, 1 ]
 
-    /// The size of Linux's struct sigaction on 64 bits, and the byte and bit in it of SA_RESETHAND.
+    /// The size of Linux's struct sigaction on 64 bits, and the byte and the bit of SA_RESETHAND in it.
     let private actionSize, resetByte, resetBit = 152, 139, 0x80uy
 
-    /// The kernel gives the signal its default action back as soon as it has come once: the second ends the process whatever the runtime, its
-    /// collector or libtorch are doing, which a handler in .NET would have to wait for.
+    let private hasLayout = OperatingSystem.IsLinux() && Environment.Is64BitProcess
+
+    /// SIG_IGN, the handler of a signal that the process ignores.
+    let private ignoring = 1L
+
+    /// nohup starts programs that ignore SIGHUP. They must keep ignoring it.
+    let private isIgnored number =
+        let action = Array.zeroCreate<byte> actionSize
+        hasLayout && Native.readAction (number, 0n, action) = 0 && BitConverter.ToInt64(action, 0) = ignoring
+
+    /// The kernel restores the default action after the first signal. The second then ends the process even if the runtime, its collector or libtorch
+    /// is busy, which would delay a .NET handler.
     let private takeOnce number =
         let action = Array.zeroCreate<byte> actionSize
 
@@ -34,24 +44,27 @@ module internal Signals =
             action[resetByte] <- action[resetByte] ||| resetBit
             Native.writeAction (number, action, 0n) |> ignore
 
-    /// <summary>Calls <c>stop</c> at the first signal, until what it returns is disposed; a second signal ends the process.</summary>
+    /// <summary>Ends the process without running anything else.</summary>
+    let exitAtOnce (code: int) = Native.exitAtOnce code
+
+    /// <summary>Calls <c>stop</c> at the first signal, until the result is disposed. A second signal ends the process.</summary>
     let atFirst (stop: unit -> unit) : IDisposable =
         let count = [| 0 |]
 
         let handle number (context: PosixSignalContext) =
             context.Cancel <- true
 
-            // The second comes here only where it is of the other kind, or the system is not Linux.
+            // On Linux, the second signal only arrives here if it is of another kind than the first.
             if Interlocked.Increment(&count[0]) > 1 then
-                Native.exitAtOnce (128 + number)
+                exitAtOnce (128 + number)
 
             stop ()
 
-        let registrations =
-            [ for signal, number in signals -> PosixSignalRegistration.Create(signal, handle number) ]
+        let taken = signals |> List.filter (snd >> isIgnored >> not)
+        let registrations = [ for signal, number in taken -> PosixSignalRegistration.Create(signal, handle number) ]
 
-        if OperatingSystem.IsLinux() && Environment.Is64BitProcess then
-            signals |> List.iter (snd >> takeOnce)
+        if hasLayout then
+            taken |> List.iter (snd >> takeOnce)
 
         { new IDisposable with
             member _.Dispose() = registrations |> List.iter _.Dispose() }

@@ -1,61 +1,36 @@
 namespace NormFree.Cli
 
-open System
-open Argu
+open System.Threading
 open NormFree.Spec
 open NormFree.Runs
 open NormFree.Networks
-open NormFree.Training
 open TorchSharp
 
 /// <summary><c>normfree summary</c>.</summary>
 [<RequireQualifiedAccess>]
-module SummaryCommand =
+module internal SummaryCommand =
 
-    let private described (args: ParseResults<SummaryArgs>) =
-        let size =
-            { Width = Choices.factor "--width" (args.GetResult(SummaryArgs.Width, 1.0))
-              Depth = Choices.factor "--depth" (args.GetResult(SummaryArgs.Depth, 1.0)) }
+    let private described (args: Arguments) =
+        let pixels = args.Get Options.size
 
-        let pixels = Choices.side "--size" (args.GetResult(SummaryArgs.Size, 224))
-        let table = Choices.architecture (args.GetResult(SummaryArgs.Arch, "reactnet-18"))
+        NetworkOptions.described args Options.arch pixels (args.Get Options.classes)
+        |> Net.withBinarise (args.Get Options.binarise),
+        pixels
 
-        let net =
-            table size (TrainCommand.stem (args.TryGetResult SummaryArgs.Stem) pixels)
-            |> Net.withClasses (Choices.within 2 10_000_000 "--classes" (args.GetResult(SummaryArgs.Classes, 1000)))
-            |> TrainCommand.requireBinary
-                [ "--norm", args.Contains SummaryArgs.Norm
-                  "--binarise", args.Contains SummaryArgs.Binarise
-                  "--shortcut", args.Contains SummaryArgs.Shortcut ]
-            |> Net.withNorm (Choices.norm (args.GetResult(SummaryArgs.Norm, "bn-free")))
-            |> Net.withShortcutWeights (Choices.shortcutWeights (args.GetResult(SummaryArgs.Shortcut, "binary")))
-            |> Net.withBinarise (
-                Choices.binarise (args.GetResult(SummaryArgs.Binarise, Names.binarise ActivationsAndWeights))
-            )
-
-        net, pixels
-
-    /// A checkpoint brings its network; only the size of its images may be another.
-    let private requireAlone (args: ParseResults<SummaryArgs>) =
-        let describes argument =
-            match argument with
-            | SummaryArgs.Checkpoint _
-            | SummaryArgs.Size _
-            | SummaryArgs.Json -> false
-            | _ -> true
-
-        match args.GetAllResults() |> List.filter describes with
+    /// A checkpoint has its own network; only the image size may differ.
+    let private requireAlone (args: Arguments) =
+        match args.Given |> List.filter (fun (name, _) -> not (List.contains name [ "--checkpoint"; "--size"; "--json" ])) with
         | [] -> ()
         | others ->
-            let names = args.Parser.PrintCommandLineArgumentsFlat others
-            raise (UsageException $"--checkpoint brings its own network: leave away {names}.")
+            let words = [ for name, value in others -> $"{name} {value}" ] |> String.concat ", "
+            raise (UsageException $"--checkpoint has its own network: omit {words}.")
 
-    let private network (args: ParseResults<SummaryArgs>) =
-        match args.TryGetResult SummaryArgs.Checkpoint with
+    let private network (args: Arguments) =
+        match args.TryGet Options.checkpoint with
         | Some path ->
             requireAlone args
             use checkpoint = Checkpoint.load torch.ScalarType.Float32 path
-            checkpoint.Network.Spec, Choices.side "--size" (args.GetResult(SummaryArgs.Size, checkpoint.ImageTask.Size))
+            checkpoint.Network.Spec, args.TryGet Options.size |> Option.defaultValue checkpoint.ImageTask.Size
         | None -> described args
 
     let private bits precision =
@@ -100,24 +75,24 @@ module SummaryCommand =
             ((summary.Layers |> List.map row) @ [ cells "total" "" "" total ])
 
         let floats = 4.0 * float total.Parameters
-        Console.WriteLine $"{summary.Net.Name}, {pixels}×{pixels} images, {summary.Net.Classes} classes"
-        Console.WriteLine $"parameters            {total.Parameters:N0}, of which {total.BinaryParameters:N0} are 1 bit"
+        Output.line $"{summary.Net.Name}, {pixels}×{pixels} images, {summary.Net.Classes} classes"
+        Output.line $"parameters            {total.Parameters:N0}, {total.BinaryParameters:N0} of them 1 bit"
 
-        Console.WriteLine
+        Output.line
             $"memory                {float total.MemoryBytes / 1048576.0:F3} MiB; as floats {floats / 1048576.0:F2} MiB ({floats / float total.MemoryBytes:F1} times)"
 
-        Console.WriteLine $"predicted packed size {float total.PackedBytes / 1e6:F3} MB"
+        Output.line $"predicted packed size {float total.PackedBytes / 1e6:F3} MB"
 
-        Console.WriteLine
+        Output.line
             $"MACs                  {total.BinaryMacs:N0} 1-bit×1-bit, {total.MixedMacs:N0} real×1-bit, {total.RealMacs:N0} real"
 
-        Console.WriteLine $"OPs                   {total.Ops:E3} (real and mixed MACs + 1-bit MACs / 64)"
+        Output.line $"OPs                   {total.Ops:E3} (real and mixed MACs + 1-bit MACs / 64)"
 
     /// <summary>Runs the command.</summary>
-    let run (args: ParseResults<SummaryArgs>) =
+    let run (args: Arguments) (_: CancellationToken) =
         let net, pixels = network args
 
         match Summary.create pixels pixels net with
-        | Ok summary when args.Contains SummaryArgs.Json -> Console.WriteLine(Json.write summary)
+        | Ok summary when args.Has Options.json -> Output.json (Json.write summary)
         | Ok summary -> print summary pixels
         | Error errors -> raise (TrainingException(errors |> List.map string |> String.concat "\n"))

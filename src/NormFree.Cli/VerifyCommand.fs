@@ -1,14 +1,13 @@
 namespace NormFree.Cli
 
 open System
-open Argu
+open System.Threading
 open NormFree.Data
 open NormFree.Inference
 open NormFree.Runs
 open NormFree.Networks
 open NormFree.Packing
 open NormFree.Training
-open TorchSharp
 
 /// <summary>What <c>normfree verify --json</c> prints.</summary>
 type VerifyResult =
@@ -16,23 +15,22 @@ type VerifyResult =
         Agrees: bool
         Mismatches: string list
         Report: VerificationReport
-        /// Of the checkpoint's network, computed by the composite engine, where a data set was given.
+        /// The accuracy of the checkpoint's network with the composite engine; None without a data set.
         Composite: Accuracy option
         Packed: Accuracy option
     }
 
 /// <summary><c>normfree verify</c>.</summary>
 [<RequireQualifiedAccess>]
-module VerifyCommand =
+module internal VerifyCommand =
 
     let private batch = 64
 
-    /// The data set for a network's task, where one is asked for; what does not make sense is refused before anything is read.
-    let private dataset (args: ParseResults<VerifyArgs>) =
-        let limit = args.TryGetResult VerifyArgs.Test_Limit |> Option.map (Choices.count "--test-limit")
-        let data = args.TryGetResult VerifyArgs.Data
+    /// Opens the data set for a network's task, if one is given. Wrong usage is rejected before anything is read.
+    let private dataset (args: Arguments) =
+        let limit, data = args.TryGet Options.testLimit, args.TryGet Options.dataPath
 
-        match args.TryGetResult VerifyArgs.Dataset |> Option.map Choices.dataset with
+        match args.TryGet Options.dataset with
         | None when limit.IsSome || data.IsSome ->
             raise (UsageException "--data and --test-limit are for a data set: name it with --dataset KIND.")
         | None -> fun _ _ -> None
@@ -74,7 +72,7 @@ module VerifyCommand =
     let private printAccuracy name (accuracy: Accuracy option) =
         accuracy
         |> Option.iter (fun a ->
-            Console.WriteLine
+            Output.line
                 $"{name} top-1 {100.0 * a.Top1:F2} %%, top-5 {100.0 * a.Top5:F2} %%, loss {a.Loss:F4} on {a.Images} test images")
 
     let private print (result: VerifyResult) =
@@ -92,26 +90,25 @@ module VerifyCommand =
               "farthest flip" ]
             (List.map row report.Layers)
 
-        let whose = if report.Images = 1 then "image" else "images"
+        let noun = if report.Images = 1 then "image" else "images"
 
-        Console.WriteLine
-            $"layers on the network's own values, flips of both networks by themselves; {report.Images} {whose}"
+        Output.line
+            $"layers are compared on the network's own values, flips between both networks; {report.Images} {noun}"
 
-        Console.WriteLine $"weights of exactly 0  {report.ZeroWeights}"
+        Output.line $"weights of exactly 0  {report.ZeroWeights}"
 
-        Console.WriteLine
+        Output.line
             $"logits                differ by {report.LogitDifference:G3}, the largest is {report.LargestLogit:G3}"
 
         printAccuracy "checkpoint           " result.Composite
         printAccuracy "packed               " result.Packed
 
     /// <summary>Runs the command.</summary>
-    let run (args: ParseResults<VerifyArgs>) =
-        let threads = args.TryGetResult VerifyArgs.Threads |> Option.map (Choices.threads "--threads")
-        threads |> Option.iter torch.set_num_threads
-        let count = Choices.count "--images" (args.GetResult(VerifyArgs.Images, 2))
+    let run (args: Arguments) (cancellation: CancellationToken) =
+        let threads = args.TryGet Options.threads
+        NetworkOptions.useThreads threads
         let dataset = dataset args
-        let path, file = args.GetResult VerifyArgs.Checkpoint, args.GetResult VerifyArgs.Packed
+        let path, file = args.Get Options.checkpoint, args.Get Options.packed
         let options = PackedOptions(Threads = defaultArg threads Environment.ProcessorCount)
 
         use checkpoint =
@@ -119,15 +116,11 @@ module VerifyCommand =
 
         use packed = PackedNetwork.Load(file, options)
         let dataset = dataset path checkpoint.ImageTask
+        let runOptions = { RunOptions.Default with OnEvent = EvalCommand.skipped; Cancellation = cancellation }
+        let result = compare (args.Get Options.verifyImages) runOptions checkpoint packed dataset
 
-        let result =
-            Outcome.untilInterrupted "Nothing is kept." (fun cancellation ->
-                let runOptions = { RunOptions.Default with Watch = EvalCommand.skipped; Cancellation = cancellation }
-
-                compare count runOptions checkpoint packed dataset)
-
-        if args.Contains VerifyArgs.Json then
-            Console.WriteLine(Json.writeSnakeCase result)
+        if args.Has Options.json then
+            Output.json (Json.writeSnakeCase result)
         else
             print result
 

@@ -21,7 +21,7 @@ module VariantRuns =
         let first =
             Pipeline.from images
             |> Pipeline.into (Path.Combine(folder, variant.Label))
-            |> Pipeline.watchedBy (EventText.lines $"{variant.Label, -10}  " interval)
+            |> Pipeline.onEvent (EventText.lines $"{variant.Label, -10}  " interval)
             |> Pipeline.train variant.Stage1 variant.Net
 
         match variant.Stage2 with

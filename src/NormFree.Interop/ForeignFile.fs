@@ -4,32 +4,32 @@ open System
 open NormFree.Archives.PyTorch
 open NormFree.Formats.Safetensors
 
-/// <summary>A tensor of a file that others have written; <c>Read</c> gives its elements, row-major and little-endian.</summary>
+/// <summary>A tensor of a file; <c>Read</c> returns its elements, row-major and little-endian.</summary>
 type ForeignTensor =
     {
-        /// As the file has it.
+        /// The key in the file.
         Key: string
         DType: DType
         Shape: int64 list
         Read: unit -> byte[]
     }
 
-/// <summary>A file of named tensors, whoever has written it and in whichever of the formats.</summary>
+/// <summary>A file of named tensors in any supported format.</summary>
 /// <remarks>Dispose it to close the file.</remarks>
 [<Sealed>]
 type ForeignFile private (path: string, tensors: ForeignTensor list, others: string list, close: unit -> unit) =
 
-    /// <summary>The file, as it was named.</summary>
+    /// <summary>The path that was opened.</summary>
     member _.Path = path
 
-    /// <summary>Its tensors in its own order.</summary>
+    /// <summary>The tensors in the order of the file.</summary>
     member _.Tensors = tensors
 
-    /// <summary>Keys of what it holds among the tensors and is none.</summary>
+    /// <summary>Keys of entries that are not tensors.</summary>
     member _.Others = others
 
-    /// <summary>Reads what <c>torch.save</c> has written: a state dictionary, alone or under <c>state_dict</c> or <c>model</c>.</summary>
-    /// <remarks>Throws InvalidFileException where the file is none, or asks for more than tensors need; IOException where it cannot be read.</remarks>
+    /// <summary>Opens a file of <c>torch.save</c>: a state dictionary, alone or under the key <c>state_dict</c> or <c>model</c>.</summary>
+    /// <remarks>Throws InvalidFileException if it is not such a file or references anything but tensors, IOException if it cannot be read.</remarks>
     static member OpenPyTorch(path: string) =
         let file = PyTorchFile.Open path
 
@@ -39,8 +39,8 @@ type ForeignFile private (path: string, tensors: ForeignTensor list, others: str
 
         new ForeignFile(path, tensors, List.ofSeq file.OtherEntries, ignore)
 
-    /// <summary>Opens a safetensors file; its metadata is not looked at.</summary>
-    /// <remarks>Throws InvalidFileException where the file is none, IOException where it cannot be read.</remarks>
+    /// <summary>Opens a safetensors file. Its metadata is ignored.</summary>
+    /// <remarks>Throws InvalidFileException if it is not such a file, IOException if it cannot be read.</remarks>
     static member OpenSafetensors(path: string) =
         let file = SafetensorsFile.Open path
 

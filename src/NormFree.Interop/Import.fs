@@ -9,14 +9,14 @@ open NormFree.Runs
 open NormFree.Spec
 open TorchSharp
 
-/// <summary>What to do about tensors that are missing, unexpected or of another shape.</summary>
+/// <summary>How an import treats tensors that are missing, unexpected or of another shape.</summary>
 type Strictness =
-    /// Refuse the file.
+    /// Reject the file.
     | Strict
-    /// Load what fits; the rest of the network keeps the values of its start. At least one tensor must fit.
+    /// Load the tensors that fit. The others keep their initial values. At least one tensor must fit.
     | Partial
 
-/// <summary>Networks from the files of others.</summary>
+/// <summary>Imports networks from files of other programs.</summary>
 /// <example><code>
 /// use file = ForeignFile.OpenPyTorch "model_best.pth.tar"
 /// let net = ReActNet.a |> Net.withNorm BatchNorm |> Net.withBinarise ActivationsAndWeights
@@ -28,10 +28,10 @@ type Strictness =
 [<RequireQualifiedAccess>]
 module Import =
 
-    /// Of the values that a partial import leaves as they start.
+    /// The seed of the initial values that a partial import keeps.
     let private seed = 1L
 
-    /// float64 where the file has any, since rounding would lose what it holds; else float32, which holds the narrower types exactly.
+    /// float64 if the file has float64 tensors, because rounding would lose digits; otherwise float32, which holds the narrower types exactly.
     let private precision (file: ForeignFile) =
         if file.Tensors |> List.exists (fun tensor -> tensor.DType = DType.F64) then
             torch.ScalarType.Float64
@@ -50,10 +50,10 @@ module Import =
                 let read = TensorBytes.toTensor value.DType value.Shape (value.Read())
                 tensor.copy_ (read.reshape tensor.shape) |> ignore
 
-    /// <summary>A network with the file's tensors and the report on them; only the report where they do not fit.</summary>
+    /// <summary>Creates a network with the file's tensors. Returns the network and a report, or only the report if the tensors do not fit.</summary>
     /// <remarks>
-    /// The spec should be a valid one. Keys are the published ones, with or without <c>module.</c>; also those of the original ReActNet
-    /// repository. float16 and bfloat16 become float32. Throws InvalidFileException where the file turns out to be damaged.
+    /// The spec must be valid. Keys are the published ones, with or without the prefix <c>module.</c>, or those of the original ReActNet repository.
+    /// float16 and bfloat16 become float32. Throws InvalidFileException if the file is damaged.
     /// </remarks>
     let network
         (strictness: Strictness)
@@ -75,8 +75,8 @@ module Import =
             (network :> IDisposable).Dispose()
             reraise ()
 
-    /// <summary>What is known of a network's images from its spec alone: classes by number, ImageNet's normalisation for large images and
-    /// CIFAR-10's for small ones.</summary>
+    /// <summary>The default task of a network: classes named by their numbers, ImageNet's normalisation above 64×64 pixels, otherwise
+    /// CIFAR-10's.</summary>
     let task (spec: NetSpec) (size: int) : ImageTask =
         { Dataset = "imported"
           Classes = Array.init spec.Classes string
@@ -84,7 +84,7 @@ module Import =
           Normalisation = if size <= 64 then Normalisation.cifar10 else Normalisation.imageNet
           Preprocessing = [] }
 
-    /// <summary><c>network</c>, as a checkpoint for images of this task: ready for <c>eval</c>, <c>predict</c> and as a teacher.</summary>
+    /// <summary>Imports a network as a checkpoint for a task, for <c>eval</c>, <c>predict</c> or as a teacher.</summary>
     let checkpoint strictness spec (task: ImageTask) file : Result<Checkpoint * ImportReport, ImportReport> =
         let state (network: Network) =
             { TrainingState.Of(Recipe.published, "imported") with Execution = Some network.Execution }

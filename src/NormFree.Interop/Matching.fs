@@ -7,18 +7,17 @@ open NormFree.Networks
 open NormFree.Runs
 open TorchSharp
 
-/// <summary>Which tensor of a file belongs to which of a network.</summary>
+/// <summary>Matches the tensors of a file with those of a network.</summary>
 /// <remarks>
-/// Keys are the published ones. Wrappers of PyTorch put <c>module.</c> (DataParallel) or <c>_orig_mod.</c> (compile) before them. The original
-/// ReActNet repository keeps the binary weights of its MobileNet flat, as <c>binary_3x3.weights</c> of (O·I·k·k)×1; the order of the elements is the
-/// same.
+/// Keys are the published ones. PyTorch's wrappers add the prefixes <c>module.</c> (DataParallel) or <c>_orig_mod.</c> (compile). The original
+/// ReActNet repository stores the binary weights of its MobileNet flat, as <c>binary_3x3.weights</c> of (O·I·k·k)×1, in the same order.
 /// </remarks>
 module internal Matching =
 
-    /// What a network wants: a name, a shape, and floating-point or whole numbers.
+    /// What the network needs: a shape, and floating-point numbers or integers.
     type Wanted = { Shape: int64 list; IsWhole: bool }
 
-    /// The tensors of a file by the network's names, and the report on them.
+    /// The tensors of a file by the network's names, and the report.
     type Plan = { Pairs: (string * ForeignTensor) list; Report: ImportReport }
 
     let private wrappers = [ "module."; "_orig_mod." ]
@@ -28,7 +27,7 @@ module internal Matching =
         | Some prefix -> unwrap (key.Substring prefix.Length)
         | None -> key
 
-    /// The network's name for a key: without wrappers, and `weight` for the flat `weights`.
+    /// The network's name for a key: without prefixes, and `weight` for the flat `weights`.
     let private translate (wanted: Map<string, Wanted>) (key: string) =
         let bare = unwrap key
 
@@ -44,7 +43,7 @@ module internal Matching =
         let sides = String.Join(", ", shape)
         $"[{sides}] of {kind}"
 
-    /// A flat weight has the elements of the shaped one.
+    /// A flat weight has the same number of elements.
     let private fitsShape (key: string) (wanted: Wanted) (tensor: ForeignTensor) =
         let count = List.fold (*) 1L wanted.Shape
         let flat = [ [ count; 1L ]; [ count ] ]
@@ -70,12 +69,12 @@ module internal Matching =
             [ for key, tensor in network.Tensors ->
                   key, { Shape = List.ofArray tensor.shape; IsWhole = (tensor.dtype = torch.ScalarType.Int64) } ]
 
-    /// The first tensor of each name, and the others.
+    /// The first tensor of each name, and the duplicates.
     let private firsts (named: (string * ForeignTensor) list) =
         let seen = HashSet<string>()
         named |> List.partition (fun (key, _) -> seen.Add key)
 
-    /// What is absent: counters of batches that the file knows nothing of, as PyTorch accepts it too, and what is missing.
+    /// Absent keys: batch counters of a file that has none, which PyTorch accepts too, and all others.
     let private absent (network: Network) (present: Set<string>) =
         let counter = ".num_batches_tracked"
         let isCounter (key: string) = key.EndsWith(counter, StringComparison.Ordinal)
@@ -89,11 +88,11 @@ module internal Matching =
             && not knowsCounters
             && present.Contains(key.Substring(0, key.Length - counter.Length) + ".running_mean"))
 
-    /// <summary>Pairs the tensors of a file with those of a network. A key that comes twice, with and without a wrapper, is unexpected the second time.</summary>
+    /// <summary>Pairs the tensors of a file with those of a network. A key that occurs with and without a prefix is unexpected the second time.</summary>
     let plan (network: Network) (file: ForeignFile) : Plan =
         let wanted = wantedBy network
         let named = [ for tensor in file.Tensors -> translate wanted tensor.Key, tensor ]
-        let known, strangers = named |> List.partition (fun (key, _) -> wanted.ContainsKey key)
+        let known, unknown = named |> List.partition (fun (key, _) -> wanted.ContainsKey key)
         let first, again = firsts known
         let misfits = first |> List.choose (fun (key, tensor) -> misfit key wanted[key] tensor)
         let misfitting = misfits |> List.map _.Key |> Set
@@ -113,5 +112,5 @@ module internal Matching =
                           tensor.Key, key ]
               Counters = counters.Length
               Missing = missing
-              Unexpected = [ for _, tensor in strangers @ again -> tensor.Key ] @ file.Others
+              Unexpected = [ for _, tensor in unknown @ again -> tensor.Key ] @ file.Others
               Misshapen = misfits } }

@@ -6,14 +6,13 @@ open System.Runtime.InteropServices
 open NormFree.Formats.Onnx
 open NormFree.Formats.Safetensors
 
-/// <summary>Exported networks with their binary convolutions in 8-bit integers: the same logits, as signs and their sums are whole numbers.</summary>
+/// <summary>Rewrites the binary convolutions of exported networks in 8-bit integers. The logits stay equal, because signs and their sums are integers.</summary>
 /// <remarks>
-/// <c>Sign</c> → <c>Conv</c> → <c>Mul</c> becomes <c>Sign</c> → <c>QuantizeLinear</c> → <c>ConvInteger</c> → <c>DequantizeLinear</c>, whose scale is
-/// the filters'. Weights are unsigned, 0 and 2 with zero point 1, and activations signed: ONNX Runtime multiplies weights by pixels, and has fast
-/// kernels for unsigned times signed only. Measured in ONNX Runtime 1.31 with AVX-512 VNNI, one thread, ReActNet-A on a 224×224 image in 39 ms
-/// (float32: 62): both operands unsigned 57 ms; signed weights 244 ms, whatever the activations; <c>Cast</c> and <c>Mul</c> for
-/// <c>DequantizeLinear</c> 40 ms. <c>QLinearConv</c> takes 34 ms, and on ReActNet-18 two thirds of the time, but its results have 8 bits: sums past
-/// ±254 are cut off, and logits are others.
+/// <c>Sign</c> → <c>Conv</c> → <c>Mul</c> becomes <c>Sign</c> → <c>QuantizeLinear</c> → <c>ConvInteger</c> → <c>DequantizeLinear</c> with the filters'
+/// scales. Weights are unsigned (0 and 2, zero point 1) and activations signed, because ONNX Runtime has fast kernels for unsigned times signed
+/// only. Time per 224×224 image for ReActNet-A in ONNX Runtime 1.31 with AVX-512 VNNI on one thread: this form 39 ms, float32 62 ms, both operands
+/// unsigned 57 ms, signed weights 244 ms, <c>Cast</c> and <c>Mul</c> instead of <c>DequantizeLinear</c> 40 ms. <c>QLinearConv</c> takes 34 ms (on
+/// ReActNet-18, two thirds of the time), but it clips sums to 8 bits (±254), which changes the logits.
 /// </remarks>
 [<RequireQualifiedAccess>]
 module OnnxInt8 =
@@ -29,7 +28,7 @@ module OnnxInt8 =
           scalar zero DType.I8 [| 0uy |]
           scalar middle DType.U8 [| 1uy |] ]
 
-    /// −1 and +1 as 0 and 2.
+    /// Maps the weights −1 and +1 to 0 and 2.
     let private unsigned (weight: OnnxTensor) =
         let values = MemoryMarshal.Cast<byte, float32>(weight.Bytes.Span).ToArray()
 
@@ -40,7 +39,7 @@ module OnnxInt8 =
             ReadOnlyMemory(values |> Array.map (fun value -> byte (value + 1.0f)))
         )
 
-    /// One scale a filter, as DequantizeLinear wants them: O instead of O×1×1.
+    /// The scales of the filters in the shape that DequantizeLinear needs: O instead of O×1×1.
     let private flat (scale: OnnxTensor) = OnnxTensor(scale.Name, scale.DType, [| scale.Shape[0] |], scale.Bytes)
 
     let private quantise (sign: string) =
@@ -58,7 +57,7 @@ module OnnxInt8 =
     let private scaled (mul: OnnxNode) =
         OnnxNode("DequantizeLinear", mul.Name, mul.Inputs, mul.Outputs, [| OnnxAttribute.Of("axis", 1L) |])
 
-    /// <summary>The model that <see cref="M:NormFree.Interop.OnnxLowering.lower"/> gives for a network with binary weights, rewritten.</summary>
+    /// <summary>Rewrites a model of <see cref="M:NormFree.Interop.OnnxLowering.lower"/> whose network has binary weights.</summary>
     let rewrite (model: OnnxModel) : OnnxModel =
         let graph = model.Graph
 

@@ -10,25 +10,25 @@ open NormFree.Torch
 open NormFree.Torch.Layers
 open TorchSharp
 
-/// <summary>How many images an exported ONNX network takes at once.</summary>
+/// <summary>The batch size of an exported ONNX network.</summary>
 type OnnxBatch =
     | OneImage
-    /// As many as the caller gives.
+    /// A dynamic batch dimension.
     | AnyNumber
 
-/// <summary>A network as an ONNX graph of standard operators, opset 17, in float32.</summary>
+/// <summary>Lowers a network to an ONNX graph of standard operators, opset 17, in float32.</summary>
 /// <remarks>
-/// Binary activations are <c>Sign</c> nodes, whose sign(0) is 0 as in training. A binary convolution is a <c>Conv</c> with weights of −1 and +1, then a
-/// <c>Mul</c> with the scale of each filter, O×1×1. Standardised weights are standardised here, once; constants stand where a runtime can fold
-/// them into filters: α is in the scales, β divides the sign's threshold, and RPReLU's first shift comes right behind the convolution.
+/// Binary activations are <c>Sign</c> nodes; sign(0) is 0, as in training. A binary convolution is a <c>Conv</c> with weights of −1 and +1, followed by
+/// a <c>Mul</c> with one scale per filter, O×1×1. Standardised weights are standardised here. Constants are placed so that a runtime can fold them
+/// into filters: α is part of the scales, β divides the sign's threshold, and RPReLU's first shift directly follows the convolution.
 /// </remarks>
 [<RequireQualifiedAccess>]
 module OnnxLowering =
 
-    /// What the standard calls the operators' version.
+    /// The version of the operator set.
     let private opset = 17L
 
-    /// Collects a graph's nodes and constants.
+    /// Collects the nodes and constants of a graph.
     type private Builder() =
         let nodes = ResizeArray<OnnxNode>()
         let constants = Collections.Generic.Dictionary<string, OnnxTensor>()
@@ -36,14 +36,14 @@ module OnnxLowering =
         member _.Nodes = nodes
         member _.Constants = constants.Values
 
-        /// A constant of that name and shape; the first of a name counts.
+        /// Adds a constant unless its name exists.
         member _.Constant(name: string, shape: int64[], value: torch.Tensor) =
             use _ = torch.NewDisposeScope()
             let bytes = TensorBytes.ofTensor (value.``to`` torch.ScalarType.Float32)
             constants.TryAdd(name, OnnxTensor(name, DType.F32, shape, ReadOnlyMemory bytes)) |> ignore
             name
 
-        /// An operation; its result has its name.
+        /// Adds a node whose output has the name of the node.
         member _.Node(operator: string, name: string, inputs: string list, attributes: OnnxAttribute list) =
             let name = $"{name}/{operator}"
 
@@ -61,7 +61,7 @@ module OnnxLowering =
     let private attributes (name: string) (values: int list) =
         OnnxAttribute.Of(name, [| for value in values -> int64 value |])
 
-    /// The signs of a binary weight and the factor of each filter; a real weight as it is used.
+    /// The signs and the scale of each filter for binary weights; the effective weight for real ones.
     let private weights (tensors: Map<string, torch.Tensor>) (conv: ConvolutionSpec) =
         let weight = tensors[$"{conv.Key}.weight"]
         let gain: torch.Tensor | null = if conv.Standardised then tensors[$"{conv.Key}.gain"] else null
@@ -81,7 +81,7 @@ module OnnxLowering =
 
             latent.sign (), Some(scale.Times conv.Factor)
 
-    /// Convolutions that differ in their filters only, as one with all of their filters; it has the first one's name.
+    /// Merges convolutions that differ only in their filters into one, which has the first one's name.
     let private convolve (b: Builder) tensors (convolutions: ConvolutionSpec list) input =
         use _ = torch.NewDisposeScope()
         let parts = convolutions |> List.map (weights tensors)
@@ -119,7 +119,7 @@ module OnnxLowering =
         |> prelu b tensors names.Slope
         |> shift b tensors names.ShiftOut
 
-    /// The batch norms of channels side by side as one; it has the first one's name.
+    /// Merges the batch norms of concatenated channels into one, which has the first one's name.
     let private normalise (b: Builder) (tensors: Map<string, torch.Tensor>) (keys: string list) input =
         use _ = torch.NewDisposeScope()
         let key = keys.Head
@@ -191,7 +191,7 @@ module OnnxLowering =
 
     let private multiplied (factor: float) (conv: ConvolutionSpec) = { conv with Factor = conv.Factor * factor }
 
-    /// α·N(w ∗ sign(β·x + b)), whose sign is that of x + b/β.
+    /// α·N(w ∗ sign(β·x + b)). The sign of β·x + b is that of x + b/β.
     let private signConvolution (b: Builder) (tensors: Map<string, torch.Tensor>) (layer: SignConvolution) input =
         let convolutions = layer.Convolutions |> List.map (fst >> multiplied layer.Alpha)
         use threshold = tensors[layer.Shift].DividedBy layer.Beta
@@ -200,10 +200,10 @@ module OnnxLowering =
 
         match layer.Convolutions |> List.choose snd with
         | [] -> result
-        // α is 1 where there are norms.
+        // Networks with norms have α = 1.
         | keys -> normalise b tensors keys result
 
-    /// A constant factor of the input goes where it costs least: into filters, or behind the pooling.
+    /// Moves a constant factor of the input to where it costs least: into the filters, or after the pooling.
     let private later graph =
         match graph with
         | Chain(Op(Scale beta) :: Op(AveragePool kernel) :: Op(Convolve conv) :: rest) ->
@@ -216,7 +216,7 @@ module OnnxLowering =
     let private shortcut (b: Builder) tensors (layer: FusedLayer) input =
         match layer.Shortcut with
         | Computed graph -> walk b tensors (later graph) input
-        | Itself ->
+        | RepeatedInput ->
             let inputs = (fst layer.Convolution.Convolutions.Head).In
             let repeats = layer.Activation.Channels / inputs
 
@@ -225,7 +225,7 @@ module OnnxLowering =
             else
                 b.Node("Concat", "repeat", List.replicate repeats input, [ attribute "axis" 1 ])
 
-    /// RPReLU's first shift comes before the sum, where it is a bias of the convolution.
+    /// RPReLU's first shift is added before the residual sum, where a runtime can fold it into the convolution's bias.
     let private layer (b: Builder) tensors (layer: FusedLayer) input =
         let branch =
             signConvolution b tensors layer.Convolution input |> shift b tensors layer.Activation.ShiftIn
@@ -248,7 +248,7 @@ module OnnxLowering =
         let sizes = first :: [ for size in rest -> OnnxDimension.Of(int64 size) ]
         OnnxValue(name, DType.F32, List.toArray sizes)
 
-    /// What a program that runs the network needs to know of its images.
+    /// The metadata that a program needs to preprocess images and name classes.
     let private metadata (checkpoint: Checkpoint) =
         dict
             [ "normfree.spec", Json.write checkpoint.Network.Spec
@@ -256,7 +256,7 @@ module OnnxLowering =
               "normfree.normalisation", Json.write checkpoint.ImageTask.Normalisation ]
         |> Collections.Generic.Dictionary
 
-    /// <summary>The network of a checkpoint. Input <c>input</c>: N×3×Size×Size, normalised; output <c>logits</c>: N×classes.</summary>
+    /// <summary>Lowers the network of a checkpoint. Input <c>input</c>: N×3×Size×Size, normalised; output <c>logits</c>: N×classes.</summary>
     let lower (batch: OnnxBatch) (checkpoint: Checkpoint) : OnnxModel =
         use _ = torch.no_grad ()
         let network, size = checkpoint.Network, checkpoint.ImageTask.Size

@@ -29,6 +29,9 @@ module ConfusionFile =
         else
             None
 
+    /// A longer file is damaged.
+    let private maxBytes = 1L <<< 30
+
     /// <summary>The confusion matrix of the run's best network; None before the run has finished.</summary>
     /// <remarks>Throws InvalidFileException if the file is damaged, IOException if it cannot be read.</remarks>
     let read (folder: RunFolder) : Confusion option =
@@ -42,7 +45,7 @@ module ConfusionFile =
         if not (File.Exists path) then
             None
         else
-            match Json.read<Confusion>(File.ReadAllText path) with
+            match Json.read<Confusion>(Encoding.UTF8.GetString(PlainFile.ReadAllBytes(path, maxBytes))) with
             | Error why -> refuse "text" $"it cannot be parsed: {why}"
             | Ok confusion ->
                 problem confusion |> Option.iter (refuse "content")

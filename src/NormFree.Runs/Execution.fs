@@ -1,5 +1,6 @@
 namespace NormFree.Runs
 
+open System
 open System.Text.Json.Serialization
 
 /// <summary>The engine that computes a network.</summary>
@@ -54,3 +55,24 @@ type BatchPartition =
               $"ranks {d.Ranks}"
           if d.Accumulate > 1 then
               $"accumulated parts {d.Accumulate}" ]
+
+/// <summary>What training does about a loss, gradient or weight that is NaN or infinite.</summary>
+type OnNonFinite =
+    /// Ends the training. Checkpoints of earlier steps are intact.
+    | [<JsonPropertyName "stop">] Stop
+    /// Skips the batch.
+    | [<JsonPropertyName "skip">] Skip
+    /// Restores weights and optimiser from the last checkpoint and continues with the batches after this one.
+    | [<JsonPropertyName "rollback">] Rollback
+
+/// <summary>Which checkpoints a run keeps.</summary>
+type CheckpointPolicy =
+    {
+        /// How many of the last checkpoints of each stage are kept.
+        Checkpoints: int
+        /// The longest time between two checkpoints. The end of every epoch writes one too.
+        Every: TimeSpan
+    }
+
+    /// <summary>Two checkpoints, at most ten minutes apart.</summary>
+    static member Default = { Checkpoints = 2; Every = TimeSpan.FromMinutes 10.0 }

@@ -30,6 +30,9 @@ module OldNames =
 
     let private renewed = dict fields
 
+    /// Files that people write may have comments.
+    let private lenient = JsonDocumentOptions(CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true)
+
     let rec private renew (node: JsonNode | null) : string list =
         match node with
         | :? JsonObject as fields ->
@@ -48,7 +51,7 @@ module OldNames =
     /// <summary>The JSON text with today's field names. <c>source</c> names the file in the warning. Text that is no JSON is returned as it is.</summary>
     let renewFields (source: string) (text: string) : string =
         try
-            let root = JsonNode.Parse text
+            let root = JsonNode.Parse(text, documentOptions = lenient)
 
             match List.distinct (renew root) with
             | [] -> text

@@ -3,6 +3,8 @@ namespace NormFree.Runs
 open System
 open System.IO
 open System.Text
+open System.Text.Json
+open System.Text.Json.Nodes
 open System.Text.RegularExpressions
 open NormFree.Formats
 
@@ -38,7 +40,8 @@ type RunDescription =
         Label: string
         /// The command line that started the run; empty for a script's run.
         Arguments: string list
-        Configuration: (string * string) list
+        /// None if an earlier version of NormFree wrote the file: it holds rows of text then.
+        Configuration: RunConfiguration option
         Finished: bool
     }
 
@@ -117,21 +120,35 @@ module RunFolder =
         for count in hole .. -1 .. 1 do
             File.Move(folder.Before stage (count - 1), folder.Before stage count, true)
 
+    let private unreadable path place why =
+        InvalidFileException(path, place, $"it cannot be parsed: {why}", "Restore the file or start a new run")
+
     let private read<'T> path (text: string) place : 'T =
         match text |> OldNames.renewFields path |> Json.read<'T> with
         | Ok value -> value
-        | Error why ->
-            raise (
-                InvalidFileException(
-                    path,
-                    place,
-                    $"it cannot be parsed: {why}",
-                    "Restore the file or start a new run"
-                )
-            )
+        | Error why -> raise (unreadable path place why)
 
-    /// <summary>The run's description. Throws TrainingException if there is no run, InvalidFileException if the description is damaged.</summary>
-    let readDescription folder =
+    /// A longer file is not ours, or damaged.
+    let private maxDescription, private maxLog = 16L <<< 20, 1L <<< 30
+
+    /// Pipes and devices are rejected, because reading them may never end.
+    let private readText path maxBytes = Encoding.UTF8.GetString(PlainFile.ReadAllBytes(path, maxBytes))
+
+    /// Earlier versions wrote the configuration as pairs of texts. They are taken out of the JSON.
+    let private takeRows path (root: JsonObject) : (string * string) list =
+        match root["Configuration"] with
+        | :? JsonArray as pairs ->
+            let rows = Json.read<(string * string) list> (pairs.ToJsonString())
+            root["Configuration"] <- null
+            OldNames.warn $"{path} is of an earlier version of NormFree. The next version will not read it."
+
+            match rows with
+            | Ok rows -> rows
+            | Error why -> raise (unreadable path "text" why)
+        | _ -> []
+
+    /// The description, and the rows of its configuration.
+    let private load folder : RunDescription * (string * string) list =
         let path = description folder
 
         if not (File.Exists path) then
@@ -140,25 +157,40 @@ module RunFolder =
                     $"{folder.Path} contains no run: it has no run.json. Give the folder that was passed as --out."
             )
 
-        read<RunDescription> path (File.ReadAllText path) "text"
+        let text = OldNames.renewFields path (readText path maxDescription)
 
-    /// <summary>The run's description and log.</summary>
+        try
+            match JsonNode.Parse text with
+            | :? JsonObject as root ->
+                let oldRows = takeRows path root
+                let what: RunDescription = read path (root.ToJsonString()) "text"
+                what, what.Configuration |> Option.map RunConfiguration.rows |> Option.defaultValue oldRows
+            | _ -> raise (unreadable path "text" "it is no JSON object")
+        with :? JsonException as error ->
+            raise (unreadable path "text" error.Message)
+
+    /// <summary>The run's description. Throws TrainingException if there is no run, InvalidFileException if its description is damaged.</summary>
+    let readDescription folder = fst (load folder)
+
+    let private logLines path =
+        if File.Exists path then
+            (readText path maxLog).Split('\n', StringSplitOptions.RemoveEmptyEntries)
+        else
+            [||]
+
+    /// <summary>The run as its folder describes it.</summary>
     let readRun folder : RunLog =
-        let what = readDescription folder
+        let what, rows = load folder
         let path = log folder
-        let lines = if File.Exists path then File.ReadAllLines path else [||]
 
         { Name = DirectoryInfo(folder.Path).Name
           Label = what.Label
           Arguments = what.Arguments
-          Configuration = what.Configuration
-          Epochs = [ for i, line in Array.indexed lines -> read<EpochRecord> path line $"line {i + 1}" ]
+          Configuration = rows
+          Epochs = [ for i, line in Array.indexed (logLines path) -> read<EpochRecord> path line $"line {i + 1}" ]
           Finished = what.Finished }
 
-    /// <summary>Rewrites the log if it has fewer epochs than the history: a killed run may lack its last one.</summary>
+    /// <summary>Writes the log again if it has fewer epochs than this: a run that was killed may lack the last.</summary>
     let repairLog folder (history: EpochRecord list) =
-        let path = log folder
-        let lines = if File.Exists path then (File.ReadAllLines path).Length else 0
-
-        if lines < history.Length then
+        if (logLines (log folder)).Length < history.Length then
             writeLog folder history

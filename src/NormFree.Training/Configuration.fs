@@ -8,89 +8,99 @@ open NormFree.Runs
 open NormFree.Spec
 open TorchSharp
 
-/// <summary>The whole resolved configuration of a run, for people: everything that its results depend on.</summary>
+/// <summary>Configurations of runs, from what a run consists of and back.</summary>
 [<RequireQualifiedAccess>]
 module Configuration =
 
-    let private network (net: NetSpec) =
-        [ "architecture", net.Name
-          "stem", $"{net.Stem.Kernel}×{net.Stem.Kernel}, stride {net.Stem.Stride}, {net.Stem.Channels} channels"
-          "classes", string net.Classes
-          match net.Body with
-          | Binary body ->
-              "norm", Names.norm body.Norm
+    /// <summary>How the work is done, as a configuration holds it.</summary>
+    let ofOptions (options: RunOptions) : ExecutionConfiguration =
+        { Device = options.Device
+          Engine = options.Execution.Engine
+          Precision = options.Execution.Precision
+          Threads = Some(torch.get_num_threads ())
+          Workers = Some options.Workers
+          Strict = options.Strict
+          Keep = options.CheckpointPolicy.Checkpoints
+          CheckpointEvery = options.CheckpointPolicy.Every.TotalMinutes
+          OnNonFinite = options.OnNonFinite
+          Telemetry = options.Telemetry
+          Accumulate = options.Accumulate }
 
-              match body.Norm with
-              | BnFree alpha
-              | Scaled alpha -> "alpha", string alpha
-              | BatchNorm
-              | NoNorm -> ()
+    /// <summary>The options of a run with this configuration. The number of threads is the process's and is not among them.</summary>
+    let toOptions (execution: ExecutionConfiguration) : RunOptions =
+        { RunOptions.Default with
+            Device = execution.Device
+            Execution = { Engine = execution.Engine; Precision = execution.Precision }
+            Workers = execution.Workers |> Option.defaultValue RunOptions.Default.Workers
+            Strict = execution.Strict
+            CheckpointPolicy =
+                { Checkpoints = execution.Keep; Every = TimeSpan.FromMinutes execution.CheckpointEvery }
+            OnNonFinite = execution.OnNonFinite
+            Telemetry = execution.Telemetry
+            Accumulate = execution.Accumulate }
 
-              "layers", string body.Layers.Length
-              "expected variance", Names.expectedVariance body.ExpectedVariance
-              "binary gain", Names.binaryGain body.BinaryGain
-              "deviation 16, shortcut weights", Names.shortcutWeights body.ShortcutWeights
-          | FullPrecision blocks -> "layers", string (2 * blocks.Length) ]
+    /// A script has no settings but the network, the images and the options.
+    let private ofScript (options: RunOptions) (net: NetSpec) : RunConfiguration =
+        { Network = { Architecture = net.Name; Norm = None; Shortcut = None; Stem = None; Width = None; Depth = None }
+          Dataset = { Kind = None; Path = None; Size = None; Limit = None; TestLimit = None }
+          Stage1 = None
+          Stage2 = None
+          Init = None
+          Execution = ofOptions options
+          Facts = None
+          Environment = None
+          Changes = [] }
 
-    let private data (dataset: Dataset) =
-        [ "data set", dataset.Name
-          "image size", $"{dataset.Size}×{dataset.Size}"
-          "training images", string dataset.Train.Count
-          "test images", string dataset.Test.Count
-          "augmentation",
-          (if dataset.Augmentation.Train.IsEmpty then
-               "none"
-           else
-               Json.write dataset.Augmentation.Train) ]
+    let private facts (net: NetSpec) (dataset: Dataset) : RunFacts =
+        let body = Net.binaryBody net
 
-    /// <summary>A recipe's settings, each name led by the stage's.</summary>
-    let recipe stage (recipe: Recipe) =
-        [ "epochs", string recipe.Epochs
-          "batch", string recipe.Batch
-          "optimiser", Json.name recipe.Optimiser
-          "learning rate", string recipe.LearningRate
-          "weight decay", string recipe.WeightDecay
-          "schedule", Json.name recipe.Schedule
-          "warm-up epochs", string recipe.WarmUp
-          "loss", Json.name recipe.Loss
-          "clipping", Json.name recipe.Clip
-          "initialisation", Json.name recipe.Initialisation
-          "held out", string recipe.HeldOut
-          "seed", string recipe.Seed
-          for deviation in Deviation.all do
-              $"deviation {deviation.Number}, {deviation.Name}", Json.name (deviation.Of recipe.Deviations) ]
-        |> List.map (fun (name, value) -> $"{stage}: {name}", value)
+        { Stem = $"{net.Stem.Kernel}×{net.Stem.Kernel}, stride {net.Stem.Stride}, {net.Stem.Channels} channels"
+          Classes = net.Classes
+          Layers =
+            match net.Body with
+            | Binary body -> body.Layers.Length
+            | FullPrecision blocks -> 2 * blocks.Length
+          ExpectedVariance = body |> Option.map (fun body -> Names.expectedVariance body.ExpectedVariance)
+          BinaryGain = body |> Option.map (fun body -> Names.binaryGain body.BinaryGain)
+          Dataset = dataset.Name
+          ImageSize = dataset.Size
+          TrainingImages = dataset.Train.Count
+          TestImages = dataset.Test.Count
+          Augmentation =
+            if dataset.Augmentation.Train.IsEmpty then
+                "none"
+            else
+                Json.write dataset.Augmentation.Train }
 
-    /// Reports show these apart from what the run was asked for, by their prefix.
-    let private environment (device: Device) (execution: Execution) =
-        [ "NormFree", BuildVersion.normFree
-          "TorchSharp", BuildVersion.ofAssembly typeof<torch.Tensor>
-          ".NET", Environment.Version.ToString()
-          "system", RuntimeInformation.OSDescription
-          "processors", string Environment.ProcessorCount
-          "processor", Machine.arithmetic.Value
-          "device", Json.name device
-          match device, Machine.gpu.Value with
-          | Cuda, Some gpu -> "gpu", gpu
-          | _ -> ()
-          "engine", Json.name execution.Engine
-          // A packed network has no third value, and neither have the fused engine's bits.
-          "deviation 13, sign(0)",
-          (match execution.Engine with
-           | Fused -> "+1"
-           | Composite -> "0")
-          "precision", Json.name execution.Precision
-          "torch threads", string (torch.get_num_threads ()) ]
-        |> List.map (fun (name, value) -> "environment." + name, value)
+    let private environment (options: RunOptions) (execution: Execution) : RunEnvironment =
+        { NormFree = BuildVersion.normFree
+          TorchSharp = BuildVersion.ofAssembly typeof<torch.Tensor>
+          DotNet = Environment.Version.ToString()
+          System = RuntimeInformation.OSDescription
+          Processors = Environment.ProcessorCount
+          Processor = Machine.arithmetic.Value
+          Gpu =
+            match options.Device with
+            | Cuda -> Machine.gpu.Value
+            | Cpu -> None
+          Device = options.Device
+          Engine = execution.Engine
+          Precision = execution.Precision
+          TorchThreads = torch.get_num_threads ()
+          Ranks = options.BatchPartition.Ranks
+          Accumulate = options.BatchPartition.Accumulate }
 
-    /// <summary>What a run of this network on these images starts with; each stage adds its recipe.</summary>
-    let describe (device: Device) (execution: Execution) (division: BatchPartition) net dataset =
-        network net
-        @ data dataset
-        @ environment device execution
-        @ [ "environment.ranks", string division.Ranks
-            "environment.accumulated parts", string division.Accumulate ]
+    /// <summary>The configuration of a run when it starts: <c>asked</c>, or what can be told of a script, with the facts and the environment.
+    /// Each stage adds its recipe.</summary>
+    let describe (asked: RunConfiguration option) options execution init (net: NetSpec) dataset : RunConfiguration =
+        let basis = asked |> Option.defaultWith (fun () -> ofScript options net)
 
-    /// <summary>Each time that the run went on with other arithmetic or rates.</summary>
-    let changes (changes: string list) =
-        [ for i, change in List.indexed changes -> $"environment.changed ({i + 1})", change ]
+        { basis with
+            Network =
+                { basis.Network with
+                    Architecture = net.Name
+                    Norm = Net.binaryBody net |> Option.map _.Norm
+                    Shortcut = Net.binaryBody net |> Option.map _.ShortcutWeights }
+            Init = init
+            Facts = Some(facts net dataset)
+            Environment = Some(environment options execution) }

@@ -13,10 +13,12 @@ module internal NonFiniteResponse =
     let private mostResponses = 10
 
     let private diverged (context: StageContext) (cursor: TrainingCursor) place what =
+        let kept = if context.Writer.HasCheckpoint then "Checkpoints of earlier steps are intact. " else ""
+
         raise (
             TrainingException
                 $"{what} in stage {context.Job.Name}, epoch {cursor.Epoch + 1}, {place}: the training has diverged. \
-                  Checkpoints of earlier steps are intact. Lower the learning rate (it is {cursor.Rate:g3}), add a warm-up, \
+                  {kept}Lower the learning rate (it is {cursor.Rate:g3}), add a warm-up, \
                   or resume with --on-nonfinite skip or rollback."
         )
 
@@ -32,7 +34,7 @@ module internal NonFiniteResponse =
 
     /// The cursor with an issue added, which is also reported as an event.
     let private notice (context: StageContext) issue cursor =
-        context.Options.Watch(NumericalIssueFound issue)
+        context.Options.OnEvent(NumericalIssueFound issue)
         TrainingCursor.noticing issue cursor
 
     /// Responds to an issue; the batch in which it was found does not count. Throws if the rule is to stop.
@@ -118,7 +120,7 @@ module internal NonFiniteResponse =
             issueInTensors context cursor
             |> Option.fold (fun cursor issue -> respond context issue cursor) cursor
 
-        context.Recorder.Keep()
+        context.Recorder.Write()
         context.Writer.Write(StageContext.complete context cursor)
         cursor
 

@@ -7,8 +7,8 @@ open NormFree.Torch.Native
 open NormFree.Tests
 
 let private all =
-    [ testList "Architecture" [ Architecture.ScalarTests.tests ]
-      testList "Repository" [ Repository.ReadmeTests.tests; Repository.FeedTests.tests; Suite.ApprovedSkipsTests.tests ]
+    [ testList "Architecture" [ Architecture.ReferenceTests.tests; Architecture.ScalarTests.tests ]
+      testList "Repository" [ Repository.ReadmeTests.tests; Repository.DocsTests.tests; Repository.FeedTests.tests; Suite.ApprovedSkipsTests.tests ]
       testList
           "Formats"
           [ Formats.AtomicFileTests.tests
@@ -105,6 +105,8 @@ let private all =
       testList
           "Cli"
           [ Cli.UsageTests.tests
+            Cli.ConfigurationTests.tests
+            Cli.CompletionTests.tests
             Cli.FailureTests.tests
             Cli.JobTests.tests
             Cli.RoundTripTests.tests

@@ -56,7 +56,7 @@ let private otherWeights =
          Checkpoint.save path None { checkpoint with Network = network }
          path)
 
-/// Two classes, an image each; what is in it does not matter.
+/// Two classes with one image each. Its content does not matter.
 let private pets =
     lazy
         (for part in [ "train/cat"; "train/dog"; "test/cat"; "test/dog" ] do
@@ -64,7 +64,7 @@ let private pets =
 
          Tool.scratch.File "pets")
 
-/// As many pictures, but a class more in each split that the other lacks.
+/// The same number of images, but each split has a class that the other lacks.
 let private otherPets =
     lazy
         (for part in [ "train/cat"; "train/emu"; "test/cat"; "test/owl" ] do
@@ -84,13 +84,13 @@ let private stage1 = lazy (Path.Combine(fst Tool.tinyRun.Value, "stage1.last.saf
 let private none = lazy "no-such-file"
 let private out = lazy (Tool.scratch.File "failed")
 
-/// What is tried; the command with its files, of which §n is the nth; what the complaint must say.
+/// A name, a command in which §n stands for the nth file, the files, and what the error must say.
 let private failures =
-    [ "a data set that needs files, without any",
+    [ "a data set that needs files, without files",
       "train --dataset cifar10 --out §0",
       [ out ],
       [ "--data"; "normfree data get cifar10" ]
-      "a data set that is not there",
+      "a data set that does not exist",
       "train --dataset cifar10 --data §1 --out §0",
       [ out; none ],
       [ "no-such-file"; "normfree data get cifar10" ]
@@ -101,33 +101,33 @@ let private failures =
       "classes that differ between the splits",
       "train --dataset folder --data §1 --out §0",
       [ out; otherPets ],
-      [ "'train' that 'test' lacks: emu"; "'test' that 'train' lacks: owl"; "add them to" ]
-      "a truncated archive", "train --dataset folder --data §1 --out §0", [ out; archive ], [ "cut.zip"; "cut short" ]
+      [ "'test' lacks classes of 'train': emu"; "'train' lacks classes of 'test': owl"; "add them to" ]
+      "a truncated archive", "train --dataset folder --data §1 --out §0", [ out; archive ], [ "cut.zip"; "truncated" ]
       "a truncated batch file",
       "train --dataset cifar10 --data §1 --out §0",
       [ out; batch ],
       [ "data_batch_1.bin"; "5000 bytes"; "3073" ]
       "a text file as data set", "train --dataset folder --data §1 --out §0", [ out; text ], [ "text.txt"; ".zip" ]
       "images that the network does not fit", "train --size 30 --out §0", [ out ], [ "30×30"; "multiple of 32" ]
-      "a start from a checkpoint of another network",
+      "to start from a checkpoint of another network",
       "train --arch reactnet-18 --init §1 --limit 20 --test-limit 20 --out §0",
       [ out; Tool.checkpoint ],
       [ "do not fit reactnet-18"; "conv1.weight has shape"; "checkpoint of this network" ]
-      "a start from a text file", "train --init §1 --out §0", [ out; text ], [ "text.txt"; "safetensors" ]
-      "a start from a file that is not there", "train --init §1 --out §0", [ out; none ], [ "no-such-file"; "path" ]
-      "a teacher that is none", "train --loss kd --teacher §1 --out §0", [ out; text ], [ "text.txt"; "safetensors" ]
+      "to start from a text file", "train --init §1 --out §0", [ out; text ], [ "text.txt"; "safetensors" ]
+      "to start from a file that does not exist", "train --init §1 --out §0", [ out; none ], [ "no-such-file"; "path" ]
+      "a teacher that is a text file", "train --loss kd --teacher §1 --out §0", [ out; text ], [ "text.txt"; "safetensors" ]
       "a run folder that is a file", "train --out §0", [ text ], [ "text.txt"; "it is a file"; "another folder" ]
       "a run folder below a file", "train --out §0/run", [ text ], [ "text.txt"; "another folder" ]
-      "a run folder that nobody can make", "train --out /proc/run", [], [ "/proc/run"; "another folder" ]
-      "to resume what is no run", "train --resume --out §0", [ folder "nothing" ], [ "no run"; "run.json" ]
+      "a run folder that cannot be created", "train --out /proc/run", [], [ "/proc/run"; "another folder" ]
+      "to resume a folder without a run", "train --resume --out §0", [ folder "nothing" ], [ "no run"; "run.json" ]
       "to evaluate a text file", "eval --checkpoint §0", [ text ], [ "text.txt"; "safetensors" ]
       "to evaluate a folder", "eval --checkpoint §0", [ folder "nothing" ], [ "nothing"; "is a folder" ]
       "to evaluate on other classes",
       "eval --checkpoint §0 --dataset folder --data §1",
       [ Tool.checkpoint; pets ],
-      [ "10 classes"; "data set that it was trained for" ]
+      [ "10 classes"; "data set that it was trained on" ]
       "to classify a text file", "predict --checkpoint §0 §1", [ Tool.checkpoint; text ], [ "text.txt"; "JPEG or PNG" ]
-      "to classify what is not there",
+      "to classify a file that does not exist",
       "predict --checkpoint §0 §1",
       [ Tool.checkpoint; none ],
       [ "no-such-file"; "path" ]
@@ -143,7 +143,7 @@ let private failures =
       "predict --checkpoint §0 §1",
       [ Tool.checkpoint; overlong ],
       [ "overlong.png"; "200000×1"; "proportions" ]
-      "to classify the same by the packed engine",
+      "to classify it with the packed engine",
       "predict --packed §0 §1",
       [ Tool.packed; overlong ],
       [ "overlong.png"; "200000×1"; "proportions" ]
@@ -167,7 +167,7 @@ let private failures =
       "predict --checkpoint §0 --input §1 --output §2",
       [ Tool.checkpoint; tensors "nan.safetensors" [ "input", square, nanf ]; out ],
       [ "'input'"; "NaN"; "finite" ]
-      "an output in a folder that is not there",
+      "an output in a folder that does not exist",
       "predict --checkpoint §0 --input §1 --output §2/x/y",
       [ Tool.checkpoint; good; folder "nothing" ],
       [ "there is no folder"; "nothing/x" ]
@@ -175,19 +175,19 @@ let private failures =
       "predict --checkpoint §0 --input §1 --output §2",
       [ Tool.checkpoint; good; folder "nothing" ],
       [ "nothing is a folder" ]
-      "to train where there is no such device",
+      "to train on a device that the machine lacks",
       "train --device cuda --out §0",
       [ out ],
       [ "device cuda"; "none"; "Choose device cpu" ]
       "to measure on images that are too small", "bench train --image 4", [], [ "4×4" ]
       "to measure inference on images that are too small", "bench infer --image 2", [], [ "2×2" ]
-      "summary of odd images", "summary --size 37", [], [ "37×37"; "multiple of 32" ]
-      "a report of what is no run", "report §0 --out §1.html", [ folder "nothing"; out ], [ "no run" ]
-      "data that nobody serves",
+      "a summary for images that the network does not fit", "summary --size 37", [], [ "37×37"; "multiple of 32" ]
+      "a report of a folder without a run", "report §0 --out §1.html", [ folder "nothing"; out ], [ "no run" ]
+      "a download from a mirror that does not answer",
       "data get cifar10 --mirror http://127.0.0.1:9/ --out §0",
       [ folder "get" ],
       [ "127.0.0.1:9"; "mirror" ]
-      "an import of what is not there",
+      "an import of a file that does not exist",
       "import --pytorch §0 --arch reactnet-18 --out §1",
       [ none; out ],
       [ "no-such-file" ]
@@ -195,11 +195,11 @@ let private failures =
       "import --pytorch §0 --arch reactnet-18 --out §1",
       [ folder "nothing"; out ],
       [ "folder" ]
-      "an import of a text",
+      "an import of a text file",
       "import --pytorch §0 --arch reactnet-18 --out §1",
       [ text; out ],
-      [ "text.txt"; "no PyTorch file" ]
-      "an import of safetensors as PyTorch's",
+      [ "text.txt"; "not a PyTorch file" ]
+      "an import of a safetensors file as PyTorch's",
       "import --pytorch §0 --arch reactnet-18 --out §1",
       [ good; out ],
       [ "good.safetensors"; "safetensors" ]
@@ -211,15 +211,15 @@ let private failures =
       "import --pytorch §0 --arch reactnet-small --width 0.34 --stem cifar --norm batch-norm --classes 10 --out §1",
       [ interop "small-bn-free.pth"; out ],
       [ "missing in the file (60):"
-        "layer1.0.bn1.running_mean"
+        "layer1.0.bn1.weight"
         "unexpected in the file (12):"
         "conv1.gain"
         "--partial" ]
-      "a partial import of which nothing fits",
+      "a partial import of which no tensor fits",
       "import --safetensors §0 --arch reactnet-18 --partial --out §1",
       [ good; out ],
       [ "  input"; "Not one tensor fits" ]
-      "an import to a folder that is not there",
+      "an import to a folder that does not exist",
       "import --pytorch §0 --arch reactnet-small --width 0.34 --stem cifar --classes 10 --out §1/x/y",
       [ interop "small-bn-free.pth"; folder "nothing" ],
       [ "there is no folder" ]
@@ -227,7 +227,7 @@ let private failures =
       "import --pytorch §0 --arch reactnet-18 --size 33 --out §1",
       [ interop "small-bn-free.pth"; out ],
       [ "33×33"; "multiple of 32" ]
-      "an export of what is no checkpoint",
+      "an export of a file that is no checkpoint",
       "export --checkpoint §0 --format onnx --out §1",
       [ good; out ],
       [ "format"; "not a NormFree checkpoint" ]
@@ -250,7 +250,7 @@ let private failures =
       "to verify against other weights",
       "verify --checkpoint §0 --packed §1",
       [ otherWeights; Tool.packed ],
-      [ "does not compute what"; "layer conv1: its result differs"; "Export the checkpoint again" ] ]
+      [ "does not compute what"; "layer conv1: its output differs"; "Export the checkpoint again" ] ]
 
 let private fill (line: string) (files: Lazy<string> list) =
     let put (word: string) =
@@ -263,10 +263,10 @@ let private fill (line: string) (files: Lazy<string> list) =
 
 let private table =
     testList
-        "what cannot work ends with 1 and says what, where and what to do"
+        "a failure ends with 1 and says what failed, where, and what to do"
         [ for i, (what, line, files, words) in List.indexed failures do
               test what {
-                  // Tests run side by side, and a run's folder is one process's.
+                  // Tests run in parallel, and only one process may use a run's folder.
                   let own = lazy (Tool.scratch.File $"failed-{i}")
                   let files = files |> List.map (fun file -> if obj.ReferenceEquals(file, out) then own else file)
                   Tool.run (fill line files) |> Tool.fails 1 words

@@ -1,4 +1,4 @@
-/// The published tool, killed at random times and gone on with.
+/// The published tool, killed at random times and resumed.
 module NormFree.Tests.Cli.KillTests
 
 open System
@@ -11,9 +11,9 @@ open NormFree.Training
 open NormFree.Tests.Cli
 open NormFree.Tests.Data.Support
 
-/// A run of both stages with checkpoints all along; Adam, clipping, warm-up, augmentation and a part held out are on.
+/// A run of both stages with frequent checkpoints, Adam, clipping, warm-up, augmentation and held-out images.
 let private arguments engine limit epochs =
-    [ "train"; "--dataset"; "drawn"; "--limit"; string limit; "--test-limit"; "40"; "--batch"; "10" ]
+    [ "train"; "--dataset"; "synthetic"; "--limit"; string limit; "--test-limit"; "40"; "--batch"; "10" ]
     @ [ "--epochs"
         string epochs
         "--width"
@@ -26,7 +26,7 @@ let private arguments engine limit epochs =
         "1" ]
     @ [ "--engine"; engine; "--checkpoint-every"; "0.005"; "--json-log"; "--out" ]
 
-/// Kills the tool with SIGKILL after so long; whether it was still running.
+/// Kills the tool with SIGKILL after some time. Returns whether it was still running.
 let private killed (arguments: string list) (time: TimeSpan) =
     use tool = Tool.start arguments
     tool.OutputDataReceived.Add ignore
@@ -42,7 +42,7 @@ let private killed (arguments: string list) (time: TimeSpan) =
         tool.WaitForExit()
         true
 
-/// How a run is begun, or gone on with where it has begun.
+/// The arguments that start a run, or resume it if it exists.
 let private next begin' folder =
     if RunFolder.holdsRun { Path = folder } then
         [ "train"; "--resume"; "--json-log"; "--out"; folder ]
@@ -52,14 +52,14 @@ let private next begin' folder =
 let private leftovers folder =
     Directory.GetFiles(folder, "*.tmp") |> Array.append (Directory.GetFiles(folder, "run.lock"))
 
-/// Kills a run that many times at random, then lets it end; its fingerprint must be the one of a run that was left alone.
+/// Kills a run that many times at random, then lets it end. Its fingerprint must equal that of an undisturbed run.
 let private survives engine limit epochs kills seed =
     let random = Random(seed: int)
     let begin' = arguments engine limit epochs
     let whole, broken = Tool.scratch.File $"{engine} whole", Tool.scratch.File $"{engine} killed"
     let clock = Stopwatch.StartNew()
     Tool.runProcess (begin' @ [ whole ]) |> Tool.succeeds |> ignore
-    // Long enough to come a little further every time, short enough for all kills to find a run.
+    // Long enough for some progress each time, short enough that every kill finds a running process.
     let most = TimeSpan.FromSeconds(0.5 + 3.0 * clock.Elapsed.TotalSeconds / float kills)
     let mutable done' = 0
     let mutable ended = false
@@ -85,7 +85,7 @@ let quick =
               Expect.equal (survives "fused" 200 2 2 1) 2 "kills"
           }
 
-          test "a second signal ends the process at once, by itself" {
+          test "a second signal ends the process at once" {
               let folder = Tool.scratch.File "impatient"
 
               use tool =
@@ -103,12 +103,12 @@ let quick =
                   kill.WaitForExit()
                   Threading.Thread.Sleep 100
 
-              // The kernel takes back gigabytes first, which a busy machine needs seconds for.
+              // The kernel frees gigabytes first, which takes seconds on a busy machine.
               Expect.isTrue (tool.WaitForExit 15000) "it has ended"
               Expect.equal tool.ExitCode 143 "exit code: 128 and SIGTERM"
           }
 
-          test "a second process in the folder of a run is refused, and told which one works there" {
+          test "a second process in the folder of a run is rejected with the first one's number" {
               let folder = Tool.scratch.File "shared"
               let begin' = arguments "fused" 2000 20
               use first = Tool.start (begin' @ [ folder ])
@@ -117,7 +117,7 @@ let quick =
                   ()
 
               Tool.run [ "train"; "--resume"; "--out"; folder ]
-              |> Tool.fails 1 [ $"process {first.Id} on"; "works on this run" ]
+              |> Tool.fails 1 [ $"process {first.Id} on"; "is working on this run" ]
 
               first.Kill()
               first.WaitForExit()
@@ -131,7 +131,7 @@ let soak =
                   let mutable kills = 0
                   let mutable round = 0
 
-                  // A run may end before its share of kills is reached; then another one takes the rest.
+                  // A run may end before all kills; then another run gets the rest.
                   while kills < 30 do
                       round <- round + 1
                       kills <- kills + survives $"{engine}" 400 3 (30 - kills) round
@@ -141,7 +141,7 @@ let soak =
                   printfn $"{engine}: {kills} kills in {round} runs, the same bits"
               }
 
-          test "an interrupted run leaves no temporary files, and goes on" {
+          test "an interrupted run leaves no temporary files and can be resumed" {
               use folder = new TempFolder()
               let run = folder.File "run"
 
@@ -150,5 +150,5 @@ let soak =
 
               Expect.isEmpty (leftovers run) "files"
               let resumed = Tool.run (next [] run) |> Tool.succeeds
-              Expect.stringContains resumed.Out "\"Resumed\"" "it went on"
+              Expect.stringContains resumed.Out "\"Resumed\"" "it resumed"
           } ]

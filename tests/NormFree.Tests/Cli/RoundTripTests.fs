@@ -31,11 +31,11 @@ let private complete =
 let private train =
     testList
         "train"
-        [ test "leaves the description, the log and three checkpoints a stage, and nothing else" {
+        [ test "leaves the description, the log and three checkpoints per stage, and nothing else" {
               Expect.equal (files (fst Tool.tinyRun.Value)) complete "files"
           }
 
-          test "--json-log prints an object a line: every stage, step and epoch" {
+          test "--json-log prints one object per line: every stage, step and epoch" {
               let events = Tool.eventNames (snd Tool.tinyRun.Value).Out
 
               let stage =
@@ -48,10 +48,10 @@ let private train =
               Tool.run (Tool.tiny @ [ fst Tool.tinyRun.Value ]) |> Tool.fails 2 [ "holds a run"; "--resume" ]
           }
 
-          test "a finished run that is resumed is read, and prints its table" {
+          test "resuming a finished run prints its table" {
               let resumed = Tool.run [ "train"; "--resume"; "--out"; fst Tool.tinyRun.Value ] |> Tool.succeeds
 
-              for words in [ "2 epochs were done already"; "activations+weights"; "top-1" ] do
+              for words in [ "resumes after 2 epochs"; "activations+weights"; "top-1" ] do
                   Expect.stringContains resumed.Out words "output"
           }
 
@@ -63,11 +63,14 @@ let private train =
               |> Tool.fails 2 [ "the run has no teacher"; "--teacher x" ]
           }
 
-          for signal, event in [ "in its first epoch", "StepDone"; "after its first epoch", "EpochDone" ] do
-              test $"a run that is terminated {signal} goes on with --resume and ends with the same bits" {
-                  let folder = Tool.scratch.File $"stopped-{event}"
+          for signal, place, event in
+              [ "TERM", "in its first epoch", "StepDone"
+                "TERM", "after its first epoch", "EpochDone"
+                "HUP", "in its first epoch", "StepDone" ] do
+              test $"a run that gets SIG{signal} {place} resumes with --resume and ends with the same bits" {
+                  let folder = Tool.scratch.File $"stopped-{signal}-{event}"
 
-                  Tool.terminateAt _.Contains(event) (Tool.tiny @ [ folder ])
+                  Tool.signalAt signal _.Contains(event) (Tool.tiny @ [ folder ])
                   |> Tool.fails 1 [ "interrupted"; $"train --resume --out {folder}" ]
 
                   Expect.isFalse
@@ -81,7 +84,7 @@ let private train =
                   Support.sameBits (bits folder) (bits (fst Tool.tinyRun.Value)) "last checkpoint"
               }
 
-          test "a run from before there were deviations 14 and 15 goes on without them, and says by which method" {
+          test "a run from before deviations 14 and 15 resumes without them and names its method" {
               let folder = Tool.scratch.File "older"
 
               Tool.terminateAt _.Contains("StepDone") (Tool.tiny @ [ folder ]) |> Tool.fails 1 [ "interrupted" ]
@@ -95,7 +98,7 @@ let private train =
                   "stage1.last.safetensors was trained by an older version's method"
                   "the warning"
 
-              Expect.stringContains warning "per-step decay (2) may be others" "the warning"
+              Expect.stringContains warning "per-step decay (2) may differ" "the warning"
 
               for stage in [ "stage1"; "stage2" ] do
                   let state = Checkpoint.readState (Path.Combine(folder, $"{stage}.last.safetensors"))
@@ -108,7 +111,7 @@ let private train =
               Tool.run [ "train"; "--resume"; "--json-log"; "--out"; folder ] |> Tool.succeeds |> ignore
           }
 
-          test "a teacher that moves in stage 2 is named once, and the run goes on with it" {
+          test "a teacher that moves in stage 2 is given once, and the run resumes with it" {
               let folder, teacher, moved =
                   Tool.scratch.File "taught", Tool.scratch.File "teacher", Tool.scratch.File "moved teacher"
 
@@ -127,7 +130,7 @@ let private train =
               Expect.equal state.Recipe.Loss (Distillation moved) "where the teacher is now"
           }
 
-          test "a run that goes on with another number of threads says so, and run.json has it" {
+          test "a run that resumes with another number of threads warns, and run.json records it" {
               let folder = Tool.scratch.File "threads"
 
               Tool.terminateAt _.Contains("StepDone") (Tool.tiny @ [ folder ]) |> Tool.fails 1 [ "interrupted" ]
@@ -139,23 +142,23 @@ let private train =
               let warning = Tool.lines resumed.Out |> List.find _.StartsWith("{\"Warning\"")
 
               for words in
-                  [ "stage1.last.safetensors was made with engine fused"
+                  [ "stage1.last.safetensors was written with engine fused"
                     "threads 1"
                     "threads 2"
-                    "rounded otherwise" ] do
+                    "rounded differently" ] do
                   Expect.stringContains warning words "the warning"
 
               let configuration = Map (RunFolder.readRun { Path = folder }).Configuration
               let change = configuration["environment.changed (1)"]
 
-              for words in [ "activations, behind epoch 1, step "; "threads 2"; "instead of"; "threads 1" ] do
+              for words in [ "activations, after epoch 1, step "; "threads 2"; "instead of"; "threads 1" ] do
                   Expect.stringContains change words "run.json"
           } ]
 
 let private checkpoints =
     testList
         "a checkpoint"
-        [ test "is evaluated to the accuracy that the log has" {
+        [ test "is evaluated to the accuracy in the log" {
               let folder = fst Tool.tinyRun.Value
 
               let result =
@@ -168,7 +171,7 @@ let private checkpoints =
               Expect.equal ((nonNull accuracy["Images"]).GetValue<int>()) 20 "images"
           }
 
-          test "is summarised as the network that it holds" {
+          test "is summarised as its network" {
               let result = Tool.run [ "summary"; "--json"; "--checkpoint"; Tool.checkpoint.Value ] |> Tool.succeeds
               let net = nonNull ((nonNull (JsonNode.Parse result.Out))["Net"])
               Expect.equal ((nonNull net["Classes"]).GetValue<int>()) 10 "classes"
@@ -303,7 +306,7 @@ let private packed =
 
           test "both networks have the same accuracy on a data set, as JSON" {
               let files = $"--checkpoint {Tool.checkpoint.Value} --packed {Tool.packed.Value}"
-              let result = Tool.runLine $"verify {files} --dataset drawn --test-limit 20 --json" |> Tool.succeeds
+              let result = Tool.runLine $"verify {files} --dataset synthetic --test-limit 20 --json" |> Tool.succeeds
               let json = nonNull (JsonNode.Parse result.Out)
               let field (name: string) (node: JsonNode) = nonNull node[name]
               Expect.isTrue ((field "agrees" json).GetValue<bool>()) "agrees"

@@ -9,11 +9,11 @@ open Expecto
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Golden
 
-/// What a process left behind.
+/// The exit code and the output of a process.
 type Result = { Code: int; Out: string; Err: string }
 
 let private program = Path.Combine(GoldenFiles.repository, "artifacts", "normfree", "normfree")
-let private patience = TimeSpan.FromSeconds 120.0
+let private timeout = TimeSpan.FromSeconds 120.0
 
 /// Starts the tool.
 let start (arguments: string list) =
@@ -30,13 +30,13 @@ let start (arguments: string list) =
     | null -> failtest $"{program} does not start"
     | tool -> tool
 
-/// Waits for the end; a tool that hangs is killed and fails the test.
+/// Waits for the end. A tool that hangs is killed and fails the test.
 let private finish (tool: Process) arguments =
     let out, err = tool.StandardOutput.ReadToEndAsync(), tool.StandardError.ReadToEndAsync()
 
-    if not (tool.WaitForExit patience) then
+    if not (tool.WaitForExit timeout) then
         tool.Kill()
-        failtest $"normfree {arguments} still runs after {patience.TotalSeconds} s"
+        failtest $"normfree {arguments} still runs after {timeout.TotalSeconds} s"
 
     { Code = tool.ExitCode; Out = out.Result; Err = err.Result }
 
@@ -57,25 +57,28 @@ let run (arguments: string list) =
 /// Runs the tool on the words of a line.
 let runLine (line: string) = run (line.Split(' ', StringSplitOptions.RemoveEmptyEntries) |> Array.toList)
 
-/// Runs the tool until it is there, then sends it SIGTERM and waits for its end.
-let private terminate (wait: Process -> unit) (arguments: string list) =
+/// Starts the tool, waits, sends it a signal and waits for its end.
+let private signal (name: string) (wait: Process -> unit) (arguments: string list) =
     use tool = start arguments
     wait tool
-    use kill = Process.Start("kill", [ "-TERM"; string tool.Id ])
+    use kill = Process.Start("kill", [ $"-{name}"; string tool.Id ])
     kill.WaitForExit()
     finish tool (arguments |> List.truncate 20 |> String.concat " ")
 
-/// Terminates the tool when it prints such a line.
-let terminateAt (isPlace: string -> bool) =
-    terminate (fun tool ->
+/// Sends the tool a signal when it prints such a line.
+let signalAt name (isPlace: string -> bool) =
+    signal name (fun tool ->
         let mutable line = tool.StandardOutput.ReadLine()
 
         while not (isNull line || isPlace (nonNull line)) do
             line <- tool.StandardOutput.ReadLine())
 
-/// Terminates the tool when it has read so many bytes from files: for commands that print nothing until their end.
+/// Sends the tool SIGTERM when it prints such a line.
+let terminateAt isPlace = signalAt "TERM" isPlace
+
+/// Sends the tool SIGTERM when it has read so many bytes from files: for commands that print nothing until their end.
 let terminateWhenRead (bytes: int64) =
-    terminate (fun tool ->
+    signal "TERM" (fun tool ->
         let read () =
             let line = File.ReadLines $"/proc/{tool.Id}/io" |> Seq.head
             int64 (line.Substring(line.IndexOf ' '))
@@ -86,7 +89,7 @@ let terminateWhenRead (bytes: int64) =
 /// The lines of a text, without the end of the last.
 let lines (text: string) = text.TrimEnd('\n').Split '\n' |> Array.toList
 
-/// Every line must be a JSON object of one member: its name.
+/// The names of events. Every line must be a JSON object of one member.
 let eventNames (text: string) =
     [ for line in lines text ->
           match JsonNode.Parse line with
@@ -99,7 +102,7 @@ let succeeds result =
     Expect.equal result.Err "" "error stream"
     result
 
-/// The run failed with this code, and with one message for people that has all these words.
+/// The run failed with this code and with one message that has all these words.
 let fails code words result =
     contains words result.Err
     Expect.equal result.Code code $"exit code; the error stream: {result.Err}"
@@ -108,7 +111,7 @@ let fails code words result =
     for sign in [ "   at "; "Exception"; "internal error"; "frame #" ] do
         Expect.isFalse (result.Err.Contains sign) $"'{sign}' in: {result.Err}"
 
-/// A folder for the files of all tests of the tool; it goes when the tests end.
+/// A folder for the files of all tests of the tool. It is deleted when the tests end.
 let scratch =
     let folder = new TempFolder()
     AppDomain.CurrentDomain.ProcessExit.Add(fun _ -> (folder :> IDisposable).Dispose())
@@ -118,7 +121,7 @@ let scratch =
 let tiny =
     [ "train"
       "--dataset"
-      "drawn"
+      "synthetic"
       "--limit"
       "60"
       "--test-limit"

@@ -1,6 +1,10 @@
 module NormFree.Tests.Cli.UsageTests
 
+open System
+open System.IO
 open Expecto
+open NormFree.Cli
+open NormFree.Runs
 open NormFree.Tests.Cli
 
 let private help =
@@ -22,30 +26,53 @@ let private help =
                 "report"
                 "import"
                 "export"
-                "verify" ] do
-              test $"of 'normfree {command}' fits a screen of 45 lines and 90 columns" {
+                "verify"
+                "completion"
+                "reference" ] do
+              // Training has 43 options and headings for them.
+              let most = if command = "train" then 60 else 45
+
+              test $"of 'normfree {command}' fits a screen of {most} lines and 90 columns" {
                   let shown = Tool.runLine $"{command} --help" |> Tool.succeeds
                   let lines = Tool.lines shown.Out
-                  Expect.isLessThanOrEqual lines.Length 45 "lines"
+                  Expect.isLessThanOrEqual lines.Length most "lines"
 
                   for line in lines do
                       Expect.isLessThanOrEqual line.Length 90 $"columns of: {line}"
+              }
+
+          for command in Commands.all do
+              test $"of '{command.Name}' is readable at 60 columns" {
+                  for line in Help.command 60 command do
+                      Expect.isLessThanOrEqual line.Length 60 $"columns of: {line}"
+              }
+
+              test $"of '{command.Name}' says each thing in one sentence" {
+                  for spec in command.Options do
+                      Expect.stringEnds spec.About "." spec.Name
+                      Expect.isFalse (spec.About.TrimEnd('.').Contains ". ") $"{spec.Name}: {spec.About}"
+              }
+
+              test $"every default of '{command.Name}' is a valid value" {
+                  for spec in command.Options do
+                      if spec.Default <> "" then
+                          Expect.isNone (spec.Check spec.Default) spec.Name
               }
 
           test "the version is one line" {
               Expect.stringStarts (Tool.runProcess [ "--version" ] |> Tool.succeeds).Out "normfree " "version"
           } ]
 
-/// A line, and what its complaint must name.
+/// A command line, and what its error must say.
 let private bad =
     [ "trian", [ "trian" ]
       "train --nonsense", [ "--nonsense" ]
       "train --epochs abc", [ "--epochs"; "abc" ]
       "train --epochs 1 --epochs 2", [ "--epochs"; "more than once" ]
-      "train --epochs 0", [ "epochs"; "at least 1"; "0" ]
-      "train --batch 0", [ "batch"; "at least 1" ]
-      "train --lr nan", [ "learning rate"; "NaN" ]
-      "train --held-out 1.5", [ "hold out"; "1.5" ]
+      "train --epochs 0", [ "--epochs"; "from 1 to 100000"; "'0'" ]
+      "train --batch 0", [ "--batch"; "from 1 to 65536"; "'0'" ]
+      "train --lr nan", [ "--lr"; "learning rate"; "'nan'" ]
+      "train --held-out 1.5", [ "--held-out"; "below 1"; "1.5" ]
       "train --clip agc:-1", [ "clipping"; "-1" ]
       "train --clip hard", [ "--clip"; "agc, none" ]
       "train --norm bn-free:nan", [ "--norm"; "positive"; "nan" ]
@@ -61,17 +88,17 @@ let private bad =
       "train --teacher x", [ "--loss kd" ]
       "train --arch vgg", [ "--arch"; "reactnet-18" ]
       "train --arch resnet-18 --norm none", [ "--norm"; "full-precision" ]
-      "train --width nan", [ "--width"; "NaN" ]
+      "train --width nan", [ "--width"; "nan" ]
       "train --width 1e12", [ "--width" ]
       "train --depth 1e9", [ "--depth" ]
-      "train --threads 0", [ "--threads"; "1 to 1024" ]
+      "train --threads 0", [ "--threads"; $"1 to {4 * Environment.ProcessorCount}" ]
       "train --keep 0", [ "--keep" ]
       "train --checkpoint-every -1", [ "--checkpoint-every"; "minutes"; "-1" ]
       "train --checkpoint-every nan", [ "--checkpoint-every"; "minutes" ]
       "train --on-nonfinite ignore", [ "--on-nonfinite"; "stop, skip, rollback" ]
       "train --telemetry 0", [ "--telemetry"; "from 1"; "off"; "'0'" ]
       "train --telemetry often", [ "--telemetry"; "often" ]
-      "train --workers 0", [ "--workers"; "1 to 1024" ]
+      "train --workers 0", [ "--workers"; $"1 to {4 * Environment.ProcessorCount}" ]
       "train --engine fast", [ "--engine"; "fused, composite" ]
       "train --precision float16", [ "--precision"; "float32, bf16" ]
       "train --engine composite --precision bf16", [ "bf16 needs the fused engine"; "precision float32" ]
@@ -79,7 +106,7 @@ let private bad =
       "train --limit 0", [ "--limit" ]
       "train --size 0", [ "--size" ]
       "train --dataset mnist", [ "--dataset"; "fashion-mnist" ]
-      "train --dataset drawn --data somewhere", [ "--data"; "drawn" ]
+      "train --dataset synthetic --data somewhere", [ "--data"; "synthetic" ]
       "eval", [ "--checkpoint" ]
       "eval --checkpoint x --threads 0", [ "--threads" ]
       "eval --checkpoint x --engine fast", [ "--engine" ]
@@ -111,16 +138,16 @@ let private bad =
       "bench train --arch resnet-18 --norm none", [ "--norm"; "full-precision" ]
       "bench infer --engine fused", [ "--engine"; "packed, torch, onnxruntime, onnxruntime-int8" ]
       "bench infer --batch 0", [ "--batch"; "0" ]
-      "bench infer --threads 0", [ "--threads"; "1 to 1024" ]
+      "bench infer --threads 0", [ "--threads"; $"1 to {4 * Environment.ProcessorCount}" ]
       "bench infer --runs 0", [ "--runs" ]
       "bench infer --warm-up -1", [ "--warm-up"; "-1" ]
-      "bench infer --seconds nan", [ "--seconds"; "NaN" ]
+      "bench infer --seconds nan", [ "--seconds"; "nan" ]
       "bench infer --image 0", [ "--image" ]
       "bench infer --arch resnet-18", [ "--arch"; "resnet-18" ]
       "bench infer --binarise activations", [ "--binarise" ]
       "bench kernels --only 7×7", [ "--only"; "7×7" ]
       "bench kernels --seconds -1", [ "--seconds"; "-1" ]
-      "report", [ "missing argument" ]
+      "report", [ "RUN"; "--out" ]
       "report runs --out page.txt", [ "--out"; ".html" ]
       "import --arch reactnet-18 --out x", [ "--pytorch"; "--safetensors" ]
       "import --pytorch a --safetensors b --arch reactnet-18 --out x", [ "--pytorch"; "--safetensors" ]
@@ -143,7 +170,7 @@ let private usage =
         "bad usage ends with 2 and names what to change"
         [ for line, words in bad do
               test $"normfree {line}" {
-                  // A run that is refused must not leave its folder either.
+                  // A rejected run must not create its folder.
                   let folder = Tool.scratch.File "refused"
                   let arguments = line.Split ' ' |> Array.toList
                   let out = if arguments.Head = "train" then [ "--out"; folder ] else []
@@ -155,4 +182,123 @@ let private usage =
 
           test "an empty argument" { Tool.run [ "train"; "--out"; "" ] |> Tool.fails 2 [ "--out"; "empty" ] } ]
 
-let tests = testList "Usage" [ help; usage ]
+/// A line, what its error must say, and what it must not say as well.
+let private cascades =
+    [ "train --epochs -3", [ "--epochs" ], [ "warm-up" ]
+      "train --lr 1e3", [ "--lr"; "up to 100" ], [ "heckpoint" ]
+      "train --epcohs 3", [ "--epcohs"; "Did you mean '--epochs'?" ], [ "'3'" ]
+      "eval --checkpont x", [ "Did you mean '--checkpoint'?" ], [ "needs" ]
+      "train --warm-up 9", [ "warm-up"; "5 epochs" ], [ "Stage2" ] ]
+
+let private suggestions =
+    testList
+        "suggestions"
+        [ for line, words in
+              [ "trian", [ "Did you mean 'train'?" ]
+                "bench tarin", [ "Did you mean 'train'?" ]
+                "data chek", [ "Did you mean 'check'?" ]
+                "train --arch reactnet18", [ "Did you mean 'reactnet-18'?" ]
+                "train --norm batchnorm", [ "Did you mean 'batch-norm'?" ]
+                "train --dataset cifar-10", [ "Did you mean 'cifar10'?" ]
+                "train --optimiser adam", [ "Did you mean '--optimizer'?" ]
+                "completion bahs", [ "Did you mean 'bash'?" ]
+                "--verson", [ "Did you mean '--version'?" ] ] do
+              test $"normfree {line}" { Tool.runLine line |> Tool.fails 2 words }
+
+          for line, words, others in cascades do
+              test $"normfree {line} has one problem" {
+                  let result = Tool.runLine line
+                  result |> Tool.fails 2 words
+
+                  for other in others do
+                      Expect.isFalse (result.Err.Contains other) $"'{other}' in: {result.Err}"
+              }
+
+          test "two mistakes are two lines" {
+              let result = Tool.runLine "train --epochs 0 --batch x --lr 0.1"
+              result |> Tool.fails 2 [ "--epochs"; "--batch" ]
+          }
+
+          test "the distance counts swapped letters once" {
+              for a, b, expected in [ "train", "trian", 1; "", "abc", 3; "kitten", "sitting", 3; "same", "same", 0 ] do
+                  Expect.equal (Suggestion.distance a b) expected $"{a}, {b}"
+          }
+
+          test "a name that is like no other has no suggestion" {
+              Expect.isNone (Suggestion.nearest [ "train"; "eval" ] "xylophone") "suggestion"
+          } ]
+
+let private forms =
+    testList
+        "the parser"
+        [ test "takes --name=value, and words after -- as operands" {
+              let args = Parser.parse Commands.predict [ "--checkpoint=x"; "--top=5"; "--"; "--odd.png" ]
+              Expect.equal (args.TryGet Options.checkpoint) (Some "x") "checkpoint"
+              Expect.equal (args.Get Options.top) 5 "top"
+              Expect.equal args.Operands [ "--odd.png" ] "operands"
+          }
+
+          test "wants values for options and none for flags" {
+              Tool.runLine "train --epochs" |> Tool.fails 2 [ "--epochs needs a value"; "N" ]
+              Tool.runLine "train --resume=yes" |> Tool.fails 2 [ "--resume takes no value" ]
+          }
+
+          test "reads old names with a warning" {
+              let result = Tool.runLine "train --print-config --start fixed --dataset drawn"
+              Expect.equal result.Code 0 "exit code"
+              Expect.stringContains result.Err "--start is now --initialisation" "option"
+              Expect.stringContains result.Err "--dataset drawn is now --dataset synthetic" "value"
+              Expect.hasLength (Tool.lines result.Err) 2 "a line each"
+              Expect.stringContains result.Out "\"Initialisation\": \"fixed\"" "value"
+          }
+
+          test "warns of more threads than processors" {
+              let count = Environment.ProcessorCount + 1
+              let result = Tool.runLine $"train --print-config --threads {count}"
+              Expect.equal result.Code 0 "exit code"
+              Expect.stringContains result.Err $"--threads {count} exceeds the {Environment.ProcessorCount} processors" "warning"
+              Tool.runLine $"train --threads {4 * Environment.ProcessorCount + 1}" |> Tool.fails 2 [ "--threads" ]
+          }
+
+          test "escapes what would act on the terminal" {
+              let result = Tool.run [ "train"; "--arch"; "a\027[31m\u202Eb" ]
+              result |> Tool.fails 2 [ @"\u001b[31m\u202eb" ]
+              let result = Tool.run [ "eval"; "--checkpoint"; "no\u202E\027[2Jfile" ]
+              result |> Tool.fails 1 [ @"\u202e\u001b[2Jfile" ]
+          } ]
+
+let private runs =
+    testList
+        "run.json"
+        [ test "that is a pipe is an error, not a wait" {
+              let folder = Directory.CreateDirectory(Tool.scratch.File "piped").FullName
+              use made = Diagnostics.Process.Start("mkfifo", [ Path.Combine(folder, "run.json") ])
+              made.WaitForExit()
+
+              Tool.run [ "report"; folder; "--out"; Path.Combine(folder, "page.md"); "--no-speed" ]
+              |> Tool.fails 1 [ "run.json"; "pipe" ]
+          }
+
+          test "that is an endless device is an error, not all memory" {
+              let folder = Directory.CreateDirectory(Tool.scratch.File "endless").FullName
+              File.CreateSymbolicLink(Path.Combine(folder, "run.json"), "/dev/zero") |> ignore
+
+              Tool.run [ "report"; folder; "--out"; Path.Combine(folder, "page.md"); "--no-speed" ]
+              |> Tool.fails 1 [ "run.json" ]
+          } ]
+
+let private reference =
+    test "the reference page has every command and every option" {
+        let page = Reference.markdown ()
+
+        for command in Commands.all do
+            Expect.stringContains page $"## normfree {command.Name}\n" command.Name
+
+            for spec in command.Options do
+                Expect.stringContains page $"| `{spec.Name}" spec.Name
+
+        Expect.stringContains page "Old name: `--start`" "old names"
+        Expect.equal ((Tool.runLine "reference" |> Tool.succeeds).Out.TrimEnd()) (page.TrimEnd()) "the command"
+    }
+
+let tests = testList "Usage" [ help; usage; suggestions; forms; runs; reference ]

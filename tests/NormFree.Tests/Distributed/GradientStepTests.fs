@@ -226,7 +226,7 @@ let private starts =
               use optimisation = new Optimisation(recipe, network)
               let plan = Pipeline.from (Synthetic.dataset 3L 20 10)
               let plan = { plan with Options = { plan.Options with Ranks = ranks } }
-              let state = StageStart.stateHere plan network { recipe with Loss = CrossEntropy } [] []
+              let state = StageResume.newState plan network { recipe with Loss = CrossEntropy } [] []
               let teacher = Some(List.item ranks.Rank teachers)
               StageRun.requireSameStart plan network optimisation { state with Recipe = recipe; Teacher = teacher }
 

@@ -119,7 +119,7 @@ let private recorded =
           |> Pipeline.train
               { recipe with Epochs = 1 }
               (ResNet.resNet18 { Width = 0.13; Depth = 0.5 } CifarStem |> Net.withClasses 10)
-          |> look ignore
+          |> useTrained ignore
 
           let run = RunFolder.at folder.Path
           Expect.equal (Telemetry.read run) { Layers = []; Channels = [] } "telemetry"
@@ -147,7 +147,7 @@ let private obstructed =
                   | Warning text -> warnings.Add text
                   | _ -> ()
 
-              let log = plan Fused (EverySteps 1) folder.Path |> Pipeline.watchedBy watch |> both NoNorm
+              let log = plan Fused (EverySteps 1) folder.Path |> Pipeline.onEvent watch |> both NoNorm
               Expect.equal log.Epochs.Length 4 "epochs"
               Expect.equal warnings.Count 2 $"warnings, one a stage: {List.ofSeq warnings}"
               contains [ obstacle; "telemetry is not written"; "goes on" ] warnings[0]
@@ -165,9 +165,9 @@ let private obstructed =
 
           let again =
               { plan Fused (EverySteps 1) folder.Path with Folder = Some(RunFolder.at folder.Path) }
-              |> Pipeline.watchedBy watch
+              |> Pipeline.onEvent watch
 
-          again |> Pipeline.train recipe (tiny NoNorm) |> look ignore
+          again |> Pipeline.train recipe (tiny NoNorm) |> useTrained ignore
           let telemetry = Telemetry.read (RunFolder.at folder.Path)
           Expect.equal (telemetry.Layers |> List.map _.Epoch |> List.distinct) [ 1; 2 ] "epochs"
 

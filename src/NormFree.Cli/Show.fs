@@ -2,6 +2,7 @@ namespace NormFree.Cli
 
 open System
 open NormFree.Distributed
+open NormFree.Formats
 open NormFree.Reporting
 open NormFree.Runs
 open NormFree.Networks
@@ -9,36 +10,38 @@ open NormFree.Training
 open NormFree.Benchmarks
 open Spectre.Console
 
-/// <summary>What people see: tables, and the progress of long work.</summary>
+/// <summary>Tables, and the progress of long work.</summary>
 [<RequireQualifiedAccess>]
 module Show =
 
-    /// Whether the output is a file or pipe: mpirun gives ranks terminals, but passes on what they print as lines.
+    /// Whether the output is a file or pipe. mpirun gives ranks terminals but passes their output on as lines.
     let private isRedirected = lazy (Console.IsOutputRedirected || Launcher.Processes > 1)
 
-    /// Lines of a file or pipe are not wrapped.
+    /// Lines in files and pipes are not wrapped.
     let private prepare () =
         if isRedirected.Value then
             AnsiConsole.Profile.Width <- 400
 
-    /// <summary>A table: names of columns, numbers to the right, and rows.</summary>
+    let private escaped (text: string) = Markup.Escape(Printable.Text text)
+
+    /// <summary>Prints a table. The first column is aligned to the left, all others to the right.</summary>
     let table (columns: string list) (rows: string list list) =
         prepare ()
 
         let table = Table(Border = (if isRedirected.Value then TableBorder.Ascii2 else TableBorder.Rounded))
 
         for i, name in List.indexed columns do
-            let column = TableColumn(Markup.Escape name)
+            let column = TableColumn(escaped name)
             table.AddColumn(if i = 0 then column.LeftAligned().NoWrap() else column.RightAligned()) |> ignore
 
         for row in rows do
-            table.AddRow(row |> List.map Markup.Escape |> List.toArray) |> ignore
+            table.AddRow(row |> List.map escaped |> List.toArray) |> ignore
 
         AnsiConsole.Write table
 
     let percent (share: float) = $"{100.0 * share:F1} %%"
 
-    /// A number with 3 significant digits and a unit's letter.
+    /// A number with 3 significant digits and the prefix of its unit.
     let short (value: float) =
         [ 1e9, " G"; 1e6, " M"; 1e3, " k" ]
         |> List.tryFind (fun (unit, _) -> abs value >= unit)
@@ -53,15 +56,15 @@ module Show =
                 + letter
             | None -> value.ToString "G3"
 
-    /// <summary>Where a measurement was made, on one line.</summary>
+    /// <summary>Prints the machine of a measurement on one line.</summary>
     let machine (machine: BenchEnvironment) =
         let load =
             machine.LoadAverage |> Option.map (fun load -> $", load {load} before") |> Option.defaultValue ""
 
-        Console.WriteLine $"{machine.Processor}, {machine.Processors} processors{load}, .NET {machine.Dotnet}"
+        Output.line $"{machine.Processor}, {machine.Processors} processors{load}, .NET {machine.Dotnet}"
 
-    /// <summary>Counts steps on the error stream where that is a terminal, and leaves no trace.</summary>
-    /// <remarks>It writes between the steps only: a bar that draws itself would take time from what is measured.</remarks>
+    /// <summary>Counts steps on the error stream if that is a terminal. The count is erased at the end.</summary>
+    /// <remarks>It is written between the steps only: a bar that draws itself would disturb the measurement.</remarks>
     let counting (what: string) (total: int) (work: (int -> unit) -> 'a) : 'a =
         if Console.IsErrorRedirected || isRedirected.Value then
             work ignore
@@ -73,11 +76,11 @@ module Show =
             finally
                 write ""
 
-    /// One JSON object an event.
-    let private jsonLines event = Console.WriteLine(Json.write event)
+    let private jsonLines event = Output.json (Json.write event)
 
-    /// Above the bar; blanks to the end of the line wipe out what the bar had there.
-    let private above (text: string) = AnsiConsole.Write(Padder(Text text, Padding(0, 0), Expand = true))
+    /// Prints a line above the bar. Blanks to the end of the line erase the bar's old text.
+    let private above (text: string) =
+        AnsiConsole.Write(Padder(Text(Printable.Lines text), Padding(0, 0), Expand = true))
 
     let private bar (console: ProgressTask) event =
         match event with
@@ -86,7 +89,7 @@ module Show =
             console.Value <- 0.0
         | StepDone report ->
             console.Value <- float report.Images
-            // Without the stage, which a line above tells: a bar that wraps would flicker.
+            // The stage is in a line above: a bar that wraps would flicker.
             console.Description <- Markup.Escape(EventText.measures report)
         | _ -> ()
 
@@ -99,8 +102,8 @@ module Show =
             .Columns(ProgressBarColumn(Width = Nullable 24), TaskDescriptionColumn(Alignment = Justify.Left))
             .Start(fun context -> work (bar (context.AddTask "reading the first images")))
 
-    /// <summary>Runs a training, showing its progress: a bar on a terminal, a line every 10 seconds in a pipe or file. Of several ranks the first
-    /// one shows it.</summary>
+    /// <summary>Runs a training and shows its progress: a bar on a terminal, a line every 10 seconds in a pipe or file. Of several ranks only the
+    /// first shows it.</summary>
     let progress (ranks: IRanks) (asJson: bool) (work: (TrainingEvent -> unit) -> 'a) : 'a =
         if ranks.Rank > 0 then
             work ignore

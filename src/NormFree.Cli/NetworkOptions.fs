@@ -1,0 +1,73 @@
+namespace NormFree.Cli
+
+open NormFree.Data
+open NormFree.Runs
+open NormFree.Spec
+open NormFree.Networks
+
+/// <summary>Data sets from the command line.</summary>
+[<RequireQualifiedAccess>]
+module internal Images =
+
+    /// Opens the data set, or throws with every problem.
+    let load kind path options =
+        if kind = DatasetKind.Synthetic && Option.isSome path then
+            raise (
+                UsageException
+                    "--data is not for --dataset synthetic, which needs no files: name the data set with --dataset."
+            )
+
+        match Catalogue.load kind path options with
+        | Ok dataset -> dataset
+        | Error errors -> raise (DataException(errors |> List.map string |> String.concat "\n"))
+
+/// <summary>Networks from the command line.</summary>
+[<RequireQualifiedAccess>]
+module internal NetworkOptions =
+
+    /// The stem that suits the image size, unless one is given.
+    let stem (given: StemKind option) size =
+        given |> Option.defaultWith (fun () -> if size <= 64 then CifarStem else ImageNetStem)
+
+    /// The network of a table.
+    let named (architecture: string) (size: Size) stem : NetSpec =
+        match Architecture.tryFind architecture with
+        | Some table -> table size stem
+        | None ->
+            let known = List.map fst Architecture.all
+            let hint, list = Suggestion.didYouMean known architecture, String.concat ", " known
+            raise (UsageException $"there is no architecture '{architecture}': choose one of {list}.{hint}")
+
+    /// The network, or an error if it has no binary layers and an option for such layers was given.
+    let requireBinary (given: (string * bool) list) (net: NetSpec) =
+        match List.tryFind snd given, Net.binaryBody net with
+        | Some(name, _), None ->
+            raise (UsageException $"{name} is not for {net.Name}, a full-precision network: omit it.")
+        | _ -> net
+
+    /// The options for binary layers, and whether they are given.
+    let binaryOptions (args: Arguments) =
+        [ "--norm", args.Has Options.norm
+          "--binarise", args.Has Options.binarise
+          "--shortcut", args.Has Options.shortcut ]
+
+    /// The network that the options describe, for images of that size.
+    let described (args: Arguments) (arch: Opt<string>) imageSize classes : NetSpec =
+        let size = { Width = args.Get Options.width; Depth = args.Get Options.depth }
+
+        named (args.Get arch) size (stem (args.TryGet Options.stem) imageSize)
+        |> Net.withClasses classes
+        |> requireBinary (binaryOptions args)
+        |> Net.withNorm (args.Get Options.norm)
+        |> Net.withShortcutWeights (args.Get Options.shortcut)
+
+    /// The execution, or an error if the engine and the precision do not fit.
+    let execution (device: Device) engine precision : Execution =
+        let execution: Execution = { Engine = engine; Precision = precision }
+
+        match execution.On(device.Type, TorchSharp.torch.ScalarType.Float32) with
+        | Ok _ -> execution
+        | Error problem -> raise (UsageException problem)
+
+    /// Sets the number of threads if one is given.
+    let useThreads (threads: int option) = threads |> Option.iter TorchSharp.torch.set_num_threads

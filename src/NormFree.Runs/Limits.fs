@@ -1,0 +1,41 @@
+namespace NormFree.Runs
+
+open System
+
+/// <summary>Bounds of numbers that people give: a slip of the keyboard must not take the machine down.</summary>
+[<RequireQualifiedAccess>]
+module Limits =
+
+    let epochs = 1, 100_000
+    let batch = 1, 65_536
+    /// <summary>Parts of a batch.</summary>
+    let accumulate = 1, 65_536
+    /// <summary>Pixels along a side of an image.</summary>
+    let imageSide = 1, 4_096
+    /// <summary>Images of a data set.</summary>
+    let images = 1, 1_000_000_000
+    let classes = 2, 10_000_000
+    let learningRate = 100.0
+    /// <summary>Checkpoints of a stage.</summary>
+    let keep = 1, 10_000
+    /// <summary>Minutes between two checkpoints.</summary>
+    let minutes = 0.0, 1e6
+    /// <summary>Factors of a network's width and depth.</summary>
+    let factor = 64.0
+
+    /// <summary>Threads: up to four per processor.</summary>
+    let threads = 1, 4 * Environment.ProcessorCount
+
+    /// <summary>A warning if there are more threads than processors.</summary>
+    let threadWarning (name: string) (count: int) =
+        if count > Environment.ProcessorCount then
+            Some $"{name} {count} exceeds the {Environment.ProcessorCount} processors: the threads will wait for each other."
+        else
+            None
+
+    /// <summary>The value, or a sentence that names the bounds.</summary>
+    let within (name: string) (least: int, most: int) (value: int) : Result<int, string> =
+        if least <= value && value <= most then
+            Ok value
+        else
+            Error $"{name} takes a whole number from {least} to {most}, not {value}."

@@ -1,0 +1,140 @@
+/// Configurations of runs: files, options over them, and run.json.
+module NormFree.Tests.Cli.ConfigurationTests
+
+open System
+open System.IO
+open System.Text.Json.Nodes
+open Expecto
+open NormFree.Cli
+open NormFree.Runs
+open NormFree.Spec
+open NormFree.Tests.Cli
+
+let private write name (text: string) =
+    let path = Tool.scratch.File name
+    File.WriteAllText(path, text)
+    path
+
+/// The configuration of a command line.
+let private resolved words = Parser.parse Commands.train words |> TrainSettings.resolve
+
+let private printed words =
+    (Tool.run ("train" :: "--print-config" :: words) |> Tool.succeeds).Out
+
+let private file name text = [ "--config"; write name text ]
+
+let private files =
+    [ test "what --print-config prints is read by --config, and means the same" {
+          let words = [ "--arch"; "reactnet-a"; "--norm"; "scaled:0.5"; "--clip"; "none"; "--schedule"; "step:3:0.5" ]
+          let text = printed (words @ [ "--telemetry"; "off"; "--width"; "0.5"; "--seed"; "7" ])
+          Expect.equal (printed (file "printed.json" text)) text "printed again"
+      }
+
+      test "a file with comments and trailing commas changes the defaults that it names" {
+          let configuration =
+              resolved (
+                  file
+                      "comments.json"
+                      """{
+  // The network.
+  "Network": { "Architecture": "reactnet-18", "Norm": "BatchNorm", },
+  /* Only stage 1. */
+  "Stage1": { "Epochs": 7 }, "Stage2": null,
+}"""
+              )
+
+          Expect.equal configuration.Network.Architecture "reactnet-18" "architecture"
+          Expect.equal configuration.Network.Norm (Some BatchNorm) "norm"
+          Expect.equal (configuration.Stage1 |> Option.map _.Epochs) (Some 7) "epochs"
+          Expect.equal (configuration.Stage1 |> Option.map _.Batch) (Some 64) "batch, the default"
+          Expect.isNone configuration.Stage2 "stage 2"
+      }
+
+      test "options override the file, in both stages" {
+          let path = write "override.json" """{ "Stage1": { "Epochs": 7, "Batch": 9 }, "Execution": { "Threads": 1 } }"""
+          let configuration = resolved [ "--config"; path; "--epochs"; "3"; "--norm"; "none" ]
+          Expect.equal (configuration.Stage1 |> Option.map (fun r -> r.Epochs, r.Batch)) (Some(3, 9)) "stage 1"
+          Expect.equal (configuration.Stage2 |> Option.map (fun r -> r.Epochs, r.Batch)) (Some(3, 64)) "stage 2"
+          Expect.equal configuration.Execution.Threads (Some 1) "threads"
+          Expect.equal configuration.Network.Norm (Some NoNorm) "norm"
+      }
+
+      test "options with their defaults change nothing" {
+          let defaults =
+              [ for spec in Commands.train.Options do
+                    if spec.Default <> "" && spec.Name <> "--recipe" then
+                        spec.Name
+                        spec.Default ]
+
+          Expect.equal (resolved defaults) (resolved []) "configuration"
+      }
+
+      test "a full-precision network has neither norm nor stage 2" {
+          let configuration = resolved [ "--arch"; "resnet-18" ]
+          Expect.isNone configuration.Network.Norm "norm"
+          Expect.isNone configuration.Stage2 "stage 2"
+      }
+
+      test "a checkpoint to start from replaces stage 1" {
+          let configuration = resolved [ "--init"; "x" ]
+          Expect.isNone configuration.Stage1 "stage 1"
+          Expect.isSome configuration.Stage2 "stage 2"
+          Expect.isNone (resolved [ "--init"; "x"; "--binarise"; "activations" ]).Stage2 "stage 2"
+      } ]
+
+let private mistakes =
+    [ for name, text, words in
+          [ "an unknown field", "{\n  \"Network\": {\n    \"Archtecture\": \"x\" } }", [ "line 3"; "Network.Archtecture"; "'Architecture'" ]
+            "an unknown field at the top", "{\n \"Netwrk\": {} }", [ "line 2"; "Netwrk"; "'Network'" ]
+            "an unknown field of a recipe", "{ \"Stage1\": {\n \"epochs\": 3 } }", [ "line 2"; "Stage1.epochs"; "'Epochs'" ]
+            "a value of a wrong kind", "{ \"Stage1\": { \"Epochs\": \"many\" } }", [ "Epochs" ]
+            "too many threads", "{ \"Execution\": { \"Threads\": 999 } }", [ "Execution.Threads"; "999" ]
+            "a batch of nothing", "{ \"Stage2\": { \"Batch\": 0 } }", [ "Stage2.Batch" ]
+            "no JSON", "{ \"Stage1\": \n", [ "no JSON" ]
+            "a list", "[]", [ "no JSON object" ]
+            "a field twice", "{ \"Stage1\": null, \"Stage1\": null }", [ "Stage1" ]
+            "no stage", "{ \"Stage1\": null, \"Stage2\": null }", [ "nothing would be trained" ]
+            "an unknown architecture", "{ \"Network\": { \"Architecture\": \"reactnet18\" } }", [ "Did you mean 'reactnet-18'?" ] ] do
+          test $"a file with {name} is an error that says where" {
+              Tool.run ("train" :: "--print-config" :: file $"mistake-{name}.json" text) |> Tool.fails 2 words
+          }
+
+      test "a file that is not there" {
+          Tool.run [ "train"; "--config"; "no-such-file" ] |> Tool.fails 1 [ "no-such-file"; "path" ]
+      } ]
+
+let private runs =
+    [ test "run.json holds the typed configuration, which --config reads" {
+          let path = Path.Combine(fst Tool.tinyRun.Value, "run.json")
+          let configuration = resolved [ "--config"; path ]
+          Expect.equal configuration.Network.Width (Some 0.34) "width"
+          Expect.equal configuration.Dataset.Limit (Some 60) "limit"
+          Expect.equal (configuration.Stage1 |> Option.map _.Batch) (Some 10) "batch of stage 1"
+          Expect.equal (configuration.Stage2 |> Option.map _.Epochs) (Some 2) "epochs of stage 2"
+          Expect.isNone configuration.Environment "the environment of the earlier run"
+      }
+
+      test "a run.json of an earlier version is read for reports and resumed, with a warning" {
+          let folder = Tool.scratch.File "earlier"
+          Tool.run (Tool.tiny @ [ folder ]) |> Tool.succeeds |> ignore
+          let path = Path.Combine(folder, "run.json")
+          let rows = (RunFolder.readRun { Path = folder }).Configuration
+          let root = nonNull (JsonNode.Parse(File.ReadAllText path))
+          let pairs = JsonArray()
+
+          for key, value in rows do
+              pairs.Add(JsonNode.Parse(Json.write (key, value)))
+
+          root["Configuration"] <- pairs
+          let words = [ for word in Tool.tiny.Tail -> if word = "synthetic" then "drawn" else word ]
+          root["Arguments"] <- JsonNode.Parse(Json.write (words @ [ folder ]))
+          File.WriteAllText(path, root.ToJsonString())
+          Expect.equal (RunFolder.readRun { Path = folder }).Configuration rows "rows"
+          let resumed = Tool.run [ "train"; "--resume"; "--out"; folder ]
+          Expect.equal resumed.Code 0 $"exit code: {resumed.Err}"
+          Expect.stringContains resumed.Err "earlier version" "warning"
+          Expect.stringContains resumed.Out "resumes after 2 epochs" "output"
+          Expect.isSome (RunFolder.readDescription { Path = folder }).Configuration "typed now"
+      } ]
+
+let tests = testList "Configuration" (files @ mistakes @ runs)
