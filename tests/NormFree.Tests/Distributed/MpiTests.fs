@@ -144,7 +144,7 @@ let quick =
                   (2, 4, 12)
                   "events, each reported once"
 
-              contains [ "batch norm normalises each part"; "ranks 2"; "mean over the ranks" ] printed
+              contains [ "batch norm normalises each part"; "ranks 2"; "averaged over the ranks" ] printed
               Expect.equal (epochs run |> List.map _.Train.Images) [ 30; 30; 30; 30 ] "images of all ranks"
               Expect.equal (epochs run |> List.map _.Test.Images) [ 20; 20; 20; 20 ] "test images of all ranks"
               let again = Tool.run [ "train"; "--resume"; "--out"; run ] |> Tool.succeeds

@@ -1,4 +1,4 @@
-/// The F# blocks of the documentation, which must compile. DocsTests compares each block with this file, without indentation and blank lines.
+/// The F# blocks of the documentation, which must compile. DocsTests compares each block with this file, without white space.
 module NormFree.Tests.Repository.DocsSnippets
 
 open NormFree.Benchmarks

@@ -59,12 +59,12 @@ let private blocks language page =
           Regex.Matches(read page, $"^```{language}\n(.*?)^```", RegexOptions.Singleline ||| RegexOptions.Multiline) ->
           block.Groups[1].Value ]
 
-/// Lines without indentation, blank lines and the lines that only scripts have.
+/// Code without white space, so that its layout may differ, and without the lines that only scripts have.
 let private code (text: string) =
     text.Split '\n'
-    |> Array.map _.Trim()
-    |> Array.filter (fun line -> line <> "" && not (line.StartsWith "#load") && not (line.StartsWith "open "))
-    |> String.concat "\n"
+    |> Array.filter (fun line -> not (line.StartsWith "#load" || line.StartsWith "open "))
+    |> String.concat ""
+    |> fun lines -> Regex.Replace(lines, @"\s", "")
 
 let private compiled =
     lazy
