@@ -35,15 +35,11 @@ let private output program (arguments: string list) =
 /// What bash completes after these words; the last one is incomplete.
 let private completed (words: string list) =
     let quoted = [ for word in words -> $"'{word}'" ] |> String.concat " "
-    let place = words.Length - 1
-
-    let file = script "bash"
+    let source = script "bash"
+    let setting = $"COMP_WORDS=({quoted}); COMP_CWORD={words.Length - 1}"
 
     let code, out =
-        output
-            "bash"
-            [ "-c"
-              $"source '{file}'; COMP_WORDS=({quoted}); COMP_CWORD={place}; _normfree; echo \"${{COMPREPLY[@]}}\"" ]
+        output "bash" [ "-c"; $"source '{source}'; {setting}; _normfree; echo " + "\"${COMPREPLY[@]}\"" ]
 
     Expect.equal code 0 "exit code"
     out.Trim().Split(' ', StringSplitOptions.RemoveEmptyEntries) |> Array.toList
