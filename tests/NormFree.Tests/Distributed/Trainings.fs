@@ -63,7 +63,8 @@ let run (runOptions: RunOptions) folder (isFailing: (int -> bool) option) dtype 
           Network = network
           Optimisation = optimisation
           ImageTask = ImageTask.Of data.Value
-          Start = state }
+          Start = state
+          Best = None }
 
     let keeper = CheckpointWriter(folder, runOptions, stage)
 

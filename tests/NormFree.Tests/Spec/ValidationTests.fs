@@ -29,17 +29,34 @@ let tests =
               |> Net.withNorm (BnFree -1.0)
               |> mapLayer 1 (fun layer -> { layer with Kernel = 4 })
               |> mapLayer 3 (fun layer -> { layer with In = 7 })
-              |> mentions [ "at least 2 classes"; "α must be positive"; "kernel must be odd"; "it takes 7 channels" ]
+              |> mentions [ "at least 2 classes"; "α must be from 1e-30 to 1e30"; "kernel must be odd"; "it takes 7 channels" ]
           }
           test "the ablation's α is looked at like that of bn-free" {
-              ReActNet.small |> Net.withNorm (Scaled nan) |> mentions [ "α must be positive" ]
+              ReActNet.small |> Net.withNorm (Scaled nan) |> mentions [ "α must be from 1e-30 to 1e30" ]
           }
           for what, variances in [ "too few", [ 1.0 ]; "one that is 0", [ for i in 0..8 -> float (i % 8) ] ] do
               test $"measured variances, {what}" {
                   ReActNet.small
                   |> Net.withExpectedVariance (ExpectedVariance.Measured variances)
-                  |> mentions [ "a positive and finite variance for each of its 9 layers" ]
+                  |> mentions [ "a variance from 1e-30 to 1e30 for each of its 9 layers" ]
               }
+          test "every number has an upper bound" {
+              let net = ReActNet.small |> Net.withClasses 2_000_000_000 |> Net.withNorm (BnFree 1e31)
+
+              { net with Stem = { net.Stem with Channels = 65_537; Kernel = 257; Stride = 256 } }
+              |> mapLayer 1 (fun layer -> { layer with In = 1 <<< 24; Kernel = 257 })
+              |> mentions
+                  [ "at most 10000000 classes"
+                    "α must be from"
+                    "stem: it may have at most 65536 channels"
+                    "stem: its kernel may be at most 255"
+                    "stem: its stride may be at most 255"
+                    "layer1.1: it may have at most 65536 channels"
+                    "layer1.1: its kernel may be at most 255" ]
+
+              let many = (Net.binaryBody net).Value.Layers |> List.head |> List.replicate 4097
+              net |> Net.mapBinary (fun body -> { body with Layers = many }) |> mentions [ "at most 4096 layers" ]
+          }
           test "a shortcut that does not fit names what it needs" {
               ReActNet.small
               |> mapLayer 3 (fun layer -> { layer with Shortcut = Identity })
