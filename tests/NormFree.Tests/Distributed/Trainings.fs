@@ -55,8 +55,7 @@ let run (runOptions: RunOptions) folder (isFailing: (int -> bool) option) dtype 
 
     use optimisation = new Optimisation(recipe, network)
 
-    let state: TrainingState =
-        { TrainingState.Of(recipe, "activations+weights") with Threads = 1 }
+    let state: TrainingState = { TrainingState.Of(recipe, "activations+weights") with Threads = 1 }
 
     let stage =
         { Number = 1
