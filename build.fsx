@@ -37,7 +37,7 @@ let configuredFeed () =
         |> CreateProcess.ensureExitCode
         |> Proc.run
 
-    // Lines such as "E https://…", with further letters behind the E for a source of the whole machine.
+    // Lines such as "E https://…", with further letters after the E for a source of the whole machine.
     sources.Result.Output.Split('\n')
     |> Array.tryPick (fun line ->
         let found = Regex.Match(line, @"^E\w* (\S+)")
@@ -182,7 +182,7 @@ let sitePage (path: string) (text: string) =
     let folder (path: string) = Path.GetDirectoryName path |> string
 
     let link (found: Match) =
-        let label, target = found.Groups[1].Value, found.Groups[2].Value
+        let label, target = found.Groups[1].Value, found.Groups[2].Value.Trim('<', '>')
 
         let file, anchor =
             target.Split('#', 2) |> fun parts -> parts[0], (if parts.Length > 1 then "#" + parts[1] else "")

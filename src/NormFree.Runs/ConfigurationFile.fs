@@ -80,7 +80,12 @@ module ConfigurationFile =
             let merged = JsonObject()
 
             for name, fieldType in fieldsOf (Some(withoutOption expected)) do
-                let value = if given.ContainsKey name then overlay fieldType basis[name] given[name] else basis[name]
+                let value =
+                    if given.ContainsKey name then
+                        overlay fieldType basis[name] given[name]
+                    else
+                        basis[name]
+
                 merged[name] <- if isNull value then null else (nonNull value).DeepClone()
 
             merged
@@ -93,16 +98,29 @@ module ConfigurationFile =
               let where = Quoted.Name inner
               $"line {lines[inner]}: there is no field {where}.{Suggestion.didYouMean known name}" ]
 
-    /// The serializer's message ends with the path of the field; its line is looked up.
-    let private located (lines: Dictionary<string, int>) (message: string) =
-        match message.IndexOf "Path: $." with
-        | -1 -> message
-        | start ->
-            let path = message.Substring(start + 8).Split([| ' '; '|' |])[0]
+    /// The path of the first field whose value has the wrong type. The serializer does not report it for F# records.
+    let rec private wrongField path (expected: Type) (node: JsonNode | null) : string option =
+        match node with
+        | :? JsonObject as fields when FSharpType.IsRecord(withoutOption expected) ->
+            fieldsOf (Some(withoutOption expected))
+            |> List.tryPick (fun (name, fieldType) ->
+                let inner = if path = "" then name else $"{path}.{name}"
+                wrongField inner fieldType (fields[name]))
+        | null -> None
+        | value ->
+            if Option.isSome (Json.problemAs expected (value.ToJsonString())) then
+                Some path
+            else
+                None
 
-            match lines.TryGetValue path with
-            | true, line -> $"line {line}: field '{path}' has a wrong value: {message.Substring(0, start).Trim()}"
-            | _ -> message
+    /// The problem with the line and the path of the field, if they are known.
+    let private located (lines: Dictionary<string, int>) (merged: string) (message: string) =
+        let reason = (message.Split " Path: $")[0] |> _.Trim()
+
+        match wrongField "" typeof<RunConfiguration> (JsonNode.Parse merged) with
+        | Some path when lines.ContainsKey path -> $"line {lines[path]}: field '{path}' has a wrong value: {reason}"
+        | Some path -> $"field '{path}' has a wrong value: {reason}"
+        | None -> message
 
     /// <summary>The configuration of a JSON text over the defaults: fields that the text lacks keep them. Facts and environment of an earlier run
     /// are dropped.</summary>
@@ -126,7 +144,7 @@ module ConfigurationFile =
                         | merged -> merged.ToJsonString()
 
                     match Json.read<RunConfiguration> merged with
-                    | Error problem -> Error(sentences source [ located lines problem ])
+                    | Error problem -> Error(sentences source [ located lines merged problem ])
                     | Ok configuration ->
                         match RunConfiguration.problems configuration with
                         | [] -> Ok { configuration with Facts = None; Environment = None; Changes = [] }

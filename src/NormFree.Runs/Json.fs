@@ -55,11 +55,11 @@ module Json =
     let internal indented =
         JsonSerializerOptions(WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping)
 
-    let private readWith<'T> (options: JsonSerializerOptions) (text: string) : Result<'T, string> =
+    let private readAs (expected: Type) (options: JsonSerializerOptions) (text: string) : Result<obj, string> =
         try
-            match JsonSerializer.Deserialize(text, typeof<'T>, options) with
+            match JsonSerializer.Deserialize(text, expected, options) with
             | null -> Error "it is null"
-            | value -> Ok(value :?> 'T)
+            | value -> Ok value
         with
         | :? JsonException as e -> Error e.Message
         // The F# converter throws this on a null in place of a record,
@@ -67,11 +67,20 @@ module Json =
         // and this on the bare name of a case that has fields.
         | :? IndexOutOfRangeException -> Error "it has a case without its fields"
 
+    let private readWith<'T> (options: JsonSerializerOptions) (text: string) : Result<'T, string> =
+        readAs typeof<'T> options text |> Result.map (fun value -> value :?> 'T)
+
     /// <summary>The value on one line.</summary>
     let write (value: 'T) = JsonSerializer.Serialize<'T>(value, options)
 
     /// <summary>A union case as the tool and the logs write it: its name, with its values if it has any.</summary>
     let name (value: 'T) = (write value).Trim('"')
+
+    /// Why a JSON text has no value of this type, if it has none.
+    let internal problemAs (expected: Type) (text: string) : string option =
+        match readAs expected options text with
+        | Ok _ -> None
+        | Error problem -> Some problem
 
     /// <summary>The value of a JSON text, or the error.</summary>
     let read<'T> (text: string) : Result<'T, string> = readWith<'T> options text

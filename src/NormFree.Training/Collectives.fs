@@ -30,8 +30,10 @@ module internal Collectives =
               | Error why -> raise (DistributedException $"The message of {ranks.NameOf rank} cannot be parsed: {why}.") ]
 
     /// The unreadable images of all ranks, numbered from `before` + 1.
-    let unreadable (ranks: IRanks) before (mine: Unreadable list) : Unreadable list =
-        allGather ranks mine |> List.concat |> List.mapi (fun i image -> { image with Total = before + i + 1 })
+    let unreadable (ranks: IRanks) before (mine: UnreadableImage list) : UnreadableImage list =
+        allGather ranks mine
+        |> List.concat
+        |> List.mapi (fun i image -> { image with Total = before + i + 1 })
 
     /// The value of the first rank that has one.
     let firstOf (ranks: IRanks) (mine: string option) =

@@ -54,7 +54,7 @@ module Evaluation =
         let mine = Shard.take (Collectives.shard runOptions.Ranks) (Loader.inOrder source.Count)
 
         let sums =
-            Loader.readShare Shard.Whole options source mine
+            Loader.readShard Shard.Whole options source mine
             |> Seq.filter (fun batch -> batch.Count > 0)
             |> Seq.fold add Sums.Zero
 

@@ -44,7 +44,7 @@ module EventText =
     /// Further unreadable images are only counted.
     let private maxNamedImages = 20
 
-    let private skipped (image: Unreadable) =
+    let private skipped (image: UnreadableImage) =
         if image.Total <= maxNamedImages then
             Some $"skipped: {image.Name}: {image.Reason}"
         elif image.Total = maxNamedImages + 1 then
@@ -63,8 +63,7 @@ module EventText =
         match event with
         | StageStarted(stage, epochs, images) -> Some $"stage {stage}: {epochs} epochs of {images} images"
         | Resumed(stage, epochs, 0) -> Some $"stage {stage}: resumes after {epochs} epochs"
-        | Resumed(stage, epochs, batches) ->
-            Some $"stage {stage}: resumes after {epochs} epochs and {batches} batches"
+        | Resumed(stage, epochs, batches) -> Some $"stage {stage}: resumes after {epochs} epochs and {batches} batches"
         | NumericalIssueFound issue -> Some(numericalIssue issue)
         | Warning text -> Some $"warning: {text}"
         | ImageSkipped image -> skipped image

@@ -30,7 +30,7 @@ type StepReport =
 type TrainingEvent =
     | StageStarted of stage: string * epochs: int * imagesPerEpoch: int
     | StepDone of StepReport
-    | ImageSkipped of Unreadable
+    | ImageSkipped of UnreadableImage
     | EpochDone of EpochRecord
     /// A stage resumes after this many epochs and this many batches of the next epoch.
     | Resumed of stage: string * epochs: int * batches: int

@@ -49,7 +49,7 @@ module internal SignLayers =
         [ yield! List.map fst layer.Convolution.Convolutions
 
           match layer.Shortcut with
-          | Itself -> ()
+          | RepeatedInput -> ()
           | Computed graph ->
               for op in Graph.operations graph do
                   match op with

@@ -45,7 +45,7 @@ module Stage =
         (cursor: TrainingCursor)
         (gradients: GradientResult)
         places
-        (mine: Unreadable list)
+        (mine: UnreadableImage list)
         =
         if gradients.Unreadable = 0 then
             Array.toList places
@@ -139,7 +139,7 @@ module Stage =
         let mutable state, reported = start, 0
         let loading = StageContext.loading context start.Cursor unreadable.Add
 
-        for batch in Loader.readShare (Collectives.shard context.Options.Ranks) loading source order do
+        for batch in Loader.readShard (Collectives.shard context.Options.Ranks) loading source order do
             // The loader still yields the batches that are ready.
             context.Options.Cancellation.ThrowIfCancellationRequested()
             let before = state.Cursor

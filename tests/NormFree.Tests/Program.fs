@@ -7,8 +7,13 @@ open NormFree.Torch.Native
 open NormFree.Tests
 
 let private all =
-    [ testList "Architecture" [ Architecture.ScalarTests.tests ]
-      testList "Repository" [ Repository.ReadmeTests.tests; Repository.FeedTests.tests; Suite.ApprovedSkipsTests.tests ]
+    [ testList "Architecture" [ Architecture.ReferenceTests.tests; Architecture.ScalarTests.tests ]
+      testList
+          "Repository"
+          [ Repository.ReadmeTests.tests
+            Repository.DocsTests.tests
+            Repository.FeedTests.tests
+            Suite.ApprovedSkipsTests.tests ]
       testList
           "Formats"
           [ Formats.AtomicFileTests.tests

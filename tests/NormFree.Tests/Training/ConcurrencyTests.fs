@@ -41,7 +41,7 @@ let private fromManyThreads norm choose =
     let values = Array.init (2 * 3 * 32 * 32) (fun i -> sin (float32 i))
     let expected, logits = Array.init pictures.Length classify, predictor.Logits values
 
-    together 16 (fun caller ->
+    inParallel 16 (fun caller ->
         for round in 0..3 do
             let index = (caller + round) % pictures.Length
             Expect.equal (classify index) expected[index] $"caller {caller}, picture {index}"
@@ -54,9 +54,7 @@ let private predicting =
                 "the composite engine", (fun (trained, _) -> Predictor.Load(trained, Trained Execution.Portable))
                 "a checkpoint that is packed", (fun (trained, _) -> Predictor.Load(trained, PackedEngine))
                 "a packed file", (fun (_, packed: string) -> Predictor.Load packed) ] do
-              test $"{name}, {Names.norm norm}: 16 threads get the same bits as one" {
-                  fromManyThreads norm choose
-              } ]
+              test $"{name}, {Names.norm norm}: 16 threads get the same bits as one" { fromManyThreads norm choose } ]
 
 /// Twelve batches of five; both sets record the threads that read them.
 let private watchedData () =

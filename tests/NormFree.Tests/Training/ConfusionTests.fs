@@ -177,7 +177,7 @@ let private damaged =
             "not base64"
             "more images recognised than exist",
             { sample with Classes = [ { Name = "cat"; Images = 1; Right = 2 } ] },
-            "more images recognised" ] do
+            "more correct predictions than images" ] do
           test $"{what} is rejected" {
               use folder = new TempFolder()
               let message = reading folder (Json.write confusion)

@@ -340,7 +340,7 @@ let private locked =
           let run = RunFolder.at folder.Path
           use held = RunLock.Take run
           let text = message<TrainingException, _>(fun () -> train (fst (plan folder.Path 2)))
-          contains [ $"process {System.Environment.ProcessId} on"; "works on this run"; "another folder" ] text
+          contains [ $"process {System.Environment.ProcessId} on"; "is working on this run"; "another folder" ] text
           (held :> System.IDisposable).Dispose()
           Expect.isEmpty (names folder.Path) "the lock file is deleted"
       }
