@@ -20,7 +20,7 @@ module BestCheckpoint =
         | [] -> None
         | _ -> Some(records |> List.maxBy (fun (r: EpochRecord) -> r.Score))
 
-    let private read path (choose: TrainingState -> 'a option) : Result<'a option, string> =
+    let private read (path: string) (choose: TrainingState -> 'a option) : Result<'a option, string> =
         try
             if File.Exists path then
                 Ok(choose (Checkpoint.readState path))

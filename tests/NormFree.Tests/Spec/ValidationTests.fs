@@ -44,6 +44,23 @@ let tests =
                   |> Net.withExpectedVariance (ExpectedVariance.Measured variances)
                   |> mentions [ "a variance from 1e-30 to 1e30 for each of its 9 layers" ]
               }
+          test "every number has an upper bound" {
+              let net = ReActNet.small |> Net.withClasses 2_000_000_000 |> Net.withNorm (BnFree 1e31)
+
+              { net with Stem = { net.Stem with Channels = 65_537; Kernel = 257; Stride = 256 } }
+              |> mapLayer 1 (fun layer -> { layer with In = 1 <<< 24; Kernel = 257 })
+              |> mentions
+                  [ "at most 10000000 classes"
+                    "α must be from"
+                    "stem: at most 65536 channels"
+                    "stem: the kernel may be at most 255"
+                    "stem: the stride may be at most 255"
+                    "layer1.1: at most 65536 channels"
+                    "layer1.1: the kernel may be at most 255" ]
+
+              let many = (Net.binaryBody net).Value.Layers |> List.head |> List.replicate 4097
+              net |> Net.mapBinary (fun body -> { body with Layers = many }) |> mentions [ "at most 4096 layers" ]
+          }
           test "a shortcut that does not match its layer is an error with its requirements" {
               ReActNet.small
               |> mapLayer 3 (fun layer -> { layer with Shortcut = Identity })
