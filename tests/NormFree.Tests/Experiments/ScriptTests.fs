@@ -101,9 +101,7 @@ let private scripts =
           }
 
       test "images that cannot be opened are an error" {
-          let text =
-              message<ExperimentException, _>(fun () ->
-                  Script.images Cifar10 (script [ "/no/such/data" ]))
+          let text = message<ExperimentException, _>(fun () -> Script.images Cifar10 (script [ "/no/such/data" ]))
 
           contains [ "/no/such/data"; "no such file" ] text
       }

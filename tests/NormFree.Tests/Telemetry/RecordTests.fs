@@ -32,8 +32,7 @@ let private seen norm sampling (folder: TempFolder) =
 
 let private results =
     [ for engine, norm in [ Fused, BatchNorm; Composite, BnFree 0.2 ] do
-          test
-              $"{Json.name engine} engine, {Names.norm norm}: telemetry at every step does not change the run" {
+          test $"{Json.name engine} engine, {Names.norm norm}: telemetry at every step does not change the run" {
               use folder = new TempFolder()
 
               let fingerprint name sampling =
