@@ -36,12 +36,16 @@ module internal Commands =
         { Name = name; About = about; Operand = None; Options = options; Required = [] }
 
     let private network (arch: Opt<string>) =
-        [ arch.Spec; Options.norm.Spec; Options.shortcut.Spec; Options.stem.Spec; Options.width.Spec; Options.depth.Spec ]
+        [ arch.Spec
+          Options.norm.Spec
+          Options.shortcut.Spec
+          Options.stem.Spec
+          Options.width.Spec
+          Options.depth.Spec ]
 
     let private dataset = [ Options.dataset.Spec; Options.dataPath.Spec ]
 
-    let private testImages =
-        dataset @ [ Options.testLimit.Spec; Options.strict.Spec ]
+    let private testImages = dataset @ [ Options.testLimit.Spec; Options.strict.Spec ]
 
     let private about sentence option = (Opt.about sentence option).Spec
     let private defaultsTo text option = (Opt.defaultsTo text option).Spec
@@ -103,9 +107,11 @@ module internal Commands =
         { command
               "eval"
               "Measures the accuracy of a network on a data set's test images."
-              (Options.checkpoint.Spec
-               :: testImages
-               @ [ Options.batch |> Opt.about "Images per pass; the result does not depend on it." |> Opt.group "Execution" |> _.Spec
+              (Options.checkpoint.Spec :: testImages
+               @ [ Options.batch
+                   |> Opt.about "Images per pass; the result does not depend on it."
+                   |> Opt.group "Execution"
+                   |> _.Spec
                    Options.computeEngine.Spec
                    Options.threads.Spec
                    Options.json.Spec ]) with
@@ -124,18 +130,17 @@ module internal Commands =
                 Options.computeEngine.Spec
                 Options.threads.Spec ] with
             Operand =
-                Some
-                    { Name = "IMAGE"
-                      About = "JPEG or PNG files to classify."
-                      Least = 0
-                      Many = true
-                      Words = [] } }
+                Some { Name = "IMAGE"; About = "JPEG or PNG files to classify."; Least = 0; Many = true; Words = [] } }
 
     let summary =
         command
             "summary"
             "Lists the layers, parameters, operations and sizes of a network."
-            ([ Options.arch.Spec; Options.norm.Spec; Options.binarise.Spec; Options.shortcut.Spec; Options.stem.Spec ]
+            ([ Options.arch.Spec
+               Options.norm.Spec
+               Options.binarise.Spec
+               Options.shortcut.Spec
+               Options.stem.Spec ]
              @ [ Options.width.Spec
                  Options.depth.Spec
                  Options.classes.Spec
@@ -169,7 +174,11 @@ module internal Commands =
         command
             "bench train"
             "Measures the speed and memory of training steps on random images."
-            ([ Options.arch.Spec; Options.norm.Spec; Options.binarise.Spec; Options.shortcut.Spec; Options.stem.Spec ]
+            ([ Options.arch.Spec
+               Options.norm.Spec
+               Options.binarise.Spec
+               Options.shortcut.Spec
+               Options.stem.Spec ]
              @ [ Options.width.Spec; Options.depth.Spec; classes10 ]
              @ [ Options.image.Spec
                  Options.batch |> Opt.about "Images per step, over all ranks." |> Opt.group "Measurement" |> _.Spec
@@ -290,16 +299,14 @@ module internal Commands =
                       Many = false
                       Words = [ "bash"; "zsh"; "fish"; "powershell" ] } }
 
-    let reference =
-        command "reference" "Prints the reference of all commands and options as Markdown." []
+    let reference = command "reference" "Prints the reference of all commands and options as Markdown." []
 
     let all =
         [ train; eval; predict; summary; dataGet; dataCheck; benchTrain; benchInfer; benchKernels ]
         @ [ report; import; export; verify; completion; reference ]
 
     /// The first words of commands that have two, with one sentence each.
-    let groups =
-        [ "data", "Downloads and checks data sets."; "bench", "Measures speed and memory." ]
+    let groups = [ "data", "Downloads and checks data sets."; "bench", "Measures speed and memory." ]
 
     /// What may be the first word of a command line.
     let firstWords = [ for command in all -> command.Name.Split(' ')[0] ] |> List.distinct

@@ -30,8 +30,7 @@ module internal Completion =
                   $"\"{command.Name} {spec.Name}\"" ]
         |> String.concat "|"
 
-    let private operands (command: Command) =
-        command.Operand |> Option.map _.Words |> Option.defaultValue []
+    let private operands (command: Command) = command.Operand |> Option.map _.Words |> Option.defaultValue []
 
     let private secondWords group =
         [ for command in Commands.all do
@@ -89,7 +88,8 @@ module internal Completion =
 
     let private fish () =
         let condition (command: Command) =
-            [ for word in command.Name.Split ' ' -> $"__fish_seen_subcommand_from {word}" ] |> String.concat "; and "
+            [ for word in command.Name.Split ' ' -> $"__fish_seen_subcommand_from {word}" ]
+            |> String.concat "; and "
 
         let option (command: Command) (spec: OptionSpec) =
             let argument =

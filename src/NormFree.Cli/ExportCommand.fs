@@ -15,7 +15,8 @@ module internal ExportCommand =
         match format with
         | ExportFormat.PyTorch -> Export.pytorch
         | ExportFormat.Safetensors -> Export.safetensors
-        | ExportFormat.Onnx -> Export.onnx (OnnxRuntime()) (if args.Has Options.dynamicBatch then AnyNumber else OneImage)
+        | ExportFormat.Onnx ->
+            Export.onnx (OnnxRuntime()) (if args.Has Options.dynamicBatch then AnyNumber else OneImage)
         | ExportFormat.Packed -> Export.packed
 
     let private print (out: string) (comparison: Comparison) =

@@ -10,7 +10,10 @@ module internal Help =
     let private maxNameWidth = 27
 
     let private label (spec: OptionSpec) =
-        if spec.Kind = ValueKind.Flag then spec.Name else $"{spec.Name} {spec.Placeholder}"
+        if spec.Kind = ValueKind.Flag then
+            spec.Name
+        else
+            $"{spec.Name} {spec.Placeholder}"
 
     /// <summary>The sentence of an option, with its choices.</summary>
     let sentence (spec: OptionSpec) =
@@ -79,16 +82,21 @@ module internal Help =
               | None -> () ]
 
         // All groups share their columns.
-        let names = operand @ [ for spec in command.Options -> label spec, described command spec ] |> columns width
+        let names =
+            operand @ [ for spec in command.Options -> label spec, described command spec ] |> columns width
+
         let isName (line: string) = line.Length > 2 && line[2] <> ' '
 
         let rec blocks lines =
             match lines with
             | [] -> []
-            | first :: rest -> (first :: List.takeWhile (isName >> not) rest) :: blocks (List.skipWhile (isName >> not) rest)
+            | first :: rest ->
+                (first :: List.takeWhile (isName >> not) rest) :: blocks (List.skipWhile (isName >> not) rest)
 
         let operandBlocks, optionBlocks = blocks names |> List.splitAt operand.Length
-        let headings = groups |> List.collect (fun (name, specs) -> name :: List.replicate (specs.Length - 1) "")
+
+        let headings =
+            groups |> List.collect (fun (name, specs) -> name :: List.replicate (specs.Length - 1) "")
 
         [ yield! wrap width command.About
           yield! wrap width ("Usage: " + usage command)
@@ -113,7 +121,11 @@ module internal Help =
           "Usage: normfree COMMAND [OPTIONS]"
           yield! list width "Commands:" rows
           "'normfree COMMAND --help' lists the options of a command, 'normfree --version' prints the version." ]
-        |> List.collect (fun line -> if line.Length > width && not (line.StartsWith ' ') then wrap width line else [ line ])
+        |> List.collect (fun line ->
+            if line.Length > width && not (line.StartsWith ' ') then
+                wrap width line
+            else
+                [ line ])
 
     /// <summary>The help of a command's first word that has several second words.</summary>
     let group width (word: string) : string list =

@@ -19,8 +19,7 @@ module internal ImportCommand =
 
     let private dataset (args: Arguments) =
         match args.TryGet Options.dataset, args.TryGet Options.dataPath with
-        | Some kind, path ->
-            Some(Images.load kind path { Catalogue.defaults with Size = args.TryGet Options.size })
+        | Some kind, path -> Some(Images.load kind path { Catalogue.defaults with Size = args.TryGet Options.size })
         | None, Some _ -> raise (UsageException "--data needs --dataset KIND.")
         | None, None -> None
 
@@ -83,7 +82,9 @@ module internal ImportCommand =
                 $"{report.Counters} batch counters are missing in the file, which is from before PyTorch 0.4.1: they start at 0"
 
         if not report.IsComplete then
-            Output.line "accepted because of --partial; tensors of the network that do not fit keep their initial values:"
+            Output.line
+                "accepted because of --partial; tensors of the network that do not fit keep their initial values:"
+
             report.Problems |> List.iter Output.line
 
         Output.line $"checkpoint: {out}"

@@ -30,9 +30,12 @@ module internal Job =
 
     /// Prints the reason of a failure before any rank ends: only the first rank does if all failed for the same reason.
     let private report (ranks: IRanks) statuses error =
-        if statuses |> Array.exists ((<>) (statusOf error)) then reportByName ranks error
-        elif ranks.Rank = 0 then Outcome.report "" error
-        else Outcome.Failed
+        if statuses |> Array.exists ((<>) (statusOf error)) then
+            reportByName ranks error
+        elif ranks.Rank = 0 then
+            Outcome.report "" error
+        else
+            Outcome.Failed
 
     /// Ends all other ranks after a reason was printed.
     let private abort (ranks: IRanks) (outcome: Outcome) =

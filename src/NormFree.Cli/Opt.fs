@@ -40,9 +40,7 @@ type OptionSpec =
     static member WordsOf(forms: string list) = [ for form in forms -> form.Split([| ':'; '[' |])[0] ]
 
 /// <summary>An option with the type of its values.</summary>
-type Opt<'T> =
-    { Spec: OptionSpec
-      Parse: string -> Result<'T, string> }
+type Opt<'T> = { Spec: OptionSpec; Parse: string -> Result<'T, string> }
 
 /// <summary>Builders of options. Options are made in pipes: <c>Opt.whole "--epochs" "N" Limits.epochs "…" |> Opt.defaultsTo "5"</c>.</summary>
 [<RequireQualifiedAccess>]
@@ -138,7 +136,13 @@ module internal Opt =
             choices |> List.tryFind (fst >> (=) text) |> Option.map (snd >> Ok))
 
     /// A parameter after a word's colon.
-    let parameter (form: string) values (isValid: float -> bool) (text: string) (case: float -> 'T) : Result<'T, string> =
+    let parameter
+        (form: string)
+        values
+        (isValid: float -> bool)
+        (text: string)
+        (case: float -> 'T)
+        : Result<'T, string> =
         match tryReal text |> Option.filter isValid with
         | Some value -> Ok(case value)
         | None -> takes form values text

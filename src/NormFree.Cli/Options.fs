@@ -58,8 +58,7 @@ module internal Options =
         |> network
 
     let norm =
-        let alpha form case text =
-            Some(Opt.parameter $"--norm {form}" "a positive number" isPositive text case)
+        let alpha form case text = Some(Opt.parameter $"--norm {form}" "a positive number" isPositive text case)
 
         let tryParse text =
             match split text with
@@ -134,9 +133,15 @@ module internal Options =
         |> data
 
     let dataPath = Opt.path "--data" "PATH" "Folder, archive or file of the data set." |> data
-    let size = Opt.whole "--size" "N" Limits.imageSide "Image side in pixels (default: the data set's)." |> data
-    let limit = Opt.whole "--limit" "N" Limits.images "Number of training images, balanced over classes." |> data
-    let testLimit = Opt.whole "--test-limit" "N" Limits.images "Number of test images, balanced over classes." |> data
+
+    let size =
+        Opt.whole "--size" "N" Limits.imageSide "Image side in pixels (default: the data set's)." |> data
+
+    let limit =
+        Opt.whole "--limit" "N" Limits.images "Number of training images, balanced over classes." |> data
+
+    let testLimit =
+        Opt.whole "--test-limit" "N" Limits.images "Number of test images, balanced over classes." |> data
 
     let heldOut =
         Opt.real
@@ -214,7 +219,9 @@ module internal Options =
             | [| every; factor |] ->
                 match Opt.tryWhole every, Opt.tryReal factor with
                 | Some every, Some factor when every >= 1 && isPositive factor -> Ok(Schedule.Step(every, factor))
-                | _ -> Error $"--schedule step takes whole epochs and a positive factor, such as step:30:0.1, not '{text}'."
+                | _ ->
+                    Error
+                        $"--schedule step takes whole epochs and a positive factor, such as step:30:0.1, not '{text}'."
             | _ -> Error $"--schedule step takes epochs and a factor, such as step:30:0.1, not '{text}'."
 
         let tryParse text =
@@ -278,10 +285,16 @@ module internal Options =
     let teacher = Opt.path "--teacher" "FILE" "Checkpoint to distil from." |> recipeGroup
 
     let seed =
-        Opt.custom "--seed" "N" ValueKind.Text "a whole number" "Seed of weights, image order and augmentation." (fun text ->
-            match Int64.TryParse text with
-            | true, value -> Some value
-            | _ -> None)
+        Opt.custom
+            "--seed"
+            "N"
+            ValueKind.Text
+            "a whole number"
+            "Seed of weights, image order and augmentation."
+            (fun text ->
+                match Int64.TryParse text with
+                | true, value -> Some value
+                | _ -> None)
         |> Opt.defaultsTo "1"
         |> recipeGroup
 
@@ -292,8 +305,7 @@ module internal Options =
     let config = Opt.path "--config" "FILE" "Start from this configuration; options override it." |> run
     let printConfig = Opt.flag "--print-config" "Print the resolved configuration and exit." |> run
 
-    let init =
-        Opt.path "--init" "FILE" "Start from this checkpoint; binary weights skip stage 1." |> run
+    let init = Opt.path "--init" "FILE" "Start from this checkpoint; binary weights skip stage 1." |> run
 
     let out = Opt.path "--out" "FOLDER" "Run folder (default: runs/ARCH-NORM)." |> run
     let resume = Opt.flag "--resume" "Resume the run in --out with its settings." |> run
@@ -374,11 +386,7 @@ module internal Options =
         |> executionGroup
 
     let precision =
-        Opt.choice
-            "--precision"
-            "NAME"
-            [ "float32", Float32; "bf16", BFloat16 ]
-            "Number format of fused convolutions."
+        Opt.choice "--precision" "NAME" [ "float32", Float32; "bf16", BFloat16 ] "Number format of fused convolutions."
         |> Opt.defaultsTo "float32"
         |> executionGroup
 
@@ -393,7 +401,9 @@ module internal Options =
         |> Opt.defaultsTo "cpu"
         |> executionGroup
 
-    let threads = Opt.threads "--threads" "Threads that compute (default: all processors)." |> executionGroup
+    let threads =
+        Opt.threads "--threads" "Threads that compute (default: all processors)." |> executionGroup
+
     let workers = Opt.threads "--workers" "Threads that read images." |> executionGroup
 
     let accumulate =
@@ -419,7 +429,10 @@ module internal Options =
     let packed = Opt.path "--packed" "FILE" "Packed file of the network." |> files
     let input = Opt.path "--input" "FILE" "Safetensors file with 'input', N×3×H×W, normalised." |> files
     let output = Opt.path "--output" "FILE" "Safetensors file to write 'logits' to, N×classes." |> files
-    let top = Opt.whole "--top" "N" (1, 1_000_000) "Classes to print per image." |> Opt.defaultsTo "3" |> files
+
+    let top =
+        Opt.whole "--top" "N" (1, 1_000_000) "Classes to print per image." |> Opt.defaultsTo "3" |> files
+
     let json = Opt.flag "--json" "Print one JSON object." |> files
     let file = Opt.path "--out" "FILE" "File to write." |> files
 
@@ -434,49 +447,68 @@ module internal Options =
             "File format."
         |> files
 
-    let dynamicBatch = Opt.flag "--dynamic-batch" "ONNX: accept any number of images instead of one." |> files
+    let dynamicBatch =
+        Opt.flag "--dynamic-batch" "ONNX: accept any number of images instead of one." |> files
+
     let pytorch = Opt.path "--pytorch" "FILE" "File written by torch.save: .pt, .pth, .pth.tar." |> files
     let safetensors = Opt.path "--safetensors" "FILE" "Safetensors file." |> files
     let partial = Opt.flag "--partial" "Load the tensors that fit and list the others." |> files
     let title = Opt.text "--title" "TEXT" "Heading of the page." |> files
     let noSpeed = Opt.flag "--no-speed" "Do not measure the speed of packed networks." |> files
-    let verifyImages = Opt.whole "--images" "N" (1, 65_536) "Images to compare layers on." |> Opt.defaultsTo "2" |> files
+
+    let verifyImages =
+        Opt.whole "--images" "N" (1, 65_536) "Images to compare layers on." |> Opt.defaultsTo "2" |> files
 
     let mirror =
-        Opt.custom "--mirror" "URL" ValueKind.Text "an address such as https://example.org/cifar/" "Address of a mirror." (fun text ->
-            match Uri.TryCreate(text, UriKind.Absolute) with
-            | true, address -> Some(nonNull address)
-            | _ -> None)
+        Opt.custom
+            "--mirror"
+            "URL"
+            ValueKind.Text
+            "an address such as https://example.org/cifar/"
+            "Address of a mirror."
+            (fun text ->
+                match Uri.TryCreate(text, UriKind.Absolute) with
+                | true, address -> Some(nonNull address)
+                | _ -> None)
         |> files
 
     // Measurement
 
     let private measurement option = Opt.group "Measurement" option
 
-    let image = Opt.whole "--image" "N" Limits.imageSide "Image side in pixels." |> Opt.defaultsTo "32" |> measurement
+    let image =
+        Opt.whole "--image" "N" Limits.imageSide "Image side in pixels."
+        |> Opt.defaultsTo "32"
+        |> measurement
 
     let warmUpSteps =
-        Opt.whole "--warm-up" "N" (0, 1_000_000) "Steps before the measurement." |> Opt.defaultsTo "2" |> measurement
+        Opt.whole "--warm-up" "N" (0, 1_000_000) "Steps before the measurement."
+        |> Opt.defaultsTo "2"
+        |> measurement
 
-    let steps = Opt.whole "--steps" "N" (1, 1_000_000) "Measured steps." |> Opt.defaultsTo "10" |> measurement
-    let runs = Opt.whole "--runs" "N" (1, 1_000_000) "Least number of measured runs." |> Opt.defaultsTo "20" |> measurement
+    let steps =
+        Opt.whole "--steps" "N" (1, 1_000_000) "Measured steps." |> Opt.defaultsTo "10" |> measurement
+
+    let runs =
+        Opt.whole "--runs" "N" (1, 1_000_000) "Least number of measured runs."
+        |> Opt.defaultsTo "20"
+        |> measurement
 
     let seconds =
-        Opt.real
-            "--seconds"
-            "X"
-            "seconds from 0 to 86400"
-            (Opt.between 0.0 86400.0)
-            "Least measured time."
+        Opt.real "--seconds" "X" "seconds from 0 to 86400" (Opt.between 0.0 86400.0) "Least measured time."
         |> Opt.defaultsTo "1"
         |> measurement
 
     let profile = Opt.flag "--profile" "Measure each layer too." |> measurement
-    let only = Opt.text "--only" "WORDS" "Layers whose names contain this, such as '3x3 256->256'." |> measurement
+
+    let only =
+        Opt.text "--only" "WORDS" "Layers whose names contain this, such as '3x3 256->256'." |> measurement
 
     let predictNodes =
         let tryCounts (text: string) =
-            let counts = [ for word in text.Split ',' -> Opt.tryWhole word |> Option.filter (fun count -> count >= 1) ]
+            let counts =
+                [ for word in text.Split ',' -> Opt.tryWhole word |> Option.filter (fun count -> count >= 1) ]
+
             if List.forall Option.isSome counts then Some(List.choose id counts) else None
 
         Opt.custom
@@ -489,9 +521,19 @@ module internal Options =
         |> measurement
 
     let bandwidth =
-        Opt.real "--bandwidth" "GBIT" "a positive number" isPositive "Bandwidth between nodes in Gbit/s (default: measured, or 10)."
+        Opt.real
+            "--bandwidth"
+            "GBIT"
+            "a positive number"
+            isPositive
+            "Bandwidth between nodes in Gbit/s (default: measured, or 10)."
         |> measurement
 
     let latency =
-        Opt.real "--latency" "US" "a positive number" isPositive "Latency between nodes in µs (default: measured, or 50)."
+        Opt.real
+            "--latency"
+            "US"
+            "a positive number"
+            isPositive
+            "Latency between nodes in µs (default: measured, or 50)."
         |> measurement

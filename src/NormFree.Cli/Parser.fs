@@ -39,10 +39,7 @@ type Arguments internal (command: Command, values: Map<string, string>, operands
 module internal Parser =
 
     /// What was read so far; problems are the newest first.
-    type private State =
-        { Values: Map<string, string>
-          Operands: string list
-          Problems: string list }
+    type private State = { Values: Map<string, string>; Operands: string list; Problems: string list }
 
     /// An option's name today, where an earlier version had another one.
     let private renewName name =

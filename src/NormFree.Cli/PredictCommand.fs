@@ -70,7 +70,10 @@ module internal PredictCommand =
 
         match args.Get Options.isDouble, engine with
         | true, Some PackedEngine ->
-            raise (UsageException "--precision float64 is not for packed networks, which use float32: give a checkpoint, or omit it.")
+            raise (
+                UsageException
+                    "--precision float64 is not for packed networks, which use float32: give a checkpoint, or omit it."
+            )
         | true, Some(Trained execution) -> RawTensors.predictDouble execution path input output
         | true, None -> RawTensors.predictDouble Execution.Default path input output
         | false, _ ->

@@ -22,8 +22,7 @@ let private train (args: Arguments) =
 
     TrainCommand.run args
 
-let private printCompletion (args: Arguments) =
-    Completion.script args.Operands.Head |> List.iter Output.line
+let private printCompletion (args: Arguments) = Completion.script args.Operands.Head |> List.iter Output.line
 
 let private action (command: Command) : Arguments -> unit =
     match command.Name with

@@ -21,7 +21,11 @@ module Reference =
         |> String.concat ""
 
     let private row (command: Command) (spec: OptionSpec) =
-        let name = if spec.Kind = ValueKind.Flag then spec.Name else $"{spec.Name} {spec.Placeholder}"
+        let name =
+            if spec.Kind = ValueKind.Flag then
+                spec.Name
+            else
+                $"{spec.Name} {spec.Placeholder}"
 
         let values =
             match spec.Kind with
@@ -30,7 +34,12 @@ module Reference =
             | ValueKind.Text
             | ValueKind.Path -> spec.Values
 
-        let standard = if List.contains spec.Name command.Required then "required" else code spec.Default
+        let standard =
+            if List.contains spec.Name command.Required then
+                "required"
+            else
+                code spec.Default
+
         $"| `{cell name}` | {cell spec.About}{oldNames spec} | {values} | {standard} |"
 
     let private table (command: Command) (specs: OptionSpec list) =

@@ -33,7 +33,10 @@ module internal Signals =
     /// nohup starts programs that ignore SIGHUP. They must keep ignoring it.
     let private isIgnored number =
         let action = Array.zeroCreate<byte> actionSize
-        hasLayout && Native.readAction (number, 0n, action) = 0 && BitConverter.ToInt64(action, 0) = ignoring
+
+        hasLayout
+        && Native.readAction (number, 0n, action) = 0
+        && BitConverter.ToInt64(action, 0) = ignoring
 
     /// The kernel restores the default action after the first signal. The second then ends the process even if the runtime, its collector or libtorch
     /// is busy, which would delay a .NET handler.
@@ -61,7 +64,9 @@ module internal Signals =
             stop ()
 
         let taken = signals |> List.filter (snd >> isIgnored >> not)
-        let registrations = [ for signal, number in taken -> PosixSignalRegistration.Create(signal, handle number) ]
+
+        let registrations =
+            [ for signal, number in taken -> PosixSignalRegistration.Create(signal, handle number) ]
 
         if hasLayout then
             taken |> List.iter (snd >> takeOnce)

@@ -19,7 +19,10 @@ module internal SummaryCommand =
 
     /// A checkpoint has its own network; only the image size may differ.
     let private requireAlone (args: Arguments) =
-        match args.Given |> List.filter (fun (name, _) -> not (List.contains name [ "--checkpoint"; "--size"; "--json" ])) with
+        match
+            args.Given
+            |> List.filter (fun (name, _) -> not (List.contains name [ "--checkpoint"; "--size"; "--json" ]))
+        with
         | [] -> ()
         | others ->
             let words = [ for name, value in others -> $"{name} {value}" ] |> String.concat ", "

@@ -15,8 +15,7 @@ module internal TrainCommand =
     let private network (configuration: RunConfiguration) (dataset: NormFree.Data.Dataset) : NetSpec =
         let network = configuration.Network
 
-        let size =
-            { Width = defaultArg network.Width 1.0; Depth = defaultArg network.Depth 1.0 }
+        let size = { Width = defaultArg network.Width 1.0; Depth = defaultArg network.Depth 1.0 }
 
         let net =
             NetworkOptions.named network.Architecture size (NetworkOptions.stem network.Stem dataset.Size)

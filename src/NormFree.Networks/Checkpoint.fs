@@ -233,11 +233,7 @@ module Checkpoint =
             let shown = problems |> List.truncate 8 |> String.concat "; "
             let more = if problems.Length > 8 then $"; and {problems.Length - 8} more" else ""
 
-            fail
-                path
-                "tensors"
-                $"they do not fit {spec.Name}: {shown}{more}"
-                "Give a checkpoint of this network"
+            fail path "tensors" $"they do not fit {spec.Name}: {shown}{more}" "Give a checkpoint of this network"
 
     /// The network's spec. It is checked against the file's tensors, so that creating the network allocates no more than the file contains.
     let private spec path file =

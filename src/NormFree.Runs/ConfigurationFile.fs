@@ -80,7 +80,12 @@ module ConfigurationFile =
             let merged = JsonObject()
 
             for name, fieldType in fieldsOf (Some(withoutOption expected)) do
-                let value = if given.ContainsKey name then overlay fieldType basis[name] given[name] else basis[name]
+                let value =
+                    if given.ContainsKey name then
+                        overlay fieldType basis[name] given[name]
+                    else
+                        basis[name]
+
                 merged[name] <- if isNull value then null else (nonNull value).DeepClone()
 
             merged
@@ -102,7 +107,11 @@ module ConfigurationFile =
                 let inner = if path = "" then name else $"{path}.{name}"
                 wrongField inner fieldType (fields[name]))
         | null -> None
-        | value -> if Option.isSome (Json.problemAs expected (value.ToJsonString())) then Some path else None
+        | value ->
+            if Option.isSome (Json.problemAs expected (value.ToJsonString())) then
+                Some path
+            else
+                None
 
     /// The problem with the line and the path of the field, if they are known.
     let private located (lines: Dictionary<string, int>) (merged: string) (message: string) =

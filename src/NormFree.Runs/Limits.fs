@@ -29,7 +29,8 @@ module Limits =
     /// <summary>A warning if there are more threads than processors.</summary>
     let threadWarning (name: string) (count: int) =
         if count > Environment.ProcessorCount then
-            Some $"{name} {count} exceeds the {Environment.ProcessorCount} processors: the threads will wait for each other."
+            Some
+                $"{name} {count} exceeds the {Environment.ProcessorCount} processors: the threads will wait for each other."
         else
             None
 

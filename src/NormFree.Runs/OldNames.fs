@@ -31,7 +31,8 @@ module OldNames =
     let private renewed = dict fields
 
     /// Files that people write may have comments.
-    let private lenient = JsonDocumentOptions(CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true)
+    let private lenient =
+        JsonDocumentOptions(CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true)
 
     let rec private renew (node: JsonNode | null) : string list =
         match node with

@@ -66,7 +66,8 @@ module RunFolder =
             { Path = path }
         with
         | :? IOException
-        | :? UnauthorizedAccessException as error -> refuse $"the folder cannot be created: {error.Message.TrimEnd('.')}"
+        | :? UnauthorizedAccessException as error ->
+            refuse $"the folder cannot be created: {error.Message.TrimEnd('.')}"
 
     /// <summary>Whether the folder contains a run, finished or not.</summary>
     let holdsRun folder = File.Exists(description folder)
@@ -138,7 +139,7 @@ module RunFolder =
     let private takeRows path (root: JsonObject) : (string * string) list =
         match root["Configuration"] with
         | :? JsonArray as pairs ->
-            let rows = Json.read<(string * string) list> (pairs.ToJsonString())
+            let rows = Json.read<(string * string) list>(pairs.ToJsonString())
             root["Configuration"] <- null
             OldNames.warn $"{path} is of an earlier version of NormFree. The next version will not read it."
 

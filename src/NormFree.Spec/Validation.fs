@@ -95,8 +95,7 @@ module Validation =
             require
                 name
                 $"it needs a variance from 1e-30 to 1e30 for each of its {body.Layers.Length} layers, not {variances}"
-                (variances.Length = body.Layers.Length
-                 && variances |> List.forall isScale)
+                (variances.Length = body.Layers.Length && variances |> List.forall isScale)
 
     let private body (net: NetSpec) =
         match net.Body with
@@ -108,12 +107,7 @@ module Validation =
               yield variances net.Name body
               match body.Norm with
               | BnFree alpha
-              | Scaled alpha ->
-                  yield
-                      require
-                          net.Name
-                          $"α must be from 1e-30 to 1e30, not {alpha}"
-                          (isScale alpha)
+              | Scaled alpha -> yield require net.Name $"α must be from 1e-30 to 1e30, not {alpha}" (isScale alpha)
               | BatchNorm
               | NoNorm -> () ]
         | FullPrecision blocks ->

@@ -31,7 +31,9 @@ module internal Collectives =
 
     /// The unreadable images of all ranks, numbered from `before` + 1.
     let unreadable (ranks: IRanks) before (mine: UnreadableImage list) : UnreadableImage list =
-        allGather ranks mine |> List.concat |> List.mapi (fun i image -> { image with Total = before + i + 1 })
+        allGather ranks mine
+        |> List.concat
+        |> List.mapi (fun i image -> { image with Total = before + i + 1 })
 
     /// The value of the first rank that has one.
     let firstOf (ranks: IRanks) (mine: string option) =

@@ -33,8 +33,7 @@ module Configuration =
             Execution = { Engine = execution.Engine; Precision = execution.Precision }
             Workers = execution.Workers |> Option.defaultValue RunOptions.Default.Workers
             Strict = execution.Strict
-            CheckpointPolicy =
-                { Checkpoints = execution.Keep; Every = TimeSpan.FromMinutes execution.CheckpointEvery }
+            CheckpointPolicy = { Checkpoints = execution.Keep; Every = TimeSpan.FromMinutes execution.CheckpointEvery }
             OnNonFinite = execution.OnNonFinite
             Telemetry = execution.Telemetry
             Accumulate = execution.Accumulate }

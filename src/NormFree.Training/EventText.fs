@@ -63,8 +63,7 @@ module EventText =
         match event with
         | StageStarted(stage, epochs, images) -> Some $"stage {stage}: {epochs} epochs of {images} images"
         | Resumed(stage, epochs, 0) -> Some $"stage {stage}: resumes after {epochs} epochs"
-        | Resumed(stage, epochs, batches) ->
-            Some $"stage {stage}: resumes after {epochs} epochs and {batches} batches"
+        | Resumed(stage, epochs, batches) -> Some $"stage {stage}: resumes after {epochs} epochs and {batches} batches"
         | NumericalIssueFound issue -> Some(numericalIssue issue)
         | Warning text -> Some $"warning: {text}"
         | ImageSkipped image -> skipped image

@@ -13,7 +13,11 @@ module internal NonFiniteResponse =
     let private mostResponses = 10
 
     let private diverged (context: StageContext) (cursor: TrainingCursor) place what =
-        let kept = if context.Writer.HasCheckpoint then "Checkpoints of earlier steps are intact. " else ""
+        let kept =
+            if context.Writer.HasCheckpoint then
+                "Checkpoints of earlier steps are intact. "
+            else
+                ""
 
         raise (
             TrainingException

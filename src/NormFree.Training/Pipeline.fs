@@ -29,7 +29,12 @@ module Pipeline =
 
     /// <summary>A pipeline that trains on a data set.</summary>
     let from dataset : Plan =
-        { Dataset = dataset; Folder = None; Label = ""; Arguments = []; Configuration = None; Options = RunOptions.Default }
+        { Dataset = dataset
+          Folder = None
+          Label = ""
+          Arguments = []
+          Configuration = None
+          Options = RunOptions.Default }
 
     /// <summary>Writes checkpoints and the log into this folder. Throws TrainingException if it cannot be created.</summary>
     let into path (plan: Plan) = { plan with Folder = Some(RunFolder.at path) }
@@ -77,17 +82,9 @@ module Pipeline =
         let number = trained.Stages + 1
         let configuration = trained.Configuration |> RunConfiguration.withRecipe number recipe
 
-        StageRun.run
-            plan
-            number
-            configuration
-            recipe
-            net
-            trained.History
-            trained.State.Changes
-            (fun network ->
-                let values = dict before.Tensors
-                network |> Network.fill (fun name -> values[name]))
+        StageRun.run plan number configuration recipe net trained.History trained.State.Changes (fun network ->
+            let values = dict before.Tensors
+            network |> Network.fill (fun name -> values[name]))
 
     /// <summary>Stage 2 from a checkpoint of stage 1, or from initial weights. Throws as <c>trainFrom</c> does.</summary>
     let trainBinaryFrom (init: string option) recipe net (plan: Plan) : Trained<BinaryWeights> =

@@ -15,13 +15,15 @@ type BinaryWeights = class end
 
 /// <summary>The images of a training, its run folder and its options.</summary>
 type Plan =
-    { Dataset: Dataset
-      Folder: RunFolder option
-      Label: string
-      Arguments: string list
-      /// The settings that the run was started with; None derives them from the network, the images and the options.
-      Configuration: RunConfiguration option
-      Options: RunOptions }
+    {
+        Dataset: Dataset
+        Folder: RunFolder option
+        Label: string
+        Arguments: string list
+        /// The settings that the run was started with; None derives them from the network, the images and the options.
+        Configuration: RunConfiguration option
+        Options: RunOptions
+    }
 
 /// <summary>A network after a stage; its type says whether its weights are binary.</summary>
 /// <remarks>Dispose it, or pass it to the next stage, which disposes it.</remarks>

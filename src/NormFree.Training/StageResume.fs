@@ -72,8 +72,7 @@ module internal StageResume =
     /// The saved recipe with the current path of its teacher, which is identified by its fingerprint. Without a fingerprint, paths are compared.
     let withTeacherPath (current: TrainingState) (saved: TrainingState) =
         match saved.Recipe.Loss, current.Recipe.Loss with
-        | Distillation _, Distillation _ when saved.Teacher <> None ->
-            { saved.Recipe with Loss = current.Recipe.Loss }
+        | Distillation _, Distillation _ when saved.Teacher <> None -> { saved.Recipe with Loss = current.Recipe.Loss }
         | _ -> saved.Recipe
 
     /// The names of the recipe's settings that differ.
@@ -179,7 +178,8 @@ module internal StageResume =
                 state.Arithmetic + machine
 
             plan.Options.OnEvent(
-                Warning $"{path} was written with {text saved}. This run uses {text current}, so sums are rounded differently."
+                Warning
+                    $"{path} was written with {text saved}. This run uses {text current}, so sums are rounded differently."
             )
 
             saved |> addChange $"{text current} instead of {text saved}"
@@ -202,7 +202,8 @@ module internal StageResume =
             | "" -> updated
             | rules ->
                 plan.Options.OnEvent(
-                    Warning $"{path} was trained by {before}. It resumes with method {number}, whose rules for {rules} may differ."
+                    Warning
+                        $"{path} was trained by {before}. It resumes with method {number}, whose rules for {rules} may differ."
                 )
 
                 updated |> addChange $"method {number} instead of {before}, for {rules}"

@@ -27,8 +27,7 @@ module internal StageRun =
             None
 
     /// The network on the plan's device, with the plan's execution where the device supports it.
-    let place (plan: Plan) network =
-        network |> Network.on plan.Options.Device |> Network.running plan.Options.Execution
+    let place (plan: Plan) network = network |> Network.on plan.Options.Device |> Network.running plan.Options.Execution
 
     /// Loads the teacher that the recipe names.
     let teacher (plan: Plan) (recipe: Recipe) =

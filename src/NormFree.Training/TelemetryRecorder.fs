@@ -52,7 +52,12 @@ type internal TelemetryRecorder(folder: RunFolder option, runOptions: RunOptions
         | _ -> None, 1
 
     let sampler =
-        new Sampler(stage.Name, stage.Network, stage.Optimisation, (fun () -> stage.TestImages TelemetryRecorder.ProbeImages))
+        new Sampler(
+            stage.Name,
+            stage.Network,
+            stage.Optimisation,
+            (fun () -> stage.TestImages TelemetryRecorder.ProbeImages)
+        )
 
     let mutable warned = false
 
@@ -175,7 +180,11 @@ type internal TelemetryRecorder(folder: RunFolder option, runOptions: RunOptions
         let channels =
             [ for layer, positive in fractions do
                   for channel, fraction in Array.indexed positive do
-                      { Stage = stage.Name; Epoch = record.Epoch; Layer = layer; Channel = channel; Positive = fraction } ]
+                      { Stage = stage.Name
+                        Epoch = record.Epoch
+                        Layer = layer
+                        Channel = channel
+                        Positive = fraction } ]
 
         if folder.IsSome then
             pending <- pending @ [ { current with End = Some(record, channels) } ]

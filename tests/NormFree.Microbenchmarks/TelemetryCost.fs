@@ -38,7 +38,7 @@ let private compare binarise =
     let step = step training optimisation images labels
 
     let sampled () =
-        let sample = sampler.Begin(TrainingCursor.startOf 0)
+        let sample = sampler.Start(TrainingCursor.startOf 0)
 
         let hook: MicroBatchHook =
             { Begins = ignore; ForwardHook = (fun _ -> sampler.ForwardHook sample); Passed = ignore }

@@ -8,7 +8,12 @@ open NormFree.Tests
 
 let private all =
     [ testList "Architecture" [ Architecture.ReferenceTests.tests; Architecture.ScalarTests.tests ]
-      testList "Repository" [ Repository.ReadmeTests.tests; Repository.DocsTests.tests; Repository.FeedTests.tests; Suite.ApprovedSkipsTests.tests ]
+      testList
+          "Repository"
+          [ Repository.ReadmeTests.tests
+            Repository.DocsTests.tests
+            Repository.FeedTests.tests
+            Suite.ApprovedSkipsTests.tests ]
       testList
           "Formats"
           [ Formats.AtomicFileTests.tests

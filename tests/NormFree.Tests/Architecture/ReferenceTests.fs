@@ -30,8 +30,7 @@ let private references (file: string) =
 let private actual =
     lazy
         [ for folder in Directory.GetDirectories(Path.Combine(GoldenFiles.repository, "src")) do
-              for file in Directory.GetFiles(folder, "*.?sproj") ->
-                  baseName file, references file ]
+              for file in Directory.GetFiles(folder, "*.?sproj") -> baseName file, references file ]
 
 let private arrows projects =
     set

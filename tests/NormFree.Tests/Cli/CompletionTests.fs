@@ -20,7 +20,8 @@ let private isInstalled program =
 
 /// Runs a program; its exit code and output.
 let private output program (arguments: string list) =
-    let info = ProcessStartInfo(program, arguments, RedirectStandardOutput = true, RedirectStandardError = true)
+    let info =
+        ProcessStartInfo(program, arguments, RedirectStandardOutput = true, RedirectStandardError = true)
 
     match Process.Start info with
     | null -> failtest $"{program} does not start"
@@ -70,9 +71,7 @@ let private bash =
 
 let private syntax =
     [ for shell, program, check in
-          [ "bash", "bash", [ "-n" ]
-            "zsh", "zsh", [ "-n" ]
-            "fish", "fish", [ "--no-execute" ] ] do
+          [ "bash", "bash", [ "-n" ]; "zsh", "zsh", [ "-n" ]; "fish", "fish", [ "--no-execute" ] ] do
           test $"the syntax of the script for {shell}" {
               if isInstalled program then
                   Expect.equal (output program (check @ [ script shell ])) (0, "") "exit code and output"

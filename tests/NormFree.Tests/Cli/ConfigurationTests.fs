@@ -18,14 +18,15 @@ let private write name (text: string) =
 /// The configuration of a command line.
 let private resolved words = Parser.parse Commands.train words |> TrainSettings.resolve
 
-let private printed words =
-    (Tool.run ("train" :: "--print-config" :: words) |> Tool.succeeds).Out
+let private printed words = (Tool.run ("train" :: "--print-config" :: words) |> Tool.succeeds).Out
 
 let private file name text = [ "--config"; write name text ]
 
 let private files =
     [ test "what --print-config prints is read by --config, and means the same" {
-          let words = [ "--arch"; "reactnet-a"; "--norm"; "scaled:0.5"; "--clip"; "none"; "--schedule"; "step:3:0.5" ]
+          let words =
+              [ "--arch"; "reactnet-a"; "--norm"; "scaled:0.5"; "--clip"; "none"; "--schedule"; "step:3:0.5" ]
+
           let text = printed (words @ [ "--telemetry"; "off"; "--width"; "0.5"; "--seed"; "7" ])
           Expect.equal (printed (file "printed.json" text)) text "printed again"
       }
@@ -51,7 +52,9 @@ let private files =
       }
 
       test "options override the file, in both stages" {
-          let path = write "override.json" """{ "Stage1": { "Epochs": 7, "Batch": 9 }, "Execution": { "Threads": 1 } }"""
+          let path =
+              write "override.json" """{ "Stage1": { "Epochs": 7, "Batch": 9 }, "Execution": { "Threads": 1 } }"""
+
           let configuration = resolved [ "--config"; path; "--epochs"; "3"; "--norm"; "none" ]
           Expect.equal (configuration.Stage1 |> Option.map (fun r -> r.Epochs, r.Batch)) (Some(3, 9)) "stage 1"
           Expect.equal (configuration.Stage2 |> Option.map (fun r -> r.Epochs, r.Batch)) (Some(3, 64)) "stage 2"
@@ -84,9 +87,13 @@ let private files =
 
 let private mistakes =
     [ for name, text, words in
-          [ "an unknown field", "{\n  \"Network\": {\n    \"Archtecture\": \"x\" } }", [ "line 3"; "Network.Archtecture"; "'Architecture'" ]
+          [ "an unknown field",
+            "{\n  \"Network\": {\n    \"Archtecture\": \"x\" } }",
+            [ "line 3"; "Network.Archtecture"; "'Architecture'" ]
             "an unknown field at the top", "{\n \"Netwrk\": {} }", [ "line 2"; "Netwrk"; "'Network'" ]
-            "an unknown field of a recipe", "{ \"Stage1\": {\n \"epochs\": 3 } }", [ "line 2"; "Stage1.epochs"; "'Epochs'" ]
+            "an unknown field of a recipe",
+            "{ \"Stage1\": {\n \"epochs\": 3 } }",
+            [ "line 2"; "Stage1.epochs"; "'Epochs'" ]
             "a value of a wrong kind", "{ \"Stage1\": { \"Epochs\": \"many\" } }", [ "Epochs" ]
             "too many threads", "{ \"Execution\": { \"Threads\": 999 } }", [ "Execution.Threads"; "999" ]
             "a batch of nothing", "{ \"Stage2\": { \"Batch\": 0 } }", [ "Stage2.Batch" ]
@@ -94,7 +101,9 @@ let private mistakes =
             "a list", "[]", [ "no JSON object" ]
             "a field twice", "{ \"Stage1\": null, \"Stage1\": null }", [ "Stage1" ]
             "no stage", "{ \"Stage1\": null, \"Stage2\": null }", [ "nothing would be trained" ]
-            "an unknown architecture", "{ \"Network\": { \"Architecture\": \"reactnet18\" } }", [ "Did you mean 'reactnet-18'?" ] ] do
+            "an unknown architecture",
+            "{ \"Network\": { \"Architecture\": \"reactnet18\" } }",
+            [ "Did you mean 'reactnet-18'?" ] ] do
           test $"a file with {name} is an error that says where" {
               Tool.run ("train" :: "--print-config" :: file $"mistake-{name}.json" text) |> Tool.fails 2 words
           }

@@ -115,7 +115,10 @@ let private failures =
       [ "do not fit reactnet-18"; "conv1.weight has shape"; "checkpoint of this network" ]
       "to start from a text file", "train --init §1 --out §0", [ out; text ], [ "text.txt"; "safetensors" ]
       "to start from a file that does not exist", "train --init §1 --out §0", [ out; none ], [ "no-such-file"; "path" ]
-      "a teacher that is a text file", "train --loss kd --teacher §1 --out §0", [ out; text ], [ "text.txt"; "safetensors" ]
+      "a teacher that is a text file",
+      "train --loss kd --teacher §1 --out §0",
+      [ out; text ],
+      [ "text.txt"; "safetensors" ]
       "a run folder that is a file", "train --out §0", [ text ], [ "text.txt"; "it is a file"; "another folder" ]
       "a run folder below a file", "train --out §0/run", [ text ], [ "text.txt"; "another folder" ]
       "a run folder that cannot be created", "train --out /proc/run", [], [ "/proc/run"; "another folder" ]

@@ -35,10 +35,7 @@ let tests =
         [ for what, part, leave, command in
               [ "in the final barrier", (fun () -> raise broken), ignore, ignore
                 "when ranks leave", succeeded, (fun () -> raise broken), ignore
-                "and ended the command",
-                (fun () -> raise broken),
-                ignore,
-                (fun (ranks: IRanks) -> ranks.Barrier())
+                "and ended the command", (fun () -> raise broken), ignore, (fun (ranks: IRanks) -> ranks.Barrier())
                 "after the command failed for another reason",
                 (fun () -> raise broken),
                 ignore,
@@ -48,9 +45,15 @@ let tests =
                 (fun () -> raise broken),
                 (fun _ -> raise (TrainingException "the disk is full")) ] do
               test $"a network that fails {what} fails the job" {
-                  Expect.equal (outcome part leave command) (Outcome.Failed, Some 1) "outcome, and the end of the others"
+                  Expect.equal
+                      (outcome part leave command)
+                      (Outcome.Failed, Some 1)
+                      "outcome, and the end of the others"
               }
 
           test "a job succeeds if all ranks succeed" {
-              Expect.equal (outcome succeeded ignore ignore) (Outcome.Success, None) "outcome, and the end of the others"
+              Expect.equal
+                  (outcome succeeded ignore ignore)
+                  (Outcome.Success, None)
+                  "outcome, and the end of the others"
           } ]

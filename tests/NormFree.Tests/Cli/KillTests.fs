@@ -13,7 +13,15 @@ open NormFree.Tests.Data.Support
 
 /// A run of both stages with frequent checkpoints, Adam, clipping, warm-up, augmentation and held-out images.
 let private arguments engine limit epochs =
-    [ "train"; "--dataset"; "synthetic"; "--limit"; string limit; "--test-limit"; "40"; "--batch"; "10" ]
+    [ "train"
+      "--dataset"
+      "synthetic"
+      "--limit"
+      string limit
+      "--test-limit"
+      "40"
+      "--batch"
+      "10" ]
     @ [ "--epochs"
         string epochs
         "--width"

@@ -256,7 +256,12 @@ let private forms =
               let count = Environment.ProcessorCount + 1
               let result = Tool.runLine $"train --print-config --threads {count}"
               Expect.equal result.Code 0 "exit code"
-              Expect.stringContains result.Err $"--threads {count} exceeds the {Environment.ProcessorCount} processors" "warning"
+
+              Expect.stringContains
+                  result.Err
+                  $"--threads {count} exceeds the {Environment.ProcessorCount} processors"
+                  "warning"
+
               Tool.runLine $"train --threads {4 * Environment.ProcessorCount + 1}" |> Tool.fails 2 [ "--threads" ]
           }
 

@@ -154,7 +154,10 @@ let tests =
               expectWhole result folder
               Expect.equal server.Requests [ "/mirror/set.tar.gz", None ] "one request"
               Expect.equal (Seq.last seen) { Received = 500_000L; Total = 500_000L } "the end"
-              Expect.isTrue (seen |> Seq.pairwise |> Seq.forall (fun (a, b) -> a.Received <= b.Received)) "never decreases"
+
+              Expect.isTrue
+                  (seen |> Seq.pairwise |> Seq.forall (fun (a, b) -> a.Received <= b.Received))
+                  "never decreases"
           }
 
           test "resume after a broken connection" {
@@ -163,7 +166,11 @@ let tests =
                   untouched
                   (fun result folder requests ->
                       expectWhole result folder
-                      Expect.equal (List.map snd requests) [ None; Some 200_000 ] "the second request asks for the rest")
+
+                      Expect.equal
+                          (List.map snd requests)
+                          [ None; Some 200_000 ]
+                          "the second request asks for the rest")
           }
 
           test "resume the .part file of an earlier call" {
@@ -355,7 +362,10 @@ let tests =
                   let redirect exchange = write exchange "302 Found" [ $"Location: {target}"; "Content-Length: 0" ] [||]
 
                   against redirect untouched (fun result folder requests ->
-                      contains [ "/mirror/set.tar.gz"; "the server redirects to"; "not followed"; "mirror" ] (error result)
+                      contains
+                          [ "/mirror/set.tar.gz"; "the server redirects to"; "not followed"; "mirror" ]
+                          (error result)
+
                       Expect.equal requests.Length 1 "no retry"
                       Expect.isEmpty (Directory.GetFiles folder.Path) "no file")
               }

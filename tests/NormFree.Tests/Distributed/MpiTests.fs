@@ -52,7 +52,15 @@ let private float64 ranks accumulate =
 
 /// Arguments for a long training that prints its steps.
 let private arguments limit =
-    [ "train"; "--dataset"; "synthetic"; "--limit"; string limit; "--test-limit"; "20"; "--batch"; "10" ]
+    [ "train"
+      "--dataset"
+      "synthetic"
+      "--limit"
+      string limit
+      "--test-limit"
+      "20"
+      "--batch"
+      "10" ]
     @ [ "--epochs"; "2"; "--width"; "0.34"; "--threads"; "1"; "--json-log"; "--out" ]
 
 let private start ranks limit timeout folder =

@@ -90,7 +90,9 @@ let private ends =
           // Rank 1 reads the checkpoints of another training.
           let path rank = folder.File $"{rank}"
           let other = Some(RunFolder.at (path 1))
-          run (runOptions Rollback 1 OneRank.Instance) other None torch.ScalarType.Float64 (BnFree 0.2) |> ignore
+
+          run (runOptions Rollback 1 OneRank.Instance) other None torch.ScalarType.Float64 (BnFree 0.2)
+          |> ignore
 
           let found =
               ThreadRanks.run 2 (fun ranks ->

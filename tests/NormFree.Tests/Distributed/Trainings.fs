@@ -55,15 +55,15 @@ let run (runOptions: RunOptions) folder (isFailing: (int -> bool) option) dtype 
 
     use optimisation = new Optimisation(recipe, network)
 
-    let state: TrainingState =
-        { TrainingState.Of(recipe, "activations+weights") with Threads = 1 }
+    let state: TrainingState = { TrainingState.Of(recipe, "activations+weights") with Threads = 1 }
 
     let stage =
         { Number = 1
           Network = network
           Optimisation = optimisation
           ImageTask = ImageTask.Of data.Value
-          Start = state }
+          Start = state
+          Best = None }
 
     let keeper = CheckpointWriter(folder, runOptions, stage)
 

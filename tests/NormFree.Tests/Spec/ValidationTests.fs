@@ -29,7 +29,11 @@ let tests =
               |> Net.withNorm (BnFree -1.0)
               |> mapLayer 1 (fun layer -> { layer with Kernel = 4 })
               |> mapLayer 3 (fun layer -> { layer with In = 7 })
-              |> mentions [ "at least 2 classes"; "α must be from 1e-30 to 1e30"; "kernel must be odd"; "it takes 7 channels" ]
+              |> mentions
+                  [ "at least 2 classes"
+                    "α must be from 1e-30 to 1e30"
+                    "kernel must be odd"
+                    "it takes 7 channels" ]
           }
           test "the scaled ablation's α is validated like that of bn-free" {
               ReActNet.small |> Net.withNorm (Scaled nan) |> mentions [ "α must be from 1e-30 to 1e30" ]

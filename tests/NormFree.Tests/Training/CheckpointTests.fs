@@ -236,16 +236,18 @@ let private refusals =
           }
 
       for what, change, said in
-          [ "one class", (fun net -> { net with Classes = 1 }), [ "it is not a network"; "classes" ]
-            "2·10⁹ classes", (fun net -> { net with Classes = 2_000_000_000 }), [ "at most 10000000 classes" ]
+          [ "one class", (fun (net: NetSpec) -> { net with Classes = 1 }), [ "it is not a network"; "classes" ]
+            "2·10⁹ classes",
+            (fun (net: NetSpec) -> { net with Classes = 2_000_000_000 }),
+            [ "at most 10000000 classes" ]
             "9·10⁶ classes, unlike its tensors",
-            (fun net -> { net with Classes = 9_000_000 }),
+            (fun (net: NetSpec) -> { net with Classes = 9_000_000 }),
             [ "fc.weight has shape [10, 32], not [9000000, 32]" ]
             "2²⁴ channels",
-            (fun net -> { net with Stem = { net.Stem with Channels = 1 <<< 24 } }),
+            (fun (net: NetSpec) -> { net with Stem = { net.Stem with Channels = 1 <<< 24 } }),
             [ "at most 65536 channels" ]
             "64 times its channels",
-            (fun net ->
+            (fun (net: NetSpec) ->
                 ReActNet.reactNetSmall { Width = 64.0; Depth = 1.0 } CifarStem
                 |> Net.withClasses net.Classes
                 |> Net.withNorm (BnFree 0.2)),

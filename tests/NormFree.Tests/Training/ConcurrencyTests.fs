@@ -54,9 +54,7 @@ let private predicting =
                 "the composite engine", (fun (trained, _) -> Predictor.Load(trained, Trained Execution.Portable))
                 "a checkpoint that is packed", (fun (trained, _) -> Predictor.Load(trained, PackedEngine))
                 "a packed file", (fun (_, packed: string) -> Predictor.Load packed) ] do
-              test $"{name}, {Names.norm norm}: 16 threads get the same bits as one" {
-                  fromManyThreads norm choose
-              } ]
+              test $"{name}, {Names.norm norm}: 16 threads get the same bits as one" { fromManyThreads norm choose } ]
 
 /// Twelve batches of five; both sets record the threads that read them.
 let private watchedData () =

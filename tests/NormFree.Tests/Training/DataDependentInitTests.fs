@@ -108,7 +108,9 @@ let private pipelines =
 
           interrupts (fun runOptions -> trained interrupted.Path runOptions measured net |> useTrained ignore)
 
-          let actual = trained interrupted.Path RunOptions.Default measured net |> useTrained (fun t -> tensorBits t.Network)
+          let actual =
+              trained interrupted.Path RunOptions.Default measured net
+              |> useTrained (fun t -> tensorBits t.Network)
 
           sameBits actual expected "weights"
       }
@@ -117,7 +119,10 @@ let private pipelines =
           use whole = new TempFolder()
           use interrupted = new TempFolder()
           let net = tiny (BnFree 0.2)
-          let expected = trainedBinary whole.Path RunOptions.Default net |> useTrained (fun t -> tensorBits t.Network)
+
+          let expected =
+              trainedBinary whole.Path RunOptions.Default net |> useTrained (fun t -> tensorBits t.Network)
+
           interrupts (fun runOptions -> trainedBinary interrupted.Path runOptions net |> useTrained ignore)
           let saved = Checkpoint.readSpec ((RunFolder.at interrupted.Path).Last 2)
           Expect.isTrue (hasMeasured saved) "the checkpoint"
@@ -127,7 +132,12 @@ let private pipelines =
               Expect.equal t.Network.Spec saved "the network"
               sameBits (tensorBits t.Network) expected "weights"
               let configuration = Map(RunConfiguration.rows t.Configuration)
-              Expect.equal configuration["activations+weights: initialisation"] "data-dependent" "run.json: the initialisation"
+
+              Expect.equal
+                  configuration["activations+weights: initialisation"]
+                  "data-dependent"
+                  "run.json: the initialisation"
+
               let variances = Names.expectedVariance (variances saved)
               Expect.equal configuration["expected variance"] variances "run.json: the variances")
       }
@@ -143,7 +153,8 @@ let private pipelines =
 
           plan
           |> Pipeline.trainBinaryFrom (Some file) { measured with Initialisation = Initialisation.Fixed } net
-          |> useTrained (fun t -> Expect.equal (variances t.Network.Spec) (variances (Checkpoint.readSpec file)) "variances")
+          |> useTrained (fun t ->
+              Expect.equal (variances t.Network.Spec) (variances (Checkpoint.readSpec file)) "variances")
 
           // Resumes without that file.
           System.IO.File.Delete file

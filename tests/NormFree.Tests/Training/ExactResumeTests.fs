@@ -99,8 +99,7 @@ let private quickPlaces, otherPlaces =
 
 let private anywhere places =
     [ for engine, norm in [ Fused, BnFree 0.2; Composite, BatchNorm ] do
-          test
-              $"{Json.name engine} engine, {Names.norm norm}: interrupted anywhere, it ends with the same fingerprint" {
+          test $"{Json.name engine} engine, {Names.norm norm}: interrupted anywhere, it ends with the same fingerprint" {
               use folder = new TempFolder()
               let whole = RunFolder.at (folder.File "whole")
               both norm (plan engine never whole.Path)
@@ -185,8 +184,7 @@ let private fingerprints =
           use folder = new TempFolder()
           use network = Network.create TorchSharp.torch.ScalarType.Float32 Rule.Corrected 1L (tiny NoNorm)
 
-          let state: TrainingState =
-              { TrainingState.Of(recipe, "activations") with Threads = 1 }
+          let state: TrainingState = { TrainingState.Of(recipe, "activations") with Threads = 1 }
 
           let fingerprint state =
               let path = folder.File "checkpoint"

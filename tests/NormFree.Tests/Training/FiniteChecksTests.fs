@@ -37,8 +37,7 @@ let private stage rule norm (wrong: int list) (folder: TempFolder) =
         let value = if List.contains calls wrong then nan else 0.5
         torch.full ([| images.shape[0]; 10L |], torch.tensor(value).ToScalar())
 
-    let state: TrainingState =
-        { TrainingState.Of(recipe, "activations") with Threads = 1 }
+    let state: TrainingState = { TrainingState.Of(recipe, "activations") with Threads = 1 }
 
     let writer =
         CheckpointWriter(

@@ -74,8 +74,7 @@ let private trained net seed =
         let tensor = tensors[key]
 
         match kinds.TryGetValue key with
-        | true, ConvolutionWeight conv ->
-            around 0.0 (1.5 / sqrt (float (conv.In * conv.Kernel * conv.Kernel))) tensor
+        | true, ConvolutionWeight conv -> around 0.0 (1.5 / sqrt (float (conv.In * conv.Kernel * conv.Kernel))) tensor
         | true, (Gain | NormWeight) -> around 1.0 0.3 tensor
         | true, Slope -> around 0.25 0.2 tensor
         | true, (ShiftBias | NormBias) -> around 0.0 0.2 tensor
@@ -280,7 +279,8 @@ let private onRealImages =
               |> Net.withNorm (BnFree 0.2)
               |> Net.withBinarise binarise
 
-          test $"the engines' loss curves over 200 steps on CIFAR-10 differ by less than those of two seeds: {title net}" {
+          test
+              $"the engines' loss curves over 200 steps on CIFAR-10 differ by less than those of two seeds: {title net}" {
               let options = { Catalogue.defaults with Limit = Some 6400; TestLimit = Some 10 }
               let dataset = ok (Catalogue.load Cifar10 (Some(shared "cifar10-jpeg.zip")) options)
               let comparison = compare { Net = net; Dataset = dataset; Batch = 32; Steps = 200 }

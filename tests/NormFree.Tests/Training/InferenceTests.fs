@@ -172,7 +172,15 @@ let private measuring =
           test "an invalid job is rejected with all its problems" {
               let bad = { job with Image = 2; Batch = 0; Threads = 0; Runs = 0; WarmUp = -1; Seconds = nan }
               let text = message<TrainingException, _>(fun () -> InferenceBench.measure (fun _ _ -> []) bad)
-              contains [ "2×2"; "the number of images must be at least 1, it is 0"; "threads"; "runs to measure"; "warm up"; "NaN" ] text
+
+              contains
+                  [ "2×2"
+                    "the number of images must be at least 1, it is 0"
+                    "threads"
+                    "runs to measure"
+                    "warm up"
+                    "NaN" ]
+                  text
           }
 
           test "real weights are rejected" {

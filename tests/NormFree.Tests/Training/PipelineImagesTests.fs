@@ -62,7 +62,11 @@ let unreadable =
               |> useTrained _.History
 
           Expect.all history (fun r -> r.Unreadable = 1 && r.Train.Images = 119) "one of 120 in every epoch"
-          Expect.equal (List.ofSeq skipped) [ "synthetic train image 17"; "synthetic train image 17" ] "reported once per epoch"
+
+          Expect.equal
+              (List.ofSeq skipped)
+              [ "synthetic train image 17"; "synthetic train image 17" ]
+              "reported once per epoch"
       }
 
       test "a run with an unreadable image can be resumed" {

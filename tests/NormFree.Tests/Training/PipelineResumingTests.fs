@@ -202,7 +202,13 @@ let resuming =
       test "a finished run keeps its method" {
           use folder = new TempFolder()
           let net = tiny (BnFree 0.2)
-          let run () = Pipeline.from few.Value |> Pipeline.into folder.Path |> both stateful net |> useTrained _.State.Method
+
+          let run () =
+              Pipeline.from few.Value
+              |> Pipeline.into folder.Path
+              |> both stateful net
+              |> useTrained _.State.Method
+
           Expect.equal (run ()) (Some 3) "current"
           ofMethod None ((RunFolder.at folder.Path).Last 2)
           Expect.equal (run ()) None "older"

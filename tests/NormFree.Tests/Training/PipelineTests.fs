@@ -75,7 +75,8 @@ let private running =
       }
 
       test "the same seed gives the same logits, bit for bit, and another seed gives different ones" {
-          let run seed = Pipeline.from data.Value |> both { quick with Seed = seed } (tiny (BnFree 0.2)) |> useTrained logits
+          let run seed =
+              Pipeline.from data.Value |> both { quick with Seed = seed } (tiny (BnFree 0.2)) |> useTrained logits
 
           Expect.equal (run 1L) (run 1L) "seed 1 twice"
           Expect.notEqual (run 1L) (run 2L) "seeds 1 and 2"
@@ -102,7 +103,10 @@ let private running =
       test "events report stages, steps and epochs" {
           let events = ResizeArray()
 
-          Pipeline.from data.Value |> Pipeline.onEvent events.Add |> both quick (tiny NoNorm) |> useTrained ignore
+          Pipeline.from data.Value
+          |> Pipeline.onEvent events.Add
+          |> both quick (tiny NoNorm)
+          |> useTrained ignore
 
           let count choose = events |> Seq.choose choose |> Seq.length
 
@@ -226,7 +230,10 @@ let private distilling =
           use loaded = Checkpoint.load torch.ScalarType.Float32 path
           sameBits (tensorBits loaded.Network) weights "the saved teacher"
           let recipe = { quick with Loss = Distillation path; Epochs = 4; Clip = NoClipping }
-          let history = Pipeline.from data.Value |> Pipeline.train recipe (tiny (BnFree 0.2)) |> useTrained _.History
+
+          let history =
+              Pipeline.from data.Value |> Pipeline.train recipe (tiny (BnFree 0.2)) |> useTrained _.History
+
           Expect.isLessThan (List.last history).Train.Loss (List.head history).Train.Loss "the distillation loss falls"
           Expect.equal (File.ReadAllBytes path) bytes "the teacher's file"
       }

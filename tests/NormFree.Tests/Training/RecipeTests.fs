@@ -33,7 +33,9 @@ let private tables =
       "steps of two epochs by a tenth, corrected", four corrected (Step(2, 0.1)), [ 1.0; 1.0; 0.1; 0.1 ]
       "one epoch, published", { published with Epochs = 1 }, [ 0.0 ]
       "one epoch, corrected", { corrected with Epochs = 1 }, [ 1.0 ]
-      "the learning rate scales the schedule", { four corrected Linear with LearningRate = 4e-3 }, [ 4e-3; 3e-3; 2e-3; 1e-3 ] ]
+      "the learning rate scales the schedule",
+      { four corrected Linear with LearningRate = 4e-3 },
+      [ 4e-3; 3e-3; 2e-3; 1e-3 ] ]
 
 let private close (actual: float list) (expected: float list) what =
     Expect.equal actual.Length expected.Length what
@@ -179,8 +181,7 @@ let private scope =
                       "(decays published, corrected, clips published, corrected)"
               }
 
-          test
-              "ReActNet-18, corrected: weight decay of 20 convolutions and the classifier, clipping of 20 convolutions" {
+          test "ReActNet-18, corrected: weight decay of 20 convolutions and the classifier, clipping of 20 convolutions" {
               let p = parameters (BnFree 0.2)
               let count rule = p |> List.filter rule |> List.length
               Expect.equal (count (Recipe.decays corrected)) 21 "decayed"

@@ -75,14 +75,19 @@ let private kept =
       } ]
 
 let private damaged =
-    [ test "if the last checkpoint is damaged, the run warns, resumes from the one before it and ends with the same bits" {
+    [ test
+          "if the last checkpoint is damaged, the run warns, resumes from the one before it and ends with the same bits" {
           use folder = new TempFolder()
           let run = finished folder 2
           let expected = Fingerprint.ofRun run
           damage (run.Last 1)
           let again, events = plan folder.Path 2
           train again |> ignore
-          contains [ run.Last 1; "differs from its checksum"; "Resuming from the checkpoint before it" ] (warnings events).Head
+
+          contains
+              [ run.Last 1; "differs from its checksum"; "Resuming from the checkpoint before it" ]
+              (warnings events).Head
+
           Expect.equal (Fingerprint.ofRun run) expected "the run"
       }
 
@@ -95,7 +100,8 @@ let private damaged =
           contains [ "checksum"; "No earlier checkpoint"; "another folder" ] text
       }
 
-      test "if the last checkpoint is missing, the run warns, resumes from the one before it and ends with the same bits" {
+      test
+          "if the last checkpoint is missing, the run warns, resumes from the one before it and ends with the same bits" {
           use folder = new TempFolder()
           let run = finished folder 2
           let expected = Fingerprint.ofRun run

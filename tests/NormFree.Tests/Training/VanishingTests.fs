@@ -79,19 +79,20 @@ let tests =
                   if not strict then
                       contains [ "100 consecutive images" ] text
 
-                      Expect.hasLength
-                          (Seq.choose unreadable events)
-                          80
-                          "images reported, all before the last batch"
+                      Expect.hasLength (Seq.choose unreadable events) 80 "images reported, all before the last batch"
 
                   let saved = Checkpoint.readState ((RunFolder.at broken).Last 1)
-                  Expect.equal (saved.TrainingCursor.Step, saved.TrainingCursor.Progress.Places) (2, 40) "the checkpoint"
+
+                  Expect.equal
+                      (saved.TrainingCursor.Step, saved.TrainingCursor.Progress.Places)
+                      (2, 40)
+                      "the checkpoint"
+
                   train strict (vanishing (ref false)) ignore broken |> ignore
                   Expect.equal (Fingerprint.ofRun { Path = broken }) expected.Value "the run"
               }
 
-          test
-              "if the image folder is moved, the run ends with the first image's name and loses no step" {
+          test "if the image folder is moved, the run ends with the first image's name and loses no step" {
               use folder = new TempFolder()
               let images, run = write folder, folder.File "run"
               let data = ok (Catalogue.load ImageFolder (Some images) Catalogue.defaults)
