@@ -44,7 +44,8 @@ module internal Cautions =
         | [] -> None
         | labels ->
             Some
-                $"The best epoch was chosen on the test set, which makes its accuracy optimistic ({names labels}). Compare the last epochs, or hold out part of the training set."
+                $"The best epoch was chosen on the test set, which makes its accuracy optimistic ({names labels}). Compare the last epochs, or hold out \
+                  part of the training set."
 
     let private oneSeed (groups: RunGroup list) =
         match groups |> List.filter (fun group -> group.Runs.Length = 1) |> List.map _.Label with
