@@ -165,7 +165,7 @@ let private failures =
       "tensors of a single pixel",
       "predict --checkpoint §0 --input §1 --output §2",
       [ Tool.checkpoint; tensors "pixel.safetensors" [ "input", [ 1L; 3L; 1L; 1L ], 0f ]; out ],
-      [ "1×1"; "at least 2 pixels" ]
+      [ "1×1"; "at least 2×2 pixels" ]
       "tensors that are not numbers",
       "predict --checkpoint §0 --input §1 --output §2",
       [ Tool.checkpoint; tensors "nan.safetensors" [ "input", square, nanf ]; out ],

@@ -130,7 +130,7 @@ let private recorded =
           use folder = new TempFolder()
 
           contains
-              [ "every 1 step or more" ]
+              [ "every n-th step with n ≥ 1" ]
               (message<TrainingException, _>(fun () -> both NoNorm (plan Fused (EverySteps 0) folder.Path)))
       } ]
 
@@ -149,7 +149,7 @@ let private obstructed =
               let log = plan Fused (EverySteps 1) folder.Path |> Pipeline.onEvent watch |> both NoNorm
               Expect.equal log.Epochs.Length 4 "epochs"
               Expect.equal warnings.Count 2 $"warnings, one a stage: {List.ofSeq warnings}"
-              contains [ obstacle; "telemetry is not written"; "goes on" ] warnings[0]
+              contains [ obstacle; "telemetry was not written"; "Training continues" ] warnings[0]
           }
 
       test "rows that could not be written are written later" {

@@ -83,7 +83,7 @@ let private shiftUpdates =
                   use _ = torch.NewDisposeScope()
                   use network = create dtype (tiny norm) |> Network.running execution
                   disturb network
-                  let images = images dtype "centring" 6
+                  let images = images dtype "balance" 6
                   let before, means = shifts network, means network images
                   centreOnce quick network images
 
@@ -100,7 +100,7 @@ let private gainUpdates =
               use _ = torch.NewDisposeScope()
               use network = create dtype (tiny (BnFree 0.2))
               disturb network
-              let images = images dtype "centring" 6
+              let images = images dtype "balance" 6
 
               let before, aroundBefore = gains network, shortcutGains network
               let variances = variances network images
