@@ -12,7 +12,7 @@ let recipe = { Budget.recipe { Budget.cifar with Epochs = 3; LearningRate = 0.01
 
 // 2000 test images suffice to tell a difference of 5 points from chance.
 Norms.variants (ReActNet.small |> Net.withClasses 10) recipe
-|> VariantRuns.trainFromScratch "artifacts/demo" (Synthetic.dataset 1L 3200 2000)
+|> VariantRuns.trainFromScratch "artifacts/demo" (Synthetic.dataset 1L 6000 2000)
 |> VariantRuns.report
     "artifacts/demo"
     "NormFree demo: three norms on synthetic images"
