@@ -155,13 +155,28 @@ module Download =
         else
             part.Length
 
-    let private send (client: HttpClient) request start (cancellation: CancellationToken) =
-        let message = new HttpRequestMessage(HttpMethod.Get, request.Remote.Address)
+    let private maxRedirects = 10
 
-        if start > 0L then
-            message.Headers.Range <- RangeHeaderValue(Nullable start, Nullable())
+    let private isFollowed (source: Uri) (target: Uri) =
+        target.Scheme = "https" || (target.Scheme = "http" && source.Scheme = "http")
 
-        client.SendAsync(message, HttpCompletionOption.ResponseHeadersRead, cancellation)
+    /// Sends the request and follows redirects. HttpClient would also follow them to other schemes.
+    let rec private send (client: HttpClient) (address: Uri) redirects start (cancellation: CancellationToken) =
+        task {
+            let message = new HttpRequestMessage(HttpMethod.Get, address)
+
+            if start > 0L then
+                message.Headers.Range <- RangeHeaderValue(Nullable start, Nullable())
+
+            let! response = client.SendAsync(message, HttpCompletionOption.ResponseHeadersRead, cancellation)
+            let isRedirect = int response.StatusCode >= 300 && int response.StatusCode < 400
+
+            match response.Headers.Location with
+            | NonNull location when isRedirect && redirects < maxRedirects && isFollowed address (Uri(address, location)) ->
+                response.Dispose()
+                return! send client (Uri(address, location)) (redirects + 1) start cancellation
+            | _ -> return response
+        }
 
     /// Redirects are followed to http and https, but not from https to http.
     let private unfollowed request target =
@@ -210,7 +225,7 @@ module Download =
             if start = request.Remote.Bytes then
                 return! verify request cancellation
             else
-                use! response = send client request start cancellation
+                use! response = send client request.Remote.Address 0 start cancellation
 
                 if response.StatusCode = HttpStatusCode.RequestedRangeNotSatisfiable then
                     // The part does not match the server's file: start over.
@@ -255,9 +270,6 @@ module Download =
                     DataError.create request.Folder problem "Free some space and run it again: the partial file is kept"
                 )
             )
-        // The client throws this for a redirect to a scheme other than http and https.
-        | :? NotSupportedException as problem ->
-            Some(Permanent(unfollowed request $"an address that is not http or https ({problem.Message.TrimEnd '.'})"))
         | :? IOException
         | :? UnauthorizedAccessException -> Some(Permanent(unwritable request problem))
         | _ -> None
@@ -320,7 +332,8 @@ module Download =
                         )
                 else
                     // This limits the wait for the headers. Each read of the body has its own timeout.
-                    use client = new HttpClient(Timeout = request.Timeout)
+                    use handler = new HttpClientHandler(AllowAutoRedirect = false)
+                    use client = new HttpClient(handler, Timeout = request.Timeout)
                     return! retry client request 0 progress cancellation
             with
             | :? IOException
