@@ -136,6 +136,10 @@ let private soak =
             "Soak"
             [ Golden.ModelTests.soak
               Golden.TrainingTests.soak
+              Interop.OnnxRuntimeTests.soak
+              Interop.PyTorchTests.soak
+              Distributed.GradientStepTests.soak
+              Distributed.NonFiniteTests.soak
               Training.ExactResumeTests.soak
               Training.FusedEngineTests.soak
               Training.MemoryTests.soak

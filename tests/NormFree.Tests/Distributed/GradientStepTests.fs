@@ -31,10 +31,9 @@ let private skipped (outcome: Outcome) =
         | ImageSkipped image -> Some(image.Index, image.Total)
         | _ -> None)
 
-let private divisions = [ 1, 2; 1, 3; 2, 1; 3, 1; 2, 3 ]
-
-let private trainings =
-    [ for ranks, accumulate in divisions do
+/// Ranks, and micro-batches of each.
+let private partitioned partitions =
+    [ for ranks, accumulate in partitions do
           for norm in [ NoNorm; BnFree 0.2 ] do
               test $"{Names.norm norm}, float64: {ranks} ranks with {accumulate} micro-batches each match one process" {
                   let found = ThreadRanks.run ranks (inFloat64 accumulate norm)
@@ -51,7 +50,10 @@ let private trainings =
 
                   let distance = distance found.Head.Tensors expected.Tensors
                   Expect.isLessThan distance 1e-12 $"distance {distance}"
-              }
+              } ]
+
+let private trainings =
+    [ yield! partitioned [ 1, 3; 3, 1; 2, 3 ]
 
       test "batch norm, float64: a divided batch differs, because each micro-batch is normalised by its own statistics" {
           let found = ThreadRanks.run 2 (inFloat64 1 BatchNorm)
@@ -236,3 +238,5 @@ let private starts =
       } ]
 
 let tests = testList "partitioned batches" (trainings @ descents @ buckets @ starts)
+
+let soak = testList "partitioned batches of two" (partitioned [ 1, 2; 2, 1 ])

@@ -45,9 +45,10 @@ let private alone =
                       (use folder = new TempFolder()
                        failing rule 1 norm folder.Path 0 ((=) failingStep) OneRank.Instance) ]
 
-let private continues =
+/// Ranks, which of them fails, and micro-batches of each.
+let private continues partitions =
     [ for rule in [ Skip; Rollback ] do
-          for ranks, failingRank, accumulate in [ 2, 1, 1; 3, 0, 1; 3, 2, 2 ] do
+          for ranks, failingRank, accumulate in partitions do
               for norm in [ BnFree 0.2; BatchNorm ] do
                   test
                       $"{rule}, {Names.norm norm}, {accumulate} micro-batches each: rank {failingRank} of {ranks} fails, and all continue like a single process" {
@@ -103,4 +104,6 @@ let private ends =
           contains [ "rank 1 on thread and rank 0 on thread"; "weights"; "different checkpoints" ] found.Head
       } ]
 
-let tests = testList "NaN and infinity" (continues @ ends)
+let tests = testList "NaN and infinity" (continues [ 2, 1, 1; 3, 2, 2 ] @ ends)
+
+let soak = testList "NaN and infinity of the first rank" (continues [ 3, 0, 1 ])
