@@ -1,5 +1,5 @@
 // Builds, tests and runs NormFree:  dotnet fsi build.fsx [-t TARGET]
-// Targets: Restore Build BuildTool BuildTests Demo (default) Test Soak Bench Aot Format CheckFormat Pack Update Clean.  `-l` lists them with what they need.
+// Targets: Restore Build BuildTool BuildTests Demo (default) Test Soak Bench Aot Format CheckFormat Pack Docs Update Clean.  `-l` lists them with what they need.
 #r "nuget: Fake.Core.Target, 5.20.3"
 
 open System
@@ -37,7 +37,7 @@ let configuredFeed () =
         |> CreateProcess.ensureExitCode
         |> Proc.run
 
-    // Lines such as "E https://…", with further letters behind the E for a source of the whole machine.
+    // Lines such as "E https://…", with further letters after the E for a source of the whole machine.
     sources.Result.Output.Split('\n')
     |> Array.tryPick (fun line ->
         let found = Regex.Match(line, @"^E\w* (\S+)")
@@ -126,35 +126,9 @@ Target.create "Format" (fun _ -> format false)
 
 Target.create "CheckFormat" (fun _ -> format true)
 
+/// Every project of src that is a library becomes a package.
 Target.create "Pack" (fun _ ->
-    for project in
-        [ "Formats"
-          "Archives"
-          "Spec"
-          "Kernels"
-          "Inference"
-          "Distributed"
-          "Torch"
-          "Data"
-          "Training"
-          "Interop"
-          "Reporting" ] do
-        let extension =
-            if List.contains project [ "Formats"; "Archives"; "Kernels"; "Inference"; "Distributed"; "Torch" ] then
-                "csproj"
-            else
-                "fsproj"
-
-        dotnet
-            [ "pack"
-              $"src/NormFree.{project}/NormFree.{project}.{extension}"
-              "-c"
-              "Release"
-              "--no-build"
-              "-o"
-              "artifacts/packages"
-              "-v"
-              "quiet" ])
+    dotnet [ "pack"; "Hybrid.sln"; "-c"; "Release"; "--no-build"; "-o"; "artifacts/packages"; "-v"; "quiet" ])
 
 /// The ahead-of-time sample, its size, and how long it takes from its start to its first prediction.
 Target.create "Aot" (fun _ ->
@@ -189,6 +163,67 @@ Target.create "Aot" (fun _ ->
     for _ in 1..3 do
         run program [ packed; "docs/demo.png"; "--time"; "--top"; "1" ])
 
+/// Where a file of the repository lies among the site's pages; None if it is not part of the site.
+let pageOf (path: string) =
+    let inFolder folder target =
+        if path.StartsWith(folder + "/", StringComparison.Ordinal) then
+            Some(target + path.Substring(folder.Length + 1))
+        else
+            None
+
+    match path with
+    | "README.md"
+    | "CHANGELOG.md"
+    | "CONTRIBUTING.md" -> Some path
+    | _ -> inFolder "docs" "" |> Option.orElse (inFolder "experiments/results" "results/")
+
+/// A Markdown page for the site: links between pages are kept, links to source files become plain text.
+let sitePage (path: string) (text: string) =
+    let folder (path: string) = Path.GetDirectoryName path |> string
+
+    let link (found: Match) =
+        let label, target = found.Groups[1].Value, found.Groups[2].Value.Trim('<', '>')
+
+        let file, anchor =
+            target.Split('#', 2) |> fun parts -> parts[0], (if parts.Length > 1 then "#" + parts[1] else "")
+
+        if target.Contains "://" || file = "" then
+            found.Value
+        else
+            let absolute = Path.GetRelativePath(root, Path.GetFullPath(Path.Combine(root, folder path, file)))
+
+            match pageOf absolute with
+            | Some page ->
+                $"{label}({Path.GetRelativePath(Path.Combine(root, folder (pageOf path).Value), Path.Combine(root, page))}{anchor})"
+            | None -> label.TrimStart('!').Trim('[', ']')
+
+    Regex.Replace(text, @"(!?\[[^\]]*\])\(([^)\s]+)\)", link)
+
+/// The documentation site: pages, the command-line reference and the API reference.
+Target.create "Docs" (fun _ ->
+    let pages = "artifacts/docfx/pages"
+
+    if Directory.Exists pages then
+        Directory.Delete(pages, true)
+
+    let copy (path: string) =
+        let target = Path.Combine(pages, (pageOf path).Value)
+        Directory.CreateDirectory(Path.GetDirectoryName target) |> ignore
+
+        if path.EndsWith ".md" then
+            File.WriteAllText(target, sitePage path (File.ReadAllText path))
+        else
+            File.Copy(path, target)
+
+    [ "README.md"; "CHANGELOG.md"; "CONTRIBUTING.md" ]
+    @ [ for folder in [ "docs"; "experiments/results" ] do
+            yield! Directory.GetFiles(folder, "*", SearchOption.AllDirectories) ]
+    |> List.filter (fun path -> Path.GetFileName path <> "docfx.json")
+    |> List.iter copy
+
+    dotnet [ "docfx"; "docs/docfx.json" ]
+    printfn "Open artifacts/site/index.html")
+
 Target.create "Update" (fun _ ->
     setFeed ()
     dotnet [ "tool"; "restore" ]
@@ -207,6 +242,7 @@ for target, needed in
       "Soak", "BuildTests"
       "Bench", "Build"
       "Pack", "Build"
+      "Docs", "Build"
       "Format", "Restore"
       "CheckFormat", "Restore" ] do
     needed ==> target |> ignore

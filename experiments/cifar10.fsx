@@ -14,7 +14,7 @@ Script.run fsi.CommandLineArgs { Budget.cifar with Epochs = 2; Width = 1.0 } (fu
 
     Pipeline.from (Script.images Cifar10 script)
     |> Pipeline.into folder
-    |> Pipeline.watchedBy (EventText.lines "" (TimeSpan.FromSeconds 10.0))
+    |> Pipeline.onEvent (EventText.lines "" (TimeSpan.FromSeconds 10.0))
     |> Pipeline.train { recipe with WeightDecay = 1e-5 } (Budget.reactNet18 script.Budget)
     |> Pipeline.binariseWeights recipe
     |> Pipeline.finish

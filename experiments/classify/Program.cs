@@ -20,14 +20,14 @@ try
         var predictions = Picture.Classify(network, path);
         if (first && arguments.Time) Console.WriteLine($"{SinceStart():F1} ms from process start to the first prediction, with {InstructionSets.Best}");
         first = false;
-        Console.WriteLine(path);
-        foreach (var (name, probability) in predictions.Take(arguments.Top)) Console.WriteLine($"  {probability,7:P2}  {name}");
+        Console.WriteLine(Printable.Text(path));
+        foreach (var (name, probability) in predictions.Take(arguments.Top)) Console.WriteLine($"  {probability,7:P2}  {Printable.Text(name)}");
     }
     return Success;
 }
 catch (Exception error) when (error is InvalidFileException or IOException or UnauthorizedAccessException or ArgumentException or InvalidOperationException)
 {
-    Console.Error.WriteLine(error.Message);
+    Console.Error.WriteLine(Printable.Lines(error.Message));
     return Failure;
 }
 

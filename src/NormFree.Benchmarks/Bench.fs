@@ -79,7 +79,7 @@ module Bench =
                 Cancellation = job.Cancellation }
 
         Array.init ((job.WarmUp + job.Steps) * batch) (fun i -> i % batch)
-        |> Loader.readShare (Collectives.share job.Ranks) options dataset.Train
+        |> Loader.readShard (Collectives.shard job.Ranks) options dataset.Train
 
     type private Work =
         { Network: Network; Step: TrainingStep; Optimisation: Optimisation; Batches: IEnumerator<Batch> }

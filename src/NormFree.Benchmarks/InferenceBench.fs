@@ -50,7 +50,9 @@ module InferenceBench =
               Normalisation = NormFree.Data.Normalisation.imageNet
               Preprocessing = [] }
           State =
-            { TrainingState.Of(Recipe.published, "random") with Threads = job.Threads; Execution = Some network.Execution } }
+            { TrainingState.Of(Recipe.published, "random") with
+                Threads = job.Threads
+                Execution = Some network.Execution } }
 
     /// N×3×S×S values of standard normal noise.
     let private noise (job: InferenceJob) =

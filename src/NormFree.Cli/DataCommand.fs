@@ -33,7 +33,7 @@ module internal DataCommand =
     /// <summary>Runs <c>normfree data get</c>.</summary>
     let get (args: Arguments) (cancellation: CancellationToken) =
         let request = Download.request (remote args) (args.Get Options.file)
-        let result = (Download.fetch request (progress ()) cancellation).GetAwaiter().GetResult()
+        let result = (Download.run request (progress ()) cancellation).GetAwaiter().GetResult()
 
         if not Console.IsOutputRedirected then
             Console.WriteLine()

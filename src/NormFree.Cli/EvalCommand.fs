@@ -56,11 +56,11 @@ module internal EvalCommand =
         let runOptions =
             { RunOptions.Default with
                 Strict = args.Has Options.strict
-                Watch = (if ranks.Rank = 0 then skipped else ignore)
+                OnEvent = (if ranks.Rank = 0 then skipped else ignore)
                 Ranks = ranks
                 Cancellation = cancellation }
 
-        let accuracy = Evaluation.accuracyOfReady runOptions (args.Get Options.batch) network dataset.Test
+        let accuracy = Evaluation.accuracyOfLoaded runOptions (args.Get Options.batch) network dataset.Test
 
         if ranks.Rank = 0 then
             print args dataset accuracy

@@ -149,7 +149,7 @@ module internal Options =
             "X"
             "a share from 0 to below 1"
             (fun value -> value >= 0.0 && value < 1.0)
-            "Share held out of training to choose the best epoch."
+            "Fraction of training images held out for validation."
         |> Opt.defaultsTo "0"
         |> data
 
@@ -305,8 +305,7 @@ module internal Options =
     let config = Opt.path "--config" "FILE" "Start from this configuration; options override it." |> run
     let printConfig = Opt.flag "--print-config" "Print the resolved configuration and exit." |> run
 
-    let init =
-        Opt.path "--init" "FILE" "Checkpoint to start from; it replaces stage 1." |> run
+    let init = Opt.path "--init" "FILE" "Start from this checkpoint; binary weights skip stage 1." |> run
 
     let out = Opt.path "--out" "FOLDER" "Run folder (default: runs/ARCH-NORM)." |> run
     let resume = Opt.flag "--resume" "Resume the run in --out with its settings." |> run
@@ -387,11 +386,7 @@ module internal Options =
         |> executionGroup
 
     let precision =
-        Opt.choice
-            "--precision"
-            "NAME"
-            [ "float32", Float32; "bf16", BFloat16 ]
-            "Number format of convolutions."
+        Opt.choice "--precision" "NAME" [ "float32", Float32; "bf16", BFloat16 ] "Number format of fused convolutions."
         |> Opt.defaultsTo "float32"
         |> executionGroup
 

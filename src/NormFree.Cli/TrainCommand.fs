@@ -43,18 +43,22 @@ module internal TrainCommand =
         | Some first, None -> plan |> Pipeline.trainFrom init first net |> Pipeline.finish
         | None, None -> raise (UsageException "the configuration has no stage to train.")
 
+    /// Epoch and top-1 of the network in a stage's best checkpoint. The log's best epoch may be lost.
+    let private best (folder: RunFolder) stage =
+        let number = if stage = Names.binarise ActivationsAndWeights then 2 else 1
+
+        match BestCheckpoint.tryEpoch folder number with
+        | Some record -> [ string record.Epoch; Show.percent record.Test.Top1 ]
+        | None -> [ "none"; "" ]
+
     let private result (folder: RunFolder) (run: RunLog) =
         Show.table
             [ "stage"; "epochs"; "last top-1"; "last top-5"; "best epoch"; "its top-1" ]
-            [ for stage, records, best in run.Stages do
+            [ for stage, records, _ in run.Stages do
                   let last = List.last records
 
-                  [ stage
-                    string records.Length
-                    Show.percent last.Test.Top1
-                    Show.percent last.Test.Top5
-                    string best.Epoch
-                    Show.percent best.Test.Top1 ] ]
+                  [ stage; string records.Length; Show.percent last.Test.Top1; Show.percent last.Test.Top5 ]
+                  @ best folder stage ]
 
         Output.line $"Checkpoints and log: {folder.Path}"
 
@@ -173,7 +177,7 @@ module internal TrainCommand =
                             Label = TrainSettings.normText configuration.Network
                             Arguments = arguments
                             Configuration = Some configuration
-                            Options = { runOptions with Watch = watch; Cancellation = cancellation; Ranks = ranks } }
+                            Options = { runOptions with OnEvent = watch; Cancellation = cancellation; Ranks = ranks } }
                         |> stages configuration net))
 
         if ranks.Rank = 0 && not (args.Has Options.jsonLog) then

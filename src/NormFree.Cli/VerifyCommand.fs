@@ -116,7 +116,7 @@ module internal VerifyCommand =
 
         use packed = PackedNetwork.Load(file, options)
         let dataset = dataset path checkpoint.ImageTask
-        let runOptions = { RunOptions.Default with Watch = EvalCommand.skipped; Cancellation = cancellation }
+        let runOptions = { RunOptions.Default with OnEvent = EvalCommand.skipped; Cancellation = cancellation }
         let result = compare (args.Get Options.verifyImages) runOptions checkpoint packed dataset
 
         if args.Has Options.json then

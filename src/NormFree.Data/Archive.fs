@@ -1,4 +1,4 @@
-/// <summary>Sets of files of whatever kind: a folder, a zip, a tar or a tar.gz.</summary>
+/// <summary>Opens a folder, zip, tar or tar.gz as a set of files.</summary>
 module NormFree.Data.Archive
 
 open System
@@ -7,10 +7,10 @@ open System.IO
 let private hasSuffix (suffixes: string list) (path: string) =
     suffixes |> List.exists (fun suffix -> path.EndsWith(suffix, StringComparison.OrdinalIgnoreCase))
 
-/// Whether a path's name is that of an archive that `openWith` knows.
+/// Whether a path has the extension of a supported archive.
 let isKnown path = hasSuffix [ ".zip"; ".tar"; ".tar.gz"; ".tgz" ] path
 
-/// <summary>Lists a folder, zip, tar or tar.gz; of the latter only the files whose path is wanted.</summary>
+/// <summary>Lists a folder, zip, tar or tar.gz. Of a tar.gz, only the wanted files are listed.</summary>
 let openWith limits (wanted: string -> bool) (place: string) =
     DataError.guard place (fun () ->
         if Directory.Exists place then
@@ -20,8 +20,8 @@ let openWith limits (wanted: string -> bool) (place: string) =
         elif hasSuffix [ ".tar" ] place then
             TarArchive.openWith limits place
         elif hasSuffix [ ".tar.gz"; ".tgz" ] place then
-            TarArchive.openPacked limits wanted place
+            TarArchive.openCompressed limits wanted place
         elif File.Exists place then
-            Error(DataError.create place "it is no folder, .zip, .tar or .tar.gz" "Name one of those")
+            Error(DataError.create place "it is not a folder, .zip, .tar or .tar.gz" "Give the path of one of these")
         else
             raise (FileNotFoundException()))

@@ -4,7 +4,7 @@ open System
 open System.IO
 open System.Text.Json.Serialization
 
-/// <summary>What the tool's <c>--dataset</c> names.</summary>
+/// <summary>The data sets of the option <c>--dataset</c>.</summary>
 type DatasetKind =
     | [<JsonPropertyName "cifar10">] Cifar10
     | [<JsonPropertyName "cifar100">] Cifar100
@@ -12,27 +12,27 @@ type DatasetKind =
     | [<JsonPropertyName "fashion-mnist">] FashionMnist
     | [<JsonPropertyName "synthetic">] Synthetic
 
-/// <summary>Which of CIFAR-100's labels.</summary>
+/// <summary>The labels of CIFAR-100: 100 fine or 20 coarse classes.</summary>
 type LabelSet =
     | Fine
     | Coarse
 
-/// <summary>How a data set is to be opened.</summary>
+/// <summary>Options for opening a data set.</summary>
 type DatasetOptions =
     {
-        /// Side of the network's input in pixels; None for the data set's own.
+        /// Side of the network's input in pixels; None for the data set's default.
         Size: int option
-        /// At most so many training images, balanced over the classes.
+        /// Maximum number of training images, balanced over the classes.
         Limit: int option
-        /// At most so many test images, likewise.
+        /// Maximum number of test images, balanced over the classes.
         TestLimit: int option
-        /// Of the choices above, and of the drawn set.
+        /// Seed of the balanced choice and of the synthetic data set.
         Seed: int64
         /// For CIFAR-100.
         Labels: LabelSet
-        /// For image folders at ImageNet's sizes.
+        /// For image folders that are not 32×32.
         Lighting: LightingMode
-        /// Training and test images of the drawn set.
+        /// Numbers of training and test images of the synthetic data set.
         Synthetic: int * int
     }
 
@@ -45,7 +45,7 @@ type DatasetOptions =
 /// | Error errors -> for error in errors do eprintfn $"{error}"
 /// </code></example>
 module Catalogue =
-    /// Everything, at the data set's own size.
+    /// All images, at the data set's default size.
     let defaults =
         { Size = None
           Limit = None
@@ -61,7 +61,7 @@ module Catalogue =
         | Cifar100, Coarse -> Cifar.HundredCoarse
         | _ -> Cifar.Ten
 
-    /// A data set whose images all have the side `native`; another size is reached by a resize before the other steps.
+    /// A data set whose images all have the side `native`. Another size adds a resize before the other steps.
     let private fixedSize name classes normalisation native options (train, test) =
         let size = defaultArg options.Size native
 
@@ -88,18 +88,18 @@ module Catalogue =
     let private cifar kind options splits =
         fixedSize (Cifar.downloadName kind) (Cifar.classes kind) (cifarNormalisation kind) Cifar.Side options splits
 
-    /// A folder may begin with a few damaged files.
-    let private looksAt = 64
+    /// Images tried until one is readable.
+    let private maxProbes = 64
 
-    /// The side of the first image that can be read, if it is square.
+    /// The side of the first readable image, if it is square.
     let private squareSide (source: ImageSource) =
-        Seq.init (min looksAt source.Count) source.Load
+        Seq.init (min maxProbes source.Count) source.Load
         |> Seq.tryPick Result.toOption
         |> Option.filter (fun image -> image.Width = image.Height)
         |> Option.map _.Width
 
-    /// <summary>Image folders: 32×32 images are treated as CIFAR is, all others as ImageNet is (224 pixels).</summary>
-    /// <remarks>The first image that can be read stands for all; one of another size is then reported when it is read.</remarks>
+    /// <summary>Image folders: 32×32 images use CIFAR's augmentation, all others ImageNet's (224 pixels).</summary>
+    /// <remarks>The first readable image determines the size. An image of another size is reported when it is read.</remarks>
     let private folder name options (classes: string[], train, test) =
         match squareSide train with
         | Some Cifar.Side ->
@@ -124,7 +124,7 @@ module Catalogue =
     let private openFolder name options path =
         ImageFolder.openWith FileSet.defaultLimits path |> Result.map (folder name options)
 
-    /// An image folder that should hold CIFAR's classes.
+    /// An image folder with CIFAR's classes.
     let private cifarFolder kind options path =
         openFolder (Cifar.downloadName kind) options path
         |> Result.bind (fun dataset ->
@@ -136,7 +136,7 @@ module Catalogue =
                 let problem = $"its {dataset.Classes.Length} classes are not those of {Cifar.downloadName kind}"
                 Error [ DataError.create path problem "Open it as an image folder instead" ])
 
-    /// The distribution's files, wherever they lie; failing those, image folders.
+    /// The binary distribution, the python distribution, or image folders.
     let private openCifar kind options path =
         if File.Exists path && not (Archive.isKnown path) then
             Cifar.readFile kind path |> Result.map (cifar kind options)
@@ -151,7 +151,7 @@ module Catalogue =
                 else
                     cifarFolder kind options path)
 
-    /// 28×28 images in the middle of 32×32 black ones, as CIFAR networks take them.
+    /// 28×28 images, padded with black to 32×32.
     let private openFashion options path =
         Archive.openWith FileSet.defaultLimits (fun _ -> true) path
         |> Result.mapError List.singleton
@@ -162,7 +162,7 @@ module Catalogue =
 
             { dataset with Augmentation = Augmentation.after (CentreCrop Cifar.Side) dataset.Augmentation })
 
-    let private openDrawn options =
+    let private openSynthetic options =
         let dataset = options.Synthetic ||> Synthetic.dataset options.Seed
 
         match options.Size with
@@ -170,8 +170,8 @@ module Catalogue =
             { dataset with Size = size; Augmentation = Augmentation.after (Resize size) dataset.Augmentation }
         | _ -> dataset
 
-    /// What was looked for, and how to come by it.
-    let private lookedFor kind =
+    /// The expected files, and how to get them.
+    let private expectation kind =
         match kind with
         | Cifar10
         | Cifar100 ->
@@ -181,49 +181,49 @@ module Catalogue =
                 | _ -> "cifar10", "data_batch_1.bin … test_batch.bin (or data_batch_1 … of the python version)"
 
             $"a folder or archive with {files}, one .bin file, or train/<class>/*.jpg",
-            $"Fetch it with 'normfree data get {name}'"
+            $"Download it with 'normfree data get {name}'"
         | ImageFolder ->
             "a folder, .zip, .tar or .tar.gz with train/<class>/*.jpg and test/<class>/ (or val/)",
             "Give its path with --data"
         | FashionMnist ->
-            "a folder or archive with train-images-idx3-ubyte.gz and the like",
+            "a folder or archive with the four IDX files, such as train-images-idx3-ubyte.gz",
             "Debian's package dataset-fashion-mnist installs it"
-        | Synthetic -> "nothing", "Leave --data away"
+        | Synthetic -> "nothing", "Omit --data"
 
     let private checkPath kind path =
-        let expected, remedy = lookedFor kind
+        let expected, remedy = expectation kind
 
         match path with
-        | None -> Error [ DataError.create "--data" $"a path is needed: {expected}" remedy ]
+        | None -> Error [ DataError.create "--data" $"a path is required: {expected}" remedy ]
         | Some path when File.Exists path || Directory.Exists path -> Ok path
-        | Some path -> Error [ DataError.create path $"there is no such file or folder; looked for {expected}" remedy ]
+        | Some path -> Error [ DataError.create path $"there is no such file or folder; expected {expected}" remedy ]
 
     let private checkOptions options =
         let positive name value =
             match value with
             | Some value when value < 1 ->
-                [ DataError.create name $"{value} is less than 1" "Give a positive number, or leave it away" ]
+                [ DataError.create name $"{value} is less than 1" "Give a positive number, or omit it" ]
             | _ -> []
 
         let errors =
             positive "--size" options.Size
             @ positive "--limit" options.Limit
             @ positive "--test-limit" options.TestLimit
-            @ positive "the drawn set's training images" (Some(fst options.Synthetic))
-            @ positive "the drawn set's test images" (Some(snd options.Synthetic))
+            @ positive "training images of the synthetic data set" (Some(fst options.Synthetic))
+            @ positive "test images of the synthetic data set" (Some(snd options.Synthetic))
 
         if errors.IsEmpty then Ok() else Error errors
 
     let private openKind kind path options =
         match kind with
-        | Synthetic -> Ok(openDrawn options)
+        | Synthetic -> Ok(openSynthetic options)
         | Cifar10
         | Cifar100 -> checkPath kind path |> Result.bind (openCifar (cifarKind kind options) options)
         | FashionMnist -> checkPath kind path |> Result.bind (openFashion options)
         | ImageFolder ->
             checkPath kind path |> Result.bind (fun path -> openFolder (DirectoryInfo(path).Name) options path)
 
-    /// <summary>Opens a data set, or says everything that is wrong with it.</summary>
+    /// <summary>Opens a data set, or returns all errors.</summary>
     let load kind (path: string option) options : Result<Dataset, DataError list> =
         checkOptions options
         |> Result.bind (fun () -> openKind kind path options)

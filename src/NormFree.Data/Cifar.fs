@@ -1,37 +1,37 @@
-/// <summary>CIFAR-10 and CIFAR-100 (Krizhevsky 2009): 32×32 RGB images, in the binary distribution's files.</summary>
+/// <summary>CIFAR-10 and CIFAR-100 (Krizhevsky 2009): 32×32 RGB images. Reads the binary distribution.</summary>
 module NormFree.Data.Cifar
 
 open System
-open System.IO
+open NormFree.Formats
 
-/// Which set, and for CIFAR-100 which of its two labels.
+/// The data set, and for CIFAR-100 which of its two labels.
 type Kind =
     | Ten
     | HundredFine
     | HundredCoarse
 
-/// Pixels along a side.
+/// Side of the images in pixels.
 [<Literal>]
 let Side = 32
 
-/// Bytes of an image: three planes.
+/// Bytes per image: three planes.
 [<Literal>]
 let ImageBytes = 3072
 
-let private words (text: string) = text.Split([| ' '; '\n' |], StringSplitOptions.RemoveEmptyEntries)
+let private split (text: string) = text.Split([| ' '; '\n' |], StringSplitOptions.RemoveEmptyEntries)
 
 /// The names of the classes, by label.
 let classes kind =
     match kind with
-    | Ten -> words "airplane automobile bird cat deer dog frog horse ship truck"
+    | Ten -> split "airplane automobile bird cat deer dog frog horse ship truck"
     | HundredCoarse ->
-        words
+        split
             "aquatic_mammals fish flowers food_containers fruit_and_vegetables household_electrical_devices
              household_furniture insects large_carnivores large_man-made_outdoor_things large_natural_outdoor_scenes
              large_omnivores_and_herbivores medium_mammals non-insect_invertebrates people reptiles small_mammals trees
              vehicles_1 vehicles_2"
     | HundredFine ->
-        words
+        split
             "apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can
              castle caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin
              elephant flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard
@@ -40,19 +40,19 @@ let classes kind =
              shark shrew skunk skyscraper snail snake spider squirrel streetcar sunflower sweet_pepper table tank
              telephone television tiger tractor train trout tulip turtle wardrobe whale willow_tree wolf woman worm"
 
-/// The name that `normfree data get` takes.
+/// The data set's name for `normfree data get`.
 let downloadName kind =
     match kind with
     | Ten -> "cifar10"
     | HundredFine
     | HundredCoarse -> "cifar100"
 
-let remedy kind = $"Fetch the data set with 'normfree data get {downloadName kind}'"
+let remedy kind = $"Download the data set with 'normfree data get {downloadName kind}'"
 
-/// A file's images: their planes lie `Stride` bytes apart, from `First`.
+/// A file's images. Image i starts at byte `First + i·Stride`.
 type Records = { File: string; Bytes: ReadOnlyMemory<byte>; First: int; Stride: int; Labels: int[] }
 
-/// Every label must name a class.
+/// Error if a label is not a class.
 let checkLabels place kind (labels: int[]) =
     let count = (classes kind).Length
 
@@ -65,8 +65,7 @@ let checkLabels place kind (labels: int[]) =
         |> Error
     | None -> Ok()
 
-/// <summary>The records of one file: labels (1 byte; CIFAR-100: coarse, then fine), then 3072 bytes of
-/// planes.</summary>
+/// <summary>The records of one file: 1 byte of label (CIFAR-100: coarse, then fine), then 3072 bytes of planes.</summary>
 let parse kind file (bytes: byte[]) =
     let labels, offset =
         match kind with
@@ -79,8 +78,8 @@ let parse kind file (bytes: byte[]) =
     if bytes.Length = 0 || bytes.Length % stride <> 0 then
         DataError.create
             file
-            $"its {bytes.Length} bytes are no multiple of a record's {stride}"
-            $"{DataError.fetchAgain}. {remedy kind}"
+            $"its {bytes.Length} bytes are not a multiple of the record size of {stride}"
+            $"{DataError.downloadAgain}. {remedy kind}"
         |> Error
     else
         let records =
@@ -92,61 +91,61 @@ let parse kind file (bytes: byte[]) =
 
         checkLabels file kind records.Labels |> Result.map (fun () -> records)
 
-/// <summary>The images of several files, one after the other.</summary>
+/// <summary>The concatenated images of several files.</summary>
 let source (files: Records list) : ImageSource =
-    let places =
+    let records =
         files
         |> Seq.collect (fun file -> Seq.init file.Labels.Length (fun i -> struct (file, i)))
         |> Array.ofSeq
 
-    { Count = places.Length
+    { Count = records.Length
       Label =
         fun i ->
-            let struct (file, record) = places[i]
+            let struct (file, record) = records[i]
             file.Labels[record]
       Name =
         fun i ->
-            let struct (file, record) = places[i]
+            let struct (file, record) = records[i]
             $"{file.File} record {record}"
       Load =
         fun i ->
-            let struct (file, record) = places[i]
+            let struct (file, record) = records[i]
             let start = file.First + record * file.Stride
             Ok(Image.ofPlanes Side Side (file.Bytes.Span.Slice(start, ImageBytes))) }
 
-/// The binary distribution's files: (training, test).
+/// The files of the binary distribution: (training, test).
 let private binaryFiles kind =
     match kind with
     | Ten -> [ for i in 1..5 -> $"data_batch_{i}.bin" ], "test_batch.bin"
     | HundredFine
     | HundredCoarse -> [ "train.bin" ], "test.bin"
 
-/// The records of these files of a set, or an error for each that is missing or bad.
+/// The records of these files, or an error for each missing or invalid file.
 let readFiles kind (set: FileSet) names parse =
     let read name =
         match FileSet.tryFind name set with
-        | None -> Error(DataError.create set.Place $"there is no '{name}' in it" (remedy kind))
+        | None -> Error(DataError.create set.Place $"it does not contain '{name}'" (remedy kind))
         | Some i ->
             let file = $"{set.Place}/{set.Files[i]}"
             set.Read i |> Result.bind (parse kind file)
 
     names |> List.map read |> DataError.collect
 
-/// Both splits of a distribution, or the errors of both.
+/// Both splits, or the errors of both.
 let readSplits kind set (train: string list, test: string) parse =
     DataError.both (readFiles kind set train parse) (readFiles kind set [ test ] parse)
     |> Result.map (fun (train, test) -> source train, source test)
 
-/// Whether a set of files is the binary distribution: any of its files will do, the others are then missed by name.
+/// Whether a set contains any file of the binary distribution.
 let isBinary kind set =
     let train, test = binaryFiles kind
     test :: train |> List.exists (fun name -> (FileSet.tryFind name set).IsSome)
 
-/// <summary>Training and test images of the binary distribution's files.</summary>
+/// <summary>Training and test images of the binary distribution.</summary>
 let read kind set = readSplits kind set (binaryFiles kind) parse
 
-/// <summary>One file of records that is both splits: for trials of a part of the data.</summary>
+/// <summary>Uses one file as both splits, to try a part of the data.</summary>
 let readFile kind path =
-    DataError.guard path (fun () -> parse kind path (File.ReadAllBytes path))
+    DataError.guard path (fun () -> parse kind path (PlainFile.ReadAllBytes(path, FileSet.defaultLimits.EntryBytes)))
     |> Result.map (fun records -> source [ records ], source [ records ])
     |> Result.mapError List.singleton

@@ -1,13 +1,12 @@
-/// <summary>CIFAR's python distribution: a pickle a file, with an array <c>data</c> of N×3072 bytes and a list of
-/// labels.</summary>
-/// <remarks>The pickles are read as data by NormFree.Archives; nothing that they ask for is run.</remarks>
+/// <summary>Reads CIFAR's python distribution: pickles with an array <c>data</c> of N×3072 bytes and a list of labels.</summary>
+/// <remarks>NormFree.Archives reads the pickles as data and never executes them.</remarks>
 module NormFree.Data.CifarPython
 
 open System.IO
 open NormFree.Formats
 open NormFree.Archives.Pickle
 
-/// The distribution's files: (training, test).
+/// The files of the distribution: (training, test).
 let private files kind =
     match kind with
     | Cifar.Ten -> [ for i in 1..5 -> $"data_batch_{i}" ], "test_batch"
@@ -34,7 +33,7 @@ let private records kind file (bytes: byte[]) : Cifar.Records =
             InvalidFileException(
                 file,
                 "data",
-                $"{shape} of {data.ElementType} where N×3072 of u1 is expected",
+                $"it has shape {shape} and type {data.ElementType} instead of N×3072 and u1",
                 Cifar.remedy kind
             )
         )
@@ -47,7 +46,7 @@ let private records kind file (bytes: byte[]) : Cifar.Records =
       Bytes = data.Bytes
       First = 0
       Stride = Cifar.ImageBytes
-      // A label that no int holds is no class either.
+      // A label outside the range of int is not a class.
       Labels = labels |> Array.map (fun label -> if label = int64 (int label) then int label else -1) }
 
 /// <summary>The records of one file.</summary>
@@ -58,10 +57,10 @@ let parse kind file bytes =
     with :? InvalidFileException as error ->
         Error(DataError.create $"{file}, {error.Where}" error.What error.Remedy)
 
-/// Whether a set of files is the python distribution.
+/// Whether a set contains any file of the python distribution.
 let isPython kind set =
     let train, test = files kind
     test :: train |> List.exists (fun name -> (FileSet.tryFind name set).IsSome)
 
-/// <summary>Training and test images of the python distribution's files.</summary>
+/// <summary>Training and test images of the python distribution.</summary>
 let read kind set = Cifar.readSplits kind set (files kind) parse

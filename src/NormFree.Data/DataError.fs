@@ -1,25 +1,25 @@
 namespace NormFree.Data
 
-/// <summary>What is wrong with a data set: where, what, and the way out.</summary>
+/// <summary>An error in a data set: the place, the problem and the remedy.</summary>
 type DataError =
     {
-        /// A file or folder, and the place in it.
+        /// A file or folder, and the position in it.
         Place: string
         /// Without a full stop.
         Problem: string
-        /// What to do about it; without a full stop.
-        WayOut: string
+        /// Without a full stop.
+        Remedy: string
     }
 
-    override this.ToString() = NormFree.Formats.Printable.Text $"{this.Place}: {this.Problem}. {this.WayOut}."
+    override this.ToString() = NormFree.Formats.Printable.Text $"{this.Place}: {this.Problem}. {this.Remedy}."
 
 module DataError =
-    let create place problem remedy = { Place = place; Problem = problem; WayOut = remedy }
+    let create place problem remedy = { Place = place; Problem = problem; Remedy = remedy }
 
-    /// For a file that is truncated or damaged.
-    let fetchAgain = "The file is truncated or damaged: download it again"
+    /// The remedy for a truncated or damaged file.
+    let downloadAgain = "The file is truncated or damaged: download it again"
 
-    /// <summary>Runs what opens or reads files; what the file system refuses becomes an error.</summary>
+    /// <summary>Runs an action that reads files and turns its I/O and format exceptions into errors.</summary>
     let guard place (run: unit -> Result<'a, DataError>) =
         try
             run ()
@@ -28,14 +28,14 @@ module DataError =
         | :? System.IO.DirectoryNotFoundException ->
             Error(create place "there is no such file or folder" "Check the path")
         | :? System.UnauthorizedAccessException when System.IO.Directory.Exists place ->
-            Error(create place "it is a folder" "Name a file in it")
+            Error(create place "it is a folder" "Give the path of a file")
         | :? System.UnauthorizedAccessException ->
             Error(create place "reading is not permitted" "Check the file's permissions")
         | :? NormFree.Formats.InvalidFileException as error ->
             Error(create $"{error.File}, {error.Where}" error.What error.Remedy)
         | :? System.IO.EndOfStreamException
         | :? System.IO.InvalidDataException
-        | :? System.FormatException as error -> Error(create place (error.Message.TrimEnd '.') fetchAgain)
+        | :? System.FormatException as error -> Error(create place (error.Message.TrimEnd '.') downloadAgain)
         | :? System.IO.IOException as error -> Error(create place (error.Message.TrimEnd '.') "Check the disk")
 
     /// Both values, or the errors of both.
@@ -46,7 +46,7 @@ module DataError =
         | Error errors, Ok _
         | Ok _, Error errors -> Error errors
 
-    /// Every value, or every error.
+    /// All values, or all errors.
     let collect results =
         let errors =
             results

@@ -1,7 +1,6 @@
 namespace NormFree.Data
 
-/// <summary>Per channel (R, G, B), on the scale on which a byte of 255 is 1: the network sees (x − Mean) /
-/// Deviation.</summary>
+/// <summary>The network's input is (x/255 − Mean) / Deviation per channel (R, G, B), for a byte x.</summary>
 type Normalisation = { Mean: float32[]; Deviation: float32[] }
 
 /// <summary>The constants of the published recipe.</summary>
@@ -12,10 +11,10 @@ module Normalisation =
     let cifar100 = ofLists [| 0.5071; 0.4865; 0.4409 |] [| 0.2673; 0.2564; 0.2762 |]
     let imageNet = ofLists [| 0.485; 0.456; 0.406 |] [| 0.229; 0.224; 0.225 |]
 
-    /// Of the 60 000 training images at 28×28, one grey for three channels.
+    /// Of the 60 000 training images at 28×28; equal for the three channels.
     let fashionMnist = ofLists [| 0.2860; 0.2860; 0.2860 |] [| 0.3530; 0.3530; 0.3530 |]
 
-/// <summary>A classification task: its images, and what a network must know of them.</summary>
+/// <summary>A classification task: its images and their preprocessing.</summary>
 type Dataset =
     {
         Name: string
@@ -24,13 +23,13 @@ type Dataset =
         Train: ImageSource
         Test: ImageSource
         Normalisation: Normalisation
-        /// Pixels along a side of the network's (square) input.
+        /// Side of the network's square input in pixels.
         Size: int
         Augmentation: Augmentation
     }
 
 module Dataset =
-    /// At most so many training and test images, balanced over the classes.
+    /// At most this many training and test images, balanced over the classes.
     let limit train test seed (dataset: Dataset) =
         { dataset with
             Train = ImageSource.limit train seed dataset.Train

@@ -1,7 +1,7 @@
-/// <summary>JPEG and PNG files to RGB.</summary>
+/// <summary>Decodes JPEG and PNG files to RGB.</summary>
 /// <remarks>
-/// Greyscale, CMYK, palettes and 16 bits a channel become 8-bit RGB; of an animated PNG, its still image is taken; alpha is dropped, orientation tags
-/// and colour profiles are not applied: what Pillow's <c>convert("RGB")</c> does (docs/reliability.md tells of each kind).
+/// Converts greyscale, CMYK, palettes and 16 bits per channel to 8-bit RGB, like Pillow's <c>convert("RGB")</c>. Reads the still image of an animated
+/// PNG, drops alpha, and ignores orientation tags and colour profiles (docs/reliability.md lists each kind). Incomplete files are errors.
 /// </remarks>
 module NormFree.Data.Decode
 
@@ -9,13 +9,15 @@ open System
 open SkiaSharp
 open NormFree.Formats
 
-/// Larger images are decoded one at a time: a few bytes can ask for a gigabyte of work space, and there are many threads.
+/// Larger images are decoded one at a time: a small file can require a gigabyte of memory, and there are many threads.
 [<Literal>]
 let private Huge = 16_000_000L
 
 let private oneAtATime = obj ()
 
-/// Four bytes a pixel to three.
+let private incomplete length = $"the file is truncated or damaged: its image data ends early ({length} bytes)"
+
+/// RGBA to RGB.
 let private dropAlpha width height (pixels: byte[]) =
     let image = Image.blank width height
 
@@ -26,52 +28,87 @@ let private dropAlpha width height (pixels: byte[]) =
 
     image
 
-let private pixels (codec: SKCodec) bytes =
+/// RGBA pixels at the size that the codec reports.
+let private pixels kind (bytes: byte[]) (codec: SKCodec) =
     let info = SKImageInfo(codec.Info.Width, codec.Info.Height, SKColorType.Rgba8888, SKAlphaType.Unpremul)
     let mutable pixels = Array.zeroCreate<byte> info.BytesSize
 
     match codec.GetPixels(info, &pixels) with
-    | SKCodecResult.Success -> Ok(dropAlpha info.Width info.Height pixels)
-    | SKCodecResult.IncompleteInput -> Error $"the file is cut short ({bytes} bytes)"
-    | problem -> Error $"the file is damaged ({problem})"
+    | SKCodecResult.Success -> Ok pixels
+    | SKCodecResult.IncompleteInput -> Error(incomplete bytes.Length)
+    | problem -> Error $"the {kind} file is damaged ({problem})"
 
-let private decode kind (bytes: byte[]) =
+/// Opens a file's bytes and passes the codec to `read`.
+let private withCodec kind (bytes: byte[]) (read: SKCodec -> Result<'a, string>) =
     use data = SKData.CreateCopy bytes
     use codec = SKCodec.Create data
 
     if isNull codec then
-        Error $"the header of the {kind} file is damaged, or of a kind that is not read ({bytes.Length} bytes)"
+        Error $"the header of the {kind} file is damaged or unsupported"
     else
-        let width, height = codec.Info.Width, codec.Info.Height
-        let area = int64 width * int64 height
+        read codec
 
-        if area > Image.maxPixels then
-            Error $"{width}×{height} pixels are more than the {Image.maxPixels / 1_000_000L} million that are allowed"
-        elif area > Huge then
-            lock oneAtATime (fun () -> pixels codec bytes.Length)
-        else
-            pixels codec bytes.Length
+/// Passes the codec to `read`, if the image is not too large.
+let private withinLimits (read: SKCodec -> Result<byte[], string>) (codec: SKCodec) =
+    let width, height = codec.Info.Width, codec.Info.Height
+    let area = int64 width * int64 height
+    let decode () = read codec |> Result.map (dropAlpha width height)
 
-/// <summary>Decodes a file's bytes; Error says what is wrong with them, without the file's name.</summary>
+    if area > Image.maxPixels then
+        Error $"{width}×{height} pixels are more than the limit of {Image.maxPixels / 1_000_000L} million"
+    elif area > Huge then
+        lock oneAtATime decode
+    else
+        decode ()
+
+/// Reads a PNG. Its decoder detects missing data.
+let private png bytes = withCodec "PNG" bytes (withinLimits (pixels "PNG" bytes))
+
+/// Reads a JPEG of one scan. At an end marker, the decoder replaces missing data with zeros and reports success. Without the marker, it reports incomplete
+/// input. The padding is what it reads ahead: at most 8 bytes.
+let private sequential (bytes: byte[]) endMarker =
+    let padding = Array.init 16 (fun i -> if i % 2 = 0 then 0xFFuy else 0uy)
+    let unmarked = Array.append (Array.truncate endMarker bytes) padding
+    withCodec "JPEG" unmarked (withinLimits (pixels "JPEG" bytes))
+
+/// Reads a JPEG of several scans. Its decoder needs the end marker, so data is inserted before the marker: it changes the pixels only if the last scan is
+/// incomplete.
+let private progressive (bytes: byte[]) endMarker =
+    let filler = Array.init 256 (fun i -> byte (i * 37 % 255))
+    let filled = Array.concat [ Array.truncate endMarker bytes; filler; [| 0xFFuy; 0xD9uy |] ]
+
+    let read codec =
+        match pixels "JPEG" bytes codec, withCodec "JPEG" filled (pixels "JPEG" filled) with
+        | Ok pixels, Ok same when pixels.AsSpan().SequenceEqual(ReadOnlySpan same) -> Ok pixels
+        | Error reason, _ -> Error reason
+        | Ok _, _ -> Error(incomplete bytes.Length)
+
+    withCodec "JPEG" bytes (withinLimits read)
+
+let private jpeg (bytes: byte[]) =
+    match ImageKind.jpeg bytes with
+    | { Scans = scans } when scans > ImageKind.MaxScans ->
+        Error $"it has {scans} scans; the limit is {ImageKind.MaxScans}, and cameras write about ten"
+    | { End = None } -> Error $"the JPEG file is truncated or damaged: it has no end marker ({bytes.Length} bytes)"
+    | { Scans = 1; End = Some position } -> sequential bytes position
+    | { End = Some position } -> progressive bytes position
+
+/// <summary>Decodes a file's bytes. Errors do not contain the file's name.</summary>
 let image (bytes: byte[]) : Result<Image, string> =
     match ImageKind.tryFind bytes with
-    | Some "PNG" -> decode "PNG" bytes
-    | Some "JPEG" ->
-        match ImageKind.scans bytes with
-        | scans when scans > ImageKind.MaxScans ->
-            Error $"its {scans} scans are more than the {ImageKind.MaxScans} that are allowed: no camera writes so many"
-        | _ -> decode "JPEG" bytes
-    | Some other -> Error $"it is a {other} file, which is not read: convert it to PNG or JPEG"
-    | None -> Error $"its {bytes.Length} bytes are no image in a known format (JPEG, PNG)"
+    | Some "PNG" -> png bytes
+    | Some "JPEG" -> jpeg bytes
+    | Some other -> Error $"it is a {other} file, which is not supported: convert it to PNG or JPEG"
+    | None -> Error $"its {bytes.Length} bytes are not an image in a supported format (JPEG, PNG)"
 
-/// An image file has at most so many bytes.
+/// Maximum size of an image file.
 let private maxBytes = 512 <<< 20
 
-/// <summary>Reads and decodes a file, or what comes through a pipe.</summary>
+/// <summary>Reads and decodes a file or a pipe.</summary>
 let file (path: string) : Result<Image, DataError> =
     DataError.guard path (fun () ->
         use stream = IO.File.OpenRead path
 
         PlainFile.ReadAllBytes(stream, path, maxBytes)
         |> image
-        |> Result.mapError (fun why -> DataError.create path why "Give a JPEG or PNG image"))
+        |> Result.mapError (fun why -> DataError.create path why "Use a complete JPEG or PNG image"))

@@ -9,38 +9,38 @@ open System.Security.Cryptography
 open System.Threading
 open System.Threading.Tasks
 
-/// <summary>A file to fetch, and how to know that it is the right one.</summary>
+/// <summary>A file to download and its checksum.</summary>
 type Remote =
     {
-        /// The name of the file, and of what is added to a mirror's base address.
+        /// The file's name, locally and on mirrors.
         FileName: string
         Address: Uri
-        /// Lower-case hexadecimal: the sum that the publisher gives. It guards against accidents, not against forgers.
+        /// The publisher's checksum in lower-case hexadecimal. Detects transmission errors, not forgeries.
         Md5: string
         Bytes: int64
     }
 
-/// <summary>What to fetch, to where.</summary>
+/// <summary>A download: source, target and retries.</summary>
 type DownloadRequest =
     {
         Remote: Remote
-        /// Created if need be. The file appears in it when it is whole; until then there is a .part file.
+        /// Created if missing. The download is a .part file until it is complete and verified.
         Folder: string
-        /// How often a broken connection or a server's failure is tried again.
+        /// Retries after a broken connection or a server error.
         Retries: int
-        /// Before the first new try; doubles each time.
+        /// The delay before the first retry. Doubles each time.
         Backoff: TimeSpan
-        /// Without a byte for so long, a connection counts as broken.
-        Patience: TimeSpan
+        /// A connection without data for this long is broken.
+        Timeout: TimeSpan
     }
 
-/// <summary>How far a download is.</summary>
+/// <summary>Bytes received and expected.</summary>
 type DownloadProgress = { Received: int64; Total: int64 }
 
-/// <summary>Fetches data sets from their publishers.</summary>
+/// <summary>Downloads data sets from their publishers.</summary>
 /// <example><code>
 /// let request = Download.request Download.cifar10 "data"
-/// let! result = Download.fetch request (fun p -> printf $"\r{p.Received}/{p.Total}") CancellationToken.None
+/// let! result = Download.run request (fun p -> printf $"\r{p.Received}/{p.Total}") CancellationToken.None
 /// </code></example>
 module Download =
     let private toronto fileName md5 bytes =
@@ -55,14 +55,14 @@ module Download =
     /// CIFAR-100, binary version.
     let cifar100 = toronto "cifar-100-binary.tar.gz" "03b5dce01913d631647c71ecec9e9cb8" 168513733L
 
-    /// The file by the name that `normfree data get` takes.
+    /// The file of a data set's name in `normfree data get`.
     let tryFind name =
         match name with
         | "cifar10" -> Some cifar10
         | "cifar100" -> Some cifar100
         | _ -> None
 
-    /// The file on another server: the file's name is added to the mirror's address.
+    /// The file on a mirror: the mirror's address plus the file's name.
     let fromMirror (mirror: Uri) remote =
         let folder =
             if mirror.AbsoluteUri.EndsWith '/' then
@@ -72,29 +72,29 @@ module Download =
 
         { remote with Address = Uri(folder, remote.FileName) }
 
-    /// Four new tries, from 1 second apart.
+    /// Four retries, the first after 1 second.
     let request remote folder =
         { Remote = remote
           Folder = folder
           Retries = 4
           Backoff = TimeSpan.FromSeconds 1.0
-          Patience = TimeSpan.FromSeconds 60.0 }
+          Timeout = TimeSpan.FromSeconds 60.0 }
 
-    /// Why a try failed, and whether another may do better.
+    /// A failed attempt.
     type private Failure =
-        | Passing of DataError
-        | Final of DataError
+        /// A retry may succeed.
+        | Transient of DataError
+        | Permanent of DataError
 
     let private path request = Path.Combine(request.Folder, request.Remote.FileName)
     let private partPath request = path request + ".part"
 
-    let private byHand request =
-        $"Try again later, name a mirror, or fetch {request.Remote.Address} by other means into {request.Folder}"
+    let private alternatives request =
+        $"Try again later, give a mirror, or download {request.Remote.Address} by other means into {request.Folder}"
 
     let private error request problem remedy = DataError.create (string request.Remote.Address) problem remedy
 
-    /// The result of a try that another one may mend.
-    let private passing request problem = Error(Passing(error request problem (byHand request)))
+    let private transient request problem = Transient(error request problem (alternatives request))
 
     let private md5 (file: string) cancellation =
         task {
@@ -103,14 +103,15 @@ module Download =
             return Convert.ToHexStringLower sum
         }
 
-    /// The whole file's size and sum; a bad part is of no use to a later try.
+    /// Checks size and checksum. Deletes the file if they are wrong.
     let private verify request cancellation =
         task {
             let part = partPath request
             let length = FileInfo(part).Length
 
             if length < request.Remote.Bytes then
-                return passing request $"the connection ended after {length} of {request.Remote.Bytes} bytes"
+                let problem = $"the connection ended after {length} of {request.Remote.Bytes} bytes"
+                return Error(transient request problem)
             else
                 let! sum = md5 part cancellation
 
@@ -120,30 +121,29 @@ module Download =
                     File.Delete part
 
                     let problem =
-                        $"{length} bytes with MD5 {sum} came, where {request.Remote.Bytes} bytes with MD5 \
-                          {request.Remote.Md5} are expected"
+                        $"received {length} bytes with MD5 {sum} instead of {request.Remote.Bytes} bytes with MD5 {request.Remote.Md5}"
 
-                    return Error(Final(error request problem $"The bad part was deleted. {byHand request}"))
+                    return Error(Permanent(error request problem $"The download was deleted. {alternatives request}"))
         }
 
-    /// Copies until the end or the expected size, whichever comes first; more bytes than that are never stored but one.
+    /// Copies until the end of the stream, or until more than the expected size was received.
     let private copy request (source: Stream) (target: Stream) start progress (cancellation: CancellationToken) =
         task {
             let buffer = Array.zeroCreate<byte> 131072
-            use patience = CancellationTokenSource.CreateLinkedTokenSource cancellation
+            use timeout = CancellationTokenSource.CreateLinkedTokenSource cancellation
             let mutable received = start
-            let mutable got = 1
+            let mutable count = 1
 
-            while got > 0 && received <= request.Remote.Bytes do
-                patience.CancelAfter request.Patience
-                let! count = source.ReadAsync(buffer.AsMemory(), patience.Token)
-                do! target.WriteAsync(ReadOnlyMemory(buffer, 0, count), cancellation)
-                received <- received + int64 count
-                got <- count
+            while count > 0 && received <= request.Remote.Bytes do
+                timeout.CancelAfter request.Timeout
+                let! read = source.ReadAsync(buffer.AsMemory(), timeout.Token)
+                do! target.WriteAsync(ReadOnlyMemory(buffer, 0, read), cancellation)
+                received <- received + int64 read
+                count <- read
                 progress { Received = received; Total = request.Remote.Bytes }
         }
 
-    /// Where to go on: after the part that is there, unless it is too long to be one.
+    /// The offset to resume from: the end of the .part file. Deletes one that is too long.
     let private resumeAt request =
         let part = FileInfo(partPath request)
 
@@ -155,27 +155,49 @@ module Download =
         else
             part.Length
 
-    let private send (client: HttpClient) request start (cancellation: CancellationToken) =
-        let message = new HttpRequestMessage(HttpMethod.Get, request.Remote.Address)
+    let private maxRedirects = 10
 
-        if start > 0L then
-            message.Headers.Range <- RangeHeaderValue(Nullable start, Nullable())
+    let private isFollowed (source: Uri) (target: Uri) =
+        target.Scheme = "https" || (target.Scheme = "http" && source.Scheme = "http")
 
-        client.SendAsync(message, HttpCompletionOption.ResponseHeadersRead, cancellation)
+    /// Sends the request and follows redirects. HttpClient would also follow them to other schemes.
+    let rec private send (client: HttpClient) (address: Uri) redirects start (cancellation: CancellationToken) =
+        task {
+            let message = new HttpRequestMessage(HttpMethod.Get, address)
 
-    /// Some refusals pass (a busy server), most do not.
-    let private refusal request (response: HttpResponseMessage) =
-        let problem = error request $"the server answered {int response.StatusCode} {response.ReasonPhrase}"
+            if start > 0L then
+                message.Headers.Range <- RangeHeaderValue(Nullable start, Nullable())
+
+            let! response = client.SendAsync(message, HttpCompletionOption.ResponseHeadersRead, cancellation)
+            let isRedirect = int response.StatusCode >= 300 && int response.StatusCode < 400
+
+            match response.Headers.Location with
+            | NonNull location when isRedirect && redirects < maxRedirects && isFollowed address (Uri(address, location)) ->
+                response.Dispose()
+                return! send client (Uri(address, location)) (redirects + 1) start cancellation
+            | _ -> return response
+        }
+
+    /// Redirects are followed to http and https, but not from https to http.
+    let private unfollowed request target =
+        error request $"the server redirects to {target}, which is not followed" (alternatives request)
+
+    /// The failure that an error status means.
+    let private errorStatus request (response: HttpResponseMessage) =
         let status = int response.StatusCode
+        let problem = error request $"the server answered {status} {response.ReasonPhrase}"
 
         if status >= 500 || status = 429 || status = 408 then
-            Passing(problem (byHand request))
+            Transient(problem (alternatives request))
         elif response.StatusCode = HttpStatusCode.NotFound then
-            Final(problem $"Check the mirror's address: it must hold {request.Remote.FileName}")
+            Permanent(problem $"Check the mirror's address: it must contain {request.Remote.FileName}")
+        elif status >= 300 && status < 400 then
+            let target = response.Headers.Location |> Option.ofObj |> Option.map string
+            Permanent(unfollowed request (Option.defaultValue "no address" target))
         else
-            Final(problem (byHand request))
+            Permanent(problem (alternatives request))
 
-    /// Stores what a successful response carries; a server that ignores the range sends the file from its beginning.
+    /// Stores the body of a successful response. A server that ignores the range sends the whole file.
     let private store request start (response: HttpResponseMessage) progress cancellation =
         task {
             let range = response.Content.Headers.ContentRange |> Option.ofObj
@@ -186,7 +208,7 @@ module Download =
 
             if response.StatusCode = HttpStatusCode.PartialContent && not resumes then
                 File.Delete(partPath request)
-                return passing request "the server sent another part than was asked for"
+                return Error(transient request "the server sent a different range than requested")
             else
                 let mode = if resumes then FileMode.Append else FileMode.Create
                 use! source = response.Content.ReadAsStreamAsync(cancellation: CancellationToken)
@@ -195,7 +217,7 @@ module Download =
                 return Ok()
         }
 
-    /// One try: the missing bytes, then the check.
+    /// One attempt: downloads the missing bytes and verifies the file.
     let private attempt client request progress cancellation =
         task {
             let start = resumeAt request
@@ -203,14 +225,14 @@ module Download =
             if start = request.Remote.Bytes then
                 return! verify request cancellation
             else
-                use! response = send client request start cancellation
+                use! response = send client request.Remote.Address 0 start cancellation
 
                 if response.StatusCode = HttpStatusCode.RequestedRangeNotSatisfiable then
-                    // The part does not fit to what the server has: begin anew.
+                    // The part does not match the server's file: start over.
                     File.Delete(partPath request)
-                    return passing request "the server does not hold the rest of the partial file"
+                    return Error(transient request "the server does not have the rest of the partial file")
                 elif not response.IsSuccessStatusCode then
-                    return Error(refusal request response)
+                    return Error(errorStatus request response)
                 else
                     let! stored = store request start response progress cancellation
 
@@ -219,35 +241,40 @@ module Download =
                     | Ok() -> return! verify request cancellation
         }
 
-    let private broken request (problem: exn) =
-        Some(Passing(error request $"the connection broke: {problem.Message}" (byHand request)))
+    let private broken request (problem: exn) = Some(transient request $"the connection broke: {problem.Message}")
 
     let private unwritable request (problem: exn) =
-        DataError.create request.Folder (problem.Message.TrimEnd '.') "Choose a folder that can be written to"
+        DataError.create request.Folder (problem.Message.TrimEnd '.') "Choose a writable folder"
 
     /// ERROR_DISK_FULL on Windows; ENOSPC and EDQUOT on Linux, where the code is the bare number.
     let private isDiskFull (problem: IOException) =
         problem.HResult = 0x80070070 || problem.HResult = 28 || problem.HResult = 122
 
-    /// The failure that an exception of a try means; a bug's exception means none.
+    /// The failure that an exception of an attempt means. Other exceptions are bugs.
     let private (|Expected|_|) request (problem: exn) =
         match problem with
         | :? HttpRequestException as problem when (problem.InnerException :? Sockets.SocketException) ->
-            Some(Passing(error request $"no connection: {problem.Message}" $"Check the network. {byHand request}"))
+            let remedy = $"Check the network. {alternatives request}"
+            Some(Transient(error request $"no connection: {problem.Message}" remedy))
         | :? HttpRequestException
         | :? HttpIOException -> broken request problem
-        // A connection that is reset within a file comes as it is.
+        // A reset during the body is not wrapped in an HttpRequestException.
         | :? IOException when (problem.InnerException :? Sockets.SocketException) -> broken request problem
         | :? OperationCanceledException ->
-            Some(Passing(error request $"no byte came for {request.Patience.TotalSeconds:g} seconds" (byHand request)))
+            Some(transient request $"no data arrived for {request.Timeout.TotalSeconds:g} seconds")
         | :? IOException as problem when isDiskFull problem ->
             let problem = $"the disk is full; {request.Remote.Bytes >>> 20} MiB are needed"
-            Some(Final(DataError.create request.Folder problem "Make room and call again: the part is kept"))
+
+            Some(
+                Permanent(
+                    DataError.create request.Folder problem "Free some space and run it again: the partial file is kept"
+                )
+            )
         | :? IOException
-        | :? UnauthorizedAccessException -> Some(Final(unwritable request problem))
+        | :? UnauthorizedAccessException -> Some(Permanent(unwritable request problem))
         | _ -> None
 
-    /// A try whose expected exceptions have become failures; cancelling is not one of them.
+    /// An attempt with expected exceptions as failures. Cancellation remains an exception.
     let private guarded client request progress (cancellation: CancellationToken) =
         task {
             try
@@ -256,22 +283,22 @@ module Download =
                 return Error failure
         }
 
-    let rec private persist client request tries progress (cancellation: CancellationToken) =
+    let rec private retry client request attempts progress (cancellation: CancellationToken) =
         task {
             let! result = guarded client request progress cancellation
 
             match result with
-            | Error(Passing _) when tries < request.Retries ->
-                do! Task.Delay(request.Backoff * Math.Pow(2.0, float tries), cancellation)
-                return! persist client request (tries + 1) progress cancellation
-            | Error(Passing error)
-            | Error(Final error) -> return Error error
+            | Error(Transient _) when attempts < request.Retries ->
+                do! Task.Delay(request.Backoff * Math.Pow(2.0, float attempts), cancellation)
+                return! retry client request (attempts + 1) progress cancellation
+            | Error(Transient error)
+            | Error(Permanent error) -> return Error error
             | Ok() ->
                 File.Move(partPath request, path request, true)
                 return Ok(path request)
         }
 
-    let private isThere request cancellation =
+    let private isComplete request cancellation =
         task {
             if File.Exists(path request) && FileInfo(path request).Length = request.Remote.Bytes then
                 let! sum = md5 (path request) cancellation
@@ -280,13 +307,13 @@ module Download =
                 return false
         }
 
-    /// <summary>Fetches a file and gives its path; one that is there already and right is not fetched again.</summary>
+    /// <summary>Downloads a file and returns its path. A complete and correct file is not downloaded again.</summary>
     /// <remarks>
-    /// A .part file of an earlier call is resumed. The file appears under its name only when its size and sum are
-    /// right. Two calls for one folder at once are not supported.
+    /// Resumes the .part file of an earlier call. The file gets its name after its size and checksum are verified. Concurrent calls for one folder are
+    /// not supported.
     /// </remarks>
-    /// <exception cref="T:System.OperationCanceledException">The call was cancelled; the part is kept.</exception>
-    let fetch
+    /// <exception cref="T:System.OperationCanceledException">The call was cancelled. The .part file is kept.</exception>
+    let run
         request
         (progress: DownloadProgress -> unit)
         (cancellation: CancellationToken)
@@ -294,18 +321,20 @@ module Download =
         task {
             try
                 Directory.CreateDirectory request.Folder |> ignore
-                let! there = isThere request cancellation
+                let! complete = isComplete request cancellation
 
-                if there then
+                if complete then
                     return Ok(path request)
                 elif not (request.Remote.Address.Scheme.StartsWith "http") then
                     return
-                        Error(error request "it is no web address" "Give a mirror that begins with http:// or https://")
+                        Error(
+                            error request "it is not a web address" "Give a mirror that starts with http:// or https://"
+                        )
                 else
-                    // This limits the wait for the headers. The body takes as long as it takes: each read has its own
-                    // patience.
-                    use client = new HttpClient(Timeout = request.Patience)
-                    return! persist client request 0 progress cancellation
+                    // This limits the wait for the headers. Each read of the body has its own timeout.
+                    use handler = new HttpClientHandler(AllowAutoRedirect = false)
+                    use client = new HttpClient(handler, Timeout = request.Timeout)
+                    return! retry client request 0 progress cancellation
             with
             | :? IOException
             | :? UnauthorizedAccessException as problem -> return Error(unwritable request problem)

@@ -1,9 +1,9 @@
-/// <summary>RGB to PNG files.</summary>
+/// <summary>Encodes RGB images as PNG.</summary>
 module NormFree.Data.Encode
 
 open SkiaSharp
 
-/// A fourth byte a pixel, which Skia wants and a PNG of opaque pixels leaves away.
+/// Skia takes RGBA. The PNG of an opaque image has no alpha.
 let private withAlpha (image: Image) =
     let pixels = Array.create (4 * image.Width * image.Height) 255uy
 
@@ -13,9 +13,9 @@ let private withAlpha (image: Image) =
 
     pixels
 
-/// <summary>A PNG file's bytes, from which <c>Decode.image</c> makes the same pixels.</summary>
+/// <summary>A PNG file's bytes. <c>Decode.image</c> restores the same pixels.</summary>
 let png (image: Image) : byte[] =
     let info = SKImageInfo(image.Width, image.Height, SKColorType.Rgba8888, SKAlphaType.Opaque)
-    use drawn = SKImage.FromPixelCopy(info, withAlpha image)
-    use data = drawn.Encode(SKEncodedImageFormat.Png, 100)
+    use encoded = SKImage.FromPixelCopy(info, withAlpha image)
+    use data = encoded.Encode(SKEncodedImageFormat.Png, 100)
     data.ToArray()

@@ -1,4 +1,5 @@
-/// <summary>Fashion-MNIST (Xiao et al. 2017), or any set in the four IDX files of MNIST, plain or gzipped.</summary>
+/// <summary>Fashion-MNIST (Xiao et al. 2017), or any data set in MNIST's four IDX files, plain or gzipped.</summary>
+/// <remarks>A file has at most 512 MiB of data, and a gzip of more than 1 MiB of data decompresses to at most 200 times its size.</remarks>
 module NormFree.Data.FashionMnist
 
 open System
@@ -11,58 +12,82 @@ let classes =
     [| "t-shirt"; "trouser"; "pullover"; "dress"; "coat"; "sandal"; "shirt"; "sneaker"; "bag"; "boot" |]
 
 let private remedy =
-    "The files are train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, \
-     each may end in .gz (Debian's package dataset-fashion-mnist installs them)"
+    "Provide train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, each with \
+     or without .gz (Debian's package dataset-fashion-mnist installs them)"
 
 /// An IDX file of bytes: its dimensions, and its data from `Start`.
 type private Idx = { Dimensions: int[]; Bytes: byte[]; Start: int }
 
-/// <summary>Big-endian: two zero bytes, 8 (the type: bytes), the number of dimensions, each dimension as 4 bytes; then
-/// the data.</summary>
-let private parse file dimensions (bytes: byte[]) =
-    let start = 4 + 4 * dimensions
-    let fail problem = Error(DataError.create file problem DataError.fetchAgain)
+/// Bytes of the header: two zeros, the type (8: bytes), the number of dimensions, and 4 big-endian bytes per dimension.
+let private headerBytes dimensions = 4 + 4 * dimensions
 
+let private damaged file problem = Error(DataError.create file problem DataError.downloadAgain)
+
+/// The dimensions and the number of data bytes that a header announces, at most `FileSet.defaultLimits.EntryBytes`.
+let private announced file dimensions (header: byte[]) =
     if
-        bytes.Length < start
-        || bytes[0] <> 0uy
-        || bytes[1] <> 0uy
-        || bytes[2] <> 8uy
-        || int bytes[3] <> dimensions
+        header.Length < headerBytes dimensions
+        || header[0] <> 0uy
+        || header[1] <> 0uy
+        || header[2] <> 8uy
+        || int header[3] <> dimensions
     then
-        fail $"it does not begin as an IDX file of bytes with {dimensions} dimensions"
+        damaged file $"it does not start with the header of an IDX file of bytes with {dimensions} dimensions"
     else
         let sizes =
-            Array.init dimensions (fun i -> BinaryPrimitives.ReadUInt32BigEndian(ReadOnlySpan(bytes, 4 + 4 * i, 4)))
+            Array.init dimensions (fun i -> BinaryPrimitives.ReadUInt32BigEndian(ReadOnlySpan(header, 4 + 4 * i, 4)))
 
-        let expected = sizes |> Array.fold (fun product size -> product * bigint size) 1I
+        let length = sizes |> Array.fold (fun product size -> product * bigint size) 1I
+        let limit = FileSet.defaultLimits.EntryBytes
 
-        if expected <> bigint (bytes.Length - start) then
+        if length > bigint limit then
             let shape = String.Join("×", sizes)
-            fail $"{bytes.Length - start} bytes follow a header that announces {shape}"
+            damaged file $"its header announces {shape} bytes; the limit is {limit}"
         else
-            Ok { Dimensions = Array.map int sizes; Bytes = bytes; Start = start }
+            Ok(Array.map int sizes, int length)
 
-/// Unpacks a gzip within the ratio and the size that archives may have; IDX files compress to about a half.
-let private gunzip (packed: byte[]) =
-    let limits = FileSet.defaultLimits
-    let most = min limits.EntryBytes (max (1L <<< 20) (limits.Ratio * packed.LongLength))
-    let exceeded _ = InvalidDataException $"{packed.Length} bytes unpack to more than {most} bytes" :> exn
-    use unpacked = new GZipStream(new MemoryStream(packed), CompressionMode.Decompress)
-    use stream = new LimitedStream(unpacked, most, exceeded)
-    use target = new MemoryStream()
-    stream.CopyTo target
-    target.ToArray()
+let private mismatch file dimensions found =
+    let shape = String.Join("×", (dimensions: int[]))
+    damaged file $"{found} bytes follow a header that announces {shape}"
+
+let private parse file dimensions (bytes: byte[]) =
+    announced file dimensions bytes
+    |> Result.bind (fun (sizes, length) ->
+        let start = headerBytes dimensions
+
+        if bytes.Length - start = length then
+            Ok { Dimensions = sizes; Bytes = bytes; Start = start }
+        else
+            mismatch file sizes (string (bytes.Length - start)))
+
+/// Decompresses a gzip. Reads the bytes that the header announces and never more, whatever the gzip contains.
+let private decompress file dimensions (compressed: byte[]) =
+    use stream = new GZipStream(new MemoryStream(compressed), CompressionMode.Decompress)
+    let header = Array.zeroCreate<byte>(headerBytes dimensions)
+    stream.ReadExactly header
+
+    announced file dimensions header
+    |> Result.bind (fun (sizes, length) ->
+        if Listing.isTooDense (int64 length) compressed.LongLength FileSet.defaultLimits then
+            Error(Listing.tooDense file (int64 length) compressed.LongLength FileSet.defaultLimits)
+        else
+            let data = Array.zeroCreate<byte> length
+            stream.ReadExactly data
+
+            if stream.ReadByte() < 0 then
+                Ok { Dimensions = sizes; Bytes = data; Start = 0 }
+            else
+                mismatch file sizes $"more than {length}")
 
 let private readIdx (set: FileSet) name dimensions =
     let find name = FileSet.tryFind name set
 
     match find name, find (name + ".gz") with
-    | None, None -> Error(DataError.create set.Place $"there is no '{name}' or '{name}.gz' in it" remedy)
+    | None, None -> Error(DataError.create set.Place $"it contains neither '{name}' nor '{name}.gz'" remedy)
     | Some i, _ -> set.Read i |> Result.bind (parse $"{set.Place}/{set.Files[i]}" dimensions)
     | None, Some i ->
         let file = $"{set.Place}/{set.Files[i]}"
-        DataError.guard file (fun () -> set.Read i |> Result.map gunzip |> Result.bind (parse file dimensions))
+        DataError.guard file (fun () -> set.Read i |> Result.bind (decompress file dimensions))
 
 let private source place prefix images labels : Result<ImageSource, DataError> =
     let count, height, width = images.Dimensions[0], images.Dimensions[1], images.Dimensions[2]
@@ -99,5 +124,5 @@ let private readSplit (set: FileSet) prefix =
 
         Error(errors images @ errors labels)
 
-/// <summary>Training and test images, grey as RGB, from a folder or archive with the four files.</summary>
+/// <summary>Training and test images from a folder or archive with the four files, greyscale converted to RGB.</summary>
 let read set = DataError.both (readSplit set "train") (readSplit set "t10k")

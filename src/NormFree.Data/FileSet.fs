@@ -4,33 +4,33 @@ open System
 open System.Collections.Generic
 open NormFree.Formats
 
-/// <summary>How much of an archive is believed before it is taken for a bomb.</summary>
+/// <summary>Limits that protect against archives made to fill memory or disk.</summary>
 type ArchiveLimits =
     {
-        /// Files and folders.
+        /// Number of files and folders.
         Entries: int
-        /// Bytes of one file, unpacked.
+        /// Decompressed bytes of one file.
         EntryBytes: int64
-        /// Bytes of all files that are kept in memory (those of a .tar.gz).
+        /// Total bytes of files kept in memory (those of a .tar.gz).
         MemoryBytes: int64
-        /// Bytes that one compressed byte may unpack to, for files and archives of more than 1 MiB unpacked. Photographs hardly compress at all.
+        /// Decompressed bytes per compressed byte, for files and archives of more than 1 MiB decompressed. Photographs hardly compress.
         Ratio: int64
-        /// Characters of a path.
+        /// Characters in a path.
         PathLength: int
-        /// Folders in folders.
+        /// Depth of nested folders.
         Depth: int
     }
 
-/// <summary>The files under a folder, in a zip or in a tar, by paths with forward slashes.</summary>
-/// <remarks>Nothing is ever unpacked to the disk. Reading is safe from any thread.</remarks>
+/// <summary>The files in a folder, zip or tar. Paths have forward slashes.</summary>
+/// <remarks>Nothing is written to the disk. Thread-safe.</remarks>
 type FileSet =
     {
         /// The folder's or archive's path.
         Place: string
         Files: string[]
-        /// Folders that are listed by themselves (an empty one has no file to tell of it).
+        /// Folders with an entry of their own, which includes empty ones.
         Folders: string[]
-        /// Those of Files that are links in an archive. Reading them is an error.
+        /// The files that are links in an archive. Reading them is an error.
         Links: string[]
         /// The bytes of Files[i].
         Read: int -> Result<byte[], DataError>
@@ -45,51 +45,51 @@ module FileSet =
           PathLength = 1024
           Depth = 32 }
 
-    /// The last part of a path.
+    /// The last component of a path.
     let fileName (path: string) = path.Substring(path.LastIndexOf '/' + 1)
 
-    /// The place in Files of the file of this name, in whichever folder.
+    /// The index in Files of a file with this name, in any folder.
     let tryFind name set = set.Files |> Array.tryFindIndex (fun path -> fileName path = name)
 
-/// What the listings of folders, zips and tars have in common.
+/// Shared by the readers of folders, zips and tars.
 module internal Listing =
-    let private makeSure = "Make sure that the archive is what it should be"
+    let private checkArchive = "Check that it is the right archive"
 
     let tooLarge place bytes limits =
-        DataError.create place $"it has {bytes} bytes; the limit is {limits.EntryBytes}" makeSure
+        DataError.create place $"it has {bytes} bytes; the limit is {limits.EntryBytes}" checkArchive
 
     let tooDense place bytes packed limits =
         DataError.create
             place
-            $"{packed} bytes unpack to {bytes} bytes, more than {limits.Ratio} times as many"
-            "Do not use it: such archives are made to fill memory or disk"
+            $"{packed} bytes decompress to {bytes} bytes, more than {limits.Ratio} times as many"
+            "Do not use it: such files are made to fill memory or disk"
 
-    /// A few bytes may well unpack to many times as many.
+    /// Small files may exceed the ratio.
     let isTooDense bytes packed limits = bytes > max (1L <<< 20) (limits.Ratio * packed)
 
-    let private packFiles =
-        "Pack the archive again with the files themselves (tar --dereference --hard-dereference)"
+    let private dereference =
+        "Create the archive again with the files instead of links (tar --dereference --hard-dereference)"
 
-    /// What an archive has in a link's place: a link may lead anywhere, so none is followed.
-    let link place = DataError.create place "it is a link, and links in archives are not followed" packFiles
+    /// Links in archives may point anywhere, so none is followed.
+    let link place = DataError.create place "it is a link, and links in archives are not followed" dereference
 
-    /// The same of so many more that are not listed.
-    let moreLinks place count = DataError.create place $"and {count} more are links like these" packFiles
+    /// The number of links that are not listed one by one.
+    let moreLinks place count = DataError.create place $"{count} more entries are links" dereference
 
-    let private tooMany place limits = DataError.create place $"it holds more than {limits.Entries} files" makeSure
+    let private tooMany place limits = DataError.create place $"it has more than {limits.Entries} files" checkArchive
 
     let private outside place name =
         DataError.create
             place
-            $"the entry {Quoted.Name(name: string)} points outside of the archive"
+            $"the entry {Quoted.Name(name: string)} points outside the archive"
             "Do not use it: such archives are made to overwrite files"
 
-    /// From a root, also from one of Windows' drives.
+    /// Includes paths with a Windows drive.
     let private isAbsolute (path: string) =
         path.StartsWith '/'
         || (path.Length > 2 && Char.IsAsciiLetter path[0] && path.Substring(1, 2) = ":/")
 
-    /// The path with forward slashes and without parts that say nothing, or an error where it leaves its folder or makes no sense.
+    /// Normalises a path. Error if it leaves the archive's root or exceeds a limit.
     let private safePath place limits (name: string) =
         let path = name.Replace('\\', '/')
         let parts = path.Split '/' |> Array.filter (fun part -> part <> "" && part <> ".")
@@ -99,14 +99,14 @@ module internal Listing =
         elif path.Length > limits.PathLength || parts.Length > limits.Depth then
             DataError.create
                 place
-                $"the entry {Quoted.Name name} lies {parts.Length - 1} folders deep and its name has {path.Length} characters; \
-                  {limits.Depth} folders and {limits.PathLength} characters are allowed"
-                makeSure
+                $"the entry {Quoted.Name name} is {parts.Length - 1} folders deep and its path has {path.Length} characters; \
+                  the limits are {limits.Depth} folders and {limits.PathLength} characters"
+                checkArchive
             |> Error
         else
             Ok(String.Join('/', parts) + (if path.EndsWith '/' then "/" else ""))
 
-    /// <summary>Collects (path, item) of entries until one is refused or there are too many. Paths that end in a slash are folders.</summary>
+    /// <summary>Collects (path, item) of all entries, or the first error. Paths that end in a slash are folders.</summary>
     let gather place limits (entries: seq<string * 'item>) =
         let items = List()
         let paths = HashSet StringComparer.Ordinal
@@ -120,8 +120,8 @@ module internal Listing =
             elif path.EndsWith '/' then
                 None
             else
-                let problem = $"the entry {Quoted.Name path} is in it twice"
-                Some(DataError.create place problem "Pack the archive again: it is not clear which of them is meant")
+                let problem = $"it contains the entry {Quoted.Name path} twice"
+                Some(DataError.create place problem "Create the archive again with one of them")
 
         let problem =
             entries
@@ -135,7 +135,7 @@ module internal Listing =
         | Some error -> Error error
         | None -> Ok(items.ToArray())
 
-    /// The set of such items; `read` gets the path that messages show.
+    /// Builds the set. `read` gets the path for messages.
     let build
         place
         (items: struct (string * 'item)[])
@@ -151,5 +151,5 @@ module internal Listing =
           Read =
             fun i ->
                 let struct (path, item) = files[i]
-                let shown = $"{place}/{path}"
-                DataError.guard shown (fun () -> read shown item) }
+                let full = $"{place}/{path}"
+                DataError.guard full (fun () -> read full item) }

@@ -1,10 +1,10 @@
-/// <summary>The files under a folder.</summary>
+/// <summary>The files in a folder and its subfolders.</summary>
 module internal NormFree.Data.Folder
 
 open System.IO
 open NormFree.Formats
 
-/// Below this depth no data set keeps anything; it also ends loops of links.
+/// Deeper than any data set. Also ends cycles of links.
 [<Literal>]
 let private MaxDepth = 6
 

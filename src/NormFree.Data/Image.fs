@@ -6,22 +6,22 @@ open NormFree.Kernels.Images
 /// <summary>An RGB image: <c>3·Width·Height</c> bytes, row-major, channels interleaved (R, G, B).</summary>
 type Image = { Width: int; Height: int; Pixels: byte[] }
 
-/// <summary>Geometry that only moves bytes.</summary>
+/// <summary>Operations that move pixels without changing their values.</summary>
 module Image =
-    /// <summary>Pixels that an image may have, of a file or on its way to the network: 300 MB of them, 400 MB more while they are decoded.</summary>
+    /// <summary>The maximum number of pixels of an image, in a file or during augmentation: 300 MB, and 400 MB more during decoding.</summary>
     let maxPixels = 100_000_000L
 
     /// A black image.
     let blank width height = { Width = width; Height = height; Pixels = Array.zeroCreate (3 * width * height) }
 
-    /// <summary>The <c>width</c>×<c>height</c> pixels whose upper left corner lies at (left, top).</summary>
-    /// <remarks>What lies outside of the image is black, so this one function crops, pads and does both.</remarks>
+    /// <summary>The <c>width</c>×<c>height</c> window whose upper left corner is at (left, top).</summary>
+    /// <remarks>Pixels outside the image are black, so this function crops and pads.</remarks>
     let window left top width height (image: Image) =
         { Width = width
           Height = height
           Pixels = RgbImage.Crop(image.Pixels, image.Width, image.Height, left, top, width, height) }
 
-    /// The mirror image, left for right.
+    /// Flips horizontally.
     let flip (image: Image) =
         let result = blank image.Width image.Height
 
@@ -33,8 +33,7 @@ module Image =
 
         result
 
-    /// <summary>RGB from three planes that follow one another, as the CIFAR files keep them: 3·width·height
-    /// bytes.</summary>
+    /// <summary>RGB from three consecutive planes, as in CIFAR files: 3·width·height bytes.</summary>
     let ofPlanes width height (planes: ReadOnlySpan<byte>) =
         let result = blank width height
         let area = width * height
@@ -45,7 +44,7 @@ module Image =
 
         result
 
-    /// <summary>RGB from one plane of greys: width·height bytes.</summary>
+    /// <summary>RGB from one greyscale plane: width·height bytes.</summary>
     let ofGrey width height (greys: ReadOnlySpan<byte>) =
         let result = blank width height
 

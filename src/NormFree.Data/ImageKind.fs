@@ -1,4 +1,4 @@
-/// <summary>What a file's first bytes say that it is, before any decoder sees it.</summary>
+/// <summary>Identifies and checks image files before they are decoded.</summary>
 module internal NormFree.Data.ImageKind
 
 open System
@@ -16,7 +16,7 @@ let private signatures =
       "JPEG XL", 0, "\255\010" ]
     |> List.map (fun (name, at, text) -> name, at, Text.Encoding.Latin1.GetBytes text)
 
-/// The name of the format, where it is known.
+/// The name of a known format, from the first bytes.
 let tryFind (bytes: byte[]) =
     signatures
     |> List.tryFind (fun (_, at, signature) ->
@@ -24,16 +24,18 @@ let tryFind (bytes: byte[]) =
         && ReadOnlySpan(bytes, at, signature.Length).SequenceEqual(ReadOnlySpan signature))
     |> Option.map (fun (name, _, _) -> name)
 
-/// A progressive JPEG is decoded scan by scan, each over the whole image. Encoders write about ten.
+/// The maximum number of scans of a progressive JPEG. Each scan covers the whole image; encoders write about ten.
 [<Literal>]
 let MaxScans = 64
 
-/// The number of scans of a JPEG up to its end: of segments that start one. Segments are led by their lengths; between them, in a scan, a byte of 255
-/// that is followed by 0 is no marker.
-let scans (bytes: byte[]) =
-    let isMarker at = bytes[at] = 0xFFuy && bytes[at + 1] <> 0uy && bytes[at + 1] <> 0xFFuy
+/// The scans of a JPEG, and the position of its end marker if it has one.
+type Jpeg = { Scans: int; End: int option }
 
-    let rec next at count =
+/// Follows the markers of a JPEG. Segments state their lengths. Inside a scan, a byte of 255 followed by 0 is data.
+let jpeg (bytes: byte[]) =
+    let isMarker at = bytes[at + 1] <> 0uy && bytes[at + 1] <> 0xFFuy
+
+    let rec next at scans =
         let skipped =
             if at < bytes.Length then
                 ReadOnlySpan(bytes, at, bytes.Length - at).IndexOf 0xFFuy
@@ -42,18 +44,18 @@ let scans (bytes: byte[]) =
 
         let at = at + skipped
 
-        if skipped < 0 || at + 3 >= bytes.Length then
-            count
+        if skipped < 0 || at + 1 >= bytes.Length then
+            { Scans = scans; End = None }
         elif not (isMarker at) then
-            next (at + 1) count
+            next (at + 1) scans
         else
-            let behind = at + 2 + 256 * int bytes[at + 2] + int bytes[at + 3]
-
             match bytes[at + 1] with
-            | 0xD9uy -> count
-            | 0xDAuy -> next behind (count + 1)
-            // Restarts, the image's start and one that means nothing have no segment.
-            | marker when (0xD0uy <= marker && marker <= 0xD8uy) || marker = 1uy -> next (at + 2) count
-            | _ -> next behind count
+            | 0xD9uy -> { Scans = scans; End = Some at }
+            // Restarts, the start of the image and TEM have no segment.
+            | marker when (0xD0uy <= marker && marker <= 0xD8uy) || marker = 1uy -> next (at + 2) scans
+            | _ when at + 3 >= bytes.Length -> { Scans = scans; End = None }
+            | marker ->
+                let afterSegment = at + 2 + 256 * int bytes[at + 2] + int bytes[at + 3]
+                next afterSegment (if marker = 0xDAuy then scans + 1 else scans)
 
     next 0 0

@@ -6,35 +6,35 @@ open System.Security.Cryptography
 open System.Text
 open System.Threading
 
-/// <summary>Labelled images that are read one at a time, in any order, from any thread.</summary>
+/// <summary>Labelled images with random access. Thread-safe.</summary>
 type ImageSource =
     {
         Count: int
-        /// The class of image i, from 0; cheap.
+        /// The class of image i, from 0. Does not read the image.
         Label: int -> int
-        /// What a message calls image i: a file's name, or <c>data_batch_1.bin record 17</c>.
+        /// The name of image i in messages: a file's name, or <c>data_batch_1.bin record 17</c>.
         Name: int -> string
-        /// Reads and decodes image i. Expected failures (an unreadable file) are Error; safe from any thread.
+        /// Reads and decodes image i. Unreadable images are Error.
         Load: int -> Result<Image, string>
     }
 
-/// <summary>Parts of sources. All of them are deterministic, and none reads an image.</summary>
+/// <summary>Subsets, splits, caches and fingerprints of sources. All of them are deterministic.</summary>
 module ImageSource =
-    /// Images that are in memory already, with their labels.
+    /// A source of images in memory.
     let ofImages name (images: (Image * int)[]) =
         { Count = images.Length
           Label = fun i -> snd images[i]
           Name = fun i -> $"{name} image {i}"
           Load = fun i -> Ok(fst images[i]) }
 
-    /// The images at these places, in this order.
+    /// The images at these indices, in this order.
     let subset (indices: int[]) source =
         { Count = indices.Length
           Label = fun i -> source.Label indices[i]
           Name = fun i -> source.Name indices[i]
           Load = fun i -> source.Load indices[i] }
 
-    /// The places of each class, in random order: one array a class that occurs.
+    /// The indices of each class that occurs, shuffled.
     let private byClass purpose (seed: int64) source =
         Array.init source.Count id
         |> Array.groupBy source.Label
@@ -43,10 +43,10 @@ module ImageSource =
             RandomStream.For(purpose, seed, int64 label).Shuffle indices
             indices)
 
-    /// <summary>At most <c>n</c> images, as equally many of each class as there are.</summary>
+    /// <summary>At most <c>n</c> images, balanced over the classes.</summary>
     /// <remarks>
-    /// Sources are often sorted by class, so the first n images would be of few classes. Classes are dealt one image a
-    /// round; a class that runs out leaves its share to the others. The result keeps the order of the source.
+    /// Sources are often sorted by class, so the first n images would cover few classes. Each round takes one image of each class that has
+    /// images left. The result keeps the source's order.
     /// </remarks>
     let limit n seed source =
         if n >= source.Count then
@@ -55,7 +55,7 @@ module ImageSource =
             let classes = byClass Purpose.Choosing seed source
             let rounds = classes |> Seq.map Array.length |> Seq.fold max 0
 
-            let dealt =
+            let chosen =
                 seq {
                     for round in 0 .. rounds - 1 do
                         for members in classes do
@@ -63,9 +63,9 @@ module ImageSource =
                                 members[round]
                 }
 
-            subset (dealt |> Seq.truncate (max 0 n) |> Array.ofSeq |> Array.sort) source
+            subset (chosen |> Seq.truncate (max 0 n) |> Array.ofSeq |> Array.sort) source
 
-    /// <summary>Splits into (kept, held out); <c>fraction</c> (0 to 1) of each class, rounded, is held out.</summary>
+    /// <summary>Splits into (kept, held out). The held-out part is <c>fraction</c> (0 to 1) of each class, rounded.</summary>
     let split (fraction: float) seed source =
         let halves =
             byClass Purpose.HoldingOut seed source
@@ -74,37 +74,35 @@ module ImageSource =
         let part choose = subset (Array.sort (Array.collect choose halves)) source
         part snd, part fst
 
-    /// <summary>The same images, each decoded once: those that were read are kept, until they take so many bytes.</summary>
-    /// <remarks>The others are decoded whenever they are asked for, and so are those that cannot be read. Safe from any thread; who shares the source
-    /// shares what it keeps.</remarks>
-    let remembering (bytes: int64) source =
-        let kept: Image option[] = Array.create source.Count None
-        let room = [| bytes |]
+    /// <summary>Caches decoded images, up to this many bytes.</summary>
+    /// <remarks>Images beyond the limit and unreadable ones are decoded at each access. Thread-safe; all users of the source share the cache.</remarks>
+    let cached (bytes: int64) source =
+        let images: Image option[] = Array.create source.Count None
+        let available = [| bytes |]
 
         let keep i (image: Image) =
             let size = int64 image.Pixels.Length
 
             if
-                Interlocked.Add(&room[0], -size) < 0L
-                || (Interlocked.CompareExchange(&kept[i], Some image, None)).IsSome
+                Interlocked.Add(&available[0], -size) < 0L
+                || (Interlocked.CompareExchange(&images[i], Some image, None)).IsSome
             then
-                Interlocked.Add(&room[0], size) |> ignore
+                Interlocked.Add(&available[0], size) |> ignore
 
             image
 
         { source with
             Load =
                 fun i ->
-                    match kept[i] with
+                    match images[i] with
                     | Some image -> Ok image
                     | None -> source.Load i |> Result.map (keep i) }
 
-    /// Images whose pixels a fingerprint looks at.
-    let private looked = 16
+    /// Images whose pixels a fingerprint hashes.
+    let private hashedImages = 16
 
-    /// <summary>A text that tells one source from another: of its labels, its images' names (without folders, which may move), and the pixels of
-    /// a few images spread over it.</summary>
-    /// <remarks>An image changed in its place may go unnoticed; images added, removed, renamed or labelled otherwise do not.</remarks>
+    /// <summary>A hash of the labels, of the images' names (without folders, which may move), and of the pixels of 16 evenly spaced images.</summary>
+    /// <remarks>Detects images that were added, removed, renamed or relabelled. May miss an image whose content changed.</remarks>
     let fingerprint source =
         use hash = IncrementalHash.CreateHash HashAlgorithmName.SHA256
         let add (text: string) = hash.AppendData(ReadOnlySpan(Encoding.UTF8.GetBytes(text + "\n")))
@@ -112,8 +110,8 @@ module ImageSource =
         for i in 0 .. source.Count - 1 do
             add $"{source.Label i} {Path.GetFileName(source.Name i)}"
 
-        for place in 0 .. min looked source.Count - 1 do
-            match source.Load(int (int64 place * int64 source.Count / int64 (min looked source.Count))) with
+        for place in 0 .. min hashedImages source.Count - 1 do
+            match source.Load(int (int64 place * int64 source.Count / int64 (min hashedImages source.Count))) with
             | Ok image ->
                 add $"{image.Width}×{image.Height}"
                 hash.AppendData image.Pixels

@@ -1,6 +1,6 @@
 namespace NormFree.Data
 
-/// <summary>A data set by name: what a network must know of it is known before its files are there.</summary>
+/// <summary>A known data set, whose classes and input size are available without its files.</summary>
 /// <example><code>
 /// let dataset = Dataset.cifar10.At "data/cifar-10-binary.tar.gz"
 /// </code></example>
@@ -9,16 +9,15 @@ type KnownDataset =
         Kind: DatasetKind
         /// Names by label.
         Classes: string[]
-        /// Pixels along a side of the network's input.
+        /// Side of the network's input in pixels.
         Size: int
     }
 
     /// <summary>Opens its files with these options.</summary>
     member this.With(path: string option, options) = Catalogue.load this.Kind path options
 
-    /// <summary>Opens its files. For scripts: what is wrong is an exception.</summary>
-    /// <exception cref="T:NormFree.Data.DataException">The files cannot be used; the message holds all
-    /// errors.</exception>
+    /// <summary>Opens its files. For scripts: errors are exceptions.</summary>
+    /// <exception cref="T:NormFree.Data.DataException">The files cannot be used. The message contains all errors.</exception>
     member this.At(path: string) =
         match this.With(Some path, Catalogue.defaults) with
         | Ok dataset -> dataset
@@ -31,8 +30,8 @@ module KnownDatasets =
         let private known kind classes = { Kind = kind; Classes = classes; Size = 32 }
 
         let cifar10 = known Cifar10 (Cifar.classes Cifar.Ten)
-        /// With its fine labels.
+        /// With fine labels.
         let cifar100 = known Cifar100 (Cifar.classes Cifar.HundredFine)
         let fashionMnist = known FashionMnist FashionMnist.classes
-        /// Its images need no path: see also <c>Synthetic.standard</c>.
-        let drawn = known DatasetKind.Synthetic Synthetic.classes
+        /// Ignores the path. See also <c>Synthetic.standard</c>.
+        let synthetic = known DatasetKind.Synthetic Synthetic.classes

@@ -3,7 +3,7 @@ namespace NormFree.Data
 open System
 open System.IO
 
-/// A stream of which so many bytes may be read: `exceeded` makes the exception that a further one meets.
+/// A read-only stream that throws `exceeded` when more than `limit` bytes are read.
 [<Sealed>]
 type internal LimitedStream(inner: Stream, limit: int64, exceeded: int64 -> exn) =
     inherit Stream()

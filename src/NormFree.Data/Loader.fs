@@ -4,78 +4,78 @@ open System
 open System.Threading
 open NormFree.Kernels.Images
 
-/// <summary>How far a reading is: what is needed to go on with it.</summary>
+/// <summary>How far an epoch has been read; a resumed one starts there.</summary>
 type LoaderProgress =
     {
-        /// Places of the order that are done.
+        /// Positions of the order that are done.
         Places: int
         /// Images among them that could not be read.
         Unreadable: int
     }
 
-    /// <summary>Nothing is done yet.</summary>
+    /// <summary>The start of an epoch.</summary>
     static member None = { Places = 0; Unreadable = 0 }
 
-/// <summary>Images that a network takes at once.</summary>
+/// <summary>A batch of preprocessed images.</summary>
 type Batch =
     {
         /// Count×3×Side×Side, row-major (NCHW), normalised.
         Images: float32[]
         /// Count classes, from 0.
         Labels: int64[]
-        /// Where in the source each image stands.
+        /// Each image's index in the source.
         Indices: int[]
         Count: int
-        /// Pixels.
+        /// Side of the images in pixels.
         Side: int
-        /// Where the reading stands when this batch is done: <c>LoaderOptions.From</c> of one that goes on behind it.
+        /// The progress after this batch. Pass it as <c>LoaderOptions.From</c> to resume after it.
         Progress: LoaderProgress
     }
 
-/// <summary>An image that was left out of its batch.</summary>
-type Unreadable =
+/// <summary>An image that was skipped.</summary>
+type UnreadableImage =
     {
         Index: int
         Name: string
         Reason: string
-        /// How many there were in this reading, this one and those before <c>From</c> included.
+        /// Unreadable images of this epoch so far, including this one and those before <c>From</c>.
         Total: int
     }
 
-/// <summary>The data cannot be used; the message says which, why, and what to do.</summary>
+/// <summary>The data cannot be used. The message names the data, the reason and the remedy.</summary>
 [<Sealed>]
 type DataException(message: string) =
     inherit Exception(message)
 
 type LoaderOptions =
     {
-        /// Images a batch; the last one may hold fewer.
+        /// Images per batch. The last batch may be smaller.
         BatchSize: int
-        /// Threads that decode and augment; results do not depend on it.
+        /// Threads that decode and augment. Results do not depend on it.
         Workers: int
-        /// Batches that may be ready or in the making before one is asked for: this bounds the memory.
+        /// Batches prepared ahead of the reader. Bounds the memory.
         Prefetch: int
         Steps: Augment list
         Normalisation: Normalisation
-        /// Pixels along a side of every image once its steps are done.
+        /// Side of every image after its steps, in pixels.
         Side: int
         Seed: int64
-        /// Keys the random streams together with the seed and an image's index.
+        /// The random streams are keyed by seed, epoch and image index.
         Epoch: int
-        /// Where to go on: what is done already is neither decoded nor given.
+        /// Where to resume. Earlier images are neither decoded nor returned.
         From: LoaderProgress
-        /// The first unreadable image ends the reading with a DataException.
+        /// Throw a DataException at the first unreadable image.
         Strict: bool
-        /// Called on the reader's thread, in the order of the images.
-        Report: Unreadable -> unit
+        /// Called for each unreadable image, on the reader's thread, in image order.
+        Report: UnreadableImage -> unit
         Cancellation: CancellationToken
     }
 
 module private Reading =
-    /// What a worker makes of one batch: the images that could be read, and the others as (index, name, reason).
+    /// One batch: the readable images, and the others as (index, name, reason).
     type Work = { Batch: Batch; Failures: (int * string * string) list }
 
-    /// Writes one image as 3 planes of normalised floats at `offset`.
+    /// Writes one image as 3 normalised planes at `offset`.
     let private normalise (options: LoaderOptions) (image: Image) (target: float32[]) offset =
         let planes = Span(target, offset, 3 * image.Width * image.Height)
         RgbImage.Normalise(image.Pixels, options.Normalisation.Mean, options.Normalisation.Deviation, planes)
@@ -85,8 +85,8 @@ module private Reading =
             Ok image
         else
             Error
-                $"it is {image.Width}×{image.Height} where the network takes {side}×{side}, and no step of its \
-                  augmentation resizes it"
+                $"it is {image.Width}×{image.Height}, the network takes {side}×{side}, and no step of the augmentation \
+                  resizes it"
 
     let private augment (options: LoaderOptions) index image =
         let random = RandomStream.For(Purpose.Augmenting, options.Seed, int64 options.Epoch, int64 index)
@@ -134,7 +134,7 @@ module private Reading =
         { Batch = if count = indices.Length then full else trim full count
           Failures = List.rev failures }
 
-/// <summary>Reads a source in batches, decoding and augmenting on worker threads.</summary>
+/// <summary>Reads a source in batches, and decodes and augments on worker threads.</summary>
 /// <example><code>
 /// let options = { Loader.training dataset 64 with Seed = 7L; Epoch = 3 }
 /// for batch in Loader.read options dataset.Train (Loader.shuffled 7L 3 dataset.Train.Count) do
@@ -164,22 +164,22 @@ module Loader =
     /// 0 … n − 1.
     let inOrder n = Array.init n id
 
-    /// 0 … n − 1 in the random order of (seed, epoch).
+    /// 0 … n − 1, shuffled by (seed, epoch).
     let shuffled (seed: int64) (epoch: int) n =
         let order = inOrder n
         RandomStream.For(Purpose.Ordering, seed, int64 epoch).Shuffle order
         order
 
-    /// <summary>What a network gets of one image: 3×Side×Side normalised values, on the calling thread; or why it cannot be had.</summary>
+    /// <summary>Preprocesses one image on the calling thread: 3×Side×Side normalised values, or an error.</summary>
     let prepare (options: LoaderOptions) (image: Image) : Result<float32[], string> = Reading.prepare options image
 
-    /// Where so many images one after the other cannot be read, the disk or the archive has gone, not an image.
+    /// After this many consecutive unreadable images, the storage is assumed to be gone.
     [<Literal>]
-    let MostInARow = 100
+    let MaxConsecutiveUnreadable = 100
 
     let private report options total (index, name, reason) =
         if options.Strict then
-            raise (DataException $"{name} cannot be read: {reason}. Mend or remove it, or read without Strict.")
+            raise (DataException $"{name} cannot be read: {reason}. Replace or remove it, or read without Strict.")
 
         options.Report { Index = index; Name = name; Reason = reason; Total = total }
 
@@ -193,17 +193,16 @@ module Loader =
         positive (nameof options.Prefetch) options.Prefetch
         positive (nameof options.Side) options.Side
 
-    /// <summary>A share of each batch of these places of the source, in this order: batches are divided, so that all shares together are the
-    /// batches of <c>read</c>.</summary>
+    /// <summary>The shard's part of each batch. The parts of all shards make up the batches of <c>read</c>.</summary>
     /// <remarks>
-    /// Every batch is given, also where none of the share's images could be read, or where there are fewer images than shares: <c>Progress.Places</c>
-    /// counts places of the whole order, <c>Progress.Unreadable</c> those of this share. Each enumeration starts its own threads, which have ended
-    /// when its enumerator is disposed.
+    /// Returns every batch, even if the shard's part of it is empty. <c>Progress.Places</c> counts positions of the whole order,
+    /// <c>Progress.Unreadable</c> counts unreadable images of this shard. Each enumeration starts its own threads and ends them when its enumerator is
+    /// disposed.
     /// </remarks>
-    /// <exception cref="T:NormFree.Data.DataException">MostInARow images one after the other could not be read; or one could not, and Strict is
+    /// <exception cref="T:NormFree.Data.DataException">MaxConsecutiveUnreadable consecutive images are unreadable, or one is and Strict is
     /// set.</exception>
     /// <exception cref="T:System.OperationCanceledException">The options' token was cancelled.</exception>
-    let readShare (share: Shard) (options: LoaderOptions) (source: ImageSource) (order: int[]) : seq<Batch> =
+    let readShard (shard: Shard) (options: LoaderOptions) (source: ImageSource) (order: int[]) : seq<Batch> =
         check options
 
         seq {
@@ -212,10 +211,10 @@ module Loader =
             let mutable unreadable = options.From.Unreadable
             let mutable places = options.From.Places
             let mutable firstFailure = ""
-            let mutable inARow = 0
+            let mutable consecutive = 0
             let batches = Array.chunkBySize options.BatchSize (Array.skip places order)
 
-            for batch, work in Seq.zip batches (pipeline.Run(Seq.map (Shard.take share) batches)) do
+            for batch, work in Seq.zip batches (pipeline.Run(Seq.map (Shard.take shard) batches)) do
                 places <- places + batch.Length
 
                 for _, name, reason as failure in work.Failures do
@@ -226,32 +225,31 @@ module Loader =
 
                     report options unreadable failure
 
-                inARow <- if work.Batch.Count > 0 then 0 else inARow + work.Failures.Length
+                consecutive <- if work.Batch.Count > 0 then 0 else consecutive + work.Failures.Length
 
-                if inARow >= MostInARow && unreadable < order.Length then
+                if consecutive >= MaxConsecutiveUnreadable && unreadable < order.Length then
                     raise (
                         DataException
-                            $"{inARow} images one after the other could not be read, {unreadable} in all.{firstFailure} Make sure that the disk or \
-                              archive is still there."
+                            $"{consecutive} consecutive images could not be read, {unreadable} in total.{firstFailure} Check that the disk or archive is \
+                              still available."
                     )
 
                 yield { work.Batch with Progress = { Places = places; Unreadable = unreadable } }
         }
 
-    /// <summary>Throws DataException where not one of so many images could be read; the first of them is named.</summary>
-    let requireReadable count (unreadable: int) (first: Unreadable option) =
+    /// <summary>Throws a DataException that names the first image, if none of <c>count</c> images could be read.</summary>
+    let requireReadable count (unreadable: int) (first: UnreadableImage option) =
         if unreadable = count then
             let what = first |> Option.map (fun image -> $" The first: {image.Name}: {image.Reason}.")
-            raise (DataException $"Not one of {count} images could be read.{Option.toObj what}")
+            raise (DataException $"None of {count} images could be read.{Option.toObj what}")
 
-    /// <summary>The images at these places of the source, in this order, in batches.</summary>
+    /// <summary>The images at these indices of the source, in this order, in batches.</summary>
     /// <remarks>
-    /// An image that cannot be read is reported and left out; a batch of which nothing is left is not given. Batches without a single image that
-    /// can be read, MostInARow images of them, end the reading: what is wrong then is more than some images.
-    /// Each enumeration starts its own threads, which have ended when its enumerator is disposed.
+    /// Unreadable images are reported and skipped, and so are batches without a readable image. Each enumeration starts its own threads and ends
+    /// them when its enumerator is disposed.
     /// </remarks>
-    /// <exception cref="T:NormFree.Data.DataException">None of the images could be read, or so many one after the other; or one could not,
-    /// and Strict is set.</exception>
+    /// <exception cref="T:NormFree.Data.DataException">All images are unreadable, or MaxConsecutiveUnreadable consecutive ones, or one and Strict is
+    /// set.</exception>
     /// <exception cref="T:System.OperationCanceledException">The options' token was cancelled.</exception>
     let read (options: LoaderOptions) (source: ImageSource) (order: int[]) : seq<Batch> =
         check options
@@ -267,7 +265,7 @@ module Loader =
 
             let mutable unreadable = options.From.Unreadable
 
-            for batch in readShare Shard.Whole { options with Report = report } source order do
+            for batch in readShard Shard.Whole { options with Report = report } source order do
                 unreadable <- batch.Progress.Unreadable
 
                 if batch.Count > 0 then

@@ -6,7 +6,7 @@ open System.Threading
 open System.Threading.Channels
 open System.Threading.Tasks
 
-/// Worker threads that run jobs; results come in the order of the jobs, at most `prefetch` of them ahead of the reader.
+/// Worker threads that run jobs. Results come in job order, at most `prefetch` ahead of the reader.
 type internal Pipeline<'job, 'result>(workers, prefetch, run: CancellationToken -> 'job -> 'result, cancellation) =
     let stop = CancellationTokenSource.CreateLinkedTokenSource [| cancellation |]
     let todo = Channel.CreateUnbounded<'job * TaskCompletionSource<'result>>()
@@ -19,7 +19,7 @@ type internal Pipeline<'job, 'result>(workers, prefetch, run: CancellationToken 
                     try
                         result.SetResult(run stop.Token job)
                     with error ->
-                        // Also a bug's exception belongs to the reader; the thread must not end the process.
+                        // Rethrown in the reader: an exception in a worker would end the process.
                         result.SetException error
                 | _ -> ()
 
@@ -36,7 +36,7 @@ type internal Pipeline<'job, 'result>(workers, prefetch, run: CancellationToken 
               thread.Start()
               thread ]
 
-    /// The jobs' results. A job is handed out only when the reader has taken one, which is what bounds the memory.
+    /// The jobs' results. A job starts only when the reader has taken a result, which bounds the memory.
     member _.Run(jobs: 'job seq) =
         seq {
             let waiting = Queue<Task<'result>>()
@@ -58,7 +58,7 @@ type internal Pipeline<'job, 'result>(workers, prefetch, run: CancellationToken 
         }
 
     interface IDisposable with
-        /// Returns once no thread of this pipeline runs.
+        /// Returns when all threads of this pipeline have ended.
         member _.Dispose() =
             stop.Cancel()
             todo.Writer.TryComplete() |> ignore

@@ -1,9 +1,9 @@
-/// <summary>Bilinear resizing with antialiasing, as Pillow's <c>Image.resize(BILINEAR)</c>.</summary>
+/// <summary>Bilinear resizing with antialiasing, equal to Pillow's <c>Image.resize(BILINEAR)</c>.</summary>
 module NormFree.Data.Resample
 
 open NormFree.Kernels.Images
 
-/// <summary>The image at <c>width</c>×<c>height</c>; a side that keeps its length is left alone.</summary>
+/// <summary>Resizes to <c>width</c>×<c>height</c>. A side whose length does not change is not resampled.</summary>
 let resize width height (image: Image) =
     { Width = width
       Height = height

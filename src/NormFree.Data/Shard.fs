@@ -1,6 +1,6 @@
 namespace NormFree.Data
 
-/// <summary>The part of everything that one of several processes reads.</summary>
+/// <summary>The part of the data that one of several processes reads.</summary>
 type Shard =
     {
         /// From 0.
@@ -8,19 +8,19 @@ type Shard =
         Ranks: int
     }
 
-    /// <summary>Of a process that works alone.</summary>
+    /// <summary>All of the data, for a single process.</summary>
     static member Whole = { Rank = 0; Ranks = 1 }
 
-/// <summary>Divides things among processes, and batches into smaller ones: side by side, without overlap or loss, as evenly as can be.</summary>
+/// <summary>Partitions items over processes, and batches over micro-batches: contiguous, complete, disjoint and as even as possible.</summary>
 [<RequireQualifiedAccess>]
 module Shard =
 
-    /// <summary>Where one of `parts` parts of `count` things begins, and how many it holds; they differ by 1 at most, and may be 0.</summary>
+    /// <summary>First item and length of a part, when `count` items are split into `parts`. Lengths differ by at most 1 and may be 0.</summary>
     let part count parts index =
         let first i = int (int64 count * int64 i / int64 parts)
         first index, first (index + 1) - first index
 
-    /// <summary>The share's part of these things.</summary>
-    let take share (things: 'a[]) =
-        let first, count = part things.Length share.Ranks share.Rank
-        Array.sub things first count
+    /// <summary>The shard's part of these items.</summary>
+    let take shard (items: 'a[]) =
+        let first, count = part items.Length shard.Ranks shard.Rank
+        Array.sub items first count

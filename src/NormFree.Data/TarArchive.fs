@@ -8,13 +8,13 @@ open Microsoft.Win32.SafeHandles
 open NormFree.Formats
 open NormFree.Archives.Tar
 
-/// What an archive has under a name.
+/// The content of an entry.
 type private Entry<'bytes> =
     | Stored of 'bytes
     | Folder
     | Link
 
-/// The parts of a tar by name; `stored` sees each file while the scan stands on it.
+/// The named entries of a tar. `stored` reads the current file of the scan.
 let private entries (scan: TarScan) (stored: TarScan -> 'bytes) =
     Seq.initInfinite ignore
     |> Seq.takeWhile scan.Next
@@ -40,10 +40,10 @@ let private readAt (handle: SafeFileHandle) (bytes: byte[]) (offset: int64) =
 
     while count < bytes.Length do
         match RandomAccess.Read(handle, bytes.AsSpan count, offset + int64 count) with
-        | 0 -> raise (EndOfStreamException "the archive became shorter while it was read")
-        | got -> count <- count + got
+        | 0 -> raise (EndOfStreamException "the archive was truncated while it was read")
+        | read -> count <- count + read
 
-/// <summary>A tar: its files are read where they lie.</summary>
+/// <summary>A tar. Files are read at their offsets.</summary>
 let openWith limits place =
     let read (handle: SafeFileHandle) path struct (offset: int64, length: int64) =
         if length > limits.EntryBytes then
@@ -57,18 +57,18 @@ let openWith limits place =
 
     entries (TarScan(stream, place)) (fun scan -> struct (scan.Offset, scan.Length))
     |> Listing.gather place limits
-    // The handle stays open as long as someone holds the set; reads name their own offsets, so they need no lock.
+    // The handle stays open as long as the set is referenced. Reads at offsets need no lock.
     |> Result.map (fun items -> build place items (read (File.OpenHandle place)))
 
 let private tooLargeForMemory place =
     InvalidFileException(
         place,
         "its files",
-        "they are too large to be read without unpacking them",
-        "Use the tar: gunzip it"
+        "they are too large to keep in memory",
+        "Decompress it to a .tar with gunzip"
     )
 
-/// The bytes of the wanted files, while their sum is within the limit.
+/// The bytes of the wanted files, up to the limit on their total.
 let private keep limits wanted place =
     let mutable total = 0L
 
@@ -83,24 +83,24 @@ let private keep limits wanted place =
         else
             [||]
 
-/// <summary>A tar.gz: it cannot be read at an offset, so that the files whose path is wanted are kept in memory. Links are listed in any case: one
-/// may stand for a whole folder.</summary>
-let openPacked limits wanted place =
+/// <summary>A tar.gz. It has no random access, so the wanted files are kept in memory. All links are listed: a link may replace a
+/// folder.</summary>
+let openCompressed limits wanted place =
     use file = File.OpenRead place
-    use unpacked = new GZipStream(file, CompressionMode.Decompress)
+    use decompressed = new GZipStream(file, CompressionMode.Decompress)
 
     let bomb total =
         let error = Listing.tooDense place total file.Length limits
-        InvalidFileException(place, "its whole", error.Problem, error.WayOut) :> exn
+        InvalidFileException(place, "its content", error.Problem, error.Remedy) :> exn
 
-    use stream = new LimitedStream(unpacked, max (1L <<< 20) (limits.Ratio * file.Length), bomb)
+    use stream = new LimitedStream(decompressed, max (1L <<< 20) (limits.Ratio * file.Length), bomb)
 
     let listed =
         entries (TarScan(stream, place)) (keep limits wanted place)
         |> Listing.gather place limits
         |> Result.map (Array.filter (fun struct (path, entry) -> path.EndsWith '/' || entry.IsLink || wanted path))
 
-    // Only at its end does the gzip tell whether its bytes are those that were packed.
+    // The checksum of a gzip is at its end.
     if listed.IsOk then
         stream.CopyTo Stream.Null
 

@@ -5,31 +5,31 @@ open System.IO
 open System.IO.Compression
 open NormFree.Archives.Zip
 
-/// Of the Unix mode in an entry's attributes: a symbolic link.
+/// Whether the Unix mode of an entry is that of a symbolic link.
 let private isLink (entry: ZipArchiveEntry) = (entry.ExternalAttributes >>> 28) &&& 0xF = 0xA
 
-/// The bytes of an entry, once nothing that is stated about them speaks against reading them.
-let private unpack place (entry: ZipArchiveEntry) =
+/// The bytes of an entry whose lengths were checked.
+let private decompress place (entry: ZipArchiveEntry) =
     use stream = entry.Open()
-    // The stream ends at the length that the directory states, whatever the packed bytes would unpack to.
+    // Reads exactly the length in the directory, whatever the compressed bytes contain.
     let bytes = Array.zeroCreate<byte>(int entry.Length)
     stream.ReadExactly bytes
 
     if Crc32.Of bytes = entry.Crc32 then
         Ok bytes
     else
-        Error(DataError.create place "its checksum does not fit its bytes" DataError.fetchAgain)
+        Error(DataError.create place "its checksum does not match its content" DataError.downloadAgain)
 
-/// The entries that are read at all.
+/// Whether an entry is within the limits.
 let private isReadable limits (entry: ZipArchiveEntry) =
     entry.Length <= limits.EntryBytes
     && not (Listing.isTooDense entry.Length entry.CompressedLength limits)
 
-/// Bounds the sum of all entries that are read: entries that share compressed bytes could otherwise unpack them millions of times.
+/// Bounds the total of all entries: entries that share compressed bytes could otherwise decompress them millions of times.
 let private requireTotal limits place (items: struct (string * ZipArchiveEntry)[]) =
     let packed = FileInfo(place: string).Length
 
-    // Each length is at most EntryBytes, and there are at most Entries of them: the sum fits into 64 bits.
+    // At most Entries · EntryBytes, which fits into 64 bits.
     let total =
         items |> Array.sumBy (fun struct (_, entry) -> if isReadable limits entry then entry.Length else 0L)
 
@@ -39,7 +39,7 @@ let private requireTotal limits place (items: struct (string * ZipArchiveEntry)[
         Ok items
 
 let openWith limits place =
-    // One handle for all readers: entries are taken out under a lock, decoding them is not.
+    // One handle for all readers: decompression holds a lock, image decoding does not.
     let archive = ZipFile.OpenRead place
     let gate = obj ()
 
@@ -47,13 +47,13 @@ let openWith limits place =
         if isLink entry then
             Error(Listing.link path)
         elif entry.IsEncrypted then
-            Error(DataError.create path "it is encrypted" "Pack the archive again without a password")
+            Error(DataError.create path "it is encrypted" "Create the archive again without a password")
         elif entry.Length > limits.EntryBytes then
             Error(Listing.tooLarge path entry.Length limits)
         elif Listing.isTooDense entry.Length entry.CompressedLength limits then
             Error(Listing.tooDense path entry.Length entry.CompressedLength limits)
         else
-            lock gate (fun () -> unpack path entry)
+            lock gate (fun () -> decompress path entry)
 
     let listed =
         archive.Entries

@@ -10,8 +10,8 @@ open NormFree.Runs
 open NormFree.Spec
 open NormFree.Training
 
-/// Everything that determines a run's result, and nothing else: no labels, folders, threads or version. The key is a hash of its JSON, so
-/// that a renamed field changes all keys.
+/// Everything that determines a run's result, and nothing else: no labels, folders, threads or version. The key is a hash of its JSON, whose
+/// fields keep their first names.
 type private Decisive =
     { Method: int
       Train: string
@@ -34,9 +34,15 @@ module RunKey =
         | CrossEntropy
         | LabelSmoothing _ -> recipe
 
-    /// Runs from before this setting keep their keys: what all of them had is left out.
-    let private withoutLaterSettings (text: string) =
-        text.Replace($",\"ShortcutWeights\":{Json.write ShortcutWeights.Binary}", "")
+    /// The first names of renamed fields.
+    let private firstNames =
+        [ "Initialisation", "Start"; "BinaryInit", "BinaryStart"; "SignCentering", "Balance" ]
+
+    /// Keeps the keys of earlier versions: uses the first names of fields, and omits later settings at the values that all runs had before.
+    let private stable (text: string) =
+        (text, firstNames)
+        ||> List.fold (fun text (name, first) -> text.Replace($"\"{name}\":", $"\"{first}\":"))
+        |> _.Replace($",\"ShortcutWeights\":{Json.write ShortcutWeights.Binary}", "")
 
     let private hash (text: string) =
         Convert.ToHexStringLower(SHA256.HashData(ReadOnlySpan(Encoding.UTF8.GetBytes text)))[..15]
@@ -68,5 +74,5 @@ module RunKey =
               Device = device
               Stages = stages |> List.map (fun (net, recipe) -> net, byContent content recipe) }
             |> Json.write
-            |> withoutLaterSettings
+            |> stable
             |> hash

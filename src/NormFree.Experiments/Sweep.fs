@@ -88,8 +88,8 @@ module Sweep =
         let train, test = cache dataset.Train, cache dataset.Test
 
         { dataset with
-            Train = ImageSource.remembering train dataset.Train
-            Test = ImageSource.remembering test dataset.Test },
+            Train = ImageSource.cached train dataset.Train
+            Test = ImageSource.cached test dataset.Test },
         memory - train - test
 
     let private train (settings: SweepSettings) (experiment: Experiment) onEvent (run: ExperimentRun) : RunLog =
@@ -102,7 +102,7 @@ module Sweep =
                         Execution = experiment.Execution
                         Device = experiment.Device
                         Workers = 1
-                        Watch = onEvent
+                        OnEvent = onEvent
                         Cancellation = settings.Cancellation } }
 
         let first = plan |> Pipeline.train run.Variant.Stage1 run.Variant.Net

@@ -21,7 +21,7 @@ module VariantRuns =
         let first =
             Pipeline.from images
             |> Pipeline.into (Path.Combine(folder, variant.Label))
-            |> Pipeline.watchedBy (EventText.lines $"{variant.Label, -10}  " interval)
+            |> Pipeline.onEvent (EventText.lines $"{variant.Label, -10}  " interval)
             |> Pipeline.train variant.Stage1 variant.Net
 
         match variant.Stage2 with
@@ -35,7 +35,7 @@ module VariantRuns =
             Directory.Delete(folder, true)
 
         let logs = Array.zeroCreate variants.Length
-        let options = ParallelOptions(MaxDegreeOfParallelism = Environment.ProcessorCount)
+        let options = ParallelOptions(MaxDegreeOfParallelism = 2 * Environment.ProcessorCount)
 
         let train = Action<int * Variant>(fun (i, variant) -> logs[i] <- trainOne folder images variant)
         Parallel.ForEach(List.indexed variants, options, train) |> ignore

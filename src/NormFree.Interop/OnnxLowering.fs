@@ -216,7 +216,7 @@ module OnnxLowering =
     let private shortcut (b: Builder) tensors (layer: FusedLayer) input =
         match layer.Shortcut with
         | Computed graph -> walk b tensors (later graph) input
-        | Itself ->
+        | RepeatedInput ->
             let inputs = (fst layer.Convolution.Convolutions.Head).In
             let repeats = layer.Activation.Channels / inputs
 

@@ -213,6 +213,29 @@ module Checkpoint =
     /// Fields of specs that older checkpoints lack.
     let private laterFields = [ [ "Body"; "Binary"; "ShortcutWeights" ], Json.write ShortcutWeights.Binary ]
 
+    /// The file must contain every tensor of the network in its shape, and no others.
+    let private checkTensors path (spec: NetSpec) (file: SafetensorsFile) =
+        let wanted = dict (Network.tensorShapes spec)
+
+        let problems =
+            [ for KeyValue(name, sides) in wanted do
+                  match file.Find name with
+                  | null -> $"{name} is missing"
+                  | entry when not (Seq.toArray entry.Shape = sides) ->
+                      let shape (sides: int64 seq) = "[" + String.Join(", ", sides) + "]"
+                      $"{name} has shape {shape entry.Shape}, not {shape sides}"
+                  | _ -> ()
+              for entry in file.Tensors do
+                  if isOfNetwork entry.Name && not (wanted.ContainsKey entry.Name) then
+                      $"{entry.Name} is not a tensor of this network" ]
+
+        if not problems.IsEmpty then
+            let shown = problems |> List.truncate 8 |> String.concat "; "
+            let more = if problems.Length > 8 then $"; and {problems.Length - 8} more" else ""
+
+            fail path "tensors" $"they do not fit {spec.Name}: {shown}{more}" "Give a checkpoint of this network"
+
+    /// The network's spec. It is checked against the file's tensors, so that creating the network allocates no more than the file contains.
     let private spec path file =
         let net: NetSpec =
             metadata path file "spec"
@@ -222,7 +245,9 @@ module Checkpoint =
             |> parsed path "spec"
 
         match Validation.validate net with
-        | Ok spec -> spec
+        | Ok spec ->
+            checkTensors path spec file
+            spec
         | Error errors ->
             let all = errors |> List.map string |> String.concat "; "
             fail path "metadata 'spec'" $"it is not a network: {all}" "Write the checkpoint again"
@@ -237,34 +262,8 @@ module Checkpoint =
 
         TensorBytes.toTensor entry.DType entry.Shape (file.ReadBytes entry)
 
-    /// The file must contain every tensor of the network in its shape, and no others.
-    let private checkTensors path (network: Network) (file: SafetensorsFile) =
-        let wanted = dict network.Tensors
-
-        let problems =
-            [ for KeyValue(name, tensor) in wanted do
-                  match file.Find name with
-                  | null -> $"{name} is missing"
-                  | entry when not (Seq.forall2 (=) entry.Shape tensor.shape && entry.Shape.Count = tensor.shape.Length) ->
-                      let shape (sides: int64 seq) = "[" + String.Join(", ", sides) + "]"
-                      $"{name} has shape {shape entry.Shape}, not {shape tensor.shape}"
-                  | _ -> ()
-              for entry in file.Tensors do
-                  if isOfNetwork entry.Name && not (wanted.ContainsKey entry.Name) then
-                      $"{entry.Name} is not a tensor of this network" ]
-
-        if not problems.IsEmpty then
-            let shown = problems |> List.truncate 8 |> String.concat "; "
-            let more = if problems.Length > 8 then $"; and {problems.Length - 8} more" else ""
-
-            fail
-                path
-                "tensors"
-                $"they do not fit {network.Spec.Name}: {shown}{more}"
-                "Give a checkpoint of this network"
-
     let private loadInto path (file: SafetensorsFile) (network: Network) =
-        checkTensors path network file
+        checkTensors path network.Spec file
         network |> Network.fill (fun name -> toTensor file file[name])
 
     let private openFile path =

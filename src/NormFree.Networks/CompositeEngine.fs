@@ -70,7 +70,7 @@ type internal CompositeEngine
         | Normalise(key, _) -> normalise key mode x
         | MaxPool(kernel, stride, padding) -> torch.nn.functional.max_pool2d (x, kernel, stride, padding)
         | AveragePool kernel -> torch.nn.functional.avg_pool2d (x, kernel, kernel)
-        | CenterChannels -> ChannelCentering.Apply x
+        | CenterChannels -> ChannelMeanSubtraction.Apply x
         | GlobalAveragePool -> x.mean [| 2L; 3L |]
         | Linear(key, _, _) -> torch.nn.functional.linear (x, tensors[$"{key}.weight"], tensors[$"{key}.bias"])
 

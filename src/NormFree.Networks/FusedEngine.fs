@@ -90,7 +90,7 @@ type internal FusedEngine(precision: NormFree.Runs.Precision, tensors: IReadOnly
 
         let given: torch.Tensor | null =
             match layer.Shortcut with
-            | Itself -> null
+            | RepeatedInput -> null
             | Computed graph -> shortcut name mode graph x
 
         FusedBinaryLayer.Apply(
@@ -119,7 +119,7 @@ type internal FusedEngine(precision: NormFree.Runs.Precision, tensors: IReadOnly
 
         let shortcut =
             match layer.Shortcut with
-            | Itself -> x
+            | RepeatedInput -> x
             | Computed graph -> shortcut name mode graph x
 
         let repeats = joined.size 1 / shortcut.size 1

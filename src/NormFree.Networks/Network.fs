@@ -126,6 +126,16 @@ module Network =
 
     let private shape (parameter: ParameterSpec) = parameter.Shape |> List.map int64 |> List.toArray
 
+    /// <summary>Names and shapes of the tensors of a network, without creating it.</summary>
+    let tensorShapes (spec: NetSpec) : (string * int64[]) list =
+        let graph = Lowering.lower spec
+
+        [ for parameter in Parameters.ofGraph graph -> parameter.Key, shape parameter
+          for key, channels in Parameters.normsOf graph do
+              yield $"{key}.running_mean", [| int64 channels |]
+              yield $"{key}.running_var", [| int64 channels |]
+              yield $"{key}.num_batches_tracked", [||] ]
+
     /// Uniform on [low, high).
     let private uniform generator (dtype: torch.ScalarType) (size: int64[]) (low: float) (high: float) =
         use scope = torch.NewDisposeScope()

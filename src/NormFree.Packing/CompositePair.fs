@@ -58,7 +58,7 @@ module internal CompositePair =
         let shortcut =
             match layer.Shortcut with
             | Computed graph -> run graph x
-            | Itself -> torch.cat (Array.replicate (int (branch.size 1 / x.size 1)) x, 1L)
+            | RepeatedInput -> torch.cat (Array.replicate (int (branch.size 1 / x.size 1)) x, 1L)
 
         (run (Op(RPReLU layer.Activation)) (branch.Plus shortcut)).MoveToOuterDisposeScope()
 

@@ -51,7 +51,7 @@ module PackedStep =
 
     let private kind (layer: FusedLayer) =
         match layer.Shortcut with
-        | Itself -> Some(Packed(layer, None))
+        | RepeatedInput -> Some(Packed(layer, None))
         | Computed graph -> pooled graph |> Option.map (fun shortcut -> Packed(layer, Some shortcut))
 
     /// The layers of a part that is not binary; None if it has operations that neither stems nor heads have.

@@ -45,7 +45,7 @@ module internal Cautions =
         | labels ->
             Some
                 $"The best epoch was chosen on the test set, which makes its accuracy optimistic ({names labels}). Compare the last epochs, or hold out \
-                  training images with --held-out."
+                  part of the training set."
 
     let private oneSeed (groups: RunGroup list) =
         match groups |> List.filter (fun group -> group.Runs.Length = 1) |> List.map _.Label with

@@ -134,7 +134,7 @@ module ConfigurationFile =
         | null when inner <> expected -> []
         | null -> [ path, expectation inner ]
         | given ->
-            match Json.problem expected (given.ToJsonString()) with
+            match Json.problemAs expected (given.ToJsonString()) with
             | Some _ -> [ path, expectation inner ]
             | None -> []
 

@@ -67,20 +67,20 @@ module Json =
         // and this on the bare name of a case that has fields.
         | :? IndexOutOfRangeException -> Error "it has a case without its fields"
 
-    let private readWith<'T> options text : Result<'T, string> =
+    let private readWith<'T> (options: JsonSerializerOptions) (text: string) : Result<'T, string> =
         readAs typeof<'T> options text |> Result.map (fun value -> value :?> 'T)
-
-    /// <summary>The error of reading a JSON text as a type, if there is one.</summary>
-    let internal problem expected text : string option =
-        match readAs expected options text with
-        | Ok _ -> None
-        | Error problem -> Some problem
 
     /// <summary>The value on one line.</summary>
     let write (value: 'T) = JsonSerializer.Serialize<'T>(value, options)
 
     /// <summary>A union case as the tool and the logs write it: its name, with its values if it has any.</summary>
     let name (value: 'T) = (write value).Trim('"')
+
+    /// Why a JSON text has no value of this type, if it has none.
+    let internal problemAs (expected: Type) (text: string) : string option =
+        match readAs expected options text with
+        | Ok _ -> None
+        | Error problem -> Some problem
 
     /// <summary>The value of a JSON text, or the error.</summary>
     let read<'T> (text: string) : Result<'T, string> = readWith<'T> options text

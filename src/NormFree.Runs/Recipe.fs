@@ -173,7 +173,7 @@ module Recipe =
           if not (recipe.WeightDecay >= 0.0 && Double.IsFinite recipe.WeightDecay) then
               $"the weight decay must be finite and not negative, it is {recipe.WeightDecay}"
           // A wrong number of epochs is one problem, not two.
-          if recipe.Epochs >= 1 && (recipe.WarmUp < 0 || recipe.WarmUp > recipe.Epochs) then
+          if recipe.WarmUp < 0 || (recipe.Epochs >= 1 && recipe.WarmUp > recipe.Epochs) then
               $"the warm-up must be between 0 and {recipe.Epochs} epochs, it is {recipe.WarmUp}"
           if not (recipe.HeldOut >= 0.0 && recipe.HeldOut < 1.0) then
               $"the held-out fraction must be at least 0 and below 1, it is {recipe.HeldOut}"

@@ -35,7 +35,10 @@ module internal TelemetryFiles =
     /// Creates the folder of the files inside the run folder, which must exist.
     let makeFolder (folder: RunFolder) =
         if not (Directory.Exists folder.Path) then
-            raise (DirectoryNotFoundException $"{folder.Telemetry} cannot be created: the folder {folder.Path} does not exist.")
+            raise (
+                DirectoryNotFoundException
+                    $"{folder.Telemetry} cannot be created: the folder {folder.Path} does not exist."
+            )
 
         Directory.CreateDirectory folder.Telemetry |> ignore
 

@@ -1,6 +1,6 @@
 namespace NormFree.Spec
 
-/// Default hyperparameters that several projects share. They live in Spec because recipes and the command line must not depend on libtorch.
+/// Default hyperparameters of several projects. They are in Spec because recipes and the command line must not depend on libtorch.
 [<RequireQualifiedAccess>]
 module Defaults =
 

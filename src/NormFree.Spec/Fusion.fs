@@ -1,28 +1,28 @@
 namespace NormFree.Spec
 
-/// <summary>A binary convolution with all that belongs to it: α·N(w ∗ sign(β·x + b)), or several side by side on the same signs.</summary>
+/// <summary>A binary convolution α·N(w ∗ sign(β·x + b)), or several in parallel on the same signs.</summary>
 type SignConvolution =
     {
         /// β.
         Beta: float
         /// Key of b.
         Shift: string
-        /// Each with the key of its norm, where it has one; their results are concatenated.
+        /// Each convolution with its norm's key, if it has a norm. Their results are concatenated.
         Convolutions: (ConvolutionSpec * string option) list
         /// α.
         Alpha: float
     }
 
-/// <summary>What is added to a binary convolution.</summary>
+/// <summary>What a fused layer adds to its convolution's output.</summary>
 type FusedShortcut =
-    /// x, repeated over the channels as often as the convolution's result needs.
-    | Itself
+    /// x, repeated over the channels to match the convolution's output.
+    | RepeatedInput
     | Computed of Graph
 
-/// <summary>RPReLU(convolution(x) + shortcut(x)): what engines compute, and packed files hold, as one.</summary>
+/// <summary>RPReLU(convolution(x) + shortcut(x)): one unit for engines and packed files.</summary>
 type FusedLayer = { Convolution: SignConvolution; Shortcut: FusedShortcut; Activation: RPReLU }
 
-/// <summary>A network as engines see it: layers that they have kernels for, and the rest.</summary>
+/// <summary>A part of a network: a binary layer, which engines run fused, or any other graph.</summary>
 type FusedPart =
     | Layer of FusedLayer
     | Plain of Graph
@@ -42,11 +42,11 @@ module Fusion =
         | Chain [ Op(Convolve conv); Op(Normalise(key, _)) ] -> Some(conv, Some key)
         | _ -> None
 
-    /// Whether both can run as one: they differ in nothing but their filters.
-    let private isLike (one: ConvolutionSpec) (other: ConvolutionSpec) =
+    /// Whether both can run as one convolution: they differ only in their filters.
+    let private isCompatible (one: ConvolutionSpec) (other: ConvolutionSpec) =
         { other with Key = one.Key; Out = one.Out } = one
 
-    /// All of them, or nothing.
+    /// The convolutions, if every part is one and all are compatible.
     let private convolutions graph =
         let found =
             match graph with
@@ -54,7 +54,7 @@ module Fusion =
             | single -> [ convolution single ]
 
         match List.choose id found with
-        | several when several.Length = found.Length && several |> List.forall (fst >> isLike (fst several.Head)) ->
+        | several when several.Length = found.Length && several |> List.forall (fst >> isCompatible (fst several.Head)) ->
             Some several
         | _ -> None
 
@@ -66,18 +66,18 @@ module Fusion =
             let alpha, left = takeScale after
 
             match convolutions graph, left with
-            // α and the filters' factor are one number where no norm lies between them.
+            // α merges with the filters' factor only if no norm lies between them.
             | Some convolutions, [] when alpha = 1.0 || List.forall (snd >> Option.isNone) convolutions ->
                 Some { Beta = beta; Shift = shift; Convolutions = convolutions; Alpha = alpha }
             | _ -> None
         | _ -> None
 
     let private shortcut graph =
-        let isItself part = (part = Chain [])
+        let isIdentity part = (part = Chain [])
 
         match graph with
-        | Chain [] -> Itself
-        | Parallel parts when List.forall isItself parts -> Itself
+        | Chain [] -> RepeatedInput
+        | Parallel parts when List.forall isIdentity parts -> RepeatedInput
         | other -> Computed other
 
     let rec private fuse graph =
@@ -90,7 +90,7 @@ module Fusion =
         | Chain parts -> List.collect fuse parts
         | other -> [ Plain other ]
 
-    /// Neighbours that are no layers stay together.
+    /// Merges adjacent plain parts.
     let private join part parts =
         match part, parts with
         | Plain(Chain a), Plain(Chain b) :: rest -> Plain(Chain(a @ b)) :: rest
@@ -98,5 +98,5 @@ module Fusion =
         | Plain a, rest -> Plain(Chain [ a ]) :: rest
         | layer, rest -> layer :: rest
 
-    /// <summary>The parts of a graph in the order in which they run; full-precision networks are one plain part.</summary>
+    /// <summary>The parts of a graph in execution order. A full-precision network is one plain part.</summary>
     let parts graph : FusedPart list = List.foldBack join (fuse graph) []

@@ -1,15 +1,15 @@
 namespace NormFree.Spec
 
-/// <summary>From a spec to the graph of operations: the only place that looks at <c>Norm</c> and <c>Binarise</c>.</summary>
+/// <summary>Lowers a spec to a graph of operations. Only this module interprets <c>Norm</c> and <c>Binarise</c>.</summary>
 [<RequireQualifiedAccess>]
 module Lowering =
 
-    /// What the norm and the binarisation of a network mean for each of its layers.
+    /// What a network's norm and binarisation mean for each layer.
     type private Rules =
         { Alpha: float
           Standardised: bool
           HasNorm: bool
-          Weight: Precision
+          Weight: OperandPrecision
           Factor: float
           ShortcutWeights: ShortcutWeights }
 
@@ -36,7 +36,7 @@ module Lowering =
         | BatchNorm -> { plain with HasNorm = true }
         | NoNorm -> plain
         | BnFree alpha -> { plain with Alpha = alpha; Standardised = true; Factor = factor }
-        // The factor makes up for what binarising takes of a standardised filter.
+        // The factor restores the variance that a standardised filter loses to binarisation; these filters are not standardised.
         | Scaled alpha -> { plain with Alpha = alpha }
 
     let private betas body =
@@ -46,7 +46,7 @@ module Lowering =
         | BnFree alpha
         | Scaled alpha -> Variance.expected body.ExpectedVariance alpha body.Layers |> List.map (fun v -> 1.0 / sqrt v)
 
-    /// Multiplying by 1 is left out.
+    /// A multiplication by 1 is omitted.
     let private scale factor =
         [ if factor <> 1.0 then
               Op(Scale factor) ]
@@ -79,7 +79,7 @@ module Lowering =
                   Channels = layer.Out }
         )
 
-    /// α·N(w ∗ sign(β·x + b)); two convolutions side by side where the layer has two names for them.
+    /// α·N(w ∗ sign(β·x + b)), with two parallel convolutions if the layer names two.
     let private branch rules beta (layer: BinaryLayer) =
         let outputs = layer.Out / layer.Names.Convolutions.Length
 
@@ -101,7 +101,7 @@ module Lowering =
 
     let private realWeights (rules: Rules) = { rules with Weight = Real; Factor = 1.0 }
 
-    /// A shortcut's 1×1 convolution. Real weights are left as they are.
+    /// A shortcut's 1×1 convolution. In stage 1, its weights are real in every case.
     let private project (rules: Rules) key channels =
         match rules.Weight, rules.ShortcutWeights with
         | Real, _
@@ -109,7 +109,7 @@ module Lowering =
         | OneBit, ShortcutWeights.ZeroMean -> [ Op CenterChannels; convolve rules key Real (1, 1) channels ]
         | OneBit, ShortcutWeights.Real -> [ convolve (realWeights rules) key Real (1, 1) channels ]
 
-    /// A shortcut that shrinks the map starts from β·x, the others from x itself.
+    /// A downsampling shortcut takes β·x, the others take x.
     let private shortcut rules beta (layer: BinaryLayer) =
         match layer.Shortcut with
         | Identity -> Chain []
@@ -169,7 +169,7 @@ module Lowering =
     let private layerName (layer: BinaryLayer) = $"{layer.Key}.{List.head layer.Names.Convolutions}"
 
     /// <summary>
-    /// The network's parts with their names, in order: stem, layers, head. The spec should be a valid one
+    /// The network's named parts in order: stem, layers, head. The spec must be valid
     /// (<see cref="M:NormFree.Spec.Validation.validate"/>).
     /// </summary>
     let parts (net: NetSpec) : (string * Graph) list =

@@ -1,16 +1,16 @@
 namespace NormFree.Spec
 
-/// <summary>Changes of a network, made to be piped: <c>ReActNet.r18 |> Net.withNorm BatchNorm |> Net.withClasses 10</c>.</summary>
+/// <summary>Functions that modify a network, for pipes: <c>ReActNet.r18 |> Net.withNorm BatchNorm |> Net.withClasses 10</c>.</summary>
 [<RequireQualifiedAccess>]
 module Net =
 
-    /// <summary>Changes the binary layers; a full-precision network has none and stays as it is.</summary>
+    /// <summary>Modifies the binary body. A full-precision network is returned unchanged.</summary>
     let mapBinary change net =
         match net.Body with
         | Binary body -> { net with Body = Binary(change body) }
         | FullPrecision _ -> net
 
-    /// <summary>The binary layers, where the network has such.</summary>
+    /// <summary>The binary body; None for a full-precision network.</summary>
     let binaryBody net =
         match net.Body with
         | Binary body -> Some body
@@ -28,7 +28,7 @@ module Net =
 
     let withShortcutWeights weights = mapBinary (fun body -> { body with ShortcutWeights = weights })
 
-/// <summary>The words of the paper for the choices of a network, as the tool and the logs write them.</summary>
+/// <summary>The paper's names for a network's choices, as the tool and the logs write them.</summary>
 [<RequireQualifiedAccess>]
 module Names =
 

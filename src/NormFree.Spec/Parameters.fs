@@ -1,6 +1,6 @@
 namespace NormFree.Spec
 
-/// <summary>What a parameter is for: decides its first value, and whether weight decay and clipping reach it.</summary>
+/// <summary>A parameter's role. It determines the initialisation, and whether weight decay and clipping apply.</summary>
 type ParameterKind =
     | ConvolutionWeight of ConvolutionSpec
     | Gain
@@ -20,7 +20,7 @@ type ParameterSpec =
     /// <summary>Number of values.</summary>
     member p.Count = p.Shape |> List.fold (fun count side -> count * int64 side) 1L
 
-/// <summary>The names and shapes of a network's tensors, as published checkpoints have them.</summary>
+/// <summary>The names and shapes of a network's tensors, as in published checkpoints.</summary>
 [<RequireQualifiedAccess>]
 module Parameters =
 
@@ -50,10 +50,10 @@ module Parameters =
         | CenterChannels
         | GlobalAveragePool -> []
 
-    /// <summary>The trained tensors of a graph, in the order in which they are used.</summary>
+    /// <summary>A graph's trained tensors in execution order.</summary>
     let ofGraph graph = Graph.operations graph |> List.collect ofOp
 
-    /// <summary>Keys of the batch norms, each with its channels: their running statistics are <c>key.running_mean</c>,
+    /// <summary>The key and the channels of each batch norm. Its running statistics are <c>key.running_mean</c>,
     /// <c>key.running_var</c> and <c>key.num_batches_tracked</c>.</summary>
     let normsOf graph =
         Graph.operations graph

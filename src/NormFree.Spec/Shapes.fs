@@ -1,6 +1,6 @@
 namespace NormFree.Spec
 
-/// <summary>A signal's shape without its batch: channels, height, width. A vector has height and width 1.</summary>
+/// <summary>A signal's shape without the batch dimension: channels, height, width. A vector has height and width 1.</summary>
 [<Struct>]
 type Shape =
     { C: int
@@ -9,10 +9,10 @@ type Shape =
 
     override s.ToString() = $"{s.C}×{s.H}×{s.W}"
 
-/// <summary>Why a network cannot take images of a size.</summary>
+/// <summary>Why a network cannot process images of a size.</summary>
 exception ShapeMismatch of message: string
 
-/// <summary>Follows shapes through a graph.</summary>
+/// <summary>Shape inference.</summary>
 [<RequireQualifiedAccess>]
 module Shapes =
 
@@ -24,14 +24,14 @@ module Shapes =
         if shape.H + 2 * padding < kernel || shape.W + 2 * padding < kernel then
             raise (
                 ShapeMismatch
-                    $"{what} needs a map of at least {kernel - 2 * padding} pixels a side, its input is {shape}"
+                    $"{what} needs a map of at least {kernel - 2 * padding}×{kernel - 2 * padding} pixels, but its input is {shape}"
             )
 
         { C = channels; H = fst sides; W = snd sides }
 
     let private expectChannels what expected (shape: Shape) =
         if shape.C <> expected then
-            raise (ShapeMismatch $"{what} takes {expected} channels, its input is {shape}")
+            raise (ShapeMismatch $"{what} takes {expected} channels, but its input is {shape}")
 
     let private step op (shape: Shape) =
         match op with
@@ -60,10 +60,10 @@ module Shapes =
         if branch <> shortcut then
             raise (
                 ShapeMismatch
-                    $"a residual branch gives {branch} where its shortcut gives {shortcut}: use images whose side the network can halve at each stage, such as a multiple of 32"
+                    $"a residual branch produces {branch}, but its shortcut produces {shortcut}: use an image size that every stage can halve, such as a multiple of 32"
             )
 
-    /// Every operation with its input and output shape, and the graph's output shape.
+    /// Every operation with its input and output shapes, and the graph's output shape.
     let rec private walk graph shape : (Op * Shape * Shape) list * Shape =
         match graph with
         | Op op ->
@@ -71,9 +71,9 @@ module Shapes =
             [ op, shape, result ], result
         | Chain parts ->
             (([], shape), parts)
-            ||> List.fold (fun (seen, shape) part ->
+            ||> List.fold (fun (before, shape) part ->
                 let more, result = walk part shape
-                seen @ more, result)
+                before @ more, result)
         | Residual(branch, shortcut) ->
             let first, fromBranch = walk branch shape
             let second, fromShortcut = walk shortcut shape
@@ -85,8 +85,8 @@ module Shapes =
             results |> List.pairwise |> List.iter (fun (a, b) -> agree a { b with C = a.C })
             List.collect fst walked, { results.Head with C = results |> List.sumBy _.C }
 
-    /// <summary>Every operation of the graph with its input and output shape for inputs of the given shape, and the output's shape.</summary>
-    /// <returns>The reason where the shapes do not fit.</returns>
+    /// <summary>Every operation with its input and output shapes, and the graph's output shape, for an input of this shape.</summary>
+    /// <returns>An error if the shapes do not match.</returns>
     let infer graph input =
         try
             Ok(walk graph input)

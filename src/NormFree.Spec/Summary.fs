@@ -1,19 +1,19 @@
 namespace NormFree.Spec
 
-/// <summary>What a part of a network, or all of it, costs. MACs are per image; padding counts as if it were computed.</summary>
+/// <summary>The cost of a network or of a part of it. MACs are per image and include padding.</summary>
 type Cost =
     {
-        /// Weights that are one bit each.
+        /// One-bit weights.
         BinaryParameters: int64
         /// All other trained values.
         RealParameters: int64
-        /// Multiply-accumulates of a binary activation with a binary weight.
+        /// Multiply-accumulates of two binary operands.
         BinaryMacs: int64
-        /// … of which one operand is binary.
+        /// Multiply-accumulates of one binary and one real operand.
         MixedMacs: int64
         RealMacs: int64
-        /// Tensors of the packed file: sign planes in 64-bit words, one float a filter for its scale, 4 bytes a real value; real convolutions have
-        /// a bias there. Names and spec add less than 1 %.
+        /// Size of the packed file's tensors: sign planes in 64-bit words, one float scale per filter, 4 bytes per real value, and a bias for
+        /// real convolutions. Names and spec add less than 1 %.
         PackedBytes: int64
     }
 
@@ -35,10 +35,10 @@ type Cost =
 
     member c.Parameters = c.BinaryParameters + c.RealParameters
 
-    /// <summary>The unit of the ReActNet papers: real operations, plus binary ones of which 64 make one.</summary>
+    /// <summary>OPs as in the ReActNet papers: real operations + binary operations / 64.</summary>
     member c.Ops = float (c.RealMacs + c.MixedMacs) + float c.BinaryMacs / 64.0
 
-    /// <summary>Bytes of the parameters with one bit a binary weight and 4 bytes a real value.</summary>
+    /// <summary>Bytes of the parameters: 1 bit per binary weight, 4 bytes per real value.</summary>
     member c.MemoryBytes = (c.BinaryParameters + 7L) / 8L + 4L * c.RealParameters
 
 /// <summary>One row of a summary.</summary>
@@ -47,18 +47,18 @@ type LayerSummary =
         Name: string
         Input: Shape
         Output: Shape
-        /// Operands of its main convolution: activation and weight. Nothing for the classifier, which is real.
-        Operands: (Precision * Precision) option
+        /// Precision of the main convolution's activation and weight. None for the classifier, which is real.
+        Operands: (OperandPrecision * OperandPrecision) option
         Cost: Cost
     }
 
-/// <summary>A network's layers and their cost for one input size.</summary>
+/// <summary>A network's layers and their costs for one input size.</summary>
 type Summary = { Net: NetSpec; Layers: LayerSummary list; Total: Cost }
 
 /// <summary>Counts parameters, operations and bytes.</summary>
 /// <remarks>
-/// Operations are counted as the ReActNet papers do (OPs = FLOPs + BOPs/64), which also gives their published figures. Larq counts a binary
-/// activation with a real weight as a real operation; here it is a mixed one.
+/// OPs = FLOPs + BOPs/64, as in the ReActNet papers; the published figures are reproduced. Larq counts a binary activation with a real weight as a
+/// real operation; here it counts as mixed.
 /// </remarks>
 [<RequireQualifiedAccess>]
 module Summary =
@@ -77,7 +77,7 @@ module Summary =
 
         match conv.Weight with
         | Real ->
-            // A 1×1 convolution is a shortcut's, whose bias is the layer's.
+            // A real 1×1 convolution belongs to a shortcut and shares the layer's bias.
             let biases = if conv.Kernel = 1 then 0L else int64 conv.Out
             { counted with RealParameters = weights + gains; PackedBytes = 4L * (weights + biases) }
         | OneBit ->
@@ -95,7 +95,7 @@ module Summary =
         | Convolve conv -> convolution conv output
         | Shift(_, channels) -> reals (int64 channels)
         | RPReLU prelu -> reals (3L * int64 prelu.Channels)
-        // Folded into the convolution's scale, and into the bias that it has in any case.
+        // Packing folds the norm into the convolution's scale and bias.
         | Normalise(_, channels) -> { reals (2L * int64 channels) with PackedBytes = 0L }
         | Linear(_, inputs, outputs) ->
             { reals (int64 (inputs + 1) * int64 outputs) with RealMacs = int64 inputs * int64 outputs }
@@ -119,7 +119,7 @@ module Summary =
           Cost = operations |> List.map ofOp |> List.fold (+) Cost.Zero }
 
     /// <summary>The summary of a valid network for images of height × width.</summary>
-    /// <returns>What is wrong with the spec, or why it cannot take such images.</returns>
+    /// <returns>An error if the spec is invalid or cannot process such images.</returns>
     let create height width net : Result<Summary, SpecError list> =
         Validation.fits height width net
         |> Result.map (fun net ->

@@ -2,21 +2,21 @@ namespace NormFree.Spec
 
 open System.Text.Json.Serialization
 
-/// <summary>How much of a table's channels and layers to keep. Channels are rounded to multiples of 8.</summary>
+/// <summary>Factors for a table's channels and layers. Channels are rounded to multiples of 8.</summary>
 type Size =
     { Width: float
       Depth: float }
 
     static member Full = { Width = 1.0; Depth = 1.0 }
 
-/// <summary>Which images the stem is made for.</summary>
+/// <summary>The image size that the stem is designed for.</summary>
 type StemKind =
-    /// 224×224: the stem shrinks the map.
+    /// 224×224: the stem downsamples.
     | [<JsonPropertyName "imagenet">] ImageNetStem
-    /// 32×32: the stem keeps the map's size. The published code never reaches it (deviation 1 of the method).
+    /// 32×32: the stem preserves the map's size. The published code never uses it (deviation 1 of the method).
     | [<JsonPropertyName "cifar">] CifarStem
 
-/// A stage of a table: so many blocks of so many channels, the first of them with this stride.
+/// A stage of a table. Its first block has the stride, the others have stride 1.
 type private Stage = { Channels: int; Stride: int; Blocks: int }
 
 module private Stages =
@@ -28,7 +28,7 @@ module private Stages =
         |> List.map (fun (channels, stride, blocks) ->
             { Channels = channels; Stride = stride; Blocks = max 1 (int (round (float blocks * size.Depth))) })
 
-    /// The blocks of all stages in order: stage from 1, block from 0, input and output channels, stride.
+    /// The blocks of all stages in order. Stages count from 1, blocks from 0.
     let blocks first stages =
         let inputs = first :: (stages |> List.map _.Channels)
 
@@ -48,10 +48,10 @@ module private Stages =
         | ImageNetStem -> { Key = ""; Kernel = 7; Stride = 2; Channels = channels; MaxPool = true }
         | CifarStem -> { Key = ""; Kernel = 3; Stride = 1; Channels = channels; MaxPool = false }
 
-/// <summary>The binary networks: ReActNet-18 and ReActNet-A of the paper, and a small one for quick runs.</summary>
+/// <summary>The binary networks: the paper's ReActNet-18 and ReActNet-A, and a small one for quick runs.</summary>
 /// <remarks>
-/// Liu et al., "ReActNet" (ECCV 2020); Chen et al., "BNN − BN = ?" (CVPRW 2021). Tables are bn-free with binary activations and 1000 classes;
-/// <c>Net.withNorm</c>, <c>Net.withBinarise</c> and <c>Net.withClasses</c> change that.
+/// Liu et al., "ReActNet" (ECCV 2020); Chen et al., "BNN − BN = ?" (CVPRW 2021). Each table is bn-free, with binary activations and
+/// 1000 classes; <c>Net.withNorm</c>, <c>Net.withBinarise</c> and <c>Net.withClasses</c> change that.
 /// </remarks>
 [<RequireQualifiedAccess>]
 module ReActNet =
@@ -94,10 +94,10 @@ module ReActNet =
               BinaryGain = BinaryGain.One
               ShortcutWeights = ShortcutWeights.Binary }
 
-    /// One 3×3 layer a block. Published: the first layer of a stage does not add to the expected variance.
+    /// One 3×3 layer per block. In the published code, the first layer of a stage does not add to the expected variance.
     let private layers18 first stages =
         [ for block in Stages.blocks first stages do
-              let shrinks = block.Stride = 2
+              let downsamples = block.Stride = 2
 
               { Key = $"layer{block.Stage}.{block.Block}"
                 Names = names18
@@ -105,13 +105,13 @@ module ReActNet =
                 In = block.In
                 Out = block.Out
                 Stride = block.Stride
-                Shortcut = if shrinks then PoolProject else Identity
+                Shortcut = if downsamples then PoolProject else Identity
                 Variance =
-                  if shrinks then Restart
+                  if downsamples then Restart
                   elif block.Block = 0 then Keep
                   else Accumulate } ]
 
-    /// A 3×3 layer, then a 1×1 layer. Published: the variance restarts after a whole stride-2 block, not inside it.
+    /// A 3×3 layer, then a 1×1 layer. In the published code, the variance resets after a whole stride-2 block, not inside it.
     let private blockA index input output stride =
         let key, doubles = $"feature.{index}", output <> input
 
@@ -152,7 +152,7 @@ module ReActNet =
           Classes = 1000 }
 
     /// <summary>ReActNet-A: 13 blocks of a 3×3 and a 1×1 layer on MobileNet's table, 32 to 1024 channels.</summary>
-    /// <remarks>The paper has no stem for small images; here it is the same one with stride 1.</remarks>
+    /// <remarks>The paper has no stem for small images; here it is the same stem with stride 1.</remarks>
     let reactNetA (size: Size) (stem: StemKind) =
         let first = Stages.channels size 32
 
@@ -171,7 +171,7 @@ module ReActNet =
           Body = bnFree (layersA first stages)
           Classes = 1000 }
 
-    /// <summary>Nine 3×3 layers of 24 to 96 channels in ReActNet-18's layout, behind a stem of stride 2: trains in seconds on 32×32 images.</summary>
+    /// <summary>Nine 3×3 layers of 24 to 96 channels in ReActNet-18's layout, after a stem of stride 2. Trains in seconds on 32×32 images.</summary>
     let reactNetSmall (size: Size) (stem: StemKind) =
         let first = Stages.channels size 24
 
@@ -194,7 +194,7 @@ module ReActNet =
     /// <summary><see cref="M:NormFree.Spec.ReActNet.reactNetSmall"/> in full size.</summary>
     let small = reactNetSmall Size.Full CifarStem
 
-/// <summary>Full-precision ResNets in torchvision's layout and with its keys: teachers.</summary>
+/// <summary>Teachers: full-precision ResNets with torchvision's layout and parameter names.</summary>
 /// <remarks>He et al., "Deep residual learning for image recognition" (CVPR 2016).</remarks>
 [<RequireQualifiedAccess>]
 module ResNet =
@@ -234,7 +234,7 @@ module ResNet =
 [<RequireQualifiedAccess>]
 module Architecture =
 
-    /// <summary>Every architecture: its name and its table.</summary>
+    /// <summary>Every architecture's name and table.</summary>
     let all =
         [ "reactnet-18", ReActNet.reactNet18
           "reactnet-a", ReActNet.reactNetA
@@ -242,5 +242,5 @@ module Architecture =
           "resnet-18", ResNet.resNet18
           "resnet-34", ResNet.resNet34 ]
 
-    /// <summary>The table of that name.</summary>
+    /// <summary>The table with this name, if there is one.</summary>
     let tryFind name = all |> List.tryPick (fun (known, table) -> if known = name then Some table else None)

@@ -1,13 +1,13 @@
 namespace NormFree.Spec
 
-/// <summary>One thing that is wrong with a spec: where, and what.</summary>
+/// <summary>One error in a spec: its place and the problem.</summary>
 type SpecError =
     { Where: string
       What: string }
 
     override e.ToString() = $"{e.Where}: {e.What}"
 
-/// <summary>Checks specs that did not come from the tables.</summary>
+/// <summary>Validates specs, such as those read from files.</summary>
 [<RequireQualifiedAccess>]
 module Validation =
 
@@ -15,10 +15,27 @@ module Validation =
 
     let private require where what condition = if condition then [] else [ error where what ]
 
+    let private maxClasses = 10_000_000
+    let private maxChannels = 1 <<< 16
+    let private maxKernel, private maxStride = 255, 255
+    let private maxLayers = 4096
+
+    /// α and variances in this range keep β and every scale finite and positive in float32.
+    let private isScale value = value >= 1e-30 && value <= 1e30
+
+    let private atMost where limit what value =
+        require where $"at most {limit} {what} are allowed, not {value}" (value <= limit)
+
+    let private kernel where size =
+        require where $"the kernel may be at most {maxKernel}, not {size}" (size <= maxKernel)
+
     let private stem (stem: Stem) =
-        [ require "stem" $"its kernel must be odd, it is {stem.Kernel}" (stem.Kernel > 0 && stem.Kernel % 2 = 1)
-          require "stem" $"its stride must be at least 1, it is {stem.Stride}" (stem.Stride >= 1)
-          require "stem" $"it must have channels, it has {stem.Channels}" (stem.Channels >= 1) ]
+        [ atMost "stem" maxChannels "channels" stem.Channels
+          kernel "stem" stem.Kernel
+          require "stem" $"the stride may be at most {maxStride}, not {stem.Stride}" (stem.Stride <= maxStride)
+          require "stem" $"the kernel must be odd, not {stem.Kernel}" (stem.Kernel > 0 && stem.Kernel % 2 = 1)
+          require "stem" $"the stride must be at least 1, not {stem.Stride}" (stem.Stride >= 1)
+          require "stem" $"the number of channels must be at least 1, not {stem.Channels}" (stem.Channels >= 1) ]
 
     let private shortcut (layer: BinaryLayer) =
         let fits, needs =
@@ -32,40 +49,43 @@ module Validation =
 
         require
             layer.Key
-            $"{article} {layer.Shortcut} shortcut needs {needs}; it goes from {layer.In} to {layer.Out} channels at stride {layer.Stride}"
+            $"{article} {layer.Shortcut} shortcut needs {needs}, but the layer has {layer.In} inputs, {layer.Out} outputs and stride {layer.Stride}"
             fits
 
     let private layer (layer: BinaryLayer) =
         let convolutions = layer.Names.Convolutions.Length
 
-        [ require layer.Key $"its kernel must be odd, it is {layer.Kernel}" (layer.Kernel > 0 && layer.Kernel % 2 = 1)
+        [ atMost layer.Key maxChannels "channels" (max layer.In layer.Out)
+          kernel layer.Key layer.Kernel
+          require layer.Key $"the kernel must be odd, not {layer.Kernel}" (layer.Kernel > 0 && layer.Kernel % 2 = 1)
           require
               layer.Key
-              $"it must have channels, it goes from {layer.In} to {layer.Out}"
+              $"inputs and outputs must be at least 1, not {layer.In} and {layer.Out}"
               (layer.In >= 1 && layer.Out >= 1)
           shortcut layer
           require
               layer.Key
-              "it needs a name for each of one or two convolutions, and as many for their norms"
+              "it needs one or two names of convolutions, and as many names of norms"
               ((convolutions = 1 || convolutions = 2) && layer.Names.Norms.Length = convolutions)
           require
               layer.Key
-              $"{layer.Out} output channels do not divide over {convolutions} convolutions"
+              $"{layer.Out} output channels cannot be split evenly over {convolutions} convolutions"
               (convolutions > 0 && layer.Out % convolutions = 0) ]
 
     let private block (block: ResidualBlock) =
-        [ require
+        [ atMost block.Key maxChannels "channels" (max block.In block.Out)
+          require
               block.Key
-              $"it must have channels, it goes from {block.In} to {block.Out}"
+              $"inputs and outputs must be at least 1, not {block.In} and {block.Out}"
               (block.In >= 1 && block.Out >= 1)
-          require block.Key $"its stride must be 1 or 2, it is {block.Stride}" (block.Stride = 1 || block.Stride = 2) ]
+          require block.Key $"the stride must be 1 or 2, not {block.Stride}" (block.Stride = 1 || block.Stride = 2) ]
 
-    /// Each layer takes what the one before it gives.
-    let private joined first (layers: (string * int * int) list) =
+    /// Each layer's inputs must equal the outputs of the layer before it.
+    let private connected first (layers: (string * int * int) list) =
         let outputs = first :: (layers |> List.map (fun (_, _, output) -> output))
 
         [ for (key, input, _), before in List.zip layers (List.take layers.Length outputs) ->
-              require key $"it takes {input} channels, the layer before it gives {before}" (input = before) ]
+              require key $"it takes {input} channels, but the layer before it produces {before}" (input = before) ]
 
     let private variances name body =
         match body.ExpectedVariance with
@@ -74,33 +94,29 @@ module Validation =
         | ExpectedVariance.Measured variances ->
             require
                 name
-                $"it needs a positive and finite variance for each of its {body.Layers.Length} layers, it has {variances}"
-                (variances.Length = body.Layers.Length
-                 && variances |> List.forall (fun v -> v > 0.0 && System.Double.IsFinite v))
+                $"it needs a variance from 1e-30 to 1e30 for each of its {body.Layers.Length} layers, not {variances}"
+                (variances.Length = body.Layers.Length && variances |> List.forall isScale)
 
     let private body (net: NetSpec) =
         match net.Body with
         | Binary body ->
             [ yield require net.Name "it has no layers" (not body.Layers.IsEmpty)
+              yield atMost net.Name maxLayers "layers" body.Layers.Length
               yield! List.collect layer body.Layers
-              yield! joined net.Stem.Channels [ for l in body.Layers -> l.Key, l.In, l.Out ]
+              yield! connected net.Stem.Channels [ for l in body.Layers -> l.Key, l.In, l.Out ]
               yield variances net.Name body
               match body.Norm with
               | BnFree alpha
-              | Scaled alpha ->
-                  yield
-                      require
-                          net.Name
-                          $"α must be positive and finite, it is {alpha}"
-                          (alpha > 0.0 && System.Double.IsFinite alpha)
+              | Scaled alpha -> yield require net.Name $"α must be from 1e-30 to 1e30, not {alpha}" (isScale alpha)
               | BatchNorm
               | NoNorm -> () ]
         | FullPrecision blocks ->
             [ yield require net.Name "it has no blocks" (not blocks.IsEmpty)
+              yield atMost net.Name maxLayers "blocks" blocks.Length
               yield! List.collect block blocks
-              yield! joined net.Stem.Channels [ for b in blocks -> b.Key, b.In, b.Out ] ]
+              yield! connected net.Stem.Channels [ for b in blocks -> b.Key, b.In, b.Out ] ]
 
-    /// Only asked of a spec that is right otherwise, since lowering needs that.
+    /// Requires an otherwise valid spec, because it is lowered.
     let private uniqueKeys net =
         Lowering.lower net
         |> Parameters.ofGraph
@@ -108,10 +124,11 @@ module Validation =
         |> List.filter (fun (_, count) -> count > 1)
         |> List.map (fun (key, count) -> error key $"{count} parameters have this name")
 
-    /// <summary>The spec itself, or everything that is wrong with it.</summary>
+    /// <summary>The spec, or all of its errors.</summary>
     let validate (net: NetSpec) : Result<NetSpec, SpecError list> =
         let errors =
-            [ require net.Name $"it must tell at least 2 classes apart, it has {net.Classes}" (net.Classes >= 2)
+            [ require net.Name $"it must have at least 2 classes, not {net.Classes}" (net.Classes >= 2)
+              atMost net.Name maxClasses "classes" net.Classes
               yield! stem net.Stem
               yield! body net ]
             |> List.concat
@@ -120,7 +137,7 @@ module Validation =
         | [] -> Ok net
         | errors -> Error errors
 
-    /// <summary>The spec itself, or everything that keeps it from taking images of this size.</summary>
+    /// <summary>The spec, or every reason why it cannot process images of this size.</summary>
     let fits (height: int) (width: int) (net: NetSpec) : Result<NetSpec, SpecError list> =
         validate net
         |> Result.bind (fun net ->

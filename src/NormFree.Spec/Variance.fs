@@ -1,7 +1,7 @@
 namespace NormFree.Spec
 
-/// <summary>The variance that each binary layer's input is expected to have at the start of training; β = 1/√v.</summary>
-/// <remarks>Brock et al., "Characterizing signal propagation" (ICLR 2021), section 3; the published code departs from it, see
+/// <summary>The expected variance v of each binary layer's input at initialisation; β = 1/√v.</summary>
+/// <remarks>Brock et al., "Characterizing signal propagation" (ICLR 2021), section 3. The published code deviates from it, see
 /// <see cref="T:NormFree.Spec.ExpectedVariance"/>.</remarks>
 [<RequireQualifiedAccess>]
 module Variance =
@@ -14,11 +14,11 @@ module Variance =
 
     let private corrected added (layer: BinaryLayer) v = (if layer.Stride = 2 then 1.0 else v) + added
 
-    /// <summary>The expected variance of every layer's input, in the order of the layers.</summary>
+    /// <summary>The expected variance of every layer's input, in layer order.</summary>
     let expected rule alpha layers =
-        let follow next = (1.0, layers) ||> List.mapFold (fun v layer -> v, next (alpha * alpha) layer v) |> fst
+        let accumulate next = (1.0, layers) ||> List.mapFold (fun v layer -> v, next (alpha * alpha) layer v) |> fst
 
         match rule with
-        | ExpectedVariance.Published -> follow published
-        | ExpectedVariance.Corrected -> follow corrected
+        | ExpectedVariance.Published -> accumulate published
+        | ExpectedVariance.Corrected -> accumulate corrected
         | ExpectedVariance.Measured variances -> variances

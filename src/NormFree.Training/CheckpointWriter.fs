@@ -19,6 +19,8 @@ type internal CheckpointedStage =
         ImageTask: ImageTask
         /// The state at the start of the stage, whose cursor and history are replaced.
         Start: TrainingState
+        /// The epoch of the best checkpoint on disk; None if there is none.
+        Best: EpochRecord option
     }
 
 /// <summary>Writes the checkpoints of a stage into the run folder, as often as the run options say. Without a folder it writes nothing.</summary>
@@ -36,6 +38,7 @@ type internal CheckpointWriter(folder: RunFolder option, runOptions: RunOptions,
     let sinceLast = Stopwatch.StartNew()
     let mutable wait = runOptions.CheckpointPolicy.Every
     let mutable history = stage.Start.History
+    let mutable bestRecord = stage.Best
     let mutable best: SafetensorsWriter option = None
 
     let checkpoint cursor =
@@ -43,10 +46,7 @@ type internal CheckpointWriter(folder: RunFolder option, runOptions: RunOptions,
           ImageTask = stage.ImageTask
           State = { stage.Start with History = history; TrainingCursor = cursor } }
 
-    let isBest (record: EpochRecord) =
-        history
-        |> List.filter (fun (r: EpochRecord) -> r.Stage = record.Stage)
-        |> List.forall (fun earlier -> earlier.Score < record.Score)
+    let isBest (record: EpochRecord) = bestRecord |> Option.forall (fun earlier -> earlier.Score < record.Score)
 
     /// Writes the best network first, so that a last checkpoint never mentions an epoch whose best network is not on disk.
     let writeInto cursor (folder: RunFolder) =
@@ -67,7 +67,7 @@ type internal CheckpointWriter(folder: RunFolder option, runOptions: RunOptions,
         sinceLast.Restart()
         wait <- min retryAfter runOptions.CheckpointPolicy.Every
 
-        runOptions.Watch(
+        runOptions.OnEvent(
             Warning
                 $"{error.Message.TrimEnd('.')}: no checkpoint was written. Training continues and retries later. Earlier checkpoints are intact."
         )
@@ -109,6 +109,7 @@ type internal CheckpointWriter(folder: RunFolder option, runOptions: RunOptions,
         history <- history @ [ record ]
 
         if isBest && written.IsSome then
+            bestRecord <- Some record
             best <- Some(Checkpoint.prepare None (checkpoint cursor))
 
         if record.Epoch = record.Epochs then write cursor else writeOrWarn cursor

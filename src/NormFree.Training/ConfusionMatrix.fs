@@ -7,22 +7,22 @@ open NormFree.Formats
 open NormFree.Networks
 open NormFree.Runs
 
-/// <summary>Finds out what a network takes for what.</summary>
+/// <summary>Computes the confusion matrix of a network.</summary>
 [<RequireQualifiedAccess>]
 module ConfusionMatrix =
 
-    let private mostPairs = 2000
+    let private maxPairs = 2000
 
-    /// Eight pairs, three mistakes each.
-    let private mostMistakes, private mistakesOfPair = 24, 3
+    /// Eight pairs with three misclassified images each.
+    let private maxMistakes, private mistakesPerPair = 24, 3
 
-    let private pictureSide = 64
+    let private thumbnailSide = 64
 
-    /// What became of the image at a place of the source: nothing where it was recognised, else its class, the guess and its probability.
-    type private Answer = { Place: int; Label: int; Wrong: (int * float) option }
+    /// The prediction for the image at an index of the source. `Wrong` is the predicted class and its probability if the prediction is wrong.
+    type private Prediction = { Index: int; Label: int; Wrong: (int * float) option }
 
-    /// By the rule of <c>Sums</c>: right is what no other logit is above, and a network of NaN is never right.
-    let private judge (logits: ReadOnlySpan<float32>) label =
+    /// As in <c>Sums</c>, a prediction is right if every logit is at most the label's, so NaN is never right.
+    let private wrongGuess (logits: ReadOnlySpan<float32>) label =
         let mutable sum, guess, isRight = 0.0, -1, true
         let mutable top = Single.NegativeInfinity
 
@@ -38,106 +38,106 @@ module ConfusionMatrix =
 
         if isRight then None else Some(guess, exp (float (logits[guess] - top)) / sum)
 
-    let private answers (batch: Batch, logits: float32[]) =
+    let private predictions (batch: Batch, logits: float32[]) =
         let classes = logits.Length / batch.Count
 
         [ for i in 0 .. batch.Count - 1 do
               let label = int batch.Labels[i]
 
-              { Place = batch.Indices[i]
+              { Index = batch.Indices[i]
                 Label = label
-                Wrong = judge (ReadOnlySpan(logits, i * classes, classes)) label } ]
+                Wrong = wrongGuess (ReadOnlySpan(logits, i * classes, classes)) label } ]
 
-    let private classResults (names: string[]) (answers: Answer list) =
+    let private classResults (names: string[]) (predictions: Prediction list) =
         let images, right = Array.zeroCreate names.Length, Array.zeroCreate names.Length
 
-        for answer in answers do
-            images[answer.Label] <- images[answer.Label] + 1
+        for prediction in predictions do
+            images[prediction.Label] <- images[prediction.Label] + 1
 
-            if answer.Wrong.IsNone then
-                right[answer.Label] <- right[answer.Label] + 1
+            if prediction.Wrong.IsNone then
+                right[prediction.Label] <- right[prediction.Label] + 1
 
         [ for i in 0 .. names.Length - 1 -> { Name = names[i]; Images = images[i]; Right = right[i] } ]
 
-    /// The pairs, most frequent first, each with its mistakes, most confident first.
-    let private confused (answers: Answer list) =
-        answers
-        |> List.choose (fun a ->
-            a.Wrong |> Option.map (fun (guess, probability) -> (a.Label, guess), (probability, a.Place)))
+    /// Pairs of true and predicted class, most frequent first, each with its misclassified images, most confident first.
+    let private confusedPairs (predictions: Prediction list) =
+        predictions
+        |> List.choose (fun p ->
+            p.Wrong |> Option.map (fun (guess, probability) -> (p.Label, guess), (probability, p.Index)))
         |> List.groupBy fst
         |> List.map (fun (pair, mistakes) ->
-            pair, mistakes |> List.map snd |> List.sortBy (fun (p, place) -> -p, place))
+            pair, mistakes |> List.map snd |> List.sortBy (fun (p, index) -> -p, index))
         |> List.sortBy (fun (pair, mistakes) -> -mistakes.Length, pair)
 
-    /// The steps behind a test's that make it small.
-    let private shrink (task: ImageTask) =
-        if task.Size > pictureSide then
-            task.Preprocessing @ [ ResizeShort pictureSide ]
+    /// The test preprocessing, followed by a resize to a thumbnail.
+    let private thumbnailSteps (task: ImageTask) =
+        if task.Size > thumbnailSide then
+            task.Preprocessing @ [ ResizeShort thumbnailSide ]
         else
             task.Preprocessing
 
-    /// The image as the loader prepares it for a test; nothing where it cannot be read any more.
-    let private picture (task: ImageTask) (source: ImageSource) place =
-        let random = RandomStream.For(Purpose.Augmenting, 0L, 0L, int64 place)
+    /// The preprocessed image as PNG in base64; None if it can no longer be read.
+    let private picture (task: ImageTask) (source: ImageSource) index =
+        let random = RandomStream.For(Purpose.Augmenting, 0L, 0L, int64 index)
 
-        match source.Load place |> Result.bind (Augment.run (shrink task) random) with
+        match source.Load index |> Result.bind (Augment.run (thumbnailSteps task) random) with
         | Ok image -> Some(image |> Encode.png |> Convert.ToBase64String)
         | Error _ -> None
 
     let private mistakes task (source: ImageSource) confused =
         [ for (truth, guess), mistakes in confused do
-              for probability, place in List.truncate mistakesOfPair mistakes do
-                  truth, guess, probability, place ]
-        |> List.truncate mostMistakes
-        |> List.choose (fun (truth, guess, probability, place) ->
-            picture task source place
+              for probability, index in List.truncate mistakesPerPair mistakes do
+                  truth, guess, probability, index ]
+        |> List.truncate maxMistakes
+        |> List.choose (fun (truth, guess, probability, index) ->
+            picture task source index
             |> Option.map (fun picture ->
                 { Truth = truth
                   Guess = guess
                   Probability = probability
-                  Name = Path.GetFileName(source.Name place) |> string
+                  Name = Path.GetFileName(source.Name index) |> string
                   Picture = picture }))
 
-    /// <summary>What the network of a checkpoint takes for what among a source's labelled images: one pass over them, and a second look at 24.</summary>
+    /// <summary>The confusion matrix of a checkpoint's network on labelled images, with thumbnails of up to 24 misclassified images.</summary>
     /// <remarks>Throws as <c>Evaluation.accuracy</c> does.</remarks>
     let measure runOptions batch (fingerprint: string) (checkpoint: Checkpoint) (source: ImageSource) : Confusion =
         let task = checkpoint.ImageTask
 
-        let answers =
+        let predictions =
             Evaluation.logits runOptions task batch checkpoint.Network source
-            |> Seq.collect answers
+            |> Seq.collect predictions
             |> List.ofSeq
 
-        let confused = confused answers
+        let confused = confusedPairs predictions
 
         { Checkpoint = fingerprint
           Stage = checkpoint.State.Stage
           Epoch = (List.last checkpoint.State.History).Epoch
-          Classes = classResults task.Classes answers
+          Classes = classResults task.Classes predictions
           Pairs =
-            [ for (truth, guess), mistakes in List.truncate mostPairs confused ->
+            [ for (truth, guess), mistakes in List.truncate maxPairs confused ->
                   { Truth = truth; Guess = guess; Count = mistakes.Length } ]
           Mistakes = mistakes task source confused }
 
-    /// <summary>Makes the file from the best network of a stage, unless it is there already.</summary>
-    /// <remarks>It is for people, and the training is done: where it cannot be made, whoever watches is warned.</remarks>
-    let internal keep (runOptions: RunOptions) (placed: Network -> Network) batch source (folder: RunFolder) stage =
-        let make fingerprint =
+    /// <summary>Writes the confusion matrix of a stage's best network into the run folder, unless it exists.</summary>
+    /// <remarks>Only reports use the file, so a failure is reported as a warning.</remarks>
+    let internal writeFile (runOptions: RunOptions) (place: Network -> Network) batch source (folder: RunFolder) stage =
+        let write fingerprint =
             let loaded = Checkpoint.load TorchSharp.torch.ScalarType.Float32 (folder.Best stage)
-            use checkpoint = { loaded with Network = placed loaded.Network }
+            use checkpoint = { loaded with Network = place loaded.Network }
             measure runOptions batch fingerprint checkpoint source |> ConfusionFile.write folder
 
         try
             let fingerprint = Fingerprint.ofCheckpoint (folder.Best stage)
 
             if not (ConfusionFile.isOf fingerprint folder) then
-                make fingerprint
+                write fingerprint
         with
         | :? InvalidFileException
         | :? DataException
         | :? IOException
         | :? UnauthorizedAccessException as error ->
-            runOptions.Watch(
+            runOptions.OnEvent(
                 Warning
-                    $"{error.Message.TrimEnd('.')}: what the network takes for what is not in the run's folder, and reports will lack it."
+                    $"{error.Message.TrimEnd('.')}: the confusion matrix was not written, and reports will not show it."
             )

@@ -9,7 +9,7 @@ open NormFree.Spec
 open NormFree.Torch
 open TorchSharp
 
-/// <summary>A network as a first batch of images has it begin: constants by measured variances, and shifts, by their keys.</summary>
+/// <summary>The result of a data-dependent initialisation: the network with measured variances, and its shifts by key.</summary>
 /// <remarks>Dispose it to free the shifts.</remarks>
 type internal MeasuredInit =
     { Net: NetSpec
@@ -20,34 +20,33 @@ type internal MeasuredInit =
             for _, shift in s.Shifts do
                 shift.Dispose()
 
-/// <summary>The data-dependent start (deviation 6 of the method), layer by layer: β = 1/√v with the measured mean v of the channels' variances,
-/// and b = −β·mean, so that what is signed has mean 0 in every channel and variance 1 on average over them.</summary>
+/// <summary>Data-dependent initialisation (deviation 6), layer by layer: β = 1/√v, where v is the measured mean of the channels' variances, and
+/// b = −β·mean. The input of each sign then has mean 0 in every channel, and its variance averages 1 over the channels.</summary>
 /// <remarks>After Salimans and Kingma, "Weight normalization" (NeurIPS 2016), section 3, and Mishkin and Matas, "All you need is a good init"
-/// (ICLR 2016). Layers see what those before them give with what was measured of them.</remarks>
+/// (ICLR 2016). Each layer is measured after the layers before it are initialised.</remarks>
 [<RequireQualifiedAccess>]
 module internal DataDependentInit =
 
-    /// What is the same everywhere counts as something of this variance: nothing may be divided by 0.
+    /// The lower bound of variances, which prevents division by 0 for constant inputs.
     let smallestVariance = 1e-6
 
-    /// Images that are measured.
-    let private images = 256
+    let private measuredImages = 256
 
-    /// <summary>Whether the network has constants that the start could set.</summary>
-    let concerns net =
+    /// <summary>Whether the network has a β to initialise.</summary>
+    let appliesTo net =
         match Net.binaryBody net |> Option.map _.Norm with
         | Some(BnFree _ | Scaled _) -> true
         | Some(BatchNorm | NoNorm)
         | None -> false
 
-    /// The means of the channels, 1×C×1×1, and the mean of their variances.
+    /// The channels' means (1×C×1×1) and the mean of their variances.
     let private channels (x: torch.Tensor) =
         let dimensions = [| 0L; 2L; 3L |]
         let mean: torch.Tensor = x.mean (dimensions, true)
         let variance: torch.Tensor = x.``var`` (dimensions, false, true)
         mean, max smallestVariance (float (variance.mean().item<float32>()))
 
-    /// The graph of a part of the network, with what is known of the variances so far.
+    /// The graph of a part of the network, given the variances of the first layers, last one first.
     let private part net layers known index =
         let unknown = List.replicate (layers - List.length known) 1.0
         let net = net |> Net.withExpectedVariance (ExpectedVariance.Measured(List.rev known @ unknown))
@@ -59,7 +58,7 @@ module internal DataDependentInit =
             | Layer layer -> Some layer.Convolution.Shift
             | Plain _ -> None)
 
-    /// <summary>Measures a network that was just created, on images (N×3×H×W) as an evaluation prepares them, and changes its shifts on the way.</summary>
+    /// <summary>Measures a new network on preprocessed images (N×3×H×W). It changes the network's shifts.</summary>
     let ofImages (network: Network) (images: torch.Tensor) : MeasuredInit =
         use _ = torch.NewDisposeScope()
         use _ = torch.no_grad ()
@@ -82,8 +81,8 @@ module internal DataDependentInit =
         { Net = net |> Net.withExpectedVariance (ExpectedVariance.Measured(List.rev variances))
           Shifts = shifts }
 
-    /// <summary>The start of a fresh network on 256 training images that the seed chooses, prepared as for an evaluation.</summary>
-    /// <remarks>Throws DataException where none of them can be read.</remarks>
+    /// <summary>Measures a new network on 256 random training images, which the seed selects, preprocessed as test images.</summary>
+    /// <remarks>Throws DataException if none of them can be read.</remarks>
     let measure
         (runOptions: RunOptions)
         (task: ImageTask)
@@ -92,16 +91,16 @@ module internal DataDependentInit =
         (net: NetSpec)
         : MeasuredInit =
         use network = Network.create torch.ScalarType.Float32 recipe.Deviations.BinaryInit recipe.Seed net
-        let order = Loader.shuffled recipe.Seed 0 source.Count |> Array.truncate images
-        let options = Evaluation.loading runOptions task images
+        let order = Loader.shuffled recipe.Seed 0 source.Count |> Array.truncate measuredImages
+        let options = Evaluation.loading runOptions task measuredImages
         use scope = torch.NewDisposeScope()
         let batch = Loader.read options source order |> Seq.head
         ofImages network (fst (Evaluation.tensors network batch))
 
-    /// <summary>Gives a network the measured shifts.</summary>
-    let apply (start: MeasuredInit) (network: Network) =
+    /// <summary>Copies the measured shifts into a network.</summary>
+    let apply (measured: MeasuredInit) (network: Network) =
         use _ = torch.no_grad ()
         let tensors = dict network.Tensors
 
-        for key, shift in start.Shifts do
+        for key, shift in measured.Shifts do
             tensors[key].copy_ shift |> ignore

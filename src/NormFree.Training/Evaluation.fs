@@ -9,22 +9,22 @@ open NormFree.Runs
 open NormFree.Torch.Training
 open TorchSharp
 
-/// <summary>Batches as tensors, and the accuracy of a network on them.</summary>
+/// <summary>Evaluates networks on labelled images.</summary>
 [<RequireQualifiedAccess>]
 module Evaluation =
 
-    /// A batch's images (N×3×S×S) and labels.
+    /// A batch's images (N×3×S×S) and labels (N) as CPU tensors.
     let private onCpu (batch: Batch) =
         let shape = [| int64 batch.Count; 3L; int64 batch.Side; int64 batch.Side |]
         torch.tensor(batch.Images).reshape shape, torch.tensor batch.Labels
 
-    /// The same, of the network's type, where the network is.
+    /// The same, with the network's element type and device.
     let internal tensors (network: Network) (batch: Batch) =
         let images, labels = onCpu batch
         let parameter = snd network.Parameters.Head
         images.``to`` (parameter.dtype, parameter.device), labels.``to`` parameter.device
 
-    /// The loader's options for images as a test sees them.
+    /// Loader options for test images.
     let internal loading (runOptions: RunOptions) (task: ImageTask) batch =
         { BatchSize = batch
           Workers = runOptions.Workers
@@ -36,7 +36,7 @@ module Evaluation =
           Epoch = 0
           From = LoaderProgress.None
           Strict = runOptions.Strict
-          Report = ImageSkipped >> runOptions.Watch
+          Report = ImageSkipped >> runOptions.OnEvent
           Cancellation = runOptions.Cancellation }
 
     let private evaluateBatch (logits: torch.Tensor -> torch.Tensor) (sums: Sums) (images, labels) =
@@ -51,33 +51,33 @@ module Evaluation =
 
         let failures = ResizeArray()
         let options = { loading runOptions task batch with Report = failures.Add }
-        let mine = Shard.take (Collectives.share runOptions.Ranks) (Loader.inOrder source.Count)
+        let mine = Shard.take (Collectives.shard runOptions.Ranks) (Loader.inOrder source.Count)
 
         let sums =
-            Loader.readShare Shard.Whole options source mine
+            Loader.readShard Shard.Whole options source mine
             |> Seq.filter (fun batch -> batch.Count > 0)
             |> Seq.fold add Sums.Zero
 
         let failures = Collectives.unreadable runOptions.Ranks 0 (List.ofSeq failures)
-        failures |> List.iter (ImageSkipped >> runOptions.Watch)
+        failures |> List.iter (ImageSkipped >> runOptions.OnEvent)
         Loader.requireReadable source.Count failures.Length (List.tryHead failures)
-        (Collectives.beginSums runOptions.Ranks sums ()).Accuracy
+        (Collectives.startSum runOptions.Ranks sums ()).Accuracy
 
-    /// <summary>Loss, top-1 and top-5 of a network on a source of labelled images, prepared as the task says; ranks share the images.</summary>
-    /// <remarks>Throws DataException where not one image can be read, or where one cannot and the surroundings are strict.</remarks>
+    /// <summary>Loss, top-1 and top-5 of a network on labelled images. Each rank evaluates its shard.</summary>
+    /// <remarks>Throws DataException if no image can be read, or if <c>Strict</c> is set and any image cannot.</remarks>
     let accuracy (runOptions: RunOptions) (task: ImageTask) batch (network: Network) (source: ImageSource) : Accuracy =
         accuracyOf runOptions task batch (tensors network) (fun images -> network.Forward(images, Evaluate)) source
 
-    /// <summary>The same of a network that is ready for use, whoever computes it.</summary>
-    /// <remarks>Throws DataException where not one image can be read, or where one cannot and the surroundings are strict.</remarks>
-    let accuracyOfReady (runOptions: RunOptions) batch (network: LoadedNetwork) (source: ImageSource) : Accuracy =
+    /// <summary>The same for a loaded network, of any engine.</summary>
+    /// <remarks>Throws as <c>accuracy</c> does.</remarks>
+    let accuracyOfLoaded (runOptions: RunOptions) batch (network: LoadedNetwork) (source: ImageSource) : Accuracy =
         let logits (images: torch.Tensor) =
             let height, width = int (images.size 2), int (images.size 3)
             torch.tensor(network.Logits (images.data<float32>().ToArray()) height width).reshape(images.size 0, -1L)
 
         accuracyOf runOptions network.ImageTask batch onCpu logits source
 
-    /// <summary>The same of a packed network.</summary>
+    /// <summary>The same for a packed network.</summary>
     let packedAccuracy
         (runOptions: RunOptions)
         (task: ImageTask)
@@ -85,9 +85,9 @@ module Evaluation =
         (network: PackedNetwork)
         (source: ImageSource)
         : Accuracy =
-        accuracyOfReady runOptions batch (LoadedNetwork.ofPacked task network) source
+        accuracyOfLoaded runOptions batch (LoadedNetwork.ofPacked task network) source
 
-    /// <summary>The batches of a source, each with its logits (Count×classes, row-major), prepared as the task says.</summary>
+    /// <summary>The batches of a source, each with its logits (Count×classes, row-major).</summary>
     /// <remarks>Throws as <c>accuracy</c> does.</remarks>
     let logits (runOptions: RunOptions) (task: ImageTask) batch (network: Network) (source: ImageSource) =
         Loader.read (loading runOptions task batch) source (Loader.inOrder source.Count)
@@ -97,8 +97,8 @@ module Evaluation =
             let logits = network.Forward(fst (tensors network batch), Evaluate)
             batch, logits.``to``(torch.ScalarType.Float32).cpu().contiguous().data<float32>().ToArray())
 
-    /// <summary>The first images of a source, N×3×S×S, as a network gets them.</summary>
-    /// <remarks>Throws DataException as <c>accuracy</c> does, and where the source has no images.</remarks>
+    /// <summary>The first images of a source, N×3×S×S, preprocessed and normalised.</summary>
+    /// <remarks>Throws DataException as <c>accuracy</c> does, and if the source has no images.</remarks>
     let first (runOptions: RunOptions) (task: ImageTask) count (source: ImageSource) : torch.Tensor =
         let order = Loader.inOrder (min count source.Count)
         Loader.read (loading runOptions task count) source order |> Seq.head |> onCpu |> fst

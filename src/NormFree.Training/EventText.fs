@@ -6,11 +6,11 @@ open NormFree.Formats
 open NormFree.Networks
 open NormFree.Runs
 
-/// <summary>The events of a training as lines of text.</summary>
+/// <summary>Formats training events as lines of text.</summary>
 [<RequireQualifiedAccess>]
 module EventText =
 
-    let private percent (share: float) = $"{100.0 * share:F1} %%"
+    let private percent (fraction: float) = $"{100.0 * fraction:F1} %%"
 
     let private clock (time: TimeSpan) =
         if time.TotalHours >= 1.0 then
@@ -18,17 +18,17 @@ module EventText =
         else
             $"{time.Minutes}:{time.Seconds:D2}"
 
-    /// <summary>How far a stage is: epoch, images, speed, loss, accuracy and the time that is left; 60 columns or so.</summary>
+    /// <summary>Epoch, images, speed, loss, accuracy and remaining time, in about 60 columns.</summary>
     let measures (s: StepReport) =
         $"{s.Epoch}/{s.Epochs}  {s.Images}/{s.Total}  {s.ImagesPerSecond:F0} images/s  loss {s.Loss:F3}  \
           top-1 {percent s.Top1}  {clock s.Remaining} left"
 
-    /// <summary>The same, led by the stage's name.</summary>
+    /// <summary>The same after the stage's name.</summary>
     let step (s: StepReport) = $"{s.Stage} {measures s}"
 
-    let private leftOut (r: EpochRecord) =
+    let private skippedBatches (r: EpochRecord) =
         match r.Health with
-        | Some { Skipped = skipped } when skipped > 0 -> $"  {skipped} batches left out"
+        | Some { Skipped = skipped } when skipped > 0 -> $"  {skipped} batches skipped"
         | _ -> ""
 
     let private epoch (r: EpochRecord) =
@@ -39,40 +39,39 @@ module EventText =
 
         $"{r.Stage} {r.Epoch}/{r.Epochs}  train loss {r.Train.Loss:F3} top-1 {percent r.Train.Top1}  \
           test loss {r.Test.Loss:F3} top-1 {percent r.Test.Top1} top-5 {percent r.Test.Top5}{heldOut}  \
-          {clock (TimeSpan.FromSeconds r.Seconds)}{leftOut r}"
+          {clock (TimeSpan.FromSeconds r.Seconds)}{skippedBatches r}"
 
-    /// Unreadable images are named one by one up to here, then only counted.
-    let private namedAtMost = 20
+    /// Further unreadable images are only counted.
+    let private maxNamedImages = 20
 
-    let private skipped (image: Unreadable) =
-        if image.Total <= namedAtMost then
-            Some $"left out: {image.Name}: {image.Reason}"
-        elif image.Total = namedAtMost + 1 then
-            Some "left out: further images are only counted"
+    let private skipped (image: UnreadableImage) =
+        if image.Total <= maxNamedImages then
+            Some $"skipped: {image.Name}: {image.Reason}"
+        elif image.Total = maxNamedImages + 1 then
+            Some "skipped: further images are only counted"
         else
             None
 
-    let private unhealthy (t: NumericalIssue) =
+    let private numericalIssue (t: NumericalIssue) =
         let images = t.Batch |> List.truncate 8 |> List.map string |> String.concat ", "
         let more = if t.Batch.Length > 8 then ", …" else ""
         let batch = if t.Batch.IsEmpty then "" else $" (images {images}{more})"
         $"warning: {t.Stage} {t.Epoch}, step {t.Step}, {t.Layer}: {t.What}{batch}"
 
-    /// <summary>The line of an event; none for a step.</summary>
+    /// <summary>The line of an event; None for a step.</summary>
     let message event =
         match event with
         | StageStarted(stage, epochs, images) -> Some $"stage {stage}: {epochs} epochs of {images} images"
-        | Resumed(stage, epochs, 0) -> Some $"stage {stage}: {epochs} epochs were done already"
-        | Resumed(stage, epochs, batches) ->
-            Some $"stage {stage}: {epochs} epochs and {batches} batches were done already"
-        | NumericalIssueFound trouble -> Some(unhealthy trouble)
+        | Resumed(stage, epochs, 0) -> Some $"stage {stage}: resumes after {epochs} epochs"
+        | Resumed(stage, epochs, batches) -> Some $"stage {stage}: resumes after {epochs} epochs and {batches} batches"
+        | NumericalIssueFound issue -> Some(numericalIssue issue)
         | Warning text -> Some $"warning: {text}"
         | ImageSkipped image -> skipped image
         | EpochDone record -> Some(epoch record)
         | StepDone _ -> None
 
-    /// <summary>Prints a line for every event, and for the steps one every so often: for pipes, files and scripts.</summary>
-    /// <remarks>Every line begins with the prefix, which tells runs apart that go on side by side.</remarks>
+    /// <summary>An event handler that prints a line per event, but at most one step per interval. For pipes, files and scripts.</summary>
+    /// <remarks>Every line starts with <c>prefix</c>, which distinguishes parallel runs.</remarks>
     let lines (prefix: string) (interval: TimeSpan) =
         let mutable next = DateTime.UtcNow + interval
         // Names of images come from files.

@@ -6,66 +6,68 @@ open NormFree.Distributed
 open NormFree.Networks
 open NormFree.Runs
 
-/// <summary>How far a stage is.</summary>
+/// <summary>The progress of a stage.</summary>
 type StepReport =
     {
         Stage: string
         /// From 1.
         Epoch: int
         Epochs: int
-        /// Images of this epoch that are done, of so many.
+        /// Images of this epoch that are done.
         Images: int
+        /// Images per epoch.
         Total: int
         /// Means over the epoch so far.
         Loss: float
         Top1: float
-        /// Over the epoch so far, data included.
+        /// Over the epoch so far, data loading included.
         ImagesPerSecond: float
-        /// Until the end of the stage at that speed, without its evaluations.
+        /// Estimated time to the end of the stage, without evaluations.
         Remaining: TimeSpan
     }
 
-/// <summary>What a training tells whoever watches it.</summary>
+/// <summary>An event of a training, as passed to <c>RunOptions.OnEvent</c>.</summary>
 type TrainingEvent =
     | StageStarted of stage: string * epochs: int * imagesPerEpoch: int
     | StepDone of StepReport
-    | ImageSkipped of Unreadable
+    | ImageSkipped of UnreadableImage
     | EpochDone of EpochRecord
-    /// So many epochs of the stage were done already, and so many batches of the next one.
+    /// A stage resumes after this many epochs and this many batches of the next epoch.
     | Resumed of stage: string * epochs: int * batches: int
-    /// Something is wrong with the network's numbers.
+    /// NaN, infinity or an exploding gradient was found.
     | NumericalIssueFound of NumericalIssue
     | Warning of string
 
-/// <summary>How the work is done: none of it changes results, but for the number of threads, the engine and the division of batches in the last bits
-/// of sums, the precision by its rounding, and what becomes of numbers that are not finite. Batch norm alone computes something else where batches
-/// are divided.</summary>
+/// <summary>How a training is executed.</summary>
+/// <remarks>
+/// Threads, engine and batch partition change only the rounding of sums; the precision changes rounding; <c>OnNonFinite</c> matters only after NaN
+/// or infinity. Nothing else changes results, except that batch norm uses the statistics of each part of a partitioned batch.
+/// </remarks>
 type RunOptions =
     {
-        /// How networks are computed.
+        /// Engine and precision.
         Execution: Execution
-        /// Where they are trained.
         Device: Device
         /// Threads that decode and augment images.
         Workers: int
-        /// An image that cannot be read ends the work instead of being left out.
+        /// An unreadable image raises an error instead of being skipped.
         Strict: bool
         CheckpointPolicy: CheckpointPolicy
         OnNonFinite: OnNonFinite
-        /// Of runs that have a folder.
+        /// Sampling of the layers; used only by runs with a folder.
         Telemetry: Sampling
-        Watch: TrainingEvent -> unit
+        OnEvent: TrainingEvent -> unit
         Cancellation: Threading.CancellationToken
-        /// The processes that train together; each has surroundings of its own. The first one alone writes to the run's folder.
+        /// The processes of a distributed training, each with its own options. Only the first one writes to the run folder.
         Ranks: IRanks
-        /// Parts in which each rank computes its gradients, one after the other: less memory for large batches.
+        /// Micro-batches per rank and step, which are computed in turn to save memory.
         Accumulate: int
     }
 
-    /// <summary>Into how many parts batches are divided.</summary>
+    /// <summary>How batches are partitioned.</summary>
     member s.BatchPartition = { Ranks = s.Ranks.Size; Accumulate = s.Accumulate }
 
-    /// <summary>Nobody watches; unreadable images are left out.</summary>
+    /// <summary>No event handler; unreadable images are skipped.</summary>
     static member Default =
         { Execution = Execution.Default
           Device = Cpu
@@ -74,7 +76,7 @@ type RunOptions =
           CheckpointPolicy = CheckpointPolicy.Default
           OnNonFinite = Stop
           Telemetry = Sampling.Default
-          Watch = ignore
+          OnEvent = ignore
           Cancellation = Threading.CancellationToken.None
           Ranks = OneRank.Instance
           Accumulate = 1 }

@@ -117,7 +117,7 @@ type internal GradientStep
 
         let all = counts.Wait()
         buckets.StartRemaining()
-        let sums = Collectives.beginSums ranks sums
+        let sums = Collectives.startSum ranks sums
         let communication = buckets.Finish()
 
         if all[0] > 0.0 then

@@ -38,7 +38,7 @@ module internal NonFiniteResponse =
 
     /// The cursor with an issue added, which is also reported as an event.
     let private notice (context: StageContext) issue cursor =
-        context.Options.Watch(NumericalIssueFound issue)
+        context.Options.OnEvent(NumericalIssueFound issue)
         TrainingCursor.noticing issue cursor
 
     /// Responds to an issue; the batch in which it was found does not count. Throws if the rule is to stop.
@@ -124,7 +124,7 @@ module internal NonFiniteResponse =
             issueInTensors context cursor
             |> Option.fold (fun cursor issue -> respond context issue cursor) cursor
 
-        context.Recorder.Keep()
+        context.Recorder.Write()
         context.Writer.Write(StageContext.complete context cursor)
         cursor
 

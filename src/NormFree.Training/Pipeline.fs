@@ -9,26 +9,25 @@ open NormFree.Runs
 open NormFree.Spec
 open TorchSharp
 
-/// <summary>A run that has ended with a packed network.</summary>
+/// <summary>A finished run with its packed network.</summary>
 type PackedRun =
     { Packed: Packed
       Log: RunLog }
 
-    /// <summary>Writes the packed file, whole or not at all.</summary>
-    /// <remarks>Throws IOException or UnauthorizedAccessException where it cannot be written; the one before it is intact then.</remarks>
+    /// <summary>Writes the packed file atomically.</summary>
+    /// <remarks>Throws IOException or UnauthorizedAccessException if it cannot be written; the previous file is intact then.</remarks>
     member r.Save(path: string) = PackedFile.Write(path, r.Packed.Model)
 
 /// <summary>
 /// Training as a pipeline of typed stages: <c>Pipeline.from images |> Pipeline.train recipe net |> Pipeline.binariseWeights recipe</c>.
 /// </summary>
 /// <remarks>
-/// With a folder (<c>Pipeline.into</c>) every epoch is kept, and a pipeline that runs again goes on where it was, or reads the result if
-/// it was done.
+/// With a folder (<c>Pipeline.into</c>), every epoch is saved. Rerunning the pipeline resumes it, or loads the result if it is finished.
 /// </remarks>
 [<RequireQualifiedAccess>]
 module Pipeline =
 
-    /// <summary>Begins a pipeline with its images.</summary>
+    /// <summary>A pipeline that trains on a data set.</summary>
     let from dataset : Plan =
         { Dataset = dataset
           Folder = None
@@ -37,47 +36,49 @@ module Pipeline =
           Configuration = None
           Options = RunOptions.Default }
 
-    /// <summary>Keeps checkpoints and the log in this folder.</summary>
+    /// <summary>Writes checkpoints and the log into this folder. Throws TrainingException if it cannot be created.</summary>
     let into path (plan: Plan) = { plan with Folder = Some(RunFolder.at path) }
 
-    /// <summary>What tells this run from its neighbours in a comparison; the norm's name if nothing is said.</summary>
+    /// <summary>Sets the run's label in comparisons; the default is the norm's name.</summary>
     let labelled label (plan: Plan) = { plan with Label = label }
 
-    /// <summary>Looks inside the binary layers so often, where the run has a folder; <c>EverySteps 50</c> if nothing is said.</summary>
+    /// <summary>Sets how often a run with a folder samples its binary layers; the default is <c>EverySteps 50</c>.</summary>
     let telemetry sampling (plan: Plan) = { plan with Options = { plan.Options with Telemetry = sampling } }
 
-    /// <summary>Calls a function at every event of the training.</summary>
-    let watchedBy watch (plan: Plan) = { plan with Options = { plan.Options with Watch = watch } }
+    /// <summary>Calls a function on every event of the training.</summary>
+    let onEvent handler (plan: Plan) = { plan with Options = { plan.Options with OnEvent = handler } }
 
-    /// A run's first stage, from a checkpoint or as its recipe starts.
+    /// The first stage of a run, initialised from a checkpoint or as the recipe says.
     let private first binarise number (init: string option) recipe net (plan: Plan) : Trained<'weights> =
-        let recipe, net = PlanChecks.prepared plan recipe (Net.withBinarise binarise net)
+        let recipe, net = PlanChecks.prepare plan recipe (Net.withBinarise binarise net)
 
-        let net, begin' =
+        let net, initialise =
             match init, recipe.Initialisation with
-            | Some path, _ -> StageStart.initialised plan number path net, Checkpoint.start path
-            | None, Initialisation.DataDependent when DataDependentInit.concerns net ->
-                StageStart.measured plan number recipe net
+            | Some path, _ -> StageResume.fromCheckpoint plan number path net, Checkpoint.start path
+            | None, Initialisation.DataDependent when DataDependentInit.appliesTo net ->
+                StageResume.measured plan number recipe net
             | None, _ -> net, ignore
 
-        let configuration = PlanChecks.beginning plan init net |> RunConfiguration.withRecipe number recipe
-        StageRun.run plan number configuration recipe net [] [] begin'
+        let configuration = PlanChecks.configuration plan init net |> RunConfiguration.withRecipe number recipe
+        StageRun.run plan number configuration recipe net [] [] initialise
 
-    /// <summary>Stage 1: trains a network with real weights, from its start or from a checkpoint of the same tensors.</summary>
+    /// <summary>Stage 1: trains a network with real weights, from initial weights or from a checkpoint with the same tensors.</summary>
+    /// <remarks>Throws as <c>train</c> does, and InvalidFileException or IOException if the checkpoint does not fit or cannot be read.</remarks>
     let trainFrom (init: string option) recipe net (plan: Plan) : Trained<RealWeights> =
         first Activations 1 init recipe net plan
 
-    /// <summary>Stage 1: trains a network with real weights from its start.</summary>
-    /// <remarks>Throws TrainingException where the network does not fit the images or the recipe is invalid, naming every problem.</remarks>
+    /// <summary>Stage 1: trains a network with real weights.</summary>
+    /// <remarks>Throws TrainingException, naming every problem, if the network does not fit the images or the recipe is invalid.</remarks>
     let train recipe net plan = trainFrom None recipe net plan
 
-    /// <summary>Stage 2: binarises the weights, starting from those of stage 1, and goes on training.</summary>
+    /// <summary>Stage 2: binarises the weights of stage 1 and trains them.</summary>
+    /// <remarks>Throws as <c>train</c> does, and TrainingException for a full-precision network or another hold-out than stage 1's.</remarks>
     let binariseWeights recipe (trained: Trained<RealWeights>) : Trained<BinaryWeights> =
         use trained = trained
         let before, plan = trained.Network, trained.Plan
         PlanChecks.requireBinary before.Spec
         PlanChecks.requireSameHoldOut trained.Recipe recipe
-        let recipe, net = PlanChecks.prepared plan recipe (Net.withBinarise ActivationsAndWeights before.Spec)
+        let recipe, net = PlanChecks.prepare plan recipe (Net.withBinarise ActivationsAndWeights before.Spec)
         let number = trained.Stages + 1
         let configuration = trained.Configuration |> RunConfiguration.withRecipe number recipe
 
@@ -85,12 +86,12 @@ module Pipeline =
             let values = dict before.Tensors
             network |> Network.fill (fun name -> values[name]))
 
-    /// <summary>Stage 2 from a checkpoint of stage 1, or from the start of a network where none is given.</summary>
+    /// <summary>Stage 2 from a checkpoint of stage 1, or from initial weights. Throws as <c>trainFrom</c> does.</summary>
     let trainBinaryFrom (init: string option) recipe net (plan: Plan) : Trained<BinaryWeights> =
         PlanChecks.requireBinary net
         first ActivationsAndWeights 2 init recipe net plan
 
-    /// <summary>Writes the network's weights to a file that <c>normfree</c> reads.</summary>
+    /// <summary>Writes the network to a checkpoint file. Throws IOException or UnauthorizedAccessException if it cannot be written.</summary>
     let save path (trained: Trained<'weights>) =
         Checkpoint.save
             path
@@ -99,28 +100,28 @@ module Pipeline =
 
         trained
 
-    /// Reports get nothing but the folder.
-    let private keepConfusion (trained: Trained<'weights>) =
+    /// Writes the confusion matrix for reports, which read only the folder.
+    let private writeConfusion (trained: Trained<'weights>) =
         let plan = trained.Plan
 
-        match StageStart.written plan with
+        match StageResume.writableFolder plan with
         | Some folder when File.Exists(folder.Best trained.Stages) ->
-            ConfusionMatrix.keep
+            ConfusionMatrix.writeFile
                 plan.Options
-                (StageRun.placed plan)
+                (StageRun.place plan)
                 trained.Recipe.Batch
                 plan.Dataset.Test
                 folder
                 trained.Stages
         | _ -> ()
 
-    /// <summary>Ends a run: its folder says that it is finished and holds what its best network takes for what, and its log is a value for
-    /// reports. The network is freed.</summary>
+    /// <summary>Finishes a run: marks its folder as finished, writes the confusion matrix of the best network, and returns the log. The network is
+    /// disposed.</summary>
     let finish (trained: Trained<'weights>) : RunLog =
         use trained = trained
-        keepConfusion trained
-        let label = StageStart.label trained.Plan trained.Network.Spec
-        StageStart.describe trained.Plan trained.Network.Spec trained.Configuration trained.State.Changes true
+        writeConfusion trained
+        let label = StageResume.label trained.Plan trained.Network.Spec
+        StageResume.describe trained.Plan trained.Network.Spec trained.Configuration trained.State.Changes true
 
         { Name =
             match trained.Plan.Folder with
@@ -132,8 +133,8 @@ module Pipeline =
           Epochs = trained.History
           Finished = true }
 
-    /// <summary>Ends a run as <c>finish</c> does, with its network as it is deployed. Real weights have no such form: packing them does not compile.</summary>
-    /// <remarks>Throws TrainingException where one of the network's numbers cannot be packed.</remarks>
+    /// <summary>Finishes a run as <c>finish</c> does, and packs its network for deployment. Only networks with binary weights can be packed.</summary>
+    /// <remarks>Throws TrainingException if a value of the network cannot be packed.</remarks>
     let pack (trained: Trained<BinaryWeights>) : PackedRun =
         use trained = trained
         let training = Packing.describe (Stage.name trained.Network.Spec) trained.History

@@ -5,34 +5,36 @@ open NormFree.Data
 open NormFree.Networks
 open NormFree.Runs
 
-/// <summary>Marks a network whose weights are real: what stage 1 gives.</summary>
+/// <summary>Marks a network with real weights: the result of stage 1.</summary>
 [<AbstractClass; Sealed>]
 type RealWeights = class end
 
-/// <summary>Marks a network whose weights are binary: what stage 2 gives.</summary>
+/// <summary>Marks a network with binary weights: the result of stage 2.</summary>
 [<AbstractClass; Sealed>]
 type BinaryWeights = class end
 
-/// <summary>Images, and where and how the work on them is done.</summary>
+/// <summary>The images of a training, its run folder and its options.</summary>
 type Plan =
-    { Dataset: Dataset
-      Folder: RunFolder option
-      Label: string
-      Arguments: string list
-      /// The settings that the run was started with; None derives them from the network, the images and the options.
-      Configuration: RunConfiguration option
-      Options: RunOptions }
+    {
+        Dataset: Dataset
+        Folder: RunFolder option
+        Label: string
+        Arguments: string list
+        /// The settings that the run was started with; None derives them from the network, the images and the options.
+        Configuration: RunConfiguration option
+        Options: RunOptions
+    }
 
 /// <summary>A network after a stage; its type says whether its weights are binary.</summary>
-/// <remarks>Dispose it, or hand it to the next stage, which does.</remarks>
+/// <remarks>Dispose it, or pass it to the next stage, which disposes it.</remarks>
 type Trained<'weights> =
     {
         Plan: Plan
         Network: Network
-        /// Stages so far.
+        /// The number of the last stage.
         Stages: int
         Configuration: RunConfiguration
-        /// Where the training stands: at the end of its last stage.
+        /// The state at the end of the last stage.
         State: TrainingState
     }
 

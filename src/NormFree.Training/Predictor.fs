@@ -18,56 +18,58 @@ type Predictor private (network: LoadedNetwork) =
     let size = task.Size
     let perImage = 3 * size * size
 
-    let orRefuse result =
+    let orThrow result =
         match result with
         | Ok value -> value
         | Error(error: DataError) -> raise (TrainingException(string error))
 
-    /// The test images' preparation. Sets of one image size need none, but a picture from elsewhere has any size.
+    /// Data sets of one image size have no preprocessing, but other images may have any size.
     let steps =
         match task.Preprocessing with
         | [] -> [ ResizeShort size; CentreCrop size ]
-        | preparation -> preparation
+        | preprocessing -> preprocessing
 
     let probabilities (logits: float32[]) =
         let top = Array.max logits
-        let powers = logits |> Array.map (fun l -> exp (float (l - top)))
-        let sum = Array.sum powers
-        powers |> Array.map (fun p -> p / sum)
+        let exponentials = logits |> Array.map (fun l -> exp (float (l - top)))
+        let sum = Array.sum exponentials
+        exponentials |> Array.map (fun p -> p / sum)
 
-    /// <summary>Reads a checkpoint or a packed file. Throws InvalidFileException where the file is neither, IOException where it cannot be read.</summary>
+    /// <summary>Loads a checkpoint or a packed file.</summary>
+    /// <remarks>Throws InvalidFileException if the file is neither, IOException if it cannot be read.</remarks>
     static member Load(path: string) = new Predictor(LoadedNetwork.load None path)
 
-    /// <summary>The same, for a network that is computed that way. Throws InvalidFileException or TrainingException where there is no such way.</summary>
-    static member Load(path: string, computing: ComputeEngine) = new Predictor(LoadedNetwork.load (Some computing) path)
+    /// <summary>Loads a checkpoint or a packed file for the given engine.</summary>
+    /// <remarks>Throws as the other overload does, and InvalidFileException or TrainingException if the engine cannot compute the network.</remarks>
+    static member Load(path: string, engine: ComputeEngine) = new Predictor(LoadedNetwork.load (Some engine) path)
 
-    /// <summary>The names of the classes, in the order of the logits.</summary>
+    /// <summary>The class names in the order of the logits.</summary>
     member _.Classes = task.Classes
 
-    /// <summary>Pixels along a side of the images that the network takes.</summary>
+    /// <summary>The side of the network's input images in pixels.</summary>
     member _.Size = size
 
-    /// <summary>Logits (N×classes, row-major) of N images given as N×3×Size×Size normalised values, row-major.</summary>
+    /// <summary>Logits (N×classes, row-major) of normalised images (N×3×Size×Size, row-major).</summary>
+    /// <remarks>Throws ArgumentException if the values are not a whole number of images.</remarks>
     member _.Logits(images: float32[]) : float32[] =
         if images.Length = 0 || images.Length % perImage <> 0 then
-            invalidArg (nameof images) $"{images.Length} values are no whole number of 3×{size}×{size} images."
+            invalidArg (nameof images) $"{images.Length} values are not a whole number of 3×{size}×{size} images."
 
         network.Logits images size size
 
-    /// <summary>The likeliest classes of an image file (JPEG or PNG) with their probabilities, likeliest first.</summary>
+    /// <summary>The <c>count</c> most probable classes of an image file (JPEG or PNG) with their probabilities, most probable first.</summary>
     /// <remarks>
-    /// The image is prepared as the test images of the training were; where those all had the network's size, the middle of an image of
-    /// another size is taken, resized. Any number of threads may call it at once, and each gets the same bits as if it were alone. Throws
-    /// TrainingException where the file cannot be read, decoded or resized.
+    /// The image is preprocessed as the test images were. If they had no preprocessing, it is resized and cropped to the centre. Thread-safe, with
+    /// the same bits from any number of threads. Throws TrainingException if the file cannot be read, decoded or resized.
     /// </remarks>
     member _.Classify(path: string, count: int) : struct (string * float)[] =
         let options = { Evaluation.loading RunOptions.Default task 1 with Steps = steps }
 
-        let prepare image =
+        let preprocess image =
             Loader.prepare options image
             |> Result.mapError (fun why -> DataError.create path why "Give an image of other proportions")
 
-        let values = Decode.file path |> Result.bind prepare |> orRefuse
+        let values = Decode.file path |> Result.bind preprocess |> orThrow
 
         Array.zip task.Classes (probabilities (network.Logits values size size))
         |> Array.sortByDescending snd

@@ -9,7 +9,7 @@ open NormFree.Packing
 open NormFree.Runs
 open TorchSharp
 
-/// <summary>Networks on plain tensors in files: to compare NormFree with other implementations.</summary>
+/// <summary>Runs networks on tensors from safetensors files, to compare NormFree with other implementations.</summary>
 [<RequireQualifiedAccess>]
 module RawTensors =
 
@@ -28,10 +28,10 @@ module RawTensors =
             let values = file.ReadAsDouble entry
 
             match Array.tryFindIndex (Double.IsFinite >> not) values with
-            | Some place -> fail path $"value {place} of {values.Length} is {values[place]}"
+            | Some index -> fail path $"value {index} of {values.Length} is {values[index]}"
             | None -> values, Seq.toArray entry.Shape
 
-    let private requireFit path (shape: int64[]) (checkpoint: Checkpoint) =
+    let private requireSize path (shape: int64[]) (checkpoint: Checkpoint) =
         match NormFree.Spec.Validation.fits (int shape[2]) (int shape[3]) checkpoint.Network.Spec with
         | Ok _ -> ()
         | Error errors -> fail path (errors |> List.map string |> String.concat "; ")
@@ -39,25 +39,26 @@ module RawTensors =
     let private save (path: string) (kind: DType) (shape: int64[]) (bytes: byte[]) =
         SafetensorsWriter().Add("logits", kind, ReadOnlySpan shape, ReadOnlyMemory bytes).Save path
 
-    /// <summary>Reads <c>input</c> (N×3×H×W, normalised) and writes <c>logits</c> (N×classes), computed by a network in float32.</summary>
+    /// <summary>Reads <c>input</c> (N×3×H×W, normalised) and writes <c>logits</c> (N×classes), computed in float32.</summary>
+    /// <remarks>Throws InvalidFileException if the input is missing, misshapen, not finite or of a size that the network does not support.</remarks>
     let predict (network: LoadedNetwork) (inputPath: string) (outputPath: string) =
         let values, shape = input inputPath
 
-        // The packed engine refuses what does not fit; torch would compute some of it.
+        // The packed engine checks sizes itself. Torch accepts some that do not fit.
         match network.Resource with
-        | :? Checkpoint as checkpoint -> requireFit inputPath shape checkpoint
+        | :? Checkpoint as checkpoint -> requireSize inputPath shape checkpoint
         | _ -> ()
 
         let logits =
             try
                 network.Logits (Array.map float32 values) (int shape[2]) (int shape[3])
             with :? ArgumentException as error ->
-                fail inputPath $"the network cannot take its images: {error.Message}"
+                fail inputPath $"the network does not support its images: {error.Message}"
 
         MemoryMarshal.AsBytes(ReadOnlySpan logits).ToArray()
         |> save outputPath DType.F32 [| shape[0]; int64 network.ImageTask.Classes.Length |]
 
-    /// <summary>The same in float64, by a checkpoint's network that is computed that way.</summary>
+    /// <summary>The same in float64 for a checkpoint, with the given engine. Throws as <c>predict</c> does.</summary>
     let predictDouble (execution: Execution) (checkpointPath: string) (inputPath: string) (outputPath: string) =
         use _ = torch.NewDisposeScope()
         use _ = torch.no_grad ()
@@ -65,6 +66,6 @@ module RawTensors =
         use checkpoint = Checkpoint.load torch.ScalarType.Float64 checkpointPath |> Checkpoint.running execution
 
         let values, shape = input inputPath
-        requireFit inputPath shape checkpoint
+        requireSize inputPath shape checkpoint
         let logits = checkpoint.Network.Forward(torch.tensor(values).reshape shape, Evaluate)
         save outputPath DType.F64 logits.shape (TensorBytes.ofTensor logits)

@@ -9,30 +9,30 @@ open NormFree.Torch.Telemetry
 open NormFree.Torch.Training
 open TorchSharp
 
-/// A sample under way: what the layers' inputs look like in the forward pass of one step.
+/// A sample in progress: statistics of the layers' inputs in the forward pass of one step.
 type internal Sample =
     {
         /// From 1.
         Epoch: int
-        /// Steps of the epoch before this one.
+        /// The number of the step in its epoch, from 0.
         Step: int
         Inputs: Dictionary<string, ChannelStatistics>
     }
 
-/// What a step is about to do to a layer's filters.
+/// The gradient of a layer's filters.
 type private FilterGradient = { NormRatio: float; Norm: float }
 
-/// The signs of all layers, of filters and of activations, before or behind a step.
+/// The signs of all filters and activations, before or after a step.
 type private Signs = { Filters: torch.Tensor list list; Activations: torch.Tensor list option }
 
-/// <summary>Takes samples of a network that is being trained. It changes nothing that a result depends on.</summary>
-/// <remarks><c>images</c> gives a few test images to watch the activations of, or nothing; it is asked at the first sample.</remarks>
+/// <summary>Samples the binary layers of a network during training, without any effect on results.</summary>
+/// <remarks><c>images</c> is called at the first sample. It returns a few test images, on which activation flips are measured, or None.</remarks>
 [<Sealed>]
 type internal Sampler(stage: string, network: Network, optimisation: Optimisation, images: unit -> torch.Tensor option)
     =
 
     let layers = SignLayers.ofNetwork network
-    let watched = lazy (images () |> Option.map _.DetachFromDisposeScope())
+    let probe = lazy (images () |> Option.map _.DetachFromDisposeScope())
 
     let activations images =
         SignLayers.evaluate network layers (fun layer x -> SignInput.Signs(x, layer.Beta, layer.Shift)) images
@@ -40,9 +40,9 @@ type internal Sampler(stage: string, network: Network, optimisation: Optimisatio
 
     let signs () =
         { Filters = layers |> List.map SignLayers.filterSigns
-          Activations = watched.Value |> Option.map activations }
+          Activations = probe.Value |> Option.map activations }
 
-    /// ‖g‖ and ‖w‖ of all filters of a layer.
+    /// The mean of ‖g‖/‖w‖ over a layer's filters, and the norm of their whole gradient.
     let gradient (layer: SignLayer) =
         let norms =
             [| for _, _, weight in layer.Convolutions do
@@ -58,7 +58,7 @@ type internal Sampler(stage: string, network: Network, optimisation: Optimisatio
         { NormRatio = norms |> Array.averageBy ratio
           Norm = norms |> Array.sumBy (fun (gradient, _) -> gradient * gradient) |> sqrt }
 
-    /// What was clipped of a layer's filters since counting began.
+    /// The clip counts of a layer's filters since the start of the epoch.
     let clipped (counts: IDictionary<string, ClipCount>) (layer: SignLayer) =
         layer.Convolutions
         |> List.map (fun (_, key, _) ->
@@ -67,7 +67,7 @@ type internal Sampler(stage: string, network: Network, optimisation: Optimisatio
             | _ -> ClipCount())
         |> List.fold (+) (ClipCount())
 
-    let clippedNow () =
+    let clipCounts () =
         let counts = dict optimisation.ClipCounts
         layers |> List.map (clipped counts)
 
@@ -103,30 +103,30 @@ type internal Sampler(stage: string, network: Network, optimisation: Optimisatio
           NormRatio = gradient.NormRatio
           GradientNorm = gradient.Norm }
 
-    /// <summary>Begins a sample: of the step behind this position.</summary>
-    member _.Begin(position: TrainingCursor) : Sample =
-        { Epoch = position.Epoch + 1; Step = position.Step; Inputs = Dictionary() }
+    /// <summary>Starts a sample of the step that follows the cursor.</summary>
+    member _.Start(cursor: TrainingCursor) : Sample =
+        { Epoch = cursor.Epoch + 1; Step = cursor.Step; Inputs = Dictionary() }
 
-    /// <summary>What looks at the forward pass of a sample's step.</summary>
+    /// <summary>The hook for the forward pass of a sample's step.</summary>
     member _.ForwardHook(sample: Sample) : ForwardHook =
-        SignLayers.watching layers (fun layer x -> SignInput.Statistics(x, layer.Beta, layer.Shift)) sample.Inputs
+        SignLayers.hook layers (fun layer x -> SignInput.Statistics(x, layer.Beta, layer.Shift)) sample.Inputs
 
-    /// <summary>Ends a sample around the clipping and the move of its step, whose gradients are there: a row a layer.</summary>
-    member _.Record(sample: Sample, move: unit -> unit) : LayerSample list =
+    /// <summary>Calls <c>update</c>, which clips the gradients and takes the optimiser's step, and returns one row per layer.</summary>
+    member _.Record(sample: Sample, update: unit -> unit) : LayerSample list =
         use _ = torch.NewDisposeScope()
-        let gradients, counted, before = layers |> List.map gradient, clippedNow (), signs ()
-        move ()
+        let gradients, counted, before = layers |> List.map gradient, clipCounts (), signs ()
+        update ()
         let flips = flips before (signs ())
 
         let clipped =
             List.map2
                 (fun (a: ClipCount) (b: ClipCount) -> ClipCount(b.Units - a.Units, b.Clipped - a.Clipped))
                 counted
-                (clippedNow ())
+                (clipCounts ())
 
         [ for i, layer in List.indexed layers -> row sample layer gradients[i] clipped[i] flips[i] ]
 
     interface IDisposable with
         member _.Dispose() =
-            if watched.IsValueCreated then
-                watched.Value |> Option.iter _.Dispose()
+            if probe.IsValueCreated then
+                probe.Value |> Option.iter _.Dispose()

@@ -92,8 +92,8 @@ type internal SignCentering(recipe: Recipe, network: Network) =
                 gain.TimesInPlace(1.0 - 0.5 * step * min 1.0 excess) |> ignore
 
     /// <summary>Collects moments in the forward passes of a step.</summary>
-    member val Watch: MicroBatchHook =
-        let hook = SignLayers.watching layers (fun _ x -> SignInput.Moments x) seen
+    member val Hook: MicroBatchHook =
+        let hook = SignLayers.hook layers (fun _ x -> SignInput.Moments x) seen
 
         { Begins = moments.Clear
           ForwardHook = fun _ -> hook

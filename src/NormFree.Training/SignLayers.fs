@@ -7,23 +7,22 @@ open NormFree.Spec
 open NormFree.Torch.Telemetry
 open TorchSharp
 
-/// A binary layer of a network: its convolutions see sign(β·x + b), where x is the layer's input.
+/// A binary layer of a network. Its convolutions take sign(β·x + b), where x is the layer's input.
 type internal SignLayer =
     {
         Name: string
         Beta: float
-        /// b.
+        /// b, 1×C×1×1.
         Shift: torch.Tensor
-        /// Each with the key and the tensor of its weight.
+        /// Each with the key of its weight and the weight.
         Convolutions: (ConvolutionSpec * string * torch.Tensor) list
-        /// Of the convolutions on the signs and of the shortcut's, where it has one: together they scale all that the layer adds up but a shortcut
-        /// without a convolution.
+        /// The gains of the layer's convolutions, including its shortcut's convolution if there is one.
         Gains: torch.Tensor list
-        /// NaN where the network's constants are made for none.
+        /// The variance of x that β assumes; NaN for batch norm and no norm.
         ExpectedVariance: float
     }
 
-/// The binary layers of a network, and what they see.
+/// The binary layers of a network and their inputs.
 [<RequireQualifiedAccess>]
 module internal SignLayers =
 
@@ -41,22 +40,23 @@ module internal SignLayers =
                   | Layer layer -> name, layer
                   | Plain _ -> () ]
 
-    /// What computes the binary layers of such a network, with their names.
+    /// The sign convolutions of a network's binary layers, by layer name.
     let convolutions spec : (string * SignConvolution) list =
         [ for name, layer in fused spec -> name, layer.Convolution ]
 
-    let private withShortcut (layer: FusedLayer) =
+    /// A layer's convolutions, its shortcut's included.
+    let private allConvolutions (layer: FusedLayer) =
         [ yield! List.map fst layer.Convolution.Convolutions
 
           match layer.Shortcut with
-          | Itself -> ()
+          | RepeatedInput -> ()
           | Computed graph ->
               for op in Graph.operations graph do
                   match op with
                   | Convolve conv -> conv
                   | _ -> () ]
 
-    /// The layers in the order in which they run; none of a full-precision network.
+    /// The binary layers in order of execution; empty for a full-precision network.
     let ofNetwork (network: Network) : SignLayer list =
         let tensors = dict network.Tensors
 
@@ -71,7 +71,7 @@ module internal SignLayers =
                       let key = $"{conv.Key}.weight"
                       conv, key, tensors[key] ]
               Gains =
-                [ for conv in withShortcut fused do
+                [ for conv in allConvolutions fused do
                       if conv.Standardised then
                           tensors[$"{conv.Key}.gain"] ]
               ExpectedVariance = expected }
@@ -80,27 +80,27 @@ module internal SignLayers =
         | Some body -> List.map2 layer (fused network.Spec) (expectedVariances body)
         | None -> []
 
-    /// Keeps what `see` makes of every layer's input, by the layer's name.
-    let watching
+    /// A forward hook that stores `measure` of every layer's input by the layer's name.
+    let hook
         (layers: SignLayer list)
-        (see: SignLayer -> torch.Tensor -> 'seen)
-        (into: Dictionary<string, 'seen>)
+        (measure: SignLayer -> torch.Tensor -> 'result)
+        (into: Dictionary<string, 'result>)
         : ForwardHook =
         let known = dict [ for layer in layers -> layer.Name, layer ]
 
         fun name input _ ->
             match known.TryGetValue name with
-            | true, layer -> into[name] <- see layer input
+            | true, layer -> into[name] <- measure layer input
             | _ -> ()
 
-    /// What `see` makes of every layer's input when these images are evaluated, in the order of the layers.
-    let evaluate (network: Network) layers see (images: torch.Tensor) =
+    /// `measure` of every layer's input when these images are evaluated, in the order of the layers.
+    let evaluate (network: Network) layers measure (images: torch.Tensor) =
         use _ = torch.no_grad ()
-        let seen = Dictionary()
-        use logits = network.Forward(images, Evaluate, watching layers see seen)
-        [ for layer in layers -> layer.Name, seen[layer.Name] ]
+        let results = Dictionary()
+        use logits = network.Forward(images, Evaluate, hook layers measure results)
+        [ for layer in layers -> layer.Name, results[layer.Name] ]
 
-    /// The share of +1 by layer and channel for these images.
+    /// The fraction of +1 by layer and channel for these images.
     let shares network (images: torch.Tensor) : (string * float[]) list =
         evaluate
             network
@@ -108,11 +108,11 @@ module internal SignLayers =
             (fun layer x -> SignInput.PositiveFraction(x, layer.Beta, layer.Shift))
             images
 
-    /// The signs of a layer's filters, as they are or would be binarised, convolution by convolution.
+    /// The signs of a layer's filters after standardisation, by convolution. In stage 1 they are not used yet.
     let filterSigns (layer: SignLayer) =
         [ for conv, _, weight in layer.Convolutions -> FilterSigns.Of(weight, conv.Standardised) ]
 
-    /// The share of signs that are not the same; both lists are of one layer.
+    /// The fraction of signs that differ; both lists belong to one layer.
     let flips (before: torch.Tensor list) (after: torch.Tensor list) =
         let flipped = List.map2 (fun a b -> FilterSigns.Flips(a, b)) before after |> List.sum
         float flipped / float (before |> List.sumBy _.numel())

@@ -69,7 +69,7 @@ type internal StageContext =
         Optimisation: Optimisation
         Step: TrainingStep
         Writer: CheckpointWriter
-        Recorder: Recorder
+        Recorder: TelemetryRecorder
         /// Ends the stage: on the caller's cancellation in a single process; on any rank's once all ranks know of it.
         Stop: CancellationTokenSource
     }

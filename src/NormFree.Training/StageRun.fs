@@ -7,28 +7,27 @@ open NormFree.Runs
 open NormFree.Spec
 open TorchSharp
 
-/// One stage of a plan, with its teacher, from its start to its end.
+/// Runs one stage of a plan, with its teacher.
 [<RequireQualifiedAccess>]
 module internal StageRun =
 
-    /// Why a teacher's answers would mean something else on these images: it sees them as the student does, with the student's labels.
+    /// Why a teacher does not fit the data set. It gets the student's images and labels.
     let mismatch (plan: Plan) (teacher: ImageTask) =
         let dataset = plan.Dataset
 
         if teacher.Classes.Length <> dataset.Classes.Length then
-            Some $"it knows {teacher.Classes.Length} classes, the data set has {dataset.Classes.Length}"
+            Some $"it has {teacher.Classes.Length} classes, but the data set has {dataset.Classes.Length}"
         elif teacher.Classes <> dataset.Classes then
-            Some "its classes have other names, or another order"
+            Some "its classes have other names or another order"
         elif teacher.Size <> dataset.Size then
             Some $"it takes images of {teacher.Size}×{teacher.Size} pixels, not {dataset.Size}×{dataset.Size}"
         elif teacher.Normalisation <> dataset.Normalisation then
-            Some "its images are normalised otherwise"
+            Some "its images are normalised differently"
         else
             None
 
-    /// A network where and as the surroundings say. What cannot be as they say is computed as it can be.
-    let placed (plan: Plan) network =
-        network |> Network.on plan.Options.Device |> Network.running plan.Options.Execution
+    /// The network on the plan's device, with the plan's execution where the device supports it.
+    let place (plan: Plan) network = network |> Network.on plan.Options.Device |> Network.running plan.Options.Execution
 
     /// Loads the teacher that the recipe names.
     let teacher (plan: Plan) (recipe: Recipe) =
@@ -37,7 +36,7 @@ module internal StageRun =
             let checkpoint = Checkpoint.load torch.ScalarType.Float32 path
 
             match mismatch plan checkpoint.ImageTask with
-            | None -> Some { checkpoint with Network = placed plan checkpoint.Network }
+            | None -> Some { checkpoint with Network = place plan checkpoint.Network }
             | Some what ->
                 (checkpoint :> IDisposable).Dispose()
 
@@ -48,13 +47,14 @@ module internal StageRun =
         | CrossEntropy
         | LabelSmoothing _ -> None
 
-    let runOn (plan: Plan) number (teacher: Checkpoint option) (network: Network) optimisation state =
+    let private runFrom (plan: Plan) number (teacher: Checkpoint option) (network: Network) optimisation (state, best) =
         let stage =
             { Number = number
               Network = network
               Optimisation = optimisation
               ImageTask = ImageTask.Of plan.Dataset
-              Start = state }
+              Start = state
+              Best = best }
 
         let job =
             { Name = state.Stage
@@ -63,11 +63,11 @@ module internal StageRun =
               Dataset = plan.Dataset
               Teacher = teacher |> Option.map (fun t images -> t.Network.Forward(images, Evaluate)) }
 
-        let keeper = CheckpointWriter(plan.Folder, plan.Options, stage)
-        Stage.run plan.Options job network optimisation keeper state.TrainingCursor
-        keeper.History
+        let writer = CheckpointWriter(plan.Folder, plan.Options, stage)
+        Stage.run plan.Options job network optimisation writer state.TrainingCursor
+        writer.History
 
-    /// Ranks take the same steps from the same place, or none.
+    /// Throws TrainingException unless all ranks start the same stage at the same step.
     let requireSameStart (plan: Plan) (network: Network) (optimisation: Optimisation) (state: TrainingState) =
         let json (value: 'a) () = Json.write value
 
@@ -78,20 +78,20 @@ module internal StageRun =
               "recipe", json state.Recipe
               "teacher", json (state.Teacher)
               "images", json state.Images
-              "place in the training",
+              "training step",
               json (state.TrainingCursor.Epoch, state.TrainingCursor.Progress, state.TrainingCursor.Step)
               "weights", (fun () -> Fingerprint.ofTensors (network.Tensors @ optimisation.State))
-              "way of dividing batches", json state.BatchPartition
+              "batch partition", json state.BatchPartition
               "engine or precision", json state.Execution
               "number of threads", json state.Threads
               "instruction set", (fun () -> string InstructionSets.Best) ]
 
-    /// Runs one stage, or what is left of it, on a network that starts as `begin'` leaves it.
-    let run (plan: Plan) number configuration (recipe: Recipe) net history changes (begin': Network -> unit) =
-        PlanChecks.requireKeepable plan
+    /// Runs one stage, or the rest of it. `initialise` prepares the network of a new stage.
+    let run (plan: Plan) number configuration (recipe: Recipe) net history changes (initialise: Network -> unit) =
+        PlanChecks.requireOptions plan
 
         let network =
-            Network.create torch.ScalarType.Float32 recipe.Deviations.BinaryInit recipe.Seed net |> placed plan
+            Network.create torch.ScalarType.Float32 recipe.Deviations.BinaryInit recipe.Seed net |> place plan
 
         try
             use optimisation = new Optimisation(recipe, network)
@@ -101,14 +101,14 @@ module internal StageRun =
                 { new IDisposable with
                     member _.Dispose() = teacher |> Option.iter (fun t -> (t :> IDisposable).Dispose()) }
 
-            use _ = StageStart.written plan |> Option.map RunLock.Take |> Option.toObj
-            let here = StageStart.stateHere plan network recipe history changes
-            let state = StageStart.startOf plan number network optimisation here begin'
+            use _ = StageResume.writableFolder plan |> Option.map RunLock.Take |> Option.toObj
+            let current = StageResume.newState plan network recipe history changes
+            let state, best = StageResume.start plan number network optimisation current initialise
             requireSameStart plan network optimisation state
 
-            // From here on the folder holds a run, so whatever can be refused must have been, and all ranks have read what was in it.
-            StageStart.describe plan net configuration state.Changes false
-            let history = runOn plan number teacher network optimisation state
+            // This marks the folder as a run, so all checks come before it, and all ranks have read the folder.
+            StageResume.describe plan net configuration state.Changes false
+            let history = runFrom plan number teacher network optimisation (state, best)
 
             { Plan = plan
               Network = network

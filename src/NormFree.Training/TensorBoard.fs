@@ -7,13 +7,13 @@ open NormFree.Networks
 open NormFree.Runs
 open TorchSharp
 
-/// <summary>TensorBoard's event files of one stage. An object writes one file, which is made at the first event.</summary>
-/// <remarks>Throws IOException or UnauthorizedAccessException where an event cannot be written. Values that are not finite are left out.</remarks>
+/// <summary>Writes one TensorBoard event file of a stage. The first event creates the file.</summary>
+/// <remarks>Throws IOException or UnauthorizedAccessException if an event cannot be written. NaN and infinity are not written.</remarks>
 [<Sealed>]
 type internal TensorBoard(folder: RunFolder, stage: int) =
 
-    /// The numbers of a row, by the names of their columns.
-    static let figures =
+    /// The columns that become scalars: their names and values.
+    static let scalars =
         [ for property in FSharpType.GetRecordFields typeof<LayerSample> do
               match property.PropertyType with
               | kind when kind = typeof<float> ->
@@ -25,7 +25,7 @@ type internal TensorBoard(folder: RunFolder, stage: int) =
     let writer =
         lazy
             (if not (Directory.Exists folder.Path) then
-                 raise (DirectoryNotFoundException $"There is no folder {folder.Path}.")
+                 raise (DirectoryNotFoundException $"The folder {folder.Path} does not exist.")
 
              torch.utils.tensorboard.SummaryWriter(Path.Combine(folder.TensorBoard, $"stage{stage}")))
 
@@ -33,12 +33,12 @@ type internal TensorBoard(folder: RunFolder, stage: int) =
         if Double.IsFinite value then
             writer.Value.add_scalar (tag, float32 value, step)
 
-    /// <summary>The figures of a layer at a step of the stage: <c>layer1.0.binary_conv/variance</c> and so on.</summary>
+    /// <summary>Writes a layer's scalars, such as <c>layer1.0.binary_conv/variance</c>, at a step of the stage.</summary>
     member _.Add(row: LayerSample, step: int) =
-        for name, value in figures do
+        for name, value in scalars do
             scalar step ($"{row.Layer}/{name}", value row)
 
-    /// <summary>How an epoch went that ended at a step of the stage.</summary>
+    /// <summary>Writes the results of an epoch that ended at a step of the stage.</summary>
     member _.Add(record: EpochRecord, step: int) =
         [ "epoch/train_loss", record.Train.Loss
           "epoch/train_top1", record.Train.Top1
@@ -48,8 +48,8 @@ type internal TensorBoard(folder: RunFolder, stage: int) =
           "epoch/clipped", record.Clipped ]
         |> List.iter (scalar step)
 
-    /// <summary>How the channels of a layer share the range from 0 to 1 at the end of an epoch.</summary>
+    /// <summary>Writes a histogram of a layer's fractions of +1 by channel, at the end of an epoch.</summary>
     member _.Add(layer: string, channels: ChannelSample list, step: int) =
         use _ = torch.NewDisposeScope()
-        let shares = torch.tensor [| for channel in channels -> channel.Positive |]
-        writer.Value.add_histogram ($"{layer}/positive_of_channels", shares, step)
+        let fractions = torch.tensor [| for channel in channels -> channel.Positive |]
+        writer.Value.add_histogram ($"{layer}/positive_of_channels", fractions, step)

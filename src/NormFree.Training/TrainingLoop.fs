@@ -45,13 +45,13 @@ module Stage =
         (cursor: TrainingCursor)
         (gradients: GradientResult)
         places
-        (mine: Unreadable list)
+        (mine: UnreadableImage list)
         =
         if gradients.Unreadable = 0 then
             Array.toList places
         else
             let all = Collectives.unreadable context.Options.Ranks cursor.Progress.Unreadable mine
-            all |> List.iter (ImageSkipped >> context.Options.Watch)
+            all |> List.iter (ImageSkipped >> context.Options.OnEvent)
             List.ofArray places |> List.except [ for image in all -> image.Index ]
 
     /// One step on this rank's part of a batch: load, forward, loss, backward, accumulate, clip, step, centre, record.
@@ -65,13 +65,13 @@ module Stage =
         (cursor: TrainingCursor)
         : TrainingCursor =
         use _ = torch.NewDisposeScope()
-        let sample = context.Recorder.Begin cursor
+        let sample = context.Recorder.TryStartSample cursor
         let undo = NonFiniteResponse.undo context
         let images, labels = Evaluation.tensors context.Network batch
 
         // Forward, loss and backward of each micro-batch; gradients accumulate, over all ranks too.
         let gradients =
-            context.Step.Gradients(images, labels, List.length unreadable, [ context.Recorder.Watch sample ])
+            context.Step.Gradients(images, labels, List.length unreadable, [ context.Recorder.Hook sample ])
 
         let places = readable context cursor gradients places unreadable
 
@@ -139,7 +139,7 @@ module Stage =
         let mutable state, reported = start, 0
         let loading = StageContext.loading context start.Cursor unreadable.Add
 
-        for batch in Loader.readShare (Collectives.share context.Options.Ranks) loading source order do
+        for batch in Loader.readShard (Collectives.shard context.Options.Ranks) loading source order do
             // The loader still yields the batches that are ready.
             context.Options.Cancellation.ThrowIfCancellationRequested()
             let before = state.Cursor
@@ -151,7 +151,7 @@ module Stage =
             if cursor.Step > before.Step then
                 state <- { Cursor = cursor; Readable = cursor }
                 publish state
-                context.Options.Watch(StepDone(StageRecords.step context cursor source.Count))
+                context.Options.OnEvent(StepDone(StageRecords.step context cursor source.Count))
                 state <- { state with Cursor = synchronise context caller cursor }
             else
                 state <- { state with Cursor = cursor }
@@ -194,13 +194,13 @@ module Stage =
 
         context.Recorder.EndEpoch(record, shares)
         context.Writer.WriteEpoch(record, next)
-        context.Options.Watch(EpochDone record)
+        context.Options.OnEvent(EpochDone record)
         next
 
     /// Writes a checkpoint when a training is interrupted, unless it would contain NaN or infinity.
     let private writeOnInterruption (context: StageContext) cursor =
         if NonFiniteResponse.isFinite context then
-            context.Recorder.Keep()
+            context.Recorder.Write()
             context.Writer.WriteOnInterruption(StageContext.complete context cursor)
 
         // No rank leaves before the first one has written it.
@@ -213,7 +213,7 @@ module Stage =
             && state.Readable.Epoch = state.Cursor.Epoch
             && NonFiniteResponse.isFinite context
         then
-            context.Recorder.Keep()
+            context.Recorder.Write()
             context.Writer.Write(StageContext.complete context state.Readable)
 
     /// The token source that ends the stage: linked to the caller's token in a single process; set by agreement among several ranks.
@@ -245,7 +245,7 @@ module Stage =
         use stop = stopOf runOptions
 
         use recorder =
-            new Recorder(
+            new TelemetryRecorder(
                 writer.Folder,
                 runOptions,
                 { Number = job.Number
@@ -270,7 +270,7 @@ module Stage =
         let state = ref { Cursor = start; Readable = start }
         optimisation.ClipCounts <- TrainingCursor.clipCounts start
         MemoryReuse.Enable()
-        runOptions.Watch(StageStarted(job.Name, job.Recipe.Epochs, train.Count))
+        runOptions.OnEvent(StageStarted(job.Name, job.Recipe.Epochs, train.Count))
 
         if runOptions.OnNonFinite = Rollback && not writer.HasCheckpoint then
             writer.Write start

@@ -28,7 +28,7 @@ type internal TrainingStep
 
     /// <summary>Sets the gradients, as <c>GradientStep.Run</c> does.</summary>
     member _.Gradients(images: torch.Tensor, labels: torch.Tensor, unreadable: int, hooks: MicroBatchHook list) =
-        gradients.Run(images, labels, unreadable, hooks @ [ centering.Watch ])
+        gradients.Run(images, labels, unreadable, hooks @ [ centering.Hook ])
 
     /// <summary>Clips the gradients.</summary>
     member _.Clip() = optimisation.Clip()

@@ -1,7 +1,7 @@
 using NormFree.Interop;
 using NormFree.Spec;
 
-/// <summary>Files of others from C#.</summary>
+/// <summary>Converts files of other frameworks from C#.</summary>
 internal static class InteropExample
 {
     /// <summary>A checkpoint of the original ReActNet repository as an ONNX file.</summary>

@@ -6,6 +6,6 @@ var photo = ImageResult.FromMemory(File.ReadAllBytes("cat.jpg"), ColorComponents
 
 float[] image = ImageInput.Of(network.Model, photo.Data, photo.Height, photo.Width); // 3×H×W, normalised
 float[] logits = new float[network.Classes];
-network.Run(image, logits); // by all processors; any thread may call
+network.Run(image, logits); // uses all processors; safe to call from any thread
 
 Console.WriteLine(network.ClassNames[Array.IndexOf(logits, logits.Max())]);

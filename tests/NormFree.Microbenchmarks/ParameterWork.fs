@@ -205,7 +205,8 @@ let private step () =
     let optimised () =
         [| for described, tensor in parameters 1e-3f -> OptimisedParameter(described.Key, tensor, 1e-5) |]
 
-    let candidate name (optimiser: ParameterOptimiser) : Candidate = { Name = name; Run = fun () -> optimiser.Step 1e-4 }
+    let candidate name (optimiser: ParameterOptimiser) : Candidate =
+        { Name = name; Run = fun () -> optimiser.Step 1e-4 }
 
     use adam = new Adam(optimised (), false)
     use compositeAdam = new Adam(optimised (), false, Composite = true)

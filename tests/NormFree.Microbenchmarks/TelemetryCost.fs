@@ -33,12 +33,12 @@ let private compare binarise =
     use training = new TrainingStep(OneRank.Instance, 1, recipe, network, optimisation, loss)
     let images = torch.randn [| int64 batch; 3L; 32L; 32L |]
     let labels = torch.tensor (Array.init batch (fun i -> int64 (i % 10)))
-    let watched () = Some(torch.randn [| int64 Recorder.WatchedImages; 3L; 32L; 32L |])
+    let watched () = Some(torch.randn [| int64 TelemetryRecorder.ProbeImages; 3L; 32L; 32L |])
     use sampler = new Sampler("stage", network, optimisation, watched)
     let step = step training optimisation images labels
 
     let sampled () =
-        let sample = sampler.Begin(TrainingCursor.startOf 0)
+        let sample = sampler.Start(TrainingCursor.startOf 0)
 
         let hook: MicroBatchHook =
             { Begins = ignore; ForwardHook = (fun _ -> sampler.ForwardHook sample); Passed = ignore }

@@ -7,8 +7,13 @@ open NormFree.Torch.Native
 open NormFree.Tests
 
 let private all =
-    [ testList "Architecture" [ Architecture.ScalarTests.tests ]
-      testList "Repository" [ Repository.ReadmeTests.tests; Repository.FeedTests.tests; Suite.ApprovedSkipsTests.tests ]
+    [ testList "Architecture" [ Architecture.ReferenceTests.tests; Architecture.ScalarTests.tests ]
+      testList
+          "Repository"
+          [ Repository.ReadmeTests.tests
+            Repository.DocsTests.tests
+            Repository.FeedTests.tests
+            Suite.ApprovedSkipsTests.tests ]
       testList
           "Formats"
           [ Formats.AtomicFileTests.tests
@@ -129,7 +134,14 @@ let private soak =
     testSequenced (
         testList
             "Soak"
-            [ Training.FusedEngineTests.soak
+            [ Golden.ModelTests.soak
+              Golden.TrainingTests.soak
+              Interop.OnnxRuntimeTests.soak
+              Interop.PyTorchTests.soak
+              Distributed.GradientStepTests.soak
+              Distributed.NonFiniteTests.soak
+              Training.ExactResumeTests.soak
+              Training.FusedEngineTests.soak
               Training.MemoryTests.soak
               Cli.KillTests.soak
               Distributed.MpiTests.soak ]

@@ -40,12 +40,12 @@ internal sealed record ModelJson(
         return path is null ? "metadata 'model'" : $"metadata 'model' at {Quoted.Name(path)}";
     }
 
-    /// <summary>The first sentence of the message, without namespaces and control characters: it may quote names of the file.</summary>
+    /// <summary>The first sentence of the message, without namespaces. It may quote names of the file, which are escaped.</summary>
     private static string Reason(string message)
     {
         const int Longest = 200;
         string reason = message.Split(". ")[0].Replace(typeof(ModelJson).Namespace + ".", "").TrimEnd('.');
-        return string.Concat(reason.Take(Longest).Select(c => char.IsControl(c) || char.IsSurrogate(c) ? '?' : c));
+        return Printable.Text(reason[..Math.Min(reason.Length, Longest)]);
     }
 
     private static ModelJson Of(PackedModel model) => new(

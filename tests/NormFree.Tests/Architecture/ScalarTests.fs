@@ -1,4 +1,4 @@
-/// TorchSharp's temporary scalars can be freed during the call that uses them (see ScalarArithmetic): our libraries must not make any.
+/// TorchSharp may free a temporary scalar during the call that uses it (see ScalarArithmetic), so our libraries must not create any.
 module NormFree.Tests.Architecture.ScalarTests
 
 open System
@@ -21,12 +21,12 @@ let private calls (m: MethodDefinition) =
         | :? MethodReference as callee -> Some callee
         | _ -> None)
 
-let private makesScalar (callee: MethodReference) =
+let private createsScalar (callee: MethodReference) =
     (callee.DeclaringType.FullName = "TorchSharp.Scalar"
      && (callee.Name = ".ctor" || callee.Name = "op_Implicit"))
     || callee.Name = "ToScalar"
 
-/// Methods of TorchSharp that make a scalar, themselves or through others of its tensor operations.
+/// TorchSharp's tensor methods that create a scalar, directly or through other tensor methods.
 let private unsafeMethods =
     lazy
         (let tensorMethods =
@@ -39,7 +39,7 @@ let private unsafeMethods =
              let before = found.Count
 
              for m in tensorMethods do
-                 if calls m |> Seq.exists (fun callee -> makesScalar callee || found.Contains callee.FullName) then
+                 if calls m |> Seq.exists (fun callee -> createsScalar callee || found.Contains callee.FullName) then
                      found.Add m.FullName |> ignore
 
              if found.Count > before then
@@ -52,13 +52,13 @@ let private offenders file =
     [ for m in methods file do
           if not (m.DeclaringType.FullName.Contains "ScalarArithmetic") then
               for callee in calls m do
-                  if makesScalar callee || unsafeMethods.Value.Contains callee.FullName then
+                  if createsScalar callee || unsafeMethods.Value.Contains callee.FullName then
                       $"{m.DeclaringType.FullName}.{m.Name} calls {callee.Name}" ]
 
 let tests =
     testList
         "scalars"
-        [ test "TorchSharp's sum of two tensors is known to make one, so that this test can fail" {
+        [ test "the sum of two tensors is known to create a scalar, so this test can fail" {
               Expect.exists
                   unsafeMethods.Value
                   (fun name -> name.Contains "op_Addition" && name.Contains "Tensor,TorchSharp.torch/Tensor")
@@ -70,6 +70,6 @@ let tests =
                 "NormFree.Interop.dll"
                 "NormFree.Reporting.dll"
                 "normfree.dll" ] do
-              test $"{file} makes no temporary scalar" {
+              test $"{file} creates no temporary scalar" {
                   Expect.equal (offenders file) [] "calls that bypass ScalarArithmetic"
               } ]

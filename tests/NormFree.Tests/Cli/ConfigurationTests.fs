@@ -147,7 +147,7 @@ let private runs =
           let resumed = Tool.run [ "train"; "--resume"; "--out"; folder ]
           Expect.equal resumed.Code 0 $"exit code: {resumed.Err}"
           Expect.stringContains resumed.Err "earlier version" "warning"
-          Expect.stringContains resumed.Out "2 epochs were done already" "output"
+          Expect.stringContains resumed.Out "resumes after 2 epochs" "output"
           Expect.isSome (RunFolder.readDescription { Path = folder }).Configuration "typed now"
       } ]
 

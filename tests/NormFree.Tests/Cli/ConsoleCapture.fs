@@ -35,15 +35,12 @@ let private writers =
          Console.SetError error
          out, error)
 
-let private newWriter () = TextWriter.Synchronized(new StringWriter(NewLine = "\n"))
-
 /// Runs code; the result, and what the code wrote to the output and to the error stream.
 let run (code: unit -> 'a) : 'a * string * string =
     let outWriter, errorWriter = writers.Value
-    let out = newWriter ()
-    let error = newWriter ()
-    outWriter.Capture <- out
-    errorWriter.Capture <- error
+    let out, error = new StringWriter(NewLine = "\n"), new StringWriter(NewLine = "\n")
+    outWriter.Capture <- TextWriter.Synchronized out
+    errorWriter.Capture <- TextWriter.Synchronized error
 
     try
         let result = code ()

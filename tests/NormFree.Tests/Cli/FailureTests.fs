@@ -101,8 +101,8 @@ let private failures =
       "classes that differ between the splits",
       "train --dataset folder --data §1 --out §0",
       [ out; otherPets ],
-      [ "'train' that 'test' lacks: emu"; "'test' that 'train' lacks: owl"; "add them to" ]
-      "a truncated archive", "train --dataset folder --data §1 --out §0", [ out; archive ], [ "cut.zip"; "cut short" ]
+      [ "'test' lacks classes of 'train': emu"; "'train' lacks classes of 'test': owl"; "add them to" ]
+      "a truncated archive", "train --dataset folder --data §1 --out §0", [ out; archive ], [ "cut.zip"; "truncated" ]
       "a truncated batch file",
       "train --dataset cifar10 --data §1 --out §0",
       [ out; batch ],
@@ -128,7 +128,7 @@ let private failures =
       "to evaluate on other classes",
       "eval --checkpoint §0 --dataset folder --data §1",
       [ Tool.checkpoint; pets ],
-      [ "10 classes"; "data set that it was trained for" ]
+      [ "10 classes"; "data set that it was trained on" ]
       "to classify a text file", "predict --checkpoint §0 §1", [ Tool.checkpoint; text ], [ "text.txt"; "JPEG or PNG" ]
       "to classify a file that does not exist",
       "predict --checkpoint §0 §1",
@@ -165,7 +165,7 @@ let private failures =
       "tensors of a single pixel",
       "predict --checkpoint §0 --input §1 --output §2",
       [ Tool.checkpoint; tensors "pixel.safetensors" [ "input", [ 1L; 3L; 1L; 1L ], 0f ]; out ],
-      [ "1×1"; "at least 2 pixels" ]
+      [ "1×1"; "at least 2×2 pixels" ]
       "tensors that are not numbers",
       "predict --checkpoint §0 --input §1 --output §2",
       [ Tool.checkpoint; tensors "nan.safetensors" [ "input", square, nanf ]; out ],
@@ -201,7 +201,7 @@ let private failures =
       "an import of a text file",
       "import --pytorch §0 --arch reactnet-18 --out §1",
       [ text; out ],
-      [ "text.txt"; "no PyTorch file" ]
+      [ "text.txt"; "not a PyTorch file" ]
       "an import of a safetensors file as PyTorch's",
       "import --pytorch §0 --arch reactnet-18 --out §1",
       [ good; out ],
@@ -214,7 +214,7 @@ let private failures =
       "import --pytorch §0 --arch reactnet-small --width 0.34 --stem cifar --norm batch-norm --classes 10 --out §1",
       [ interop "small-bn-free.pth"; out ],
       [ "missing in the file (60):"
-        "layer1.0.bn1.running_mean"
+        "layer1.0.bn1.weight"
         "unexpected in the file (12):"
         "conv1.gain"
         "--partial" ]
@@ -253,7 +253,7 @@ let private failures =
       "to verify against other weights",
       "verify --checkpoint §0 --packed §1",
       [ otherWeights; Tool.packed ],
-      [ "does not compute what"; "layer conv1: its result differs"; "Export the checkpoint again" ] ]
+      [ "does not compute what"; "layer conv1: its output differs"; "Export the checkpoint again" ] ]
 
 let private fill (line: string) (files: Lazy<string> list) =
     let put (word: string) =

@@ -13,7 +13,15 @@ open NormFree.Tests.Data.Support
 
 /// A run of both stages with frequent checkpoints, Adam, clipping, warm-up, augmentation and held-out images.
 let private arguments engine limit epochs =
-    [ "train"; "--dataset"; "synthetic"; "--limit"; string limit; "--test-limit"; "40"; "--batch"; "10" ]
+    [ "train"
+      "--dataset"
+      "synthetic"
+      "--limit"
+      string limit
+      "--test-limit"
+      "40"
+      "--batch"
+      "10" ]
     @ [ "--epochs"
         string epochs
         "--width"
@@ -78,7 +86,7 @@ let private survives engine limit epochs kills seed =
 let private engines = [ "fused"; "composite" ]
 
 let quick =
-    testSequenced
+    testSequencedGroup "killed tools"
     <| testList
         "Killed"
         [ test "a run that is killed twice ends with the fingerprint of one that was not" {
@@ -117,7 +125,7 @@ let quick =
                   ()
 
               Tool.run [ "train"; "--resume"; "--out"; folder ]
-              |> Tool.fails 1 [ $"process {first.Id} on"; "works on this run" ]
+              |> Tool.fails 1 [ $"process {first.Id} on"; "is working on this run" ]
 
               first.Kill()
               first.WaitForExit()

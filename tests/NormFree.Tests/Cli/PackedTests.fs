@@ -54,7 +54,7 @@ let private images =
                 [ "--engine"; "packed"; "--checkpoint"; packed.Value ]
                 [ "--engine"; "packed"; "--packed"; packed.Value ]
                 [ "--packed"; packed.Value; "--threads"; "1" ]
-                [ "--packed"; packed.Value; "--threads"; "16" ]
+                [ "--packed"; packed.Value; "--threads"; "1" ]
                 [ "--engine"; "packed"; "--checkpoint"; Tool.checkpoint.Value ] ] do
               Expect.equal (predict arguments |> Tool.succeeds).Out shown.Out $"{arguments.Head}"
       }

@@ -51,7 +51,7 @@ let private train =
           test "resuming a finished run prints its table" {
               let resumed = Tool.run [ "train"; "--resume"; "--out"; fst Tool.tinyRun.Value ] |> Tool.succeeds
 
-              for words in [ "2 epochs were done already"; "activations+weights"; "top-1" ] do
+              for words in [ "resumes after 2 epochs"; "activations+weights"; "top-1" ] do
                   Expect.stringContains resumed.Out words "output"
           }
 
@@ -98,7 +98,7 @@ let private train =
                   "stage1.last.safetensors was trained by an older version's method"
                   "the warning"
 
-              Expect.stringContains warning "per-step decay (2) may be others" "the warning"
+              Expect.stringContains warning "per-step decay (2) may differ" "the warning"
 
               for stage in [ "stage1"; "stage2" ] do
                   let state = Checkpoint.readState (Path.Combine(folder, $"{stage}.last.safetensors"))
@@ -142,16 +142,16 @@ let private train =
               let warning = Tool.lines resumed.Out |> List.find _.StartsWith("{\"Warning\"")
 
               for words in
-                  [ "stage1.last.safetensors was made with engine fused"
+                  [ "stage1.last.safetensors was written with engine fused"
                     "threads 1"
                     "threads 2"
-                    "rounded otherwise" ] do
+                    "rounded differently" ] do
                   Expect.stringContains warning words "the warning"
 
               let configuration = Map (RunFolder.readRun { Path = folder }).Configuration
               let change = configuration["environment.changed (1)"]
 
-              for words in [ "activations, behind epoch 1, step "; "threads 2"; "instead of"; "threads 1" ] do
+              for words in [ "activations, after epoch 1, step "; "threads 2"; "instead of"; "threads 1" ] do
                   Expect.stringContains change words "run.json"
           } ]
 
@@ -335,4 +335,11 @@ let private summaries =
 
 /// Those that train run one after the other: each needs a processor for seconds.
 let tests =
-    testList "Round trip" [ testSequenced train; checkpoints; reports; summaries; interop; packed ]
+    testList
+        "Round trip"
+        [ testSequencedGroup "trainings of the tool" train
+          checkpoints
+          reports
+          summaries
+          interop
+          packed ]

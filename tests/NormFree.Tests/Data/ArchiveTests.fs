@@ -1,4 +1,4 @@
-/// Archives that are made to do harm, and folders with what is no file in them.
+/// Hostile archives, and folders with pipes, devices and links.
 module NormFree.Tests.Data.ArchiveTests
 
 open System
@@ -22,29 +22,29 @@ let private kinds =
       "tar", (fun folder entries -> folder.Write("set.tar", tar entries))
       "tar.gz", (fun folder entries -> folder.Write("set.tar.gz", gzip (tar entries))) ]
 
-/// Bytes of managed memory that an action asked for.
+/// An action's result, and the bytes of managed memory that it allocated.
 let private allocating action =
     let before = GC.GetAllocatedBytesForCurrentThread()
     let result = action ()
     result, GC.GetAllocatedBytesForCurrentThread() - before
 
-let private refused make entries parts =
+let private rejects make entries parts =
     use folder = new TempFolder()
     contains parts (error (openAll (make folder entries)))
 
 let private names =
     [ for kind, make in kinds do
           for name in [ "../x.png"; "/etc/x.png"; "a/../../x.png"; "..\\x.png"; "C:\\x.png"; "c:/x.png" ] do
-              test $"{kind}: the name {name} is refused" {
-                  refused make [ image; name, picture ] [ "x.png"; "outside of the archive" ]
+              test $"{kind}: the name {name} is rejected" {
+                  rejects make [ image; name, picture ] [ "x.png"; "outside the archive" ]
               }
 
-          test $"{kind}: a name twice is refused, also where it is written otherwise" {
+          test $"{kind}: a duplicate name is rejected, in any spelling" {
               for again in [ "train/cat/1.png"; "./train/cat/1.png"; "train//cat/./1.png"; "train\\cat\\1.png" ] do
-                  refused make [ image; again, picture ] [ "'train/cat/1.png' is in it twice" ]
+                  rejects make [ image; again, picture ] [ "the entry 'train/cat/1.png' twice" ]
           }
 
-          test $"{kind}: folders in folders and characters of a name have a limit" {
+          test $"{kind}: the depth of folders and the length of paths are limited" {
               let deep = String.replicate 40 "d/" + "x.png"
               use folder = new TempFolder()
               let path: string = make folder [ image; deep, picture ]
@@ -53,14 +53,14 @@ let private names =
               contains [ "85 characters"; "50 characters" ] (error (Archive.openWith few (fun _ -> true) path))
           }
 
-          test $"{kind}: a class folder is found however its name is written" {
+          test $"{kind}: a class folder is found in any spelling of its path" {
               use folder = new TempFolder()
               let again = [ "./train//dog/./1.png", picture; "test/cat/1.png", picture; "test/dog/1.png", picture ]
               let classes, train, _ = ok (ImageFolder.openWith limits (make folder (image :: again)))
               Expect.equal (classes, train.Count) ([| "cat"; "dog" |], 2) "classes and images"
           } ]
 
-/// A tar of files, and of links to somewhere.
+/// A tar of files and links.
 let private tarOfLinks kind files links =
     use target = new MemoryStream()
 
@@ -85,7 +85,7 @@ let private zipOfLinks path files links =
         use stream = entry.Open()
         stream.Write(ReadOnlySpan "/etc/passwd"B)
 
-/// Kinds of links in kinds of archives: what writes such an archive.
+/// A writer for each kind of link and archive.
 let private linkKinds =
     [ for kind in [ Formats.Tar.TarEntryType.SymbolicLink; Formats.Tar.TarEntryType.HardLink ] do
           let tar = tarOfLinks kind
@@ -96,36 +96,36 @@ let private linkKinds =
           zipOfLinks (folder.File "set.zip") files links
           folder.File "set.zip") ]
 
-let private linked =
+let private links =
     [ for kind, make in linkKinds do
-          test $"a {kind} is not followed: it is an image that cannot be read" {
+          test $"a {kind} is not followed: it is an unreadable image" {
               use folder = new TempFolder()
               let set = ok (openAll (make folder [] [ "train/cat/2.png" ]))
-              Expect.equal set.Files [| "train/cat/2.png" |] "it is listed, not silently left away"
+              Expect.equal set.Files [| "train/cat/2.png" |] "it is listed"
               contains [ "2.png"; "link"; "--dereference" ] (error (set.Read 0))
           }
 
-          test $"a {kind} in the place of a class is refused, also where both splits have it" {
+          test $"a {kind} that replaces a class is rejected, even in both splits" {
               use folder = new TempFolder()
               let path = make folder [ image; "test/cat/1.png", picture ] [ "train/dog"; "test/dog" ]
               let text = errors (ImageFolder.openWith limits path)
               contains [ $"{path}/train/dog"; $"{path}/test/dog"; "link"; "--dereference" ] text
           }
 
-          test $"a {kind} in the place of a split is refused, also where another would do" {
+          test $"a {kind} that replaces a split is rejected, even if there is another test split" {
               use folder = new TempFolder()
               let path = make folder [ image; "val/cat/1.png", picture ] [ "test" ]
               contains [ $"{path}/test"; "link" ] (errors (ImageFolder.openWith limits path))
           }
 
-          test $"a {kind} beside the splits, or in a class, harms no image" {
+          test $"a {kind} next to the splits or inside a class does not matter" {
               use folder = new TempFolder()
               let path = make folder [ image; "test/cat/1.png", picture ] [ "latest"; "train/cat/about" ]
               let classes, train, _ = ok (ImageFolder.openWith limits path)
               Expect.equal (classes, train.Count) ([| "cat" |], 1) "classes and images"
           }
 
-          test $"a {kind} with a split's name, but not in its place, harms no image" {
+          test $"a {kind} with a split's name elsewhere does not matter" {
               for root in [ ""; "deep/" ] do
                   use folder = new TempFolder()
                   let links = [ "docs/test"; "scripts/val/run.sh"; $"{root}train/cat/test"; "old/train/cat" ]
@@ -134,19 +134,19 @@ let private linked =
                   Expect.equal (classes, train.Count) ([| "cat" |], 1) $"classes and images in '{root}'"
           }
 
-          test $"a {kind} in the place of a class is refused beside the splits that are there, in a folder of their own" {
+          test $"a {kind} that replaces a class or split in a nested data set is rejected" {
               use folder = new TempFolder()
               let path = make folder [ "deep/" + fst image, picture ] [ "deep/test"; "deep/train/dog" ]
               contains [ $"{path}/deep/test"; $"{path}/deep/train/dog" ] (errors (ImageFolder.openWith limits path))
           }
 
-          test $"a {kind} in every split's place is refused, of whatever depth" {
+          test $"a {kind} that replaces every split is rejected at any depth" {
               use folder = new TempFolder()
               let path = make folder [ "notes.txt", picture ] [ "deep/train"; "deep/test" ]
               contains [ $"{path}/deep/train"; $"{path}/deep/test" ] (errors (ImageFolder.openWith limits path))
           }
 
-          test $"of each {kind} in the place of a class ten are named, and the others counted" {
+          test $"ten of many class folders replaced by a {kind} are named, the others are counted" {
               use folder = new TempFolder()
               let path = make folder [ image; "test/cat/1.png", picture ] [ for i in 1..13 -> $"train/dog{i}" ]
 
@@ -154,7 +154,7 @@ let private linked =
               | Ok _ -> failtest "expected errors"
               | Error problems ->
                   Expect.hasLength problems 11 "ten links and a count"
-                  contains [ "and 3 more"; "--dereference" ] (string (List.last problems))
+                  contains [ "3 more"; "--dereference" ] (string (List.last problems))
           } ]
 
 /// A zip of one file of zeros.
@@ -174,7 +174,7 @@ let private millionZeros =
          target.ToArray())
 
 let private bombs =
-    [ test "a zip entry that unpacks to hundreds of times its size is refused before it is unpacked" {
+    [ test "a zip entry above the ratio limit is rejected before it is decompressed" {
           use folder = new TempFolder()
           let set = ok (openAll (zeros folder 20_000_000))
           let result, allocated = allocating (fun () -> set.Read 0)
@@ -182,7 +182,7 @@ let private bombs =
           Expect.isLessThan allocated 1_000_000L "allocated"
       }
 
-      test "a zip whose small files together unpack to hundreds of times its size is refused before they are unpacked" {
+      test "a zip whose small entries exceed the ratio limit in total is rejected before they are decompressed" {
           use folder = new TempFolder()
           let path = folder.File "zeros.zip"
           zip path [ for i in 1..40 -> $"train/cat/{i}.png", Array.zeroCreate 1_000_000 ]
@@ -191,14 +191,14 @@ let private bombs =
           Expect.isLessThan allocated 1_000_000L "allocated"
       }
 
-      test "a small file may unpack to as much as it likes" {
+      test "a file of up to 1 MiB may exceed the ratio limit" {
           use folder = new TempFolder()
           Expect.hasLength (ok ((ok (openAll (zeros folder 1_000_000))).Read 0)) 1_000_000 "bytes"
       }
 
-      test "a tar.gz that unpacks to thousands of times its size is given up soon, also within what nobody wants" {
+      test "a tar.gz above the ratio limit is rejected early, even inside unwanted files" {
           use folder = new TempFolder()
-          // 300 MB in 300 kB: a file of zeros without end.
+          // 300 MB of zeros in 300 kB, in one file.
           let head = gzip (tarHeader "a" 999_999_999L '0')
           let path = folder.Write("bomb.tar.gz", Array.concat (head :: List.replicate 300 millionZeros.Value))
           let clock = Stopwatch.StartNew()
@@ -208,7 +208,7 @@ let private bombs =
           Expect.isLessThan clock.Elapsed.TotalSeconds 5.0 "seconds"
       }
 
-      test "a tar.gz whose files would fill the memory is refused at the limit" {
+      test "a tar.gz whose files exceed the memory limit is rejected" {
           use folder = new TempFolder()
           let entries = [ for i in 1..9 -> $"train/cat/{i}.png", randomBytes i 100_000 ]
           let path = folder.Write("set.tar.gz", gzip (tar entries))
@@ -218,10 +218,10 @@ let private bombs =
           Expect.isLessThan allocated 3_000_000L "allocated"
       }
 
-      test "each of a thousand zip entries that share the same bytes is refused before it is unpacked" {
+      test "a thousand zip entries that share compressed bytes are rejected before they are decompressed" {
           use folder = new TempFolder()
           let path = zeros folder 20_000_000
-          // 1000 entries of the directory for the one file: 20 GB by its own account.
+          // 1000 directory entries for one file: 20 GB in total.
           let bytes = File.ReadAllBytes path
           let at = BitConverter.ToInt32(bytes, bytes.Length - 6)
           let entry = Array.sub bytes at (bytes.Length - 22 - at)
@@ -250,7 +250,7 @@ let private bombs =
       } ]
 
 let private damaged =
-    [ test "a bit that turned in a zip's file is noticed by its checksum, whatever a decoder would make of it" {
+    [ test "a flipped bit in a zip entry is detected by its checksum" {
           use folder = new TempFolder()
           let path = folder.File "set.zip"
 
@@ -264,14 +264,14 @@ let private damaged =
           contains [ "x.png"; "checksum" ] (error ((ok (openAll path)).Read 0))
       }
 
-      test "a bit that turned in a tar.gz is noticed by its checksum" {
+      test "a flipped bit in a tar.gz is detected by its checksum" {
           use folder = new TempFolder()
           let bytes = gzip (tar [ image ])
           bytes[bytes.Length - 7] <- bytes[bytes.Length - 7] ^^^ 1uy
           contains [ "truncated or damaged" ] (error (openAll (folder.Write("set.tar.gz", bytes))))
       }
 
-      test "an encrypted zip entry is named" {
+      test "an encrypted zip entry is an error with its name" {
           use folder = new TempFolder()
           let path = folder.File "set.zip"
           zip path [ image ]
@@ -286,9 +286,9 @@ let private damaged =
       } ]
 
 let private folders =
-    [ test "a pipe in a folder is not waited for" {
+    [ test "a pipe in a folder does not block" {
           if not (File.Exists "/usr/bin/mkfifo") then
-              skiptest "this machine has no mkfifo"
+              skiptest "mkfifo is not installed"
 
           use folder = new TempFolder()
           use make = Process.Start("/usr/bin/mkfifo", folder.File "x.png")
@@ -296,9 +296,9 @@ let private folders =
           contains [ "x.png"; "pipe" ] (error ((ok (openAll folder.Path)).Read 0))
       }
 
-      test "a link to a device has no bytes, and a link to a picture has the picture's" {
+      test "a link to a device is empty, and a link to an image is followed" {
           if not (File.Exists "/dev/zero") then
-              skiptest "this machine has no /dev/zero"
+              skiptest "there is no /dev/zero"
 
           use folder = new TempFolder()
           use elsewhere = new TempFolder()
@@ -310,7 +310,7 @@ let private folders =
           Expect.equal (ok (read "b.png")) picture "of the picture"
       }
 
-      test "links that lead in circles end" {
+      test "cycles of links end" {
           use folder = new TempFolder()
           folder.Write("train/cat/1.png", picture) |> ignore
           Directory.CreateSymbolicLink(folder.File "train/cat/loop", folder.Path) |> ignore
@@ -318,7 +318,7 @@ let private folders =
           Expect.isLessThan set.Files.Length 20 "files"
       }
 
-      test "a link that leads nowhere is an image that cannot be read" {
+      test "a dangling link is an unreadable image" {
           use folder = new TempFolder()
           File.CreateSymbolicLink(folder.File "x.png", folder.File "gone") |> ignore
           contains [ "x.png"; "no such file" ] (error ((ok (openAll folder.Path)).Read 0))
@@ -328,7 +328,7 @@ let tests =
     testList
         "archives"
         [ testList "names" names
-          testList "links" linked
+          testList "links" links
           testList "bombs" bombs
           testList "damaged" damaged
           testList "folders" folders ]

@@ -8,7 +8,7 @@ open NormFree.Tests.Data.Support
 let private stream seed = RandomStream.OfKeys(int64 seed, 5L)
 let private sides (image: Image) = image.Width, image.Height
 
-/// Red is x, green is y: a pixel tells where it came from.
+/// Red is x and green is y, so a pixel encodes its position.
 let private map width height =
     { Width = width
       Height = height
@@ -22,40 +22,39 @@ let private flat value = { Width = 4; Height = 4; Pixels = Array.create 48 value
 let tests =
     testList
         "augmentation"
-        [ test "PadCrop moves the image by at most its padding, and each way" {
+        [ test "PadCrop shifts by up to its padding in each direction" {
               let image = map 32 32
 
               let shifts =
                   [ for seed in 1..2000 ->
                         let moved = Augment.step (stream seed) image (PadCrop 4)
-                        Expect.equal (sides moved) (32, 32) "the size stays"
+                        Expect.equal (sides moved) (32, 32) "the size is unchanged"
                         let at = 3 * (16 * 32 + 16)
                         int moved.Pixels[at] - 17, int moved.Pixels[at + 1] - 17 ]
 
-              Expect.equal (shifts |> List.map fst |> List.distinct |> List.sort) [ -4 .. 4 ] "all shifts across"
-              Expect.equal (shifts |> List.map snd |> List.distinct |> List.sort) [ -4 .. 4 ] "all shifts down"
+              Expect.equal (shifts |> List.map fst |> List.distinct |> List.sort) [ -4 .. 4 ] "all horizontal shifts"
+              Expect.equal (shifts |> List.map snd |> List.distinct |> List.sort) [ -4 .. 4 ] "all vertical shifts"
           }
 
-          test "PadCrop pads with black bytes, before the normalisation" {
+          test "PadCrop pads with black before normalisation" {
               let corner seed = (Augment.step (stream seed) (flat 255uy) (PadCrop 4)).Pixels[0]
               Expect.equal (List.init 200 corner |> List.distinct |> List.sort) [ 0uy; 255uy ] "black or the image"
           }
 
-          test "Flip mirrors about every second image" {
+          test "Flip mirrors about half of the images" {
               let image = map 3 2
               let flipped = Seq.init 1000 (fun seed -> Augment.step (stream seed) image Flip = Image.flip image)
               let count = flipped |> Seq.filter id |> Seq.length
-              Expect.isLessThan (abs (count - 500)) 80 "within five deviations"
+              Expect.isLessThan (abs (count - 500)) 80 "within five standard deviations"
           }
 
-          testProperty "RandomResizedCrop gives its size for every image"
+          testProperty "RandomResizedCrop returns its size for every image"
           <| fun (seed: int) (width: byte) (height: byte) ->
               let image = Image.blank (int width + 1) (int height + 1)
               sides (Augment.step (stream seed) image (RandomResizedCrop(0.08, 1.0, 16))) = (16, 16)
 
-          test "RandomResizedCrop takes parts of the shares of area that it names" {
-              // The range of x and y in the result tells the part's size; resizing blurs it by less than 2 pixels a
-              // side.
+          test "RandomResizedCrop crops within its bounds of area and aspect ratio" {
+              // The range of x and y in the result is the crop's size. Resizing blurs it by less than 2 pixels per side.
               let image = map 200 200
 
               for seed in 1..200 do
@@ -75,7 +74,7 @@ let tests =
                   Expect.isGreaterThan (width / height) (3.0 / 4.0 / 1.08) "not too tall"
           }
 
-          test "RandomResizedCrop of a very long image takes the middle" {
+          test "RandomResizedCrop of a very elongated image crops the centre" {
               let part = Augment.step (stream 1) (map 250 3) (RandomResizedCrop(0.9, 1.0, 4))
               let x = int part.Pixels[3 * 2]
               Expect.isLessThan (abs (x - 125)) 4 "about the centre"
@@ -88,20 +87,20 @@ let tests =
               Expect.equal
                   (sides (Augment.step (stream 1) (map 33 50) (ResizeShort 20)))
                   (20, 30)
-                  "20·50/33 is cut to 30"
+                  "20·50/33 is truncated to 30"
 
               let part = Augment.step (stream 1) (map 9 8) (CentreCrop 4)
-              // (9 − 4)/2 = 2.5 goes to 2, (8 − 4)/2 = 2: the first pixel is (x, y) = (3, 3) counted from 1.
+              // (9 − 4)/2 = 2.5 rounds to 2, (8 − 4)/2 = 2: the first pixel is (x, y) = (3, 3), counted from 1.
               Expect.equal (Array.truncate 2 part.Pixels) [| 3uy; 3uy |] "starts at 2, 2"
           }
 
-          test "CentreCrop pads what is too small" {
+          test "CentreCrop pads a smaller image" {
               let padded = Augment.step (stream 1) (flat 9uy) (CentreCrop 8)
               Expect.equal (sides padded) (8, 8) "the size"
-              Expect.equal (padded.Pixels |> Array.filter ((=) 9uy) |> Array.length) 48 "the image is in it"
+              Expect.equal (padded.Pixels |> Array.filter ((=) 9uy) |> Array.length) 48 "it contains the image"
           }
 
-          test "Corrected lighting shifts all pixels of a channel by the same, about 0.02 of white" {
+          test "Corrected lighting shifts all pixels of a channel equally, by about 0.02 of white" {
               let shifts =
                   [ for seed in 1..500 ->
                         let lit = Augment.step (stream seed) (flat 100uy) (Lighting(0.1, Corrected))
@@ -109,24 +108,24 @@ let tests =
                         Expect.equal
                             (Array.distinct (Array.indexed lit.Pixels |> Array.map (fun (i, v) -> i % 3, v))).Length
                             3
-                            "one value a channel"
+                            "one value per channel"
 
                         float lit.Pixels[0] - 100.0 ]
 
               // Channel R: 0.1 · 255 · √((.5675·.2175)² + (.7192·.0188)² + (.4009·.0045)²) = 3.17.
               let deviation = sqrt (List.averageBy (fun shift -> shift * shift) shifts)
-              Expect.isLessThan (abs (deviation - 3.17)) 0.4 "the deviation of red"
+              Expect.isLessThan (abs (deviation - 3.17)) 0.4 "the standard deviation of red"
           }
 
-          test "Published lighting changes bytes by no more than the truncation of a shift under 1" {
+          test "Published lighting changes bytes only by truncating a shift below 1" {
               for seed in 1..200 do
                   let lit = Augment.step (stream seed) (flat 100uy) (Lighting(0.1, Published))
 
                   for value in lit.Pixels do
-                      Expect.isTrue (value = 100uy || value = 99uy) "100 + 0.02 is cut to 100, 100 − 0.02 to 99"
+                      Expect.isTrue (value = 100uy || value = 99uy) "100 + 0.02 is truncated to 100, 100 − 0.02 to 99"
           }
 
-          test "lighting keeps white and black within bytes" {
+          test "lighting clamps white and black" {
               for seed in 1..100 do
                   for mode in [ Published; Corrected ] do
                       let white = Augment.step (stream seed) (flat 255uy) (Lighting(0.1, mode))
@@ -136,8 +135,8 @@ let tests =
           }
 
           for augmentation in [ Augmentation.cifar; Augmentation.imageNet Corrected 24; Augmentation.none ] do
-              test $"%A{augmentation.Train} gives the same for the same stream" {
+              test $"%A{augmentation.Train} is deterministic for a stream" {
                   let image = noise (stream 0) 32 32
                   let run seed = ok (Augment.run augmentation.Train (stream seed) image)
-                  Expect.equal (run 3) (run 3) "twice the same"
+                  Expect.equal (run 3) (run 3) "same result"
               } ]

@@ -15,7 +15,7 @@ let private firstBatch (dataset: Dataset) =
 let private counts (source: ImageSource) =
     Seq.init source.Count source.Label |> Seq.countBy id |> Seq.sort |> List.ofSeq
 
-/// Image folders with one image a class and split.
+/// Image folders with one image per class and split.
 let private writeFolders (folder: TempFolder) classes width height =
     for split in [ "train"; "test" ] do
         for label in classes do
@@ -26,10 +26,10 @@ let private writeFolders (folder: TempFolder) classes width height =
 let tests =
     testList
         "the catalogue"
-        [ test "opens the drawn set without a path, of the counts and the size asked for" {
+        [ test "opens the synthetic data set without a path, with the requested counts and size" {
               let dataset = ok (Catalogue.load Synthetic None { defaults with Synthetic = 50, 20; Size = Some 48 })
               Expect.equal (dataset.Train.Count, dataset.Test.Count, dataset.Size) (50, 20, 48) "counts and size"
-              Expect.equal (firstBatch dataset).Side 48 "batches at that size"
+              Expect.equal (firstBatch dataset).Side 48 "side of batches"
           }
 
           for kind, parts in
@@ -37,24 +37,24 @@ let tests =
                 Cifar100, [ "train.bin"; "normfree data get cifar100" ]
                 ImageFolder, [ "train/<class>/*.jpg" ]
                 FashionMnist, [ "train-images-idx3-ubyte" ] ] do
-              test $"{kind} at a missing path, or at none, is an error that says what was looked for" {
+              test $"{kind} without a path or at a missing path is an error with the expected files" {
                   contains ("nowhere" :: parts) (errors (Catalogue.load kind (Some "nowhere") defaults))
                   contains ("--data" :: parts) (errors (Catalogue.load kind None defaults))
               }
 
-          test "options that make no sense are all named" {
+          test "all invalid options are named" {
               let options = { defaults with Size = Some 0; Limit = Some -1; TestLimit = Some 0 }
               contains [ "--size"; "--limit"; "--test-limit" ] (errors (Catalogue.load Synthetic None options))
           }
 
-          test "image folders of 32×32 with CIFAR-10's classes are treated as CIFAR-10" {
+          test "32×32 image folders with CIFAR-10's classes use its normalisation and augmentation" {
               use folder = new TempFolder()
               let path = writeFolders folder (Cifar.classes Cifar.Ten) 32 32
 
               for kind in [ Cifar10; ImageFolder ] do
                   let dataset = ok (Catalogue.load kind (Some path) defaults)
                   Expect.equal (dataset.Size, dataset.Normalisation) (32, Normalisation.cifar10) "as CIFAR"
-                  Expect.equal dataset.Augmentation Augmentation.cifar "its steps"
+                  Expect.equal dataset.Augmentation Augmentation.cifar "steps"
                   Expect.equal (firstBatch dataset).Count 10 "a batch"
           }
 
@@ -69,17 +69,17 @@ let tests =
                   "ImageNet's"
           }
 
-          test "image folders of other sizes are resized to 224 or to the size asked for" {
+          test "image folders of other sizes are resized to 224 or to the requested size" {
               use folder = new TempFolder()
               let path = writeFolders folder [ "cat"; "dog" ] 40 30
               Expect.equal (ok (Catalogue.load ImageFolder (Some path) defaults)).Size 224 "by default"
               let dataset = ok (Catalogue.load ImageFolder (Some path) { defaults with Size = Some 24 })
-              Expect.equal (firstBatch dataset).Side 24 "as asked"
+              Expect.equal (firstBatch dataset).Side 24 "as requested"
               let tested = Loader.read (Loader.testing dataset 8) dataset.Test [| 0; 1 |] |> Seq.exactlyOne
-              Expect.equal (tested.Count, tested.Side) (2, 24) "for testing as well"
+              Expect.equal (tested.Count, tested.Side) (2, 24) "for testing too"
           }
 
-          test "a single file of records is both splits" {
+          test "a single file of records is used as both splits" {
               use folder = new TempFolder()
               let path = folder.Write("part.bin", Array.zeroCreate (3073 * 4))
               let dataset = ok (Catalogue.load Cifar10 (Some path) defaults)
@@ -87,7 +87,7 @@ let tests =
               contains [ "part.bin"; "3074" ] (errors (Catalogue.load Cifar100 (Some path) defaults))
           }
 
-          test "known data sets open at a path, or say everything that is wrong" {
+          test "known data sets open at a path, or throw all errors" {
               use folder = new TempFolder()
               let dataset = Dataset.cifar10.At(folder.Write("part.bin", Array.zeroCreate (3073 * 4)))
 
@@ -96,13 +96,13 @@ let tests =
                   (Dataset.cifar10.Classes, Dataset.cifar10.Size)
                   "as announced"
 
-              Expect.equal (Dataset.drawn.At("").Train.Count) 6000 "the drawn set needs no path"
+              Expect.equal (Dataset.synthetic.At("").Train.Count) 6000 "the synthetic data set ignores the path"
               let thrown = Expect.throwsC (fun () -> Dataset.cifar100.At(folder.File "nowhere") |> ignore) id
               Expect.isTrue (thrown :? DataException) "the exception's type"
               contains [ "nowhere"; "normfree data get cifar100" ] thrown.Message
           }
 
-          test "CIFAR-100's labels are fine unless coarse ones are asked for" {
+          test "CIFAR-100's labels are fine by default" {
               let path = shared "cifar100-test-sample.bin"
 
               let classes labels =
@@ -111,7 +111,7 @@ let tests =
               Expect.equal (classes Fine, classes Coarse) (100, 20) "classes"
           }
 
-          test "the real cifar10-jpeg.zip is CIFAR-10, and a limit takes equally many of each class" {
+          test "the real cifar10-jpeg.zip is CIFAR-10, and a limit balances the classes" {
               let path = shared "cifar10-jpeg.zip"
 
               let dataset =
@@ -132,18 +132,17 @@ let tests =
 
               Expect.equal (batches |> List.sumBy _.Count) 2000 "all are read"
               let mean = batches |> List.averageBy (fun batch -> batch.Images |> Array.averageBy float)
-              Expect.isLessThan (abs mean) 0.3 "about normalised (the black padding pulls it down)"
+              Expect.isLessThan (abs mean) 0.3 "about 0 (the black padding lowers it)"
           }
 
-          test "an image of the real zip is its lossless original, nearly" {
+          test "an image of the real zip is close to its lossless original" {
               let zipped = ok (Catalogue.load Cifar10 (Some(shared "cifar10-jpeg.zip")) defaults)
               let lossless = ok (Catalogue.load Cifar10 (Some(shared "cifar10-test-sample.bin")) defaults)
 
               let difference (a: Image) (b: Image) =
                   Array.map2 (fun (x: byte) (y: byte) -> abs (float x - float y)) a.Pixels b.Pixels |> Array.average
 
-              // The zip's order within a class is not known: an original's nearest image of its class must be very
-              // near.
+              // The zip's order within a class is unknown: compares with the nearest image of the class.
               let original = ok (lossless.Train.Load 0)
               let label = lossless.Train.Label 0
               let candidates = Seq.init zipped.Test.Count id |> Seq.filter (fun i -> zipped.Test.Label i = label)

@@ -30,8 +30,7 @@ let private hundredFiles =
     [ "cifar-100-binary/train.bin", file Cifar.HundredFine 1 30
       "cifar-100-binary/test.bin", file Cifar.HundredFine 2 3 ]
 
-/// Python 2's pickle (protocol 2) of a batch as the distribution's authors wrote it: strings as bytes, an array by its
-/// parts.
+/// A batch in Python 2's pickle protocol 2, as in the distribution: strings are bytes, and the array is reconstructed from parts.
 let private pickle (labelsKey: string) (labels: int list) (planes: byte[]) =
     let text (value: string) = Array.concat [ [| byte 'U'; byte value.Length |]; Encoding.ASCII.GetBytes value ]
     let raw (value: string) = Encoding.ASCII.GetBytes value
@@ -98,12 +97,12 @@ let private openSet path = ok (Archive.openWith FileSet.defaultLimits (fun _ -> 
 let private expectPlanes (bytes: byte[]) start (image: Image) =
     for i in 0..1023 do
         for c in 0..2 do
-            Expect.equal image.Pixels[3 * i + c] bytes[start + 1024 * c + i] "the pixel of its plane"
+            Expect.equal image.Pixels[3 * i + c] bytes[start + 1024 * c + i] "pixel"
 
 let tests =
     testList
         "CIFAR"
-        [ test "has 10, 20 and 100 classes, the latter in order" {
+        [ test "has 10, 20 and 100 classes, the 100 in alphabetical order" {
               Expect.equal (Cifar.classes Cifar.Ten).Length 10 "CIFAR-10"
               Expect.equal (Cifar.classes Cifar.HundredCoarse).Length 20 "coarse"
               let fine = Cifar.classes Cifar.HundredFine
@@ -112,7 +111,7 @@ let tests =
           }
 
           for kind in [ Cifar.Ten; Cifar.HundredFine; Cifar.HundredCoarse ] do
-              test $"{kind}: a record is its label and three planes" {
+              test $"{kind}: a record is a label and three planes" {
                   let bytes = file kind 3 25
                   let source = Cifar.source [ ok (Cifar.parse kind "f.bin" bytes) ]
                   Expect.equal source.Count 25 "records"
@@ -134,7 +133,7 @@ let tests =
                   checkSource (Cifar.classes kind).Length source
               }
 
-              test $"{kind}: a file of a wrong length is an error that says so" {
+              test $"{kind}: a file of the wrong length is an error" {
                   let bytes = file kind 3 2
 
                   contains
@@ -144,14 +143,14 @@ let tests =
                   contains [ "0 bytes" ] (error (Cifar.parse kind "f.bin" [||]))
               }
 
-              test $"{kind}: a label beyond the classes is an error that names the record" {
+              test $"{kind}: a label that is not a class is an error with the record" {
                   let bytes = file kind 3 3
                   bytes[labelBytes kind + Cifar.ImageBytes] <- 250uy
                   bytes[labelBytes kind + Cifar.ImageBytes + labelBytes kind - 1] <- 250uy
                   contains [ "f.bin record 1"; "label is 250" ] (error (Cifar.parse kind "f.bin" bytes))
               }
 
-              testProperty $"{kind}: damaged bytes are records or an error"
+              testProperty $"{kind}: damaged bytes give records or an error"
               <| fun (seed: int) ->
                   match Cifar.parse kind "f.bin" (mutate seed (file kind 1 2)) with
                   | Ok records -> checkSource (Cifar.classes kind).Length (Cifar.source [ records ])
@@ -167,7 +166,7 @@ let tests =
                 (fun folder files ->
                     zip (folder.File "cifar.zip") files
                     folder.File "cifar.zip") ] do
-              test $"the binary distributions are read from a {name}" {
+              test $"reads the binary distributions from a {name}" {
                   use folder = new TempFolder()
                   let train, test = ok (Cifar.read Cifar.Ten (openSet (make folder tenFiles)))
                   Expect.equal (train.Count, test.Count) (20, 3) "CIFAR-10"
@@ -178,11 +177,13 @@ let tests =
                   Expect.equal (train.Count, test.Count) (30, 3) "CIFAR-100"
               }
 
-              test $"the python distribution is read from a {name}" {
+              test $"reads the python distribution from a {name}" {
                   use folder = new TempFolder()
                   let set = openSet (make folder pythonFiles)
 
-                  Expect.isTrue (CifarPython.isPython Cifar.Ten set && not (Cifar.isBinary Cifar.Ten set)) "told apart"
+                  Expect.isTrue
+                      (CifarPython.isPython Cifar.Ten set && not (Cifar.isBinary Cifar.Ten set))
+                      "only the python distribution"
 
                   let train, test = ok (CifarPython.read Cifar.Ten set)
                   Expect.equal (train.Count, test.Count) (15, 1) "counts"
@@ -201,7 +202,7 @@ let tests =
               Expect.equal (fine.Labels, coarse.Labels) ([| 99; 4 |], [| 19; 4 |]) "labels"
           }
 
-          test "a batch that Python itself has read is read alike" {
+          test "reads a batch like Python" {
               let fixture = Path.Combine(__SOURCE_DIRECTORY__, "..", "..", "fixtures", "pickle", "cifar-python2.pkl")
 
               let source =
@@ -211,7 +212,7 @@ let tests =
               expectPlanes (Array.init 6144 (fun i -> byte (i * 7 % 256))) 3072 (ok (source.Load 1))
           }
 
-          test "a pickle with other contents is an error that says what is missing" {
+          test "a pickle with other content is an error that names what is missing" {
               let parse = CifarPython.parse Cifar.Ten "data_batch_1"
               contains [ "data_batch_1"; "labels" ] (error (parse (pickle "names" [ 1 ] (randomBytes 1 3072))))
               contains [ "record 1"; "label is 77" ] (error (parse (pickle "labels" [ 1; 77 ] (randomBytes 1 6144))))
@@ -219,13 +220,13 @@ let tests =
               contains [ "data_batch_1" ] (error (parse "no pickle"B))
           }
 
-          test "a pickle that asks to run something is an error" {
+          test "a pickle that calls a function is an error" {
               contains
                   [ "data_batch_1" ]
                   (error (CifarPython.parse Cifar.Ten "data_batch_1" "cos\nsystem\n(S'true'\ntR."B))
           }
 
-          testProperty "a damaged pickle is records or an error"
+          testProperty "a damaged pickle gives records or an error"
           <| fun (seed: int) ->
               let bytes = mutate seed (pickle "labels" [ 3 ] (randomBytes 1 3072))
 
@@ -233,7 +234,7 @@ let tests =
               | Ok records -> checkSource 10 (Cifar.source [ records ])
               | Error _ -> ()
 
-          test "missing files are all named" {
+          test "all missing files are named" {
               use folder = new TempFolder()
               writeAll folder [ tenFiles[0]; tenFiles[3] ]
               let message = errors (Cifar.read Cifar.Ten (openSet folder.Path))

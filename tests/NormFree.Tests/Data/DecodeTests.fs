@@ -1,9 +1,12 @@
 module NormFree.Tests.Data.DecodeTests
 
 open System
+open System.IO
 open Expecto
 open NormFree.Data
 open NormFree.Tests.Data.Support
+
+let private fixtures = Path.Combine(__SOURCE_DIRECTORY__, "..", "..", "fixtures")
 
 let private reason bytes = error (Decode.image bytes)
 
@@ -15,17 +18,17 @@ let private smooth width height =
                for x in 1..width do
                    yield! [ byte (4 * x); byte (4 * y); 128uy ] |] }
 
-/// A baseline JPEG of one 8×8 block of flat CMYK, as Adobe writes it: 255 is no ink.
+/// A baseline JPEG of one flat 8×8 block of CMYK in Adobe's convention: 255 means no ink.
 let private cmykJpeg (inks: int list) =
     let segment marker (data: int list) = [ 0xFF; marker; 0; data.Length + 2 ] @ data
 
-    // Codes of one length each: DC categories 0 … 11 in 4 bits, the end of a block in 1 bit.
+    // Codes of equal length: DC categories 0 … 11 in 4 bits, end of block in 1 bit.
     let dc = segment 0xC4 ([ 0x00; 0; 0; 0; 12 ] @ List.replicate 12 0 @ [ 0..11 ])
     let ac = segment 0xC4 ([ 0x10; 1 ] @ List.replicate 15 0 @ [ 0 ])
 
     let bits (width: int) (value: int) = [ for i in width - 1 .. -1 .. 0 -> (value >>> i) &&& 1 ]
 
-    // Quantised by 8, a DC coefficient is the level itself.
+    // With a quantiser of 8, the DC coefficient equals the level.
     let block ink =
         let level = ink - 128
 
@@ -65,15 +68,15 @@ let private near (expected: int list) (image: Image) =
 let tests =
     testList
         "decoding"
-        [ test "a PNG of 8-bit RGB comes back exactly" {
+        [ test "a PNG of 8-bit RGB is decoded exactly" {
               let image = noise (RandomStream.OfKeys 1L) 13 7
               Expect.equal (ok (Decode.image (png image))) image "the image"
           }
 
-          test "a JPEG comes back nearly" {
+          test "a JPEG is decoded with a small error" {
               let image = smooth 40 32
               let decoded = ok (Decode.image (jpeg 95 image))
-              Expect.equal (decoded.Width, decoded.Height) (40, 32) "its sides"
+              Expect.equal (decoded.Width, decoded.Height) (40, 32) "width and height"
 
               let error =
                   Array.map2 (fun (a: byte) (b: byte) -> abs (float a - float b)) image.Pixels decoded.Pixels
@@ -82,7 +85,7 @@ let tests =
               Expect.isLessThan error 4.0 "mean difference"
           }
 
-          test "a grey PNG becomes RGB" {
+          test "a greyscale PNG becomes RGB" {
               let file = pngOf 3 2 8 0 (fun y -> [| byte y; 100uy; 200uy |])
 
               let expected =
@@ -90,17 +93,17 @@ let tests =
                          for value in [ y; 100uy; 200uy ] do
                              yield! [ value; value; value ] |]
 
-              Expect.equal (ok (Decode.image file)).Pixels expected "three times each grey"
+              Expect.equal (ok (Decode.image file)).Pixels expected "each grey three times"
           }
 
-          test "16 bits a channel become 8" {
+          test "16 bits per channel become 8" {
               let file =
                   pngOf 2 1 16 2 (fun _ -> [| 10uy; 0uy; 20uy; 0uy; 30uy; 0uy; 40uy; 0uy; 50uy; 0uy; 60uy; 0uy |])
 
               Expect.equal (ok (Decode.image file)).Pixels [| 10uy; 20uy; 30uy; 40uy; 50uy; 60uy |] "the high bytes"
           }
 
-          test "alpha is dropped, the colour under it stays" {
+          test "alpha is dropped without blending" {
               let file = pngOf 2 1 8 6 (fun _ -> [| 200uy; 100uy; 50uy; 0uy; 7uy; 8uy; 9uy; 128uy |])
               Expect.equal (ok (Decode.image file)).Pixels [| 200uy; 100uy; 50uy; 7uy; 8uy; 9uy |] "no blending"
           }
@@ -110,19 +113,19 @@ let tests =
               near [ 100; 50; 25 ] (ok (Decode.image (cmykJpeg [ 200; 100; 50; 128 ])))
           }
 
-          test "a grey JPEG becomes RGB" {
+          test "a greyscale JPEG becomes RGB" {
               use bitmap = new SkiaSharp.SKBitmap(8, 8, SkiaSharp.SKColorType.Gray8, SkiaSharp.SKAlphaType.Opaque)
               bitmap.Erase(SkiaSharp.SKColor(90uy, 90uy, 90uy))
               use data = bitmap.Encode(SkiaSharp.SKEncodedImageFormat.Jpeg, 90)
               near [ 90; 90; 90 ] (ok (Decode.image (data.ToArray())))
           }
 
-          test "what is no image is an error" {
-              contains [ "5 bytes"; "no image" ] (reason "hello"B)
+          test "bytes that are not an image are an error" {
+              contains [ "5 bytes"; "not an image" ] (reason "hello"B)
               contains [ "0 bytes" ] (reason [||])
           }
 
-          test "a truncated file is an error, wherever it ends" {
+          test "a truncated file is an error at any length" {
               let image = noise (RandomStream.OfKeys 2L) 64 64
 
               for file in [ png image; jpeg 80 image ] do
@@ -130,12 +133,41 @@ let tests =
                       reason (Array.truncate (file.Length * share / 100) file) |> ignore
           }
 
-          test "what Encode writes decodes to the same pixels" {
+          test "a JPEG that is truncated and then closed with an end marker is an error" {
+              let file = jpeg 80 (noise (RandomStream.OfKeys 2L) 64 64)
+
+              for share in [ 20; 35; 50; 65; 80; 95 ] do
+                  let closed = Array.append (Array.truncate (file.Length * share / 100) file) [| 0xFFuy; 0xD9uy |]
+                  contains [ "truncated"; "ends early" ] (reason closed)
+          }
+
+          test "a JPEG with a zeroed tail is an error" {
+              let file = jpeg 80 (noise (RandomStream.OfKeys 2L) 64 64)
+
+              for share in [ 20; 35; 50; 65; 80; 95 ] do
+                  let kept = Array.truncate (file.Length * share / 100) file
+                  let zeroed = Array.append kept (Array.zeroCreate (file.Length - kept.Length))
+                  contains [ "truncated"; "no end marker" ] (reason zeroed)
+          }
+
+          for name, part in [ "f_zero0.5.jpg", "no end marker"; "c_cut0.5_eoi.jpg", "ends early" ] do
+              test $"the damaged {name} is an error" {
+                  contains
+                      [ "truncated"; part ]
+                      (reason (File.ReadAllBytes(Path.Combine(fixtures, "images", "damaged", name))))
+              }
+
+          test "bytes after a JPEG's end marker are ignored" {
+              let file = jpeg 80 (noise (RandomStream.OfKeys 2L) 64 64)
+              Expect.equal (Decode.image (Array.append file (randomBytes 1 1000))) (Decode.image file) "pixels"
+          }
+
+          test "Encode and Decode are inverse" {
               let image = noise (RandomStream.OfKeys 4L) 13 7
               Expect.equal (Decode.image (Encode.png image)) (Ok image) "pixels"
           }
 
-          test "an absurdly large image is an error before its pixels are allocated" {
+          test "a too large image is an error before its pixels are allocated" {
               let file = pngOf 20000 20000 8 0 (fun _ -> [||])
               let before = GC.GetAllocatedBytesForCurrentThread()
               contains [ "20000×20000"; "100 million" ] (reason file)
@@ -145,5 +177,5 @@ let tests =
           for name, file in
               [ "PNG", lazy png (noise (RandomStream.OfKeys 3L) 16 16)
                 "JPEG", lazy jpeg 80 (noise (RandomStream.OfKeys 3L) 16 16) ] do
-              testProperty $"a damaged {name} is an image or an error, never an exception"
+              testProperty $"a damaged {name} gives an image or an error, never an exception"
               <| fun (seed: int) -> Decode.image (mutate seed file.Value) |> ignore ]

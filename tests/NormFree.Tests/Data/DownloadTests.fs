@@ -12,17 +12,17 @@ open Expecto
 open NormFree.Data
 open NormFree.Tests.Data.Support
 
-/// What a request asked for, and what the server does to its connection.
+/// One request and its connection.
 type private Exchange =
     {
         Number: int
         Path: string
-        /// First byte of the range asked for.
+        /// First byte of the requested range.
         Range: int option
         Stream: NetworkStream
     }
 
-/// A real HTTP server on the loopback; each connection carries one request.
+/// An HTTP server on the loopback address, with one request per connection.
 type private Server(respond: Exchange -> unit) =
     let listener = new TcpListener(IPAddress.Loopback, 0)
     let requests = ConcurrentQueue<string * int option>()
@@ -89,10 +89,10 @@ let private remote =
       Md5 = Convert.ToHexStringLower(MD5.HashData content)
       Bytes = 500_000L }
 
-/// The whole file, whatever is asked for.
+/// Responds with the whole file and ignores ranges.
 let private whole exchange = write exchange "200 OK" [ $"Content-Length: {content.Length}" ] content
 
-/// The part that is asked for.
+/// Responds with the requested range.
 let private ranged exchange =
     match exchange.Range with
     | Some start when start >= content.Length -> write exchange "416 Range Not Satisfiable" [ "Content-Length: 0" ] [||]
@@ -104,7 +104,7 @@ let private ranged exchange =
         write exchange "206 Partial Content" headers content[start..]
     | None -> whole exchange
 
-/// Announces the whole file and stops after n bytes.
+/// Announces the whole file, but sends only n bytes.
 let private cutAfter n exchange =
     write exchange "200 OK" [ $"Content-Length: {content.Length}" ] (Array.truncate n content)
 
@@ -114,14 +114,14 @@ let private requestTo (folder: TempFolder) (address: Uri) =
     { Download.request (Download.fromMirror address remote) folder.Path with
         Backoff = TimeSpan.FromMilliseconds 5.0 }
 
-let private fetch request = (Download.fetch request ignore CancellationToken.None).GetAwaiter().GetResult()
+let private download request = (Download.run request ignore CancellationToken.None).GetAwaiter().GetResult()
 
-/// Runs a download against a server; the check sees the result, the folder and the requests.
+/// Runs a download from a server, and passes the result, the folder and the requests to `check`.
 let private against respond prepare check =
     use folder = new TempFolder()
     use server = new Server(respond)
     prepare folder
-    check (fetch (requestTo folder server.Address)) folder server.Requests
+    check (download (requestTo folder server.Address)) folder server.Requests
 
 let private untouched (_: TempFolder) = ()
 let private withPart bytes (folder: TempFolder) = folder.Write("set.tar.gz.part", bytes) |> ignore
@@ -129,61 +129,68 @@ let private withPart bytes (folder: TempFolder) = folder.Write("set.tar.gz.part"
 let private expectWhole result (folder: TempFolder) =
     Expect.equal (ok result) (folder.File "set.tar.gz") "the path"
     Expect.equal (File.ReadAllBytes(ok result)) content "the bytes"
-    Expect.equal (Directory.GetFiles folder.Path).Length 1 "no part is left"
+    Expect.equal (Directory.GetFiles folder.Path).Length 1 "no .part file is left"
 
 let tests =
     testList
         "downloads"
-        [ test "know the official files by name, and mirrors of them" {
+        [ test "find the official files by name, and their mirrors" {
               let cifar = Option.get (Download.tryFind "cifar10")
-              Expect.equal cifar.Md5 "c32a1d4ab5d03f1284b67883e8d87530" "the sum"
+              Expect.equal cifar.Md5 "c32a1d4ab5d03f1284b67883e8d87530" "checksum"
 
               Expect.equal
                   (string (Download.fromMirror (Uri "http://host/a/b") cifar).Address)
                   "http://host/a/b/cifar-10-binary.tar.gz"
                   "a mirror"
 
-              Expect.isNone (Download.tryFind "imagenet") "others are not known"
+              Expect.isNone (Download.tryFind "imagenet") "unknown name"
           }
 
-          test "fetch a whole file and tell their progress" {
+          test "get a whole file and report progress" {
               use folder = new TempFolder()
               use server = new Server(ranged)
               let seen = ResizeArray()
-              let result = (Download.fetch (requestTo folder server.Address) seen.Add CancellationToken.None).Result
+              let result = (Download.run (requestTo folder server.Address) seen.Add CancellationToken.None).Result
               expectWhole result folder
               Expect.equal server.Requests [ "/mirror/set.tar.gz", None ] "one request"
               Expect.equal (Seq.last seen) { Received = 500_000L; Total = 500_000L } "the end"
-              Expect.isTrue (seen |> Seq.pairwise |> Seq.forall (fun (a, b) -> a.Received <= b.Received)) "never back"
+
+              Expect.isTrue
+                  (seen |> Seq.pairwise |> Seq.forall (fun (a, b) -> a.Received <= b.Received))
+                  "never decreases"
           }
 
-          test "resume where the connection broke" {
+          test "resume after a broken connection" {
               against
                   (fun exchange -> if exchange.Number = 1 then cutAfter 200_000 exchange else ranged exchange)
                   untouched
                   (fun result folder requests ->
                       expectWhole result folder
-                      Expect.equal (List.map snd requests) [ None; Some 200_000 ] "the second asks for the rest")
+
+                      Expect.equal
+                          (List.map snd requests)
+                          [ None; Some 200_000 ]
+                          "the second request asks for the rest")
           }
 
-          test "resume the part of an earlier call" {
+          test "resume the .part file of an earlier call" {
               against ranged (withPart (Array.truncate 123_456 content)) (fun result folder requests ->
                   expectWhole result folder
                   Expect.equal (List.map snd requests) [ Some 123_456 ] "only the rest")
           }
 
-          test "begin anew when the server ignores the range" {
+          test "start over if the server ignores the range" {
               against whole (withPart (Array.truncate 123_456 content)) (fun result folder _ ->
                   expectWhole result folder)
           }
 
-          test "begin anew when the part is longer than the file" {
+          test "start over if the .part file is longer than the file" {
               against ranged (withPart (Array.append content content)) (fun result folder requests ->
                   expectWhole result folder
                   Expect.equal (List.map snd requests) [ None ] "all of it")
           }
 
-          test "begin anew when the server has nothing at that place" {
+          test "start over if the server rejects the range" {
               let respond exchange =
                   if exchange.Range.IsSome then
                       status "416 Range Not Satisfiable" exchange
@@ -194,13 +201,13 @@ let tests =
                   expectWhole result folder)
           }
 
-          test "take a part that is whole already without asking" {
+          test "complete a full .part file without a request" {
               against ranged (withPart content) (fun result folder requests ->
                   expectWhole result folder
                   Expect.isEmpty requests "no request")
           }
 
-          test "do not fetch again what is there, but replace what is damaged" {
+          test "keep a correct file and replace a damaged one" {
               against
                   ranged
                   (fun folder -> folder.Write("set.tar.gz", content) |> ignore)
@@ -214,17 +221,17 @@ let tests =
                   (fun result folder _ -> expectWhole result folder)
           }
 
-          test "refuse other bytes, with both sums, and delete them" {
+          test "reject and delete a file with another checksum, and name both checksums" {
               let other = Array.rev content
               let respond exchange = write exchange "200 OK" [ $"Content-Length: {other.Length}" ] other
 
               against respond untouched (fun result folder requests ->
                   contains [ remote.Md5; Convert.ToHexStringLower(MD5.HashData other); "deleted" ] (error result)
                   Expect.isEmpty (Directory.GetFiles folder.Path) "nothing is left"
-                  Expect.equal requests.Length 1 "no second try")
+                  Expect.equal requests.Length 1 "no retry")
           }
 
-          test "refuse a longer file without storing it" {
+          test "reject a longer file without storing it" {
               let respond exchange = write exchange "200 OK" [] (Array.append content (Array.zeroCreate 10_000_000))
 
               against respond untouched (fun result folder _ ->
@@ -232,7 +239,7 @@ let tests =
                   Expect.isEmpty (Directory.GetFiles folder.Path) "nothing is left")
           }
 
-          test "try again after a server's failure" {
+          test "retry after a server error" {
               against
                   (fun exchange ->
                       if exchange.Number < 3 then
@@ -245,10 +252,10 @@ let tests =
                       Expect.equal requests.Length 3 "requests")
           }
 
-          test "resume after a reset within the file" {
+          test "resume after a connection reset" {
               let reset exchange =
                   cutAfter 200_000 exchange
-                  // Lets the client read some of it; closing at once with a linger time of 0 sends a reset.
+                  // Lets the client read some data. Closing with a linger time of 0 sends a reset.
                   Thread.Sleep 50
                   exchange.Stream.Socket.LingerState <- LingerOption(true, 0)
                   exchange.Stream.Socket.Close()
@@ -259,7 +266,7 @@ let tests =
                   (fun result folder _ -> expectWhole result folder)
           }
 
-          test "take a connection that ends early without a length for a broken one" {
+          test "treat a response that ends early without a length as a broken connection" {
               let early exchange = write exchange "200 OK" [] (Array.truncate 1000 content)
 
               against
@@ -268,34 +275,34 @@ let tests =
                   (fun result folder _ -> expectWhole result folder)
           }
 
-          test "give up after their retries, and keep the part" {
+          test "give up after the retries, and keep the .part file" {
               against (cutAfter 1000) untouched (fun result folder requests ->
                   contains [ "the connection broke"; "mirror" ] (error result)
-                  Expect.equal requests.Length 5 "one try and four more"
+                  Expect.equal requests.Length 5 "one attempt and four retries"
 
                   Expect.equal
                       (Directory.GetFiles folder.Path |> Array.map Path.GetFileName)
                       [| "set.tar.gz.part" |]
-                      "the part stays")
+                      "the .part file")
           }
 
-          test "say 404 at once" {
+          test "report 404 without a retry" {
               against (status "404 Not Found") untouched (fun result _ requests ->
                   contains [ "404 Not Found"; "set.tar.gz"; "mirror" ] (error result)
-                  Expect.equal requests.Length 1 "no second try")
+                  Expect.equal requests.Length 1 "no retry")
           }
 
-          test "say that nobody listens" {
+          test "report a refused connection" {
               use folder = new TempFolder()
               let address = using (new Server(ranged)) _.Address
 
               contains
                   [ "no connection"; "Check the network" ]
-                  (error (fetch { requestTo folder address with Retries = 1 }))
+                  (error (download { requestTo folder address with Retries = 1 }))
           }
 
-          for place, answer in [ "within the file", cutAfter 1000; "before it answers", ignore ] do
-              test $"lose patience with a server that falls silent {place}" {
+          for place, answer in [ "in the body", cutAfter 1000; "before the response", ignore ] do
+              test $"time out if the server stalls {place}" {
                   use folder = new TempFolder()
                   use stop = new ManualResetEventSlim(false)
 
@@ -304,13 +311,13 @@ let tests =
                       stop.Wait 5000 |> ignore
 
                   use server = new Server(respond)
-                  let patience = TimeSpan.FromMilliseconds 100.0
-                  let request = { requestTo folder server.Address with Retries = 0; Patience = patience }
-                  contains [ "no byte came for 0.1 seconds" ] (error (fetch request))
+                  let timeout = TimeSpan.FromMilliseconds 100.0
+                  let request = { requestTo folder server.Address with Retries = 0; Timeout = timeout }
+                  contains [ "no data arrived for 0.1 seconds" ] (error (download request))
                   stop.Set()
               }
 
-          test "end when cancelled, and keep the part for the next call" {
+          test "stop when cancelled, and keep the .part file for the next call" {
               use folder = new TempFolder()
               use stop = new ManualResetEventSlim(false)
               use cancellation = new CancellationTokenSource()
@@ -329,35 +336,58 @@ let tests =
                   if p.Received >= 300_000L then
                       cancellation.Cancel()
 
-              let fetching = Download.fetch request progress cancellation.Token
-              let thrown = Expect.throwsC (fun () -> fetching.GetAwaiter().GetResult() |> ignore) id
+              let running = Download.run request progress cancellation.Token
+              let thrown = Expect.throwsC (fun () -> running.GetAwaiter().GetResult() |> ignore) id
               stop.Set()
               Expect.isTrue (thrown :? OperationCanceledException) $"cancelled, not {thrown}"
               Expect.equal (Directory.GetFiles folder.Path) [| folder.File "set.tar.gz.part" |] "files"
-              expectWhole (fetch request) folder
+              expectWhole (download request) folder
               Expect.equal (List.map snd server.Requests) [ None; Some 300_000 ] "the second call resumes"
           }
 
-          test "say that the disk is full" {
+          test "report a full disk" {
               if not (File.Exists "/dev/full") then
-                  skiptest "there is no /dev/full, a device that is always full"
+                  skiptest "there is no /dev/full"
 
               against
                   ranged
                   (fun folder -> File.CreateSymbolicLink(folder.File "set.tar.gz.part", "/dev/full") |> ignore)
                   (fun result _ requests ->
-                      contains [ "the disk is full"; "Make room" ] (error result)
-                      Expect.equal requests.Length 1 "no second try")
+                      contains [ "the disk is full"; "Free some space" ] (error result)
+                      Expect.equal requests.Length 1 "no retry")
           }
 
-          test "refuse an address that is not of the web" {
+          for target in [ "ftp://elsewhere/set.tar.gz"; "file:///etc/passwd"; "gopher://elsewhere/" ] do
+              test $"report a redirect to {target}, which is not followed" {
+                  let redirect exchange = write exchange "302 Found" [ $"Location: {target}"; "Content-Length: 0" ] [||]
+
+                  against redirect untouched (fun result folder requests ->
+                      contains
+                          [ "/mirror/set.tar.gz"; "the server redirects to"; "not followed"; "mirror" ]
+                          (error result)
+
+                      Expect.equal requests.Length 1 "no retry"
+                      Expect.isEmpty (Directory.GetFiles folder.Path) "no file")
+              }
+
+          test "follow a redirect to another path" {
+              let redirect exchange =
+                  if exchange.Path = "/mirror/set.tar.gz" then
+                      write exchange "302 Found" [ "Location: /elsewhere/set.tar.gz"; "Content-Length: 0" ] [||]
+                  else
+                      ranged exchange
+
+              against redirect untouched (fun result folder _ -> expectWhole result folder)
+          }
+
+          test "reject an address that is not http or https" {
               use folder = new TempFolder()
-              contains [ "ftp://host/"; "no web address" ] (error (fetch (requestTo folder (Uri "ftp://host/"))))
+              contains [ "ftp://host/"; "not a web address" ] (error (download (requestTo folder (Uri "ftp://host/"))))
           }
 
-          test "say which folder cannot be written to" {
+          test "name a folder that is not writable" {
               use folder = new TempFolder()
               let file = folder.Write("file", [||])
               use server = new Server(ranged)
-              contains [ file ] (error (fetch { requestTo folder server.Address with Folder = file }))
+              contains [ file ] (error (download { requestTo folder server.Address with Folder = file }))
           } ]

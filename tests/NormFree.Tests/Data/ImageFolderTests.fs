@@ -9,7 +9,7 @@ open NormFree.Tests.Data.Support
 let private limits = FileSet.defaultLimits
 let private picture i = png (noise (RandomStream.OfKeys(int64 i)) 6 5)
 
-/// Two classes, three training images each and one for testing; the names are not in order.
+/// Two classes with three training images and one test image each, in unsorted order.
 let private entries =
     [ for split, count in [ "train", 3; "test", 1 ] do
           for label in [ "dog"; "cat" ] do
@@ -40,7 +40,7 @@ let private openEntries make entries check =
 
 let private failing make entries parts = openEntries make entries (errors >> contains parts)
 
-/// What a source holds: labels, the ends of the names, the images.
+/// The labels, file names and images of a source.
 let private content (source: ImageSource) =
     List.init source.Count (fun i -> source.Label i, FileSet.fileName (source.Name i), ok (source.Load i))
 
@@ -48,7 +48,7 @@ let tests =
     testList
         "image folders"
         [ for kind, make in containers do
-              test $"a {kind} gives sorted classes and every image" {
+              test $"a {kind} has sorted classes and every image" {
                   openEntries make entries (fun result ->
                       let classes, train, test = ok result
                       Expect.equal classes [| "cat"; "dog" |] "classes"
@@ -66,7 +66,7 @@ let tests =
                       Expect.equal (content train) expected "labels, names, images")
               }
 
-              test $"a {kind} is read by many threads at once" {
+              test $"a {kind} can be read by many threads" {
                   openEntries make entries (fun result ->
                       let _, train, _ = ok result
                       let expected = Array.init train.Count (train.Load >> ok)
@@ -81,19 +81,19 @@ let tests =
                       [ "'test/<class>/'"; "'val/<class>/'" ]
               }
 
-              test $"a {kind} with other classes for testing is an error that lists them" {
+              test $"a {kind} whose splits have different classes is an error that lists them" {
                   let more = ("test/bird/1.png", picture 1) :: ("train/emu/1.png", picture 2) :: entries
-                  failing make more [ "'test' that 'train' lacks: bird"; "'train' that 'test' lacks: emu" ]
+                  failing make more [ "'train' lacks classes of 'test': bird"; "'test' lacks classes of 'train': emu" ]
               }
 
-              test $"a {kind} with a class without images is an error that names it" {
+              test $"a {kind} with an empty class is an error that names it" {
                   failing
                       make
                       (("train/emu/", [||]) :: ("test/emu/1.png", picture 1) :: entries)
                       [ "train/emu"; "no images" ]
               }
 
-              test $"a {kind} may hold the splits in a folder, and other files" {
+              test $"a {kind} may contain the splits inside a folder, and other files" {
                   let nested =
                       ("README.md", "hello"B)
                       :: ("deep/notes.txt", "x"B)
@@ -113,7 +113,7 @@ let tests =
               failing asFolder two [ "several data sets"; "first/train"; "second/train"; "first/test" ]
           }
 
-          test "val and validation are splits for testing, and extensions may be capitals" {
+          test "val and validation are test splits, and extensions may be upper case" {
               for split in [ "val"; "validation" ] do
                   let renamed =
                       [ for name, bytes in entries -> name.Replace("test/", split + "/").Replace(".png", ".PNG"), bytes ]
@@ -123,7 +123,7 @@ let tests =
                       Expect.equal test.Count 2 split)
           }
 
-          test "what a Mac adds to an archive is no image" {
+          test "metadata files of macOS are ignored" {
               let more = ("__MACOSX/train/cat/x.png", "x"B) :: ("train/cat/._1.png", "x"B) :: entries
 
               openEntries asZip more (fun result ->
@@ -131,7 +131,7 @@ let tests =
                   Expect.equal train.Count 6 "images")
           }
 
-          test "an image that cannot be decoded is an error when it is read, with its name" {
+          test "an undecodable image is an error with its name when it is read" {
               openEntries asZip (("train/cat/9.jpg", "no image"B) :: entries) (fun result ->
                   let _, train, _ = ok result
                   let bad = Seq.init train.Count id |> Seq.filter (fun i -> (train.Load i).IsError) |> Seq.exactlyOne
@@ -140,8 +140,8 @@ let tests =
 
           for name in [ "../train/cat/1.png"; "/etc/cat/1.png"; "train/../../x.png"; "..\\train\\x.png" ] do
               for kind, make in [ "zip", asZip; "tar", asTar; "tar.gz", asTarGz ] do
-                  test $"a {kind} with the entry {name} is refused" {
-                      failing make ((name, picture 1) :: entries) [ name; "outside of the archive" ]
+                  test $"a {kind} with the entry {name} is rejected" {
+                      failing make ((name, picture 1) :: entries) [ name; "outside the archive" ]
                   }
 
           for kind, make in [ "zip", asZip; "tar", asTar; "tar.gz", asTarGz ] do
@@ -170,7 +170,7 @@ let tests =
                           for i in 0 .. source.Count - 1 do
                               source.Load i |> ignore
 
-          test "a zip entry that states an impossible length is refused before anything is allocated" {
+          test "a zip entry with an impossible length is rejected before anything is allocated" {
               use folder = new TempFolder()
               let path = folder.File "set.zip"
               zip path (("train/cat/bomb.png", randomBytes 1 77_777) :: entries)
@@ -189,16 +189,16 @@ let tests =
               Expect.isLessThan (GC.GetAllocatedBytesForCurrentThread() - before) 1_000_000L "allocated"
           }
 
-          test "a tar that ends between two entries is an error" {
+          test "a tar without its end mark is an error" {
               use folder = new TempFolder()
-              // The end mark is two blocks of zeros.
+              // The end mark is two zero blocks.
               let bytes = tar entries
               let path = folder.Write("set.tar", Array.truncate (bytes.Length - 1024) bytes)
               contains [ "end mark" ] (errors (ImageFolder.openWith limits path))
           }
 
           for kind, make in containers do
-              test $"a {kind} with more entries or larger files than allowed is refused" {
+              test $"a {kind} above the limits on entries or file size is rejected" {
                   use folder = new TempFolder()
                   let path: string = make folder entries
                   contains [ "more than 5 files" ] (errors (ImageFolder.openWith { limits with Entries = 5 } path))
@@ -208,12 +208,12 @@ let tests =
                   | Ok(_, train, _) -> contains [ "20"; "the limit is 20" ] (error (train.Load 0))
               }
 
-          test "a zip entry that unpacks to more than it states is cut at what it states, not unpacked" {
+          test "a zip entry that decompresses to more than its stated length is read only up to that length" {
               use folder = new TempFolder()
               let path = folder.File "set.zip"
               zip path (("train/cat/bomb.png", Array.zeroCreate 5_000_000) :: entries)
               let bytes = File.ReadAllBytes path
-              // Both headers state the length; 5 000 000 little-endian becomes 5.
+              // Replaces the length in both headers.
               let stated = BitConverter.GetBytes 5_000_000
 
               for at in 0 .. bytes.Length - 4 do
@@ -228,7 +228,7 @@ let tests =
               Expect.isLessThan (GC.GetAllocatedBytesForCurrentThread() - before) 1_000_000L "allocated"
           }
 
-          test "a path that is not there, and one that is no archive, are errors" {
+          test "a missing path and a file that is not an archive are errors" {
               use folder = new TempFolder()
               contains [ "nowhere"; "no such file" ] (errors (ImageFolder.openWith limits (folder.File "nowhere")))
               contains [ "x.txt"; ".zip" ] (errors (ImageFolder.openWith limits (folder.Write("x.txt", "x"B))))

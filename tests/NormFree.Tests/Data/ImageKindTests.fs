@@ -1,4 +1,4 @@
-/// Images of every kind that cameras, scanners and the web have, made by tests/fixtures/images/make.py.
+/// Images of all common kinds, created by tests/fixtures/images/make.py.
 module NormFree.Tests.Data.ImageKindTests
 
 open System
@@ -20,11 +20,11 @@ let private expected =
 let private number (what: JsonObject) (name: string) = (nonNull what[name]).GetValue<int>()
 
 let private decoded (name, what: JsonObject) =
-    test $"{name} has the pixels that Pillow gives it" {
+    test $"{name} decodes to Pillow's pixels" {
         let image = ok (Decode.image (fixture name))
-        Expect.equal (image.Width, image.Height) (number what "width", number what "height") "its sides"
+        Expect.equal (image.Width, image.Height) (number what "width", number what "height") "width and height"
         let pixels = Convert.FromHexString((nonNull what["pixels"]).GetValue<string>())
-        Expect.hasLength image.Pixels pixels.Length "three bytes a pixel"
+        Expect.hasLength image.Pixels pixels.Length "three bytes per pixel"
 
         let largest =
             Array.map2 (fun (a: byte) (b: byte) -> abs (int a - int b)) image.Pixels pixels |> Array.max
@@ -39,12 +39,12 @@ let private kindOf (name: string) =
     | ".bmp" -> "BMP"
     | _ -> "TIFF"
 
-let private refused (name, _) =
-    test $"{name} is refused by its kind, whatever its name" {
+let private unsupported (name, _) =
+    test $"{name} is rejected by its content, not by its name" {
         contains [ $"{kindOf name} file"; "PNG or JPEG" ] (error (Decode.image (fixture name)))
     }
 
-/// The progressive image, with its last scan many times over and sides that its header states: the rest of it is not there.
+/// The progressive image with its last scan repeated, and with sides in its header that are larger than its data.
 let private withScans count side =
     let bytes = fixture "progressive.jpg"
     let isScan at = bytes[at] = 0xFFuy && bytes[at + 1] = 0xDAuy
@@ -59,7 +59,7 @@ let private withScans count side =
     Array.blit (Array.append sides sides) 0 bytes (frame + 5) 4
     Array.concat [ Array.truncate (bytes.Length - 2) bytes; more; [| 0xFFuy; 0xD9uy |] ]
 
-/// Reads nine images of 8×8, of which the fifth is this file; the reason that is told for leaving it out. The others must be what they are without it.
+/// Loads nine 8×8 images, the fifth of which is this file. Expects the others unchanged and returns the reason for skipping it.
 let private loading (bad: byte[]) (steps: Augment list) =
     let good i = noise (RandomStream.OfKeys(int64 i)) 8 8
 
@@ -69,35 +69,36 @@ let private loading (bad: byte[]) (steps: Augment list) =
           Name = fun i -> $"{i}.png"
           Load = fun i -> if i = 4 then Decode.image bad else Ok(good i) }
 
-    let options = { Loader.training (Synthetic.dataset 1L 10 10) 4 with Steps = steps; Side = 8; Workers = 2 }
+    let options =
+        { Loader.training (Synthetic.dataset 1L 10 10) 4 with Steps = steps; Side = 8; Workers = 2 }
 
     let read (source: ImageSource) =
-        let told = ResizeArray()
+        let reported = ResizeArray()
 
         let batches =
-            Loader.read { options with Report = told.Add } source (Loader.shuffled 5L 2 9) |> List.ofSeq
+            Loader.read { options with Report = reported.Add } source (Loader.shuffled 5L 2 9) |> List.ofSeq
 
-        // Each image's pixels with its label, in the order in which they come.
+        // Each image's label and pixels, in order.
         [ for batch in batches do
               for i, index in Array.indexed batch.Indices do
                   index, (batch.Labels[i], Array.sub batch.Images (i * 192) 192) ],
-        List.ofSeq told
+        List.ofSeq reported
 
-    let whole, none = read { source with Load = good >> Ok }
-    Expect.isEmpty none "nothing is told of a whole set"
-    let broken, told = read source
-    Expect.equal broken (whole |> List.filter (fun (index, _) -> index <> 4)) "the others: order, labels, pixels"
-    let unreadable = List.exactlyOne told
-    Expect.equal (unreadable.Index, unreadable.Name, unreadable.Total) (4, "4.png", 1) "told with its name"
+    let complete, none = read { source with Load = good >> Ok }
+    Expect.isEmpty none "no reports for a complete source"
+    let rest, reported = read source
+    Expect.equal rest (complete |> List.filter (fun (index, _) -> index <> 4)) "the others: order, labels, pixels"
+    let unreadable = List.exactlyOne reported
+    Expect.equal (unreadable.Index, unreadable.Name, unreadable.Total) (4, "4.png", 1) "reported by name"
     unreadable.Reason
 
-let private test224 = Augmentation.imageNet Corrected 8
+let private imageNet8 = Augmentation.imageNet Corrected 8
 
 let private sizes =
     [ test "one pixel becomes a flat image" {
           let image = ok (Decode.image (fixture "one-pixel.png"))
 
-          for steps in [ test224.Train; test224.Test; [ Resize 8 ] ] do
+          for steps in [ imageNet8.Train; imageNet8.Test; [ Resize 8 ] ] do
               let resized = ok (Augment.run steps (RandomStream.OfKeys 1L) image)
               Expect.equal (resized.Width, resized.Height) (8, 8) "size"
               Expect.hasLength (resized.Pixels |> Array.chunkBySize 3 |> Array.distinct) 1 "one colour"
@@ -107,7 +108,7 @@ let private sizes =
           [ 65536, 1, [ ResizeShort 256; CentreCrop 224 ]
             1, 65536, [ ResizeShort 256; CentreCrop 224 ]
             1, 20_000_000, [ Resize 224 ] ] do
-          test $"{width}×{height} pixels that would become too many for {steps.Head} are an error before they do" {
+          test $"{width}×{height} pixels are an error before {steps.Head} would make them too many" {
               let image = Image.blank width height
               let before = GC.GetAllocatedBytesForCurrentThread()
               let text = error (Augment.run steps (RandomStream.OfKeys 1L) image)
@@ -116,75 +117,75 @@ let private sizes =
           }
 
       for width, height in [ 65536, 1; 1, 65536; 4000, 3 ] do
-          test $"{width}×{height} pixels go through the training's crop" {
-              let resized = ok (Augment.run test224.Train (RandomStream.OfKeys 1L) (Image.blank width height))
+          test $"{width}×{height} pixels can be cropped for training" {
+              let resized = ok (Augment.run imageNet8.Train (RandomStream.OfKeys 1L) (Image.blank width height))
               Expect.equal (resized.Width, resized.Height) (8, 8) "size"
           } ]
 
-let private left =
+let private skipped =
     [ for what, bad, steps, part in
-          [ "that is cut short", lazy (Array.truncate 60 (fixture "rgb.png")), test224.Train, "cut short"
-            "that is no image", lazy "hello"B, test224.Train, "no image"
-            "that is empty", lazy [||], test224.Train, "0 bytes"
-            "that is animated", lazy (fixture "animated.gif"), test224.Train, "GIF"
-            "that is huge", lazy (pngOf 20000 20000 8 0 (fun _ -> [||])), test224.Train, "100 million"
-            "that is overlong",
+          [ "that is truncated", lazy (Array.truncate 60 (fixture "rgb.png")), imageNet8.Train, "truncated"
+            "that is not an image", lazy "hello"B, imageNet8.Train, "not an image"
+            "that is empty", lazy [||], imageNet8.Train, "0 bytes"
+            "that is animated", lazy (fixture "animated.gif"), imageNet8.Train, "GIF"
+            "that is huge", lazy (pngOf 20000 20000 8 0 (fun _ -> [||])), imageNet8.Train, "100 million"
+            "that is elongated",
             lazy (pngOf 65536 1 8 0 (fun _ -> Array.zeroCreate 65536)),
             [ ResizeShort 100; CentreCrop 8 ],
             "proportions"
-            "of another size, where no step resizes", lazy (fixture "rgb.png"), [], "12×8" ] do
-          test $"an image {what} is left out by its name, and the others stay what and where they are" {
+            "of another size without a resize", lazy (fixture "rgb.png"), [], "12×8" ] do
+          test $"an image {what} is skipped and reported by name, and the others are unchanged" {
               contains [ part ] (loading bad.Value steps)
           } ]
 
 let private hostile =
-    [ test "a JPEG of many scans is refused before it is decoded" {
+    [ test "a JPEG of too many scans is rejected before it is decoded" {
           contains [ "65 scans"; "64" ] (error (Decode.image (withScans 65 60000)))
       }
 
-      test "as many scans as are allowed take seconds at most" {
+      test "the maximum number of scans takes seconds, and their missing data is detected" {
           let clock = Diagnostics.Stopwatch.StartNew()
-          Decode.image (withScans 64 2000) |> ok |> ignore
+          contains [ "truncated"; "ends early" ] (error (Decode.image (withScans 64 2000)))
           Expect.isLessThan clock.Elapsed.TotalSeconds 10.0 "seconds"
       }
 
-      test "what lies within a segment is no scan" {
+      test "scan markers inside a segment are not counted" {
           let bytes = fixture "progressive.jpg"
-          // A comment of 1000 starts of scans.
+          // A comment of 1000 scan markers.
           let comment = Array.concat (List.replicate 1000 [| 0xFFuy; 0xDAuy |])
           let segment = Array.append [| 0xFFuy; 0xFEuy; byte (2002 / 256); byte (2002 % 256) |] comment
           let commented = Array.concat [ Array.truncate 2 bytes; segment; Array.skip 2 bytes ]
           Expect.equal (Decode.image commented) (Decode.image bytes) "the same image"
       }
 
-      test "images above 16 million pixels are decoded one at a time, however many threads ask for it" {
+      test "images above 16 million pixels are decoded by one thread at a time" {
           let side = 4001
           let row = Array.create side 77uy
           let file = pngOf side side 8 0 (fun _ -> row)
           let contentions = Monitor.LockContentionCount
           use start = new Barrier 2
 
-          together 2 (fun _ ->
+          inParallel 2 (fun _ ->
               start.SignalAndWait()
               let image = ok (Decode.image file)
               Expect.equal (image.Width, image.Height, image.Pixels[5]) (side, side, 77uy) "the image")
 
-          Expect.isGreaterThan Monitor.LockContentionCount contentions "one waits for the other"
+          Expect.isGreaterThan Monitor.LockContentionCount contentions "one thread waits for the other"
       }
 
       for name, _ in expected do
           testPropertyWithConfig
               { FsCheckConfig.defaultConfig with maxTest = 40 }
-              $"a damaged {name} is an image or an error, never an exception"
+              $"a damaged {name} gives an image or an error, never an exception"
           <| fun (seed: int) -> Decode.image (mutate seed (fixture name)) |> ignore ]
 
 let tests =
-    let refusals, images = expected |> List.partition (fun (_, what) -> what.ContainsKey "refused")
+    let rejected, images = expected |> List.partition (fun (_, what) -> what.ContainsKey "refused")
 
     testList
-        "kinds of images"
+        "image formats"
         [ testList "decoded" (List.map decoded images)
-          testList "refused" (List.map refused refusals)
+          testList "unsupported" (List.map unsupported rejected)
           testList "sizes" sizes
-          testList "left out" left
+          testList "skipped" skipped
           testList "hostile" hostile ]

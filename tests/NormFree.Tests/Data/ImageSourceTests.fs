@@ -6,7 +6,7 @@ open Expecto
 open NormFree.Data
 open NormFree.Tests.Data.Support
 
-/// Labels sorted by class, as image folders give them; the images do not matter.
+/// A source with these labels. The images do not matter.
 let private labelled (labels: int[]) : ImageSource =
     { Count = labels.Length
       Label = fun i -> labels[i]
@@ -22,33 +22,33 @@ let private sorted = labelled (Array.init 1000 (fun i -> i / 100))
 let tests =
     testList
         "image sources"
-        [ test "limit takes equally many of each class" {
+        [ test "limit balances the classes" {
               Expect.equal (counts (ImageSource.limit 200 1L sorted)) (Array.init 10 (fun c -> c, 20)) "20 of each"
           }
 
-          test "limit deals what is left to the first classes" {
+          test "limit takes the remainder from the first classes" {
               let expected = Array.init 10 (fun c -> c, (if c < 3 then 3 else 2))
-              Expect.equal (counts (ImageSource.limit 23 1L sorted)) expected "2 of each and 3 more"
+              Expect.equal (counts (ImageSource.limit 23 1L sorted)) expected "2 per class, and 3 more"
           }
 
-          test "limit gives the share of a small class to the others" {
+          test "limit fills up a small class from the others" {
               let source = labelled (Array.append (Array.create 2 0) (Array.create 98 1))
-              Expect.equal (counts (ImageSource.limit 50 1L source)) [| 0, 2; 1, 48 |] "all of the small one"
+              Expect.equal (counts (ImageSource.limit 50 1L source)) [| 0, 2; 1, 48 |] "all of the small class"
           }
 
-          test "limit keeps the order, repeats for a seed and differs for another" {
+          test "limit keeps the order and depends only on the seed" {
               let taken seed = names (ImageSource.limit 100 seed sorted)
-              Expect.equal (taken 1L) (taken 1L) "the same again"
-              Expect.notEqual (taken 1L) (taken 2L) "another choice"
+              Expect.equal (taken 1L) (taken 1L) "same seed"
+              Expect.notEqual (taken 1L) (taken 2L) "another seed"
               let places = taken 1L |> Array.map (fun name -> int (name.Substring 6))
               Expect.equal places (Array.sort places) "in order"
           }
 
-          test "limit beyond the count is everything" {
+          test "limit above the count returns all images" {
               Expect.equal (ImageSource.limit 5000 1L sorted).Count 1000 "all"
           }
 
-          testProperty "split parts every class, and nothing is lost or doubled"
+          testProperty "split divides every class, without loss or duplicates"
           <| fun (labels: byte[]) (seed: int64) (percent: byte) ->
               let source = labelled (labels |> Array.map (fun label -> int label % 5))
               let fraction = float (percent % 101uy) / 100.0
@@ -58,7 +58,7 @@ let tests =
               held.Count = expected
               && Array.sort (Array.append (names kept) (names held)) = Array.sort (names source)
 
-          test "a source that remembers decodes each image once, and its fingerprint stays" {
+          test "a cached source decodes each image once and has the same fingerprint" {
               let loads = Array.zeroCreate<int> 100
 
               let counting =
@@ -69,10 +69,10 @@ let tests =
                               Interlocked.Increment(&loads[i]) |> ignore
                               if i = 7 then Error "damaged" else Ok(Image.blank 2 (1 + i)) }
 
-              let source = ImageSource.remembering 1_000_000L counting
+              let source = ImageSource.cached 1_000_000L counting
               Expect.equal (ImageSource.fingerprint source) (ImageSource.fingerprint counting) "fingerprint"
               Array.fill loads 0 100 0
-              let fresh = ImageSource.remembering 1_000_000L counting
+              let fresh = ImageSource.cached 1_000_000L counting
 
               for _ in 1..3 do
                   for i in 0..99 do
@@ -81,7 +81,7 @@ let tests =
               Expect.equal loads (Array.init 100 (fun i -> if i = 7 then 3 else 1)) "loads"
           }
 
-          test "it remembers no more bytes than it may, whoever asks" {
+          test "a cache respects its limit with many threads" {
               let loads = [| 0 |]
 
               let counting =
@@ -91,16 +91,16 @@ let tests =
                               Interlocked.Increment(&loads[0]) |> ignore
                               Ok(Image.blank 10 10) }
 
-              let source = ImageSource.remembering (300L * 100L + 299L) counting
+              let source = ImageSource.cached (300L * 100L + 299L) counting
               let read () = Parallel.For(0, 1000, (fun i -> source.Load i |> ignore)) |> ignore
               read ()
               loads[0] <- 0
               read ()
-              // What two threads decode at once may hold the last place for a moment.
-              Expect.isLessThanOrEqual (abs (loads[0] - 900)) 4 "images that found no room"
+              // Two threads that decode the same image may briefly occupy the last free space twice.
+              Expect.isLessThanOrEqual (abs (loads[0] - 900)) 4 "images not cached"
           }
 
-          test "subset gives the images at its places" {
+          test "subset returns the images at its indices" {
               Expect.equal
                   (names (ImageSource.subset [| 7; 3; 3 |] sorted))
                   [| "image 7"; "image 3"; "image 3" |]

@@ -19,7 +19,7 @@ let private naiveWindow left top width height (image: Image) =
                    else
                        yield! [ 0uy; 0uy; 0uy ] |] }
 
-/// The oracle of the resize: one sum over both axes in doubles, without the rounding between the passes.
+/// Reference resize: one sum over both axes in doubles, without rounding between the passes.
 let private naiveResize width height (image: Image) =
     let weights input output i =
         let scale = float input / float output
@@ -44,7 +44,7 @@ let private naiveResize width height (image: Image) =
 
                    sum |]
 
-/// Two roundings to bytes, each by a half.
+/// Two roundings to bytes, of up to a half each.
 let private resizeTolerance = 1.01
 
 let private grey values = Image.ofGrey (Array.length values) 1 (ReadOnlySpan(Array.map byte values))
@@ -53,7 +53,7 @@ let private reds (image: Image) = image.Pixels |> Array.chunkBySize 3 |> Array.m
 let tests =
     testList
         "images"
-        [ testProperty "window agrees with its definition"
+        [ testProperty "window equals its definition"
           <| fun (seed: int64) ->
               let random = RandomStream.OfKeys seed
               let image = noise random (1 + random.Below 9) (1 + random.Below 9)
@@ -61,7 +61,7 @@ let tests =
               let width, height = 1 + random.Below 12, 1 + random.Below 12
               Image.window left top width height image = naiveWindow left top width height image
 
-          testProperty "flip mirrors, and twice is nothing"
+          testProperty "flip mirrors, and flipping twice is the identity"
           <| fun (seed: int64) ->
               let random = RandomStream.OfKeys seed
               let image = noise random (1 + random.Below 9) (1 + random.Below 9)
@@ -73,14 +73,16 @@ let tests =
               Expect.equal image.Pixels [| 1uy; 3uy; 5uy; 2uy; 4uy; 6uy |] "R, G, B of each pixel"
           }
 
-          test "resize gives Pillow's values for a step edge" {
+          test "resize equals Pillow for a step edge" {
               Expect.equal (reds (Resample.resize 4 1 (grey [| 0; 255 |]))) [| 0; 64; 191; 255 |] "two to four"
               // Four to two has support 2: weights 3/7, 3/7, 1/7 for three inputs each, and 255/7 = 36.4.
               Expect.equal (reds (Resample.resize 1 1 (grey [| 10; 20 |]))) [| 15 |] "two to one"
               Expect.equal (reds (Resample.resize 2 1 (grey [| 0; 0; 255; 255 |]))) [| 36; 219 |] "four to two"
           }
 
-          testPropertyWithConfig { FsCheckConfig.defaultConfig with maxTest = 60 } "resize agrees with a plain sum"
+          testPropertyWithConfig
+              { FsCheckConfig.defaultConfig with maxTest = 60 }
+              "resize equals the reference up to two roundings"
           <| fun (seed: int64) ->
               let random = RandomStream.OfKeys seed
               let side () = 1 + random.Below(8 + 4 + 1)
@@ -92,7 +94,7 @@ let tests =
 
               Array.iter2
                   (fun (value: byte) oracle ->
-                      Expect.isLessThanOrEqual (abs (float value - oracle)) resizeTolerance "two roundings apart")
+                      Expect.isLessThanOrEqual (abs (float value - oracle)) resizeTolerance "two roundings")
                   resized.Pixels
                   expected
 
@@ -104,7 +106,7 @@ let tests =
               let resized = Resample.resize (1 + random.Below 40) (1 + random.Below 40) flat
               resized.Pixels |> Array.forall ((=) value)
 
-          test "resize to the same size changes nothing" {
+          test "resize to the same size is the identity" {
               let image = noise (RandomStream.OfKeys 1L) 7 5
               Expect.equal (Resample.resize 7 5 image) image "the image"
           } ]

@@ -22,7 +22,7 @@ let private optionsFor source size batchSize =
         Workers = 2
         Prefetch = 3 }
 
-/// The images with these places do not load.
+/// The images at these indices are unreadable.
 let private broken (places: int list) (source: ImageSource) =
     { source with
         Load = fun i -> if List.contains i places then Error "it is made to fail" else source.Load i }
@@ -34,7 +34,7 @@ let private steps = [ RandomResizedCrop(0.08, 1.0, 16); Lighting(0.1, Corrected)
 let tests =
     testList
         "the loader"
-        [ test "gives every image once, in order, in batches of the size asked for" {
+        [ test "returns every image once, in order, in batches of the requested size" {
               let source = noiseSource 10 8 (16 + 16 + 5)
               let order = Loader.shuffled 1L 1 source.Count
               let batches = Loader.read (optionsFor source 8 16) source order |> Array.ofSeq
@@ -46,7 +46,7 @@ let tests =
                   Expect.equal batch.Images.Length (batch.Count * 3 * 8 * 8) "floats"
           }
 
-          test "lays images out as planes, normalised" {
+          test "returns normalised planes" {
               let image = { Width = 2; Height = 2; Pixels = [| 0uy .. 11uy |] }
               let source = ImageSource.ofImages "one" [| image, 3 |]
               let batch = (read (optionsFor source 2 1) source)[0]
@@ -61,7 +61,7 @@ let tests =
           }
 
           for workers in [ 2; 5 ] do
-              test $"gives bit for bit what one worker gives, with {workers}" {
+              test $"{workers} workers give the same bits as one" {
                   let source = noiseSource 10 24 101
 
                   let run workers =
@@ -70,10 +70,10 @@ let tests =
 
                       read options source
 
-                  Expect.equal (run workers) (run 1) "images, labels, places"
+                  Expect.equal (run workers) (run 1) "images, labels, indices"
               }
 
-          test "augments an image alike wherever it stands in the order, otherwise in another epoch or for another seed" {
+          test "augmentation depends on the epoch and the seed, but not on the order" {
               let source = noiseSource 10 24 20
               let options = { optionsFor source 16 1 with Steps = steps }
 
@@ -83,26 +83,34 @@ let tests =
                   |> Map.ofSeq
 
               let straight = run options (Loader.inOrder 20)
-              Expect.equal (run options (Array.rev (Loader.inOrder 20))) straight "the order does not matter"
-              Expect.notEqual (run { options with Epoch = 1 } (Loader.inOrder 20)) straight "the epoch does"
-              Expect.notEqual (run { options with Seed = 1L } (Loader.inOrder 20)) straight "the seed does"
+              Expect.equal (run options (Array.rev (Loader.inOrder 20))) straight "another order"
+              Expect.notEqual (run { options with Epoch = 1 } (Loader.inOrder 20)) straight "another epoch"
+              Expect.notEqual (run { options with Seed = 1L } (Loader.inOrder 20)) straight "another seed"
           }
 
-          testProperty "shuffled is an order of all places, its own for each epoch"
+          testProperty "shuffled is a permutation that differs between epochs"
           <| fun (seed: int64) (epoch: int) ->
               let order = Loader.shuffled seed epoch 100
               Array.sort order = Array.init 100 id && order <> Loader.shuffled seed (epoch + 1) 100
 
-          test "reports and leaves out what cannot be read, in order" {
+          test "reports and skips unreadable images in order" {
               let source = noiseSource 10 8 20 |> broken [ 3; 4; 11; 16; 17; 18; 19 ]
               let seen = ResizeArray()
               let batches = read { optionsFor source 8 4 with Report = seen.Add } source
 
-              Expect.equal (batches |> Array.map _.Count) [| 3; 3; 3; 4 |] "the last batch is gone, others are smaller"
+              Expect.equal
+                  (batches |> Array.map _.Count)
+                  [| 3; 3; 3; 4 |]
+                  "empty batches are skipped, others are smaller"
 
               Expect.equal (batches |> Array.map _.Images.Length) [| 576; 576; 576; 768 |] "no gaps"
               Expect.equal (batches[0].Indices) [| 0; 1; 2 |] "the first"
-              Expect.equal (seen |> Seq.map _.Index |> List.ofSeq) [ 3; 4; 11; 16; 17; 18; 19 ] "all are reported"
+
+              Expect.equal
+                  (seen |> Seq.map _.Index |> List.ofSeq)
+                  [ 3; 4; 11; 16; 17; 18; 19 ]
+                  "all are reported in order"
+
               Expect.equal (seen |> Seq.map _.Total |> List.ofSeq) [ 1..7 ] "and counted"
               Expect.equal (seen[0].Name, seen[0].Reason) ("noise image 3", "it is made to fail") "by name and reason"
           }
@@ -118,18 +126,18 @@ let tests =
               let thrown = Expect.throwsC run id
               Expect.isTrue (thrown :? DataException) "the exception's type"
               contains [ "noise image 9"; "it is made to fail" ] thrown.Message
-              Expect.equal (List.ofSeq seen) [ 4; 4 ] "the batches before it came"
+              Expect.equal (List.ofSeq seen) [ 4; 4 ] "the batches before it"
           }
 
           for count in [ 0; 7 ] do
-              test $"fails when none of {count} images can be read" {
+              test $"throws if none of {count} images can be read" {
                   let source = noiseSource 10 8 count |> broken [ 0..6 ]
                   let thrown = Expect.throwsC (fun () -> read (optionsFor source 8 4) source |> ignore) id
                   Expect.isTrue (thrown :? DataException) "the exception's type"
                   contains [ $"of {count} images" ] thrown.Message
               }
 
-          test "stops where a hundred images one after the other cannot be read: that is no longer an image or two" {
+          test "stops after a hundred consecutive unreadable images" {
               let seen = ResizeArray()
 
               let run places () =
@@ -141,38 +149,38 @@ let tests =
 
               let thrown = Expect.throwsC (run [ 40..139 ]) id
               Expect.isTrue (thrown :? DataException) "the exception's type"
-              contains [ "100 images one after the other"; "noise image 40"; "still there" ] thrown.Message
-              Expect.equal (List.ofSeq seen) [ 20; 40 ] "the batches before came, and tell where to go on"
+              contains [ "100 consecutive images"; "noise image 40"; "still available" ] thrown.Message
+              Expect.equal (List.ofSeq seen) [ 20; 40 ] "the batches before, with their progress"
               run [ 40..138 ] ()
-              Expect.equal seen.Count 11 "batches, where one image less is missing"
+              Expect.equal seen.Count 11 "batches, if one image less is unreadable"
           }
 
-          test "takes an image of another size for unreadable, with both sizes" {
+          test "an image of another size is unreadable, and the reason has both sizes" {
               let source = ImageSource.ofImages "mixed" [| Image.blank 8 8, 0; Image.blank 9 7, 0 |]
               let seen = ResizeArray()
               read { optionsFor source 8 2 with Report = seen.Add } source |> ignore
               contains [ "9×7"; "8×8" ] seen[0].Reason
           }
 
-          test "passes a bug in a source on to the reader" {
+          test "rethrows an exception of a source in the reader" {
               let source = { noiseSource 10 8 20 with Load = fun _ -> failwith "a bug" }
               let thrown = Expect.throwsC (fun () -> read (optionsFor source 8 4) source |> ignore) id
               Expect.equal thrown.Message "a bug" "the exception itself"
           }
 
-          test "leaves no thread behind at the end" {
+          test "ends its threads at the end" {
               let source, threads = watched (noiseSource 10 8 50)
               read (optionsFor source 8 4) source |> ignore
               expectEnded threads
           }
 
-          test "leaves no thread behind when reading stops early" {
+          test "ends its threads when reading stops early" {
               let source, threads = watched (noiseSource 10 8 50)
               Loader.read (optionsFor source 8 4) source (Loader.inOrder 50) |> Seq.truncate 2 |> Seq.iter ignore
               expectEnded threads
           }
 
-          test "ends with OperationCanceledException when cancelled, and leaves no thread behind" {
+          test "throws OperationCanceledException when cancelled, and ends its threads" {
               let source, threads = watched (noiseSource 10 8 50)
               use cancellation = new CancellationTokenSource()
               let options = { optionsFor source 8 4 with Cancellation = cancellation.Token }
@@ -185,7 +193,7 @@ let tests =
               expectEnded threads
           }
 
-          test "interrupts the wait for a slow image when cancelled" {
+          test "cancellation interrupts the wait for a slow image" {
               use release = new ManualResetEventSlim(false)
               use cancellation = new CancellationTokenSource(50)
               let source = noiseSource 10 8 8
@@ -203,7 +211,7 @@ let tests =
               expectCancelled (fun () -> Loader.read options slow (Array.create 10 5) |> Seq.iter ignore)
           }
 
-          test "prepares no more batches than Prefetch" {
+          test "prepares at most Prefetch batches" {
               let loads = ref 0
               let noise = noiseSource 10 8 200
 
@@ -216,21 +224,23 @@ let tests =
               use batches = (Loader.read options source (Loader.inOrder 200)).GetEnumerator()
               batches.MoveNext() |> ignore
               Thread.Sleep 150
-              Expect.isLessThanOrEqual loads.Value ((1 + 3) * 4) "the batch taken and three ahead"
+              Expect.isLessThanOrEqual loads.Value ((1 + 3) * 4) "the current batch and three ahead"
           }
 
           test "can be enumerated again" {
               let source = noiseSource 10 8 10
               let batches = Loader.read (optionsFor source 8 4) source (Loader.inOrder 10)
-              Expect.equal (Array.ofSeq batches) (Array.ofSeq batches) "the same again"
+              Expect.equal (Array.ofSeq batches) (Array.ofSeq batches) "equal"
           }
 
-          test "refuses options that make no sense" {
+          test "rejects invalid options" {
               let source = noiseSource 10 8 10
 
               for options in
                   [ { optionsFor source 8 4 with Workers = 0 }
                     optionsFor source 8 0
                     { optionsFor source 8 4 with Prefetch = 0 } ] do
-                  Expect.throwsT<ArgumentException> (fun () -> Loader.read options source [| 0 |] |> ignore) "at once"
+                  Expect.throwsT<ArgumentException>
+                      (fun () -> Loader.read options source [| 0 |] |> ignore)
+                      "before reading"
           } ]

@@ -8,25 +8,25 @@ let private bits (stream: RandomStream) = List.init 4 (fun _ -> stream.Bits())
 let tests =
     testList
         "random streams"
-        [ test "SplitMix64 gives the published sequence" {
-              // The first outputs for the seed 1234567, as Rosetta Code and the JDK give them.
+        [ test "SplitMix64 matches the published sequence" {
+              // The first outputs for seed 1234567 in Rosetta Code and the JDK.
               let expected =
                   [ 6457827717110365317UL; 3203168211198807973UL; 9817491932198370423UL; 4593380528125082431UL ]
 
               Expect.equal (bits (RandomStream.OfSeed 1234567UL)) expected "the sequence"
           }
 
-          test "equal keys give equal streams; other keys, orders and lengths other ones" {
+          test "equal keys give equal streams; other keys, orders and lengths give other streams" {
               let keys =
                   [ [| 1L; 2L; 3L |]; [| 1L; 3L; 2L |]; [| 1L; 2L |]; [| 1L; 2L; 3L; 0L |]; [| -1L; 2L; 3L |]; [||] ]
 
               let streams = keys |> List.map (fun keys -> bits (RandomStream.OfKeys keys))
               Expect.equal (List.distinct streams).Length keys.Length "all differ"
-              Expect.equal (bits (RandomStream.OfKeys(1L, 2L, 3L))) streams.Head "the same again"
+              Expect.equal (bits (RandomStream.OfKeys(1L, 2L, 3L))) streams.Head "same keys"
           }
 
-          test "neighbouring keys give unrelated bits" {
-              // Half of 64 bits differ, give or take: 64 · 1000 coin tosses deviate by 126 from the mean.
+          test "neighbouring keys give independent bits" {
+              // 64 · 1000 fair coin tosses have a standard deviation of 126.
               let distance i =
                   let first = RandomStream.OfKeys(7L, 0L, i)
                   let second = RandomStream.OfKeys(7L, 0L, i + 1L)
@@ -36,31 +36,31 @@ let tests =
               Expect.isLessThan (abs (sum - 32000)) 1000 "about half of the bits differ"
           }
 
-          testProperty "Below stays below its bound"
+          testProperty "Below is in range"
           <| fun (seed: int64) (bound: int) ->
               let bound = abs (bound % 1000) + 1
               let stream = RandomStream.OfKeys seed
               List.init 20 (fun _ -> stream.Below bound) |> List.forall (fun value -> value >= 0 && value < bound)
 
-          test "Below reaches every value about equally often" {
+          test "Below is uniform" {
               let stream = RandomStream.OfKeys 3L
               let counts = Array.init 70000 (fun _ -> stream.Below 7) |> Array.countBy id |> Array.map snd
               Expect.equal counts.Length 7 "all values"
 
               for count in counts do
-                  Expect.isLessThan (abs (count - 10000)) 500 "within five deviations"
+                  Expect.isLessThan (abs (count - 10000)) 500 "within five standard deviations"
           }
 
-          test "Float lies in [0, 1) and Normal has mean 0 and deviation 1" {
+          test "Float is in [0, 1), Normal has mean 0 and standard deviation 1" {
               let stream = RandomStream.OfKeys 4L
               let floats = Array.init 10000 (fun _ -> stream.Float())
               Expect.isTrue (floats |> Array.forall (fun value -> value >= 0.0 && value < 1.0)) "in [0, 1)"
-              Expect.isLessThan (abs (Array.average floats - 0.5)) 0.015 "their mean"
+              Expect.isLessThan (abs (Array.average floats - 0.5)) 0.015 "mean of Float"
               let normals = Array.init 100000 (fun _ -> stream.Normal())
               let mean = Array.average normals
               let deviation = sqrt (normals |> Array.averageBy (fun value -> (value - mean) ** 2.0))
               Expect.isLessThan (abs mean) 0.015 "mean"
-              Expect.isLessThan (abs (deviation - 1.0)) 0.015 "deviation"
+              Expect.isLessThan (abs (deviation - 1.0)) 0.015 "standard deviation"
           }
 
           testProperty "Shuffle keeps every item"

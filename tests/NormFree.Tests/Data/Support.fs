@@ -1,4 +1,4 @@
-/// What the tests of NormFree.Data share: folders that vanish, files made by hand, and the invariants of every source.
+/// Shared by the tests: temporary folders, hand-made files, and the invariants of image sources.
 module NormFree.Tests.Data.Support
 
 open System
@@ -10,13 +10,13 @@ open System.Threading
 open Expecto
 open NormFree.Data
 
-/// A folder of its own that is deleted at the end of the test.
+/// A temporary folder, deleted at the end of the test.
 type TempFolder() =
     let path = Directory.CreateTempSubdirectory("normfree-tests-").FullName
     member _.Path = path
     member _.File name = Path.Combine(path, name)
 
-    /// Writes a file, with its folders.
+    /// Writes a file and creates its folders.
     member this.Write(name: string, bytes: byte[]) =
         let file = this.File name
         Path.GetDirectoryName file |> Option.ofObj |> Option.iter (Directory.CreateDirectory >> ignore)
@@ -35,7 +35,7 @@ let private root =
 
     up (DirectoryInfo AppContext.BaseDirectory)
 
-/// A file of real images beside the repository, or a skipped test.
+/// A file of real images in the folder 'shared' next to the repository. Skips the test if it is missing.
 let shared name =
     let folder =
         match Environment.GetEnvironmentVariable "NORMFREE_SHARED" with
@@ -45,23 +45,23 @@ let shared name =
     let path = Path.GetFullPath(Path.Combine(folder, "data", name))
 
     if not (Path.Exists path) then
-        skiptest $"{name} is not in the folder 'shared/data' beside the repository"
+        skiptest $"{name} is not in the folder 'shared/data' next to the repository"
 
     path
 
-/// The value, or a failed test that shows the errors.
+/// The value. Fails the test on an error.
 let ok result =
     match result with
     | Ok value -> value
     | Error error -> failtest $"{error}"
 
-/// The errors as one text, or a failed test.
+/// The errors as one text. Fails the test if there are none.
 let errors (result: Result<'a, DataError list>) =
     match result with
     | Ok _ -> failtest "expected an error"
     | Error errors -> errors |> List.map string |> String.concat "\n"
 
-/// The one error as text, or a failed test.
+/// The error as text. Fails the test if there is none.
 let error result =
     match result with
     | Ok _ -> failtest "expected an error"
@@ -69,7 +69,7 @@ let error result =
 
 let contains (parts: string list) text =
     for part in parts do
-        Expect.stringContains text part $"the message should say '{part}'"
+        Expect.stringContains text part $"the message contains '{part}'"
 
 /// An image of noise.
 let noise (random: RandomStream) width height =
@@ -82,14 +82,14 @@ let noiseSource classes side n =
     Array.init n (fun i -> noise (RandomStream.OfKeys(int64 i)) side side, i % classes)
     |> ImageSource.ofImages "noise"
 
-/// Loads every image: each has as many bytes as its sides say, each label is a class.
+/// Loads every image and checks its size and its label.
 let checkSource classes (source: ImageSource) =
     for i in 0 .. source.Count - 1 do
         let image = ok (source.Load i)
-        Expect.equal image.Pixels.Length (3 * image.Width * image.Height) "three bytes a pixel"
+        Expect.equal image.Pixels.Length (3 * image.Width * image.Height) "three bytes per pixel"
         Expect.isTrue (source.Label i >= 0 && source.Label i < classes) "labels are classes"
 
-/// The source, and the threads that have loaded from it.
+/// The source, and the threads that loaded from it.
 let watched (source: ImageSource) =
     let threads = Collections.Concurrent.ConcurrentDictionary<Thread, bool>()
 
@@ -99,7 +99,7 @@ let watched (source: ImageSource) =
 
     { source with Load = load }, threads
 
-/// None of these threads but the caller's runs any more, and there were some.
+/// Expects that all of these threads except the caller have ended, and that there were some.
 let expectEnded (threads: Collections.Concurrent.ConcurrentDictionary<Thread, bool>) =
     let others = threads.Keys |> Seq.filter ((<>) Thread.CurrentThread) |> List.ofSeq
     Expect.isNonEmpty others "there were workers"
@@ -107,17 +107,17 @@ let expectEnded (threads: Collections.Concurrent.ConcurrentDictionary<Thread, bo
     for thread in others do
         Expect.isFalse thread.IsAlive $"{thread.Name} has ended"
 
-/// Any exception that says that reading was cancelled.
+/// Expects an OperationCanceledException.
 let expectCancelled run =
     let thrown = Expect.throwsC run id
     Expect.isTrue (thrown :? OperationCanceledException) $"cancelled, not {thrown}"
 
-/// n bytes that a seed gives.
+/// n random bytes of a seed.
 let randomBytes seed n =
     let random = RandomStream.OfKeys(int64 seed)
     Array.init n (fun _ -> byte (random.Bits()))
 
-/// A copy with one byte changed, or cut short: what happens to files.
+/// A truncated copy, or one with changed bytes.
 let mutate (seed: int) (bytes: byte[]) =
     let random = RandomStream.OfKeys(int64 seed, 77L)
 
@@ -127,14 +127,14 @@ let mutate (seed: int) (bytes: byte[]) =
         let copy = Array.copy bytes
 
         for _ in 0 .. random.Below 4 do
-            // Heads hold what a parser believes, so they are hit more often than by chance.
-            let place =
+            // Prefers headers, which parsers depend on.
+            let index =
                 if random.Below 2 = 0 then
                     random.Below(min 600 copy.Length)
                 else
                     random.Below copy.Length
 
-            copy[place] <- byte (random.Bits())
+            copy[index] <- byte (random.Bits())
 
         copy
 
@@ -154,7 +154,7 @@ let private bigEndian (value: int) =
     BinaryPrimitives.WriteInt32BigEndian(bytes, value)
     bytes
 
-/// A PNG by hand, for what no encoder at hand writes. Colour types: 0 grey, 2 RGB, 6 RGBA; `row y` gives a row's bytes.
+/// Writes a PNG of any depth and colour type (0 grey, 2 RGB, 6 RGBA). `row y` returns a row's bytes.
 let pngOf width height depth colourType (row: int -> byte[]) =
     let chunk (name: string) (data: byte[]) =
         let body = Array.append (Encoding.ASCII.GetBytes name) data
@@ -200,7 +200,7 @@ let zip (file: string) (entries: (string * byte[]) list) =
         use stream = archive.CreateEntry(name).Open()
         stream.Write(ReadOnlySpan bytes)
 
-/// A tar of (name, bytes); names that end in a slash are folders.
+/// A tar of (name, bytes). Names that end in a slash are folders.
 let tar (entries: (string * byte[]) list) =
     use target = new MemoryStream()
 
@@ -221,7 +221,7 @@ let tar (entries: (string * byte[]) list) =
 
     target.ToArray()
 
-/// A block before a part of a tar by hand, for what no writer writes.
+/// A tar header with any size and type.
 let tarHeader (name: string) (size: int64) (kind: char) =
     let block = Array.zeroCreate<byte> 512
     let put (at: int) (text: string) = Encoding.UTF8.GetBytes(text).CopyTo(block, at)
@@ -243,8 +243,8 @@ let gzip (bytes: byte[]) =
     using (new GZipStream(target, CompressionLevel.Fastest)) (fun stream -> stream.Write(ReadOnlySpan bytes))
     target.ToArray()
 
-/// Threads of the caller's that all begin at once.
-let together count (body: int -> unit) =
+/// Runs `body` on this many threads and fails the test if one of them throws.
+let inParallel count (body: int -> unit) =
     let failures: exn list[] = Array.create count []
 
     let threads =

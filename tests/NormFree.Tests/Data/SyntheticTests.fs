@@ -7,7 +7,7 @@ open NormFree.Tests.Data.Support
 
 let private load (source: ImageSource) i = ok (source.Load i)
 
-/// All images of a source as (floats, labels).
+/// All images of a source as one batch.
 let private batchOf (dataset: Dataset) (source: ImageSource) =
     Loader.read (Loader.testing dataset source.Count) source (Loader.inOrder source.Count)
     |> Seq.exactlyOne
@@ -52,36 +52,36 @@ let private distance a b = Array.fold2 (fun sum x y -> sum + (x - y) ** 2.0) 0.0
 
 let tests =
     testList
-        "the drawn set"
-        [ test "has ten classes, 6000 training and 1000 test images, all of 32×32" {
+        "the synthetic data set"
+        [ test "has ten classes, 6000 training and 1000 test images of 32×32" {
               let dataset = Synthetic.standard
               Expect.equal (dataset.Train.Count, dataset.Test.Count, dataset.Classes.Length) (6000, 1000, 10) "counts"
               checkSource 10 (ImageSource.limit 100 1L dataset.Train)
-              Expect.equal (load dataset.Train 5).Width 32 "the side"
+              Expect.equal (load dataset.Train 5).Width 32 "width"
               let labels = Array.init 1000 dataset.Test.Label |> Array.countBy id
               Expect.all labels (fun (_, count) -> count = 100) "balanced"
           }
 
-          test "an image depends on the seed, the split and its place, and on nothing else" {
+          test "an image depends only on the seed, the split and its index" {
               let dataset = Synthetic.dataset 5L 100 100
               let all = Array.Parallel.init 100 (load dataset.Train)
               let again = Array.init 100 (fun i -> load (Synthetic.dataset 5L 5000 1).Train (99 - i)) |> Array.rev
-              Expect.equal again all "the same in another order, from a larger set"
+              Expect.equal again all "equal in another order and from a larger set"
               Expect.notEqual (load (Synthetic.dataset 6L 100 100).Train 0) all[0] "another seed"
               Expect.notEqual (load dataset.Test 0) all[0] "the other split"
-              Expect.equal (Array.distinct all).Length 100 "no two are alike"
+              Expect.equal (Array.distinct all).Length 100 "all differ"
           }
 
-          test "is normalised to about mean 0 and deviation 1" {
+          test "is normalised to about mean 0 and standard deviation 1" {
               let dataset = Synthetic.standard
               let batch = batchOf dataset (ImageSource.limit 1000 1L dataset.Train)
               let mean = batch.Images |> Array.averageBy float
               let deviation = sqrt (batch.Images |> Array.averageBy (fun x -> (float x - mean) ** 2.0))
               Expect.isLessThan (abs mean) 0.05 "mean"
-              Expect.isLessThan (abs (deviation - 1.0)) 0.05 "deviation"
+              Expect.isLessThan (abs (deviation - 1.0)) 0.05 "standard deviation"
           }
 
-          test "colours do not tell the class" {
+          test "mean colours do not identify the class" {
               let dataset = Synthetic.dataset 2L 2000 1000
               let groups = Array.init 2000 (fun i -> i % 10, means (load dataset.Train i)) |> Array.groupBy fst
 
@@ -94,12 +94,11 @@ let tests =
                   centres |> Array.minBy (fun (_, centre) -> distance centre (means (load dataset.Test i))) |> fst
 
               let right = Seq.init 1000 id |> Seq.filter (fun i -> nearest i = dataset.Test.Label i) |> Seq.length
-              Expect.isLessThan right 170 "of 1000, where guessing gives 100"
+              Expect.isLessThan right 170 "of 1000; guessing gives 100"
           }
 
-          // 23 % measured with 6000 images and twenty epochs; a small convolutional network reaches 90 % in 8 epochs
-          // (22 s on 2 cores).
-          test "a linear model stays weak: above 15 %, so that it did learn, and below 60 %" {
+          // Measured: 23 % with 6000 images and 20 epochs. A small convolutional network reaches 90 % in 8 epochs.
+          test "a linear model learns, but stays below 60 %" {
               let dataset = Synthetic.dataset 1L 4000 1000
               let train, test = batchOf dataset dataset.Train, batchOf dataset dataset.Test
               let weights = Array.zeroCreate<float32>(10 * 3072)
@@ -110,5 +109,5 @@ let tests =
 
               let result = accuracy weights test
               Expect.isGreaterThan result 0.15 "better than guessing"
-              Expect.isLessThan result 0.60 "worse than a convolution"
+              Expect.isLessThan result 0.60 "worse than a convolutional network"
           } ]

@@ -52,7 +52,15 @@ let private float64 ranks accumulate =
 
 /// Arguments for a long training that prints its steps.
 let private arguments limit =
-    [ "train"; "--dataset"; "synthetic"; "--limit"; string limit; "--test-limit"; "20"; "--batch"; "10" ]
+    [ "train"
+      "--dataset"
+      "synthetic"
+      "--limit"
+      string limit
+      "--test-limit"
+      "20"
+      "--batch"
+      "10" ]
     @ [ "--epochs"; "2"; "--width"; "0.34"; "--threads"; "1"; "--json-log"; "--out" ]
 
 let private start ranks limit timeout folder =
@@ -118,7 +126,7 @@ let private missing =
 
 /// A failing job takes 20 s, mostly waiting, so only two of them are among the quick tests.
 let quick =
-    testSequenced
+    testSequencedGroup "MPI"
     <| testList
         "MPI"
         [ float64 3 1
@@ -136,7 +144,7 @@ let quick =
                   (2, 4, 12)
                   "events, each reported once"
 
-              contains [ "batch norm normalises each part"; "ranks 2"; "mean over the ranks" ] printed
+              contains [ "batch norm normalises each part"; "ranks 2"; "averaged over the ranks" ] printed
               Expect.equal (epochs run |> List.map _.Train.Images) [ 30; 30; 30; 30 ] "images of all ranks"
               Expect.equal (epochs run |> List.map _.Test.Images) [ 20; 20; 20; 20 ] "test images of all ranks"
               let again = Tool.run [ "train"; "--resume"; "--out"; run ] |> Tool.succeeds

@@ -31,7 +31,7 @@ let private options batch from =
 
 let private readAll ranks batch from (order: int[]) =
     [ for rank in 0 .. ranks - 1 ->
-          Loader.readShare { Rank = rank; Ranks = ranks } (options batch from) (source order.Length) order
+          Loader.readShard { Rank = rank; Ranks = ranks } (options batch from) (source order.Length) order
           |> List.ofSeq ]
 
 let private properties =
@@ -58,7 +58,7 @@ let private properties =
               let from = { Places = min count (batch * size done' 3); Unreadable = 0 }
               let shares = readAll ranks batch from order
 
-              let single = Loader.readShare Shard.Whole (options batch from) (source count) order |> List.ofSeq
+              let single = Loader.readShard Shard.Whole (options batch from) (source count) order |> List.ofSeq
 
               for share in shares do
                   Expect.equal (share |> List.map _.Progress.Places) (single |> List.map _.Progress.Places) "places"
@@ -84,7 +84,8 @@ let private edges =
           let source = { source 4 with Load = fun i -> if i < 2 then Error "damaged" else Ok(Image.blank 2 2) }
 
           let first =
-              Loader.readShare { Rank = 0; Ranks = 2 } (options 4 LoaderProgress.None) source [| 0..3 |] |> List.ofSeq
+              Loader.readShard { Rank = 0; Ranks = 2 } (options 4 LoaderProgress.None) source [| 0..3 |]
+              |> List.ofSeq
 
           Expect.equal (first |> List.map _.Count) [ 0 ] "the shard is empty"
 
@@ -95,7 +96,7 @@ let private edges =
               with :? DataException as error ->
                   error.Message
 
-          contains [ "Not one of 4"; "a: damaged" ] text
+          contains [ "None of 4"; "a: damaged" ] text
       } ]
 
 let tests = testList "shares" (properties @ edges)

@@ -41,7 +41,7 @@ let private teacher (dtype: torch.ScalarType) (isFailing: int -> bool) steps (im
 /// Trains a tiny network in the given type. <c>isFailing</c> selects the steps at which this rank's loss becomes NaN.
 let run (runOptions: RunOptions) folder (isFailing: (int -> bool) option) dtype norm : Outcome =
     let events = ResizeArray()
-    let runOptions = { runOptions with Workers = 1; Watch = events.Add }
+    let runOptions = { runOptions with Workers = 1; OnEvent = events.Add }
     let steps () = events |> Seq.filter isStep |> Seq.length
 
     let recipe =
@@ -55,15 +55,15 @@ let run (runOptions: RunOptions) folder (isFailing: (int -> bool) option) dtype 
 
     use optimisation = new Optimisation(recipe, network)
 
-    let state: TrainingState =
-        { TrainingState.Of(recipe, "activations+weights") with Threads = 1 }
+    let state: TrainingState = { TrainingState.Of(recipe, "activations+weights") with Threads = 1 }
 
     let stage =
         { Number = 1
           Network = network
           Optimisation = optimisation
           ImageTask = ImageTask.Of data.Value
-          Start = state }
+          Start = state
+          Best = None }
 
     let keeper = CheckpointWriter(folder, runOptions, stage)
 

@@ -73,7 +73,7 @@ let private teacher path seed =
     Pipeline.from (Synthetic.dataset 3L 20 10)
     |> Pipeline.train { quick with Epochs = 1; Seed = seed } (tiny NoNorm)
     |> Pipeline.save path
-    |> look ignore
+    |> useTrained ignore
 
 let tests =
     testList

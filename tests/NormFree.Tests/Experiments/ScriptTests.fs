@@ -4,8 +4,8 @@ module NormFree.Tests.Experiments.ScriptTests
 open System
 open System.IO
 open Expecto
-open NormFree.Experiments
 open NormFree.Data
+open NormFree.Experiments
 open NormFree.Networks
 open NormFree.Reporting
 open NormFree.Runs
@@ -101,9 +101,7 @@ let private scripts =
           }
 
       test "images that cannot be opened are an error" {
-          let text =
-              message<ExperimentException, _>(fun () ->
-                  Script.images NormFree.Data.Cifar10 (script [ "/no/such/data" ]))
+          let text = message<ExperimentException, _>(fun () -> Script.images Cifar10 (script [ "/no/such/data" ]))
 
           contains [ "/no/such/data"; "no such file" ] text
       }

@@ -176,7 +176,7 @@ let private disturbed =
                   | Error reason -> reason
                   | Ok _ -> ""
 
-              Expect.stringContains reason "tells 7 classes apart" "reason"
+              Expect.stringContains reason "has 7 classes" "reason"
               Expect.contains events (RunFailed(result.Run.Label, reason)) "event"
 
           Expect.isEmpty (Directory.GetFiles(folder.Path, "*.lock", SearchOption.AllDirectories)) "remaining locks"

@@ -1,24 +1,24 @@
-/// Comparisons of float64 values with golden ones.
+/// Comparisons of float64 values with golden values.
 module NormFree.Tests.Golden.Agreement
 
 open Expecto
 open TorchSharp
 
-/// Relative error that two float64 implementations of the same formulas may have.
+/// Relative error between two float64 implementations of the same formulas.
 let tight = 1e-9
 
-/// After a few optimiser steps, which amplify differences.
+/// Relative error after a few optimiser steps, which amplify differences.
 let afterSteps = 1e-7
 
-/// Both empty of each other's error: |a − b| ≤ tolerance·max(|b|, floor); the floor is the size of the numbers that b came from.
+/// Expects |a − b| ≤ tolerance·max(|b|, floor). The floor is the magnitude of the values that b was computed from.
 let close tolerance floor (actual: float) (expected: float) what =
     let allowed = tolerance * max (abs expected) floor
 
     Expect.isTrue
         (abs (actual - expected) <= allowed)
-        $"{what}: {actual:R} where {expected:R} is expected (difference {abs (actual - expected)}, allowed {allowed})"
+        $"{what}: {actual:R} instead of {expected:R} (difference {abs (actual - expected)}, allowed {allowed})"
 
-/// The gradient that a backward pass has left.
+/// The gradient after a backward pass.
 let gradient (tensor: torch.Tensor) =
     match tensor.grad with
     | null -> failtest "no gradient"

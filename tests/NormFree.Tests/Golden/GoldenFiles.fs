@@ -1,4 +1,4 @@
-/// Where the golden values are, and how their tensors are filled (tests/golden/README.md).
+/// Reads the golden values and fills their tensors (tests/golden/README.md).
 module NormFree.Tests.Golden.GoldenFiles
 
 open System
@@ -11,7 +11,7 @@ open NormFree.Networks
 open NormFree.Training
 open TorchSharp
 
-/// The repository's root: the first folder above the tests' program that holds the solution.
+/// The repository's root: the nearest parent folder with the solution.
 let repository =
     let rec up (folder: DirectoryInfo | null) =
         match folder with
@@ -21,12 +21,15 @@ let repository =
 
     up (DirectoryInfo AppContext.BaseDirectory)
 
-/// NORMFREE_GOLDEN replaces the folder in the repository.
-let folder =
-    match Environment.GetEnvironmentVariable "NORMFREE_GOLDEN" with
-    | null
-    | "" -> Path.Combine(repository, "tests", "golden")
-    | folder -> folder
+/// The folder of NORMFREE_GOLDEN.
+let private replacement =
+    Environment.GetEnvironmentVariable "NORMFREE_GOLDEN" |> Option.ofObj |> Option.filter ((<>) "")
+
+/// Golden files outside the repository are tested completely by the quick tests.
+let isComplete = replacement.IsSome
+
+/// The folder of golden values. NORMFREE_GOLDEN overrides it.
+let folder = replacement |> Option.defaultValue (Path.Combine(repository, "tests", "golden"))
 
 let private parse name =
     match JsonNode.Parse(File.ReadAllText(Path.Combine(folder, name))) with
@@ -43,7 +46,7 @@ let private salt =
          | null -> ""
          | salt -> salt.GetValue<string>())
 
-/// A member of an object that must be there.
+/// A required member of an object.
 let get (key: string) (entry: JsonObject) =
     match entry[key] with
     | null -> failwith $"No {key}."
@@ -56,7 +59,7 @@ let floats key entry = [| for value in (get key entry).AsArray() -> (nonNull val
 let integers key entry = [| for value in (get key entry).AsArray() -> (nonNull value).GetValue<int64>() |]
 
 let private crc32 (text: string) =
-    // Reflected CRC-32 (IEEE 802.3), as zlib's.
+    // Reflected CRC-32 (IEEE 802.3), as in zlib.
     let mutable crc = 0xFFFFFFFFu
 
     for byte in Encoding.UTF8.GetBytes text do
@@ -67,13 +70,23 @@ let private crc32 (text: string) =
 
     crc ^^^ 0xFFFFFFFFu
 
-/// Deterministic pseudo-data: offset + scale·sin(i·0.7548776662466927·(1 + s) + 6.283185307179586·s), s = crc32(salt + key)/2³².
+/// The phase s of a wave.
+let private phase key = float (crc32 (salt.Value + key)) / 4294967296.0
+
+/// Deterministic test data: offset + scale·sin(i·0.7548776662466927·(1 + s) + 6.283185307179586·s), s = crc32(salt + key)/2³².
 let wave count key scale offset =
-    let s = float (crc32 (salt.Value + key)) / 4294967296.0
+    let s = phase key
 
     Array.init count (fun i -> offset + scale * sin (float i * 0.7548776662466927 * (1.0 + s) + 6.283185307179586 * s))
 
-/// Scale and offset of a tensor's wave; the rules are tried in order.
+/// `wave` as a tensor, computed by torch: ten times faster for the millions of weights of a network.
+let private waveTensor (count: int64) key (scale: float) (offset: float) =
+    let s = phase key
+    let values = torch.arange (count.ToScalar(), dtype = torch.ScalarType.Float64)
+    values.mul_((0.7548776662466927).ToScalar()).mul_((1.0 + s).ToScalar()) |> ignore
+    values.add_((6.283185307179586 * s).ToScalar()).sin_().mul_(scale.ToScalar()).add_(offset.ToScalar())
+
+/// Scale and offset of a tensor's wave.
 let private rule (key: string) (shape: int64[]) =
     let ends (suffix: string) = key.EndsWith(suffix, StringComparison.Ordinal)
 
@@ -92,7 +105,7 @@ let private rule (key: string) (shape: int64[]) =
     else
         0.1, 0.0
 
-/// Fills a network's tensors by the formula.
+/// Fills a network's tensors with waves.
 let fill (network: Network) =
     let shapes = dict network.Tensors
 
@@ -104,7 +117,7 @@ let fill (network: Network) =
             torch.zeros_like tensor
         else
             let scale, offset = rule key tensor.shape
-            torch.tensor (wave (int (tensor.numel ())) key scale offset))
+            waveTensor (tensor.numel ()) key scale offset)
 
 /// The network of an entry: its architecture, norm, binarisation and stem.
 let spec entry =
@@ -134,7 +147,16 @@ let name entry =
     let part key = text key entry
     String.Join(" ", [ part "arch"; part "norm"; part "binarise"; part "stem" ])
 
-/// The entry's network in float64, filled by the formula.
+/// Whether an entry is a quick test: all CIFAR networks, two ImageNet networks of ReActNet-18 and one of ReActNet-A. The others are soak tests.
+let isQuick entry =
+    let names key value = text key entry = value
+
+    isComplete
+    || names "stem" "cifar"
+    || (names "norm" "bn-free" && names "binarise" "activations+weights")
+    || (names "arch" "reactnet-18" && names "norm" "batch-norm" && names "binarise" "activations")
+
+/// The entry's network in float64, filled with waves.
 let network entry =
     let network = Network.create torch.ScalarType.Float64 Rule.Published 0L (spec entry)
     fill network

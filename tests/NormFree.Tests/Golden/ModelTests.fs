@@ -9,17 +9,17 @@ open NormFree.Training
 open NormFree.Tests.Golden
 open TorchSharp
 
-/// A norm, the sum and the first values of a gradient; sums are compared on the scale of the gradient's norm.
+/// Compares the norm, the sum and the first values of each gradient, on the scale of its norm.
 let private gradient (network: Network) (expected: System.Text.Json.Nodes.JsonObject) =
     for described, tensor in network.Parameters do
         let golden = (GoldenFiles.get described.Key expected).AsObject()
         let values = Agreement.values (Agreement.gradient tensor)
         let norm = sqrt (values |> Array.sumBy (fun v -> v * v))
         let goldenNorm = GoldenFiles.number "norm" golden
-        // Gradients that cancel out to nothing have no size of their own.
+        // Gradients that cancel out have no scale of their own.
         let floor = max goldenNorm 1e-9
         Agreement.close Agreement.tight floor norm goldenNorm $"|d {described.Key}|"
-        // A sum of n values of either sign loses up to √n of the norm's precision.
+        // A sum of n values of both signs loses up to √n of the norm's precision.
         Agreement.close
             Agreement.tight
             (floor * sqrt (float values.Length))
@@ -59,15 +59,19 @@ let private agrees entry =
                 Agreement.tight
                 (network.Forward(images, Evaluate))
                 (GoldenFiles.floats "eval_logits" entry)
-                "logits in evaluation")
+                "evaluation logits")
 
         let logits = network.Forward(images, Train)
         let loss = Losses.CrossEntropy(logits, labels)
         loss.backward ()
-        Agreement.allClose Agreement.tight logits (GoldenFiles.floats "train_logits" entry) "logits in training"
+        Agreement.allClose Agreement.tight logits (GoldenFiles.floats "train_logits" entry) "training logits"
         Agreement.close Agreement.tight 0.0 (loss.item<float>()) (GoldenFiles.number "loss" entry) "loss"
         gradient network ((GoldenFiles.get "grads" entry).AsObject())
         clipped network ((GoldenFiles.get "clipped_grad_norms" entry).AsObject())
     }
 
-let tests = testList "models" [ for entry in GoldenFiles.models.Value -> agrees entry ]
+let private quick, others = GoldenFiles.models.Value |> List.partition GoldenFiles.isQuick
+
+let tests = testList "models" (List.map agrees quick)
+
+let soak = testList "golden models" (List.map agrees others)

@@ -163,7 +163,9 @@ let private damages =
       "a kind in capitals", set 2 "kind" (text "Binary"), "type discriminator id 'Binary'"
       "a field in capitals", replaceText "\"height\":8" "\"Height\":8", "at '$.Height': it does not match the format"
       "a reference", set 2 "$ref" (text "1"), "at '$.layers[2].$ref': it does not match the format"
-      "an unknown field with a terminal escape", set 2 "\u001b[2J" (number 1), "'?[2J'"
+      "an unknown field with a terminal escape",
+      set 2 "\u001b[2J" (number 1),
+      "(The JSON property '\\u001b[2J' could not be mapped"
       "an object for an array",
       edited (fun model -> model["mean"] <- parsed "{}"),
       "at '$.mean': it does not match the format"

@@ -208,7 +208,7 @@ let tests =
                       let expected = using (load best 1 model) (fun alone -> images |> Array.map (logits alone))
                       use network = load best threads model
 
-                      together 16 (fun i ->
+                      inParallel 16 (fun i ->
                           for _ in 1..30 do
                               equalBits (logits network images[i]) expected[i] $"caller {i}")
 
@@ -419,7 +419,7 @@ let tests =
               let expected = logits network images
               let mutable rejected = 0
 
-              together 3 (fun caller ->
+              inParallel 3 (fun caller ->
                   if caller = 0 then
                       Thread.Sleep 20
                       network.Dispose()

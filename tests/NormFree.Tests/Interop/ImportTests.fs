@@ -17,7 +17,7 @@ open NormFree.Tests.Interop.Support
 open NormFree.Tests.Training
 open TorchSharp
 
-let private logitsOf name = GoldenFiles.floats "logits" (PyTorchTests.expected name).Value
+let private logitsOf name = GoldenFiles.floats "logits" (NormFree.Tests.Archives.PyTorchTests.expected name).Value
 
 let private fixtures =
     testList
@@ -31,7 +31,7 @@ let private fixtures =
                 true ] do
               test $"{what} gives PyTorch's logits in float64" {
                   use _ = torch.NewDisposeScope()
-                  use file = ForeignFile.OpenPyTorch(PyTorchTests.fixturePath file)
+                  use file = ForeignFile.OpenPyTorch(NormFree.Tests.Archives.PyTorchTests.fixturePath file)
                   let network, report = imported Strict (small norm) file
                   use network = network
                   Expect.isTrue report.IsComplete "complete"

@@ -58,7 +58,7 @@ let private server =
         (let start =
             ProcessStartInfo(
                 python,
-                [ PyTorchTests.fixturePath "pytorch.py"; reference ],
+                [ NormFree.Tests.Archives.PyTorchTests.fixturePath "pytorch.py"; reference ],
                 RedirectStandardInput = true,
                 RedirectStandardOutput = true
             )

@@ -61,20 +61,32 @@ let private variants =
                   let spec = table |> Net.withClasses 10 |> Net.withNorm norm |> Net.withBinarise binarise
                   arch, word, binary, spec, size ]
 
-let tests =
-    // One process answers, and each test holds networks of a hundred megabytes.
-    testSequencedGroup "PyTorch"
-    <| testList
-        "round trip with PyTorch"
-        [ for arch, word, binary, spec, size in variants do
-              let body = (Net.binaryBody spec).Value
+let private networks variants =
+    [ for arch, word, binary, spec, size in variants do
+          let body = (Net.binaryBody spec).Value
 
-              test $"{spec.Name} {Names.norm body.Norm} {Names.binarise body.Binarise}" {
-                  PyTorch.require false
-                  roundTrip spec size (fun folder -> [ "make"; arch; word; binary; folder ])
-              }
+          test $"{spec.Name} {Names.norm body.Norm} {Names.binarise body.Binarise}" {
+              PyTorch.require false
+              roundTrip spec size (fun folder -> [ "make"; arch; word; binary; folder ])
+          } ]
+
+/// One process answers, and each test holds networks of a hundred megabytes.
+let private inTurn name tests = testSequencedGroup "PyTorch" (testList name tests)
+
+/// The two networks that differ most.
+let private quick, others =
+    variants
+    |> List.partition (fun (arch, norm, binary, _, _) ->
+        (arch, norm, binary) = ("18", "bf", "1") || (arch, norm, binary) = ("A", "bn", "0"))
+
+let tests =
+    inTurn
+        "round trip with PyTorch"
+        [ yield! networks quick
 
           test "torchvision's resnet34 as a teacher" {
               PyTorch.require true
               roundTrip ResNet.r34 64 (fun folder -> [ "teacher"; folder ])
           } ]
+
+let soak = inTurn "round trip with PyTorch" (networks others)

@@ -42,8 +42,7 @@ let refused strictness spec (file: ForeignFile) =
 let asCheckpoint size (network: Network) : Checkpoint =
     { Network = network
       ImageTask = Import.task network.Spec size
-      State =
-        { TrainingState.Of(Recipe.published, "test") with Threads = 1; Execution = Some network.Execution } }
+      State = { TrainingState.Of(Recipe.published, "test") with Threads = 1; Execution = Some network.Execution } }
 
 /// A network at its start, all of its tensors filled by the golden files' formula: batch norms that do something, weights of either sign.
 let filled (dtype: torch.ScalarType) spec =

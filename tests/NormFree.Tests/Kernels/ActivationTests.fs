@@ -439,7 +439,9 @@ let private scaling =
 
                       let expected i =
                           let pixel = Array.sub source (i / c * c) c |> Array.map float
-                          struct (float source[i] - Array.average pixel, abs (float source[i]) + Array.averageBy abs pixel)
+
+                          struct (float source[i] - Array.average pixel,
+                                  abs (float source[i]) + Array.averageBy abs pixel)
 
                       nearSums rounding $"{p} pixels, {c} channels" values.Values (Array.init (p * c) expected))
 

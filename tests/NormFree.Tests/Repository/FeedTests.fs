@@ -1,4 +1,4 @@
-/// Packages come from whatever feed a machine has: no file names one.
+/// The package feed is configured per machine, so no file names one.
 module NormFree.Tests.Repository.FeedTests
 
 open System
@@ -9,7 +9,7 @@ open NormFree.Tests.Golden
 
 let private lines name = File.ReadAllLines(Path.Combine(GoldenFiles.repository, name))
 
-/// The files that git tracks.
+/// Files tracked by git.
 let private tracked =
     lazy
         (let command = [ "-c"; "safe.directory=*"; "ls-files" ]
@@ -22,7 +22,7 @@ let private tracked =
              | null -> []
              | git -> git.StandardOutput.ReadToEnd().Split('\n', StringSplitOptions.RemoveEmptyEntries) |> Array.toList
          with :? ComponentModel.Win32Exception ->
-             []) // no git here
+             []) // git is not installed
 
 let private hostOf (feed: string | null) =
     match Uri.TryCreate(feed, UriKind.Absolute) with
@@ -35,17 +35,17 @@ let tests =
         [ for file, word in [ "paket.dependencies", "source "; "paket.lock", "remote: " ] do
               test $"{file} names the feed by its variable" {
                   let named = lines file |> Array.map _.Trim() |> Array.filter (fun line -> line.StartsWith word)
-                  Expect.isNonEmpty named "a feed is named"
+                  Expect.isNonEmpty named "lines with a feed"
 
                   for line in named do
-                      Expect.equal line (word + "%NORMFREE_FEED%") "the placeholder"
+                      Expect.equal line (word + "%NORMFREE_FEED%") "placeholder"
               }
-          test "no tracked file names this machine's feed" {
+          test "no tracked file names the configured feed" {
               match hostOf (Environment.GetEnvironmentVariable "NORMFREE_FEED") with
-              | None -> skiptest "NORMFREE_FEED is not an address; build.fsx sets it"
+              | None -> skiptest "NORMFREE_FEED is not a web address; build.fsx sets it"
               | Some host ->
                   if tracked.Value.IsEmpty then
-                      skiptest "git does not list this folder's files"
+                      skiptest "git lists no files"
 
                   for file in tracked.Value do
                       let path = Path.Combine(GoldenFiles.repository, file)

@@ -1,4 +1,4 @@
-/// What README shows is what is compiled and what the repository holds.
+/// README's examples are compiled, and its links lead to files.
 module NormFree.Tests.Repository.ReadmeTests
 
 open System
@@ -16,7 +16,7 @@ let private block language =
     Expect.isTrue found.Success $"README has a {language} block"
     found.Groups[1].Value.Trim()
 
-/// README shows the file without the line that names its module.
+/// README omits the module declaration.
 let private withoutModule (text: string) = Regex.Replace(text, @"^module .*\n", "").Trim()
 
 let private links =
@@ -27,21 +27,21 @@ let private links =
 let tests =
     testList
         "README"
-        [ test "its F# example is the one that is compiled" {
+        [ test "the F# example is compiled" {
               Expect.equal
                   (block "fsharp")
                   (withoutModule (read "tests/NormFree.Tests/Repository/TrainExample.fs"))
                   "F# example"
           }
-          test "its C# example is the one that is compiled" {
+          test "the C# example is compiled" {
               Expect.equal (block "csharp") ((read "tests/NormFree.Examples/Program.cs").Trim()) "C# example"
           }
-          test "it opens with the two commands" {
+          test "it starts with the two commands" {
               let first = readme.Value.IndexOf("dotnet fsi build.fsx\n", StringComparison.Ordinal)
               let second = readme.Value.IndexOf("dotnet fsi build.fsx -t Test\n", StringComparison.Ordinal)
               Expect.isTrue (first > 0 && second > first && second < 1500) "both commands near the top"
           }
-          test "its links lead to files" {
+          test "links lead to existing files" {
               for link in links.Value do
                   let path = Path.Combine(GoldenFiles.repository, link)
                   Expect.isTrue (File.Exists path || Directory.Exists path) $"{link} exists"

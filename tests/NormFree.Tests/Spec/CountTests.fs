@@ -8,7 +8,7 @@ let private total side net =
     | Ok summary -> summary.Total
     | Error errors -> failtest $"{errors}"
 
-/// Arguments: table, and its parameters for batch-norm, none and bn-free with 1000 classes.
+/// The numbers of parameters with batch norm, no norm and bn-free, for 1000 classes.
 let private parameters name net (batchNorm: int64) (none: int64) (bnFree: int64) =
     testList
         $"{name} has the published number of parameters"
@@ -34,13 +34,12 @@ let private zeroMean = cifar18 |> Net.withShortcutWeights ShortcutWeights.ZeroMe
 let private realShortcuts = cifar18 |> Net.withShortcutWeights ShortcutWeights.Real
 
 let private ops =
-    test "ReActNet-A has the 0.87e8 OPs that its authors give" {
+    test "ReActNet-A has the published 0.87e8 OPs" {
         let cost = ReActNet.a |> Net.withBinarise ActivationsAndWeights |> total 224
         Expect.floatClose Accuracy.low (cost.Ops / 1e8) 0.871 "OPs"
     }
 
 let private teachers =
-    // torchvision's own figures.
     [ test "resnet-18 has torchvision's 11 689 512 parameters" {
           Expect.equal (total 224 ResNet.r18).Parameters 11689512L "parameters"
       }
@@ -64,11 +63,11 @@ let private variances =
           [ 1.0; 1.04; 1.08; 1.12; 1.16; 1.04; 1.08; 1.12; 1.16; 1.04; 1.08; 1.12; 1.16; 1.04; 1.08; 1.12 ]
           |> equal (expected ExpectedVariance.Corrected ReActNet.r18)
       }
-      test "published rule, ReActNet-A: the variance restarts after a whole stride-2 block" {
+      test "published rule, ReActNet-A: the variance resets after a stride-2 block" {
           [ 1.0; 1.04; 1.08; 1.12; 1.0; 1.04; 1.08; 1.12 ]
           |> equal (expected ExpectedVariance.Published ReActNet.a |> List.take 8)
       }
-      test "corrected rule, ReActNet-A: it restarts inside the block" {
+      test "corrected rule, ReActNet-A: the variance resets inside the block" {
           [ 1.0; 1.04; 1.08; 1.04; 1.08; 1.12; 1.16; 1.04 ]
           |> equal (expected ExpectedVariance.Corrected ReActNet.a |> List.take 8)
       } ]

@@ -1,4 +1,4 @@
-/// Binary layers, found in the graphs of networks.
+/// Fusion finds the binary layers of a graph.
 module NormFree.Tests.Spec.FusionTests
 
 open Expecto
@@ -25,14 +25,14 @@ let private scale factor =
     [ if factor <> 1.0 then
           Scale factor ]
 
-/// A part's operations in the order in which a graph has them: the shortcut's after the branch's.
+/// A part's operations in the graph's order: the branch, then the shortcut.
 let private expand part =
     match part with
     | Plain graph -> Graph.operations graph
     | Layer layer ->
         [ yield! scale layer.Convolution.Beta
           for conv, norm in layer.Convolution.Convolutions do
-              // The signs come once, before the first convolution.
+              // Shift and sign occur once, before the first convolution.
               if conv.Key = (fst layer.Convolution.Convolutions.Head).Key then
                   yield Shift(layer.Convolution.Shift, conv.In)
                   yield Sign
@@ -41,7 +41,7 @@ let private expand part =
               yield! norm |> Option.map (fun key -> Normalise(key, conv.Out)) |> Option.toList
           yield! scale layer.Convolution.Alpha
           match layer.Shortcut with
-          | Itself -> ()
+          | RepeatedInput -> ()
           | Computed graph -> yield! Graph.operations graph
           yield RPReLU layer.Activation ]
 
@@ -51,9 +51,9 @@ let private layers parts =
         | Layer layer -> Some layer
         | Plain _ -> None)
 
-let private ofNetworks =
+let private architectures =
     [ for name, net in networks do
-          test $"{name}: the parts hold the graph's operations, all of them and in their order" {
+          test $"{name}: the parts contain all operations of the graph in order" {
               let graph = Lowering.lower net
 
               Expect.sequenceEqual
@@ -65,7 +65,7 @@ let private ofNetworks =
                   Expect.sequenceEqual (Fusion.parts part |> List.collect expand) (Graph.operations part) name
           }
 
-          test $"{name}: every binary layer is found, with its shortcut" {
+          test $"{name}: every binary layer and its shortcut are found" {
               let parts = Fusion.parts (Lowering.lower net)
 
               match Net.binaryBody net with
@@ -74,7 +74,7 @@ let private ofNetworks =
                   Expect.isEmpty (layers parts) "layers"
               | Some body ->
                   let found = layers parts
-                  // The stem before them, the head behind them.
+                  // The stem, the layers and the head.
                   Expect.hasLength parts (body.Layers.Length + 2) "parts"
                   Expect.hasLength found body.Layers.Length "layers"
 
@@ -89,9 +89,9 @@ let private ofNetworks =
                       Expect.equal (convolutions |> List.sumBy _.Out) layer.Out $"{layer.Key}: channels"
 
                       match layer.Shortcut, fused.Shortcut with
-                      | (Identity | Duplicate), Itself
+                      | (Identity | Duplicate), RepeatedInput
                       | (Pool | PoolProject), Computed _ -> ()
-                      | asked, got -> failtest $"{layer.Key}: {asked} has become {got}"
+                      | expected, actual -> failtest $"{layer.Key}: {expected} became {actual}"
           } ]
 
 let private convolution key =
@@ -112,41 +112,41 @@ let private convolve key = Chain [ Op(Convolve(convolution key)) ]
 let private normalised key = Chain [ Op(Convolve(convolution key)); Op(Normalise("n", 8)) ]
 let private layer branch shortcut = Chain [ Residual(Chain branch, shortcut); Op(RPReLU prelu) ]
 
-let private alike =
+let private graphs =
     [ for what, graph, isLayer in
           [ "a layer without β and α", layer [ shift; sign; convolve "w" ] (Chain []), true
             "a layer with both", layer [ Op(Scale 0.5); shift; sign; convolve "w"; Op(Scale 0.2) ] (Chain []), true
             "a layer with a norm", layer [ shift; sign; normalised "w" ] (Chain []), true
-            "a shortcut that is computed", layer [ shift; sign; convolve "w" ] (Chain [ Op(AveragePool 2) ]), true
-            "α behind a norm", layer [ shift; sign; normalised "w"; Op(Scale 0.2) ] (Chain []), false
+            "a computed shortcut", layer [ shift; sign; convolve "w" ] (Chain [ Op(AveragePool 2) ]), true
+            "α after a norm", layer [ shift; sign; normalised "w"; Op(Scale 0.2) ] (Chain []), false
             "no shift", layer [ sign; convolve "w" ] (Chain []), false
             "no sign", layer [ shift; convolve "w" ] (Chain []), false
             "sign before shift", layer [ sign; shift; convolve "w" ] (Chain []), false
-            "something behind α", layer [ shift; sign; convolve "w"; Op(Scale 0.2); Op ReLU ] (Chain []), false
+            "an operation after α", layer [ shift; sign; convolve "w"; Op(Scale 0.2); Op ReLU ] (Chain []), false
             "two convolutions in a row", layer [ shift; sign; Chain [ convolve "v"; convolve "w" ] ] (Chain []), false
             "no activation", Chain [ Residual(Chain [ shift; sign; convolve "w" ], Chain []) ], false
             "another activation", Chain [ Residual(Chain [ shift; sign; convolve "w" ], Chain []); Op ReLU ], false
-            "convolutions side by side",
+            "parallel convolutions",
             layer [ shift; sign; Parallel [ convolve "v"; convolve "w" ] ] (Parallel [ Chain []; Chain [] ]),
             true
-            "convolutions of different strides side by side",
+            "parallel convolutions of different strides",
             layer
                 [ shift
                   sign
                   Parallel [ convolve "v"; Chain [ Op(Convolve { convolution "w" with Stride = 2 }) ] ] ]
                 (Parallel [ Chain []; Chain [] ]),
             false
-            "real and binary weights side by side",
+            "parallel convolutions with real and binary weights",
             layer
                 [ shift
                   sign
                   Parallel [ convolve "v"; Chain [ Op(Convolve { convolution "w" with Weight = OneBit }) ] ] ]
                 (Parallel [ Chain []; Chain [] ]),
             false
-            "a norm on one side alone",
+            "parallel convolutions of which one has a norm",
             layer [ shift; sign; Parallel [ convolve "v"; normalised "w" ] ] (Parallel [ Chain []; Chain [] ]),
             true ] do
-          let verdict = if isLayer then "is a layer" else "is left as it is"
+          let verdict = if isLayer then "becomes a layer" else "stays plain"
 
           test $"{what} {verdict}" {
               let parts = Fusion.parts graph
@@ -154,11 +154,11 @@ let private alike =
               Expect.sequenceEqual (List.collect expand parts) (Graph.operations graph) "operations"
 
               if not isLayer then
-                  // What a residual joins stays joined; brackets around the whole say nothing.
+                  // An enclosing chain of one part does not matter.
                   Expect.contains [ [ Plain graph ]; [ Plain(Chain [ graph ]) ] ] parts "the graph itself"
           }
 
-      test "neighbours that are no layers are one part, in their order" {
+      test "adjacent plain parts are merged in order" {
           let found = layer [ shift; sign; convolve "w" ] (Chain [])
 
           let parts =
@@ -171,8 +171,8 @@ let private alike =
           | other -> failtest $"{other}"
       }
 
-      test "an empty graph has no part that computes" {
+      test "an empty graph has no operations" {
           Expect.isEmpty (Fusion.parts (Chain []) |> List.collect expand) "operations"
       } ]
 
-let tests = testList "fusion" [ testList "networks" ofNetworks; testList "look-alikes" alike ]
+let tests = testList "fusion" [ testList "networks" architectures; testList "graphs" graphs ]

@@ -31,9 +31,8 @@ let write isSequential (summary: TestRunSummary) =
     let unapproved = skips |> List.filter (ApprovedSkips.isApproved Condition.holds approvals >> not)
     Times.table isSequential |> List.iter output.WriteLine
 
-    if isSequential then
-        Times.slowest 40 isSequential |> List.iter output.WriteLine
-
+    output.WriteLine "slowest tests:"
+    Times.slowest 30 isSequential |> List.iter output.WriteLine
     writeSkips output unapproved skips
     let failed = summary.failed.Length + summary.errored.Length
     output.WriteLine $"{summary.passed.Length} passed, {failed} failed, {skips.Length} skipped"

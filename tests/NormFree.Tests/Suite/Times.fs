@@ -12,7 +12,8 @@ let private budgets =
     Map
         [ "Architecture", 5.0
           "Repository", 5.0
-          "Formats", 25.0
+          "Formats", 15.0
+          "Archives", 10.0
           "Data", 25.0
           "Golden", 45.0
           "Spec", 10.0

@@ -91,7 +91,7 @@ let private damaged =
           ColumnFile.write path [ channel 1 ]
 
           contains
-              [ "other.parquet"; "its columns are stage, epoch, layer, channel, positive"; "Remove the file" ]
+              [ "other.parquet"; "its columns are stage, epoch, layer, channel, positive"; "Delete the file" ]
               (refusal (fun () -> ColumnFile.read<LayerSample> path))
       }
 

@@ -32,8 +32,7 @@ let private seen norm sampling (folder: TempFolder) =
 
 let private results =
     [ for engine, norm in [ Fused, BatchNorm; Composite, BnFree 0.2 ] do
-          test
-              $"{Json.name engine} engine, {Names.norm norm}: telemetry at every step does not change the run" {
+          test $"{Json.name engine} engine, {Names.norm norm}: telemetry at every step does not change the run" {
               use folder = new TempFolder()
 
               let fingerprint name sampling =
@@ -119,7 +118,7 @@ let private recorded =
           |> Pipeline.train
               { recipe with Epochs = 1 }
               (ResNet.resNet18 { Width = 0.13; Depth = 0.5 } CifarStem |> Net.withClasses 10)
-          |> look ignore
+          |> useTrained ignore
 
           let run = RunFolder.at folder.Path
           Expect.equal (Telemetry.read run) { Layers = []; Channels = [] } "telemetry"
@@ -131,7 +130,7 @@ let private recorded =
           use folder = new TempFolder()
 
           contains
-              [ "every 1 step or more" ]
+              [ "every n-th step with n ≥ 1" ]
               (message<TrainingException, _>(fun () -> both NoNorm (plan Fused (EverySteps 0) folder.Path)))
       } ]
 
@@ -147,10 +146,10 @@ let private obstructed =
                   | Warning text -> warnings.Add text
                   | _ -> ()
 
-              let log = plan Fused (EverySteps 1) folder.Path |> Pipeline.watchedBy watch |> both NoNorm
+              let log = plan Fused (EverySteps 1) folder.Path |> Pipeline.onEvent watch |> both NoNorm
               Expect.equal log.Epochs.Length 4 "epochs"
               Expect.equal warnings.Count 2 $"warnings, one a stage: {List.ofSeq warnings}"
-              contains [ obstacle; "telemetry is not written"; "goes on" ] warnings[0]
+              contains [ obstacle; "telemetry was not written"; "Training continues" ] warnings[0]
           }
 
       test "rows that could not be written are written later" {
@@ -165,9 +164,9 @@ let private obstructed =
 
           let again =
               { plan Fused (EverySteps 1) folder.Path with Folder = Some(RunFolder.at folder.Path) }
-              |> Pipeline.watchedBy watch
+              |> Pipeline.onEvent watch
 
-          again |> Pipeline.train recipe (tiny NoNorm) |> look ignore
+          again |> Pipeline.train recipe (tiny NoNorm) |> useTrained ignore
           let telemetry = Telemetry.read (RunFolder.at folder.Path)
           Expect.equal (telemetry.Layers |> List.map _.Epoch |> List.distinct) [ 1; 2 ] "epochs"
 
@@ -178,5 +177,4 @@ let private obstructed =
       } ]
 
 let tests =
-    testSequenced
-    <| testList "records" [ testList "results" results; testList "recorded" recorded; testList "obstructed" obstructed ]
+    testList "records" [ testList "results" results; testList "recorded" recorded; testList "obstructed" obstructed ]

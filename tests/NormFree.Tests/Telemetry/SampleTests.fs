@@ -95,7 +95,7 @@ let private steps =
                           images torch.ScalarType.Float32 "step" 6, images torch.ScalarType.Float32 "watched" 3
 
                       use sampler = new Sampler("stage", network, optimisation, (fun () -> Some(watched.alias ())))
-                      let sample = sampler.Begin { TrainingCursor.startOf 4 with Step = 7 }
+                      let sample = sampler.Start { TrainingCursor.startOf 4 with Step = 7 }
                       let layers = SignLayers.ofNetwork network
                       let seen = NaiveFigures.inputs twin Train batch
 

@@ -171,14 +171,14 @@ let private weights =
 
               let options = ConvolutionOptions(1, 0, standardised, true, 1.25)
               let gains: torch.Tensor | null = if standardised then tensor [ o; 1; 1; 1 ] gain else null
-              let centered = ChannelCentering.Apply(tensor [ n; i; h; w ] x)
+              let centered = ChannelMeanSubtraction.Apply(tensor [ n; i; h; w ] x)
               let y = Convolution.Apply(centered, tensor [ o; i; 1; 1 ] weight, gains, &options)
               same y (naiveConvolution (n, i, h, w) x (o, 1) used 1 0) "y"
 
           testPropertyWithConfig { repeatedly with maxTest = 5 } "the centering's gradient"
           <| fun (seed: int) ->
               checkGradients "centering" [ [ 2; 3; 2; 2 ], values seed 24 ] (fun leaves ->
-                  weighted (ChannelCentering.Apply leaves.Head))
+                  weighted (ChannelMeanSubtraction.Apply leaves.Head))
 
           testPropertyWithConfig repeatedly "both forms of zero-mean filters have the same gradients"
           <| fun (seed: int) ->
@@ -193,7 +193,7 @@ let private weights =
 
               let onMap, ofMap =
                   gradients (fun x weight ->
-                      torch.nn.functional.conv2d (ChannelCentering.Apply x, BinaryWeight.Apply weight))
+                      torch.nn.functional.conv2d (ChannelMeanSubtraction.Apply x, BinaryWeight.Apply weight))
 
               let onFilters, ofFilters =
                   gradients (fun x weight ->

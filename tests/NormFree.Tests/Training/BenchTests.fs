@@ -26,12 +26,12 @@ let private spreads =
           } ]
 
 let private clock =
-    [ test "a clock that was not started measures nothing" {
+    [ test "a stopped clock measures nothing" {
           use _ = LayerClock.Measure("layer", Phase.Forward)
           Expect.isEmpty (LayerClock.Take()) "layers"
       }
 
-      test "layers keep the order in which they came, and their phases apart" {
+      test "layers keep their order, and phases are separate" {
           LayerClock.Start()
 
           for layer, phase in [ "b", Phase.Forward; "a", Phase.Forward; "a", Phase.Backward; "b", Phase.Forward ] do
@@ -44,7 +44,7 @@ let private clock =
           Expect.isGreaterThanOrEqual layers[0].Forward.Value 4.0 "b forward, twice 2 ms"
           Expect.isFalse layers[0].Backward.HasValue "b backward"
           Expect.isTrue (layers[1].Forward.HasValue && layers[1].Backward.HasValue) "a in both phases"
-          Expect.isEmpty (LayerClock.Take()) "what was taken is gone"
+          Expect.isEmpty (LayerClock.Take()) "the clock is empty"
       }
 
       test "layers are measured on any thread" {
@@ -64,7 +64,7 @@ let private measuring =
           test $"{Names.norm norm}: a training step is measured" {
               let steps = ResizeArray()
               let result = Bench.train { job norm with Progress = steps.Add }
-              Expect.equal (List.ofSeq steps) [ 1..4 ] "the warm-up and the steps are told"
+              Expect.equal (List.ofSeq steps) [ 1..4 ] "warm-up and steps are reported"
               Expect.equal result.Norm (Some(Names.norm norm)) "norm"
               Expect.equal (result.Batch, result.Image, result.Steps) (4, 32, 3) "sizes"
               Expect.equal result.Threads (torch.get_num_threads ()) "threads"
@@ -79,22 +79,22 @@ let private measuring =
               Expect.isNone result.Profile "layers"
           }
 
-      test "the layers of a profile are the network's, and what is left of each phase is its last line" {
+      test "a profile has the network's layers, and the rest of each phase as its last line" {
           let net = (job NoNorm).Net
           let result = Bench.train { job NoNorm with Profile = true; Execution = Execution.Portable }
           let layers = result.Profile.Value
           Expect.equal (layers |> List.map _.Name) ((Lowering.parts net |> List.map fst) @ [ "rest" ]) "names"
           Expect.all layers (fun layer -> layer.ForwardMs.IsSome) "forward"
           let backward = layers |> List.filter _.BackwardMs.IsSome
-          Expect.equal (backward |> List.map _.Name) [ "rest" ] "the composite engine's backward pass is one"
+          Expect.equal (backward |> List.map _.Name) [ "rest" ] "the composite engine has one backward pass"
       }
 
-      test "the result is read back from its JSON" {
+      test "the result survives a round trip through JSON" {
           let result = Bench.train { job (BnFree 0.2) with Profile = true }
           Expect.equal (Json.readSnakeCase (Json.writeSnakeCase result)) (Ok result) "result"
       }
 
-      test "a full-precision network is measured, too" {
+      test "a full-precision network is measured" {
           let net = ResNet.resNet18 { Width = 0.125; Depth = 0.5 } CifarStem |> Net.withClasses 10
           let result = Bench.train { job NoNorm with Net = net }
           Expect.equal (result.Norm, result.Binarise) (None, None) "norm and binarise"
@@ -119,7 +119,7 @@ let private measuring =
           Expect.equal (List.ofSeq steps) [ 1; 2 ] "steps"
       }
 
-      test "a job that makes no sense is refused with everything that is wrong" {
+      test "an invalid job is rejected with all its problems" {
           let job = job NoNorm
 
           let text =
@@ -129,7 +129,7 @@ let private measuring =
           contains [ "2×2"; "1 step"; "warm-up"; "1 image" ] text
       } ]
 
-/// Sequenced: the clock is one for the process, and networks of other tests would be on it.
+/// Sequenced: the process has one clock, which would also measure networks of other tests.
 let tests =
     testSequenced
     <| testList "bench" [ testList "spreads" spreads; testList "clock" clock; testList "measuring" measuring ]

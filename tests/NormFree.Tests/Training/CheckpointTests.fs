@@ -19,7 +19,7 @@ let private create norm = Network.create torch.ScalarType.Float32 Rule.Corrected
 
 let private accuracy loss = { Loss = loss; Top1 = 1.0 / 3.0; Top5 = 0.9; Images = 100 }
 
-let private trouble =
+let private issue =
     { Stage = "activations"
       Epoch = 2
       Step = 1
@@ -38,11 +38,11 @@ let private record: EpochRecord =
       Clipped = 0.25
       ClippedOf = [ "conv1.weight", 0.25 ]
       Unreadable = 3
-      Health = Some { Skipped = 1; RolledBack = 2; Issues = [ trouble ]; OneSign = [ "layer1.0", 3 ] }
+      Health = Some { Skipped = 1; RolledBack = 2; Issues = [ issue ]; OneSign = [ "layer1.0", 3 ] }
       Seconds = 12.5 }
 
-/// In the middle of the second epoch, with numbers that no short decimal has.
-let private position =
+/// In the middle of the second epoch, with values that have no short decimal form.
+let private cursor =
     { TrainingCursor.startOf 1 with
         Progress = { Places = 40; Unreadable = 1 }
         Step = 2
@@ -51,7 +51,7 @@ let private position =
         Rate = 1e-3 / 7.0
         Norms = 2.0 / 3.0
         Seconds = 1.5 }
-    |> TrainingCursor.noticing trouble
+    |> TrainingCursor.noticing issue
 
 let private checkpoint network =
     { Network = network
@@ -60,7 +60,7 @@ let private checkpoint network =
         { Recipe = { quick with Loss = LabelSmoothing 0.1 }
           Stage = "activations"
           History = [ record ]
-          TrainingCursor = position
+          TrainingCursor = cursor
           Images = Some { Train = "train"; Test = "test"; Augmentation = [ Flip; PadCrop 4 ] }
           Threads = 2
           Execution = Some Execution.Default
@@ -96,7 +96,7 @@ let private optimisers = [ Adam; AdamW; Sgd 0.9; Sgd 0.0 ]
 let private roundTrip =
     [ for norm in norms do
           for optimiser in optimisers do
-              test $"{Names.norm norm}, {optimiser}: weights, task, progress and state come back bit for bit" {
+              test $"{Names.norm norm}, {optimiser}: weights, task, progress and state are restored bit for bit" {
                   use folder = new TempFolder()
                   let path = folder.File "last.safetensors"
                   let recipe = { quick with Optimiser = optimiser; WeightDecay = 1e-2 }
@@ -131,7 +131,7 @@ let private roundTrip =
           Expect.equal (File.ReadAllBytes(folder.File "a")) (File.ReadAllBytes(folder.File "b")) "bytes"
       }
 
-      test "a float64 network comes back bit for bit" {
+      test "a float64 network is restored bit for bit" {
           use folder = new TempFolder()
           use network = Network.create torch.ScalarType.Float64 Rule.Corrected 9L (tiny BatchNorm)
           Checkpoint.save (folder.File "double") None (checkpoint network)
@@ -139,7 +139,7 @@ let private roundTrip =
           sameBits (tensorBits loaded.Network) (tensorBits network) "weights"
       }
 
-      test "stage 1's checkpoint starts a network of stage 2" {
+      test "stage 1's checkpoint initialises a network of stage 2" {
           use folder = new TempFolder()
           use network = create (BnFree 0.2)
           Checkpoint.save (folder.File "first") None (checkpoint network)
@@ -159,16 +159,16 @@ let private withFile inspect =
 
 let private load path = Checkpoint.load torch.ScalarType.Float32 path
 
-let private asIs (_: string) text = text
+let private unchanged (_: string) text = text
 
 let private refusals =
-    [ test "a missing file is told as such" {
+    [ test "a missing file is a FileNotFoundException" {
           use folder = new TempFolder()
           let text = message<FileNotFoundException, _>(fun () -> load (folder.File "none.safetensors"))
           contains [ "none.safetensors" ] text
       }
 
-      test "a network of another architecture gets the list of what does not fit" {
+      test "a network of another architecture causes a list of the differences" {
           withFile (fun _ path _ _ ->
               use other = create BatchNorm
               let text = refusal (fun () -> Checkpoint.start path other)
@@ -176,10 +176,9 @@ let private refusals =
               contains [ path; "reactnet-small"; "bn1.weight is missing"; "; and "; " more" ] text)
       }
 
-      test "missing, unexpected and misshapen tensors are all told" {
+      test "missing, unexpected and misshapen tensors are all reported" {
           withFile (fun _ path network _ ->
-              // The file lacks one tensor of the network; the network has other classes and no gains.
-              let without = rewrite path (fun name -> name <> "fc.bias") asIs
+              let without = rewrite path (fun name -> name <> "fc.bias") unchanged
               contains [ "fc.bias is missing" ] (refusal (fun () -> Checkpoint.start without network))
 
               use hundred =
@@ -195,7 +194,7 @@ let private refusals =
                   (refusal (fun () -> Checkpoint.start path plain)))
       }
 
-      test "a refused checkpoint leaves the network as it was" {
+      test "a rejected checkpoint does not change the network" {
           withFile (fun _ path _ _ ->
               use other = create BatchNorm
               let before = tensorBits other
@@ -203,7 +202,7 @@ let private refusals =
               sameBits (tensorBits other) before "weights")
       }
 
-      test "a plain safetensors file is no checkpoint" {
+      test "a plain safetensors file is not a checkpoint" {
           use folder = new TempFolder()
           let path = folder.File "plain.safetensors"
 
@@ -213,7 +212,7 @@ let private refusals =
           contains [ path; "not a NormFree checkpoint" ] (refusal (fun () -> load path))
       }
 
-      test "bytes of anything else are no checkpoint" {
+      test "other bytes are not a checkpoint" {
           use folder = new TempFolder()
 
           let path =
@@ -223,26 +222,48 @@ let private refusals =
       }
 
       for key, text, said in
-          [ "version", "3", [ "version 3"; "reads versions 1 and 2"; "Use the NormFree that wrote it" ]
+          [ "version", "4", [ "version 4"; "reads versions 2 and 3"; "Use the version of NormFree that wrote it" ]
+            "version", "1", [ "version 1"; "reads versions 2 and 3" ]
             "format", "something", [ "'something'" ]
             "spec", "{}", [ "'spec'" ]
             "spec", "null", [ "'spec'" ]
             "task", "[1]", [ "'task'" ]
             "state", "{\"Recipe\":null}", [ "'state'" ] ] do
-          test $"metadata '{key}' of '{text}' is refused" {
+          test $"metadata '{key}' of '{text}' is rejected" {
               withFile (fun _ path _ _ ->
                   let changed = rewrite path (fun _ -> true) (fun k t -> if k = key then text else t)
                   contains (changed :: said) (refusal (fun () -> load changed)))
           }
 
-      test "a spec that is no network is refused with its errors" {
-          withFile (fun _ path network _ ->
-              let spec = { network.Spec with Classes = 1 }
-              let changed = rewrite path (fun _ -> true) (fun k t -> if k = "spec" then Json.write spec else t)
-              contains [ "it is not a network"; "classes" ] (refusal (fun () -> load changed)))
-      }
+      for what, change, said in
+          [ "one class", (fun (net: NetSpec) -> { net with Classes = 1 }), [ "it is not a network"; "classes" ]
+            "2·10⁹ classes",
+            (fun (net: NetSpec) -> { net with Classes = 2_000_000_000 }),
+            [ "at most 10000000 classes" ]
+            "9·10⁶ classes, unlike its tensors",
+            (fun (net: NetSpec) -> { net with Classes = 9_000_000 }),
+            [ "fc.weight has shape [10, 32], not [9000000, 32]" ]
+            "2²⁴ channels",
+            (fun (net: NetSpec) -> { net with Stem = { net.Stem with Channels = 1 <<< 24 } }),
+            [ "at most 65536 channels" ]
+            "64 times its channels",
+            (fun (net: NetSpec) ->
+                ReActNet.reactNetSmall { Width = 64.0; Depth = 1.0 } CifarStem
+                |> Net.withClasses net.Classes
+                |> Net.withNorm (BnFree 0.2)),
+            [ "conv1.weight has shape [8, 3, 3, 3], not [1536, 3, 3, 3]" ] ] do
+          test $"a spec with {what} is rejected before its network is allocated" {
+              withFile (fun _ path network _ ->
+                  let spec = change network.Spec
+                  let changed = rewrite path (fun _ -> true) (fun k t -> if k = "spec" then Json.write spec else t)
+                  let before = System.GC.GetAllocatedBytesForCurrentThread()
+                  contains said (refusal (fun () -> load changed))
+                  contains said (refusal (fun () -> Checkpoint.readSpec changed))
+                  let allocated = System.GC.GetAllocatedBytesForCurrentThread() - before
+                  Expect.isLessThan allocated 10_000_000L "bytes")
+          }
 
-      test "a file that is cut short is refused, wherever it ends" {
+      test "a truncated file is rejected at any length" {
           withFile (fun folder path _ _ ->
               let bytes = File.ReadAllBytes path
 
@@ -251,7 +272,7 @@ let private refusals =
                   contains [ "cut.safetensors" ] (refusal (fun () -> load cut)))
       }
 
-      test "a checkpoint without the optimiser's state cannot be gone on with" {
+      test "a checkpoint without the optimiser's state cannot be resumed" {
           withFile (fun folder _ network optimisation ->
               let best = folder.File "best.safetensors"
               Checkpoint.save best None (checkpoint network)
@@ -261,26 +282,26 @@ let private refusals =
                   (refusal (fun () -> Checkpoint.restore best optimisation)))
       }
 
-      test "the state of another optimiser cannot be gone on with" {
+      test "the state of another optimiser cannot be restored" {
           withFile (fun _ path network _ ->
               use sgd = new Optimisation({ quick with Optimiser = Sgd 0.9 }, network)
               contains [ "momentum_buffer" ] (refusal (fun () -> Checkpoint.restore path sgd)))
       } ]
 
 let private damaged =
-    [ test "any byte that changes is noticed" {
+    [ test "a change of any byte is detected" {
           withFile (fun folder path _ _ ->
               let bytes = File.ReadAllBytes path
               let header = 8 + int (System.BitConverter.ToInt64(bytes, 0))
 
-              for place in [ header; header + 1001; (header + bytes.Length) / 2; bytes.Length - 1 ] do
+              for offset in [ header; header + 1001; (header + bytes.Length) / 2; bytes.Length - 1 ] do
                   let changed = Array.copy bytes
-                  changed[place] <- changed[place] ^^^ 1uy
+                  changed[offset] <- changed[offset] ^^^ 1uy
                   let text = refusal (fun () -> load (folder.Write("changed.safetensors", changed)))
                   contains [ "changed.safetensors"; "it differs from its checksum" ] text)
       }
 
-      test "a text that changes is noticed" {
+      test "a change of metadata is detected" {
           withFile (fun folder path _ _ ->
               let text = System.Text.Encoding.Latin1.GetString(File.ReadAllBytes path)
               let changed = text.Replace("activations", "Activations")
@@ -289,7 +310,7 @@ let private damaged =
               contains [ "it differs from its checksum" ] said)
       }
 
-      test "a checkpoint whose checksum is gone is damaged" {
+      test "a checkpoint without a checksum is rejected" {
           withFile (fun folder path _ _ ->
               let text = System.Text.Encoding.Latin1.GetString(File.ReadAllBytes path)
               let bytes = System.Text.Encoding.Latin1.GetBytes(text.Replace("\"checksum\"", "\"Checksum\""))
@@ -298,22 +319,13 @@ let private damaged =
       } ]
 
 let private older =
-    [ test "a checkpoint from before there were engines is the composite engine's" {
-          withFile (fun _ path _ _ ->
-              let state = {| Recipe = quick; Stage = "activations"; History = [ record ]; Threads = 2 |}
-
-              let change key text =
-                  match key with
-                  | "version" -> "1"
-                  | "state" -> Json.write state
-                  | _ -> text
-
-              use loaded = load (rewrite path (fun _ -> true) change)
-              Expect.isNone loaded.State.Execution "execution"
-              Expect.equal loaded.State.Arithmetic "engine composite, precision float32, threads 2" "in words")
+    [ test "a state without an execution has the composite engine's arithmetic" {
+          let state = { TrainingState.Of(quick, "activations") with Threads = 2 }
+          Expect.isNone state.Execution "execution"
+          Expect.equal state.Arithmetic "engine composite, precision float32, threads 2" "arithmetic"
       }
 
-      test "the shortcuts of a network from before their weights were chosen have binary ones" {
+      test "a spec without shortcut weights has binary ones" {
           withFile (fun _ path _ _ ->
               let change key (text: string) =
                   if key = "spec" then
@@ -325,7 +337,7 @@ let private older =
               Expect.equal (Checkpoint.readSpec older) (Checkpoint.readSpec path) "spec")
       }
 
-      test "a network's shortcut weights are kept" {
+      test "a network's shortcut weights are restored" {
           for weights in [ ShortcutWeights.Binary; ShortcutWeights.ZeroMean; ShortcutWeights.Real ] do
               let net = tiny NoNorm |> Net.withShortcutWeights weights
               Expect.equal (Json.read<NetSpec>(Json.write net)) (Ok net) (Names.shortcutWeights weights)
@@ -338,9 +350,9 @@ let private older =
               Expect.equal (Checkpoint.readState path).Method None "without")
       }
 
-      test "a checkpoint of version 2 is read, and its old field names are named in a warning" {
+      test "a checkpoint of version 2 is read with a warning that lists its old field names" {
           withFile (fun _ path _ _ ->
-              let today = Checkpoint.readState path
+              let current = Checkpoint.readState path
 
               let oldName (text: string) =
                   OldNames.fields
@@ -358,7 +370,7 @@ let private older =
               OldNames.warn <- warnings.Add
 
               try
-                  Expect.equal (Checkpoint.readState path) today "state"
+                  Expect.equal (Checkpoint.readState path) current "state"
               finally
                   OldNames.warn <- ignore
 
@@ -368,22 +380,22 @@ let private older =
       } ]
 
 let private saving =
-    [ test "a save that fails leaves the old file, and nothing beside it" {
+    [ test "a failed save leaves the old file and no temporary file" {
           use folder = new TempFolder()
           let path = folder.File "last.safetensors"
           let network = create NoNorm
           Checkpoint.save path None (checkpoint network)
           let before = File.ReadAllBytes path
           (network :> System.IDisposable).Dispose()
-          Expect.throws (fun () -> Checkpoint.save path None (checkpoint network)) "the tensors are gone"
+          Expect.throws (fun () -> Checkpoint.save path None (checkpoint network)) "disposed tensors"
           Expect.equal (File.ReadAllBytes path) before "the old file"
           Expect.equal (Directory.GetFileSystemEntries folder.Path) [| path |] "files in the folder"
       }
 
-      test "a folder in the file's place is left alone" {
+      test "a folder at the file's path is not changed" {
           use folder = new TempFolder()
           let path = folder.File "last.safetensors"
-          let inside = folder.Write("last.safetensors/kept", [| 1uy |])
+          let inside = folder.Write("last.safetensors/file", [| 1uy |])
           use network = create NoNorm
           message<exn, _>(fun () -> Checkpoint.save path None (checkpoint network)) |> ignore
           Expect.equal (File.ReadAllBytes inside) [| 1uy |] "its content"

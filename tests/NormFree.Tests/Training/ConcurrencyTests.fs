@@ -1,4 +1,4 @@
-/// Many callers at once get the bits that one alone gets; what is cancelled leaves nothing behind.
+/// Parallel predictions have the same bits as sequential ones; cancelled work leaves no thread and no temporary file.
 module NormFree.Tests.Training.ConcurrencyTests
 
 open System
@@ -37,14 +37,14 @@ let private fromManyThreads norm choose =
     use folder = new TempFolder()
     let pictures = pictures folder
     use predictor: Predictor = choose (saved norm folder)
-    let classify place = bits (predictor.Classify(pictures[place], 10))
+    let classify index = bits (predictor.Classify(pictures[index], 10))
     let values = Array.init (2 * 3 * 32 * 32) (fun i -> sin (float32 i))
     let expected, logits = Array.init pictures.Length classify, predictor.Logits values
 
-    together 16 (fun caller ->
+    inParallel 16 (fun caller ->
         for round in 0..3 do
-            let place = (caller + round) % pictures.Length
-            Expect.equal (classify place) expected[place] $"caller {caller}, picture {place}"
+            let index = (caller + round) % pictures.Length
+            Expect.equal (classify index) expected[index] $"caller {caller}, picture {index}"
             Expect.sequenceEqual (predictor.Logits values) logits $"caller {caller}: logits")
 
 let private predicting =
@@ -54,11 +54,9 @@ let private predicting =
                 "the composite engine", (fun (trained, _) -> Predictor.Load(trained, Trained Execution.Portable))
                 "a checkpoint that is packed", (fun (trained, _) -> Predictor.Load(trained, PackedEngine))
                 "a packed file", (fun (_, packed: string) -> Predictor.Load packed) ] do
-              test $"{name}, {Names.norm norm}: 16 threads get what one gets, bit for bit" {
-                  fromManyThreads norm choose
-              } ]
+              test $"{name}, {Names.norm norm}: 16 threads get the same bits as one" { fromManyThreads norm choose } ]
 
-/// Twelve batches of five, both parts of which tell which threads read them.
+/// Twelve batches of five; both sets record the threads that read them.
 let private watchedData () =
     let data = Synthetic.dataset 3L 60 60
     let train, trainThreads = watched data.Train
@@ -67,7 +65,7 @@ let private watchedData () =
 
 let private recipe = { quick with Batch = 5 }
 
-/// Cancels at the nth call.
+/// A function that cancels at its nth call.
 let private cancelAt n (source: CancellationTokenSource) =
     let mutable count = 0
 
@@ -84,7 +82,7 @@ let private leftovers folder =
 
 let private cancelling =
     [ for engine in [ Trained Execution.Default; PackedEngine ] do
-          test $"an evaluation by {engine} that is cancelled leaves no thread" {
+          test $"a cancelled evaluation by {engine} leaves no thread" {
               use folder = new TempFolder()
               use network = LoadedNetwork.load (Some engine) (fst (saved BatchNorm folder))
               let data, _, threads = watchedData ()
@@ -99,30 +97,28 @@ let private cancelling =
                               data.Test.Load i }
 
               let runOptions = { RunOptions.Default with Cancellation = source.Token }
-              expectCancelled (fun () -> Evaluation.accuracyOfReady runOptions 5 network images |> ignore)
+              expectCancelled (fun () -> Evaluation.accuracyOfLoaded runOptions 5 network images |> ignore)
               expectEnded threads
           }
 
       for step in [ 1; 5; 12 ] do
-          test $"a training that is cancelled at step {step} leaves no thread and no temporary file" {
+          test $"a training cancelled at step {step} leaves no thread and no temporary file" {
               use folder = new TempFolder()
               let data, threads, _ = watchedData ()
               use source = new CancellationTokenSource()
               let cancel = cancelAt step source
 
-              let watch event =
+              let handler event =
                   match event with
                   | StepDone _ -> cancel ()
                   | _ -> ()
 
-              let plan = Pipeline.from data |> Pipeline.into folder.Path |> Pipeline.watchedBy watch
+              let plan = Pipeline.from data |> Pipeline.into folder.Path |> Pipeline.onEvent handler
               let plan = { plan with Options = { plan.Options with Cancellation = source.Token } }
               expectCancelled (fun () -> Pipeline.train recipe (tiny NoNorm) plan |> ignore)
               expectEnded threads
               Expect.isEmpty (leftovers folder.Path) "files"
-              Expect.isNonEmpty (RunFolder.checkpoints { Path = folder.Path } 1) "what is kept"
+              Expect.isNonEmpty (RunFolder.checkpoints { Path = folder.Path } 1) "checkpoints"
           } ]
 
-let tests =
-    testSequenced
-    <| testList "at once" [ testList "predict" predicting; testList "cancelled" cancelling ]
+let tests = testList "concurrency" [ testList "predict" predicting; testList "cancelled" cancelling ]

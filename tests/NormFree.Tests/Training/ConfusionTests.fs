@@ -1,4 +1,4 @@
-/// What a network takes for what: counted, kept in the run's folder, and read again.
+/// Confusion matrices: counting, writing and reading.
 module NormFree.Tests.Training.ConfusionTests
 
 open System
@@ -20,21 +20,21 @@ let private data = lazy (Synthetic.dataset 3L 40 60)
 
 let private recipe = { quick with Epochs = 2; Batch = 20 }
 
-let private train (folder: TempFolder) watch =
+let private train (folder: TempFolder) handler =
     Pipeline.from data.Value
     |> Pipeline.into folder.Path
-    |> Pipeline.watchedBy watch
+    |> Pipeline.onEvent handler
     |> Pipeline.train recipe (tiny (BnFree 0.2))
     |> Pipeline.finish
 
 let private file (folder: TempFolder) = Path.Combine(folder.Path, "confusion.json")
 
-let private kept (folder: TempFolder) =
+let private saved (folder: TempFolder) =
     match ConfusionFile.read { Path = folder.Path } with
     | Some confusion -> confusion
     | None -> failtest "there is no confusion.json"
 
-/// Class, guess and the guess's probability of each test image, by the logits of the best checkpoint.
+/// Class, prediction and its probability for each test image, from the best checkpoint's logits.
 let private naive (folder: TempFolder) =
     let best = ({ Path = folder.Path }: RunFolder).Best 1
     use checkpoint = Checkpoint.load torch.ScalarType.Float32 best
@@ -48,19 +48,19 @@ let private naive (folder: TempFolder) =
           let guess = Array.findIndex ((=) (Array.max row)) row
           data.Value.Test.Label i, guess, exp row[guess] / Array.sumBy exp row ]
 
-let private counted =
+let private counts =
     test "counts, classes and confidence are those of the best network's logits" {
         use folder = new TempFolder()
         let run = train folder ignore
-        let confusion, expected = kept folder, naive folder
+        let confusion, expected = saved folder, naive folder
         let ofPair truth guess = expected |> List.filter (fun (t, g, _) -> t = truth && g = guess)
         let best = run.Stages |> List.last |> (fun (_, _, best) -> best)
-        Expect.equal (confusion.Stage, confusion.Epoch, confusion.Images) (best.Stage, best.Epoch, 60) "of what"
+        Expect.equal (confusion.Stage, confusion.Epoch, confusion.Images) (best.Stage, best.Epoch, 60) "checkpoint"
         Expect.equal confusion.Top1 best.Test.Top1 "the log's accuracy"
 
         for i, result in List.indexed confusion.Classes do
             Expect.equal result.Name data.Value.Classes[i] "name"
-            Expect.equal result.Right (ofPair i i).Length "recognised"
+            Expect.equal result.Right (ofPair i i).Length "right"
 
         Expect.equal
             (confusion.Pairs |> List.map (fun p -> (p.Truth, p.Guess), p.Count) |> List.sort)
@@ -76,23 +76,23 @@ let private counted =
             "order"
 
         let most = confusion.Pairs.Head
-        let surest = ofPair most.Truth most.Guess |> List.map (fun (_, _, p) -> p) |> List.sortDescending
+        let confident = ofPair most.Truth most.Guess |> List.map (fun (_, _, p) -> p) |> List.sortDescending
         let shown = confusion.Mistakes |> List.filter (fun m -> (m.Truth, m.Guess) = (most.Truth, most.Guess))
-        Expect.hasLength shown (min 3 surest.Length) "three of a pair"
+        Expect.hasLength shown (min 3 confident.Length) "three per pair"
 
-        for mistake, probability in List.zip shown (List.truncate shown.Length surest) do
-            Expect.floatClose { absolute = 1e-5; relative = 0.0 } mistake.Probability probability "the surest"
+        for mistake, probability in List.zip shown (List.truncate shown.Length confident) do
+            Expect.floatClose { absolute = 1e-5; relative = 0.0 } mistake.Probability probability "most confident first"
     }
 
-let private pictured =
-    test "pictures are the test images as they were prepared" {
+let private pictures =
+    test "pictures are the preprocessed test images" {
         use folder = new TempFolder()
         train folder ignore |> ignore
-        let mistakes = (kept folder).Mistakes
+        let mistakes = (saved folder).Mistakes
         Expect.isNonEmpty mistakes "mistakes"
         Expect.isLessThanOrEqual mistakes.Length 24 "bounded"
 
-        let prepared =
+        let preprocessed =
             [ for i in 0..59 do
                   match data.Value.Test.Load i with
                   | Ok image -> data.Value.Test.Name i, image
@@ -101,12 +101,12 @@ let private pictured =
 
         for mistake in mistakes do
             match Decode.image (Convert.FromBase64String mistake.Picture) with
-            | Ok image -> Expect.equal image prepared[mistake.Name] mistake.Name
+            | Ok image -> Expect.equal image preprocessed[mistake.Name] mistake.Name
             | Error why -> failtest why
     }
 
-let private keeping =
-    [ test "it is no part of what a run has come to, and is not made twice" {
+let private writing =
+    [ test "it is not part of the fingerprint, and is written once" {
           use folder = new TempFolder()
           train folder ignore |> ignore
           let fingerprint () = Fingerprint.ofRun { Path = folder.Path }
@@ -114,25 +114,25 @@ let private keeping =
           let old = DateTime(2020, 1, 1, 0, 0, 0, DateTimeKind.Utc)
           File.SetLastWriteTimeUtc(file folder, old)
           train folder ignore |> ignore
-          Expect.equal (File.GetLastWriteTimeUtc(file folder)) old "left as it was"
+          Expect.equal (File.GetLastWriteTimeUtc(file folder)) old "unchanged"
           File.Delete(file folder)
-          Expect.equal (fingerprint ()) before "the same without it"
+          Expect.equal (fingerprint ()) before "the same fingerprint"
           train folder ignore |> ignore
-          Expect.equal (File.ReadAllText(file folder)) text "made anew, and the same"
+          Expect.equal (File.ReadAllText(file folder)) text "the same content"
       }
 
-      test "one of another network, or a damaged one, is made anew" {
+      test "one of another network, or a damaged one, is written again" {
           use folder = new TempFolder()
           train folder ignore |> ignore
           let text = File.ReadAllText(file folder)
 
-          for other in [ Json.write { kept folder with Checkpoint = "another" }; "{" ] do
+          for other in [ Json.write { saved folder with Checkpoint = "another" }; "{" ] do
               File.WriteAllText(file folder, other)
               train folder ignore |> ignore
-              Expect.equal (File.ReadAllText(file folder)) text "anew"
+              Expect.equal (File.ReadAllText(file folder)) text "content"
       }
 
-      test "where it cannot be written, the run ends with a warning" {
+      test "if it cannot be written, the run ends with a warning" {
           use folder = new TempFolder()
           Directory.CreateDirectory(file folder) |> ignore
           let warnings = ResizeArray()
@@ -144,10 +144,10 @@ let private keeping =
 
           Expect.isTrue run.Finished "finished"
           Expect.hasLength warnings 1 "one warning"
-          Expect.stringContains warnings[0] "takes for what is not in the run's folder" "words"
+          Expect.stringContains warnings[0] "the confusion matrix was not written" "text"
       }
 
-      test "a folder without it has none" {
+      test "a folder without the file has no confusion matrix" {
           use folder = new TempFolder()
           Expect.isNone (ConfusionFile.read { Path = folder.Path }) "none"
       } ]
@@ -166,26 +166,26 @@ let private damaged =
         refusal (fun () -> ConfusionFile.read { Path = folder.Path })
 
     [ for what, confusion, words in
-          [ "a pair of no class",
+          [ "a pair with an unknown class",
             { sample with Pairs = [ { Truth = 0; Guess = 2; Count = 1 } ] },
             "not of its 2 classes"
-            "a mistake of no class",
+            "a mistake with an unknown class",
             { sample with Mistakes = sample.Mistakes |> List.map (fun m -> { m with Truth = -1 }) },
             "not of its 2 classes"
-            "a picture that is no base64",
+            "a picture that is not base64",
             { sample with Mistakes = sample.Mistakes |> List.map (fun m -> { m with Picture = "\"><script>" }) },
             "not base64"
-            "more images recognised than there are",
+            "more images recognised than exist",
             { sample with Classes = [ { Name = "cat"; Images = 1; Right = 2 } ] },
-            "more images recognised" ] do
-          test $"{what} is refused" {
+            "more correct predictions than images" ] do
+          test $"{what} is rejected" {
               use folder = new TempFolder()
               let message = reading folder (Json.write confusion)
               Expect.stringContains message words "what"
               Expect.stringContains message "confusion.json, content" "where"
           }
 
-      test "damaged files are refused, or give a value" {
+      test "damaged files are rejected or give a value" {
           use folder = new TempFolder()
           let random = Random 11
           let original = Encoding.UTF8.GetBytes(Json.write sample)
@@ -200,4 +200,4 @@ let private damaged =
               | other -> failtest $"round {round}: {other}"
       } ]
 
-let tests = testList "confusion" [ counted; pictured; yield! keeping; yield! damaged ]
+let tests = testList "confusion" [ counts; pictures; yield! writing; yield! damaged ]

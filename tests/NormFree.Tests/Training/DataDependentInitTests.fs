@@ -1,4 +1,4 @@
-/// The start that a first batch of images decides (deviation 6).
+/// Data-dependent initialisation (deviation 6).
 module NormFree.Tests.Training.DataDependentInitTests
 
 open System.Threading
@@ -18,7 +18,7 @@ let private measured = { quick with Epochs = 1; Initialisation = Initialisation.
 let private create net = Network.create torch.ScalarType.Float32 Rule.Corrected 3L net
 let private variances net = (Net.binaryBody net).Value.ExpectedVariance
 
-/// Mean and variance over batch and pixels of every channel of what each layer signs.
+/// Mean and variance, over batch and pixels, of every channel of each sign's argument.
 let private signed (network: Network) (images: torch.Tensor) =
     use _ = torch.no_grad ()
     let found = ResizeArray()
@@ -44,13 +44,13 @@ let private signed (network: Network) (images: torch.Tensor) =
 
 let private centred =
     [ for norm in [ BnFree 0.2; Scaled 0.2 ] do
-          test $"{Names.norm norm}: what is signed has mean 0 in every channel, and variance 1 on average over them" {
+          test $"{Names.norm norm}: the argument of each sign has mean 0 in every channel, and its variance averages 1" {
               use _ = torch.NewDisposeScope()
               let images = images torch.ScalarType.Float32 "start" 16
               use fresh = create (tiny norm)
-              use start = DataDependentInit.ofImages fresh images
-              use network = create start.Net
-              DataDependentInit.apply start network
+              use init = DataDependentInit.ofImages fresh images
+              use network = create init.Net
+              DataDependentInit.apply init network
               let layers = signed network images
               Expect.hasLength layers 9 "layers"
 
@@ -69,16 +69,16 @@ let private trainedBinary folder runOptions net =
     |> Pipeline.into folder
     |> Pipeline.trainBinaryFrom None measured net
 
-/// Stops a training behind its second step.
+/// Stops a training after its second step.
 let private interrupts (train: RunOptions -> unit) =
     use stop = new CancellationTokenSource()
 
-    let watch event =
+    let handler event =
         match event with
         | StepDone { Images = 40 } -> stop.Cancel()
         | _ -> ()
 
-    let runOptions = { RunOptions.Default with Watch = watch; Cancellation = stop.Token }
+    let runOptions = { RunOptions.Default with OnEvent = handler; Cancellation = stop.Token }
     Expect.throwsT<System.OperationCanceledException> (fun () -> train runOptions) "interrupted"
 
 let private hasMeasured (net: NetSpec) =
@@ -87,77 +87,88 @@ let private hasMeasured (net: NetSpec) =
     | _ -> false
 
 let private pipelines =
-    [ test "stage 2 keeps what was measured for stage 1, and so does the packed network's checkpoint" {
+    [ test "stage 2 and its checkpoint keep the variances that were measured in stage 1" {
           use folder = new TempFolder()
 
           trained folder.Path RunOptions.Default measured (tiny (BnFree 0.2))
           |> Pipeline.binariseWeights measured
-          |> look (fun second ->
+          |> useTrained (fun second ->
               Expect.isTrue (hasMeasured second.Network.Spec) "stage 2"
               let first = Checkpoint.readSpec ((RunFolder.at folder.Path).Last 1)
               Expect.equal (variances second.Network.Spec) (variances first) "variances")
       }
 
-      test "a run that was interrupted goes on with what it had measured, to the bits of one that was not" {
+      test "an interrupted run resumes with its measured variances and ends with the same bits" {
           use whole = new TempFolder()
-          use parted = new TempFolder()
+          use interrupted = new TempFolder()
           let net = tiny (BnFree 0.2)
 
           let expected =
-              trained whole.Path RunOptions.Default measured net |> look (fun t -> tensorBits t.Network)
+              trained whole.Path RunOptions.Default measured net |> useTrained (fun t -> tensorBits t.Network)
 
-          interrupts (fun runOptions -> trained parted.Path runOptions measured net |> look ignore)
+          interrupts (fun runOptions -> trained interrupted.Path runOptions measured net |> useTrained ignore)
 
-          let actual = trained parted.Path RunOptions.Default measured net |> look (fun t -> tensorBits t.Network)
+          let actual =
+              trained interrupted.Path RunOptions.Default measured net
+              |> useTrained (fun t -> tensorBits t.Network)
 
           sameBits actual expected "weights"
       }
 
-      test "a run that begins with binary weights measures them, says so, and goes on with what it had measured" {
+      test "a run that starts with stage 2 measures variances, records them, and resumes with them" {
           use whole = new TempFolder()
-          use parted = new TempFolder()
+          use interrupted = new TempFolder()
           let net = tiny (BnFree 0.2)
-          let expected = trainedBinary whole.Path RunOptions.Default net |> look (fun t -> tensorBits t.Network)
-          interrupts (fun runOptions -> trainedBinary parted.Path runOptions net |> look ignore)
-          let saved = Checkpoint.readSpec ((RunFolder.at parted.Path).Last 2)
+
+          let expected =
+              trainedBinary whole.Path RunOptions.Default net |> useTrained (fun t -> tensorBits t.Network)
+
+          interrupts (fun runOptions -> trainedBinary interrupted.Path runOptions net |> useTrained ignore)
+          let saved = Checkpoint.readSpec ((RunFolder.at interrupted.Path).Last 2)
           Expect.isTrue (hasMeasured saved) "the checkpoint"
 
-          trainedBinary parted.Path RunOptions.Default net
-          |> look (fun t ->
+          trainedBinary interrupted.Path RunOptions.Default net
+          |> useTrained (fun t ->
               Expect.equal t.Network.Spec saved "the network"
               sameBits (tensorBits t.Network) expected "weights"
               let configuration = Map(RunConfiguration.rows t.Configuration)
-              Expect.equal configuration["activations+weights: initialisation"] "data-dependent" "run.json: the start"
+
+              Expect.equal
+                  configuration["activations+weights: initialisation"]
+                  "data-dependent"
+                  "run.json: the initialisation"
+
               let variances = Names.expectedVariance (variances saved)
               Expect.equal configuration["expected variance"] variances "run.json: the variances")
       }
 
-      test "a run that begins with another one's weights has its variances, whatever its own recipe would do" {
+      test "a run that starts from a checkpoint uses its variances, whatever its own recipe says" {
           use first = new TempFolder()
           use second = new TempFolder()
           let net = tiny (BnFree 0.2)
-          trained first.Path RunOptions.Default measured net |> look ignore
+          trained first.Path RunOptions.Default measured net |> useTrained ignore
           let file = (RunFolder.at first.Path).Last 1
 
           let plan = Pipeline.from (Synthetic.dataset 5L 60 20) |> Pipeline.into second.Path
 
           plan
           |> Pipeline.trainBinaryFrom (Some file) { measured with Initialisation = Initialisation.Fixed } net
-          |> look (fun t -> Expect.equal (variances t.Network.Spec) (variances (Checkpoint.readSpec file)) "variances")
+          |> useTrained (fun t ->
+              Expect.equal (variances t.Network.Spec) (variances (Checkpoint.readSpec file)) "variances")
 
-          // Gone on with when that file is no longer there.
+          // Resumes without that file.
           System.IO.File.Delete file
 
           plan
           |> Pipeline.trainBinaryFrom (Some file) { measured with Initialisation = Initialisation.Fixed } net
-          |> look (fun t -> Expect.isTrue (hasMeasured t.Network.Spec) "variances")
+          |> useTrained (fun t -> Expect.isTrue (hasMeasured t.Network.Spec) "variances")
       }
 
-      test "batch norm has nothing to measure for" {
+      test "batch norm needs no measurement" {
           use folder = new TempFolder()
 
           trained folder.Path RunOptions.Default measured (tiny BatchNorm)
-          |> look (fun t -> Expect.equal (variances t.Network.Spec) ExpectedVariance.Corrected "variances")
+          |> useTrained (fun t -> Expect.equal (variances t.Network.Spec) ExpectedVariance.Corrected "variances")
       } ]
 
-let tests = testList "data-dependent start" (centred @ pipelines)
+let tests = testList "data-dependent initialisation" (centred @ pipelines)

@@ -18,8 +18,8 @@ let private execution engine precision = { Engine = engine; Precision = precisio
 let private bf16 = execution Fused Precision.BFloat16
 let private impossible = execution Composite Precision.BFloat16
 
-let private words =
-    [ test "engines and precisions are written as the tool's words" {
+let private names =
+    [ test "engines and precisions have the names of the command line" {
           Expect.equal (List.map Json.name [ Fused; Composite ]) [ "fused"; "composite" ] "engines"
           Expect.equal (List.map Json.name [ Float32; Precision.BFloat16 ]) [ "float32"; "bf16" ] "precisions"
       }
@@ -40,21 +40,21 @@ let private used =
               Expect.equal (asked.On(device, dtype)) (Ok expected) "what is used"
           }
 
-      test "bf16 for a network of doubles is refused with the ways out" {
+      test "bf16 for a float64 network is rejected with a remedy" {
           match bf16.On(cpu, double) with
           | Ok used -> failtest $"it is {used}"
           | Error why -> contains [ "bf16 needs a network of float32"; "precision float32" ] why
       }
 
       for asked, device, said in [ impossible, cpu, "choose engine fused"; bf16, gpu, "choose device cpu" ] do
-          test $"{Json.write asked} on {device} is refused with the ways out" {
+          test $"{Json.write asked} on {device} is rejected with a remedy" {
               match asked.On(device, single) with
               | Ok used -> failtest $"it is {used}"
               | Error why -> contains [ "bf16 needs the fused engine"; said; "precision float32" ] why
           } ]
 
 let private networks =
-    [ test "a network that is computed another way has the same tensors" {
+    [ test "a network with another execution has the same tensors" {
           use network = Network.create single Rule.Corrected 1L (tiny (BnFree 0.2))
           let other = network |> Network.running Execution.Portable
           Expect.equal (network.Execution, other.Execution) (Execution.Default, Execution.Portable) "executions"
@@ -63,23 +63,23 @@ let private networks =
               Expect.isTrue (Object.ReferenceEquals(one, two)) name
       }
 
-      test "a network of doubles is composite" {
+      test "a float64 network uses the composite engine" {
           use network = Network.create double Rule.Corrected 1L (tiny NoNorm)
           Expect.equal network.Execution Execution.Portable "execution"
       } ]
 
 let private data = lazy (Synthetic.dataset 3L 60 20)
 
-/// Stage 1 in a folder, computed that way; what it was warned of.
+/// Stage 1 in a folder with an execution: its configuration and warnings.
 let private train folder asked epochs =
     let warnings = ResizeArray()
 
-    let watch event =
+    let handler event =
         match event with
         | Warning text -> warnings.Add text
         | _ -> ()
 
-    let plan = Pipeline.from data.Value |> Pipeline.into folder |> Pipeline.watchedBy watch
+    let plan = Pipeline.from data.Value |> Pipeline.into folder |> Pipeline.onEvent handler
 
     use trained =
         { plan with Options = { plan.Options with Execution = asked } }
@@ -87,16 +87,16 @@ let private train folder asked epochs =
 
     RunConfiguration.rows trained.Configuration, List.ofSeq warnings
 
-/// Stops such a run after its first step.
+/// Stops the same run after its first step.
 let private interrupt folder asked epochs =
     use source = new System.Threading.CancellationTokenSource()
 
-    let watch event =
+    let handler event =
         match event with
         | StepDone _ -> source.Cancel()
         | _ -> ()
 
-    let plan = Pipeline.from data.Value |> Pipeline.into folder |> Pipeline.watchedBy watch
+    let plan = Pipeline.from data.Value |> Pipeline.into folder |> Pipeline.onEvent handler
 
     let plan = { plan with Options = { plan.Options with Execution = asked; Cancellation = source.Token } }
 
@@ -105,7 +105,7 @@ let private interrupt folder asked epochs =
     |> ignore
 
 let private pipelines =
-    [ test "a run tells its engine, its precision and its threads" {
+    [ test "run.json records engine, precision and threads" {
           use folder = new TempFolder()
           train folder.Path bf16 1 |> ignore
           let described = (RunFolder.readRun { Path = folder.Path }).Configuration
@@ -114,25 +114,25 @@ let private pipelines =
               [ "engine", "fused"; "precision", "bf16"; "torch threads", string (torch.get_num_threads ()) ] do
               Expect.contains described ("environment." + name, value) name
 
-          use kept = Checkpoint.load single ((RunFolder.at folder.Path).Last 1)
-          Expect.equal kept.State.Execution (Some bf16) "in the checkpoint"
+          use saved = Checkpoint.load single ((RunFolder.at folder.Path).Last 1)
+          Expect.equal saved.State.Execution (Some bf16) "in the checkpoint"
       }
 
-      test "a run that goes on with another engine or precision is warned, and one that is done is not" {
+      test "a run that resumes with another engine or precision warns, a finished one does not" {
           for other, said in [ Execution.Portable, "engine composite"; bf16, "precision bf16" ] do
               use folder = new TempFolder()
               interrupt folder.Path Execution.Default 1
 
               match train folder.Path other 1 with
               | _, [ text ] ->
-                  contains [ "was made with engine fused, precision float32"; said; "rounded otherwise" ] text
+                  contains [ "was written with engine fused, precision float32"; said; "rounded differently" ] text
               | _, warnings -> failtest $"one warning was expected, not {warnings}"
 
-              Expect.isEmpty (snd (train folder.Path other 1)) "the same way"
-              Expect.isEmpty (snd (train folder.Path Execution.Default 1)) "nothing is left to compute"
+              Expect.isEmpty (snd (train folder.Path other 1)) "the same execution"
+              Expect.isEmpty (snd (train folder.Path Execution.Default 1)) "a finished run"
       }
 
-      test "what is impossible is refused before there is a run" {
+      test "an unsupported execution is rejected before the run starts" {
           use folder = new TempFolder()
           let text = message<TrainingException, _>(fun () -> train folder.Path impossible 1)
           contains [ "bf16 needs the fused engine" ] text
@@ -142,7 +142,7 @@ let private pipelines =
 let tests =
     testList
         "execution"
-        [ testList "words" words
+        [ testList "names" names
           testList "what is used" used
           testList "networks" networks
-          testSequenced (testList "pipelines" pipelines) ]
+          testList "pipelines" pipelines ]

@@ -1,4 +1,4 @@
-/// Numbers that go wrong are noticed where they do, and answered by the rule.
+/// Detection of NaN, infinity and exploding gradients, and the responses to them.
 module NormFree.Tests.Training.FiniteChecksTests
 
 open System
@@ -17,30 +17,29 @@ open TorchSharp
 
 let private data = lazy (Synthetic.dataset 3L 60 20)
 
-/// Six batches an epoch. The teacher stands for whatever may make a single batch go wrong.
+/// Six batches per epoch. The teacher injects NaN into single batches.
 let private recipe = { quick with Batch = 10; Loss = Distillation "injected" }
 
-/// Runs a stage whose teacher answers with NaN in the given steps; its epochs, its troubles, its weights.
+/// Runs a stage whose teacher returns NaN in the given steps: its epochs, its issues, and the first tensor that is not finite.
 let private stage rule norm (wrong: int list) (folder: TempFolder) =
     let events = ResizeArray()
 
-    let runOptions = { RunOptions.Default with OnNonFinite = rule; Watch = events.Add }
+    let runOptions = { RunOptions.Default with OnNonFinite = rule; OnEvent = events.Add }
 
     use network =
         Network.create torch.ScalarType.Float32 Rule.Corrected 1L (Net.withBinarise Activations (tiny norm))
 
     use optimisation = new Optimisation(recipe, network)
-    let mutable asked = 0
+    let mutable calls = 0
 
     let teacher (images: torch.Tensor) =
-        asked <- asked + 1
-        let value = if List.contains asked wrong then nan else 0.5
+        calls <- calls + 1
+        let value = if List.contains calls wrong then nan else 0.5
         torch.full ([| images.shape[0]; 10L |], torch.tensor(value).ToScalar())
 
-    let state: TrainingState =
-        { TrainingState.Of(recipe, "activations") with Threads = 1 }
+    let state: TrainingState = { TrainingState.Of(recipe, "activations") with Threads = 1 }
 
-    let keeper =
+    let writer =
         CheckpointWriter(
             Some(RunFolder.at folder.Path),
             runOptions,
@@ -48,22 +47,23 @@ let private stage rule norm (wrong: int list) (folder: TempFolder) =
               Network = network
               Optimisation = optimisation
               ImageTask = ImageTask.Of data.Value
-              Start = state }
+              Start = state
+              Best = None }
         )
 
     let job =
         { Name = "activations"; Number = 1; Recipe = recipe; Dataset = data.Value; Teacher = Some teacher }
 
-    Stage.run runOptions job network optimisation keeper state.TrainingCursor
+    Stage.run runOptions job network optimisation writer state.TrainingCursor
 
-    let troubles =
+    let issues =
         events
         |> Seq.choose (function
-            | NumericalIssueFound trouble -> Some trouble
+            | NumericalIssueFound issue -> Some issue
             | _ -> None)
         |> Seq.toList
 
-    keeper.History, troubles, FiniteChecks.notFinite network optimisation
+    writer.History, issues, FiniteChecks.notFinite network optimisation
 
 /// The images of an epoch's batch.
 let private batch epoch number =
@@ -73,18 +73,18 @@ let private batch epoch number =
     |> Array.toList
 
 let private rules =
-    [ test "stop: the training ends and names epoch, step and layer, and what is kept is sound" {
+    [ test "stop: the error names epoch, step and layer, and the last checkpoint is finite" {
           use folder = new TempFolder()
           let text = message<TrainingException, _>(fun () -> stage Stop NoNorm [ 9 ] folder)
           contains [ "The loss is NaN"; "epoch 2"; "step 3"; "layer loss"; "diverged"; "--on-nonfinite" ] text
-          let kept = Checkpoint.readState ((RunFolder.at folder.Path).Last 1)
-          Expect.equal kept.TrainingCursor (TrainingCursor.startOf 1) "the checkpoint of the first epoch"
+          let saved = Checkpoint.readState ((RunFolder.at folder.Path).Last 1)
+          Expect.equal saved.TrainingCursor (TrainingCursor.startOf 1) "the checkpoint of the first epoch"
       }
 
       for norm in [ NoNorm; BatchNorm ] do
-          test $"skip, {Names.norm norm}: the batch is left out, told and logged" {
+          test $"skip, {Names.norm norm}: the batch is skipped, reported and logged" {
               use folder = new TempFolder()
-              let history, troubles, unsound = stage Skip norm [ 9 ] folder
+              let history, issues, unsound = stage Skip norm [ 9 ] folder
               Expect.isNone unsound "tensors that are not finite"
               Expect.equal (history |> List.map _.Train.Images) [ 60; 50 ] "images trained on"
 
@@ -96,22 +96,22 @@ let private rules =
                     Batch = batch 1 2
                     What = "the loss is NaN" }
 
-              Expect.equal troubles [ expected ] "what was told"
+              Expect.equal issues [ expected ] "reported"
               let health = (List.last history).Health.Value
-              Expect.equal (health.Skipped, health.Issues) (1, [ expected ]) "what was logged"
+              Expect.equal (health.Skipped, health.Issues) (1, [ expected ]) "logged"
           }
 
-      test "skip: where one batch after the other is wrong, it stops" {
+      test "skip: too many bad batches in a row stop the training" {
           use folder = new TempFolder()
           let text = message<TrainingException, _>(fun () -> stage Skip NoNorm [ 2..100 ] folder)
           contains [ "diverged"; "epoch 2"; "step 6" ] text
       }
 
-      test "rollback: the training goes on behind the batch with the checkpoint's weights" {
+      test "rollback: training continues after the batch with the checkpoint's weights" {
           use folder = new TempFolder()
-          let history, troubles, unsound = stage Rollback NoNorm [ 9 ] folder
+          let history, issues, unsound = stage Rollback NoNorm [ 9 ] folder
           Expect.isNone unsound "tensors that are not finite"
-          Expect.equal troubles.Length 1 "troubles"
+          Expect.equal issues.Length 1 "issues"
           Expect.equal (List.last history).Health.Value.RolledBack 1 "logged"
           Expect.equal (history |> List.map _.Train.Images) [ 60; 50 ] "images trained on"
       }
@@ -121,17 +121,17 @@ let private rules =
           let plan = { plan with Options = { plan.Options with OnNonFinite = Rollback } }
 
           contains
-              [ "needs a folder" ]
+              [ "Rollback needs a run folder" ]
               (message<TrainingException, _>(fun () -> Pipeline.train quick (tiny NoNorm) plan))
       }
 
-      test "weights that are not finite are never kept within an epoch" {
+      test "weights with NaN or infinity are never written within an epoch" {
           use folder = new TempFolder()
-          // The first step leaves weights of 1e30 and more, the second would leave NaN.
+          // The first step gives weights above 1e30, the second NaN.
           let recipe = { quick with LearningRate = 1e38; Optimiser = Sgd 0.0; Clip = NoClipping; Batch = 10 }
           let plan = Pipeline.from data.Value |> Pipeline.into folder.Path
-          let keeping = { Checkpoints = 9; Every = TimeSpan.Zero }
-          let plan = { plan with Options = { plan.Options with CheckpointPolicy = keeping } }
+          let policy = { Checkpoints = 9; Every = TimeSpan.Zero }
+          let plan = { plan with Options = { plan.Options with CheckpointPolicy = policy } }
           message<TrainingException, _>(fun () -> Pipeline.train recipe (tiny NoNorm) plan) |> ignore
 
           for _, path in RunFolder.checkpoints { Path = folder.Path } 1 do
@@ -152,14 +152,14 @@ let private withGradients inspect =
 
     inspect network optimisation
 
-let private set (tensor: torch.Tensor) place (value: float32) =
+let private set (tensor: torch.Tensor) index (value: float32) =
     use _ = torch.no_grad ()
-    tensor.bytes.Slice(4 * place, 4).Clear()
+    tensor.bytes.Slice(4 * index, 4).Clear()
     let bytes = BitConverter.GetBytes value
-    bytes.AsSpan().CopyTo(tensor.bytes.Slice(4 * place, 4))
+    bytes.AsSpan().CopyTo(tensor.bytes.Slice(4 * index, 4))
 
 let private found =
-    [ test "norms of gradients are those of a loop over their values" {
+    [ test "gradient norms equal those of a plain loop" {
           withGradients (fun network optimisation ->
               let naive =
                   [| for _, tensor in network.Parameters ->
@@ -172,38 +172,38 @@ let private found =
       }
 
       for value in [ nanf; infinityf; -infinityf ] do
-          test $"one {value} in a gradient is found, wherever it is" {
+          test $"one {value} in a gradient is found at any position" {
               withGradients (fun network optimisation ->
-                  for number, place in [ 0, 0; 1, 3; 5, 17; network.Parameters.Length - 1, 9 ] do
+                  for number, index in [ 0, 0; 1, 3; 5, 17; network.Parameters.Length - 1, 9 ] do
                       let described, tensor = network.Parameters[number]
                       let gradient = nonNull tensor.grad
-                      let place = place % int (gradient.numel ())
-                      let before = gradient.data<float32>().ToArray()[place]
-                      set gradient place value
+                      let index = index % int (gradient.numel ())
+                      let before = gradient.data<float32>().ToArray()[index]
+                      set gradient index value
                       Expect.equal (FiniteChecks.gradient optimisation) (Error described.Key) "the parameter"
-                      set gradient place before
+                      set gradient index before
                       Expect.isOk (FiniteChecks.gradient optimisation) "without it")
           }
 
-      test "the layer whose values go wrong first is named" {
+      test "the first layer with NaN is named" {
           use network = Network.create torch.ScalarType.Float32 Rule.Corrected 1L (tiny NoNorm)
           use _ = torch.NewDisposeScope()
           let batch = images torch.ScalarType.Float32 "numbers" 4
-          Expect.equal (FiniteChecks.firstNotFinite network batch) "loss" "all is well"
+          Expect.equal (FiniteChecks.firstNotFinite network batch) "loss" "no NaN"
           let weight = network.Parameters |> List.find (fun (p, _) -> p.Key.StartsWith "layer2.0") |> snd
           set weight 0 nanf
           Expect.stringStarts (FiniteChecks.firstNotFinite network batch) "layer2.0" "the layer"
       }
 
-      test "channels of one sign are counted by layer" {
+      test "channels of one sign are counted per layer" {
           use network = Network.create torch.ScalarType.Float32 Rule.Corrected 1L (tiny NoNorm)
           use _ = torch.NewDisposeScope()
           let batch = images torch.ScalarType.Float32 "numbers" 4
           let before = Map(FiniteChecks.oneSign (SignLayers.shares network batch))
           let shift = network.Parameters |> List.find (fun (p, _) -> p.Key = "layer2.0.move0.bias") |> snd
 
-          for place in 0..2 do
-              set shift place 1e6f
+          for index in 0..2 do
+              set shift index 1e6f
 
           let after = Map(FiniteChecks.oneSign (SignLayers.shares network batch))
 
@@ -215,11 +215,11 @@ let private found =
           Expect.exists changed (fun (layer, count) -> layer.StartsWith "layer2.0" && count >= 3) $"{changed}"
       }
 
-      test "a gradient a hundred times the mean explodes, once the mean is settled" {
+      test "a gradient above a hundred times the mean explodes after the first 20 steps" {
           let after steps = { TrainingCursor.startOf 0 with Step = steps; Norms = float steps * 2.0 }
-          Expect.equal (FiniteChecks.explodes (after 20) 201.0) (Some 2.0) "beyond"
+          Expect.equal (FiniteChecks.explodes (after 20) 201.0) (Some 2.0) "above"
           Expect.isNone (FiniteChecks.explodes (after 20) 199.0) "below"
           Expect.isNone (FiniteChecks.explodes (after 19) 1e9) "too early"
       } ]
 
-let tests = testSequenced <| testList "numbers" [ testList "rules" rules; testList "found" found ]
+let tests = testList "finite checks" [ testList "rules" rules; testList "found" found ]

@@ -1,4 +1,4 @@
-/// Whole networks: the fused engine against the composite one.
+/// Compares the fused engine with the composite one on whole networks.
 module NormFree.Tests.Training.FusedEngineTests
 
 open System
@@ -17,11 +17,11 @@ open NormFree.Tests.Golden
 open NormFree.Tests.Training.Support
 open TorchSharp
 
-/// What logits may differ by, as a part of the largest.
-let private values = 1e-5
+/// Tolerance of logits, relative to the largest.
+let private logitTolerance = 1e-5
 
-/// What a gradient's values may differ by, as a part of its largest.
-let private slack = 1e-4
+/// Tolerance of a gradient, relative to its largest value.
+let private gradientTolerance = 1e-4
 
 let private single = torch.ScalarType.Float32
 
@@ -58,13 +58,13 @@ let private title net =
 
     $"{net.Name}, {normName net}, {binarise}"
 
-/// A network in the middle of a training: nothing is at the value that it starts with, and binary weights are as large as real ones.
+/// A network as in the middle of a training: no tensor has its initial values, and binary weights are as large as real ones.
 let private trained net seed =
     let network = Network.create single Rule.Corrected seed net
     let stream = RandomStream.OfKeys(21L, seed)
     let kinds = dict [ for described, _ in network.Parameters -> described.Key, described.Kind ]
 
-    let runOptions (middle: float) spread (tensor: torch.Tensor) =
+    let around (middle: float) spread (tensor: torch.Tensor) =
         torch.tensor [| for _ in 1L .. tensor.numel () -> middle + stream.Between(-spread, spread) |]
 
     let tensors = dict network.Tensors
@@ -74,28 +74,27 @@ let private trained net seed =
         let tensor = tensors[key]
 
         match kinds.TryGetValue key with
-        | true, ConvolutionWeight conv ->
-            runOptions 0.0 (1.5 / sqrt (float (conv.In * conv.Kernel * conv.Kernel))) tensor
-        | true, (Gain | NormWeight) -> runOptions 1.0 0.3 tensor
-        | true, Slope -> runOptions 0.25 0.2 tensor
-        | true, (ShiftBias | NormBias) -> runOptions 0.0 0.2 tensor
-        | true, (LinearWeight | LinearBias _) -> runOptions 0.0 0.3 tensor
+        | true, ConvolutionWeight conv -> around 0.0 (1.5 / sqrt (float (conv.In * conv.Kernel * conv.Kernel))) tensor
+        | true, (Gain | NormWeight) -> around 1.0 0.3 tensor
+        | true, Slope -> around 0.25 0.2 tensor
+        | true, (ShiftBias | NormBias) -> around 0.0 0.2 tensor
+        | true, (LinearWeight | LinearBias _) -> around 0.0 0.3 tensor
         | _ -> tensor.clone ())
 
     network
 
 let private sixImages () = images single "fused engine" 6
 
-let private sides (x: torch.Tensor) = Agreement.values x |> Array.map (fun v -> v >= 0.0)
+let private signs (x: torch.Tensor) = Agreement.values x |> Array.map (fun v -> v >= 0.0)
 
-/// Whether rounding brings no sign's argument, and no activation's, to the other side in one of the engines.
+/// Whether the arguments of all signs and activations have the same sign in both engines.
 let private withoutFlips mode (network: Network) =
     use _ = torch.NewDisposeScope()
     use _ = torch.no_grad ()
     let tensors = Dictionary(dict network.Tensors)
     let composite = CompositeEngine(Convolutions.plain tensors, tensors)
     let fused = FusedEngine(Precision.Float32, tensors)
-    let same f (one: torch.Tensor) (other: torch.Tensor) = sides (f one) = sides (f other)
+    let same f (one: torch.Tensor) (other: torch.Tensor) = signs (f one) = signs (f other)
 
     let images = sixImages ()
     let mutable ours, theirs = images, images
@@ -123,14 +122,14 @@ let private withoutFlips mode (network: Network) =
 
     agree
 
-/// Batch norm's running statistics become those of batches.
+/// Updates the running statistics of batch norm.
 let private warm (network: Network) =
     use _ = torch.NewDisposeScope()
     use _ = torch.no_grad ()
     network.Forward(sixImages (), Train) |> ignore
 
-/// The first seed at which both engines see the same signs.
-let private settled mode net =
+/// The first seed for which both engines have the same signs.
+let private stableSeed mode net =
     Seq.initInfinite (fun i -> int64 (i + 1))
     |> Seq.truncate 20
     |> Seq.tryFind (fun seed ->
@@ -162,38 +161,37 @@ let private agreement =
     [ for net in networks do
           test $"a training step equals the composite engine's: {title net}" {
               use _ = torch.NewDisposeScope()
-              let seed = settled Train net
+              let seed = stableSeed Train net
               let ours, logits = step Execution.Default net seed
               let theirs, expected = step Execution.Portable net seed
               use _ = ours
               use _ = theirs
-              close values "logits" logits expected
+              close logitTolerance "logits" logits expected
 
               for (key, actual), (_, expected) in List.zip (gradients ours) (gradients theirs) do
-                  close slack $"gradient of {key}" actual expected
+                  close gradientTolerance $"gradient of {key}" actual expected
 
               for (key, actual), (_, expected) in List.zip ours.Buffers theirs.Buffers do
-                  // Means cancel.
-                  close slack key (Agreement.values actual) (Agreement.values expected)
+                  close gradientTolerance key (Agreement.values actual) (Agreement.values expected)
           }
 
           test $"evaluation equals the composite engine's: {title net}" {
               use _ = torch.NewDisposeScope()
               use _ = torch.no_grad ()
-              use network = trained net (settled Evaluate net)
+              use network = trained net (stableSeed Evaluate net)
               warm network
               let ours = network.Forward(sixImages (), Evaluate)
               let theirs = (network |> Network.running Execution.Portable).Forward(sixImages (), Evaluate)
-              close values "logits" (Agreement.values ours) (Agreement.values theirs)
+              close logitTolerance "logits" (Agreement.values ours) (Agreement.values theirs)
           }
 
-      test "a backward pass that fails inside is thrown by the network, and the next one goes on" {
+      test "a failure within the backward pass is thrown by the network, and the next pass works" {
           use _ = torch.NewDisposeScope()
           use network = trained (tiny (BnFree 0.2)) 1L
           let loss () = Losses.CrossEntropy(network.Forward(sixImages (), Train), labels 6)
           let first = loss ()
           first.backward (retain_graph = true)
-          // The layers' state went with the first pass.
+          // The first pass has freed the layers' state.
           contains
               [ "backward pass"; "failed" ]
               (message<InvalidOperationException, _>(fun () -> network.Backward first))
@@ -204,7 +202,7 @@ let private agreement =
               Expect.all gradient Double.IsFinite key
       }
 
-      test "a network of doubles is computed by the composite engine, whatever was asked for" {
+      test "a float64 network is always computed by the composite engine" {
           use _ = torch.NewDisposeScope()
           use _ = torch.no_grad ()
           use network = Network.create torch.ScalarType.Float64 Rule.Corrected 1L (tiny (BnFree 0.2))
@@ -220,7 +218,7 @@ let private agreement =
 
 type private Course = { Net: NetSpec; Dataset: Dataset; Batch: int; Steps: int }
 
-/// The loss of every step of a training: seeds change first weights, order of images and augmentation.
+/// The loss of every step of a training. The seed sets initial weights, order of images and augmentation.
 let private curve execution seed course =
     let recipe = { Recipe.corrected with Batch = course.Batch; LearningRate = 1e-3; Seed = seed }
     use network = Network.create single Rule.Corrected seed course.Net |> Network.running execution
@@ -246,30 +244,30 @@ let private curve execution seed course =
                optimisation.Move recipe.LearningRate
                float (loss.item<float32>()) |]
 
-/// How far two curves are apart, step by step, on average.
-let private apart (a: float[]) (b: float[]) = Array.map2 (fun x y -> abs (x - y)) a b |> Array.average
+/// The mean absolute difference of two curves.
+let private distance (a: float[]) (b: float[]) = Array.map2 (fun x y -> abs (x - y)) a b |> Array.average
 
-/// The curves of both engines, and of another seed.
+/// Compares the curves of both engines with that of another seed.
 let private compare course =
     let fused, composite = curve Execution.Default 1L course, curve Execution.Portable 1L course
     let other = curve Execution.Default 2L course
-    let engines, seeds = apart fused composite, apart fused other
+    let engines, seeds = distance fused composite, distance fused other
     let last = Array.length fused / 4
     let ending (losses: float[]) = losses |> Array.skip (losses.Length - last) |> Array.average
     Expect.all fused Double.IsFinite "losses"
-    Expect.isLessThan engines seeds "the engines' curves are nearer to each other than two seeds'"
+    Expect.isLessThan engines seeds "the engines' curves differ less than those of two seeds"
 
     {| Falls = ending fused < (fused |> Array.truncate last |> Array.average)
        Text =
         $"{title course.Net}, {fused.Length} steps: engines {engines:F4} apart, seeds {seeds:F4}; \
       last quarter's loss fused {ending fused:F4}, composite {ending composite:F4}, other seed {ending other:F4}" |}
 
-let private curves =
+let private curves norms =
     [ for binarise in [ Activations; ActivationsAndWeights ] do
           for norm in norms do
               let net = tiny norm |> Net.withBinarise binarise
 
-              test $"the engines' loss curves differ by less than two seeds', drawn images: {title net}" {
+              test $"the engines' loss curves differ by less than those of two seeds, synthetic images: {title net}" {
                   compare { Net = net; Dataset = Synthetic.dataset 5L 200 10; Batch = 10; Steps = 20 } |> ignore
               } ]
 
@@ -281,7 +279,8 @@ let private onRealImages =
               |> Net.withNorm (BnFree 0.2)
               |> Net.withBinarise binarise
 
-          test $"the engines' loss curves over 200 steps on CIFAR-10 differ by less than two seeds': {title net}" {
+          test
+              $"the engines' loss curves over 200 steps on CIFAR-10 differ by less than those of two seeds: {title net}" {
               let options = { Catalogue.defaults with Limit = Some 6400; TestLimit = Some 10 }
               let dataset = ok (Catalogue.load Cifar10 (Some(shared "cifar10-jpeg.zip")) options)
               let comparison = compare { Net = net; Dataset = dataset; Batch = 32; Steps = 200 }
@@ -289,6 +288,10 @@ let private onRealImages =
               Expect.isTrue comparison.Falls "the loss falls"
           } ]
 
-let tests = testList "fused engine" [ testList "agreement" agreement; testList "loss curves" curves ]
+let tests =
+    testList "fused engine" [ testList "agreement" agreement; testList "loss curves" (curves [ BnFree 0.2 ]) ]
 
-let soak = testList "fused engine on real images" onRealImages
+let soak =
+    testList
+        "fused engine"
+        [ testList "loss curves" (curves [ BatchNorm; NoNorm ]); testList "on real images" onRealImages ]

@@ -1,4 +1,4 @@
-/// What inference is measured on, and the engines in this library.
+/// Inference benchmarks and their engines.
 module NormFree.Tests.Training.InferenceTests
 
 open System
@@ -23,14 +23,14 @@ let private noise count side =
     let stream = RandomStream.OfSeed 3UL
     Array.init (count * 3 * side * side) (fun _ -> float32 (stream.Between(-2.0, 2.0)))
 
-/// Runs an engine twice: the second run must not find what the first one left.
+/// Runs an engine twice, so that state left by the first run would show.
 let private logitsOf (start: unit -> IInference) =
     use inference = start ()
     inference.Run()
     inference.Run()
     inference.Logits
 
-/// Images whose logits agree, in float32 and another order of sums; where they do not, a sign has turned.
+/// The number of images whose logits agree within float32 rounding. The others have a flipped sign.
 let internal agreeing classes (expected: float32[]) (found: float32[]) =
     Expect.hasLength found expected.Length "logits"
 
@@ -52,7 +52,7 @@ let private engines =
         "engines"
         [ for layout in [ TorchLayout.Contiguous; TorchLayout.ChannelsLast ] do
               for what, model in [ "layer", Models.tiny; "projection", Models.projected ] do
-                  test $"torch, {layout.Name}: every kind of {what} is what plain loops make of it" {
+                  test $"torch, {layout.Name}: every kind of {what} equals plain loops" {
                       let images = noise 6 8
                       let expected = images |> Array.chunkBySize 192 |> Array.collect (ReferencePacked.logits model 8 8)
                       let found = logitsOf (fun () -> new TorchInference(model, layout, images))
@@ -60,7 +60,7 @@ let private engines =
                   }
 
           for what, whole in [ "layers", Models.tiny; "projections", Models.projected ] do
-              test $"shifts that are folded leave the network as it is, and none behind: {what}" {
+              test $"folding shifts does not change the network and leaves no shift: {what}" {
                   let folded = ShiftFolding.layers whole
 
                   for layer in folded do
@@ -86,7 +86,7 @@ let private engines =
                           Expect.isGreaterThanOrEqual (agreeing 10 expected (logitsOf layout)) 4 "images that agree"
                   }
 
-          test "a random network is a function of its seed, and no tensor of it has one value only" {
+          test "a random network depends only on its seed, and none of its tensors is constant" {
               use one = RandomNetwork.create 1L (net BatchNorm)
               use again = RandomNetwork.create 1L (net BatchNorm)
               use other = RandomNetwork.create 2L (net BatchNorm)
@@ -106,7 +106,7 @@ let private engines =
               Expect.isNonEmpty (differences (tensorBits one) (tensorBits other)) "another seed"
           } ]
 
-/// An engine that takes so many milliseconds.
+/// An engine that sleeps for some milliseconds.
 let private sleeper layout (milliseconds: int) (disposed: ResizeArray<string>) : unit -> IInference =
     fun () ->
         { new IInference with
@@ -127,7 +127,7 @@ let private job =
 let private measuring =
     testList
         "measuring"
-        [ test "each layout is measured, and the faster one counts" {
+        [ test "each layout is measured, and the fastest one is reported" {
               let disposed, runs = ResizeArray(), ResizeArray()
 
               let start (checkpoint: Checkpoint) (images: float32[]) =
@@ -143,11 +143,11 @@ let private measuring =
               Expect.isGreaterThanOrEqual result.LatencyMs.P95 result.LatencyMs.Median "95 %"
               Expect.floatClose Accuracy.low result.ImagesPerSecond (2000.0 / result.LatencyMs.Median) "speed"
               Expect.equal (List.ofSeq disposed) [ "slow"; "fast" ] "disposed"
-              Expect.equal (List.ofSeq runs) [ 1; 2; 3; 4; 1; 2; 3; 4 ] "runs are told"
-              Expect.equal (Json.readSnakeCase (Json.writeSnakeCase result)) (Ok result) "read back from its JSON"
+              Expect.equal (List.ofSeq runs) [ 1; 2; 3; 4; 1; 2; 3; 4 ] "runs are reported"
+              Expect.equal (Json.readSnakeCase (Json.writeSnakeCase result)) (Ok result) "round trip through JSON"
           }
 
-          test "runs go on for the seconds that are asked for" {
+          test "runs continue for the given seconds" {
               let result =
                   InferenceBench.measure (fun _ _ -> [ sleeper "" 10 (ResizeArray()) ]) { job with Seconds = 0.2 }
 
@@ -169,13 +169,21 @@ let private measuring =
                   "the token"
           }
 
-          test "a job that makes no sense is refused with everything that is wrong" {
+          test "an invalid job is rejected with all its problems" {
               let bad = { job with Image = 2; Batch = 0; Threads = 0; Runs = 0; WarmUp = -1; Seconds = nan }
               let text = message<TrainingException, _>(fun () -> InferenceBench.measure (fun _ _ -> []) bad)
-              contains [ "2×2"; "the number of images must be at least 1, it is 0"; "threads"; "runs to measure"; "warm up"; "NaN" ] text
+
+              contains
+                  [ "2×2"
+                    "the number of images must be at least 1, it is 0"
+                    "threads"
+                    "runs to measure"
+                    "warm up"
+                    "NaN" ]
+                  text
           }
 
-          test "real weights are refused" {
+          test "real weights are rejected" {
               let real = { job with Net = Net.withBinarise Activations job.Net }
               let text = message<TrainingException, _>(fun () -> InferenceBench.measure (fun _ _ -> []) real)
               contains [ "binary activations and weights" ] text
@@ -186,17 +194,17 @@ let private kernels =
         "kernels"
         [ test "a layer is measured with every instruction set, against the machine's roofline" {
               let layers = KernelLayers.all |> List.filter _.Name.Contains("4²") |> List.truncate 1
-              let told = ResizeArray()
+              let reported = ResizeArray()
 
               let results =
                   KernelBench.measure
-                      { Layers = layers; Seconds = 0.0; Progress = told.Add; Cancellation = CancellationToken.None }
+                      { Layers = layers; Seconds = 0.0; Progress = reported.Add; Cancellation = CancellationToken.None }
 
               let sets = [ for set in NormFree.Kernels.Simd.InstructionSets.Supported -> string set ]
               Expect.equal (results.Rooflines |> List.map _.InstructionSet) sets "rooflines"
               let layer = results.Layers.Head
               Expect.equal (layer.Speeds |> List.map _.InstructionSet) sets "speeds"
-              Expect.equal (List.ofSeq told) [ 1 ] "layers are told"
+              Expect.equal (List.ofSeq reported) [ 1 ] "layers are reported"
 
               for speed in layer.Speeds do
                   Expect.isGreaterThan speed.GmacsPerSecond.Min 0.0 "speed"
@@ -207,7 +215,7 @@ let private kernels =
                   Expect.isGreaterThan roofline.MemoryGbPerSecond 0.0 "memory"
           }
 
-          test "layers have names of their own and the networks' shapes" {
+          test "layers have unique names and the networks' shapes" {
               let names = KernelLayers.all |> List.map (fun layer -> layer.Network, layer.Name)
               Expect.equal (List.distinct names) names "names"
               let goal = KernelLayers.all.Head
@@ -218,5 +226,5 @@ let private kernels =
                   "reference layer"
           } ]
 
-/// Sequenced: what measures sets torch's number of threads for the whole process.
+/// Sequenced: benchmarks set torch's number of threads for the whole process.
 let tests = testList "inference" [ engines; testSequenced <| testList "bench" [ measuring; kernels ] ]

@@ -1,4 +1,4 @@
-/// A training's memory does not grow with its steps.
+/// The memory of a training is constant.
 module NormFree.Tests.Training.MemoryTests
 
 open System
@@ -13,8 +13,7 @@ open NormFree.Training
 open NormFree.Tests.Training.Support
 open TorchSharp
 
-/// What is in use, in bytes: of the process, once the collector has had its turn and has given back what it keeps in stock, which goes up and down
-/// by 8 MB.
+/// The working set in bytes after a full collection that returns the collector's reserve, which varies by 8 MB.
 let private memory () =
     let collect () = GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking = true, compacting = true)
     collect ()
@@ -23,30 +22,30 @@ let private memory () =
     use self = Process.GetCurrentProcess()
     float self.WorkingSet64
 
-/// Trains that many steps in epochs of twenty; calls `look` at every so many of them.
-let private train engine (net: NetSpec) batch steps every look =
+/// Trains for `steps` steps in epochs of twenty; calls `sample` at every `every`-th step.
+let private train engine (net: NetSpec) batch steps every sample =
     let data = Synthetic.dataset 3L (20 * batch) batch
     let mutable taken = 0
 
-    let watch event =
+    let handler event =
         match event with
         | StepDone _ ->
             taken <- taken + 1
 
             if taken % every = 0 then
-                look taken
+                sample taken
         | _ -> ()
 
     let plan = Pipeline.from data
 
     { plan with
-        Options = { plan.Options with Watch = watch; Execution = { plan.Options.Execution with Engine = engine } } }
+        Options = { plan.Options with OnEvent = handler; Execution = { plan.Options.Execution with Engine = engine } } }
     |> Pipeline.trainBinaryFrom None { quick with Epochs = steps / 20; Batch = batch } net
     |> (fun trained -> (trained :> IDisposable).Dispose())
 
 let private engines = [ Fused; Composite ]
 
-/// Sequenced with all that makes tensors: TorchSharp counts those of the whole process.
+/// Sequenced: TorchSharp counts the tensors of the whole process.
 let short =
     testSequenced
     <| testList
@@ -54,12 +53,12 @@ let short =
         [ for engine in engines do
               test $"{Json.name engine}: no tensor outlives its step" {
                   let counts = ResizeArray()
-                  // What earlier tests left to the collector must not go meanwhile: it would hide what this one leaves.
+                  // Collect the tensors of earlier tests now, so that they do not hide a leak later.
                   alive () |> ignore
                   train engine (tiny (BnFree 0.2)) 4 100 20 (fun _ -> counts.Add torch.Tensor.TotalCount)
                   let found = $"tensors at steps 20, 40, …: {List.ofSeq counts}"
 
-                  // Yet a straggler may: only growth is a fault.
+                  // Some may still be freed later: only growth is a failure.
                   for earlier, later in Seq.pairwise counts do
                       Expect.isLessThanOrEqual later earlier found
               } ]
@@ -74,8 +73,8 @@ let soak =
                   let found = ResizeArray()
                   let net = ReActNet.reactNetSmall Size.Full CifarStem |> Net.withClasses 10
                   train engine net 16 2000 100 (fun step -> found.Add(step, memory (), torch.Tensor.TotalCount))
-                  let settled = found |> Seq.filter (fun (step, _, _) -> step >= 500) |> Seq.toList
-                  let bytes = settled |> List.map (fun (_, bytes, _) -> bytes)
+                  let steady = found |> Seq.filter (fun (step, _, _) -> step >= 500) |> Seq.toList
+                  let bytes = steady |> List.map (fun (_, bytes, _) -> bytes)
                   let growth = List.max bytes / bytes.Head - 1.0
 
                   printfn
@@ -84,7 +83,7 @@ let soak =
                   Expect.isLessThan growth limit "growth since step 500"
 
                   Expect.equal
-                      (settled |> List.distinctBy (fun (_, _, tensors) -> tensors) |> List.length)
+                      (steady |> List.distinctBy (fun (_, _, tensors) -> tensors) |> List.length)
                       1
                       "numbers of tensors"
               } ]

@@ -15,8 +15,8 @@ open TorchSharp
 
 let private stages = [ Activations; ActivationsAndWeights ]
 
-/// The networks without batch norm, and those with, in both stages.
-let private free, private normed =
+/// The networks without and with batch norm, in both stages.
+let private withoutBatchNorm, private withBatchNorm =
     [ for norm in norms do
           for binarise in stages -> Net.withBinarise binarise (tiny norm) ]
     |> List.partition (fun net -> normName net <> "batch-norm")
@@ -29,56 +29,56 @@ let private logits (network: Network) mode images =
     use _ = torch.no_grad ()
     Agreement.values (network.Forward(images, mode))
 
-let private furthest (a: float[]) (b: float[]) = Array.map2 (fun x y -> abs (x - y)) a b |> Array.max
+let private maxDifference (a: float[]) (b: float[]) = Array.map2 (fun x y -> abs (x - y)) a b |> Array.max
 
-/// What differs by rounding alone, and what cannot.
+/// The largest difference by rounding, and the smallest real difference.
 let private rounding, private apart = 1e-12, 1e-3
 
 let private evaluation =
-    [ for net in free do
-          test $"{title net}: evaluation gives what training gives" {
+    [ for net in withoutBatchNorm do
+          test $"{title net}: evaluation and training give the same logits" {
               use _ = torch.NewDisposeScope()
               use network = create net
               let images = images torch.ScalarType.Float64 "evaluation" 4
               Expect.equal (logits network Evaluate images) (logits network Train images) "logits"
           }
-      for net in normed do
+      for net in withBatchNorm do
           test $"{title net}: evaluation and training differ" {
               use _ = torch.NewDisposeScope()
               use network = create net
               let images = images torch.ScalarType.Float64 "evaluation" 4
 
               Expect.isGreaterThan
-                  (furthest (logits network Evaluate images) (logits network Train images))
+                  (maxDifference (logits network Evaluate images) (logits network Train images))
                   apart
                   "difference of the logits"
           } ]
 
-/// Logits of the first image in two batches that share no other one.
+/// Logits of the first image in two batches whose other images differ.
 let private companions network mode =
     let first = images torch.ScalarType.Float64 "first" 1
-    let beside key n = torch.cat ([| first; images torch.ScalarType.Float64 key n |], 0L)
-    (logits network mode (beside "some" 3))[..9], (logits network mode (beside "others" 5))[..9]
+    let batch key n = torch.cat ([| first; images torch.ScalarType.Float64 key n |], 0L)
+    (logits network mode (batch "some" 3))[..9], (logits network mode (batch "others" 5))[..9]
 
 let private batches =
-    [ for net in free do
+    [ for net in withoutBatchNorm do
           test $"{title net}: an image's logits do not depend on the rest of its batch" {
               use _ = torch.NewDisposeScope()
               use network = create net
               let a, b = companions network Train
-              Expect.isLessThan (furthest a b) rounding "difference of the logits"
+              Expect.isLessThan (maxDifference a b) rounding "difference of the logits"
           }
-      for net in normed do
+      for net in withBatchNorm do
           test $"{title net}: an image's logits depend on its batch in training, not in evaluation" {
               use _ = torch.NewDisposeScope()
               use network = create net
               let a, b = companions network Train
-              Expect.isGreaterThan (furthest a b) apart "in training"
+              Expect.isGreaterThan (maxDifference a b) apart "in training"
               let a, b = companions network Evaluate
-              Expect.isLessThan (furthest a b) rounding "in evaluation"
+              Expect.isLessThan (maxDifference a b) rounding "in evaluation"
           } ]
 
-/// Gradients of the mean loss of 8 images, taken over micro-batches of so many.
+/// Gradients of the mean loss of 8 images, accumulated over micro-batches.
 let private accumulated (network: Network) size =
     use _ = torch.NewDisposeScope()
     let images, labels = images torch.ScalarType.Float64 "accumulation" 8, labels 8
@@ -102,8 +102,8 @@ let private gradientDistance a b =
     |> List.max
 
 let private accumulation =
-    [ for net in free do
-          test $"{title net}: gradients accumulated over micro-batches are the full batch's" {
+    [ for net in withoutBatchNorm do
+          test $"{title net}: accumulated gradients equal the full batch's" {
               use network = create net
 
               Expect.isLessThan
@@ -111,8 +111,8 @@ let private accumulation =
                   rounding
                   "relative difference"
           }
-      for net in normed do
-          test $"{title net}: gradients accumulated over micro-batches are others than the full batch's" {
+      for net in withBatchNorm do
+          test $"{title net}: accumulated gradients differ from the full batch's" {
               use network = create net
 
               Expect.isGreaterThan
@@ -121,7 +121,7 @@ let private accumulation =
                   "relative difference"
           } ]
 
-let private bitsOfStart rule seed net =
+let private initialBits rule seed net =
     use network = Network.create torch.ScalarType.Float32 rule seed net
     tensorBits network
 
@@ -133,13 +133,13 @@ let private binaryWeights rule net =
            | ConvolutionWeight conv when conv.Weight = OneBit -> yield! Agreement.values tensor
            | _ -> () |]
 
-let private start =
+let private initialisation =
     [ for norm in norms do
-          test $"{Names.norm norm}: the start is a function of the seed" {
+          test $"{Names.norm norm}: initial weights depend only on the seed" {
               let net = tiny norm
-              use _ = torch.rand 7L // what was drawn before does not matter
-              sameBits (bitsOfStart Rule.Corrected 5L net) (bitsOfStart Rule.Corrected 5L net) "seed 5 twice"
-              let differing = differences (bitsOfStart Rule.Corrected 5L net) (bitsOfStart Rule.Corrected 6L net)
+              use _ = torch.rand 7L // earlier random numbers have no effect
+              sameBits (initialBits Rule.Corrected 5L net) (initialBits Rule.Corrected 5L net) "seed 5 twice"
+              let differing = differences (initialBits Rule.Corrected 5L net) (initialBits Rule.Corrected 6L net)
 
               Expect.containsAll
                   differing
@@ -147,22 +147,22 @@ let private start =
                   "seeds 5 and 6 differ"
           }
 
-      test "binary weights start non-negative as published, deviation 9" {
+      test "published binary weights are initially non-negative (deviation 9)" {
           let weights = binaryWeights Rule.Published (tiny NoNorm |> Net.withBinarise ActivationsAndWeights)
           Expect.isNonEmpty weights "binary weights"
           Expect.all weights (fun w -> w >= 0.0 && w < 1e-3) "0 to 1e-3"
       }
 
-      test "binary weights start symmetric when corrected" {
+      test "corrected binary weights are initially symmetric" {
           let weights = binaryWeights Rule.Corrected (tiny NoNorm |> Net.withBinarise ActivationsAndWeights)
           Expect.all weights (fun w -> abs w <= 1e-3) "within 1e-3"
           let negative = weights |> Array.filter (fun w -> w < 0.0) |> Array.length
-          // A fair coin's share deviates by 0.5/√n.
-          let share = float negative / float weights.Length
-          Expect.isLessThan (abs (share - 0.5)) (5.0 * 0.5 / sqrt (float weights.Length)) "half of them negative"
+          // The standard deviation of the fraction is 0.5/√n.
+          let fraction = float negative / float weights.Length
+          Expect.isLessThan (abs (fraction - 0.5)) (5.0 * 0.5 / sqrt (float weights.Length)) "half of them negative"
       }
 
-      test "real weights start within ±1/√fan_in, gains at 1, slopes at 0.25, shifts at 0" {
+      test "initial real weights are within ±1/√fan_in, gains 1, slopes 0.25, shifts 0" {
           use network = Network.create torch.ScalarType.Float64 Rule.Published 1L (tiny (BnFree 0.2))
 
           for described, tensor in network.Parameters do
@@ -183,7 +183,7 @@ let private start =
               | NormBias -> all 0.0
       } ]
 
-/// The gain of a binary, standardised convolution is multiplied.
+/// Multiplies the gains of binary, standardised convolutions.
 let private raiseGains factor (network: Network) =
     use _ = torch.no_grad ()
 
@@ -208,14 +208,14 @@ let private gain =
           let images = images torch.ScalarType.Float64 "gain" 2
 
           Expect.isGreaterThan
-              (furthest (logits one Evaluate images) (logits preserving Evaluate images))
+              (maxDifference (logits one Evaluate images) (logits preserving Evaluate images))
               apart
               "the factor matters"
           // Nine layers and two projections.
-          Expect.equal (raiseGains (sqrt (Math.PI / 2.0)) one) 11 "gains raised"
+          Expect.equal (raiseGains (sqrt (Math.PI / 2.0)) one) 11 "gains"
 
           Expect.isLessThan
-              (furthest (logits one Evaluate images) (logits preserving Evaluate images))
+              (maxDifference (logits one Evaluate images) (logits preserving Evaluate images))
               rounding
               "and is √(π/2)"
       }
@@ -232,25 +232,25 @@ let private gain =
 
 let private leaks =
     [ for norm in norms do
-          test $"{Names.norm norm}: 52 steps and their evaluations leave no tensor behind" {
+          test $"{Names.norm norm}: 52 steps and their evaluations leak no tensor" {
               let recipe = { quick with Epochs = 4; Batch = 10 }
               let before = alive ()
               let counts = ResizeArray()
 
-              let watch =
+              let handler =
                   function
                   | EpochDone _ -> counts.Add torch.Tensor.TotalCount
                   | _ -> ()
 
               let parameters =
                   Pipeline.from (Synthetic.dataset 4L 125 20)
-                  |> Pipeline.watchedBy watch
+                  |> Pipeline.onEvent handler
                   |> Pipeline.train recipe (tiny norm)
-                  |> look (fun trained -> trained.Network.Parameters.Length)
+                  |> useTrained (fun trained -> trained.Network.Parameters.Length)
 
-              // A Parameter takes over the tensor that it is made of; TorchSharp counts both and takes one off. A start that is measured takes
-              // a network of its own. Other tests' tensors may be freed meanwhile.
-              let networks = if DataDependentInit.concerns (tiny norm) then 2 else 1
+              // A Parameter takes ownership of its tensor, but TorchSharp counts both and later subtracts one. Data-dependent initialisation
+              // creates a network of its own. Tensors of other tests may be freed in between.
+              let networks = if DataDependentInit.appliesTo (tiny norm) then 2 else 1
               let left = int64 (networks * parameters)
               Expect.isLessThanOrEqual (alive ()) (before + left) "tensors after the network is disposed"
 
@@ -260,7 +260,7 @@ let private leaks =
                   "tensors after the second and the last epoch, without a collection"
           }
 
-      test "clipping and steps outside of any scope leave nothing to the collector" {
+      test "clipping and steps outside a dispose scope leave no tensor to the collector" {
           use network = Network.create torch.ScalarType.Float64 Rule.Corrected 3L (tiny (BnFree 0.2))
           use optimisation = new Optimisation(Recipe.published, network)
           accumulated network 8 |> ignore
@@ -287,14 +287,14 @@ let private diverged =
           Expect.equal (found.Top1, found.Top5, found.Images) (0.0, 0.0, 20) "accuracy"
       } ]
 
-/// The leak tests count all tensors of the process, so nothing else may run beside them.
+/// The leak tests are sequenced because they count all tensors of the process.
 let tests =
     testList
         "networks"
         [ testList "evaluation" evaluation
           testList "batches" batches
           testList "accumulation" accumulation
-          testList "start" start
+          testList "initialisation" initialisation
           testList "binary gain" gain
           testList "divergence" diverged
           testSequenced (testList "tensors" leaks) ]

@@ -1,4 +1,4 @@
-/// A real training whose loss is not finite for one image: the teacher, a checkpoint, answers it with infinity, and no other.
+/// A real training with a NaN loss for one image, because the teacher's logit for it is infinite.
 module NormFree.Tests.Training.OverflowTests
 
 open System
@@ -15,12 +15,12 @@ open NormFree.Tests.Interop.Support
 open NormFree.Tests.Training.Support
 open TorchSharp
 
-/// Without augmentation, so that the teacher sees every image as it is.
+/// Without augmentation, so that the teacher gets the original images.
 let private data = lazy { Synthetic.dataset 3L 60 20 with Augmentation = Augmentation.none }
 
 let private batchSize = 10
 
-/// The first logit of every training image, by the network.
+/// The network's first logit for every training image.
 let private firstLogits (network: Network) =
     use _ = torch.NewDisposeScope()
     use _ = torch.no_grad ()
@@ -30,8 +30,8 @@ let private firstLogits (network: Network) =
     let logits = network.Forward(fst (Evaluation.tensors network batch), Evaluate)
     logits.select(1L, 0L).data<float32>().ToArray()
 
-/// A network whose first logit is one of its features, many times over: of the image where it is largest it is more than float32 holds, of
-/// all others it is not. The network's file and the place of that image.
+/// A network whose first logit is a large multiple of one feature, which overflows float32 for exactly one image. The network's file and the
+/// image's index.
 let private teacher =
     lazy
         (let folder = new TempFolder()
@@ -46,7 +46,7 @@ let private teacher =
              bias.zero_ () |> ignore
              weight[0, feature] <- torch.tensor times
 
-         /// The feature whose largest value stands out most.
+         // The feature with the largest ratio of its two highest values.
          let feature, image, scale =
              [ for feature in 0L .. weight.shape[1] - 1L do
                    only feature 1f
@@ -59,7 +59,7 @@ let private teacher =
 
          only feature (float32 (float Single.MaxValue / sqrt (fst scale * snd scale)))
          let infinite = firstLogits network |> Array.indexed |> Array.filter (snd >> Single.IsFinite >> not)
-         Expect.equal infinite [| image, infinityf |] "images that the teacher cannot answer"
+         Expect.equal infinite [| image, infinityf |] "images with an infinite logit"
 
          let checkpoint = asCheckpoint 32 network
          let path = folder.File "teacher.safetensors"
@@ -68,24 +68,24 @@ let private teacher =
 
 let private recipe () = { quick with Batch = batchSize; Loss = Distillation(fst teacher.Value) }
 
-/// The step of an epoch, from 1, whose batch has the image.
+/// The step of an epoch, from 1, whose batch contains the image.
 let private stepOf epoch =
     let order = Loader.shuffled quick.Seed (1_000_000 + epoch) 60
     Array.IndexOf(order, snd teacher.Value) / batchSize + 1
 
 type private Run = { Path: string; History: EpochRecord list; Issues: NumericalIssue list }
 
-let private train rule engine every norm (cancellation: CancellationToken) watch path =
-    let troubles = ResizeArray()
+let private train rule engine every norm (cancellation: CancellationToken) handler path =
+    let issues = ResizeArray()
 
-    let told event =
-        watch event
+    let onEvent event =
+        handler event
 
         match event with
-        | NumericalIssueFound trouble -> troubles.Add trouble
+        | NumericalIssueFound issue -> issues.Add issue
         | _ -> ()
 
-    let plan = Pipeline.from data.Value |> Pipeline.into path |> Pipeline.watchedBy told
+    let plan = Pipeline.from data.Value |> Pipeline.into path |> Pipeline.onEvent onEvent
 
     let runOptions =
         { plan.Options with
@@ -95,29 +95,29 @@ let private train rule engine every norm (cancellation: CancellationToken) watch
             Cancellation = cancellation }
 
     let history =
-        { plan with Options = runOptions } |> Pipeline.train (recipe ()) (tiny norm) |> look _.History
+        { plan with Options = runOptions } |> Pipeline.train (recipe ()) (tiny norm) |> useTrained _.History
 
-    { Path = path; History = history; Issues = List.ofSeq troubles }
+    { Path = path; History = history; Issues = List.ofSeq issues }
 
 let private never, always = TimeSpan.FromDays 1.0, TimeSpan.Zero
 let private whole rule engine every norm path = train rule engine every norm CancellationToken.None ignore path
 
-/// What is told and logged of each epoch: its one bad batch, by step, layer and images.
-let private expectNamed run =
-    Expect.hasLength run.Issues 2 "troubles told"
+/// Each epoch's one bad batch is reported and logged with its step, layer and images.
+let private expectReported run =
+    Expect.hasLength run.Issues 2 "issues reported"
 
-    for epoch, trouble in List.indexed run.Issues do
-        Expect.equal (trouble.Epoch, trouble.Step) (epoch + 1, stepOf epoch) "epoch and step"
-        Expect.equal (trouble.Layer, trouble.What) ("loss", "the loss is NaN") "layer and what is wrong"
-        Expect.contains trouble.Batch (snd teacher.Value) "the batch"
+    for epoch, issue in List.indexed run.Issues do
+        Expect.equal (issue.Epoch, issue.Step) (epoch + 1, stepOf epoch) "epoch and step"
+        Expect.equal (issue.Layer, issue.What) ("loss", "the loss is NaN") "layer and description"
+        Expect.contains issue.Batch (snd teacher.Value) "the batch"
         let health = run.History[epoch].Health.Value
-        Expect.equal health.Issues [ trouble ] "logged"
+        Expect.equal health.Issues [ issue ] "logged"
         Expect.equal run.History[epoch].Train.Images 50 "images trained on"
 
 let private last run = fileBits ((RunFolder.at run.Path).Last 1)
 
 let private rules =
-    [ test "stop ends the run at that step, and no checkpoint has it" {
+    [ test "stop ends the run at that step, and no checkpoint contains it" {
           use folder = new TempFolder()
           let text = message<TrainingException, _>(fun () -> whole Stop Fused always NoNorm folder.Path)
           contains [ "The loss is NaN"; "epoch 1"; $"step {stepOf 0}"; "diverged" ] text
@@ -129,14 +129,14 @@ let private rules =
       }
 
       for engine, norm in [ Fused, BnFree 0.2; Composite, BatchNorm ] do
-          test $"skip and rollback end alike where every step is kept: {Json.name engine}, {Names.norm norm}" {
+          test $"skip and rollback agree if every step has a checkpoint: {Json.name engine}, {Names.norm norm}" {
               use folder = new TempFolder()
               let skipped = whole Skip engine never norm (folder.File "skip")
-              expectNamed skipped
-              Expect.equal [ for r in skipped.History -> r.Health.Value.Skipped ] [ 1; 1 ] "batches left out"
+              expectReported skipped
+              Expect.equal [ for r in skipped.History -> r.Health.Value.Skipped ] [ 1; 1 ] "skipped batches"
               let back = whole Rollback engine always norm (folder.File "rollback")
-              expectNamed back
-              Expect.equal [ for r in back.History -> r.Health.Value.RolledBack ] [ 1; 1 ] "checkpoints gone back to"
+              expectReported back
+              Expect.equal [ for r in back.History -> r.Health.Value.RolledBack ] [ 1; 1 ] "rollbacks"
               sameBits (last back) (last skipped) "the last checkpoint"
               Expect.equal [ for r in back.History -> r.Test ] [ for r in skipped.History -> r.Test ] "accuracy"
 
@@ -147,7 +147,7 @@ let private rules =
                           Expect.isTrue (Single.IsFinite value) name
           }
 
-      test "skip: interrupted around the bad batch and gone on with, the run has the same fingerprint" {
+      test "skip: a run that is interrupted near the bad batch and resumed has the same fingerprint" {
           use folder = new TempFolder()
           let expected = Fingerprint.ofRun { Path = (whole Skip Fused never NoNorm (folder.File "whole")).Path }
 
@@ -156,7 +156,7 @@ let private rules =
               use source = new CancellationTokenSource()
               let mutable steps = 0
 
-              let watch event =
+              let handler event =
                   match event with
                   | StepDone _ ->
                       steps <- steps + 1
@@ -166,11 +166,11 @@ let private rules =
                   | _ -> ()
 
               Expect.throwsT<OperationCanceledException>
-                  (fun () -> train Skip Fused never NoNorm source.Token watch path |> ignore)
+                  (fun () -> train Skip Fused never NoNorm source.Token handler path |> ignore)
                   "interrupted"
 
               whole Skip Fused never NoNorm path |> ignore
               Expect.equal (Fingerprint.ofRun { Path = path }) expected $"interrupted at step {step}"
       } ]
 
-let tests = testSequenced <| testList "overflow" rules
+let tests = testList "overflow" rules

@@ -1,4 +1,4 @@
-/// Pipelines that are run again in the folder of a run.
+/// Pipelines that resume in the folder of a run.
 module NormFree.Tests.Training.PipelineResumingTests
 
 open System.IO
@@ -12,11 +12,11 @@ open NormFree.Tests.Data.Support
 open NormFree.Tests.Training.Pipelines
 open NormFree.Tests.Training.Support
 
-/// Other images under the same names.
+/// Different images with the same names.
 let private other = lazy (Synthetic.dataset 4L 120 40)
 
-/// What a run left behind: all bytes of its last and best checkpoints, and its log without times.
-let private remains folder =
+/// The results of a run: all bytes of its last and best checkpoints, and its log without times.
+let private results folder =
     let folder = RunFolder.at folder
 
     let tensors =
@@ -27,28 +27,28 @@ let private remains folder =
     let run = RunFolder.readRun folder
     tensors, timeless run.Epochs, run.Configuration, run.Finished
 
-/// The warnings of a plan that goes on in a folder, and what run.json says of them.
-let private toldBy recipe net folder =
+/// The warnings of a plan that resumes in a folder, and the changes in run.json.
+let private reportedBy recipe net folder =
     let warnings = ResizeArray()
 
     Pipeline.from few.Value
     |> Pipeline.into folder
-    |> Pipeline.watchedBy (function
+    |> Pipeline.onEvent (function
         | Warning text -> warnings.Add text
         | _ -> ())
     |> both recipe net
-    |> look ignore
+    |> useTrained ignore
 
     let configuration = (RunFolder.readRun (RunFolder.at folder)).Configuration
     let changes = configuration |> List.filter (fst >> _.StartsWith("environment.changed"))
     List.ofSeq warnings, List.map snd changes
 
-/// A short recipe in which everything that is random or has a state is on: 5 steps an epoch.
+/// A short recipe with all random and stateful settings on: 5 steps per epoch.
 let private stateful = { quick with Batch = 10; HeldOut = 0.2; WarmUp = 1; WeightDecay = 1e-3 }
 
 let private sameRun expected path =
     let tensors, log, configuration, finished = expected
-    let tensors', log', configuration', finished' = remains path
+    let tensors', log', configuration', finished' = results path
     sameBits tensors' tensors "checkpoints"
     Expect.equal log' log "log"
     Expect.equal configuration' configuration "configuration"
@@ -56,12 +56,12 @@ let private sameRun expected path =
 
 let resuming =
     [ for norm in norms do
-          test $"{Names.norm norm}: a run that is interrupted and run again ends bit for bit as one that is not" {
+          test $"{Names.norm norm}: an interrupted and resumed run ends with the same bits as an uninterrupted one" {
               use folder = new TempFolder()
               let net, whole = tiny norm, folder.File "whole"
               let into path = Pipeline.from few.Value |> Pipeline.into path
-              both stateful net (into whole) |> look ignore
-              let expected = remains whole
+              both stateful net (into whole) |> useTrained ignore
+              let expected = results whole
 
               for name, byToken, event, n in
                   [ "token after the first epoch", true, epochs, 1
@@ -73,9 +73,9 @@ let resuming =
 
                   Expect.isFalse
                       (RunFolder.readRun (RunFolder.at path)).Finished
-                      $"{name}: the log says that it is not done"
+                      $"{name}: the run is marked as unfinished"
 
-                  both stateful net (into path) |> look ignore
+                  both stateful net (into path) |> useTrained ignore
                   sameRun expected path
           }
 
@@ -88,9 +88,9 @@ let resuming =
               plan
               |> runOptions (fun a ->
                   { a with
-                      Watch =
+                      OnEvent =
                           fun event ->
-                              a.Watch event
+                              a.OnEvent event
 
                               if steps event then
                                   taken <- taken + 1 })
@@ -99,32 +99,32 @@ let resuming =
           Expect.equal taken 3 "steps"
       }
 
-      test "a finished run is read and not trained again" {
+      test "a finished run is loaded and not trained again" {
           use folder = new TempFolder()
 
           let run plan =
               both quick (tiny BatchNorm) plan
-              |> look (fun trained -> tensorBits trained.Network, trained.History)
+              |> useTrained (fun trained -> tensorBits trained.Network, trained.History)
 
           let first = run (into folder.Path)
-          let before = remains folder.Path
+          let before = results folder.Path
           let written = File.GetLastWriteTimeUtc((RunFolder.at folder.Path).Last 2)
           let events = ResizeArray()
-          let second = into folder.Path |> Pipeline.watchedBy events.Add |> run
+          let second = into folder.Path |> Pipeline.onEvent events.Add |> run
           sameBits (fst second) (fst first) "weights"
           Expect.equal (snd second) (snd first) "history"
           Expect.isFalse (Seq.exists steps events) "steps"
-          Expect.contains events (Resumed("activations+weights", 2, 0)) "it says so"
+          Expect.contains events (Resumed("activations+weights", 2, 0)) "resumed"
 
           Expect.equal
               (File.GetLastWriteTimeUtc((RunFolder.at folder.Path).Last 2))
               written
-              "the checkpoint is not written again"
+              "the checkpoint is unchanged"
 
           sameRun before folder.Path
       }
 
-      test "an older run is refused with another recipe, by the names of what differs, and goes on with its own" {
+      test "an older run rejects another recipe, names the differences, and resumes with its own" {
           use folder = new TempFolder()
           let net = tiny NoNorm
           stops stateful net (Pipeline.from few.Value |> Pipeline.into folder.Path |> interrupted true steps 3)
@@ -134,23 +134,23 @@ let resuming =
           let run recipe =
               Pipeline.from few.Value
               |> Pipeline.into folder.Path
-              |> Pipeline.watchedBy (function
+              |> Pipeline.onEvent (function
                   | Warning text -> warnings.Add text
                   | _ -> ())
               |> both recipe net
-              |> look _.History
+              |> useTrained _.History
 
           let text = message<TrainingException, _>(fun () -> run stateful)
 
           contains
-              [ "not the same: recipe, in its activations: deviation 14, rates; activations: deviation 15, sign centering" ]
+              [ "different: recipe, namely activations: deviation 14, rates; activations: deviation 15, sign centering" ]
               text
 
           let older = { stateful.Deviations with Rates = Rule.Published; SignCentering = Rule.Published }
           Expect.equal (stageNames (run { stateful with Deviations = older })) fourEpochs "epochs"
-          contains [ "older version"; "per-step decay (2) may be others" ] (Seq.exactlyOne warnings)
-          Expect.equal (run { stateful with Deviations = older }).Length 4 "once more"
-          Expect.hasLength warnings 1 "told once"
+          contains [ "older version"; "per-step decay (2) may differ" ] (Seq.exactlyOne warnings)
+          Expect.equal (run { stateful with Deviations = older }).Length 4 "again"
+          Expect.hasLength warnings 1 "one warning"
       }
 
       let all = "per-step decay (2), learning rates (14), sign centring (15)"
@@ -160,29 +160,29 @@ let resuming =
             Some 1, "method 1", all
             Some 2, "method 2", "sign centring (15)"
             Some 99, "method 99", all ] do
-          test $"a stage that was begun by {before} says so once, and run.json has it" {
+          test $"a stage that was started by {before} warns once, and run.json records it" {
               use folder = new TempFolder()
               let net = tiny (BnFree 0.2)
               stops stateful net (Pipeline.from few.Value |> Pipeline.into folder.Path |> interrupted true steps 3)
               ofMethod method ((RunFolder.at folder.Path).Last 1)
-              let warnings, changes = toldBy stateful net folder.Path
+              let warnings, changes = reportedBy stateful net folder.Path
 
               contains
-                  [ "stage1.last.safetensors"; before; "method 3"; $"rules for {rules} may be others" ]
+                  [ "stage1.last.safetensors"; before; "method 3"; $"rules for {rules} may differ" ]
                   (List.exactlyOne warnings)
 
               contains
-                  [ "activations, behind epoch 1, step 3"; $"instead of {before}"; $"for {rules}" ]
+                  [ "activations, after epoch 1, step 3"; $"instead of {before}"; $"for {rules}" ]
                   (List.exactlyOne changes)
 
               for stage in 1..2 do
                   let state = Checkpoint.readState ((RunFolder.at folder.Path).Last stage)
                   Expect.equal state.Method (Some 3) $"stage {stage}"
 
-              Expect.equal (toldBy stateful net folder.Path) ([], changes) "once more"
+              Expect.equal (reportedBy stateful net folder.Path) ([], changes) "again"
           }
 
-      test "another method says nothing to a recipe that leaves nothing to it" {
+      test "another method causes no warning if it does not affect the recipe" {
           let published = { stateful with Deviations = Deviations.Published }
 
           for recipe, net, before in
@@ -194,26 +194,32 @@ let resuming =
               use folder = new TempFolder()
               stops recipe net (Pipeline.from few.Value |> Pipeline.into folder.Path |> interrupted true steps 3)
               ofMethod (Some before) ((RunFolder.at folder.Path).Last 1)
-              Expect.equal (toldBy recipe net folder.Path) ([], []) (normName net)
+              Expect.equal (reportedBy recipe net folder.Path) ([], []) (normName net)
               let state = Checkpoint.readState ((RunFolder.at folder.Path).Last 1)
-              Expect.equal state.Method (Some 2) "what it went on by"
+              Expect.equal state.Method (Some 2) "the method after resuming"
       }
 
-      test "a run that is done keeps the method that it was trained by" {
+      test "a finished run keeps its method" {
           use folder = new TempFolder()
           let net = tiny (BnFree 0.2)
-          let run () = Pipeline.from few.Value |> Pipeline.into folder.Path |> both stateful net |> look _.State.Method
-          Expect.equal (run ()) (Some 3) "today's"
+
+          let run () =
+              Pipeline.from few.Value
+              |> Pipeline.into folder.Path
+              |> both stateful net
+              |> useTrained _.State.Method
+
+          Expect.equal (run ()) (Some 3) "current"
           ofMethod None ((RunFolder.at folder.Path).Last 2)
-          Expect.equal (run ()) None "an older one"
-          Expect.equal (toldBy stateful net folder.Path) ([], []) "nothing to tell"
+          Expect.equal (run ()) None "older"
+          Expect.equal (reportedBy stateful net folder.Path) ([], []) "no warnings"
       }
 
-      test "other settings in the folder of a run are refused, and the run stays" {
+      test "other settings in the folder of a run are rejected, and the run is unchanged" {
           use folder = new TempFolder()
 
           let train recipe net dataset =
-              Pipeline.from dataset |> Pipeline.into folder.Path |> Pipeline.train recipe net |> look ignore
+              Pipeline.from dataset |> Pipeline.into folder.Path |> Pipeline.train recipe net |> useTrained ignore
 
           train quick (tiny NoNorm) data.Value
           let before = fileBits ((RunFolder.at folder.Path).Last 1)

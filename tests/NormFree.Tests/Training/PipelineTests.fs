@@ -36,8 +36,8 @@ let private running =
               let run = Pipeline.finish trained
               Expect.equal run.Epochs history "the finished run's epochs"
               Expect.equal run.Label (Names.norm norm) "its label"
-              let kept = RunFolder.readRun (RunFolder.at folder.Path)
-              Expect.equal kept run "the run in the folder"
+              let saved = RunFolder.readRun (RunFolder.at folder.Path)
+              Expect.equal saved run "the run in the folder"
 
               Expect.all
                   history
@@ -49,8 +49,8 @@ let private running =
                   (fun r -> Double.IsFinite r.Test.Loss && r.Train.Loss > 0.0 && r.Test.Top1 <= r.Test.Top5)
                   "accuracies"
 
-              let keys = kept.Configuration |> List.map fst
-              Expect.equal keys (List.distinct keys) "every setting is told once"
+              let keys = saved.Configuration |> List.map fst
+              Expect.equal keys (List.distinct keys) "every setting occurs once"
 
               Expect.containsAll
                   keys
@@ -58,7 +58,7 @@ let private running =
                   "settings"
           }
 
-      test "a run ends with a packed network, which only binary weights have" {
+      test "a run ends with a packed network, which needs binary weights" {
           use folder = new TempFolder()
           let run = both quick (tiny (BnFree 0.2)) (into folder.Path) |> Pipeline.pack
           Expect.isTrue run.Log.Finished "finished"
@@ -70,12 +70,13 @@ let private running =
           Expect.equal (Seq.toArray model.Classes) data.Value.Classes "classes"
 
           let pipeline = nonNull (typeof<Plan>.Assembly.GetType "NormFree.Training.Pipeline")
-          let takes = (Array.head ((nonNull (pipeline.GetMethod "pack")).GetParameters())).ParameterType
-          Expect.equal takes typeof<Trained<BinaryWeights>> "what can be packed"
+          let parameter = (Array.head ((nonNull (pipeline.GetMethod "pack")).GetParameters())).ParameterType
+          Expect.equal parameter typeof<Trained<BinaryWeights>> "what can be packed"
       }
 
-      test "the same seed gives the same logits, bit for bit, and another seed others" {
-          let run seed = Pipeline.from data.Value |> both { quick with Seed = seed } (tiny (BnFree 0.2)) |> look logits
+      test "the same seed gives the same logits, bit for bit, and another seed gives different ones" {
+          let run seed =
+              Pipeline.from data.Value |> both { quick with Seed = seed } (tiny (BnFree 0.2)) |> useTrained logits
 
           Expect.equal (run 1L) (run 1L) "seed 1 twice"
           Expect.notEqual (run 1L) (run 2L) "seeds 1 and 2"
@@ -86,23 +87,26 @@ let private running =
               Pipeline.from data.Value
               |> runOptions (fun a -> { a with Workers = workers })
               |> both quick (tiny BatchNorm)
-              |> look (fun trained -> tensorBits trained.Network)
+              |> useTrained (fun trained -> tensorBits trained.Network)
 
           sameBits (run 1) (run 3) "weights"
       }
 
-      test "a training learns" {
+      test "training reduces the loss" {
           let recipe = { quick with Epochs = 6; Clip = NoClipping }
 
-          let history = Pipeline.from data.Value |> Pipeline.train recipe (tiny BatchNorm) |> look _.History
+          let history = Pipeline.from data.Value |> Pipeline.train recipe (tiny BatchNorm) |> useTrained _.History
 
           Expect.isLessThan (List.last history).Train.Loss (List.head history).Train.Loss "loss of the last epoch"
       }
 
-      test "events tell the stages, steps and epochs" {
+      test "events report stages, steps and epochs" {
           let events = ResizeArray()
 
-          Pipeline.from data.Value |> Pipeline.watchedBy events.Add |> both quick (tiny NoNorm) |> look ignore
+          Pipeline.from data.Value
+          |> Pipeline.onEvent events.Add
+          |> both quick (tiny NoNorm)
+          |> useTrained ignore
 
           let count choose = events |> Seq.choose choose |> Seq.length
 
@@ -127,17 +131,17 @@ let private running =
               4
               "epochs"
 
-          Expect.equal events.Count 30 "events in all"
+          Expect.equal events.Count 30 "all events"
       } ]
 
 let private fitting =
-    [ test "a network with other classes than the data set is refused" {
+    [ test "a network with other classes than the data set is rejected" {
           let net = tiny NoNorm |> Net.withClasses 100
           let text = message<TrainingException, _>(fun () -> Pipeline.from data.Value |> Pipeline.train quick net)
-          contains [ "100 classes"; "drawn has 10" ] text
+          contains [ "100 classes"; "synthetic has 10" ] text
       }
 
-      test "a network that images are too small for is refused" {
+      test "images that are too small for the network are rejected" {
           let small = { data.Value with Size = 2 }
 
           let text =
@@ -146,7 +150,7 @@ let private fitting =
           contains [ "2×2" ] text
       }
 
-      test "a batch of one image is refused where batch norm would see one value a channel" {
+      test "a batch of one image is rejected if batch norm would get one value per channel" {
           let data = Synthetic.dataset 3L 11 10
           let net = ReActNet.reactNet18 { Width = 0.125; Depth = 0.25 } ImageNetStem |> Net.withClasses 10
           let train norm = Pipeline.from data |> Pipeline.train { quick with Batch = 5 } (Net.withNorm norm net)
@@ -154,7 +158,7 @@ let private fitting =
           using (train NoNorm) ignore
       }
 
-      test "an invalid recipe is refused with all its problems" {
+      test "an invalid recipe is rejected with all its problems" {
           let recipe = { quick with Epochs = 0; Batch = 0 }
 
           let text =
@@ -173,7 +177,7 @@ let private fitting =
           contains [ "full-precision" ] text
       }
 
-      test "a loss that is not finite ends the training and says what to do" {
+      test "a loss that is not finite ends the training with a remedy" {
           use folder = new TempFolder()
           let recipe = { quick with LearningRate = 1e30; Optimiser = Sgd 0.0; Clip = NoClipping }
 
@@ -183,9 +187,9 @@ let private fitting =
           contains [ "stage activations"; "epoch 1"; "diverged"; "Lower the learning rate" ] text
       }
 
-      test "weights that diverge in an epoch's last step are not kept" {
+      test "weights that diverge in an epoch's last step are not written" {
           use folder = new TempFolder()
-          // One step an epoch: only the test set can tell.
+          // One step per epoch: only the evaluation can detect it.
           let recipe = { quick with Batch = 120; LearningRate = 1e30; Optimiser = Sgd 0.0; Clip = NoClipping }
 
           let text =
@@ -195,7 +199,7 @@ let private fitting =
           Expect.isFalse (File.Exists((RunFolder.at folder.Path).Last 1)) "a checkpoint"
       } ]
 
-/// A data set of the first k classes of the drawn one.
+/// The first k classes of a data set.
 let private classesOf k (dataset: Dataset) =
     let first (source: ImageSource) =
         ImageSource.subset
@@ -215,10 +219,10 @@ let private saved path recipe net dataset =
     Pipeline.from dataset
     |> Pipeline.train recipe net
     |> Pipeline.save path
-    |> look (fun trained -> tensorBits trained.Network)
+    |> useTrained (fun trained -> tensorBits trained.Network)
 
 let private distilling =
-    [ test "a student learns from a teacher's checkpoint, which stays as it is" {
+    [ test "a student learns from a teacher's checkpoint, which does not change" {
           use folder = new TempFolder()
           let path = folder.File "teacher.safetensors"
           let weights = saved path quick (Net.withClasses 10 teacher) data.Value
@@ -226,12 +230,15 @@ let private distilling =
           use loaded = Checkpoint.load torch.ScalarType.Float32 path
           sameBits (tensorBits loaded.Network) weights "the saved teacher"
           let recipe = { quick with Loss = Distillation path; Epochs = 4; Clip = NoClipping }
-          let history = Pipeline.from data.Value |> Pipeline.train recipe (tiny (BnFree 0.2)) |> look _.History
+
+          let history =
+              Pipeline.from data.Value |> Pipeline.train recipe (tiny (BnFree 0.2)) |> useTrained _.History
+
           Expect.isLessThan (List.last history).Train.Loss (List.head history).Train.Loss "the distillation loss falls"
           Expect.equal (File.ReadAllBytes path) bytes "the teacher's file"
       }
 
-      test "a teacher of other classes is refused" {
+      test "a teacher of other classes is rejected" {
           use folder = new TempFolder()
           let path = folder.File "teacher.safetensors"
           saved path { quick with Epochs = 1 } (Net.withClasses 4 teacher) (classesOf 4 data.Value) |> ignore
@@ -243,7 +250,7 @@ let private distilling =
           contains [ path; "4 classes"; "the data set has 10" ] text
       }
 
-      test "a taught run goes on with its teacher elsewhere, and not with another one" {
+      test "a distillation resumes if its teacher has moved, and rejects another teacher" {
           use folder = new TempFolder()
           let one, moved, other = folder.File "one", folder.File "moved", folder.File "other"
           let net = Net.withClasses 10 teacher
@@ -251,21 +258,21 @@ let private distilling =
           saved other { quick with Epochs = 1; Seed = 2L } net few.Value |> ignore
 
           let plan () = Pipeline.from few.Value |> Pipeline.into (folder.File "run")
-          let taught path = { quick with Loss = Distillation path }
-          stops (taught one) (tiny NoNorm) (plan () |> interrupted true epochs 1)
+          let distilled path = { quick with Loss = Distillation path }
+          stops (distilled one) (tiny NoNorm) (plan () |> interrupted true epochs 1)
           File.Move(one, moved)
-          let again path () = both (taught path) (tiny NoNorm) (plan ()) |> look _.History
+          let again path () = both (distilled path) (tiny NoNorm) (plan ()) |> useTrained _.History
 
           contains
-              [ "stage1.last.safetensors"; "not the same: teacher, which has other weights"; one ]
+              [ "stage1.last.safetensors"; "different: teacher, whose weights differ"; one ]
               (message<TrainingException, _>(again other))
 
           Expect.equal (stageNames (again moved ())) fourEpochs "epochs"
           let state = Checkpoint.readState ((RunFolder.at (folder.File "run")).Last 1)
-          Expect.equal state.Recipe.Loss (Distillation moved) "where the teacher is now"
+          Expect.equal state.Recipe.Loss (Distillation moved) "the teacher's path"
       }
 
-      test "a teacher that is not there is told by its path" {
+      test "a missing teacher is reported with its path" {
           let recipe = { quick with Loss = Distillation "/no/such/teacher.safetensors" }
 
           contains
@@ -273,10 +280,8 @@ let private distilling =
               (message<IOException, _>(fun () -> Pipeline.from data.Value |> Pipeline.train recipe (tiny NoNorm)))
       } ]
 
-/// Sequenced: two trainings at once on few cores take longer than one after the other.
 let tests =
-    testSequenced
-    <| testList
+    testList
         "pipelines"
         [ testList "running" running
           testList "resuming" PipelineResumingTests.resuming

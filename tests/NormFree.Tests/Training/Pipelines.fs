@@ -1,4 +1,4 @@
-/// What the tests of pipelines share: images, plans, and how they are interrupted.
+/// Shared by the tests of pipelines: images, plans and interruptions.
 module NormFree.Tests.Training.Pipelines
 
 open System
@@ -13,7 +13,7 @@ open NormFree.Tests.Training.Support
 
 let data = lazy (Synthetic.dataset 3L 120 40)
 
-/// Both stages of a recipe, from a plan.
+/// Runs both stages of a plan.
 let both recipe net plan =
     plan |> Pipeline.train { recipe with WeightDecay = 1e-5 } net |> Pipeline.binariseWeights recipe
 
@@ -30,21 +30,21 @@ let fourEpochs =
 
 exception Interrupted
 
-/// Stops a plan at its nth finished epoch or step: by the token, or by an exception out of Watch.
+/// Stops a plan at its nth finished epoch or step, by its token or by an exception in its event handler.
 let interrupted byToken isEvent n (plan: Plan) =
     let source = new CancellationTokenSource()
-    let mutable seen = 0
+    let mutable count = 0
 
     plan
     |> runOptions (fun a ->
         { a with
             Cancellation = source.Token
-            Watch =
+            OnEvent =
                 fun event ->
                     if isEvent event then
-                        seen <- seen + 1
+                        count <- count + 1
 
-                        if seen = n then
+                        if count = n then
                             if byToken then source.Cancel() else raise Interrupted })
 
 let epochs =
@@ -59,7 +59,7 @@ let steps =
 
 let stops recipe net plan =
     try
-        both recipe net plan |> look ignore
+        both recipe net plan |> useTrained ignore
         failtest "the run was not interrupted"
     with
     | Interrupted

@@ -14,12 +14,12 @@ open TorchSharp
 let private published = { Recipe.published with LearningRate = 1.0 }
 let private corrected = { Recipe.corrected with LearningRate = 1.0 }
 
-/// The rate of the first step of every epoch, of 10 steps each.
+/// The learning rate at the first step of every epoch of 10 steps.
 let private rates (recipe: Recipe) = [ for epoch in 0 .. recipe.Epochs - 1 -> Recipe.rate recipe 10 epoch 0 ]
 
 let private half = sqrt 0.5
 
-/// Name, recipe, and the rates by hand.
+/// Name, recipe and expected rates.
 let private tables =
     let four (recipe: Recipe) schedule = { recipe with Epochs = 4; Schedule = schedule }
 
@@ -33,7 +33,9 @@ let private tables =
       "steps of two epochs by a tenth, corrected", four corrected (Step(2, 0.1)), [ 1.0; 1.0; 0.1; 0.1 ]
       "one epoch, published", { published with Epochs = 1 }, [ 0.0 ]
       "one epoch, corrected", { corrected with Epochs = 1 }, [ 1.0 ]
-      "a rate of its own multiplies", { four corrected Linear with LearningRate = 4e-3 }, [ 4e-3; 3e-3; 2e-3; 1e-3 ] ]
+      "the learning rate scales the schedule",
+      { four corrected Linear with LearningRate = 4e-3 },
+      [ 4e-3; 3e-3; 2e-3; 1e-3 ] ]
 
 let private close (actual: float list) (expected: float list) what =
     Expect.equal actual.Length expected.Length what
@@ -78,19 +80,19 @@ let private schedules =
 let private validation =
     testList
         "validation"
-        [ test "the recipes at hand are valid" {
+        [ test "the predefined recipes are valid" {
               for recipe in [ Recipe.published; Recipe.corrected; quick ] do
                   Expect.equal (Recipe.validate recipe) (Ok recipe) "valid"
           }
 
-          test "every problem is told at once" {
+          test "all problems are reported at once" {
               let wrong =
                   { Recipe.published with
                       Epochs = 0
                       Batch = 0
                       LearningRate = Double.NaN
                       WeightDecay = -1.0
-                      WarmUp = 1
+                      WarmUp = -1
                       HeldOut = 1.0
                       Clip = Agc 0.0
                       Loss = LabelSmoothing 1.5
@@ -108,7 +110,7 @@ let private validation =
                         "learning rate"
                         "weight decay"
                         "warm-up"
-                        "hold out"
+                        "held-out"
                         "clipping"
                         "smoothing"
                         "step schedule"
@@ -119,20 +121,20 @@ let private validation =
           for name, recipe in
               [ "an infinite learning rate", { published with LearningRate = infinity }
                 "an infinite weight decay", { published with WeightDecay = infinity }
-                "a weight decay that is no number", { published with WeightDecay = nan }
-                "a clipping factor that is no number", { published with Clip = Agc nan }
-                "a share held out that is no number", { published with HeldOut = nan }
+                "a NaN weight decay", { published with WeightDecay = nan }
+                "a NaN clipping factor", { published with Clip = Agc nan }
+                "a NaN held-out fraction", { published with HeldOut = nan }
                 "a warm-up past the last epoch", { published with Epochs = 3; WarmUp = 4 }
                 "a negative warm-up", { published with WarmUp = -1 } ] do
-              test $"{name} is refused" {
+              test $"{name} is rejected" {
                   match Recipe.validate recipe with
                   | Error [ _ ] -> ()
                   | result -> failtest $"{result}"
               } ]
 
-/// Tensors of layer2.0 and of the ends of ReActNet-18, with what reaches them:
-/// weight decay published and corrected (deviation 7), clipping published and corrected (deviation 8).
-let private reached norm =
+/// Tensors of layer2.0 and of the first and last layers of ReActNet-18, with whether they are decayed (published, corrected; deviation 7) and
+/// clipped (published, corrected; deviation 8).
+let private affected norm =
     [ "conv1.weight", (true, true, true, true)
       "layer2.0.move0.bias", (true, false, true, false)
       "layer2.0.binary_conv.weight", (true, true, true, true)
@@ -156,11 +158,11 @@ let private reached norm =
 
 let private parameters norm = ReActNet.r18 |> Net.withNorm norm |> Lowering.lower |> Parameters.ofGraph
 
-let private reach =
+let private scope =
     testList
-        "reach"
+        "scope"
         [ for norm in norms do
-              test $"{Names.norm norm}: what weight decay and clipping reach in ReActNet-18" {
+              test $"{Names.norm norm}: tensors of ReActNet-18 with weight decay and clipping" {
                   let shown =
                       parameters norm
                       |> List.filter (fun p -> [ "conv1."; "bn1."; "layer2.0."; "fc." ] |> List.exists p.Key.StartsWith)
@@ -175,12 +177,11 @@ let private reach =
 
                   Expect.equal
                       (Map actual)
-                      (Map(reached norm))
+                      (Map(affected norm))
                       "(decays published, corrected, clips published, corrected)"
               }
 
-          test
-              "the whole of ReActNet-18: 20 convolutions, the classifier and no more are decayed and clipped when corrected" {
+          test "ReActNet-18, corrected: weight decay of 20 convolutions and the classifier, clipping of 20 convolutions" {
               let p = parameters (BnFree 0.2)
               let count rule = p |> List.filter rule |> List.length
               Expect.equal (count (Recipe.decays corrected)) 21 "decayed"
@@ -195,7 +196,7 @@ let private reach =
           }
 
           test
-              "rates of a corrected recipe: α for shifts, 1/α for gains and the classifier, less for large filters, 1 where a norm keeps the scale" {
+              "corrected learning rates: α for shifts, 1/α for gains and the classifier, less for large filters, 1 with batch norm" {
               let rates norm =
                   let net = ReActNet.r18 |> Net.withNorm norm
 
@@ -230,7 +231,7 @@ let private reach =
           }
 
           for name, rules in [ "published", Deviations.Published; "corrected", Deviations.Corrected ] do
-              test $"a step with gradients of 0 shrinks what weight decay reaches, {name}" {
+              test $"a step with zero gradients shrinks exactly the decayed tensors, {name}" {
                   use network = Network.create torch.ScalarType.Float64 Rule.Corrected 1L (tiny (BnFree 0.2))
 
                   let recipe = { Recipe.published with Optimiser = Sgd 0.0; WeightDecay = 0.5; Deviations = rules }
@@ -252,8 +253,8 @@ let private reach =
                       Agreement.allClose 1e-12 tensor (Agreement.values before |> Array.map ((*) factor)) described.Key
               } ]
 
-/// Recipes whose numbers and texts JSON can hold.
-let private jsonHolds (recipe: Recipe) =
+/// Whether JSON can represent a recipe.
+let private isRepresentable (recipe: Recipe) =
     match recipe.Loss with
     | Distillation teacher -> not (isNull (box teacher))
     | _ -> true
@@ -266,12 +267,12 @@ let private throughJson (value: 'T) =
 let private json =
     testList
         "JSON"
-        [ testProperty "a recipe comes back as it was, numbers bit for bit"
+        [ testProperty "a recipe survives a round trip, numbers bit for bit"
           <| fun (recipe: Recipe) ->
-              // Equals, unlike (=), takes NaN for equal to itself.
-              not (jsonHolds recipe) || (throughJson recipe).Equals recipe
+              // Unlike (=), Equals treats NaN as equal to itself.
+              not (isRepresentable recipe) || (throughJson recipe).Equals recipe
 
-          testProperty "an epoch's record comes back as it was"
+          testProperty "an epoch's record survives a round trip"
           <| fun (rate: float) (loss: float) (heldOut: float option) ->
               let accuracy loss = { Loss = loss; Top1 = 0.5; Top5 = 0.9; Images = 10 }
 
@@ -305,22 +306,22 @@ let private json =
 
           for name, table in Architecture.all do
               for stem in [ ImageNetStem; CifarStem ] do
-                  test $"{name} with {stem} comes back as it was, in every norm" {
+                  test $"{name} with {stem} survives a round trip with every norm" {
                       for norm in everyNorm @ [ BnFree 0.1 ] do
                           for binarise in [ Activations; ActivationsAndWeights ] do
                               let net = table Size.Full stem |> Net.withNorm norm |> Net.withBinarise binarise
-                              let mended = Recipe.applyTo net Recipe.corrected
+                              let corrected = Recipe.applyTo net Recipe.corrected
 
-                              for net in [ net; mended ] do
+                              for net in [ net; corrected ] do
                                   Expect.equal (throughJson net) net "the network"
                   }
 
-          test "a task comes back as it was" {
+          test "a task survives a round trip" {
               let task = ImageTask.Of(Synthetic.dataset 1L 10 10)
               Expect.equal (throughJson task) task "the task"
           }
 
-          test "damaged JSON is an error and no exception" {
+          test "damaged JSON is an error, not an exception" {
               let text = Json.write Recipe.published
               let random = Random 4
               let pieces = [| "null"; "{"; "}"; "["; "\""; ","; "1e999"; "-"; "x"; ""; "true"; "{}"; "[]" |]
@@ -352,20 +353,20 @@ let private applied =
             "corrected"
 
         let measured = ExpectedVariance.Measured [ for _ in 1..16 -> 0.5 ]
-        let kept = Recipe.applyTo (ReActNet.r18 |> Net.withExpectedVariance measured) Recipe.published
-        Expect.equal (Net.binaryBody kept).Value.ExpectedVariance measured "a measured variance stays"
+        let applied = Recipe.applyTo (ReActNet.r18 |> Net.withExpectedVariance measured) Recipe.published
+        Expect.equal (Net.binaryBody applied).Value.ExpectedVariance measured "a measured variance stays"
     }
 
 let private methods =
-    test "a method's number is raised for what it touches, and for nothing else" {
-        let unbalanced =
+    test "a new method number applies only to the networks and recipes that it affects" {
+        let uncentred =
             { corrected with Deviations = { corrected.Deviations with SignCentering = Rule.Published } }
 
         for what, recipe, net, number in
             [ "shortcuts with a convolution", corrected, ReActNet.r18, 3
               "shortcuts without", corrected, ReActNet.a, 2
               "no gains", corrected, ReActNet.r18 |> Net.withNorm (Scaled 0.2), 2
-              "no balance", unbalanced, ReActNet.r18, 2
+              "no sign centring", uncentred, ReActNet.r18, 2
               "batch norm", corrected, ReActNet.r18 |> Net.withNorm BatchNorm, 2
               "the published recipe", published, ReActNet.r18, 2 ] do
             Expect.equal (Recipe.method recipe net) number what
@@ -381,4 +382,4 @@ let private methods =
             Expect.equal (Recipe.changedSince before corrected net) rules what
     }
 
-let tests = testList "recipes" [ schedules; validation; reach; applied; methods; json ]
+let tests = testList "recipes" [ schedules; validation; scope; applied; methods; json ]

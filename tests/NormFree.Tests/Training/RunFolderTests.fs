@@ -1,4 +1,4 @@
-/// What becomes of a run's files whatever happens around them.
+/// Run folders under failures: damaged and missing files, full disks, locks.
 module NormFree.Tests.Training.RunFolderTests
 
 open System.Diagnostics
@@ -17,14 +17,14 @@ let private data = lazy (Synthetic.dataset 3L 40 20)
 
 let private recipe = { quick with Batch = 10 }
 
-/// A plan with a checkpoint after every step, and what it tells.
+/// A plan with a checkpoint after every step, and its events.
 let private plan folder keep =
     let events = ResizeArray()
-    let plan = Pipeline.from data.Value |> Pipeline.into folder |> Pipeline.watchedBy events.Add
-    let keeping = { Checkpoints = keep; Every = System.TimeSpan.Zero }
-    { plan with Options = { plan.Options with CheckpointPolicy = keeping } }, events
+    let plan = Pipeline.from data.Value |> Pipeline.into folder |> Pipeline.onEvent events.Add
+    let policy = { Checkpoints = keep; Every = System.TimeSpan.Zero }
+    { plan with Options = { plan.Options with CheckpointPolicy = policy } }, events
 
-let private train plan = plan |> Pipeline.train recipe (tiny NoNorm) |> look _.History
+let private train plan = plan |> Pipeline.train recipe (tiny NoNorm) |> useTrained _.History
 
 let private warnings (events: TrainingEvent seq) =
     events
@@ -47,46 +47,51 @@ let private damage path =
 
 let private kept =
     [ for keep in [ 1; 2; 4 ] do
-          test $"the last {keep} checkpoints are kept, each a step older than the one after it" {
+          test $"the last {keep} checkpoints are kept, one step apart" {
               use folder = new TempFolder()
               let run = finished folder keep
               let files = RunFolder.checkpoints run 1
-              Expect.equal (List.map fst files) [ 0 .. keep - 1 ] "how many before the last"
-              let positions = [ for _, path in files -> (Checkpoint.readState path).TrainingCursor ]
-              let places = [ for p in positions -> p.Epoch, p.Step ]
-              Expect.equal places (List.truncate keep [ 2, 0; 1, 4; 1, 3; 1, 2 ]) "where they stand"
+              Expect.equal (List.map fst files) [ 0 .. keep - 1 ] "numbers"
+              let cursors = [ for _, path in files -> (Checkpoint.readState path).TrainingCursor ]
+              let steps = [ for p in cursors -> p.Epoch, p.Step ]
+              Expect.equal steps (List.truncate keep [ 2, 0; 1, 4; 1, 3; 1, 2 ]) "epochs and steps"
           }
 
-      test "fewer are kept when fewer are asked for" {
+      test "a smaller limit deletes the oldest checkpoints" {
           use folder = new TempFolder()
           let run = finished folder 4
           RunFolder.rotate run 1 2
-          Expect.equal (RunFolder.checkpoints run 1 |> List.map fst) [ 1 ] "the last has made room"
+          Expect.equal (RunFolder.checkpoints run 1 |> List.map fst) [ 1 ] "the last one was renamed"
       }
 
-      test "a hole in the row loses nothing" {
+      test "a missing number in the sequence loses no checkpoint" {
           use folder = new TempFolder()
           let run = finished folder 3
           let oldest = File.ReadAllBytes(run.Before 1 2)
           File.Delete(run.Before 1 1)
           RunFolder.rotate run 1 3
-          Expect.equal (RunFolder.checkpoints run 1 |> List.map fst) [ 1; 2 ] "the last went into the hole"
-          Expect.equal (File.ReadAllBytes(run.Before 1 2)) oldest "the oldest stayed"
+          Expect.equal (RunFolder.checkpoints run 1 |> List.map fst) [ 1; 2 ] "the last one fills the gap"
+          Expect.equal (File.ReadAllBytes(run.Before 1 2)) oldest "the oldest one is unchanged"
       } ]
 
 let private damaged =
-    [ test "where the last checkpoint is damaged, the run says so and goes on from the one before it, to the same end" {
+    [ test
+          "if the last checkpoint is damaged, the run warns, resumes from the one before it and ends with the same bits" {
           use folder = new TempFolder()
           let run = finished folder 2
           let expected = Fingerprint.ofRun run
           damage (run.Last 1)
           let again, events = plan folder.Path 2
           train again |> ignore
-          contains [ run.Last 1; "differs from its checksum"; "Going on from the one before it" ] (warnings events).Head
+
+          contains
+              [ run.Last 1; "differs from its checksum"; "Resuming from the checkpoint before it" ]
+              (warnings events).Head
+
           Expect.equal (Fingerprint.ofRun run) expected "the run"
       }
 
-      test "where none can be read, it says what to do" {
+      test "if no checkpoint can be read, the error has a remedy" {
           use folder = new TempFolder()
           let run = finished folder 2
           damage (run.Last 1)
@@ -95,16 +100,32 @@ let private damaged =
           contains [ "checksum"; "No earlier checkpoint"; "another folder" ] text
       }
 
-      test "a last checkpoint that is missing between two renames is no loss" {
+      test
+          "if the last checkpoint is missing, the run warns, resumes from the one before it and ends with the same bits" {
           use folder = new TempFolder()
           let run = finished folder 2
           let expected = Fingerprint.ofRun run
           File.Delete(run.Last 1)
-          train (fst (plan folder.Path 2)) |> ignore
+          let again, events = plan folder.Path 2
+          train again |> ignore
+          let warning = List.exactlyOne (warnings events)
+          contains [ run.Last 1; "is missing"; "Resuming from the checkpoint before it"; run.Before 1 1 ] warning
           Expect.equal (Fingerprint.ofRun run) expected "the run"
       }
 
-      test "a log that lacks an epoch is mended from the checkpoint" {
+      test "if all checkpoints but the best are missing, the run warns and starts again" {
+          use folder = new TempFolder()
+          let run = finished folder 1
+          let expected = Fingerprint.ofRun run
+          File.Delete(run.Last 1)
+          let again, events = plan folder.Path 1
+          train again |> ignore
+          let warning = List.exactlyOne (warnings events)
+          contains [ run.Last 1; "is missing"; "starts from its first epoch" ] warning
+          Expect.equal (Fingerprint.ofRun run) expected "the run"
+      }
+
+      test "a log without its last epoch is completed from the checkpoint" {
           use folder = new TempFolder()
           let run = finished folder 2
           let path = folder.File "log.jsonl"
@@ -114,7 +135,7 @@ let private damaged =
           Expect.equal (File.ReadAllLines path) lines "lines"
       }
 
-      test "what a killed process has half-written goes at the next start, and nothing else" {
+      test "temporary files of a killed process are deleted at the next start, and no other files" {
           use folder = new TempFolder()
           let run = finished folder 2
           let before = names folder.Path
@@ -126,29 +147,90 @@ let private damaged =
           Expect.isTrue (File.Exists(run.Last 1)) "the checkpoint"
       } ]
 
-/// Does something at the nth step.
-let private atStep n (action: unit -> unit) (plan: Plan) =
-    let mutable seen = 0
+let private bestTests =
+    let damageOrDelete =
+        [ "missing", File.Delete, "is missing"; "damaged", damage, "differs from its checksum" ]
 
-    let watch event =
-        plan.Options.Watch event
+    [ for what, lose, said in damageOrDelete do
+          test $"a {what} best checkpoint is rebuilt, bit for bit, if another checkpoint is of its epoch" {
+              use folder = new TempFolder()
+              let run = finished folder 9
+              let expected = fileBits (run.Best 1), (BestCheckpoint.tryEpoch run 1).Value.Epoch
+              let fingerprint = Fingerprint.ofRun run
+              lose (run.Best 1)
+              Expect.isNone (BestCheckpoint.tryEpoch run 1) "lost"
+              let again, events = plan folder.Path 9
+              train again |> ignore
+              contains [ run.Best 1; said; "It was rebuilt from" ] (List.exactlyOne (warnings events))
+              Expect.equal (fileBits (run.Best 1), (BestCheckpoint.tryEpoch run 1).Value.Epoch) expected "the network"
+              Expect.equal (Fingerprint.ofRun run) fingerprint "the run"
+              let once, events = plan folder.Path 9
+              train once |> ignore
+              Expect.isEmpty (warnings events) "no second warning"
+          }
+
+      test "if the best epoch is lost, the best remaining one replaces it, and the run's changes say so" {
+          use folder = new TempFolder()
+          // At this rate all epochs have the same accuracy, so the first one is the best.
+          let train plan = plan |> Pipeline.train { recipe with LearningRate = 1e-12 } (tiny NoNorm)
+          fst (plan folder.Path 1) |> train |> useTrained ignore
+          let run = RunFolder.at folder.Path
+          Expect.equal (BestCheckpoint.tryEpoch run 1).Value.Epoch 1 "the best epoch"
+          File.Delete(run.Best 1)
+          let again, events = plan folder.Path 1
+          let changes = train again |> useTrained _.State.Changes
+          let warning = List.exactlyOne (warnings events)
+
+          contains
+              [ run.Best 1; "is missing"; "epoch 1, the best epoch so far, is lost"; "replaced by epoch 2" ]
+              warning
+
+          contains [ "epoch 1"; "is lost" ] (List.exactlyOne changes)
+          Expect.equal (BestCheckpoint.tryEpoch run 1).Value.Epoch 2 "the epoch on disk"
+      }
+
+      test "if no epoch's end is left, the best of the following epochs is written" {
+          use folder = new TempFolder()
+          let run = finished folder 9
+          File.Delete(run.Best 1)
+
+          // Keep the checkpoint after the second epoch's second step.
+          for _, path in RunFolder.checkpoints run 1 do
+              let cursor = (Checkpoint.readState path).TrainingCursor
+
+              if (cursor.Epoch, cursor.Step) <> (1, 2) then
+                  File.Delete path
+
+          let again, events = plan folder.Path 9
+          train again |> ignore
+          let warning = warnings events |> List.find _.Contains(run.Best 1)
+          contains [ "is missing"; "is lost"; "following epochs" ] warning
+          Expect.equal (BestCheckpoint.tryEpoch run 1).Value.Epoch 2 "the epoch on disk"
+      } ]
+
+/// Runs an action at the nth step.
+let private atStep n (action: unit -> unit) (plan: Plan) =
+    let mutable count = 0
+
+    let handler event =
+        plan.Options.OnEvent event
 
         match event with
         | StepDone _ ->
-            seen <- seen + 1
+            count <- count + 1
 
-            if seen = n then
+            if count = n then
                 action ()
         | _ -> ()
 
-    { plan with Options = { plan.Options with Watch = watch } }
+    { plan with Options = { plan.Options with OnEvent = handler } }
 
 let private run program arguments =
     use started = Process.Start(program, (arguments: string list))
     started.WaitForExit()
     started.ExitCode
 
-/// Does something in a folder that is a disk of 1 MB.
+/// Runs a test in a folder that is a file system of 1 MB.
 let private onSmallDisk (body: string -> unit) =
     use folder = new TempFolder()
 
@@ -161,10 +243,9 @@ let private onSmallDisk (body: string -> unit) =
         run "umount" [ folder.Path ] |> ignore
 
 let private obstructed =
-    [ test "a checkpoint that cannot be written is warned of, and the run goes on and keeps the next one" {
+    [ test "if a checkpoint cannot be written, the run warns, continues and writes the next one" {
           use folder = new TempFolder()
-          let free = finished folder 1
-          let expected = Fingerprint.ofRun free
+          let expected = Fingerprint.ofRun (finished folder 1)
           use other = new TempFolder()
           let plan, events = plan other.Path 1
           let blocked = (RunFolder.at other.Path).Last 1
@@ -179,7 +260,7 @@ let private obstructed =
           Expect.equal (Fingerprint.ofRun (RunFolder.at other.Path)) expected "the run"
       }
 
-      test "a folder that is removed under way ends the run with its stage, not before, and is not made again" {
+      test "if the folder is deleted, the run ends at the end of its stage and does not create it again" {
           use parent = new TempFolder()
           let folder = parent.File "run"
           let plan, events = plan folder 1
@@ -195,11 +276,11 @@ let private obstructed =
           Expect.isFalse (Directory.Exists folder) "the folder"
       }
 
-      test "a folder in which nothing may be changed for a while costs a checkpoint or two, and no step" {
+      test "if the folder is read-only for a while, checkpoints are lost but no step" {
           use whole = new TempFolder()
           let expected = Fingerprint.ofRun (finished whole 1)
           use folder = new TempFolder()
-          // Permissions do not bind root, this does.
+          // Permissions do not stop root, the immutable flag does.
           let immutable sign () = run "/usr/bin/chattr" [ sign + "i"; folder.Path ]
 
           if not (File.Exists "/usr/bin/chattr") || immutable "+" () <> 0 || immutable "-" () <> 0 then
@@ -216,7 +297,7 @@ let private obstructed =
           Expect.equal (Fingerprint.ofRun (RunFolder.at folder.Path)) expected "the run"
       }
 
-      test "a full disk leaves the older checkpoints, and nothing half-written" {
+      test "a full disk leaves the older checkpoints intact, and no temporary files" {
           onSmallDisk (fun folder ->
               let plan, events = plan folder 1
               let filler = Path.Combine(folder, "filler")
@@ -248,32 +329,32 @@ let private obstructed =
               |> train
               |> ignore
 
-              Expect.equal intact "epoch 1, step 1" "the checkpoint from before"
+              Expect.equal intact "epoch 1, step 1" "the earlier checkpoint"
               Expect.isNonEmpty (warnings events) "warnings"
               Expect.equal (Checkpoint.readState path).TrainingCursor (TrainingCursor.startOf 2) "the last one")
       } ]
 
 let private locked =
-    [ test "a second one is refused and told who works there" {
+    [ test "a second process is rejected, and the error names the first one" {
           use folder = new TempFolder()
           let run = RunFolder.at folder.Path
           use held = RunLock.Take run
           let text = message<TrainingException, _>(fun () -> train (fst (plan folder.Path 2)))
-          contains [ $"process {System.Environment.ProcessId} on"; "works on this run"; "another folder" ] text
+          contains [ $"process {System.Environment.ProcessId} on"; "is working on this run"; "another folder" ] text
           (held :> System.IDisposable).Dispose()
-          Expect.isEmpty (names folder.Path) "nothing is left of the lock"
+          Expect.isEmpty (names folder.Path) "the lock file is deleted"
       }
 
-      test "a folder that was made for a run that is refused goes again" {
+      test "a folder that was created for a rejected run is deleted" {
           use parent = new TempFolder()
           let folder = parent.File "run"
           using (RunLock.Take { Path = folder }) ignore
           Expect.isFalse (Directory.Exists folder) "the folder"
       } ]
 
-/// A power cut cannot be had here; that what protects from it is done in its order can be seen.
+/// A power failure cannot be tested here, but the order of the system calls that protect against it can.
 let private durable =
-    [ test "a file is flushed before it is renamed, and its folder afterwards" {
+    [ test "a file is flushed before it is renamed, and its folder after that" {
           use folder = new TempFolder()
           let trace = folder.File "trace"
           let tool = Path.Combine(GoldenFiles.repository, "artifacts", "normfree", "normfree")
@@ -309,15 +390,15 @@ let private durable =
           Expect.isGreaterThan calls.Length 6 "calls"
 
           for three in List.chunkBySize 3 calls do
-              Expect.equal three [ "fsync"; "rename"; "fsync" ] "the calls of one file"
+              Expect.equal three [ "fsync"; "rename"; "fsync" ] "the calls for one file"
       } ]
 
 let tests =
-    testSequenced
-    <| testList
+    testList
         "run folders"
         [ testList "kept" kept
           testList "damaged" damaged
+          testList "best" bestTests
           testList "obstructed" obstructed
           testList "locked" locked
           testList "durable" durable ]

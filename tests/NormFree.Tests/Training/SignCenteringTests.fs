@@ -1,4 +1,4 @@
-/// Signs that are kept balanced (deviation 15).
+/// Sign centring (deviation 15).
 module NormFree.Tests.Training.SignCenteringTests
 
 open Expecto
@@ -13,16 +13,16 @@ open TorchSharp
 
 let private rate = 2e-3
 
-/// Of a parameter in float32.
+/// Tolerance of a float32 parameter.
 let private rounding = { absolute = 1e-7; relative = 1e-6 }
 let private create dtype net = Network.create dtype Rule.Corrected 3L net
 
 let private fill value (tensor: torch.Tensor) =
     use _ = torch.no_grad ()
-    use far = torch.full_like (tensor, value)
-    tensor.copy_ far |> ignore
+    use filled = torch.full_like (tensor, value)
+    tensor.copy_ filled |> ignore
 
-/// Shifts away from where they start, so that no channel is balanced, and gains of some layers, so that signals grow little, and much.
+/// Changes shifts, so that no channel is centred, and gains, so that signals grow a little in some layers and much in others.
 let private disturb (network: Network) =
     let gains = [| 10.0; 1.0; 3.0; 0.5 |]
 
@@ -30,17 +30,17 @@ let private disturb (network: Network) =
         fill 0.1 layer.Shift
         layer.Gains |> List.iter (fill gains[i % 4])
 
-/// One look at images, and one move.
-let private balanceOnce recipe (network: Network) images =
+/// One forward pass and one update.
+let private centreOnce recipe (network: Network) images =
     let centering = SignCentering(recipe, network)
     use _ = torch.no_grad ()
-    network.Forward(images, Train, centering.Watch.ForwardHook 0).Dispose()
-    centering.Watch.Passed 1.0
+    network.Forward(images, Train, centering.Hook.ForwardHook 0).Dispose()
+    centering.Hook.Passed 1.0
     centering.Apply(NormFree.Distributed.OneRank.Instance, rate) |> ignore
 
 let private shifts (network: Network) = [ for layer in SignLayers.ofNetwork network -> Agreement.values layer.Shift ]
 
-/// The mean of what each channel's signs are taken of, by loops, from the layers' inputs.
+/// The mean of each channel's sign argument, computed by loops from the layers' inputs.
 let private means (network: Network) (images: torch.Tensor) =
     let ofLayer (layer: SignLayer) x =
         let means = (NaiveFigures.input x layer.Beta layer.Shift).Mean
@@ -48,14 +48,14 @@ let private means (network: Network) (images: torch.Tensor) =
 
     SignLayers.evaluate network (SignLayers.ofNetwork network) ofLayer images |> List.map snd
 
-/// The mean over channels of the variance of β·x, by loops.
+/// The mean over channels of the variance of β·x, computed by loops.
 let private variances (network: Network) (images: torch.Tensor) =
     let ofLayer (layer: SignLayer) x =
         layer.Beta * layer.Beta * Array.average (NaiveFigures.input x layer.Beta layer.Shift).Variance
 
     SignLayers.evaluate network (SignLayers.ofNetwork network) ofLayer images |> List.map snd
 
-/// By their keys: of all of a block's convolutions.
+/// The gains of all convolutions of each layer's block.
 let private gains (network: Network) =
     [ for layer in SignLayers.ofNetwork network ->
           let block = layer.Name.Replace("binary_conv", "")
@@ -64,15 +64,15 @@ let private gains (network: Network) =
                  if key.StartsWith block && key.EndsWith ".gain" then
                      yield! Agreement.values tensor |] ]
 
-/// Those of the convolutions of shortcuts.
+/// The gains of shortcut convolutions.
 let private shortcutGains (network: Network) =
     [ for key, tensor in network.Tensors do
           if key.EndsWith ".downsample.1.gain" then
               Agreement.values tensor ]
 
-let private pace = 0.06 * rate / quick.LearningRate
+let private decay = 0.06 * rate / quick.LearningRate
 
-let private moved =
+let private shiftUpdates =
     [ for dtype, execution in
           [ torch.ScalarType.Float32, Execution.Default
             torch.ScalarType.Float32, Execution.Portable
@@ -85,18 +85,18 @@ let private moved =
                   disturb network
                   let images = images dtype "balance" 6
                   let before, means = shifts network, means network images
-                  balanceOnce quick network images
+                  centreOnce quick network images
 
                   for before, mean, after in List.zip3 before means (shifts network) do
                       for b, m, a in Array.zip3 before mean after do
-                          Expect.floatClose rounding (a - b) (-pace * m) "move"
+                          Expect.floatClose rounding (a - b) (-decay * m) "move"
 
-                  Expect.exists means (Array.exists (fun m -> abs m > 0.3)) "there was something to balance"
+                  Expect.exists means (Array.exists (fun m -> abs m > 0.3)) "some channels are not centred"
               } ]
 
-let private restrained =
+let private gainUpdates =
     [ for dtype in [ torch.ScalarType.Float32; torch.ScalarType.Float64 ] do
-          test $"{dtype}: gains give way where the variance grows by more than a tenth" {
+          test $"{dtype}: gains shrink if the variance grows by more than a tenth" {
               use _ = torch.NewDisposeScope()
               use network = create dtype (tiny (BnFree 0.2))
               disturb network
@@ -104,12 +104,12 @@ let private restrained =
 
               let before, aroundBefore = gains network, shortcutGains network
               let variances = variances network images
-              // Nothing is behind the last layer.
+              // No layer follows the last one.
               let growth = (List.pairwise variances |> List.map (fun (u, next) -> next / u)) @ [ 0.0 ]
-              balanceOnce quick network images
+              centreOnce quick network images
 
               for before, growth, after in List.zip3 before growth (gains network) do
-                  let factor = 1.0 - 0.5 * pace * max 0.0 (min 1.0 (growth / 1.1 - 1.0))
+                  let factor = 1.0 - 0.5 * decay * max 0.0 (min 1.0 (growth / 1.1 - 1.0))
 
                   for b, a in Array.zip before after do
                       Expect.floatClose rounding a (b * factor) "gain"
@@ -117,7 +117,7 @@ let private restrained =
               Expect.exists
                   (List.zip aroundBefore (shortcutGains network))
                   (fun (before, after) -> Array.forall2 (fun b a -> a < b) before after)
-                  "a shortcut's gains give way, too"
+                  "a shortcut's gains shrink too"
 
               for what, isSo in
                   [ "no", (fun g -> g > 0.0 && g < 1.1)
@@ -126,46 +126,46 @@ let private restrained =
                   Expect.exists growth isSo $"%s{what} growth in %A{growth}"
           } ]
 
-let private unmoved =
+let private unchanged =
     [ for what, recipe, norm in
           [ "batch norm", quick, BatchNorm
             "no norm", quick, NoNorm
             "the published recipe",
             { quick with Deviations = { quick.Deviations with SignCentering = Rule.Published } },
             BnFree 0.2 ] do
-          test $"{what}: shifts and gains stay" {
+          test $"{what}: shifts and gains do not change" {
               use _ = torch.NewDisposeScope()
               use network = create torch.ScalarType.Float32 (tiny norm)
               disturb network
               let before = shifts network, gains network
-              balanceOnce recipe network (images torch.ScalarType.Float32 "balance" 6)
+              centreOnce recipe network (images torch.ScalarType.Float32 "centring" 6)
               Expect.equal (shifts network, gains network) before "shifts and gains"
           } ]
 
 let tests =
     testList
-        "balance"
-        [ yield! moved
-          yield! restrained
-          yield! unmoved
-          test "a network that answers every image alike gets no number that is not finite" {
+        "sign centring"
+        [ yield! shiftUpdates
+          yield! gainUpdates
+          yield! unchanged
+          test "constant images give finite shifts and gains" {
               use _ = torch.NewDisposeScope()
               use network = create torch.ScalarType.Float32 (tiny (BnFree 0.2))
               use grey = torch.zeros ([| 4L; 3L; 32L; 32L |])
-              balanceOnce quick network grey
+              centreOnce quick network grey
               Expect.all (shifts network @ gains network |> Array.concat) System.Double.IsFinite "shifts and gains"
           }
 
-          test "the same images again and again: means become 0" {
+          test "repeated updates on the same images bring means to 0" {
               use _ = torch.NewDisposeScope()
               use network = create torch.ScalarType.Float32 (tiny (BnFree 0.2))
               disturb network
-              let images = images torch.ScalarType.Float32 "balance" 16
-              let unbalance () = means network images |> List.map (Array.averageBy abs) |> List.average
-              let before = unbalance ()
+              let images = images torch.ScalarType.Float32 "centring" 16
+              let meanSize () = means network images |> List.map (Array.averageBy abs) |> List.average
+              let before = meanSize ()
 
               for _ in 1..60 do
-                  balanceOnce quick network images
+                  centreOnce quick network images
 
-              Expect.isLessThan (unbalance ()) (0.25 * before) "mean |mean|"
+              Expect.isLessThan (meanSize ()) (0.25 * before) "mean |mean|"
           } ]

@@ -1,4 +1,4 @@
-/// What the tests of NormFree.Training share: a network that trains in an instant, and exact comparisons.
+/// Shared by the tests of training: a tiny network and exact comparisons.
 module NormFree.Tests.Training.Support
 
 open System
@@ -17,7 +17,7 @@ open TorchSharp
 
 let norms = [ BatchNorm; NoNorm; BnFree 0.2 ]
 
-/// The paper's, and what an ablation takes.
+/// The paper's norms and the ablation.
 let everyNorm = norms @ [ Scaled 0.2 ]
 
 /// ReActNet-small with 8, 16 and 32 channels: 9000 parameters.
@@ -31,7 +31,7 @@ let normName net = Net.binaryBody net |> Option.map (fun body -> Names.norm body
 /// A recipe of two quick epochs.
 let quick = { Recipe.corrected with Epochs = 2; Batch = 20; LearningRate = 2e-3 }
 
-/// n images of 3×32×32 with values that a key gives.
+/// n images of 3×32×32 with values from a key.
 let images (dtype: torch.ScalarType) key n =
     let shape = [| int64 n; 3L; 32L; 32L |]
     (GoldenFiles.tensor shape (GoldenFiles.wave (n * 3 * 32 * 32) key 1.5 0.0)).``to`` dtype
@@ -61,7 +61,7 @@ let fileBits path =
     use file = SafetensorsFile.Open path
     [ for entry in file.Tensors -> entry.Name, file.ReadBytes entry ]
 
-/// A saved checkpoint's file, its tensors and texts changed.
+/// Copies a checkpoint file with changed tensors and metadata.
 let rewrite path (keep: string -> bool) (metadata: string -> string -> string) =
     use file = SafetensorsFile.Open path
     let writer = SafetensorsWriter()
@@ -78,8 +78,8 @@ let rewrite path (keep: string -> bool) (metadata: string -> string -> string) =
     writer.DescribeChecksum().Save(path + ".changed")
     path + ".changed"
 
-/// Changes a saved checkpoint's state, as JSON.
-let private restate (change: JsonObject -> unit) path =
+/// Changes the state of a checkpoint file, as JSON.
+let private changeState (change: JsonObject -> unit) path =
     let changed key text =
         if key = "state" then
             let state = (nonNull (JsonNode.Parse(text: string))).AsObject()
@@ -90,18 +90,18 @@ let private restate (change: JsonObject -> unit) path =
 
     File.Move(rewrite path (fun _ -> true) changed, path, true)
 
-/// Makes a checkpoint one of that method, or one of before methods were kept.
+/// Sets a checkpoint's method number, or removes it as in older versions.
 let ofMethod (method: int option) path =
     path
-    |> restate (fun state ->
+    |> changeState (fun state ->
         state["Method"] <- method |> Option.map (fun number -> JsonValue.Create number :> JsonNode) |> Option.toObj)
 
-/// Makes a checkpoint one of before deviations 14 and 15.
+/// Turns a checkpoint into one from before deviations 14 and 15.
 let age path =
     ofMethod None path
 
     path
-    |> restate (fun state ->
+    |> changeState (fun state ->
         let recipe = nonNull state["Recipe"]
         let deviations = (nonNull recipe["Deviations"]).AsObject()
         deviations["Rates"] <- JsonValue.Create "Published"
@@ -110,7 +110,7 @@ let age path =
 /// A history without its times.
 let timeless (history: EpochRecord list) = history |> List.map (fun record -> { record with Seconds = 0.0 })
 
-/// The message of the exception of that type which an action throws.
+/// The message of the exception that an action throws; fails unless it has the given type.
 let message<'e, 'a when 'e :> exn> (action: unit -> 'a) =
     let result =
         try
@@ -126,8 +126,8 @@ let message<'e, 'a when 'e :> exn> (action: unit -> 'a) =
 
 let refusal action = message<InvalidFileException, _> action
 
-/// Disposes what a pipeline gives once it has been looked at.
-let look (inspect: Trained<'w> -> 'a) (trained: Trained<'w>) =
+/// Applies a function to a trained network and disposes the network.
+let useTrained (inspect: Trained<'w> -> 'a) (trained: Trained<'w>) =
     use trained = trained
     inspect trained
 
@@ -135,16 +135,16 @@ let look (inspect: Trained<'w> -> 'a) (trained: Trained<'w>) =
 let gradients (network: Network) =
     [ for described, tensor in network.Parameters -> described.Key, Agreement.values (Agreement.gradient tensor) ]
 
-/// Tensors alive once finalisers have run, those of earlier tests too: until a few collections in a row find nothing more.
+/// The number of live tensors in the process, after collections until it is stable.
 let alive () =
-    let rec settle last same =
+    let rec collect last same =
         GC.Collect()
         GC.WaitForPendingFinalizers()
         System.Threading.Thread.Sleep 10
         let count = torch.Tensor.TotalCount
 
         if count = last && same = 3 then count
-        elif count = last then settle count (same + 1)
-        else settle count 0
+        elif count = last then collect count (same + 1)
+        else collect count 0
 
-    settle -1L 0
+    collect -1L 0

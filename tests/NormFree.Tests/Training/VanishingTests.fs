@@ -1,4 +1,4 @@
-/// Images that cannot be read any more while a training goes on.
+/// Images that become unreadable during a training.
 module NormFree.Tests.Training.VanishingTests
 
 open System.IO
@@ -11,16 +11,16 @@ open NormFree.Training
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Training.Support
 
-/// Eight batches an epoch.
+/// Eight batches per epoch.
 let private recipe = { quick with Batch = 20 }
 
-let private drawn = lazy (Synthetic.dataset 3L 160 40)
+let private synthetic = lazy (Synthetic.dataset 3L 160 40)
 
-/// The drawn images, but that those of the first epoch's later batches cannot be read while `gone` is set.
+/// The synthetic images; those of the first epoch's later batches are unreadable while `gone` is set.
 let private vanishing (gone: bool ref) =
     let order = Loader.shuffled recipe.Seed 1_000_000 160
     let later = Set order[40..]
-    let train = drawn.Value.Train
+    let train = synthetic.Value.Train
 
     let load i =
         if gone.Value && later.Contains i then
@@ -28,15 +28,15 @@ let private vanishing (gone: bool ref) =
         else
             train.Load i
 
-    { drawn.Value with Train = { train with Load = load } }
+    { synthetic.Value with Train = { train with Load = load } }
 
-let private train strict (data: Dataset) watch (folder: string) =
-    let plan = Pipeline.from data |> Pipeline.into folder |> Pipeline.watchedBy watch
+let private train strict (data: Dataset) handler (folder: string) =
+    let plan = Pipeline.from data |> Pipeline.into folder |> Pipeline.onEvent handler
     let plan = { plan with Options = { plan.Options with Strict = strict } }
-    plan |> Pipeline.train recipe (tiny NoNorm) |> look _.History
+    plan |> Pipeline.train recipe (tiny NoNorm) |> useTrained _.History
 
-/// What the run comes to with all its images, whether it is strict or not.
-let private undisturbed =
+/// The fingerprint of a run in which all images are readable.
+let private expected =
     lazy
         (use folder = new TempFolder()
          train false (vanishing (ref false)) ignore folder.Path |> ignore
@@ -47,58 +47,58 @@ let private unreadable event =
     | ImageSkipped image -> Some image
     | _ -> None
 
-/// Image folders of 32×32, as a user has them.
+/// Writes the images as an image folder.
 let private write (folder: TempFolder) =
-    for split, source in [ "train", drawn.Value.Train; "test", drawn.Value.Test ] do
+    for split, source in [ "train", synthetic.Value.Train; "test", synthetic.Value.Test ] do
         for i in 0 .. source.Count - 1 do
             folder.Write($"images/{split}/{source.Label i}/{i}.png", png (ok (source.Load i))) |> ignore
 
     folder.File "images"
 
 let tests =
-    testSequenced
-    <| testList
+    testList
         "images that go"
         [ for strict in [ false; true ] do
               test
-                  $"under way: the run ends, keeps its steps, and goes on to the same end when they are back; strict: {strict}" {
+                  $"a run without its images ends, writes a checkpoint, and resumes to the same bits when they are back; strict: {strict}" {
                   use folder = new TempFolder()
                   let broken = folder.File "broken"
                   let gone = ref false
                   let events = ResizeArray()
 
-                  let watch event =
+                  let handler event =
                       events.Add event
 
                       match event with
                       | StageStarted _ -> gone.Value <- true
                       | _ -> ()
 
-                  let text = message<DataException, _>(fun () -> train strict (vanishing gone) watch broken)
-                  contains [ "the disk is gone"; "drawn" ] text
+                  let text = message<DataException, _>(fun () -> train strict (vanishing gone) handler broken)
+                  contains [ "the disk is gone"; "synthetic" ] text
 
                   if not strict then
-                      contains [ "100 images one after the other" ] text
+                      contains [ "100 consecutive images" ] text
 
-                      Expect.hasLength
-                          (Seq.choose unreadable events)
-                          80
-                          "images told of, all before the batch that ends it"
+                      Expect.hasLength (Seq.choose unreadable events) 80 "images reported, all before the last batch"
 
-                  let kept = Checkpoint.readState ((RunFolder.at broken).Last 1)
-                  Expect.equal (kept.TrainingCursor.Step, kept.TrainingCursor.Progress.Places) (2, 40) "what is kept"
+                  let saved = Checkpoint.readState ((RunFolder.at broken).Last 1)
+
+                  Expect.equal
+                      (saved.TrainingCursor.Step, saved.TrainingCursor.Progress.Places)
+                      (2, 40)
+                      "the checkpoint"
+
                   train strict (vanishing (ref false)) ignore broken |> ignore
-                  Expect.equal (Fingerprint.ofRun { Path = broken }) undisturbed.Value "the run"
+                  Expect.equal (Fingerprint.ofRun { Path = broken }) expected.Value "the run"
               }
 
-          test
-              "a folder that is moved away under way ends the run with the first image's name; nothing of the run is lost" {
+          test "if the image folder is moved, the run ends with the first image's name and loses no step" {
               use folder = new TempFolder()
               let images, run = write folder, folder.File "run"
               let data = ok (Catalogue.load ImageFolder (Some images) Catalogue.defaults)
               let mutable steps = 0
 
-              let watch event =
+              let handler event =
                   match event with
                   | StepDone _ ->
                       steps <- steps + 1
@@ -107,11 +107,11 @@ let tests =
                           Directory.Move(images, folder.File "away")
                   | _ -> ()
 
-              let text = message<DataException, _>(fun () -> train false data watch run)
+              let text = message<DataException, _>(fun () -> train false data handler run)
               contains [ images; ".png"; "no such file" ] text
-              let kept = Checkpoint.readState ((RunFolder.at run).Last 1)
-              Expect.equal kept.TrainingCursor.Epoch 1 "the first epoch is kept"
-              Expect.isGreaterThan kept.TrainingCursor.Step 0 "and some steps of the second"
+              let saved = Checkpoint.readState ((RunFolder.at run).Last 1)
+              Expect.equal saved.TrainingCursor.Epoch 1 "the first epoch"
+              Expect.isGreaterThan saved.TrainingCursor.Step 0 "and some steps of the second"
               Directory.Move(folder.File "away", images)
               let history = train false data ignore run
               Expect.hasLength history 2 "epochs"

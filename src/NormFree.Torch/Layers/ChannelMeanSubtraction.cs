@@ -7,7 +7,7 @@ namespace NormFree.Torch.Layers;
 /// Forward: y = x − mean(x) over the channels. Backward: dx = dy − mean(dy) over the channels. A convolution of y with filters w is one of x with
 /// filters w − mean(w), and so are its gradients.
 /// </remarks>
-public static class ChannelCentering
+public static class ChannelMeanSubtraction
 {
     /// <summary>Centers a map, N×C×H×W.</summary>
     public static Tensor Apply(Tensor x)

@@ -1,0 +1,278 @@
+namespace NormFree.Training
+
+open System
+open System.IO
+open NormFree.Data
+open NormFree.Formats
+open NormFree.Networks
+open NormFree.Runs
+open NormFree.Spec
+open TorchSharp
+
+/// The state in which a stage starts, or resumes from its run folder.
+[<RequireQualifiedAccess>]
+module internal StageResume =
+
+    let label (plan: Plan) net =
+        match plan.Label, Net.binaryBody net with
+        | "", Some body -> Names.norm body.Norm
+        | "", None -> net.Name
+        | label, _ -> label
+
+    /// The run folder on the rank that writes to it; None on other ranks.
+    let writableFolder (plan: Plan) = if plan.Options.Ranks.Rank = 0 then plan.Folder else None
+
+    let describe (plan: Plan) net configuration changes finished =
+        match writableFolder plan with
+        | None -> ()
+        | Some folder ->
+            RunFolder.describe
+                folder
+                { Label = label plan net
+                  Arguments = plan.Arguments
+                  Configuration = Some { configuration with RunConfiguration.Changes = changes }
+                  Finished = finished }
+
+    let imagesUsed (dataset: Dataset) =
+        { Train = ImageSource.fingerprint dataset.Train
+          Test = ImageSource.fingerprint dataset.Test
+          Augmentation = dataset.Augmentation.Train }
+
+    let teacher (recipe: Recipe) =
+        match recipe.Loss with
+        | Distillation path -> Some path
+        | CrossEntropy
+        | LabelSmoothing _ -> None
+
+    /// The state of a stage that starts now.
+    let newState (plan: Plan) (network: Network) recipe history changes : TrainingState =
+        { Recipe = recipe
+          Stage = Stage.name network.Spec
+          History = history
+          TrainingCursor = TrainingCursor.startOf 0
+          Images = Some(imagesUsed plan.Dataset)
+          Threads = torch.get_num_threads ()
+          Execution = Some network.Execution
+          Machine = Some(Machine.arithmeticOn plan.Options.Device)
+          BatchPartition = Some plan.Options.BatchPartition
+          Changes = changes
+          Teacher = teacher recipe |> Option.map Fingerprint.ofTeacher
+          Method = Some(Recipe.method recipe network.Spec) }
+
+    /// Whether the images differ. Files of version 1 record only their number.
+    let hasOtherImages (plan: Plan) recipe (current: TrainingState) (saved: TrainingState) =
+        let count = lazy (fst (StageImages.split recipe plan.Dataset)).Count
+
+        match saved.Images with
+        | Some _ -> saved.Images <> current.Images
+        | None ->
+            saved.History
+            |> List.exists (fun r -> r.Stage = saved.Stage && r.Train.Images + r.Unreadable <> count.Value)
+
+    /// The saved recipe with the current path of its teacher, which is identified by its fingerprint. Without a fingerprint, paths are compared.
+    let withTeacherPath (current: TrainingState) (saved: TrainingState) =
+        match saved.Recipe.Loss, current.Recipe.Loss with
+        | Distillation _, Distillation _ when saved.Teacher <> None -> { saved.Recipe with Loss = current.Recipe.Loss }
+        | _ -> saved.Recipe
+
+    /// The names of the recipe's settings that differ.
+    let recipeDifferences stage (here: Recipe) (found: Recipe) =
+        List.zip (RunConfiguration.recipeRows stage here) (RunConfiguration.recipeRows stage found)
+        |> List.filter (fun (here, found) -> here <> found)
+        |> List.map (fst >> fst)
+        |> String.concat "; "
+
+    /// What differs between a checkpoint and the stage, as text.
+    let differences (plan: Plan) (network: Network) (current: TrainingState) spec task (saved: TrainingState) =
+        [ if spec <> network.Spec then
+              "network"
+          let recipe = withTeacherPath current saved
+
+          if recipe <> current.Recipe then
+              $"recipe, namely {recipeDifferences saved.Stage current.Recipe recipe}"
+          elif saved.Teacher <> None && saved.Teacher <> current.Teacher then
+              let path = teacher saved.Recipe |> Option.defaultValue "none"
+              $"teacher, whose weights differ from those of {path}"
+
+          if task <> ImageTask.Of plan.Dataset then
+              "data set"
+          elif hasOtherImages plan current.Recipe current saved then
+              "images or augmentation" ]
+
+    let requireSameSettings plan network current path spec task saved =
+        match differences plan network current spec task saved with
+        | [] -> ()
+        | different ->
+            let what = String.concat ", " different
+
+            raise (
+                TrainingException
+                    $"{path} has another network, recipe or data set (different: {what}). Resume with the settings that the run was started \
+                      with, or choose another folder."
+            )
+
+    /// Warns if checkpoints of the stage are missing, from which it would otherwise resume.
+    let private warnAboutMissing (plan: Plan) (folder: RunFolder) number checkpoints =
+        let missing = $"{folder.Last number} is missing."
+
+        let warning =
+            match checkpoints with
+            | (0, _) :: _ -> None
+            | (_, path: string) :: _ -> Some $"{missing} Resuming from the checkpoint before it, {path}."
+            | [] when File.Exists(folder.Best number) || not (RunFolder.checkpoints folder (number + 1)).IsEmpty ->
+                Some $"{missing} Stage {number} has no other checkpoint to resume from and starts from its first epoch."
+            | [] -> None
+
+        if plan.Options.Ranks.Rank = 0 then
+            warning |> Option.iter (Warning >> plan.Options.OnEvent)
+
+    /// Restores a stage from its newest readable checkpoint; None if it has no checkpoint.
+    let restore (plan: Plan) number (network: Network) (optimisation: Optimisation) (current: TrainingState) =
+        let reportUnreadable (error: exn) older =
+            match older with
+            | [] ->
+                TrainingException
+                    $"{error.Message} No earlier checkpoint of the stage can be read: start a new run in another folder."
+                |> raise
+            | (_, next: string) :: _ ->
+                plan.Options.OnEvent(Warning $"{error.Message} Resuming from the checkpoint before it, {next}.")
+
+        let rec from files =
+            match files with
+            | [] -> None
+            | (_, path) :: older ->
+                let saved =
+                    try
+                        Ok(Checkpoint.resume path (requireSameSettings plan network current path) network optimisation)
+                    with
+                    | :? InvalidFileException as error -> Error(error :> exn)
+                    | :? IOException as error -> Error error
+
+                match saved with
+                | Ok state -> Some(path, state)
+                | Error error ->
+                    reportUnreadable error older
+                    from older
+
+        plan.Folder
+        |> Option.bind (fun folder ->
+            let checkpoints = RunFolder.checkpoints folder number
+            warnAboutMissing plan folder number checkpoints
+            from checkpoints)
+
+    /// Whether all epochs of the stage are finished.
+    let isDone (saved: TrainingState) = saved.TrainingCursor.Epoch >= saved.Recipe.Epochs
+
+    /// Adds a change to the run's description.
+    let addChange what (saved: TrainingState) =
+        { saved with
+            Changes = saved.Changes @ [ $"{saved.Stage}, after {TrainingCursor.describe saved.TrainingCursor}: {what}" ] }
+
+    /// Warns if the stage resumes with other arithmetic.
+    let noteArithmetic (plan: Plan) (current: TrainingState) path (saved: TrainingState) =
+        if isDone saved || current.RoundsAs saved then
+            saved
+        else
+            let text (state: TrainingState) =
+                let machine = state.Machine |> Option.map (fun m -> $", {m}") |> Option.defaultValue ""
+                state.Arithmetic + machine
+
+            plan.Options.OnEvent(
+                Warning
+                    $"{path} was written with {text saved}. This run uses {text current}, so sums are rounded differently."
+            )
+
+            saved |> addChange $"{text current} instead of {text saved}"
+
+    /// Warns if the stage resumes with another method that affects its recipe.
+    let noteMethod (plan: Plan) net (current: TrainingState) path (saved: TrainingState) =
+        if isDone saved || saved.Method = current.Method then
+            saved
+        else
+            let number = Recipe.method saved.Recipe net
+
+            let before =
+                match saved.Method with
+                | Some number -> $"method {number}"
+                | None -> "an older version's method"
+
+            let updated = { saved with Method = current.Method }
+
+            match String.concat ", " (Recipe.changedSince saved.Method saved.Recipe net) with
+            | "" -> updated
+            | rules ->
+                plan.Options.OnEvent(
+                    Warning
+                        $"{path} was trained by {before}. It resumes with method {number}, whose rules for {rules} may differ."
+                )
+
+                updated |> addChange $"method {number} instead of {before}, for {rules}"
+
+    /// Verifies the stage's best checkpoint, and warns if it is lost. Returns the best epoch on disk.
+    let private verifyBest (plan: Plan) number (saved: TrainingState) : EpochRecord option * TrainingState =
+        match writableFolder plan with
+        | None -> None, saved
+        | Some folder ->
+            match BestCheckpoint.verify folder number saved with
+            | best, None -> best, saved
+            | best, Some what ->
+                plan.Options.OnEvent(Warning what)
+                best, saved |> addChange what
+
+    /// The state in which the stage starts or resumes, and the epoch of its best checkpoint. `initialise` is called if it starts.
+    let start (plan: Plan) number network optimisation (current: TrainingState) (initialise: Network -> unit) =
+        match restore plan number network optimisation current with
+        | None ->
+            initialise network
+            current, None
+        | Some(path, saved) ->
+            let saved = saved |> noteArithmetic plan current path |> noteMethod plan network.Spec current path
+            plan.Options.OnEvent(Resumed(saved.Stage, saved.TrainingCursor.Epoch, saved.TrainingCursor.Step))
+            let best, saved = verifyBest plan number saved
+            writableFolder plan |> Option.iter (fun folder -> RunFolder.repairLog folder saved.History)
+
+            { saved with
+                Recipe = current.Recipe
+                Teacher = current.Teacher
+                Images = current.Images
+                Threads = current.Threads
+                Execution = current.Execution
+                Machine = current.Machine
+                BatchPartition = current.BatchPartition },
+            best
+
+    /// The network with the variances that were measured when the stage started, if a checkpoint of it has them.
+    let measuredBefore (plan: Plan) number net =
+        let fromFile path =
+            let found = Checkpoint.readSpec path
+
+            Net.binaryBody found
+            |> Option.filter (fun body -> Net.withExpectedVariance body.ExpectedVariance net = found)
+            |> Option.map (fun _ -> found)
+
+        plan.Folder |> Option.bind (fun folder -> RunFolder.tryNewest folder number fromFile)
+
+    /// The network with the measured variances of the checkpoint that it is initialised from: the shifts were trained with them.
+    let fromCheckpoint (plan: Plan) number path net =
+        let withItsVariances () =
+            match Net.binaryBody (Checkpoint.readSpec path), Net.binaryBody net with
+            | Some { ExpectedVariance = ExpectedVariance.Measured variances as measured }, Some body when
+                variances.Length = body.Layers.Length && DataDependentInit.appliesTo net
+                ->
+                Net.withExpectedVariance measured net
+            | _ -> net
+
+        measuredBefore plan number net |> Option.defaultWith withItsVariances
+
+    /// The network with measured variances, and the function that sets its initial shifts.
+    let measured (plan: Plan) number recipe net =
+        match measuredBefore plan number net with
+        | Some net -> net, ignore
+        | None ->
+            let train, _ = StageImages.split recipe plan.Dataset
+            let measured = DataDependentInit.measure plan.Options (ImageTask.Of plan.Dataset) recipe train net
+
+            measured.Net,
+            fun network ->
+                DataDependentInit.apply measured network
+                (measured :> IDisposable).Dispose()
