@@ -136,7 +136,7 @@ module internal Parser =
         let problems =
             match List.rev state.Problems with
             | [] -> operandProblems command operands @ missing command state.Values
-            // A mistyped name leaves its value behind and its option missing: those are no mistakes of their own.
+            // After a mistyped name, its value is left over and its option is missing: neither is a separate mistake.
             | problems -> problems
 
         match problems with

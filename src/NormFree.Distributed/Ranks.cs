@@ -16,7 +16,7 @@ public static class Ranks
     public static TimeSpan DefaultTimeout { get; } = TimeSpan.FromSeconds(30);
 
     /// <summary>Connects to the other processes that the launcher started. A process that was started alone becomes a single rank and loads no MPI.</summary>
-    /// <param name="timeout">How long a rank may be silent, or behind the others, before the job is aborted.</param>
+    /// <param name="timeout">How long a rank may be silent, or lag, before the job is aborted.</param>
     /// <param name="onLost">Called with a message that names the lost ranks before the job is aborted.</param>
     /// <exception cref="DistributedException">Open MPI is not installed, the launcher belongs to another MPI, or not all processes started.</exception>
     public static IRanks Join(TimeSpan timeout, Action<string> onLost) =>

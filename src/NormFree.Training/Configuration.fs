@@ -89,7 +89,7 @@ module Configuration =
           Ranks = options.BatchPartition.Ranks
           Accumulate = options.BatchPartition.Accumulate }
 
-    /// <summary>The configuration of a run when it starts: <c>asked</c>, or what can be told of a script, with the facts and the environment.
+    /// <summary>The configuration of a run when it starts: <c>asked</c>, or what is known about a script, with the facts and the environment.
     /// Each stage adds its recipe.</summary>
     let describe (asked: RunConfiguration option) options execution init (net: NetSpec) dataset : RunConfiguration =
         let basis = asked |> Option.defaultWith (fun () -> ofScript options net)

@@ -6,7 +6,7 @@ using NormFree.Formats.Safetensors;
 
 namespace NormFree.Archives.PyTorch;
 
-/// <summary>The bytes behind one or more tensors: a slice of the file's memory.</summary>
+/// <summary>The bytes of one or more tensors: a slice of the file's memory.</summary>
 /// <param name="Type">The type of the elements.</param>
 /// <param name="Bytes">The bytes.</param>
 /// <param name="BigEndian">Whether the elements are big-endian.</param>

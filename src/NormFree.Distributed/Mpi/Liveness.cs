@@ -40,7 +40,7 @@ internal sealed class Liveness
         requested[from] = count;
     }
 
-    /// <summary>The peers that have been silent or behind for longer than the timeout.</summary>
+    /// <summary>The peers that have been silent or lagging for longer than the timeout.</summary>
     /// <remarks>Call it several times per timeout. A pause of more than half the timeout between calls means that this process itself was suspended,
     /// so its knowledge of the others is stale and is discarded.</remarks>
     public int[] Missing(TimeSpan now)

@@ -182,7 +182,7 @@ internal sealed class MpiThread
         liveness.Record(Rank, Interlocked.Read(ref requested), now);
         if (liveness.Missing(now) is not { Length: > 0 } missing) return;
         var names = string.Join(", ", missing.Select(NameOf));
-        onLost($"{names} has been silent, or behind the other ranks, for {timeout.TotalSeconds:0} s: the process hangs, its node is down, or the network "
+        onLost($"{names} has made no progress for {timeout.TotalSeconds:0} s: the process hangs, its node is down, or the network "
             + "is down. The job is aborted; checkpoints are intact.");
         abortCode = 1;
     }

@@ -64,7 +64,7 @@ let private keys =
     testList
         "keys"
         [ for prefix in [ "module."; "module.module."; "_orig_mod.module." ] do
-              test $"may stand behind {prefix}" {
+              test $"may have the prefix {prefix}" {
                   use folder = new TempFolder()
                   use original = filled f32 (small (BnFree 0.2))
 
