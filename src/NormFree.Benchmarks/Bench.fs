@@ -171,7 +171,7 @@ module Bench =
         MemoryReuse.Enable()
         let environment = BenchEnvironment.Now()
         let execution, exchange, steps = measure job
-        let body = Net.binaryBody job.Net
+        let body = Net.tryBinary job.Net
 
         { Engine = execution.Engine
           Precision = execution.Precision

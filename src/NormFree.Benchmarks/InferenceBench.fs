@@ -18,7 +18,7 @@ module InferenceBench =
         [ match Validation.fits job.Image job.Image job.Net with
           | Ok _ -> ()
           | Error errors -> yield! errors |> List.map string
-          match Net.binaryBody job.Net with
+          match Net.tryBinary job.Net with
           | Some { Binarise = ActivationsAndWeights } -> ()
           | _ ->
               yield
@@ -115,7 +115,7 @@ module InferenceBench =
         { Engine = job.Engine
           Layout = layout
           Arch = job.Net.Name
-          Norm = Net.binaryBody job.Net |> Option.map (_.Norm >> Names.norm)
+          Norm = Net.tryBinary job.Net |> Option.map (_.Norm >> Names.norm)
           Classes = job.Net.Classes
           Batch = job.Batch
           Image = job.Image

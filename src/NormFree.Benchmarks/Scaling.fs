@@ -59,8 +59,7 @@ module Scaling =
 
     /// <summary>Bytes that sign centering sums: the channels' means, and one mean square per layer.</summary>
     let signCenteringBytes (net: NetSpec) =
-        SignLayers.convolutions net
-        |> List.sumBy (fun (_, layer) -> float sizeof<float> * float ((fst layer.Convolutions.Head).In + 1))
+        Lowering.layers net |> List.sumBy (fun layer -> float sizeof<float> * float (layer.Convolution.In + 1))
 
     /// <summary>The model of a step measured with two batch sizes. Only the fused engine sends messages during the backward pass.</summary>
     let model (net: NetSpec) (large: BenchResult) (small: BenchResult) : StepModel =

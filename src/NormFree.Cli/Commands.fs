@@ -66,6 +66,7 @@ module internal Commands =
             "train"
             "Trains a network, in one stage or in both."
             ([ Options.arch |> defaultsTo "reactnet-small"
+               Options.networkFile.Spec
                Options.norm.Spec
                Options.binarise.Spec
                Options.shortcut.Spec
@@ -137,6 +138,7 @@ module internal Commands =
             "summary"
             "Lists the layers, parameters, operations and sizes of a network."
             ([ Options.arch.Spec
+               Options.networkFile.Spec
                Options.norm.Spec
                Options.binarise.Spec
                Options.shortcut.Spec
@@ -150,7 +152,29 @@ module internal Commands =
                  |> Opt.group "Network"
                  |> _.Spec
                  Options.checkpoint |> about "Checkpoint to summarise instead."
+                 Options.engine
+                 |> Opt.about "Say how this engine runs each binary layer."
+                 |> Opt.group "Network"
+                 |> defaultsTo ""
                  Options.json.Spec ])
+
+    let networkShow =
+        { command
+              "network show"
+              "Prints an architecture as JSON, for --network."
+              [ Options.norm.Spec
+                Options.shortcut.Spec
+                Options.stem |> about "Stem (default: cifar)."
+                Options.width.Spec
+                Options.depth.Spec
+                Options.classes |> Opt.defaultsTo "10" |> _.Spec ] with
+            Operand =
+                Some
+                    { Name = "NAME"
+                      About = "The architecture."
+                      Least = 1
+                      Many = false
+                      Words = [ for name, _ in Architecture.all -> name ] } }
 
     let dataGet =
         { command
@@ -175,6 +199,7 @@ module internal Commands =
             "bench train"
             "Measures the speed and memory of training steps on random images."
             ([ Options.arch.Spec
+               Options.networkFile.Spec
                Options.norm.Spec
                Options.binarise.Spec
                Options.shortcut.Spec
@@ -302,11 +327,14 @@ module internal Commands =
     let reference = command "reference" "Prints the reference of all commands and options as Markdown." []
 
     let all =
-        [ train; eval; predict; summary; dataGet; dataCheck; benchTrain; benchInfer; benchKernels ]
+        [ train; eval; predict; summary; networkShow; dataGet; dataCheck; benchTrain; benchInfer; benchKernels ]
         @ [ report; import; export; verify; completion; reference ]
 
     /// The first words of commands that have two, with one sentence each.
-    let groups = [ "data", "Downloads and checks data sets."; "bench", "Measures speed and memory." ]
+    let groups =
+        [ "network", "Prints networks as JSON."
+          "data", "Downloads and checks data sets."
+          "bench", "Measures speed and memory." ]
 
     /// What may be the first word of a command line.
     let firstWords = [ for command in all -> command.Name.Split(' ')[0] ] |> List.distinct

@@ -40,7 +40,7 @@ module internal NetworkOptions =
 
     /// The network, or an error if it has no binary layers and an option for such layers was given.
     let requireBinary (given: (string * bool) list) (net: NetSpec) =
-        match List.tryFind snd given, Net.binaryBody net with
+        match List.tryFind snd given, Net.tryBinary net with
         | Some(name, _), None ->
             raise (UsageException $"{name} is not for {net.Name}, a full-precision network: omit it.")
         | _ -> net
@@ -51,15 +51,51 @@ module internal NetworkOptions =
           "--binarise", args.Has Options.binarise
           "--shortcut", args.Has Options.shortcut ]
 
-    /// The network that the options describe, for images of that size.
-    let described (args: Arguments) (arch: Opt<string>) imageSize classes : NetSpec =
+    /// The network with this norm, if it is binary, and these shortcuts, if they are given.
+    let withChoices norm shortcut (net: NetSpec) =
+        let net =
+            match norm with
+            | Some norm when Net.isBinary net -> Net.withNorm norm net
+            | _ -> net
+
+        match shortcut with
+        | Some weights -> Net.withShortcutWeights weights net
+        | None -> net
+
+    /// The options that choose and scale a table.
+    let private tableOptions (args: Arguments) =
+        [ "--arch", args.Has Options.arch
+          "--stem", args.Has Options.stem
+          "--width", args.Has Options.width
+          "--depth", args.Has Options.depth ]
+
+    /// The network of --network, if it is given.
+    let ofFile (args: Arguments) : NetSpec option =
+        args.TryGet Options.networkFile
+        |> Option.map (fun path ->
+            match tableOptions args |> List.filter snd with
+            | [] -> NetworkFile.read path |> requireBinary (binaryOptions args)
+            | given ->
+                let names = given |> List.map fst |> String.concat ", "
+                raise (UsageException $"--network has its own architecture: omit {names}, or change the file."))
+
+    /// The network of the table that the options name, for images of that size.
+    let ofTable (args: Arguments) (arch: string) imageSize classes : NetSpec =
         let size = { Width = args.Get Options.width; Depth = args.Get Options.depth }
 
-        named (args.Get arch) size (stem (args.TryGet Options.stem) imageSize)
+        named arch size (stem (args.TryGet Options.stem) imageSize)
         |> Net.withClasses classes
         |> requireBinary (binaryOptions args)
-        |> Net.withNorm (args.Get Options.norm)
-        |> Net.withShortcutWeights (args.Get Options.shortcut)
+        |> withChoices (Some(args.Get Options.norm)) (args.TryGet Options.shortcut)
+
+    /// The network that the options describe, for images of that size. A file's network keeps what no option changes.
+    let described (args: Arguments) (arch: Opt<string>) imageSize classes : NetSpec =
+        match ofFile args with
+        | Some net ->
+            net
+            |> Net.withClasses (if args.Has Options.classes then classes else net.Classes)
+            |> withChoices (args.TryGet Options.norm) (args.TryGet Options.shortcut)
+        | None -> ofTable args (args.Get arch) imageSize classes
 
     /// The execution, or an error if the engine and the precision do not fit.
     let execution (device: Device) engine precision : Execution =

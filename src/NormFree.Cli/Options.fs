@@ -51,7 +51,7 @@ module internal Options =
 
     /// Architectures with binary layers only.
     let binaryArch =
-        let names = [ "reactnet-18"; "reactnet-a"; "reactnet-small" ]
+        let names = [ for name, table in Architecture.all do if Net.isBinary (table Size.Full CifarStem) then name ]
 
         Opt.choice "--arch" "NAME" [ for name in names -> name, name ] "Architecture of the network."
         |> Opt.defaultsTo "reactnet-18"
@@ -92,10 +92,9 @@ module internal Options =
         Opt.choice
             "--shortcut"
             "WEIGHTS"
-            [ for case in [ ShortcutWeights.Binary; ShortcutWeights.ZeroMean; ShortcutWeights.Real ] ->
-                  Names.shortcutWeights case, case ]
-            "Weights of 1×1 shortcuts in stage 2."
-        |> Opt.defaultsTo (Names.shortcutWeights ShortcutWeights.Binary)
+            [ for case in [ WeightBinariser.Binary; WeightBinariser.ZeroMean; WeightBinariser.Real ] ->
+                  Names.weights case, case ]
+            "Weights of 1×1 shortcuts in stage 2 (default: the architecture's)."
         |> network
 
     let stem =
@@ -106,6 +105,9 @@ module internal Options =
         let values = $"a factor above 0 and up to {Limits.factor}"
         let isFactor value = value > 0.0 && value <= Limits.factor
         Opt.real name "X" values isFactor sentence |> Opt.defaultsTo "1" |> network
+
+    let networkFile =
+        Opt.path "--network" "FILE" "Network as JSON, as 'network show' prints it, instead of --arch." |> network
 
     let width = factor "--width" "Factor of the architecture's channels."
     let depth = factor "--depth" "Factor of the architecture's layers."

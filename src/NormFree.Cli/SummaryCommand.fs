@@ -21,7 +21,7 @@ module internal SummaryCommand =
     let private requireAlone (args: Arguments) =
         match
             args.Given
-            |> List.filter (fun (name, _) -> not (List.contains name [ "--checkpoint"; "--size"; "--json" ]))
+            |> List.filter (fun (name, _) -> not (List.contains name [ "--checkpoint"; "--size"; "--engine"; "--json" ]))
         with
         | [] -> ()
         | others ->
@@ -53,6 +53,27 @@ module internal SummaryCommand =
           count cost.MixedMacs
           count cost.RealMacs
           $"{float cost.MemoryBytes / 1024.0:F1}" ]
+
+    /// How the fused engine runs the binary layers of each block.
+    let private executions (net: NetSpec) =
+        dict
+            [ for name, graph in Lowering.parts net ->
+                  name,
+                  Graph.layers graph
+                  |> List.map (LayerExecution.ofLayer >> LayerExecution.describe)
+                  |> List.distinct
+                  |> String.concat "; " ]
+
+    let private printExecutions engine (net: NetSpec) =
+        Output.line ""
+
+        match engine with
+        | Composite -> Output.line "The composite engine runs every layer by torch operations."
+        | Fused ->
+            Show.table
+                [ "block"; "fused engine" ]
+                [ for KeyValue(name, execution) in executions net ->
+                      [ name; (if execution = "" then "torch operations" else execution) ] ]
 
     let private row (layer: LayerSummary) =
         let operands =
@@ -97,5 +118,7 @@ module internal SummaryCommand =
 
         match Summary.create pixels pixels net with
         | Ok summary when args.Has Options.json -> Output.json (Json.write summary)
-        | Ok summary -> print summary pixels
+        | Ok summary ->
+            print summary pixels
+            args.TryGet Options.engine |> Option.iter (fun engine -> printExecutions engine net)
         | Error errors -> raise (TrainingException(errors |> List.map string |> String.concat "\n"))

@@ -17,14 +17,11 @@ module internal TrainCommand =
 
         let size = { Width = defaultArg network.Width 1.0; Depth = defaultArg network.Depth 1.0 }
 
-        let net =
-            NetworkOptions.named network.Architecture size (NetworkOptions.stem network.Stem dataset.Size)
-            |> Net.withClasses dataset.Classes.Length
-
-        match network.Norm, network.Shortcut with
-        | Some norm, Some shortcut -> net |> Net.withNorm norm |> Net.withShortcutWeights shortcut
-        | Some norm, None -> net |> Net.withNorm norm
-        | None, _ -> net
+        network.Spec
+        |> Option.defaultWith (fun () ->
+            NetworkOptions.named network.Architecture size (NetworkOptions.stem network.Stem dataset.Size))
+        |> Net.withClasses dataset.Classes.Length
+        |> NetworkOptions.withChoices network.Norm network.Shortcut
 
     let private options (configuration: RunConfiguration) =
         let execution = configuration.Execution

@@ -28,10 +28,11 @@ module internal TrainSettings =
         { Network =
             { Architecture = args.Get Options.arch
               Norm = Some(Opt.defaultValue Options.norm)
-              Shortcut = Some(Opt.defaultValue Options.shortcut)
+              Shortcut = None
               Stem = None
               Width = Some 1.0
-              Depth = Some 1.0 }
+              Depth = Some 1.0
+              Spec = None }
           Dataset =
             { Kind = Some(Opt.defaultValue Options.dataset)
               Path = None
@@ -93,27 +94,34 @@ module internal TrainSettings =
         { recipe args basis with WeightDecay = Options.weightDecay |> orElse args basis.WeightDecay }
 
     let private network (args: Arguments) (before: NetworkConfiguration) : NetworkConfiguration =
-        let architecture = if args.Has Options.arch then args.Get Options.arch else before.Architecture
+        // Another table replaces a network of the configuration's file.
+        let spec = NetworkOptions.ofFile args |> Option.orElse (if args.Has Options.arch then None else before.Spec)
 
-        let isBinary =
-            NetworkOptions.named architecture Size.Full CifarStem
+        let architecture =
+            match spec with
+            | Some net -> net.Name
+            | None when args.Has Options.arch -> args.Get Options.arch
+            | None -> before.Architecture
+
+        let net =
+            spec
+            |> Option.defaultWith (fun () -> NetworkOptions.named architecture Size.Full CifarStem)
             |> NetworkOptions.requireBinary (NetworkOptions.binaryOptions args)
-            |> Net.binaryBody
-            |> Option.isSome
 
-        // Full-precision networks have no such setting.
-        let binaryOnly (option: Opt<'T>) (value: 'T option) =
-            if isBinary then
-                option |> orOption args value |> Option.orElse (Some(Opt.defaultValue option))
-            else
-                None
+        let norm =
+            match args.TryGet Options.norm, spec with
+            | Some norm, _ -> Some norm
+            | None, Some net -> Some net.Norm
+            | None, None -> before.Norm |> Option.orElse (Some(Opt.defaultValue Options.norm))
 
         { Architecture = architecture
-          Norm = binaryOnly Options.norm before.Norm
-          Shortcut = binaryOnly Options.shortcut before.Shortcut
+          // Full-precision networks have no such setting.
+          Norm = if Net.isBinary net then norm else None
+          Shortcut = Options.shortcut |> orOption args before.Shortcut
           Stem = Options.stem |> orOption args before.Stem
           Width = Options.width |> orOption args before.Width
-          Depth = Options.depth |> orOption args before.Depth }
+          Depth = Options.depth |> orOption args before.Depth
+          Spec = spec }
 
     let private dataset (args: Arguments) (before: DatasetConfiguration) : DatasetConfiguration =
         { Kind = Options.dataset |> orOption args before.Kind

@@ -27,8 +27,8 @@ module internal RunEstimate =
             operations
             |> List.sumBy (fun (op, _, output) ->
                 match op with
-                | Convolve _
-                | Normalise _ -> float output.C * float (output.H * output.W)
+                | Op.Convolve _
+                | Op.Normalise _ -> float output.C * float (output.H * output.W)
                 | _ -> 0.0)
 
     let private teacherBytes (recipe: Recipe) =

@@ -38,11 +38,10 @@ module RunKey =
     let private firstNames =
         [ "Initialisation", "Start"; "BinaryInit", "BinaryStart"; "SignCentering", "Balance" ]
 
-    /// Keeps the keys of earlier versions: uses the first names of fields, and omits later settings at the values that all runs had before.
+    /// Uses the first names of fields, so that keys stay the same.
     let private stable (text: string) =
         (text, firstNames)
         ||> List.fold (fun text (name, first) -> text.Replace($"\"{name}\":", $"\"{first}\":"))
-        |> _.Replace($",\"ShortcutWeights\":{Json.write ShortcutWeights.Binary}", "")
 
     let private hash (text: string) =
         Convert.ToHexStringLower(SHA256.HashData(ReadOnlySpan(Encoding.UTF8.GetBytes text)))[..15]

@@ -43,6 +43,27 @@ module OnnxLowering =
             constants.TryAdd(name, OnnxTensor(name, DType.F32, shape, ReadOnlyMemory bytes)) |> ignore
             name
 
+        /// Adds a constant of integers unless its name exists.
+        member _.Integers(name: string, values: int64 list) =
+            use tensor = torch.tensor (List.toArray values)
+            let shape = [| int64 values.Length |]
+
+            constants.TryAdd(name, OnnxTensor(name, DType.I64, shape, ReadOnlyMemory(TensorBytes.ofTensor tensor)))
+            |> ignore
+
+            name
+
+        /// The input of the last node if it is of this kind; the node is removed.
+        member _.TryUndo(operator: string, output: string) =
+            let last = nodes.Count - 1
+
+            if last >= 0 && nodes[last].Operator = operator && nodes[last].Name = output then
+                let input = nodes[last].Inputs[0]
+                nodes.RemoveAt last
+                Some input
+            else
+                None
+
         /// Adds a node whose output has the name of the node.
         member _.Node(operator: string, name: string, inputs: string list, attributes: OnnxAttribute list) =
             let name = $"{name}/{operator}"
@@ -68,11 +89,12 @@ module OnnxLowering =
 
         match conv.Weight with
         | Real ->
-            let options = ConvolutionOptions(conv.Stride, conv.Padding, conv.Standardised, false, conv.Factor)
+            let options = Convolutions.options conv
             Convolution.EffectiveWeight(weight, gain, &options), None
         | OneBit ->
             let latent = if conv.Standardised then WeightStandardisation.Apply weight else weight
-            let scale = latent.abs().mean([| 1L; 2L; 3L |], keepdim = true)
+            let mean = latent.abs().mean([| 1L; 2L; 3L |], keepdim = true)
+            let scale = if conv.ScaledSigns then mean else torch.ones_like mean
 
             let scale =
                 match gain with
@@ -92,7 +114,11 @@ module OnnxLowering =
         let settings =
             [ attributes "kernel_shape" [ conv.Kernel; conv.Kernel ]
               attributes "pads" (List.replicate 4 conv.Padding)
-              attributes "strides" [ conv.Stride; conv.Stride ] ]
+              attributes "strides" [ conv.Stride; conv.Stride ]
+              if conv.Dilation > 1 then
+                  attributes "dilations" [ conv.Dilation; conv.Dilation ]
+              if conv.Groups > 1 then
+                  attribute "group" conv.Groups ]
 
         let result =
             b.Node("Conv", conv.Key, [ input; b.Constant($"{conv.Key}.weight", weight.shape, weight) ], settings)
@@ -161,22 +187,74 @@ module OnnxLowering =
         let mean = b.Node("ReduceMean", "center", [ input ], [ attributes "axes" [ 1 ] ])
         b.Node("Sub", "center", [ input; mean ], [])
 
+    /// Padding of channels, axis 1.
+    let private padChannels (b: Builder) channels input =
+        let pads = b.Integers($"pads.{channels}", [ 0L; 0L; 0L; 0L; 0L; int64 channels; 0L; 0L ])
+        b.Node("Pad", "pad", [ input; pads ], [])
+
+    let private clip (b: Builder) input =
+        use low = torch.tensor -1.0
+        use high = torch.tensor 1.0
+        b.Node("Clip", "hardtanh", [ input; b.Constant("clip.low", [||], low); b.Constant("clip.high", [||], high) ], [])
+
     let private emit b tensors op input =
         match op with
-        | Convolve conv -> convolve b tensors [ conv ] input
-        | Scale factor -> scale b factor input
-        | Shift(key, _) -> shift b tensors key input
-        | Sign -> b.Node("Sign", "sign", [ input ], [])
-        | RPReLU names -> rprelu b tensors names input
-        | ReLU -> b.Node("Relu", "relu", [ input ], [])
-        | Normalise(key, _) -> normalise b tensors [ key ] input
-        | MaxPool(kernel, stride, padding) -> pool b "MaxPool" kernel stride padding input
-        | AveragePool kernel -> pool b "AveragePool" kernel kernel 0 input
-        | CenterChannels -> centerChannels b input
-        | GlobalAveragePool ->
+        | Op.Convolve conv -> convolve b tensors [ conv ] input
+        | Op.Scale factor -> scale b factor input
+        | Op.Shift(key, _) -> shift b tensors key input
+        | Op.Sign _ -> b.Node("Sign", "sign", [ input ], [])
+        | Op.RPReLU names -> rprelu b tensors names input
+        | Op.PReLU(key, _) -> prelu b tensors key input
+        | Op.ReLU -> b.Node("Relu", "relu", [ input ], [])
+        | Op.HardTanh -> clip b input
+        | Op.CustomActivation name ->
+            raise (TrainingException $"the activation '{name}' is custom: ONNX has no operator for it.")
+        | Op.Normalise(key, _) -> normalise b tensors [ key ] input
+        | Op.MaxPool(kernel, stride, padding) -> pool b "MaxPool" kernel stride padding input
+        | Op.AveragePool kernel -> pool b "AveragePool" kernel kernel 0 input
+        | Op.CenterChannels -> centerChannels b input
+        | Op.PadChannels channels -> padChannels b channels input
+        | Op.GlobalAveragePool ->
             let pooled = b.Node("GlobalAveragePool", "pool", [ input ], [])
             b.Node("Flatten", "pool", [ pooled ], [ attribute "axis" 1 ])
-        | Op.Linear(key, _, _) -> linear b tensors key input
+        | Op.Flatten _ ->
+            let vectors = b.Node("Flatten", "flatten", [ input ], [ attribute "axis" 1 ])
+            b.Node("Unsqueeze", "flatten", [ vectors; b.Integers("map.axes", [ 2L; 3L ]) ], [])
+        | Op.Linear(key, _, _) -> input |> (fun x -> b.TryUndo("Unsqueeze", x) |> Option.defaultValue x) |> linear b tensors key
+
+    let private multiplied (factor: float) (conv: ConvolutionSpec) = { conv with Factor = conv.Factor * factor }
+
+    /// α·N(w ∗ sign(β·x + b)). The sign of β·x + b is that of x + b/β.
+    let private signConvolution (b: Builder) (tensors: Map<string, torch.Tensor>) (layer: SignConvolution) input =
+        let convolutions = layer.Convolutions |> List.map (fst >> multiplied layer.Alpha)
+        let normal = layer.NormBefore |> Option.fold (fun x key -> normalise b tensors [ key ] x) input
+
+        let shifted =
+            match layer.Shift with
+            | None -> normal
+            | Some key ->
+                use threshold = tensors[key].DividedBy layer.Beta
+                add b key threshold normal
+
+        let result = convolve b tensors convolutions (b.Node("Sign", "sign", [ shifted ], []))
+
+        match layer.Convolutions |> List.choose snd with
+        | [] -> result
+        // Networks with norms have α = 1.
+        | keys -> normalise b tensors keys result
+
+    /// A pooled shortcut. β moves to where it costs least: into the filters, or after the pooling.
+    let private pooled (shortcut: PooledShortcut) =
+        let projection =
+            shortcut.Projection
+            |> Option.map (fun found -> { found with Convolution = multiplied shortcut.Beta found.Convolution })
+
+        Chain
+            [ Op(Op.AveragePool shortcut.Kernel)
+              match projection with
+              | Some _ -> Graph.ofProjection projection
+              | None when shortcut.Beta = 1.0 -> ()
+              | None -> Op(Op.Scale shortcut.Beta) ]
 
     let rec private walk b tensors graph input =
         match graph with
@@ -188,56 +266,34 @@ module OnnxLowering =
         | Parallel parts ->
             let results = [ for part in parts -> walk b tensors part input ]
             b.Node("Concat", "parallel", results, [ attribute "axis" 1 ])
+        | Layer layer -> binaryLayer b tensors layer input
 
-    let private multiplied (factor: float) (conv: ConvolutionSpec) = { conv with Factor = conv.Factor * factor }
-
-    /// α·N(w ∗ sign(β·x + b)). The sign of β·x + b is that of x + b/β.
-    let private signConvolution (b: Builder) (tensors: Map<string, torch.Tensor>) (layer: SignConvolution) input =
-        let convolutions = layer.Convolutions |> List.map (fst >> multiplied layer.Alpha)
-        use threshold = tensors[layer.Shift].DividedBy layer.Beta
-        let sign = b.Node("Sign", "sign", [ add b layer.Shift threshold input ], [])
-        let result = convolve b tensors convolutions sign
-
-        match layer.Convolutions |> List.choose snd with
-        | [] -> result
-        // Networks with norms have α = 1.
-        | keys -> normalise b tensors keys result
-
-    /// Moves a constant factor of the input to where it costs least: into the filters, or after the pooling.
-    let private later graph =
-        match graph with
-        | Chain(Op(Scale beta) :: Op(AveragePool kernel) :: Op(Convolve conv) :: rest) ->
-            Chain(Op(AveragePool kernel) :: Op(Convolve(multiplied beta conv)) :: rest)
-        | Chain(Op(Scale beta) :: Op(AveragePool kernel) :: Op CenterChannels :: Op(Convolve conv) :: rest) ->
-            Chain(Op(AveragePool kernel) :: Op CenterChannels :: Op(Convolve(multiplied beta conv)) :: rest)
-        | Chain [ Op(Scale beta); Op(AveragePool kernel) ] -> Chain [ Op(AveragePool kernel); Op(Scale beta) ]
-        | other -> other
-
-    let private shortcut (b: Builder) tensors (layer: FusedLayer) input =
+    and private shortcut b tensors (layer: BinaryLayer) input =
         match layer.Shortcut with
-        | Computed graph -> walk b tensors (later graph) input
-        | RepeatedInput ->
-            let inputs = (fst layer.Convolution.Convolutions.Head).In
-            let repeats = layer.Activation.Channels / inputs
-
-            if repeats = 1 then
-                input
-            else
-                b.Node("Concat", "repeat", List.replicate repeats input, [ attribute "axis" 1 ])
+        | Pooled found -> walk b tensors (pooled found) input
+        | _ -> walk b tensors (Graph.shortcut layer) input
 
     /// RPReLU's first shift is added before the residual sum, where a runtime can fold it into the convolution's bias.
-    let private layer (b: Builder) tensors (layer: FusedLayer) input =
-        let branch =
-            signConvolution b tensors layer.Convolution input |> shift b tensors layer.Activation.ShiftIn
+    and private binaryLayer (b: Builder) tensors (layer: BinaryLayer) input =
+        let branch = signConvolution b tensors layer.Convolution input
 
-        b.Node("Add", "residual", [ branch; shortcut b tensors layer input ], [])
-        |> prelu b tensors layer.Activation.Slope
-        |> shift b tensors layer.Activation.ShiftOut
+        let sum branch =
+            match layer.Shortcut with
+            | NoShortcut -> branch
+            | Concatenated -> b.Node("Concat", "parallel", [ input; branch ], [ attribute "axis" 1 ])
+            | RepeatedInput
+            | Pooled _
+            | Computed _ -> b.Node("Add", "residual", [ branch; shortcut b tensors layer input ], [])
 
-    let private part b tensors input part =
-        match part with
-        | Plain graph -> walk b tensors graph input
-        | Layer fused -> layer b tensors fused input
+        match layer.Activation with
+        | Some(Op.RPReLU names) when layer.Shortcut <> Concatenated ->
+            branch
+            |> shift b tensors names.ShiftIn
+            |> sum
+            |> prelu b tensors names.Slope
+            |> shift b tensors names.ShiftOut
+        | Some op -> emit b tensors op (sum branch)
+        | None -> sum branch
 
     let private value (name: string) (batch: OnnxBatch) (rest: int list) =
         let first =
@@ -262,9 +318,7 @@ module OnnxLowering =
         let network, size = checkpoint.Network, checkpoint.ImageTask.Size
         let b = Builder()
 
-        Fusion.parts (Lowering.lower network.Spec)
-        |> List.fold (part b (Map network.Tensors)) "input"
-        |> ignore
+        walk b (Map network.Tensors) (Lowering.lower network.Spec) "input" |> ignore
 
         let last = b.Nodes.Count - 1
 

@@ -210,9 +210,6 @@ module Checkpoint =
                 $"it is version {found}, but this NormFree reads versions {versionWithOldNames} and {version}"
                 "Use the version of NormFree that wrote it"
 
-    /// Fields of specs that older checkpoints lack.
-    let private laterFields = [ [ "Body"; "Binary"; "ShortcutWeights" ], Json.write ShortcutWeights.Binary ]
-
     /// The file must contain every tensor of the network in its shape, and no others.
     let private checkTensors path (spec: NetSpec) (file: SafetensorsFile) =
         let wanted = dict (Network.tensorShapes spec)
@@ -240,8 +237,7 @@ module Checkpoint =
         let net: NetSpec =
             metadata path file "spec"
             |> OldNames.renewFields path
-            |> Json.withDefaults laterFields
-            |> Result.bind Json.read<NetSpec>
+            |> OldSpec.read
             |> parsed path "spec"
 
         match Validation.validate net with

@@ -9,19 +9,30 @@ open NormFree.Torch.Layers
 open NormFree.Torch.Profiling
 open TorchSharp
 
-/// Called after each named part of a network with its name, input and output. Both tensors are valid during the call only.
-type internal ForwardHook = string -> torch.Tensor -> torch.Tensor -> unit
+/// Called during a forward pass with a name, an input and an output. The tensors are valid during the call only.
+type internal ForwardHook =
+    {
+        /// After each block: its input and output.
+        Block: string -> torch.Tensor -> torch.Tensor -> unit
+        /// After each binary layer: the input x of sign(β·x + b).
+        Layer: string -> torch.Tensor -> unit
+    }
 
 module internal ForwardHook =
 
     /// Does nothing.
-    let none: ForwardHook = fun _ _ _ -> ()
+    let none = { Block = (fun _ _ _ -> ()); Layer = fun _ _ -> () }
 
     /// Calls both hooks.
-    let both (a: ForwardHook) (b: ForwardHook) : ForwardHook =
-        fun name input result ->
-            a name input result
-            b name input result
+    let both (a: ForwardHook) (b: ForwardHook) =
+        { Block =
+            fun name input result ->
+                a.Block name input result
+                b.Block name input result
+          Layer =
+            fun name input ->
+                a.Layer name input
+                b.Layer name input }
 
 /// Convolutions by torch operations.
 module internal Convolutions =
@@ -30,17 +41,50 @@ module internal Convolutions =
         if conv.Standardised then tensors[$"{conv.Key}.gain"] else null
 
     let options (conv: ConvolutionSpec) =
-        ConvolutionOptions(conv.Stride, conv.Padding, conv.Standardised, (conv.Weight = OneBit), conv.Factor)
+        ConvolutionOptions(
+            conv.Stride,
+            conv.Padding,
+            conv.Standardised,
+            (conv.Weight = OneBit),
+            conv.Factor,
+            conv.ScaledSigns,
+            conv.Dilation,
+            conv.Groups
+        )
 
     /// A convolution in the tensors' own element type.
     let plain (tensors: IReadOnlyDictionary<string, torch.Tensor>) (conv: ConvolutionSpec) x =
         let options = options conv
         Convolution.Apply(x, tensors[$"{conv.Key}.weight"], gain tensors conv, &options)
 
+/// The sign function with each gradient.
+module internal Signs =
+
+    /// k of an annealed tanh, which grows geometrically.
+    let annealed first last progress = first * Math.Pow(last / first, progress)
+
+    /// sign(x). `progress` is the part of the stage that has been trained, from 0 to 1.
+    let apply (progress: float) gradient x =
+        match gradient with
+        | SignGradient.ApproxSign -> ApproximateSign.Apply x
+        | SignGradient.StraightThrough bound -> SignFunctions.StraightThroughSign(x, bound)
+        | SignGradient.SigmoidDerivative k -> SignFunctions.SigmoidSign(x, k)
+        | SignGradient.SwishSign beta -> SignFunctions.SwishSign(x, beta)
+        | SignGradient.AnnealedTanh(first, last) ->
+            SignFunctions.TanhSign(x, annealed first last progress)
+        | SignGradient.Custom name -> Extensions.sign name x
+
 /// <summary>The composite engine: runs a graph one torch operation at a time. It is the float64 oracle of tests and runs on every device.</summary>
+/// <remarks><c>progress</c> returns the part of the stage that has been trained, from 0 to 1, for annealed gradients. <c>kernel</c> may run binary
+/// layers in another way: it returns None for those that it leaves to torch operations.</remarks>
 [<Sealed>]
 type internal CompositeEngine
-    (convolve: ConvolutionSpec -> torch.Tensor -> torch.Tensor, tensors: IReadOnlyDictionary<string, torch.Tensor>) =
+    (
+        convolve: ConvolutionSpec -> torch.Tensor -> torch.Tensor,
+        progress: unit -> float,
+        kernel: Mode -> ForwardHook -> BinaryLayer -> torch.Tensor -> torch.Tensor option,
+        tensors: IReadOnlyDictionary<string, torch.Tensor>
+    ) =
 
     let normalise key mode x =
         if mode = Train then
@@ -58,21 +102,34 @@ type internal CompositeEngine
             Graph.normEpsilon
         )
 
+    let flatten (x: torch.Tensor) =
+        use vectors = x.flatten 1L
+        vectors.reshape (x.size 0, -1L, 1L, 1L)
+
+    let linear (key: string) (x: torch.Tensor) =
+        use vectors = x.flatten 1L
+        torch.nn.functional.linear (vectors, tensors[$"{key}.weight"], tensors[$"{key}.bias"])
+
     let apply mode op (x: torch.Tensor) : torch.Tensor =
         match op with
-        | Convolve conv -> convolve conv x
-        | Scale factor -> x.Times factor
-        | Shift(key, _) -> LearnableShift.Apply(x, tensors[key])
-        | Sign -> ApproximateSign.Apply x
-        | RPReLU names ->
+        | Op.Convolve conv -> convolve conv x
+        | Op.Scale factor -> x.Times factor
+        | Op.Shift(key, _) -> LearnableShift.Apply(x, tensors[key])
+        | Op.Sign gradient -> Signs.apply (progress ()) gradient x
+        | Op.RPReLU names ->
             RPReLUActivation.Apply(x, tensors[names.ShiftIn], tensors[names.Slope], tensors[names.ShiftOut])
-        | ReLU -> torch.nn.functional.relu x
-        | Normalise(key, _) -> normalise key mode x
-        | MaxPool(kernel, stride, padding) -> torch.nn.functional.max_pool2d (x, kernel, stride, padding)
-        | AveragePool kernel -> torch.nn.functional.avg_pool2d (x, kernel, kernel)
-        | CenterChannels -> ChannelMeanSubtraction.Apply x
-        | GlobalAveragePool -> x.mean [| 2L; 3L |]
-        | Linear(key, _, _) -> torch.nn.functional.linear (x, tensors[$"{key}.weight"], tensors[$"{key}.bias"])
+        | Op.PReLU(key, _) -> torch.nn.functional.prelu (x, tensors[key])
+        | Op.ReLU -> torch.nn.functional.relu x
+        | Op.HardTanh -> x.Between(-1.0, 1.0)
+        | Op.CustomActivation name -> Extensions.activation name x
+        | Op.Normalise(key, _) -> normalise key mode x
+        | Op.MaxPool(kernel, stride, padding) -> torch.nn.functional.max_pool2d (x, kernel, stride, padding)
+        | Op.AveragePool kernel -> torch.nn.functional.avg_pool2d (x, kernel, kernel)
+        | Op.CenterChannels -> ChannelMeanSubtraction.Apply x
+        | Op.PadChannels channels -> torch.nn.functional.pad (x, [| 0L; 0L; 0L; 0L; 0L; int64 channels |])
+        | Op.GlobalAveragePool -> x.mean [| 2L; 3L |]
+        | Op.Flatten _ -> flatten x
+        | Op.Linear(key, _, _) -> linear key x
 
     /// Frees intermediate results as soon as they are used; autograd keeps what it needs.
     let release (input: torch.Tensor) (result: torch.Tensor) =
@@ -86,30 +143,71 @@ type internal CompositeEngine
 
         next
 
-    let rec run mode graph (x: torch.Tensor) : torch.Tensor =
+    let sum (parts: torch.Tensor[]) = parts |> Array.reduce (fun a b -> a.Plus b)
+
+    let rec run mode look graph (x: torch.Tensor) : torch.Tensor =
         match graph with
         | Op op -> apply mode op x
-        | Chain parts -> parts |> List.fold (follow mode x) x
-        | Residual(branch, shortcut) ->
-            join x [ run mode branch x; run mode shortcut x ] (Array.reduce (fun a b -> a.Plus b))
-        | Parallel parts -> join x [ for part in parts -> run mode part x ] (fun results -> torch.cat (results, 1L))
+        | Chain parts -> parts |> List.fold (follow mode look x) x
+        | Residual(branch, shortcut) -> join x [ run mode look branch x; run mode look shortcut x ] sum
+        | Parallel parts ->
+            join x [ for part in parts -> run mode look part x ] (fun results -> torch.cat (results, 1L))
+        | Layer layer ->
+            match kernel mode look layer x with
+            | Some result -> result
+            | None -> runLayer mode look layer x
 
     /// Runs the next part of a chain that started with x.
-    and follow mode x current part = run mode part current |> replace x current
+    and follow mode look x current part =
+        run mode look part current |> replace x current
 
     and join x parts (combine: torch.Tensor[] -> torch.Tensor) =
         let result = combine (List.toArray parts)
         parts |> List.iter (release x)
         result
 
+    and runLayer mode look layer x =
+        let rest = Graph.ofLayer layer
+
+        match layer.Convolution.NormBefore with
+        | None ->
+            look.Layer layer.Name x
+            run mode look rest x
+        | Some key -> runAfterNorm mode look layer key x
+
+    /// The norm runs first, so that the hook sees its result. The shortcut takes x itself.
+    and runAfterNorm mode look layer key x =
+        use normal = normalise key mode x
+        look.Layer layer.Name normal
+        let branch = run mode look (Graph.ofConvolution { layer.Convolution with NormBefore = None }) normal
+
+        let result =
+            match layer.Shortcut with
+            | NoShortcut -> branch
+            | Concatenated -> join x [ x; branch ] (fun parts -> torch.cat (parts, 1L))
+            | RepeatedInput
+            | Pooled _
+            | Computed _ -> join x [ branch; run mode look (Graph.shortcut layer) x ] sum
+
+        match layer.Activation with
+        | None -> result
+        | Some op -> apply mode op result |> replace x result
+
+    /// <summary>An engine that runs everything by torch operations.</summary>
+    static member OfTorch(progress, tensors) =
+        CompositeEngine(Convolutions.plain tensors, progress, (fun _ _ _ _ -> None), tensors)
+
     /// <summary>The result of a graph for x.</summary>
-    member _.Run(mode: Mode, graph: Graph, x: torch.Tensor) : torch.Tensor = run mode graph x
+    member _.Run(mode: Mode, graph: Graph, x: torch.Tensor) : torch.Tensor = run mode ForwardHook.none graph x
+
+    /// <summary>The same with a hook.</summary>
+    member _.Run(mode: Mode, graph: Graph, look: ForwardHook, x: torch.Tensor) : torch.Tensor = run mode look graph x
 
     /// <summary>The result of a chain of named parts for x.</summary>
     member _.Run(mode: Mode, parts: (string * Graph) list, look: ForwardHook, x: torch.Tensor) : torch.Tensor =
         (x, parts)
         ||> List.fold (fun current (name, part) ->
             use _ = LayerClock.Measure(name, Phase.Forward)
-            let next = run mode part current
-            look name current next
+            let next = run mode look part current
+            look.Block name current next
             replace x current next)

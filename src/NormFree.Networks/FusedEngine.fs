@@ -4,20 +4,68 @@ open System
 open System.Collections.Generic
 open NormFree.Runs
 open NormFree.Spec
+open NormFree.Torch
 open NormFree.Torch.Fused
 open NormFree.Torch.Layers
-open NormFree.Torch.Profiling
+open NormFree.Kernels.Activations
 open TorchSharp
 
-/// <summary>The fused engine: runs binary layers with NormFree's own kernels and the rest with the composite engine, channels-last.</summary>
+/// <summary>The fused engine: runs binary layers with NormFree's own kernels and the rest with torch operations, channels-last.</summary>
 /// <remarks>For float32 tensors on the CPU. It differs from the composite engine in the order of sums and in sign(0), which is +1 here.</remarks>
 [<Sealed>]
-type internal FusedEngine(precision: NormFree.Runs.Precision, tensors: IReadOnlyDictionary<string, torch.Tensor>) =
+type internal FusedEngine
+    (
+        precision: NormFree.Runs.Precision,
+        progress: unit -> float,
+        tensors: IReadOnlyDictionary<string, torch.Tensor>
+    ) =
 
     let fusedPrecision =
         match precision with
         | NormFree.Runs.Precision.Float32 -> FusedPrecision.Float32
         | NormFree.Runs.Precision.BFloat16 -> FusedPrecision.BFloat16
+
+    let constants = Dictionary<float * int64[], torch.Tensor>(HashIdentity.Structural)
+
+    /// A constant tensor, for layers without the parameter that a kernel takes.
+    let constant (value: float) (shape: int64[]) =
+        lock constants (fun () ->
+            match constants.TryGetValue((value, shape)) with
+            | true, tensor -> tensor
+            | _ ->
+                let tensor = torch.zeros(shape).PlusInPlace(value).DetachFromDisposeScope()
+                constants.Add((value, shape), tensor)
+                tensor)
+
+    let zeros channels = constant 0.0 [| 1L; int64 channels; 1L; 1L |]
+
+    let estimator sign =
+        match sign with
+        | SignGradient.ApproxSign
+        | SignGradient.Custom _ -> SignEstimator.ApproxSign
+        | SignGradient.StraightThrough bound -> SignEstimator.StraightThrough(float32 bound)
+        | SignGradient.SigmoidDerivative k -> SignEstimator.Sigmoid(float32 k)
+        | SignGradient.SwishSign beta -> SignEstimator.Swish(float32 beta)
+        | SignGradient.AnnealedTanh(first, last) ->
+            SignEstimator.Tanh(float32 (Signs.annealed first last (progress ())))
+
+    let options name (layer: SignConvolution) (convolutions: ConvolutionSpec list) =
+        let first = convolutions.Head
+
+        BinaryConvolutionOptions(
+            name,
+            first.In,
+            [| for conv in convolutions -> conv.Out |],
+            first.Kernel,
+            first.Stride,
+            first.Padding,
+            float32 layer.Beta,
+            first.Standardised,
+            (first.Weight = OneBit),
+            float32 (first.Factor * layer.Alpha),
+            fusedPrecision,
+            estimator layer.Sign
+        )
 
     let binaryFilters (conv: ConvolutionSpec) x =
         let options =
@@ -39,134 +87,117 @@ type internal FusedEngine(precision: NormFree.Runs.Precision, tensors: IReadOnly
 
     let convolve (conv: ConvolutionSpec) x =
         match conv with
-        | { Weight = OneBit; Kernel = 1; Stride = 1; Padding = 0 } -> binaryFilters conv x
+        | { Weight = OneBit; Kernel = 1; Stride = 1; Padding = 0; Groups = 1; ScaledSigns = true } -> binaryFilters conv x
         | { Weight = Real } when fusedPrecision = FusedPrecision.BFloat16 ->
             let options = Convolutions.options conv
             Convolution.ApplyInBFloat16(x, tensors[$"{conv.Key}.weight"], Convolutions.gain tensors conv, &options)
         | _ -> Convolutions.plain tensors conv x
 
-    let composite = CompositeEngine(convolve, tensors)
+    /// For everything but binary layers.
+    let composite = CompositeEngine(convolve, progress, (fun _ _ _ _ -> None), tensors)
 
-    let options name (layer: SignConvolution) (convolutions: ConvolutionSpec list) =
-        let first = convolutions.Head
-
-        BinaryConvolutionOptions(
-            name,
-            first.In,
-            [| for conv in convolutions -> conv.Out |],
-            first.Kernel,
-            first.Stride,
-            first.Padding,
-            float32 layer.Beta,
-            first.Standardised,
-            (first.Weight = OneBit),
-            float32 (first.Factor * layer.Alpha),
-            fusedPrecision
-        )
+    let shift (convolution: SignConvolution) =
+        match convolution.Shift with
+        | Some key -> tensors[key]
+        | None -> zeros convolution.In
 
     let parameters (layer: SignConvolution) (convolutions: ConvolutionSpec list) (activation: torch.Tensor[]) =
         let ofEach suffix = [| for conv in convolutions -> tensors[conv.Key + suffix] |]
         let gains = if convolutions.Head.Standardised then ofEach ".gain" else [||]
-        BinaryLayerParameters(tensors[layer.Shift], ofEach ".weight", gains, activation)
+        BinaryLayerParameters(shift layer, ofEach ".weight", gains, activation)
 
-    let activation (names: RPReLU) = [| tensors[names.ShiftIn]; tensors[names.Slope]; tensors[names.ShiftOut] |]
+    /// The activation as an RPReLU, and what is left of it. The identity is an RPReLU with slope 1, ReLU one with slope 0.
+    let activation channels (op: Op option) =
+        let slopes value = [| zeros channels; constant value [| int64 channels |]; zeros channels |]
 
-    let shortcut name mode graph (x: torch.Tensor) =
-        let pooled beta kernel rest =
-            use small = FusedPooledShortcut.Apply(name, x, beta, kernel)
-            // There is nothing after the pooling.
-            if List.isEmpty rest then
-                small.alias ()
-            else
-                composite.Run(mode, Chain rest, small)
+        match op with
+        | Some(Op.RPReLU names) -> [| tensors[names.ShiftIn]; tensors[names.Slope]; tensors[names.ShiftOut] |], None
+        | Some(Op.PReLU(key, _)) -> [| zeros channels; tensors[key]; zeros channels |], None
+        | Some Op.ReLU -> slopes 0.0, None
+        | other -> slopes 1.0, other
 
-        match graph with
-        | Chain(Op(Scale beta) :: Op(AveragePool kernel) :: rest) -> pooled beta kernel rest
-        | Chain(Op(AveragePool kernel) :: rest) -> pooled 1.0 kernel rest
-        | other -> composite.Run(mode, other, x)
+    let shortcut mode (layer: BinaryLayer) (x: torch.Tensor) =
+        match layer.Shortcut with
+        | Pooled pooled ->
+            let rest = Graph.ofProjection pooled.Projection
+            use small = FusedPooledShortcut.Apply(layer.Name, x, pooled.Beta, pooled.Kernel)
 
-    let withoutNorm name mode (layer: FusedLayer) (x: torch.Tensor) =
+            match rest with
+            | Chain [] -> small.alias ()
+            | _ -> composite.Run(mode, rest, small)
+        | _ -> composite.Run(mode, Graph.shortcut layer, x)
+
+    let after mode op (x: torch.Tensor) =
+        match op with
+        | None -> x
+        | Some op -> composite.Run(mode, Op op, x)
+
+    let oneKernel mode (layer: BinaryLayer) (x: torch.Tensor) =
         let convolutions = layer.Convolution.Convolutions |> List.map fst
+        let activation, rest = activation layer.Convolution.Out layer.Activation
 
         let given: torch.Tensor | null =
             match layer.Shortcut with
             | RepeatedInput -> null
-            | Computed graph -> shortcut name mode graph x
+            | _ -> shortcut mode layer x
 
         FusedBinaryLayer.Apply(
-            options name layer.Convolution convolutions,
+            options layer.Name layer.Convolution convolutions,
             x,
             given,
-            parameters layer.Convolution convolutions (activation layer.Activation)
+            parameters layer.Convolution convolutions activation
         )
+        |> after mode rest
 
-    /// The norm stands between convolution and sum, so they cannot be fused.
-    let withNorms name mode (layer: FusedLayer) (x: torch.Tensor) =
-        let branch (conv, norm) =
-            let values =
-                BinaryConvolution.Apply(
-                    options name layer.Convolution [ conv ],
-                    x,
-                    parameters layer.Convolution [ conv ] [||]
-                )
+    /// α·N(w ∗ sign(β·x + b)). A norm is between each convolution and the sum, so they cannot be fused.
+    let convolution mode (layer: BinaryLayer) (x: torch.Tensor) =
+        let run convolutions =
+            BinaryConvolution.Apply(
+                options layer.Name layer.Convolution convolutions,
+                x,
+                parameters layer.Convolution convolutions [||]
+            )
 
-            match norm with
-            | Some key -> composite.Run(mode, Op(Normalise(key, conv.Out)), values)
-            | None -> values
+        match layer.Convolution.Convolutions with
+        | convolutions when convolutions |> List.forall (snd >> Option.isNone) -> run (List.map fst convolutions)
+        | convolutions ->
+            let branches =
+                [| for conv, norm in convolutions -> composite.Run(mode, Chain(Graph.norm norm conv.Out), run [ conv ]) |]
 
-        let branches = [| for conv in layer.Convolution.Convolutions -> branch conv |]
-        let joined = if branches.Length = 1 then branches[0] else torch.cat (branches, 1L)
+            if branches.Length = 1 then branches[0] else torch.cat (branches, 1L)
 
-        let shortcut =
-            match layer.Shortcut with
-            | RepeatedInput -> x
-            | Computed graph -> shortcut name mode graph x
+    let convolutionKernel mode (look: ForwardHook) (layer: BinaryLayer) (x: torch.Tensor) =
+        let input =
+            composite.Run(mode, Chain(Graph.norm layer.Convolution.NormBefore layer.Convolution.In), x)
 
-        let repeats = joined.size 1 / shortcut.size 1
+        look.Layer layer.Name input
+        let branch = convolution mode layer input
 
-        let repeated =
-            if repeats = 1L then
-                shortcut
-            else
-                torch.cat (Array.replicate (int repeats) shortcut, 1L)
+        match layer.Shortcut, layer.Activation with
+        | NoShortcut, op -> after mode op branch
+        | Concatenated, op -> torch.cat ([| x; branch |], 1L) |> after mode op
+        | _, Some(Op.RPReLU _) ->
+            let parameters, _ = activation layer.Convolution.Out layer.Activation
+            ResidualRPReLU.Apply(layer.Name, branch, shortcut mode layer x, parameters)
+        | _, op -> branch.Plus(shortcut mode layer x) |> after mode op
 
-        ResidualRPReLU.Apply(name, joined, repeated, activation layer.Activation)
+    /// The layer's output if a kernel can run it. Temporary tensors are freed at the end.
+    let kernel mode (look: ForwardHook) (layer: BinaryLayer) (x: torch.Tensor) =
+        let scoped run =
+            use _ = torch.NewDisposeScope()
+            let result: torch.Tensor = run ()
+            Some(result.MoveToOuterDisposeScope())
 
-    let run name mode part (x: torch.Tensor) =
-        use scope = torch.NewDisposeScope()
+        match LayerExecution.ofLayer layer with
+        | TorchOperations _ -> None
+        | OneKernel ->
+            look.Layer layer.Name x
+            scoped (fun () -> oneKernel mode layer x)
+        | ConvolutionKernel -> scoped (fun () -> convolutionKernel mode look layer x)
 
-        let result =
-            match part with
-            | Plain graph -> composite.Run(mode, graph, x)
-            | Layer layer when layer.Convolution.Convolutions |> List.exists (snd >> Option.isSome) ->
-                withNorms name mode layer x
-            | Layer layer -> withoutNorm name mode layer x
-
-        if Object.ReferenceEquals(result, x) then
-            x
-        else
-            result.MoveToOuterDisposeScope()
-
-    /// Frees intermediate results as soon as they are used.
-    let runInTurn (runOne: 'part -> torch.Tensor -> torch.Tensor) parts (x: torch.Tensor) =
-        (x, parts)
-        ||> List.fold (fun current part ->
-            let result = runOne part current
-
-            if not (Object.ReferenceEquals(result, current) || Object.ReferenceEquals(current, x)) then
-                current.Dispose()
-
-            result)
-
-    let runNamed mode (look: ForwardHook) (name, parts) x =
-        use _ = LayerClock.Measure(name, Phase.Forward)
-        let result = runInTurn (run name mode) parts x
-        look name x result
-        result
+    let engine = CompositeEngine(convolve, progress, kernel, tensors)
 
     /// <summary>Logits (N×classes) of images (N×3×H×W).</summary>
-    member _.Run
-        (mode: Mode, parts: (string * FusedPart list) list, look: ForwardHook, images: torch.Tensor)
-        : torch.Tensor =
+    member _.Run(mode: Mode, parts: (string * Graph) list, look: ForwardHook, images: torch.Tensor) : torch.Tensor =
         use input = ChannelsLast.Of images
-        runInTurn (runNamed mode look) parts input
+        engine.Run(mode, parts, look, input)

@@ -24,15 +24,15 @@ module private Engines =
     let runner
         (execution: Execution)
         (parts: (string * Graph) list)
+        (progress: unit -> float)
         (tensors: IReadOnlyDictionary<string, torch.Tensor>)
         =
         match execution.Engine with
         | Composite ->
-            let composite = CompositeEngine(Convolutions.plain tensors, tensors)
+            let composite = CompositeEngine.OfTorch(progress, tensors)
             fun (mode: Mode) (look: ForwardHook) (images: torch.Tensor) -> composite.Run(mode, parts, look, images)
         | Fused ->
-            let fused = FusedEngine(execution.Precision, tensors)
-            let parts = parts |> List.map (fun (name, graph) -> name, Fusion.parts graph)
+            let fused = FusedEngine(execution.Precision, progress, tensors)
             fun mode look images -> fused.Run(mode, parts, look, images)
 
 /// <summary>A network with its tensors and the engine that runs it.</summary>
@@ -59,10 +59,16 @@ type Network
         for key, tensor in buffers do
             tensors.Add(key, tensor)
 
-    let run = Engines.runner execution parts tensors
+    let mutable progress = 0.0
+    let run = Engines.runner execution parts (fun () -> progress) tensors
 
     /// <summary>The network's spec.</summary>
     member _.Spec = spec
+
+    /// <summary>The part of the stage that has been trained, from 0 to 1. Annealed sign gradients depend on it.</summary>
+    member _.Progress
+        with get () = progress
+        and set value = progress <- value
 
     /// <summary>How the network is computed.</summary>
     member _.Execution = execution
@@ -162,7 +168,7 @@ module Network =
 
         match parameter.Kind with
         | ConvolutionWeight conv when conv.Weight = OneBit -> binaryInit rule generator dtype size
-        | ConvolutionWeight conv -> withinFanIn generator dtype size (conv.In * conv.Kernel * conv.Kernel)
+        | ConvolutionWeight conv -> withinFanIn generator dtype size conv.FanIn
         | LinearWeight -> withinFanIn generator dtype size parameter.Shape[1]
         | LinearBias inputs -> withinFanIn generator dtype size inputs
         | Gain

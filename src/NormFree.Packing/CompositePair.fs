@@ -20,51 +20,49 @@ module internal CompositePair =
         match if conv.Weight = Real then None else FoldedFilters.scaledZeros tensors conv with
         | None -> result.MoveToOuterDisposeScope()
         | Some missing ->
-            let stride, padding = int64 conv.Stride, int64 conv.Padding
+            let stride, padding, dilation = int64 conv.Stride, int64 conv.Padding, int64 conv.Dilation
 
             let added =
                 torch.nn.functional.conv2d (
                     x,
                     missing,
                     strides = [| stride; stride |],
-                    padding = [| padding; padding |]
+                    padding = [| padding; padding |],
+                    dilation = [| dilation; dilation |],
+                    groups = int64 conv.Groups
                 )
 
             result.Plus(added).MoveToOuterDisposeScope()
 
-    /// The values before a layer's sign: β·x + b.
-    let beforeSign (composite: CompositePair) (layer: FusedLayer) channels x =
-        let convolution = layer.Convolution
-
-        let scale =
-            [ if convolution.Beta <> 1.0 then
-                  Op(Scale convolution.Beta) ]
-
-        composite.Itself.Run(Evaluate, Chain(scale @ [ Op(Shift(convolution.Shift, channels)) ]), x)
+    /// The values before a layer's sign: β·N(x) + b.
+    let beforeSign (composite: CompositePair) (layer: BinaryLayer) x =
+        composite.Itself.Run(Evaluate, Graph.beforeSign layer.Convolution, x)
 
     /// A binary layer's output with sign(0) = +1, from the values before its sign.
-    let ofSigns (composite: CompositePair) (layer: FusedLayer) (x: torch.Tensor) (before: torch.Tensor) =
+    let ofSigns (composite: CompositePair) (layer: BinaryLayer) (x: torch.Tensor) (before: torch.Tensor) =
         use scope = torch.NewDisposeScope()
         let run (graph: Graph) (input: torch.Tensor) = composite.Plus.Run(Evaluate, graph, input)
         let signs = before.IsAtLeast(0.0).``to``(x.dtype).Times(2.0).Plus(-1.0)
+        let branch = (run (Graph.afterSign layer.Convolution) signs).Times layer.Convolution.Alpha
 
-        let branches =
-            [| for conv, norm in layer.Convolution.Convolutions do
-                   let after = norm |> Option.map (fun key -> Op(Normalise(key, conv.Out))) |> Option.toList
-                   run (Chain(Op(Convolve conv) :: after)) signs |]
-
-        let branch = torch.cat(branches, 1L).Times layer.Convolution.Alpha
-
-        let shortcut =
+        let sum =
             match layer.Shortcut with
-            | Computed graph -> run graph x
-            | RepeatedInput -> torch.cat (Array.replicate (int (branch.size 1 / x.size 1)) x, 1L)
+            | NoShortcut -> branch
+            | Concatenated -> torch.cat ([| x; branch |], 1L)
+            | RepeatedInput
+            | Pooled _
+            | Computed _ -> branch.Plus(run (Graph.shortcut layer) x)
 
-        (run (Op(RPReLU layer.Activation)) (branch.Plus shortcut)).MoveToOuterDisposeScope()
+        (match layer.Activation with
+         | Some op -> run (Op op) sum
+         | None -> sum)
+            .MoveToOuterDisposeScope()
 
     /// <summary>Both engines on a network's tensors.</summary>
     let ofNetwork (network: Network) : CompositePair =
         let tensors = Dictionary(dict network.Tensors)
 
-        { Itself = CompositeEngine(Convolutions.plain tensors, tensors)
-          Plus = CompositeEngine(withoutZeros tensors, tensors) }
+        let still () = 1.0
+
+        { Itself = CompositeEngine.OfTorch(still, tensors)
+          Plus = CompositeEngine(withoutZeros tensors, still, (fun _ _ _ _ -> None), tensors) }

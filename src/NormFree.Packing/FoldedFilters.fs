@@ -49,7 +49,11 @@ module internal FoldedFilters =
         use _ = torch.NewDisposeScope()
         let values = (beforeSign tensors conv).cpu()
         let positive = values.IsAtLeast(0.0).permute(0L, 2L, 3L, 1L).contiguous()
-        let magnitude = values.``to``(torch.ScalarType.Float64).abs().mean [| 1L; 2L; 3L |]
+        let magnitude =
+            if conv.ScaledSigns then
+                doubles (values.``to``(torch.ScalarType.Float64).abs().mean [| 1L; 2L; 3L |])
+            else
+                Array.create conv.Out 1.0
 
         let gain =
             if conv.Standardised then
@@ -58,7 +62,7 @@ module internal FoldedFilters =
                 Array.create conv.Out 1.0
 
         { Signs = bits (positive.bytes.ToArray()) conv.In
-          Scale = Array.map2 (fun mean gain -> conv.Factor * gain * mean) (doubles magnitude) gain
+          Scale = Array.map2 (fun mean gain -> conv.Factor * gain * mean) magnitude gain
           Zeros = values.IsEqualTo(0.0).sum().item<int64>() }
 
     /// The filters' scales at weights that are exactly 0 before the sign, and 0 elsewhere; None if there are no such weights.
@@ -70,7 +74,7 @@ module internal FoldedFilters =
         if zeros.sum().``to``(torch.ScalarType.Float64).item<float>() = 0.0 then
             None
         else
-            let scaled = values.abs().mean([| 1L; 2L; 3L |], keepdim = true) * zeros
+            let scaled = if conv.ScaledSigns then values.abs().mean([| 1L; 2L; 3L |], keepdim = true) * zeros else zeros
             let gained = if conv.Standardised then tensors[$"{conv.Key}.gain"] * scaled else scaled
             Some((gained.Times conv.Factor).MoveToOuterDisposeScope())
 

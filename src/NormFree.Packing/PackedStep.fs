@@ -3,20 +3,14 @@ namespace NormFree.Packing
 open NormFree.Runs
 open NormFree.Spec
 
-/// <summary>A 1×1 convolution with the key of its norm, if it has one. If <c>Centered</c>, its input is x minus the mean of x over channels.</summary>
-type ShortcutProjection = { Convolution: ConvolutionSpec; Norm: string option; Centered: bool }
-
-/// <summary>A downsampling shortcut: average pooling of β·x over kernel×kernel, then an optional projection.</summary>
-type PooledPath = { Beta: float; Kernel: int; Projection: ShortcutProjection option }
-
 /// <summary>The kind of a packed layer.</summary>
 type PackedKind =
     /// A real convolution and the key of its norm, if it has one.
-    | Stem of ConvolutionSpec * string option
-    | StemPool of kernel: int * stride: int * padding: int
-    /// A binary layer, with its shortcut unless that is the layer's own input.
-    | Packed of FusedLayer * PooledPath option
-    | Head of key: string * inputs: int * classes: int
+    | RealLayer of ConvolutionSpec * string option
+    | MaxPoolLayer of kernel: int * stride: int * padding: int
+    /// A binary layer.
+    | Packed of BinaryLayer
+    | ClassifierLayer of key: string * inputs: int * classes: int
 
 /// <summary>A part of a network that becomes one layer of a packed file: its name there, its graph, and its kind.</summary>
 type PackedStep = { Key: string; Graph: Graph; Kind: PackedKind }
@@ -25,66 +19,66 @@ type PackedStep = { Key: string; Graph: Graph; Kind: PackedKind }
 [<RequireQualifiedAccess>]
 module PackedStep =
 
-    let private projection graph =
-        let centered, rest =
-            match graph with
-            | Op CenterChannels :: rest -> true, rest
-            | _ -> false, graph
-
-        let projected conv norm = Some(Some { Convolution = conv; Norm = norm; Centered = centered })
-
-        match rest with
-        | [] when not centered -> Some None
-        | [ Op(Convolve conv) ] when conv.Kernel = 1 && conv.Stride = 1 -> projected conv None
-        | [ Op(Convolve conv); Op(Normalise(norm, _)) ] when conv.Kernel = 1 && conv.Stride = 1 ->
-            projected conv (Some norm)
-        | _ -> None
-
-    let private pooled graph =
-        let shortcut beta kernel rest =
-            projection rest |> Option.map (fun found -> { Beta = beta; Kernel = kernel; Projection = found })
-
+    /// A block's graphs in order.
+    let rec private pieces graph =
         match graph with
-        | Chain(Op(Scale beta) :: Op(AveragePool kernel) :: rest) -> shortcut beta kernel rest
-        | Chain(Op(AveragePool kernel) :: rest) -> shortcut 1.0 kernel rest
-        | _ -> None
+        | Chain parts -> List.collect pieces parts
+        | other -> [ other ]
 
-    let private kind (layer: FusedLayer) =
-        match layer.Shortcut with
-        | RepeatedInput -> Some(Packed(layer, None))
-        | Computed graph -> pooled graph |> Option.map (fun shortcut -> Packed(layer, Some shortcut))
+    let private describe graph =
+        match graph with
+        | Op op -> (sprintf "%A" op).Split([| ' '; '\n' |])[0]
+        | Residual _ -> "a shortcut over several convolutions"
+        | Parallel _ -> "a concatenation"
+        | Chain _
+        | Layer _ -> "a binary layer"
 
-    /// The layers of a part that is not binary; None if it has operations that neither stems nor heads have.
-    let rec private plain name operations =
-        let followed step rest = plain name rest |> Option.map (fun steps -> step :: steps)
+    /// Why packed files do not have this binary layer, if they do not.
+    let private layerObstacle (layer: BinaryLayer) =
+        let conv = fst layer.Convolution.Convolutions.Head
 
-        match operations with
-        | [] -> Some []
-        | Convolve conv as op :: (Normalise(norm, _) as after) :: rest ->
-            followed { Key = name; Graph = Chain [ Op op; Op after ]; Kind = Stem(conv, Some norm) } rest
-        | Convolve conv as op :: rest -> followed { Key = name; Graph = Op op; Kind = Stem(conv, None) } rest
-        | MaxPool(kernel, stride, padding) as op :: rest ->
-            followed { Key = "maxpool"; Graph = Op op; Kind = StemPool(kernel, stride, padding) } rest
-        | GlobalAveragePool as op :: (Linear(key, inputs, classes) as last) :: rest ->
-            followed { Key = name; Graph = Chain [ Op op; Op last ]; Kind = Head(key, inputs, classes) } rest
-        | _ -> None
+        match layer.Shortcut, layer.Activation with
+        | _ when conv.Groups > 1 || conv.Dilation > 1 -> Some "its convolution has groups or dilation"
+        | _ when layer.Convolution.NormBefore.IsSome -> Some "it has a norm before the sign"
+        | NoShortcut, _ -> Some "it has no shortcut"
+        | Concatenated, _ -> Some "its output is concatenated"
+        | Computed _, _ -> Some "its shortcut is not an average pool"
+        | Pooled { Projection = Some { Convolution = conv } }, _ when conv.Stride <> 1 || conv.Kernel <> 1 ->
+            Some "its shortcut's convolution is not 1×1"
+        | _, (None | Some(Op.RPReLU _ | Op.PReLU _ | Op.ReLU)) -> None
+        | _, Some op -> Some $"its activation is {describe (Op op)}"
 
-    let private ofPart name graph part =
-        match part with
-        | Layer layer -> kind layer |> Option.map (fun kind -> [ { Key = name; Graph = graph; Kind = kind } ])
-        | Plain graph -> plain name (Graph.operations graph)
+    /// The packed layers of a block's graphs, or why it has none.
+    let rec private steps name graphs : Result<PackedStep list, string> =
+        let followed step rest = steps name rest |> Result.map (fun steps -> step :: steps)
+
+        match graphs with
+        | [] -> Ok []
+        | (Op(Op.Convolve conv) as first) :: (Op(Op.Normalise(norm, _)) as second) :: rest when conv.Groups = 1 ->
+            followed { Key = conv.Key; Graph = Chain [ first; second ]; Kind = RealLayer(conv, Some norm) } rest
+        | (Op(Op.Convolve conv) as first) :: rest when conv.Groups = 1 ->
+            followed { Key = conv.Key; Graph = first; Kind = RealLayer(conv, None) } rest
+        | (Op(Op.MaxPool(kernel, stride, padding)) as pool) :: rest ->
+            followed { Key = "maxpool"; Graph = pool; Kind = MaxPoolLayer(kernel, stride, padding) } rest
+        | (Op Op.GlobalAveragePool as pool) :: (Op(Op.Linear(key, inputs, classes)) as last) :: rest ->
+            followed { Key = name; Graph = Chain [ pool; last ]; Kind = ClassifierLayer(key, inputs, classes) } rest
+        | Layer layer :: rest ->
+            match layerObstacle layer with
+            | Some why -> Error $"{layer.Name}: {why}"
+            | None -> followed { Key = layer.Name; Graph = Layer layer; Kind = Packed layer } rest
+        | graph :: _ -> Error $"{name}: {describe graph}"
 
     /// Why a network cannot be packed, if it cannot.
     let private obstacle (net: NetSpec) =
-        match net.Body with
-        | FullPrecision _ ->
+        if not (Net.isBinary net) then
             Some
                 $"{net.Name} is a full-precision network, but packed files contain binary ones. Export it as pytorch, safetensors or onnx."
-        | Binary body when body.Binarise = Activations ->
+        elif net.Binarise = Activations then
             Some
                 $"{net.Name} has real weights, as after stage 1, but a packed file has one bit per weight. Train stage 2 from it \
                   (--binarise activations+weights --init CHECKPOINT) and pack the result."
-        | Binary _ -> None
+        else
+            None
 
     /// <summary>The packed layers of a network, in the order in which they run.</summary>
     /// <remarks>Throws TrainingException if its weights are not binary, or if it has a layer that packed files do not support.</remarks>
@@ -92,6 +86,6 @@ module PackedStep =
         obstacle net |> Option.iter (fun why -> raise (TrainingException why))
 
         [ for name, graph in Lowering.parts net do
-              match Fusion.parts graph |> List.map (ofPart name graph) with
-              | found when List.forall Option.isSome found -> yield! found |> List.choose id |> List.concat
-              | _ -> raise (TrainingException $"{net.Name}, {name}: packed files do not support this layer.") ]
+              match steps name (pieces graph) with
+              | Ok found -> yield! found
+              | Error what -> raise (TrainingException $"{net.Name}: packed files do not support {what}.") ]

@@ -28,19 +28,19 @@ module Packing =
 
     let private singles (values: float[]) = Array.map float32 values
 
+    /// The thresholds of x for the signs of β·x + b.
     let private thresholds (tensors: IReadOnlyDictionary<string, torch.Tensor>) (convolution: SignConvolution) =
-        let shift = tensors[convolution.Shift]
-
-        if shift.dtype = torch.ScalarType.Float64 then
-            FoldedFilters.doubles shift |> Array.map (Threshold.double convolution.Beta)
-        else
-            FoldedFilters.doubles shift |> Array.map (float32 >> Threshold.single convolution.Beta)
+        match convolution.Shift with
+        | None -> Array.create convolution.In (Threshold.single convolution.Beta 0.0f)
+        | Some key when tensors[key].dtype = torch.ScalarType.Float64 ->
+            FoldedFilters.doubles tensors[key] |> Array.map (Threshold.double convolution.Beta)
+        | Some key ->
+            FoldedFilters.doubles tensors[key] |> Array.map (float32 >> Threshold.single convolution.Beta)
 
     /// The shortcut, its contribution to the layer's bias, and its number of zero weights.
-    let private shortcut tensors (pooled: PooledPath option) : PackedShortcut * float[] option * int64 =
-        match pooled with
-        | None -> IdentityShortcut(), None, 0L
-        | Some { Beta = beta; Kernel = kernel; Projection = projection } ->
+    let private shortcut tensors (layer: BinaryLayer) : PackedShortcut * float[] option * int64 =
+        match layer.Shortcut with
+        | Pooled { Beta = beta; Kernel = kernel; Projection = projection } ->
             let factor = float32 (beta / float (kernel * kernel))
 
             match projection with
@@ -54,13 +54,25 @@ module Packing =
                 AveragePoolShortcut(kernel, factor, BinaryProjection(filters.Signs, singles filters.Scale, centered)),
                 Some offset,
                 filters.Zeros
+        | _ -> IdentityShortcut(), None, 0L
 
-    let private binary tensors key (layer: FusedLayer) pooled : PackedLayer * int64 =
-        let convolution, activation = layer.Convolution, layer.Activation
+    /// The activation as an RPReLU: its first shift, its slope and its second shift. PackedStep refuses others.
+    let private activation (tensors: IReadOnlyDictionary<string, torch.Tensor>) (layer: BinaryLayer) =
+        let all value = Array.create layer.Convolution.Out value
+        let values key = FoldedFilters.doubles tensors[key]
+
+        match layer.Activation with
+        | Some(Op.RPReLU names) -> values names.ShiftIn, values names.Slope, values names.ShiftOut
+        | Some(Op.PReLU(key, _)) -> all 0.0, values key, all 0.0
+        | Some Op.ReLU -> all 0.0, all 0.0, all 0.0
+        | _ -> all 0.0, all 1.0, all 0.0
+
+    let private binary tensors key (layer: BinaryLayer) : PackedLayer * int64 =
+        let convolution = layer.Convolution
         let first = fst convolution.Convolutions.Head
         let filters, offset = FoldedFilters.folded tensors convolution.Convolutions
-        let shortcut, added, zeros = shortcut tensors pooled
-        let shiftIn = FoldedFilters.doubles tensors[activation.ShiftIn]
+        let shortcut, added, zeros = shortcut tensors layer
+        let shiftIn, slope, shiftOut = activation tensors layer
         let bias = Array.map2 (+) offset shiftIn
         let bias = added |> Option.map (Array.map2 (+) bias) |> Option.defaultValue bias
 
@@ -75,13 +87,13 @@ module Packing =
             filters.Signs,
             filters.Scale |> Array.map (fun scale -> float32 (convolution.Alpha * scale)),
             singles bias,
-            singles (FoldedFilters.doubles tensors[activation.Slope]),
-            singles (FoldedFilters.doubles tensors[activation.ShiftOut]),
+            singles slope,
+            singles shiftOut,
             shortcut
         ),
         filters.Zeros + zeros
 
-    let private stem
+    let private real
         (tensors: IReadOnlyDictionary<string, torch.Tensor>)
         key
         (conv: ConvolutionSpec)
@@ -102,10 +114,10 @@ module Packing =
 
     let private layer (tensors: IReadOnlyDictionary<string, torch.Tensor>) (step: PackedStep) : PackedLayer * int64 =
         match step.Kind with
-        | Stem(conv, normKey) -> stem tensors step.Key conv normKey, 0L
-        | StemPool(kernel, stride, padding) -> PackedMaxPool(step.Key, kernel, stride, padding), 0L
-        | Packed(fused, pooled) -> binary tensors step.Key fused pooled
-        | Head(key, inputs, classes) ->
+        | RealLayer(conv, normKey) -> real tensors step.Key conv normKey, 0L
+        | MaxPoolLayer(kernel, stride, padding) -> PackedMaxPool(step.Key, kernel, stride, padding), 0L
+        | Packed layer -> binary tensors step.Key layer
+        | ClassifierLayer(key, inputs, classes) ->
             let values suffix = singles (FoldedFilters.doubles tensors[$"{key}.{suffix}"])
             PackedClassifier(step.Key, inputs, classes, values "weight", values "bias"), 0L
 

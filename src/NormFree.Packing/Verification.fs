@@ -48,9 +48,9 @@ module Verification =
 
         let found =
             match step.Kind with
-            | Packed(layer, _) ->
+            | Packed layer ->
                 let channels = int (x.size 1)
-                let before = CompositePair.beforeSign composite layer channels x
+                let before = CompositePair.beforeSign composite layer x
                 let numbers = Differences.channelsLast before
                 let flips = Differences.ofSigns freeSigns channels numbers
 
@@ -63,9 +63,9 @@ module Verification =
                     Difference = Differences.relative (Differences.between values (Differences.channelsLast result))
                     Flips = int64 flips.Length
                     FarthestFlip = Differences.largest flips }
-            | Stem _
-            | StemPool _
-            | Head _ ->
+            | RealLayer _
+            | MaxPoolLayer _
+            | ClassifierLayer _ ->
                 { noLayer step.Key with
                     Difference = Differences.relative (Differences.between values (Differences.channelsLast own)) }
 

@@ -221,6 +221,10 @@ module Recipe =
         let warm = if taken >= warmUpSteps then 1.0 else float taken / float warmUpSteps
         recipe.LearningRate * scheduled * warm
 
+    /// <summary>The part of the stage before a step, from 0 to 1.</summary>
+    let progress recipe stepsPerEpoch epoch step =
+        (float epoch + float step / float (max 1 stepsPerEpoch)) / float recipe.Epochs
+
     /// <summary>Whether the rate decays within epochs too.</summary>
     let decaysPerStep recipe =
         match recipe.Schedule, recipe.Deviations.LastEpoch with
@@ -232,7 +236,7 @@ module Recipe =
     /// <remarks>A measured variance is kept.</remarks>
     let applyTo net recipe =
         let variance =
-            match Net.binaryBody net |> Option.map _.ExpectedVariance, recipe.Deviations.ExpectedVariance with
+            match Net.tryBinary net |> Option.map _.ExpectedVariance, recipe.Deviations.ExpectedVariance with
             | Some(ExpectedVariance.Measured _ as measured), _ -> measured
             | _, Rule.Published -> ExpectedVariance.Published
             | _, Rule.Corrected -> ExpectedVariance.Corrected
@@ -253,7 +257,7 @@ module Recipe =
 
     /// α of a network without a norm.
     let private alpha net =
-        match Net.binaryBody net |> Option.map _.Norm with
+        match Net.tryBinary net |> Option.map _.Norm with
         | Some(BnFree alpha | Scaled alpha) -> Some alpha
         | Some(BatchNorm | NoNorm)
         | None -> None
@@ -266,7 +270,7 @@ module Recipe =
     let rateFactor recipe net (parameter: ParameterSpec) =
         match recipe.Deviations.Rates, alpha net, parameter.Kind with
         | Rule.Corrected, Some _, ConvolutionWeight conv ->
-            min 1.0 (sqrt (fullRateInputs / float (conv.In * conv.Kernel * conv.Kernel)))
+            min 1.0 (sqrt (fullRateInputs / float conv.FanIn))
         | Rule.Corrected, Some alpha, ShiftBias -> alpha
         | Rule.Corrected, Some alpha, (Gain | LinearWeight) -> 1.0 / alpha
         | _ -> 1.0
@@ -276,8 +280,8 @@ module Recipe =
 
     /// Whether any shortcut has a standardised convolution, and with it gains.
     let private hasGainsInShortcuts net =
-        match Net.binaryBody net with
-        | Some { Norm = BnFree _; Layers = layers } -> layers |> List.exists (fun layer -> layer.Shortcut = PoolProject)
+        match Net.tryBinary net with
+        | Some { Norm = BnFree _; Blocks = blocks } -> blocks |> List.exists (fun block -> (Block.projection block).IsSome)
         | _ -> false
 
     /// The rules a recipe uses that earlier methods had differently: name, and the first method with today's rule. A changed rule gets a number

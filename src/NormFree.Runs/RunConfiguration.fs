@@ -12,14 +12,16 @@ type NetworkConfiguration =
         Architecture: string
         /// None for full-precision networks.
         Norm: Norm option
-        /// The weights of 1×1 shortcuts in stage 2. None for full-precision networks.
-        Shortcut: ShortcutWeights option
+        /// The weights of 1×1 shortcuts in stage 2. None uses the architecture's.
+        Shortcut: WeightBinariser option
         /// None chooses the stem by the image size.
         Stem: StemKind option
         /// The factor of the table's channels. None if a script built the network.
         Width: float option
         /// The factor of the table's layers. None if a script built the network.
         Depth: float option
+        /// A network that is no table of this version, from a file or a script.
+        Spec: NetSpec option
     }
 
 /// <summary>The images of a run.</summary>
@@ -177,7 +179,7 @@ module RunConfiguration =
               yield! facts.BinaryGain |> Option.map (fun value -> "binary gain", value) |> Option.toList
           | None -> ()
           match network.Shortcut with
-          | Some weights -> "deviation 16, shortcut weights", Names.shortcutWeights weights
+          | Some weights -> "deviation 16, shortcut weights", Names.weights weights
           | None -> () ]
 
     let private dataRows (facts: RunFacts) =

@@ -1,191 +1,271 @@
 namespace NormFree.Spec
 
-/// <summary>Lowers a spec to a graph of operations. Only this module interprets <c>Norm</c> and <c>Binarise</c>.</summary>
+/// <summary>Lowers a network's blocks to graphs. Only this module interprets <c>Norm</c> and <c>Binarise</c>.</summary>
 [<RequireQualifiedAccess>]
 module Lowering =
 
-    /// What a network's norm and binarisation mean for each layer.
+    /// What a network's norm and binarisation mean for a block.
     type private Rules =
-        { Alpha: float
+        { Key: string
+          Classes: int
+          Alpha: float
+          Beta: float
           Standardised: bool
           HasNorm: bool
           Weight: OperandPrecision
-          Factor: float
-          ShortcutWeights: ShortcutWeights }
+          Factor: float }
 
-    let private rules body =
+    let private rules (net: NetSpec) =
         let weight =
-            match body.Binarise with
+            match net.Binarise with
             | Activations -> Real
             | ActivationsAndWeights -> OneBit
 
-        let factor =
-            match weight, body.BinaryGain with
-            | OneBit, BinaryGain.VariancePreserving -> sqrt (System.Math.PI / 2.0)
-            | _ -> 1.0
-
         let plain =
-            { Alpha = 1.0
+            { Key = ""
+              Classes = net.Classes
+              Alpha = 1.0
+              Beta = 1.0
               Standardised = false
               HasNorm = false
               Weight = weight
-              Factor = 1.0
-              ShortcutWeights = body.ShortcutWeights }
+              Factor = 1.0 }
 
-        match body.Norm with
+        match net.Norm with
         | BatchNorm -> { plain with HasNorm = true }
         | NoNorm -> plain
-        | BnFree alpha -> { plain with Alpha = alpha; Standardised = true; Factor = factor }
+        | BnFree alpha ->
+            let factor =
+                match net.BinaryGain with
+                | BinaryGain.One -> 1.0
+                | BinaryGain.VariancePreserving -> sqrt (System.Math.PI / 2.0)
+
+            { plain with Alpha = alpha; Standardised = true; Factor = factor }
         // The factor restores the variance that a standardised filter loses to binarisation; these filters are not standardised.
         | Scaled alpha -> { plain with Alpha = alpha }
 
-    let private betas body =
-        match body.Norm with
-        | BatchNorm
-        | NoNorm -> body.Layers |> List.map (fun _ -> 1.0)
-        | BnFree alpha
-        | Scaled alpha -> Variance.expected body.ExpectedVariance alpha body.Layers |> List.map (fun v -> 1.0 / sqrt v)
+    /// β of every block; 1 for blocks without it.
+    let private betas (net: NetSpec) =
+        let variances =
+            match net.Norm with
+            | BatchNorm
+            | NoNorm -> Net.residualBlocks net |> List.map (fun _ -> 1.0)
+            | BnFree alpha
+            | Scaled alpha -> Variance.expected net.ExpectedVariance alpha net.Blocks
 
-    /// A multiplication by 1 is omitted.
-    let private scale factor =
-        [ if factor <> 1.0 then
-              Op(Scale factor) ]
+        (variances, net.Blocks)
+        ||> List.mapFold (fun variances block ->
+            match variances with
+            | v :: rest when Block.isResidual block -> 1.0 / sqrt v, rest
+            | _ -> 1.0, variances)
+        |> fst
 
-    let private norm (rules: Rules) key channels =
-        [ if rules.HasNorm then
-              Op(Normalise(key, channels)) ]
+    let private named rules name = if rules.Key = "" then name else $"{rules.Key}.{name}"
 
-    let private convolve (rules: Rules) key input (kernel, stride) (from, into) =
+    /// The key of a norm, in networks that have norms.
+    let private normKey rules name = if rules.HasNorm then Some(named rules name) else None
+
+    let private convolution rules name (weights: WeightBinariser) input channels outputs : ConvolutionSpec =
+        let weight = if weights = WeightBinariser.Real then Real else rules.Weight
+
+        { Key = named rules name
+          In = channels
+          Out = outputs
+          Kernel = 1
+          Stride = 1
+          Padding = 0
+          Dilation = 1
+          Groups = 1
+          Standardised = rules.Standardised
+          Input = input
+          Weight = weight
+          ScaledSigns = weights <> WeightBinariser.PlainSign
+          Factor = if weight = OneBit then rules.Factor else 1.0 }
+
+    let private realConvolution rules channels (conv: RealConvolution) =
         Op(
-            Convolve
-                { Key = key
-                  In = from
-                  Out = into
-                  Kernel = kernel
-                  Stride = stride
-                  Padding = kernel / 2
-                  Standardised = rules.Standardised
-                  Input = input
-                  Weight = rules.Weight
-                  Factor = rules.Factor }
+            Op.Convolve
+                { convolution rules conv.Name WeightBinariser.Real Real channels conv.Out with
+                    Kernel = conv.Kernel
+                    Stride = conv.Stride
+                    Padding = conv.Kernel / 2
+                    Groups = conv.Groups }
         )
 
-    let private rprelu (layer: BinaryLayer) =
-        Op(
-            RPReLU
-                { ShiftIn = $"{layer.Key}.{layer.Names.ShiftIn}.bias"
-                  Slope = $"{layer.Key}.{layer.Names.Slope}.weight"
-                  ShiftOut = $"{layer.Key}.{layer.Names.ShiftOut}.bias"
-                  Channels = layer.Out }
-        )
+    let private layer rules channels before (conv: BinaryConvolution) after =
+        let outputs = conv.Out / conv.Convolutions.Length
 
-    /// α·N(w ∗ sign(β·x + b)), with two parallel convolutions if the layer names two.
-    let private branch rules beta (layer: BinaryLayer) =
-        let outputs = layer.Out / layer.Names.Convolutions.Length
+        let norms =
+            match after with
+            | [] -> conv.Convolutions |> List.map (fun _ -> None)
+            | names -> names |> List.map (normKey rules)
 
-        let convolutions =
-            [ for conv, norm' in List.zip layer.Names.Convolutions layer.Names.Norms ->
-                  let weights =
-                      convolve rules $"{layer.Key}.{conv}" OneBit (layer.Kernel, layer.Stride) (layer.In, outputs)
+        let one name =
+            { convolution rules name conv.Weights OneBit channels outputs with
+                Kernel = conv.Kernel
+                Stride = conv.Stride
+                Padding = conv.Dilation * (conv.Kernel / 2)
+                Dilation = conv.Dilation
+                Groups = conv.Groups }
 
-                  Chain(weights :: norm rules $"{layer.Key}.{norm'}" outputs) ]
+        Layer
+            { Name = named rules conv.Convolutions.Head
+              Convolution =
+                { NormBefore = before |> Option.bind (normKey rules)
+                  Beta = 1.0
+                  Shift = conv.Shift |> Option.map (named rules)
+                  Sign = conv.Sign
+                  Convolutions = List.zip (List.map one conv.Convolutions) norms
+                  Alpha = 1.0 }
+              Shortcut = NoShortcut
+              Activation = None }
 
-        Chain
-            [ yield! scale beta
-              Op(Shift($"{layer.Key}.{layer.Names.ShiftBefore}.bias", layer.In))
-              Op Sign
-              match convolutions with
-              | [ single ] -> single
-              | several -> Parallel several
-              yield! scale rules.Alpha ]
+    let private activation rules channels activation =
+        match activation with
+        | Activation.RPReLU names ->
+            Op.RPReLU
+                { ShiftIn = named rules names.ShiftIn
+                  Slope = named rules names.Slope
+                  ShiftOut = named rules names.ShiftOut
+                  Channels = channels }
+        | Activation.PReLU slope -> Op.PReLU(named rules slope, channels)
+        | Activation.ReLU -> Op.ReLU
+        | Activation.HardTanh -> Op.HardTanh
+        | Activation.Custom name -> Op.CustomActivation name
 
-    let private realWeights (rules: Rules) = { rules with Weight = Real; Factor = 1.0 }
+    let private norm rules channels names =
+        names |> List.choose (normKey rules) |> List.map (fun key -> Op(Op.Normalise(key, channels)))
 
-    /// A shortcut's 1×1 convolution. In stage 1, its weights are real in every case.
-    let private project (rules: Rules) key channels =
-        match rules.Weight, rules.ShortcutWeights with
-        | Real, _
-        | OneBit, ShortcutWeights.Binary -> [ convolve rules key Real (1, 1) channels ]
-        | OneBit, ShortcutWeights.ZeroMean -> [ Op CenterChannels; convolve rules key Real (1, 1) channels ]
-        | OneBit, ShortcutWeights.Real -> [ convolve (realWeights rules) key Real (1, 1) channels ]
+    /// A part that is not binary, and the channels after it.
+    let private single rules channels part =
+        match part with
+        | Part.Binary conv -> [ layer rules channels None conv [] ], conv.Out
+        | Part.Conv conv -> [ realConvolution rules channels conv ], conv.Out
+        | Part.Norm names -> norm rules channels names, channels
+        | Part.Activation chosen -> [ Op(activation rules channels chosen) ], channels
+        | Part.MaxPool(kernel, stride, padding) -> [ Op(Op.MaxPool(kernel, stride, padding)) ], channels
+        | Part.AveragePool kernel -> [ Op(Op.AveragePool kernel) ], channels
+        | Part.GlobalAveragePool -> [ Op Op.GlobalAveragePool ], channels
+        | Part.Flatten side -> [ Op(Op.Flatten side) ], channels * side * side
+        | Part.Linear name -> [ Op(Op.Linear(named rules name, channels, rules.Classes)) ], rules.Classes
 
-    /// A downsampling shortcut takes β·x, the others take x.
-    let private shortcut rules beta (layer: BinaryLayer) =
-        match layer.Shortcut with
-        | Identity -> Chain []
-        | Duplicate -> Parallel [ Chain []; Chain [] ]
-        | Pool -> Chain [ yield! scale beta; Op(AveragePool 2) ]
-        | PoolProject ->
-            Chain
-                [ yield! scale beta
-                  Op(AveragePool 2)
-                  yield! project rules $"{layer.Key}.downsample.1" (layer.In, layer.Out)
-                  yield! norm rules $"{layer.Key}.downsample.2" layer.Out ]
+    /// The parts in order, and the channels after them. A norm beside a binary convolution becomes part of its layer.
+    let rec private sequence rules channels parts : Graph list * int =
+        let followed graphs channels rest =
+            let more, last = sequence rules channels rest
+            graphs @ more, last
 
-    let private binaryLayer rules beta layer =
-        Chain [ Residual(branch rules beta layer, shortcut rules beta layer); rprelu layer ]
+        match parts with
+        | [] -> [], channels
+        | Part.Norm [ before ] :: Part.Binary conv :: Part.Norm after :: rest ->
+            followed [ layer rules channels (Some before) conv after ] conv.Out rest
+        | Part.Norm [ before ] :: Part.Binary conv :: rest ->
+            followed [ layer rules channels (Some before) conv [] ] conv.Out rest
+        | Part.Binary conv :: Part.Norm after :: rest -> followed [ layer rules channels None conv after ] conv.Out rest
+        | part :: rest ->
+            let graphs, channels = single rules channels part
+            followed graphs channels rest
 
-    let private stem rules (stem: Stem) =
-        [ convolve (realWeights rules) $"{stem.Key}conv1" Real (stem.Kernel, stem.Stride) (3, stem.Channels)
-          yield! norm rules $"{stem.Key}bn1" stem.Channels ]
+    /// A binary layer takes over the activation that follows it.
+    let rec private withActivations graphs =
+        match graphs with
+        | Layer({ Activation = None } as layer) :: Op(Op.RPReLU _ | Op.PReLU _ | Op.ReLU | Op.HardTanh as op) :: rest ->
+            Layer { layer with Activation = Some op } :: withActivations rest
+        | graph :: rest -> graph :: withActivations rest
+        | [] -> []
 
-    let private maxPool (stem: Stem) =
-        [ if stem.MaxPool then
-              Op(MaxPool(3, 2, 1)) ]
+    /// α·branch(β·x): a binary layer at the start or at the end takes over the factor.
+    let private scaled rules branch =
+        let first =
+            match branch with
+            | Layer layer :: rest ->
+                Layer { layer with Convolution = { layer.Convolution with Beta = rules.Beta } } :: rest
+            | _ -> Graph.scale rules.Beta @ branch
 
-    let private head net channels = [ Op GlobalAveragePool; Op(Linear("fc", channels, net.Classes)) ]
+        match List.rev first with
+        | Layer layer :: before ->
+            List.rev (Layer { layer with Convolution = { layer.Convolution with Alpha = rules.Alpha } } :: before)
+        | _ -> first @ Graph.scale rules.Alpha
 
-    let private fullPrecision =
-        { Alpha = 1.0
-          Standardised = false
-          HasNorm = true
-          Weight = Real
-          Factor = 1.0
-          ShortcutWeights = ShortcutWeights.Real }
+    let private projected rules stride channels outputs (projection: Projection) : ShortcutProjection =
+        let conv = convolution rules projection.Name projection.Weights Real channels outputs
 
-    /// relu(bn2(conv2(relu(bn1(conv1 x)))) + shortcut(x)).
-    let private residualBlock (block: ResidualBlock) =
-        let conv name kernel stride from =
-            convolve fullPrecision $"{block.Key}.{name}" Real (kernel, stride) (from, block.Out)
+        { Convolution = { conv with Stride = stride }
+          Norm = normKey rules projection.Norm
+          Centered = conv.Weight = OneBit && projection.Weights = WeightBinariser.ZeroMean }
 
-        let norm name = norm fullPrecision $"{block.Key}.{name}" block.Out
+    let private pooled rules projection =
+        Pooled { Beta = rules.Beta; Kernel = 2; Projection = projection }
 
-        let branch =
-            Chain
-                [ conv "conv1" 3 block.Stride block.In
-                  yield! norm "bn1"
-                  Op ReLU
-                  conv "conv2" 3 1 block.Out
-                  yield! norm "bn2" ]
+    /// The shortcut of a residual or dense block; those that change the map start from β·x.
+    let private shortcut rules stride channels outputs shortcut =
+        let computed graphs = Computed(Chain(Graph.scale rules.Beta @ graphs))
 
-        let shortcut =
-            if block.Stride = 1 && block.In = block.Out then
-                Chain []
-            else
-                Chain [ conv "downsample.0" 1 block.Stride block.In; yield! norm "downsample.1" ]
+        match shortcut with
+        | Shortcut.None -> NoShortcut
+        | Shortcut.Identity
+        | Shortcut.Duplicate -> RepeatedInput
+        | Shortcut.Concatenate -> Concatenated
+        | Shortcut.AveragePool -> pooled rules None
+        | Shortcut.AveragePoolProject projection ->
+            pooled rules (Some(projected rules 1 channels outputs projection))
+        | Shortcut.MaxPool -> computed [ Op(Op.MaxPool(2, 2, 0)) ]
+        | Shortcut.Project projection -> computed [ Graph.ofProjection (Some(projected rules stride channels outputs projection)) ]
+        | Shortcut.PadChannels ->
+            computed
+                [ if stride = 2 then
+                      Op(Op.AveragePool 2)
+                  Op(Op.PadChannels(outputs - channels)) ]
 
-        Chain [ Residual(branch, shortcut); Op ReLU ]
+    /// branch(x) + shortcut(x) where the branch is not one binary layer.
+    let private joined channels outputs branch shortcut =
+        let copies = Parallel(List.replicate (max 1 (outputs / channels)) (Chain []))
 
-    let private layerName (layer: BinaryLayer) = $"{layer.Key}.{List.head layer.Names.Convolutions}"
+        match shortcut with
+        | NoShortcut -> branch
+        | RepeatedInput -> [ Residual(Chain branch, (if outputs = channels then Chain [] else copies)) ]
+        | Concatenated -> [ Parallel [ Chain []; Chain branch ] ]
+        | Pooled pooled -> [ Residual(Chain branch, Graph.ofPooled pooled) ]
+        | Computed graph -> [ Residual(Chain branch, graph) ]
+
+    /// A block's graph, and the channels after it.
+    let private block (net: Rules) channels (beta, block: Block) =
+        let rules = { net with Key = block.Key; Beta = beta }
+        let branch, outputs = sequence rules channels block.Branch
+        let branch = if Block.isResidual block then scaled rules branch else branch
+        let shortcut = shortcut rules (Block.stride block) channels outputs block.Shortcut
+
+        let sum =
+            match branch with
+            | [ Layer layer ] -> [ Layer { layer with Shortcut = shortcut } ]
+            | _ -> joined channels outputs branch shortcut
+
+        let outputs = if shortcut = Concatenated then channels + outputs else outputs
+        let after, outputs = sequence rules outputs block.After
+        Chain(withActivations (sum @ after)), outputs
+
+    /// The key of a block's first convolution or linear layer.
+    let private name number (block: Block) =
+        let full name = if block.Key = "" then name else $"{block.Key}.{name}"
+
+        block.Branch @ block.After
+        |> List.tryPick (function
+            | Part.Binary conv -> List.tryHead conv.Convolutions
+            | Part.Conv conv -> Some conv.Name
+            | Part.Linear name -> Some name
+            | _ -> None)
+        |> Option.map full
+        |> Option.defaultValue (if block.Key = "" then $"block{number}" else block.Key)
 
     /// <summary>
-    /// The network's named parts in order: stem, layers, head. The spec must be valid
-    /// (<see cref="M:NormFree.Spec.Validation.validate"/>).
+    /// The network's blocks as named graphs, in order. The spec must be valid (<see cref="M:NormFree.Spec.Validation.validate"/>).
     /// </summary>
     let parts (net: NetSpec) : (string * Graph) list =
-        match net.Body with
-        | Binary body ->
-            let rules = rules body
-
-            [ yield $"{net.Stem.Key}conv1", Chain(stem rules net.Stem @ maxPool net.Stem)
-              for beta, layer in List.zip (betas body) body.Layers do
-                  yield layerName layer, binaryLayer rules beta layer
-              yield "fc", Chain(head net (List.last body.Layers).Out) ]
-        | FullPrecision blocks ->
-            [ yield $"{net.Stem.Key}conv1", Chain(stem fullPrecision net.Stem @ [ Op ReLU ] @ maxPool net.Stem)
-              for block in blocks do
-                  yield block.Key, residualBlock block
-              yield "fc", Chain(head net (List.last blocks).Out) ]
+        let graphs, _ = (3, List.zip (betas net) net.Blocks) ||> List.mapFold (block (rules net))
+        graphs |> List.mapi (fun i graph -> name i net.Blocks[i], graph)
 
     /// <summary>The whole network as one graph.</summary>
     let lower net = parts net |> List.map snd |> Chain
+
+    /// <summary>The network's binary layers, in order.</summary>
+    let layers net = Graph.layers (lower net)

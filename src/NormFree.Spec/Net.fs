@@ -1,34 +1,119 @@
 namespace NormFree.Spec
 
-/// <summary>Functions that modify a network, for pipes: <c>ReActNet.r18 |> Net.withNorm BatchNorm |> Net.withClasses 10</c>.</summary>
+/// <summary>Functions that build and modify networks, for pipes: <c>ReActNet.r18 |> Net.withNorm BatchNorm |> Net.withClasses 10</c>. All work on
+/// any network.</summary>
 [<RequireQualifiedAccess>]
 module Net =
 
-    /// <summary>Modifies the binary body. A full-precision network is returned unchanged.</summary>
-    let mapBinary change net =
-        match net.Body with
-        | Binary body -> { net with Body = Binary(change body) }
-        | FullPrecision _ -> net
+    /// <summary>A network of these blocks: bn-free with α = 0.2, binary activations, 1000 classes.</summary>
+    let create name (blocks: Block seq) : NetSpec =
+        { Name = name
+          Blocks = List.ofSeq blocks
+          Classes = 1000
+          Norm = BnFree 0.2
+          Binarise = Activations
+          ExpectedVariance = ExpectedVariance.Published
+          BinaryGain = BinaryGain.One }
 
-    /// <summary>The binary body; None for a full-precision network.</summary>
-    let binaryBody net =
-        match net.Body with
-        | Binary body -> Some body
-        | FullPrecision _ -> None
+    /// <summary>The network if it has a binary convolution; None for a full-precision network.</summary>
+    let tryBinary (net: NetSpec) : NetSpec option =
+        if net.Blocks |> List.exists (Block.binaryConvolutions >> List.isEmpty >> not) then
+            Some net
+        else
+            None
 
-    let withClasses classes net = { net with Classes = classes }
+    /// <summary>Whether the network has a binary convolution.</summary>
+    let isBinary net = (tryBinary net).IsSome
 
-    let withNorm norm = mapBinary (fun body -> { body with Norm = norm })
+    /// <summary>The stem.</summary>
+    let stem (net: NetSpec) = List.head net.Blocks
 
-    let withBinarise binarise = mapBinary (fun body -> { body with Binarise = binarise })
+    /// <summary>The residual blocks, which have β, in order.</summary>
+    let residualBlocks (net: NetSpec) = net.Blocks |> List.filter Block.isResidual
 
-    let withExpectedVariance rule = mapBinary (fun body -> { body with ExpectedVariance = rule })
+    let withName name (net: NetSpec) = { net with Name = name }
 
-    let withBinaryGain gain = mapBinary (fun body -> { body with BinaryGain = gain })
+    let withClasses classes (net: NetSpec) = { net with Classes = classes }
 
-    let withShortcutWeights weights = mapBinary (fun body -> { body with ShortcutWeights = weights })
+    let withNorm norm (net: NetSpec) = { net with Norm = norm }
 
-/// <summary>The paper's names for a network's choices, as the tool and the logs write them.</summary>
+    let withBinarise binarise (net: NetSpec) = { net with Binarise = binarise }
+
+    let withExpectedVariance rule (net: NetSpec) = { net with ExpectedVariance = rule }
+
+    let withBinaryGain gain (net: NetSpec) = { net with BinaryGain = gain }
+
+    /// <summary>Changes every block, the stem and the classifier too.</summary>
+    let mapBlocks change (net: NetSpec) = { net with Blocks = List.map change net.Blocks }
+
+    /// <summary>Replaces the first block.</summary>
+    let withStem stem (net: NetSpec) = { net with Blocks = stem :: List.tail net.Blocks }
+
+    /// <summary>Changes the gradient of every sign.</summary>
+    let withSign sign net = net |> mapBlocks (Block.mapBinary (fun conv -> { conv with Sign = sign }))
+
+    /// <summary>Changes the filters of every binary convolution; those of shortcuts keep theirs.</summary>
+    let withWeights weights net = net |> mapBlocks (Block.mapBinary (fun conv -> { conv with Weights = weights }))
+
+    /// <summary>Changes the filters of every shortcut's convolution. A full-precision network is returned unchanged.</summary>
+    let withShortcutWeights weights net =
+        if isBinary net then
+            net |> mapBlocks (Block.mapProjection (fun projection -> { projection with Weights = weights }))
+        else
+            net
+
+    /// <summary>The filters of the shortcuts' convolutions, if a binary network has such and all agree.</summary>
+    let shortcutWeights net =
+        match tryBinary net with
+        | None -> None
+        | Some net ->
+            match net.Blocks |> List.choose Block.projection |> List.map _.Weights |> List.distinct with
+            | [ weights ] -> Some weights
+            | _ -> None
+
+    /// The channels of the first binary convolution, or of the first one if all are real.
+    let private baseChannels (net: NetSpec) =
+        let parts = net.Blocks |> List.collect (fun block -> block.Branch @ block.After)
+
+        let outputs =
+            function
+            | Part.Conv conv -> Some conv.Out
+            | Part.Binary conv -> Some conv.Out
+            | _ -> None
+
+        let binary = parts |> List.filter _.IsBinary
+        (if binary.IsEmpty then parts else binary) |> List.tryPick outputs
+
+    let private mapOutputs change =
+        mapBlocks (
+            Block.mapParts (function
+                | Part.Binary conv -> Part.Binary { conv with Out = change conv.Out }
+                | Part.Conv conv ->
+                    let outputs = change conv.Out
+                    let groups = if conv.Groups = conv.Out then outputs else conv.Groups
+                    Part.Conv { conv with Out = outputs; Groups = groups }
+                | part -> part)
+        )
+
+    /// <summary>Multiplies all channels by a factor. The channels of the first binary convolution are rounded to a multiple of 8, at least 8. Channels
+    /// that are a multiple of them stay that multiple, others are rounded likewise.</summary>
+    let withWidth (factor: float) net =
+        match baseChannels net with
+        | None -> net
+        | Some _ when factor = 1.0 -> net
+        | Some first ->
+            let rounded channels = max 8 (8 * int (round (float channels * factor / 8.0)))
+            let scaled = rounded first
+
+            net
+            |> mapOutputs (fun channels ->
+                if channels % first = 0 then scaled * (channels / first) else rounded channels)
+
+    /// <summary>Multiplies the number of blocks of each stage by a factor, rounded, at least 1, and numbers their keys anew.</summary>
+    /// <remarks>A stage is a block that changes the map and the blocks that repeat after it; it is extended by copies of its last block.</remarks>
+    let withDepth factor (net: NetSpec) = { net with Blocks = Depth.scale factor net.Blocks }
+
+/// <summary>The names of a network's choices, as the tool and the logs write them.</summary>
 [<RequireQualifiedAccess>]
 module Names =
 
@@ -55,8 +140,9 @@ module Names =
         | BinaryGain.One -> "1"
         | BinaryGain.VariancePreserving -> "√(π/2)"
 
-    let shortcutWeights =
+    let weights =
         function
-        | ShortcutWeights.Binary -> "binary"
-        | ShortcutWeights.ZeroMean -> "zero-mean"
-        | ShortcutWeights.Real -> "real"
+        | WeightBinariser.Binary -> "binary"
+        | WeightBinariser.PlainSign -> "plain-sign"
+        | WeightBinariser.ZeroMean -> "zero-mean"
+        | WeightBinariser.Real -> "real"

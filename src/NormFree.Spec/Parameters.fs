@@ -28,27 +28,35 @@ module Parameters =
 
     let private ofOp op =
         match op with
-        | Convolve conv ->
-            [ parameter $"{conv.Key}.weight" [ conv.Out; conv.In; conv.Kernel; conv.Kernel ] (ConvolutionWeight conv)
+        | Op.Convolve conv ->
+            [ parameter
+                  $"{conv.Key}.weight"
+                  [ conv.Out; conv.In / conv.Groups; conv.Kernel; conv.Kernel ]
+                  (ConvolutionWeight conv)
               if conv.Standardised then
                   parameter $"{conv.Key}.gain" [ conv.Out; 1; 1; 1 ] Gain ]
-        | Shift(key, channels) -> [ parameter key [ 1; channels; 1; 1 ] ShiftBias ]
-        | RPReLU prelu ->
+        | Op.Shift(key, channels) -> [ parameter key [ 1; channels; 1; 1 ] ShiftBias ]
+        | Op.RPReLU prelu ->
             [ parameter prelu.ShiftIn [ 1; prelu.Channels; 1; 1 ] ShiftBias
               parameter prelu.Slope [ prelu.Channels ] Slope
               parameter prelu.ShiftOut [ 1; prelu.Channels; 1; 1 ] ShiftBias ]
-        | Normalise(key, channels) ->
+        | Op.PReLU(key, channels) -> [ parameter key [ channels ] Slope ]
+        | Op.Normalise(key, channels) ->
             [ parameter $"{key}.weight" [ channels ] NormWeight; parameter $"{key}.bias" [ channels ] NormBias ]
-        | Linear(key, inputs, outputs) ->
+        | Op.Linear(key, inputs, outputs) ->
             [ parameter $"{key}.weight" [ outputs; inputs ] LinearWeight
               parameter $"{key}.bias" [ outputs ] (LinearBias inputs) ]
-        | Scale _
-        | Sign
-        | ReLU
-        | MaxPool _
-        | AveragePool _
-        | CenterChannels
-        | GlobalAveragePool -> []
+        | Op.Scale _
+        | Op.Sign _
+        | Op.ReLU
+        | Op.HardTanh
+        | Op.CustomActivation _
+        | Op.MaxPool _
+        | Op.AveragePool _
+        | Op.CenterChannels
+        | Op.PadChannels _
+        | Op.GlobalAveragePool
+        | Op.Flatten _ -> []
 
     /// <summary>A graph's trained tensors in execution order.</summary>
     let ofGraph graph = Graph.operations graph |> List.collect ofOp
@@ -58,5 +66,5 @@ module Parameters =
     let normsOf graph =
         Graph.operations graph
         |> List.choose (function
-            | Normalise(key, channels) -> Some(key, channels)
+            | Op.Normalise(key, channels) -> Some(key, channels)
             | _ -> None)

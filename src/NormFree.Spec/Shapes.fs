@@ -33,26 +33,46 @@ module Shapes =
         if shape.C <> expected then
             raise (ShapeMismatch $"{what} takes {expected} channels, but its input is {shape}")
 
+    let private flattened side (shape: Shape) =
+        if shape.H <> side || shape.W <> side then
+            raise (
+                ShapeMismatch
+                    $"the flatten layer needs a map of {side}×{side}, but its input is {shape}: use the image size that the network is made for"
+            )
+
+        { C = shape.C * side * side; H = 1; W = 1 }
+
     let private step op (shape: Shape) =
         match op with
-        | Convolve conv ->
+        | Op.Convolve conv ->
             expectChannels conv.Key conv.In shape
-            slid conv.Key conv.Kernel conv.Stride conv.Padding shape conv.Out
-        | RPReLU prelu ->
+            slid conv.Key (conv.Dilation * (conv.Kernel - 1) + 1) conv.Stride conv.Padding shape conv.Out
+        | Op.RPReLU prelu ->
             expectChannels prelu.Slope prelu.Channels shape
             shape
-        | Shift(key, channels)
-        | Normalise(key, channels) ->
+        | Op.PReLU(key, channels)
+        | Op.Shift(key, channels)
+        | Op.Normalise(key, channels) ->
             expectChannels key channels shape
             shape
-        | Scale _
-        | Sign
-        | ReLU
-        | CenterChannels -> shape
-        | MaxPool(kernel, stride, padding) -> slid "the max-pool" kernel stride padding shape shape.C
-        | AveragePool kernel -> slid "the average pool of a shortcut" kernel kernel 0 shape shape.C
-        | GlobalAveragePool -> { shape with H = 1; W = 1 }
-        | Linear(key, inputs, outputs) ->
+        | Op.Scale _
+        | Op.Sign _
+        | Op.ReLU
+        | Op.HardTanh
+        | Op.CustomActivation _
+        | Op.CenterChannels -> shape
+        | Op.PadChannels channels -> { shape with C = shape.C + channels }
+        | Op.MaxPool(kernel, stride, padding) -> slid "the max-pool" kernel stride padding shape shape.C
+        | Op.AveragePool kernel -> slid "the average pool" kernel kernel 0 shape shape.C
+        | Op.GlobalAveragePool -> { shape with H = 1; W = 1 }
+        | Op.Flatten side -> flattened side shape
+        | Op.Linear(key, inputs, outputs) ->
+            if shape.H <> 1 || shape.W <> 1 then
+                raise (
+                    ShapeMismatch
+                        $"{key} takes a vector, but its input is {shape}: pool the map or flatten it before the classifier"
+                )
+
             expectChannels key inputs shape
             { C = outputs; H = 1; W = 1 }
 
@@ -84,6 +104,7 @@ module Shapes =
             let results = walked |> List.map snd
             results |> List.pairwise |> List.iter (fun (a, b) -> agree a { b with C = a.C })
             List.collect fst walked, { results.Head with C = results |> List.sumBy _.C }
+        | Layer layer -> walk (Graph.ofLayer layer) shape
 
     /// <summary>Every operation with its input and output shapes, and the graph's output shape, for an input of this shape.</summary>
     /// <returns>An error if the shapes do not match.</returns>

@@ -64,7 +64,7 @@ type Summary = { Net: NetSpec; Layers: LayerSummary list; Total: Cost }
 module Summary =
 
     let private convolution (conv: ConvolutionSpec) (output: Shape) =
-        let weights = int64 conv.Out * int64 conv.In * int64 (conv.Kernel * conv.Kernel)
+        let weights = int64 conv.Out * int64 conv.FanIn
         let macs = weights * int64 (output.H * output.W)
         let gains = if conv.Standardised then int64 conv.Out else 0L
         let zero = Cost.Zero
@@ -81,7 +81,7 @@ module Summary =
             let biases = if conv.Kernel = 1 then 0L else int64 conv.Out
             { counted with RealParameters = weights + gains; PackedBytes = 4L * (weights + biases) }
         | OneBit ->
-            let words = int64 ((conv.In + 63) / 64) * int64 (conv.Out * conv.Kernel * conv.Kernel)
+            let words = int64 ((conv.In / conv.Groups + 63) / 64) * int64 (conv.Out * conv.Kernel * conv.Kernel)
 
             { counted with
                 BinaryParameters = weights
@@ -92,20 +92,25 @@ module Summary =
 
     let private ofOp (op, _, output) =
         match op with
-        | Convolve conv -> convolution conv output
-        | Shift(_, channels) -> reals (int64 channels)
-        | RPReLU prelu -> reals (3L * int64 prelu.Channels)
+        | Op.Convolve conv -> convolution conv output
+        | Op.Shift(_, channels) -> reals (int64 channels)
+        | Op.RPReLU prelu -> reals (3L * int64 prelu.Channels)
+        | Op.PReLU(_, channels) -> reals (int64 channels)
         // Packing folds the norm into the convolution's scale and bias.
-        | Normalise(_, channels) -> { reals (2L * int64 channels) with PackedBytes = 0L }
-        | Linear(_, inputs, outputs) ->
+        | Op.Normalise(_, channels) -> { reals (2L * int64 channels) with PackedBytes = 0L }
+        | Op.Linear(_, inputs, outputs) ->
             { reals (int64 (inputs + 1) * int64 outputs) with RealMacs = int64 inputs * int64 outputs }
-        | Scale _
-        | Sign
-        | ReLU
-        | MaxPool _
-        | AveragePool _
-        | CenterChannels
-        | GlobalAveragePool -> Cost.Zero
+        | Op.Scale _
+        | Op.Sign _
+        | Op.ReLU
+        | Op.HardTanh
+        | Op.CustomActivation _
+        | Op.MaxPool _
+        | Op.AveragePool _
+        | Op.CenterChannels
+        | Op.PadChannels _
+        | Op.GlobalAveragePool
+        | Op.Flatten _ -> Cost.Zero
 
     let private row name input (operations: (Op * Shape * Shape) list) output =
         { Name = name
@@ -114,7 +119,7 @@ module Summary =
           Operands =
             operations
             |> List.tryPick (function
-                | Convolve conv, _, _ -> Some(conv.Input, conv.Weight)
+                | Op.Convolve conv, _, _ -> Some(conv.Input, conv.Weight)
                 | _ -> None)
           Cost = operations |> List.map ofOp |> List.fold (+) Cost.Zero }
 

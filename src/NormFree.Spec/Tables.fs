@@ -1,246 +1,149 @@
 namespace NormFree.Spec
 
-open System.Text.Json.Serialization
-
-/// <summary>Factors for a table's channels and layers. Channels are rounded to multiples of 8.</summary>
+/// <summary>Factors for a table's channels and blocks (<see cref="M:NormFree.Spec.Net.withWidth"/>, <see cref="M:NormFree.Spec.Net.withDepth"/>).</summary>
 type Size =
     { Width: float
       Depth: float }
 
     static member Full = { Width = 1.0; Depth = 1.0 }
 
-/// <summary>The image size that the stem is designed for.</summary>
-type StemKind =
-    /// 224×224: the stem downsamples.
-    | [<JsonPropertyName "imagenet">] ImageNetStem
-    /// 32×32: the stem preserves the map's size. The published code never uses it (deviation 1 of the method).
-    | [<JsonPropertyName "cifar">] CifarStem
+/// <summary>A block of a stage: its key, channels and stride. The first block of a stage has the stage's stride, the others have stride 1.</summary>
+type StageBlock =
+    { Key: string
+      In: int
+      Out: int
+      Stride: int
+      IsFirst: bool }
 
-/// A stage of a table. Its first block has the stride, the others have stride 1.
-type private Stage = { Channels: int; Stride: int; Blocks: int }
+/// <summary>The blocks of networks that are built in stages.</summary>
+[<RequireQualifiedAccess>]
+module Stages =
 
-module private Stages =
+    /// <summary>One block for each of a stage's blocks. <c>stages</c> lists channels, number of blocks and stride; <c>first</c> is the number of the
+    /// stem's channels. Keys are layer1.0, layer1.1, … as in torchvision.</summary>
+    let blocks first stages (block: StageBlock -> 'block) : 'block list =
+        let inputs = first :: [ for channels, _, _ in stages -> channels ]
 
-    let channels (size: Size) (full: int) = max 8 (8 * int (round (float full * size.Width / 8.0)))
+        [ for number, ((channels, count, stride), input) in List.indexed (List.zip stages (List.take (List.length stages) inputs)) do
+              for index in 0 .. count - 1 ->
+                  let isFirst = (index = 0)
 
-    let scale (size: Size) stages =
-        stages
-        |> List.map (fun (channels, stride, blocks) ->
-            { Channels = channels; Stride = stride; Blocks = max 1 (int (round (float blocks * size.Depth))) })
+                  block
+                      { Key = $"layer{number + 1}.{index}"
+                        In = if isFirst then input else channels
+                        Out = channels
+                        Stride = if isFirst then stride else 1
+                        IsFirst = isFirst } ]
 
-    /// The blocks of all stages in order. Stages count from 1, blocks from 0.
-    let blocks first stages =
-        let inputs = first :: (stages |> List.map _.Channels)
+module private Sized =
 
-        [ for number, (stage, input) in List.indexed (List.zip stages (List.take stages.Length inputs)) do
-              for block in 0 .. stage.Blocks - 1 do
-                  let isFirst = block = 0
+    /// The table in this size.
+    let net (size: Size) net = net |> Net.withDepth size.Depth |> Net.withWidth size.Width
 
-                  {| Stage = number + 1
-                     Block = block
-                     In = if isFirst then input else stage.Channels
-                     Out = stage.Channels
-                     Stride = if isFirst then stage.Stride else 1 |} ]
+    /// A network for which nothing BN-free is published: it uses NF-ResNet's rule.
+    let corrected size name blocks =
+        Net.create name blocks |> Net.withExpectedVariance ExpectedVariance.Corrected |> net size
 
-    /// The 64-channel stem of the ResNet family.
-    let stem channels kind =
-        match kind with
-        | ImageNetStem -> { Key = ""; Kernel = 7; Stride = 2; Channels = channels; MaxPool = true }
-        | CifarStem -> { Key = ""; Kernel = 3; Stride = 1; Channels = channels; MaxPool = false }
+    let imageNetStages = [ 64, 4, 1; 128, 4, 2; 256, 4, 2; 512, 4, 2 ]
+    let imageNetStages34 = [ 64, 6, 1; 128, 8, 2; 256, 12, 2; 512, 6, 2 ]
 
-/// <summary>The binary networks: the paper's ReActNet-18 and ReActNet-A, and a small one for quick runs.</summary>
-/// <remarks>
-/// Liu et al., "ReActNet" (ECCV 2020); Chen et al., "BNN − BN = ?" (CVPRW 2021). Each table is bn-free, with binary activations and
-/// 1000 classes; <c>Net.withNorm</c>, <c>Net.withBinarise</c> and <c>Net.withClasses</c> change that.
-/// </remarks>
+    let project weights = { Name = "downsample.1"; Norm = "downsample.2"; Weights = weights }
+
+/// <summary>The paper's networks, ReActNet-18 and ReActNet-A, and relatives.</summary>
+/// <remarks>Liu et al., "ReActNet" (ECCV 2020); Chen et al., "BNN − BN = ?" (CVPRW 2021).</remarks>
 [<RequireQualifiedAccess>]
 module ReActNet =
 
-    let private names18 =
-        { ShiftBefore = "move0"
-          Convolutions = [ "binary_conv" ]
-          Norms = [ "bn1" ]
-          ShiftIn = "move1"
-          Slope = "prelu"
-          ShiftOut = "move2" }
+    let private rprelu shiftIn slope shiftOut =
+        Part.Activation(Activation.RPReLU { ShiftIn = $"{shiftIn}.bias"; Slope = $"{slope}.weight"; ShiftOut = $"{shiftOut}.bias" })
 
-    let private names3x3 =
-        { ShiftBefore = "move11"
-          Convolutions = [ "binary_3x3" ]
-          Norms = [ "bn1" ]
-          ShiftIn = "move12"
-          Slope = "prelu1"
-          ShiftOut = "move13" }
+    /// y = RPReLU(α·N(w ∗ sign(β·x + b)) + shortcut(x)). In the published code, the first layer of a stage does not add to the expected variance.
+    let private layer18 weights (stage: StageBlock) =
+        let downsamples = stage.Stride = 2
+        let shortcut = if downsamples then Shortcut.AveragePoolProject(Sized.project weights) else Shortcut.Identity
 
-    let private namesPointwise =
-        { ShiftBefore = "move21"
-          Convolutions = [ "binary_pw" ]
-          Norms = [ "bn2" ]
-          ShiftIn = "move22"
-          Slope = "prelu2"
-          ShiftOut = "move23" }
+        [ Part.Binary { Parts.binary "binary_conv" 3 stage.Stride stage.Out with Shift = Some "move0.bias" }
+          Parts.norm "bn1" ]
+        |> Block.residual stage.Key shortcut
+        |> Block.andThen [ rprelu "move1" "prelu" "move2" ]
+        |> fun block -> { block with Variance = (if downsamples then Restart elif stage.IsFirst then Keep else Accumulate) }
 
-    let private namesDoubling =
-        { namesPointwise with
-            Convolutions = [ "binary_pw_down1"; "binary_pw_down2" ]
-            Norms = [ "bn2_1"; "bn2_2" ] }
+    let private build18 name weights stages (size: Size) kind =
+        [ Stem.resNet 64 kind
+          yield! Stages.blocks 64 stages (layer18 weights)
+          Classifier.pooled ]
+        |> Net.create name
+        |> Sized.net size
 
-    let private bnFree layers =
-        Binary
-            { Layers = layers
-              Norm = BnFree 0.2
-              Binarise = Activations
-              ExpectedVariance = ExpectedVariance.Published
-              BinaryGain = BinaryGain.One
-              ShortcutWeights = ShortcutWeights.Binary }
+    /// <summary>ReActNet-18: four stages of four 3×3 layers, 64 to 512 channels. Its shortcuts become binary in stage 2, as in the paper's code.</summary>
+    let reactNet18 size kind = build18 "reactnet-18" WeightBinariser.Binary Sized.imageNetStages size kind
 
-    /// One 3×3 layer per block. In the published code, the first layer of a stage does not add to the expected variance.
-    let private layers18 first stages =
-        [ for block in Stages.blocks first stages do
-              let downsamples = block.Stride = 2
+    /// <summary>ReActNet-18 with real shortcuts in both stages, as in ReActNet's code.</summary>
+    let reactNet18RealShortcuts size kind =
+        build18 "reactnet-18:real-shortcuts" WeightBinariser.Real Sized.imageNetStages size kind
 
-              { Key = $"layer{block.Stage}.{block.Block}"
-                Names = names18
-                Kernel = 3
-                In = block.In
-                Out = block.Out
-                Stride = block.Stride
-                Shortcut = if downsamples then PoolProject else Identity
-                Variance =
-                  if downsamples then Restart
-                  elif block.Block = 0 then Keep
-                  else Accumulate } ]
+    /// <summary>ReActNet-34: ReActNet-18's layer, 6, 8, 12 and 6 times.</summary>
+    let reactNet34 size kind = build18 "reactnet-34" WeightBinariser.Binary Sized.imageNetStages34 size kind
 
-    /// A 3×3 layer, then a 1×1 layer. In the published code, the variance resets after a whole stride-2 block, not inside it.
-    let private blockA index input output stride =
-        let key, doubles = $"feature.{index}", output <> input
+    /// <summary>Nine 3×3 layers of 24 to 96 channels in ReActNet-18's layout, after a stem of stride 2. Trains in seconds on 32×32 images.</summary>
+    let reactNetSmall size kind =
+        let stem =
+            Block.plain
+                ""
+                [ Parts.conv "conv1" 3 2 24
+                  Parts.norm "bn1"
+                  if kind = ImageNetStem then
+                      Part.MaxPool(3, 2, 1) ]
 
-        [ { Key = key
-            Names = names3x3
-            Kernel = 3
-            In = input
-            Out = input
-            Stride = stride
-            Shortcut = if stride = 2 then Pool else Identity
-            Variance = Accumulate }
-          { Key = key
-            Names = if doubles then namesDoubling else namesPointwise
-            Kernel = 1
-            In = input
-            Out = output
-            Stride = 1
-            Shortcut = if doubles then Duplicate else Identity
-            Variance = if stride = 2 then Restart else Accumulate } ]
+        [ stem
+          yield! Stages.blocks 24 [ 24, 3, 1; 48, 3, 2; 96, 3, 2 ] (layer18 WeightBinariser.Binary)
+          Classifier.pooled ]
+        |> Net.create "reactnet-small"
+        |> Sized.net size
 
-    let private layersA first stages =
-        Stages.blocks first stages
-        |> List.mapi (fun i block -> blockA (i + 1) block.In block.Out block.Stride)
-        |> List.concat
+    let private spatialA key input stride =
+        [ Part.Binary { Parts.binary "binary_3x3" 3 stride input with Shift = Some "move11.bias" }
+          Parts.norm "bn1" ]
+        |> Block.residual key (if stride = 2 then Shortcut.AveragePool else Shortcut.Identity)
+        |> Block.andThen [ rprelu "move12" "prelu1" "move13" ]
+        |> fun block -> { block with Variance = Accumulate }
 
-    /// <summary>ReActNet-18: four stages of four 3×3 layers, 64 to 512 channels.</summary>
-    let reactNet18 (size: Size) (stem: StemKind) =
-        let first = Stages.channels size 64
+    /// In the published code, the variance resets after a whole stride-2 block, not inside it.
+    let private pointwiseA key doubles output stride =
+        let convolutions, norms =
+            if doubles then
+                [ "binary_pw_down1"; "binary_pw_down2" ], [ "bn2_1"; "bn2_2" ]
+            else
+                [ "binary_pw" ], [ "bn2" ]
 
-        let stages =
-            [ 64, 1, 4; 128, 2, 4; 256, 2, 4; 512, 2, 4 ]
-            |> List.map (fun (channels, stride, blocks) -> first * (channels / 64), stride, blocks)
-            |> Stages.scale size
-
-        { Name = "reactnet-18"
-          Stem = Stages.stem first stem
-          Body = bnFree (layers18 first stages)
-          Classes = 1000 }
+        [ Part.Binary { Parts.binary "" 1 1 output with Convolutions = convolutions; Shift = Some "move21.bias" }
+          Part.Norm norms ]
+        |> Block.residual key (if doubles then Shortcut.Duplicate else Shortcut.Identity)
+        |> Block.andThen [ rprelu "move22" "prelu2" "move23" ]
+        |> fun block -> { block with Variance = (if stride = 2 then Restart else Accumulate) }
 
     /// <summary>ReActNet-A: 13 blocks of a 3×3 and a 1×1 layer on MobileNet's table, 32 to 1024 channels.</summary>
     /// <remarks>The paper has no stem for small images; here it is the same stem with stride 1.</remarks>
-    let reactNetA (size: Size) (stem: StemKind) =
-        let first = Stages.channels size 32
+    let reactNetA size kind =
+        let blocks = Stages.blocks 32 [ 64, 1, 1; 128, 2, 2; 256, 2, 2; 512, 6, 2; 1024, 2, 2 ] id
+        let stem = [ Parts.conv "conv1" 3 (if kind = ImageNetStem then 2 else 1) 32; Parts.norm "bn1" ]
 
-        let stages =
-            [ 64, 1, 1; 128, 2, 2; 256, 2, 2; 512, 2, 6; 1024, 2, 2 ]
-            |> List.map (fun (channels, stride, blocks) -> first * (channels / 32), stride, blocks)
-            |> Stages.scale size
-
-        { Name = "reactnet-a"
-          Stem =
-            { Key = "feature.0."
-              Kernel = 3
-              Stride = (if stem = ImageNetStem then 2 else 1)
-              Channels = first
-              MaxPool = false }
-          Body = bnFree (layersA first stages)
-          Classes = 1000 }
-
-    /// <summary>Nine 3×3 layers of 24 to 96 channels in ReActNet-18's layout, after a stem of stride 2. Trains in seconds on 32×32 images.</summary>
-    let reactNetSmall (size: Size) (stem: StemKind) =
-        let first = Stages.channels size 24
-
-        let stages = [ first, 1, 3; first * 2, 2, 3; first * 4, 2, 3 ] |> Stages.scale size
-
-        { Name = "reactnet-small"
-          Stem = { Stages.stem first stem with Kernel = 3; Stride = 2 }
-          Body = bnFree (layers18 first stages)
-          Classes = 1000 }
+        [ Block.plain "feature.0" stem
+          for index, block in List.indexed blocks do
+              spatialA $"feature.{index + 1}" block.In block.Stride
+              pointwiseA $"feature.{index + 1}" (block.Out <> block.In) block.Out block.Stride
+          Classifier.pooled ]
+        |> Net.create "reactnet-a"
+        |> Sized.net size
 
     /// <summary><see cref="M:NormFree.Spec.ReActNet.reactNet18"/> in full size with the ImageNet stem.</summary>
     let r18 = reactNet18 Size.Full ImageNetStem
 
-    /// <summary><see cref="M:NormFree.Spec.ReActNet.reactNet18"/> in full size with the CIFAR stem and 10 classes.</summary>
-    let cifar18 = { reactNet18 Size.Full CifarStem with Classes = 10 }
+    /// <summary><see cref="M:NormFree.Spec.ReActNet.reactNet18"/> in full size for 32×32 images, with 10 classes.</summary>
+    let cifar18 = reactNet18 Size.Full CifarStem |> Net.withClasses 10
 
     /// <summary><see cref="M:NormFree.Spec.ReActNet.reactNetA"/> in full size with the ImageNet stem.</summary>
     let a = reactNetA Size.Full ImageNetStem
 
     /// <summary><see cref="M:NormFree.Spec.ReActNet.reactNetSmall"/> in full size.</summary>
     let small = reactNetSmall Size.Full CifarStem
-
-/// <summary>Teachers: full-precision ResNets with torchvision's layout and parameter names.</summary>
-/// <remarks>He et al., "Deep residual learning for image recognition" (CVPR 2016).</remarks>
-[<RequireQualifiedAccess>]
-module ResNet =
-
-    let private build name blocks (size: Size) (stem: StemKind) =
-        let first = Stages.channels size 64
-
-        let stages =
-            List.zip [ 1; 2; 4; 8 ] blocks
-            |> List.mapi (fun i (factor, blocks) -> first * factor, (if i = 0 then 1 else 2), blocks)
-            |> Stages.scale size
-
-        { Name = name
-          Stem = Stages.stem first stem
-          Body =
-            FullPrecision
-                [ for block in Stages.blocks first stages do
-                      { Key = $"layer{block.Stage}.{block.Block}"
-                        In = block.In
-                        Out = block.Out
-                        Stride = block.Stride } ]
-          Classes = 1000 }
-
-    /// <summary>torchvision's <c>resnet18</c>.</summary>
-    let resNet18 size stem = build "resnet-18" [ 2; 2; 2; 2 ] size stem
-
-    /// <summary>torchvision's <c>resnet34</c>.</summary>
-    let resNet34 size stem = build "resnet-34" [ 3; 4; 6; 3 ] size stem
-
-    /// <summary><see cref="M:NormFree.Spec.ResNet.resNet18"/> in full size with the ImageNet stem.</summary>
-    let r18 = resNet18 Size.Full ImageNetStem
-
-    /// <summary><see cref="M:NormFree.Spec.ResNet.resNet34"/> in full size with the ImageNet stem.</summary>
-    let r34 = resNet34 Size.Full ImageNetStem
-
-/// <summary>The tables by name.</summary>
-[<RequireQualifiedAccess>]
-module Architecture =
-
-    /// <summary>Every architecture's name and table.</summary>
-    let all =
-        [ "reactnet-18", ReActNet.reactNet18
-          "reactnet-a", ReActNet.reactNetA
-          "reactnet-small", ReActNet.reactNetSmall
-          "resnet-18", ResNet.resNet18
-          "resnet-34", ResNet.resNet34 ]
-
-    /// <summary>The table with this name, if there is one.</summary>
-    let tryFind name = all |> List.tryPick (fun (known, table) -> if known = name then Some table else None)

@@ -40,7 +40,7 @@ module Configuration =
 
     /// A script has no settings but the network, the images and the options.
     let private ofScript (options: RunOptions) (net: NetSpec) : RunConfiguration =
-        { Network = { Architecture = net.Name; Norm = None; Shortcut = None; Stem = None; Width = None; Depth = None }
+        { Network = { Architecture = net.Name; Norm = None; Shortcut = None; Stem = None; Width = None; Depth = None; Spec = None }
           Dataset = { Kind = None; Path = None; Size = None; Limit = None; TestLimit = None }
           Stage1 = None
           Stage2 = None
@@ -50,15 +50,29 @@ module Configuration =
           Environment = None
           Changes = [] }
 
-    let private facts (net: NetSpec) (dataset: Dataset) : RunFacts =
-        let body = Net.binaryBody net
+    let private stem net =
+        (Net.stem net).Branch
+        |> List.tryPick (function
+            | Part.Conv conv -> Some $"{conv.Kernel}×{conv.Kernel}, stride {conv.Stride}, {conv.Out} channels"
+            | _ -> None)
+        |> Option.defaultValue "none"
 
-        { Stem = $"{net.Stem.Kernel}×{net.Stem.Kernel}, stride {net.Stem.Stride}, {net.Stem.Channels} channels"
+    /// The number of binary layers, or of real convolutions after the stem.
+    let private convolutions (net: NetSpec) =
+        let isConvolution =
+            function
+            | Part.Binary _ -> true
+            | Part.Conv _ -> not (Net.isBinary net)
+            | _ -> false
+
+        List.tail net.Blocks |> List.collect _.Branch |> List.filter isConvolution |> List.length
+
+    let private facts (net: NetSpec) (dataset: Dataset) : RunFacts =
+        let body = Net.tryBinary net
+
+        { Stem = stem net
           Classes = net.Classes
-          Layers =
-            match net.Body with
-            | Binary body -> body.Layers.Length
-            | FullPrecision blocks -> 2 * blocks.Length
+          Layers = convolutions net
           ExpectedVariance = body |> Option.map (fun body -> Names.expectedVariance body.ExpectedVariance)
           BinaryGain = body |> Option.map (fun body -> Names.binaryGain body.BinaryGain)
           Dataset = dataset.Name
@@ -98,8 +112,8 @@ module Configuration =
             Network =
                 { basis.Network with
                     Architecture = net.Name
-                    Norm = Net.binaryBody net |> Option.map _.Norm
-                    Shortcut = Net.binaryBody net |> Option.map _.ShortcutWeights }
+                    Norm = Net.tryBinary net |> Option.map _.Norm
+                    Shortcut = Net.shortcutWeights net }
             Init = init
             Facts = Some(facts net dataset)
             Environment = Some(environment options execution) }

@@ -34,7 +34,7 @@ module internal DataDependentInit =
 
     /// <summary>Whether the network has a β to initialise.</summary>
     let appliesTo net =
-        match Net.binaryBody net |> Option.map _.Norm with
+        match Net.tryBinary net |> Option.map _.Norm with
         | Some(BnFree _ | Scaled _) -> true
         | Some(BatchNorm | NoNorm)
         | None -> false
@@ -46,37 +46,53 @@ module internal DataDependentInit =
         let variance: torch.Tensor = x.``var`` (dimensions, false, true)
         mean, max smallestVariance (float (variance.mean().item<float32>()))
 
-    /// The graph of a part of the network, given the variances of the first layers, last one first.
-    let private part net layers known index =
-        let unknown = List.replicate (layers - List.length known) 1.0
+    /// The graph of a block, given the variances of the first residual blocks, last one first.
+    let private graph (net: NetSpec) known index =
+        let unknown = List.replicate ((Net.residualBlocks net).Length - List.length known) 1.0
         let net = net |> Net.withExpectedVariance (ExpectedVariance.Measured(List.rev known @ unknown))
         Lowering.parts net |> List.item index |> snd
 
-    let private shiftOf graph =
-        Fusion.parts graph
-        |> List.pick (function
-            | Layer layer -> Some layer.Convolution.Shift
-            | Plain _ -> None)
+    let private startsWithSign (block: Block) =
+        match block.Branch with
+        | Part.Binary _ :: _
+        | Part.Norm _ :: Part.Binary _ :: _ -> true
+        | _ -> false
+
+    /// The input of a binary layer of a block whose input is x. A layer inside the block is measured after those before it.
+    let private inputOf (engine: CompositeEngine) (block: Block) graph (layer: BinaryLayer) (x: torch.Tensor) =
+        if startsWithSign block && (Graph.layers graph).Head = layer then
+            x
+        else
+            let mutable found = x
+
+            let look name (input: torch.Tensor) =
+                if name = layer.Name then
+                    found <- input.alias ()
+
+            engine.Run(Evaluate, graph, { ForwardHook.none with Layer = look }, x) |> ignore
+            found
 
     /// <summary>Measures a new network on preprocessed images (N×3×H×W). It changes the network's shifts.</summary>
     let ofImages (network: Network) (images: torch.Tensor) : MeasuredInit =
         use _ = torch.NewDisposeScope()
         use _ = torch.no_grad ()
         let net, tensors = network.Spec, Dictionary(dict network.Tensors)
-        let layers = (Net.binaryBody net |> Option.get).Layers.Length
-        let engine = CompositeEngine(Convolutions.plain tensors, tensors)
-        let run (graph: Graph) (x: torch.Tensor) = engine.Run(Evaluate, graph, x)
+        let engine = CompositeEngine.OfTorch((fun () -> 0.0), tensors)
 
-        let measure (x: torch.Tensor, known, shifts) index =
-            let mean, variance = channels x
-            let known = variance :: known
-            let graph = part net layers known index
-            let key = shiftOf graph
-            tensors[key].copy_((mean.Times(-1.0 / sqrt variance)).reshape tensors[key].shape) |> ignore
-            run graph x, known, (key, tensors[key].detach().clone().DetachFromDisposeScope()) :: shifts
+        let shift block graph (x: torch.Tensor) (layer: BinaryLayer) =
+            layer.Convolution.Shift
+            |> Option.map (fun key ->
+                let mean, _ = channels (inputOf engine block graph layer x)
+                tensors[key].copy_((mean.Times -layer.Convolution.Beta).reshape tensors[key].shape) |> ignore
+                key, tensors[key].detach().clone().DetachFromDisposeScope())
 
-        let _, variances, shifts =
-            ((run (part net layers [] 0) images, [], []), [ 1..layers ]) ||> List.fold measure
+        let measure (x: torch.Tensor, known, shifts) (index, block) =
+            let known = if Block.isResidual block then snd (channels x) :: known else known
+            let graph = graph net known index
+            let found = Graph.layers graph |> List.choose (shift block graph x)
+            engine.Run(Evaluate, graph, x), known, shifts @ found
+
+        let _, variances, shifts = ((images, [], []), List.indexed net.Blocks) ||> List.fold measure
 
         { Net = net |> Net.withExpectedVariance (ExpectedVariance.Measured(List.rev variances))
           Shifts = shifts }

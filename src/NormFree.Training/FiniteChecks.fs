@@ -38,13 +38,13 @@ module internal FiniteChecks =
         let found = ResizeArray()
 
         // Parameters are checked too: the sign after a shift turns NaN into a finite value.
-        let hook part _ result =
+        let check part _ result =
             let parameters = [ for described in Parameters.ofGraph graphs[part] -> tensors[described.Key] ]
 
             if found.Count = 0 && not (List.forall isFinite (result :: parameters)) then
                 found.Add part
 
-        network.Forward(images, Evaluate, hook) |> ignore
+        network.Forward(images, Evaluate, { ForwardHook.none with Block = check }) |> ignore
         found |> Seq.tryHead |> Option.defaultValue "loss"
 
     /// Whether a channel with this fraction of +1 has the same sign everywhere.

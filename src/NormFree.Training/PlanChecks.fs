@@ -40,7 +40,7 @@ module internal PlanChecks =
             operations
             |> List.exists (fun (op, shape, _) ->
                 match op with
-                | Normalise _ -> shape.H * shape.W = 1
+                | Op.Normalise _ -> shape.H * shape.W = 1
                 | _ -> false)
 
     let requirePartition (plan: Plan) =
@@ -124,7 +124,7 @@ module internal PlanChecks =
         Configuration.describe plan.Configuration runOptions execution init net plan.Dataset
 
     let requireBinary (net: NetSpec) =
-        if (Net.binaryBody net).IsNone then
+        if (Net.tryBinary net).IsNone then
             raise (TrainingException $"{net.Name} is a full-precision network without binary weights.")
 
     /// With different hold-outs, stage 2 would choose its best epoch on training images of stage 1.

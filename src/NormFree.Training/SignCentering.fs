@@ -41,7 +41,7 @@ type internal SignCentering(recipe: Recipe, network: Network) =
             []
 
     /// Values of each layer: the channels' means, then the mean square.
-    let sizes = layers |> List.map (fun layer -> int (layer.Shift.numel ()) + 1)
+    let sizes = layers |> List.map (fun layer -> layer.Channels + 1)
 
     /// Moments of the latest micro-batch, and of the step so far, weighted by each micro-batch's fraction of the batch.
     let seen = Dictionary<string, float[]>()
@@ -74,20 +74,22 @@ type internal SignCentering(recipe: Recipe, network: Network) =
     let means (moments: float[]) = Array.truncate (moments.Length - 1) moments
 
     let centre step (layer: SignLayer) moments =
-        let means =
-            torch.tensor(means moments).``to``(layer.Shift.dtype, layer.Shift.device).reshape layer.Shift.shape
-
-        layer.Shift.TimesInPlace(1.0 - step).PlusInPlace(means, -step * layer.Beta) |> ignore
+        match layer.Shift with
+        | None -> ()
+        | Some shift ->
+            let means = torch.tensor(means moments).``to``(shift.dtype, shift.device).reshape shift.shape
+            shift.TimesInPlace(1.0 - step).PlusInPlace(means, -step * layer.Beta) |> ignore
 
     /// The variance of β·x, averaged over channels.
     let variance (layer: SignLayer) (moments: float[]) =
         let ofMeans = means moments |> Array.averageBy (fun mean -> mean * mean)
         layer.Beta * layer.Beta * max DataDependentInit.smallestVariance (Array.last moments - ofMeans)
 
-    let shrinkGains step (layer: SignLayer, (before, after)) =
+    /// Only along a chain of residual layers: elsewhere a layer's signal does not accumulate.
+    let shrinkGains step ((layer: SignLayer, next: SignLayer), (before, after)) =
         let excess = after / (growth * before) - 1.0
 
-        if excess > 0.0 then
+        if layer.IsResidual && next.IsResidual && excess > 0.0 then
             for gain in layer.Gains do
                 gain.TimesInPlace(1.0 - 0.5 * step * min 1.0 excess) |> ignore
 
@@ -113,7 +115,7 @@ type internal SignCentering(recipe: Recipe, network: Network) =
 
             List.map2 variance layers moments
             |> List.pairwise
-            |> List.zip (List.truncate (layers.Length - 1) layers)
+            |> List.zip (List.pairwise layers)
             |> List.iter (shrinkGains step)
 
             if ranks.Size > 1 then communication else CommunicationTime()

@@ -7,18 +7,22 @@ open NormFree.Spec
 open NormFree.Torch.Telemetry
 open TorchSharp
 
-/// A binary layer of a network. Its convolutions take sign(β·x + b), where x is the layer's input.
+/// A binary layer of a network. Its convolutions take sign(β·x + b), where x is the layer's input, after the norm before the sign if it has one.
 type internal SignLayer =
     {
         Name: string
         Beta: float
-        /// b, 1×C×1×1.
-        Shift: torch.Tensor
+        /// b, 1×C×1×1; None in layers without a shift.
+        Shift: torch.Tensor option
+        /// C.
+        Channels: int
         /// Each with the key of its weight and the weight.
         Convolutions: (ConvolutionSpec * string * torch.Tensor) list
         /// The gains of the layer's convolutions, including its shortcut's convolution if there is one.
         Gains: torch.Tensor list
-        /// The variance of x that β assumes; NaN for batch norm and no norm.
+        /// Whether the layer is a residual block: its signal accumulates from block to block.
+        IsResidual: bool
+        /// The variance of x that β assumes; NaN for layers without β.
         ExpectedVariance: float
     }
 
@@ -26,59 +30,54 @@ type internal SignLayer =
 [<RequireQualifiedAccess>]
 module internal SignLayers =
 
-    let private expectedVariances body =
-        match body.Norm with
-        | BnFree alpha
-        | Scaled alpha -> Variance.expected body.ExpectedVariance alpha body.Layers
+    let private hasVariance (net: NetSpec) =
+        match net.Norm with
+        | BnFree _
+        | Scaled _ -> true
         | BatchNorm
-        | NoNorm -> body.Layers |> List.map (fun _ -> nan)
-
-    let private fused spec : (string * FusedLayer) list =
-        [ for name, graph in Lowering.parts spec do
-              for part in Fusion.parts graph do
-                  match part with
-                  | Layer layer -> name, layer
-                  | Plain _ -> () ]
-
-    /// The sign convolutions of a network's binary layers, by layer name.
-    let convolutions spec : (string * SignConvolution) list =
-        [ for name, layer in fused spec -> name, layer.Convolution ]
+        | NoNorm -> false
 
     /// A layer's convolutions, its shortcut's included.
-    let private allConvolutions (layer: FusedLayer) =
+    let private allConvolutions (layer: BinaryLayer) =
         [ yield! List.map fst layer.Convolution.Convolutions
+          for op in Graph.operations (Graph.shortcut layer) do
+              match op with
+              | Op.Convolve conv -> conv
+              | _ -> () ]
 
-          match layer.Shortcut with
-          | RepeatedInput -> ()
-          | Computed graph ->
-              for op in Graph.operations graph do
-                  match op with
-                  | Convolve conv -> conv
-                  | _ -> () ]
+    let private isResidual (layer: BinaryLayer) =
+        match layer.Shortcut with
+        | RepeatedInput
+        | Pooled _
+        | Computed _ -> true
+        | NoShortcut
+        | Concatenated -> false
 
     /// The binary layers in order of execution; empty for a full-precision network.
     let ofNetwork (network: Network) : SignLayer list =
         let tensors = dict network.Tensors
 
-        let layer (name, fused: FusedLayer) expected =
-            let convolution = fused.Convolution
+        [ for layer in Lowering.layers network.Spec ->
+              let convolution = layer.Convolution
 
-            { Name = name
-              Beta = convolution.Beta
-              Shift = tensors[convolution.Shift]
-              Convolutions =
-                [ for conv, _ in convolution.Convolutions ->
-                      let key = $"{conv.Key}.weight"
-                      conv, key, tensors[key] ]
-              Gains =
-                [ for conv in allConvolutions fused do
-                      if conv.Standardised then
-                          tensors[$"{conv.Key}.gain"] ]
-              ExpectedVariance = expected }
-
-        match Net.binaryBody network.Spec with
-        | Some body -> List.map2 layer (fused network.Spec) (expectedVariances body)
-        | None -> []
+              { Name = layer.Name
+                Beta = convolution.Beta
+                Shift = convolution.Shift |> Option.map (fun key -> tensors[key])
+                Channels = convolution.In
+                Convolutions =
+                  [ for conv, _ in convolution.Convolutions ->
+                        let key = $"{conv.Key}.weight"
+                        conv, key, tensors[key] ]
+                Gains =
+                  [ for conv in allConvolutions layer do
+                        if conv.Standardised then
+                            tensors[$"{conv.Key}.gain"] ]
+                IsResidual = isResidual layer
+                ExpectedVariance =
+                  if hasVariance network.Spec && isResidual layer then
+                      1.0 / (convolution.Beta * convolution.Beta)
+                  else
+                      nan } ]
 
     /// A forward hook that stores `measure` of every layer's input by the layer's name.
     let hook
@@ -88,10 +87,12 @@ module internal SignLayers =
         : ForwardHook =
         let known = dict [ for layer in layers -> layer.Name, layer ]
 
-        fun name input _ ->
-            match known.TryGetValue name with
-            | true, layer -> into[name] <- measure layer input
-            | _ -> ()
+        { ForwardHook.none with
+            Layer =
+                fun name input ->
+                    match known.TryGetValue name with
+                    | true, layer -> into[name] <- measure layer input
+                    | _ -> () }
 
     /// `measure` of every layer's input when these images are evaluated, in the order of the layers.
     let evaluate (network: Network) layers measure (images: torch.Tensor) =
@@ -105,7 +106,7 @@ module internal SignLayers =
         evaluate
             network
             (ofNetwork network)
-            (fun layer x -> SignInput.PositiveFraction(x, layer.Beta, layer.Shift))
+            (fun layer x -> SignInput.PositiveFraction(x, layer.Beta, Option.toObj layer.Shift))
             images
 
     /// The signs of a layer's filters after standardisation, by convolution. In stage 1 they are not used yet.

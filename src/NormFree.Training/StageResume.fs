@@ -14,7 +14,7 @@ open TorchSharp
 module internal StageResume =
 
     let label (plan: Plan) net =
-        match plan.Label, Net.binaryBody net with
+        match plan.Label, Net.tryBinary net with
         | "", Some body -> Names.norm body.Norm
         | "", None -> net.Name
         | label, _ -> label
@@ -246,7 +246,7 @@ module internal StageResume =
         let fromFile path =
             let found = Checkpoint.readSpec path
 
-            Net.binaryBody found
+            Net.tryBinary found
             |> Option.filter (fun body -> Net.withExpectedVariance body.ExpectedVariance net = found)
             |> Option.map (fun _ -> found)
 
@@ -255,9 +255,9 @@ module internal StageResume =
     /// The network with the measured variances of the checkpoint that it is initialised from: the shifts were trained with them.
     let fromCheckpoint (plan: Plan) number path net =
         let withItsVariances () =
-            match Net.binaryBody (Checkpoint.readSpec path), Net.binaryBody net with
-            | Some { ExpectedVariance = ExpectedVariance.Measured variances as measured }, Some body when
-                variances.Length = body.Layers.Length && DataDependentInit.appliesTo net
+            match (Checkpoint.readSpec path).ExpectedVariance with
+            | ExpectedVariance.Measured variances as measured when
+                variances.Length = (Net.residualBlocks net).Length && DataDependentInit.appliesTo net
                 ->
                 Net.withExpectedVariance measured net
             | _ -> net

@@ -26,9 +26,9 @@ module Stage =
 
     /// <summary>The name of the stage that trains this network.</summary>
     let name net =
-        match net.Body with
-        | Binary body -> Names.binarise body.Binarise
-        | FullPrecision _ -> "full-precision"
+        match Net.tryBinary net with
+        | Some net -> Names.binarise net.Binarise
+        | None -> "full-precision"
 
     let private loss (job: StageJob) (images: torch.Tensor) (logits: torch.Tensor) labels =
         match job.Recipe.Loss, job.Teacher with
@@ -68,6 +68,7 @@ module Stage =
         let sample = context.Recorder.TryStartSample cursor
         let undo = NonFiniteResponse.undo context
         let images, labels = Evaluation.tensors context.Network batch
+        context.Network.Progress <- Recipe.progress context.Job.Recipe stepsPerEpoch cursor.Epoch cursor.Step
 
         // Forward, loss and backward of each micro-batch; gradients accumulate, over all ranks too.
         let gradients =

@@ -7,7 +7,7 @@ internal static class InteropExample
     /// <summary>A checkpoint of the original ReActNet repository as an ONNX file.</summary>
     public static void ToOnnx(string pytorch, string onnx)
     {
-        var spec = Net.withNorm(Norm.BatchNorm).Invoke(Net.withBinarise(Binarise.ActivationsAndWeights).Invoke(ReActNet.a));
+        var spec = Net.withNorm(Norm.BatchNorm, Net.withBinarise(Binarise.ActivationsAndWeights, ReActNet.a));
         using var file = ForeignFile.OpenPyTorch(pytorch);
         var imported = Import.checkpoint(Strictness.Strict, spec, Import.task(spec, size: 224), file);
         if (imported.IsError)

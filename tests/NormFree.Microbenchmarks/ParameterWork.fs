@@ -145,7 +145,7 @@ let private filters () =
     let convolutions =
         [ for op in Graph.operations network do
               match op with
-              | Convolve spec when spec.Weight = OneBit -> convolution spec
+              | Op.Convolve spec when spec.Weight = OneBit -> convolution spec
               | _ -> () ]
 
     let count = convolutions |> List.sumBy (fun c -> int64 c.Bank.Out * int64 c.Bank.Size)

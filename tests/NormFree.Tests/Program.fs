@@ -37,8 +37,8 @@ let private all =
             Data.FashionMnistTests.tests
             Data.CatalogueTests.tests
             Data.DownloadTests.tests ]
-      testList "Golden" [ Golden.LayerTests.tests; Golden.ModelTests.tests; Golden.TrainingTests.tests ]
-      testList "Spec" [ Spec.CountTests.tests; Spec.ValidationTests.tests; Spec.FusionTests.tests ]
+      testList "Golden" [ Golden.LayerTests.tests; Golden.ModelTests.tests; Golden.BackboneTests.tests; Golden.TrainingTests.tests ]
+      testList "Spec" [ Spec.CountTests.tests; Spec.ValidationTests.tests; Spec.LoweringTests.tests ]
       testList
           "Kernels"
           [ Kernels.InstructionSetTests.tests
@@ -73,6 +73,7 @@ let private all =
             Training.ExecutionTests.tests
             Training.NetworkTests.tests
             Training.FusedEngineTests.tests
+            Training.RandomNetworkTests.tests
             Training.CheckpointTests.tests
             Training.PipelineTests.tests
             Training.DataDependentInitTests.tests

@@ -4,11 +4,10 @@ using NormFree.Kernels.Simd;
 
 namespace NormFree.Kernels.Activations;
 
-/// <summary>Backward pass of sign(β·x + b) with the Bi-Real Net estimator (Larq's <c>approx_sign</c>), in one pass.</summary>
+/// <summary>Backward pass of sign(β·x + b) with a <see cref="SignEstimator"/>, in one pass.</summary>
 /// <remarks>
-/// With t = β·x + b and ds the gradient of sign(t): dt = (2 − 2·|t|)·ds where −1 ≤ t &lt; 1, else 0; dx = β·dt plus the gradient that reaches x through
-/// a shortcut; db = Σ dt. Liu et al., "Bi-Real Net" (ECCV 2018), eq. 5–6. t is rounded after the product and after the sum, as sign packing does in the
-/// forward pass.
+/// With t = β·x + b, ds the gradient of sign(t) and e the estimator's derivative: dt = e(t)·ds; dx = β·dt plus the gradient that reaches x through a
+/// shortcut; db = Σ dt. t is rounded after the product and after the sum, as sign packing does in the forward pass.
 /// </remarks>
 public abstract unsafe class SignGradient
 {
@@ -30,7 +29,8 @@ public abstract unsafe class SignGradient
     /// <param name="beta">β.</param>
     /// <param name="shift">b, one per channel.</param>
     /// <param name="shiftGradient">db of these pixels, one per channel, overwritten.</param>
-    public abstract void Backward(in SignGradientMaps maps, float beta, float* shift, float* shiftGradient);
+    /// <param name="estimator">The derivative of the sign.</param>
+    public abstract void Backward(in SignGradientMaps maps, float beta, float* shift, float* shiftGradient, SignEstimator estimator = default);
 }
 
 /// <summary>Inputs and outputs of <see cref="SignGradient"/>.</summary>
@@ -79,7 +79,20 @@ internal sealed unsafe class SignGradient<TFloats, TVector> : SignGradient
     where TVector : unmanaged
 {
     /// <inheritdoc/>
-    public override void Backward(in SignGradientMaps maps, float beta, float* shift, float* shiftGradient)
+    public override void Backward(in SignGradientMaps maps, float beta, float* shift, float* shiftGradient, SignEstimator estimator)
+    {
+        switch (estimator.Kind)
+        {
+            case SignEstimatorKind.ApproxSign: Run<ApproxSignSlope>(maps, beta, shift, shiftGradient, estimator.Parameter); break;
+            case SignEstimatorKind.StraightThrough: Run<StraightThroughSlope>(maps, beta, shift, shiftGradient, estimator.Parameter); break;
+            case SignEstimatorKind.Sigmoid: Run<SigmoidSlope>(maps, beta, shift, shiftGradient, estimator.Parameter); break;
+            case SignEstimatorKind.Swish: Run<SwishSlope>(maps, beta, shift, shiftGradient, estimator.Parameter); break;
+            default: Run<TanhSlope>(maps, beta, shift, shiftGradient, estimator.Parameter); break;
+        }
+    }
+
+    private static void Run<TSlope>(in SignGradientMaps maps, float beta, float* shift, float* shiftGradient, float parameter)
+        where TSlope : struct, ISignSlope
     {
         new Span<float>(shiftGradient, maps.Channels).Clear();
         for (var first = 0; first < maps.Pixels; first += PixelBlock.Size)
@@ -87,33 +100,31 @@ internal sealed unsafe class SignGradient<TFloats, TVector> : SignGradient
             var block = maps.Slice(first, Math.Min(PixelBlock.Size, maps.Pixels - first));
             var channel = 0;
             for (; channel + TFloats.Lanes <= maps.Channels; channel += TFloats.Lanes)
-                SignGradientLoop<TFloats, TVector>.Run(block, beta, shift, shiftGradient, channel);
+                SignGradientLoop<TFloats, TVector, TSlope>.Run(block, beta, shift, shiftGradient, channel, parameter);
             for (; channel < maps.Channels; channel++)
-                SignGradientLoop<ScalarFloats, float>.Run(block, beta, shift, shiftGradient, channel);
+                SignGradientLoop<ScalarFloats, float, TSlope>.Run(block, beta, shift, shiftGradient, channel, parameter);
         }
     }
 }
 
 /// <summary>Loop of <see cref="SignGradient"/> over the pixels of one vector of channels.</summary>
-internal static unsafe class SignGradientLoop<TFloats, TVector>
+internal static unsafe class SignGradientLoop<TFloats, TVector, TSlope>
     where TFloats : struct, IFloatVectors<TVector>
     where TVector : unmanaged
+    where TSlope : struct, ISignSlope
 {
     /// <summary>Processes as many channels as there are lanes, from <paramref name="channel"/>.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Run(in SignGradientMaps maps, float beta, float* shift, float* shiftGradient, int channel)
+    public static void Run(in SignGradientMaps maps, float beta, float* shift, float* shiftGradient, int channel, float parameter)
     {
-        TVector scale = TFloats.Broadcast(beta), bias = TFloats.Load(shift + channel), zero = TFloats.Broadcast(0);
-        TVector one = TFloats.Broadcast(1), two = TFloats.Broadcast(2), total = zero;
+        TVector scale = TFloats.Broadcast(beta), bias = TFloats.Load(shift + channel), total = TFloats.Broadcast(0);
         nint stride = maps.Channels, gradientStride = maps.GradientStride, shortcutStride = stride * maps.ShortcutRepeats;
         var gradient = maps.Gradient + channel;
         var shortcut = maps.ShortcutGradient + channel;
         for (nint at = channel, end = channel + maps.Pixels * stride; at < end; at += stride, gradient += gradientStride, shortcut += shortcutStride)
         {
             var t = TFloats.Add(TFloats.Multiply(TFloats.Load(maps.Input + at), scale), bias);
-            // 2 − 2·|t| is 0 at t = ±1, so it does not matter which ends of the interval are open.
-            var inside = TFloats.Select(TFloats.LessThan(TFloats.Abs(t), one), TFloats.Subtract(two, TFloats.Multiply(two, TFloats.Abs(t))), zero);
-            var tGradient = TFloats.Multiply(inside, TFloats.Load(gradient));
+            var tGradient = TFloats.Multiply(TSlope.At<TFloats, TVector>(t, parameter), TFloats.Load(gradient));
             total = TFloats.Add(total, tGradient);
             var result = TFloats.Multiply(scale, tGradient);
             for (var copy = 0; copy < maps.ShortcutRepeats; copy++) result = TFloats.Add(result, TFloats.Load(shortcut + copy * stride));

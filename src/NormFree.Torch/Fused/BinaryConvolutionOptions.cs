@@ -1,3 +1,4 @@
+using NormFree.Kernels.Activations;
 using static TorchSharp.torch;
 
 namespace NormFree.Torch.Fused;
@@ -14,9 +15,11 @@ namespace NormFree.Torch.Fused;
 /// <param name="BinaryWeight">Whether the filters are binary.</param>
 /// <param name="Factor">α times the constant factor of the filters.</param>
 /// <param name="Precision">The precision of real × real products.</param>
+/// <param name="Estimator">The derivative of the sign in the backward pass.</param>
 public sealed record BinaryConvolutionOptions(
     string Key, int In, IReadOnlyList<int> Outs, int Kernel, int Stride, int Padding,
-    float Beta, bool Standardised, bool BinaryWeight, float Factor, FusedPrecision Precision = FusedPrecision.Float32)
+    float Beta, bool Standardised, bool BinaryWeight, float Factor, FusedPrecision Precision = FusedPrecision.Float32,
+    SignEstimator Estimator = default)
 {
     /// <summary>Channels of the result.</summary>
     public int Out => Outs.Sum();

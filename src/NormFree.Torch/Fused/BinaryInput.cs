@@ -13,6 +13,7 @@ internal sealed unsafe class BinaryInput : IDisposable
     private readonly Tensor map;
     private readonly Tensor shift;
     private readonly float beta;
+    private readonly SignEstimator estimator;
 
     /// <summary>Keeps aliases (copies if not dense) of x, N×C×H×W, and of its shift b, C values, and packs the signs.</summary>
     public BinaryInput(Tensor x, Tensor shift, BinaryConvolutionOptions options)
@@ -20,6 +21,7 @@ internal sealed unsafe class BinaryInput : IDisposable
         map = ChannelsLast.Of(x).DetachFromDisposeScope();
         this.shift = shift.contiguous().DetachFromDisposeScope();
         beta = options.Beta;
+        estimator = options.Estimator;
         Shape = new ConvolutionShape(
             (int)x.size(0), (int)x.size(2), (int)x.size(3), options.In, options.Out,
             options.Kernel, options.Kernel, options.Stride, options.Stride, options.Padding, options.Padding);
@@ -63,7 +65,7 @@ internal sealed unsafe class BinaryInput : IDisposable
     {
         maps.Channels = Shape.In;
         maps.Input = Values + firstPixel * Shape.In;
-        SignGradient.Best.Backward(maps, beta, TensorMemory.Floats(shift), shiftGradient);
+        SignGradient.Best.Backward(maps, beta, TensorMemory.Floats(shift), shiftGradient, estimator);
     }
 
     /// <inheritdoc/>

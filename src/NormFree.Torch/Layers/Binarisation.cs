@@ -24,19 +24,52 @@ public static class ApproximateSign
     }
 }
 
-/// <summary>Binarises filters, with one scale per filter.</summary>
+/// <summary>Sign functions with other gradients. Forward: y = sign(x), with sign(0) = 0.</summary>
+public static class SignFunctions
+{
+    /// <summary>Backward: dx = dy where |x| ≤ <paramref name="bound"/>, else 0 (Hubara et al., "Binarized neural networks", NeurIPS 2016).</summary>
+    public static Tensor StraightThroughSign(Tensor x, double bound) => WithGradientOf(x, input => input.Between(-bound, bound));
+
+    /// <summary>Backward: dx = 2k·σ(kx)·(1 − σ(kx))·dy.</summary>
+    public static Tensor SigmoidSign(Tensor x, double k) => WithGradientOf(x, input => input.Times(k).sigmoid().Times(2));
+
+    /// <summary>Backward: dx = k·(1 − tanh²(kx))·dy.</summary>
+    public static Tensor TanhSign(Tensor x, double k) => WithGradientOf(x, input => input.Times(k).tanh());
+
+    /// <summary>Backward: dx = β·(2 − βx·tanh(βx/2))/(1 + cosh(βx))·dy, the derivative of 2σ(βx)·(1 + βx·(1 − σ(βx))) − 1 (Darabi et al., "BNN+",
+    /// 2018, eq. 6).</summary>
+    public static Tensor SwishSign(Tensor x, double beta) => WithGradientOf(x, input =>
+    {
+        var scaled = input.Times(beta);
+        var sigmoid = scaled.sigmoid();
+        return (sigmoid * (scaled * sigmoid.neg().Plus(1)).Plus(1)).Times(2);
+    });
+
+    private static Tensor WithGradientOf(Tensor x, Func<Tensor, Tensor> surrogate)
+    {
+        using var scope = NewDisposeScope();
+        var sign = x.detach().sign();
+        if (!x.requires_grad) return sign.MoveToOuterDisposeScope();
+        return StraightThrough.Apply(sign, surrogate(x)).MoveToOuterDisposeScope();
+    }
+}
+
+/// <summary>Binarises filters.</summary>
 /// <remarks>
-/// Forward: s·sign(v) with s = mean(|v|) per output filter. Backward: straight-through for −1 ≤ v ≤ 1, else 0; s is treated as a constant.
+/// Forward: s·sign(v) with s = mean(|v|) per output filter, or sign(v). Backward: straight-through for −1 ≤ v ≤ 1, else 0; s is treated as a constant.
 /// Rastegari et al., "XNOR-Net" (ECCV 2016), section 3.1; the constant s follows ReActNet's code.
 /// </remarks>
 public static class BinaryWeight
 {
     /// <summary>Binarises a convolution's weight (plain or standardised), O×I×k×k.</summary>
-    public static Tensor Apply(Tensor weight)
+    /// <param name="weight">v.</param>
+    /// <param name="scaled">Whether the signs are multiplied by s.</param>
+    public static Tensor Apply(Tensor weight, bool scaled = true)
     {
         using var scope = NewDisposeScope();
         var constant = weight.detach();
-        var binary = constant.abs().mean([1, 2, 3], keepdim: true) * constant.sign();
+        var signs = constant.sign();
+        var binary = scaled ? constant.abs().mean([1, 2, 3], keepdim: true) * signs : signs;
         if (!weight.requires_grad) return binary.MoveToOuterDisposeScope();
         return StraightThrough.Apply(binary, weight.Between(-1, 1)).MoveToOuterDisposeScope();
     }

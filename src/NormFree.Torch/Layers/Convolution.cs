@@ -12,10 +12,10 @@ public static class Convolution
 {
     /// <summary>Convolves <paramref name="x"/> (N×I×H×W).</summary>
     /// <param name="x">N×I×H×W.</param>
-    /// <param name="weight">w, O×I×k×k.</param>
+    /// <param name="weight">w, O×I/groups×k×k.</param>
     /// <param name="gain">O×1×1×1 for standardised filters, else null.</param>
     /// <param name="options">How the effective weight is computed and applied.</param>
-    /// <returns>N×O×H'×W' with H' = ⌊(H + 2·padding − k)/stride⌋ + 1.</returns>
+    /// <returns>N×O×H'×W' with H' = ⌊(H + 2·padding − dilation·(k − 1) − 1)/stride⌋ + 1.</returns>
     /// <exception cref="ArgumentException">There is a gain without standardisation, or standardisation without a gain.</exception>
     public static Tensor Apply(Tensor x, Tensor weight, Tensor? gain, in ConvolutionOptions options)
     {
@@ -40,14 +40,16 @@ public static class Convolution
             throw new ArgumentException("A standardised convolution needs a gain; a plain one must not have a gain.", nameof(gain));
         using var scope = NewDisposeScope();
         var effective = options.Standardised ? WeightStandardisation.Apply(weight) : weight.alias();
-        if (options.BinaryWeight) effective = BinaryWeight.Apply(effective);
+        if (options.BinaryWeight) effective = BinaryWeight.Apply(effective, options.ScaledSigns);
         if (gain is not null) effective = gain * effective;
         if (options.Factor != 1) effective = effective.Times(options.Factor);
         return effective.MoveToOuterDisposeScope();
     }
 
     private static Tensor Convolve(Tensor x, Tensor weight, in ConvolutionOptions options) =>
-        conv2d(x, weight, strides: [options.Stride, options.Stride], padding: [options.Padding, options.Padding]);
+        conv2d(
+            x, weight, strides: [options.Stride, options.Stride], padding: [options.Padding, options.Padding],
+            dilation: [options.Dilation, options.Dilation], groups: options.Groups);
 }
 
 /// <summary>How a convolution computes and applies its effective weight.</summary>
@@ -56,5 +58,9 @@ public static class Convolution
 /// <param name="Standardised">Whether the filters are standardised (<see cref="WeightStandardisation"/>) and multiplied by a gain.</param>
 /// <param name="BinaryWeight">Whether the filters are binarised (<see cref="Layers.BinaryWeight"/>), after standardisation and before the gain.</param>
 /// <param name="Factor">Constant factor of the filters.</param>
+/// <param name="ScaledSigns">Whether binary filters are multiplied by the mean of |v|.</param>
+/// <param name="Dilation">Distance of a filter's taps in pixels.</param>
+/// <param name="Groups">Number of groups into which the channels are split.</param>
 public readonly record struct ConvolutionOptions(
-    int Stride, int Padding, bool Standardised = false, bool BinaryWeight = false, double Factor = 1);
+    int Stride, int Padding, bool Standardised = false, bool BinaryWeight = false, double Factor = 1, bool ScaledSigns = true,
+    int Dilation = 1, int Groups = 1);

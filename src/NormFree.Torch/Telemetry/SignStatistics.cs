@@ -12,8 +12,8 @@ public static class SignInput
     /// <summary>The signs: N×C×H×W booleans, true for +1.</summary>
     /// <param name="x">The input.</param>
     /// <param name="beta">β.</param>
-    /// <param name="shift">b, 1×C×1×1.</param>
-    public static Tensor Signs(Tensor x, double beta, Tensor shift)
+    /// <param name="shift">b, 1×C×1×1; null for 0.</param>
+    public static Tensor Signs(Tensor x, double beta, Tensor? shift)
     {
         using var noGrad = no_grad();
         using var scope = NewDisposeScope();
@@ -22,7 +22,7 @@ public static class SignInput
 
     /// <summary>The exact fraction of +1 in each of the C channels.</summary>
     /// <inheritdoc cref="Signs"/>
-    public static double[] PositiveFraction(Tensor x, double beta, Tensor shift)
+    public static double[] PositiveFraction(Tensor x, double beta, Tensor? shift)
     {
         using var noGrad = no_grad();
         using var scope = NewDisposeScope();
@@ -43,7 +43,7 @@ public static class SignInput
 
     /// <summary>All statistics that telemetry records.</summary>
     /// <inheritdoc cref="Signs"/>
-    public static ChannelStatistics Statistics(Tensor x, double beta, Tensor shift)
+    public static ChannelStatistics Statistics(Tensor x, double beta, Tensor? shift)
     {
         using var noGrad = no_grad();
         using var scope = NewDisposeScope();
@@ -56,7 +56,8 @@ public static class SignInput
         return new ChannelStatistics(Values(mean), variance, FractionAtLeast(shifted, 0), window);
     }
 
-    private static Tensor Shifted(Tensor x, double beta, Tensor shift) => x.Times(beta).PlusInPlace(shift);
+    private static Tensor Shifted(Tensor x, double beta, Tensor? shift) =>
+        shift is null ? x.Times(beta) : x.Times(beta).PlusInPlace(shift);
 
     /// <summary>The fraction of values that are at least <paramref name="least"/>, per channel.</summary>
     /// <remarks>Counts per image are far below 2²⁴, so that floats hold them exactly.</remarks>

@@ -38,6 +38,7 @@ let private parse name =
 
 let layers = lazy (parse "layers.json").AsObject()
 let models = lazy [ for entry in (parse "models.json").AsArray() -> (nonNull entry).AsObject() ]
+let backbones = lazy [ for entry in (parse "backbones.json").AsArray() -> (nonNull entry).AsObject() ]
 let runs = lazy [ for entry in (parse "training.json").AsArray() -> (nonNull entry).AsObject() ]
 
 let private salt =
@@ -119,8 +120,8 @@ let fill (network: Network) =
             let scale, offset = rule key tensor.shape
             waveTensor (tensor.numel ()) key scale offset)
 
-/// The network of an entry: its architecture, norm, binarisation and stem.
-let spec entry =
+/// A table with the entry's stem, norm and binarisation.
+let withChoices (table: JsonObject -> StemKind -> NetSpec) entry =
     let stem = if text "stem" entry = "cifar" then CifarStem else ImageNetStem
 
     let norm =
@@ -136,12 +137,16 @@ let spec entry =
         | "activations+weights" -> ActivationsAndWeights
         | other -> failwith $"Unknown binarisation {other}."
 
-    let table =
+    table entry stem |> Net.withClasses 10 |> Net.withNorm norm |> Net.withBinarise binarise
+
+/// The network of an entry: its architecture, norm, binarisation and stem.
+let spec entry =
+    let table entry stem =
         match Architecture.tryFind (text "arch" entry) with
-        | Some table -> table
+        | Some table -> table Size.Full stem
         | None -> failwith "Unknown architecture."
 
-    table Size.Full stem |> Net.withClasses 10 |> Net.withNorm norm |> Net.withBinarise binarise
+    withChoices table entry
 
 let name entry =
     let part key = text key entry
@@ -156,9 +161,9 @@ let isQuick entry =
     || (names "norm" "bn-free" && names "binarise" "activations+weights")
     || (names "arch" "reactnet-18" && names "norm" "batch-norm" && names "binarise" "activations")
 
-/// The entry's network in float64, filled with waves.
-let network entry =
-    let network = Network.create torch.ScalarType.Float64 Rule.Published 0L (spec entry)
+/// A network in float64, filled with waves.
+let network (net: NetSpec) =
+    let network = Network.create torch.ScalarType.Float64 Rule.Published 0L net
     fill network
     network
 

@@ -42,7 +42,7 @@ let private agrees entry =
     let kind = GoldenFiles.text "loss" entry
 
     test $"{GoldenFiles.name entry} {kind}: six steps" {
-        use network = GoldenFiles.network entry
+        use network = GoldenFiles.network (GoldenFiles.spec entry)
         use optimisation = new Optimisation(recipe entry, network)
 
         for number, expected in Array.indexed (GoldenFiles.floats "losses" entry) do

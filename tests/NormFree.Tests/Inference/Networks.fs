@@ -43,12 +43,12 @@ let specs =
 
     [ for norm in Support.everyNorm do
           for net, size in [ of18 CifarStem, 8; of18 ImageNetStem, 64; ofA CifarStem, 16; ofA ImageNetStem, 64 ] do
-              $"{net.Name}, {Names.norm norm}, {net.Stem.Kernel}×{net.Stem.Kernel} stem, {size}×{size} images",
+              $"{net.Name}, {Names.norm norm}, {(Net.stem net).Branch.Length} parts in the stem, {size}×{size} images",
               size,
               deployed norm net
 
-          for weights in [ ShortcutWeights.ZeroMean; ShortcutWeights.Real ] do
-              $"reactnet-18, {Names.norm norm}, {Names.shortcutWeights weights} shortcuts",
+          for weights in [ WeightBinariser.ZeroMean; WeightBinariser.Real ] do
+              $"reactnet-18, {Names.norm norm}, {Names.weights weights} shortcuts",
               8,
               of18 CifarStem |> deployed norm |> Net.withShortcutWeights weights ]
 
@@ -68,7 +68,7 @@ let trained (dtype: torch.ScalarType) seed net =
         let tensor = tensors[key]
 
         match kinds.TryGetValue key with
-        | true, ConvolutionWeight conv -> around 0.0 (1.5 / sqrt (float (conv.In * conv.Kernel * conv.Kernel))) tensor
+        | true, ConvolutionWeight conv -> around 0.0 (1.5 / sqrt (float conv.FanIn)) tensor
         | true, (Gain | NormWeight) -> around 0.3 1.0 tensor
         | true, Slope -> around 0.25 0.4 tensor
         | true, (ShiftBias | NormBias) -> around 0.0 0.3 tensor

@@ -170,9 +170,9 @@ let private descriptions =
 
 let private engine =
     [ for norm in Support.norms do
-          for weights in [ ShortcutWeights.ZeroMean; ShortcutWeights.Real ] do
+          for weights in [ WeightBinariser.ZeroMean; WeightBinariser.Real ] do
               test
-                  $"the engine's layers are the composite network's: {Names.norm norm}, {Names.shortcutWeights weights} shortcuts" {
+                  $"the engine's layers are the composite network's: {Names.norm norm}, {Names.weights weights} shortcuts" {
                   let net =
                       Support.tiny norm |> Net.withBinarise ActivationsAndWeights |> Net.withShortcutWeights weights
 
@@ -209,10 +209,10 @@ let private sizes =
     [ for name, net, size, predicted in
           [ "ReActNet-18 for CIFAR", ReActNet.cifar18, 32, 1.45
             "ReActNet-18 with zero-mean shortcuts",
-            Net.withShortcutWeights ShortcutWeights.ZeroMean ReActNet.cifar18,
+            Net.withShortcutWeights WeightBinariser.ZeroMean ReActNet.cifar18,
             32,
             1.45
-            "ReActNet-18 with real shortcuts", Net.withShortcutWeights ShortcutWeights.Real ReActNet.cifar18, 32, 2.08
+            "ReActNet-18 with real shortcuts", Net.withShortcutWeights WeightBinariser.Real ReActNet.cifar18, 32, 2.08
             "ReActNet-A", ReActNet.a, 224, 7.5 ] do
           for norm in Support.norms do
               test $"the file of {name}, {Names.norm norm}, has the size that its summary predicts" {

@@ -36,7 +36,7 @@ let tests =
     testList
         "8-bit integers"
         [ for net in nets do
-              let body = (Net.binaryBody net).Value
+              let body = (Net.tryBinary net).Value
 
               test $"{net.Name}, {Names.norm body.Norm}: the float32 file's logits, and those of the network" {
                   use checkpoint = RandomNetwork.create 6L net |> asCheckpoint 32
@@ -57,7 +57,7 @@ let tests =
               use checkpoint = RandomNetwork.create 6L (small (BnFree 0.2)) |> asCheckpoint 32
               let rewritten = OnnxInt8.rewrite (OnnxLowering.lower AnyNumber checkpoint)
               let constants = dict [ for constant in rewritten.Graph.Constants -> constant.Name, constant ]
-              let layers = (Net.binaryBody checkpoint.Network.Spec).Value.Layers.Length
+              let layers = (Lowering.layers checkpoint.Network.Spec).Length
 
               let nodes operator =
                   [ for node in rewritten.Graph.Nodes do

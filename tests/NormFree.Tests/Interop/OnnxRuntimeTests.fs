@@ -66,7 +66,7 @@ let private variants (table: Size -> StemKind -> NetSpec) size =
 /// Networks whose shortcuts have other weights than the published ones.
 let private shortcuts table size =
     [ for norm in [ BatchNorm; BnFree 0.2 ] do
-          for weights in [ ShortcutWeights.ZeroMean; ShortcutWeights.Real ] do
+          for weights in [ WeightBinariser.ZeroMean; WeightBinariser.Real ] do
               table size CifarStem
               |> Net.withClasses 10
               |> Net.withNorm norm
@@ -74,9 +74,9 @@ let private shortcuts table size =
               |> Net.withShortcutWeights weights ]
 
 let private name (spec: NetSpec) =
-    match Net.binaryBody spec with
+    match Net.tryBinary spec with
     | Some body ->
-        let shortcuts = Names.shortcutWeights body.ShortcutWeights
+        let shortcuts = Net.shortcutWeights spec |> Option.map Names.weights |> Option.defaultValue "no projected"
         $"{spec.Name} {Names.norm body.Norm} {Names.binarise body.Binarise}, {shortcuts} shortcuts"
     | None -> spec.Name
 
@@ -96,6 +96,23 @@ let private agreement =
               test $"narrow {name spec}" { compare torch.ScalarType.Float32 spec 32 6 4 }
 
           full ReActNet.reactNet18
+
+          for spec in
+              [ BiRealNet.biReal18 narrow CifarStem
+                VggSmall.vggSmall { Width = 0.0625; Depth = 1.0 } CifarStem
+                XnorResNet.xnorResNet18 narrow CifarStem
+                BinaryMlp.binaryMlp { Width = 0.03; Depth = 1.0 } CifarStem
+                QuickNet.quickNet narrow CifarStem
+                BinaryDenseNet.table "dense" 16 8 [ 2; 2 ] [ 1.5 ] CifarStem ] do
+              for norm in [ BatchNorm; BnFree 0.2 ] do
+                  let spec =
+                      spec |> Net.withClasses 10 |> Net.withNorm norm |> Net.withBinarise ActivationsAndWeights
+
+                  test $"narrow {name spec}" { compare torch.ScalarType.Float32 spec 32 6 3 }
+
+          for seed in 1L .. 6L do
+              let spec = NormFree.Tests.Spec.RandomSpecs.net seed
+              test $"{name spec}" { compare torch.ScalarType.Float32 spec NormFree.Tests.Spec.RandomSpecs.side 6 3 }
 
           test "narrow resnet-18, a teacher" {
               compare torch.ScalarType.Float32 (ResNet.resNet18 narrow CifarStem |> Net.withClasses 10) 32 3 3
@@ -121,7 +138,7 @@ let private shape =
         "an exported graph"
         [ test "has a Sign for every binary layer, and weights of -1 and +1 for their convolutions" {
               exported OneImage (small (BnFree 0.2)) (fun _ model network ->
-                  let layers = (Net.binaryBody network.Spec).Value.Layers.Length
+                  let layers = (Lowering.layers network.Spec).Length
 
                   let signs =
                       model.Graph.Nodes

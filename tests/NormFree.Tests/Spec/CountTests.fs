@@ -30,8 +30,8 @@ let private macs name net side (binary: int64) (mixed: int64) (real: int64) =
     }
 
 let private cifar18 = ReActNet.reactNet18 Size.Full CifarStem |> Net.withClasses 10
-let private zeroMean = cifar18 |> Net.withShortcutWeights ShortcutWeights.ZeroMean
-let private realShortcuts = cifar18 |> Net.withShortcutWeights ShortcutWeights.Real
+let private zeroMean = cifar18 |> Net.withShortcutWeights WeightBinariser.ZeroMean
+let private realShortcuts = cifar18 |> Net.withShortcutWeights WeightBinariser.Real
 
 let private ops =
     test "ReActNet-A has the published 0.87e8 OPs" {
@@ -49,9 +49,7 @@ let private teachers =
 
 let private variances =
     let expected rule net =
-        match net.Body with
-        | Binary body -> Variance.expected rule 0.2 body.Layers |> List.map (fun v -> System.Math.Round(v, 10))
-        | FullPrecision _ -> []
+        Variance.expected rule 0.2 net.Blocks |> List.map (fun v -> System.Math.Round(v, 10))
 
     let equal actual expected = Expect.sequenceEqual actual expected "expected variances"
 
@@ -77,8 +75,10 @@ let private scaling =
           for depth in [ 0.25; 1.0; 2.0 ] do
               for stem in [ CifarStem; ImageNetStem ] do
                   for name, table in Architecture.all do
-                      test $"{name}, {stem}, width {width}, depth {depth} is a valid network for 64×64 images" {
-                          Expect.isOk (table { Width = width; Depth = depth } stem |> Validation.fits 64 64) "valid"
+                      let size = if stem = CifarStem then 32 else 224
+
+                      test $"{name}, {stem}, width {width}, depth {depth} is a valid network for {size}×{size} images" {
+                          Expect.isOk (table { Width = width; Depth = depth } stem |> Validation.fits size size) "valid"
                       } ]
 
 let tests =

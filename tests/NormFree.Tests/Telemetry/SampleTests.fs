@@ -99,7 +99,7 @@ let private steps =
                       let layers = SignLayers.ofNetwork network
                       let seen = NaiveFigures.inputs twin Train batch
 
-                      let inputs = [ for layer in layers -> NaiveFigures.input seen[layer.Name] layer.Beta layer.Shift ]
+                      let inputs = [ for layer in layers -> NaiveFigures.input seen[layer.Name] layer.Beta layer.Shift.Value ]
 
                       Losses.CrossEntropy(network.Forward(batch, Train, sampler.ForwardHook sample), labels 6)
                       |> network.Backward
@@ -115,7 +115,7 @@ let private steps =
                           let seen = NaiveFigures.inputs network Evaluate watched
 
                           [ for layer in layers ->
-                                NaiveFigures.shifted seen[layer.Name] layer.Beta layer.Shift
+                                NaiveFigures.shifted seen[layer.Name] layer.Beta layer.Shift.Value
                                 |> Array.concat
                                 |> Array.map (fun t -> t >= 0.0) ]
 
@@ -175,9 +175,12 @@ let private steps =
 let private more =
     [ test "the expected variance follows from the network's constants" {
           use network = started (BnFree 0.2) Activations Execution.Default
-          let body = (Net.binaryBody network.Spec).Value
-          let expected = Variance.expected body.ExpectedVariance 0.2 body.Layers
-          Expect.equal [ for layer in SignLayers.ofNetwork network -> layer.ExpectedVariance ] expected "by layer"
+          let body = (Net.tryBinary network.Spec).Value
+          let expected = Variance.expected body.ExpectedVariance 0.2 body.Blocks
+
+          for layer, expected in List.zip (SignLayers.ofNetwork network) expected do
+              Expect.floatClose Accuracy.veryHigh layer.ExpectedVariance expected layer.Name
+
           Expect.isTrue (List.exists ((<>) 1.0) expected) "they differ"
       }
 
@@ -188,7 +191,7 @@ let private more =
               let batch = images torch.ScalarType.Float32 "look" 4
               let seen = ResizeArray()
               let look name (x: torch.Tensor) (y: torch.Tensor) = seen.Add(name, x.shape[1], y.shape[1])
-              let looked = network.Forward(batch, Evaluate, look)
+              let looked = network.Forward(batch, Evaluate, { ForwardHook.none with Block = look })
               Expect.equal (bits looked) (bits (network.Forward(batch, Evaluate))) "logits"
               Expect.equal [ for name, _, _ in seen -> name ] (Lowering.parts network.Spec |> List.map fst) "parts"
       } ]

@@ -244,7 +244,7 @@ let private refusals =
             (fun (net: NetSpec) -> { net with Classes = 9_000_000 }),
             [ "fc.weight has shape [10, 32], not [9000000, 32]" ]
             "2²⁴ channels",
-            (fun (net: NetSpec) -> { net with Stem = { net.Stem with Channels = 1 <<< 24 } }),
+            (fun (net: NetSpec) -> Net.withStem (Block.plain "" [ Parts.conv "conv1" 3 1 (1 <<< 24) ]) net),
             [ "at most 65536 channels" ]
             "64 times its channels",
             (fun (net: NetSpec) ->
@@ -318,6 +318,20 @@ let private damaged =
               contains [ "it has no checksum" ] said)
       } ]
 
+/// Specs that earlier versions wrote, and today's.
+let private oldSpecs =
+    [ "reactnet-18.json",
+      ReActNet.reactNet18 { Width = 0.25; Depth = 1.0 } CifarStem
+      |> Net.withClasses 10
+      |> Net.withNorm BatchNorm
+      |> Net.withBinarise ActivationsAndWeights
+      |> Net.withBinaryGain BinaryGain.VariancePreserving
+      |> Net.withExpectedVariance ExpectedVariance.Corrected
+      "reactnet-a.json",
+      ReActNet.reactNetA { Width = 0.25; Depth = 0.5 } ImageNetStem
+      "resnet-18.json",
+      ResNet.resNet18 { Width = 0.125; Depth = 0.5 } ImageNetStem |> Net.withClasses 10 ]
+
 let private older =
     [ test "a state without an execution has the composite engine's arithmetic" {
           let state = { TrainingState.Of(quick, "activations") with Threads = 2 }
@@ -325,22 +339,16 @@ let private older =
           Expect.equal state.Arithmetic "engine composite, precision float32, threads 2" "arithmetic"
       }
 
-      test "a spec without shortcut weights has binary ones" {
-          withFile (fun _ path _ _ ->
-              let change key (text: string) =
-                  if key = "spec" then
-                      text.Replace(",\"ShortcutWeights\":\"Binary\"", "")
-                  else
-                      text
-
-              let older = rewrite path (fun _ -> true) change
-              Expect.equal (Checkpoint.readSpec older) (Checkpoint.readSpec path) "spec")
-      }
+      for file, net in oldSpecs do
+          test $"a spec of an earlier version is read: {file}" {
+              let text = File.ReadAllText(Path.Combine(__SOURCE_DIRECTORY__, "..", "..", "fixtures", "specs", file))
+              Expect.equal (OldSpec.read text) (Ok net) "spec"
+          }
 
       test "a network's shortcut weights are restored" {
-          for weights in [ ShortcutWeights.Binary; ShortcutWeights.ZeroMean; ShortcutWeights.Real ] do
+          for weights in [ WeightBinariser.Binary; WeightBinariser.ZeroMean; WeightBinariser.Real ] do
               let net = tiny NoNorm |> Net.withShortcutWeights weights
-              Expect.equal (Json.read<NetSpec>(Json.write net)) (Ok net) (Names.shortcutWeights weights)
+              Expect.equal (Json.read<NetSpec>(Json.write net)) (Ok net) (Names.weights weights)
       }
 
       test "a checkpoint without a method number has none" {

@@ -16,7 +16,7 @@ open TorchSharp
 
 let private measured = { quick with Epochs = 1; Initialisation = Initialisation.DataDependent }
 let private create net = Network.create torch.ScalarType.Float32 Rule.Corrected 3L net
-let private variances net = (Net.binaryBody net).Value.ExpectedVariance
+let private variances net = (Net.tryBinary net).Value.ExpectedVariance
 
 /// Mean and variance, over batch and pixels, of every channel of each sign's argument.
 let private signed (network: Network) (images: torch.Tensor) =
@@ -25,17 +25,14 @@ let private signed (network: Network) (images: torch.Tensor) =
     let tensors = System.Collections.Generic.Dictionary(dict network.Tensors)
 
     let run graph (x: torch.Tensor) =
-        CompositeEngine(Convolutions.plain tensors, tensors).Run(Evaluate, (graph: Graph), x)
+        CompositeEngine.OfTorch((fun () -> 0.0), tensors).Run(Evaluate, (graph: Graph), x)
 
     (images, Lowering.parts network.Spec)
     ||> List.fold (fun x (_, graph) ->
-        for part in Fusion.parts graph do
-            match part with
-            | Layer layer ->
-                let signed = (x.Times layer.Convolution.Beta).Plus tensors[layer.Convolution.Shift]
-                let flat = signed.permute(1L, 0L, 2L, 3L).flatten 1L
-                found.Add(Agreement.values (flat.mean [| 1L |]), Agreement.values (flat.var (1L, false)))
-            | Plain _ -> ()
+        for layer in Graph.layers graph do
+            let signed = (x.Times layer.Convolution.Beta).Plus tensors[layer.Convolution.Shift.Value]
+            let flat = signed.permute(1L, 0L, 2L, 3L).flatten 1L
+            found.Add(Agreement.values (flat.mean [| 1L |]), Agreement.values (flat.var (1L, false)))
 
         run graph x)
     |> ignore

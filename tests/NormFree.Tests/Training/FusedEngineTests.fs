@@ -14,6 +14,7 @@ open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Golden
+open NormFree.Tests.Spec
 open NormFree.Tests.Training.Support
 open TorchSharp
 
@@ -41,7 +42,7 @@ let private networks =
                   |> Net.withBinaryGain BinaryGain.VariancePreserving
 
       for norm in everyNorm do
-          for weights in [ ShortcutWeights.ZeroMean; ShortcutWeights.Real ] ->
+          for weights in [ WeightBinariser.ZeroMean; WeightBinariser.Real ] ->
               ReActNet.reactNetSmall { Width = 0.34; Depth = 0.5 } CifarStem
               |> Net.withClasses 10
               |> Net.withNorm norm
@@ -49,11 +50,29 @@ let private networks =
               |> Net.withBinaryGain BinaryGain.VariancePreserving
               |> Net.withShortcutWeights weights ]
 
+/// Narrow networks of other papers, and random ones.
+let private others =
+    [ for table in
+          [ BiRealNet.biReal18 { Width = 0.125; Depth = 0.5 }
+            VggSmall.vggSmall { Width = 0.0625; Depth = 1.0 }
+            XnorResNet.xnorResNet18 { Width = 0.125; Depth = 0.5 }
+            BinaryMlp.binaryMlp { Width = 0.03; Depth = 1.0 }
+            QuickNet.quickNet { Width = 0.125; Depth = 0.5 }
+            BinaryDenseNet.table "dense" 16 8 [ 2; 2 ] [ 1.5 ] ] do
+          for norm in [ BatchNorm; BnFree 0.2 ] do
+              for binarise in [ Activations; ActivationsAndWeights ] ->
+                  table CifarStem |> Net.withClasses 10 |> Net.withNorm norm |> Net.withBinarise binarise
+
+      for seed in 1L .. 12L -> RandomSpecs.net seed ]
+
 let private title net =
     let binarise =
-        match Net.binaryBody net with
-        | Some { Binarise = binarise; ShortcutWeights = ShortcutWeights.Binary } -> Names.binarise binarise
-        | Some body -> $"{Names.binarise body.Binarise}, {Names.shortcutWeights body.ShortcutWeights} shortcuts"
+        match Net.tryBinary net with
+        | Some body ->
+            match Net.shortcutWeights net with
+            | None
+            | Some WeightBinariser.Binary -> Names.binarise body.Binarise
+            | Some weights -> $"{Names.binarise body.Binarise}, {Names.weights weights} shortcuts"
         | None -> "real"
 
     $"{net.Name}, {normName net}, {binarise}"
@@ -74,7 +93,7 @@ let private trained net seed =
         let tensor = tensors[key]
 
         match kinds.TryGetValue key with
-        | true, ConvolutionWeight conv -> around 0.0 (1.5 / sqrt (float (conv.In * conv.Kernel * conv.Kernel))) tensor
+        | true, ConvolutionWeight conv -> around 0.0 (1.5 / sqrt (float (conv.FanIn))) tensor
         | true, (Gain | NormWeight) -> around 1.0 0.3 tensor
         | true, Slope -> around 0.25 0.2 tensor
         | true, (ShiftBias | NormBias) -> around 0.0 0.2 tensor
@@ -83,7 +102,11 @@ let private trained net seed =
 
     network
 
-let private sixImages () = images single "fused engine" 6
+/// Six images; random networks take smaller ones.
+let private sixImages (net: NetSpec) =
+    let images = images single "fused engine" 6
+    let isRandom = net.Name.StartsWith "random"
+    if isRandom then torch.nn.functional.avg_pool2d (images, 2L) else images
 
 let private signs (x: torch.Tensor) = Agreement.values x |> Array.map (fun v -> v >= 0.0)
 
@@ -92,33 +115,46 @@ let private withoutFlips mode (network: Network) =
     use _ = torch.NewDisposeScope()
     use _ = torch.no_grad ()
     let tensors = Dictionary(dict network.Tensors)
-    let composite = CompositeEngine(Convolutions.plain tensors, tensors)
-    let fused = FusedEngine(Precision.Float32, tensors)
+    let still () = 0.0
+    let composite = CompositeEngine.OfTorch(still, tensors)
+    let fused = FusedEngine(Precision.Float32, still, tensors)
     let same f (one: torch.Tensor) (other: torch.Tensor) = signs (f one) = signs (f other)
 
-    let images = sixImages ()
+    let layers = dict [ for layer in Lowering.layers network.Spec -> layer.Name, layer ]
+
+    let argument (layer: BinaryLayer) (x: torch.Tensor) =
+        let scaled = x.Times(float (float32 layer.Convolution.Beta))
+
+        match layer.Convolution.Shift with
+        | Some key -> LearnableShift.Apply(scaled, tensors[key])
+        | None -> scaled
+
+    /// The argument of the PReLU at the end of a block, up to its sign.
+    let active graph (y: torch.Tensor) =
+        match List.tryLast (Graph.operations graph) with
+        | Some(Op.RPReLU names) -> LearnableShift.Apply(y, tensors[names.ShiftOut].neg())
+        | _ -> torch.zeros_like y
+
+    let images = sixImages network.Spec
     let mutable ours, theirs = images, images
     let mutable agree = true
 
     for name, graph in Lowering.parts network.Spec do
-        let layers =
-            Fusion.parts graph
-            |> List.choose (function
-                | Layer layer -> Some layer
-                | Plain _ -> None)
+        let arguments = Dictionary<string, torch.Tensor>()
 
-        for layer in layers do
-            let argument (x: torch.Tensor) =
-                LearnableShift.Apply(x.Times(float (float32 layer.Convolution.Beta)), tensors[layer.Convolution.Shift])
+        // The inputs of all signs, in both engines.
+        let look (other: bool) =
+            let see name (x: torch.Tensor) =
+                if other then
+                    agree <- agree && same (argument layers[name]) arguments[name] x
+                else
+                    arguments[name] <- x.clone ()
 
-            agree <- agree && same argument ours theirs
+            { ForwardHook.none with Layer = see }
 
-        ours <- fused.Run(mode, [ name, Fusion.parts graph ], (fun _ _ _ -> ()), ours)
-        theirs <- composite.Run(mode, graph, theirs)
-
-        for layer in layers do
-            let active (y: torch.Tensor) = LearnableShift.Apply(y, tensors[layer.Activation.ShiftOut].neg())
-            agree <- agree && same active ours theirs
+        ours <- fused.Run(mode, [ name, graph ], look false, ours)
+        theirs <- composite.Run(mode, [ name, graph ], look true, theirs)
+        agree <- agree && same (active graph) ours theirs
 
     agree
 
@@ -126,7 +162,7 @@ let private withoutFlips mode (network: Network) =
 let private warm (network: Network) =
     use _ = torch.NewDisposeScope()
     use _ = torch.no_grad ()
-    network.Forward(sixImages (), Train) |> ignore
+    network.Forward(sixImages network.Spec, Train) |> ignore
 
 /// The first seed for which both engines have the same signs.
 let private stableSeed mode net =
@@ -153,12 +189,12 @@ let private close tolerance what (actual: float[]) (expected: float[]) =
 /// The network after one training step's backward pass, and its logits.
 let private step execution net seed =
     let network = trained net seed |> Network.running execution
-    let logits = network.Forward(sixImages (), Train)
+    let logits = network.Forward(sixImages net, Train)
     network.Backward(Losses.CrossEntropy(logits, labels 6))
     network, Agreement.values logits
 
 let private agreement =
-    [ for net in networks do
+    [ for net in networks @ others do
           test $"a training step equals the composite engine's: {title net}" {
               use _ = torch.NewDisposeScope()
               let seed = stableSeed Train net
@@ -180,15 +216,15 @@ let private agreement =
               use _ = torch.no_grad ()
               use network = trained net (stableSeed Evaluate net)
               warm network
-              let ours = network.Forward(sixImages (), Evaluate)
-              let theirs = (network |> Network.running Execution.Portable).Forward(sixImages (), Evaluate)
+              let ours = network.Forward(sixImages net, Evaluate)
+              let theirs = (network |> Network.running Execution.Portable).Forward(sixImages net, Evaluate)
               close logitTolerance "logits" (Agreement.values ours) (Agreement.values theirs)
           }
 
       test "a failure within the backward pass is thrown by the network, and the next pass works" {
           use _ = torch.NewDisposeScope()
           use network = trained (tiny (BnFree 0.2)) 1L
-          let loss () = Losses.CrossEntropy(network.Forward(sixImages (), Train), labels 6)
+          let loss () = Losses.CrossEntropy(network.Forward(sixImages network.Spec, Train), labels 6)
           let first = loss ()
           first.backward (retain_graph = true)
           // The first pass has freed the layers' state.

@@ -21,7 +21,7 @@ let private withoutBatchNorm, private withBatchNorm =
           for binarise in stages -> Net.withBinarise binarise (tiny norm) ]
     |> List.partition (fun net -> normName net <> "batch-norm")
 
-let private title net = $"{normName net}, {(Net.binaryBody net).Value.Binarise |> Names.binarise}"
+let private title net = $"{normName net}, {(Net.tryBinary net).Value.Binarise |> Names.binarise}"
 
 let private create net = Network.create torch.ScalarType.Float64 Rule.Corrected 3L net
 

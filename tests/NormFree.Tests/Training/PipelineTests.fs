@@ -29,7 +29,7 @@ let private running =
               Expect.equal (stageNames history) fourEpochs "epochs"
 
               Expect.equal
-                  (trained.Network.Spec |> Net.binaryBody |> Option.map _.Binarise)
+                  (trained.Network.Spec |> Net.tryBinary |> Option.map _.Binarise)
                   (Some ActivationsAndWeights)
                   "weights are binary"
 

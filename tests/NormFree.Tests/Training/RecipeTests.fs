@@ -339,7 +339,7 @@ let private json =
 
 let private applied =
     test "a recipe sets the network's expected variance and binary gain, deviations 5 and 10" {
-        let body recipe = (Net.binaryBody (Recipe.applyTo ReActNet.r18 recipe)).Value
+        let body recipe = (Net.tryBinary (Recipe.applyTo ReActNet.r18 recipe)).Value
         let published, corrected = body Recipe.published, body Recipe.corrected
 
         Expect.equal
@@ -354,7 +354,7 @@ let private applied =
 
         let measured = ExpectedVariance.Measured [ for _ in 1..16 -> 0.5 ]
         let applied = Recipe.applyTo (ReActNet.r18 |> Net.withExpectedVariance measured) Recipe.published
-        Expect.equal (Net.binaryBody applied).Value.ExpectedVariance measured "a measured variance stays"
+        Expect.equal (Net.tryBinary applied).Value.ExpectedVariance measured "a measured variance stays"
     }
 
 let private methods =

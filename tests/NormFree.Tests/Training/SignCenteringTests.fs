@@ -27,7 +27,7 @@ let private disturb (network: Network) =
     let gains = [| 10.0; 1.0; 3.0; 0.5 |]
 
     for i, layer in List.indexed (SignLayers.ofNetwork network) do
-        fill 0.1 layer.Shift
+        fill 0.1 layer.Shift.Value
         layer.Gains |> List.iter (fill gains[i % 4])
 
 /// One forward pass and one update.
@@ -38,20 +38,20 @@ let private centreOnce recipe (network: Network) images =
     centering.Hook.Passed 1.0
     centering.Apply(NormFree.Distributed.OneRank.Instance, rate) |> ignore
 
-let private shifts (network: Network) = [ for layer in SignLayers.ofNetwork network -> Agreement.values layer.Shift ]
+let private shifts (network: Network) = [ for layer in SignLayers.ofNetwork network -> Agreement.values layer.Shift.Value ]
 
 /// The mean of each channel's sign argument, computed by loops from the layers' inputs.
 let private means (network: Network) (images: torch.Tensor) =
     let ofLayer (layer: SignLayer) x =
-        let means = (NaiveFigures.input x layer.Beta layer.Shift).Mean
-        Array.map2 (fun mean shift -> layer.Beta * mean + shift) means (Agreement.values layer.Shift)
+        let means = (NaiveFigures.input x layer.Beta layer.Shift.Value).Mean
+        Array.map2 (fun mean shift -> layer.Beta * mean + shift) means (Agreement.values layer.Shift.Value)
 
     SignLayers.evaluate network (SignLayers.ofNetwork network) ofLayer images |> List.map snd
 
 /// The mean over channels of the variance of β·x, computed by loops.
 let private variances (network: Network) (images: torch.Tensor) =
     let ofLayer (layer: SignLayer) x =
-        layer.Beta * layer.Beta * Array.average (NaiveFigures.input x layer.Beta layer.Shift).Variance
+        layer.Beta * layer.Beta * Array.average (NaiveFigures.input x layer.Beta layer.Shift.Value).Variance
 
     SignLayers.evaluate network (SignLayers.ofNetwork network) ofLayer images |> List.map snd
 

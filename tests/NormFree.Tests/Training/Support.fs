@@ -26,7 +26,7 @@ let tiny norm =
     |> Net.withClasses 10
     |> Net.withNorm norm
 
-let normName net = Net.binaryBody net |> Option.map (fun body -> Names.norm body.Norm) |> Option.defaultValue net.Name
+let normName net = Net.tryBinary net |> Option.map (fun body -> Names.norm body.Norm) |> Option.defaultValue net.Name
 
 /// A recipe of two quick epochs.
 let quick = { Recipe.corrected with Epochs = 2; Batch = 20; LearningRate = 2e-3 }
