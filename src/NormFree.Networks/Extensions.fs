@@ -2,6 +2,7 @@ namespace NormFree.Networks
 
 open System.Collections.Concurrent
 open NormFree.Runs
+open NormFree.Spec
 open TorchSharp
 
 /// <summary>Sign functions and activations that scripts add to networks. Specs and checkpoints hold their names only, so a script registers a function
@@ -34,3 +35,14 @@ module Extensions =
     let internal sign name = find "sign gradient" "registerSign" signs name
 
     let internal activation name = find "activation" "registerActivation" activations name
+
+    let private requirePart part =
+        match part with
+        | Part.Binary { Sign = SignGradient.Custom name } -> sign name |> ignore
+        | Part.Activation(Activation.Custom name) -> activation name |> ignore
+        | _ -> ()
+
+    /// Throws TrainingException if a network uses an extension that is not registered.
+    let internal require (net: NetSpec) =
+        for block in net.Blocks do
+            block.Branch @ block.After |> List.iter requirePart

@@ -152,7 +152,7 @@ type internal FusedEngine
     /// α·N(w ∗ sign(β·x + b)). A norm is between each convolution and the sum, so they cannot be fused.
     let convolution mode (layer: BinaryLayer) (x: torch.Tensor) =
         let run convolutions =
-            BinaryConvolution.Apply(
+            FusedBinaryConvolution.Apply(
                 options layer.Name layer.Convolution convolutions,
                 x,
                 parameters layer.Convolution convolutions [||]

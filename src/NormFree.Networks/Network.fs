@@ -186,6 +186,7 @@ module Network =
 
     /// A network whose tensors come from a function of their description. Its tensors belong to no dispose scope.
     let private build dtype value (spec: NetSpec) =
+        Extensions.require spec
         let graph = Lowering.lower spec
 
         let parameters =
@@ -199,7 +200,8 @@ module Network =
         new Network(spec, Engines.used Execution.Default parameters, parameters, buffers)
 
     /// <summary>A network with initial weights, which depend on the seed alone.</summary>
-    /// <remarks>Use float32 to train and float64 to compare. <c>binaryInit</c> is deviation 9 of the method.</remarks>
+    /// <remarks>Use float32 to train and float64 to compare. <c>binaryInit</c> is deviation 9 of the method. Throws TrainingException if the network uses
+    /// an extension that is not registered (<see cref="M:NormFree.Networks.Extensions.registerSign"/>).</remarks>
     let create (dtype: torch.ScalarType) (binaryInit: Rule) (seed: int64) (spec: NetSpec) =
         use generator = new torch.Generator(uint64 seed)
         build dtype (start binaryInit generator dtype) spec

@@ -61,11 +61,11 @@ internal sealed unsafe class BinaryInput : IDisposable
     /// <param name="maps">Everything but the input and the number of channels, which this method sets.</param>
     /// <param name="firstPixel">Index of the first pixel in the batch.</param>
     /// <param name="shiftGradient">Receives the contribution to db, C values.</param>
-    public void Gradient(SignGradientMaps maps, long firstPixel, float* shiftGradient)
+    public void Gradient(SignBackwardMaps maps, long firstPixel, float* shiftGradient)
     {
         maps.Channels = Shape.In;
         maps.Input = Values + firstPixel * Shape.In;
-        SignGradient.Best.Backward(maps, beta, TensorMemory.Floats(shift), shiftGradient, estimator);
+        SignBackward.Best.Backward(maps, beta, TensorMemory.Floats(shift), shiftGradient, estimator);
     }
 
     /// <inheritdoc/>

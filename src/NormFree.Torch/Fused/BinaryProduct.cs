@@ -79,7 +79,7 @@ internal sealed unsafe class SignedProduct(BinaryInput input, LayerFilters filte
             var signGradient = scratch.Take<float>(ofSigns);
             BinaryWeightConvolution.Best.Rows(map, image, row, rows, source, filters.Scale!.Pointer, signs.Pointer, scratch, signGradient);
             var first = ((long)image * shape.Height + row) * shape.Width;
-            var maps = new SignGradientMaps
+            var maps = new SignBackwardMaps
             {
                 Pixels = pixels,
                 Gradient = signGradient,
@@ -125,7 +125,7 @@ internal sealed unsafe class RealProduct(BinaryInput input, LayerFilters filters
         Pixels.ForEach(shape.InPixels, shape.In, (task, first, count) =>
         {
             var offset = (long)first * shape.In;
-            var maps = new SignGradientMaps
+            var maps = new SignBackwardMaps
             {
                 Pixels = count,
                 Gradient = source + offset,

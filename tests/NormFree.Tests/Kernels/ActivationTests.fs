@@ -312,7 +312,7 @@ let private signGradient set case =
     shiftGradient.Span.Fill nanf
 
     let mutable maps =
-        SignGradientMaps(
+        SignBackwardMaps(
             Pixels = case.Pixels,
             Channels = case.Channels,
             Input = input.Pointer,
@@ -323,7 +323,7 @@ let private signGradient set case =
             Result = result.Pointer
         )
 
-    (SignGradient.For set).Backward(&maps, case.Beta, shift.Pointer, shiftGradient.Pointer)
+    (SignBackward.For set).Backward(&maps, case.Beta, shift.Pointer, shiftGradient.Pointer)
     result.Check()
     shiftGradient.Check()
     result.Values, shiftGradient.Values

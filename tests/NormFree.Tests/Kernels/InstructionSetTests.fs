@@ -18,7 +18,7 @@ let private kernels: (string * (InstructionSet -> obj)) list =
       "ResidualActivation", (fun set -> ResidualActivation.For set)
       "ScaledAveragePool", (fun set -> ScaledAveragePool.For set)
       "BinaryWeightConvolution", (fun set -> BinaryWeightConvolution.For set)
-      "SignGradient", (fun set -> SignGradient.For set)
+      "SignBackward", (fun set -> SignBackward.For set)
       "BinaryInputConvolution", (fun set -> BinaryInputConvolution.For set)
       "SignPacking", (fun set -> SignPacking.For set)
       "XnorConvolution", (fun set -> XnorConvolution.For set) ]

@@ -72,7 +72,7 @@ let private shortcut (choice: Choice) channels =
     | 6 -> Shortcut.Project(projection choice), choice.Of [ 1; 2 ], channels + 8
     | _ -> Shortcut.PadChannels, choice.Of [ 1; 2 ], channels + 8
 
-let private residual choice key channels side =
+let private residual (choice: Choice) key channels side =
     let found, stride, outputs = shortcut choice channels
     let found, stride, outputs = if side < 4 && stride = 2 then Shortcut.Identity, 1, channels else found, stride, outputs
 
@@ -81,7 +81,7 @@ let private residual choice key channels side =
 
     block, outputs, side / stride
 
-let private plain choice key channels side =
+let private plain (choice: Choice) key channels side =
     let pools = side >= 4 && choice.Chance 0.3
     let outputs = choice.Of [ channels; channels + 8 ]
 
@@ -94,10 +94,10 @@ let private plain choice key channels side =
 
     Block.plain key parts, outputs, (if pools then side / 2 else side)
 
-let private dense choice key channels side =
+let private dense (choice: Choice) key channels side =
     Block.dense key [ yield! norms choice "before"; binary choice "conv1" 1 8 ], channels + 8, side
 
-let private transition choice key channels side =
+let private transition (choice: Choice) key channels side =
     let pools = side >= 4
 
     let parts =

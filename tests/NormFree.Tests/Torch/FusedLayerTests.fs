@@ -39,7 +39,7 @@ let private agreement =
                           Leaves = inputs.Leaves |> List.filter (fun (name, _) -> not (List.contains name unused)) }
 
                   let ours, theirs = make (), make ()
-                  let y = BinaryConvolution.Apply(options case, ours.X, ours.Parameters)
+                  let y = FusedBinaryConvolution.Apply(options case, ours.X, ours.Parameters)
                   let expected = compositeConvolution case theirs.X theirs.Parameters
                   close values $"{case}" y expected
                   backward case.Gradient y

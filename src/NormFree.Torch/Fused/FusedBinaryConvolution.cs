@@ -6,7 +6,7 @@ namespace NormFree.Torch.Fused;
 
 /// <summary>A binary convolution α·(w ∗ sign(β·x + b)) as one autograd function: the part of a layer before its norm.</summary>
 /// <remarks>Differs from the composite layers of <see cref="Layers"/> in the order of summation and in sign(0), which is +1 (deviation 13).</remarks>
-public static class BinaryConvolution
+public static class FusedBinaryConvolution
 {
     /// <summary>Applies the convolution.</summary>
     /// <param name="options">The convolution.</param>

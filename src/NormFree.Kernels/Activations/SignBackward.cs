@@ -9,20 +9,20 @@ namespace NormFree.Kernels.Activations;
 /// With t = β·x + b, ds the gradient of sign(t) and e the estimator's derivative: dt = e(t)·ds; dx = β·dt plus the gradient that reaches x through a
 /// shortcut; db = Σ dt. t is rounded after the product and after the sum, as sign packing does in the forward pass.
 /// </remarks>
-public abstract unsafe class SignGradient
+public abstract unsafe class SignBackward
 {
     /// <summary>The implementation for an instruction set.</summary>
     /// <exception cref="PlatformNotSupportedException">This processor does not support <paramref name="set"/>.</exception>
-    public static SignGradient For(InstructionSet set) => InstructionSets.Require(set) switch
+    public static SignBackward For(InstructionSet set) => InstructionSets.Require(set) switch
     {
-        InstructionSet.Avx512 => new SignGradient<Avx512Floats, Vector512<float>>(),
-        InstructionSet.Avx2 => new SignGradient<Avx2Floats, Vector256<float>>(),
-        InstructionSet.AdvSimd => new SignGradient<AdvSimdFloats, Vector128<float>>(),
-        _ => new SignGradient<ScalarFloats, float>(),
+        InstructionSet.Avx512 => new SignBackward<Avx512Floats, Vector512<float>>(),
+        InstructionSet.Avx2 => new SignBackward<Avx2Floats, Vector256<float>>(),
+        InstructionSet.AdvSimd => new SignBackward<AdvSimdFloats, Vector128<float>>(),
+        _ => new SignBackward<ScalarFloats, float>(),
     };
 
     /// <summary>The implementation for the fastest instruction set of this processor.</summary>
-    public static SignGradient Best { get; } = For(InstructionSets.Best);
+    public static SignBackward Best { get; } = For(InstructionSets.Best);
 
     /// <summary>Computes dx and the contribution of these pixels to the gradient of the shift.</summary>
     /// <param name="maps">Inputs and outputs.</param>
@@ -30,11 +30,11 @@ public abstract unsafe class SignGradient
     /// <param name="shift">b, one per channel.</param>
     /// <param name="shiftGradient">db of these pixels, one per channel, overwritten.</param>
     /// <param name="estimator">The derivative of the sign.</param>
-    public abstract void Backward(in SignGradientMaps maps, float beta, float* shift, float* shiftGradient, SignEstimator estimator = default);
+    public abstract void Backward(in SignBackwardMaps maps, float beta, float* shift, float* shiftGradient, SignEstimator estimator = default);
 }
 
-/// <summary>Inputs and outputs of <see cref="SignGradient"/>.</summary>
-public unsafe struct SignGradientMaps
+/// <summary>Inputs and outputs of <see cref="SignBackward"/>.</summary>
+public unsafe struct SignBackwardMaps
 {
     /// <summary>Number of pixels.</summary>
     public int Pixels;
@@ -61,7 +61,7 @@ public unsafe struct SignGradientMaps
     public float* Result;
 
     /// <summary>A range of the pixels.</summary>
-    internal readonly SignGradientMaps Slice(int first, int pixels)
+    internal readonly SignBackwardMaps Slice(int first, int pixels)
     {
         var slice = this;
         slice.Pixels = pixels;
@@ -73,13 +73,13 @@ public unsafe struct SignGradientMaps
     }
 }
 
-/// <summary><see cref="SignGradient"/> for one instruction set: whole vectors of channels, then the remaining channels one by one.</summary>
-internal sealed unsafe class SignGradient<TFloats, TVector> : SignGradient
+/// <summary><see cref="SignBackward"/> for one instruction set: whole vectors of channels, then the remaining channels one by one.</summary>
+internal sealed unsafe class SignBackward<TFloats, TVector> : SignBackward
     where TFloats : struct, IFloatVectors<TVector>
     where TVector : unmanaged
 {
     /// <inheritdoc/>
-    public override void Backward(in SignGradientMaps maps, float beta, float* shift, float* shiftGradient, SignEstimator estimator)
+    public override void Backward(in SignBackwardMaps maps, float beta, float* shift, float* shiftGradient, SignEstimator estimator)
     {
         switch (estimator.Kind)
         {
@@ -91,7 +91,7 @@ internal sealed unsafe class SignGradient<TFloats, TVector> : SignGradient
         }
     }
 
-    private static void Run<TSlope>(in SignGradientMaps maps, float beta, float* shift, float* shiftGradient, float parameter)
+    private static void Run<TSlope>(in SignBackwardMaps maps, float beta, float* shift, float* shiftGradient, float parameter)
         where TSlope : struct, ISignSlope
     {
         new Span<float>(shiftGradient, maps.Channels).Clear();
@@ -100,22 +100,22 @@ internal sealed unsafe class SignGradient<TFloats, TVector> : SignGradient
             var block = maps.Slice(first, Math.Min(PixelBlock.Size, maps.Pixels - first));
             var channel = 0;
             for (; channel + TFloats.Lanes <= maps.Channels; channel += TFloats.Lanes)
-                SignGradientLoop<TFloats, TVector, TSlope>.Run(block, beta, shift, shiftGradient, channel, parameter);
+                SignBackwardLoop<TFloats, TVector, TSlope>.Run(block, beta, shift, shiftGradient, channel, parameter);
             for (; channel < maps.Channels; channel++)
-                SignGradientLoop<ScalarFloats, float, TSlope>.Run(block, beta, shift, shiftGradient, channel, parameter);
+                SignBackwardLoop<ScalarFloats, float, TSlope>.Run(block, beta, shift, shiftGradient, channel, parameter);
         }
     }
 }
 
-/// <summary>Loop of <see cref="SignGradient"/> over the pixels of one vector of channels.</summary>
-internal static unsafe class SignGradientLoop<TFloats, TVector, TSlope>
+/// <summary>Loop of <see cref="SignBackward"/> over the pixels of one vector of channels.</summary>
+internal static unsafe class SignBackwardLoop<TFloats, TVector, TSlope>
     where TFloats : struct, IFloatVectors<TVector>
     where TVector : unmanaged
     where TSlope : struct, ISignSlope
 {
     /// <summary>Processes as many channels as there are lanes, from <paramref name="channel"/>.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Run(in SignGradientMaps maps, float beta, float* shift, float* shiftGradient, int channel, float parameter)
+    public static void Run(in SignBackwardMaps maps, float beta, float* shift, float* shiftGradient, int channel, float parameter)
     {
         TVector scale = TFloats.Broadcast(beta), bias = TFloats.Load(shift + channel), total = TFloats.Broadcast(0);
         nint stride = maps.Channels, gradientStride = maps.GradientStride, shortcutStride = stride * maps.ShortcutRepeats;
