@@ -45,7 +45,7 @@ public sealed unsafe class PackedNetwork : IDisposable
     private PackedNetwork(PackedModel model, PackedOptions options)
     {
         this.model = model;
-        layers = [.. model.Layers.Select(layer => PreparedLayer.From(layer, options.InstructionSet))];
+        layers = PreparedLayer.AllOf(model, options.InstructionSet);
         plans = new PlanCache(model, layers, options.Threads);
         if (options.Threads == 1) return;
         shared = new SharedRun(options.Threads);
@@ -138,16 +138,42 @@ public sealed unsafe class PackedNetwork : IDisposable
     /// <param name="width">W.</param>
     /// <param name="y">Output: H'×W'×O, or the logits.</param>
     /// <param name="signs">Signs of a binary layer's input: H×W×⌈C/64⌉ words, 1 is +; empty for other layers.</param>
-    /// <exception cref="ArgumentException">A length is wrong, or the layer does not accept maps of this size.</exception>
+    /// <exception cref="ArgumentException">A length is wrong, the layer does not accept maps of this size, or it is a <see cref="PackedAdd"/>.</exception>
     /// <exception cref="ObjectDisposedException">The network was disposed.</exception>
     public void RunLayer(int layer, ReadOnlySpan<float> x, int height, int width, Span<float> y, Span<ulong> signs)
     {
-        ArgumentOutOfRangeException.ThrowIfNegative(layer);
-        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(layer, layers.Length);
+        RequireLayer(layer);
         usage.Enter(this);
         try
         {
             new LayerRun(layers[layer], height, width).Run(x, y, signs);
+        }
+        finally
+        {
+            usage.Leave();
+            GC.KeepAlive(this);
+        }
+    }
+
+    /// <summary>Runs one <see cref="PackedAdd"/> on maps of its own, for comparisons. It uses the calling thread and plans its memory anew at each call.</summary>
+    /// <param name="layer">Index in <see cref="PackedModel.Layers"/>.</param>
+    /// <param name="x">Input of one image: H×W×C.</param>
+    /// <param name="height">H.</param>
+    /// <param name="width">W.</param>
+    /// <param name="shortcut">Input of the layer <see cref="PackedAdd.From"/>, before it is pooled: H'×W'×C'.</param>
+    /// <param name="shortcutHeight">H'.</param>
+    /// <param name="shortcutWidth">W'.</param>
+    /// <param name="y">Output: H×W×C.</param>
+    /// <exception cref="ArgumentException">A length is wrong, the maps cannot be added, or the layer is not a <see cref="PackedAdd"/>.</exception>
+    /// <exception cref="ObjectDisposedException">The network was disposed.</exception>
+    public void RunLayer(
+        int layer, ReadOnlySpan<float> x, int height, int width, ReadOnlySpan<float> shortcut, int shortcutHeight, int shortcutWidth, Span<float> y)
+    {
+        RequireLayer(layer);
+        usage.Enter(this);
+        try
+        {
+            new LayerRun(layers[layer], height, width).RunSum(x, shortcut, shortcutHeight, shortcutWidth, y);
         }
         finally
         {
@@ -164,6 +190,12 @@ public sealed unsafe class PackedNetwork : IDisposable
         plans.Dispose();
         foreach (var layer in layers) layer.Dispose();
         GC.SuppressFinalize(this);
+    }
+
+    private void RequireLayer(int layer)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(layer);
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(layer, layers.Length);
     }
 
     private int Count(int values, MapSize size, int logits)

@@ -51,19 +51,38 @@ internal sealed record ModelJson(
     private static ModelJson Of(PackedModel model) => new(
         model.Architecture, model.Height, model.Width, [.. model.Mean], [.. model.Deviation],
         [.. model.Preprocessing.Select(step => new StepJson(PackedFormat.PreprocessingKinds[(int)step.Kind], step.Height, step.Width))],
-        [.. model.Classes], [.. model.Layers.Select(Of)]);
+        [.. model.Classes], LayersOf(model));
+
+    private static LayerJson[] LayersOf(PackedModel model)
+    {
+        var channels = new SumChannels(model);
+        return [.. model.Layers.Select(layer => layer is PackedAdd add ? Of(add, channels) : Of(layer))];
+    }
+
+    private static AddJson Of(PackedAdd layer, SumChannels channels)
+    {
+        var (inputs, outputs) = channels.Of(layer);
+        return new AddJson(layer.Key, layer.From, inputs, outputs, layer.Pooled is { } pooled ? Of(pooled) : new InputJson());
+    }
 
     private static LayerJson Of(PackedLayer layer) => layer switch
     {
-        PackedConvolution l => new ConvolutionJson(l.Key, l.In, l.Out, l.Kernel, l.Stride, l.Padding),
+        PackedConvolution l => new ConvolutionJson(l.Key, l.In, l.Out, l.Kernel, l.Stride, l.Padding, l.Groups == 1 ? null : l.Groups),
         PackedMaxPool l => new MaxPoolJson(l.Key, l.Kernel, l.Stride, l.Padding),
+        PackedAffine l => new AffineJson(l.Key, l.Channels, Bound(l.Low), Bound(l.High)),
+        PackedAveragePool l => new AveragePoolJson(l.Key, l.Kernel),
+        PackedFlatten l => new FlattenJson(l.Key),
         PackedBinaryLayer l => new BinaryJson(l.Key, l.In, l.Out, l.Kernel, l.Stride, l.Padding, Of(l.Shortcut)),
         PackedClassifier l => new ClassifierJson(l.Key, l.In, l.Classes),
         _ => throw new ArgumentException($"Unknown layer kind {layer.GetType().Name}.", nameof(layer)),
     };
 
+    private static float? Bound(float value) => float.IsInfinity(value) ? null : value;
+
     private static ShortcutJson Of(PackedShortcut shortcut) => shortcut switch
     {
+        NoShortcut => new NoneJson(),
+        ConcatenatedShortcut => new ConcatenatedJson(),
         AveragePoolShortcut { Projection: RealProjection } pooled => new PooledRealJson(pooled.Kernel, pooled.Factor),
         AveragePoolShortcut { Projection: BinaryProjection { Centered: true } } pooled => new PooledZeroMeanJson(pooled.Kernel, pooled.Factor),
         AveragePoolShortcut pooled => new PooledInputJson(pooled.Kernel, pooled.Factor, pooled.Projection is not null),
@@ -78,13 +97,35 @@ internal sealed record StepJson(string Kind, int Height, int Width);
 [JsonPolymorphic(TypeDiscriminatorPropertyName = "kind")]
 [JsonDerivedType(typeof(ConvolutionJson), "convolution")]
 [JsonDerivedType(typeof(MaxPoolJson), "max-pool")]
+[JsonDerivedType(typeof(AffineJson), "affine")]
+[JsonDerivedType(typeof(AveragePoolJson), "average-pool")]
+[JsonDerivedType(typeof(FlattenJson), "flatten")]
 [JsonDerivedType(typeof(BinaryJson), "binary")]
+[JsonDerivedType(typeof(AddJson), "add")]
 [JsonDerivedType(typeof(ClassifierJson), "classifier")]
 internal abstract record LayerJson([property: JsonPropertyOrder(-1)] string Key);
 
-internal sealed record ConvolutionJson(string Key, int In, int Out, int Kernel, int Stride, int Padding) : LayerJson(Key);
+/// <remarks>Groups since version 2; missing for 1.</remarks>
+internal sealed record ConvolutionJson(
+    string Key, int In, int Out, int Kernel, int Stride, int Padding,
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull), JsonConverter(typeof(OptionalInt))] int? Groups = null) : LayerJson(Key);
 
 internal sealed record MaxPoolJson(string Key, int Kernel, int Stride, int Padding) : LayerJson(Key);
+
+/// <summary>Since version 2. A bound that is missing is infinite.</summary>
+internal sealed record AffineJson(
+    string Key, int Channels,
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull), JsonConverter(typeof(OptionalFloat))] float? Low = null,
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull), JsonConverter(typeof(OptionalFloat))] float? High = null) : LayerJson(Key);
+
+/// <summary>Since version 2.</summary>
+internal sealed record AveragePoolJson(string Key, int Kernel) : LayerJson(Key);
+
+/// <summary>Since version 2.</summary>
+internal sealed record FlattenJson(string Key) : LayerJson(Key);
+
+/// <summary>Since version 2. In is the channels of the input of layer From, Out those of this layer; the shortcut is the input, pooled or not.</summary>
+internal sealed record AddJson(string Key, string From, int In, int Out, ShortcutJson Shortcut) : LayerJson(Key);
 
 internal sealed record BinaryJson(string Key, int In, int Out, int Kernel, int Stride, int Padding, ShortcutJson Shortcut) : LayerJson(Key);
 
@@ -96,6 +137,8 @@ internal sealed record ClassifierJson(string Key, int In, int Out) : LayerJson(K
 [JsonDerivedType(typeof(PooledInputJson), "pooled-input")]
 [JsonDerivedType(typeof(PooledZeroMeanJson), "pooled-zero-mean")]
 [JsonDerivedType(typeof(PooledRealJson), "pooled-real")]
+[JsonDerivedType(typeof(NoneJson), "none")]
+[JsonDerivedType(typeof(ConcatenatedJson), "concatenated")]
 internal abstract record ShortcutJson;
 
 internal sealed record InputJson : ShortcutJson;
@@ -107,6 +150,32 @@ internal sealed record PooledZeroMeanJson(int Kernel, float Factor) : ShortcutJs
 
 /// <summary>A projection with real weights; since version 2.</summary>
 internal sealed record PooledRealJson(int Kernel, float Factor) : ShortcutJson;
+
+/// <summary>No shortcut; since version 2.</summary>
+internal sealed record NoneJson : ShortcutJson;
+
+/// <summary>Concatenation; since version 2.</summary>
+internal sealed record ConcatenatedJson : ShortcutJson;
+
+/// <summary>Reads a field that may be missing, but not null.</summary>
+internal sealed class OptionalInt : JsonConverter<int?>
+{
+    public override bool HandleNull => true;
+
+    public override int? Read(ref Utf8JsonReader reader, Type type, JsonSerializerOptions options) => reader.GetInt32();
+
+    public override void Write(Utf8JsonWriter writer, int? value, JsonSerializerOptions options) => writer.WriteNumberValue(value!.Value);
+}
+
+/// <summary>Reads a field that may be missing, but not null.</summary>
+internal sealed class OptionalFloat : JsonConverter<float?>
+{
+    public override bool HandleNull => true;
+
+    public override float? Read(ref Utf8JsonReader reader, Type type, JsonSerializerOptions options) => reader.GetSingle();
+
+    public override void Write(Utf8JsonWriter writer, float? value, JsonSerializerOptions options) => writer.WriteNumberValue(value!.Value);
+}
 
 /// <summary>Source-generated serialisation, which needs no reflection and thus compiles ahead of time.</summary>
 [JsonSerializable(typeof(ModelJson))]

@@ -18,10 +18,12 @@ internal sealed class PackedFileReader(SafetensorsFile file)
     {
         PackedFormat.RequireLittleEndian();
         int version = CheckFormat();
-        var model = Model(ModelJson.Read(file.Name, Metadata("model")));
+        var json = ModelJson.Read(file.Name, Metadata("model"));
+        var model = Model(json);
         tensors.End();
         if (ModelChecks.Find(model) is { } problem)
-            Fail(problem.Where, problem.What, problem.Remedy ?? PackedFormat.Remedy);
+            Fail(problem);
+        CheckSums(json, model);
         if (PackedFormat.VersionOf(model) is var needed && needed > version)
             Fail("metadata 'version'", $"it is version {version}, but the model needs version {needed}", PackedFormat.Remedy);
         return model;
@@ -75,15 +77,29 @@ internal sealed class PackedFileReader(SafetensorsFile file)
 
     private PackedLayer Layer(LayerJson json) => json switch
     {
-        ConvolutionJson l => new PackedConvolution(
-            l.Key, l.In, l.Out, l.Kernel, l.Stride, l.Padding,
-            tensors.Singles($"{l.Key}.weights", l.Out, l.In, l.Kernel, l.Kernel), tensors.Singles($"{l.Key}.bias", l.Out)),
+        ConvolutionJson l => Convolution(l, l.Groups ?? 1),
         MaxPoolJson l => new PackedMaxPool(l.Key, l.Kernel, l.Stride, l.Padding),
+        AffineJson l => Affine(l),
+        AveragePoolJson l => new PackedAveragePool(l.Key, l.Kernel),
+        FlattenJson l => new PackedFlatten(l.Key),
+        AddJson l => new PackedAdd(l.Key, l.From, SumShortcut(l)),
         BinaryJson l => BinaryLayer(l),
         ClassifierJson l => new PackedClassifier(
             l.Key, l.In, l.Out, tensors.Singles($"{l.Key}.weights", l.Out, l.In), tensors.Singles($"{l.Key}.bias", l.Out)),
         _ => throw new ArgumentException($"Unknown layer kind {json.GetType().Name}.", nameof(json)),
     };
+
+    /// <summary>If the groups are invalid, so are the weights of any shape.</summary>
+    private PackedConvolution Convolution(ConvolutionJson l, int groups) => new(
+        l.Key, l.In, l.Out, l.Kernel, l.Stride, l.Padding,
+        tensors.Singles($"{l.Key}.weights", l.Out, groups < 1 ? l.In : l.In / groups, l.Kernel, l.Kernel), tensors.Singles($"{l.Key}.bias", l.Out), groups);
+
+    private PackedAffine Affine(AffineJson l)
+    {
+        float[] values = tensors.Singles($"{l.Key}.affine", 3, l.Channels);
+        float[] Row(int row) => values[(row * l.Channels)..((row + 1) * l.Channels)];
+        return new(l.Key, l.Channels, Row(0), Row(1), Row(2), l.Low ?? float.NegativeInfinity, l.High ?? float.PositiveInfinity);
+    }
 
     private PackedBinaryLayer BinaryLayer(BinaryJson l)
     {
@@ -94,21 +110,42 @@ internal sealed class PackedFileReader(SafetensorsFile file)
         float[] Row(int row) => activation[(row * l.Out)..((row + 1) * l.Out)];
         return new(
             l.Key, l.In, l.Out, l.Kernel, l.Stride, l.Padding,
-            threshold, signs, Row(0), Row(1), Row(2), Row(3), Shortcut(l));
+            threshold, signs, Row(0), Row(1), Row(2), Row(3), Shortcut(l.Shortcut, l.Key, l.In, l.Out));
     }
 
-    private PackedShortcut Shortcut(BinaryJson layer) => layer.Shortcut switch
+    private AveragePoolShortcut? SumShortcut(AddJson layer)
     {
-        PooledInputJson pooled => new AveragePoolShortcut(pooled.Kernel, pooled.Factor, pooled.Projection ? BinaryProjection(layer, false) : null),
-        PooledZeroMeanJson pooled => new AveragePoolShortcut(pooled.Kernel, pooled.Factor, BinaryProjection(layer, true)),
+        if (layer.Shortcut is NoneJson or ConcatenatedJson)
+            Fail($"layer {Quoted.Name(layer.Key)}", "its shortcut is not the input, pooled or not", PackedFormat.Remedy);
+        return Shortcut(layer.Shortcut, layer.Key, layer.In, layer.Out) as AveragePoolShortcut;
+    }
+
+    private PackedShortcut Shortcut(ShortcutJson shortcut, string key, int inputs, int outputs) => shortcut switch
+    {
+        PooledInputJson pooled => new AveragePoolShortcut(
+            pooled.Kernel, pooled.Factor, pooled.Projection ? BinaryProjection(key, inputs, outputs, false) : null),
+        PooledZeroMeanJson pooled => new AveragePoolShortcut(pooled.Kernel, pooled.Factor, BinaryProjection(key, inputs, outputs, true)),
         PooledRealJson pooled => new AveragePoolShortcut(
-            pooled.Kernel, pooled.Factor, new RealProjection(tensors.Singles($"{layer.Key}.projection_weights", layer.Out, layer.In))),
+            pooled.Kernel, pooled.Factor, new RealProjection(tensors.Singles($"{key}.projection_weights", outputs, inputs))),
+        NoneJson => new NoShortcut(),
+        ConcatenatedJson => new ConcatenatedShortcut(),
         _ => new IdentityShortcut(),
     };
 
-    private BinaryProjection BinaryProjection(BinaryJson layer, bool centered) => new(
-        tensors.Words($"{layer.Key}.projection_signs", layer.Out, SignPacking.Words(layer.In)),
-        tensors.Singles($"{layer.Key}.projection_scale", layer.Out), centered);
+    private BinaryProjection BinaryProjection(string key, int inputs, int outputs, bool centered) => new(
+        tensors.Words($"{key}.projection_signs", outputs, SignPacking.Words(inputs)), tensors.Singles($"{key}.projection_scale", outputs), centered);
+
+    /// <summary>Compares the channels that sums state with those of the layers before them.</summary>
+    private void CheckSums(ModelJson json, PackedModel model)
+    {
+        var channels = new SumChannels(model);
+        foreach (var (stated, layer) in json.Layers.OfType<AddJson>().Zip(model.Layers.OfType<PackedAdd>()))
+            if (channels.Of(layer) is var actual && (stated.In, stated.Out) != actual)
+                Fail(ModelProblem.Of(layer, $"it adds {stated.In} channels to {stated.Out}, but the layers before it produce {actual.In} and {actual.Out}"));
+    }
+
+    [DoesNotReturn]
+    private void Fail(ModelProblem problem) => Fail(problem.Where, problem.What, problem.Remedy ?? PackedFormat.Remedy);
 
     [DoesNotReturn]
     private void Fail(string where, string what, string remedy) => throw new InvalidFileException(file.Name, where, what, remedy);

@@ -9,7 +9,10 @@ namespace NormFree.Inference.Files;
 internal sealed class PackedFileWriter
 {
     private readonly SafetensorsWriter writer = new();
+    private readonly SumChannels channels;
     private int paddings;
+
+    private PackedFileWriter(PackedModel model) => channels = new SumChannels(model);
 
     /// <summary>The file of a model.</summary>
     /// <exception cref="ArgumentException">The model is invalid.</exception>
@@ -17,7 +20,7 @@ internal sealed class PackedFileWriter
     {
         PackedFormat.RequireLittleEndian();
         ModelChecks.Require(model);
-        var file = new PackedFileWriter();
+        var file = new PackedFileWriter(model);
         file.writer
             .Describe("format", PackedFormat.Name)
             .Describe("version", PackedFormat.VersionOf(model).ToString())
@@ -34,11 +37,18 @@ internal sealed class PackedFileWriter
         switch (layer)
         {
             case PackedConvolution real:
-                Add(real.Key, "weights", [real.Out, real.In, real.Kernel, real.Kernel], real.Weights);
+                Add(real.Key, "weights", [real.Out, real.In / real.Groups, real.Kernel, real.Kernel], real.Weights);
                 Add(real.Key, "bias", [real.Out], real.Bias);
+                break;
+            case PackedAffine affine:
+                Add(affine.Key, "affine", [3, affine.Channels], [.. affine.Scale, .. affine.Bias, .. affine.Slope]);
                 break;
             case PackedBinaryLayer binary:
                 Add(binary);
+                break;
+            case PackedAdd { Pooled.Projection: { } projection } add:
+                var (inputs, outputs) = channels.Of(add);
+                Add(add.Key, projection, inputs, outputs);
                 break;
             case PackedClassifier classifier:
                 Add(classifier.Key, "weights", [classifier.Classes, classifier.In], classifier.Weights);
@@ -53,14 +63,20 @@ internal sealed class PackedFileWriter
         Add(layer.Key, "threshold", [layer.In], layer.Threshold);
         Add(layer.Key, "signs", [layer.Out, layer.Kernel, layer.Kernel, words], layer.Signs);
         Add(layer.Key, "activation", [4, layer.Out], [.. layer.Scale, .. layer.Bias, .. layer.Slope, .. layer.Shift]);
-        switch ((layer.Shortcut as AveragePoolShortcut)?.Projection)
+        if (layer.Shortcut is AveragePoolShortcut { Projection: { } projection })
+            Add(layer.Key, projection, layer.In, layer.Out);
+    }
+
+    private void Add(string key, PackedProjection projection, int inputs, int outputs)
+    {
+        switch (projection)
         {
             case BinaryProjection binary:
-                Add(layer.Key, "projection_signs", [layer.Out, words], binary.Signs);
-                Add(layer.Key, "projection_scale", [layer.Out], binary.Scale);
+                Add(key, "projection_signs", [outputs, SignPacking.Words(inputs)], binary.Signs);
+                Add(key, "projection_scale", [outputs], binary.Scale);
                 break;
             case RealProjection real:
-                Add(layer.Key, "projection_weights", [layer.Out, layer.In], real.Weights);
+                Add(key, "projection_weights", [outputs, inputs], real.Weights);
                 break;
         }
     }

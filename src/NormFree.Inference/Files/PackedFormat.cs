@@ -23,12 +23,19 @@ internal static class PackedFormat
     /// <summary>Names of <see cref="PreprocessingKind"/>, in its order.</summary>
     public static readonly string[] PreprocessingKinds = ["cover", "resize", "centre-crop"];
 
-    /// <summary>The oldest version that supports a model: version 2 added projections with zero-mean and with real weights.</summary>
+    /// <summary>The oldest version that supports a model.</summary>
+    /// <remarks>
+    /// Version 1 has a stem of convolutions and max-pools, then binary layers with a shortcut of their input or its average pool, whose projection has
+    /// binary weights, then the classifier.
+    /// </remarks>
     public static int VersionOf(PackedModel model)
     {
-        var projections = model.Layers.OfType<PackedBinaryLayer>().Select(layer => (layer.Shortcut as AveragePoolShortcut)?.Projection);
-        return projections.Any(projection => projection is RealProjection or BinaryProjection { Centered: true }) ? 2 : 1;
+        var body = model.Layers.SkipWhile(layer => layer is PackedConvolution { Groups: 1 } or PackedMaxPool);
+        return body.SkipLast(1).All(layer => layer is PackedBinaryLayer binary && IsVersion1(binary.Shortcut)) ? 1 : 2;
     }
+
+    private static bool IsVersion1(PackedShortcut shortcut) =>
+        shortcut is IdentityShortcut or AveragePoolShortcut { Projection: null or BinaryProjection { Centered: false } };
 
     /// <summary>Checks that numbers have the same byte order in memory and in the file.</summary>
     /// <exception cref="PlatformNotSupportedException">The processor is big-endian.</exception>

@@ -12,7 +12,7 @@ internal sealed unsafe class PreparedBinaryLayer : PreparedLayer
 {
     private readonly PackedBinaryLayer layer;
     private readonly NativeBuffer<float> numbers;
-    private readonly PreparedProjection? projection;
+    private readonly PreparedPooling? pooling;
 
     public PreparedBinaryLayer(PackedBinaryLayer layer, InstructionSet set) : base(layer)
     {
@@ -20,14 +20,14 @@ internal sealed unsafe class PreparedBinaryLayer : PreparedLayer
         var shape = new ConvolutionShape(
             1, layer.Kernel, layer.Kernel, layer.In, layer.Out, layer.Kernel, layer.Kernel, layer.Stride, layer.Stride, layer.Padding, layer.Padding);
         fixed (ulong* signs = layer.Signs) Filters = PackedFilters.Create(set, shape, signs);
-        numbers = new NativeBuffer<float>(layer.In + 4L * layer.Out);
+        numbers = new NativeBuffer<float>(layer.In + 5L * layer.Out).Cleared();
         var rest = new Span<float>(numbers.Pointer, checked((int)numbers.Length));
         foreach (var values in (ReadOnlySpan<float[]>)[layer.Threshold, layer.Scale, layer.Bias, layer.Slope, layer.Shift])
         {
             values.CopyTo(rest);
             rest = rest[values.Length..];
         }
-        if (layer.Shortcut is AveragePoolShortcut { Projection: { } prepared }) projection = PreparedProjection.From(layer.In, layer.Out, prepared, set);
+        if (layer.Shortcut is AveragePoolShortcut pooled) pooling = new PreparedPooling(pooled, layer.In, layer.Out, set);
     }
 
     /// <summary>The instruction set of its kernels.</summary>
@@ -49,16 +49,19 @@ internal sealed unsafe class PreparedBinaryLayer : PreparedLayer
         }
     }
 
+    /// <summary>Zeros for every pixel, which the epilogue adds if there is no shortcut.</summary>
+    public EpilogueShortcut Zeros => new(numbers.Pointer + layer.In + 4L * layer.Out, layer.Out, 0);
+
     /// <inheritdoc/>
     public override MapBuffer Plan(PlanBuilder builder, MapBuffer input, SignBuffer? inputSigns, SignBuffer? outputSigns)
     {
         var size = input.Size.After(layer);
-        var shortcut = layer.Shortcut is AveragePoolShortcut pooled ? PlanPooling(builder, pooled, input, size) : input;
-        // The output may overwrite a shortcut of the same size: a task reads only those shortcut values that it overwrites.
-        var output = shortcut.Size == size ? shortcut : builder.TakeMap(size);
-        builder.Steps.Add(new BinaryStep(this, inputSigns!, shortcut, output, SignWriter.For(Set, outputSigns), builder.Threads));
-        if (output != shortcut) builder.Release(shortcut);
-        return output;
+        return layer.Shortcut switch
+        {
+            ConcatenatedShortcut => PlanConcatenation(builder, input, size, inputSigns!, outputSigns),
+            NoShortcut => PlanConvolution(builder, input, size, inputSigns!, outputSigns),
+            _ => PlanSum(builder, PlanShortcut(builder, input, size), size, inputSigns!, outputSigns),
+        };
     }
 
     /// <inheritdoc/>
@@ -66,15 +69,40 @@ internal sealed unsafe class PreparedBinaryLayer : PreparedLayer
     {
         Filters.Dispose();
         numbers.Dispose();
-        projection?.Dispose();
+        pooling?.Dispose();
     }
 
-    private MapBuffer PlanPooling(PlanBuilder builder, AveragePoolShortcut pooled, MapBuffer input, MapSize size)
+    private MapBuffer PlanShortcut(PlanBuilder builder, MapBuffer input, MapSize size)
+    {
+        if (pooling is null) return input;
+        var output = pooling.Plan(builder, input, size);
+        builder.Release(input);
+        return output;
+    }
+
+    private MapBuffer PlanSum(PlanBuilder builder, MapBuffer shortcut, MapSize size, SignBuffer inputSigns, SignBuffer? outputSigns)
+    {
+        // The output may overwrite a shortcut of the same size: a task reads only those shortcut values that it overwrites.
+        var output = shortcut.Size == size && builder.IsLastUse(shortcut) ? shortcut : builder.TakeMap(size);
+        builder.Steps.Add(new BinaryStep(this, inputSigns, shortcut, output, SignWriter.For(Set, outputSigns), builder.Threads));
+        if (output != shortcut) builder.Release(shortcut);
+        return output;
+    }
+
+    private MapBuffer PlanConvolution(PlanBuilder builder, MapBuffer input, MapSize size, SignBuffer inputSigns, SignBuffer? outputSigns)
+    {
+        // Only the input's signs are read.
+        builder.Release(input);
+        var output = builder.TakeMap(size);
+        builder.Steps.Add(new BinaryStep(this, inputSigns, null, output, SignWriter.For(Set, outputSigns), builder.Threads));
+        return output;
+    }
+
+    private MapBuffer PlanConcatenation(PlanBuilder builder, MapBuffer input, MapSize size, SignBuffer inputSigns, SignBuffer? outputSigns)
     {
         var output = builder.TakeMap(size);
-        builder.Steps.Add(projection is null
-            ? new AveragePoolStep(Set, pooled, input, output, builder.Threads)
-            : new ProjectionStep(projection, pooled, input, output, builder.Threads));
+        builder.Steps.Add(new BinaryStep(this, inputSigns, null, output, SignWriter.For(Set, null), builder.Threads));
+        builder.Steps.Add(new ConcatenateStep(input, output, SignWriter.For(Set, outputSigns), builder.Threads));
         builder.Release(input);
         return output;
     }

@@ -13,11 +13,23 @@ internal abstract class PreparedLayer(PackedLayer model) : IDisposable
     /// <summary>The layer.</summary>
     public PackedLayer Model => model;
 
-    /// <summary>Prepares a layer of any kind.</summary>
-    public static PreparedLayer From(PackedLayer layer, InstructionSet set) => layer switch
+    /// <summary>Whether it can be the first layer for planar images; other layers read channels-last maps in the arena.</summary>
+    public virtual bool ReadsPlanarImages => false;
+
+    /// <summary>Prepares the layers of a valid model.</summary>
+    public static PreparedLayer[] AllOf(PackedModel model, InstructionSet set)
+    {
+        var channels = new SumChannels(model);
+        return [.. model.Layers.Select(layer => layer is PackedAdd add ? new PreparedAdd(add, channels.Of(add), set) : From(layer, set))];
+    }
+
+    private static PreparedLayer From(PackedLayer layer, InstructionSet set) => layer switch
     {
         PackedConvolution real => new PreparedConvolution(real, set),
         PackedMaxPool pool => new PreparedMaxPool(pool, set),
+        PackedAffine affine => new PreparedAffine(affine, set),
+        PackedAveragePool pool => new PreparedAveragePool(pool, set),
+        PackedFlatten flatten => new PreparedFlatten(flatten),
         PackedBinaryLayer binary => new PreparedBinaryLayer(binary, set),
         PackedClassifier classifier => new PreparedClassifier(classifier, set),
         _ => throw new ArgumentException($"Unknown layer kind {layer.GetType().Name}.", nameof(layer)),
@@ -25,7 +37,7 @@ internal abstract class PreparedLayer(PackedLayer model) : IDisposable
 
     /// <summary>Appends the layer's steps to a plan.</summary>
     /// <param name="builder">The plan so far.</param>
-    /// <param name="input">The input map. No other layer reads it: it is released.</param>
+    /// <param name="input">The input map, which is released. The layer may overwrite it only if this is its last use.</param>
     /// <param name="inputSigns">The signs of the input; null unless this is a binary layer.</param>
     /// <param name="outputSigns">Where the signs of the output go; null unless the next layer is binary.</param>
     /// <returns>The output map.</returns>
@@ -46,8 +58,12 @@ internal sealed class PreparedConvolution : PreparedLayer
         this.set = set;
         var shape = new ConvolutionShape(
             1, layer.Kernel, layer.Kernel, layer.In, layer.Out, layer.Kernel, layer.Kernel, layer.Stride, layer.Stride, layer.Padding, layer.Padding);
-        fixed (float* weights = layer.Weights, bias = layer.Bias) filters = RealFilters.Create(set, shape, weights, bias);
+        fixed (float* weights = layer.Weights, bias = layer.Bias) filters = RealFilters.Create(set, shape, weights, bias, layer.Groups);
+        ReadsPlanarImages = layer.Groups == 1;
     }
+
+    /// <inheritdoc/>
+    public override bool ReadsPlanarImages { get; }
 
     /// <inheritdoc/>
     public override MapBuffer Plan(PlanBuilder builder, MapBuffer input, SignBuffer? inputSigns, SignBuffer? outputSigns)

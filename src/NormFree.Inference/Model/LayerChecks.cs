@@ -14,17 +14,50 @@ internal static class LayerChecks
     {
         PackedConvolution real => Convolution(real),
         PackedMaxPool pool => Window(pool.Kernel, pool.Stride, pool.Padding),
+        PackedAffine affine => Affine(affine),
+        PackedAveragePool pool => Side("kernel", pool.Kernel),
+        PackedFlatten => [],
+        PackedAdd { Pooled: { } pooled } => Pooling(pooled),
+        PackedAdd => [],
         PackedBinaryLayer binary => BinaryLayer(binary),
         PackedClassifier classifier => Classifier(classifier),
         _ => [$"unknown layer kind {layer.GetType().Name}"],
     };
 
-    private static IEnumerable<string> Convolution(PackedConvolution layer) =>
-        Channels(layer.In, layer.Out)
+    /// <summary>What is wrong with the projection of a shortcut from <paramref name="inputs"/> channels to <paramref name="outputs"/>.</summary>
+    public static IEnumerable<string> Projection(int inputs, int outputs, PackedProjection projection) => projection switch
+    {
+        BinaryProjection binary =>
+            Signs("projection_signs", binary.Signs, inputs, 1, outputs).Concat(Finite("projection_scale", binary.Scale, 1, outputs)),
+        RealProjection real =>
+            FilterWeights(inputs, 1, PackedLimits.MaxRealFilterWeights).Concat(Finite("projection_weights", real.Weights, inputs, outputs)),
+        _ => [$"unknown projection kind {projection.GetType().Name}"],
+    };
+
+    private static IEnumerable<string> Convolution(PackedConvolution layer)
+    {
+        if (layer.Groups < 1 || layer.In % layer.Groups != 0 || layer.Out % layer.Groups != 0)
+            return [$"it maps {layer.In} channels to {layer.Out} in {layer.Groups} groups; both must be multiples of the groups"];
+        int perGroup = layer.In / layer.Groups;
+        return Channels(layer.In, layer.Out)
             .Concat(Window(layer.Kernel, layer.Stride, layer.Padding))
-            .Concat(FilterWeights(layer.In, layer.Kernel, PackedLimits.MaxRealFilterWeights))
-            .Concat(Finite("weights", layer.Weights, (long)layer.In * layer.Kernel * layer.Kernel, layer.Out))
+            .Concat(FilterWeights(perGroup, layer.Kernel, PackedLimits.MaxRealFilterWeights))
+            .Concat(Finite("weights", layer.Weights, (long)perGroup * layer.Kernel * layer.Kernel, layer.Out))
             .Concat(Finite("bias", layer.Bias, 1, layer.Out));
+    }
+
+    private static IEnumerable<string> Affine(PackedAffine layer) =>
+        Channels(layer.Channels, layer.Channels)
+            .Concat(Finite("scale", layer.Scale, 1, layer.Channels))
+            .Concat(Finite("bias", layer.Bias, 1, layer.Channels))
+            .Concat(Finite("slope", layer.Slope, 1, layer.Channels))
+            .Concat(Clamp(layer.Low, layer.High));
+
+    private static IEnumerable<string> Clamp(float low, float high)
+    {
+        if (!(low <= high && low < float.PositiveInfinity && high > float.NegativeInfinity))
+            yield return $"it clamps to [{low}, {high}]; low must be finite or -∞, high finite or ∞, and low at most high";
+    }
 
     private static IEnumerable<string> Classifier(PackedClassifier layer) =>
         Channels(layer.In, layer.Classes)
@@ -48,31 +81,35 @@ internal static class LayerChecks
         // Channels reports invalid numbers of channels.
         IdentityShortcut when layer.In < 1 || layer.Out % layer.In == 0 => [],
         IdentityShortcut => [$"its identity shortcut cannot repeat {layer.In} channels to fill {layer.Out}"],
+        NoShortcut or ConcatenatedShortcut => [],
         AveragePoolShortcut pooled => AveragePool(layer, pooled),
         _ => [$"unknown shortcut kind {layer.Shortcut.GetType().Name}"],
     };
 
     private static IEnumerable<string> AveragePool(PackedBinaryLayer layer, AveragePoolShortcut pooled)
     {
-        if (pooled.Kernel is < 1 or > PackedLimits.MaxSide)
-            yield return $"its shortcut's kernel is {pooled.Kernel}; it must be from 1 to {PackedLimits.MaxSide}";
-        if (!float.IsFinite(pooled.Factor))
-            yield return $"its shortcut's factor is {pooled.Factor}; it must be finite";
+        foreach (string problem in Pooling(pooled))
+            yield return problem;
         if (pooled.Projection is null && layer.In != layer.Out)
             yield return $"its shortcut has {layer.In} channels, but the layer has {layer.Out} filters";
         if (pooled.Projection is { } projection)
-            foreach (string problem in Projection(layer, projection))
+            foreach (string problem in Projection(layer.In, layer.Out, projection))
                 yield return problem;
     }
 
-    private static IEnumerable<string> Projection(PackedBinaryLayer layer, PackedProjection projection) => projection switch
+    private static IEnumerable<string> Pooling(AveragePoolShortcut pooled)
     {
-        BinaryProjection binary =>
-            Signs("projection_signs", binary.Signs, layer.In, 1, layer.Out).Concat(Finite("projection_scale", binary.Scale, 1, layer.Out)),
-        RealProjection real =>
-            FilterWeights(layer.In, 1, PackedLimits.MaxRealFilterWeights).Concat(Finite("projection_weights", real.Weights, layer.In, layer.Out)),
-        _ => [$"unknown projection kind {projection.GetType().Name}"],
-    };
+        foreach (string problem in Side("shortcut's kernel", pooled.Kernel))
+            yield return problem;
+        if (!float.IsFinite(pooled.Factor))
+            yield return $"its shortcut's factor is {pooled.Factor}; it must be finite";
+    }
+
+    private static IEnumerable<string> Side(string name, int side)
+    {
+        if (side is < 1 or > PackedLimits.MaxSide)
+            yield return $"its {name} is {side}; it must be from 1 to {PackedLimits.MaxSide}";
+    }
 
     private static IEnumerable<string> Channels(int inputs, int outputs)
     {

@@ -9,13 +9,16 @@ public readonly record struct MapSize(int Height, int Width, int Channels)
     /// <summary>Bytes of a pixel's signs if it has few channels: one word.</summary>
     private const int MinSignBytes = 8;
 
-    /// <summary>The size after a layer of a model that <see cref="ModelChecks"/> accepts.</summary>
+    /// <summary>The size after a layer of a model that <see cref="ModelChecks"/> accepts. For a <see cref="PackedAdd"/>, its shortcut is not checked.</summary>
     /// <exception cref="ArgumentException">The layer does not accept maps of this size.</exception>
     public MapSize After(PackedLayer layer) =>
         Problem(layer) is { } problem ? throw new ArgumentException(problem.What, nameof(layer)) : Output(layer);
 
     /// <inheritdoc/>
     public override string ToString() => $"{Channels}×{Height}×{Width}";
+
+    /// <summary>Values of the map.</summary>
+    internal long Values => (long)Height * Width * Channels;
 
     /// <summary>Bytes of a map's padded signs: at most one byte per channel and eight per pixel.</summary>
     internal long SignBytes(int padding) => PaddedValues(padding, 0, MinSignBytes);
@@ -36,6 +39,22 @@ public readonly record struct MapSize(int Height, int Width, int Channels)
             ? ModelProblem.Of(layer, $"its convolution maps {this} to {output}, but its shortcut maps it to {added}")
             : null;
     }
+
+    /// <summary>Why the input of an earlier layer cannot be the shortcut of a sum with a map of this size; null if it can.</summary>
+    internal ModelProblem? Problem(PackedAdd layer, MapSize earlier)
+    {
+        if (layer.Pooled is { Projection: not null } && ProjectionTables(earlier.Channels, Width) > PackedLimits.MaxMapValues)
+            return ModelProblem.Limit(layer, $"a row of {Width} pixels is too wide for its projection of {earlier.Channels} channels");
+        return Shortcut(layer, earlier) is var added && added != this
+            ? ModelProblem.Of(layer, $"its input is {this}, but its shortcut maps {earlier} to {added}")
+            : null;
+    }
+
+    private MapSize Shortcut(PackedAdd layer, MapSize earlier) => layer.Pooled switch
+    {
+        { } pooled => new(earlier.Height / pooled.Kernel, earlier.Width / pooled.Kernel, pooled.Projection is null ? earlier.Channels : Channels),
+        _ => earlier with { Channels = Channels % earlier.Channels == 0 ? Channels : earlier.Channels },
+    };
 
     /// <summary>Why a layer cannot work on so large a map. If it can, no 32-bit size overflows.</summary>
     private string? InputLimit(PackedLayer layer)
@@ -62,37 +81,45 @@ public readonly record struct MapSize(int Height, int Width, int Channels)
     {
         if (output.Height > PackedLimits.MaxSide || output.Width > PackedLimits.MaxSide)
             return $"it maps {this} to {output}; the limit of a side is {PackedLimits.MaxSide}";
+        if (output.Channels > PackedLimits.MaxChannels)
+            return $"it maps {this} to {output}; the limit of channels is {PackedLimits.MaxChannels}";
         if ((long)output.Height * output.Width * output.Channels is var values && values > PackedLimits.MaxMapValues)
             return $"it maps {this} to {output}, which has {values} values; the limit is {PackedLimits.MaxMapValues}";
-        return ProjectionTables(layer, output) > PackedLimits.MaxMapValues
+        return layer is PackedBinaryLayer { Shortcut: AveragePoolShortcut { Projection: not null } }
+            && ProjectionTables(Channels, output.Width) > PackedLimits.MaxMapValues
             ? $"a row of {output.Width} pixels is too wide for its projection of {Channels} channels"
             : null;
     }
 
-    /// <summary>Floats of the lookup tables for one row of a projection: 128 per 32 channels and pixel; 0 without a projection.</summary>
-    private static long ProjectionTables(PackedLayer layer, MapSize output) =>
-        layer is PackedBinaryLayer { Shortcut: AveragePoolShortcut { Projection: not null } } binary ? (binary.In + 31) / 32 * 128L * output.Width : 0;
+    /// <summary>Floats of the lookup tables for one row of a projection: 128 per 32 channels and pixel.</summary>
+    private static long ProjectionTables(int channels, int width) => (channels + 31) / 32 * 128L * width;
 
-    private static int? InputChannels(PackedLayer layer) => layer switch
+    /// <summary>The channels that a layer takes; null if it takes any number.</summary>
+    internal static int? InputChannels(PackedLayer layer) => layer switch
     {
         PackedConvolution real => real.In,
         PackedBinaryLayer binary => binary.In,
+        PackedAffine affine => affine.Channels,
         PackedClassifier classifier => classifier.In,
         _ => null,
     };
 
-    /// <summary>The size of a binary layer's shortcut branch.</summary>
+    /// <summary>The size of a binary layer's shortcut branch; its channels are not compared.</summary>
     private MapSize Shortcut(PackedBinaryLayer layer) => layer.Shortcut switch
     {
         AveragePoolShortcut pooled => new(Height / pooled.Kernel, Width / pooled.Kernel, layer.Out),
+        NoShortcut => Output(layer),
         _ => this with { Channels = layer.Out },
     };
 
     private MapSize Output(PackedLayer layer) => layer switch
     {
         PackedConvolution real => Window(real.Kernel, real.Stride, real.Padding, real.Out),
-        PackedBinaryLayer binary => Window(binary.Kernel, binary.Stride, binary.Padding, binary.Out),
+        PackedBinaryLayer binary => Window(binary.Kernel, binary.Stride, binary.Padding, binary.OutputChannels),
         PackedMaxPool pool => Window(pool.Kernel, pool.Stride, pool.Padding, Channels),
+        PackedAveragePool pool => new(Height / pool.Kernel, Width / pool.Kernel, Channels),
+        PackedFlatten => new(1, 1, (int)Values),
+        PackedAffine or PackedAdd => this,
         PackedClassifier classifier => new(1, 1, classifier.Classes),
         _ => throw new ArgumentException($"Unknown layer kind {layer.GetType().Name}.", nameof(layer)),
     };

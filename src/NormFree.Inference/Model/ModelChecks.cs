@@ -53,18 +53,16 @@ public static class ModelChecks
         if (layers.Count == 0 || layers[^1] is not PackedClassifier)
             yield return ModelProblem.Of("its last layer is not a classifier");
         var keys = new HashSet<string>(StringComparer.Ordinal);
-        bool afterBinary = false;
         for (int i = 0; i < layers.Count; i++)
         {
             if (layers[i].Key.Length == 0)
                 yield return new($"layer {i}", "its key is empty");
+            if (layers[i] is PackedAdd add && !keys.Contains(add.From))
+                yield return ModelProblem.Of(add, $"it adds the input of layer {Quoted.Name(add.From)}, but no layer before it has that key");
             if (!keys.Add(layers[i].Key))
                 yield return ModelProblem.Of(layers[i], "another layer has the same key");
             if (layers[i] is PackedClassifier && i < layers.Count - 1)
                 yield return ModelProblem.Of(layers[i], "a classifier must be the last layer");
-            if (layers[i] is PackedConvolution or PackedMaxPool && afterBinary)
-                yield return ModelProblem.Of(layers[i], "it follows a binary layer, but layers of its kind belong to the stem");
-            afterBinary |= layers[i] is PackedBinaryLayer;
         }
     }
 
@@ -81,15 +79,22 @@ public static class ModelChecks
         }
         var size = new MapSize(model.Height, model.Width, model.Mean.Count);
         var work = new ModelWork();
+        var kept = new KeptInputs(model.Layers);
         foreach (var layer in model.Layers)
         {
-            if (size.Problem(layer) is { } problem)
+            kept.Enter(layer, size);
+            if ((kept.Problem(layer) ?? size.Problem(layer) ?? Sum(layer, size, kept)) is { } problem)
             {
                 yield return problem;
                 yield break;
             }
             var output = size.After(layer);
             work += ModelWork.Of(layer, size, output);
+            if (layer is PackedAdd add)
+            {
+                work += ModelWork.Of(add.Pooled, kept.Source(add), output);
+                kept.Release(add);
+            }
             if (work.Problem is { } excess)
             {
                 yield return ModelProblem.Limit(layer, excess);
@@ -99,6 +104,19 @@ public static class ModelChecks
         }
         if (model.Classes.Count != size.Channels)
             yield return ModelProblem.Of($"it names {model.Classes.Count} classes but has {size.Channels} logits");
+    }
+
+    /// <summary>Checks a sum's shortcut, whose sizes depend on the layers before it.</summary>
+    private static ModelProblem? Sum(PackedLayer layer, MapSize size, KeptInputs kept)
+    {
+        if (layer is not PackedAdd add)
+            return null;
+        var from = kept.Source(add);
+        if (size.Problem(add, from) is { } problem)
+            return problem;
+        return add.Pooled?.Projection is { } projection && LayerChecks.Projection(from.Channels, size.Channels, projection).FirstOrDefault() is { } what
+            ? ModelProblem.Of(layer, what)
+            : null;
     }
 
     /// <summary>The last step must produce the network's size from any image.</summary>

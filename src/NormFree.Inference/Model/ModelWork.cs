@@ -4,18 +4,29 @@ namespace NormFree.Inference.Model;
 /// <remarks>Doubles: sizes within the limits give products beyond 64 bits.</remarks>
 /// <param name="BinaryMacs">Multiply-accumulates of binary convolutions.</param>
 /// <param name="RealMacs">Multiply-accumulates of real values.</param>
-/// <param name="PoolTaps">Values read by poolings.</param>
+/// <param name="PoolTaps">Values read by poolings, affine layers, sums and concatenations.</param>
 /// <param name="SignBytes">Bytes of sign maps.</param>
 internal readonly record struct ModelWork(double BinaryMacs, double RealMacs, double PoolTaps, double SignBytes)
 {
     /// <summary>The work of a layer that maps <paramref name="input"/> to <paramref name="output"/>.</summary>
     public static ModelWork Of(PackedLayer layer, MapSize input, MapSize output) => layer switch
     {
-        PackedConvolution real => new(0, Pixels(output) * Square(real.Kernel) * real.In * RoundUp(real.Out, 16), 0, 0),
+        PackedConvolution real => new(0, Pixels(output) * Square(real.Kernel) * real.In * RoundUp(real.Out / real.Groups, 16), 0, 0),
         PackedMaxPool pool => new(0, 0, Pixels(output) * Square(pool.Kernel) * RoundUp(input.Channels, 16), 0),
         PackedBinaryLayer binary => Of(binary.Shortcut, input, output) + new ModelWork(
             Pixels(output) * Square(binary.Kernel) * RoundUp(binary.In, 64) * RoundUp(binary.Out, 32), 0, 0, input.SignBytes(binary.Padding)),
-        _ => new(0, (double)input.Channels * RoundUp(output.Channels, 16), Pixels(input) * RoundUp(input.Channels, 16), 0),
+        PackedClassifier => new(0, (double)input.Channels * RoundUp(output.Channels, 16), Reads(input), 0),
+        PackedAffine or PackedAveragePool or PackedAdd => new(0, 0, Reads(input), 0),
+        _ => default,
+    };
+
+    /// <summary>The work of a shortcut from a map of size <paramref name="from"/> to one of size <paramref name="output"/>.</summary>
+    public static ModelWork Of(PackedShortcut? shortcut, MapSize from, MapSize output) => shortcut switch
+    {
+        AveragePoolShortcut { Projection: not null } => new(0, Pixels(output) * from.Channels * RoundUp(output.Channels, 16), Reads(from), 0),
+        AveragePoolShortcut => new(0, 0, Reads(from), 0),
+        ConcatenatedShortcut => new(0, 0, Reads(output), 0),
+        _ => default,
     };
 
     /// <summary>The sum of both.</summary>
@@ -29,16 +40,11 @@ internal readonly record struct ModelWork(double BinaryMacs, double RealMacs, do
         ?? Excess(PoolTaps, PackedLimits.MaxPoolTaps, "pooled values")
         ?? Excess(SignBytes, PackedLimits.MaxSignBytes, "bytes of signs");
 
-    private static ModelWork Of(PackedShortcut shortcut, MapSize input, MapSize output) => shortcut switch
-    {
-        AveragePoolShortcut { Projection: not null } => new(
-            0, Pixels(output) * input.Channels * RoundUp(output.Channels, 16), Pixels(input) * RoundUp(input.Channels, 16), 0),
-        AveragePoolShortcut => new(0, 0, Pixels(input) * RoundUp(input.Channels, 16), 0),
-        _ => default,
-    };
-
     private static string? Excess(double work, double limit, string unit) =>
         work > limit ? $"the layers up to this one need {work:0.#e0} {unit} for an image; the limit is {limit:0.#e0}" : null;
+
+    /// <summary>Values of a map that is read once.</summary>
+    private static double Reads(MapSize size) => Pixels(size) * RoundUp(size.Channels, 16);
 
     private static double Pixels(MapSize size) => (double)size.Height * size.Width;
 

@@ -11,10 +11,23 @@ public abstract record PackedLayer(string Key);
 /// <param name="Kernel">Side of the square kernel.</param>
 /// <param name="Stride">Stride in pixels.</param>
 /// <param name="Padding">Zero padding on each side, in pixels.</param>
-/// <param name="Weights">Out × In × Kernel × Kernel.</param>
+/// <param name="Weights">Out × In/Groups × Kernel × Kernel.</param>
 /// <param name="Bias">One per filter.</param>
+/// <param name="Groups">
+/// Divides In and Out into groups of consecutive channels and filters; a filter reads the channels of its group. In for a depthwise convolution.
+/// </param>
 public sealed record PackedConvolution(
-    string Key, int In, int Out, int Kernel, int Stride, int Padding, float[] Weights, float[] Bias) : PackedLayer(Key);
+    string Key, int In, int Out, int Kernel, int Stride, int Padding, float[] Weights, float[] Bias, int Groups = 1) : PackedLayer(Key);
+
+/// <summary>An activation or a folded norm: a = scale·x + bias; b = a where a &gt; 0, else slope·a; y = b clamped to [Low, High].</summary>
+/// <param name="Key"><inheritdoc/></param>
+/// <param name="Channels">Channels of the map.</param>
+/// <param name="Scale">One per channel.</param>
+/// <param name="Bias">One per channel.</param>
+/// <param name="Slope">One per channel: 1 for none, 0 for ReLU.</param>
+/// <param name="Low">The smallest result; −∞ for no bound.</param>
+/// <param name="High">The largest result; +∞ for no bound.</param>
+public sealed record PackedAffine(string Key, int Channels, float[] Scale, float[] Bias, float[] Slope, float Low, float High) : PackedLayer(Key);
 
 /// <summary>Max-pooling per channel. Pixels outside the map are ignored.</summary>
 /// <param name="Key"><inheritdoc/></param>
@@ -22,6 +35,24 @@ public sealed record PackedConvolution(
 /// <param name="Stride">Stride in pixels.</param>
 /// <param name="Padding">Padding on each side, in pixels.</param>
 public sealed record PackedMaxPool(string Key, int Kernel, int Stride, int Padding) : PackedLayer(Key);
+
+/// <summary>Average pooling per channel: the mean over Kernel × Kernel pixels, with stride Kernel.</summary>
+/// <param name="Key"><inheritdoc/></param>
+/// <param name="Kernel">Side of the square window and stride; incomplete windows at the right and bottom edge are dropped.</param>
+public sealed record PackedAveragePool(string Key, int Kernel) : PackedLayer(Key);
+
+/// <summary>Turns an H×W×C map into one pixel of H·W·C channels, in the order H, W, C. No value moves.</summary>
+/// <param name="Key"><inheritdoc/></param>
+public sealed record PackedFlatten(string Key) : PackedLayer(Key);
+
+/// <summary>A residual connection over several layers: y = x + shortcut, where the shortcut is the input of an earlier layer.</summary>
+/// <param name="Key"><inheritdoc/></param>
+/// <param name="From">The key of the earlier layer.</param>
+/// <param name="Pooled">
+/// How that input is pooled and projected; the projection has as many filters as x has channels. Null if the input is added as it is; if x has more
+/// channels, its channels are repeated.
+/// </param>
+public sealed record PackedAdd(string Key, string From, AveragePoolShortcut? Pooled) : PackedLayer(Key);
 
 /// <summary>
 /// A complete binary layer: s = +1 where x ≥ threshold, else −1; z = scale·(signs ∗ s) + bias + shortcut(x);
@@ -43,9 +74,13 @@ public sealed record PackedMaxPool(string Key, int Kernel, int Stride, int Paddi
 /// <param name="Shortcut">The shortcut branch.</param>
 public sealed record PackedBinaryLayer(
     string Key, int In, int Out, int Kernel, int Stride, int Padding,
-    float[] Threshold, ulong[] Signs, float[] Scale, float[] Bias, float[] Slope, float[] Shift, PackedShortcut Shortcut) : PackedLayer(Key);
+    float[] Threshold, ulong[] Signs, float[] Scale, float[] Bias, float[] Slope, float[] Shift, PackedShortcut Shortcut) : PackedLayer(Key)
+{
+    /// <summary>Channels of the output: the filters, and for a <see cref="ConcatenatedShortcut"/> also the input's channels.</summary>
+    public int OutputChannels => Shortcut is ConcatenatedShortcut ? In + Out : Out;
+}
 
-/// <summary>Global average pooling and a linear layer: logits = weights · mean + bias.</summary>
+/// <summary>Global average pooling and a linear layer: logits = weights · mean + bias. The mean over one pixel is the pixel.</summary>
 /// <param name="Key"><inheritdoc/></param>
 /// <param name="In">Input channels.</param>
 /// <param name="Classes">Logits.</param>
@@ -58,6 +93,12 @@ public abstract record PackedShortcut;
 
 /// <summary>The layer's input. If the layer has more outputs than inputs, the input channels are repeated.</summary>
 public sealed record IdentityShortcut : PackedShortcut;
+
+/// <summary>None: nothing is added to the convolution.</summary>
+public sealed record NoShortcut : PackedShortcut;
+
+/// <summary>Concatenation (BinaryDenseNet): the output is the layer's input, then its filters. Nothing is added. The map keeps its size.</summary>
+public sealed record ConcatenatedShortcut : PackedShortcut;
 
 /// <summary>Average pooling, optionally followed by a 1×1 convolution.</summary>
 /// <param name="Kernel">Side of the square window and stride; incomplete windows at the right and bottom edge are dropped.</param>

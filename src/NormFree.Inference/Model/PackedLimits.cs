@@ -16,8 +16,14 @@ public static class PackedLimits
     /// <summary>Side of a kernel, a stride and a map, in pixels.</summary>
     public const int MaxSide = 1 << 16;
 
-    /// <summary>Values of a feature map, padding included: 512 MiB as float32. Three maps exist at a time.</summary>
+    /// <summary>Values of a feature map, padding included: 512 MiB as float32. Three maps exist at a time, and those that a sum reads later.</summary>
     public const int MaxMapValues = 1 << 27;
+
+    /// <summary>Values of all maps that exist at a time because a later <see cref="PackedAdd"/> reads them.</summary>
+    public const int MaxKeptValues = 1 << 27;
+
+    /// <summary>Bytes of the memory into which the maps of an image are laid out, gaps included: eight maps of the largest size.</summary>
+    public const long MaxArenaBytes = 8L * MaxMapValues * sizeof(float);
 
     /// <summary>Bytes of the sign maps of all binary layers, at one byte per channel and at least eight per pixel, padding included.</summary>
     public const double MaxSignBytes = 1 << 30;
@@ -28,10 +34,12 @@ public static class PackedLimits
     /// <summary>Multiply-accumulates of all binary convolutions; input channels are rounded up to a multiple of 64, filters to one of 32.</summary>
     public const double MaxBinaryMacs = 5e11;
 
-    /// <summary>Multiply-accumulates of all real convolutions, projections and the classifier; filters are rounded up to a multiple of 16.</summary>
+    /// <summary>
+    /// Multiply-accumulates of all real convolutions, projections and the classifier; the filters of a group are rounded up to a multiple of 16.
+    /// </summary>
     public const double MaxRealMacs = 5e10;
 
-    /// <summary>Values that all poolings read; channels are rounded up to a multiple of 16.</summary>
+    /// <summary>Values that all poolings, affine layers, sums and concatenations read; channels are rounded up to a multiple of 16.</summary>
     public const double MaxPoolTaps = 1e10;
 
     /// <summary>Preprocessing steps.</summary>

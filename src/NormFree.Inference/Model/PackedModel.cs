@@ -2,8 +2,8 @@ namespace NormFree.Inference.Model;
 
 /// <summary>A network as it is deployed, as a value: everything that a packed file holds and the engine needs.</summary>
 /// <remarks>
-/// Norms, gains, α and β of training are folded into the layers' numbers. Layers run one after the other: a stem of real convolutions and max-pools,
-/// then binary layers, then one classifier.
+/// Norms, gains, α and β of training are folded into the layers' numbers. Layers run one after the other, in any order of kinds; the last one, and only
+/// that, is a classifier.
 /// </remarks>
 public sealed record PackedModel
 {

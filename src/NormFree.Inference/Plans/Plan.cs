@@ -12,9 +12,9 @@ internal sealed class Plan
     private readonly Stack<Arena> idle = new();
     private bool retired;
 
-    private Plan(PlanBuilder builder, MapBuffer input, SignBuffer? inputSigns, MapBuffer output)
+    private Plan(PlanBuilder builder, MapBuffer input, SignBuffer? inputSigns, MapBuffer output, MapBuffer? shortcut)
     {
-        (Input, InputSigns, Output) = (input, inputSigns, output);
+        (Input, InputSigns, Output, Shortcut) = (input, inputSigns, output, shortcut);
         Steps = [.. builder.Steps];
         (mapBytes, signBytes, signs) = (builder.MapBytes, builder.SignBytes, builder.Signs);
     }
@@ -24,6 +24,12 @@ internal sealed class Plan
 
     /// <summary>The signs of the input; null unless the first layer is binary.</summary>
     public SignBuffer? InputSigns { get; }
+
+    /// <summary>The input of another layer that is added; null unless this is the plan of a sum.</summary>
+    public MapBuffer? Shortcut { get; }
+
+    /// <summary>Bytes of the memory of all maps.</summary>
+    public long MapBytes => mapBytes;
 
     /// <summary>The output map. A classifier writes to the frame's logits instead.</summary>
     public MapBuffer Output { get; }
@@ -36,14 +42,26 @@ internal sealed class Plan
     {
         var builder = new PlanBuilder(threads);
         var image = new MapBuffer(size, null);
-        return Of(builder, layers, layers[0] is PreparedConvolution ? image : ChannelsLastStep.Plan(builder, image));
+        var readers = KeptInputs.Readers(layers.Select(layer => layer.Model));
+        var planar = layers[0].ReadsPlanarImages && !readers.ContainsKey(layers[0].Model.Key);
+        return Of(builder, layers, readers, planar ? image : ChannelsLastStep.Plan(builder, image), image);
     }
 
     /// <summary>The plan of one layer for channels-last maps of a size.</summary>
     public static Plan OfLayer(PreparedLayer layer, MapSize size)
     {
         var builder = new PlanBuilder(1);
-        return Of(builder, [layer], builder.TakeMap(size));
+        var input = builder.TakeMap(size);
+        return Of(builder, [layer], [], input, input);
+    }
+
+    /// <summary>The plan of a sum of a channels-last map and the input of another layer.</summary>
+    public static Plan OfSum(PreparedAdd layer, MapSize size, MapSize shortcut)
+    {
+        var builder = new PlanBuilder(1);
+        var (input, other) = (builder.TakeMap(size), builder.TakeMap(shortcut));
+        builder.Keep(layer.From, other, 1);
+        return Of(builder, [layer], [], input, input, other);
     }
 
     /// <summary>An arena for one image; return it after the run.</summary>
@@ -77,20 +95,28 @@ internal sealed class Plan
         }
     }
 
-    private static Plan Of(PlanBuilder builder, IReadOnlyList<PreparedLayer> layers, MapBuffer input)
+    /// <param name="builder">The plan so far.</param>
+    /// <param name="layers">The layers.</param>
+    /// <param name="readers">How many sums read the input of a layer, by its key.</param>
+    /// <param name="map">The input of the first layer.</param>
+    /// <param name="input">The caller's map.</param>
+    /// <param name="shortcut">The caller's second map, if there is one.</param>
+    private static Plan Of(
+        PlanBuilder builder, IReadOnlyList<PreparedLayer> layers, Dictionary<string, int> readers, MapBuffer map, MapBuffer input, MapBuffer? shortcut = null)
     {
-        var map = input;
-        var inputSigns = layers[0] is PreparedBinaryLayer first ? PackSignsStep.Plan(builder, first, map) : null;
+        var inputSigns = layers[0] is PreparedBinaryLayer first ? builder.TakeSigns(first, map.Size) : null;
+        if (inputSigns is not null) builder.Steps.Add(new PackSignsStep(inputSigns, map));
         var signs = inputSigns;
         for (var i = 0; i < layers.Count; i++)
         {
             var next = i + 1 < layers.Count ? layers[i + 1] as PreparedBinaryLayer : null;
             var nextSigns = next is null ? null : builder.TakeSigns(next, map.Size.After(layers[i].Model));
+            if (readers.TryGetValue(layers[i].Model.Key, out var sums)) builder.Keep(layers[i].Model.Key, map, sums);
             map = layers[i].Plan(builder, map, signs, nextSigns);
             if (signs is not null) builder.Release(signs);
             signs = nextSigns;
         }
-        return new Plan(builder, input, inputSigns, map);
+        return new Plan(builder, input, inputSigns, map, shortcut);
     }
 }
 
@@ -140,6 +166,11 @@ internal sealed class PlanCache(PackedModel model, IReadOnlyList<PreparedLayer> 
     {
         if (ModelChecks.FindFor(model, height, width) is { } problem)
             throw new ArgumentException($"The network does not accept images of {height}×{width} pixels: {problem}.");
-        return Plan.OfNetwork(layers, new MapSize(height, width, model.Mean.Count), threads);
+        var plan = Plan.OfNetwork(layers, new MapSize(height, width, model.Mean.Count), threads);
+        if (plan.MapBytes > PackedLimits.MaxArenaBytes)
+            throw new ArgumentException(
+                $"The network does not accept images of {height}×{width} pixels: their maps need {plan.MapBytes} bytes; the limit is {PackedLimits.MaxArenaBytes}. "
+                + $"{PackedLimits.Remedy}.");
+        return plan;
     }
 }

@@ -4,62 +4,25 @@ using NormFree.Kernels.Activations;
 using NormFree.Kernels.Convolutions;
 using NormFree.Kernels.Memory;
 using NormFree.Kernels.Real;
-using NormFree.Kernels.Simd;
 
 namespace NormFree.Inference.Plans;
 
-/// <summary>A max-pool and the signs of its output; a task is a range of rows.</summary>
-internal sealed unsafe class MaxPoolStep : Step
+/// <summary>A max-pool.</summary>
+internal sealed unsafe class MaxPoolStep(
+    MaxPooling pooling, ConvolutionShape shape, MapBuffer input, MapBuffer output, SignWriter signs, int threads)
+    : RowStep(output, signs, RowPartition.Of(output.Size, threads))
 {
-    private readonly MaxPooling pooling;
-    private readonly ConvolutionShape shape;
-    private readonly MapBuffer input;
-    private readonly MapBuffer output;
-    private readonly SignWriter signs;
-    private readonly RowPartition rows;
-
-    public MaxPoolStep(MaxPooling pooling, in ConvolutionShape shape, MapBuffer input, MapBuffer output, SignWriter signs, int threads)
-        : this(pooling, shape, input, output, signs, RowPartition.Of(output.Size, threads))
-    {
-    }
-
-    private MaxPoolStep(
-        MaxPooling pooling, in ConvolutionShape shape, MapBuffer input, MapBuffer output, SignWriter signs, RowPartition rows) : base(rows.Tasks) =>
-        (this.pooling, this.shape, this.input, this.output, this.signs, this.rows) = (pooling, shape, input, output, signs, rows);
-
     /// <inheritdoc/>
-    public override void Run(int task, in Frame frame)
-    {
-        var (first, count) = rows[task];
-        var width = output.Size.Width;
-        pooling.Rows(shape, first, count, input.In(frame), output.In(frame) + (long)first * width * output.Size.Channels);
-        signs.Pack(frame, output, first * width, count * width);
-    }
+    protected override void Rows(in Frame frame, int first, int count, float* target) => pooling.Rows(shape, first, count, input.In(frame), target);
 }
 
-/// <summary>A pooled shortcut; a task is a range of rows.</summary>
-internal sealed unsafe class AveragePoolStep : Step
+/// <summary>Average pooling: a layer, or a shortcut without projection.</summary>
+internal sealed unsafe class AveragePoolStep(
+    ScaledAveragePool pool, AveragePoolShortcut shortcut, MapBuffer input, MapBuffer output, SignWriter signs, int threads)
+    : RowStep(output, signs, RowPartition.Of(output.Size, threads))
 {
-    private readonly ScaledAveragePool pool;
-    private readonly AveragePoolShortcut shortcut;
-    private readonly MapBuffer input;
-    private readonly MapBuffer output;
-    private readonly RowPartition rows;
-
-    public AveragePoolStep(InstructionSet set, AveragePoolShortcut shortcut, MapBuffer input, MapBuffer output, int threads)
-        : this(ScaledAveragePool.For(set), shortcut, input, output, RowPartition.Of(output.Size, threads))
-    {
-    }
-
-    private AveragePoolStep(ScaledAveragePool pool, AveragePoolShortcut shortcut, MapBuffer input, MapBuffer output, RowPartition rows) : base(rows.Tasks) =>
-        (this.pool, this.shortcut, this.input, this.output, this.rows) = (pool, shortcut, input, output, rows);
-
     /// <inheritdoc/>
-    public override void Run(int task, in Frame frame)
-    {
-        var (first, count) = rows[task];
-        PoolRows(pool, shortcut, input, frame, first, count, output.In(frame) + (long)first * output.Size.Width * output.Size.Channels);
-    }
+    protected override void Rows(in Frame frame, int first, int count, float* target) => PoolRows(pool, shortcut, input, frame, first, count, target);
 
     /// <summary>Computes rows of the pooled map.</summary>
     public static void PoolRows(ScaledAveragePool pool, AveragePoolShortcut shortcut, MapBuffer input, in Frame frame, int first, int count, float* target)

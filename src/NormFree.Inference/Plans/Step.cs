@@ -16,7 +16,33 @@ internal abstract class Step(int tasks)
     protected static long ScratchBytes(int pieces, long bytes) => bytes + 64L * pieces;
 }
 
-/// <summary>Copies a planar image to a channels-last map, for networks that do not start with a real convolution.</summary>
+/// <summary>A step whose tasks are ranges of rows of its output. Each task writes the signs of its rows for the next layer.</summary>
+/// <param name="output">The output.</param>
+/// <param name="signs">Writes its signs.</param>
+/// <param name="rows">Its rows.</param>
+internal abstract unsafe class RowStep(MapBuffer output, SignWriter signs, RowPartition rows) : Step(rows.Tasks)
+{
+    /// <summary>The output.</summary>
+    protected MapBuffer Output => output;
+
+    /// <inheritdoc/>
+    public sealed override void Run(int task, in Frame frame)
+    {
+        var (first, count) = rows[task];
+        var width = output.Size.Width;
+        Rows(frame, first, count, output.In(frame) + (long)first * width * output.Size.Channels);
+        signs.Pack(frame, output, first * width, count * width);
+    }
+
+    /// <summary>Computes rows of the output.</summary>
+    /// <param name="frame">The running image.</param>
+    /// <param name="first">The first row.</param>
+    /// <param name="count">Number of rows.</param>
+    /// <param name="target">The first of these rows.</param>
+    protected abstract void Rows(in Frame frame, int first, int count, float* target);
+}
+
+/// <summary>Copies a planar image to a channels-last map, for networks whose first layer does not read planar images.</summary>
 internal sealed unsafe class ChannelsLastStep : Step
 {
     private readonly MapBuffer image;
@@ -43,22 +69,13 @@ internal sealed unsafe class ChannelsLastStep : Step
     }
 }
 
-/// <summary>Packs the signs of the network's input, for networks that start with a binary layer.</summary>
+/// <summary>Packs the signs of a map that no step before has packed, such as the network's input.</summary>
 internal sealed class PackSignsStep : Step
 {
     private readonly SignWriter signs;
     private readonly MapBuffer map;
 
-    private PackSignsStep(SignWriter signs, MapBuffer map) : base(map.Size.Height) => (this.signs, this.map) = (signs, map);
-
-    /// <summary>Appends the step to a plan.</summary>
-    /// <returns>The signs.</returns>
-    public static SignBuffer Plan(PlanBuilder builder, PreparedBinaryLayer reader, MapBuffer map)
-    {
-        var target = builder.TakeSigns(reader, map.Size);
-        builder.Steps.Add(new PackSignsStep(SignWriter.For(reader.Set, target), map));
-        return target;
-    }
+    public PackSignsStep(SignBuffer target, MapBuffer map) : base(map.Size.Height) => (signs, this.map) = (SignWriter.For(target.Reader.Set, target), map);
 
     /// <inheritdoc/>
     public override void Run(int task, in Frame frame) => signs.Pack(frame, map, task * map.Size.Width, map.Size.Width);

@@ -25,14 +25,14 @@ public abstract unsafe class ResidualEpilogue
     /// <param name="parameters">Parameters of the layer.</param>
     /// <param name="range">The part; its first filter must be a multiple of 64, and so must its end unless it is the last.</param>
     /// <param name="accumulators">int32 results of the convolution, the range's pixels × filters.</param>
-    /// <param name="shortcut">The whole shortcut map, pixels × <paramref name="shortcutChannels"/>.</param>
-    /// <param name="shortcutChannels">Channels of the shortcut. If the result has more, the shortcut repeats.</param>
-    /// <param name="result">The whole output map, pixels × channels.</param>
+    /// <param name="shortcut">What is added before RPReLU.</param>
+    /// <param name="result">The first channel of the layer in the first pixel of the whole output map.</param>
+    /// <param name="resultStep">Floats from one pixel of the output map to the next.</param>
     /// <param name="threshold">Thresholds of the next layer's signs, one per channel; null if no binary layer follows.</param>
     /// <param name="next">Signs of the next layer; not used without a threshold.</param>
     public abstract void Apply(
-        in EpilogueParameters parameters, in OutputRange range, int* accumulators, float* shortcut, int shortcutChannels, float* result, float* threshold,
-        SignMap next);
+        in EpilogueParameters parameters, in OutputRange range, int* accumulators, in EpilogueShortcut shortcut, float* result, int resultStep,
+        float* threshold, SignMap next);
 
     /// <summary>Packs the signs of a float map that was not computed by a binary layer.</summary>
     /// <param name="firstPixel">The first pixel.</param>
@@ -75,6 +75,22 @@ public readonly unsafe struct EpilogueParameters(int channels, float* scale, flo
     public float* Shift { get; } = shift;
 }
 
+/// <summary>What the epilogue adds before RPReLU.</summary>
+/// <param name="values">The first pixel.</param>
+/// <param name="channels">Its channels. If the layer has more, they repeat.</param>
+/// <param name="pixelStep">Floats from one pixel to the next; 0 if all pixels add the same values.</param>
+public readonly unsafe struct EpilogueShortcut(float* values, int channels, int pixelStep)
+{
+    /// <summary>The first pixel.</summary>
+    public float* Values { get; } = values;
+
+    /// <summary>Channels of a pixel.</summary>
+    public int Channels { get; } = channels;
+
+    /// <summary>Floats from one pixel to the next.</summary>
+    public int PixelStep { get; } = pixelStep;
+}
+
 /// <summary><see cref="ResidualEpilogue"/> for one instruction set and encoding: pixel by pixel, 64 channels at a time.</summary>
 internal sealed unsafe class ResidualEpilogue<TFloats, TSigns, TEncoder, TVector> : ResidualEpilogue
     where TFloats : struct, IFloatVectors<TVector>
@@ -87,20 +103,20 @@ internal sealed unsafe class ResidualEpilogue<TFloats, TSigns, TEncoder, TVector
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void Apply(
-        in EpilogueParameters parameters, in OutputRange range, int* accumulators, float* shortcut, int shortcutChannels, float* result, float* threshold,
-        SignMap next)
+        in EpilogueParameters parameters, in OutputRange range, int* accumulators, in EpilogueShortcut shortcut, float* result, int resultStep,
+        float* threshold, SignMap next)
     {
-        int begin = range.FirstFilter, end = begin + range.Filters, all = parameters.Channels;
-        var repeat = new ShortcutRepeat(shortcutChannels, all, TFloats.Lanes);
+        int begin = range.FirstFilter, end = begin + range.Filters, addedStep = shortcut.PixelStep;
+        var repeat = new ShortcutRepeat(shortcut.Channels, parameters.Channels, TFloats.Lanes);
         var signs = new SignMapCursor(next, range.FirstPixel);
-        result += (long)range.FirstPixel * all;
-        shortcut += (long)range.FirstPixel * shortcutChannels;
-        for (var pixel = 0; pixel < range.Pixels; pixel++, result += all, shortcut += shortcutChannels)
+        var added = shortcut.Values + (long)range.FirstPixel * addedStep;
+        result += (long)range.FirstPixel * resultStep;
+        for (var pixel = 0; pixel < range.Pixels; pixel++, result += resultStep, added += addedStep)
         {
             for (var first = begin; first < end; first += Block)
             {
                 var channels = Math.Min(Block, end - first);
-                var bits = Activate(parameters, first, channels, accumulators, shortcut, repeat, result + first, threshold);
+                var bits = Activate(parameters, first, channels, accumulators, added, repeat, result + first, threshold);
                 if (threshold != null) TEncoder.Write(bits, channels, signs.Block(first / Block));
                 accumulators += channels;
             }

@@ -7,7 +7,7 @@ using NormFree.Kernels.Simd;
 
 namespace NormFree.Kernels.Real;
 
-/// <summary>A float convolution with its filters, prepared for an instruction set: the first layer of a network.</summary>
+/// <summary>A float convolution with its filters, prepared for an instruction set.</summary>
 /// <remarks>
 /// <para>result[y][x][o] = bias[o] + Σ_c Σ_tap weight[o][c][tap]·source[c][q(y, x, tap)]; outside the map the source is 0. The order of the sum does not
 /// depend on which part of the map is computed.</para>
@@ -20,16 +20,21 @@ public abstract unsafe class RealFilters : IDisposable
     /// <summary>Copies the weights into blocks of filters.</summary>
     /// <param name="set">The instruction set.</param>
     /// <param name="shape">Sizes of the convolution; batch, height and width are ignored.</param>
-    /// <param name="weights">O × C × rows × columns.</param>
+    /// <param name="weights">O × C/groups × rows × columns.</param>
     /// <param name="bias">One per filter.</param>
+    /// <param name="groups">
+    /// Filters and input channels are divided into this many groups of consecutive ones; a filter reads the channels of its group. More than one requires
+    /// channels-last sources.
+    /// </param>
     /// <exception cref="PlatformNotSupportedException">This processor does not support <paramref name="set"/>.</exception>
-    public static RealFilters Create(InstructionSet set, in ConvolutionShape shape, float* weights, float* bias) => InstructionSets.Require(set) switch
-    {
-        InstructionSet.Avx512 => new RealFilters<Avx512Floats, Vector512<float>>(shape, weights, bias),
-        InstructionSet.Avx2 => new RealFilters<Avx2Floats, Vector256<float>>(shape, weights, bias),
-        InstructionSet.AdvSimd => new RealFilters<AdvSimdFloats, Vector128<float>>(shape, weights, bias),
-        _ => new RealFilters<ScalarFloats, float>(shape, weights, bias),
-    };
+    public static RealFilters Create(InstructionSet set, in ConvolutionShape shape, float* weights, float* bias, int groups = 1) =>
+        InstructionSets.Require(set) switch
+        {
+            InstructionSet.Avx512 => Create<Avx512Floats, Vector512<float>>(shape, weights, bias, groups),
+            InstructionSet.Avx2 => Create<Avx2Floats, Vector256<float>>(shape, weights, bias, groups),
+            InstructionSet.AdvSimd => Create<AdvSimdFloats, Vector128<float>>(shape, weights, bias, groups),
+            _ => Create<ScalarFloats, float>(shape, weights, bias, groups),
+        };
 
     /// <summary>Sizes of the convolution; batch, height and width are ignored.</summary>
     public ConvolutionShape Shape { get; }
@@ -47,6 +52,12 @@ public abstract unsafe class RealFilters : IDisposable
 
     /// <inheritdoc/>
     public abstract void Dispose();
+
+    private static RealFilters Create<TFloats, TVector>(in ConvolutionShape shape, float* weights, float* bias, int groups)
+        where TFloats : struct, IFloatVectors<TVector>
+        where TVector : unmanaged => groups == 1
+        ? new RealFilters<TFloats, TVector>(shape, weights, bias)
+        : new GroupedFilters<TFloats, TVector>(shape, groups, weights, bias);
 }
 
 /// <summary>A view of a float image or map in memory that the caller owns, planar or channels-last.</summary>
