@@ -262,16 +262,16 @@ module OnnxLowering =
         | Chain parts -> (input, parts) ||> List.fold (fun current part -> walk b tensors part current)
         | Residual(branch, shortcut) ->
             let result = walk b tensors branch input
-            b.Node("Add", "residual", [ result; walk b tensors shortcut input ], [])
+            b.Node("Add", "residual", [ result; ofShortcut b tensors shortcut input ], [])
         | Parallel parts ->
             let results = [ for part in parts -> walk b tensors part input ]
             b.Node("Concat", "parallel", results, [ attribute "axis" 1 ])
         | Layer layer -> binaryLayer b tensors layer input
 
-    and private shortcut b tensors (layer: BinaryLayer) input =
-        match layer.Shortcut with
+    and private ofShortcut b tensors shortcut input =
+        match shortcut with
         | Pooled found -> walk b tensors (pooled found) input
-        | _ -> walk b tensors (Graph.shortcut layer) input
+        | _ -> walk b tensors (Graph.ofShortcut shortcut) input
 
     /// RPReLU's first shift is added before the residual sum, where a runtime can fold it into the convolution's bias.
     and private binaryLayer (b: Builder) tensors (layer: BinaryLayer) input =
@@ -281,9 +281,7 @@ module OnnxLowering =
             match layer.Shortcut with
             | NoShortcut -> branch
             | Concatenated -> b.Node("Concat", "parallel", [ input; branch ], [ attribute "axis" 1 ])
-            | RepeatedInput
-            | Pooled _
-            | Computed _ -> b.Node("Add", "residual", [ branch; shortcut b tensors layer input ], [])
+            | shortcut -> b.Node("Add", "residual", [ branch; ofShortcut b tensors shortcut input ], [])
 
         match layer.Activation with
         | Some(Op.RPReLU names) when layer.Shortcut <> Concatenated ->

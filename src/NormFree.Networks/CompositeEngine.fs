@@ -149,7 +149,7 @@ type internal CompositeEngine
         match graph with
         | Op op -> apply mode op x
         | Chain parts -> parts |> List.fold (follow mode look x) x
-        | Residual(branch, shortcut) -> join x [ run mode look branch x; run mode look shortcut x ] sum
+        | Residual(branch, shortcut) -> join x [ run mode look branch x; run mode look (Graph.ofShortcut shortcut) x ] sum
         | Parallel parts ->
             join x [ for part in parts -> run mode look part x ] (fun results -> torch.cat (results, 1L))
         | Layer layer ->
@@ -185,9 +185,7 @@ type internal CompositeEngine
             match layer.Shortcut with
             | NoShortcut -> branch
             | Concatenated -> join x [ x; branch ] (fun parts -> torch.cat (parts, 1L))
-            | RepeatedInput
-            | Pooled _
-            | Computed _ -> join x [ branch; run mode look (Graph.shortcut layer) x ] sum
+            | shortcut -> join x [ branch; run mode look (Graph.ofShortcut shortcut) x ] sum
 
         match layer.Activation with
         | None -> result

@@ -125,7 +125,7 @@ type internal FusedEngine
             match rest with
             | Chain [] -> small.alias ()
             | _ -> composite.Run(mode, rest, small)
-        | _ -> composite.Run(mode, Graph.shortcut layer, x)
+        | _ -> composite.Run(mode, Graph.ofShortcut layer.Shortcut, x)
 
     let after mode op (x: torch.Tensor) =
         match op with
@@ -138,7 +138,7 @@ type internal FusedEngine
 
         let given: torch.Tensor | null =
             match layer.Shortcut with
-            | RepeatedInput -> null
+            | RepeatedInput _ -> null
             | _ -> shortcut mode layer x
 
         FusedBinaryLayer.Apply(

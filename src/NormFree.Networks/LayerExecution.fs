@@ -33,7 +33,7 @@ module LayerExecution =
     let ofLayer (layer: BinaryLayer) =
         match obstacle layer.Convolution, layer.Shortcut with
         | Some reason, _ -> TorchOperations reason
-        | None, (RepeatedInput | Pooled _ | Computed _) when not (hasNorm layer.Convolution) -> OneKernel
+        | None, (RepeatedInput _ | Pooled _ | Computed _) when not (hasNorm layer.Convolution) -> OneKernel
         | None, _ -> ConvolutionKernel
 
     /// <summary>The execution in words.</summary>

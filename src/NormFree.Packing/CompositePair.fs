@@ -49,9 +49,7 @@ module internal CompositePair =
             match layer.Shortcut with
             | NoShortcut -> branch
             | Concatenated -> torch.cat ([| x; branch |], 1L)
-            | RepeatedInput
-            | Pooled _
-            | Computed _ -> branch.Plus(run (Graph.shortcut layer) x)
+            | shortcut -> branch.Plus(run (Graph.ofShortcut shortcut) x)
 
         (match layer.Activation with
          | Some op -> run (Op op) sum

@@ -116,3 +116,36 @@ module internal FoldedFilters =
           Scale = found |> List.map (fun (filters, _) -> filters.Scale) |> Array.concat
           Zeros = found |> List.sumBy (fun (filters, _) -> filters.Zeros) },
         found |> List.map snd |> Array.concat
+
+    /// The filters' signs with the bits of some input channels inverted.
+    let flipped (channels: bool[]) (signs: uint64[]) =
+        if Array.contains true channels then
+            let words = SignPacking.Words channels.Length
+
+            let mask =
+                Array.init words (fun word ->
+                    (0UL, [ 0..63 ])
+                    ||> List.fold (fun mask bit ->
+                        let channel = 64 * word + bit
+
+                        if channel < channels.Length && channels[channel] then
+                            mask ||| (1UL <<< bit)
+                        else
+                            mask))
+
+            signs |> Array.mapi (fun i word -> word ^^^ mask[i % words])
+        else
+            signs
+
+    /// The weights of a layer after a flattened map, with the inputs in the order height, width, channel instead of channel, height, width.
+    let channelsLast side outputs inputs (weights: float[]) =
+        if side = 1 then
+            weights
+        else
+            let pixels = side * side
+            let channels = inputs / pixels
+
+            Array.init (outputs * inputs) (fun i ->
+                let output, place = Math.DivRem(i, inputs)
+                let pixel, channel = Math.DivRem(place, channels)
+                weights[output * inputs + channel * pixels + pixel])

@@ -13,17 +13,20 @@ module internal PackedComparison =
 
     /// The number of different binary weights of two layers of the same shape.
     let differingWeights (mine: PackedLayer) (theirs: PackedLayer) =
+        let projection (shortcut: obj | null) =
+            match shortcut with
+            | :? AveragePoolShortcut as pooled ->
+                match pooled.Projection with
+                | :? BinaryProjection as projection -> projection.Signs
+                | _ -> [||]
+            | _ -> [||]
+
         match mine, theirs with
         | (:? PackedBinaryLayer as mine), (:? PackedBinaryLayer as theirs) ->
-            let projection (layer: PackedBinaryLayer) =
-                match layer.Shortcut with
-                | :? AveragePoolShortcut as pooled ->
-                    match pooled.Projection with
-                    | :? BinaryProjection as projection -> projection.Signs
-                    | _ -> [||]
-                | _ -> [||]
-
-            differingBits mine.Signs theirs.Signs + differingBits (projection mine) (projection theirs)
+            differingBits mine.Signs theirs.Signs
+            + differingBits (projection mine.Shortcut) (projection theirs.Shortcut)
+        | (:? PackedAdd as mine), (:? PackedAdd as theirs) ->
+            differingBits (projection mine.Pooled) (projection theirs.Pooled)
         | _ -> 0L
 
     /// The number of thresholds that differ in any bit, for two layers of the same shape. Values between two thresholds would get another sign.
@@ -41,15 +44,25 @@ module internal PackedComparison =
         | :? RealProjection -> 3
         | _ -> 0
 
+    let private pooled (shortcut: AveragePoolShortcut | null) =
+        match shortcut with
+        | null -> []
+        | pooled -> [ pooled.Kernel; projectionKind pooled.Projection ]
+
     /// What two layers must share for their results to be comparable.
     let private outline (layer: PackedLayer) =
         match layer with
-        | :? PackedConvolution as l -> [ l.In; l.Out; l.Kernel; l.Stride; l.Padding ]
+        | :? PackedConvolution as l -> [ l.In; l.Out; l.Kernel; l.Stride; l.Padding; l.Groups ]
         | :? PackedMaxPool as l -> [ l.Kernel; l.Stride; l.Padding ]
+        | :? PackedAveragePool as l -> [ l.Kernel ]
+        | :? PackedAffine as l -> [ l.Channels ]
+        | :? PackedAdd as l -> pooled l.Pooled
         | :? PackedBinaryLayer as l ->
             let shortcut =
                 match l.Shortcut with
-                | :? AveragePoolShortcut as pooled -> [ pooled.Kernel; projectionKind pooled.Projection ]
+                | :? AveragePoolShortcut as found -> pooled found
+                | :? NoShortcut -> [ -1 ]
+                | :? ConcatenatedShortcut -> [ -2 ]
                 | _ -> []
 
             [ l.In; l.Out; l.Kernel; l.Stride; l.Padding ] @ shortcut

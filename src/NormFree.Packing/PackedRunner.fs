@@ -7,12 +7,17 @@ open NormFree.Kernels.Bits
 open NormFree.Networks
 open NormFree.Runs
 
+/// <summary>A map of one image, height×width×channels.</summary>
+type PackedMap = { Values: float32[]; Height: int; Width: int }
+
 /// <summary>Runs a packed network on one image: the packed engine, or another implementation of the format.</summary>
 /// <remarks>Maps are height×width×channels, channels last.</remarks>
 type PackedRunner =
     {
         /// A layer's output for a map of height×width pixels, and the signs of its input: pixels × ⌈In/64⌉ words for binary layers, else none.
         RunLayer: int -> float32[] -> int -> int -> float32[] * uint64[]
+        /// The sum of an addition for its input and the input of the earlier layer.
+        RunAdd: int -> PackedMap -> PackedMap -> float32[]
         /// Logits of an image of 3×height×width values.
         Run: float32[] -> int -> int -> float32[]
     }
@@ -33,10 +38,26 @@ module PackedRunner =
         network.RunLayer(number, ReadOnlySpan x, height, width, Span values, Span signs)
         values, signs
 
+    let private runAdd (network: PackedNetwork) number (x: PackedMap) (shortcut: PackedMap) =
+        let values = Array.zeroCreate x.Values.Length
+
+        network.RunLayer(
+            number,
+            ReadOnlySpan x.Values,
+            x.Height,
+            x.Width,
+            ReadOnlySpan shortcut.Values,
+            shortcut.Height,
+            shortcut.Width,
+            Span values
+        )
+
+        values
+
     let private run (network: PackedNetwork) (image: float32[]) height width =
         let logits = Array.zeroCreate network.Classes
         network.Run(ReadOnlySpan image, height, width, Span logits)
         logits
 
     /// <summary>The packed engine. The network must not be disposed before the last use.</summary>
-    let ofNetwork (network: PackedNetwork) : PackedRunner = { RunLayer = runLayer network; Run = run network }
+    let ofNetwork (network: PackedNetwork) : PackedRunner = { RunLayer = runLayer network; RunAdd = runAdd network; Run = run network }

@@ -8,16 +8,76 @@ type PackedKind =
     /// A real convolution and the key of its norm, if it has one.
     | RealLayer of ConvolutionSpec * string option
     | MaxPoolLayer of kernel: int * stride: int * padding: int
-    /// A binary layer.
+    | AveragePoolLayer of kernel: int
+    | FlattenLayer of side: int
+    /// Scales, shifts and norms, then at most one PReLU or ReLU, then at most one HardTanh.
+    | AffineLayer of Op list
+    /// A binary layer. Its activation is one that the epilogue has.
     | Packed of BinaryLayer
+    /// Adds the input of the layer with this key, with a shortcut that is its own or pooled.
+    | AddLayer of from: string * LayerShortcut
     | ClassifierLayer of key: string * inputs: int * classes: int
 
-/// <summary>A part of a network that becomes one layer of a packed file: its name there, its graph, and its kind.</summary>
+/// <summary>A part of a network that becomes one layer of a packed file: its name there, its graph, and its kind. The graph of an
+/// <c>AddLayer</c> is that of its shortcut.</summary>
 type PackedStep = { Key: string; Graph: Graph; Kind: PackedKind }
 
 /// <summary>Decides which networks can be packed, and into which layers.</summary>
 [<RequireQualifiedAccess>]
 module PackedStep =
+
+    let private describe op =
+        match op with
+        | Op.CustomActivation name -> $"the custom activation '{name}'"
+        | Op.Convolve conv -> $"the convolution {conv.Key}"
+        | op -> $"%A{op}".Split([| ' '; '\n' |])[0]
+
+    let private projectionObstacle (projection: ShortcutProjection option) =
+        match projection with
+        | Some { Convolution = conv } when conv.Stride <> 1 || conv.Kernel <> 1 -> Some "its shortcut's convolution is not 1×1"
+        | _ -> None
+
+    let private shortcutObstacle shortcut =
+        match shortcut with
+        | Computed _ -> Some "its shortcut is not an average pool"
+        | Pooled { Projection = projection } -> projectionObstacle projection
+        | NoShortcut
+        | RepeatedInput _
+        | Concatenated -> None
+
+    let private layerObstacle (layer: BinaryLayer) =
+        let conv = fst layer.Convolution.Convolutions.Head
+
+        if conv.Groups > 1 || conv.Dilation > 1 then
+            Some "its binary convolution has groups or dilation"
+        else
+            shortcutObstacle layer.Shortcut
+
+    let private refuse name what = Error $"{name}: {what}"
+
+    /// The affine operations at the start of a list, as far as one layer takes them.
+    let rec private affine (taken: Op list) graphs =
+        let follows op =
+            match List.tryHead taken, op with
+            | Some Op.HardTanh, _ -> false
+            | Some(Op.ReLU | Op.PReLU _), Op.HardTanh -> true
+            | Some(Op.ReLU | Op.PReLU _), _ -> false
+            | _ -> true
+
+        match graphs with
+        | Op(Op.Normalise _ | Op.Scale _ | Op.Shift _ | Op.ReLU | Op.PReLU _ | Op.HardTanh as op) :: rest when follows op ->
+            affine (op :: taken) rest
+        | _ -> List.rev taken, graphs
+
+    /// An RPReLU outside a binary layer as two shifts around a PReLU.
+    let private expanded graphs =
+        graphs
+        |> List.collect (function
+            | Op(Op.RPReLU names) ->
+                [ Op(Op.Shift(names.ShiftIn, names.Channels))
+                  Op(Op.PReLU(names.Slope, names.Channels))
+                  Op(Op.Shift(names.ShiftOut, names.Channels)) ]
+            | graph -> [ graph ])
 
     /// A block's graphs in order.
     let rec private pieces graph =
@@ -25,48 +85,80 @@ module PackedStep =
         | Chain parts -> List.collect pieces parts
         | other -> [ other ]
 
-    let private describe graph =
-        match graph with
-        | Op op -> (sprintf "%A" op).Split([| ' '; '\n' |])[0]
-        | Residual _ -> "a shortcut over several convolutions"
-        | Parallel _ -> "a concatenation"
-        | Chain _
-        | Layer _ -> "a binary layer"
+    /// Splits an activation that the epilogue of this layer does not have.
+    let private split (layer: BinaryLayer) =
+        match layer.Activation with
+        | None -> layer, []
+        | Some(Op.RPReLU _ | Op.PReLU _ | Op.ReLU) when layer.Shortcut <> Concatenated -> layer, []
+        | Some op -> { layer with Activation = None }, [ Op op ]
 
-    /// Why packed files do not have this binary layer, if they do not.
-    let private layerObstacle (layer: BinaryLayer) =
-        let conv = fst layer.Convolution.Convolutions.Head
-
-        match layer.Shortcut, layer.Activation with
-        | _ when conv.Groups > 1 || conv.Dilation > 1 -> Some "its convolution has groups or dilation"
-        | _ when layer.Convolution.NormBefore.IsSome -> Some "it has a norm before the sign"
-        | NoShortcut, _ -> Some "it has no shortcut"
-        | Concatenated, _ -> Some "its output is concatenated"
-        | Computed _, _ -> Some "its shortcut is not an average pool"
-        | Pooled { Projection = Some { Convolution = conv } }, _ when conv.Stride <> 1 || conv.Kernel <> 1 ->
-            Some "its shortcut's convolution is not 1×1"
-        | _, (None | Some(Op.RPReLU _ | Op.PReLU _ | Op.ReLU)) -> None
-        | _, Some op -> Some $"its activation is {describe (Op op)}"
+    /// Layers whose weights are reordered for a flattened map.
+    let private takesVectors graphs =
+        match graphs with
+        | Op(Op.Linear _) :: _ -> true
+        | Op(Op.Convolve conv) :: _ -> conv.Kernel = 1
+        | _ -> false
 
     /// The packed layers of a block's graphs, or why it has none.
     let rec private steps name graphs : Result<PackedStep list, string> =
-        let followed step rest = steps name rest |> Result.map (fun steps -> step :: steps)
+        let followed step rest =
+            steps name rest |> Result.map (fun steps -> step :: steps)
 
-        match graphs with
+        match expanded graphs with
         | [] -> Ok []
-        | (Op(Op.Convolve conv) as first) :: (Op(Op.Normalise(norm, _)) as second) :: rest when conv.Groups = 1 ->
+        | (Op(Op.Convolve conv) as first) :: (Op(Op.Normalise(norm, _)) as second) :: rest ->
             followed { Key = conv.Key; Graph = Chain [ first; second ]; Kind = RealLayer(conv, Some norm) } rest
-        | (Op(Op.Convolve conv) as first) :: rest when conv.Groups = 1 ->
+        | (Op(Op.Convolve conv) as first) :: rest ->
             followed { Key = conv.Key; Graph = first; Kind = RealLayer(conv, None) } rest
         | (Op(Op.MaxPool(kernel, stride, padding)) as pool) :: rest ->
-            followed { Key = "maxpool"; Graph = pool; Kind = MaxPoolLayer(kernel, stride, padding) } rest
+            followed { Key = (if name = "conv1" then "maxpool" else $"{name}.maxpool"); Graph = pool; Kind = MaxPoolLayer(kernel, stride, padding) } rest
+        | (Op(Op.AveragePool kernel) as pool) :: rest ->
+            followed { Key = $"{name}.avgpool"; Graph = pool; Kind = AveragePoolLayer kernel } rest
+        | Op(Op.Flatten side) :: rest when side > 1 && not (takesVectors rest) ->
+            refuse name "a flattened map before anything but a linear layer or a real 1×1 convolution"
+        | (Op(Op.Flatten side) as flatten) :: rest ->
+            followed { Key = $"{name}.flatten"; Graph = flatten; Kind = FlattenLayer side } rest
         | (Op Op.GlobalAveragePool as pool) :: (Op(Op.Linear(key, inputs, classes)) as last) :: rest ->
-            followed { Key = name; Graph = Chain [ pool; last ]; Kind = ClassifierLayer(key, inputs, classes) } rest
+            followed { Key = key; Graph = Chain [ pool; last ]; Kind = ClassifierLayer(key, inputs, classes) } rest
+        | (Op(Op.Linear(key, inputs, classes)) as last) :: rest ->
+            followed { Key = key; Graph = last; Kind = ClassifierLayer(key, inputs, classes) } rest
         | Layer layer :: rest ->
-            match layerObstacle layer with
-            | Some why -> Error $"{layer.Name}: {why}"
-            | None -> followed { Key = layer.Name; Graph = Layer layer; Kind = Packed layer } rest
-        | graph :: _ -> Error $"{name}: {describe graph}"
+            match layerObstacle layer, split layer with
+            | Some why, _ -> refuse layer.Name why
+            | None, (layer, activation) ->
+                followed { Key = layer.Name; Graph = Layer layer; Kind = Packed layer } (activation @ rest)
+        | Residual(branch, shortcut) :: rest -> residual name branch shortcut rest
+        | Parallel _ :: _ -> refuse name "several layers before a concatenation"
+        | Op op :: _ as graphs ->
+            match affine [] graphs with
+            | [], _ -> refuse name (describe op)
+            | ops, rest ->
+                followed { Key = $"{name}.affine"; Graph = Chain(List.map Op ops); Kind = AffineLayer ops } rest
+        | Chain _ :: _ as graphs -> steps name (List.collect pieces graphs)
+
+    /// A residual block of several layers.
+    and private residual name branch shortcut rest =
+        match shortcutObstacle shortcut, steps name (pieces branch) with
+        | Some why, _ -> refuse name why
+        | None, Ok(first :: _ as branch) ->
+            steps name rest
+            |> Result.map (fun rest ->
+                branch
+                @ { Key = $"{first.Key}.add"
+                    Graph = Graph.ofShortcut shortcut
+                    Kind = AddLayer(first.Key, shortcut) }
+                  :: rest)
+        | None, Ok [] -> refuse name "an empty branch"
+        | None, Error what -> Error what
+
+    /// Numbers repeated keys within a block: affine, affine.2. A shortcut starts from the last layer with its key, which is in its own block.
+    let private withUniqueKeys (steps: PackedStep list) =
+        (Map.empty, steps)
+        ||> List.mapFold (fun counts step ->
+            let count = 1 + (counts |> Map.tryFind step.Key |> Option.defaultValue 0)
+            let key = if count = 1 then step.Key else $"{step.Key}.{count}"
+            { step with Key = key }, Map.add step.Key count counts)
+        |> fst
 
     /// Why a network cannot be packed, if it cannot.
     let private obstacle (net: NetSpec) =
@@ -80,12 +172,21 @@ module PackedStep =
         else
             None
 
+    /// Binary layers whose own filters stay real in stage 2 have no packed form.
+    let private realFilters (net: NetSpec) =
+        Lowering.layers net
+        |> List.tryFind (fun layer -> (fst layer.Convolution.Convolutions.Head).Weight = Real)
+        |> Option.map (fun layer -> $"{layer.Name}: its filters are real in stage 2")
+
     /// <summary>The packed layers of a network, in the order in which they run.</summary>
     /// <remarks>Throws TrainingException if its weights are not binary, or if it has a layer that packed files do not support.</remarks>
     let ofNet (net: NetSpec) : PackedStep list =
         obstacle net |> Option.iter (fun why -> raise (TrainingException why))
+        let refuse what = raise (TrainingException $"{net.Name}: packed files do not support {what}.")
+        realFilters net |> Option.iter refuse
 
         [ for name, graph in Lowering.parts net do
               match steps name (pieces graph) with
               | Ok found -> yield! found
-              | Error what -> raise (TrainingException $"{net.Name}: packed files do not support {what}.") ]
+              | Error what -> refuse what ]
+        |> withUniqueKeys

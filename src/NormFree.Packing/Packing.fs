@@ -28,18 +28,9 @@ module Packing =
 
     let private singles (values: float[]) = Array.map float32 values
 
-    /// The thresholds of x for the signs of β·x + b.
-    let private thresholds (tensors: IReadOnlyDictionary<string, torch.Tensor>) (convolution: SignConvolution) =
-        match convolution.Shift with
-        | None -> Array.create convolution.In (Threshold.single convolution.Beta 0.0f)
-        | Some key when tensors[key].dtype = torch.ScalarType.Float64 ->
-            FoldedFilters.doubles tensors[key] |> Array.map (Threshold.double convolution.Beta)
-        | Some key ->
-            FoldedFilters.doubles tensors[key] |> Array.map (float32 >> Threshold.single convolution.Beta)
-
     /// The shortcut, its contribution to the layer's bias, and its number of zero weights.
-    let private shortcut tensors (layer: BinaryLayer) : PackedShortcut * float[] option * int64 =
-        match layer.Shortcut with
+    let private shortcut tensors (shortcut: LayerShortcut) : PackedShortcut * float[] option * int64 =
+        match shortcut with
         | Pooled { Beta = beta; Kernel = kernel; Projection = projection } ->
             let factor = float32 (beta / float (kernel * kernel))
 
@@ -54,7 +45,10 @@ module Packing =
                 AveragePoolShortcut(kernel, factor, BinaryProjection(filters.Signs, singles filters.Scale, centered)),
                 Some offset,
                 filters.Zeros
-        | _ -> IdentityShortcut(), None, 0L
+        | NoShortcut -> NormFree.Inference.Model.NoShortcut(), None, 0L
+        | Concatenated -> ConcatenatedShortcut(), None, 0L
+        | RepeatedInput _
+        | Computed _ -> IdentityShortcut(), None, 0L
 
     /// The activation as an RPReLU: its first shift, its slope and its second shift. PackedStep refuses others.
     let private activation (tensors: IReadOnlyDictionary<string, torch.Tensor>) (layer: BinaryLayer) =
@@ -69,9 +63,10 @@ module Packing =
 
     let private binary tensors key (layer: BinaryLayer) : PackedLayer * int64 =
         let convolution = layer.Convolution
+        let signInput = SignInputs.ofConvolution tensors convolution
         let first = fst convolution.Convolutions.Head
         let filters, offset = FoldedFilters.folded tensors convolution.Convolutions
-        let shortcut, added, zeros = shortcut tensors layer
+        let shortcut, added, zeros = shortcut tensors layer.Shortcut
         let shiftIn, slope, shiftOut = activation tensors layer
         let bias = Array.map2 (+) offset shiftIn
         let bias = added |> Option.map (Array.map2 (+) bias) |> Option.defaultValue bias
@@ -83,8 +78,8 @@ module Packing =
             first.Kernel,
             first.Stride,
             first.Padding,
-            thresholds tensors convolution,
-            filters.Signs,
+            signInput.Thresholds,
+            FoldedFilters.flipped signInput.Flipped filters.Signs,
             filters.Scale |> Array.map (fun scale -> float32 (convolution.Alpha * scale)),
             singles bias,
             singles slope,
@@ -93,13 +88,9 @@ module Packing =
         ),
         filters.Zeros + zeros
 
-    let private real
-        (tensors: IReadOnlyDictionary<string, torch.Tensor>)
-        key
-        (conv: ConvolutionSpec)
-        normKey
-        : PackedLayer =
+    let private real tensors key (conv: ConvolutionSpec) normKey side : PackedLayer =
         let weights, offset = FoldedFilters.real tensors conv normKey
+        let weights = if conv.Kernel = 1 then FoldedFilters.channelsLast side conv.Out conv.In weights else weights
 
         PackedConvolution(
             key,
@@ -109,17 +100,70 @@ module Packing =
             conv.Stride,
             conv.Padding,
             singles weights,
-            singles offset
+            singles offset,
+            conv.Groups
         )
 
-    let private layer (tensors: IReadOnlyDictionary<string, torch.Tensor>) (step: PackedStep) : PackedLayer * int64 =
+    /// The shortcut of an addition, and its bias as a layer before it if there is one.
+    let private add tensors key from (found: LayerShortcut) : PackedLayer list * int64 =
+        let shortcut, bias, zeros = shortcut tensors found
+
+        let pooled: AveragePoolShortcut | null =
+            match shortcut with
+            | :? AveragePoolShortcut as pooled -> pooled
+            | _ -> null
+
+        [ match bias with
+          | Some bias when Array.exists ((<>) 0.0) bias ->
+              let all value = Array.create bias.Length value
+
+              PackedAffine(
+                  $"{key}.bias",
+                  bias.Length,
+                  all 1.0f,
+                  singles bias,
+                  all 1.0f,
+                  Single.NegativeInfinity,
+                  Single.PositiveInfinity
+              )
+          | _ -> ()
+          PackedAdd(key, from, pooled) ],
+        zeros
+
+    let private classifier (tensors: IReadOnlyDictionary<string, torch.Tensor>) name key inputs classes side =
+        let values suffix = FoldedFilters.doubles tensors[$"{key}.{suffix}"]
+        let weights = FoldedFilters.channelsLast side classes inputs (values "weight")
+        PackedClassifier(name, inputs, classes, singles weights, singles (values "bias"))
+
+    /// The map before a step: its channels, and the side of the map that was flattened to it, or 1.
+    type private Input = { Channels: int; Side: int }
+
+    let private after (input: Input) (step: PackedStep) =
+        let channels =
+            match step.Kind with
+            | RealLayer(conv, _) -> conv.Out
+            | Packed { Shortcut = Concatenated; Convolution = convolution } -> input.Channels + convolution.Out
+            | Packed { Convolution = convolution } -> convolution.Out
+            | FlattenLayer side -> input.Channels * side * side
+            | _ -> input.Channels
+
         match step.Kind with
-        | RealLayer(conv, normKey) -> real tensors step.Key conv normKey, 0L
-        | MaxPoolLayer(kernel, stride, padding) -> PackedMaxPool(step.Key, kernel, stride, padding), 0L
-        | Packed layer -> binary tensors step.Key layer
-        | ClassifierLayer(key, inputs, classes) ->
-            let values suffix = singles (FoldedFilters.doubles tensors[$"{key}.{suffix}"])
-            PackedClassifier(step.Key, inputs, classes, values "weight", values "bias"), 0L
+        | FlattenLayer side -> { Channels = channels; Side = side }
+        | _ -> { Channels = channels; Side = 1 }
+
+    /// The layers of a step, and its number of zero weights.
+    let private layers tensors (input: Input) (step: PackedStep) : PackedLayer list * int64 =
+        match step.Kind with
+        | RealLayer(conv, normKey) -> [ real tensors step.Key conv normKey input.Side ], 0L
+        | MaxPoolLayer(kernel, stride, padding) -> [ PackedMaxPool(step.Key, kernel, stride, padding) ], 0L
+        | AveragePoolLayer kernel -> [ PackedAveragePool(step.Key, kernel) ], 0L
+        | FlattenLayer _ -> [ PackedFlatten step.Key ], 0L
+        | AffineLayer ops -> [ AffineFolding.ofOps tensors step.Key input.Channels ops ], 0L
+        | Packed layer ->
+            let packed, zeros = binary tensors step.Key layer
+            [ packed ], zeros
+        | AddLayer(from, shortcut) -> add tensors step.Key from shortcut
+        | ClassifierLayer(key, inputs, classes) -> [ classifier tensors step.Key key inputs classes input.Side ], 0L
 
     /// Checks tensors by name: NaN or infinity in a scale or bias would be found later, without the name of its cause.
     let private requireFinite (network: Network) =
@@ -152,7 +196,11 @@ module Packing =
         let steps = PackedStep.ofNet network.Spec
         requireFinite network
         let tensors = dict network.Tensors |> Dictionary
-        let layers = steps |> List.map (layer tensors)
+
+        let layers, _ =
+            ({ Channels = 3; Side = 1 }, steps)
+            ||> List.mapFold (fun input step -> layers tensors input step, after input step)
+
 
         let model =
             PackedModel(
@@ -163,7 +211,7 @@ module Packing =
                 Deviation = task.Normalisation.Deviation,
                 Preprocessing = List.toArray (PackedPreprocessing.ofSteps task.Preprocessing),
                 Classes = task.Classes,
-                Layers = (layers |> List.map fst |> List.toArray),
+                Layers = (layers |> List.collect fst |> List.toArray),
                 Notes = notes task training network.Spec
             )
 

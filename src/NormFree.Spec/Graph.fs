@@ -94,16 +94,16 @@ type Graph =
     /// Runs the parts in order. The empty chain is the identity.
     | Chain of Graph list
     /// branch(x) + shortcut(x).
-    | Residual of branch: Graph * shortcut: Graph
+    | Residual of branch: Graph * shortcut: LayerShortcut
     /// Runs every part on the same input and concatenates the results over channels.
     | Parallel of Graph list
     | Layer of BinaryLayer
 
-/// <summary>What a binary layer does with its input besides the convolution.</summary>
+/// <summary>What a layer or a residual block does with its input x besides its branch.</summary>
 and LayerShortcut =
     | NoShortcut
-    /// x is added, repeated over the channels to match the convolution's output.
-    | RepeatedInput
+    /// x is added, repeated so many times over the channels.
+    | RepeatedInput of copies: int
     /// The convolution's output is concatenated to x.
     | Concatenated
     | Pooled of PooledShortcut
@@ -173,13 +173,12 @@ module Graph =
     let ofPooled (pooled: PooledShortcut) =
         Chain [ yield! scale pooled.Beta; Op(Op.AveragePool pooled.Kernel); ofProjection pooled.Projection ]
 
-    /// <summary>What a layer's shortcut adds to its convolution's result, as operations on x.</summary>
-    let shortcut (layer: BinaryLayer) =
-        match layer.Shortcut with
-        | RepeatedInput when layer.Convolution.Out > layer.Convolution.In ->
-            Parallel(List.replicate (layer.Convolution.Out / layer.Convolution.In) (Chain []))
+    /// <summary>What a shortcut adds to the branch's result, as operations on x.</summary>
+    let ofShortcut shortcut =
+        match shortcut with
+        | RepeatedInput copies when copies > 1 -> Parallel(List.replicate copies (Chain []))
         | NoShortcut
-        | RepeatedInput
+        | RepeatedInput _
         | Concatenated -> Chain []
         | Pooled pooled -> ofPooled pooled
         | Computed graph -> graph
@@ -190,9 +189,7 @@ module Graph =
         match layer.Shortcut with
         | NoShortcut -> branch
         | Concatenated -> Parallel [ Chain []; branch ]
-        | RepeatedInput
-        | Pooled _
-        | Computed _ -> Residual(branch, shortcut layer)
+        | shortcut -> Residual(branch, shortcut)
 
     /// <summary>A layer as operations.</summary>
     let ofLayer (layer: BinaryLayer) =
@@ -204,7 +201,7 @@ module Graph =
         | Op op -> [ op ]
         | Chain parts
         | Parallel parts -> List.collect operations parts
-        | Residual(branch, shortcut) -> operations branch @ operations shortcut
+        | Residual(branch, shortcut) -> operations branch @ operations (ofShortcut shortcut)
         | Layer layer -> operations (ofLayer layer)
 
     /// <summary>All binary layers in execution order.</summary>
@@ -213,5 +210,5 @@ module Graph =
         | Op _ -> []
         | Chain parts
         | Parallel parts -> List.collect layers parts
-        | Residual(branch, shortcut) -> layers branch @ layers shortcut
+        | Residual(branch, shortcut) -> layers branch @ layers (ofShortcut shortcut)
         | Layer layer -> [ layer ]

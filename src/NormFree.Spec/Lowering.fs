@@ -204,7 +204,7 @@ module Lowering =
         match shortcut with
         | Shortcut.None -> NoShortcut
         | Shortcut.Identity
-        | Shortcut.Duplicate -> RepeatedInput
+        | Shortcut.Duplicate -> RepeatedInput(max 1 (outputs / channels))
         | Shortcut.Concatenate -> Concatenated
         | Shortcut.AveragePool -> pooled rules None
         | Shortcut.AveragePoolProject projection ->
@@ -218,15 +218,11 @@ module Lowering =
                   Op(Op.PadChannels(outputs - channels)) ]
 
     /// branch(x) + shortcut(x) where the branch is not one binary layer.
-    let private joined channels outputs branch shortcut =
-        let copies = Parallel(List.replicate (max 1 (outputs / channels)) (Chain []))
-
+    let private joined branch shortcut =
         match shortcut with
         | NoShortcut -> branch
-        | RepeatedInput -> [ Residual(Chain branch, (if outputs = channels then Chain [] else copies)) ]
         | Concatenated -> [ Parallel [ Chain []; Chain branch ] ]
-        | Pooled pooled -> [ Residual(Chain branch, Graph.ofPooled pooled) ]
-        | Computed graph -> [ Residual(Chain branch, graph) ]
+        | shortcut -> [ Residual(Chain(withActivations branch), shortcut) ]
 
     /// A block's graph, and the channels after it.
     let private block (net: Rules) channels (beta, block: Block) =
@@ -238,7 +234,7 @@ module Lowering =
         let sum =
             match branch with
             | [ Layer layer ] -> [ Layer { layer with Shortcut = shortcut } ]
-            | _ -> joined channels outputs branch shortcut
+            | _ -> joined branch shortcut
 
         let outputs = if shortcut = Concatenated then channels + outputs else outputs
         let after, outputs = sequence rules outputs block.After

@@ -96,7 +96,7 @@ module Shapes =
                 before @ more, result)
         | Residual(branch, shortcut) ->
             let first, fromBranch = walk branch shape
-            let second, fromShortcut = walk shortcut shape
+            let second, fromShortcut = walk (Graph.ofShortcut shortcut) shape
             agree fromBranch fromShortcut
             first @ second, fromBranch
         | Parallel parts ->

@@ -40,14 +40,14 @@ module internal SignLayers =
     /// A layer's convolutions, its shortcut's included.
     let private allConvolutions (layer: BinaryLayer) =
         [ yield! List.map fst layer.Convolution.Convolutions
-          for op in Graph.operations (Graph.shortcut layer) do
+          for op in Graph.operations (Graph.ofShortcut layer.Shortcut) do
               match op with
               | Op.Convolve conv -> conv
               | _ -> () ]
 
     let private isResidual (layer: BinaryLayer) =
         match layer.Shortcut with
-        | RepeatedInput
+        | RepeatedInput _
         | Pooled _
         | Computed _ -> true
         | NoShortcut

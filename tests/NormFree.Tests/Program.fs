@@ -65,6 +65,7 @@ let private all =
             Inference.PackedNetworkTests.tests
             Inference.ImageInputTests.tests
             Inference.PackingTests.tests
+            Inference.BackbonePackingTests.tests
             Inference.VerificationTests.tests
             Inference.ClassifyTests.tests ]
       testList

@@ -26,7 +26,16 @@ let reference (model: PackedModel) : PackedRunner =
 
         (ReferencePacked.run layer map).Values, signs
 
+    let add number (x: PackedMap) (shortcut: PackedMap) =
+        let map (x: PackedMap) : ReferencePacked.Map =
+            { Height = x.Height; Width = x.Width; Channels = x.Values.Length / (x.Height * x.Width); Values = x.Values }
+
+        match model.Layers[number] with
+        | :? PackedAdd as sum -> (ReferencePacked.add sum (map x) (map shortcut)).Values
+        | other -> invalidOp $"{other.Key} is no addition"
+
     { RunLayer = layer
+      RunAdd = add
       Run = fun image height width -> ReferencePacked.logits model height width image }
 
 /// Every norm with either stem; the last maps have 2×2 pixels for the larger images and 1×1 for the smaller ones.

@@ -87,7 +87,7 @@ let private blocks =
           let two = [ Part.Binary layer; Part.Binary { layer with Convolutions = [ "conv2" ]; Shift = None } ]
 
           match lowered (network [ Block.residual "a" Shortcut.Identity two ] |> Net.withNorm (BnFree 0.5)) with
-          | Chain [ Residual(Chain [ Layer first; Layer second ], Chain []) ] ->
+          | Chain [ Residual(Chain [ Layer first; Layer second ], RepeatedInput 1) ] ->
               Expect.equal (first.Convolution.Alpha, second.Convolution.Alpha) (1.0, 0.5) "α"
               Expect.equal (second.Convolution.Beta, second.Convolution.Shift) (1.0, None) "the second one's input"
           | other -> failtest $"{other}"
