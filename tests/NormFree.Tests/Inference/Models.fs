@@ -93,6 +93,33 @@ let projected =
           binary stream "none" 9 9 1 1 (AveragePoolShortcut(1, 1.0f, null)) ]
         9
 
+/// Every kind of layer and shortcut that version 1 of the format lacks, for 8×8 RGB images.
+let general =
+    let stream = RandomStream.OfSeed 7UL
+    let numbers count = floats stream -0.4 0.4 count
+
+    let affine key channels low high : PackedLayer =
+        PackedAffine(key, channels, numbers channels, numbers channels, numbers channels, low, high)
+
+    let pooled projection = AveragePoolShortcut(2, 0.25f, projection)
+
+    let layers: PackedLayer list =
+        [ PackedConvolution("stem", 3, 6, 3, 1, 1, numbers (27 * 6), numbers 6)
+          PackedConvolution("depth", 6, 6, 3, 1, 1, numbers (9 * 6), numbers 6, 6)
+          affine "act" 6 0.0f infinityf
+          binary stream "a" 6 6 3 1 (NoShortcut())
+          PackedAdd("sum", "a", null)
+          binary stream "dense" 6 5 3 1 (ConcatenatedShortcut())
+          PackedAveragePool("pool", 2)
+          PackedAdd("down", "depth", pooled (BinaryProjection(Support.signs (stream.Bits()) 11 6, numbers 11)))
+          PackedAdd("real", "pool", pooled (RealProjection(numbers (11 * 11))))
+          PackedFlatten "flat"
+          binary stream "mlp" 176 7 1 1 (NoShortcut())
+          affine "clip" 7 -1.0f 1.0f
+          PackedClassifier("fc", 7, 3, numbers 21, numbers 3) ]
+
+    model 8 layers []
+
 /// The network of docs/packed-format.md: grey images of 2×2 pixels, three channels, two classes.
 let documented =
     let layers: PackedLayer list =

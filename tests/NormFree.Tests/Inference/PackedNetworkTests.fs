@@ -2,6 +2,7 @@
 module NormFree.Tests.Inference.PackedNetworkTests
 
 open System
+open System.Collections.Generic
 open System.Threading
 open Expecto
 open NormFree.Inference
@@ -42,26 +43,44 @@ let private layer (network: PackedNetwork) number (map: ReferencePacked.Map) =
       ReferencePacked.Values = values },
     signs
 
+/// The output of a sum with an earlier map.
+let private sum (network: PackedNetwork) number (map: ReferencePacked.Map) (earlier: ReferencePacked.Map) =
+    let values = zeros map.Values.Length
+
+    network.RunLayer(number, map.Values, map.Height, map.Width, earlier.Values, earlier.Height, earlier.Width, values)
+
+    { map with Values = values }
+
 /// Runs layer by layer and compares each with the reference.
 let private checkedLogits (network: PackedNetwork) image =
     let model = network.Model
     let start = ReferencePacked.ofImage model.Mean.Count model.Height model.Width image
+    let inputs = Dictionary<string, ReferencePacked.Map>()
 
     (start, Seq.indexed model.Layers)
     ||> Seq.fold (fun map (number, reference) ->
-        let result, signs = layer network number map
+        inputs[reference.Key] <- map
 
-        match reference with
-        | :? PackedBinaryLayer as binary ->
-            Expect.sequenceEqual signs (ReferencePacked.signs binary map) $"signs of {reference.Key}"
-        | _ -> ()
+        let result, expected =
+            match reference with
+            | :? PackedAdd as add ->
+                let earlier = inputs[add.From]
+                sum network number map earlier, ReferencePacked.add add map earlier
+            | _ ->
+                let result, signs = layer network number map
 
-        let expected = (ReferencePacked.run reference map).Values |> Array.map float
-        Comparison.allClose tolerance expected result.Values reference.Key
+                match reference with
+                | :? PackedBinaryLayer as binary ->
+                    Expect.sequenceEqual signs (ReferencePacked.signs binary map) $"signs of {reference.Key}"
+                | _ -> ()
+
+                result, ReferencePacked.run reference map
+
+        Comparison.allClose tolerance (Array.map float expected.Values) result.Values reference.Key
         result)
     |> _.Values
 
-let private seeds = [ 1UL .. 30UL ]
+let private seeds = [ 1UL .. 60UL ]
 
 let private equalBits (actual: float32[]) (expected: float32[]) what =
     Expect.sequenceEqual (Comparison.bits actual) (Comparison.bits expected) what
@@ -132,6 +151,50 @@ let private binary key kernel : PackedLayer =
 
 let private pool key kernel : PackedLayer = PackedMaxPool(key, kernel, 1, kernel / 2)
 
+let private affine key : PackedLayer = PackedAffine(key, 1, zeros 1, zeros 1, zeros 1, -infinityf, infinityf)
+
+let private concatenated key inputs : PackedLayer =
+    PackedBinaryLayer(
+        key,
+        inputs,
+        1,
+        1,
+        1,
+        0,
+        zeros inputs,
+        Array.zeroCreate ((inputs + 63) / 64),
+        zeros 1,
+        zeros 1,
+        zeros 1,
+        zeros 1,
+        ConcatenatedShortcut()
+    )
+
+/// The kinds of layers, shortcuts and projections of a model.
+let private kinds (model: PackedModel) =
+    let pooled (shortcut: AveragePoolShortcut | null) =
+        match shortcut with
+        | null -> "as it is"
+        | shortcut ->
+            match shortcut.Projection with
+            | null -> "pooled"
+            | :? BinaryProjection as projection when projection.Centered -> "zero-mean projection"
+            | projection -> projection.GetType().Name
+
+    [ for layer in model.Layers do
+          match layer with
+          | :? PackedBinaryLayer as binary ->
+              match binary.Shortcut with
+              | :? AveragePoolShortcut as shortcut -> $"binary, {pooled shortcut}"
+              | shortcut -> $"binary, {shortcut.GetType().Name}"
+          | :? PackedAdd as add -> $"sum, {pooled add.Pooled}"
+          | :? PackedConvolution as convolution when convolution.Groups > 1 ->
+              if convolution.Groups = convolution.In then
+                  "depthwise convolution"
+              else
+                  "grouped convolution"
+          | layer -> layer.GetType().Name ]
+
 /// Models that exceed one limit each, and what the error must say.
 let private excessive =
     let resize size = PreprocessingStep(PreprocessingKind.Resize, size, size)
@@ -151,6 +214,39 @@ let private excessive =
       "bytes of signs",
       limitModel 2048 [] [ for i in 1..40 -> binary $"b{i}" 1 ],
       "layer 'b33': the layers up to this one need 1.1e9 bytes of signs for an image; the limit is 1.1e9"
+      "values of affine layers",
+      limitModel 2048 [] [ for i in 1..200 -> affine $"a{i}" ],
+      "layer 'a150': the layers up to this one need 1e10 pooled values"
+      "values of concatenations",
+      limitModel 2048 [] [ for i in 1..80 -> concatenated $"c{i}" i ],
+      "bytes of signs for an image"
+      "multiply-accumulates of small groups",
+      PackedModel(
+          Architecture = "limits",
+          Height = 2048,
+          Width = 2048,
+          Mean = Array.create 3 0.5f,
+          Deviation = Array.create 3 0.25f,
+          Classes = [| "class" |],
+          Layers =
+              [| PackedConvolution("c", 3, 3, 17, 1, 8, zeros (3 * 289), zeros 3, 3)
+                 PackedClassifier("fc", 3, 1, zeros 3, zeros 1) |]
+      ),
+      "layer 'c': the layers up to this one need 5.8e10 real multiply-accumulates for an image; the limit is 5e10"
+      "maps that are kept",
+      limitModel
+          8192
+          []
+          [ affine "a"
+            affine "b"
+            affine "c"
+            PackedAdd("sum1", "c", null)
+            PackedAdd("sum2", "b", null)
+            PackedAdd("sum3", "a", null) ],
+      "layer 'c': the maps that later sums read have 201326592 values; the limit is 134217728"
+      "channels of a flattened map",
+      limitModel 8192 [] [ PackedFlatten "flat" ],
+      "layer 'flat': it maps 1×8192×8192 to 67108864×1×1; the limit of channels is 16777216"
       "layers", limitModel 8 [] [ for i in 1..4096 -> pool $"p{i}" 1 ], "model: it has 4097 layers; the limit is 4096"
       "values of a map", limitModel 12000 [] [ pool "p" 1 ], "144060000 values; the limit is 134217728"
       "weights of a real filter",
@@ -195,7 +291,31 @@ let rec private collectUntil deadline condition =
 let tests =
     testList
         "PackedNetwork"
-        [ Support.testEverySet "every layer agrees with plain loops, and the network with its layers" layersAndNetwork
+        [ test "the random models have every kind of layer and shortcut" {
+              let expected =
+                  [ "PackedConvolution"
+                    "grouped convolution"
+                    "depthwise convolution"
+                    "PackedMaxPool"
+                    "PackedAveragePool"
+                    "PackedAffine"
+                    "PackedFlatten"
+                    "PackedClassifier"
+                    "binary, IdentityShortcut"
+                    "binary, NoShortcut"
+                    "binary, ConcatenatedShortcut"
+                    for what in [ "binary"; "sum" ] do
+                        for how in [ "pooled"; "BinaryProjection"; "zero-mean projection"; "RealProjection" ] do
+                            $"{what}, {how}"
+                    "sum, as it is" ]
+
+              let found = seeds |> List.collect (fun seed -> kinds (RandomModels.ofSeed seed)) |> List.countBy id
+
+              for kind in expected do
+                  Expect.contains (List.map fst found) kind $"kinds of %A{found}"
+          }
+
+          Support.testEverySet "every layer agrees with plain loops, and the network with its layers" layersAndNetwork
 
           Support.testEverySet "results are bit-identical for any number of threads and any batch" threadsAndBatches
 
@@ -320,6 +440,23 @@ let tests =
 
               fails<ArgumentOutOfRangeException> "height" (fun () ->
                   network.RunLayer(0, zeros 5, Int32.MaxValue, Int32.MaxValue, zeros 5, Span.Empty))
+
+              let sums =
+                  limitModel 4 [] [ affine "a"; PackedAveragePool("pool", 2); affine "b"; PackedAdd("sum", "b", null) ]
+
+              use network' = load best 1 sums
+
+              fails<ArgumentException> "It adds the input of layer 'b'" (fun () ->
+                  network'.RunLayer(3, zeros 4, 2, 2, zeros 4, Span.Empty))
+
+              fails<ArgumentException> "It is not a sum" (fun () ->
+                  network'.RunLayer(2, zeros 4, 2, 2, zeros 4, 2, 2, zeros 4))
+
+              fails<ArgumentException> "its input is 1×2×2, but its shortcut maps 1×4×4 to 1×4×4" (fun () ->
+                  network'.RunLayer(3, zeros 4, 2, 2, zeros 16, 4, 4, zeros 4))
+
+              fails<ArgumentException> "5 output values; there must be 4" (fun () ->
+                  network'.RunLayer(3, zeros 4, 2, 2, zeros 4, 2, 2, zeros 5))
 
               fails<ArgumentException> "words of signs; there must be 64" (fun () ->
                   network.RunLayer(2, zeros 320, 8, 8, zeros 320, Span.Empty))

@@ -1,6 +1,7 @@
 /// Reference implementation of packed networks in plain loops: float64 sums, each layer's output rounded to float32 once. It uses no kernel.
 module NormFree.Tests.Inference.ReferencePacked
 
+open System.Collections.Generic
 open NormFree.Inference.Model
 
 /// Height × Width × Channels values, channels last.
@@ -76,12 +77,16 @@ let signs (layer: PackedBinaryLayer) (map: Map) =
 let private real (layer: PackedConvolution) (map: Map) =
     let side = slid layer.Kernel layer.Stride layer.Padding
     let area = layer.Kernel * layer.Kernel
+    let inputs = layer.In / layer.Groups
 
     mapOf (side map.Height) (side map.Width) layer.Out (fun y x o ->
+        let first = o / (layer.Out / layer.Groups) * inputs
+
         let convolved =
             taps map layer.Kernel layer.Stride layer.Padding y x
             |> sumBy (fun (tap, row, column) ->
-                sum layer.In (fun c -> float layer.Weights[(o * layer.In + c) * area + tap] * map.At(row, column, c)))
+                sum inputs (fun c ->
+                    float layer.Weights[(o * inputs + c) * area + tap] * map.At(row, column, first + c)))
 
         convolved + float layer.Bias[o])
 
@@ -93,28 +98,44 @@ let private maxPool (layer: PackedMaxPool) (map: Map) =
         |> Array.map (fun (_, row, column) -> map.At(row, column, c))
         |> Array.max)
 
-/// factor·(sum over squares of kernel×kernel), not rounded.
-let private pool (pooled: AveragePoolShortcut) (map: Map) y x c =
-    float pooled.Factor
-    * sumBy (fun (_, row, column) -> map.At(row, column, c)) (taps map pooled.Kernel pooled.Kernel 0 y x)
+let private affine (layer: PackedAffine) (map: Map) =
+    mapOf map.Height map.Width map.Channels (fun y x c ->
+        let a = float layer.Scale[c] * map.At(y, x, c) + float layer.Bias[c]
+        let activated = if a > 0.0 then a else float layer.Slope[c] * a
+        min (float layer.High) (max (float layer.Low) activated))
+
+/// The sum over squares of kernel×kernel at a place.
+let private squareSum kernel (map: Map) y x c =
+    sumBy (fun (_, row, column) -> map.At(row, column, c)) (taps map kernel kernel 0 y x)
+
+let private averagePool (layer: PackedAveragePool) (map: Map) =
+    mapOf (map.Height / layer.Kernel) (map.Width / layer.Kernel) map.Channels (fun y x c ->
+        squareSum layer.Kernel map y x c / float (layer.Kernel * layer.Kernel))
+
+let private flatten (map: Map) = { map with Height = 1; Width = 1; Channels = map.Values.Length }
+
+/// A pooled and projected map at a place, not rounded.
+let private pooled (shortcut: AveragePoolShortcut) (map: Map) y x : int -> float =
+    let inputs = map.Channels
+    let means = Array.init inputs (fun c -> float shortcut.Factor * squareSum shortcut.Kernel map y x c)
+
+    match shortcut.Projection with
+    | :? RealProjection as projection ->
+        fun o -> sum inputs (fun c -> float projection.Weights[o * inputs + c] * means[c])
+    | :? BinaryProjection as projection ->
+        let middle = if projection.Centered then sumBy id means / float inputs else 0.0
+
+        fun o ->
+            float projection.Scale[o]
+            * sum inputs (fun c -> bit projection.Signs (o * words inputs) c * (means[c] - middle))
+    | _ -> fun o -> means[o]
 
 /// What is added to the convolutions at a place.
 let private shortcut (layer: PackedBinaryLayer) (map: Map) y x : int -> float =
     match layer.Shortcut with
-    | :? AveragePoolShortcut as pooled ->
-        let means = Array.init layer.In (pool pooled map y x)
-
-        match pooled.Projection with
-        | :? RealProjection as projection ->
-            fun o -> sum layer.In (fun c -> float projection.Weights[o * layer.In + c] * means[c])
-        | :? BinaryProjection as projection ->
-            let middle = if projection.Centered then sumBy id means / float layer.In else 0.0
-
-            fun o ->
-                float projection.Scale[o]
-                * sum layer.In (fun c -> bit projection.Signs (o * words layer.In) c * (means[c] - middle))
-        | _ -> fun o -> means[o]
-    | _ -> fun o -> map.At(y, x, o % layer.In)
+    | :? AveragePoolShortcut as shortcut -> pooled shortcut map y x
+    | :? IdentityShortcut -> fun o -> map.At(y, x, o % layer.In)
+    | _ -> fun _ -> 0.0
 
 let private binary (layer: PackedBinaryLayer) (map: Map) =
     let packed, perPixel = signs layer map, words layer.In
@@ -135,7 +156,13 @@ let private binary (layer: PackedBinaryLayer) (map: Map) =
             let z = float layer.Scale[o] * counted + float layer.Bias[o] + added o
             (if z > 0.0 then z else float layer.Slope[o] * z) + float layer.Shift[o]
 
-    mapOf (side map.Height) (side map.Width) layer.Out value
+    let result = mapOf (side map.Height) (side map.Width) layer.Out value
+
+    match layer.Shortcut with
+    | :? ConcatenatedShortcut ->
+        mapOf map.Height map.Width (layer.In + layer.Out) (fun y x c ->
+            if c < layer.In then map.At(y, x, c) else result.At(y, x, c - layer.In))
+    | _ -> result
 
 /// The logits as a map of one pixel.
 let private classifier (layer: PackedClassifier) (map: Map) =
@@ -149,17 +176,37 @@ let private classifier (layer: PackedClassifier) (map: Map) =
     mapOf 1 1 layer.Classes (fun _ _ k ->
         float layer.Bias[k] + sum layer.In (fun c -> float layer.Weights[k * layer.In + c] * means[c]))
 
-/// The result of a layer.
+/// The result of a sum with the input of an earlier layer.
+let add (layer: PackedAdd) (map: Map) (earlier: Map) =
+    mapOf map.Height map.Width map.Channels (fun y x ->
+        let added =
+            match layer.Pooled with
+            | null -> fun c -> earlier.At(y, x, c % earlier.Channels)
+            | shortcut -> pooled shortcut earlier y x
+
+        fun c -> map.At(y, x, c) + added c)
+
+/// The result of a layer that reads one map.
 let run (layer: PackedLayer) (map: Map) : Map =
     match layer with
     | :? PackedConvolution as layer -> real layer map
     | :? PackedMaxPool as layer -> maxPool layer map
+    | :? PackedAffine as layer -> affine layer map
+    | :? PackedAveragePool as layer -> averagePool layer map
+    | :? PackedFlatten -> flatten map
     | :? PackedBinaryLayer as layer -> binary layer map
     | :? PackedClassifier as layer -> classifier layer map
     | other -> invalidArg (nameof layer) $"There is no layer of kind {other.GetType().Name}."
 
 /// Logits of an image, channels × height × width.
 let logits (model: PackedModel) height width (image: float32[]) =
+    let inputs = Dictionary<string, Map>()
+
     (ofImage model.Mean.Count height width image, model.Layers)
-    ||> Seq.fold (fun map layer -> run layer map)
+    ||> Seq.fold (fun map layer ->
+        inputs[layer.Key] <- map
+
+        match layer with
+        | :? PackedAdd as sum -> add sum map inputs[sum.From]
+        | layer -> run layer map)
     |> _.Values

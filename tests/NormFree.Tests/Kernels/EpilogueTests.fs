@@ -6,6 +6,7 @@ module NormFree.Tests.Kernels.EpilogueTests
 open System
 open Expecto
 open FsCheck.FSharp
+open Microsoft.FSharp.NativeInterop
 open NormFree.Kernels.Convolutions
 open NormFree.Kernels.Packed
 open NormFree.Kernels.Simd
@@ -82,7 +83,7 @@ let private expected case n =
         let z =
             n.Scale[channel] * float32 count
             + n.Bias[channel]
-            + n.Shortcut[pixel * shortcuts + channel % shortcuts]
+            + n.Shortcut[(pixel * shortcuts + channel % shortcuts) % n.Shortcut.Length]
 
         (if z > 0.0f then z else n.Slope[channel] * z) + n.Shift[channel])
 
@@ -108,19 +109,25 @@ let private decode (map: SignMap) case =
     words.Check()
     words.Values
 
-let private apply set case n =
+/// Results start at channel <c>before</c> of a larger map.
+let private apply set before case n =
     use scale = new Guarded<float32>(n.Scale)
     use bias = new Guarded<float32>(n.Bias)
     use slope = new Guarded<float32>(n.Slope)
     use shift = new Guarded<float32>(n.Shift)
     use shortcut = new Guarded<float32>(n.Shortcut)
     use threshold = new Guarded<float32>(n.Threshold)
-    use result = new Guarded<float32>(n.Counts.Length, 4)
+    use result = new Guarded<float32>(n.Counts.Length + case.Height * case.Width * before, 4)
     use memory = new Guarded<byte>(int (layout case).Bytes, 0)
     let map = SignMap(layout case, memory.Pointer)
 
     let mutable parameters =
         EpilogueParameters(case.Channels, scale.Pointer, bias.Pointer, slope.Pointer, shift.Pointer)
+
+    let channels = case.Channels / case.Repeats
+    // A shortcut of one pixel is added to all pixels.
+    let step = if n.Shortcut.Length = channels then 0 else channels
+    let mutable added = EpilogueShortcut(shortcut.Pointer, channels, step)
 
     for range in ranges case do
         use counts = new Guarded<int>(counts case n range)
@@ -132,16 +139,20 @@ let private apply set case n =
                 &parameters,
                 &range,
                 counts.Pointer,
-                shortcut.Pointer,
-                case.Channels / case.Repeats,
-                result.Pointer,
+                &added,
+                NativePtr.add result.Pointer before,
+                case.Channels + before,
                 threshold.Pointer,
                 map
             )
 
     result.Check()
     memory.Check()
-    result.Values, decode map case
+
+    let values =
+        result.Values |> Array.chunkBySize (case.Channels + before) |> Array.collect (Array.skip before)
+
+    values, decode map case
 
 let private packMap set case n (values: float32[]) =
     use source = new Guarded<float32>(values)
@@ -164,7 +175,18 @@ let tests =
         "packed epilogue"
         [ testEverySet "values and signs equal plain arithmetic" (fun set ->
               checkAll (fun case n values ->
-                  let actual, signs = apply set case n
+                  let actual, signs = apply set 0 case n
+                  Expect.sequenceEqual actual values $"values of {case}"
+                  Expect.sequenceEqual signs (signsOf case n values) $"signs of {case}"))
+
+          testEverySet "all pixels may add the same values, and results may be a part of a larger map" (fun set ->
+              forAll 100 cases (fun case ->
+                  let n = parametersOf case
+
+                  let n = { n with Shortcut = Array.truncate (case.Channels / case.Repeats) n.Shortcut }
+
+                  let values = expected case n
+                  let actual, signs = apply set (1 + case.Seed % 70) case n
                   Expect.sequenceEqual actual values $"values of {case}"
                   Expect.sequenceEqual signs (signsOf case n values) $"signs of {case}"))
 

@@ -1,10 +1,11 @@
-/// Float kernels of packed networks (first convolution, max-pooling, classifier) against plain loops.
+/// Float kernels of packed networks (convolutions, affine maps, sums, max-pooling, classifier) against plain loops.
 module NormFree.Tests.Kernels.RealTests
 
 #nowarn "9" // Kernels work on addresses.
 
 open Expecto
 open Microsoft.FSharp.NativeInterop
+open NormFree.Kernels.Activations
 open NormFree.Kernels.Convolutions
 open NormFree.Kernels.Memory
 open NormFree.Kernels.Real
@@ -77,6 +78,102 @@ let private convolutions set =
 
             allClose tolerance expected (byParts shape shape.Out rows) $"{shape}"
 
+/// Groups, with the channels and filters of each, around multiples of vectors.
+let private groups = [ 2, 3, 4; 3, 2, 33; 16 + 8 + 5, 1, 1; 64, 1, 1; 5, 1, 2; 4, 3, 16 ]
+
+let private groupedConvolutions set =
+    for parts, inputs, outputs in groups do
+        for shape in shapes do
+            let shape =
+                ConvolutionShape(
+                    1,
+                    shape.Height,
+                    shape.Width,
+                    parts * inputs,
+                    parts * outputs,
+                    shape.KernelHeight,
+                    shape.KernelWidth,
+                    shape.StrideY,
+                    shape.StrideX,
+                    min shape.PadY (shape.KernelHeight - 1),
+                    min shape.PadX (shape.KernelWidth - 1)
+                )
+
+            let map = Shapes.reals 1L (shape.Height * shape.Width * shape.In)
+            let weights, bias = Shapes.reals 2L (shape.Out * inputs * shape.Taps), Shapes.reals 3L shape.Out
+
+            let expected =
+                results shape shape.Out (fun taps o ->
+                    let product c struct (tap, pixel) =
+                        float weights[(o * inputs + c) * shape.Taps + tap]
+                        * float map[pixel * shape.In + o / outputs * inputs + c]
+
+                    float bias[o] + List.sum [ for c in 0 .. inputs - 1 -> Array.sumBy (product c) taps ])
+
+            use source = new Guarded<float32>(map)
+            use w = new Guarded<float32>(weights)
+            use b = new Guarded<float32>(bias)
+            use filters = RealFilters.Create(set, &shape, w.Pointer, b.Pointer, parts)
+
+            let rows first count target =
+                let mutable source = RealMap.ChannelsLast(source.Pointer, shape.Height, shape.Width, shape.In)
+                let scratch = Scratch.OfThread(filters.ScratchBytes(shape.Width, count))
+                filters.Rows(&source, first, count, scratch, target)
+
+            allClose tolerance expected (byParts shape shape.Out rows) $"{parts} groups, {shape}"
+
+/// Pixels and channels around multiples of vectors.
+let private maps = [ 1, 1; 3, 7; 5, 16; 2, 64 + 3; 7, 33 ]
+
+let private affineMaps set =
+    let kernel = ChannelAffine.For set
+
+    for pixels, channels in maps do
+        for low, high in [ -infinityf, infinityf; 0.0f, 0.75f; -0.5f, infinityf; -infinityf, 0.25f ] do
+            let values, parameters = Shapes.reals 8L (pixels * channels), Shapes.reals 9L (3 * channels)
+
+            let expected =
+                values
+                |> Array.mapi (fun i x ->
+                    let c = i % channels
+                    let a = float x * float parameters[c] + float parameters[channels + c]
+                    let activated = if a > 0.0 then a else float parameters[2 * channels + c] * a
+                    min (float high) (max (float low) activated))
+
+            use numbers = new Guarded<float32>(parameters)
+            use source = new Guarded<float32>(values)
+            use target = new Guarded<float32>(values.Length, 4)
+            kernel.Apply(pixels, channels, numbers.Pointer, low, high, source.Pointer, target.Pointer)
+            target.Check()
+            allClose tolerance expected target.Values $"{pixels} × {channels} in [{low}, {high}]"
+            kernel.Apply(pixels, channels, numbers.Pointer, low, high, source.Pointer, source.Pointer)
+            source.Check()
+            Expect.equal source.Values target.Values "in place"
+
+let private sums set =
+    let kernel = MapAddition.For set
+
+    for pixels, channels in maps do
+        for repeats in [ 1; 2; 3 ] do
+            let values, shortcut =
+                Shapes.reals 10L (pixels * channels * repeats), Shapes.reals 11L (pixels * channels)
+
+            let expected =
+                values
+                |> Array.mapi (fun i x ->
+                    let pixel, channel = i / (channels * repeats), i % channels
+                    x + shortcut[pixel * channels + channel])
+
+            use added = new Guarded<float32>(shortcut)
+            use source = new Guarded<float32>(values)
+            use target = new Guarded<float32>(values.Length, 4)
+            kernel.Add(pixels, channels * repeats, source.Pointer, added.Pointer, channels, target.Pointer)
+            target.Check()
+            Expect.equal target.Values expected $"{pixels} × {channels} × {repeats}"
+            kernel.Add(pixels, channels * repeats, source.Pointer, added.Pointer, channels, source.Pointer)
+            source.Check()
+            Expect.equal source.Values expected "in place"
+
 let private pools set =
     let pooling = MaxPooling.For set
 
@@ -145,5 +242,8 @@ let tests =
     testList
         "float kernels"
         [ testEverySet "a convolution equals plain sums, planar and channels-last" convolutions
+          testEverySet "a convolution in groups equals plain sums" groupedConvolutions
+          testEverySet "an affine map equals plain arithmetic" affineMaps
+          testEverySet "a sum of maps equals plain sums, with repeated channels" sums
           testEverySet "max-pooling gives the largest value of each window" pools
           testEverySet "a classifier equals means and dot products" classifiers ]
