@@ -158,6 +158,8 @@ module internal Commands =
                  |> defaultsTo ""
                  Options.json.Spec ])
 
+    let networkList = command "network list" "Lists the architectures with their parameters and operations." []
+
     let networkShow =
         { command
               "network show"
@@ -327,12 +329,12 @@ module internal Commands =
     let reference = command "reference" "Prints the reference of all commands and options as Markdown." []
 
     let all =
-        [ train; eval; predict; summary; networkShow; dataGet; dataCheck; benchTrain; benchInfer; benchKernels ]
+        [ train; eval; predict; summary; networkList; networkShow; dataGet; dataCheck; benchTrain; benchInfer; benchKernels ]
         @ [ report; import; export; verify; completion; reference ]
 
     /// The first words of commands that have two, with one sentence each.
     let groups =
-        [ "network", "Prints networks as JSON."
+        [ "network", "Lists architectures and prints them as JSON."
           "data", "Downloads and checks data sets."
           "bench", "Measures speed and memory." ]
 

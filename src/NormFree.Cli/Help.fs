@@ -15,9 +15,13 @@ module internal Help =
         else
             $"{spec.Name} {spec.Placeholder}"
 
-    /// <summary>The sentence of an option, with its choices.</summary>
+    /// Longer lists of choices are left to the reference and to commands that print them.
+    let private maxChoices = 8
+
+    /// <summary>The sentence of an option, with its choices unless they are many.</summary>
     let sentence (spec: OptionSpec) =
         match spec.Kind with
+        | ValueKind.Choice forms when forms.Length > maxChoices -> spec.About
         | ValueKind.Choice forms -> $"""{spec.About.TrimEnd('.')}: {String.concat ", " forms}."""
         | ValueKind.Flag
         | ValueKind.Text

@@ -45,7 +45,11 @@ module internal Options =
     let private network option = Opt.group "Network" option
 
     let arch =
-        Opt.choice "--arch" "NAME" [ for name, _ in Architecture.all -> name, name ] "Architecture of the network."
+        Opt.choice
+            "--arch"
+            "NAME"
+            [ for name, _ in Architecture.all -> name, name ]
+            "Architecture; 'network list' prints all."
         |> Opt.defaultsTo "reactnet-18"
         |> network
 
@@ -53,7 +57,7 @@ module internal Options =
     let binaryArch =
         let names = [ for name, table in Architecture.all do if Net.isBinary (table Size.Full CifarStem) then name ]
 
-        Opt.choice "--arch" "NAME" [ for name in names -> name, name ] "Architecture of the network."
+        Opt.choice "--arch" "NAME" [ for name in names -> name, name ] "Architecture; 'network list' prints all."
         |> Opt.defaultsTo "reactnet-18"
         |> network
 
@@ -94,7 +98,7 @@ module internal Options =
             "WEIGHTS"
             [ for case in [ WeightBinariser.Binary; WeightBinariser.ZeroMean; WeightBinariser.Real ] ->
                   Names.weights case, case ]
-            "Weights of 1×1 shortcuts in stage 2 (default: the architecture's)."
+            "Weights of 1×1 shortcuts in stage 2."
         |> network
 
     let stem =
@@ -107,7 +111,7 @@ module internal Options =
         Opt.real name "X" values isFactor sentence |> Opt.defaultsTo "1" |> network
 
     let networkFile =
-        Opt.path "--network" "FILE" "Network as JSON, as 'network show' prints it, instead of --arch." |> network
+        Opt.path "--network" "FILE" "Network as JSON, as 'network show' prints it." |> network
 
     let width = factor "--width" "Factor of the architecture's channels."
     let depth = factor "--depth" "Factor of the architecture's layers."

@@ -30,6 +30,7 @@ let private action (command: Command) : Arguments -> unit =
     | "eval" -> torch EvalCommand.run
     | "predict" -> torch PredictCommand.run
     | "summary" -> torch SummaryCommand.run
+    | "network list" -> fun _ -> NetworkCommand.list ()
     | "network show" -> NetworkCommand.show
     | "data get" -> stoppable "The downloaded part is kept; the same command continues it." DataCommand.get
     | "data check" -> stoppable "Nothing is kept." DataCommand.check

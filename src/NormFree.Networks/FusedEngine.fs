@@ -166,11 +166,7 @@ type internal FusedEngine
 
             if branches.Length = 1 then branches[0] else torch.cat (branches, 1L)
 
-    let convolutionKernel mode (look: ForwardHook) (layer: BinaryLayer) (x: torch.Tensor) =
-        let input =
-            composite.Run(mode, Chain(Graph.norm layer.Convolution.NormBefore layer.Convolution.In), x)
-
-        look.Layer layer.Name input
+    let convolutionKernel mode (layer: BinaryLayer) (x: torch.Tensor) (input: torch.Tensor) =
         let branch = convolution mode layer input
 
         match layer.Shortcut, layer.Activation with
@@ -181,19 +177,31 @@ type internal FusedEngine
             ResidualRPReLU.Apply(layer.Name, branch, shortcut mode layer x, parameters)
         | _, op -> branch.Plus(shortcut mode layer x) |> after mode op
 
-    /// The layer's output if a kernel can run it. Temporary tensors are freed at the end.
+    /// Frees temporary tensors. Hooks run outside, because they may keep tensors of their own.
+    let scoped run =
+        use _ = torch.NewDisposeScope()
+        let result: torch.Tensor = run ()
+        Some(result.MoveToOuterDisposeScope())
+
+    let afterNorm mode (look: ForwardHook) (layer: BinaryLayer) (x: torch.Tensor) =
+        match layer.Convolution.NormBefore with
+        | None ->
+            look.Layer layer.Name x
+            scoped (fun () -> convolutionKernel mode layer x x)
+        | Some key ->
+            use normal = composite.Run(mode, Op(Op.Normalise(key, layer.Convolution.In)), x)
+            look.Layer layer.Name normal
+            scoped (fun () -> convolutionKernel mode layer x normal)
+
+    /// The layer's output if a kernel can run it.
     let kernel mode (look: ForwardHook) (layer: BinaryLayer) (x: torch.Tensor) =
-        let scoped run =
-            use _ = torch.NewDisposeScope()
-            let result: torch.Tensor = run ()
-            Some(result.MoveToOuterDisposeScope())
 
         match LayerExecution.ofLayer layer with
         | TorchOperations _ -> None
         | OneKernel ->
             look.Layer layer.Name x
             scoped (fun () -> oneKernel mode layer x)
-        | ConvolutionKernel -> scoped (fun () -> convolutionKernel mode look layer x)
+        | ConvolutionKernel -> afterNorm mode look layer x
 
     let engine = CompositeEngine(convolve, progress, kernel, tensors)
 

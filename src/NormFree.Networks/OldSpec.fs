@@ -65,7 +65,7 @@ module private Old =
 module internal OldSpec =
 
     let private stem isBinary (stem: Old.Stem) =
-        Block.plain
+        Blocks.plain
             (stem.Key.TrimEnd '.')
             [ Parts.conv "conv1" stem.Kernel stem.Stride stem.Channels
               Parts.norm "bn1"
@@ -108,7 +108,7 @@ module internal OldSpec =
                   Slope = $"{names.Slope}.weight"
                   ShiftOut = $"{names.ShiftOut}.bias" }
 
-        { Block.residual layer.Key (shortcut ofProjection layer.Shortcut) [ Part.Binary conv; Part.Norm names.Norms ] with
+        { Blocks.residual layer.Key (shortcut ofProjection layer.Shortcut) [ Part.Binary conv; Part.Norm names.Norms ] with
             After = [ Part.Activation activation ]
             Variance = variance layer.Variance }
 

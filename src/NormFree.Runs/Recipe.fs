@@ -281,7 +281,7 @@ module Recipe =
     /// Whether any shortcut has a standardised convolution, and with it gains.
     let private hasGainsInShortcuts net =
         match Net.tryBinary net with
-        | Some { Norm = BnFree _; Blocks = blocks } -> blocks |> List.exists (fun block -> (Block.projection block).IsSome)
+        | Some { Norm = BnFree _; Blocks = blocks } -> blocks |> List.exists (fun block -> (Blocks.projection block).IsSome)
         | _ -> false
 
     /// The rules a recipe uses that earlier methods had differently: name, and the first method with today's rule. A changed rule gets a number

@@ -15,14 +15,14 @@ module ResNet =
           Parts.relu
           Parts.conv "conv2" 3 1 stage.Out
           Parts.norm "bn2" ]
-        |> Block.residual stage.Key (if keeps then Shortcut.Identity else Shortcut.Project project)
-        |> Block.andThen [ Parts.relu ]
+        |> Blocks.residual stage.Key (if keeps then Shortcut.Identity else Shortcut.Project project)
+        |> Blocks.andThen [ Parts.relu ]
 
     let private build name counts (size: Size) kind =
         let stem =
             match Stem.parts 64 kind with
-            | conv :: norm :: pool -> Block.plain "" (conv :: norm :: Parts.relu :: pool)
-            | parts -> Block.plain "" parts
+            | conv :: norm :: pool -> Blocks.plain "" (conv :: norm :: Parts.relu :: pool)
+            | parts -> Blocks.plain "" parts
 
         let stages = List.zip3 [ 64; 128; 256; 512 ] counts [ 1; 2; 2; 2 ]
 
@@ -50,7 +50,7 @@ module BiRealNet =
 
     let private layer (stage: StageBlock) =
         [ Part.Binary(Parts.binary "binary_conv" 3 stage.Stride stage.Out); Parts.norm "bn1" ]
-        |> Block.residual
+        |> Blocks.residual
             stage.Key
             (if stage.Stride = 2 then
                  Shortcut.AveragePoolProject(Sized.project WeightBinariser.Real)
@@ -75,7 +75,7 @@ module VggSmall =
     let private layer number (outputs, pools) =
         let conv = { Parts.binary $"conv{number}" 3 1 outputs with Sign = SignGradient.StraightThrough 1.0 }
 
-        Block.plain
+        Blocks.plain
             ""
             [ Part.Binary conv
               if pools then
@@ -90,7 +90,7 @@ module VggSmall =
             | CifarStem -> [ Parts.conv "conv0" 3 1 128 ], 4
             | ImageNetStem -> [ Parts.conv "conv0" 7 2 128; Part.MaxPool(3, 2, 1) ], 7
 
-        [ Block.plain "" (first @ [ Parts.norm "bn0"; Parts.hardTanh ])
+        [ Blocks.plain "" (first @ [ Parts.norm "bn0"; Parts.hardTanh ])
           yield! [ 128, true; 256, false; 256, true; 512, false; 512, true ] |> List.mapi (fun i -> layer (i + 1))
           Classifier.flat side ]
         |> Sized.corrected size "vgg-small"
@@ -102,10 +102,10 @@ module BinaryDenseNet =
 
     let private layer growth index =
         let conv = { Parts.binary "conv" 3 1 growth with Sign = SignGradient.StraightThrough 1.0 }
-        Block.dense $"features.{index}" [ Parts.norm "bn"; Part.Binary conv ]
+        Blocks.dense $"features.{index}" [ Parts.norm "bn"; Part.Binary conv ]
 
     let private transition outputs index =
-        Block.plain $"features.{index}" [ Parts.norm "bn"; Parts.maxPool2; Parts.relu; Parts.conv "conv" 1 1 outputs ]
+        Blocks.plain $"features.{index}" [ Parts.norm "bn"; Parts.maxPool2; Parts.relu; Parts.conv "conv" 1 1 outputs ]
 
     /// The blocks of all stages, given the number of channels and of blocks before them.
     let rec private stages growth channels index layers reductions =
@@ -129,9 +129,9 @@ module BinaryDenseNet =
             | CifarStem -> [ Parts.conv "conv1" 3 1 channels ]
             | ImageNetStem -> [ Parts.conv "conv1" 7 2 channels; Part.MaxPool(3, 2, 1) ]
 
-        [ Block.plain "" stem
+        [ Blocks.plain "" stem
           yield! stages growth channels 0 layers reductions
-          Block.plain "" [ Parts.norm "bn"; Parts.relu; Part.GlobalAveragePool; Part.Linear "fc" ] ]
+          Blocks.plain "" [ Parts.norm "bn"; Parts.relu; Part.GlobalAveragePool; Part.Linear "fc" ] ]
         |> Sized.corrected Size.Full name
 
     /// <summary>BinaryDenseNet-28: stages of 6, 6, 6 and 5 layers of growth 64.</summary>
@@ -150,7 +150,7 @@ module XnorResNet =
           Part.Binary(Parts.binary "conv1" 3 stage.Stride stage.Out)
           Parts.norm "bn2"
           Part.Binary(Parts.binary "conv2" 3 1 stage.Out) ]
-        |> Block.residual
+        |> Blocks.residual
             stage.Key
             (if keeps then
                  Shortcut.Identity
@@ -161,7 +161,7 @@ module XnorResNet =
     let xnorResNet18 size kind =
         [ Stem.resNet 64 kind
           yield! Stages.blocks 64 [ 64, 2, 1; 128, 2, 2; 256, 2, 2; 512, 2, 2 ] block
-          Block.plain "" [ Parts.norm "bn"; Parts.relu; Part.GlobalAveragePool; Part.Linear "fc" ] ]
+          Blocks.plain "" [ Parts.norm "bn"; Parts.relu; Part.GlobalAveragePool; Part.Linear "fc" ] ]
         |> Sized.corrected size "xnor-resnet-18"
 
 /// <summary>A binary multilayer perceptron: a real first layer, then layers of signs.</summary>
@@ -171,11 +171,11 @@ module BinaryMlp =
 
     let private layer number =
         let conv = { Parts.binary $"layer{number}" 1 1 1024 with Sign = SignGradient.StraightThrough 1.0 }
-        Block.plain "" [ Part.Binary conv; Parts.norm $"bn{number}"; Parts.hardTanh ]
+        Blocks.plain "" [ Part.Binary conv; Parts.norm $"bn{number}"; Parts.hardTanh ]
 
     /// <summary>Three layers of 1024 units. Images are 32×32; with the ImageNet stem 224×224, averaged to 32×32.</summary>
     let binaryMlp size kind =
-        [ Block.plain
+        [ Blocks.plain
               ""
               [ if kind = ImageNetStem then
                     Part.AveragePool 7
@@ -185,7 +185,7 @@ module BinaryMlp =
                 Parts.hardTanh ]
           layer 2
           layer 3
-          Block.plain "" [ Part.Flatten 1; Part.Linear "fc" ] ]
+          Blocks.plain "" [ Part.Flatten 1; Part.Linear "fc" ] ]
         |> Sized.corrected size "binary-mlp"
 
 /// <summary>QuickNet: residual binary layers with real depthwise-separable transitions.</summary>
@@ -198,17 +198,17 @@ module QuickNet =
 
     let private layer (stage: StageBlock) =
         let conv = { Parts.binary "conv" 3 1 stage.Out with Sign = SignGradient.StraightThrough 1.25 }
-        Block.residual stage.Key Shortcut.Identity [ Part.Binary conv; Parts.relu; Parts.norm "bn" ]
+        Blocks.residual stage.Key Shortcut.Identity [ Part.Binary conv; Parts.relu; Parts.norm "bn" ]
 
     let private transition key input outputs =
-        Block.plain
+        Blocks.plain
             $"transition.{key}"
             [ Parts.relu; depthwise "depthwise" 2 input; Parts.conv "pointwise" 1 1 outputs; Parts.norm "bn" ]
 
     let private stem kind =
         let stride = if kind = ImageNetStem then 2 else 1
 
-        Block.plain
+        Blocks.plain
             "stem"
             [ Parts.conv "conv1" 3 stride 8
               Parts.norm "bn1"
@@ -227,7 +227,7 @@ module QuickNet =
                   transition stage.Key stage.In stage.Out
 
               layer stage
-          Block.plain "" [ Parts.relu; Part.GlobalAveragePool; Part.Linear "fc" ] ]
+          Blocks.plain "" [ Parts.relu; Part.GlobalAveragePool; Part.Linear "fc" ] ]
         |> Sized.corrected size "quicknet"
 
 /// <summary>The tables by name.</summary>

@@ -30,8 +30,8 @@ module Parts =
     let maxPool2 = Part.MaxPool(2, 2, 0)
 
 /// <summary>Blocks of parts.</summary>
-[<RequireQualifiedAccess; CompilationRepresentation(CompilationRepresentationFlags.ModuleSuffix)>]
-module Block =
+[<RequireQualifiedAccess>]
+module Blocks =
 
     /// <summary>The parts in order, without a shortcut.</summary>
     let plain key (parts: Part seq) =
@@ -131,14 +131,14 @@ module Stem =
         | CifarStem -> [ Parts.conv "conv1" 3 1 channels; Parts.norm "bn1" ]
 
     /// <summary>The ResNet family's stem.</summary>
-    let resNet channels kind = Block.plain "" (parts channels kind)
+    let resNet channels kind = Blocks.plain "" (parts channels kind)
 
 /// <summary>Last blocks.</summary>
 [<RequireQualifiedAccess>]
 module Classifier =
 
     /// <summary>Global average pooling and a linear layer.</summary>
-    let pooled = Block.plain "" [ Part.GlobalAveragePool; Part.Linear "fc" ]
+    let pooled = Blocks.plain "" [ Part.GlobalAveragePool; Part.Linear "fc" ]
 
     /// <summary>A linear layer on all values of a map of side×side.</summary>
-    let flat side = Block.plain "" [ Part.Flatten side; Part.Linear "fc" ]
+    let flat side = Blocks.plain "" [ Part.Flatten side; Part.Linear "fc" ]

@@ -25,9 +25,9 @@ module internal Depth =
     /// Whether more such blocks can follow: they keep a map of these channels, or append channels to it.
     let private repeats channels unit =
         let keeps block =
-            Block.isResidual block
-            && not (Block.changesMap block)
-            && Block.stride block = 1
+            Blocks.isResidual block
+            && not (Blocks.changesMap block)
+            && Blocks.stride block = 1
             && List.forall (fun outputs -> outputs = channels) (outputs block)
 
         isDense unit || List.forall keeps unit

@@ -56,7 +56,7 @@ module Lowering =
         (variances, net.Blocks)
         ||> List.mapFold (fun variances block ->
             match variances with
-            | v :: rest when Block.isResidual block -> 1.0 / sqrt v, rest
+            | v :: rest when Blocks.isResidual block -> 1.0 / sqrt v, rest
             | _ -> 1.0, variances)
         |> fst
 
@@ -228,8 +228,8 @@ module Lowering =
     let private block (net: Rules) channels (beta, block: Block) =
         let rules = { net with Key = block.Key; Beta = beta }
         let branch, outputs = sequence rules channels block.Branch
-        let branch = if Block.isResidual block then scaled rules branch else branch
-        let shortcut = shortcut rules (Block.stride block) channels outputs block.Shortcut
+        let branch = if Blocks.isResidual block then scaled rules branch else branch
+        let shortcut = shortcut rules (Blocks.stride block) channels outputs block.Shortcut
 
         let sum =
             match branch with

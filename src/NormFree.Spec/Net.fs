@@ -17,7 +17,7 @@ module Net =
 
     /// <summary>The network if it has a binary convolution; None for a full-precision network.</summary>
     let tryBinary (net: NetSpec) : NetSpec option =
-        if net.Blocks |> List.exists (Block.binaryConvolutions >> List.isEmpty >> not) then
+        if net.Blocks |> List.exists (Blocks.binaryConvolutions >> List.isEmpty >> not) then
             Some net
         else
             None
@@ -29,7 +29,7 @@ module Net =
     let stem (net: NetSpec) = List.head net.Blocks
 
     /// <summary>The residual blocks, which have β, in order.</summary>
-    let residualBlocks (net: NetSpec) = net.Blocks |> List.filter Block.isResidual
+    let residualBlocks (net: NetSpec) = net.Blocks |> List.filter Blocks.isResidual
 
     let withName name (net: NetSpec) = { net with Name = name }
 
@@ -50,15 +50,15 @@ module Net =
     let withStem stem (net: NetSpec) = { net with Blocks = stem :: List.tail net.Blocks }
 
     /// <summary>Changes the gradient of every sign.</summary>
-    let withSign sign net = net |> mapBlocks (Block.mapBinary (fun conv -> { conv with Sign = sign }))
+    let withSign sign net = net |> mapBlocks (Blocks.mapBinary (fun conv -> { conv with Sign = sign }))
 
     /// <summary>Changes the filters of every binary convolution; those of shortcuts keep theirs.</summary>
-    let withWeights weights net = net |> mapBlocks (Block.mapBinary (fun conv -> { conv with Weights = weights }))
+    let withWeights weights net = net |> mapBlocks (Blocks.mapBinary (fun conv -> { conv with Weights = weights }))
 
     /// <summary>Changes the filters of every shortcut's convolution. A full-precision network is returned unchanged.</summary>
     let withShortcutWeights weights net =
         if isBinary net then
-            net |> mapBlocks (Block.mapProjection (fun projection -> { projection with Weights = weights }))
+            net |> mapBlocks (Blocks.mapProjection (fun projection -> { projection with Weights = weights }))
         else
             net
 
@@ -67,7 +67,7 @@ module Net =
         match tryBinary net with
         | None -> None
         | Some net ->
-            match net.Blocks |> List.choose Block.projection |> List.map _.Weights |> List.distinct with
+            match net.Blocks |> List.choose Blocks.projection |> List.map _.Weights |> List.distinct with
             | [ weights ] -> Some weights
             | _ -> None
 
@@ -86,7 +86,7 @@ module Net =
 
     let private mapOutputs change =
         mapBlocks (
-            Block.mapParts (function
+            Blocks.mapParts (function
                 | Part.Binary conv -> Part.Binary { conv with Out = change conv.Out }
                 | Part.Conv conv ->
                     let outputs = change conv.Out

@@ -13,7 +13,7 @@ type Cost =
         MixedMacs: int64
         RealMacs: int64
         /// Size of the packed file's tensors: sign planes in 64-bit words, one float scale per filter, 4 bytes per real value, and a bias for
-        /// real convolutions. Names and spec add less than 1 %.
+        /// real convolutions. Names and spec add up to 1.5 %.
         PackedBytes: int64
     }
 

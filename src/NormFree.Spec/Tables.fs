@@ -64,8 +64,8 @@ module ReActNet =
 
         [ Part.Binary { Parts.binary "binary_conv" 3 stage.Stride stage.Out with Shift = Some "move0.bias" }
           Parts.norm "bn1" ]
-        |> Block.residual stage.Key shortcut
-        |> Block.andThen [ rprelu "move1" "prelu" "move2" ]
+        |> Blocks.residual stage.Key shortcut
+        |> Blocks.andThen [ rprelu "move1" "prelu" "move2" ]
         |> fun block -> { block with Variance = (if downsamples then Restart elif stage.IsFirst then Keep else Accumulate) }
 
     let private build18 name weights stages (size: Size) kind =
@@ -88,7 +88,7 @@ module ReActNet =
     /// <summary>Nine 3×3 layers of 24 to 96 channels in ReActNet-18's layout, after a stem of stride 2. Trains in seconds on 32×32 images.</summary>
     let reactNetSmall size kind =
         let stem =
-            Block.plain
+            Blocks.plain
                 ""
                 [ Parts.conv "conv1" 3 2 24
                   Parts.norm "bn1"
@@ -104,8 +104,8 @@ module ReActNet =
     let private spatialA key input stride =
         [ Part.Binary { Parts.binary "binary_3x3" 3 stride input with Shift = Some "move11.bias" }
           Parts.norm "bn1" ]
-        |> Block.residual key (if stride = 2 then Shortcut.AveragePool else Shortcut.Identity)
-        |> Block.andThen [ rprelu "move12" "prelu1" "move13" ]
+        |> Blocks.residual key (if stride = 2 then Shortcut.AveragePool else Shortcut.Identity)
+        |> Blocks.andThen [ rprelu "move12" "prelu1" "move13" ]
         |> fun block -> { block with Variance = Accumulate }
 
     /// In the published code, the variance resets after a whole stride-2 block, not inside it.
@@ -118,8 +118,8 @@ module ReActNet =
 
         [ Part.Binary { Parts.binary "" 1 1 output with Convolutions = convolutions; Shift = Some "move21.bias" }
           Part.Norm norms ]
-        |> Block.residual key (if doubles then Shortcut.Duplicate else Shortcut.Identity)
-        |> Block.andThen [ rprelu "move22" "prelu2" "move23" ]
+        |> Blocks.residual key (if doubles then Shortcut.Duplicate else Shortcut.Identity)
+        |> Blocks.andThen [ rprelu "move22" "prelu2" "move23" ]
         |> fun block -> { block with Variance = (if stride = 2 then Restart else Accumulate) }
 
     /// <summary>ReActNet-A: 13 blocks of a 3×3 and a 1×1 layer on MobileNet's table, 32 to 1024 channels.</summary>
@@ -128,7 +128,7 @@ module ReActNet =
         let blocks = Stages.blocks 32 [ 64, 1, 1; 128, 2, 2; 256, 2, 2; 512, 6, 2; 1024, 2, 2 ] id
         let stem = [ Parts.conv "conv1" 3 (if kind = ImageNetStem then 2 else 1) 32; Parts.norm "bn1" ]
 
-        [ Block.plain "feature.0" stem
+        [ Blocks.plain "feature.0" stem
           for index, block in List.indexed blocks do
               spatialA $"feature.{index + 1}" block.In block.Stride
               pointwiseA $"feature.{index + 1}" (block.Out <> block.In) block.Out block.Stride

@@ -134,7 +134,7 @@ module Validation =
         | _, key -> key
 
     let private shortcut where inputs outputs (block: Block) =
-        let stride = Block.stride block
+        let stride = Blocks.stride block
         let same = inputs = outputs
 
         let name, fits, needs =

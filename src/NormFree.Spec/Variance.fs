@@ -7,7 +7,7 @@ namespace NormFree.Spec
 module Variance =
 
     let private corrected added block v =
-        (if Block.changesMap block then 1.0 else v) + added
+        (if Blocks.changesMap block then 1.0 else v) + added
 
     let private published added (block: Block) v =
         match block.Variance with
@@ -19,7 +19,7 @@ module Variance =
     /// <summary>The expected variance of the input of each residual block, in order.</summary>
     let expected rule alpha blocks =
         let accumulate next =
-            (1.0, List.filter Block.isResidual blocks)
+            (1.0, List.filter Blocks.isResidual blocks)
             ||> List.mapFold (fun v block -> v, next (alpha * alpha) block v)
             |> fst
 

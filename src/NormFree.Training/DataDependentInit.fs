@@ -87,7 +87,7 @@ module internal DataDependentInit =
                 key, tensors[key].detach().clone().DetachFromDisposeScope())
 
         let measure (x: torch.Tensor, known, shifts) (index, block) =
-            let known = if Block.isResidual block then snd (channels x) :: known else known
+            let known = if Blocks.isResidual block then snd (channels x) :: known else known
             let graph = graph net known index
             let found = Graph.layers graph |> List.choose (shift block graph x)
             engine.Run(Evaluate, graph, x), known, shifts @ found

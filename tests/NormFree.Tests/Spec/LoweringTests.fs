@@ -23,7 +23,7 @@ let private architectures =
           test $"{name}: every binary convolution is in a layer with a name of its own" {
               let graph = Lowering.lower net
               let layers = Graph.layers graph
-              let convolutions = net.Blocks |> List.collect Block.binaryConvolutions
+              let convolutions = net.Blocks |> List.collect Blocks.binaryConvolutions
 
               Expect.hasLength layers convolutions.Length "layers"
               Expect.hasLength (layers |> List.distinctBy _.Name) layers.Length "names"
@@ -41,7 +41,7 @@ let private architectures =
 let private layer = { Parts.binary "conv" 3 1 8 with Shift = Some "shift" }
 
 let private network blocks =
-    Net.create "network" [ Block.plain "" [ Parts.conv "conv1" 3 1 8 ]; yield! blocks; Classifier.pooled ]
+    Net.create "network" [ Blocks.plain "" [ Parts.conv "conv1" 3 1 8 ]; yield! blocks; Classifier.pooled ]
     |> Net.withExpectedVariance ExpectedVariance.Corrected
 
 /// The graph of the second block.
@@ -54,7 +54,7 @@ let private onlyLayer net =
 
 let private blocks =
     [ test "a residual block with one convolution is one layer, with α and β inside" {
-          let first = Block.residual "a" Shortcut.Identity [ Part.Binary layer; Parts.norm "bn" ]
+          let first = Blocks.residual "a" Shortcut.Identity [ Part.Binary layer; Parts.norm "bn" ]
           let net = network [ first; { first with Key = "b" } ]
           let second = Lowering.parts net |> List.item 2 |> snd
 
@@ -73,7 +73,7 @@ let private blocks =
 
       test "a norm before the sign and an activation after the convolution belong to the layer" {
           let net =
-              network [ Block.plain "a" [ Parts.norm "before"; Part.Binary layer; Parts.norm "after"; Parts.hardTanh ] ]
+              network [ Blocks.plain "a" [ Parts.norm "before"; Part.Binary layer; Parts.norm "after"; Parts.hardTanh ] ]
 
           let layer = onlyLayer (Net.withNorm BatchNorm net)
           Expect.equal layer.Convolution.NormBefore (Some "a.before") "before"
@@ -86,7 +86,7 @@ let private blocks =
       test "a shortcut over two convolutions: the first takes β, the last α" {
           let two = [ Part.Binary layer; Part.Binary { layer with Convolutions = [ "conv2" ]; Shift = None } ]
 
-          match lowered (network [ Block.residual "a" Shortcut.Identity two ] |> Net.withNorm (BnFree 0.5)) with
+          match lowered (network [ Blocks.residual "a" Shortcut.Identity two ] |> Net.withNorm (BnFree 0.5)) with
           | Chain [ Residual(Chain [ Layer first; Layer second ], RepeatedInput 1) ] ->
               Expect.equal (first.Convolution.Alpha, second.Convolution.Alpha) (1.0, 0.5) "α"
               Expect.equal (second.Convolution.Beta, second.Convolution.Shift) (1.0, None) "the second one's input"
@@ -98,7 +98,7 @@ let private blocks =
 
           let net =
               network
-                  [ Block.residual
+                  [ Blocks.residual
                         "a"
                         (Shortcut.AveragePoolProject project)
                         [ Part.Binary { layer with Stride = 2; Weights = WeightBinariser.PlainSign } ] ]

@@ -77,7 +77,7 @@ let private residual (choice: Choice) key channels side =
     let found, stride, outputs = if side < 4 && stride = 2 then Shortcut.Identity, 1, channels else found, stride, outputs
 
     let block =
-        Block.residual key found (branch choice stride outputs) |> Block.andThen (activation choice "after")
+        Blocks.residual key found (branch choice stride outputs) |> Blocks.andThen (activation choice "after")
 
     block, outputs, side / stride
 
@@ -92,10 +92,10 @@ let private plain (choice: Choice) key channels side =
           yield! norms choice "norm1"
           yield! activation choice "act" ]
 
-    Block.plain key parts, outputs, (if pools then side / 2 else side)
+    Blocks.plain key parts, outputs, (if pools then side / 2 else side)
 
 let private dense (choice: Choice) key channels side =
-    Block.dense key [ yield! norms choice "before"; binary choice "conv1" 1 8 ], channels + 8, side
+    Blocks.dense key [ yield! norms choice "before"; binary choice "conv1" 1 8 ], channels + 8, side
 
 let private transition (choice: Choice) key channels side =
     let pools = side >= 4
@@ -109,7 +109,7 @@ let private transition (choice: Choice) key channels side =
               { Name = "depthwise"; Out = channels; Kernel = 3; Stride = 1; Groups = choice.Of [ 1; channels ] }
           Parts.conv "pointwise" 1 1 16 ]
 
-    Block.plain key parts, 16, (if pools then side / 2 else side)
+    Blocks.plain key parts, 16, (if pools then side / 2 else side)
 
 let private body (choice: Choice) channels side =
     let kinds = choice.Of [ [ residual ]; [ residual; plain; dense; transition ] ]
@@ -126,7 +126,7 @@ let net (seed: int64) : NetSpec =
     let stride = choice.Of [ 1; 2 ]
 
     let stem =
-        Block.plain
+        Blocks.plain
             ""
             [ Parts.conv "conv1" 3 stride channels
               yield! norms choice "bn1"

@@ -7,7 +7,7 @@ open NormFree.Spec
 let private mapLayer index change (net: NetSpec) =
     { net with Blocks = net.Blocks |> List.mapi (fun i block -> if i = index + 1 then change block else block) }
 
-let private mapConvolution index change = mapLayer index (Block.mapBinary change)
+let private mapConvolution index change = mapLayer index (Blocks.mapBinary change)
 
 let private errors net =
     match Validation.validate net with
@@ -51,7 +51,7 @@ let tests =
               let net = ReActNet.small |> Net.withClasses 2_000_000_000 |> Net.withNorm (BnFree 1e31)
 
               net
-              |> Net.withStem (Block.plain "" [ Parts.conv "conv1" 257 256 65_537; Part.Flatten 256 ])
+              |> Net.withStem (Blocks.plain "" [ Parts.conv "conv1" 257 256 65_537; Part.Flatten 256 ])
               |> mapConvolution 1 (fun conv -> { conv with Out = 1 <<< 24; Kernel = 257; Dilation = 256 })
               |> mentions
                   [ "at most 10000000 classes"

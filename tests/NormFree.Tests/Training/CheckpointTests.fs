@@ -244,7 +244,7 @@ let private refusals =
             (fun (net: NetSpec) -> { net with Classes = 9_000_000 }),
             [ "fc.weight has shape [10, 32], not [9000000, 32]" ]
             "2²⁴ channels",
-            (fun (net: NetSpec) -> Net.withStem (Block.plain "" [ Parts.conv "conv1" 3 1 (1 <<< 24) ]) net),
+            (fun (net: NetSpec) -> Net.withStem (Blocks.plain "" [ Parts.conv "conv1" 3 1 (1 <<< 24) ]) net),
             [ "at most 65536 channels" ]
             "64 times its channels",
             (fun (net: NetSpec) ->

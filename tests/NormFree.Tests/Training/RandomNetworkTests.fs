@@ -87,7 +87,7 @@ let private annealing =
 
         let net =
             tiny NoNorm
-            |> Net.mapBlocks (Block.mapBinary (fun conv -> { conv with Shift = None }))
+            |> Net.mapBlocks (Blocks.mapBinary (fun conv -> { conv with Shift = None }))
             |> Net.withSign (SignGradient.AnnealedTanh(1.0, 10.0))
 
         let gradient engine progress =
