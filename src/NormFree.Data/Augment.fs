@@ -26,11 +26,27 @@ type Augment =
     | Resize of size: int
     /// Shifts the colours along the principal components of ImageNet's colours, by normal amounts of this standard deviation.
     | Lighting of deviation: float * LightingMode
+    /// A step that a script registers under this name. The result may not have more pixels than the image.
+    | CustomAugment of name: string
 
 /// <summary>The steps for training and for testing.</summary>
 type Augmentation = { Train: Augment list; Test: Augment list }
 
 module Augment =
+    let private custom =
+        System.Collections.Concurrent.ConcurrentDictionary<string, RandomStream -> Image -> Image>()
+
+    /// <summary>Registers a step for <c>CustomAugment name</c>. All random numbers must come from the stream, so that runs can be repeated and resumed.
+    /// Loader threads call it at the same time.</summary>
+    let register (name: string) (step: RandomStream -> Image -> Image) = custom[name] <- step
+
+    let private registered name =
+        match custom.TryGetValue name with
+        | true, step -> step
+        | _ ->
+            invalidOp
+                $"the data set uses the augmentation '{name}', which this program has not registered: call Augment.register \"{name}\" first."
+
     let private eigenvalues = [| 0.2175; 0.0188; 0.0045 |]
 
     /// Row c: the contributions of the three components to channel c.
@@ -113,6 +129,7 @@ module Augment =
         | CentreCrop size -> centreCrop size image
         | Resize size -> Resample.resize size size image
         | Lighting(deviation, mode) -> lighting deviation mode random image
+        | CustomAugment name -> registered name random image
 
     /// The most pixels that a step holds at once.
     let private peakPixels (image: Image) step =
@@ -126,7 +143,8 @@ module Augment =
         | CentreCrop size -> float size * float size
         | PadCrop _
         | Flip
-        | Lighting _ -> width * height
+        | Lighting _
+        | CustomAugment _ -> width * height
 
     let private checkPixels (image: Image) step =
         let pixels = peakPixels image step

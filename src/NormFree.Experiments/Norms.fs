@@ -12,6 +12,32 @@ module Norms =
         [ for norm in [ BnFree 0.2; BatchNorm; NoNorm ] ->
               Variant.twoStages (Names.norm norm) (Net.withNorm norm net) recipe ]
 
+    /// <summary>Binary networks of several papers for 32×32 images of 10 classes, in the budget's width. Their names are short, for tables.</summary>
+    let backbones (budget: Budget) =
+        [ for name, table in
+              [ "reactnet-18", ReActNet.reactNet18
+                "bireal-18", BiRealNet.biReal18
+                "vgg-small", VggSmall.vggSmall
+                "densenet-28", BinaryDenseNet.denseNet28 ] ->
+              name, table { Size.Full with Width = budget.Width } CifarStem |> Net.withClasses 10 ]
+
+    /// <summary>Trains each backbone in all three norms, and writes the page.</summary>
+    let compareBackbones (script: Script) kind (page: ExperimentPage) =
+        let networks = backbones script.Budget
+
+        let variants =
+            [ for name, net in networks do
+                  for variant in variants net (Budget.recipe script.Budget) ->
+                      { variant with Label = $"{name}, {variant.Label}" } ]
+
+        let comparisons =
+            [ for name, _ in networks do
+                  for other in [ "batch-norm"; "none" ] -> $"{name}, bn-free", $"{name}, {other}" ]
+
+        variants
+        |> Script.sweep script script.Name (Script.images kind script)
+        |> Script.publish script { page with Comparisons = comparisons }
+
     /// <summary>BN-free against each of its twins.</summary>
     let comparisons = [ "bn-free", "batch-norm"; "bn-free", "none" ]
 

@@ -32,7 +32,8 @@ module RunKey =
         match recipe.Loss with
         | Distillation teacher -> { recipe with Loss = Distillation(content teacher) }
         | CrossEntropy
-        | LabelSmoothing _ -> recipe
+        | LabelSmoothing _
+        | CustomLoss _ -> recipe
 
     /// The first names of renamed fields.
     let private firstNames =

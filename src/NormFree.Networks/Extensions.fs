@@ -1,36 +1,57 @@
 namespace NormFree.Networks
 
 open System.Collections.Concurrent
+open System.Collections.Generic
 open NormFree.Runs
 open NormFree.Spec
+open NormFree.Torch.Training.Optimisers
 open TorchSharp
 
-/// <summary>Sign functions and activations that scripts add to networks. Specs and checkpoints hold their names only, so a script registers a function
-/// before it creates or loads a network that uses it.</summary>
-/// <remarks>Such networks run in the composite engine, also as parts of the fused one. They cannot be packed or exported.</remarks>
+/// <summary>Sign functions, activations, losses and optimisers that scripts add. Specs, recipes and checkpoints hold their names only, so a script
+/// registers a function before it uses the name, or loads a checkpoint that does. A name that is registered again gets the new function.</summary>
+/// <remarks>Layers with own signs or activations run by torch operations, in both engines. They cannot be packed or exported to ONNX.</remarks>
 [<RequireQualifiedAccess>]
 module Extensions =
 
     let private signs = ConcurrentDictionary<string, torch.Tensor -> torch.Tensor>()
     let private activations = ConcurrentDictionary<string, torch.Tensor -> torch.Tensor>()
+    let private losses = ConcurrentDictionary<string, torch.Tensor -> torch.Tensor -> torch.Tensor>()
+    let private optimisers = ConcurrentDictionary<string, OptimisedParameter list -> ParameterOptimiser>()
 
     /// <summary>Registers sign(x) with a gradient of its own for <c>SignGradient.Custom name</c>. Its values must be −1 and 1.</summary>
-    /// <remarks>A name that is registered again gets the new function.</remarks>
     let registerSign (name: string) (sign: torch.Tensor -> torch.Tensor) = signs[name] <- sign
 
     /// <summary>Registers an activation for <c>Activation.Custom name</c>. It returns a tensor of the shape of x (N×C×H×W).</summary>
-    /// <remarks>A name that is registered again gets the new function.</remarks>
     let registerActivation (name: string) (activation: torch.Tensor -> torch.Tensor) = activations[name] <- activation
 
-    let private find what registration (known: ConcurrentDictionary<string, torch.Tensor -> torch.Tensor>) name =
+    /// <summary>Registers a loss for <c>CustomLoss name</c>: a scalar from logits (N×classes) and labels (N, int64), a mean over images.</summary>
+    let registerLoss (name: string) (loss: torch.Tensor -> torch.Tensor -> torch.Tensor) = losses[name] <- loss
+
+    /// <summary>Registers an optimiser for <c>CustomOptimiser name</c>: one step for one parameter, in place, and the names of its state tensors.</summary>
+    /// <remarks>The step gets the parameter, its gradient, its state (0 at first) and the learning rate; it runs without gradients and in a dispose
+    /// scope.</remarks>
+    let registerOptimiser
+        (name: string)
+        (slots: string seq)
+        (step: OptimisedParameter -> torch.Tensor -> IReadOnlyList<torch.Tensor> -> float -> unit)
+        =
+        let slots = Seq.toArray slots
+        let step = OptimiserStep(fun parameter gradient state rate -> step parameter gradient state rate)
+        optimisers[name] <- fun parameters -> new FunctionOptimiser(Seq.toArray parameters, slots, step)
+
+    let private find what registration (known: ConcurrentDictionary<string, 'extension>) name =
         match known.TryGetValue name with
         | true, extension -> extension
         | _ ->
             raise (
                 TrainingException
-                    $"the network uses the {what} '{name}', which this program has not registered: call Extensions.{registration} \"{name}\" before \
-                      the network is created or loaded."
+                    $"it uses the {what} '{name}', which this program has not registered: call Extensions.{registration} \"{name}\" first."
             )
+
+    let internal loss name = find "loss" "registerLoss" losses name
+
+    let internal optimiser name (parameters: IReadOnlyList<OptimisedParameter>) =
+        find "optimiser" "registerOptimiser" optimisers name (List.ofSeq parameters)
 
     let internal sign name = find "sign gradient" "registerSign" signs name
 

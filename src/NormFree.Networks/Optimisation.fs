@@ -46,6 +46,7 @@ type Optimisation(recipe: Recipe, network: Network) =
         | Adam -> new Optimisers.Adam(parameters, decoupled = false, Composite = composite)
         | AdamW -> new Optimisers.Adam(parameters, decoupled = true, Composite = composite)
         | Sgd momentum -> new Optimisers.Sgd(parameters, momentum, Composite = composite)
+        | CustomOptimiser name -> Extensions.optimiser name parameters
 
     /// <summary>Clips the gradients as the recipe specifies.</summary>
     member _.Clip() =

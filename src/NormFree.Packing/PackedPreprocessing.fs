@@ -21,7 +21,8 @@ module internal PackedPreprocessing =
             | PadCrop _
             | Flip
             | RandomResizedCrop _
-            | Lighting _ ->
+            | Lighting _
+            | CustomAugment _ ->
                 raise (
                     TrainingException
                         $"The network's test images are preprocessed by {Json.name step}, which packed files do not support. Use only \

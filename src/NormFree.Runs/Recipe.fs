@@ -88,6 +88,8 @@ type Optimiser =
     | AdamW
     /// With Nesterov momentum if it is positive.
     | Sgd of momentum: float
+    /// An optimiser that a script registers under this name.
+    | CustomOptimiser of name: string
 
 /// <summary>How the learning rate decays over a stage's epochs.</summary>
 type Schedule =
@@ -116,6 +118,8 @@ type Loss =
     | LabelSmoothing of epsilon: float
     /// Soft cross entropy against a teacher's output. The teacher is a checkpoint; labels are not used.
     | Distillation of teacher: string
+    /// A loss that a script registers under this name.
+    | CustomLoss of name: string
 
 /// <summary>How one stage is trained.</summary>
 type Recipe =

@@ -86,6 +86,27 @@ module internal PlanChecks =
                       same step with any partition."
             )
 
+    /// The fused engine leaves some binary layers to torch operations, which are several times slower.
+    let warnAboutSlowLayers (plan: Plan) execution net =
+        let layers = Lowering.layers net
+
+        let slow =
+            layers
+            |> List.choose (fun layer ->
+                match LayerExecution.ofLayer layer with
+                | TorchOperations reason -> Some $"{layer.Name} ({reason})"
+                | OneKernel
+                | ConvolutionKernel -> None)
+
+        if execution.Engine = Fused && not slow.IsEmpty then
+            let shown = slow |> List.truncate 3 |> String.concat ", "
+            let more = if slow.Length > 3 then ", …" else ""
+
+            plan.Options.OnEvent(
+                Warning
+                    $"torch operations, not the fused engine's kernels, run {slow.Length} of {layers.Length} binary layers, more slowly: {shown}{more}."
+            )
+
     /// The recipe and the network that the recipe trains. Throws TrainingException with all problems.
     let prepare (plan: Plan) recipe net =
         let recipe = require (Recipe.validate recipe)
@@ -120,6 +141,7 @@ module internal PlanChecks =
             )
 
         warnAboutStatistics plan net
+        warnAboutSlowLayers plan execution net
 
         Configuration.describe plan.Configuration runOptions execution init net plan.Dataset
 

@@ -42,7 +42,8 @@ module internal StageResume =
         match recipe.Loss with
         | Distillation path -> Some path
         | CrossEntropy
-        | LabelSmoothing _ -> None
+        | LabelSmoothing _
+        | CustomLoss _ -> None
 
     /// The state of a stage that starts now.
     let newState (plan: Plan) (network: Network) recipe history changes : TrainingState =

@@ -45,7 +45,8 @@ module internal StageRun =
                         $"The teacher {path} does not fit the data set {plan.Dataset.Name}: {what}. Train it on this data set."
                 )
         | CrossEntropy
-        | LabelSmoothing _ -> None
+        | LabelSmoothing _
+        | CustomLoss _ -> None
 
     let private runFrom (plan: Plan) number (teacher: Checkpoint option) (network: Network) optimisation (state, best) =
         let stage =

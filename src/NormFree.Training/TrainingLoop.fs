@@ -34,6 +34,7 @@ module Stage =
         match job.Recipe.Loss, job.Teacher with
         | CrossEntropy, _ -> Losses.CrossEntropy(logits, labels)
         | LabelSmoothing epsilon, _ -> Losses.LabelSmoothing(logits, labels, epsilon)
+        | CustomLoss name, _ -> Extensions.loss name logits labels
         | Distillation _, Some teacher ->
             let target = using (torch.no_grad ()) (fun _ -> teacher images)
             Losses.Distillation(logits, target)

@@ -75,6 +75,7 @@ let private all =
             Training.NetworkTests.tests
             Training.FusedEngineTests.tests
             Training.RandomNetworkTests.tests
+            Training.ExtensionTests.tests
             Training.CheckpointTests.tests
             Training.PipelineTests.tests
             Training.DataDependentInitTests.tests

@@ -119,6 +119,26 @@ let private body (choice: Choice) channels side =
         let block, channels, side = (choice.Of kinds) choice $"body.{number}" channels side
         blocks @ [ block ], channels, side)
 
+/// The same network without places where rounding decides: sums of ±s are often exactly 0 or equal to their neighbours. Every sign gets a shift, and binary
+/// convolutions are followed by no maximum and by no activation with a kink at 0.
+let withoutTies (net: NetSpec) =
+    let rprelu = Activation.RPReLU { ShiftIn = "smooth.in"; Slope = "smooth.slope"; ShiftOut = "smooth.out" }
+
+    let rec untied parts =
+        match parts with
+        | (Part.Binary _ as conv) :: Part.MaxPool(2, 2, 0) :: rest -> conv :: untied (Part.AveragePool 2 :: rest)
+        | (Part.Binary _ | Part.AveragePool _ as part) :: Part.Activation _ :: rest ->
+            part :: Part.Activation rprelu :: untied rest
+        | part :: rest -> part :: untied rest
+        | [] -> []
+
+    let shifted (conv: BinaryConvolution) =
+        { conv with Shift = conv.Shift |> Option.orElse (Some $"{conv.Convolutions.Head}.untied") }
+
+    net
+    |> Net.mapBlocks (fun block ->
+        { Blocks.mapBinary shifted block with Branch = (Blocks.mapBinary shifted block).Branch |> untied })
+
 /// The random network of a seed, for 16×16 images and 10 classes.
 let net (seed: int64) : NetSpec =
     let choice = Choice seed

@@ -61,9 +61,13 @@ let private others =
             BinaryDenseNet.table "dense" 16 8 [ 2; 2 ] [ 1.5 ] ] do
           for norm in [ BatchNorm; BnFree 0.2 ] do
               for binarise in [ Activations; ActivationsAndWeights ] ->
-                  table CifarStem |> Net.withClasses 10 |> Net.withNorm norm |> Net.withBinarise binarise
+                  table CifarStem
+                  |> Net.withClasses 10
+                  |> Net.withNorm norm
+                  |> Net.withBinarise binarise
+                  |> RandomSpecs.withoutTies
 
-      for seed in 1L .. 12L -> RandomSpecs.net seed ]
+      for seed in 1L .. 12L -> RandomSpecs.withoutTies (RandomSpecs.net seed) ]
 
 let private title net =
     let binarise =

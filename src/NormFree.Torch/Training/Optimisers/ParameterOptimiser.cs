@@ -67,8 +67,11 @@ public abstract class ParameterOptimiser : IDisposable
     /// <summary>Updates parameters with the kernels.</summary>
     protected abstract void Update(ReadOnlySpan<OptimisedTensor> tensors, double rate);
 
+    /// <summary>Whether there are kernels for this optimiser.</summary>
+    protected virtual bool HasKernels => true;
+
     private bool FitsKernels(int index, Tensor gradient) =>
-        !Composite && TensorMemory.IsFloatsOnCpu(gradient) && TensorMemory.IsContiguousFloats(Parameters[index].Tensor)
+        HasKernels && !Composite && TensorMemory.IsFloatsOnCpu(gradient) && TensorMemory.IsContiguousFloats(Parameters[index].Tensor)
         && slots.Values.All(slot => TensorMemory.IsContiguousFloats(slot[index]));
 
     private unsafe OptimisedTensor ForKernels(int index, Tensor gradient)
