@@ -59,10 +59,10 @@ let private blocks language page =
           Regex.Matches(read page, $"^```{language}\n(.*?)^```", RegexOptions.Singleline ||| RegexOptions.Multiline) ->
           block.Groups[1].Value ]
 
-/// Code without white space, so that its layout may differ, and without the lines that only scripts have.
+/// Code without white space, so that its layout may differ, and without the lines that open namespaces.
 let private code (text: string) =
     text.Split '\n'
-    |> Array.filter (fun line -> not (line.StartsWith "#load" || line.StartsWith "open "))
+    |> Array.filter (fun line -> not (Regex.IsMatch(line, "^(#load|open |using [A-Z])")))
     |> String.concat ""
     |> fun lines -> Regex.Replace(lines, @"\s", "")
 
@@ -70,7 +70,8 @@ let private compiled =
     lazy
         ([ "tests/NormFree.Tests/Repository/DocsSnippets.fs"
            "tests/NormFree.Tests/Repository/TrainExample.fs"
-           "tests/NormFree.Examples/Program.cs" ]
+           "tests/NormFree.Examples/Program.cs"
+           "tests/NormFree.Examples/OwnNetwork.cs" ]
          |> List.map (read >> code)
          |> String.concat "\n")
 
