@@ -23,17 +23,6 @@ internal static class StorageTypes
         ("", "uint64", DType.U64),
     ];
 
-    /// <summary>The allow-list for state dictionaries.</summary>
-    public static PickleGlobals Globals { get; } = PickleGlobals.PyTorch.With(new PickleGlobals(
-        Table.Select(row => ("torch", row.DTypeName)).Concat(
-        [
-            ("torch", "UntypedStorage"),
-            ("torch.storage", "UntypedStorage"),
-            ("torch._utils", "_rebuild_tensor_v3"),
-            ("torch._utils", "_rebuild_parameter_with_state"),
-            ("torch.nn.parameter", "Parameter"),
-        ])));
-
     /// <summary>The element type of a storage class such as <c>torch.FloatStorage</c>; null for other names.</summary>
     public static DType? Of(PickleGlobal storage) =>
         storage.Name == "UntypedStorage" ? DType.U8 : Find(row => row.Storage == storage.Name);
