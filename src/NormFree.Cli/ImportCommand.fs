@@ -83,7 +83,12 @@ module internal ImportCommand =
             else
                 "Check --arch, --norm, --binarise, --stem and --classes, or load what fits with --partial."
 
-        let what = if report.NonFinite.IsEmpty then $"does not fit {report.Network}" else "has weights that are not finite"
+        let what =
+            if report.NonFinite.IsEmpty then
+                $"does not fit {report.Network}"
+            else
+                "has weights that are not finite"
+
         raise (TrainingException $"{report.File} {what}.\n{report}\n{remedy}")
 
     /// <summary>Runs the command.</summary>

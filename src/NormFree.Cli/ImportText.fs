@@ -36,7 +36,7 @@ module internal ImportText =
               $"skipped: {listed report.Content.Skipped}"
 
           if report.Counters > 0 then
-              $"{report.Counters} batch counters are missing in the file, which is from before PyTorch 0.4.1: they start at 0"
+              $"{report.Counters} batch counters are missing in the file, as before PyTorch 0.4.1: they start at 0"
 
           if not report.IsComplete then
               "accepted because of --partial; tensors of the network that do not fit keep their initial values:"

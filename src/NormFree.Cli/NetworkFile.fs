@@ -29,6 +29,6 @@ module internal NetworkFile =
                         path,
                         "metadata",
                         "it has no format of NormFree: it holds tensors without a network, so it is not a NormFree checkpoint",
-                        $"Import it first: normfree import --safetensors {path} --arch NAME --out CHECKPOINT"
+                        $"Import it first: normfree import --safetensors {Quoted.Argument path} --arch NAME --out CHECKPOINT"
                     )
                 )

@@ -113,6 +113,17 @@ module internal TrainCommand =
             Some $"{now} instead of {before}"
         | _ -> None
 
+    let private teachers (configuration: RunConfiguration) =
+        [ configuration.Stage1; configuration.Stage2 ]
+        |> List.choose (Option.bind Recipe.teacher)
+        |> List.distinct
+
+    /// Throws if a file of the run has moved, with the option that takes its new place.
+    let private requireFound what option (paths: string list) =
+        for path in paths do
+            if not (Path.Exists path) then
+                raise (TrainingException $"The run's {what} not at {path}: give the new place with {option} PATH.")
+
     /// The configuration of a run that is resumed, the command line that started it, and where its data have moved.
     let private resumed (args: Arguments) folder =
         requireSettingsKept args
@@ -138,6 +149,8 @@ module internal TrainCommand =
                 Execution = TrainSettings.execution args configuration.Execution
                 Changes = [] }
 
+        requireFound "data are" "--data" (Option.toList here.Dataset.Path)
+        requireFound "teacher is" "--teacher" (teachers here)
         here, description.Arguments, movement configuration here
 
     let private folder (args: Arguments) (configuration: RunConfiguration option) : RunFolder =
@@ -178,11 +191,7 @@ module internal TrainCommand =
             )
 
     let private requireNetworks (configuration: RunConfiguration) =
-        let teachers =
-            [ configuration.Stage1; configuration.Stage2 ]
-            |> List.choose (Option.bind Recipe.teacher)
-
-        List.distinct (teachers @ Option.toList configuration.Init) |> List.iter NetworkFile.require
+        teachers configuration @ Option.toList configuration.Init |> List.iter NetworkFile.require
 
     let private train (args: Arguments) (ranks: IRanks) =
         let folder, configuration, arguments, moved = settings args

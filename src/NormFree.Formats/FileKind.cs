@@ -21,11 +21,11 @@ public sealed record FileKind(string What, string Remedy)
         [] => new("the file is empty", "Download or copy it again"),
         _ when head.StartsWith("PK\u0003\u0004"u8) => PyTorch("it is a zip archive, as torch.save writes", path),
         [0x80, >= 2 and <= 5, ..] => PyTorch("it is a pickle, as torch.save writes", path),
-        [_, _, _, _, _, 0, 0, 0, (byte)'{', ..] => new("it is a safetensors file", $"Import it with normfree import --safetensors {path} --arch NAME --out CHECKPOINT") { IsSafetensors = true },
-        [0x1f, 0x8b, ..] => new("it is compressed with gzip", $"Decompress it: gunzip {path}"),
+        [_, _, _, _, _, 0, 0, 0, (byte)'{', ..] => new("it is a safetensors file", $"Import it with normfree import --safetensors {Quoted.Argument(path)} --arch NAME --out CHECKPOINT") { IsSafetensors = true },
+        [0x1f, 0x8b, ..] => new("it is compressed with gzip", $"Decompress it: gunzip -c {Quoted.Argument(path)} > DECOMPRESSED"),
         _ when IsTar(head) && head.StartsWith("sys_info\0"u8) =>
             new("it is a tar archive of PyTorch before 0.2", "Load it with torch.load of PyTorch 1, and save its state_dict again"),
-        _ when IsTar(head) => new("it is a tar archive", $"Extract the file of weights: tar -xf {path}"),
+        _ when IsTar(head) => new("it is a tar archive", $"Extract the file of weights: tar -xf {Quoted.Argument(path)}"),
         _ when head.StartsWith("version https://git-lfs"u8) =>
             new("it is a Git LFS pointer, not the file that it stands for", "Run git lfs pull in its repository, or download the file itself"),
         [0x89, (byte)'H', (byte)'D', (byte)'F', ..] => new("it is an HDF5 file, as Keras and Larq write", "Save the weights as safetensors, and import them"),
@@ -52,7 +52,7 @@ public sealed record FileKind(string What, string Remedy)
     }
 
     private static FileKind PyTorch(string what, string path) =>
-        new(what, $"Import it first: normfree import --pytorch {path} --arch NAME --out CHECKPOINT");
+        new(what, $"Import it first: normfree import --pytorch {Quoted.Argument(path)} --arch NAME --out CHECKPOINT");
 
     private static bool IsTar(ReadOnlySpan<byte> head) => head.Length > 262 && head[257..].StartsWith("ustar"u8);
 

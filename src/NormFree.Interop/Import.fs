@@ -66,7 +66,7 @@ module Import =
         use _ = torch.NewDisposeScope()
 
         [ for name, tensor in network.Tensors do
-              if tensor.is_floating_point () && not ((tensor.isfinite().all ()).item<bool> ()) then
+              if tensor.is_floating_point () && not ((tensor.isfinite().all()).item<bool>()) then
                   name ]
 
     /// <summary>Creates a network with the file's tensors. Returns the network and a report, or only the report if the tensors do not fit.</summary>
@@ -84,8 +84,7 @@ module Import =
         try
             let plan = Matching.plan network file
 
-            let accepts =
-                plan.Report.IsComplete || (rules.Strictness = Partial && not plan.Pairs.IsEmpty)
+            let accepts = plan.Report.IsComplete || (rules.Strictness = Partial && not plan.Pairs.IsEmpty)
 
             if accepts then
                 load plan.Pairs network

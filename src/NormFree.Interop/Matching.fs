@@ -21,8 +21,7 @@ module internal Matching =
     type Plan = { Pairs: (string * ForeignTensor) list; Report: ImportReport }
 
     /// Modules that wrap others and give them their own names: torch.compile, FSDP and activation checkpointing.
-    let private wrappers =
-        set [ "_orig_mod"; "_fsdp_wrapped_module"; "_checkpoint_wrapped_module" ]
+    let private wrappers = set [ "_orig_mod"; "_fsdp_wrapped_module"; "_checkpoint_wrapped_module" ]
 
     let private dataParallel = "module."
 
@@ -42,23 +41,26 @@ module internal Matching =
     /// The prefixes, each ending with a dot, without which a key is one of the network's.
     let private prefixesOf wanted (key: string) =
         [ for at in 0 .. key.Length - 1 do
-              if
-                  (at = 0 || key[at - 1] = '.')
-                  && Map.containsKey (named wanted (key.Substring at)) wanted
-              then
+              if (at = 0 || key[at - 1] = '.') && Map.containsKey (named wanted (key.Substring at)) wanted then
                   key.Substring(0, at) ]
 
     let private isAverage (prefix: string) =
-        prefix.Split('.', '_') |> Array.exists (fun word -> List.contains word [ "ema"; "teacher"; "swa"; "avg" ])
+        prefix.Split('.', '_')
+        |> Array.exists (fun word -> List.contains word [ "ema"; "teacher"; "swa"; "avg" ])
+
+    /// A prefix must give the network at least one in so many of its tensors.
+    let private minShare = 4
 
     /// The one prefix that makes most keys match. Of several the weights themselves are before their average, then the shortest is first.
     let private bestPrefix wanted (keys: string list) =
         match keys |> List.collect (prefixesOf wanted) |> List.countBy id with
         | [] -> ""
         | counts ->
-            counts
-            |> List.minBy (fun (prefix, count) -> -count, isAverage prefix, prefix.Length)
-            |> fst
+            let prefix, count =
+                counts |> List.minBy (fun (prefix, count) -> -count, isAverage prefix, prefix.Length)
+
+            // Blocks of other networks have tensors of the same names, such as `conv1.weight`.
+            if minShare * count >= wanted.Count then prefix else ""
 
     /// The network's name for a key: without the common prefix, and without those of wrappers.
     let rec private translate (wanted: Map<string, Wanted>) (prefix: string) (key: string) =
@@ -185,6 +187,10 @@ module internal Matching =
               Unexpected = unexpected
               Misshapen = misfits
               Prefix = loadedPrefix pairs
-              CommonPrefix = if missing.IsEmpty then "" else commonPrefix [ for tensor in file.Tensors -> tensor.Key ]
+              CommonPrefix =
+                if missing.IsEmpty then
+                    ""
+                else
+                    commonPrefix [ for tensor in file.Tensors -> tensor.Key ]
               NonFinite = []
               Content = { file.Content with Skipped = file.Content.Skipped @ outside } } }

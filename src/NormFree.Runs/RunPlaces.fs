@@ -15,8 +15,7 @@ type RunPlaces =
 module RunPlaces =
 
     /// <summary>The places of a run in this folder that is described now.</summary>
-    let now (folder: string) =
-        { WorkingFolder = Directory.GetCurrentDirectory(); Folder = Path.GetFullPath folder }
+    let now (folder: string) = { WorkingFolder = Directory.GetCurrentDirectory(); Folder = Path.GetFullPath folder }
 
     let private exists path = File.Exists path || Directory.Exists path
 

@@ -71,5 +71,10 @@ module RawTensors =
         let values, shape = input inputPath
         requireSize inputPath shape checkpoint
         let logits = checkpoint.Network.Forward(torch.tensor(values).reshape shape, Evaluate)
-        FiniteLogits.require inputPath checkpoint.ImageTask.Classes (logits.``to``(torch.ScalarType.Float32).data<float32>().ToArray())
+
+        FiniteLogits.require
+            inputPath
+            checkpoint.ImageTask.Classes
+            (logits.``to``(torch.ScalarType.Float32).data<float32>().ToArray())
+
         save outputPath DType.F64 logits.shape (TensorBytes.ofTensor logits)

@@ -233,6 +233,7 @@ module internal StageResume =
             current, None
         | Some(path, saved) ->
             let saved = saved |> noteArithmetic plan current path |> noteMethod plan network.Spec current path
+
             plan.DataMoved
             |> Option.iter (fun where ->
                 plan.Options.OnEvent(

@@ -43,6 +43,8 @@ internal sealed class TensorRebuild(IStorages storages, long maxBytes, string fi
             Fail(where, "its storage is not in PyTorch's format for storages");
             return null;
         }
+        if (id.Supported is null)
+            InvalidFileException.Throw(file, where, "its numbers are complex or quantised", "Save it as a tensor of real numbers");
         var storage = storages.Find(id, where);
         var (view, problem) = StridedView.Create(storage, Type(call, storage, where), (first, shape, steps), maxBytes);
         if (view is null)

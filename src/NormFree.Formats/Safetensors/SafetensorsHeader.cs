@@ -101,17 +101,17 @@ internal sealed class SafetensorsHeader
 
     private void ReadMetadata(ref Utf8JsonReader reader)
     {
-        RequireStrings(ref reader, JsonTokenType.StartObject, "it");
+        RequireStrings(ref reader, JsonTokenType.StartObject, "");
         while (NextProperty(ref reader, out string key))
         {
-            RequireStrings(ref reader, JsonTokenType.String, $"its entry {Quoted.Name(key)}");
+            RequireStrings(ref reader, JsonTokenType.String, $" for its entry {Quoted.Name(key)}");
             if (!Metadata.TryAdd(key, reader.GetString()!))
                 Fail(reader.TokenStartIndex, $"the metadata {Quoted.Name(key)} occurs twice");
         }
     }
 
     /// <summary>The format allows only strings in the metadata. Programs that write numbers or null there are known, so the error names them.</summary>
-    private void RequireStrings(ref Utf8JsonReader reader, JsonTokenType type, string what)
+    private void RequireStrings(ref Utf8JsonReader reader, JsonTokenType type, string where)
     {
         if (reader.Read() && reader.TokenType == type)
             return;
@@ -126,7 +126,7 @@ internal sealed class SafetensorsHeader
         };
         string wanted = type == JsonTokenType.String ? "a string" : "an object of strings";
         InvalidFileException.Throw(
-            file, "metadata", $"{what} is {found}, but the format requires {wanted}",
+            file, "metadata", $"expected {wanted}{where} and found {found}: the format allows only strings",
             "Save the file again with str(…) around the values of its metadata, or without metadata");
     }
 

@@ -38,8 +38,7 @@ let private dictionary (entries: (string * string) list) =
 let private weights = dictionary [ "w", tensorOf 2 ]
 let private read (bytes: byte[]) = PyTorchFile.Read(new MemoryStream(bytes), "damaged")
 
-let private chosen (name: string) (bytes: byte[]) =
-    PyTorchFile.Read(new MemoryStream(bytes), "damaged", name)
+let private chosen (name: string) (bytes: byte[]) = PyTorchFile.Read(new MemoryStream(bytes), "damaged", name)
 
 let private holdsWeights (file: PyTorchFile) =
     let tensor = Seq.exactlyOne file.Tensors
@@ -51,7 +50,9 @@ let private objects =
     let dtype = "cnumpy\ndtype\n(Vf8\nI0\nI1\ntR(I3\nV<\nNNNI-1\nI-1\nI0\ntb"
 
     [ "an argparse.Namespace", "cargparse\nNamespace\n)\129}Vlr\nF0.1\nsb", "'argparse'.'Namespace'"
-      "a scalar of NumPy 1", $"cnumpy.core.multiarray\nscalar\n({dtype}C\008AAAAAAAAtR", "'numpy.core.multiarray'.'scalar'"
+      "a scalar of NumPy 1",
+      $"cnumpy.core.multiarray\nscalar\n({dtype}C\008AAAAAAAAtR",
+      "'numpy.core.multiarray'.'scalar'"
       "a scalar of NumPy 2",
       $"cnumpy._core.multiarray\nscalar\n({dtype}C\008AAAAAAAAtR",
       "'numpy._core.multiarray'.'scalar'"
@@ -106,6 +107,30 @@ let private beside =
                   + $"{arguments}(dVtag\nI1\nstR"
 
               read (file (dictionary [ "w", attributed ] + ".")) |> holdsWeights
+          }
+
+          test "a complex tensor of the stream format is skipped, and among the weights it is named" {
+              let complex = (tensorOf 1).Replace("FloatStorage", "ComplexFloatStorage").Replace("V0\n", "V1\n")
+
+              let stream entries =
+                  let head = "\128\002\138\010l\252\156F\249 j\168P\025.\128\002M\233\003.\128\002}."
+                  let keys = "(lV0\naV1\na."
+                  let floats (values: float32 list) = values |> List.map BitConverter.GetBytes |> Array.concat
+
+                  Array.concat
+                      [ latin1 (head + dictionary entries + "." + keys)
+                        BitConverter.GetBytes 2L
+                        floats [ 1.0f; 2.0f ]
+                        BitConverter.GetBytes 2L
+                        floats [ 3.0f; 4.0f; 5.0f; 6.0f ] ]
+
+              let file = read (stream [ "state_dict", weights; "rng", complex ])
+              holdsWeights file
+              Expect.sequenceEqual file.Skipped [ "rng" ] "skipped"
+
+              let message = Mutation.refusal (fun () -> read (stream [ "w", tensorOf 2; "z", complex ]))
+
+              Expect.stringContains message "tensor 'z': its numbers are complex or quantised" "message"
           }
 
           test "a quantised tensor among the weights is named with its function" {
@@ -164,7 +189,10 @@ let private choices =
               }
 
           for what, entries, weights, names in
-              [ "the weights are before their average", [ "state_dict_ema", two; "state_dict", two ], "state_dict", [ "ema"; "state_dict_ema" ]
+              [ "the weights are before their average",
+                [ "state_dict_ema", two; "state_dict", two ],
+                "state_dict",
+                [ "ema"; "state_dict_ema" ]
                 "timm's average has its own name", [ "state_dict", two; "state_dict_ema", two ], "state_dict", [ "ema" ]
                 "an average alone is taken", [ "ema", two; "note", "I1\n" ], "ema", [ "ema" ]
                 "statistics are not weights", [ "rng", small; "anything", two ], "anything", []
@@ -215,9 +243,15 @@ let private expansions =
         [ for what, pickle in
               [ "dictionaries that are shared exponentially often",
                 "(dVw\n" + tensorOf 2 + "s" + String.replicate 60 "p1\n0(dVa\ng1\nsVb\ng1\ns"
-                "a key that occurs a hundred thousand times", "(dp1\nVw\n" + tensorOf 2 + "s0(dVkey\np2\n0" + String.replicate 100_000 "g2\ng1\ns"
+                "a key that occurs a hundred thousand times",
+                "(dp1\nVw\n" + tensorOf 2 + "s0(dVkey\np2\n0" + String.replicate 100_000 "g2\ng1\ns"
                 "long keys of many dictionaries",
-                "(d" + $"V{String('k', 100_000)}\np2\n0" + String.replicate 10_000 "g2\n(ds" + "Vw\n" + tensorOf 2 + "s" ] do
+                "(d"
+                + $"V{String('k', 100_000)}\np2\n0"
+                + String.replicate 10_000 "g2\n(ds"
+                + "Vw\n"
+                + tensorOf 2
+                + "s" ] do
               test what {
                   let bytes = file (pickle + ".")
                   let before = GC.GetAllocatedBytesForCurrentThread()

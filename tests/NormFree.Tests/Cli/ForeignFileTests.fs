@@ -126,7 +126,8 @@ let private evaluation =
               (Tool.runLine $"eval --checkpoint {imported.Value} --dataset synthetic --test-limit 10"
                |> Tool.succeeds)
                   .Out
-              |> contains [ "imported without class names"; "its 10 outputs are taken as the classes of synthetic"; "top-1" ]
+              |> contains
+                  [ "imported without class names"; "its 10 outputs are taken as the classes of synthetic"; "top-1" ]
           }
 
           test "is not evaluated on a data set with another number of classes" {
@@ -150,7 +151,9 @@ let private kinds =
       text "lfs.pth" "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a21\nsize 12345\n",
       [ "Git LFS pointer"; "git lfs pull" ]
       "a web page", text "page.pth" "\n<!DOCTYPE html><html></html>", [ "web page"; "download the file itself" ]
-      "TorchSharp's own format", text "own.dat" "n\012conv1.weight\006\004\b\003\003\003\000\000", [ "TorchSharp"; "save_safetensors" ]
+      "TorchSharp's own format",
+      text "own.dat" "n\012conv1.weight\006\004\b\003\003\003\000\000",
+      [ "TorchSharp"; "save_safetensors" ]
       "a gzip file", bytes "packed.pth.gz" [| 0x1fuy; 0x8buy; 8uy; 0uy |], [ "gzip"; "gunzip" ]
       "an HDF5 file", bytes "weights.h5" (Array.append [| 0x89uy |] "HDF\r\n\026\n"B), [ "HDF5" ]
       "an empty file", bytes "empty.safetensors" [||], [ "empty" ]
@@ -211,8 +214,7 @@ let private moves =
               let away = Tool.scratch.File "away"
               Directory.Move(home, away)
 
-              (resume away "" |> Tool.succeeds).Out
-              |> contains [ "away/there/a.bin instead of "; "fingerprints" ]
+              (resume away "" |> Tool.succeeds).Out |> contains [ "away/there/a.bin instead of "; "fingerprints" ]
 
               records (at away "other/a.bin") 3
 
@@ -233,8 +235,4 @@ let private moves =
 let tests =
     testList
         "Foreign files"
-        [ assumptions
-          nonFinite
-          evaluation
-          recognised
-          testSequencedGroup "trainings of the tool" moves ]
+        [ assumptions; nonFinite; evaluation; recognised; testSequencedGroup "trainings of the tool" moves ]

@@ -123,7 +123,8 @@ let private keys =
               use original = filled f32 (small NoNorm)
 
               let change (key, dtype, shape, bytes: byte[]) =
-                  [ "ema." + key, dtype, shape, Array.zeroCreate bytes.Length; "student_net." + key, dtype, shape, bytes ]
+                  [ "ema." + key, dtype, shape, Array.zeroCreate bytes.Length
+                    "student_net." + key, dtype, shape, bytes ]
 
               use file = original |> file folder change
               let network, report = imported Strict original.Spec file
