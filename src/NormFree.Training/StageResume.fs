@@ -77,10 +77,12 @@ module internal StageResume =
         |> List.map (fst >> fst)
         |> String.concat "; "
 
-    /// Whether the task is the plan's. A folder gives a data set its name: where fingerprints identify the images, it may be another.
+    /// Whether the task is the plan's. A folder gives its data set its name: of data that moved it may be another, as fingerprints identify them.
     let private isSameTask (plan: Plan) (task: ImageTask) (saved: TrainingState) =
         let here = ImageTask.Of plan.Dataset
-        task = here || (saved.Images.IsSome && { task with Dataset = here.Dataset } = here)
+
+        task = here
+        || (plan.DataMoved.IsSome && saved.Images.IsSome && { task with Dataset = here.Dataset } = here)
 
     /// What differs between a checkpoint and the stage, as text.
     let differences (plan: Plan) (network: Network) (current: TrainingState) spec task (saved: TrainingState) =
