@@ -272,7 +272,8 @@ module internal Commands =
         { command
               "import"
               "Writes a checkpoint from a PyTorch or safetensors file."
-              ([ Options.pytorch.Spec; Options.safetensors.Spec; Options.partial.Spec ]
+              ([ Options.pytorch.Spec; Options.safetensors.Spec; Options.weights.Spec ]
+               @ [ Options.partial.Spec; Options.allowNonFinite.Spec ]
                @ [ Options.file |> about "Checkpoint to write." ]
                @ [ Options.arch |> defaultsTo ""
                    Options.norm.Spec
@@ -289,7 +290,9 @@ module internal Commands =
                    |> _.Spec
                    Options.dataset |> Opt.about "Take class names and normalisation from it." |> defaultsTo ""
                    Options.dataPath.Spec
-                   Options.size |> about "Image side in pixels (default: the data set's, or 224)." ]) with
+                   Options.size |> about "Image side in pixels (default: the data set's, or 224)."
+                   Options.resize.Spec
+                   Options.normalisation.Spec ]) with
             Required = [ "--arch"; "--out" ] }
 
     let export =

@@ -13,9 +13,16 @@ open NormFree.Training
 [<RequireQualifiedAccess>]
 module internal EvalCommand =
 
-    /// The accuracy on other classes would mean nothing.
-    let requireSameClasses (path: string) (task: ImageTask) (dataset: Dataset) =
-        if task.Classes <> dataset.Classes then
+    /// A network that was imported without class names has as many outputs as the data set has classes, and is taken to have these. The accuracy on
+    /// other classes would mean nothing. Returns what is assumed, if anything is.
+    let matchClasses (path: string) (task: ImageTask) (dataset: Dataset) : string option =
+        if task.Classes = dataset.Classes then
+            None
+        elif ImportedNetwork.canHave dataset.Classes task.Dataset task.Classes then
+            Some
+                $"{path} was imported without class names: its {task.Classes.Length} outputs are taken as the classes of {dataset.Name} in \
+                  their order ({dataset.Classes[0]}, …)"
+        else
             raise (
                 TrainingException
                     $"{path} was trained on {task.Dataset} with {task.Classes.Length} classes ({task.Classes[0]}, …); {dataset.Name} has \
@@ -43,6 +50,7 @@ module internal EvalCommand =
     let private eval (args: Arguments) cancellation (ranks: IRanks) =
         NetworkOptions.useThreads (args.TryGet Options.threads)
         let path = args.Get Options.checkpoint
+        NetworkFile.require path
         use network = LoadedNetwork.load (args.TryGet Options.computeEngine) path
 
         let options =
@@ -51,7 +59,10 @@ module internal EvalCommand =
                 TestLimit = args.TryGet Options.testLimit }
 
         let dataset = Images.load (args.Get Options.dataset) (args.TryGet Options.dataPath) options
-        requireSameClasses path network.ImageTask dataset
+
+        match matchClasses path network.ImageTask dataset with
+        | Some assumption when ranks.Rank = 0 && not (args.Has Options.json) -> Output.line assumption
+        | _ -> ()
 
         let runOptions =
             { RunOptions.Default with

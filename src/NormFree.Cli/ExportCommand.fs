@@ -27,6 +27,18 @@ module internal ExportCommand =
         let remark = if comparison.Remark = "" then "" else $" ({comparison.Remark})"
         Output.line $"largest difference: {comparison.Largest:G3}{remark}"
 
+    /// Formats that other programs run are compared by their values, of which NaN equals nothing.
+    let private requireFinite (path: string) format (checkpoint: Checkpoint) =
+        match format, Import.nonFinite checkpoint.Network with
+        | (ExportFormat.Onnx | ExportFormat.Packed), (_ :: _ as names) ->
+            let list = String.concat ", " (NormFree.Formats.Printable.List names)
+
+            raise (
+                TrainingException
+                    $"{path} has NaN or infinity in {list}. Give an earlier checkpoint, or export it as pytorch or safetensors."
+            )
+        | _ -> ()
+
     /// <summary>Runs the command.</summary>
     let run (args: Arguments) (cancellation: CancellationToken) =
         let format = args.Get Options.format
@@ -38,7 +50,9 @@ module internal ExportCommand =
         if Path.GetFullPath path = Path.GetFullPath out then
             raise (UsageException "--out is the checkpoint itself: name another file.")
 
+        NetworkFile.require path
         use checkpoint = Checkpoint.load (Checkpoint.precision path) path
+        requireFinite path format checkpoint
         cancellation.ThrowIfCancellationRequested()
         let comparison = write args format checkpoint out
         print out comparison

@@ -12,9 +12,11 @@ open NormFree.Networks
 module internal ImportCommand =
 
     let private openFile (args: Arguments) =
-        match args.TryGet Options.pytorch, args.TryGet Options.safetensors with
-        | Some path, None -> ForeignFile.OpenPyTorch path
-        | None, Some path -> ForeignFile.OpenSafetensors path
+        match args.TryGet Options.pytorch, args.TryGet Options.safetensors, args.TryGet Options.weights with
+        | Some path, None, weights -> ForeignFile.OpenPyTorchWeights(path, weights)
+        | None, Some _, Some _ ->
+            raise (UsageException "--weights is for --pytorch: a safetensors file holds one set of tensors.")
+        | None, Some path, None -> ForeignFile.OpenSafetensors path
         | _ -> raise (UsageException "import takes one of --pytorch FILE and --safetensors FILE.")
 
     let private dataset (args: Arguments) =
@@ -54,54 +56,60 @@ module internal ImportCommand =
         | Ok net -> net
         | Error errors -> raise (TrainingException(errors |> List.map string |> String.concat "\n"))
 
-    let private task (dataset: Dataset option) net pixels =
-        match dataset with
-        | Some dataset -> ImageTask.Of dataset
-        | None -> Import.task net pixels
+    /// The data set's task or the architecture's, with the preprocessing that the options give.
+    let private task (args: Arguments) (dataset: Dataset option) net pixels : ImageTask =
+        let task =
+            match dataset with
+            | Some dataset -> ImageTask.Of dataset
+            | None -> Import.task net pixels
 
-    let private reject (report: ImportReport) strictness =
+        let preprocessing =
+            match args.TryGet Options.resize with
+            | Some side when side < pixels ->
+                raise (UsageException $"--resize {side} is below the image side {pixels}: give at least that.")
+            | Some side -> [ ResizeShort side; CentreCrop pixels ]
+            | None -> task.Preprocessing
+
+        { task with
+            Preprocessing = preprocessing
+            Normalisation = args.TryGet Options.normalisation |> Option.defaultValue task.Normalisation }
+
+    let private reject (args: Arguments) (report: ImportReport) =
         let remedy =
-            if strictness = Partial then
+            if not report.NonFinite.IsEmpty then
+                "Give an earlier checkpoint, or import the values with --allow-nonfinite."
+            elif args.Has Options.partial then
                 "Not one tensor fits: check --arch."
             else
                 "Check --arch, --norm, --binarise, --stem and --classes, or load what fits with --partial."
 
-        raise (TrainingException $"{report.File} does not fit {report.Network}.\n{report}\n{remedy}")
-
-    let private print (report: ImportReport) (out: string) =
-        let renamed =
-            if report.Renamed.IsEmpty then
-                ""
+        let what =
+            if report.NonFinite.IsEmpty then
+                $"does not fit {report.Network}"
             else
-                $", {report.Renamed.Length} of them under other names"
+                "has weights that are not finite"
 
-        Output.line $"{report.Network}: {report.Loaded} tensors loaded from {report.File}{renamed}"
-
-        if report.Counters > 0 then
-            Output.line
-                $"{report.Counters} batch counters are missing in the file, which is from before PyTorch 0.4.1: they start at 0"
-
-        if not report.IsComplete then
-            Output.line
-                "accepted because of --partial; tensors of the network that do not fit keep their initial values:"
-
-            report.Problems |> List.iter Output.line
-
-        Output.line $"checkpoint: {out}"
+        raise (TrainingException $"{report.File} {what}.\n{report}\n{remedy}")
 
     /// <summary>Runs the command.</summary>
     let run (args: Arguments) (cancellation: CancellationToken) =
-        let strictness = if args.Has Options.partial then Strictness.Partial else Strict
+        let rules =
+            { Strictness = if args.Has Options.partial then Strictness.Partial else Strict
+              AllowNonFinite = args.Has Options.allowNonFinite }
+
         let out = args.Get Options.file
         let dataset = dataset args
         let pixels = pixels args dataset
         let net = spec args pixels (classes args dataset)
+        let task = task args dataset net pixels
         use file = openFile args
         cancellation.ThrowIfCancellationRequested()
 
-        match Import.checkpoint strictness net (task dataset net pixels) file with
-        | Error report -> reject report strictness
+        match Import.checkpoint rules net task file with
+        | Error report -> reject args report
         | Ok(checkpoint, report) ->
             use checkpoint = checkpoint
             Checkpoint.save out None checkpoint
-            print report out
+            ImportText.loaded report |> List.iter Output.line
+            ImportText.assumptions args net task |> List.iter Output.line
+            Output.line $"checkpoint: {out}"

@@ -143,6 +143,24 @@ module internal Options =
     let size =
         Opt.whole "--size" "N" Limits.imageSide "Image side in pixels (default: the data set's)." |> data
 
+    let resize =
+        Opt.whole
+            "--resize"
+            "N"
+            Limits.imageSide
+            "Shorter side before the centre crop (default: 8/7 of --size above 64)."
+        |> data
+
+    let normalisation =
+        Opt.choice
+            "--normalisation"
+            "NAME"
+            [ "imagenet", Normalisation.imageNet
+              "cifar10", Normalisation.cifar10
+              "cifar100", Normalisation.cifar100 ]
+            "Mean and deviation (default: the data set's, or by --size)."
+        |> data
+
     let limit =
         Opt.whole "--limit" "N" Limits.images "Number of training images, balanced over classes." |> data
 
@@ -458,6 +476,12 @@ module internal Options =
 
     let pytorch = Opt.path "--pytorch" "FILE" "File written by torch.save: .pt, .pth, .pth.tar." |> files
     let safetensors = Opt.path "--safetensors" "FILE" "Safetensors file." |> files
+
+    let weights =
+        Opt.text "--weights" "NAME" "Which state dict of the PyTorch file, such as ema (default: not an average)."
+        |> files
+
+    let allowNonFinite = Opt.flag "--allow-nonfinite" "Import weights that are NaN or infinite." |> files
     let partial = Opt.flag "--partial" "Load the tensors that fit and list the others." |> files
     let title = Opt.text "--title" "TEXT" "Heading of the page." |> files
     let noSpeed = Opt.flag "--no-speed" "Do not measure the speed of packed networks." |> files

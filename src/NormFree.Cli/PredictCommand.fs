@@ -14,6 +14,8 @@ module internal PredictCommand =
     let private network (args: Arguments) =
         let engine = args.TryGet Options.computeEngine
 
+        [ Options.checkpoint; Options.packed ] |> List.choose args.TryGet |> List.iter NetworkFile.require
+
         match args.TryGet Options.checkpoint, args.TryGet Options.packed, engine with
         | Some path, None, engine -> path, engine
         | None, Some path, (None | Some PackedEngine) -> path, Some PackedEngine

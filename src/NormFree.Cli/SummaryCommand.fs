@@ -32,6 +32,7 @@ module internal SummaryCommand =
         match args.TryGet Options.checkpoint with
         | Some path ->
             requireAlone args
+            NetworkFile.require path
             use checkpoint = Checkpoint.load torch.ScalarType.Float32 path
             checkpoint.Network.Spec, args.TryGet Options.size |> Option.defaultValue checkpoint.ImageTask.Size
         | None -> described args

@@ -59,12 +59,12 @@ module internal TrainCommand =
 
         Output.line $"Checkpoints and log: {folder.Path}"
 
-    /// What a resumed run accepts: its folder, how the work is done, and the place of its teacher.
+    /// What a resumed run accepts: its folder, how the work is done, and the places of its data and its teacher.
     let private allowedOnResume =
         lazy
             (set (
                 [ for spec in Commands.trainExecution -> spec.Name ]
-                @ [ "--resume"; "--out"; "--teacher"; "--keep"; "--checkpoint-every" ]
+                @ [ "--resume"; "--out"; "--data"; "--teacher"; "--keep"; "--checkpoint-every" ]
                 @ [ "--on-nonfinite"; "--json-log"; "--strict"; "--print-config" ]
             ))
 
@@ -90,13 +90,38 @@ module internal TrainCommand =
         { configuration with Stage1 = first; Stage2 = second }
 
     /// The recipe with a teacher that has moved.
-    let private taughtFrom path (recipe: Recipe) =
+    let private taughtFrom path locate (recipe: Recipe) =
         match path, recipe.Loss with
+        | None, Distillation path -> { recipe with Loss = Distillation(locate path) }
         | None, _ -> recipe
         | Some path, Distillation _ -> { recipe with Loss = Distillation path }
         | Some path, _ -> raise (UsageException $"the run has no teacher: omit --teacher {path}.")
 
-    /// The configuration of a run that is resumed, and the command line that started it.
+    /// The data set where it is now.
+    let private movedTo (args: Arguments) locate (dataset: DatasetConfiguration) =
+        { dataset with
+            Path = args.TryGet Options.dataPath |> Option.orElse (Option.map locate dataset.Path) }
+
+    /// What is said of data that have moved; the stages compare the fingerprints.
+    let private movement (before: RunConfiguration) (now: RunConfiguration) =
+        match before.Dataset.Path, now.Dataset.Path with
+        | before, Some now when before <> Some now ->
+            let before = defaultArg before "no path"
+            Some $"{now} instead of {before}"
+        | _ -> None
+
+    let private teachers (configuration: RunConfiguration) =
+        [ configuration.Stage1; configuration.Stage2 ]
+        |> List.choose (Option.bind Recipe.teacher)
+        |> List.distinct
+
+    /// Throws if a file of the run has moved, with the option that takes its new place.
+    let private requireFound what option (paths: string list) =
+        for path in paths do
+            if not (Path.Exists path) then
+                raise (TrainingException $"The run's {what} not at {path}: give the new place with {option} PATH.")
+
+    /// The configuration of a run that is resumed, the command line that started it, and where its data have moved.
     let private resumed (args: Arguments) folder =
         requireSettingsKept args
         let description = RunFolder.readDescription folder
@@ -110,13 +135,20 @@ module internal TrainCommand =
             |> withCheckpoints folder
 
         let teacher = args.TryGet Options.teacher
+        let locate = RunPlaces.locate folder.Path description.Places
 
-        { configuration with
-            Stage1 = configuration.Stage1 |> Option.map (taughtFrom teacher)
-            Stage2 = configuration.Stage2 |> Option.map (taughtFrom teacher)
-            Execution = TrainSettings.execution args configuration.Execution
-            Changes = [] },
-        description.Arguments
+        let here =
+            { configuration with
+                Dataset = movedTo args locate configuration.Dataset
+                Init = Option.map locate configuration.Init
+                Stage1 = configuration.Stage1 |> Option.map (taughtFrom teacher locate)
+                Stage2 = configuration.Stage2 |> Option.map (taughtFrom teacher locate)
+                Execution = TrainSettings.execution args configuration.Execution
+                Changes = [] }
+
+        requireFound "data are" "--data" (Option.toList here.Dataset.Path)
+        requireFound "teacher is" "--teacher" (teachers here)
+        here, description.Arguments, movement configuration here
 
     let private folder (args: Arguments) (configuration: RunConfiguration option) : RunFolder =
         match args.TryGet Options.out, configuration with
@@ -134,17 +166,17 @@ module internal TrainCommand =
                     $"{folder.Path} already holds a run: resume it with --resume, or choose another folder with --out."
             )
 
-    /// The folder of the run, its configuration and the command line that started it.
+    /// The folder of the run, its configuration, the command line that started it, and where its data have moved.
     let private settings (args: Arguments) =
         if args.Has Options.resume then
             let folder = folder args None
-            let configuration, arguments = resumed args folder
-            folder, configuration, arguments
+            let configuration, arguments, moved = resumed args folder
+            folder, configuration, arguments, moved
         else
             let configuration = TrainSettings.resolve args
             let folder = folder args (Some configuration)
             requireNoRun folder
-            folder, configuration, args.Words
+            folder, configuration, args.Words, None
 
     /// mpirun may kill ranks before they have written a checkpoint.
     let private warnOfEarlyKills watch =
@@ -155,8 +187,12 @@ module internal TrainCommand =
                      --mca odls_base_sigkill_timeout 10."
             )
 
+    let private requireNetworks (configuration: RunConfiguration) =
+        teachers configuration @ Option.toList configuration.Init |> List.iter NetworkFile.require
+
     let private train (args: Arguments) (ranks: IRanks) =
-        let folder, configuration, arguments = settings args
+        let folder, configuration, arguments, moved = settings args
+        requireNetworks configuration
         let runOptions = options configuration
         let kind = defaultArg configuration.Dataset.Kind NormFree.Data.DatasetKind.Synthetic
         let dataset = Images.load kind configuration.Dataset.Path (TrainSettings.datasetOptions configuration)
@@ -174,6 +210,7 @@ module internal TrainCommand =
                             Label = TrainSettings.normText configuration.Network
                             Arguments = arguments
                             Configuration = Some configuration
+                            DataMoved = moved
                             Options = { runOptions with OnEvent = watch; Cancellation = cancellation; Ranks = ranks } }
                         |> stages configuration net))
 
@@ -183,7 +220,8 @@ module internal TrainCommand =
     /// The configuration that a run would have.
     let private resolved (args: Arguments) =
         if args.Has Options.resume then
-            fst (resumed args (folder args None))
+            let configuration, _, _ = resumed args (folder args None)
+            configuration
         else
             TrainSettings.resolve args
 

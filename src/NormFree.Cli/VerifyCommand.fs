@@ -38,7 +38,11 @@ module internal VerifyCommand =
             fun (path: string) (task: ImageTask) ->
                 let options = { Catalogue.defaults with Size = Some task.Size; TestLimit = limit }
                 let dataset = Images.load kind data options
-                EvalCommand.requireSameClasses path task dataset
+                let assumption = EvalCommand.matchClasses path task dataset
+
+                if not (args.Has Options.json) then
+                    assumption |> Option.iter Output.line
+
                 Some dataset
 
     let private compare count runOptions (checkpoint: Checkpoint) (packed: PackedNetwork) dataset =
@@ -110,6 +114,8 @@ module internal VerifyCommand =
         let dataset = dataset args
         let path, file = args.Get Options.checkpoint, args.Get Options.packed
         let options = PackedOptions(Threads = defaultArg threads Environment.ProcessorCount)
+
+        List.iter NetworkFile.require [ path; file ]
 
         use checkpoint =
             Checkpoint.load (Checkpoint.precision path) path |> Checkpoint.running Execution.Portable

@@ -87,4 +87,11 @@ public static class Quoted
     /// <summary>The name in quotes, escaped like <see cref="Printable.Text"/> and cut after 80 characters.</summary>
     /// <param name="name">Any text.</param>
     public static string Name(ReadOnlySpan<char> name) => $"'{Printable.Cut(name, MaxLength)}'";
+
+    /// <summary>The text as one argument of a command in a shell, in single quotes if it needs them.</summary>
+    /// <param name="argument">Any text, such as a path.</param>
+    public static string Argument(string argument) =>
+        argument.Length > 0 && argument.All(c => char.IsAsciiLetterOrDigit(c) || c is '/' or '.' or '_' or '-')
+            ? argument
+            : $"'{argument.Replace("'", "'\\''", StringComparison.Ordinal)}'";
 }

@@ -14,10 +14,21 @@ type ForeignTensor =
         Read: unit -> byte[]
     }
 
+/// <summary>Which of a checkpoint's values are read.</summary>
+type ForeignContent =
+    {
+        /// The keys that lead to the dictionary of tensors, joined by dots; <c>.</c> if the whole file is that dictionary.
+        Weights: string
+        /// The other dictionaries of tensors, such as an exponential moving average, and how many tensors each holds.
+        OtherWeights: (string * int) list
+        /// Values that are not tensors of a network: the epoch, an optimiser, arguments.
+        Skipped: string list
+    }
+
 /// <summary>A file of named tensors in any supported format.</summary>
 /// <remarks>Dispose it to close the file.</remarks>
 [<Sealed>]
-type ForeignFile private (path: string, tensors: ForeignTensor list, others: string list, close: unit -> unit) =
+type ForeignFile private (path: string, tensors: ForeignTensor list, content: ForeignContent, close: unit -> unit) =
 
     /// <summary>The path that was opened.</summary>
     member _.Path = path
@@ -25,19 +36,33 @@ type ForeignFile private (path: string, tensors: ForeignTensor list, others: str
     /// <summary>The tensors in the order of the file.</summary>
     member _.Tensors = tensors
 
-    /// <summary>Keys of entries that are not tensors.</summary>
-    member _.Others = others
+    /// <summary>What was read of the file, and what was not.</summary>
+    member _.Content = content
 
-    /// <summary>Opens a file of <c>torch.save</c>: a state dictionary, alone or under the key <c>state_dict</c> or <c>model</c>.</summary>
-    /// <remarks>Throws InvalidFileException if it is not such a file or references anything but tensors, IOException if it cannot be read.</remarks>
-    static member OpenPyTorch(path: string) =
-        let file = PyTorchFile.Open path
+    /// <summary>Opens a file of <c>torch.save</c> that holds one or several dictionaries of tensors, alone or beside other values.</summary>
+    /// <remarks>
+    /// <c>weights</c> names one of several dictionaries by its keys or its last key; <c>ema</c> is any moving average. None prefers the weights
+    /// themselves to averages. Throws InvalidFileException if the file has no such dictionary, IOException if it cannot be read.
+    /// </remarks>
+    static member OpenPyTorchWeights(path: string, weights: string option) =
+        let file = PyTorchFile.Open(path, Option.toObj weights)
 
         let tensors =
             [ for tensor in file.Tensors ->
                   { Key = tensor.Name; DType = tensor.DType; Shape = List.ofSeq tensor.Shape; Read = tensor.ToBytes } ]
 
-        new ForeignFile(path, tensors, List.ofSeq file.OtherEntries, ignore)
+        let content =
+            { Weights = file.Weights
+              OtherWeights =
+                [ for struct (path, count) in file.Dictionaries do
+                      if path <> file.Weights then
+                          path, count ]
+              Skipped = List.ofSeq file.OtherEntries @ List.ofSeq file.Skipped }
+
+        new ForeignFile(path, tensors, content, ignore)
+
+    /// <summary>Opens the preferred weights of a file of <c>torch.save</c>. Throws as <c>OpenPyTorchWeights</c> does.</summary>
+    static member OpenPyTorch(path: string) = ForeignFile.OpenPyTorchWeights(path, None)
 
     /// <summary>Opens a safetensors file. Its metadata is ignored.</summary>
     /// <remarks>Throws InvalidFileException if it is not such a file, IOException if it cannot be read.</remarks>
@@ -51,7 +76,7 @@ type ForeignFile private (path: string, tensors: ForeignTensor list, others: str
                     Shape = List.ofSeq entry.Shape
                     Read = fun () -> file.ReadBytes entry } ]
 
-        new ForeignFile(path, tensors, [], file.Dispose)
+        new ForeignFile(path, tensors, { Weights = "."; OtherWeights = []; Skipped = [] }, file.Dispose)
 
     interface IDisposable with
         member _.Dispose() = close ()

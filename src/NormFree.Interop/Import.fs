@@ -16,12 +16,23 @@ type Strictness =
     /// Load the tensors that fit. The others keep their initial values. At least one tensor must fit.
     | Partial
 
+/// <summary>What an import accepts.</summary>
+type ImportRules =
+    {
+        Strictness: Strictness
+        /// Whether weights may be NaN or infinite.
+        AllowNonFinite: bool
+    }
+
+    /// <summary>Every tensor must fit, and every weight must be finite.</summary>
+    static member Default = { Strictness = Strict; AllowNonFinite = false }
+
 /// <summary>Imports networks from files of other programs.</summary>
 /// <example><code>
 /// use file = ForeignFile.OpenPyTorch "model_best.pth.tar"
 /// let net = ReActNet.a |> Net.withNorm BatchNorm |> Net.withBinarise ActivationsAndWeights
 ///
-/// match Import.checkpoint Strict net (Import.task net 224) file with
+/// match Import.checkpoint ImportRules.Default net (Import.task net 224) file with
 /// | Ok(checkpoint, report) -> Checkpoint.save "reactnet-a.safetensors" None checkpoint
 /// | Error report -> for line in report.Problems do eprintfn $"{line}"
 /// </code></example>
@@ -50,13 +61,21 @@ module Import =
                 let read = TensorBytes.toTensor value.DType value.Shape (value.Read())
                 tensor.copy_ (read.reshape tensor.shape) |> ignore
 
+    /// <summary>The names of a network's tensors with NaN or infinity.</summary>
+    let nonFinite (network: Network) =
+        use _ = torch.NewDisposeScope()
+
+        [ for name, tensor in network.Tensors do
+              if tensor.is_floating_point () && not ((tensor.isfinite().all()).item<bool>()) then
+                  name ]
+
     /// <summary>Creates a network with the file's tensors. Returns the network and a report, or only the report if the tensors do not fit.</summary>
     /// <remarks>
-    /// The spec must be valid. Keys are the published ones, with or without the prefix <c>module.</c>, or those of the original ReActNet repository.
+    /// The spec must be valid. Keys are the published ones, with or without one common prefix, or those of the original ReActNet repository.
     /// float16 and bfloat16 become float32. Throws InvalidFileException if the file is damaged.
     /// </remarks>
     let network
-        (strictness: Strictness)
+        (rules: ImportRules)
         (spec: NetSpec)
         (file: ForeignFile)
         : Result<Network * ImportReport, ImportReport> =
@@ -65,29 +84,46 @@ module Import =
         try
             let plan = Matching.plan network file
 
-            if plan.Report.IsComplete || (strictness = Partial && not plan.Pairs.IsEmpty) then
+            let accepts = plan.Report.IsComplete || (rules.Strictness = Partial && not plan.Pairs.IsEmpty)
+
+            if accepts then
                 load plan.Pairs network
-                Ok(network, plan.Report)
+
+            let report = { plan.Report with NonFinite = if accepts then nonFinite network else [] }
+
+            if accepts && (rules.AllowNonFinite || report.NonFinite.IsEmpty) then
+                Ok(network, report)
             else
                 (network :> IDisposable).Dispose()
-                Error plan.Report
+                Error report
         with _ ->
             (network :> IDisposable).Dispose()
             reraise ()
 
-    /// <summary>The default task of a network: classes named by their numbers, ImageNet's normalisation above 64×64 pixels, otherwise
-    /// CIFAR-10's.</summary>
+    /// The published preprocessing resizes the shorter side to this, and crops the centre to 224 pixels.
+    let private publishedResize, private publishedSize = 256.0, 224.0
+
+    /// <summary>The published preprocessing of an image side above 64 pixels: resize the shorter side to 8/7 of it, and crop the centre. Smaller
+    /// data sets need none.</summary>
+    let preprocessing (size: int) : Augment list =
+        if size <= 64 then
+            []
+        else
+            [ ResizeShort(int (Math.Round(float size * publishedResize / publishedSize))); CentreCrop size ]
+
+    /// <summary>The default task of a network: classes named by their numbers, ImageNet's normalisation and published preprocessing above 64×64
+    /// pixels, otherwise CIFAR-10's.</summary>
     let task (spec: NetSpec) (size: int) : ImageTask =
-        { Dataset = "imported"
+        { Dataset = ImportedNetwork.dataset
           Classes = Array.init spec.Classes string
           Size = size
           Normalisation = if size <= 64 then Normalisation.cifar10 else Normalisation.imageNet
-          Preprocessing = [] }
+          Preprocessing = preprocessing size }
 
     /// <summary>Imports a network as a checkpoint for a task, for <c>eval</c>, <c>predict</c> or as a teacher.</summary>
-    let checkpoint strictness spec (task: ImageTask) file : Result<Checkpoint * ImportReport, ImportReport> =
+    let checkpoint rules spec (task: ImageTask) file : Result<Checkpoint * ImportReport, ImportReport> =
         let state (network: Network) =
             { TrainingState.Of(Recipe.published, "imported") with Execution = Some network.Execution }
 
-        network strictness spec file
+        network rules spec file
         |> Result.map (fun (network, report) -> { Network = network; ImageTask = task; State = state network }, report)

@@ -29,6 +29,14 @@ type ImportReport =
         /// Keys of the file that the network lacks.
         Unexpected: string list
         Misshapen: Misfit list
+        /// The prefix before every loaded key in the file; empty if there is none.
+        Prefix: string
+        /// If tensors are missing: the prefix before all keys of the file, which may show what they belong to; empty if there is none.
+        CommonPrefix: string
+        /// The names of loaded tensors with NaN or infinity.
+        NonFinite: string list
+        /// What was read of the file. <c>Skipped</c> also lists tensors outside <c>Prefix</c> if the network is complete without them.
+        Content: ForeignContent
     }
 
     /// <summary>Whether every tensor of the network was loaded, and every tensor of the file was used.</summary>
@@ -47,5 +55,10 @@ type ImportReport =
         @ list
             "of another shape or type"
             [ for misfit in r.Misshapen -> $"{misfit.Key}: {misfit.Found} in the file, {misfit.Wanted} in the network" ]
+        @ (if r.CommonPrefix = "" then
+               []
+           else
+               [ $"every key of the file starts with {Quoted.Name r.CommonPrefix}" ])
+        @ list "with NaN or infinity" r.NonFinite
 
     override r.ToString() = String.Join('\n', r.Problems)

@@ -167,6 +167,14 @@ module Recipe =
     let corrected =
         { published with Deviations = Deviations.Corrected; Initialisation = Initialisation.DataDependent }
 
+    /// <summary>The checkpoint that the network is distilled from; None without distillation.</summary>
+    let teacher (recipe: Recipe) =
+        match recipe.Loss with
+        | Distillation path -> Some path
+        | CrossEntropy
+        | LabelSmoothing _
+        | CustomLoss _ -> None
+
     let private problems recipe =
         [ if recipe.Epochs < 1 then
               $"the number of epochs must be at least 1, it is {recipe.Epochs}"

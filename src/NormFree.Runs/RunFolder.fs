@@ -42,6 +42,8 @@ type RunDescription =
         Arguments: string list
         /// None if an earlier version of NormFree wrote the file: it holds rows of text then.
         Configuration: RunConfiguration option
+        /// Where the run was when the file was written; None in files of earlier versions.
+        Places: RunPlaces option
         Finished: bool
     }
 
@@ -164,6 +166,10 @@ module RunFolder =
             match JsonNode.Parse text with
             | :? JsonObject as root ->
                 let oldRows = takeRows path root
+
+                if not (root.ContainsKey "Places") then
+                    root["Places"] <- null
+
                 let what: RunDescription = read path (root.ToJsonString()) "text"
                 what, what.Configuration |> Option.map RunConfiguration.rows |> Option.defaultValue oldRows
             | _ -> raise (unreadable path "text" "it is no JSON object")

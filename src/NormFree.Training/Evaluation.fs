@@ -69,11 +69,13 @@ module Evaluation =
         accuracyOf runOptions task batch (tensors network) (fun images -> network.Forward(images, Evaluate)) source
 
     /// <summary>The same for a loaded network, of any engine.</summary>
-    /// <remarks>Throws as <c>accuracy</c> does.</remarks>
+    /// <remarks>Throws as <c>accuracy</c> does, and TrainingException if a logit is NaN or infinite.</remarks>
     let accuracyOfLoaded (runOptions: RunOptions) batch (network: LoadedNetwork) (source: ImageSource) : Accuracy =
         let logits (images: torch.Tensor) =
             let height, width = int (images.size 2), int (images.size 3)
-            torch.tensor(network.Logits (images.data<float32>().ToArray()) height width).reshape(images.size 0, -1L)
+            let logits = network.Logits (images.data<float32>().ToArray()) height width
+            FiniteLogits.require "a test image" network.ImageTask.Classes logits
+            torch.tensor(logits).reshape(images.size 0, -1L)
 
         accuracyOf runOptions network.ImageTask batch onCpu logits source
 

@@ -34,7 +34,8 @@ module Pipeline =
           Label = ""
           Arguments = []
           Configuration = None
-          Options = RunOptions.Default }
+          Options = RunOptions.Default
+          DataMoved = None }
 
     /// <summary>Writes checkpoints and the log into this folder. Throws TrainingException if it cannot be created.</summary>
     let into path (plan: Plan) = { plan with Folder = Some(RunFolder.at path) }

@@ -23,6 +23,8 @@ type Plan =
         /// The settings that the run was started with; None derives them from the network, the images and the options.
         Configuration: RunConfiguration option
         Options: RunOptions
+        /// Where the images of a resumed run are now, and where they were; None if they have not moved.
+        DataMoved: string option
     }
 
 /// <summary>A network after a stage; its type says whether its weights are binary.</summary>

@@ -60,7 +60,8 @@ type Predictor private (network: LoadedNetwork) =
     /// <summary>The <c>count</c> most probable classes of an image file (JPEG or PNG) with their probabilities, most probable first.</summary>
     /// <remarks>
     /// The image is preprocessed as the test images were. If they had no preprocessing, it is resized and cropped to the centre. Thread-safe, with
-    /// the same bits from any number of threads. Throws TrainingException if the file cannot be read, decoded or resized.
+    /// the same bits from any number of threads. Throws TrainingException if the file cannot be read, decoded or resized, or if a logit is NaN or
+    /// infinite.
     /// </remarks>
     member _.Classify(path: string, count: int) : struct (string * float)[] =
         let options = { Evaluation.loading RunOptions.Default task 1 with Steps = steps }
@@ -71,7 +72,10 @@ type Predictor private (network: LoadedNetwork) =
 
         let values = Decode.file path |> Result.bind preprocess |> orThrow
 
-        Array.zip task.Classes (probabilities (network.Logits values size size))
+        let logits = network.Logits values size size
+        FiniteLogits.require path task.Classes logits
+
+        Array.zip task.Classes (probabilities logits)
         |> Array.sortByDescending snd
         |> Array.truncate count
         |> Array.map (fun (name, probability) -> struct (name, probability))

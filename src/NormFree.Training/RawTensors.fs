@@ -40,7 +40,8 @@ module RawTensors =
         SafetensorsWriter().Add("logits", kind, ReadOnlySpan shape, ReadOnlyMemory bytes).Save path
 
     /// <summary>Reads <c>input</c> (N×3×H×W, normalised) and writes <c>logits</c> (N×classes), computed in float32.</summary>
-    /// <remarks>Throws InvalidFileException if the input is missing, misshapen, not finite or of a size that the network does not support.</remarks>
+    /// <remarks>Throws InvalidFileException if the input is missing, misshapen, not finite or of a size that the network does not support, and
+    /// TrainingException if a logit is NaN or infinite.</remarks>
     let predict (network: LoadedNetwork) (inputPath: string) (outputPath: string) =
         let values, shape = input inputPath
 
@@ -55,6 +56,8 @@ module RawTensors =
             with :? ArgumentException as error ->
                 fail inputPath $"the network does not support its images: {error.Message}"
 
+        FiniteLogits.require inputPath network.ImageTask.Classes logits
+
         MemoryMarshal.AsBytes(ReadOnlySpan logits).ToArray()
         |> save outputPath DType.F32 [| shape[0]; int64 network.ImageTask.Classes.Length |]
 
@@ -68,4 +71,10 @@ module RawTensors =
         let values, shape = input inputPath
         requireSize inputPath shape checkpoint
         let logits = checkpoint.Network.Forward(torch.tensor(values).reshape shape, Evaluate)
+
+        FiniteLogits.require
+            inputPath
+            checkpoint.ImageTask.Classes
+            (logits.``to``(torch.ScalarType.Float32).data<float32>().ToArray())
+
         save outputPath DType.F64 logits.shape (TensorBytes.ofTensor logits)

@@ -31,19 +31,13 @@ module internal StageResume =
                 { Label = label plan net
                   Arguments = plan.Arguments
                   Configuration = Some { configuration with RunConfiguration.Changes = changes }
+                  Places = Some(RunPlaces.now folder.Path)
                   Finished = finished }
 
     let imagesUsed (dataset: Dataset) =
         { Train = ImageSource.fingerprint dataset.Train
           Test = ImageSource.fingerprint dataset.Test
           Augmentation = dataset.Augmentation.Train }
-
-    let teacher (recipe: Recipe) =
-        match recipe.Loss with
-        | Distillation path -> Some path
-        | CrossEntropy
-        | LabelSmoothing _
-        | CustomLoss _ -> None
 
     /// The state of a stage that starts now.
     let newState (plan: Plan) (network: Network) recipe history changes : TrainingState =
@@ -57,7 +51,7 @@ module internal StageResume =
           Machine = Some(Machine.arithmeticOn plan.Options.Device)
           BatchPartition = Some plan.Options.BatchPartition
           Changes = changes
-          Teacher = teacher recipe |> Option.map Fingerprint.ofTeacher
+          Teacher = Recipe.teacher recipe |> Option.map Fingerprint.ofTeacher
           Method = Some(Recipe.method recipe network.Spec) }
 
     /// Whether the images differ. Files of version 1 record only their number.
@@ -83,6 +77,13 @@ module internal StageResume =
         |> List.map (fst >> fst)
         |> String.concat "; "
 
+    /// Whether the task is the plan's. A folder gives its data set its name: of data that moved it may be another, as fingerprints identify them.
+    let private isSameTask (plan: Plan) (task: ImageTask) (saved: TrainingState) =
+        let here = ImageTask.Of plan.Dataset
+
+        task = here
+        || (plan.DataMoved.IsSome && saved.Images.IsSome && { task with Dataset = here.Dataset } = here)
+
     /// What differs between a checkpoint and the stage, as text.
     let differences (plan: Plan) (network: Network) (current: TrainingState) spec task (saved: TrainingState) =
         [ if spec <> network.Spec then
@@ -92,13 +93,19 @@ module internal StageResume =
           if recipe <> current.Recipe then
               $"recipe, namely {recipeDifferences saved.Stage current.Recipe recipe}"
           elif saved.Teacher <> None && saved.Teacher <> current.Teacher then
-              let path = teacher saved.Recipe |> Option.defaultValue "none"
+              let path = Recipe.teacher saved.Recipe |> Option.defaultValue "none"
               $"teacher, whose weights differ from those of {path}"
 
-          if task <> ImageTask.Of plan.Dataset then
+          if not (isSameTask plan task saved) then
               "data set"
           elif hasOtherImages plan current.Recipe current saved then
               "images or augmentation" ]
+
+    /// The images were looked for elsewhere, so they may be others.
+    let private moved (plan: Plan) =
+        match plan.DataMoved with
+        | Some where -> $" The data were read from another place ({where}): give that of the same images with --data."
+        | None -> ""
 
     let requireSameSettings plan network current path spec task saved =
         match differences plan network current spec task saved with
@@ -109,7 +116,7 @@ module internal StageResume =
             raise (
                 TrainingException
                     $"{path} has another network, recipe or data set (different: {what}). Resume with the settings that the run was started \
-                      with, or choose another folder."
+                      with, or choose another folder.{moved plan}"
             )
 
     /// Warns if checkpoints of the stage are missing, from which it would otherwise resume.
@@ -228,6 +235,15 @@ module internal StageResume =
             current, None
         | Some(path, saved) ->
             let saved = saved |> noteArithmetic plan current path |> noteMethod plan network.Spec current path
+
+            plan.DataMoved
+            |> Option.iter (fun where ->
+                plan.Options.OnEvent(
+                    Warning
+                        $"the data are in another place ({where}). The fingerprints of the training and the test images were checked: they \
+                          are the run's."
+                ))
+
             plan.Options.OnEvent(Resumed(saved.Stage, saved.TrainingCursor.Epoch, saved.TrainingCursor.Step))
             let best, saved = verifyBest plan number saved
             writableFolder plan |> Option.iter (fun folder -> RunFolder.repairLog folder saved.History)

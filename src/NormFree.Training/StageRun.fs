@@ -17,7 +17,10 @@ module internal StageRun =
 
         if teacher.Classes.Length <> dataset.Classes.Length then
             Some $"it has {teacher.Classes.Length} classes, but the data set has {dataset.Classes.Length}"
-        elif teacher.Classes <> dataset.Classes then
+        elif
+            teacher.Classes <> dataset.Classes
+            && not (ImportedNetwork.canHave dataset.Classes teacher.Dataset teacher.Classes)
+        then
             Some "its classes have other names or another order"
         elif teacher.Size <> dataset.Size then
             Some $"it takes images of {teacher.Size}×{teacher.Size} pixels, not {dataset.Size}×{dataset.Size}"
@@ -36,7 +39,15 @@ module internal StageRun =
             let checkpoint = Checkpoint.load torch.ScalarType.Float32 path
 
             match mismatch plan checkpoint.ImageTask with
-            | None -> Some { checkpoint with Network = place plan checkpoint.Network }
+            | None ->
+                if checkpoint.ImageTask.Classes <> plan.Dataset.Classes then
+                    plan.Options.OnEvent(
+                        Warning
+                            $"the teacher {path} was imported without class names: its outputs are taken as the classes of {plan.Dataset.Name} in \
+                              their order."
+                    )
+
+                Some { checkpoint with Network = place plan checkpoint.Network }
             | Some what ->
                 (checkpoint :> IDisposable).Dispose()
 

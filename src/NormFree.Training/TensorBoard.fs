@@ -3,9 +3,9 @@ namespace NormFree.Training
 open System
 open System.IO
 open FSharp.Reflection
+open NormFree.Formats.TensorBoard
 open NormFree.Networks
 open NormFree.Runs
-open TorchSharp
 
 /// <summary>Writes one TensorBoard event file of a stage. The first event creates the file.</summary>
 /// <remarks>Throws IOException or UnauthorizedAccessException if an event cannot be written. NaN and infinity are not written.</remarks>
@@ -27,11 +27,11 @@ type internal TensorBoard(folder: RunFolder, stage: int) =
             (if not (Directory.Exists folder.Path) then
                  raise (DirectoryNotFoundException $"The folder {folder.Path} does not exist.")
 
-             torch.utils.tensorboard.SummaryWriter(Path.Combine(folder.TensorBoard, $"stage{stage}")))
+             new EventFile(Path.Combine(folder.TensorBoard, $"stage{stage}")))
 
     let scalar step (tag: string, value: float) =
         if Double.IsFinite value then
-            writer.Value.add_scalar (tag, float32 value, step)
+            writer.Value.AddScalar(tag, float32 value, step)
 
     /// <summary>Writes a layer's scalars, such as <c>layer1.0.binary_conv/variance</c>, at a step of the stage.</summary>
     member _.Add(row: LayerSample, step: int) =
@@ -50,6 +50,5 @@ type internal TensorBoard(folder: RunFolder, stage: int) =
 
     /// <summary>Writes a histogram of a layer's fractions of +1 by channel, at the end of an epoch.</summary>
     member _.Add(layer: string, channels: ChannelSample list, step: int) =
-        use _ = torch.NewDisposeScope()
-        let fractions = torch.tensor [| for channel in channels -> channel.Positive |]
-        writer.Value.add_histogram ($"{layer}/positive_of_channels", fractions, step)
+        let fractions = [| for channel in channels -> channel.Positive |]
+        writer.Value.AddHistogram($"{layer}/positive_of_channels", ReadOnlySpan fractions, 0.0, 1.0, step)

@@ -9,7 +9,7 @@ internal static class InteropExample
     {
         var spec = Net.withNorm(Norm.BatchNorm, Net.withBinarise(Binarise.ActivationsAndWeights, ReActNet.a));
         using var file = ForeignFile.OpenPyTorch(pytorch);
-        var imported = Import.checkpoint(Strictness.Strict, spec, Import.task(spec, size: 224), file);
+        var imported = Import.checkpoint(ImportRules.Default, spec, Import.task(spec, size: 224), file);
         if (imported.IsError)
         {
             foreach (string line in imported.ErrorValue.Problems)

@@ -20,7 +20,12 @@ let private all =
             Formats.PrintableTests.tests
             Formats.SafetensorsTests.tests
             Formats.OnnxTests.tests ]
-      testList "Archives" [ Archives.TarTests.tests; Archives.PickleTests.tests; Archives.PyTorchTests.tests ]
+      testList
+          "Archives"
+          [ Archives.TarTests.tests
+            Archives.PickleTests.tests
+            Archives.PyTorchTests.tests
+            Archives.CheckpointContentTests.tests ]
       testList
           "Data"
           [ Data.RandomStreamTests.tests
@@ -116,6 +121,7 @@ let private all =
             Cli.ConfigurationTests.tests
             Cli.CompletionTests.tests
             Cli.FailureTests.tests
+            Cli.ForeignFileTests.tests
             Cli.JobTests.tests
             Cli.RoundTripTests.tests
             Cli.KillTests.quick

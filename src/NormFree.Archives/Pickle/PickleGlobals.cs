@@ -2,7 +2,7 @@ using System.Collections.Frozen;
 
 namespace NormFree.Archives.Pickle;
 
-/// <summary>The allow-list of names that a pickle may reference. Any other name is an error, although nothing is ever imported.</summary>
+/// <summary>The names that a pickle may reference. Any other name is an error, although nothing is ever imported.</summary>
 public sealed class PickleGlobals
 {
     private readonly FrozenSet<(string Module, string Name)> allowed;
@@ -10,6 +10,19 @@ public sealed class PickleGlobals
     /// <summary>Allows these names only.</summary>
     /// <param name="names">Pairs of module and name.</param>
     public PickleGlobals(params IEnumerable<(string Module, string Name)> names) => allowed = names.ToFrozenSet();
+
+    private PickleGlobals(bool allowsAll)
+    {
+        AllowsAll = allowsAll;
+        allowed = [];
+    }
+
+    /// <summary>Allows every name, and every opcode that builds objects, for files that keep other objects beside their data.</summary>
+    /// <remarks>
+    /// Nothing is imported or called: objects stay descriptions. A value may contain itself and be nested to any depth, so that code must not walk it
+    /// recursively without a limit of its own.
+    /// </remarks>
+    public static PickleGlobals Any { get; } = new(allowsAll: true);
 
     /// <summary>Allows no name: numbers, strings, lists, tuples and dictionaries only.</summary>
     public static PickleGlobals None { get; } = new();
@@ -46,12 +59,16 @@ public sealed class PickleGlobals
         ("torch", "ByteStorage"),
         ("torch", "BoolStorage"));
 
+    /// <summary>Whether every name is allowed; see <see cref="Any"/>.</summary>
+    public bool AllowsAll { get; }
+
     /// <summary>Whether a name is allowed.</summary>
     /// <param name="module">The module.</param>
     /// <param name="name">The name in the module.</param>
-    public bool Allows(string module, string name) => allowed.Contains((module, name));
+    public bool Allows(string module, string name) => AllowsAll || allowed.Contains((module, name));
 
     /// <summary>The union of two allow-lists.</summary>
     /// <param name="other">The other list.</param>
-    public PickleGlobals With(PickleGlobals other) => new(allowed.Concat(other.allowed));
+    public PickleGlobals With(PickleGlobals other) =>
+        AllowsAll || other.AllowsAll ? Any : new PickleGlobals(allowed.Concat(other.allowed));
 }

@@ -1,10 +1,11 @@
 using System.Numerics;
+using System.Text;
 
 namespace NormFree.Archives.Pickle;
 
 /// <summary>Interprets the opcodes of a pickle with a stack, marks and a memo. Imports and calls become data.</summary>
 /// <remarks>Each opcode takes at least one byte of the file and allocates less than 200, so memory is bounded by a multiple of the file.</remarks>
-internal sealed class PickleMachine(PickleCursor cursor, PickleLimits limits, PickleGlobals allowed)
+internal sealed partial class PickleMachine(PickleCursor cursor, PickleLimits limits, PickleGlobals allowed)
 {
     private const int NewestProtocol = 5;
     private readonly PickleStack stack = new(cursor);
@@ -89,9 +90,7 @@ internal sealed class PickleMachine(PickleCursor cursor, PickleLimits limits, Pi
             case PickleOpcode.PersId: stack.Push(new PicklePersistentId(new PickleText(Utf8Line()))); break;
             case PickleOpcode.BinPersId: stack.Push(new PicklePersistentId(stack.Pop())); break;
 
-            default:
-                cursor.Fail($"opcode 0x{(byte)opcode:x2} is not supported in plain data", "Write the data again with plain lists, dictionaries and arrays");
-                break;
+            default: Object(opcode); break;
         }
     }
 
@@ -128,7 +127,12 @@ internal sealed class PickleMachine(PickleCursor cursor, PickleLimits limits, Pi
         return key >= 0 && key <= uint.MaxValue ? (long)key : Bad<long>("a memo index");
     }
 
-    private PickleText Utf8(long length) => new(PickleLiterals.Unicode(cursor.Take(length).Span) ?? Bad<string>("valid UTF-8"));
+    /// <summary>Decodes a string. Python's may hold lone surrogates, such as a file name that is not UTF-8; beside data they are replaced.</summary>
+    private PickleText Utf8(long length)
+    {
+        var utf8 = cursor.Take(length).Span;
+        return new(PickleLiterals.Unicode(utf8) ?? (allowed.AllowsAll ? Encoding.UTF8.GetString(utf8) : Bad<string>("valid UTF-8")));
+    }
 
     private string Utf8Line() => PickleLiterals.Unicode(cursor.Line()) ?? Bad<string>("valid UTF-8");
 
@@ -197,30 +201,5 @@ internal sealed class PickleMachine(PickleCursor cursor, PickleLimits limits, Pi
                 $"the file references {Quoted.Name(module)}.{Quoted.Name(name)}, which is not on the allow-list",
                 "Nothing was imported or executed. If you trust the origin of the file, write its data again without that class");
         return new PickleGlobal(module, name);
-    }
-
-    private void StackGlobal()
-    {
-        var names = stack.Pop(2);
-        stack.Push(names is [PickleText module, PickleText name]
-            ? Global(module.Value, name.Value)
-            : Bad<PickleGlobal>("a module and a name"));
-    }
-
-    private void Reduce()
-    {
-        var call = stack.Pop(2);
-        stack.Push(call is [PickleGlobal callable, PickleTuple arguments]
-            ? new PickleReduced(callable, arguments)
-            : Bad<PickleReduced>("a callable and its arguments"));
-    }
-
-    private void Build()
-    {
-        var state = stack.Pop();
-        if (stack.Peek() is not PickleReduced { State: null } target)
-            cursor.Fail("a state is set on a value that has none", Remedy.DownloadAgain);
-        else
-            target.State = state;
     }
 }

@@ -1,6 +1,6 @@
 namespace NormFree.Archives.Pickle;
 
-/// <summary>The supported opcodes, named as in Python's <c>pickletools</c>. Any other opcode is an error.</summary>
+/// <summary>The supported opcodes, named as in Python's <c>pickletools</c>. Any other opcode is an error: extensions and out-of-band buffers.</summary>
 internal enum PickleOpcode : byte
 {
     Mark = (byte)'(',
@@ -40,6 +40,8 @@ internal enum PickleOpcode : byte
     Put = (byte)'p',
     BinPut = (byte)'q',
     LongBinPut = (byte)'r',
+    Inst = (byte)'i',
+    Obj = (byte)'o',
     SetItem = (byte)'s',
     Tuple = (byte)'t',
     SetItems = (byte)'u',
@@ -57,6 +59,10 @@ internal enum PickleOpcode : byte
     BinUnicode8 = 0x8d,
     BinBytes8 = 0x8e,
     StackGlobal = 0x93,
+    EmptySet = 0x8f,
+    AddItems = 0x90,
+    FrozenSet = 0x91,
+    NewObjEx = 0x92,
     Memoize = 0x94,
     Frame = 0x95,
     ByteArray8 = 0x96,

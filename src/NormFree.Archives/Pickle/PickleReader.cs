@@ -13,7 +13,7 @@ public sealed record PickleLimits(int MaxDepth, int MaxMemo, int MaxBytes)
 /// <summary>Reads Python pickles of protocols 0 to 5 as data.</summary>
 /// <remarks>
 /// A pickle is a program, and Python's own reader executes it. This reader never does. Imports, calls and states become
-/// <see cref="PickleGlobal"/> and <see cref="PickleReduced"/>; a name outside the caller's allow-list is an error.
+/// <see cref="PickleGlobal"/> and <see cref="PickleReduced"/>; a name that the caller does not allow is an error.
 /// <example><code>
 /// var batch = PickleReader.Open("data_batch_1", PickleGlobals.Numpy);
 /// var pixels = NumpyArray.From(batch.Find("data"), "data_batch_1", "data");
@@ -61,7 +61,7 @@ public static class PickleReader
     {
         var cursor = new PickleCursor(bytes, file);
         var value = new PickleMachine(cursor, limits, allowed).Run();
-        if (PickleNesting.Problem(value, limits.MaxDepth) is { } problem)
+        if (!allowed.AllowsAll && PickleNesting.Problem(value, limits.MaxDepth) is { } problem)
             InvalidFileException.Throw(file, "the whole value", problem, "Write the data again with less nesting");
         length = cursor.Position;
         return value;

@@ -6,7 +6,7 @@ namespace NormFree.Archives.Pickle;
 /// <summary>A value from a pickle. It is only data: imports and calls are described, never executed.</summary>
 /// <remarks>
 /// Values are compared by reference, because a pickle may use one value in many places. A value from <see cref="PickleReader"/> never contains
-/// itself and is not nested deeper than <see cref="PickleLimits.MaxDepth"/>.
+/// itself and is not nested deeper than <see cref="PickleLimits.MaxDepth"/>, unless it was read with <see cref="PickleGlobals.Any"/>.
 /// </remarks>
 public abstract class PickleValue
 {
@@ -197,6 +197,9 @@ public sealed class PickleDict : PickleValue
 /// <summary>The name of a class or function that Python would import. Nothing is imported.</summary>
 public sealed class PickleGlobal : PickleValue
 {
+    /// <summary>Stands for a function that the pickle computes instead of naming it.</summary>
+    internal static readonly PickleGlobal Computed = new("", "a computed function");
+
     internal PickleGlobal(string module, string name)
     {
         Module = module;
@@ -210,7 +213,7 @@ public sealed class PickleGlobal : PickleValue
     public string Name { get; }
 
     /// <inheritdoc/>
-    public override string ToString() => $"{Module}.{Name}";
+    public override string ToString() => Module.Length == 0 ? Name : $"{Quoted.Name(Module)}.{Quoted.Name(Name)}";
 }
 
 /// <summary>An object as the steps by which Python would build it: a call, a state, items. Nothing is called.</summary>
@@ -225,7 +228,7 @@ public sealed class PickleReduced : PickleValue
         Arguments = arguments;
     }
 
-    /// <summary>The class or function, which is on the caller's allow-list.</summary>
+    /// <summary>The class or function, which the caller allows.</summary>
     public PickleGlobal Callable { get; }
 
     /// <summary>The arguments of the call.</summary>

@@ -9,8 +9,8 @@ namespace NormFree.Archives.PyTorch;
 
 /// <summary>The tensors of a file written by <c>torch.save</c>: <c>.pt</c>, <c>.pth</c>, <c>.pth.tar</c>.</summary>
 /// <remarks>
-/// Supports the zip format (since PyTorch 1.6) and the older stream of pickles. The file must hold a state dictionary, alone or under
-/// <c>state_dict</c> or <c>model</c>. Pickles are never executed. A pickle that references anything outside the tensor allow-list is rejected.
+/// Supports the zip format (since PyTorch 1.6) and the older stream of pickles. The file must hold a dictionary of tensors, alone or beside other
+/// values, which are skipped. Pickles are never executed: whatever objects they describe stay descriptions.
 /// Limits: a file of 2 GiB, <see cref="PickleLimits.Default"/> for its pickles, 64 axes, and 16 times the size of the file for one tensor.
 /// The file is read into memory once; reading tensors is thread-safe.
 /// <example><code>
@@ -28,12 +28,17 @@ public sealed class PyTorchFile
     private static readonly PickleLimits Limits = PickleLimits.Default with { MaxBytes = Array.MaxLength };
     private readonly Dictionary<string, PyTorchTensor> byName;
 
-    private PyTorchFile(string name, ReadOnlyMemory<byte> bytes)
+    private PyTorchFile(string name, ReadOnlyMemory<byte> bytes, string? weights)
     {
         Name = name;
         var (value, storages) = Parse(bytes, name);
         var rebuild = new TensorRebuild(storages, (long)MaxRepetition * bytes.Length, name);
-        var entries = StateDictionary.Of(value, name);
+        var search = StateDictionarySearch.In(value);
+        var chosen = StateDictionaryChoice.Of(search, value, weights, name);
+        var entries = StateDictionary.Named(chosen.Value, name);
+        Weights = chosen.Path;
+        Dictionaries = [.. search.Found.Select(found => (found.Path, found.Tensors))];
+        Skipped = SkippedValues.Beside(chosen, search.Found, value);
         Tensors = [.. entries.Where(entry => TensorRebuild.IsTensor(entry.Value))
             .Select(entry => new PyTorchTensor(entry.Key, rebuild.Build(entry.Key, entry.Value)))];
         OtherEntries = [.. entries.Where(entry => !TensorRebuild.IsTensor(entry.Value)).Select(entry => entry.Key)];
@@ -49,24 +54,37 @@ public sealed class PyTorchFile
     /// <summary>The keys of the state dictionary whose values are not tensors.</summary>
     public IReadOnlyList<string> OtherEntries { get; }
 
+    /// <summary>The keys that lead to the state dictionary, joined by dots; <c>.</c> if it is the value of the whole file.</summary>
+    public string Weights { get; }
+
+    /// <summary>All dictionaries of tensors in the file: the keys that lead to each, and its number of tensors.</summary>
+    public IReadOnlyList<(string Path, int Tensors)> Dictionaries { get; }
+
+    /// <summary>The values beside the state dictionary that hold no dictionary of tensors: their keys, and the class of an object.</summary>
+    public IReadOnlyList<string> Skipped { get; }
+
     /// <summary>Reads a file.</summary>
     /// <param name="path">The file.</param>
-    /// <exception cref="InvalidFileException">It does not hold a state dictionary of tensors.</exception>
+    /// <param name="weights">Which of several dictionaries to read: one of the paths in <see cref="Dictionaries"/>, its last key, or <c>ema</c> for an
+    /// averaged copy. Null prefers weights to their averages and usual names to others.</param>
+    /// <exception cref="InvalidFileException">It does not hold such a dictionary of tensors.</exception>
     /// <exception cref="IOException">It cannot be read.</exception>
-    public static PyTorchFile Open(string path)
+    public static PyTorchFile Open(string path, string? weights = null)
     {
         if (Directory.Exists(path))
             InvalidFileException.Throw(path, "file", "it is a folder", "Give a file in it");
         using var stream = File.OpenRead(path);
-        return Read(stream, path);
+        return Read(stream, path, weights);
     }
 
     /// <summary>Reads the rest of a stream into memory as a file.</summary>
     /// <param name="stream">The stream. It can be closed afterwards.</param>
     /// <param name="name">The name of the file in errors.</param>
-    /// <exception cref="InvalidFileException">It does not hold a state dictionary of tensors, or it is longer than an array can be.</exception>
+    /// <param name="weights">As for <see cref="Open"/>.</param>
+    /// <exception cref="InvalidFileException">It does not hold such a dictionary of tensors, or it is longer than an array can be.</exception>
     /// <exception cref="IOException">It cannot be read.</exception>
-    public static PyTorchFile Read(Stream stream, string name) => new(name, PlainFile.ReadAllBytes(stream, name, Array.MaxLength));
+    public static PyTorchFile Read(Stream stream, string name, string? weights = null) =>
+        new(name, PlainFile.ReadAllBytes(stream, name, Array.MaxLength), weights);
 
     /// <summary>The tensor with this name; null if there is none.</summary>
     /// <param name="tensor">The key in the state dictionary.</param>
@@ -78,7 +96,10 @@ public sealed class PyTorchFile
             return ParseZip(StoredZip.Read(bytes, file), file);
         // Both formats start recognisably. Anything else is described instead of parsed.
         if (bytes.Span is not [0x80, <= 5, ..])
-            InvalidFileException.Throw(file, "byte 0", Description(bytes.Span), "Give a file written by torch.save");
+        {
+            var kind = FileKind.Of(bytes.Span[..Math.Min(bytes.Length, FileKind.HeadBytes)], file);
+            InvalidFileException.Throw(file, "byte 0", kind?.What ?? "it is not a PyTorch file", kind?.Remedy ?? "Give a file written by torch.save");
+        }
         return ParseStream(bytes, file);
     }
 
@@ -91,7 +112,7 @@ public sealed class PyTorchFile
         string folder = pickles[0][..^pickle.Length];
         if (zip.Find(folder + "constants.pkl") is not null)
             InvalidFileException.Throw(file, "file", "it is a TorchScript program", "Save model.state_dict() instead");
-        var value = PickleReader.ReadPrefix(zip.Find(pickles[0])!.Value, file, Limits, StorageTypes.Globals, out _);
+        var value = PickleReader.ReadPrefix(zip.Find(pickles[0])!.Value, file, Limits, PickleGlobals.Any, out _);
         return (value, new ZipStorages(zip, folder, IsBigEndian(zip, folder, file), file));
     }
 
@@ -109,13 +130,14 @@ public sealed class PyTorchFile
         int at = 0;
         PickleValue Next()
         {
-            var value = PickleReader.ReadPrefix(bytes[at..], file, Limits, StorageTypes.Globals, out int length);
+            var value = PickleReader.ReadPrefix(bytes[at..], file, Limits, PickleGlobals.Any, out int length);
             at += length;
             return value;
         }
 
         if (Next() is not PickleInt { Value: var magic } || magic != StreamMagic)
-            InvalidFileException.Throw(file, "byte 0", "its magic number is not PyTorch's", Remedy.DownloadAgain);
+            InvalidFileException.Throw(
+                file, "byte 0", "it is a pickle that torch.save did not write: its magic number is not PyTorch's", "Save the state_dict with torch.save");
         if (Next().AsInt64() is not 1001)
             InvalidFileException.Throw(file, $"byte {at}", "its protocol is not 1001", Remedy.DownloadAgain);
         Next();
@@ -123,16 +145,6 @@ public sealed class PyTorchFile
         var keys = Next();
         return (value, StreamStorages.Read(value, keys, bytes, at, file));
     }
-
-    /// <summary>Describes a file that was not written by torch.save.</summary>
-    private static string Description(ReadOnlySpan<byte> bytes) => bytes switch
-    {
-        [] => "the file is empty",
-        [_, _, _, _, _, 0, 0, 0, (byte)'{', ..] => "it looks like a safetensors file",
-        [0x1f, 0x8b, ..] => "it is compressed with gzip",
-        { Length: > 262 } when bytes[257..].StartsWith("ustar"u8) => "it is a tar archive, which only PyTorch before 0.2 wrote",
-        _ => "it is not a PyTorch file",
-    };
 }
 
 /// <summary>A tensor of a PyTorch file. Several tensors may share bytes.</summary>

@@ -23,16 +23,21 @@ internal static class StorageTypes
         ("", "uint64", DType.U64),
     ];
 
-    /// <summary>The allow-list for state dictionaries.</summary>
-    public static PickleGlobals Globals { get; } = PickleGlobals.PyTorch.With(new PickleGlobals(
-        Table.Select(row => ("torch", row.DTypeName)).Concat(
-        [
-            ("torch", "UntypedStorage"),
-            ("torch.storage", "UntypedStorage"),
-            ("torch._utils", "_rebuild_tensor_v3"),
-            ("torch._utils", "_rebuild_parameter_with_state"),
-            ("torch.nn.parameter", "Parameter"),
-        ])));
+    /// <summary>Storage classes of numbers that safetensors lacks, and the bytes of their elements.</summary>
+    private static readonly (string Storage, int Bytes)[] Unsupported =
+    [
+        ("ComplexFloatStorage", 8), ("ComplexDoubleStorage", 16),
+        ("QInt8Storage", 1), ("QUInt8Storage", 1), ("QInt32Storage", 4), ("QUInt4x2Storage", 1), ("QUInt2x4Storage", 1),
+    ];
+
+    /// <summary>The bytes of an element of a storage class, supported or not; null for other names.</summary>
+    public static int? BytesOf(PickleGlobal storage)
+    {
+        foreach (var (name, bytes) in Unsupported)
+            if (name == storage.Name)
+                return bytes;
+        return Of(storage)?.Bytes();
+    }
 
     /// <summary>The element type of a storage class such as <c>torch.FloatStorage</c>; null for other names.</summary>
     public static DType? Of(PickleGlobal storage) =>
@@ -60,12 +65,16 @@ internal static class StorageTypes
 }
 
 /// <summary>The persistent id of a storage in a pickle: ('storage', class, key, device, elements[, view]).</summary>
-/// <param name="Type">The type of the elements.</param>
+/// <param name="Supported">The type of the elements; null for complex and quantised numbers, which are skipped.</param>
+/// <param name="ElementBytes">The bytes of an element.</param>
 /// <param name="Key">The key of the storage in the file.</param>
 /// <param name="Elements">The number of elements.</param>
 /// <param name="View">The part of another storage that it views; null for an independent storage, the usual case.</param>
-internal sealed record StorageId(DType Type, string Key, long Elements, StorageId.Part? View)
+internal sealed record StorageId(DType? Supported, int ElementBytes, string Key, long Elements, StorageId.Part? View)
 {
+    /// <summary>The type of the elements of a storage that is supported.</summary>
+    public DType Type => Supported!.Value;
+
     /// <summary>A part of a storage, in elements.</summary>
     public readonly record struct Part(long Offset, long Elements);
 
@@ -75,15 +84,15 @@ internal sealed record StorageId(DType Type, string Key, long Elements, StorageI
         if (persistent.Id is not PickleTuple { Items: { Count: 5 or 6 } items }
             || items[0].AsText() != "storage"
             || items[1] is not PickleGlobal storage
-            || StorageTypes.Of(storage) is not { } type
+            || StorageTypes.BytesOf(storage) is not { } width
             || items[2].AsText() is not { } key
             || items[4].AsInt64() is not (>= 0 and var elements))
             return null;
         if (items.Count == 5 || items[5] is PickleNone)
-            return new StorageId(type, key, elements, null);
+            return new StorageId(StorageTypes.Of(storage), width, key, elements, null);
         return items[5] is PickleTuple { Items: [_, var offset, var count] }
             && offset.AsInt64() is >= 0 and var from && count.AsInt64() is >= 0 and var size
-            ? new StorageId(type, key, elements, new Part(from, size))
+            ? new StorageId(StorageTypes.Of(storage), width, key, elements, new Part(from, size))
             : null;
     }
 }

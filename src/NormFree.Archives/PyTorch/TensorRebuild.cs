@@ -12,8 +12,13 @@ internal sealed class TensorRebuild(IStorages storages, long maxBytes, string fi
 {
     private const int DTypeArgument = 6;
 
+    /// <summary>The limit for parameters in parameters, which a value that contains itself would exceed.</summary>
+    private const int MaxWrappers = 8;
+
     /// <summary>Whether a value rebuilds a tensor.</summary>
-    public static bool IsTensor(PickleValue value) => value is PickleReduced { Callable.Module: "torch._utils" or "torch.nn.parameter" };
+    public static bool IsTensor(PickleValue value) =>
+        value is PickleReduced { Callable.Module: "torch._utils" or "torch.nn.parameter" }
+            or PickleReduced { Callable: { Module: "torch._tensor" or "torch.tensor", Name: "_rebuild_from_type" or "_rebuild_from_type_v2" } };
 
     /// <summary>Builds a tensor.</summary>
     /// <param name="name">The name of the tensor in errors.</param>
@@ -21,8 +26,11 @@ internal sealed class TensorRebuild(IStorages storages, long maxBytes, string fi
     public StridedView Build(string name, PickleValue value)
     {
         string where = $"tensor {Quoted.Name(name)}";
-        while (InParameter(value) is { } inner)
+        for (int i = 0; i < MaxWrappers && Wrapped(value) is { } inner; i++)
             value = inner;
+        if (value is PickleReduced { Callable: { Name: not ("_rebuild_tensor" or "_rebuild_tensor_v2" or "_rebuild_tensor_v3") } other })
+            InvalidFileException.Throw(
+                file, where, $"it was saved by {other}, not as a dense tensor of numbers", "Save it as a dense tensor that is not quantised");
         if (value is not PickleReduced { Callable.Name: "_rebuild_tensor" or "_rebuild_tensor_v2" or "_rebuild_tensor_v3" } call
             || call.Arguments.Items is not [PicklePersistentId persistent, var offset, var sizes, var strides, ..]
             || Numbers(sizes) is not { } shape || Numbers(strides) is not { } steps || offset.AsInt64() is not { } first)
@@ -35,6 +43,8 @@ internal sealed class TensorRebuild(IStorages storages, long maxBytes, string fi
             Fail(where, "its storage is not in PyTorch's format for storages");
             return null;
         }
+        if (id.Supported is null)
+            InvalidFileException.Throw(file, where, "its numbers are complex or quantised", "Save it as a tensor of real numbers");
         var storage = storages.Find(id, where);
         var (view, problem) = StridedView.Create(storage, Type(call, storage, where), (first, shape, steps), maxBytes);
         if (view is null)
@@ -42,10 +52,12 @@ internal sealed class TensorRebuild(IStorages storages, long maxBytes, string fi
         return view;
     }
 
-    /// <summary>The tensor in a parameter; null if the value is not a parameter.</summary>
+    /// <summary>The tensor in a parameter, or in a tensor of a class of its own or with attributes; null for other values.</summary>
     /// <remarks>Before PyTorch 0.4, parameters called their class with the tensor, or with nothing and then set a state that starts with it.</remarks>
-    private static PickleValue? InParameter(PickleValue value) => value switch
+    private static PickleValue? Wrapped(PickleValue value) => value switch
     {
+        PickleReduced { Callable.Name: "_rebuild_from_type" or "_rebuild_from_type_v2", Arguments.Items: [PickleGlobal call, _, PickleTuple arguments, ..] } =>
+            new PickleReduced(call, arguments),
         PickleReduced { Callable.Name: "_rebuild_parameter" or "_rebuild_parameter_with_state" or "Parameter", Arguments.Items: [var inner, ..] } => inner,
         PickleReduced { Callable.Name: "Parameter", State: PickleTuple { Items: [var inner, _, _, _, _] } } => inner,
         _ => null,

@@ -1,9 +1,11 @@
 using System.Buffers.Binary;
 using System.Diagnostics.CodeAnalysis;
+using System.IO.Compression;
+using System.Runtime.InteropServices;
 
 namespace NormFree.Archives.Zip;
 
-/// <summary>A zip archive of uncompressed entries in memory. Entries are slices of the archive: nothing is copied or extracted.</summary>
+/// <summary>A zip archive in memory. Uncompressed entries are slices of the archive: nothing is copied or extracted. Others are decompressed.</summary>
 /// <remarks>
 /// Written by hand because System.IO.Compression (.NET 10) exposes no offsets of entries, so that each tensor would be copied, and accepts entries
 /// that overlap, occur twice or have wrong checksums. Names such as <c>../x</c> are harmless: they are never used as paths.
@@ -11,13 +13,23 @@ namespace NormFree.Archives.Zip;
 internal sealed class StoredZip
 {
     private const int LocalBytes = 30;
+    private const int Stored = 0;
+    private const int Deflated = 8;
+
+    /// <summary>How many bytes the entries of an archive may decompress to: these, and a multiple of the archive.</summary>
+    private const long InflatedBase = 64 << 20;
+
+    private const int InflatedMultiple = 16;
     private const int Encrypted = 1 | (1 << 6) | (1 << 13);
     private readonly ReadOnlyMemory<byte> archive;
     private readonly string file;
     private readonly Dictionary<string, StoredZipEntry> entries = new(StringComparer.Ordinal);
 
+    private long inflatable;
+
     private StoredZip(ReadOnlyMemory<byte> archive, string file)
     {
+        inflatable = Math.Min(Array.MaxLength, InflatedBase + ((long)InflatedMultiple * archive.Length));
         this.archive = archive;
         this.file = file;
         var directory = new ZipDirectory(archive, file);
@@ -38,20 +50,48 @@ internal sealed class StoredZip
     public static StoredZip Read(ReadOnlyMemory<byte> archive, string file) => new(archive, file);
 
     /// <summary>The content of an entry; null if there is none with this name.</summary>
-    /// <exception cref="InvalidFileException">It is compressed, encrypted or damaged.</exception>
+    /// <remarks>A checksum of 0 means that there is none: <c>torch.save</c> writes it without <c>compute_crc32</c>.</remarks>
+    /// <exception cref="InvalidFileException">It is encrypted, damaged, or compressed by another method than deflate.</exception>
     public ReadOnlyMemory<byte>? Find(string name)
     {
         if (!entries.TryGetValue(name, out var entry))
             return null;
         if ((entry.Flags & Encrypted) != 0)
             Fail(name, "it is encrypted", "Write the archive again without a password");
-        if (entry.Method != 0 || entry.Packed != entry.Size)
-            Fail(name, "it is compressed; PyTorch never compresses entries", "Write the file again with torch.save, or zip it without compression");
-        var content = archive.Slice((int)Content(entry), (int)entry.Size);
-        if (Crc32.Of(content.Span) != entry.Crc)
-            Fail(name, "its content does not match its checksum", "The file is damaged or was saved without checksums: download it again, or save it again with checksums");
+        if (entry.Method is not (Stored or Deflated) || (entry.Method == Stored && entry.Packed != entry.Size))
+            Fail(name, $"it is compressed by method {entry.Method}, not by deflate", "Write the file again with torch.save, or zip it without compression");
+        var packed = archive.Slice((int)Content(entry), (int)entry.Packed);
+        var content = entry.Method == Stored ? packed : Inflate(entry, packed);
+        if (entry.Crc != 0 && Crc32.Of(content.Span) != entry.Crc)
+            Fail(name, "its content does not match its checksum", "The file is damaged: download it again, or save it again");
         return content;
     }
+
+    /// <summary>Decompresses an entry. Memory grows with the content, and all entries together are limited, so that no claimed size is trusted.</summary>
+    private ReadOnlyMemory<byte> Inflate(StoredZipEntry entry, ReadOnlyMemory<byte> packed)
+    {
+        inflatable -= entry.Size;
+        if (inflatable < 0)
+            Fail(entry.Name, $"it would decompress to {entry.Size} bytes, too many for an archive of {archive.Length}", "Zip the file without compression");
+        try
+        {
+            using var stream = new DeflateStream(StreamOf(packed), CompressionMode.Decompress);
+            byte[] content = PlainFile.ReadAllBytes(stream, file, (int)entry.Size);
+            if (content.Length == entry.Size)
+                return content;
+        }
+        catch (Exception e) when (e is InvalidDataException or InvalidFileException)
+        {
+            // The same damage as another size.
+        }
+        Fail(entry.Name, $"it does not decompress to its {entry.Size} bytes", Remedy.DownloadAgain);
+        return default;
+    }
+
+    private static MemoryStream StreamOf(ReadOnlyMemory<byte> bytes) =>
+        MemoryMarshal.TryGetArray(bytes, out var array)
+            ? new MemoryStream(array.Array!, array.Offset, array.Count, writable: false)
+            : new MemoryStream(bytes.ToArray(), writable: false);
 
     private long Content(StoredZipEntry entry)
     {
@@ -61,7 +101,7 @@ internal sealed class StoredZip
         if (BinaryPrimitives.ReadUInt32LittleEndian(head) != ZipSignature.LocalHeader)
             Fail(entry.Name, "its local header is not where the directory says", Remedy.DownloadAgain);
         long begin = entry.Offset + LocalBytes + BinaryPrimitives.ReadUInt16LittleEndian(head[26..]) + BinaryPrimitives.ReadUInt16LittleEndian(head[28..]);
-        if (begin > archive.Length - entry.Size)
+        if (begin > archive.Length - entry.Packed)
             Fail(entry.Name, "it is outside the file", Remedy.DownloadAgain);
         return begin;
     }

@@ -1,3 +1,4 @@
+using NormFree.Formats.Protobuf;
 using NormFree.Formats.Safetensors;
 using static NormFree.Formats.Onnx.OnnxField;
 

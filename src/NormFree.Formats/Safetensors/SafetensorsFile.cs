@@ -68,6 +68,8 @@ public sealed class SafetensorsFile : IDisposable
         var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read);
         try
         {
+            if (FileKind.OfStream(stream, path) is { } kind && !kind.IsSafetensors)
+                InvalidFileException.Throw(path, "byte 0", kind.What, kind.Remedy);
             if (stream.CanSeek)
                 return new SafetensorsFile(stream, path);
             using (stream)

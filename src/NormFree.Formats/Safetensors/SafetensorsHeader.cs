@@ -101,13 +101,33 @@ internal sealed class SafetensorsHeader
 
     private void ReadMetadata(ref Utf8JsonReader reader)
     {
-        Expect(ref reader, JsonTokenType.StartObject, "an object of strings");
+        RequireStrings(ref reader, JsonTokenType.StartObject, "");
         while (NextProperty(ref reader, out string key))
         {
-            Expect(ref reader, JsonTokenType.String, $"a string for {Quoted.Name(key)}");
+            RequireStrings(ref reader, JsonTokenType.String, $" for its entry {Quoted.Name(key)}");
             if (!Metadata.TryAdd(key, reader.GetString()!))
                 Fail(reader.TokenStartIndex, $"the metadata {Quoted.Name(key)} occurs twice");
         }
+    }
+
+    /// <summary>The format allows only strings in the metadata. Programs that write numbers or null there are known, so the error names them.</summary>
+    private void RequireStrings(ref Utf8JsonReader reader, JsonTokenType type, string where)
+    {
+        if (reader.Read() && reader.TokenType == type)
+            return;
+        string found = reader.TokenType switch
+        {
+            JsonTokenType.Number => "a number",
+            JsonTokenType.Null => "null",
+            JsonTokenType.True or JsonTokenType.False => "a Boolean",
+            JsonTokenType.StartArray => "a list",
+            JsonTokenType.StartObject => "an object",
+            _ => "a string",
+        };
+        string wanted = type == JsonTokenType.String ? "a string" : "an object of strings";
+        InvalidFileException.Throw(
+            file, "metadata", $"expected {wanted}{where} and found {found}: the format allows only strings",
+            "Save the file again with str(…) around the values of its metadata, or without metadata");
     }
 
     private void ReadTensor(ref Utf8JsonReader reader, string name)

@@ -61,6 +61,15 @@ let tests =
               Expect.equal (Quoted.Name(name.AsSpan())) $"'{String('x', 79)}…'" "name"
           }
 
+          test "arguments of commands are quoted where a shell needs it" {
+              for argument, quoted in
+                  [ "a/b-1_2.pth", "a/b-1_2.pth"
+                    "", "''"
+                    "my file.pth", "'my file.pth'"
+                    "it's; rm", "'it'\\''s; rm'" ] do
+                  Expect.equal (Quoted.Argument argument) quoted argument
+          }
+
           test "of many names ten are listed and the rest is counted" {
               let names count = [ for i in 1..count -> $"key{i}\u001b" ]
               Expect.sequenceEqual (Printable.List(names 10)) [ for i in 1..10 -> $"key{i}\\u001b" ] "ten"

@@ -5,6 +5,7 @@ open System.IO
 open Expecto
 open NormFree.Archives.PyTorch
 open NormFree.Formats.Safetensors
+open NormFree.Data
 open NormFree.Interop
 open NormFree.Spec
 open NormFree.Runs
@@ -63,7 +64,18 @@ let private f32 = torch.ScalarType.Float32
 let private keys =
     testList
         "keys"
-        [ for prefix in [ "module."; "module.module."; "_orig_mod.module." ] do
+        [ for prefix in
+              [ "module."
+                "module.module."
+                "_orig_mod.module."
+                "module._orig_mod."
+                "model."
+                "model._orig_mod."
+                "model.module."
+                "backbone."
+                "student."
+                "net."
+                "a.prefix.of.its.own." ] do
               test $"may have the prefix {prefix}" {
                   use folder = new TempFolder()
                   use original = filled f32 (small (BnFree 0.2))
@@ -75,7 +87,65 @@ let private keys =
                   use network = network
                   Support.sameBits (Support.tensorBits original) (Support.tensorBits network) "network"
                   Expect.equal report.Renamed.Length original.Tensors.Length "renamed"
+                  Expect.equal report.Prefix prefix "prefix"
               }
+
+          test "may lie beside those of other modules, which are skipped, but not if the network is incomplete" {
+              use folder = new TempFolder()
+              use original = filled f32 (small (BnFree 0.2))
+
+              let change lost (key, dtype, shape, bytes) =
+                  match key with
+                  | "fc.bias" when lost -> []
+                  | "fc.bias" -> [ "model.fc.bias", dtype, shape, bytes; "criterion.weight", dtype, shape, bytes ]
+                  | "conv1.weight" ->
+                      [ "model.conv1.weight", dtype, shape, bytes
+                        "model_ema.conv1.weight", dtype, shape, Array.zeroCreate bytes.Length
+                        "n_averaged", dtype, shape, bytes ]
+                  | _ -> [ "model." + key, dtype, shape, bytes ]
+
+              use whole = original |> file folder (change false)
+              let network, report = imported Strict original.Spec whole
+              use network = network
+              Support.sameBits (Support.tensorBits original) (Support.tensorBits network) "network"
+
+              Expect.equal
+                  (set report.Content.Skipped)
+                  (set [ "criterion.weight"; "model_ema.conv1.weight"; "n_averaged" ])
+                  "skipped"
+
+              use part = original |> file folder (change true)
+              Expect.isNonEmpty (refused Strict original.Spec part).Unexpected "unexpected"
+          }
+
+          test "of a student are preferred to those of its average" {
+              use folder = new TempFolder()
+              use original = filled f32 (small NoNorm)
+
+              let change (key, dtype, shape, bytes: byte[]) =
+                  [ "ema." + key, dtype, shape, Array.zeroCreate bytes.Length
+                    "student_net." + key, dtype, shape, bytes ]
+
+              use file = original |> file folder change
+              let network, report = imported Strict original.Spec file
+              use network = network
+              Support.sameBits (Support.tensorBits original) (Support.tensorBits network) "network"
+              Expect.equal report.Prefix "student_net." "prefix"
+          }
+
+          test "of another network show their common prefix" {
+              use folder = new TempFolder()
+              use original = filled f32 (small NoNorm)
+
+              use file =
+                  original
+                  |> file folder (fun (key, dtype, shape, bytes) -> [ $"encoder.{key}_", dtype, shape, bytes ])
+
+              Expect.contains
+                  (refused Strict original.Spec file).Problems
+                  "every key of the file starts with 'encoder.'"
+                  "problems"
+          }
 
           test "that are missing, unexpected or of another shape are all listed" {
               use folder = new TempFolder()
@@ -244,6 +314,43 @@ let private others =
               Expect.equal (file.Tensors[1].Read()) [||] "none"
           } ]
 
+let private values =
+    testList
+        "values"
+        [ for what, value in [ "NaN", nanf; "infinity", infinityf ] do
+              test $"of {what} are refused with the tensor's name, and accepted on demand" {
+                  use folder = new TempFolder()
+                  use original = filled f32 (small BatchNorm)
+
+                  let change (key, dtype, shape, bytes: byte[]) =
+                      if key = "bn1.running_var" then
+                          BitConverter.TryWriteBytes(bytes.AsSpan 4, value) |> ignore
+
+                      [ key, dtype, shape, bytes ]
+
+                  use file = original |> file folder change
+                  let report = refused Strict original.Spec file
+                  Expect.equal report.Problems [ "with NaN or infinity (1):"; "  bn1.running_var" ] "problems"
+
+                  match Import.network { ImportRules.Default with AllowNonFinite = true } original.Spec file with
+                  | Ok(network, report) ->
+                      (network :> IDisposable).Dispose()
+                      Expect.equal report.NonFinite [ "bn1.running_var" ] "report"
+                  | Error report -> failtest $"{report}"
+              } ]
+
+let private tasks =
+    testList
+        "the task"
+        [ for size, steps in
+              [ 32, []
+                64, []
+                128, [ ResizeShort 146; CentreCrop 128 ]
+                224, [ ResizeShort 256; CentreCrop 224 ] ] do
+              test $"of {size} pixels has the published preprocessing" {
+                  Expect.equal (Import.task (small NoNorm) size).Preprocessing steps "steps"
+              } ]
+
 let private exports =
     testList
         "an export"
@@ -295,4 +402,4 @@ let private exports =
               Expect.isEmpty (Directory.GetFileSystemEntries folder.Path) "files"
           } ]
 
-let tests = testList "Import" [ fixtures; keys; types; others; exports ]
+let tests = testList "Import" [ fixtures; keys; types; values; tasks; others; exports ]

@@ -28,13 +28,13 @@ let waves (count: int) (size: int) =
 
 /// The network of an import that must succeed, with its report.
 let imported strictness spec (file: ForeignFile) =
-    match Import.network strictness spec file with
+    match Import.network { ImportRules.Default with Strictness = strictness } spec file with
     | Ok found -> found
     | Error report -> failtest $"{report}"
 
 /// The report of an import that must fail.
 let refused strictness spec (file: ForeignFile) =
-    match Import.network strictness spec file with
+    match Import.network { ImportRules.Default with Strictness = strictness } spec file with
     | Ok _ -> failtest "the file was accepted"
     | Error report -> report
 

@@ -36,14 +36,24 @@ let private events path =
           Expect.equal (reader.ReadUInt32()) (masked length) $"{path}: the checksum of a length"
           let data = reader.ReadBytes(int (BitConverter.ToInt64(length, 0)))
           Expect.equal (reader.ReadUInt32()) (masked data) $"{path}: the checksum of an event"
-          Tensorboard.Event.Parser.ParseFrom data ]
+          let event = Tensorboard.Event.Parser.ParseFrom data
+          let age = (DateTime.UtcNow - DateTime.UnixEpoch).TotalSeconds - event.WallTime
+          Expect.isTrue (age >= 0.0 && age < 86400.0) $"{path}: the wall time {event.WallTime} in seconds since 1970"
+          event ]
+
+/// Whole seconds by chance: one event in ten million.
+let private hasFractions (events: Tensorboard.Event list) =
+    events |> List.forall (fun event -> event.WallTime % 1.0 <> 0.0)
 
 /// A run's logged values, by stage.
 let read (run: RunFolder) : (string * Shown list) list =
     [ for folder in Directory.GetDirectories run.TensorBoard |> Array.sort ->
           string (Path.GetFileName folder),
           [ for path in Directory.GetFiles folder |> Array.sort do
-                for event in events path do
+                let events = events path
+                Expect.isTrue (hasFractions events) $"{path}: wall times with fractions"
+
+                for event in events do
                     match event.Summary with
                     | null -> Expect.equal event.FileVersion "brain.Event:2" $"{path}: its first event"
                     | summary ->

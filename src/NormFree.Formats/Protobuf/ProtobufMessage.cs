@@ -1,7 +1,7 @@
 using System.Buffers.Binary;
 using System.Text;
 
-namespace NormFree.Formats.Onnx;
+namespace NormFree.Formats.Protobuf;
 
 /// <summary>Builds a protobuf message. Byte arrays are referenced, not copied, until the message is written.</summary>
 /// <remarks>See protobuf.dev/programming-guides/encoding: each field is a tag (field number and wire type) followed by its value.</remarks>
@@ -28,6 +28,24 @@ internal sealed class ProtobufMessage
         Span<byte> bytes = stackalloc byte[4];
         BinaryPrimitives.WriteSingleLittleEndian(bytes, value);
         pending.Write(bytes);
+    }
+
+    /// <summary>Adds a double.</summary>
+    public void Double(int field, double value)
+    {
+        Tag(field, ProtobufWire.Fixed64);
+        Span<byte> bytes = stackalloc byte[8];
+        BinaryPrimitives.WriteDoubleLittleEndian(bytes, value);
+        pending.Write(bytes);
+    }
+
+    /// <summary>Adds doubles in the packed form.</summary>
+    public void Doubles(int field, ReadOnlySpan<double> values)
+    {
+        byte[] bytes = new byte[8 * values.Length];
+        for (int i = 0; i < values.Length; i++)
+            BinaryPrimitives.WriteDoubleLittleEndian(bytes.AsSpan(8 * i), values[i]);
+        Bytes(field, bytes);
     }
 
     /// <summary>Adds a string.</summary>
@@ -91,6 +109,9 @@ internal enum ProtobufWire
 {
     /// <summary>An integer of one to ten bytes.</summary>
     Varint = 0,
+
+    /// <summary>Eight bytes.</summary>
+    Fixed64 = 1,
 
     /// <summary>A length followed by that many bytes.</summary>
     Length = 2,

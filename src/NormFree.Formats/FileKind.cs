@@ -1,0 +1,82 @@
+namespace NormFree.Formats;
+
+/// <summary>What a file that was given as a network is instead, recognised by its first bytes.</summary>
+/// <param name="What">What it is, as a clause.</param>
+/// <param name="Remedy">What to do about it: one sentence without a full stop.</param>
+public sealed record FileKind(string What, string Remedy)
+{
+    /// <summary>How many bytes <see cref="Of"/> looks at.</summary>
+    public const int HeadBytes = 512;
+
+    private const int MaxIrVersion = 32;
+
+    /// <summary>Whether it starts as safetensors files do.</summary>
+    public bool IsSafetensors { get; private init; }
+
+    /// <summary>The kind of a file; null if it is unknown.</summary>
+    /// <param name="head">Its first <see cref="HeadBytes"/> bytes, or fewer if it is shorter.</param>
+    /// <param name="path">The file, for the command in the remedy.</param>
+    public static FileKind? Of(ReadOnlySpan<byte> head, string path) => head switch
+    {
+        [] => new("the file is empty", "Download or copy it again"),
+        _ when head.StartsWith("PK\u0003\u0004"u8) => PyTorch("it is a zip archive, as torch.save writes", path),
+        [0x80, >= 2 and <= 5, ..] => PyTorch("it is a pickle, as torch.save writes", path),
+        [_, _, _, _, _, 0, 0, 0, (byte)'{', ..] => new("it is a safetensors file", $"Import it with normfree import --safetensors {Quoted.Argument(path)} --arch NAME --out CHECKPOINT") { IsSafetensors = true },
+        [0x1f, 0x8b, ..] => new("it is compressed with gzip", $"Decompress it: gunzip -c {Quoted.Argument(path)} > DECOMPRESSED"),
+        _ when IsTar(head) && head.StartsWith("sys_info\0"u8) =>
+            new("it is a tar archive of PyTorch before 0.2", "Load it with torch.load of PyTorch 1, and save its state_dict again"),
+        _ when IsTar(head) => new("it is a tar archive", $"Extract the file of weights: tar -xf {Quoted.Argument(path)}"),
+        _ when head.StartsWith("version https://git-lfs"u8) =>
+            new("it is a Git LFS pointer, not the file that it stands for", "Run git lfs pull in its repository, or download the file itself"),
+        [0x89, (byte)'H', (byte)'D', (byte)'F', ..] => new("it is an HDF5 file, as Keras and Larq write", "Save the weights as safetensors, and import them"),
+        [0x93, (byte)'N', (byte)'U', (byte)'M', ..] => new("it is a NumPy array", "Save the state dictionary with torch.save or as safetensors"),
+        [0x89, (byte)'P', (byte)'N', (byte)'G', ..] or [0xff, 0xd8, 0xff, ..] => new("it is an image", "Give the file of the network"),
+        _ when head.StartsWith("GGUF"u8) => new("it is a GGUF file", "Give the weights as safetensors"),
+        [_, _, _, _, (byte)'T', (byte)'F', (byte)'L', (byte)'3', ..] => new("it is a TensorFlow Lite model", "Give the weights from before its conversion"),
+        _ when IsOnnx(head) => new("it looks like an ONNX model, which NormFree writes but does not read", "Give the checkpoint that it was exported from"),
+        _ when IsTorchSharp(head) =>
+            new("it looks like TorchSharp's own format, which holds no network", "Save it with save_safetensors or save_py of TorchSharp.PyBridge, and import that file"),
+        _ => OfText(head),
+    };
+
+    /// <summary>The kind of a stream's content; its position does not change. Null also if the stream cannot seek.</summary>
+    internal static FileKind? OfStream(Stream stream, string path)
+    {
+        if (!stream.CanSeek)
+            return null;
+        long start = stream.Position;
+        byte[] head = new byte[HeadBytes];
+        int length = stream.ReadAtLeast(head, head.Length, throwOnEndOfStream: false);
+        stream.Position = start;
+        return Of(head.AsSpan(0, length), path);
+    }
+
+    private static FileKind PyTorch(string what, string path) =>
+        new(what, $"Import it first: normfree import --pytorch {Quoted.Argument(path)} --arch NAME --out CHECKPOINT");
+
+    private static bool IsTar(ReadOnlySpan<byte> head) => head.Length > 262 && head[257..].StartsWith("ustar"u8);
+
+    /// <summary>Whether it starts with the fields ir_version and producer_name, domain, graph or opset_import of a ModelProto.</summary>
+    private static bool IsOnnx(ReadOnlySpan<byte> head) => head is [0x08, > 0 and <= MaxIrVersion, 0x12 or 0x1a or 0x22 or 0x2a or 0x32 or 0x3a or 0x42, ..];
+
+    /// <summary>Whether it starts with a count and then a name with its length, as <c>Module.save</c> writes.</summary>
+    private static bool IsTorchSharp(ReadOnlySpan<byte> head)
+    {
+        int at = head is [>= 0x80, ..] ? 2 : 1;
+        if (head.Length <= at || head[at] is 0 or >= 0x80 || head.Length <= at + 1 + head[at])
+            return false;
+        foreach (byte letter in head.Slice(at + 1, head[at]))
+            if (!char.IsAsciiLetterOrDigit((char)letter) && letter is not ((byte)'.' or (byte)'_'))
+                return false;
+        return true;
+    }
+
+    private static FileKind? OfText(ReadOnlySpan<byte> head)
+    {
+        var text = head.StartsWith("\uFEFF"u8) ? head[3..] : head;
+        text = text.TrimStart(" \t\r\n"u8);
+        if (text is [(byte)'<', (byte)'!' or (byte)'?' or (>= (byte)'A' and <= (byte)'z'), ..])
+            return new("it is a web page, perhaps an error or a question of the server", "Open the link in a browser, and download the file itself");
+        return text is [(byte)'{' or (byte)'[', ..] ? new("it is JSON text", "Give the file of the weights, such as model.safetensors") : null;
+    }
+}
