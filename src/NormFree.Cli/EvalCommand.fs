@@ -46,12 +46,15 @@ module internal EvalCommand =
         use network = LoadedNetwork.load (args.TryGet Options.computeEngine) path
 
         let options =
-            { Catalogue.defaults with
+            { Images.withoutTraining (Images.options args) with
                 Size = Some network.ImageTask.Size
                 TestLimit = args.TryGet Options.testLimit }
 
         let dataset = Images.load (args.Get Options.dataset) (args.TryGet Options.dataPath) options
         requireSameClasses path network.ImageTask dataset
+
+        if ranks.Rank = 0 then
+            Images.warn dataset
 
         let runOptions =
             { RunOptions.Default with

@@ -3,14 +3,30 @@ module internal NormFree.Data.ZipArchive
 
 open System.IO
 open System.IO.Compression
+open NormFree.Archives
 open NormFree.Archives.Zip
+open NormFree.Formats
 
 /// Whether the Unix mode of an entry is that of a symbolic link.
 let private isLink (entry: ZipArchiveEntry) = (entry.ExternalAttributes >>> 28) &&& 0xF = 0xA
 
+/// Opens an entry. Deflated and stored entries are supported; for others .NET throws before it reads anything.
+let private openEntry place (entry: ZipArchiveEntry) =
+    try
+        entry.Open()
+    with :? InvalidDataException as error when error.Message.Contains "compress" ->
+        raise (
+            InvalidFileException(
+                place,
+                "its compression",
+                "the zip uses a method other than deflate (bzip2, LZMA, Deflate64 or Zstandard), which is not supported",
+                "Unpack the zip and give the folder, or create the zip again with deflate"
+            )
+        )
+
 /// The bytes of an entry whose lengths were checked.
 let private decompress place (entry: ZipArchiveEntry) =
-    use stream = entry.Open()
+    use stream = openEntry place entry
     // Reads exactly the length in the directory, whatever the compressed bytes contain.
     let bytes = Array.zeroCreate<byte>(int entry.Length)
     stream.ReadExactly bytes
@@ -40,7 +56,7 @@ let private requireTotal limits place (items: struct (string * ZipArchiveEntry)[
 
 let openWith limits place =
     // One handle for all readers: decompression holds a lock, image decoding does not.
-    let archive = ZipFile.OpenRead place
+    let archive = ZipFile.Open(place, ZipArchiveMode.Read, EntryNames.Zip)
     let gate = obj ()
 
     let read path (entry: ZipArchiveEntry) =

@@ -105,7 +105,7 @@ let private bad =
       "train --device tpu", [ "--device"; "cpu, cuda" ]
       "train --limit 0", [ "--limit" ]
       "train --size 0", [ "--size" ]
-      "train --dataset mnist", [ "--dataset"; "fashion-mnist" ]
+      "train --dataset mnits", [ "--dataset"; "fashion-mnist" ]
       "train --dataset synthetic --data somewhere", [ "--data"; "synthetic" ]
       "eval", [ "--checkpoint" ]
       "eval --checkpoint x --threads 0", [ "--threads" ]
@@ -161,7 +161,7 @@ let private bad =
       "verify --packed x", [ "--checkpoint" ]
       "verify --checkpoint x --packed y --images 0", [ "--images"; "0" ]
       "verify --checkpoint x --packed y --threads 0", [ "--threads" ]
-      "verify --checkpoint x --packed y --dataset mnist", [ "--dataset"; "fashion-mnist" ]
+      "verify --checkpoint x --packed y --dataset mnits", [ "--dataset"; "fashion-mnist" ]
       "verify --checkpoint x --packed y --data z", [ "--data"; "--dataset KIND" ]
       "verify --checkpoint x --packed y --test-limit 5", [ "--test-limit"; "--dataset KIND" ] ]
 
