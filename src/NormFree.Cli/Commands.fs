@@ -138,7 +138,12 @@ module internal Commands =
                 Options.computeEngine.Spec
                 Options.threads.Spec ] with
             Operand =
-                Some { Name = "IMAGE"; About = "Images to classify: JPEG, PNG, WebP, BMP or GIF."; Least = 0; Many = true; Words = [] } }
+                Some
+                    { Name = "IMAGE"
+                      About = "Images to classify: JPEG, PNG, WebP, BMP or GIF."
+                      Least = 0
+                      Many = true
+                      Words = [] } }
 
     let summary =
         command

@@ -59,8 +59,7 @@ module internal DataCommand =
 
     /// The images of each class, for up to a hundred classes.
     let private counts (dataset: Dataset) =
-        let count (source: ImageSource) =
-            Seq.init source.Count source.Label |> Seq.countBy id |> Map.ofSeq
+        let count (source: ImageSource) = Seq.init source.Count source.Label |> Seq.countBy id |> Map.ofSeq
 
         let train, test = count dataset.Train, count dataset.Test
         let of' counts label = Map.tryFind label counts |> Option.defaultValue 0

@@ -21,7 +21,8 @@ module internal Images =
                     AllowLeftOut = args.Has Options.allowLeftOut } }
 
     /// The same for commands that read no training images.
-    let withoutTraining (options: DatasetOptions) = { options with Folder = { options.Folder with RequireReadable = false } }
+    let withoutTraining (options: DatasetOptions) =
+        { options with Folder = { options.Folder with RequireReadable = false } }
 
     /// The same for commands that need no test images.
     let withoutTest (options: DatasetOptions) = { options with Folder = { options.Folder with TestOptional = true } }

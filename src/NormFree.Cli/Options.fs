@@ -170,7 +170,8 @@ module internal Options =
 
     let classNames = Opt.path "--class-names" "FILE" "Names of the classes, one in each line." |> data
 
-    let allowLeftOut = Opt.flag "--allow-left-out" "Accept classes of which more than half is left out." |> data
+    let allowLeftOut =
+        Opt.flag "--allow-left-out" "Accept classes of which more than half is left out." |> data
 
     let strict = Opt.flag "--strict" "Stop at an image that cannot be read." |> data
 

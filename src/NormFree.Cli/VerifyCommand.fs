@@ -36,7 +36,9 @@ module internal VerifyCommand =
         | None -> fun _ _ -> None
         | Some kind ->
             fun (path: string) (task: ImageTask) ->
-                let options = { Images.withoutTraining (Images.options args) with Size = Some task.Size; TestLimit = limit }
+                let options =
+                    { Images.withoutTraining (Images.options args) with Size = Some task.Size; TestLimit = limit }
+
                 let dataset = Images.load kind data options
                 Images.warn dataset
                 EvalCommand.requireSameClasses path task dataset

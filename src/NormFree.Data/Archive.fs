@@ -20,8 +20,7 @@ let isKnown path =
        | _ -> false
 
 /// Whether a file has no random access to the files in it, or is a zip.
-let isCompressed path =
-    File.Exists path && Content.ofHead (Content.headOf path) <> Content.Tar
+let isCompressed path = File.Exists path && Content.ofHead (Content.headOf path) <> Content.Tar
 
 /// <summary>The name of a folder, or of an archive without its extension.</summary>
 let nameOf (place: string) =
@@ -71,8 +70,13 @@ let openNested limits (place: string) =
         if Directory.Exists place then
             let regionOf (set: FileSet) i : NestedTar.Region option =
                 let file = Path.Combine(place, set.Files[i])
-                if NestedTar.isTar file then Some { File = file; Offset = 0L; Length = FileInfo(file).Length } else None
 
-            Folder.openWith limits place |> Result.bind (fun set -> NestedTar.openWith limits (regionOf set) set)
+                if NestedTar.isTar file then
+                    Some { File = file; Offset = 0L; Length = FileInfo(file).Length }
+                else
+                    None
+
+            Folder.openWith limits place
+            |> Result.bind (fun set -> NestedTar.openWith limits (regionOf set) set)
         else
             TarArchive.openNested limits place)

@@ -127,7 +127,7 @@ module Catalogue =
         | None ->
             Archive.openWith FileSet.defaultLimits (fun _ -> true) path
             |> Result.mapError List.singleton
-            |> Result.bind (IdxSet.read set (names |> Option.bind Result.toOption))
+            |> Result.bind (IdxSetReader.read set (names |> Option.bind Result.toOption))
             |> Result.map (idxDataset options)
 
     let private openSynthetic options =
@@ -155,7 +155,8 @@ module Catalogue =
             "Give its path with --data"
         | Mnist
         | Emnist ->
-            "a folder or archive with the four IDX files, such as train-images-idx3-ubyte.gz", "Give its path with --data"
+            "a folder or archive with the four IDX files, such as train-images-idx3-ubyte.gz",
+            "Give its path with --data"
         | FashionMnist ->
             "a folder or archive with the four IDX files, such as train-images-idx3-ubyte.gz",
             "Debian's package dataset-fashion-mnist installs it"
@@ -224,7 +225,8 @@ module Catalogue =
         |> Result.bind (fun () -> openKind kind path options)
         |> Result.bind (withNames kind options)
         |> Result.map (fun dataset ->
-            let limited = Dataset.limit (defaultArg options.Limit Int32.MaxValue) Int32.MaxValue options.Seed dataset
+            let limited =
+                Dataset.limit (defaultArg options.Limit Int32.MaxValue) Int32.MaxValue options.Seed dataset
 
             withTest options limited
             |> Dataset.limit Int32.MaxValue (defaultArg options.TestLimit Int32.MaxValue) options.Seed)

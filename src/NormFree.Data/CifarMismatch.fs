@@ -2,7 +2,9 @@
 module internal NormFree.Data.CifarMismatch
 
 let private ten = "CIFAR-10", [ "data_batch_1"; "data_batch_1.bin" ], "Open it with --dataset cifar10"
-let private hundred = "CIFAR-100", [ "fine_label_names.txt"; "train.bin" ], "Open it with --dataset cifar100"
+
+let private hundred =
+    "CIFAR-100", [ "fine_label_names.txt"; "train.bin" ], "Open it with --dataset cifar100"
 
 let private holds (set: FileSet) names = names |> List.exists (fun name -> (FileSet.tryFind name set).IsSome)
 
@@ -11,7 +13,8 @@ let private isPythonHundred set =
     [ "train"; "test"; "meta" ] |> List.forall (fun name -> (FileSet.tryFind name set).IsSome)
 
 let private endsWith (suffix: string) (set: FileSet) =
-    set.Files |> Array.exists (fun path -> path.EndsWith(suffix, System.StringComparison.OrdinalIgnoreCase))
+    set.Files
+    |> Array.exists (fun path -> path.EndsWith(suffix, System.StringComparison.OrdinalIgnoreCase))
 
 /// The true kind of a set that is opened as the kind, if it is known to be another one.
 let tryFind kind (set: FileSet) : DataError option =

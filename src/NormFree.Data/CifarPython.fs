@@ -59,7 +59,8 @@ let parse kind file bytes =
 
 /// The name of a file in the set, which may have an extension of pickles.
 let private tryFind set name =
-    [ name; $"{name}.pkl"; $"{name}.pickle" ] |> List.tryFind (fun name -> (FileSet.tryFind name set).IsSome)
+    [ name; $"{name}.pkl"; $"{name}.pickle" ]
+    |> List.tryFind (fun name -> (FileSet.tryFind name set).IsSome)
 
 /// Whether a set contains any file of the python distribution.
 let isPython kind set =

@@ -12,7 +12,8 @@ let private parse path (text: string) =
     let names = text.TrimStart('\uFEFF').Split('\n') |> Array.map _.Trim() |> Array.filter ((<>) "")
 
     match names |> Array.countBy id |> Array.tryFind (fun (_, count) -> count > 1) with
-    | _ when names.Length = 0 -> Error(DataError.create path "it has no names" "Write the name of one class in each line")
+    | _ when names.Length = 0 ->
+        Error(DataError.create path "it has no names" "Write the name of one class in each line")
     | Some(name, _) -> Error(DataError.create path $"it has {Quoted.Name name} twice" "Give every class its own name")
     | None -> Ok names
 

@@ -38,8 +38,12 @@ let private signatures =
       0, "MATLAB", Other("a Matlab file", "Use the binary or the Python version of the data set")
       0, "\137HDF", export "an HDF5 file"
       0, "\147NUMPY", export "a NumPy array"
-      0, "\000\000\008\003", Other("an IDX file", "Give the folder of the four IDX files, with --dataset mnist or another IDX set")
-      0, "\000\000\008\001", Other("an IDX file", "Give the folder of the four IDX files, with --dataset mnist or another IDX set")
+      0,
+      "\000\000\008\003",
+      Other("an IDX file", "Give the folder of the four IDX files, with --dataset mnist or another IDX set")
+      0,
+      "\000\000\008\001",
+      Other("an IDX file", "Give the folder of the four IDX files, with --dataset mnist or another IDX set")
       0, "version https://git-lfs", Other("a Git LFS pointer", "Fetch the file that it stands for with 'git lfs pull'") ]
     |> List.map (fun (at, text, kind) -> at, Text.Encoding.Latin1.GetBytes text, kind)
 
@@ -61,7 +65,8 @@ let ofHead (head: byte[]) =
     match signatures |> List.tryFind (fun signature -> startsWith signature head) with
     | Some(_, _, kind) -> kind
     | None when TarScan.IsTar(ReadOnlySpan head) -> Tar
-    | None when isHtml head -> Other("a web page", "Download the file again: the link led to a page instead of the file")
+    | None when isHtml head ->
+        Other("a web page", "Download the file again: the link led to a page instead of the file")
     | None when isPickle head -> Other("a Python pickle", "Give the folder or archive of the whole data set")
     | None -> Unknown
 

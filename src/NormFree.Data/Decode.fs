@@ -1,4 +1,4 @@
-/// <summary>Decodes JPEG, PNG, WebP, BMP and GIF files to RGB.</summary>
+/// <summary>Decodes JPEG, PNG, WebP, BMP, GIF and Netpbm files to RGB.</summary>
 /// <remarks>
 /// Converts greyscale, CMYK, palettes and 16 bits per channel to 8-bit RGB, like Pillow's <c>convert("RGB")</c>. Reads the still image of an animated
 /// PNG and the first frame of an animated GIF or WebP, drops alpha, and ignores orientation tags and colour profiles (docs/reliability.md lists each kind). Incomplete files are errors.
@@ -95,7 +95,7 @@ let private jpeg (bytes: byte[]) =
     | { End = Some position } -> progressive bytes position
 
 /// The formats that are decoded.
-let private supported = [ "JPEG"; "PNG"; "WebP"; "BMP"; "GIF" ]
+let private supported = [ "JPEG"; "PNG"; "WebP"; "BMP"; "GIF"; "PNM" ]
 
 /// The format of a file's bytes, if it is decoded.
 let private kindOf (bytes: byte[]) =
@@ -112,12 +112,20 @@ let private kindOf (bytes: byte[]) =
 /// <summary>Decodes a file's bytes. Errors do not contain the file's name.</summary>
 let image (bytes: byte[]) : Result<Image, string> =
     kindOf bytes
-    |> Result.bind (fun kind -> if kind = "JPEG" then jpeg bytes else whole kind bytes)
+    |> Result.bind (fun kind ->
+        match kind with
+        | "JPEG" -> jpeg bytes
+        | "PNM" -> Pnm.image bytes
+        | _ -> whole kind bytes)
 
 /// <summary>Width and height in pixels, from the file's header.</summary>
 let size (bytes: byte[]) : Result<int * int, string> =
     kindOf bytes
-    |> Result.bind (fun kind -> withCodec kind bytes (fun codec -> Ok(codec.Info.Width, codec.Info.Height)))
+    |> Result.bind (fun kind ->
+        if kind = "PNM" then
+            Pnm.size bytes
+        else
+            withCodec kind bytes (fun codec -> Ok(codec.Info.Width, codec.Info.Height)))
 
 /// Maximum size of an image file.
 let private maxBytes = 512 <<< 20

@@ -17,7 +17,9 @@ let private normalisationOf (classes: string[]) size =
 let private withoutTest (images: FolderImages) = ImageSource.subset [||] images.Train
 
 let private ofImages name place options (images: FolderImages) : Result<Dataset, DataError list> =
-    let probes = FolderPreprocessing.probe place (options.Folder.RequireReadable && not options.Folder.AllowLeftOut) images
+    let probes =
+        FolderPreprocessing.probe place (options.Folder.RequireReadable && not options.Folder.AllowLeftOut) images
+
     let size, augmentation = FolderPreprocessing.choose options.Lighting options.Size probes
 
     if not probes.Problems.IsEmpty then
@@ -51,4 +53,3 @@ let openPath name options (path: string) : Result<Dataset, DataError list> =
      else
          ImageFolder.openPath limits folder path)
     |> Result.bind (ofImages name path options)
-

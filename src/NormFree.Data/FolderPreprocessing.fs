@@ -44,7 +44,11 @@ let private unreadableClasses place (images: FolderImages) probed (results: Resu
 
           if 2 * bad.Length > members.Length && members.Length >= min MinJudged totals[label] then
               let first, why = bad[0]
-              let reason = match why with Error reason -> reason | Ok _ -> ""
+
+              let reason =
+                  match why with
+                  | Error reason -> reason
+                  | Ok _ -> ""
 
               DataError.create
                   $"{place}, class {images.Classes[label]}"
@@ -79,7 +83,12 @@ let choose lighting (size: int option) probes =
     | Some side ->
         let size = defaultArg size side
         let hasSize = probes.AreAll && probes.Sizes |> Array.forall ((=) (size, size))
-        size, (if hasSize then Augmentation.cifar else Augmentation.after (Resize size) Augmentation.cifar)
+
+        size,
+        (if hasSize then
+             Augmentation.cifar
+         else
+             Augmentation.after (Resize size) Augmentation.cifar)
     | None ->
         let size = defaultArg size LargeSide
         size, Augmentation.imageNet lighting size

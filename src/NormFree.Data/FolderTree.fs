@@ -64,8 +64,7 @@ type internal FolderTree(set: FileSet) =
     member _.Files folder =
         match files.TryGetValue folder with
         | true, known ->
-            known.ToArray()
-            |> Array.sortWith (fun i j -> String.CompareOrdinal(set.Files[i], set.Files[j]))
+            known.ToArray() |> Array.sortWith (fun i j -> String.CompareOrdinal(set.Files[i], set.Files[j]))
         | _ -> [||]
 
     /// The indices of the files in a folder and below it, in ordinal order of their paths.

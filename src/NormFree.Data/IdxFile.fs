@@ -16,7 +16,13 @@ let private headerBytes dimensions = 4 + 4 * dimensions
 let private damaged file problem = Error(DataError.create file problem DataError.downloadAgain)
 
 let private elementTypes =
-    Map [ 8uy, "bytes"; 9uy, "signed bytes"; 11uy, "16-bit integers"; 12uy, "32-bit integers"; 13uy, "32-bit floats"; 14uy, "64-bit floats" ]
+    Map
+        [ 8uy, "bytes"
+          9uy, "signed bytes"
+          11uy, "16-bit integers"
+          12uy, "32-bit integers"
+          13uy, "32-bit floats"
+          14uy, "64-bit floats" ]
 
 /// The error for a header that is not one of bytes with this number of dimensions.
 let private otherKind file dimensions (header: byte[]) =

@@ -25,7 +25,8 @@ module ImageFolder =
         let parent = SplitFolders.parent
 
         let isSplit path =
-            (SplitName.roleOf (FileSet.fileName path)).IsSome && (roots.IsEmpty || List.contains (parent path) roots)
+            (SplitName.roleOf (FileSet.fileName path)).IsSome
+            && (roots.IsEmpty || List.contains (parent path) roots)
 
         tree.Set.Links
         |> Array.filter (fun path -> not (ImageKind.isSupported path) && (isSplit path || isSplit (parent path)))
@@ -171,15 +172,12 @@ module ImageFolder =
 
     /// Files that a compressed archive has to keep.
     let internal isWanted (path: string) =
-        not (SplitName.isHidden path)
-        && (ImageKind.isSupported path || LabelFile.isLabelFile path)
+        not (SplitName.isHidden path) && (ImageKind.isSupported path || LabelFile.isLabelFile path)
 
     /// A set whose images are inside tars in it.
     let private readNested limits options path errors (set: FileSet) =
         if Seq.exists NestedTar.isTar set.Files && not (Archive.isCompressed path) then
-            Archive.openNested limits path
-            |> Result.mapError List.singleton
-            |> Result.bind (read options)
+            Archive.openNested limits path |> Result.mapError List.singleton |> Result.bind (read options)
         else
             Error errors
 

@@ -35,11 +35,36 @@ let tryFind (bytes: byte[]) =
     |> Option.map (fun (name, _, _) -> name)
 
 /// Extensions of image files that are decoded.
-let extensions = [ ".jpg"; ".jpeg"; ".jpe"; ".jfif"; ".png"; ".webp"; ".bmp"; ".dib"; ".gif" ]
+let extensions =
+    [ ".jpg"
+      ".jpeg"
+      ".jpe"
+      ".jfif"
+      ".png"
+      ".webp"
+      ".bmp"
+      ".dib"
+      ".gif"
+      ".ppm"
+      ".pgm"
+      ".pbm"
+      ".pnm" ]
 
 /// Extensions of image files that are not decoded, and are named when they are left out.
 let unsupportedExtensions =
-    [ ".tif"; ".tiff"; ".ppm"; ".pgm"; ".pbm"; ".pnm"; ".avif"; ".heic"; ".heif"; ".jxl"; ".jp2"; ".j2k"; ".tga"; ".psd"; ".svg"; ".ico"; ".dcm" ]
+    [ ".tif"
+      ".tiff"
+      ".avif"
+      ".heic"
+      ".heif"
+      ".jxl"
+      ".jp2"
+      ".j2k"
+      ".tga"
+      ".psd"
+      ".svg"
+      ".ico"
+      ".dcm" ]
 
 let private hasExtension known (path: string) =
     known |> List.exists (fun suffix -> path.EndsWith(suffix, StringComparison.OrdinalIgnoreCase))

@@ -31,7 +31,9 @@ let private pairs (text: string) =
 let read (set: FileSet) (split: string) : Result<Map<string, string>, DataError> =
     let isFor (path: string) =
         let name = FileSet.fileName path
-        (name = tinyImageNet && path = $"{split}/{name}") || (name = kaggle && SplitName.roleOf (FileSet.fileName split) = Some SplitName.Validation)
+
+        (name = tinyImageNet && path = $"{split}/{name}")
+        || (name = kaggle && SplitName.roleOf (FileSet.fileName split) = Some SplitName.Validation)
 
     match set.Files |> Array.tryFindIndex isFor with
     | None -> Ok Map.empty

@@ -26,4 +26,7 @@ module internal LeftOut =
     let create reason remedy files =
         match List.ofSeq files with
         | [] -> []
-        | files -> [ { Files = List.sortWith (fun a b -> String.CompareOrdinal(a, b)) files; Reason = reason; Remedy = remedy } ]
+        | files ->
+            [ { Files = List.sortWith (fun a b -> String.CompareOrdinal(a, b)) files
+                Reason = reason
+                Remedy = remedy } ]

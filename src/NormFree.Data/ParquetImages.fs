@@ -25,7 +25,8 @@ let private single (path: string) : FileSet =
       Files = [| Path.GetFileName path |> string |]
       Folders = [||]
       Links = [||]
-      Read = fun _ -> DataError.guard path (fun () -> Ok(PlainFile.ReadAllBytes(path, FileSet.defaultLimits.EntryBytes))) }
+      Read =
+        fun _ -> DataError.guard path (fun () -> Ok(PlainFile.ReadAllBytes(path, FileSet.defaultLimits.EntryBytes))) }
 
 let private listed (set: FileSet) =
     [ for i, path in Array.indexed set.Files do
@@ -46,20 +47,34 @@ let isParquet path =
 /// The names of the splits, best first.
 let private chosen options (set: FileSet) =
     let splits = listed set |> List.map (snd >> splitOf) |> List.distinct
-    let withRoles roles = roles |> List.collect (fun role -> splits |> List.filter (fun split -> roleOf split = Some role))
+
+    let withRoles roles =
+        roles |> List.collect (fun role -> splits |> List.filter (fun split -> roleOf split = Some role))
 
     let named option' (name: string option) otherwise =
         match name with
         | Some name when List.contains name splits -> Ok [ name ]
         | Some name ->
             let known = String.concat ", " (Printable.List(List.toArray splits))
-            Error(DataError.create set.Place $"{option'} {name}: there are no Parquet files of this split" $"Name one of: {known}")
+
+            Error(
+                DataError.create
+                    set.Place
+                    $"{option'} {name}: there are no Parquet files of this split"
+                    $"Name one of: {known}"
+            )
         | None -> Ok otherwise
 
-    match named "--train-split" options.TrainSplit (withRoles [ Training ]), named "--test-split" options.TestSplit (withRoles [ Testing; Validation ]) with
+    match
+        named "--train-split" options.TrainSplit (withRoles [ Training ]),
+        named "--test-split" options.TestSplit (withRoles [ Testing; Validation ])
+    with
     | Ok(train :: _), Ok tests -> Ok(train, List.tryHead (List.except [ train ] tests))
     | Ok [], _ ->
-        DataError.create set.Place "no Parquet file has the name of a training split" "Name the split with --train-split, such as train for train-00000-of-00001.parquet"
+        DataError.create
+            set.Place
+            "no Parquet file has the name of a training split"
+            "Name the split with --train-split, such as train for train-00000-of-00001.parquet"
         |> Error
     | Error error, _
     | _, Error error -> Error error
@@ -78,10 +93,16 @@ let private tables limits labels (set: FileSet) split : Result<(string * Table) 
     |> DataError.collect
 
 let private requireMemory limits (set: FileSet) (tables: (string * Table) list) =
-    let total = tables |> List.sumBy (fun (_, table) -> table.Images |> Array.sumBy (fun image -> if isNull (box image) then 0L else image.LongLength))
+    let total =
+        tables
+        |> List.sumBy (fun (_, table) ->
+            table.Images |> Array.sumBy (fun image -> if isNull (box image) then 0L else image.LongLength))
 
     if total > limits.MemoryBytes then
-        DataError.create set.Place $"its images have {total} bytes; {limits.MemoryBytes} are kept in memory" "Export them to train/<class>/ and test/<class>/"
+        DataError.create
+            set.Place
+            $"its images have {total} bytes; {limits.MemoryBytes} are kept in memory"
+            "Export them to train/<class>/ and test/<class>/"
         |> List.singleton
         |> Error
     else
@@ -93,17 +114,29 @@ let private classNames (tables: Table list) =
     | Some names, _ -> names
     | None, Names _ ->
         tables
-        |> Seq.collect (fun table -> match table.Labels with Names names -> names | Numbers _ -> [||])
+        |> Seq.collect (fun table ->
+            match table.Labels with
+            | Names names -> names
+            | Numbers _ -> [||])
         |> Seq.distinct
         |> Seq.sortWith (fun a b -> String.CompareOrdinal(a, b))
         |> Array.ofSeq
     | None, Numbers _ ->
-        let largest = tables |> Seq.collect (fun table -> match table.Labels with Numbers labels -> labels | Names _ -> [||]) |> Seq.fold max -1L
+        let largest =
+            tables
+            |> Seq.collect (fun table ->
+                match table.Labels with
+                | Numbers labels -> labels
+                | Names _ -> [||])
+            |> Seq.fold max -1L
+
         Array.init (int (min largest 100_000L) + 1) string
 
 let private labelsOf (classes: string[]) table =
     match table.Labels with
-    | Numbers labels -> labels |> Array.map (fun label -> if label >= 0L && label < classes.LongLength then int label else -1)
+    | Numbers labels ->
+        labels
+        |> Array.map (fun label -> if label >= 0L && label < classes.LongLength then int label else -1)
     | Names names -> names |> Array.map (fun name -> Array.IndexOf(classes, name))
 
 /// The images of a split that have a label, and those without.
@@ -140,7 +173,10 @@ let private read limits options labels (set: FileSet) : Result<FolderImages, Dat
     |> Result.bind (fun (train, test) ->
         match test with
         | None when not options.TestOptional -> Error [ SplitFolders.missingTest set ]
-        | _ -> DataError.both (tables limits labels set train) (test |> Option.map (tables limits labels set) |> Option.defaultValue (Ok [])))
+        | _ ->
+            DataError.both
+                (tables limits labels set train)
+                (test |> Option.map (tables limits labels set) |> Option.defaultValue (Ok [])))
     |> Result.bind (fun (train, test) -> requireMemory limits set (train @ test) |> Result.map (fun () -> train, test))
     |> Result.map (fun (train, test) ->
         let classes = classNames (List.map snd (train @ test))

@@ -25,7 +25,9 @@ type Table =
     }
 
 let private refuse file what remedy = raise (InvalidFileException(file, "table", what, remedy))
-let private remedy = "The table needs a column 'image' with the bytes of image files and a column 'label', as the hub's image data sets have"
+
+let private remedy =
+    "The table needs a column 'image' with the bytes of image files and a column 'label', as the hub's image data sets have"
 
 /// Names of the column of labels in the hub's data sets. CIFAR-100 has fine and coarse ones.
 let labelNames = [ "label"; "labels"; "fine_label"; "class"; "target"; "category" ]
@@ -34,7 +36,11 @@ let labelNames = [ "label"; "labels"; "fine_label"; "class"; "target"; "category
 let private pathOf (field: DataField) = field.Path.ToList() |> List.ofSeq
 
 let private describe (schema: ParquetSchema) =
-    schema.DataFields |> Seq.map (fun field -> String.concat "." (pathOf field)) |> Seq.toArray |> Printable.List |> String.concat ", "
+    schema.DataFields
+    |> Seq.map (fun field -> String.concat "." (pathOf field))
+    |> Seq.toArray
+    |> Printable.List
+    |> String.concat ", "
 
 /// The column with the bytes of the images.
 let private imageColumn file (schema: ParquetSchema) =
@@ -76,16 +82,18 @@ let private hubNames (label: string) (metadata: IReadOnlyDictionary<string, stri
             None
     | _ -> None
 
-let private readNumbers<'T when 'T: struct and 'T: (new: unit -> 'T) and 'T :> ValueType> file (group: ParquetRowGroupReader) (field: DataField) (toNumber: 'T -> int64) : Task<Labels> =
+let private readNumbers<'T when 'T: struct and 'T: (new: unit -> 'T) and 'T :> ValueType>
+    file
+    (group: ParquetRowGroupReader)
+    (field: DataField)
+    (toNumber: 'T -> int64)
+    : Task<Labels> =
     task {
         if field.IsNullable then
             let values: Nullable<'T>[] = Array.zeroCreate (int group.RowCount)
             do! group.ReadAsync<'T>(field, Memory values)
 
-            return
-                values
-                |> Array.map (fun value -> if value.HasValue then toNumber value.Value else -1L)
-                |> Numbers
+            return values |> Array.map (fun value -> if value.HasValue then toNumber value.Value else -1L) |> Numbers
         else
             let values: 'T[] = Array.zeroCreate (int group.RowCount)
             do! group.ReadAsync<'T>(field, Memory values)
@@ -99,7 +107,8 @@ let private readLabels file (group: ParquetRowGroupReader) (field: DataField) : 
         | kind when kind = typeof<int> -> return! readNumbers<int> file group field int64
         | kind when kind = typeof<int16> -> return! readNumbers<int16> file group field int64
         | kind when kind = typeof<byte> -> return! readNumbers<byte> file group field int64
-        | kind when kind = typeof<bool> -> return! readNumbers<bool> file group field (fun value -> if value then 1L else 0L)
+        | kind when kind = typeof<bool> ->
+            return! readNumbers<bool> file group field (fun value -> if value then 1L else 0L)
         | kind when kind = typeof<string> || kind = typeof<ReadOnlyMemory<char>> ->
             let values: string[] = Array.zeroCreate (int group.RowCount)
             do! group.ReadAsync(field, Memory values)
@@ -136,7 +145,10 @@ let private read file labelNames (limit: int64) (stream: Stream) =
             total <- total + (found |> Array.sumBy (fun bytes -> if isNull (box bytes) then 0L else bytes.LongLength))
 
             if total > limit then
-                refuse file $"its images have more than {limit} bytes, which have to fit into memory" "Export them to class folders"
+                refuse
+                    file
+                    $"its images have more than {limit} bytes, which have to fit into memory"
+                    "Export them to class folders"
 
         return
             { Images = Array.concat images
@@ -152,4 +164,10 @@ let openStream file labelNames limit (stream: Stream) : Result<Table, DataError>
         with
         | :? InvalidFileException -> reraise ()
         // Parquet.Net throws exceptions of many types for damaged files.
-        | error -> Error(DataError.create file $"the Parquet file cannot be read ({error.Message.TrimEnd '.'})" DataError.downloadAgain))
+        | error ->
+            Error(
+                DataError.create
+                    file
+                    $"the Parquet file cannot be read ({error.Message.TrimEnd '.'})"
+                    DataError.downloadAgain
+            ))

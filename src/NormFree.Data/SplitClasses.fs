@@ -23,7 +23,8 @@ let private extension (path: string) = (nonNull (IO.Path.GetExtension path)).ToL
 let private leftOut tree (files: int[]) =
     let others =
         paths tree files
-        |> Seq.filter (fun path -> not (ImageKind.isSupported path || SplitName.isSystemFile path || LabelFile.isLabelFile path))
+        |> Seq.filter (fun path ->
+            not (ImageKind.isSupported path || SplitName.isSystemFile path || LabelFile.isLabelFile path))
 
     let unsupported, others = others |> List.ofSeq |> List.partition ImageKind.isUnsupported
 

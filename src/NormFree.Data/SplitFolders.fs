@@ -14,7 +14,8 @@ let parent (path: string) = path.Substring(0, max 0 (path.LastIndexOf '/'))
 
 let private quoted (folders: string list) = String.concat ", " (Printable.List(List.toArray folders))
 
-let private isSplit roles folder = roleOf (FileSet.fileName folder) |> Option.exists (fun role -> List.contains role roles)
+let private isSplit roles folder =
+    roleOf (FileSet.fileName folder) |> Option.exists (fun role -> List.contains role roles)
 
 /// The folders with images in a folder that have one of these roles, best first.
 let private splitsIn (tree: FolderTree) roles folder =
@@ -62,11 +63,13 @@ let private named (tree: FolderTree) option' (name: string) =
 
     match (if wanted = "." || wanted = "" then [ "" ] else firstLevel tree isNamed [ "" ]) with
     | [ folder ] when tree.HasImages folder -> Ok folder
-    | [] | [ _ ] ->
+    | []
+    | [ _ ] ->
         let known = quoted (tree.ImageFolders "")
         let problem = $"{option'} {name}: there is no such folder with images"
         Error(DataError.create tree.Set.Place problem $"Name one of the folders: {known}")
-    | folders -> Error(DataError.create tree.Set.Place $"{option'} {name} could be {quoted folders}" "Give its whole path")
+    | folders ->
+        Error(DataError.create tree.Set.Place $"{option'} {name} could be {quoted folders}" "Give its whole path")
 
 /// The training split by its role. A data set without splits whose own name is that of a training split is one.
 let private findTrain (tree: FolderTree) =
@@ -88,8 +91,7 @@ let find (tree: FolderTree) (trainName: string option) (testName: string option)
         match testName with
         | Some name -> named tree "--test-split" name |> Result.map (fun test -> { Train = train; Tests = [ test ] })
         | None ->
-            let tests =
-                if train = "" then [] else splitsIn tree [ Testing; Validation ] (parent train)
+            let tests = if train = "" then [] else splitsIn tree [ Testing; Validation ] (parent train)
 
             Ok { Train = train; Tests = List.except [ train ] tests })
 
@@ -100,8 +102,5 @@ let rec classRoot (tree: FolderTree) split =
         let classes = (tree.ImageFolders inner).Length
         let sameRole = roleOf (FileSet.fileName inner) |> Option.isSome
 
-        if classes > 1 || (classes = 1 && sameRole) then
-            classRoot tree inner
-        else
-            split
+        if classes > 1 || (classes = 1 && sameRole) then classRoot tree inner else split
     | _ -> split

@@ -12,7 +12,20 @@ type Role =
 
 /// Words that say nothing about the role: <c>seg_train</c>, <c>training_set</c>, <c>ILSVRC2012_img_val</c>, <c>train2017</c>.
 let private fillers =
-    set [ "set"; "data"; "dataset"; "images"; "image"; "imgs"; "img"; "seg"; "split"; "ilsvrc2012"; "ilsvrc"; "folder" ]
+    set
+        [ "set"
+          "data"
+          "dataset"
+          "images"
+          "image"
+          "imgs"
+          "img"
+          "seg"
+          "split"
+          "ilsvrc2012"
+          "ilsvrc"
+          "final"
+          "folder" ]
 
 let private names =
     [ Training, [ "train"; "training"; "trainset" ]
@@ -37,7 +50,8 @@ let rank (name: string) =
     List.tryFindIndex ((=) lower) all |> Option.defaultValue all.Length
 
 /// Names of folders and files that programs add: macOS, Windows, Jupyter, Synology, version control.
-let private system = set [ "__macosx"; "@eadir"; "#recycle"; "$recycle.bin"; "lost+found"; "system volume information" ]
+let private system =
+    set [ "__macosx"; "@eadir"; "#recycle"; "$recycle.bin"; "lost+found"; "system volume information" ]
 
 let private isHiddenName (name: string) = name.StartsWith '.' || system.Contains(name.ToLowerInvariant())
 

@@ -86,8 +86,10 @@ let private requireTar place =
     use decompressed = new GZipStream(file, CompressionMode.Decompress)
 
     match Content.ofHead (Content.head decompressed) with
-    | Content.Other(kind, remedy) -> raise (InvalidFileException(place, "its content", $"it is {kind}, gzipped, and no tar", remedy))
-    | Content.Zip -> raise (InvalidFileException(place, "its content", "it is a gzipped zip", "Decompress it with gunzip"))
+    | Content.Other(kind, remedy) ->
+        raise (InvalidFileException(place, "its content", $"it is {kind}, gzipped, and no tar", remedy))
+    | Content.Zip ->
+        raise (InvalidFileException(place, "its content", "it is a gzipped zip", "Decompress it with gunzip"))
     | _ -> ()
 
 /// <summary>A tar.gz. It has no random access, so the wanted files are kept in memory. The others are listed, and cannot be read.</summary>
@@ -102,12 +104,12 @@ let openCompressed limits wanted place =
 
     use stream = new LimitedStream(decompressed, max (1L <<< 20) (limits.Ratio * file.Length), bomb)
 
-    let listed =
-        entries (TarScan(stream, place)) (keep limits wanted place)
-        |> Listing.gather place limits
+    let listed = entries (TarScan(stream, place)) (keep limits wanted place) |> Listing.gather place limits
 
     // The checksum of a gzip is at its end.
     if listed.IsOk then
         stream.CopyTo Stream.Null
 
-    listed |> Result.map (fun items -> build place items (fun path -> Option.map Ok >> Option.defaultWith (fun () -> Error(notKept path))))
+    listed
+    |> Result.map (fun items ->
+        build place items (fun path -> Option.map Ok >> Option.defaultWith (fun () -> Error(notKept path))))

@@ -19,10 +19,37 @@ let private openEntry place (entry: ZipArchiveEntry) =
             InvalidFileException(
                 place,
                 "its compression",
-                "the zip uses a method other than deflate (bzip2, LZMA, Deflate64 or Zstandard), which is not supported",
+                "the zip uses a method other than deflate (bzip2, LZMA or Zstandard), which is not supported",
                 "Unpack the zip and give the folder, or create the zip again with deflate"
             )
         )
+
+/// Files that are opened to find out that a zip uses another method throughout.
+[<Literal>]
+let private SampledFiles = 8
+
+/// Fails if none of the first files can be decompressed because of their method.
+let private requireMethod place (items: struct (string * ZipArchiveEntry)[]) =
+    let problem (entry: ZipArchiveEntry) =
+        try
+            use _ = openEntry place entry
+            None
+        with
+        | :? InvalidFileException as error -> Some(DataError.create place error.What error.Remedy)
+        // A damaged file is an unreadable file.
+        | :? InvalidDataException -> None
+
+    let problems =
+        items
+        |> Seq.map (fun struct (_, entry) -> entry)
+        |> Seq.filter (fun entry -> entry.Length > 0L && not entry.IsEncrypted)
+        |> Seq.truncate SampledFiles
+        |> Seq.map problem
+        |> List.ofSeq
+
+    match problems with
+    | Some error :: _ when List.forall Option.isSome problems -> Error error
+    | _ -> Ok items
 
 /// The bytes of an entry whose lengths were checked.
 let private decompress place (entry: ZipArchiveEntry) =
@@ -76,6 +103,7 @@ let openWith limits place =
         |> Seq.map (fun entry -> entry.FullName, entry)
         |> Listing.gather place limits
         |> Result.bind (requireTotal limits place)
+        |> Result.bind (requireMethod place)
 
     match listed with
     | Ok items -> Ok(Listing.build place items isLink read)

@@ -32,10 +32,12 @@ let private all =
             Data.DecodeTests.tests
             Data.ImageKindTests.tests
             Data.JpegScansTests.tests
+            Data.PnmTests.tests
             Data.ArchiveTests.tests
             Data.ImageFolderTests.tests
             Data.CifarTests.tests
             Data.IdxSetTests.tests
+            Data.EmnistTests.tests
             Data.FolderLayoutTests.tests
             Data.FolderContentTests.tests
             Data.NestedTarTests.tests

@@ -13,7 +13,10 @@ open NormFree.Tests.Data.Support
 let private limits = FileSet.defaultLimits
 let private openAll = Archive.openWith limits (fun _ -> true)
 let private picture = png (noise (RandomStream.OfKeys 1L) 6 5)
-let private entries = [ for split in [ "train"; "test" ] do for label in [ "cat"; "dog" ] -> $"{split}/{label}/1.png", picture ]
+
+let private entries =
+    [ for split in [ "train"; "test" ] do
+          for label in [ "cat"; "dog" ] -> $"{split}/{label}/1.png", picture ]
 
 let private zipped =
     lazy
@@ -21,8 +24,7 @@ let private zipped =
          zip (folder.File "set.zip") entries
          File.ReadAllBytes(folder.File "set.zip"))
 
-let private contents =
-    [ "zip", zipped; "tar", lazy tar entries; "tar.gz", lazy gzip (tar entries) ]
+let private contents = [ "zip", zipped; "tar", lazy tar entries; "tar.gz", lazy gzip (tar entries) ]
 
 let private byContent =
     [ for kind, bytes in contents do
@@ -94,19 +96,18 @@ let private tarNamed (names: byte[] list) =
 let private latin1 (text: string) = Encoding.Latin1.GetBytes text
 
 let private names =
-    [ for number, name in [ 12, "bzip2"; 14, "LZMA"; 9, "Deflate64"; 93, "Zstandard" ] do
+    [ for number, name in [ 12, "bzip2"; 14, "LZMA"; 93, "Zstandard" ] do
           test $"a zip compressed with {name} says so" {
               use folder = new TempFolder()
-              let _, train, _ = ok (ImageFolder.openWith limits (folder.Write("set.zip", withMethod number)))
-
-              match train.Load 0 with
-              // .NET reads Deflate64; the content is not of this method.
-              | Error text when number = 9 -> contains [ "damaged" ] text
-              | result -> contains [ "method"; name; "Unpack" ] (error result)
+              let text = errors (ImageFolder.openWith limits (folder.Write("set.zip", withMethod number)))
+              contains [ "set.zip"; "method"; name; "Unpack" ] text
           }
 
       test "names in a tar that are not UTF-8 stay different" {
-          let files = [ for split in [ "train"; "test" ] do for label in [ "caf\233"; "caf\232" ] -> latin1 $"{split}/{label}/1.png" ]
+          let files =
+              [ for split in [ "train"; "test" ] do
+                    for label in [ "caf\233"; "caf\232" ] -> latin1 $"{split}/{label}/1.png" ]
+
           use folder = new TempFolder()
           let classes, train, _ = ok (ImageFolder.openWith limits (folder.Write("set.tar", tarNamed files)))
           Expect.equal (classes, train.Count) ([| "cafè"; "café" |], 2) "classes"
@@ -136,7 +137,10 @@ let private names =
           use folder = new TempFolder()
           folder.Write("train/dog/1.png", picture) |> ignore
           folder.Write("test/dog/1.png", picture) |> ignore
-          let script = $"mkdir -p \"{folder.Path}/train/$(printf 'caf\\351')\" && cp \"{folder.Path}/train/dog/1.png\" \"{folder.Path}/train/$(printf 'caf\\351')/\""
+
+          let script =
+              $"mkdir -p \"{folder.Path}/train/$(printf 'caf\\351')\" && cp \"{folder.Path}/train/dog/1.png\" \"{folder.Path}/train/$(printf 'caf\\351')/\""
+
           use shell = Process.Start("/bin/sh", [ "-c"; script ])
           shell.WaitForExit()
           contains [ "not UTF-8"; "Rename" ] (errors (ImageFolder.openWith limits folder.Path))
@@ -155,7 +159,12 @@ let private cifar =
 
     [ test "another data set given as CIFAR is named" {
           wrong Cifar10 [ "train.bin"; "test.bin" ] [ "CIFAR-100"; "--dataset cifar100" ]
-          wrong Cifar10 [ "cifar-100-python/train"; "cifar-100-python/test"; "cifar-100-python/meta" ] [ "CIFAR-100"; "--dataset cifar100" ]
+
+          wrong
+              Cifar10
+              [ "cifar-100-python/train"; "cifar-100-python/test"; "cifar-100-python/meta" ]
+              [ "CIFAR-100"; "--dataset cifar100" ]
+
           wrong Cifar100 [ "data_batch_1" ] [ "CIFAR-10"; "--dataset cifar10" ]
           wrong Cifar10 [ "data_batch_1.mat" ] [ "Matlab"; "binary or the Python version" ]
       }

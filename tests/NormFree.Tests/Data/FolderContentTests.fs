@@ -6,8 +6,7 @@ open Expecto
 open NormFree.Data
 open NormFree.Tests.Data.Support
 
-let private fixture name =
-    File.ReadAllBytes(Path.Combine(__SOURCE_DIRECTORY__, "..", "..", "fixtures", "images", name))
+let private fixture name = File.ReadAllBytes(Path.Combine(__SOURCE_DIRECTORY__, "..", "..", "fixtures", "images", name))
 
 let private picture width height = png (noise (RandomStream.OfKeys 1L) width height)
 
@@ -38,8 +37,18 @@ let private formats =
     [ test "JPEG, PNG, WebP, BMP and GIF are read under each of their extensions" {
           let files =
               [ for extension, fixtureName in
-                    [ ".jpg", "rgb.jpg"; ".jpeg", "rgb.jpg"; ".jpe", "rgb.jpg"; ".jfif", "rgb.jpg"; ".JPEG", "rgb.jpg"; ".Jfif", "rgb.jpg"
-                      ".png", "rgb.png"; ".PNG", "rgb.png"; ".webp", "picture.webp"; ".WEBP", "picture.webp"; ".bmp", "picture.bmp"; ".dib", "picture.bmp"
+                    [ ".jpg", "rgb.jpg"
+                      ".jpeg", "rgb.jpg"
+                      ".jpe", "rgb.jpg"
+                      ".jfif", "rgb.jpg"
+                      ".JPEG", "rgb.jpg"
+                      ".Jfif", "rgb.jpg"
+                      ".png", "rgb.png"
+                      ".PNG", "rgb.png"
+                      ".webp", "picture.webp"
+                      ".WEBP", "picture.webp"
+                      ".bmp", "picture.bmp"
+                      ".dib", "picture.bmp"
                       ".gif", "animated.gif" ] -> $"image-of{extension.Substring 1}{extension}", fixture fixtureName ]
 
           let images = ok (read ImageFolder.defaults (both [ "cat"; "dog" ] files))
@@ -49,19 +58,32 @@ let private formats =
       }
 
       test "the content of a file decides its format" {
-          let files = [ "a.jpg", fixture "picture.webp"; "b.jpg", fixture "rgb.png"; "c.png", fixture "animated.gif"; "d.png", fixture "rgb.jpg" ]
+          let files =
+              [ "a.jpg", fixture "picture.webp"
+                "b.jpg", fixture "rgb.png"
+                "c.png", fixture "animated.gif"
+                "d.png", fixture "rgb.jpg" ]
+
           checkSource 2 (ok (read ImageFolder.defaults (both [ "cat"; "dog" ] files))).Train
       }
 
       test "images in subfolders of a class belong to the class" {
           let files = [ "1.png", picture 6 5; "more/2.png", picture 6 5; "more/again/3.png", picture 6 5 ]
           let images = ok (read ImageFolder.defaults (both [ "cat"; "dog" ] files))
-          Expect.equal (images.Classes, images.Train.Count, images.Test.Value.Count) ([| "cat"; "dog" |], 6, 6) "as torchvision"
+
+          Expect.equal
+              (images.Classes, images.Train.Count, images.Test.Value.Count)
+              ([| "cat"; "dog" |], 6, 6)
+              "as torchvision"
       }
 
       test "unsupported formats, other files and images outside of classes are named and counted" {
-          let files = [ "1.png", picture 6 5; "2.png", picture 6 5; "t.tif", fixture "picture.tif"; "notes.txt", "x"B ]
-          let images = ok (read ImageFolder.defaults (("train/stray.png", picture 6 5) :: both [ "cat"; "dog" ] files))
+          let files =
+              [ "1.png", picture 6 5; "2.png", picture 6 5; "t.tif", fixture "picture.tif"; "notes.txt", "x"B ]
+
+          let images =
+              ok (read ImageFolder.defaults (("train/stray.png", picture 6 5) :: both [ "cat"; "dog" ] files))
+
           let text = leftOut images
           contains [ "2 files are left out: images of the format .tif"; "train/cat/t.tif"; "Convert" ] text
           contains [ "no extension of an image"; "train/cat/notes.txt" ] text
@@ -77,7 +99,9 @@ let private formats =
       }
 
       test "a class of unsupported formats alone is an error that names them" {
-          let entries = both [ "cat" ] [ "1.png", picture 6 5 ] @ both [ "dog" ] [ "1.tif", fixture "picture.tif" ]
+          let entries =
+              both [ "cat" ] [ "1.png", picture 6 5 ] @ both [ "dog" ] [ "1.tif", fixture "picture.tif" ]
+
           contains [ "train/dog"; ".tif"; "Convert" ] (errors (read ImageFolder.defaults entries))
       } ]
 
@@ -102,14 +126,25 @@ let private sizes =
               let dataset = ok (load Catalogue.defaults (both [ "cat"; "dog" ] [ "1.png", picture side side ]))
               Expect.equal dataset.Size size "by default"
               Expect.equal (loadAll dataset) 2 "all images are read"
-              let given = ok (load { Catalogue.defaults with Size = Some 40 } (both [ "cat"; "dog" ] [ "1.png", picture side side ]))
+
+              let given =
+                  ok (
+                      load
+                          { Catalogue.defaults with Size = Some 40 }
+                          (both [ "cat"; "dog" ] [ "1.png", picture side side ])
+                  )
+
               Expect.equal (given.Size, loadAll given) (40, 2) "as given"
           }
 
       test "a class of which more than half cannot be read is an error unless it is asked for" {
           let files = [ "1.png", picture 40 40; "2.png", "<html>403</html>"B; "3.png", [||] ]
           let entries = both [ "cat" ] [ "1.png", picture 40 40 ] @ both [ "dog" ] files
-          contains [ "class dog"; "2 of 3"; "2.png"; "web page"; "--allow-left-out" ] (errors (load Catalogue.defaults entries))
+
+          contains
+              [ "class dog"; "2 of 3"; "2.png"; "web page"; "--allow-left-out" ]
+              (errors (load Catalogue.defaults entries))
+
           let allowed = { Catalogue.defaults with Folder = { ImageFolder.defaults with AllowLeftOut = true } }
           Expect.equal (ok (load allowed entries)).Size 40 "accepted"
       }
@@ -121,7 +156,10 @@ let private sizes =
           let dataset = ok (load { Catalogue.defaults with ClassNames = Some names } entries)
           Expect.equal dataset.Classes [| "Katze"; "Hund" |] "names"
           let few = folder.Write("few.txt", "Katze"B)
-          contains [ "few.txt"; "1 names"; "2 classes" ] (errors (load { Catalogue.defaults with ClassNames = Some few } entries))
+
+          contains
+              [ "few.txt"; "1 names"; "2 classes" ]
+              (errors (load { Catalogue.defaults with ClassNames = Some few } entries))
       } ]
 
 let tests = testList "folder contents" [ testList "formats" formats; testList "sizes" sizes ]

@@ -41,7 +41,7 @@ let private testSplit (images: FolderImages) = images.Test.Value.Name 0
 let private leftOut (images: FolderImages) = images.LeftOut |> List.map string |> String.concat "\n"
 
 let private names =
-    [ for train, test in
+    [ for train, testing in
           [ "train", "val"
             "train", "valid"
             "train", "validation"
@@ -57,11 +57,11 @@ let private names =
             "a/b/c/train", "a/b/c/test"
             "photos/train/train", "photos/test/test"
             "train/images", "test/images" ] do
-          test $"'{train}' and '{test}' are splits" {
-              let images = readPlain (splits [ train; test ])
+          test $"'{train}' and '{testing}' are splits" {
+              let images = readPlain (splits [ train; testing ])
               Expect.equal images.Classes [| "cat"; "dog" |] "classes"
               Expect.equal (counts images) (4, 4) "counts"
-              contains [ $"{test}/cat/1.png" ] (testSplit images)
+              contains [ $"{testing}/cat/1.png" ] (testSplit images)
           }
 
       test "with test and validation images, the test images are used and the others are counted" {
@@ -71,7 +71,10 @@ let private names =
       }
 
       test "classes may have the names of splits" {
-          let entries = [ for split in [ "train"; "test" ] do for label in [ "train"; "test"; "val" ] -> $"{split}/{label}/1.png", picture 1 ]
+          let entries =
+              [ for split in [ "train"; "test" ] do
+                    for label in [ "train"; "test"; "val" ] -> $"{split}/{label}/1.png", picture 1 ]
+
           let images = readPlain entries
           Expect.equal images.Classes [| "test"; "train"; "val" |] "classes"
           Expect.equal (counts images) (3, 3) "counts"
@@ -100,7 +103,10 @@ let private unlabelled =
 
       test "an empty or different test class is still an error" {
           failing (("train/bird/", [||]) :: splits [ "train"; "test" ]) [ "train/bird"; "no images" ]
-          failing (("test/bird/1.png", picture 1) :: splits [ "train"; "test" ]) [ "'train' lacks classes of 'test': bird" ]
+
+          failing
+              (("test/bird/1.png", picture 1) :: splits [ "train"; "test" ])
+              [ "'train' lacks classes of 'test': bird" ]
       } ]
 
 let private trainingOnly =
@@ -115,7 +121,11 @@ let private trainingOnly =
 
       test "the images that a recipe holds out are the test images, also within a limit" {
           use folder = new TempFolder()
-          let entries = [ for label in [ "cat"; "dog" ] do for i in 1..10 -> $"train/{label}/{i}.png", picture i ]
+
+          let entries =
+              [ for label in [ "cat"; "dog" ] do
+                    for i in 1..10 -> $"train/{label}/{i}.png", picture i ]
+
           let path = write folder entries
 
           for limit in [ None; Some 10 ] do
@@ -125,12 +135,19 @@ let private trainingOnly =
               let names (source: ImageSource) = List.init source.Count source.Name
               Expect.equal dataset.Train.Count (defaultArg limit 20) "all training images"
               Expect.equal (names dataset.Test) (names heldOut) "those held out"
-              Expect.isEmpty (List.filter (fun name -> List.contains name (names kept)) (names dataset.Test)) "none is trained on"
+
+              Expect.isEmpty
+                  (List.filter (fun name -> List.contains name (names kept)) (names dataset.Test))
+                  "none is trained on"
+
               contains [ "held-out" ] (String.concat "\n" dataset.Notes)
       }
 
       test "class folders without splits are an error that names '--train-split .', which reads them" {
-          let classes = [ for label in [ "cat"; "dog" ] do for i in 1..3 -> $"{label}/{i}.png", picture i ]
+          let classes =
+              [ for label in [ "cat"; "dog" ] do
+                    for i in 1..3 -> $"{label}/{i}.png", picture i ]
+
           failing classes [ "'train/<class>/'"; "--train-split ." ]
           let images = ok (read { optional with TrainSplit = Some "." } classes)
           Expect.equal (images.Classes, counts images) ([| "cat"; "dog" |], (6, 0)) "classes and counts"
@@ -165,14 +182,23 @@ let private named =
       test "a name that does not exist or is ambiguous is an error with the folders" {
           let entries = splits [ "a/part"; "b/part"; "a/test" ]
           contains [ "--train-split nothing"; "a, b" ] (errors (read (options (Some "nothing") None) entries))
-          contains [ "--train-split part"; "a/part, b/part"; "whole path" ] (errors (read (options (Some "part") None) entries))
+
+          contains
+              [ "--train-split part"; "a/part, b/part"; "whole path" ]
+              (errors (read (options (Some "part") None) entries))
       } ]
 
 let private hidden =
     [ for folder in [ ".ipynb_checkpoints"; "@eaDir"; "__MACOSX"; ".thumbnails" ] do
           test $"{folder} is no class, and images in it are counted" {
               for where in [ $"train/{folder}/"; $"train/cat/{folder}/"; $"{folder}/train/cat/" ] do
-                  let images = readPlain ((where + "0.png", picture 1) :: (where + "deep/1.png", picture 2) :: splits [ "train"; "test" ])
+                  let images =
+                      readPlain (
+                          (where + "0.png", picture 1)
+                          :: (where + "deep/1.png", picture 2)
+                          :: splits [ "train"; "test" ]
+                      )
+
                   Expect.equal (images.Classes, counts images) ([| "cat"; "dog" |], (4, 4)) where
                   contains [ "2 files are left out"; "hidden"; folder ] (leftOut images)
           }
@@ -184,7 +210,9 @@ let private hidden =
           }
 
       test "files of operating systems are not mentioned" {
-          let files = [ for name in [ "Thumbs.db"; ".DS_Store"; "desktop.ini"; "._1.png" ] -> $"train/cat/{name}", "x"B ]
+          let files =
+              [ for name in [ "Thumbs.db"; ".DS_Store"; "desktop.ini"; "._1.png" ] -> $"train/cat/{name}", "x"B ]
+
           let images = readPlain (files @ splits [ "train"; "test" ])
           Expect.equal (counts images) (4, 4) "counts"
           Expect.isEmpty images.LeftOut "nothing is left out"

@@ -8,7 +8,7 @@ open Expecto
 open NormFree.Data
 open NormFree.Tests.Data.Support
 
-let private idx (sizes: int list) (data: byte[]) =
+let idx (sizes: int list) (data: byte[]) =
     let bigEndian (value: int) =
         let bytes = Array.zeroCreate<byte> 4
         BinaryPrimitives.WriteInt32BigEndian(bytes, value)
@@ -22,7 +22,7 @@ let private files =
       "t10k-images-idx3-ubyte", idx [ 2; 28; 28 ] (randomBytes 2 (2 * 784))
       "t10k-labels-idx1-ubyte", idx [ 2 ] [| 7uy; 8uy |] ]
 
-let private inFolder (files: (string * byte[]) list) run =
+let inFolder (files: (string * byte[]) list) run =
     use folder = new TempFolder()
 
     for name, bytes in files do
@@ -34,24 +34,22 @@ let private read files =
     inFolder files (fun folder ->
         Archive.openWith FileSet.defaultLimits (fun _ -> true) folder.Path
         |> ok
-        |> IdxSet.read IdxSet.FashionMnist None
+        |> IdxSetReader.read IdxSet.FashionMnist None
         |> Result.map (fun (_, _, splits) -> splits))
 
-let private load kind options files = inFolder files (fun folder -> Catalogue.load kind (Some folder.Path) options)
-let private defaults = Catalogue.defaults
-let private mnist = load Mnist defaults
-let private emnist split = load Emnist { defaults with Emnist = split }
+let load kind options files = inFolder files (fun folder -> Catalogue.load kind (Some folder.Path) options)
+let defaults = Catalogue.defaults
+let mnist = load Mnist defaults
 
 /// Four files with labels from `first` on, one of each class.
-let private labelled (prefixes: string * string) first count side =
+let labelled (prefixes: string * string) first count side =
     let labels = Array.init count (fun i -> byte (first + i))
 
     [ for prefix in [ fst prefixes; snd prefixes ] do
           $"{prefix}-images-idx3-ubyte", idx [ count; side; side ] (randomBytes 7 (count * side * side))
           $"{prefix}-labels-idx1-ubyte", idx [ count ] labels ]
 
-let private standard = "train", "t10k"
-let private ofSplit name = $"emnist-{name}-train", $"emnist-{name}-test"
+let standard = "train", "t10k"
 
 /// The preprocessed test image at this index.
 let private testImage (dataset: Dataset) index =
@@ -147,19 +145,30 @@ let tests =
               }
 
           test "a gzip without .gz and a plain file with .gz are read by their content" {
-              let swapped = [ for i, (name, bytes) in List.indexed files -> if i % 2 = 0 then name, gzip bytes else name + ".gz", bytes ]
+              let swapped =
+                  [ for i, (name, bytes) in List.indexed files ->
+                        if i % 2 = 0 then name, gzip bytes else name + ".gz", bytes ]
+
               let train, test = ok (read swapped)
               Expect.equal (train.Count, test.Count) (5, 2) "counts"
           }
 
           test "two data sets below one folder are not mixed" {
-              let two = [ for folder in [ "MNIST/raw"; "FashionMNIST/raw" ] do for name, bytes in files -> $"{folder}/{name}", bytes ]
+              let two =
+                  [ for folder in [ "MNIST/raw"; "FashionMNIST/raw" ] do
+                        for name, bytes in files -> $"{folder}/{name}", bytes ]
+
               contains [ "several data sets"; "MNIST/raw"; "FashionMNIST/raw" ] (errors (read two))
           }
 
           test "each set has its own classes and normalisation" {
               let dataset = ok (mnist files)
-              Expect.equal (dataset.Name, dataset.Classes, dataset.Normalisation) ("mnist", [| for i in 0..9 -> string i |], Normalisation.mnist) "digits"
+
+              Expect.equal
+                  (dataset.Name, dataset.Classes, dataset.Normalisation)
+                  ("mnist", [| for i in 0..9 -> string i |], Normalisation.mnist)
+                  "digits"
+
               let dataset = ok (load FashionMnist defaults files)
               Expect.equal dataset.Classes[9] "boot" "clothes"
           }
@@ -180,7 +189,9 @@ let tests =
           }
 
           test "labels beyond the classes name the remedies" {
-              contains [ "label is 10"; "10 classes"; "--dataset emnist"; "--class-names" ] (errors (mnist (labelled standard 0 12 28)))
+              contains
+                  [ "label is 10"; "10 classes"; "--dataset emnist"; "--class-names" ]
+                  (errors (mnist (labelled standard 0 12 28)))
           }
 
           test "class names come from a file" {
@@ -191,51 +202,25 @@ let tests =
               Expect.equal dataset.Classes names "names"
 
               let few = folder.Write("few.txt", "a\nb"B)
-              contains [ "label is 2"; "2 classes" ] (errors (load Mnist { defaults with ClassNames = Some few } (labelled standard 0 12 28)))
+
+              contains
+                  [ "label is 2"; "2 classes" ]
+                  (errors (load Mnist { defaults with ClassNames = Some few } (labelled standard 0 12 28)))
+
               let twice = folder.Write("twice.txt", "a\nb\na"B)
-              contains [ "twice.txt"; "'a' twice" ] (errors (load Mnist { defaults with ClassNames = Some twice } files))
-          }
 
-          for split, first, count, names in
-              [ "byclass", 0, 62, [ 10, "A"; 36, "a"; 61, "z" ]
-                "bymerge", 0, 47, [ 10, "A"; 36, "a"; 46, "t" ]
-                "balanced", 0, 47, [ 9, "9"; 37, "b" ]
-                "letters", 1, 26, [ 0, "a"; 25, "z" ]
-                "digits", 0, 10, [ 9, "9" ]
-                "mnist", 0, 10, [ 0, "0" ] ] do
-              test $"EMNIST's {split} has its classes, found by the files' names" {
-                  let dataset = ok (emnist None (labelled (ofSplit split) first count 28))
-                  Expect.hasLength dataset.Classes count "classes"
-                  Expect.equal (dataset.Train.Label 0, dataset.Train.Label(count - 1)) (0, count - 1) "labels from 0"
-
-                  for label, name in names do
-                      Expect.equal dataset.Classes[label] name "a name"
-              }
-
-          test "EMNIST's images are transposed" {
-              let data = randomBytes 3 (10 * 784)
-              let files = [ for name, bytes in labelled (ofSplit "digits") 0 10 28 -> name, (if name.Contains "images" then idx [ 10; 28; 28 ] data else bytes) ]
-              let image = ok ((ok (emnist None files)).Train.Load 4)
-
-              for y, x in [ 0, 1; 1, 0; 27, 3; 12, 25 ] do
-                  Expect.equal image.Pixels[3 * (28 * y + x)] data[4 * 784 + 28 * x + y] "column by column"
-          }
-
-          test "EMNIST's split is chosen if there are several or none, and a missing one is an error" {
-              let letters, digits = labelled (ofSplit "letters") 1 26 28, labelled (ofSplit "digits") 0 10 28
-              contains [ "letters, digits"; "--emnist-split" ] (errors (emnist None (letters @ digits)))
-              Expect.hasLength (ok (emnist (Some EmnistSplit.Digits) (letters @ digits))).Classes 10 "digits"
-              contains [ "byclass"; "--emnist-split letters" ] (errors (emnist (Some EmnistSplit.ByClass) letters))
-              let renamed = labelled standard 1 26 28
-              contains [ "--emnist-split" ] (errors (emnist None renamed))
-              Expect.hasLength (ok (emnist (Some EmnistSplit.Letters) renamed)).Classes 26 "letters under MNIST's names"
-              contains [ "--dataset emnist" ] (errors (mnist letters))
+              contains
+                  [ "twice.txt"; "'a' twice" ]
+                  (errors (load Mnist { defaults with ClassNames = Some twice } files))
           }
 
           test "files of other types are named as what they are" {
               let floats = Array.append [| 0uy; 0uy; 13uy; 3uy |] (Array.zeroCreate 32)
               contains [ "32-bit floats"; "bytes" ] (errors (mnist (replace "train-images-idx3-ubyte" floats)))
-              contains [ "web page"; "Download" ] (errors (mnist (replace "train-images-idx3-ubyte" "<!DOCTYPE html><html>404</html>"B)))
+
+              contains
+                  [ "web page"; "Download" ]
+                  (errors (mnist (replace "train-images-idx3-ubyte" "<!DOCTYPE html><html>404</html>"B)))
           }
 
           test "the real data set has 60 000 and 10 000 images" {

@@ -20,7 +20,10 @@ let private closed (bytes: byte[]) at = Array.append (Array.truncate at bytes) [
 /// A JPEG of one grey block with these scans: (first coefficient, last, lowest bit).
 let private ofScans frame (scans: (byte * byte * byte) list) =
     let scan (first, last, bits) = [| 0xFFuy; 0xDAuy; 0uy; 8uy; 1uy; 1uy; 0uy; first; last; bits; 1uy; 2uy |]
-    let header = [| 0xFFuy; 0xD8uy; 0xFFuy; frame; 0uy; 11uy; 8uy; 0uy; 8uy; 0uy; 8uy; 1uy; 1uy; 0x11uy; 0uy |]
+
+    let header =
+        [| 0xFFuy; 0xD8uy; 0xFFuy; frame; 0uy; 11uy; 8uy; 0uy; 8uy; 0uy; 8uy; 1uy; 1uy; 0x11uy; 0uy |]
+
     Array.concat [ header; Array.collect scan (Array.ofList scans); [| 0xFFuy; 0xD9uy |] ]
 
 let tests =
@@ -46,7 +49,9 @@ let tests =
 
           for what, scans, isIncomplete in
               [ "every coefficient to the last bit", [ 0uy, 0uy, 0uy; 1uy, 63uy, 0uy ], false
-                "bits that are refined", [ 0uy, 0uy, 1uy; 1uy, 63uy, 2uy; 1uy, 63uy, 0x21uy; 0uy, 0uy, 0x10uy; 1uy, 63uy, 0x10uy ], false
+                "bits that are refined",
+                [ 0uy, 0uy, 1uy; 1uy, 63uy, 2uy; 1uy, 63uy, 0x21uy; 0uy, 0uy, 0x10uy; 1uy, 63uy, 0x10uy ],
+                false
                 "bits that are not refined", [ 0uy, 0uy, 0uy; 1uy, 63uy, 1uy ], true
                 "a band that is missing", [ 0uy, 0uy, 0uy; 1uy, 5uy, 0uy ], true
                 "only averages", [ 0uy, 0uy, 0uy ], true ] do

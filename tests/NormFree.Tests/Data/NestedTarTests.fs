@@ -25,7 +25,9 @@ let private openFiles options files =
     ImageFolder.openPath limits options (folder.File "set")
 
 let private valFolders = [ for wnid in wnids -> $"val/{wnid}/1.png", picture 9 ]
-let private counts (images: FolderImages) = images.Train.Count, images.Test |> Option.map _.Count |> Option.defaultValue 0
+
+let private counts (images: FolderImages) =
+    images.Train.Count, images.Test |> Option.map _.Count |> Option.defaultValue 0
 
 /// Each image is the one of its class and name.
 let private checkTrain (images: FolderImages) =
@@ -36,7 +38,8 @@ let private checkTrain (images: FolderImages) =
               for i in 1..2 -> label, $"{wnid}_{i}.png", ok (Decode.image (picture (i + int (wnid.Substring 1)))) ]
 
     let found =
-        List.init images.Train.Count (fun i -> images.Train.Label i, FileSet.fileName (images.Train.Name i), ok (images.Train.Load i))
+        List.init images.Train.Count (fun i ->
+            images.Train.Label i, FileSet.fileName (images.Train.Name i), ok (images.Train.Load i))
 
     Expect.equal found expected "labels, names and images"
 
@@ -46,12 +49,23 @@ let private tars =
           let path = folder.Write("ILSVRC2012_img_train.tar", allTar)
           let images = ok (ImageFolder.openPath limits optional path)
           checkTrain images
-          Expect.equal images.Train.Count (Array.Parallel.init 4 (fun i -> images.Train.Load i |> ok)).Length "from many threads"
+
+          Expect.equal
+              images.Train.Count
+              (Array.Parallel.init 4 (fun i -> images.Train.Load i |> ok)).Length
+              "from many threads"
+
           contains [ "--held-out" ] (errors (ImageFolder.openPath limits ImageFolder.defaults path))
       }
 
       test "class tars in a folder are classes" {
-          let images = ok (openFiles ImageFolder.defaults ([ for wnid in wnids -> $"train/{wnid}.tar", classTar wnid ] @ valFolders))
+          let images =
+              ok (
+                  openFiles
+                      ImageFolder.defaults
+                      ([ for wnid in wnids -> $"train/{wnid}.tar", classTar wnid ] @ valFolders)
+              )
+
           checkTrain images
           Expect.equal (counts images) (4, 2) "counts"
       }
@@ -63,14 +77,20 @@ let private tars =
       }
 
       test "tars beside extracted images are not read" {
-          let extracted = [ for split in [ "train"; "test" ] do for wnid in wnids -> $"{split}/{wnid}/1.png", picture 1 ]
+          let extracted =
+              [ for split in [ "train"; "test" ] do
+                    for wnid in wnids -> $"{split}/{wnid}/1.png", picture 1 ]
+
           let images = ok (openFiles ImageFolder.defaults (("old.tar", classTar "n01440764") :: extracted))
           Expect.equal (counts images) (2, 2) "counts"
       }
 
       test "a truncated inner tar is an error with its name" {
           let cut = Array.truncate 700 (classTar "n01440764")
-          let text = errors (openFiles optional [ "train/n01440764.tar", cut; "train/n01443537.tar", classTar "n01443537" ])
+
+          let text =
+              errors (openFiles optional [ "train/n01440764.tar", cut; "train/n01443537.tar", classTar "n01443537" ])
+
           contains [ "n01440764.tar"; "truncated or damaged" ] text
       }
 
@@ -82,7 +102,9 @@ let private tars =
           contains [ "x.png"; "longer than the tar" ] (errors (ImageFolder.openPath limits optional path))
       }
 
-      testPropertyWithConfig { FsCheckConfig.defaultConfig with maxTest = 40 } "damaged tars of tars give images or errors"
+      testPropertyWithConfig
+          { FsCheckConfig.defaultConfig with maxTest = 40 }
+          "damaged tars of tars give images or errors"
       <| fun (seed: int) ->
           use folder = new TempFolder()
 
@@ -94,37 +116,55 @@ let private tars =
 
 let private kaggle =
     [ for wnid in wnids do
-          for i in 1..2 -> $"ILSVRC/Data/CLS-LOC/train/{wnid}/{wnid}_{i}.png", picture (i + int (wnid.Substring 1))
+          for i in 1..2 do
+              $"ILSVRC/Data/CLS-LOC/train/{wnid}/{wnid}_{i}.png", picture (i + int (wnid.Substring 1))
       for i in 1..3 do
           $"ILSVRC/Data/CLS-LOC/val/ILSVRC2012_val_{i}.png", picture (100 + i)
           $"ILSVRC/Data/CLS-LOC/test/ILSVRC2012_test_{i}.png", picture (200 + i) ]
 
 let private tiny =
     [ for wnid in wnids do
-          for i in 1..2 -> $"tiny-imagenet-200/train/{wnid}/images/{wnid}_{i}.png", picture (i + int (wnid.Substring 1))
+          for i in 1..2 do
+              $"tiny-imagenet-200/train/{wnid}/images/{wnid}_{i}.png", picture (i + int (wnid.Substring 1))
       for i in 0..2 do
           $"tiny-imagenet-200/val/images/val_{i}.png", picture (100 + i)
           $"tiny-imagenet-200/test/images/test_{i}.png", picture (200 + i) ]
 
 let private labelFiles =
     [ test "Kaggle's layout with LOC_val_solution.csv has labelled validation images" {
-          let csv = "ImageId,PredictionString\nILSVRC2012_val_1,n01443537 1 2 3 4\nILSVRC2012_val_3,n01440764 5 6 7 8 n01440764 1 2 3 4\n"
-          let images = ok (openFiles ImageFolder.defaults (("LOC_val_solution.csv", Encoding.UTF8.GetBytes csv) :: kaggle))
+          let csv =
+              "ImageId,PredictionString\nILSVRC2012_val_1,n01443537 1 2 3 4\nILSVRC2012_val_3,n01440764 5 6 7 8 n01440764 1 2 3 4\n"
+
+          let images =
+              ok (openFiles ImageFolder.defaults (("LOC_val_solution.csv", Encoding.UTF8.GetBytes csv) :: kaggle))
+
           checkTrain images
           let test = images.Test.Value
           let found = List.init test.Count (fun i -> test.Label i, FileSet.fileName (test.Name i))
           Expect.equal found [ 0, "ILSVRC2012_val_3.png"; 1, "ILSVRC2012_val_1.png" ] "labels"
           let text = images.LeftOut |> List.map string |> String.concat "\n"
-          contains [ "label file does not list"; "ILSVRC2012_val_2.png"; "no folders of the classes"; "ILSVRC2012_test_1.png" ] text
+
+          contains
+              [ "label file does not list"
+                "ILSVRC2012_val_2.png"
+                "no folders of the classes"
+                "ILSVRC2012_test_1.png" ]
+              text
       }
 
       test "Kaggle's layout without the labels is an error that names the file" {
-          contains [ "/val"; "LOC_val_solution.csv"; "--held-out" ] (errors (openFiles ImageFolder.defaults (kaggle |> List.filter (fun (name, _) -> not (name.Contains "/test/")))))
+          contains
+              [ "/val"; "LOC_val_solution.csv"; "--held-out" ]
+              (errors (
+                  openFiles ImageFolder.defaults (kaggle |> List.filter (fun (name, _) -> not (name.Contains "/test/")))
+              ))
       }
 
       for container in [ "folder"; "tar.gz" ] do
           test $"Tiny ImageNet in a {container} has labelled validation images" {
-              let annotations = "val_0.JPEG\tn01443537\t0\t32\t44\t62\nval_1.png\tn01440764\t0\t0\t1\t1\nval_2.JPEG\tn01443537\t0\t0\t1\t1\n"
+              let annotations =
+                  "val_0.JPEG\tn01443537\t0\t32\t44\t62\nval_1.png\tn01440764\t0\t0\t1\t1\nval_2.JPEG\tn01443537\t0\t0\t1\t1\n"
+
               let files = ("tiny-imagenet-200/val/val_annotations.txt", Encoding.UTF8.GetBytes annotations) :: tiny
 
               let images =
@@ -132,7 +172,13 @@ let private labelFiles =
                       ok (openFiles ImageFolder.defaults files)
                   else
                       use folder = new TempFolder()
-                      ok (ImageFolder.openPath limits ImageFolder.defaults (folder.Write("set.tar.gz", gzip (tar files))))
+
+                      ok (
+                          ImageFolder.openPath
+                              limits
+                              ImageFolder.defaults
+                              (folder.Write("set.tar.gz", gzip (tar files)))
+                      )
 
               checkTrain images
               let test = images.Test.Value
