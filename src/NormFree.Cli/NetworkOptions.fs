@@ -30,8 +30,27 @@ module internal Images =
     /// Prints what the data set left out or assumed.
     let warn (dataset: Dataset) = dataset.Notes |> List.iter Output.warn
 
+    /// Options that a kind of data set does not use are errors.
+    let private requireUsed kind (options: DatasetOptions) =
+        let namesSplits = options.Folder.TrainSplit.IsSome || options.Folder.TestSplit.IsSome
+
+        match kind with
+        | DatasetKind.Mnist
+        | DatasetKind.FashionMnist
+        | DatasetKind.Emnist
+        | DatasetKind.Synthetic when namesSplits ->
+            raise (
+                UsageException
+                    "--train-split and --test-split are for class folders and Parquet files: omit them, or choose --dataset folder."
+            )
+        | DatasetKind.Emnist -> ()
+        | _ when options.Emnist.IsSome -> raise (UsageException "--emnist-split is for --dataset emnist: omit it.")
+        | _ -> ()
+
     /// Opens the data set, or throws with every problem.
     let load kind path options =
+        requireUsed kind options
+
         if kind = DatasetKind.Synthetic && Option.isSome path then
             raise (
                 UsageException

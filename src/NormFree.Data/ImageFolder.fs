@@ -123,7 +123,7 @@ module ImageFolder =
             DataError.create
                 $"{set.Place}/{other.Folder}"
                 problem
-                "Move them into such folders (for ImageNet, add Kaggle's LOC_val_solution.csv), or hold out training images with --held-out 0.1"
+                "Move them into such folders (for ImageNet, add Kaggle's LOC_val_solution.csv), or train with --held-out 0.1"
 
     let private check (tree: FolderTree) options train test =
         problems tree options.AllowLeftOut train

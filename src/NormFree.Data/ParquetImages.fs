@@ -10,14 +10,11 @@ open NormFree.Data.SplitName
 
 let private isParquetName (path: string) = path.EndsWith(".parquet", StringComparison.OrdinalIgnoreCase)
 
-/// The name of a file's split: the beginning of its name, or its folder.
+/// The name of a file's split: its folder if that is the name of a split and the file's is not, otherwise the beginning of its name.
 let private splitOf (path: string) =
     let start = (FileSet.fileName path).Split([| '-'; '.'; '_' |])[0]
-
-    if (roleOf start).IsSome then
-        start
-    else
-        FileSet.fileName (SplitFolders.parent path)
+    let folder = FileSet.fileName (SplitFolders.parent path)
+    if (roleOf start).IsNone && (roleOf folder).IsSome then folder else start
 
 /// A file as a set of one.
 let private single (path: string) : FileSet =

@@ -16,9 +16,8 @@ let private classTar (wnid: string) = tar [ for i in 1..2 -> $"{wnid}_{i}.png", 
 
 let private allTar = tar [ for wnid in wnids -> $"{wnid}.tar", classTar wnid ]
 
-let private openFiles options files =
-    use folder = new TempFolder()
-
+/// Writes the files below the folder and opens it. The folder has to outlive the images.
+let private openFiles (folder: TempFolder) options files =
     for name: string, bytes: byte[] in files do
         folder.Write("set/" + name, bytes) |> ignore
 
@@ -59,6 +58,8 @@ let private tars =
       }
 
       test "class tars in a folder are classes" {
+          use folder = new TempFolder()
+
           let images =
               ok (
                   openFiles
@@ -71,25 +72,34 @@ let private tars =
       }
 
       test "a folder with the tar of all training images beside class folders" {
-          let images = ok (openFiles ImageFolder.defaults (("ILSVRC2012_img_train.tar", allTar) :: valFolders))
+          use folder = new TempFolder()
+
+          let images =
+              ok (openFiles folder ImageFolder.defaults (("ILSVRC2012_img_train.tar", allTar) :: valFolders))
+
           checkTrain images
           Expect.equal (counts images) (4, 2) "counts"
       }
 
       test "tars beside extracted images are not read" {
+          use folder = new TempFolder()
+
           let extracted =
               [ for split in [ "train"; "test" ] do
                     for wnid in wnids -> $"{split}/{wnid}/1.png", picture 1 ]
 
-          let images = ok (openFiles ImageFolder.defaults (("old.tar", classTar "n01440764") :: extracted))
+          let images = ok (openFiles folder ImageFolder.defaults (("old.tar", classTar "n01440764") :: extracted))
           Expect.equal (counts images) (2, 2) "counts"
       }
 
       test "a truncated inner tar is an error with its name" {
+          use folder = new TempFolder()
           let cut = Array.truncate 700 (classTar "n01440764")
 
           let text =
-              errors (openFiles optional [ "train/n01440764.tar", cut; "train/n01443537.tar", classTar "n01443537" ])
+              errors (
+                  openFiles folder optional [ "train/n01440764.tar", cut; "train/n01443537.tar", classTar "n01443537" ]
+              )
 
           contains [ "n01440764.tar"; "truncated or damaged" ] text
       }
@@ -132,11 +142,15 @@ let private tiny =
 
 let private labelFiles =
     [ test "Kaggle's layout with LOC_val_solution.csv has labelled validation images" {
+          use folder = new TempFolder()
+
           let csv =
               "ImageId,PredictionString\nILSVRC2012_val_1,n01443537 1 2 3 4\nILSVRC2012_val_3,n01440764 5 6 7 8 n01440764 1 2 3 4\n"
 
           let images =
-              ok (openFiles ImageFolder.defaults (("LOC_val_solution.csv", Encoding.UTF8.GetBytes csv) :: kaggle))
+              ok (
+                  openFiles folder ImageFolder.defaults (("LOC_val_solution.csv", Encoding.UTF8.GetBytes csv) :: kaggle)
+              )
 
           checkTrain images
           let test = images.Test.Value
@@ -153,15 +167,22 @@ let private labelFiles =
       }
 
       test "Kaggle's layout without the labels is an error that names the file" {
+          use folder = new TempFolder()
+
           contains
               [ "/val"; "LOC_val_solution.csv"; "--held-out" ]
               (errors (
-                  openFiles ImageFolder.defaults (kaggle |> List.filter (fun (name, _) -> not (name.Contains "/test/")))
+                  openFiles
+                      folder
+                      ImageFolder.defaults
+                      (kaggle |> List.filter (fun (name, _) -> not (name.Contains "/test/")))
               ))
       }
 
       for container in [ "folder"; "tar.gz" ] do
           test $"Tiny ImageNet in a {container} has labelled validation images" {
+              use folder = new TempFolder()
+
               let annotations =
                   "val_0.JPEG\tn01443537\t0\t32\t44\t62\nval_1.png\tn01440764\t0\t0\t1\t1\nval_2.JPEG\tn01443537\t0\t0\t1\t1\n"
 
@@ -169,7 +190,7 @@ let private labelFiles =
 
               let images =
                   if container = "folder" then
-                      ok (openFiles ImageFolder.defaults files)
+                      ok (openFiles folder ImageFolder.defaults files)
                   else
                       use folder = new TempFolder()
 
