@@ -148,6 +148,7 @@ let private sizes =
               let given =
                   ok (
                       load
+                          folder
                           { Catalogue.defaults with Size = Some 40 }
                           (both [ "cat"; "dog" ] [ "1.png", picture side side ])
                   )

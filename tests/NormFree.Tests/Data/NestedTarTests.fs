@@ -63,6 +63,7 @@ let private tars =
           let images =
               ok (
                   openFiles
+                      folder
                       ImageFolder.defaults
                       ([ for wnid in wnids -> $"train/{wnid}.tar", classTar wnid ] @ valFolders)
               )
