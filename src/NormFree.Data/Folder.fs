@@ -27,13 +27,17 @@ let private realPath (folder: DirectoryInfo) =
     | null -> folder.FullName
     | target -> target.FullName
 
-/// All entries below a folder. `above` are the real paths of the folders that contain it.
+/// All entries below a folder. `above` are the real paths of this folder and of those that contain it.
 let rec private entriesBelow (above: string list) (folder: DirectoryInfo) : FileSystemInfo seq =
     seq {
         for entry in folder.EnumerateFileSystemInfos() do
             match entry with
             | :? DirectoryInfo as inner ->
-                let real = if isNull inner.LinkTarget then inner.FullName else realPath inner
+                let real =
+                    if isNull inner.LinkTarget then
+                        Path.Combine(above.Head, inner.Name)
+                    else
+                        realPath inner
 
                 if not (List.contains real above) && above.Length <= MaxDepth then
                     yield inner
