@@ -65,7 +65,8 @@ module Bench =
           Test = source
           Normalisation = Normalisation.imageNet
           Size = job.Image
-          Augmentation = Augmentation.cifar }
+          Augmentation = Augmentation.cifar
+          Notes = [] }
 
     /// This rank's share of all batches, prefetched by the loader's threads as in training.
     let private batches (job: BenchJob) : seq<Batch> =

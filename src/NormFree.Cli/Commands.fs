@@ -43,7 +43,15 @@ module internal Commands =
           Options.width.Spec
           Options.depth.Spec ]
 
-    let private dataset = [ Options.dataset.Spec; Options.dataPath.Spec ]
+    /// How the files of a data set are read.
+    let private layout =
+        [ Options.trainSplit.Spec
+          Options.testSplit.Spec
+          Options.emnistSplit.Spec
+          Options.classNames.Spec
+          Options.allowLeftOut.Spec ]
+
+    let private dataset = [ Options.dataset.Spec; Options.dataPath.Spec ] @ layout
 
     let private testImages = dataset @ [ Options.testLimit.Spec; Options.strict.Spec ]
 
@@ -131,7 +139,12 @@ module internal Commands =
                 Options.computeEngine.Spec
                 Options.threads.Spec ] with
             Operand =
-                Some { Name = "IMAGE"; About = "JPEG or PNG files to classify."; Least = 0; Many = true; Words = [] } }
+                Some
+                    { Name = "IMAGE"
+                      About = "Images to classify: JPEG, PNG, WebP, BMP or GIF."
+                      Least = 0
+                      Many = true
+                      Words = [] } }
 
     let summary =
         command
@@ -289,8 +302,9 @@ module internal Commands =
                    |> Opt.group "Network"
                    |> _.Spec
                    Options.dataset |> Opt.about "Take class names and normalisation from it." |> defaultsTo ""
-                   Options.dataPath.Spec
-                   Options.size |> about "Image side in pixels (default: the data set's, or 224)."
+                   Options.dataPath.Spec ]
+               @ layout
+               @ [ Options.size |> about "Image side in pixels (default: the data set's, or 224)."
                    Options.resize.Spec
                    Options.normalisation.Spec ]) with
             Required = [ "--arch"; "--out" ] }
@@ -309,14 +323,13 @@ module internal Commands =
         { command
               "verify"
               "Compares a packed file with its checkpoint, layer by layer."
-              [ Options.checkpoint |> about "Checkpoint of the packed file."
-                Options.packed |> about "Packed file to compare."
-                Options.verifyImages.Spec
-                Options.dataset |> Opt.about "Compare the accuracy on its test images too." |> defaultsTo ""
-                Options.dataPath.Spec
-                Options.testLimit.Spec
-                Options.threads.Spec
-                Options.json.Spec ] with
+              ([ Options.checkpoint |> about "Checkpoint of the packed file."
+                 Options.packed |> about "Packed file to compare."
+                 Options.verifyImages.Spec
+                 Options.dataset |> Opt.about "Compare the accuracy on its test images too." |> defaultsTo ""
+                 Options.dataPath.Spec ]
+               @ layout
+               @ [ Options.testLimit.Spec; Options.threads.Spec; Options.json.Spec ]) with
             Required = [ "--checkpoint"; "--packed" ] }
 
     let completion =

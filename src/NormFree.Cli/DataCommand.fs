@@ -57,10 +57,26 @@ module internal DataCommand =
         Output.line $"{name}: {source.Count} images, {bad.Length} of them cannot be read"
         bad.Length
 
+    /// The images of each class, for up to a hundred classes.
+    let private counts (dataset: Dataset) =
+        let count (source: ImageSource) = Seq.init source.Count source.Label |> Seq.countBy id |> Map.ofSeq
+
+        let train, test = count dataset.Train, count dataset.Test
+        let of' counts label = Map.tryFind label counts |> Option.defaultValue 0
+
+        [ for label, name in List.indexed (List.truncate 100 (List.ofArray dataset.Classes)) ->
+              $"  {name}: {of' train label} training and {of' test label} test images" ]
+
     /// <summary>Runs <c>normfree data check</c>.</summary>
     let check (args: Arguments) (cancellation: CancellationToken) =
-        let dataset = Images.load (args.Get Options.dataset) (args.TryGet Options.dataPath) Catalogue.defaults
+        let options = Images.options args |> Images.withoutTraining |> Images.withoutTest
+        let dataset = Images.load (args.Get Options.dataset) (args.TryGet Options.dataPath) options
         Output.line $"{dataset.Name}: {dataset.Classes.Length} classes, network input {dataset.Size}×{dataset.Size}"
+        counts dataset |> List.iter Output.line
+        dataset.Notes |> List.iter Output.line
+
+        if dataset.Test.Count = 0 then
+            Output.line "there are no labelled test images: train with --held-out 0.1, or name them with --test-split"
 
         let bad =
             checkSource "train" (Loader.training dataset 1) dataset.Train cancellation

@@ -54,7 +54,7 @@ module internal EvalCommand =
         use network = LoadedNetwork.load (args.TryGet Options.computeEngine) path
 
         let options =
-            { Catalogue.defaults with
+            { Images.withoutTraining (Images.options args) with
                 Size = Some network.ImageTask.Size
                 TestLimit = args.TryGet Options.testLimit }
 
@@ -63,6 +63,9 @@ module internal EvalCommand =
         match matchClasses path network.ImageTask dataset with
         | Some assumption when ranks.Rank = 0 && not (args.Has Options.json) -> Output.line assumption
         | _ -> ()
+
+        if ranks.Rank = 0 then
+            Images.warn dataset
 
         let runOptions =
             { RunOptions.Default with

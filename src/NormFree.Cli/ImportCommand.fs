@@ -21,7 +21,9 @@ module internal ImportCommand =
 
     let private dataset (args: Arguments) =
         match args.TryGet Options.dataset, args.TryGet Options.dataPath with
-        | Some kind, path -> Some(Images.load kind path { Catalogue.defaults with Size = args.TryGet Options.size })
+        | Some kind, path ->
+            let options = Images.options args |> Images.withoutTraining |> Images.withoutTest
+            Some(Images.load kind path { options with Size = args.TryGet Options.size })
         | None, Some _ -> raise (UsageException "--data needs --dataset KIND.")
         | None, None -> None
 

@@ -9,8 +9,48 @@ open NormFree.Networks
 [<RequireQualifiedAccess>]
 module internal Images =
 
+    /// How the files of the data set are read.
+    let options (args: Arguments) : DatasetOptions =
+        { Catalogue.defaults with
+            Emnist = args.TryGet Options.emnistSplit
+            ClassNames = args.TryGet Options.classNames
+            Folder =
+                { ImageFolder.defaults with
+                    TrainSplit = args.TryGet Options.trainSplit
+                    TestSplit = args.TryGet Options.testSplit
+                    AllowLeftOut = args.Has Options.allowLeftOut } }
+
+    /// The same for commands that read no training images.
+    let withoutTraining (options: DatasetOptions) =
+        { options with Folder = { options.Folder with RequireReadable = false } }
+
+    /// The same for commands that need no test images.
+    let withoutTest (options: DatasetOptions) = { options with Folder = { options.Folder with TestOptional = true } }
+
+    /// Prints what the data set left out or assumed.
+    let warn (dataset: Dataset) = dataset.Notes |> List.iter Output.warn
+
+    /// Options that a kind of data set does not use are errors.
+    let private requireUsed kind (options: DatasetOptions) =
+        let namesSplits = options.Folder.TrainSplit.IsSome || options.Folder.TestSplit.IsSome
+
+        match kind with
+        | DatasetKind.Mnist
+        | DatasetKind.FashionMnist
+        | DatasetKind.Emnist
+        | DatasetKind.Synthetic when namesSplits ->
+            raise (
+                UsageException
+                    "--train-split and --test-split are for class folders and Parquet files: omit them, or choose --dataset folder."
+            )
+        | DatasetKind.Emnist -> ()
+        | _ when options.Emnist.IsSome -> raise (UsageException "--emnist-split is for --dataset emnist: omit it.")
+        | _ -> ()
+
     /// Opens the data set, or throws with every problem.
     let load kind path options =
+        requireUsed kind options
+
         if kind = DatasetKind.Synthetic && Option.isSome path then
             raise (
                 UsageException

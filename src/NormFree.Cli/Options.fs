@@ -132,7 +132,9 @@ module internal Options =
             [ "cifar10", DatasetKind.Cifar10
               "cifar100", DatasetKind.Cifar100
               "folder", DatasetKind.ImageFolder
+              "mnist", DatasetKind.Mnist
               "fashion-mnist", DatasetKind.FashionMnist
+              "emnist", DatasetKind.Emnist
               "synthetic", DatasetKind.Synthetic ]
             "Data set."
         |> Opt.defaultsTo "synthetic"
@@ -176,6 +178,24 @@ module internal Options =
             "Fraction of training images held out for validation."
         |> Opt.defaultsTo "0"
         |> data
+
+    let trainSplit =
+        Opt.text "--train-split" "NAME" "Folder of the training images; '.' is the data set itself." |> data
+
+    let testSplit = Opt.text "--test-split" "NAME" "Folder of the test images." |> data
+
+    let emnistSplit =
+        Opt.choice
+            "--emnist-split"
+            "NAME"
+            [ for split in IdxSet.splits -> IdxSet.splitName split, split ]
+            "Split of EMNIST (default: the only one there is)."
+        |> data
+
+    let classNames = Opt.path "--class-names" "FILE" "Names of the classes, one in each line." |> data
+
+    let allowLeftOut =
+        Opt.flag "--allow-left-out" "Accept classes of which more than half is left out." |> data
 
     let strict = Opt.flag "--strict" "Stop at an image that cannot be read." |> data
 

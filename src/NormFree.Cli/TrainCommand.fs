@@ -204,6 +204,7 @@ module internal TrainCommand =
                 (fun cancellation ->
                     Show.progress ranks (args.Has Options.jsonLog) (fun watch ->
                         warnOfEarlyKills watch
+                        dataset.Notes |> List.iter (Warning >> watch)
 
                         { Pipeline.from dataset with
                             Folder = Some folder

@@ -38,7 +38,12 @@ module internal TrainSettings =
               Path = None
               Size = None
               Limit = None
-              TestLimit = None }
+              TestLimit = None
+              TrainSplit = None
+              TestSplit = None
+              EmnistSplit = None
+              ClassNames = None
+              AllowLeftOut = None }
           Stage1 = Some first
           Stage2 = Some second
           Init = None
@@ -129,7 +134,12 @@ module internal TrainSettings =
           Path = Options.dataPath |> orOption args (if args.Has Options.dataset then None else before.Path)
           Size = Options.size |> orOption args before.Size
           Limit = Options.limit |> orOption args before.Limit
-          TestLimit = Options.testLimit |> orOption args before.TestLimit }
+          TestLimit = Options.testLimit |> orOption args before.TestLimit
+          TrainSplit = Options.trainSplit |> orOption args before.TrainSplit
+          TestSplit = Options.testSplit |> orOption args before.TestSplit
+          EmnistSplit = Options.emnistSplit |> orOption args before.EmnistSplit
+          ClassNames = Options.classNames |> orOption args before.ClassNames
+          AllowLeftOut = if args.Has Options.allowLeftOut then Some true else before.AllowLeftOut }
 
     /// <summary>How the work is done: as before, but for the options that are given.</summary>
     let execution (args: Arguments) (before: ExecutionConfiguration) : ExecutionConfiguration =
@@ -211,10 +221,23 @@ module internal TrainSettings =
     let datasetOptions (configuration: RunConfiguration) : DatasetOptions =
         let recipe = configuration.Stage1 |> Option.orElse configuration.Stage2
 
+        let dataset = configuration.Dataset
+
         { Catalogue.defaults with
-            Size = configuration.Dataset.Size
-            Limit = configuration.Dataset.Limit
-            TestLimit = configuration.Dataset.TestLimit
+            Size = dataset.Size
+            Limit = dataset.Limit
+            TestLimit = dataset.TestLimit
+            Emnist = dataset.EmnistSplit
+            ClassNames = dataset.ClassNames
+            Folder =
+                { ImageFolder.defaults with
+                    TrainSplit = dataset.TrainSplit
+                    TestSplit = dataset.TestSplit
+                    AllowLeftOut = defaultArg dataset.AllowLeftOut false }
+            HeldOut =
+                recipe
+                |> Option.filter (fun recipe -> recipe.HeldOut > 0.0)
+                |> Option.map (fun recipe -> recipe.HeldOut, recipe.Seed)
             Lighting =
                 match recipe |> Option.map _.Deviations.Lighting with
                 | Some Rule.Published -> LightingMode.Published

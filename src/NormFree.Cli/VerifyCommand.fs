@@ -36,8 +36,11 @@ module internal VerifyCommand =
         | None -> fun _ _ -> None
         | Some kind ->
             fun (path: string) (task: ImageTask) ->
-                let options = { Catalogue.defaults with Size = Some task.Size; TestLimit = limit }
+                let options =
+                    { Images.withoutTraining (Images.options args) with Size = Some task.Size; TestLimit = limit }
+
                 let dataset = Images.load kind data options
+                Images.warn dataset
                 let assumption = EvalCommand.matchClasses path task dataset
 
                 if not (args.Has Options.json) then

@@ -2,39 +2,6 @@ namespace NormFree.Data
 
 open System
 open System.IO
-open System.Text.Json.Serialization
-
-/// <summary>The data sets of the option <c>--dataset</c>.</summary>
-type DatasetKind =
-    | [<JsonPropertyName "cifar10">] Cifar10
-    | [<JsonPropertyName "cifar100">] Cifar100
-    | [<JsonPropertyName "folder">] ImageFolder
-    | [<JsonPropertyName "fashion-mnist">] FashionMnist
-    | [<JsonPropertyName "synthetic">] Synthetic
-
-/// <summary>The labels of CIFAR-100: 100 fine or 20 coarse classes.</summary>
-type LabelSet =
-    | Fine
-    | Coarse
-
-/// <summary>Options for opening a data set.</summary>
-type DatasetOptions =
-    {
-        /// Side of the network's input in pixels; None for the data set's default.
-        Size: int option
-        /// Maximum number of training images, balanced over the classes.
-        Limit: int option
-        /// Maximum number of test images, balanced over the classes.
-        TestLimit: int option
-        /// Seed of the balanced choice and of the synthetic data set.
-        Seed: int64
-        /// For CIFAR-100.
-        Labels: LabelSet
-        /// For image folders that are not 32×32.
-        Lighting: LightingMode
-        /// Numbers of training and test images of the synthetic data set.
-        Synthetic: int * int
-    }
 
 /// <summary>Opens data sets by kind and path.</summary>
 /// <example><code>
@@ -53,7 +20,11 @@ module Catalogue =
           Seed = 1L
           Labels = Fine
           Lighting = Corrected
-          Synthetic = 6000, 1000 }
+          Synthetic = 6000, 1000
+          Emnist = None
+          ClassNames = None
+          Folder = ImageFolder.defaults
+          HeldOut = None }
 
     let private cifarKind kind options =
         match kind, options.Labels with
@@ -77,7 +48,8 @@ module Catalogue =
           Test = test
           Normalisation = normalisation
           Size = size
-          Augmentation = steps }
+          Augmentation = steps
+          Notes = [] }
 
     let private cifarNormalisation kind =
         match kind with
@@ -88,45 +60,9 @@ module Catalogue =
     let private cifar kind options splits =
         fixedSize (Cifar.downloadName kind) (Cifar.classes kind) (cifarNormalisation kind) Cifar.Side options splits
 
-    /// Images tried until one is readable.
-    let private maxProbes = 64
-
-    /// The side of the first readable image, if it is square.
-    let private squareSide (source: ImageSource) =
-        Seq.init (min maxProbes source.Count) source.Load
-        |> Seq.tryPick Result.toOption
-        |> Option.filter (fun image -> image.Width = image.Height)
-        |> Option.map _.Width
-
-    /// <summary>Image folders: 32×32 images use CIFAR's augmentation, all others ImageNet's (224 pixels).</summary>
-    /// <remarks>The first readable image determines the size. An image of another size is reported when it is read.</remarks>
-    let private folder name options (classes: string[], train, test) =
-        match squareSide train with
-        | Some Cifar.Side ->
-            let normalisation =
-                [ Cifar.Ten; Cifar.HundredFine; Cifar.HundredCoarse ]
-                |> List.tryFind (fun kind -> Set.ofArray classes = Set.ofArray (Cifar.classes kind))
-                |> Option.map cifarNormalisation
-                |> Option.defaultValue Normalisation.imageNet
-
-            fixedSize name classes normalisation Cifar.Side options (train, test)
-        | _ ->
-            let size = defaultArg options.Size 224
-
-            { Name = name
-              Classes = classes
-              Train = train
-              Test = test
-              Normalisation = Normalisation.imageNet
-              Size = size
-              Augmentation = Augmentation.imageNet options.Lighting size }
-
-    let private openFolder name options path =
-        ImageFolder.openWith FileSet.defaultLimits path |> Result.map (folder name options)
-
     /// An image folder with CIFAR's classes.
     let private cifarFolder kind options path =
-        openFolder (Cifar.downloadName kind) options path
+        FolderDataset.openPath (Cifar.downloadName kind) options path
         |> Result.bind (fun dataset ->
             let expected = Cifar.classes kind
 
@@ -136,31 +72,63 @@ module Catalogue =
                 let problem = $"its {dataset.Classes.Length} classes are not those of {Cifar.downloadName kind}"
                 Error [ DataError.create path problem "Open it as an image folder instead" ])
 
+    /// One file of the binary or the python distribution.
+    let private openCifarFile kind path =
+        DataError.guard path (fun () -> Ok(Content.headOf path))
+        |> Result.mapError List.singleton
+        |> Result.bind (fun head ->
+            match Content.ofHead head with
+            | Content.Other("a Python pickle", _) -> CifarPython.readFile kind path
+            | Content.Other(kind, remedy) -> Error [ DataError.create path $"it is {kind}" remedy ]
+            | _ -> Cifar.readFile kind path)
+
     /// The binary distribution, the python distribution, or image folders.
+    let private openCifarSet kind options path (set: FileSet) =
+        if Cifar.isBinary kind set then
+            Cifar.read kind set |> Result.map (cifar kind options)
+        elif CifarMismatch.tryFind kind set |> Option.isSome then
+            Error(Option.toList (CifarMismatch.tryFind kind set))
+        elif CifarPython.isPython kind set then
+            CifarPython.read kind set |> Result.map (cifar kind options)
+        else
+            cifarFolder kind options path
+
     let private openCifar kind options path =
-        if File.Exists path && not (Archive.isKnown path) then
-            Cifar.readFile kind path |> Result.map (cifar kind options)
+        if ParquetImages.isParquet path then
+            cifarFolder kind options path
+        elif File.Exists path && not (Archive.isKnown path) then
+            openCifarFile kind path |> Result.map (cifar kind options)
         else
             Archive.openWith FileSet.defaultLimits (fun _ -> true) path
             |> Result.mapError List.singleton
-            |> Result.bind (fun set ->
-                if Cifar.isBinary kind set then
-                    Cifar.read kind set |> Result.map (cifar kind options)
-                elif CifarPython.isPython kind set then
-                    CifarPython.read kind set |> Result.map (cifar kind options)
-                else
-                    cifarFolder kind options path)
+            |> Result.bind (openCifarSet kind options path)
 
-    /// 28×28 images, padded with black to 32×32.
-    let private openFashion options path =
-        Archive.openWith FileSet.defaultLimits (fun _ -> true) path
-        |> Result.mapError List.singleton
-        |> Result.bind FashionMnist.read
-        |> Result.map (fun splits ->
-            let dataset =
-                fixedSize "fashion-mnist" FashionMnist.classes Normalisation.fashionMnist Cifar.Side options splits
+    /// Images of 28×28 are padded with black to 32×32, all others are resized.
+    let private idxDataset options (set, classNames, (train: ImageSource, test: ImageSource)) =
+        let dataset =
+            fixedSize (IdxSet.name set) classNames (IdxSet.normalisation set) Cifar.Side options (train, test)
 
-            { dataset with Augmentation = Augmentation.after (CentreCrop Cifar.Side) dataset.Augmentation })
+        let is28 source =
+            match source.Load 0 with
+            | Ok image -> (image.Width, image.Height) = (28, 28)
+            | Error _ -> false
+
+        if is28 train && is28 test then
+            { dataset with Augmentation = Augmentation.after (CentreCrop Cifar.Side) dataset.Augmentation }
+        else
+            { dataset with Augmentation = Augmentation.after (Resize dataset.Size) Augmentation.cifar }
+
+    let private openIdx set options path =
+        let names = options.ClassNames |> Option.map ClassNames.read
+
+        match names with
+        | Some(Error error) -> Error [ error ]
+        | Some(Ok _)
+        | None ->
+            Archive.openWith FileSet.defaultLimits (fun _ -> true) path
+            |> Result.mapError List.singleton
+            |> Result.bind (IdxSetReader.read set (names |> Option.bind Result.toOption))
+            |> Result.map (idxDataset options)
 
     let private openSynthetic options =
         let dataset = options.Synthetic ||> Synthetic.dataset options.Seed
@@ -183,7 +151,11 @@ module Catalogue =
             $"a folder or archive with {files}, one .bin file, or train/<class>/*.jpg",
             $"Download it with 'normfree data get {name}'"
         | ImageFolder ->
-            "a folder, .zip, .tar or .tar.gz with train/<class>/*.jpg and test/<class>/ (or val/)",
+            "a folder, .zip, .tar or .tar.gz with train/<class>/*.jpg and test/<class>/ (or val/), or Parquet files of images",
+            "Give its path with --data"
+        | Mnist
+        | Emnist ->
+            "a folder or archive with the four IDX files, such as train-images-idx3-ubyte.gz",
             "Give its path with --data"
         | FashionMnist ->
             "a folder or archive with the four IDX files, such as train-images-idx3-ubyte.gz",
@@ -219,17 +191,42 @@ module Catalogue =
         | Synthetic -> Ok(openSynthetic options)
         | Cifar10
         | Cifar100 -> checkPath kind path |> Result.bind (openCifar (cifarKind kind options) options)
-        | FashionMnist -> checkPath kind path |> Result.bind (openFashion options)
+        | Mnist -> checkPath kind path |> Result.bind (openIdx IdxSet.Mnist options)
+        | FashionMnist -> checkPath kind path |> Result.bind (openIdx IdxSet.FashionMnist options)
+        | Emnist -> checkPath kind path |> Result.bind (openIdx (IdxSet.Emnist options.Emnist) options)
         | ImageFolder ->
-            checkPath kind path |> Result.bind (fun path -> openFolder (DirectoryInfo(path).Name) options path)
+            checkPath kind path
+            |> Result.bind (fun path -> FolderDataset.openPath (DirectoryInfo(path).Name) options path)
+
+    /// The names in a file replace those of the data set. IDX sets have them already.
+    let private withNames kind options (dataset: Dataset) =
+        match kind, options.ClassNames with
+        | (Mnist | FashionMnist | Emnist), _
+        | _, None -> Ok dataset
+        | _, Some path ->
+            ClassNames.read path
+            |> Result.mapError List.singleton
+            |> Result.bind (fun names -> ClassNames.rename path names dataset)
+
+    /// The test images of a data set without any are those that a recipe holds out.
+    let private withTest options (dataset: Dataset) =
+        match options.HeldOut with
+        | Some(fraction, seed) when dataset.Test.Count = 0 && fraction > 0.0 ->
+            { dataset with
+                Test = snd (ImageSource.split fraction seed dataset.Train)
+                Notes =
+                    dataset.Notes
+                    @ [ "there are no labelled test images: the test accuracy is that of the held-out training images" ] }
+        | _ -> dataset
 
     /// <summary>Opens a data set, or returns all errors.</summary>
     let load kind (path: string option) options : Result<Dataset, DataError list> =
         checkOptions options
         |> Result.bind (fun () -> openKind kind path options)
-        |> Result.map (
-            Dataset.limit
-                (defaultArg options.Limit Int32.MaxValue)
-                (defaultArg options.TestLimit Int32.MaxValue)
-                options.Seed
-        )
+        |> Result.bind (withNames kind options)
+        |> Result.map (fun dataset ->
+            let limited =
+                Dataset.limit (defaultArg options.Limit Int32.MaxValue) Int32.MaxValue options.Seed dataset
+
+            withTest options limited
+            |> Dataset.limit Int32.MaxValue (defaultArg options.TestLimit Int32.MaxValue) options.Seed)

@@ -57,10 +57,24 @@ let parse kind file bytes =
     with :? InvalidFileException as error ->
         Error(DataError.create $"{file}, {error.Where}" error.What error.Remedy)
 
+/// The name of a file in the set, which may have an extension of pickles.
+let private tryFind set name =
+    [ name; $"{name}.pkl"; $"{name}.pickle" ]
+    |> List.tryFind (fun name -> (FileSet.tryFind name set).IsSome)
+
 /// Whether a set contains any file of the python distribution.
 let isPython kind set =
     let train, test = files kind
-    test :: train |> List.exists (fun name -> (FileSet.tryFind name set).IsSome)
+    test :: train |> List.exists (fun name -> (tryFind set name).IsSome)
 
 /// <summary>Training and test images of the python distribution.</summary>
-let read kind set = Cifar.readSplits kind set (files kind) parse
+let read kind set =
+    let train, test = files kind
+    let present name = tryFind set name |> Option.defaultValue name
+    Cifar.readSplits kind set (List.map present train, present test) parse
+
+/// <summary>Uses one file as both splits, to try a part of the data.</summary>
+let readFile kind path =
+    DataError.guard path (fun () -> parse kind path (PlainFile.ReadAllBytes(path, FileSet.defaultLimits.EntryBytes)))
+    |> Result.map (fun records -> Cifar.source [ records ], Cifar.source [ records ])
+    |> Result.mapError List.singleton

@@ -1,7 +1,7 @@
-/// <summary>Decodes JPEG and PNG files to RGB.</summary>
+/// <summary>Decodes JPEG, PNG, WebP, BMP, GIF and Netpbm files to RGB.</summary>
 /// <remarks>
 /// Converts greyscale, CMYK, palettes and 16 bits per channel to 8-bit RGB, like Pillow's <c>convert("RGB")</c>. Reads the still image of an animated
-/// PNG, drops alpha, and ignores orientation tags and colour profiles (docs/reliability.md lists each kind). Incomplete files are errors.
+/// PNG and the first frame of an animated GIF or WebP, drops alpha, and ignores orientation tags and colour profiles (docs/reliability.md lists each kind). Incomplete files are errors.
 /// </remarks>
 module NormFree.Data.Decode
 
@@ -61,8 +61,8 @@ let private withinLimits (read: SKCodec -> Result<byte[], string>) (codec: SKCod
     else
         decode ()
 
-/// Reads a PNG. Its decoder detects missing data.
-let private png bytes = withCodec "PNG" bytes (withinLimits (pixels "PNG" bytes))
+/// Reads a format whose decoder detects missing data.
+let private whole kind bytes = withCodec kind bytes (withinLimits (pixels kind bytes))
 
 /// Reads a JPEG of one scan. At an end marker, the decoder replaces missing data with zeros and reports success. Without the marker, it reports incomplete
 /// input. The padding is what it reads ahead: at most 8 bytes.
@@ -86,20 +86,46 @@ let private progressive (bytes: byte[]) endMarker =
     withCodec "JPEG" bytes (withinLimits read)
 
 let private jpeg (bytes: byte[]) =
-    match ImageKind.jpeg bytes with
-    | { Scans = scans } when scans > ImageKind.MaxScans ->
-        Error $"it has {scans} scans; the limit is {ImageKind.MaxScans}, and cameras write about ten"
+    match JpegScans.read bytes with
+    | { Scans = scans } when scans > JpegScans.MaxScans ->
+        Error $"it has {scans} scans; the limit is {JpegScans.MaxScans}, and cameras write about ten"
     | { End = None } -> Error $"the JPEG file is truncated or damaged: it has no end marker ({bytes.Length} bytes)"
+    | { LacksScans = true } -> Error(incomplete bytes.Length)
     | { Scans = 1; End = Some position } -> sequential bytes position
     | { End = Some position } -> progressive bytes position
 
+/// The formats that are decoded.
+let private supported = [ "JPEG"; "PNG"; "WebP"; "BMP"; "GIF"; "PNM" ]
+
+/// The format of a file's bytes, if it is decoded.
+let private kindOf (bytes: byte[]) =
+    match ImageKind.tryFind bytes with
+    | Some kind when List.contains kind supported -> Ok kind
+    | Some other -> Error $"it is a {other} file, which is not supported: convert it to PNG or JPEG"
+    | None ->
+        match Content.ofHead (Array.truncate Content.HeadBytes bytes) with
+        | Content.Other(kind, remedy) -> Error $"it is {kind} and not an image. {remedy}"
+        | _ ->
+            let formats = String.Join(", ", supported)
+            Error $"its {bytes.Length} bytes are not an image in a supported format ({formats})"
+
 /// <summary>Decodes a file's bytes. Errors do not contain the file's name.</summary>
 let image (bytes: byte[]) : Result<Image, string> =
-    match ImageKind.tryFind bytes with
-    | Some "PNG" -> png bytes
-    | Some "JPEG" -> jpeg bytes
-    | Some other -> Error $"it is a {other} file, which is not supported: convert it to PNG or JPEG"
-    | None -> Error $"its {bytes.Length} bytes are not an image in a supported format (JPEG, PNG)"
+    kindOf bytes
+    |> Result.bind (fun kind ->
+        match kind with
+        | "JPEG" -> jpeg bytes
+        | "PNM" -> Pnm.image bytes
+        | _ -> whole kind bytes)
+
+/// <summary>Width and height in pixels, from the file's header.</summary>
+let size (bytes: byte[]) : Result<int * int, string> =
+    kindOf bytes
+    |> Result.bind (fun kind ->
+        if kind = "PNM" then
+            Pnm.size bytes
+        else
+            withCodec kind bytes (fun codec -> Ok(codec.Info.Width, codec.Info.Height)))
 
 /// Maximum size of an image file.
 let private maxBytes = 512 <<< 20
@@ -111,4 +137,4 @@ let file (path: string) : Result<Image, DataError> =
 
         PlainFile.ReadAllBytes(stream, path, maxBytes)
         |> image
-        |> Result.mapError (fun why -> DataError.create path why "Use a complete JPEG or PNG image"))
+        |> Result.mapError (fun why -> DataError.create path why "Use a complete image, such as JPEG or PNG"))

@@ -1,29 +1,80 @@
-/// <summary>The files in a folder and its subfolders.</summary>
+/// <summary>The files in a folder and its subfolders. Links to folders are followed unless they lead back to a folder that contains them.</summary>
 module internal NormFree.Data.Folder
 
+open System
 open System.IO
 open NormFree.Formats
 
-/// Deeper than any data set. Also ends cycles of links.
+/// Deeper than any data set.
 [<Literal>]
-let private MaxDepth = 6
+let private MaxDepth = 16
 
-let openWith limits place =
-    let options =
-        EnumerationOptions(
-            RecurseSubdirectories = true,
-            MaxRecursionDepth = MaxDepth,
-            AttributesToSkip = FileAttributes.None,
-            IgnoreInaccessible = false
-        )
+/// The decoder of file names replaces bytes that are not UTF-8 by this character. Such a name cannot be opened.
+[<Literal>]
+let private Replacement = '\uFFFD'
 
-    let entries =
-        DirectoryInfo(place).EnumerateFileSystemInfos("*", options)
-        |> Seq.map (fun entry ->
-            let path = Path.GetRelativePath(place, entry.FullName)
-            (if entry :? DirectoryInfo then path + "/" else path), entry.FullName)
+let private notUtf8 place (name: string) =
+    DataError.create
+        $"{place}/{name}"
+        "its name is not UTF-8, so it cannot be opened"
+        "Rename it, for example with 'convmv -f latin1 -t utf8 --notest'"
 
-    let read _ (file: string) = Ok(PlainFile.ReadAllBytes(file, limits.EntryBytes))
+let private isLost (entry: FileSystemInfo) = entry.Name.Contains Replacement && not (Path.Exists entry.FullName)
 
-    Listing.gather place limits entries
+/// The real path of a folder, through a link.
+let private realPath (folder: DirectoryInfo) =
+    match folder.ResolveLinkTarget true with
+    | null -> folder.FullName
+    | target -> target.FullName
+
+/// All entries below a folder. `above` are the real paths of this folder and of those that contain it.
+let rec private entriesBelow (above: string list) (folder: DirectoryInfo) : FileSystemInfo seq =
+    seq {
+        for entry in folder.EnumerateFileSystemInfos() do
+            match entry with
+            | :? DirectoryInfo as inner ->
+                let real =
+                    if isNull inner.LinkTarget then
+                        Path.Combine(above.Head, inner.Name)
+                    else
+                        realPath inner
+
+                if not (List.contains real above) && above.Length <= MaxDepth then
+                    yield inner
+
+                    if not (isLost inner) then
+                        yield! entriesBelow (real :: above) inner
+            | file -> yield file
+    }
+
+/// The path of an entry in the set. Folders end in a slash.
+let private pathOf (place: string) (entry: FileSystemInfo) =
+    let path = Path.GetRelativePath(place, entry.FullName)
+    if entry :? DirectoryInfo then path + "/" else path
+
+/// A folder with a lost name hides its files, so it is an error. A file with one is an unreadable file.
+let private requireNames place (items: struct (string * FileSystemInfo)[]) =
+    items
+    |> Array.tryPick (fun struct (path, entry) ->
+        if entry :? DirectoryInfo && isLost entry then
+            Some(notUtf8 place (path.TrimEnd '/'))
+        else
+            None)
+    |> function
+        | Some error -> Error error
+        | None -> Ok items
+
+let openWith limits (place: string) =
+    let root = DirectoryInfo place
+
+    let read path (entry: FileSystemInfo) =
+        if isLost entry then
+            Error(notUtf8 place (Path.GetRelativePath(place, entry.FullName)))
+        else
+            Ok(PlainFile.ReadAllBytes(entry.FullName, limits.EntryBytes))
+
+    entriesBelow [ realPath root ] root
+    |> Seq.map (fun entry -> pathOf place entry, entry)
+    |> Listing.gather place limits
+    |> Result.bind (requireNames place)
     |> Result.map (fun items -> Listing.build place items (fun _ -> false) read)

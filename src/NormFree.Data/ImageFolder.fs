@@ -1,172 +1,196 @@
-/// <summary>Image folders <c>split/class/*.jpg|jpeg|png</c> in a folder, zip or tar.</summary>
-/// <remarks>
-/// The splits are <c>train</c> and the first of <c>test</c>, <c>val</c>, <c>validation</c> that exists. They may be inside another folder.
-/// Classes are the folders' names in ordinal order. Both splits must have the same classes.
-/// </remarks>
-module NormFree.Data.ImageFolder
+namespace NormFree.Data
 
 open System
+open NormFree.Formats
+open NormFree.Data.SplitClasses
 
-let private extensions = [ ".jpg"; ".jpeg"; ".png" ]
+/// <summary>Image folders <c>split/class/*.jpg</c> in a folder, zip or tar.</summary>
+/// <remarks>
+/// The splits are a folder such as <c>train</c> or <c>Training</c>, and next to it the first labelled one of <c>test</c> and <c>val</c> and their
+/// variants. They may be inside another folder. Classes are the folders' names in ordinal order; images may be in subfolders of a class. Both
+/// splits must have the same classes.
+/// </remarks>
+module ImageFolder =
 
-let private isImage (path: string) =
-    let name = FileSet.fileName path
+    let defaults =
+        { TrainSplit = None
+          TestSplit = None
+          TestOptional = false
+          AllowLeftOut = false
+          RequireReadable = true }
 
-    // macOS adds a '._name' to an archive for each file.
-    not (name.StartsWith "._")
-    && extensions |> List.exists (fun suffix -> name.EndsWith(suffix, StringComparison.OrdinalIgnoreCase))
+    /// Links that replace a split or a class folder: next to or inside the existing splits, or anywhere if there are none.
+    let private linkedFolders (tree: FolderTree) =
+        let roots = SplitFolders.roots tree
+        let parent = SplitFolders.parent
 
-let private trainName = "train"
-let private testNames = [ "test"; "val"; "validation" ]
+        let isSplit path =
+            (SplitName.roleOf (FileSet.fileName path)).IsSome
+            && (roots.IsEmpty || List.contains (parent path) roots)
 
-/// One split: the class folders with the indices of their images.
-type private Split = { Folder: string; Classes: Map<string, int[]> }
+        tree.Set.Links
+        |> Array.filter (fun path -> not (ImageKind.isSupported path) && (isSplit path || isSplit (parent path)))
 
-let private parent (path: string) = path.Substring(0, max 0 (path.LastIndexOf '/'))
+    /// Errors for links that hide images.
+    let private linkErrors (tree: FolderTree) =
+        let set = tree.Set
+        let paths = if Array.isEmpty set.Links then [||] else linkedFolders tree
 
-/// The class of a folder, if its parent is this split.
-let private classOf split folder = if parent folder = split then Some(FileSet.fileName folder) else None
+        [ for path in Array.truncate Printable.MaxListed paths do
+              Listing.link (Printable.Text $"{set.Place}/{path}")
+          if paths.Length > Printable.MaxListed then
+              Listing.moreLinks set.Place (paths.Length - Printable.MaxListed) ]
 
-/// The folders at any depth that have one of these names and contain folders with images.
-let private splitFolders (set: FileSet) names =
-    set.Files
-    |> Seq.filter isImage
-    |> Seq.map (parent >> parent)
-    |> Seq.distinct
-    |> Seq.filter (fun folder -> List.contains (FileSet.fileName folder) names && not (folder.StartsWith "__MACOSX"))
-    |> List.ofSeq
+    let private difference (set: FileSet) train test =
+        let names split = split.Classes |> Map.keys |> Set.ofSeq
 
-let private readSplit (set: FileSet) folder =
-    let empty = set.Folders |> Array.choose (classOf folder) |> Array.map (fun label -> label, [||])
+        let only here there =
+            let extra = Set.difference (names here) (names there)
 
-    let filled =
-        set.Files
-        |> Array.indexed
-        |> Array.filter (fun (_, path) -> isImage path)
-        |> Array.choose (fun (i, path) -> classOf folder (parent path) |> Option.map (fun label -> label, i))
-        |> Array.groupBy fst
-        |> Array.map (fun (label, members) -> label, Array.map snd members)
+            if extra.IsEmpty then
+                []
+            else
+                let list = String.concat ", " (Printable.List(Set.toArray extra))
 
-    let sorted = Array.sortWith (fun i j -> String.CompareOrdinal(set.Files[i], set.Files[j]))
+                [ DataError.create
+                      set.Place
+                      $"'{there.Folder}' lacks classes of '{here.Folder}': {list}"
+                      $"Both splits must have the same class folders: add them to '{there.Folder}', or remove them from '{here.Folder}'" ]
 
-    { Folder = folder
-      Classes = Array.append empty filled |> Map.ofArray |> Map.map (fun _ images -> sorted images) }
+        (if test.HasLabelFile then [] else only train test) @ only test train
 
-/// Names listed in a message.
-[<Literal>]
-let private maxListed = 10
+    /// A split's images with the labels of the training classes.
+    let private source (set: FileSet) (classes: string[]) split : (int -> int) * ImageSource =
+        let labelled =
+            [| for label, name in Array.indexed classes do
+                   for file in split.Classes.TryFind name |> Option.defaultValue [||] do
+                       struct (label, file) |]
 
-/// A name from an archive, safe for a terminal.
-let private printable (name: string) = name |> String.map (fun c -> if Char.IsControl c then '?' else c)
+        let file i =
+            let struct (_, file) = labelled[i]
+            file
 
-/// Links that replace a split or a class folder: next to or inside the existing splits, or anywhere if there are none.
-let private linkedFolders (set: FileSet) =
-    let names = trainName :: testNames
-    let roots = splitFolders set names |> List.map parent
+        file,
+        { Count = labelled.Length
+          Label =
+            fun i ->
+                let struct (label, _) = labelled[i]
+                label
+          Name = fun i -> Printable.Text $"{set.Place}/{set.Files[file i]}"
+          Load =
+            fun i ->
+                set.Read(file i)
+                |> Result.mapError (fun error -> $"{error.Problem}. {error.Remedy}")
+                |> Result.bind Decode.image }
 
-    let isSplit path =
-        List.contains (FileSet.fileName path) names && (roots.IsEmpty || List.contains (parent path) roots)
+    /// The first labelled test split, and the others.
+    let private chooseTest train (tests: Split list) =
+        match tests |> List.tryFindIndex (isLabelled train) with
+        | Some i -> Some tests[i], List.removeAt i tests
+        | None -> None, tests
 
-    set.Links
-    |> Array.filter (fun path -> not (isImage path) && (isSplit path || isSplit (parent path)))
+    /// Images of splits that are not used, in hidden folders, and elsewhere.
+    let private unused (tree: FolderTree) train (test: Split option) (others: Split list) =
+        let set = tree.Set
+        let isImage i = ImageKind.isSupported set.Files[i] || ImageKind.isUnsupported set.Files[i]
+        let paths = Seq.map (fun i -> set.Files[i])
+        let folders = [ for split in train :: Option.toList test @ others -> split.Folder ]
+        let known = folders |> Seq.collect tree.FilesBelow |> Collections.Generic.HashSet
 
-/// Errors for links that hide images.
-let private linkErrors (set: FileSet) =
-    let paths = if Array.isEmpty set.Links then [||] else linkedFolders set
+        let hidden, outside =
+            [ for i in 0 .. set.Files.Length - 1 do
+                  if isImage i && not (known.Contains i) && not (SplitName.isSystemFile set.Files[i]) then
+                      i ]
+            |> List.partition (fun i -> SplitName.isHidden set.Files[i])
 
-    [ for path in Array.truncate maxListed paths do
-          Listing.link (printable $"{set.Place}/{path}")
-      if paths.Length > maxListed then
-          Listing.moreLinks set.Place (paths.Length - maxListed) ]
+        [ for other in others do
+              let reason =
+                  if isLabelled train other then
+                      $"the split '{other.Folder}' is not used"
+                  else
+                      $"'{other.Folder}' has no folders of the classes"
 
-let private missing (set: FileSet) names =
-    let names = String.Join(" or ", names |> List.map (fun name -> $"'{name}/<class>/'"))
+              yield! tree.FilesBelow other.Folder |> Seq.filter isImage |> paths |> LeftOut.create reason ""
+          yield! LeftOut.create "hidden folders are not read" "" (paths hidden)
+          yield! LeftOut.create "the image is in neither of the splits" "" (paths outside) ]
 
-    DataError.create
-        set.Place
-        $"there are no images (.jpg, .jpeg, .png) under {names}"
-        "Provide the folders train/<class>/ and test/<class>/ (or val/, validation/)"
+    let private noTest (set: FileSet) (others: Split list) =
+        match others with
+        | [] -> SplitFolders.missingTest set
+        | other :: _ ->
+            let problem = $"the images of '{other.Folder}' are not in folders of the training classes"
 
-let private emptyClasses (set: FileSet) split =
-    [ for KeyValue(name, images) in split.Classes do
-          if Array.isEmpty images then
-              DataError.create
-                  $"{set.Place}/{split.Folder}/{name}"
-                  "the class has no images (.jpg, .jpeg, .png)"
-                  "Add images, or remove the folder from both splits" ]
+            DataError.create
+                $"{set.Place}/{other.Folder}"
+                problem
+                "Move them into such folders (for ImageNet, add Kaggle's LOC_val_solution.csv), or train with --held-out 0.1"
 
-let private difference (set: FileSet) train test =
-    let names split = split.Classes |> Map.keys |> Set.ofSeq
+    let private check (tree: FolderTree) options train test =
+        problems tree options.AllowLeftOut train
+        @ (match test with
+           | Some test -> problems tree options.AllowLeftOut test @ difference tree.Set train test
+           | None -> [])
 
-    let only here there =
-        let extra = Set.difference (names here) (names there)
+    let private build (tree: FolderTree) options train (tests: Split list) =
+        let test, others = chooseTest train tests
 
-        if extra.IsEmpty then
-            []
+        let errors =
+            if test.IsNone && not options.TestOptional then
+                [ noTest tree.Set others ]
+            else
+                check tree options train test
+
+        if errors.IsEmpty then
+            let classes = Array.ofSeq train.Classes.Keys
+            let fileOf, images = source tree.Set classes train
+            let size i = tree.Set.Read(fileOf i) |> Result.mapError _.Problem |> Result.bind Decode.size
+
+            Ok
+                { Classes = classes
+                  Train = images
+                  Test = test |> Option.map (source tree.Set classes >> snd)
+                  Size = size
+                  LeftOut =
+                    train.LeftOut
+                    @ (test |> Option.map _.LeftOut |> Option.defaultValue [])
+                    @ unused tree train test others }
         else
-            let list = String.Join(", ", extra |> Seq.truncate maxListed |> Seq.map printable)
+            Error errors
 
-            let more = if extra.Count > maxListed then $" and {extra.Count - maxListed} more" else ""
+    /// <summary>The images of a set of files.</summary>
+    let read options (set: FileSet) : Result<FolderImages, DataError list> =
+        let tree = FolderTree set
 
-            [ DataError.create
-                  set.Place
-                  $"'{there.Folder}' lacks classes of '{here.Folder}': {list}{more}"
-                  $"Both splits must have the same class folders: add them to '{there.Folder}', or remove them from '{here.Folder}'" ]
-
-    only train test @ only test train
-
-let private source (set: FileSet) split : ImageSource =
-    let labelled =
-        // Maps order strings ordinally.
-        split.Classes.Values
-        |> Seq.indexed
-        |> Seq.collect (fun (label, files) -> files |> Seq.map (fun file -> struct (label, file)))
-        |> Array.ofSeq
-
-    let file i =
-        let struct (_, file) = labelled[i]
-        file
-
-    { Count = labelled.Length
-      Label =
-        fun i ->
-            let struct (label, _) = labelled[i]
-            label
-      Name = fun i -> printable $"{set.Place}/{set.Files[file i]}"
-      Load =
-        fun i ->
-            set.Read(file i)
-            |> Result.mapError (fun error -> $"{error.Problem}. {error.Remedy}")
-            |> Result.bind Decode.image }
-
-/// The split with the first of these names that exists. Error if it exists twice: two data sets must not be mixed.
-let private findSplit (set: FileSet) names =
-    match names |> List.map (List.singleton >> splitFolders set) |> List.tryFind (List.isEmpty >> not) with
-    | None -> Error(missing set names)
-    | Some [ folder ] -> Ok(readSplit set folder)
-    | Some folders ->
-        let list = String.Join(", ", folders)
-        Error(DataError.create set.Place $"it contains several data sets: {list}" "Give the path of one of them")
-
-let private check (set: FileSet) train test =
-    match emptyClasses set train @ emptyClasses set test @ difference set train test with
-    | [] -> Ok(Array.ofSeq train.Classes.Keys, source set train, source set test)
-    | errors -> Error errors
-
-/// <summary>Classes, training images and test images of the folder or archive at this path.</summary>
-let openWith limits path =
-    let read (set: FileSet) =
-        match DataError.collect [ findSplit set [ trainName ]; findSplit set testNames ] with
-        | Ok [ train; test ] -> check set train test
-        | Ok _ -> invalidOp "Expected two splits."
-        | Error errors -> Error errors
-
-    let withoutLinks set =
-        match linkErrors set with
-        | [] -> Ok set
+        match linkErrors tree with
+        | [] ->
+            SplitFolders.find tree options.TrainSplit options.TestSplit
+            |> Result.mapError List.singleton
+            |> Result.bind (fun splits ->
+                splits.Train :: splits.Tests |> List.map (SplitClasses.read tree) |> DataError.collect)
+            |> Result.bind (fun splits -> build tree options splits.Head splits.Tail)
         | errors -> Error errors
 
-    Archive.openWith limits isImage path
-    |> Result.mapError List.singleton
-    |> Result.bind withoutLinks
-    |> Result.bind read
+    /// Files that a compressed archive has to keep.
+    let internal isWanted (path: string) =
+        not (SplitName.isHidden path) && (ImageKind.isSupported path || LabelFile.isLabelFile path)
+
+    /// A set whose images are inside tars in it.
+    let private readNested limits options path errors (set: FileSet) =
+        if Seq.exists NestedTar.isTar set.Files && not (Archive.isCompressed path) then
+            Archive.openNested limits path |> Result.mapError List.singleton |> Result.bind (read options)
+        else
+            Error errors
+
+    /// <summary>The images of the folder or archive at this path.</summary>
+    let openPath limits options path : Result<FolderImages, DataError list> =
+        Archive.openWith limits isWanted path
+        |> Result.mapError List.singleton
+        |> Result.bind (fun set ->
+            match read options set with
+            | Ok images -> Ok images
+            | Error errors -> readNested limits options path errors set)
+
+    /// <summary>Classes, training images and test images of the folder or archive at this path.</summary>
+    let openWith limits path =
+        openPath limits defaults path
+        |> Result.map (fun images -> images.Classes, images.Train, images.Test.Value)

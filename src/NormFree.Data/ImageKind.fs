@@ -13,7 +13,17 @@ let private signatures =
       "TIFF", 0, "MM\000*"
       "AVIF", 4, "ftypavif"
       "HEIF", 4, "ftyphei"
-      "JPEG XL", 0, "\255\010" ]
+      "JPEG XL", 0, "\255\010"
+      "JPEG XL", 0, "\000\000\000\012JXL "
+      "JPEG 2000", 0, "\000\000\000\012jP  "
+      "PNM", 0, "P1"
+      "PNM", 0, "P2"
+      "PNM", 0, "P3"
+      "PNM", 0, "P4"
+      "PNM", 0, "P5"
+      "PNM", 0, "P6"
+      "icon", 0, "\000\000\001\000"
+      "Photoshop", 0, "8BPS" ]
     |> List.map (fun (name, at, text) -> name, at, Text.Encoding.Latin1.GetBytes text)
 
 /// The name of a known format, from the first bytes.
@@ -24,38 +34,43 @@ let tryFind (bytes: byte[]) =
         && ReadOnlySpan(bytes, at, signature.Length).SequenceEqual(ReadOnlySpan signature))
     |> Option.map (fun (name, _, _) -> name)
 
-/// The maximum number of scans of a progressive JPEG. Each scan covers the whole image; encoders write about ten.
-[<Literal>]
-let MaxScans = 64
+/// Extensions of image files that are decoded.
+let extensions =
+    [ ".jpg"
+      ".jpeg"
+      ".jpe"
+      ".jfif"
+      ".png"
+      ".webp"
+      ".bmp"
+      ".dib"
+      ".gif"
+      ".ppm"
+      ".pgm"
+      ".pbm"
+      ".pnm" ]
 
-/// The scans of a JPEG, and the position of its end marker if it has one.
-type Jpeg = { Scans: int; End: int option }
+/// Extensions of image files that are not decoded, and are named when they are left out.
+let unsupportedExtensions =
+    [ ".tif"
+      ".tiff"
+      ".avif"
+      ".heic"
+      ".heif"
+      ".jxl"
+      ".jp2"
+      ".j2k"
+      ".tga"
+      ".psd"
+      ".svg"
+      ".ico"
+      ".dcm" ]
 
-/// Follows the markers of a JPEG. Segments state their lengths. Inside a scan, a byte of 255 followed by 0 is data.
-let jpeg (bytes: byte[]) =
-    let isMarker at = bytes[at + 1] <> 0uy && bytes[at + 1] <> 0xFFuy
+let private hasExtension known (path: string) =
+    known |> List.exists (fun suffix -> path.EndsWith(suffix, StringComparison.OrdinalIgnoreCase))
 
-    let rec next at scans =
-        let skipped =
-            if at < bytes.Length then
-                ReadOnlySpan(bytes, at, bytes.Length - at).IndexOf 0xFFuy
-            else
-                -1
+/// Whether a file's name is that of an image that is decoded.
+let isSupported path = hasExtension extensions path
 
-        let at = at + skipped
-
-        if skipped < 0 || at + 1 >= bytes.Length then
-            { Scans = scans; End = None }
-        elif not (isMarker at) then
-            next (at + 1) scans
-        else
-            match bytes[at + 1] with
-            | 0xD9uy -> { Scans = scans; End = Some at }
-            // Restarts, the start of the image and TEM have no segment.
-            | marker when (0xD0uy <= marker && marker <= 0xD8uy) || marker = 1uy -> next (at + 2) scans
-            | _ when at + 3 >= bytes.Length -> { Scans = scans; End = None }
-            | marker ->
-                let afterSegment = at + 2 + 256 * int bytes[at + 2] + int bytes[at + 3]
-                next afterSegment (if marker = 0xDAuy then scans + 1 else scans)
-
-    next 0 0
+/// Whether a file's name is that of an image that is not decoded.
+let isUnsupported path = hasExtension unsupportedExtensions path

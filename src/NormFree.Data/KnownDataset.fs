@@ -32,6 +32,7 @@ module KnownDatasets =
         let cifar10 = known Cifar10 (Cifar.classes Cifar.Ten)
         /// With fine labels.
         let cifar100 = known Cifar100 (Cifar.classes Cifar.HundredFine)
-        let fashionMnist = known FashionMnist FashionMnist.classes
+        let fashionMnist = known FashionMnist (IdxSet.classes IdxSet.FashionMnist)
+        let mnist = known Mnist (IdxSet.classes IdxSet.Mnist)
         /// Ignores the path. See also <c>Synthetic.standard</c>.
         let synthetic = known DatasetKind.Synthetic Synthetic.classes

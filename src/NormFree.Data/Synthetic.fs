@@ -218,7 +218,8 @@ let dataset seed train test =
       Test = source "test" seed 1L test
       Normalisation = normalisation
       Size = Side
-      Augmentation = { Train = [ PadCrop 2; Flip ]; Test = [] } }
+      Augmentation = { Train = [ PadCrop 2; Flip ]; Test = [] }
+      Notes = [] }
 
 /// <summary>Seed 1, with 6000 training and 1000 test images.</summary>
 let standard = dataset 1L 6000 1000

@@ -1,10 +1,8 @@
 /// <summary>The files in a tar or tar.gz.</summary>
 module internal NormFree.Data.TarArchive
 
-open System
 open System.IO
 open System.IO.Compression
-open Microsoft.Win32.SafeHandles
 open NormFree.Formats
 open NormFree.Archives.Tar
 
@@ -35,30 +33,26 @@ let private build
         | Folder
         | Link -> Error(Listing.link path))
 
-let private readAt (handle: SafeFileHandle) (bytes: byte[]) (offset: int64) =
-    let mutable count = 0
-
-    while count < bytes.Length do
-        match RandomAccess.Read(handle, bytes.AsSpan count, offset + int64 count) with
-        | 0 -> raise (EndOfStreamException "the archive was truncated while it was read")
-        | read -> count <- count + read
-
 /// <summary>A tar. Files are read at their offsets.</summary>
 let openWith limits place =
-    let read (handle: SafeFileHandle) path struct (offset: int64, length: int64) =
-        if length > limits.EntryBytes then
-            Error(Listing.tooLarge path length limits)
-        else
-            let bytes = Array.zeroCreate<byte>(int length)
-            readAt handle bytes offset
-            Ok bytes
-
     use stream = File.OpenRead place
 
-    entries (TarScan(stream, place)) (fun scan -> struct (scan.Offset, scan.Length))
+    entries (TarScan(stream, place)) (fun scan ->
+        { NestedTar.File = place; NestedTar.Offset = scan.Offset; NestedTar.Length = scan.Length })
     |> Listing.gather place limits
     // The handle stays open as long as the set is referenced. Reads at offsets need no lock.
-    |> Result.map (fun items -> build place items (read (File.OpenHandle place)))
+    |> Result.map (fun items -> build place items (NestedTar.read limits (File.OpenHandle place)))
+
+/// <summary>The files in a tar and in the tars inside it.</summary>
+let openNested limits place =
+    let region: NestedTar.Region = { File = place; Offset = 0L; Length = FileInfo(place: string).Length }
+    let handle = File.OpenHandle place
+
+    // The root is the content of the tar itself: its entries are listed under an empty name.
+    NestedTar.expand ".tar" region
+    |> Seq.map (fun (path, region) -> path.TrimStart '/', region)
+    |> Listing.gather place limits
+    |> Result.map (fun items -> Listing.build place items (fun _ -> false) (NestedTar.read limits handle))
 
 let private tooLargeForMemory place =
     InvalidFileException(
@@ -68,7 +62,7 @@ let private tooLargeForMemory place =
         "Decompress it to a .tar with gunzip"
     )
 
-/// The bytes of the wanted files, up to the limit on their total.
+/// The bytes of the wanted files, up to the limit on their total; None of the others.
 let private keep limits wanted place =
     let mutable total = 0L
 
@@ -79,13 +73,28 @@ let private keep limits wanted place =
             if scan.Length > limits.EntryBytes || total > limits.MemoryBytes then
                 raise (tooLargeForMemory place)
 
-            scan.Content()
+            Some(scan.Content())
         else
-            [||]
+            None
 
-/// <summary>A tar.gz. It has no random access, so the wanted files are kept in memory. All links are listed: a link may replace a
-/// folder.</summary>
+let private notKept path =
+    DataError.create path "it is in a compressed archive and was not kept" "Decompress the archive with gunzip"
+
+/// What a gzip contains, if it is certainly no tar.
+let private requireTar place =
+    use file = File.OpenRead place
+    use decompressed = new GZipStream(file, CompressionMode.Decompress)
+
+    match Content.ofHead (Content.head decompressed) with
+    | Content.Other(kind, remedy) ->
+        raise (InvalidFileException(place, "its content", $"it is {kind}, gzipped, and no tar", remedy))
+    | Content.Zip ->
+        raise (InvalidFileException(place, "its content", "it is a gzipped zip", "Decompress it with gunzip"))
+    | _ -> ()
+
+/// <summary>A tar.gz. It has no random access, so the wanted files are kept in memory. The others are listed, and cannot be read.</summary>
 let openCompressed limits wanted place =
+    requireTar place
     use file = File.OpenRead place
     use decompressed = new GZipStream(file, CompressionMode.Decompress)
 
@@ -95,13 +104,12 @@ let openCompressed limits wanted place =
 
     use stream = new LimitedStream(decompressed, max (1L <<< 20) (limits.Ratio * file.Length), bomb)
 
-    let listed =
-        entries (TarScan(stream, place)) (keep limits wanted place)
-        |> Listing.gather place limits
-        |> Result.map (Array.filter (fun struct (path, entry) -> path.EndsWith '/' || entry.IsLink || wanted path))
+    let listed = entries (TarScan(stream, place)) (keep limits wanted place) |> Listing.gather place limits
 
     // The checksum of a gzip is at its end.
     if listed.IsOk then
         stream.CopyTo Stream.Null
 
-    listed |> Result.map (fun items -> build place items (fun _ bytes -> Ok bytes))
+    listed
+    |> Result.map (fun items ->
+        build place items (fun path -> Option.map Ok >> Option.defaultWith (fun () -> Error(notKept path))))

@@ -3,14 +3,57 @@ module internal NormFree.Data.ZipArchive
 
 open System.IO
 open System.IO.Compression
+open NormFree.Archives
 open NormFree.Archives.Zip
+open NormFree.Formats
 
 /// Whether the Unix mode of an entry is that of a symbolic link.
 let private isLink (entry: ZipArchiveEntry) = (entry.ExternalAttributes >>> 28) &&& 0xF = 0xA
 
+/// Opens an entry. Deflated and stored entries are supported; for others .NET throws before it reads anything.
+let private openEntry place (entry: ZipArchiveEntry) =
+    try
+        entry.Open()
+    with :? InvalidDataException as error when error.Message.Contains "compress" ->
+        raise (
+            InvalidFileException(
+                place,
+                "its compression",
+                "the zip uses a method other than deflate (bzip2, LZMA or Zstandard), which is not supported",
+                "Unpack the zip and give the folder, or create the zip again with deflate"
+            )
+        )
+
+/// Files that are opened to find out that a zip uses another method throughout.
+[<Literal>]
+let private SampledFiles = 8
+
+/// Fails if none of the first files can be decompressed because of their method.
+let private requireMethod place (items: struct (string * ZipArchiveEntry)[]) =
+    let problem (entry: ZipArchiveEntry) =
+        try
+            use _ = openEntry place entry
+            None
+        with
+        | :? InvalidFileException as error -> Some(DataError.create place error.What error.Remedy)
+        // A damaged file is an unreadable file.
+        | :? InvalidDataException -> None
+
+    let problems =
+        items
+        |> Seq.map (fun struct (_, entry) -> entry)
+        |> Seq.filter (fun entry -> entry.Length > 0L && not entry.IsEncrypted)
+        |> Seq.truncate SampledFiles
+        |> Seq.map problem
+        |> List.ofSeq
+
+    match problems with
+    | Some error :: _ when List.forall Option.isSome problems -> Error error
+    | _ -> Ok items
+
 /// The bytes of an entry whose lengths were checked.
 let private decompress place (entry: ZipArchiveEntry) =
-    use stream = entry.Open()
+    use stream = openEntry place entry
     // Reads exactly the length in the directory, whatever the compressed bytes contain.
     let bytes = Array.zeroCreate<byte>(int entry.Length)
     stream.ReadExactly bytes
@@ -40,7 +83,7 @@ let private requireTotal limits place (items: struct (string * ZipArchiveEntry)[
 
 let openWith limits place =
     // One handle for all readers: decompression holds a lock, image decoding does not.
-    let archive = ZipFile.OpenRead place
+    let archive = ZipFile.Open(place, ZipArchiveMode.Read, EntryNames.Zip)
     let gate = obj ()
 
     let read path (entry: ZipArchiveEntry) =
@@ -60,6 +103,7 @@ let openWith limits place =
         |> Seq.map (fun entry -> entry.FullName, entry)
         |> Listing.gather place limits
         |> Result.bind (requireTotal limits place)
+        |> Result.bind (requireMethod place)
 
     match listed with
     | Ok items -> Ok(Listing.build place items isLink read)

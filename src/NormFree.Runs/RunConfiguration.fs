@@ -38,6 +38,16 @@ type DatasetConfiguration =
         Limit: int option
         /// The number of test images, balanced over the classes. None uses all.
         TestLimit: int option
+        /// The folder of the training images. None finds it by its name.
+        TrainSplit: string option
+        /// The folder of the test images. None finds it by its name.
+        TestSplit: string option
+        /// The split of EMNIST. None uses the only one that there is.
+        EmnistSplit: EmnistSplit option
+        /// A file with the name of one class in each line. None uses the data set's own names.
+        ClassNames: string option
+        /// Whether more than half of a class may be left out. None is false.
+        AllowLeftOut: bool option
     }
 
 /// <summary>How the work of a run is done.</summary>

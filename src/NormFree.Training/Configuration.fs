@@ -41,7 +41,17 @@ module Configuration =
     /// A script has no settings but the network, the images and the options.
     let private ofScript (options: RunOptions) (net: NetSpec) : RunConfiguration =
         { Network = { Architecture = net.Name; Norm = None; Shortcut = None; Stem = None; Width = None; Depth = None; Spec = None }
-          Dataset = { Kind = None; Path = None; Size = None; Limit = None; TestLimit = None }
+          Dataset =
+            { Kind = None
+              Path = None
+              Size = None
+              Limit = None
+              TestLimit = None
+              TrainSplit = None
+              TestSplit = None
+              EmnistSplit = None
+              ClassNames = None
+              AllowLeftOut = None }
           Stage1 = None
           Stage2 = None
           Init = None

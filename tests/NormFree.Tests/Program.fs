@@ -36,10 +36,18 @@ let private all =
             Data.SyntheticTests.tests
             Data.DecodeTests.tests
             Data.ImageKindTests.tests
+            Data.JpegScansTests.tests
+            Data.PnmTests.tests
             Data.ArchiveTests.tests
             Data.ImageFolderTests.tests
             Data.CifarTests.tests
-            Data.FashionMnistTests.tests
+            Data.IdxSetTests.tests
+            Data.EmnistTests.tests
+            Data.FolderLayoutTests.tests
+            Data.FolderContentTests.tests
+            Data.NestedTarTests.tests
+            Data.ContentTests.tests
+            Data.ParquetTests.tests
             Data.CatalogueTests.tests
             Data.DownloadTests.tests ]
       testList "Golden" [ Golden.LayerTests.tests; Golden.ModelTests.tests; Golden.BackboneTests.tests; Golden.TrainingTests.tests ]

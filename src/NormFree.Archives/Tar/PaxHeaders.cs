@@ -1,5 +1,4 @@
 using System.Buffers.Text;
-using System.Text;
 
 namespace NormFree.Archives.Tar;
 
@@ -13,10 +12,10 @@ internal readonly record struct PaxHeaders(string? Name, long? Length, bool IsSp
     /// <summary>Adds a record <c>KEY=VALUE</c> of an extended header.</summary>
     public PaxHeaders With(ReadOnlySpan<byte> record)
     {
-        if (record.StartsWith("path="u8)) return this with { Name = Encoding.UTF8.GetString(record[5..]) };
+        if (record.StartsWith("path="u8)) return this with { Name = EntryNames.Decode(record[5..]) };
         if (record.StartsWith("size="u8))
             return Utf8Parser.TryParse(record[5..], out long length, out _) && length >= 0 ? this with { Length = length } : this;
-        if (record.StartsWith("GNU.sparse.name="u8)) return this with { IsSparse = true, SparseName = Encoding.UTF8.GetString(record[16..]) };
+        if (record.StartsWith("GNU.sparse.name="u8)) return this with { IsSparse = true, SparseName = EntryNames.Decode(record[16..]) };
         return record.StartsWith("GNU.sparse."u8) ? this with { IsSparse = true } : this;
     }
 }

@@ -1,5 +1,4 @@
 using System.Buffers.Binary;
-using System.Text;
 
 namespace NormFree.Archives.Tar;
 
@@ -46,7 +45,7 @@ internal readonly ref struct TarHeader(ReadOnlySpan<byte> block)
     {
         var field = block.Slice(at, most);
         int end = field.IndexOf((byte)0);
-        return Encoding.UTF8.GetString(end < 0 ? field : field[..end]);
+        return EntryNames.Decode(end < 0 ? field : field[..end]);
     }
 
     /// <summary>Parses octal digits padded with spaces or NULs or, if the first bit is set, a big-endian number; negative if invalid.</summary>

@@ -1,6 +1,5 @@
 using System.Buffers.Text;
 using System.Diagnostics.CodeAnalysis;
-using System.Text;
 
 namespace NormFree.Archives.Tar;
 
@@ -62,6 +61,10 @@ public sealed class TarScan
     /// <summary>The offset of the content in the archive.</summary>
     public long Offset { get; private set; }
 
+    /// <summary>Whether a file that starts with these bytes is a tar archive. 512 bytes are enough.</summary>
+    public static bool IsTar(ReadOnlySpan<byte> start) =>
+        start.Length >= TarHeader.Bytes && new TarHeader(start[..TarHeader.Bytes]) is { IsZero: false, IsValid: true };
+
     /// <summary>Moves to the next file, folder or link and skips everything else.</summary>
     /// <returns>False at the end mark of the archive.</returns>
     /// <exception cref="InvalidFileException">The archive is damaged, or ends without an end mark.</exception>
@@ -83,7 +86,7 @@ public sealed class TarScan
                     extended = ReadExtended(extended);
                     break;
                 case 'L':
-                    extended = extended with { Name = Encoding.UTF8.GetString(HeaderContent()).TrimEnd('\0') };
+                    extended = extended with { Name = EntryNames.Decode(HeaderContent()).TrimEnd('\0') };
                     break;
                 case '0' or '\0' or '7' or '1' or '2' or '5' or 'S':
                     Name = extended.Name ?? header.Name;

@@ -138,10 +138,10 @@ let private failures =
       "predict --checkpoint §0 §1",
       [ Tool.checkpoint; folder "nothing" ],
       [ "nothing"; "is a folder" ]
-      "to classify an animation",
+      "to classify a TIFF",
       "predict --checkpoint §0 §1",
-      [ Tool.checkpoint; image "animated.gif" ],
-      [ "animated.gif"; "GIF"; "PNG or JPEG" ]
+      [ Tool.checkpoint; image "picture.tif" ],
+      [ "picture.tif"; "TIFF"; "PNG or JPEG" ]
       "to classify an image that is too long",
       "predict --checkpoint §0 §1",
       [ Tool.checkpoint; overlong ],

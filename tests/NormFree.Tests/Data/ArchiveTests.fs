@@ -318,6 +318,14 @@ let private folders =
           Expect.isLessThan set.Files.Length 20 "files"
       }
 
+      test "a link to a folder above the data set does not list images twice" {
+          use folder = new TempFolder()
+          folder.Write("set/train/cat/1.png", picture) |> ignore
+          Directory.CreateSymbolicLink(folder.File "set/train/up", folder.Path) |> ignore
+          let set = ok (openAll (folder.File "set"))
+          Expect.equal set.Files [| "train/cat/1.png" |] "files"
+      }
+
       test "a dangling link is an unreadable image" {
           use folder = new TempFolder()
           File.CreateSymbolicLink(folder.File "x.png", folder.File "gone") |> ignore

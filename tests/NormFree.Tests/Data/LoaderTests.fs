@@ -15,7 +15,8 @@ let private datasetOf (source: ImageSource) size augmentation =
       Test = source
       Normalisation = flatNormalisation
       Size = size
-      Augmentation = augmentation }
+      Augmentation = augmentation
+      Notes = [] }
 
 let private optionsFor source size batchSize =
     { Loader.training (datasetOf source size Augmentation.none) batchSize with

@@ -22,7 +22,8 @@ let private images: Dataset =
       Test = grey 10
       Normalisation = Normalisation.cifar10
       Size = 32
-      Augmentation = Augmentation.cifar }
+      Augmentation = Augmentation.cifar
+      Notes = [] }
 
 let private variant = Variant.twoStages "tiny" (tiny (BnFree 0.2)) quick
 

@@ -1,0 +1,173 @@
+/// <summary>Tables of images in Parquet files, as on the Hugging Face hub: a column of structs with the bytes of an image file, and a column of labels.</summary>
+module internal NormFree.Data.ParquetTable
+
+open System
+open System.Collections.Generic
+open System.IO
+open System.Text.Json.Nodes
+open System.Threading.Tasks
+open NormFree.Formats
+open Parquet
+open Parquet.Schema
+
+/// The labels of a table: numbers, or names of classes.
+type Labels =
+    | Numbers of int64[]
+    | Names of string[]
+
+/// The images and labels of one file.
+type Table =
+    {
+        Images: byte[][]
+        Labels: Labels
+        /// The names of the classes in the hub's metadata.
+        ClassNames: string[] option
+    }
+
+let private refuse file what remedy = raise (InvalidFileException(file, "table", what, remedy))
+
+let private remedy =
+    "The table needs a column 'image' with the bytes of image files and a column 'label', as the hub's image data sets have"
+
+/// Names of the column of labels in the hub's data sets. CIFAR-100 has fine and coarse ones.
+let labelNames = [ "label"; "labels"; "fine_label"; "class"; "target"; "category" ]
+
+/// The names of the columns from the root, without the levels that lists add.
+let private pathOf (field: DataField) = field.Path.ToList() |> List.ofSeq
+
+let private describe (schema: ParquetSchema) =
+    schema.DataFields
+    |> Seq.map (fun field -> String.concat "." (pathOf field))
+    |> Seq.toArray
+    |> Printable.List
+    |> String.concat ", "
+
+/// The column with the bytes of the images.
+let private imageColumn file (schema: ParquetSchema) =
+    let isImage (field: DataField) =
+        (field.ClrType = typeof<byte[]> || field.ClrType = typeof<ReadOnlyMemory<byte>>)
+        && match pathOf field with
+           | [ _; "bytes" ] -> true
+           | [ name ] -> List.contains name [ "image"; "img"; "bytes"; "png"; "jpg"; "jpeg" ]
+           | _ -> false
+
+    match schema.DataFields |> Array.filter isImage with
+    | [| field |] -> field
+    | [||] -> refuse file $"it has no column of images; its columns are {describe schema}" remedy
+    | several -> refuse file $"it has {several.Length} columns of images; its columns are {describe schema}" remedy
+
+let private labelColumn file names (schema: ParquetSchema) =
+    let tops = schema.DataFields |> Array.filter (fun field -> (pathOf field).Length = 1)
+
+    match names |> List.tryPick (fun name -> tops |> Array.tryFind (fun field -> field.Name = name)) with
+    | Some field -> field
+    | None -> refuse file $"it has no column of labels; its columns are {describe schema}" remedy
+
+/// Items of a JSON text by a path of names.
+let rec private item (names: string list) (node: JsonNode | null) : JsonNode | null =
+    match names, node with
+    | [], node -> node
+    | name :: rest, (:? JsonObject as node) -> item rest node[name]
+    | _ -> null
+
+/// The names of the classes in the hub's metadata, a JSON text.
+let private hubNames (label: string) (metadata: IReadOnlyDictionary<string, string>) =
+    match metadata.TryGetValue "huggingface" with
+    | true, text ->
+        try
+            match item [ "info"; "features"; label; "names" ] (JsonNode.Parse text) with
+            | :? JsonArray as names -> Some [| for name in names -> string (nonNull name) |]
+            | _ -> None
+        with :? Text.Json.JsonException ->
+            None
+    | _ -> None
+
+let private readNumbers<'T when 'T: struct and 'T: (new: unit -> 'T) and 'T :> ValueType>
+    file
+    (group: ParquetRowGroupReader)
+    (field: DataField)
+    (toNumber: 'T -> int64)
+    : Task<Labels> =
+    task {
+        if field.IsNullable then
+            let values: Nullable<'T>[] = Array.zeroCreate (int group.RowCount)
+            do! group.ReadAsync<'T>(field, Memory values)
+
+            return values |> Array.map (fun value -> if value.HasValue then toNumber value.Value else -1L) |> Numbers
+        else
+            let values: 'T[] = Array.zeroCreate (int group.RowCount)
+            do! group.ReadAsync<'T>(field, Memory values)
+            return Numbers(Array.map toNumber values)
+    }
+
+let private readLabels file (group: ParquetRowGroupReader) (field: DataField) : Task<Labels> =
+    task {
+        match field.ClrType with
+        | kind when kind = typeof<int64> -> return! readNumbers<int64> file group field id
+        | kind when kind = typeof<int> -> return! readNumbers<int> file group field int64
+        | kind when kind = typeof<int16> -> return! readNumbers<int16> file group field int64
+        | kind when kind = typeof<byte> -> return! readNumbers<byte> file group field int64
+        | kind when kind = typeof<bool> ->
+            return! readNumbers<bool> file group field (fun value -> if value then 1L else 0L)
+        | kind when kind = typeof<string> || kind = typeof<ReadOnlyMemory<char>> ->
+            let values: string[] = Array.zeroCreate (int group.RowCount)
+            do! group.ReadAsync(field, Memory values)
+            return Names values
+        | kind -> return refuse file $"its labels are of the type {kind.Name}" "Give whole numbers or names"
+    }
+
+let private readGroup file image label (group: ParquetRowGroupReader) =
+    task {
+        let images: byte[][] = Array.zeroCreate (int group.RowCount)
+        do! group.ReadAsync((image: DataField), Memory images)
+        let! labels = readLabels file group label
+        return images, labels
+    }
+
+let private append first second =
+    match first, second with
+    | Numbers first, Numbers second -> Numbers(Array.append first second)
+    | Names first, Names second -> Names(Array.append first second)
+    | _ -> invalidOp "Expected labels of one type."
+
+let private read file labelNames (limit: int64) (stream: Stream) =
+    task {
+        use! reader = ParquetReader.CreateAsync stream
+        let image, label = imageColumn file reader.Schema, labelColumn file labelNames reader.Schema
+        let images, kinds = List(), List()
+        let mutable total = 0L
+
+        for i in 0 .. reader.RowGroupCount - 1 do
+            use group = reader.OpenRowGroupReader i
+            let! found, kind = readGroup file image label group
+            images.Add found
+            kinds.Add kind
+            total <- total + (found |> Array.sumBy (fun bytes -> if isNull (box bytes) then 0L else bytes.LongLength))
+
+            if total > limit then
+                refuse
+                    file
+                    $"its images have more than {limit} bytes, which have to fit into memory"
+                    "Export them to class folders"
+
+        return
+            { Images = Array.concat images
+              Labels = if kinds.Count = 0 then Numbers [||] else Seq.reduce append kinds
+              ClassNames = hubNames label.Name reader.CustomMetadata }
+    }
+
+/// <summary>The table of a file. At most <c>limit</c> bytes of images are kept.</summary>
+let openStream file labelNames limit (stream: Stream) : Result<Table, DataError> =
+    DataError.guard file (fun () ->
+        try
+            Ok((read file labelNames limit stream).GetAwaiter().GetResult())
+        with
+        | :? InvalidFileException -> reraise ()
+        // Parquet.Net throws exceptions of many types for damaged files.
+        | error ->
+            Error(
+                DataError.create
+                    file
+                    $"the Parquet file cannot be read ({error.Message.TrimEnd '.'})"
+                    DataError.downloadAgain
+            ))

@@ -1,0 +1,119 @@
+/// <summary>The classes of one split: its folders, or what a label file says.</summary>
+module internal NormFree.Data.SplitClasses
+
+open System
+
+/// One split: the classes with the indices of their images, and what is left out.
+type Split =
+    {
+        Folder: string
+        Classes: Map<string, int[]>
+        /// Indices of images of each class in formats that are not decoded.
+        Unsupported: Map<string, int[]>
+        /// Whether a label file names the classes. It may lack some.
+        HasLabelFile: bool
+        LeftOut: LeftOut list
+    }
+
+let private paths (tree: FolderTree) (indices: int seq) = indices |> Seq.map (fun i -> tree.Set.Files[i])
+
+let private extension (path: string) = (nonNull (IO.Path.GetExtension path)).ToLowerInvariant()
+
+/// What a split has besides images: (images in other formats, other files).
+let private leftOut tree (files: int[]) =
+    let others =
+        paths tree files
+        |> Seq.filter (fun path ->
+            not (ImageKind.isSupported path || SplitName.isSystemFile path || LabelFile.isLabelFile path))
+
+    let unsupported, others = others |> List.ofSeq |> List.partition ImageKind.isUnsupported
+
+    [ for kind, files in unsupported |> List.groupBy extension do
+          yield! LeftOut.create $"images of the format {kind} are not supported" "Convert them to PNG or JPEG" files
+      yield! LeftOut.create "the name has no extension of an image" "" others ]
+
+let private outside tree files =
+    paths tree files
+    |> LeftOut.create "the image is in no class folder" "Move it into the folder of its class"
+
+/// Sorted by path.
+let private groupOf (tree: FolderTree) isKept folder =
+    tree.FilesBelow folder |> Array.filter (fun i -> isKept tree.Set.Files[i])
+
+/// A class may be empty: then it is listed as a folder of its own.
+let private isClass (tree: FolderTree) folder =
+    tree.HasImages folder
+    || Array.contains folder tree.Set.Folders
+    || (groupOf tree ImageKind.isUnsupported folder).Length > 0
+
+let private ofFolders (tree: FolderTree) split =
+    let root = SplitFolders.classRoot tree split
+    let folders = tree.Subfolders root |> List.filter (isClass tree)
+    let byClass isKept = Map.ofList [ for folder in folders -> FileSet.fileName folder, groupOf tree isKept folder ]
+    let all = tree.FilesBelow split
+    let inClasses = folders |> Seq.collect tree.FilesBelow |> Collections.Generic.HashSet
+
+    let stray =
+        all |> Array.filter (fun i -> ImageKind.isSupported tree.Set.Files[i] && not (inClasses.Contains i))
+
+    { Folder = root
+      Classes = byClass ImageKind.isSupported
+      Unsupported = byClass ImageKind.isUnsupported
+      HasLabelFile = false
+      LeftOut = leftOut tree all @ outside tree stray }
+
+/// The images of a split by the classes in a label file.
+let private ofLabels (tree: FolderTree) split (labels: Map<string, string>) =
+    let all = tree.FilesBelow split
+    let labelOf i = labels.TryFind(IO.Path.GetFileNameWithoutExtension tree.Set.Files[i] |> string)
+    let images = all |> Array.filter (fun i -> ImageKind.isSupported tree.Set.Files[i])
+    let labelled, others = images |> Array.partition (labelOf >> Option.isSome)
+
+    { Folder = split
+      Classes = labelled |> Array.groupBy (labelOf >> Option.get) |> Map.ofArray
+      Unsupported = Map.empty
+      HasLabelFile = true
+      LeftOut =
+        leftOut tree all
+        @ LeftOut.create "the label file does not list the image" "Add it to the label file" (paths tree others) }
+
+/// <summary>The classes of a split.</summary>
+let read (tree: FolderTree) split : Result<Split, DataError> =
+    LabelFile.read tree.Set split
+    |> Result.map (fun labels -> if labels.IsEmpty then ofFolders tree split else ofLabels tree split labels)
+
+/// Whether the classes of a test split are those of the training split, at least in part. A folder of images without classes has none of them.
+let isLabelled (train: Split) (test: Split) =
+    test.Classes |> Map.exists (fun name _ -> train.Classes.ContainsKey name)
+    || (test.Classes.Count > 1 && test.Classes |> Map.exists (fun _ images -> images.Length > 0))
+
+let private quotedExtensions (tree: FolderTree) (files: int[]) =
+    files |> Seq.map (fun i -> extension tree.Set.Files[i]) |> Seq.distinct |> String.concat ", "
+
+let private empty (tree: FolderTree) place (unsupported: int[]) =
+    if unsupported.Length > 0 then
+        DataError.create
+            place
+            $"the class has no images in a supported format: its {unsupported.Length} images are {quotedExtensions tree unsupported}"
+            "Convert them to PNG or JPEG"
+    else
+        let extensions = String.Join(", ", ImageKind.extensions)
+
+        DataError.create
+            place
+            $"the class has no images ({extensions})"
+            "Add images, or remove the folder from both splits"
+
+/// <summary>Errors for classes without images, and for those of which more than half is left out.</summary>
+let problems (tree: FolderTree) allowLeftOut split =
+    [ for KeyValue(name, images) in split.Classes do
+          let place = $"{tree.Set.Place}/{split.Folder}/{name}"
+          let unsupported = split.Unsupported.TryFind name |> Option.defaultValue [||]
+
+          if Array.isEmpty images then
+              empty tree place unsupported
+          elif unsupported.Length > images.Length && not allowLeftOut then
+              DataError.create
+                  place
+                  $"{unsupported.Length} of {unsupported.Length + images.Length} images of the class are {quotedExtensions tree unsupported}, which is not supported"
+                  "Convert them to PNG or JPEG, or accept the loss with --allow-left-out" ]
