@@ -316,7 +316,8 @@ module internal Commands =
               [ Options.checkpoint |> about "Checkpoint to export."
                 Options.format.Spec
                 Options.file.Spec
-                Options.dynamicBatch.Spec ] with
+                Options.dynamicBatch.Spec
+                Options.flatWeights.Spec ] with
             Required = [ "--checkpoint"; "--format"; "--out" ] }
 
     let verify =

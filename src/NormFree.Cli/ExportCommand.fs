@@ -13,7 +13,7 @@ module internal ExportCommand =
 
     let private write (args: Arguments) format =
         match format with
-        | ExportFormat.PyTorch -> Export.pytorch
+        | ExportFormat.PyTorch -> if args.Has Options.flatWeights then Export.pytorchFlat else Export.pytorch
         | ExportFormat.Safetensors -> Export.safetensors
         | ExportFormat.Onnx ->
             Export.onnx (OnnxRuntime()) (if args.Has Options.dynamicBatch then AnyNumber else OneImage)
@@ -46,6 +46,9 @@ module internal ExportCommand =
 
         if format <> ExportFormat.Onnx && args.Has Options.dynamicBatch then
             raise (UsageException "--dynamic-batch is for --format onnx.")
+
+        if format <> ExportFormat.PyTorch && args.Has Options.flatWeights then
+            raise (UsageException "--flat-weights is for --format pytorch.")
 
         if Path.GetFullPath path = Path.GetFullPath out then
             raise (UsageException "--out is the checkpoint itself: name another file.")

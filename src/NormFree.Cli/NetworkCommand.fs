@@ -31,5 +31,5 @@ module internal NetworkCommand =
     /// <summary>Prints an architecture as JSON.</summary>
     let show (args: Arguments) =
         NetworkOptions.ofTable args args.Operands.Head smallImages (args.Get Options.classes)
-        |> NetworkFile.write
+        |> NetworkJson.write
         |> Output.line

@@ -114,7 +114,7 @@ module internal NetworkOptions =
         args.TryGet Options.networkFile
         |> Option.map (fun path ->
             match tableOptions args |> List.filter snd with
-            | [] -> NetworkFile.read path |> requireBinary (binaryOptions args)
+            | [] -> NetworkJson.read path |> requireBinary (binaryOptions args)
             | given ->
                 let names = given |> List.map fst |> String.concat ", "
                 raise (UsageException $"--network has its own architecture: omit {names}, or change the file."))

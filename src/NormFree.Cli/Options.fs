@@ -494,6 +494,10 @@ module internal Options =
     let dynamicBatch =
         Opt.flag "--dynamic-batch" "ONNX: accept any number of images instead of one." |> files
 
+    let flatWeights =
+        Opt.flag "--flat-weights" "PyTorch: one-bit filters as N×1 'weights', as ReActNet's and Bi-Real Net's code has them."
+        |> files
+
     let pytorch = Opt.path "--pytorch" "FILE" "File written by torch.save: .pt, .pth, .pth.tar." |> files
     let safetensors = Opt.path "--safetensors" "FILE" "Safetensors file." |> files
 

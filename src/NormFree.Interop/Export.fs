@@ -64,13 +64,13 @@ module Export =
 
         result.Value.Value
 
-    /// Compares the tensors of a file with the network's: names, types, shapes and every bit must be equal.
-    let private compare (network: Network) (file: ForeignFile) : Comparison =
+    /// Compares the tensors of a file with the network's, under the names and in the shapes of a layout: every bit must be equal.
+    let private compareIn (layout: (string * torch.Tensor) list -> (string * torch.Tensor) list) (network: Network) file : Comparison =
         use _ = torch.NewDisposeScope()
-        let found = dict [ for tensor in file.Tensors -> tensor.Key, tensor ]
+        let found = dict [ for tensor in (file: ForeignFile).Tensors -> tensor.Key, tensor ]
 
         let differences =
-            [ for key, tensor in network.Tensors do
+            [ for key, tensor in layout network.Tensors do
                   match found.TryGetValue key with
                   | true, read when
                       read.DType = TensorBytes.typeOf tensor.dtype && read.Shape = List.ofArray tensor.shape
@@ -90,19 +90,47 @@ module Export =
             else
                 $"{differences.Length} tensors differ" }
 
-    /// <summary>Writes a state dictionary in PyTorch's zip format for <c>torch.load(weights_only=True)</c>.</summary>
-    /// <remarks>Throws InvalidOperationException above 4 GiB.</remarks>
-    let pytorch (checkpoint: Checkpoint) (path: string) : Comparison =
+    let private compare network file = compareIn id network file
+
+    /// The keys of one-bit filters: those of binary convolutions whose weights stage 2 binarises.
+    let private oneBitFilters (net: NetSpec) =
+        set
+            [ for layer in Lowering.layers net do
+                  for conv, _ in layer.Convolution.Convolutions do
+                      if conv.Weight = OneBit then
+                          $"{conv.Key}.weight" ]
+
+    /// Flat one-bit filters: N×1 in row-major order, named <c>weights</c>.
+    let private flat net (tensors: (string * torch.Tensor) list) =
+        let filters = oneBitFilters net
+
+        [ for key, tensor in tensors ->
+              if filters.Contains key then
+                  key + "s", tensor.detach().reshape (-1L, 1L)
+              else
+                  key, tensor ]
+
+    let private writePyTorch layout (checkpoint: Checkpoint) (path: string) : Comparison =
+        use _ = torch.NewDisposeScope()
         let writer = PyTorchWriter()
 
-        for name, tensor in checkpoint.Network.Tensors do
+        for name, tensor: torch.Tensor in layout checkpoint.Network.Tensors do
             let dtype, bytes = TensorBytes.typeOf tensor.dtype, TensorBytes.ofTensor tensor
             writer.Add(name, dtype, ReadOnlySpan tensor.shape, ReadOnlyMemory bytes) |> ignore
 
-
         verified path writer.Save (fun written ->
             use file = ForeignFile.OpenPyTorch written
-            compare checkpoint.Network file)
+            compareIn layout checkpoint.Network file)
+
+    /// <summary>Writes a state dictionary in PyTorch's zip format for <c>torch.load(weights_only=True)</c>.</summary>
+    /// <remarks>Throws InvalidOperationException above 4 GiB.</remarks>
+    let pytorch (checkpoint: Checkpoint) (path: string) : Comparison = writePyTorch id checkpoint path
+
+    /// <summary>The same with one-bit filters of N×1 named <c>weights</c>, as the code of ReActNet and of Bi-Real Net loads them with
+    /// <c>strict=True</c>.</summary>
+    /// <remarks>Throws InvalidOperationException above 4 GiB.</remarks>
+    let pytorchFlat (checkpoint: Checkpoint) (path: string) : Comparison =
+        writePyTorch (flat checkpoint.Network.Spec) checkpoint path
 
     /// <summary>Writes a checkpoint without the optimizer's state; its metadata holds the spec, the task and the state of the training.</summary>
     let safetensors (checkpoint: Checkpoint) (path: string) : Comparison =

@@ -351,17 +351,48 @@ let private tasks =
                   Expect.equal (Import.task (small NoNorm) size).Preprocessing steps "steps"
               } ]
 
+/// Networks of other papers, and random ones.
+let private backbones =
+    [ for net in
+          [ BiRealNet.biReal18 { Width = 0.125; Depth = 0.5 } CifarStem
+            VggSmall.vggSmall { Width = 0.0625; Depth = 1.0 } CifarStem
+            BinaryDenseNet.table "dense" 16 8 [ 2; 2 ] [ 1.5 ] CifarStem ] do
+          for norm in [ BatchNorm; BnFree 0.2 ] do
+              net |> Net.withClasses 10 |> Net.withNorm norm |> Net.withBinarise ActivationsAndWeights
+      for seed in 1L .. 10L do
+          NormFree.Tests.Spec.RandomSpecs.net seed ]
+
+let private ofBackbones =
+    [ for number, net in List.indexed backbones do
+          test $"{number}: {net.Name}, {Names.norm net.Norm} comes back bit for bit, with plain and with flat filters" {
+              use folder = new TempFolder()
+              use checkpoint = filled f32 net |> asCheckpoint 32
+
+              for export in [ Export.pytorch; Export.pytorchFlat ] do
+                  let path = folder.File "exported"
+                  Expect.isTrue (export checkpoint path).Agrees "agrees"
+                  use file = ForeignFile.OpenPyTorch path
+                  let network, report = imported Strict net file
+                  use network = network
+                  Expect.isTrue report.IsComplete "complete"
+                  Support.sameBits (Support.tensorBits checkpoint.Network) (Support.tensorBits network) "network"
+          } ]
+
 let private exports =
     testList
         "an export"
-        [ for norm in [ BatchNorm; NoNorm; BnFree 0.2 ] do
+        [ yield! ofBackbones
+
+          for norm in [ BatchNorm; NoNorm; BnFree 0.2 ] do
               for dtype in [ f32; torch.ScalarType.Float64 ] do
                   test $"of {Names.norm norm} in {dtype} comes back bit for bit from both formats" {
                       use folder = new TempFolder()
                       use checkpoint = filled dtype (small norm) |> asCheckpoint 32
 
                       for export, openFile in
-                          [ Export.pytorch, ForeignFile.OpenPyTorch; Export.safetensors, ForeignFile.OpenSafetensors ] do
+                          [ Export.pytorch, ForeignFile.OpenPyTorch
+                            Export.pytorchFlat, ForeignFile.OpenPyTorch
+                            Export.safetensors, ForeignFile.OpenSafetensors ] do
                           let path = folder.File "exported"
                           let comparison = export checkpoint path
                           Expect.isTrue comparison.Agrees "agrees"

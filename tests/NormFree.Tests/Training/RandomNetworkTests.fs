@@ -31,8 +31,8 @@ let private specs =
               Expect.equal (Json.read<NetSpec>(Json.write net)) (Ok net) "as in checkpoints"
               use folder = new NormFree.Tests.Data.Support.TempFolder()
               let path = folder.File "network.json"
-              IO.File.WriteAllText(path, "// a comment\n" + NetworkFile.write net)
-              Expect.equal (NetworkFile.read path) net "as a file"
+              IO.File.WriteAllText(path, "// a comment\n" + NetworkJson.write net)
+              Expect.equal (NetworkJson.read path) net "as a file"
           }
 
           test $"{net.Name}: the summary counts the built network's values" {

@@ -8,7 +8,7 @@ open NormFree.Spec
 
 /// <summary>Networks as JSON files that people and programs write: the spec that checkpoints hold. Comments and trailing commas are allowed.</summary>
 [<RequireQualifiedAccess>]
-module NetworkFile =
+module NetworkJson =
 
     /// Longer files are rejected.
     let private maxBytes = 1L <<< 22
