@@ -8,19 +8,6 @@ using NormFree.Kernels.Simd;
 
 namespace NormFree.Inference;
 
-/// <summary>How a <see cref="PackedNetwork"/> runs. Results do not depend on the number of threads.</summary>
-public sealed record PackedOptions
-{
-    /// <summary>The largest value of <see cref="Threads"/>.</summary>
-    public const int MaxThreads = 1024;
-
-    /// <summary>Threads that compute, the caller's included; by default one per processor.</summary>
-    public int Threads { get; init; } = Math.Min(Environment.ProcessorCount, MaxThreads);
-
-    /// <summary>The instruction set; by default the fastest. Instruction sets may round the last bit differently.</summary>
-    public InstructionSet InstructionSet { get; init; } = InstructionSets.Best;
-}
-
 /// <summary>A packed network that is ready to run: images in, logits out.</summary>
 /// <remarks>
 /// <para>It is immutable after loading: any number of threads may call it at once, and each gets the same bits as a single caller. The network's threads
@@ -155,7 +142,8 @@ public sealed unsafe class PackedNetwork : IDisposable
         }
     }
 
-    /// <summary>Runs one <see cref="PackedAdd"/> on maps of its own, for comparisons. It uses the calling thread and plans its memory anew at each call.</summary>
+    /// <summary>Runs one <see cref="PackedAdd"/> on maps of its own, for comparisons.</summary>
+    /// <remarks>It uses the calling thread and plans its memory anew at each call.</remarks>
     /// <param name="layer">Index in <see cref="PackedModel.Layers"/>.</param>
     /// <param name="x">Input of one image: H×W×C.</param>
     /// <param name="height">H.</param>

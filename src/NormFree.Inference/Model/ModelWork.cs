@@ -11,7 +11,9 @@ internal readonly record struct ModelWork(double BinaryMacs, double RealMacs, do
     /// <summary>The work of a layer that maps <paramref name="input"/> to <paramref name="output"/>.</summary>
     public static ModelWork Of(PackedLayer layer, MapSize input, MapSize output) => layer switch
     {
-        PackedConvolution real => new(0, Pixels(output) * Square(real.Kernel) * real.In * RoundUp(real.Out / real.Groups, 16), 0, 0),
+        // Kernels compute the filters of a group one by one if they are too few for a vector.
+        PackedConvolution real => new(
+            0, Pixels(output) * Square(real.Kernel) * real.In * RoundUp(real.Out / real.Groups, real.Groups == 1 ? 16 : 64), 0, 0),
         PackedMaxPool pool => new(0, 0, Pixels(output) * Square(pool.Kernel) * RoundUp(input.Channels, 16), 0),
         PackedBinaryLayer binary => Of(binary.Shortcut, input, output) + new ModelWork(
             Pixels(output) * Square(binary.Kernel) * RoundUp(binary.In, 64) * RoundUp(binary.Out, 32), 0, 0, input.SignBytes(binary.Padding)),

@@ -12,7 +12,8 @@ internal sealed unsafe class LayerRun(PreparedLayer layer, int height, int width
     /// <exception cref="ArgumentException">A length is wrong, or the layer does not accept maps of this size.</exception>
     public void Run(ReadOnlySpan<float> x, Span<float> y, Span<ulong> signs)
     {
-        if (layer is PreparedAdd sum) throw new ArgumentException($"It adds the input of layer {Quoted.Name(sum.From)}: call the overload that takes both maps.", "layer");
+        if (layer is PreparedAdd sum)
+            throw new ArgumentException($"It adds the input of layer {Quoted.Name(sum.From)}: call the overload that takes both maps.", "layer");
         var size = InputSize(x.Length);
         RequireLength(y.Length, size.After(layer.Model).Values, "output values", nameof(y));
         RequireLength(signs.Length, Words(size), "words of signs", nameof(signs));

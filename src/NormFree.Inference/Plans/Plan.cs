@@ -169,8 +169,8 @@ internal sealed class PlanCache(PackedModel model, IReadOnlyList<PreparedLayer> 
         var plan = Plan.OfNetwork(layers, new MapSize(height, width, model.Mean.Count), threads);
         if (plan.MapBytes > PackedLimits.MaxArenaBytes)
             throw new ArgumentException(
-                $"The network does not accept images of {height}×{width} pixels: their maps need {plan.MapBytes} bytes; the limit is {PackedLimits.MaxArenaBytes}. "
-                + $"{PackedLimits.Remedy}.");
+                $"The network does not accept images of {height}×{width} pixels: their maps need {plan.MapBytes} bytes; "
+                + $"the limit is {PackedLimits.MaxArenaBytes}. {PackedLimits.Remedy}.");
         return plan;
     }
 }
