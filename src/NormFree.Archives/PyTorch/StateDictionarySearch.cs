@@ -33,17 +33,19 @@ internal sealed class StateDictionarySearch
             WholeModel ??= (PickleReduced)value;
             return;
         }
-        int place = Found.Count, tensors = 0;
+        int place = Found.Count;
         foreach (var (name, child) in StateDictionary.Children(value))
         {
-            if (TensorRebuild.IsTensor(child))
-                tensors++;
-            else if (PickleNesting.MayHaveChildren(child) && !seen.Contains(child) && !IsOfOptimiser(name))
+            if (PickleNesting.MayHaveChildren(child) && !TensorRebuild.IsTensor(child) && !seen.Contains(child) && !IsOfOptimiser(name))
                 Visit(child, StateDictionary.Join(path, name), depth + 1);
         }
-        if (tensors > 0 && StateDictionary.Pairs(value) is not null)
+        int tensors = StateDictionary.Pairs(value)?.Count(IsNamedTensor) ?? 0;
+        if (tensors > 0)
             Found.Insert(place, new StateDictionary(path, value, tensors));
     }
+
+    private static bool IsNamedTensor((PickleValue? Key, PickleValue? Value) pair) =>
+        pair.Key is PickleText or PickleBytes && pair.Value is { } value && TensorRebuild.IsTensor(value);
 
     /// <summary>Whether a value is an object of a <c>torch.nn.Module</c>, which keeps its tensors in a state of its own.</summary>
     private static bool IsModule(PickleValue value) =>

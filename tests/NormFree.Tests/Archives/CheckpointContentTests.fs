@@ -205,6 +205,17 @@ let private choices =
                       Expect.stringContains (chosen name bytes).Weights "ema" name
               }
 
+          test "may have long keys, and keys of Python 2" {
+              let long = String('k', 5000)
+
+              let file =
+                  read (
+                      file (dictionary [ "net", dictionary [ long, tensorOf 2 ] + "U\001w" + tensorOf 1 + "s" ] + ".")
+                  )
+
+              Expect.sequenceEqual (file.Tensors |> Seq.map _.Name) [ long; "w" ] "keys"
+          }
+
           test "that is asked for and is not there is refused with a list of the others" {
               let bytes = file (dictionary [ "state_dict", two; "state_dict_ema", two; "epoch", "I1\n" ] + ".")
               let message = Mutation.refusal (fun () -> chosen "teacher" bytes)
