@@ -82,7 +82,8 @@ module internal ImportText =
         | PadCrop _
         | Flip
         | RandomResizedCrop _
-        | Lighting _ -> $"{step}"
+        | Lighting _
+        | CustomAugment _ -> $"{step}"
 
     let private preprocessing (task: ImageTask) =
         let steps =

@@ -115,7 +115,8 @@ module private OwnData =
           Test = squares 60
           Normalisation = Normalisation.cifar10
           Size = 32
-          Augmentation = { Train = [ PadCrop 4; CustomAugment "brightness"; Flip ]; Test = [] } }
+          Augmentation = { Train = [ PadCrop 4; CustomAugment "brightness"; Flip ]; Test = [] }
+          Notes = [] }
 
 module private Samples =
     let sampled images =
