@@ -72,5 +72,19 @@ module internal ShiftFolding =
         | :? PackedClassifier as layer -> classifier layer (missingOf layer.In), [||]
         | other -> other, missing
 
-    /// <summary>The layers of an equivalent network whose binary layers have zero shifts.</summary>
-    let layers (model: PackedModel) : PackedLayer list = List.ofSeq model.Layers |> List.mapFold step [||] |> fst
+    /// Whether a constant only meets binary layers and the classifier.
+    let private isChain (layers: PackedLayer list) =
+        layers
+        |> List.skipWhile (fun layer -> not (layer :? PackedBinaryLayer))
+        |> List.forall (fun layer ->
+            match layer with
+            | :? PackedClassifier -> true
+            | :? PackedBinaryLayer as binary ->
+                not (binary.Shortcut :? NoShortcut || binary.Shortcut :? ConcatenatedShortcut)
+            | _ -> false)
+
+    /// <summary>The layers of an equivalent network whose binary layers have zero shifts; the network's own layers if it is no chain of binary
+    /// layers.</summary>
+    let layers (model: PackedModel) : PackedLayer list =
+        let layers = List.ofSeq model.Layers
+        if isChain layers then layers |> List.mapFold step [||] |> fst else layers

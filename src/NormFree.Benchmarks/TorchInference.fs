@@ -1,6 +1,7 @@
 namespace NormFree.Benchmarks
 
 open System
+open System.Collections.Generic
 open NormFree.Inference.Model
 open NormFree.Kernels.Bits
 open NormFree.Networks
@@ -51,7 +52,7 @@ type internal TorchInference(model: PackedModel, layout: TorchLayout, images: fl
 
     let channels (values: float32[]) = own (torch.tensor(values).reshape(1L, -1L, 1L, 1L))
 
-    let convolution (weights: torch.Tensor) (bias: float32[] | null) stride padding =
+    let convolution (weights: torch.Tensor) (bias: float32[] | null) stride padding (groups: int) =
         let weights = ordered weights
 
         let bias: torch.Tensor | null =
@@ -60,7 +61,7 @@ type internal TorchInference(model: PackedModel, layout: TorchLayout, images: fl
             | bias -> own (torch.tensor bias)
 
         let strides, padding = [| int64 stride; int64 stride |], [| int64 padding; int64 padding |]
-        fun (x: torch.Tensor) -> torch.nn.functional.conv2d (x, weights, bias, strides, padding)
+        fun (x: torch.Tensor) -> torch.nn.functional.conv2d (x, weights, bias, strides, padding, groups = int64 groups)
 
     /// Out×In×Kernel×Kernel weights: each bit is the sign of its filter's scale.
     let unpacked inputs outputs kernel (signs: uint64[]) (scale: int -> float32) =
@@ -76,47 +77,91 @@ type internal TorchInference(model: PackedModel, layout: TorchLayout, images: fl
 
         Array.init (outputs * inputs * taps) weight |> shaped [ outputs; inputs; kernel; kernel ]
 
+    /// Adds a pooled shortcut of x to z.
+    let pooled inputs outputs (shortcut: AveragePoolShortcut) : torch.Tensor -> torch.Tensor -> unit =
+        let kernel = int64 shortcut.Kernel
+        let factor = shortcut.Factor * float32 (kernel * kernel)
+
+        match shortcut.Projection with
+        | null ->
+            fun x z ->
+                use mean = torch.nn.functional.avg_pool2d (x, kernel, kernel)
+                z.PlusInPlace(mean, float factor) |> ignore
+        | projection ->
+            let filters =
+                [| for o in 0 .. outputs - 1 do
+                       for weight in ShiftFolding.projectionFilter inputs projection o -> factor * float32 weight |]
+
+            let project = convolution (shaped [ outputs; inputs; 1; 1 ] filters) null 1 0 1
+
+            fun x z ->
+                use mean = torch.nn.functional.avg_pool2d (x, kernel, kernel)
+                use projected = project mean
+                z.PlusInPlace projected |> ignore
+
+    /// Adds x to z, repeated over the channels.
+    let repeated (x: torch.Tensor) (z: torch.Tensor) =
+        for start in 0L .. x.size 1 .. z.size 1 - 1L do
+            use part = z.narrow (1L, start, x.size 1)
+            part.PlusInPlace x |> ignore
+
     /// Adds the shortcut of x to z.
     let shortcut (layer: PackedBinaryLayer) : torch.Tensor -> torch.Tensor -> unit =
         match layer.Shortcut with
-        | :? AveragePoolShortcut as pooled ->
-            let kernel = int64 pooled.Kernel
-            let factor = pooled.Factor * float32 (kernel * kernel)
-
-            match pooled.Projection with
-            | null ->
-                fun x z ->
-                    use mean = torch.nn.functional.avg_pool2d (x, kernel, kernel)
-                    z.PlusInPlace(mean, float factor) |> ignore
-            | projection ->
-                let filters =
-                    [| for o in 0 .. layer.Out - 1 do
-                           for weight in ShiftFolding.projectionFilter layer.In projection o -> factor * float32 weight |]
-
-                let project = convolution (shaped [ layer.Out; layer.In; 1; 1 ] filters) null 1 0
-
-                fun x z ->
-                    use mean = torch.nn.functional.avg_pool2d (x, kernel, kernel)
-                    use projected = project mean
-                    z.PlusInPlace projected |> ignore
-        | _ ->
-            fun x z ->
-                for start in 0 .. layer.In .. layer.Out - 1 do
-                    use part = z.narrow (1L, int64 start, int64 layer.In)
-                    part.PlusInPlace x |> ignore
+        | :? AveragePoolShortcut as shortcut -> pooled layer.In layer.Out shortcut
+        | :? IdentityShortcut -> repeated
+        | _ -> fun _ _ -> ()
 
     let binary (layer: PackedBinaryLayer) =
         let beforeSign = layer.Threshold |> Array.map (~-) |> channels
         let weights = unpacked layer.In layer.Out layer.Kernel layer.Signs (fun o -> layer.Scale[o])
-        let convolve = convolution weights layer.Bias layer.Stride layer.Padding
+        let convolve = convolution weights layer.Bias layer.Stride layer.Padding 1
         let addShortcut, slope = shortcut layer, own (torch.tensor layer.Slope)
+        let isShifted, shift = Array.exists ((<>) 0.0f) layer.Shift, channels layer.Shift
 
         fun (x: torch.Tensor) ->
             use shifted = x.Plus beforeSign
             use signs = shifted.sign_ ()
             use z = convolve signs
             addShortcut x z
-            torch.nn.functional.prelu (z, slope)
+            let y = torch.nn.functional.prelu (z, slope)
+
+            if isShifted then
+                y.PlusInPlace shift |> ignore
+
+            if layer.Shortcut :? ConcatenatedShortcut then
+                use y = y
+                torch.cat ([| x; y |], 1L)
+            else
+                y
+
+    let affine (layer: PackedAffine) =
+        let scale, bias, slope = channels layer.Scale, channels layer.Bias, own (torch.tensor layer.Slope)
+
+        fun (x: torch.Tensor) ->
+            use scaled = x * scale
+            use moved = scaled.PlusInPlace bias
+            use bent = torch.nn.functional.prelu (moved, slope)
+            bent.Between(float layer.Low, float layer.High)
+
+    /// Packed networks flatten maps in the order height, width, channel.
+    let flatten (x: torch.Tensor) =
+        use last = x.permute (0L, 2L, 3L, 1L)
+        last.reshape (x.size 0, -1L, 1L, 1L)
+
+    /// The inputs of layers that later additions read.
+    let kept = Dictionary<string, torch.Tensor>()
+
+    let add (layer: PackedAdd) inputs outputs =
+        let adds: torch.Tensor -> torch.Tensor -> unit =
+            match layer.Pooled with
+            | null -> repeated
+            | shortcut -> pooled inputs outputs shortcut
+
+        fun (x: torch.Tensor) ->
+            let sum = x.clone ()
+            adds kept[layer.From] sum
+            sum
 
     let classifier (layer: PackedClassifier) =
         let weights = own (shaped [ layer.Classes; layer.In ] layer.Weights)
@@ -126,11 +171,22 @@ type internal TorchInference(model: PackedModel, layout: TorchLayout, images: fl
             use mean = x.mean [| 2L; 3L |]
             torch.nn.functional.linear (mean, weights, bias)
 
+    /// The channels of each layer's input.
+    let inputs =
+        let start = MapSize(model.Height, model.Width, model.Mean.Count)
+        let sizes = model.Layers |> Seq.scan (fun (size: MapSize) layer -> size.After layer) start
+        dict [ for layer, size in Seq.zip model.Layers sizes -> layer.Key, size.Channels ]
+
     let step (layer: PackedLayer) : torch.Tensor -> torch.Tensor =
         match layer with
         | :? PackedConvolution as layer ->
-            let weights = shaped [ layer.Out; layer.In; layer.Kernel; layer.Kernel ] layer.Weights
-            convolution weights layer.Bias layer.Stride layer.Padding
+            let weights = shaped [ layer.Out; layer.In / layer.Groups; layer.Kernel; layer.Kernel ] layer.Weights
+            convolution weights layer.Bias layer.Stride layer.Padding layer.Groups
+        | :? PackedAffine as layer -> affine layer
+        | :? PackedAveragePool as layer ->
+            fun x -> torch.nn.functional.avg_pool2d (x, int64 layer.Kernel, int64 layer.Kernel)
+        | :? PackedFlatten -> flatten
+        | :? PackedAdd as layer -> add layer inputs[layer.From] inputs[layer.Key]
         | :? PackedMaxPool as layer ->
             fun x -> torch.nn.functional.max_pool2d (x, int64 layer.Kernel, int64 layer.Stride, int64 layer.Padding)
         | :? PackedBinaryLayer as layer -> binary layer
@@ -140,16 +196,29 @@ type internal TorchInference(model: PackedModel, layout: TorchLayout, images: fl
     let input, steps =
         use _ = torch.NewDisposeScope()
         let input = images |> shaped [ -1; model.Mean.Count; model.Height; model.Width ] |> ordered
-        input, ShiftFolding.layers model |> List.map step
+        input, [ for layer in ShiftFolding.layers model -> layer.Key, step layer ]
 
-    /// Frees each feature map as soon as the next one is computed.
-    let follow (x: torch.Tensor) step =
+    let isRead =
+        let sources = set [ for layer in model.Layers do match layer with :? PackedAdd as sum -> sum.From | _ -> () ]
+        fun key -> sources.Contains key
+
+    /// Frees each feature map as soon as the next one is computed, unless an addition reads it later.
+    let follow (x: torch.Tensor) (key, step) =
         let y = step x
 
-        if not (Object.ReferenceEquals(x, input)) then
+        if isRead key then
+            kept[key] <- x
+        elif not (Object.ReferenceEquals(x, input)) then
             x.Dispose()
 
         y
+
+    let free () =
+        for x in kept.Values do
+            if not (Object.ReferenceEquals(x, input)) then
+                x.Dispose()
+
+        kept.Clear()
 
     interface IInference with
         member _.Layout = Some layout.Name
@@ -158,6 +227,7 @@ type internal TorchInference(model: PackedModel, layout: TorchLayout, images: fl
             use _ = torch.inference_mode ()
             use result = List.fold follow input steps
             logits <- result.data<float32>().ToArray()
+            free ()
 
         member _.Logits = logits
 

@@ -37,7 +37,8 @@ type OptionSpec =
     }
 
     /// <summary>The words of a choice, without their parameters.</summary>
-    static member WordsOf(forms: string list) = [ for form in forms -> form.Split([| ':'; '[' |])[0] ]
+    static member WordsOf(forms: string list) =
+        [ for form in forms -> System.Text.RegularExpressions.Regex.Match(form, @"^.*?(?=\[|:[A-Z]|$)").Value ]
 
 /// <summary>An option with the type of its values.</summary>
 type Opt<'T> = { Spec: OptionSpec; Parse: string -> Result<'T, string> }

@@ -13,6 +13,7 @@ open NormFree.Benchmarks
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Inference
 open NormFree.Tests.Interop.Support
+open NormFree.Tests.Spec
 open NormFree.Tests.Training.Support
 open TorchSharp
 
@@ -85,6 +86,21 @@ let private engines =
                       for layout in start checkpoint images do
                           Expect.isGreaterThanOrEqual (agreeing 10 expected (logitsOf layout)) 4 "images that agree"
                   }
+
+          for net in
+              [ VggSmall.vggSmall { Width = 0.0625; Depth = 1.0 } CifarStem
+                BinaryDenseNet.table "dense" 16 8 [ 2; 2 ] [ 1.5 ] CifarStem
+                XnorResNet.xnorResNet18 { Width = 0.125; Depth = 0.5 } CifarStem
+                QuickNet.quickNet { Width = 0.125; Depth = 0.5 } CifarStem ] do
+              test $"torch, {net.Name}: the packed engine's logits" {
+                  let net = net |> Net.withClasses 10 |> Net.withNorm BatchNorm |> Net.withBinarise ActivationsAndWeights
+                  use checkpoint = RandomNetwork.create 4L (RandomSpecs.withoutTies net) |> asCheckpoint 32
+                  let images = noise 5 32
+                  let packed = logitsOf (InferenceEngines.packed 1 checkpoint images).Head
+
+                  for layout in InferenceEngines.torch checkpoint images do
+                      Expect.isGreaterThanOrEqual (agreeing 10 packed (logitsOf layout)) 4 "images that agree"
+              }
 
           test "a random network depends only on its seed, and none of its tensors is constant" {
               use one = RandomNetwork.create 1L (net BatchNorm)
