@@ -65,7 +65,7 @@ module internal ImportText =
                   args.Get Options.binarise |> Names.binarise |> sprintf "binary %s" |> assumed args Options.binarise
                   match Net.shortcutWeights net with
                   | Some weights ->
-                      $"shortcut weights {Names.weights weights} (--shortcut binary or real is the other: files do not tell)"
+                      assumed args Options.shortcut $"shortcut weights {Names.weights weights}"
                   | None -> ()
                   (match args.Get Options.recipe with
                    | PublishedRecipe -> "recipe published"
@@ -100,8 +100,19 @@ module internal ImportText =
              @ [ $"subtract the mean {numbers normalisation.Mean}"
                  $"divide by {numbers normalisation.Deviation}" ])
 
+    /// Binary and real shortcuts have the same keys and shapes, but other logits.
+    let private ambiguity (args: Arguments) (net: NetSpec) =
+        match Net.shortcutWeights net, net.Binarise with
+        | Some weights, ActivationsAndWeights when not (args.Has Options.shortcut) ->
+            let other = if weights = WeightBinariser.Real then WeightBinariser.Binary else WeightBinariser.Real
+
+            [ $"a file does not tell whether its shortcuts have {Names.weights weights} or {Names.weights other} weights: choose the other with \
+                --shortcut {Names.weights other} (ReActNet's and Bi-Real Net's code have real ones, that of \"BNN − BN = ?\" binary ones)" ]
+        | _ -> []
+
     /// <summary>The network and the preprocessing that the checkpoint now has. Tensors that fit do not prove either.</summary>
     let assumptions (args: Arguments) (net: NetSpec) (task: ImageTask) : string list =
         [ $"assumed network: {network args net task.Size}"
           $"assumed preprocessing: {preprocessing task}"
-          $"assumed classes: {task.Classes.Length}, of {task.Dataset}" ]
+          $"assumed classes: {task.Classes.Length}, of {task.Dataset}"
+          yield! ambiguity args net ]
