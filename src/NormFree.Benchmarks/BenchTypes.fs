@@ -127,6 +127,8 @@ type BenchEnvironment =
         /// NormFree's version, with its commit.
         Version: string
         Processor: string
+        /// Of the kernels; libtorch is limited to it too if <c>--instructions</c> chose it. ONNX Runtime cannot be limited.
+        Instructions: string
         Processors: int
         Dotnet: string
         /// Of the last minute before the measurement. None if unknown.
@@ -137,6 +139,7 @@ type BenchEnvironment =
     static member Now() =
         { Version = BuildVersion.normFree
           Processor = Machine.processor.Value
+          Instructions = (string NormFree.Kernels.Simd.InstructionSets.Best).ToLowerInvariant()
           Processors = Environment.ProcessorCount
           Dotnet = string Environment.Version
           LoadAverage = Machine.load () }

@@ -34,7 +34,7 @@ module RunDeployment =
         let load =
             environment.LoadAverage |> Option.map (fun load -> $", load {load}") |> Option.defaultValue ""
 
-        $"{environment.Processor}, {environment.Processors} processors{load}"
+        $"{environment.Processor}, {environment.Instructions}, {environment.Processors} processors{load}"
 
     /// Restores torch's number of threads.
     let private speed (net: NetSpec) pixels : Speed =

@@ -27,8 +27,14 @@ module internal BenchInferCommand =
         | InferenceEngine.OnnxRuntime -> onnx id threads
         | InferenceEngine.OnnxRuntimeInt8 -> onnx OnnxInt8.rewrite threads
 
+    let private isOnnx engine =
+        engine = InferenceEngine.OnnxRuntime || engine = InferenceEngine.OnnxRuntimeInt8
+
     let private job (args: Arguments) : InferenceJob =
         let image = args.Get Options.image
+
+        if args.Has Options.instructions && isOnnx (args.Get Options.inferenceEngine) then
+            Output.warn "ONNX Runtime cannot be limited to an instruction set: it uses the fastest of this processor."
 
         let net =
             NetworkOptions.described args Options.binaryArch image (args.Get Options.classes)

@@ -65,6 +65,7 @@ module internal Commands =
           Options.precision.Spec
           Options.device.Spec
           Options.threads.Spec
+          Options.instructions.Spec
           Options.workers.Spec
           Options.accumulate.Spec
           Options.rankTimeout.Spec ]
@@ -123,6 +124,7 @@ module internal Commands =
                    |> _.Spec
                    Options.computeEngine.Spec
                    Options.threads.Spec
+                   Options.instructions.Spec
                    Options.json.Spec ]) with
             Required = [ "--checkpoint" ] }
 
@@ -137,7 +139,8 @@ module internal Commands =
                 Options.top.Spec
                 Options.isDouble.Spec
                 Options.computeEngine.Spec
-                Options.threads.Spec ] with
+                Options.threads.Spec
+                Options.instructions.Spec ] with
             Operand =
                 Some
                     { Name = "IMAGE"
@@ -232,6 +235,7 @@ module internal Commands =
                  Options.engine.Spec
                  Options.precision.Spec
                  Options.threads.Spec
+                 Options.instructions.Spec
                  Options.accumulate.Spec
                  Options.rankTimeout.Spec
                  Options.json.Spec ])
@@ -253,6 +257,7 @@ module internal Commands =
                  Options.seconds.Spec
                  Options.inferenceEngine.Spec
                  Options.threads.Spec
+                 Options.instructions.Spec
                  Options.json.Spec ])
 
     let benchKernels =

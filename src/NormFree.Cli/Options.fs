@@ -2,6 +2,7 @@ namespace NormFree.Cli
 
 open System
 open NormFree.Data
+open NormFree.Kernels.Simd
 open NormFree.Spec
 open NormFree.Runs
 open NormFree.Networks
@@ -98,7 +99,7 @@ module internal Options =
             "WEIGHTS"
             [ for case in [ WeightBinariser.Binary; WeightBinariser.ZeroMean; WeightBinariser.Real ] ->
                   Names.weights case, case ]
-            "Weights of 1×1 shortcuts in stage 2."
+            "Stage 2's shortcut weights."
         |> network
 
     let stem =
@@ -404,6 +405,13 @@ module internal Options =
     let engine =
         Opt.choice "--engine" "NAME" [ "fused", Fused; "composite", Composite ] "Engine (composite is torch's own)."
         |> Opt.defaultsTo "fused"
+        |> executionGroup
+
+    /// Never more than the processor has.
+    let instructions =
+        let names = [ for set in Enum.GetValues<InstructionSet>() -> (string set).ToLowerInvariant(), set ]
+
+        Opt.choice "--instructions" "SET" names "Instruction set."
         |> executionGroup
 
     /// The engine for a file. Without it the file decides.

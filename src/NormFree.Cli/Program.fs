@@ -4,8 +4,23 @@ open System
 open System.Threading
 open NormFree.Distributed
 open NormFree.Formats
+open NormFree.Kernels.Simd
 open NormFree.Runs
 open NormFree.Torch.Native
+
+/// Chooses the instruction set of the process, before anything computes.
+let private useInstructions (args: Arguments) =
+    match args.TryGet Options.instructions with
+    | None -> ()
+    | Some set when InstructionSets.IsSupported set ->
+        InstructionSets.Use set
+
+        if isNull TorchNative.LoadedFrom then
+            TorchNative.Limit set
+    | Some set ->
+        let name (set: InstructionSet) = (string set).ToLowerInvariant()
+        let has = InstructionSets.Supported |> Seq.map name |> String.concat ", "
+        raise (UsageException $"--instructions {name set}: this processor does not have it. It has {has}.")
 
 /// Runs a command that leaves only whole files and ends at a signal.
 let private stoppable kept (command: Arguments -> CancellationToken -> unit) (args: Arguments) =
@@ -13,11 +28,13 @@ let private stoppable kept (command: Arguments -> CancellationToken -> unit) (ar
 
 /// The same for commands that need libtorch.
 let private torch command (args: Arguments) =
+    useInstructions args
     TorchNative.Ensure()
     stoppable "Nothing is kept." command args
 
 let private train (args: Arguments) =
     if not (args.Has Options.printConfig) then
+        useInstructions args
         TorchNative.Ensure()
 
     TrainCommand.run args

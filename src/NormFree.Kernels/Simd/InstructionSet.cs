@@ -19,14 +19,43 @@ public enum InstructionSet
     Avx512,
 }
 
-/// <summary>Detects the instruction sets of this processor.</summary>
+/// <summary>Detects the instruction sets of this processor, and chooses the one that kernels use.</summary>
 public static class InstructionSets
 {
+    private static readonly Lock Gate = new();
+    private static InstructionSet? chosen;
+    private static bool isRead;
+
     /// <summary>The instruction sets of this processor, slowest first; always includes <see cref="InstructionSet.Scalar"/>.</summary>
     public static IReadOnlyList<InstructionSet> Supported { get; } = [.. Enum.GetValues<InstructionSet>().Where(IsSupported)];
 
-    /// <summary>The fastest instruction set of this processor.</summary>
-    public static InstructionSet Best => Supported[^1];
+    /// <summary>The instruction set of kernels that are not asked for another: the fastest of this processor, unless <see cref="Use"/> chose one.</summary>
+    public static InstructionSet Best
+    {
+        get
+        {
+            lock (Gate)
+            {
+                isRead = true;
+                return chosen ?? Supported[^1];
+            }
+        }
+    }
+
+    /// <summary>Chooses the instruction set of this process, for example to measure what slower processors would do. Call it before any kernel runs.</summary>
+    /// <exception cref="PlatformNotSupportedException">This processor does not support <paramref name="set"/>.</exception>
+    /// <exception cref="InvalidOperationException">Kernels use another instruction set already.</exception>
+    public static void Use(InstructionSet set)
+    {
+        Require(set);
+        lock (Gate)
+        {
+            var used = chosen ?? Supported[^1];
+            if (isRead && used != set)
+                throw new InvalidOperationException($"Kernels use {used} already: choose {set} before the first computation of the process.");
+            chosen = set;
+        }
+    }
 
     /// <summary>Returns <paramref name="set"/>, or throws.</summary>
     /// <exception cref="PlatformNotSupportedException">This processor does not support <paramref name="set"/>.</exception>

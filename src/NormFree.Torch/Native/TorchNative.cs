@@ -2,6 +2,7 @@ using System.Reflection;
 using System.Runtime.InteropServices;
 using System.Runtime.Loader;
 using System.Security.Cryptography;
+using NormFree.Kernels.Simd;
 
 namespace NormFree.Torch.Native;
 
@@ -46,6 +47,25 @@ public static class TorchNative
             AssemblyLoadContext.GetLoadContext(torchSharp)!.ResolvingUnmanagedDll +=
                 (_, name) => name == "LibTorchSharp" ? shimHandle : IntPtr.Zero;
         }
+    }
+
+    /// <summary>Limits libtorch, oneDNN and MKL to an instruction set, for comparisons. Call it before <see cref="Ensure"/>; Linux only.</summary>
+    /// <remarks>They read their limits from the process environment when they are loaded: ATEN_CPU_CAPABILITY, ONEDNN_MAX_CPU_ISA and
+    /// MKL_ENABLE_INSTRUCTIONS. Variables that the user has set stay.</remarks>
+    /// <exception cref="InvalidOperationException">libtorch is loaded already.</exception>
+    public static void Limit(InstructionSet set)
+    {
+        if (!OperatingSystem.IsLinux()) return;
+        if (LoadedFrom is not null) throw new InvalidOperationException("libtorch is loaded already: limit its instruction set before.");
+        var (aten, oneDnn, mkl) = set switch
+        {
+            InstructionSet.Avx512 => ("avx512", "ALL", "AVX512"),
+            InstructionSet.Avx2 => ("avx2", "AVX2", "AVX2"),
+            _ => ("default", "SSE41", "SSE4_2"),
+        };
+        SetEnvironment("ATEN_CPU_CAPABILITY", aten, overwrite: 0);
+        SetEnvironment("ONEDNN_MAX_CPU_ISA", oneDnn, overwrite: 0);
+        SetEnvironment("MKL_ENABLE_INSTRUCTIONS", mkl, overwrite: 0);
     }
 
     /// <summary>Makes idle libgomp threads sleep instead of spin, unless the user has set OMP_WAIT_POLICY.</summary>

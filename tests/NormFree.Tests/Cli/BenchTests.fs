@@ -1,7 +1,9 @@
 module NormFree.Tests.Cli.BenchTests
 
+open System
 open System.Text.Json.Nodes
 open Expecto
+open NormFree.Kernels.Simd
 open NormFree.Tests.Cli
 
 let private tiny =
@@ -87,6 +89,36 @@ let private infer =
                 "peak memory"
                 "processors" ] do
               Expect.stringContains shown.Out words "output"
+      } ]
+
+/// Instruction sets are chosen once per process.
+let private instructions =
+    [ for set in InstructionSets.Supported do
+          let name = (string set).ToLowerInvariant()
+
+          for command in [ $"{tiny} --json"; $"{tinyInfer} --engine packed --json" ] do
+              test $"{command} --instructions {name}" {
+                  let words = $"{command} --instructions {name}".Split ' ' |> Array.toList
+                  let result = Tool.runProcess words |> Tool.succeeds
+                  let json = nonNull (JsonNode.Parse result.Out)
+                  Expect.equal (text (nonNull json["environment"]) "instructions") name "the set that was used"
+              }
+
+      for set in Enum.GetValues<InstructionSet>() do
+          if not (InstructionSets.IsSupported set) then
+              let name = (string set).ToLowerInvariant()
+
+              test $"{name}, which this processor does not have, is an error" {
+                  Tool.runProcess [ "bench"; "infer"; "--instructions"; name ]
+                  |> Tool.fails 2 [ $"--instructions {name}: this processor does not have it"; "scalar" ]
+              }
+
+      test "ONNX Runtime cannot be limited" {
+          let best = (string InstructionSets.Best).ToLowerInvariant()
+          let words = $"{tinyInfer} --engine onnxruntime --instructions {best}".Split ' ' |> Array.toList
+          let result = Tool.runProcess words
+          Expect.equal result.Code 0 "exit code"
+          Expect.stringContains result.Err "ONNX Runtime cannot be limited" "warning"
       } ]
 
 let private kernelMembers = [ "threads"; "rooflines"; "layers"; "environment" ]
@@ -192,4 +224,4 @@ let private train =
       } ]
 
 /// Sequenced: what is measured takes all processors.
-let tests = testSequenced <| testList "Bench" (train @ infer @ kernels)
+let tests = testSequenced <| testList "Bench" (train @ infer @ instructions @ kernels)
