@@ -9,7 +9,8 @@ open TorchSharp
 
 /// <summary>Sign functions, activations, losses and optimisers that scripts add. Specs, recipes and checkpoints hold their names only, so a script
 /// registers a function before it uses the name, or loads a checkpoint that does. A name that is registered again gets the new function.</summary>
-/// <remarks>Layers with own signs or activations run by torch operations, in both engines. They cannot be packed or exported to ONNX.</remarks>
+/// <remarks>Layers with own signs or activations run by torch operations, in both engines. An own sign is packed and exported as sign(x); own
+/// activations cannot be packed or exported to ONNX.</remarks>
 [<RequireQualifiedAccess>]
 module Extensions =
 
