@@ -46,7 +46,7 @@ module Extensions =
         | _ ->
             raise (
                 TrainingException
-                    $"it uses the {what} '{name}', which this program has not registered: call Extensions.{registration} \"{name}\" first."
+                    $"it uses the {what} '{name}', which this program has not registered: use a script that calls Extensions.{registration} \"{name}\" first."
             )
 
     let internal loss name = find "loss" "registerLoss" losses name

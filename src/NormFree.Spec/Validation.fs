@@ -78,7 +78,7 @@ module Validation =
     /// The classifier is the last part, and the only linear layer.
     let private classifier (net: NetSpec) =
         let all = net.Blocks |> List.collect (fun block -> block.Branch @ block.After)
-        let isBesideShortcut (block: Block) = block.Shortcut <> Shortcut.None && List.exists _.IsLinear block.Branch
+        let isBesideShortcut (block: Block) = block.Shortcut <> Shortcut.None && block.Branch |> List.exists _.IsLinear
 
         Check.require
             net.Name

@@ -143,6 +143,10 @@ let private recorded =
 
               for row in layers do
                   Expect.isTrue (System.Double.IsFinite row.Variance) $"variance of {row.Layer}"
+
+                  // β is before the first sign of a residual block.
+                  let hasBeta = net.Name = "xnor-resnet-18" && row.Layer.EndsWith ".conv1"
+                  Expect.equal (System.Double.IsFinite row.ExpectedVariance) hasBeta $"expected variance of {row.Layer}"
           }
 
       test "every 0 steps is refused" {
