@@ -78,11 +78,13 @@ module internal NetworkOptions =
             let hint, list = Suggestion.didYouMean known architecture, String.concat ", " known
             raise (UsageException $"there is no architecture '{architecture}': choose one of {list}.{hint}")
 
-    /// The network, or an error if it has no binary layers and an option for such layers was given.
+    /// The network, or an error if an option was given for layers that it does not have.
     let requireBinary (given: (string * bool) list) (net: NetSpec) =
         match List.tryFind snd given, Net.tryBinary net with
         | Some(name, _), None ->
             raise (UsageException $"{name} is not for {net.Name}, a full-precision network: omit it.")
+        | _ when List.contains ("--shortcut", true) given && List.forall (Blocks.projection >> Option.isNone) net.Blocks ->
+            raise (UsageException $"--shortcut is not for {net.Name}, whose shortcuts have no convolutions: omit it.")
         | _ -> net
 
     /// The options for binary layers, and whether they are given.

@@ -4,6 +4,7 @@ open System.Threading
 open NormFree.Spec
 open NormFree.Runs
 open NormFree.Networks
+open NormFree.Packing
 open TorchSharp
 
 /// <summary><c>normfree summary</c>.</summary>
@@ -84,6 +85,12 @@ module internal SummaryCommand =
 
         cells layer.Name (string layer.Output) operands layer.Cost
 
+    /// The size after stage 2, or why there is no packed file.
+    let private packedSize (summary: Summary) =
+        match PackedStep.tryOfNet (Net.withBinarise ActivationsAndWeights summary.Net) with
+        | Ok _ -> $"{float summary.Total.PackedBytes / 1e6:F3} MB"
+        | Error why -> $"none: {why}"
+
     let private print (summary: Summary) pixels =
         let total = summary.Total
 
@@ -106,7 +113,7 @@ module internal SummaryCommand =
         Output.line
             $"memory                {float total.MemoryBytes / 1048576.0:F3} MiB; as floats {floats / 1048576.0:F2} MiB ({floats / float total.MemoryBytes:F1} times)"
 
-        Output.line $"predicted packed size {float total.PackedBytes / 1e6:F3} MB"
+        Output.line $"predicted packed size {packedSize summary}"
 
         Output.line
             $"MACs                  {total.BinaryMacs:N0} 1-bit×1-bit, {total.MixedMacs:N0} real×1-bit, {total.RealMacs:N0} real"

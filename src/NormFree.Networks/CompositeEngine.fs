@@ -145,47 +145,47 @@ type internal CompositeEngine
 
     let sum (parts: torch.Tensor[]) = parts |> Array.reduce (fun a b -> a.Plus b)
 
-    let rec run mode look graph (x: torch.Tensor) : torch.Tensor =
+    let rec run mode hook graph (x: torch.Tensor) : torch.Tensor =
         match graph with
         | Op op -> apply mode op x
-        | Chain parts -> parts |> List.fold (follow mode look x) x
-        | Residual(branch, shortcut) -> join x [ run mode look branch x; run mode look (Graph.ofShortcut shortcut) x ] sum
+        | Chain parts -> parts |> List.fold (follow mode hook x) x
+        | Residual(branch, shortcut) -> join x [ run mode hook branch x; run mode hook (Graph.ofShortcut shortcut) x ] sum
         | Parallel parts ->
-            join x [ for part in parts -> run mode look part x ] (fun results -> torch.cat (results, 1L))
+            join x [ for part in parts -> run mode hook part x ] (fun results -> torch.cat (results, 1L))
         | Layer layer ->
-            match kernel mode look layer x with
+            match kernel mode hook layer x with
             | Some result -> result
-            | None -> runLayer mode look layer x
+            | None -> runLayer mode hook layer x
 
     /// Runs the next part of a chain that started with x.
-    and follow mode look x current part =
-        run mode look part current |> replace x current
+    and follow mode hook x current part =
+        run mode hook part current |> replace x current
 
     and join x parts (combine: torch.Tensor[] -> torch.Tensor) =
         let result = combine (List.toArray parts)
         parts |> List.iter (release x)
         result
 
-    and runLayer mode look layer x =
+    and runLayer mode hook layer x =
         let rest = Graph.ofLayer layer
 
         match layer.Convolution.NormBefore with
         | None ->
-            look.Layer layer.Name x
-            run mode look rest x
-        | Some key -> runAfterNorm mode look layer key x
+            hook.Layer layer.Name x
+            run mode hook rest x
+        | Some key -> runAfterNorm mode hook layer key x
 
     /// The norm runs first, so that the hook sees its result. The shortcut takes x itself.
-    and runAfterNorm mode look layer key x =
+    and runAfterNorm mode hook layer key x =
         use normal = normalise key mode x
-        look.Layer layer.Name normal
-        let branch = run mode look (Graph.ofConvolution { layer.Convolution with NormBefore = None }) normal
+        hook.Layer layer.Name normal
+        let branch = run mode hook (Graph.ofConvolution { layer.Convolution with NormBefore = None }) normal
 
         let result =
             match layer.Shortcut with
             | NoShortcut -> branch
             | Concatenated -> join x [ x; branch ] (fun parts -> torch.cat (parts, 1L))
-            | shortcut -> join x [ branch; run mode look (Graph.ofShortcut shortcut) x ] sum
+            | shortcut -> join x [ branch; run mode hook (Graph.ofShortcut shortcut) x ] sum
 
         match layer.Activation with
         | None -> result
@@ -199,13 +199,13 @@ type internal CompositeEngine
     member _.Run(mode: Mode, graph: Graph, x: torch.Tensor) : torch.Tensor = run mode ForwardHook.none graph x
 
     /// <summary>The same with a hook.</summary>
-    member _.Run(mode: Mode, graph: Graph, look: ForwardHook, x: torch.Tensor) : torch.Tensor = run mode look graph x
+    member _.Run(mode: Mode, graph: Graph, hook: ForwardHook, x: torch.Tensor) : torch.Tensor = run mode hook graph x
 
     /// <summary>The result of a chain of named parts for x.</summary>
-    member _.Run(mode: Mode, parts: (string * Graph) list, look: ForwardHook, x: torch.Tensor) : torch.Tensor =
+    member _.Run(mode: Mode, parts: (string * Graph) list, hook: ForwardHook, x: torch.Tensor) : torch.Tensor =
         (x, parts)
         ||> List.fold (fun current (name, part) ->
             use _ = LayerClock.Measure(name, Phase.Forward)
-            let next = run mode look part current
-            look.Block name current next
+            let next = run mode hook part current
+            hook.Block name current next
             replace x current next)

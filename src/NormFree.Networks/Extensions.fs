@@ -9,7 +9,8 @@ open TorchSharp
 
 /// <summary>Sign functions, activations, losses and optimisers that scripts add. Specs, recipes and checkpoints hold their names only, so a script
 /// registers a function before it uses the name, or loads a checkpoint that does. A name that is registered again gets the new function.</summary>
-/// <remarks>Layers with own signs or activations run by torch operations, in both engines. They cannot be packed or exported to ONNX.</remarks>
+/// <remarks>Layers with own signs or activations run by torch operations, in both engines. An own sign is packed and exported as sign(x); own
+/// activations cannot be packed or exported to ONNX.</remarks>
 [<RequireQualifiedAccess>]
 module Extensions =
 
@@ -45,7 +46,7 @@ module Extensions =
         | _ ->
             raise (
                 TrainingException
-                    $"it uses the {what} '{name}', which this program has not registered: call Extensions.{registration} \"{name}\" first."
+                    $"it uses the {what} '{name}', which this program has not registered: use a script that calls Extensions.{registration} \"{name}\" first."
             )
 
     let internal loss name = find "loss" "registerLoss" losses name

@@ -41,13 +41,13 @@ type internal FusedEngine
 
     let estimator sign =
         match sign with
-        | SignGradient.ApproxSign
-        | SignGradient.Custom _ -> SignEstimator.ApproxSign
+        | SignGradient.ApproxSign -> SignEstimator.ApproxSign
         | SignGradient.StraightThrough bound -> SignEstimator.StraightThrough(float32 bound)
         | SignGradient.SigmoidDerivative k -> SignEstimator.Sigmoid(float32 k)
         | SignGradient.SwishSign beta -> SignEstimator.Swish(float32 beta)
         | SignGradient.AnnealedTanh(first, last) ->
             SignEstimator.Tanh(float32 (Signs.annealed first last (progress ())))
+        | SignGradient.Custom name -> invalidOp $"no kernel has the gradient '{name}'"
 
     let options name (layer: SignConvolution) (convolutions: ConvolutionSpec list) =
         let first = convolutions.Head
@@ -183,29 +183,28 @@ type internal FusedEngine
         let result: torch.Tensor = run ()
         Some(result.MoveToOuterDisposeScope())
 
-    let afterNorm mode (look: ForwardHook) (layer: BinaryLayer) (x: torch.Tensor) =
+    let afterNorm mode (hook: ForwardHook) (layer: BinaryLayer) (x: torch.Tensor) =
         match layer.Convolution.NormBefore with
         | None ->
-            look.Layer layer.Name x
+            hook.Layer layer.Name x
             scoped (fun () -> convolutionKernel mode layer x x)
         | Some key ->
             use normal = composite.Run(mode, Op(Op.Normalise(key, layer.Convolution.In)), x)
-            look.Layer layer.Name normal
+            hook.Layer layer.Name normal
             scoped (fun () -> convolutionKernel mode layer x normal)
 
     /// The layer's output if a kernel can run it.
-    let kernel mode (look: ForwardHook) (layer: BinaryLayer) (x: torch.Tensor) =
-
+    let kernel mode (hook: ForwardHook) (layer: BinaryLayer) (x: torch.Tensor) =
         match LayerExecution.ofLayer layer with
         | TorchOperations _ -> None
         | OneKernel ->
-            look.Layer layer.Name x
+            hook.Layer layer.Name x
             scoped (fun () -> oneKernel mode layer x)
-        | ConvolutionKernel -> afterNorm mode look layer x
+        | ConvolutionKernel -> afterNorm mode hook layer x
 
     let engine = CompositeEngine(convolve, progress, kernel, tensors)
 
     /// <summary>Logits (N×classes) of images (N×3×H×W).</summary>
-    member _.Run(mode: Mode, parts: (string * Graph) list, look: ForwardHook, images: torch.Tensor) : torch.Tensor =
+    member _.Run(mode: Mode, parts: (string * Graph) list, hook: ForwardHook, images: torch.Tensor) : torch.Tensor =
         use input = ChannelsLast.Of images
-        engine.Run(mode, parts, look, input)
+        engine.Run(mode, parts, hook, input)

@@ -30,10 +30,10 @@ module private Engines =
         match execution.Engine with
         | Composite ->
             let composite = CompositeEngine.OfTorch(progress, tensors)
-            fun (mode: Mode) (look: ForwardHook) (images: torch.Tensor) -> composite.Run(mode, parts, look, images)
+            fun (mode: Mode) (hook: ForwardHook) (images: torch.Tensor) -> composite.Run(mode, parts, hook, images)
         | Fused ->
             let fused = FusedEngine(execution.Precision, progress, tensors)
-            fun mode look images -> fused.Run(mode, parts, look, images)
+            fun mode hook images -> fused.Run(mode, parts, hook, images)
 
 /// <summary>A network with its tensors and the engine that runs it.</summary>
 /// <remarks>
@@ -88,7 +88,7 @@ type Network
     member _.Forward(images: torch.Tensor, mode: Mode) : torch.Tensor = run mode ForwardHook.none images
 
     /// The same with a hook that is called after each part.
-    member internal _.Forward(images: torch.Tensor, mode: Mode, look: ForwardHook) : torch.Tensor = run mode look images
+    member internal _.Forward(images: torch.Tensor, mode: Mode, hook: ForwardHook) : torch.Tensor = run mode hook images
 
     /// <summary>For each trainable tensor, the number of its part of the network, from 0. Parts are computed one after the other.</summary>
     member _.PartOf =
@@ -137,10 +137,7 @@ module Network =
         let graph = Lowering.lower spec
 
         [ for parameter in Parameters.ofGraph graph -> parameter.Key, shape parameter
-          for key, channels in Parameters.normsOf graph do
-              yield $"{key}.running_mean", [| int64 channels |]
-              yield $"{key}.running_var", [| int64 channels |]
-              yield $"{key}.num_batches_tracked", [||] ]
+          for key, shape in Parameters.buffersOf graph -> key, [| for side in shape -> int64 side |] ]
 
     /// Uniform on [low, high).
     let private uniform generator (dtype: torch.ScalarType) (size: int64[]) (low: float) (high: float) =

@@ -178,15 +178,25 @@ module PackedStep =
         |> List.tryFind (fun layer -> (fst layer.Convolution.Convolutions.Head).Weight = Real)
         |> Option.map (fun layer -> $"{layer.Name}: its filters are real in stage 2")
 
-    /// <summary>The packed layers of a network, in the order in which they run.</summary>
-    /// <remarks>Throws TrainingException if its weights are not binary, or if it has a layer that packed files do not support.</remarks>
-    let ofNet (net: NetSpec) : PackedStep list =
-        obstacle net |> Option.iter (fun why -> raise (TrainingException why))
-        let refuse what = raise (TrainingException $"{net.Name}: packed files do not support {what}.")
-        realFilters net |> Option.iter refuse
+    /// <summary>The packed layers of a network, in the order in which they run, or why it cannot be packed: its weights are not binary, or it has a
+    /// layer that packed files do not support.</summary>
+    let tryOfNet (net: NetSpec) : Result<PackedStep list, string> =
+        let unsupported what = Error $"{net.Name}: packed files do not support {what}."
 
-        [ for name, graph in Lowering.parts net do
-              match steps name (pieces graph) with
-              | Ok found -> yield! found
-              | Error what -> refuse what ]
-        |> withUniqueKeys
+        let add found (name, graph) =
+            match found, steps name (pieces graph) with
+            | Error _, _ -> found
+            | Ok before, Ok more -> Ok(before @ more)
+            | Ok _, Error what -> unsupported what
+
+        match obstacle net, realFilters net with
+        | Some why, _ -> Error why
+        | None, Some what -> unsupported what
+        | None, None -> Lowering.parts net |> List.fold add (Ok []) |> Result.map withUniqueKeys
+
+    /// <summary>The packed layers of a network, in the order in which they run.</summary>
+    /// <remarks>Throws TrainingException with the reason if the network cannot be packed.</remarks>
+    let ofNet (net: NetSpec) : PackedStep list =
+        match tryOfNet net with
+        | Ok steps -> steps
+        | Error why -> raise (TrainingException why)

@@ -47,8 +47,8 @@ module Packing =
                 filters.Zeros
         | NoShortcut -> NormFree.Inference.Model.NoShortcut(), None, 0L
         | Concatenated -> ConcatenatedShortcut(), None, 0L
-        | RepeatedInput _
-        | Computed _ -> IdentityShortcut(), None, 0L
+        | RepeatedInput _ -> IdentityShortcut(), None, 0L
+        | Computed _ -> invalidOp "PackedStep refuses computed shortcuts"
 
     /// The activation as an RPReLU: its first shift, its slope and its second shift. PackedStep refuses others.
     let private activation (tensors: IReadOnlyDictionary<string, torch.Tensor>) (layer: BinaryLayer) =

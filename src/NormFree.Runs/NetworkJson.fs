@@ -24,7 +24,7 @@ module NetworkJson =
             | null -> raise (InvalidFileException(path, "the text", "it is null", remedy))
             | node -> node.ToJsonString()
         with :? JsonException as e ->
-            raise (InvalidFileException(path, "the text", $"it is not JSON: {e.Message}", remedy))
+            raise (InvalidFileException(path, "the text", $"it is not JSON: {e.Message.TrimEnd '.'}", remedy))
 
     /// <summary>The network of a file.</summary>
     /// <remarks>Throws InvalidFileException with all errors if it is not a valid network, IOException if it cannot be read.</remarks>

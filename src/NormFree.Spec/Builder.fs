@@ -86,15 +86,17 @@ module Blocks =
             | Part.Binary conv -> Some conv
             | _ -> None)
 
-    /// <summary>The product of the branch's strides.</summary>
+    /// <summary>The product of the branch's strides, at most 2¹⁶.</summary>
     let stride block =
+        let times stride factor = min (1 <<< 16) (stride * max 1 (min 256 factor))
+
         (1, block.Branch)
         ||> List.fold (fun stride part ->
             match part with
-            | Part.Binary conv -> stride * conv.Stride
-            | Part.Conv conv -> stride * conv.Stride
-            | Part.MaxPool(_, step, _) -> stride * step
-            | Part.AveragePool step -> stride * step
+            | Part.Binary conv -> times stride conv.Stride
+            | Part.Conv conv -> times stride conv.Stride
+            | Part.MaxPool(_, step, _) -> times stride step
+            | Part.AveragePool step -> times stride step
             | _ -> stride)
 
     let private ofShortcut change shortcut =

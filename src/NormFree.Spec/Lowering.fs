@@ -13,7 +13,8 @@ module Lowering =
           Standardised: bool
           HasNorm: bool
           Weight: OperandPrecision
-          Factor: float }
+          /// Whether a factor restores the variance that standardised filters lose or gain by binarisation.
+          PreservesVariance: bool }
 
     let private rules (net: NetSpec) =
         let weight =
@@ -29,19 +30,16 @@ module Lowering =
               Standardised = false
               HasNorm = false
               Weight = weight
-              Factor = 1.0 }
+              PreservesVariance = false }
 
         match net.Norm with
         | BatchNorm -> { plain with HasNorm = true }
         | NoNorm -> plain
         | BnFree alpha ->
-            let factor =
-                match net.BinaryGain with
-                | BinaryGain.One -> 1.0
-                | BinaryGain.VariancePreserving -> sqrt (System.Math.PI / 2.0)
-
-            { plain with Alpha = alpha; Standardised = true; Factor = factor }
-        // The factor restores the variance that a standardised filter loses to binarisation; these filters are not standardised.
+            { plain with
+                Alpha = alpha
+                Standardised = true
+                PreservesVariance = (net.BinaryGain = BinaryGain.VariancePreserving) }
         | Scaled alpha -> { plain with Alpha = alpha }
 
     /// β of every block; 1 for blocks without it.
@@ -80,7 +78,14 @@ module Lowering =
           Input = input
           Weight = weight
           ScaledSigns = weights <> WeightBinariser.PlainSign
-          Factor = if weight = OneBit then rules.Factor else 1.0 }
+          Factor = 1.0 }
+
+    /// A standardised filter has variance 1/fan-in. Of it, s·sign(v) keeps 2/π, and sign(v) has 1.
+    let private withFactor rules (conv: ConvolutionSpec) =
+        match conv.Weight with
+        | OneBit when rules.PreservesVariance ->
+            { conv with Factor = (if conv.ScaledSigns then sqrt (System.Math.PI / 2.0) else 1.0 / sqrt (float conv.FanIn)) }
+        | _ -> conv
 
     let private realConvolution rules channels (conv: RealConvolution) =
         Op(
@@ -107,6 +112,7 @@ module Lowering =
                 Padding = conv.Dilation * (conv.Kernel / 2)
                 Dilation = conv.Dilation
                 Groups = conv.Groups }
+            |> withFactor rules
 
         Layer
             { Name = named rules conv.Convolutions.Head
@@ -188,7 +194,7 @@ module Lowering =
         | _ -> first @ Graph.scale rules.Alpha
 
     let private projected rules stride channels outputs (projection: Projection) : ShortcutProjection =
-        let conv = convolution rules projection.Name projection.Weights Real channels outputs
+        let conv = convolution rules projection.Name projection.Weights Real channels outputs |> withFactor rules
 
         { Convolution = { conv with Stride = stride }
           Norm = normKey rules projection.Norm

@@ -68,3 +68,10 @@ module Parameters =
         |> List.choose (function
             | Op.Normalise(key, channels) -> Some(key, channels)
             | _ -> None)
+
+    /// <summary>The running statistics of each batch norm, and their shapes.</summary>
+    let buffersOf graph : (string * int list) list =
+        [ for key, channels in normsOf graph do
+              $"{key}.running_mean", [ channels ]
+              $"{key}.running_var", [ channels ]
+              $"{key}.num_batches_tracked", [] ]

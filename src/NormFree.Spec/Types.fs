@@ -48,5 +48,5 @@ type ExpectedVariance =
 type BinaryGain =
     /// 1, as published. Binarisation then keeps 2/π of a Gaussian filter's variance.
     | One
-    /// γ = √(π/2), which restores unit variance (deviation 10 of the method).
+    /// γ = √(π/2), which restores unit variance (deviation 10 of the method); γ = 1/√fan-in for filters of plain signs.
     | VariancePreserving

@@ -52,26 +52,6 @@ module internal DataDependentInit =
         let net = net |> Net.withExpectedVariance (ExpectedVariance.Measured(List.rev known @ unknown))
         Lowering.parts net |> List.item index |> snd
 
-    let private startsWithSign (block: Block) =
-        match block.Branch with
-        | Part.Binary _ :: _
-        | Part.Norm _ :: Part.Binary _ :: _ -> true
-        | _ -> false
-
-    /// The input of a binary layer of a block whose input is x. A layer inside the block is measured after those before it.
-    let private inputOf (engine: CompositeEngine) (block: Block) graph (layer: BinaryLayer) (x: torch.Tensor) =
-        if startsWithSign block && (Graph.layers graph).Head = layer then
-            x
-        else
-            let mutable found = x
-
-            let look name (input: torch.Tensor) =
-                if name = layer.Name then
-                    found <- input.alias ()
-
-            engine.Run(Evaluate, graph, { ForwardHook.none with Layer = look }, x) |> ignore
-            found
-
     /// <summary>Measures a new network on preprocessed images (N×3×H×W). It changes the network's shifts.</summary>
     let ofImages (network: Network) (images: torch.Tensor) : MeasuredInit =
         use _ = torch.NewDisposeScope()
@@ -79,23 +59,27 @@ module internal DataDependentInit =
         let net, tensors = network.Spec, Dictionary(dict network.Tensors)
         let engine = CompositeEngine.OfTorch((fun () -> 0.0), tensors)
 
-        let shift block graph (x: torch.Tensor) (layer: BinaryLayer) =
-            layer.Convolution.Shift
-            |> Option.map (fun key ->
-                let mean, _ = channels (inputOf engine block graph layer x)
-                tensors[key].copy_((mean.Times -layer.Convolution.Beta).reshape tensors[key].shape) |> ignore
-                key, tensors[key].detach().clone().DetachFromDisposeScope())
+        let shifts = ResizeArray()
 
-        let measure (x: torch.Tensor, known, shifts) (index, block) =
+        /// Sets the shift before the layer uses it.
+        let setShift (convolution: SignConvolution) input =
+            match convolution.Shift with
+            | None -> ()
+            | Some key ->
+                let mean, _ = channels input
+                tensors[key].copy_((mean.Times -convolution.Beta).reshape tensors[key].shape) |> ignore
+                shifts.Add(key, tensors[key].detach().clone().DetachFromDisposeScope())
+
+        let measure (x: torch.Tensor, known) (index, block) =
             let known = if Blocks.isResidual block then snd (channels x) :: known else known
             let graph = graph net known index
-            let found = Graph.layers graph |> List.choose (shift block graph x)
-            engine.Run(Evaluate, graph, x), known, shifts @ found
+            let layers = dict [ for layer in Graph.layers graph -> layer.Name, layer.Convolution ]
+            engine.Run(Evaluate, graph, { ForwardHook.none with Layer = fun name -> setShift layers[name] }, x), known
 
-        let _, variances, shifts = ((images, [], []), List.indexed net.Blocks) ||> List.fold measure
+        let _, variances = ((images, []), List.indexed net.Blocks) ||> List.fold measure
 
         { Net = net |> Net.withExpectedVariance (ExpectedVariance.Measured(List.rev variances))
-          Shifts = shifts }
+          Shifts = List.ofSeq shifts }
 
     /// <summary>Measures a new network on 256 random training images, which the seed selects, preprocessed as test images.</summary>
     /// <remarks>Throws DataException if none of them can be read.</remarks>

@@ -53,9 +53,19 @@ module internal SignLayers =
         | NoShortcut
         | Concatenated -> false
 
+    /// The layers whose sign takes β·x: residual layers, and the first one in the branch of a residual block of several.
+    let rec private withBeta graph =
+        match graph with
+        | Layer layer when isResidual layer -> [ layer.Name ]
+        | Residual(Chain(Layer first :: _), _) -> [ first.Name ]
+        | Chain parts
+        | Parallel parts -> List.collect withBeta parts
+        | _ -> []
+
     /// The binary layers in order of execution; empty for a full-precision network.
     let ofNetwork (network: Network) : SignLayer list =
         let tensors = dict network.Tensors
+        let withBeta = Lowering.lower network.Spec |> withBeta |> set
 
         [ for layer in Lowering.layers network.Spec ->
               let convolution = layer.Convolution
@@ -74,7 +84,7 @@ module internal SignLayers =
                             tensors[$"{conv.Key}.gain"] ]
                 IsResidual = isResidual layer
                 ExpectedVariance =
-                  if hasVariance network.Spec && isResidual layer then
+                  if hasVariance network.Spec && withBeta.Contains layer.Name then
                       1.0 / (convolution.Beta * convolution.Beta)
                   else
                       nan } ]

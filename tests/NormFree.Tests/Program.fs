@@ -51,7 +51,7 @@ let private all =
             Data.CatalogueTests.tests
             Data.DownloadTests.tests ]
       testList "Golden" [ Golden.LayerTests.tests; Golden.ModelTests.tests; Golden.BackboneTests.tests; Golden.TrainingTests.tests ]
-      testList "Spec" [ Spec.CountTests.tests; Spec.ValidationTests.tests; Spec.LoweringTests.tests ]
+      testList "Spec" [ Spec.CountTests.tests; Spec.ValidationTests.tests; Spec.LoweringTests.tests; Spec.ArchitectureTests.tests ]
       testList
           "Kernels"
           [ Kernels.InstructionSetTests.tests
@@ -71,6 +71,7 @@ let private all =
             Torch.LayerTests.tests
             Torch.OptimiserTests.tests
             Torch.FusedLayerTests.tests
+            Torch.SignGradientTests.tests
             Torch.FusedFailureTests.tests ]
       testList
           "Inference"
@@ -88,6 +89,8 @@ let private all =
             Training.NetworkTests.tests
             Training.FusedEngineTests.tests
             Training.RandomNetworkTests.tests
+            Training.BlockTests.tests
+            Training.MutatedSpecTests.tests
             Training.ExtensionTests.tests
             Training.CheckpointTests.tests
             Training.PipelineTests.tests

@@ -79,6 +79,8 @@ let private bad =
       "train --norm layer", [ "--norm"; "batch-norm, none, bn-free" ]
       "train --shortcut ternary", [ "--shortcut"; "binary, zero-mean, real" ]
       "train --arch resnet-18 --shortcut real", [ "--shortcut"; "full-precision" ]
+      "train --arch vgg-small --shortcut real", [ "--shortcut"; "no convolutions" ]
+      "network show binary-mlp --shortcut real", [ "--shortcut"; "no convolutions" ]
       "train --schedule step:1e99:2", [ "--schedule"; "1e99" ]
       "train --loss kd", [ "--teacher" ]
       "train --accumulate 0", [ "--accumulate"; "0" ]

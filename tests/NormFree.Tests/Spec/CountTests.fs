@@ -8,16 +8,20 @@ let private total side net =
     | Ok summary -> summary.Total
     | Error errors -> failtest $"{errors}"
 
-/// The numbers of parameters with batch norm, no norm and bn-free, for 1000 classes.
-let private parameters name net (batchNorm: int64) (none: int64) (bnFree: int64) =
+/// The numbers of parameters with batch norm, no norm and bn-free.
+let private parameters name side net (batchNorm: int64) (none: int64) (bnFree: int64) =
     testList
         $"{name} has the published number of parameters"
         [ for norm, expected in [ BatchNorm, batchNorm; NoNorm, none; BnFree 0.2, bnFree ] do
               for binarise in [ Activations; ActivationsAndWeights ] do
                   test $"{Names.norm norm}, {Names.binarise binarise}" {
-                      let cost = net |> Net.withNorm norm |> Net.withBinarise binarise |> total 224
+                      let cost = net |> Net.withNorm norm |> Net.withBinarise binarise |> total side
                       Expect.equal cost.Parameters expected "parameters"
                   } ]
+
+/// In full size, for 32×32 images of 10 classes.
+let private cifarParameters name =
+    parameters name 32 ((Architecture.tryFind name).Value Size.Full CifarStem |> Net.withClasses 10)
 
 let private macs name net side (binary: int64) (mixed: int64) (real: int64) =
     test $"{name} at {side}×{side} has the published number of operations" {
@@ -84,8 +88,12 @@ let private scaling =
 let tests =
     testList
         "counts"
-        [ parameters "ReActNet-18" ReActNet.r18 11704424L 11694824L 11699624L
-          parameters "ReActNet-A" ReActNet.a 29343592L 29321704L 29332648L
+        [ parameters "ReActNet-18" 224 ReActNet.r18 11704424L 11694824L 11699624L
+          parameters "ReActNet-A" 224 ReActNet.a 29343592L 29321704L 29332648L
+          cifarParameters "bireal-18" 11173962L 11164362L 11169162L
+          cifarParameters "bireal-34" 21282122L 21265098L 21273610L
+          cifarParameters "vgg-small" 4660106L 4656522L 4658314L
+          cifarParameters "binary-densenet-28" 4552458L 4533578L 4535722L
           macs "ReActNet-18" ReActNet.r18 224 1676279808L 19267584L 118525952L
           macs "ReActNet-18 with the CIFAR stem" cifar18 32 547356672L 6291456L 1774592L
           macs "ReActNet-18 with zero-mean shortcuts" zeroMean 32 547356672L 6291456L 1774592L

@@ -80,6 +80,62 @@ let tests =
               { ReActNet.small with Blocks = [] } |> mentions [ "at least two blocks"; "end with Classifier.pooled" ]
               { ReActNet.small with Blocks = List.rev ReActNet.small.Blocks } |> mentions [ "end with Classifier.pooled" ]
           }
+          test "sizes that overflow are errors" {
+              let strides = [ for i in 1..32 -> Parts.conv $"conv{i}" 1 2 48 ]
+              let project = Shortcut.Project { Name = "project"; Norm = "bn"; Weights = WeightBinariser.Real }
+
+              ReActNet.small
+              |> mapLayer 3 (fun block -> { block with Branch = strides; Shortcut = project })
+              |> mentions [ "layer2.0: a Project shortcut needs a stride of at most 255" ]
+
+              ReActNet.small
+              |> mapLayer 4 (fun block -> { block with After = [ Part.Flatten 255; Part.Flatten 255; Part.Flatten 255 ] })
+              |> mentions [ "layer2.1, after part 2: a flattened map has at most 16777216 values, not 202956030000" ]
+
+              ReActNet.small
+              |> mapLayer 4 (fun block -> { block with After = List.replicate 300 Parts.relu })
+              |> mentions [ "layer2.1: at most 256 parts are allowed, not 302" ]
+
+              BinaryDenseNet.denseNet28 Size.Full CifarStem
+              |> Net.mapBlocks (Blocks.mapBinary (fun conv -> { conv with Out = 65_536 }))
+              |> mentions [ "features.0: at most 65536 channels after the concatenation are allowed, not 65600" ]
+
+              BinaryMlp.binaryMlp Size.Full CifarStem
+              |> Net.mapBlocks (Blocks.mapBinary (fun conv -> { conv with Out = 65_536 }))
+              |> mentions [ "binary-mlp: at most 2147483647 values of parameters are allowed, not 4430890984" ]
+          }
+          test "names of parameters that other programs cannot read are errors" {
+              for name in [ ""; "a b"; "a/b"; "ä"; "a\n" ] do
+                  ReActNet.small
+                  |> mapConvolution 1 (fun conv -> { conv with Shift = Some name })
+                  |> mentions [ "layer1.1, branch part 1: a parameter's name needs letters" ]
+
+                  if name <> "" then
+                      ReActNet.small
+                      |> mapLayer 1 (fun block -> { block with Key = name })
+                      |> mentions [ "a parameter's name needs letters" ]
+          }
+          test "a parameter with the name of a batch norm's running mean is an error" {
+              ReActNet.small
+              |> Net.withNorm BatchNorm
+              |> mapConvolution 1 (fun conv -> { conv with Shift = Some "bn1.running_mean" })
+              |> mentions [ "layer1.1.bn1.running_mean: 2 parameters have this name" ]
+          }
+          test "standardised filters of one weight are an error" {
+              let net =
+                  ReActNet.small
+                  |> mapLayer 1 (fun block ->
+                      { block with After = [ Part.Conv { Name = "depthwise"; Out = 24; Kernel = 1; Stride = 1; Groups = 24 } ] })
+
+              net |> mentions [ "layer1.1.depthwise: its filters have one weight each" ]
+              Expect.isOk (net |> Net.withNorm NoNorm |> Validation.validate) "without standardisation"
+          }
+          test "a linear layer beside a shortcut is an error" {
+              let head = Blocks.residual "head" Shortcut.Identity Classifier.pooled.Branch
+
+              { ReActNet.small with Blocks = List.take 10 ReActNet.small.Blocks @ [ head ] }
+              |> mentions [ "in the branch beside a shortcut" ]
+          }
           test "zero-mean filters on signs are an error" {
               ReActNet.small |> Net.withWeights WeightBinariser.ZeroMean |> mentions [ "shortcuts only" ]
           }

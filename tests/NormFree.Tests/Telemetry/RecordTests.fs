@@ -126,6 +126,29 @@ let private recorded =
           Expect.contains [ for event in events -> event.Tag ] "epoch/train_loss" "events"
       }
 
+      for net in
+          [ VggSmall.vggSmall { Width = 0.0625; Depth = 1.0 } CifarStem
+            BinaryDenseNet.table "dense" 16 8 [ 2; 2 ] [ 1.5 ] CifarStem
+            XnorResNet.xnorResNet18 { Width = 0.125; Depth = 0.25 } CifarStem ] do
+          test $"{net.Name}: every binary layer is sampled, and each value is finite where it is defined" {
+              use folder = new TempFolder()
+
+              plan Fused (EverySteps 2) folder.Path
+              |> Pipeline.train { recipe with Epochs = 1 } (net |> Net.withClasses 10)
+              |> useTrained ignore
+
+              let layers = (Telemetry.read (RunFolder.at folder.Path)).Layers
+              let names = [ for layer in Lowering.layers net -> layer.Name ]
+              Expect.equal (layers |> List.map _.Layer |> List.distinct) names "layers"
+
+              for row in layers do
+                  Expect.isTrue (System.Double.IsFinite row.Variance) $"variance of {row.Layer}"
+
+                  // β is before the first sign of a residual block.
+                  let hasBeta = net.Name = "xnor-resnet-18" && row.Layer.EndsWith ".conv1"
+                  Expect.equal (System.Double.IsFinite row.ExpectedVariance) hasBeta $"expected variance of {row.Layer}"
+          }
+
       test "every 0 steps is refused" {
           use folder = new TempFolder()
 

@@ -56,6 +56,42 @@ let private centred =
                   Expect.floatClose Accuracy.low (Array.average variances) 1.0 "variance"
           } ]
 
+/// Every binary architecture, narrow, with a shift before each sign.
+let private architectures =
+    [ for name, table in Architecture.all do
+          let net = table { Width = 0.125; Depth = 0.25 } CifarStem |> Net.withClasses 10
+
+          let shifted (conv: BinaryConvolution) =
+              { conv with Shift = conv.Shift |> Option.orElse (Some $"{conv.Convolutions.Head}.shift") }
+
+          if Net.isBinary net then
+              name, net |> Net.mapBlocks (Blocks.mapBinary shifted) ]
+
+let private centredArchitectures =
+    [ for name, net in architectures do
+          test $"{name}: the argument of each sign has mean 0 in every channel" {
+              use _ = torch.NewDisposeScope()
+              use _ = torch.no_grad ()
+              let images = images torch.ScalarType.Float32 "start" 8
+              use fresh = create net
+              use init = DataDependentInit.ofImages fresh images
+              use network = create init.Net |> Network.running Execution.Portable
+              DataDependentInit.apply init network
+              let tensors = dict network.Tensors
+              let layers = dict [ for layer in Lowering.layers network.Spec -> layer.Name, layer.Convolution ]
+              let seen = ResizeArray()
+
+              let hook name (x: torch.Tensor) =
+                  let argument = (x.Times layers[name].Beta).Plus tensors[layers[name].Shift.Value]
+                  seen.Add name
+
+                  for mean in Agreement.values (argument.mean [| 0L; 2L; 3L |]) do
+                      Expect.isLessThan (abs mean) 1e-4 name
+
+              network.Forward(images, Evaluate, { ForwardHook.none with Layer = hook }) |> ignore
+              Expect.sequenceEqual seen [ for layer in Lowering.layers net -> layer.Name ] "every layer"
+          } ]
+
 let private trained folder runOptions recipe net =
     { Pipeline.from (Synthetic.dataset 5L 60 20) with Options = runOptions }
     |> Pipeline.into folder
@@ -168,4 +204,4 @@ let private pipelines =
           |> useTrained (fun t -> Expect.equal (variances t.Network.Spec) ExpectedVariance.Corrected "variances")
       } ]
 
-let tests = testList "data-dependent initialisation" (centred @ pipelines)
+let tests = testList "data-dependent initialisation" (centred @ centredArchitectures @ pipelines)
