@@ -288,7 +288,7 @@ module Recipe =
         | _ -> 1.0
 
     /// <summary>Whether a network's signs are centred during training; never with batch norm or without any norm.</summary>
-    let centresSigns recipe net = recipe.Deviations.SignCentering = Rule.Corrected && (alpha net).IsSome
+    let centersSigns recipe net = recipe.Deviations.SignCentering = Rule.Corrected && (alpha net).IsSome
 
     /// Whether any shortcut has a standardised convolution, and with it gains.
     let private hasGainsInShortcuts net =
@@ -303,8 +303,8 @@ module Recipe =
               "per-step decay (2)", 2
           if recipe.Deviations.Rates = Rule.Corrected && (alpha net).IsSome then
               "learning rates (14)", 2
-          if centresSigns recipe net then
-              "sign centring (15)", (if hasGainsInShortcuts net then 3 else 2) ]
+          if centersSigns recipe net then
+              "sign centering (15)", (if hasGainsInShortcuts net then 3 else 2) ]
 
     /// The lowest method number: recipes that no later change affects are still trained by it.
     let private firstMethod = 2
