@@ -210,16 +210,12 @@ module internal Options =
             "--recipe"
             "NAME"
             [ "published", PublishedRecipe; "corrected", CorrectedRecipe ]
-            "Training rules of the paper's code, or those with its faults corrected, and defaults of --epochs, --batch and --lr."
+            "Training as in the paper's code, or with its faults corrected."
         |> Opt.defaultsTo "corrected"
         |> recipeGroup
 
     let epochs =
-        Opt.whole
-            "--epochs"
-            "N"
-            Limits.epochs
-            "Passes over the training images in each of the two stages (256 with --recipe published)."
+        Opt.whole "--epochs" "N" Limits.epochs "Epochs of each stage (256 with --recipe published)."
         |> Opt.defaultsTo "5"
         |> recipeGroup
 
@@ -234,7 +230,7 @@ module internal Options =
             "X"
             $"a learning rate above 0 and up to {Limits.learningRate}"
             (fun value -> value > 0.0 && value <= Limits.learningRate)
-            "Initial learning rate (0.0005 with --recipe published)."
+            "Learning rate (0.0005 with --recipe published)."
         |> Opt.defaultsTo "0.001"
         |> recipeGroup
 
@@ -355,12 +351,7 @@ module internal Options =
     let config = Opt.path "--config" "FILE" "Start from this configuration; options override it." |> run
     let printConfig = Opt.flag "--print-config" "Print the resolved configuration and exit." |> run
 
-    let init =
-        Opt.path
-            "--init"
-            "FILE"
-            "Checkpoint with the initial weights. It replaces stage 1: only stage 2 is trained, unless --binarise activations is given."
-        |> run
+    let init = Opt.path "--init" "FILE" "Weights to start from; by default only stage 2 is trained." |> run
 
     let out = Opt.path "--out" "FOLDER" "Run folder (default: runs/ARCH-NORM)." |> run
     let resume = Opt.flag "--resume" "Resume the run in --out with its settings." |> run
@@ -441,7 +432,7 @@ module internal Options =
         |> executionGroup
 
     let precision =
-        Opt.choice "--precision" "NAME" [ "float32", Float32; "bf16", BFloat16 ] "Number format of fused convolutions."
+        Opt.choice "--precision" "NAME" [ "float32", Float32; "bf16", BFloat16 ] "Precision of fused convolutions."
         |> Opt.defaultsTo "float32"
         |> executionGroup
 
