@@ -23,7 +23,7 @@ type LossName =
     | LabelSmoothingLoss of epsilon: float
     | DistillationLoss
 
-/// <summary>The budget and the deviations that a recipe starts from.</summary>
+/// <summary>The recipe that a training starts from: its rules, and the defaults of epochs, batch and learning rate.</summary>
 type RecipeName =
     | PublishedRecipe
     | CorrectedRecipe
@@ -56,7 +56,10 @@ module internal Options =
 
     /// Architectures with binary layers only.
     let binaryArch =
-        let names = [ for name, table in Architecture.all do if Net.isBinary (table Size.Full CifarStem) then name ]
+        let names =
+            [ for name, table in Architecture.all do
+                  if Net.isBinary (table Size.Full CifarStem) then
+                      name ]
 
         Opt.choice "--arch" "NAME" [ for name in names -> name, name ] "Architecture; 'network list' prints all."
         |> Opt.defaultsTo "reactnet-18"
@@ -89,7 +92,7 @@ module internal Options =
             "--binarise"
             "WHAT"
             [ for case in [ Activations; ActivationsAndWeights ] -> Names.binarise case, case ]
-            "Binary operands."
+            "What is binary (stage 1: activations; stage 2: both)."
         |> Opt.defaultsTo (Names.binarise ActivationsAndWeights)
         |> network
 
@@ -111,8 +114,7 @@ module internal Options =
         let isFactor value = value > 0.0 && value <= Limits.factor
         Opt.real name "X" values isFactor sentence |> Opt.defaultsTo "1" |> network
 
-    let networkFile =
-        Opt.path "--network" "FILE" "Network as JSON, as 'network show' prints it." |> network
+    let networkFile = Opt.path "--network" "FILE" "Network as JSON, as 'network show' prints it." |> network
 
     let width = factor "--width" "Factor of the architecture's channels."
     let depth = factor "--depth" "Factor of the architecture's layers."
@@ -209,17 +211,17 @@ module internal Options =
             "--recipe"
             "NAME"
             [ "published", PublishedRecipe; "corrected", CorrectedRecipe ]
-            "Budget and deviations."
+            "Training as in the paper's code, or with its faults corrected."
         |> Opt.defaultsTo "corrected"
         |> recipeGroup
 
     let epochs =
-        Opt.whole "--epochs" "N" Limits.epochs "Epochs of each stage (published: 256)."
+        Opt.whole "--epochs" "N" Limits.epochs "Epochs of each stage (256 with --recipe published)."
         |> Opt.defaultsTo "5"
         |> recipeGroup
 
     let batch =
-        Opt.whole "--batch" "N" Limits.batch "Images per step (published: 256)."
+        Opt.whole "--batch" "N" Limits.batch "Images per step (256 with --recipe published)."
         |> Opt.defaultsTo "64"
         |> recipeGroup
 
@@ -229,7 +231,7 @@ module internal Options =
             "X"
             $"a learning rate above 0 and up to {Limits.learningRate}"
             (fun value -> value > 0.0 && value <= Limits.learningRate)
-            "Learning rate (published: 0.0005)."
+            "Learning rate (0.0005 with --recipe published)."
         |> Opt.defaultsTo "0.001"
         |> recipeGroup
 
@@ -350,7 +352,7 @@ module internal Options =
     let config = Opt.path "--config" "FILE" "Start from this configuration; options override it." |> run
     let printConfig = Opt.flag "--print-config" "Print the resolved configuration and exit." |> run
 
-    let init = Opt.path "--init" "FILE" "Start from this checkpoint; binary weights skip stage 1." |> run
+    let init = Opt.path "--init" "FILE" "Weights to start from; by default only stage 2 is trained." |> run
 
     let out = Opt.path "--out" "FOLDER" "Run folder (default: runs/ARCH-NORM)." |> run
     let resume = Opt.flag "--resume" "Resume the run in --out with its settings." |> run
@@ -438,7 +440,7 @@ module internal Options =
         |> executionGroup
 
     let precision =
-        Opt.choice "--precision" "NAME" [ "float32", Float32; "bf16", BFloat16 ] "Number format of fused convolutions."
+        Opt.choice "--precision" "NAME" [ "float32", Float32; "bf16", BFloat16 ] "Precision of fused convolutions."
         |> Opt.defaultsTo "float32"
         |> executionGroup
 
@@ -503,7 +505,9 @@ module internal Options =
         Opt.flag "--dynamic-batch" "ONNX: accept any number of images instead of one." |> files
 
     let flatWeights =
-        Opt.flag "--flat-weights" "PyTorch: one-bit filters as N×1 'weights', as ReActNet's and Bi-Real Net's code has them."
+        Opt.flag
+            "--flat-weights"
+            "PyTorch: one-bit filters as N×1 'weights', as ReActNet's and Bi-Real Net's code has them."
         |> files
 
     let pytorch = Opt.path "--pytorch" "FILE" "File written by torch.save: .pt, .pth, .pth.tar." |> files

@@ -123,7 +123,7 @@ module Outcome =
             raise (InterruptedException("interrupted. " + what))
 
     /// How long a command may take to end by itself.
-    let private grace = TimeSpan.FromSeconds 3.0
+    let private grace = TimeSpan.FromSeconds 2.0
 
     /// <summary>The same for commands that leave only whole files: if the command does not end by itself soon after the signal, the process ends.</summary>
     let untilStopped (what: string) (command: CancellationToken -> unit) =

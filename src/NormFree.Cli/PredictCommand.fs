@@ -41,7 +41,7 @@ module internal PredictCommand =
                 cancellation.ThrowIfCancellationRequested()
 
                 try
-                    Ok(path, network.Classify(path, count))
+                    Ok(path, network.Classify(path, count, cancellation))
                 with :? TrainingException as error ->
                     Error error.Message)
 
@@ -62,7 +62,7 @@ module internal PredictCommand =
         | [] -> ()
         | problems -> raise (TrainingException(String.concat "\n" problems))
 
-    /// The output is written whole or not at all, so an interruption only counts before the work.
+    /// The output is written whole or not at all.
     let private tensors (args: Arguments) input output (cancellation: CancellationToken) =
         if args.Has Options.top then
             raise (UsageException "--top is for images; --output gets all logits.")
@@ -80,7 +80,7 @@ module internal PredictCommand =
         | true, None -> RawTensors.predictDouble Execution.Default path input output
         | false, _ ->
             use network = LoadedNetwork.load engine path
-            RawTensors.predict network input output
+            RawTensors.predict network cancellation input output
 
     /// <summary>Runs the command.</summary>
     let run (args: Arguments) (cancellation: CancellationToken) =

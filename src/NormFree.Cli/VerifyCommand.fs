@@ -54,7 +54,8 @@ module internal VerifyCommand =
             | Some(dataset: Dataset) -> Evaluation.first runOptions checkpoint.ImageTask count dataset.Test
             | None -> Verification.noise checkpoint count
 
-        let report = Verification.run checkpoint packed.Model (PackedRunner.ofNetwork packed) images
+        let runner = PackedRunner.cancelledBy runOptions.Cancellation packed
+        let report = Verification.run checkpoint packed.Model runner images
         let accuracy of' = dataset |> Option.map (fun dataset -> of' dataset.Test)
 
         { Agrees = report.Mismatches.IsEmpty

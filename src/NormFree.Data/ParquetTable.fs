@@ -139,6 +139,14 @@ let private read file labelNames (limit: int64) (stream: Stream) =
 
         for i in 0 .. reader.RowGroupCount - 1 do
             use group = reader.OpenRowGroupReader i
+
+            // Every image takes a byte at least. A hostile count would allocate gigabytes.
+            if group.RowCount < 0L || group.RowCount > stream.Length then
+                refuse
+                    file
+                    $"row group {i} announces {group.RowCount} rows; the file has {stream.Length} bytes"
+                    DataError.downloadAgain
+
             let! found, kind = readGroup file image label group
             images.Add found
             kinds.Add kind

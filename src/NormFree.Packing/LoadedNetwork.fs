@@ -1,6 +1,7 @@
 namespace NormFree.Packing
 
 open System
+open System.Threading
 open NormFree.Formats
 open NormFree.Inference
 open NormFree.Inference.Files
@@ -21,8 +22,9 @@ type ComputeEngine =
 type LoadedNetwork =
     {
         ImageTask: ImageTask
-        /// Logits (N×classes) of N images of 3×height×width normalised values; throws ArgumentException if the network does not accept that size.
-        Logits: float32[] -> int -> int -> float32[]
+        /// Logits (N×classes) of N images of 3×height×width normalised values. Throws ArgumentException if the network does not accept that size, and
+        /// OperationCanceledException if it is cancelled: the packed engine ends within a task, a training engine before the run.
+        Logits: float32[] -> int -> int -> CancellationToken -> float32[]
         Resource: IDisposable
     }
 
@@ -59,10 +61,10 @@ module LoadedNetwork =
 
     /// <summary>A packed network for images of a task. It owns the given network.</summary>
     let ofPacked (task: ImageTask) (network: PackedNetwork) : LoadedNetwork =
-        let logits (images: float32[]) height width =
+        let logits (images: float32[]) height width cancellation =
             let count = images.Length / (network.Model.Mean.Count * height * width)
             let result: float32[] = Array.zeroCreate (count * network.Classes)
-            network.Run(images, height, width, result)
+            network.Run(images, height, width, result, cancellation)
             result
 
         { ImageTask = task; Logits = logits; Resource = network }
@@ -77,7 +79,8 @@ module LoadedNetwork =
     let private ofCheckpoint execution path : LoadedNetwork =
         let checkpoint = Checkpoint.load torch.ScalarType.Float32 path |> Checkpoint.running execution
 
-        let logits (values: float32[]) height width =
+        let logits (values: float32[]) height width (cancellation: CancellationToken) =
+            cancellation.ThrowIfCancellationRequested()
             use _ = torch.NewDisposeScope()
             use _ = torch.no_grad ()
             let images = torch.tensor(values).reshape(-1L, 3L, int64 height, int64 width)

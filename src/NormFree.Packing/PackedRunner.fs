@@ -1,6 +1,7 @@
 namespace NormFree.Packing
 
 open System
+open System.Threading
 open NormFree.Inference
 open NormFree.Inference.Model
 open NormFree.Kernels.Bits
@@ -54,10 +55,22 @@ module PackedRunner =
 
         values
 
-    let private run (network: PackedNetwork) (image: float32[]) height width =
+    let private run (network: PackedNetwork) (cancellation: CancellationToken) (image: float32[]) height width =
         let logits = Array.zeroCreate network.Classes
-        network.Run(ReadOnlySpan image, height, width, Span logits)
+        network.Run(ReadOnlySpan image, height, width, Span logits, cancellation)
         logits
 
+    /// <summary>The packed engine until it is cancelled: then the run, or the next layer, throws OperationCanceledException.</summary>
+    let cancelledBy (cancellation: CancellationToken) (network: PackedNetwork) : PackedRunner =
+        { RunLayer =
+            fun number x height width ->
+                cancellation.ThrowIfCancellationRequested()
+                runLayer network number x height width
+          RunAdd =
+            fun number x shortcut ->
+                cancellation.ThrowIfCancellationRequested()
+                runAdd network number x shortcut
+          Run = run network cancellation }
+
     /// <summary>The packed engine. The network must not be disposed before the last use.</summary>
-    let ofNetwork (network: PackedNetwork) : PackedRunner = { RunLayer = runLayer network; RunAdd = runAdd network; Run = run network }
+    let ofNetwork (network: PackedNetwork) : PackedRunner = cancelledBy CancellationToken.None network

@@ -4,82 +4,6 @@ open System
 open System.Text.Json.Serialization
 open NormFree.Spec
 
-/// <summary>Whether to follow the published code or to correct it.</summary>
-[<RequireQualifiedAccess>]
-type Rule =
-    | Published
-    | Corrected
-
-/// <summary>The deviations from the published code, one switch each (numbers as in docs/method.md).</summary>
-type Deviations =
-    {
-        /// 2: the published schedule steps before each epoch, so the last of E epochs trains at rate 0. Corrected: the rate decays at every step,
-        /// and epoch e starts at 1 − e/E.
-        LastEpoch: Rule
-        /// 4: the published code adds PCA lighting for [0, 1] to pixels of 0–255. Corrected: it is multiplied by 255.
-        Lighting: Rule
-        /// 5: the published expected variance misses layers. Corrected: it follows NF-ResNet's rule.
-        ExpectedVariance: Rule
-        /// 7: the published weight decay applies to shifts and gains too. Corrected: only to weights of convolutions and the classifier.
-        WeightDecay: Rule
-        /// 8: the published code clips shifts, whose norm starts at 0. Corrected: only weights of convolutions.
-        Clipping: Rule
-        /// 9: published binary weights start non-negative. Corrected: symmetric around 0.
-        BinaryInit: Rule
-        /// 10: binary filters lose 1 − 2/π of their variance. Corrected: they are multiplied by √(π/2).
-        BinaryGain: Rule
-        /// 14: the published code uses one learning rate for all parameters, although signals are about α times as large as after a norm and a step
-        /// turns a filter by an angle that grows with its inputs. Corrected: α times the rate for shifts, 1/α for gains, less for large filters.
-        Rates: Rule
-        /// 15: without a norm nothing keeps signs centred and the signal's variance constant. Corrected: shifts follow the channel means, and gains
-        /// shrink where a layer amplifies its signal.
-        SignCentering: Rule
-    }
-
-    static member private All rule =
-        { LastEpoch = rule
-          Lighting = rule
-          ExpectedVariance = rule
-          WeightDecay = rule
-          Clipping = rule
-          BinaryInit = rule
-          BinaryGain = rule
-          Rates = rule
-          SignCentering = rule }
-
-    /// <summary>As published.</summary>
-    static member Published = Deviations.All Rule.Published
-
-    /// <summary>All corrected.</summary>
-    static member Corrected = Deviations.All Rule.Corrected
-
-/// <summary>One switch of <c>Deviations</c>, for code that iterates over all of them.</summary>
-type Deviation =
-    {
-        /// As in docs/method.md.
-        Number: int
-        Name: string
-        Of: Deviations -> Rule
-        With: Rule -> Deviations -> Deviations
-    }
-
-[<RequireQualifiedAccess>]
-module Deviation =
-
-    let private deviation number name get set = { Number = number; Name = name; Of = get; With = set }
-
-    /// <summary>Every switch.</summary>
-    let all =
-        [ deviation 2 "last epoch's rate" _.LastEpoch (fun rule d -> { d with LastEpoch = rule })
-          deviation 4 "lighting" _.Lighting (fun rule d -> { d with Lighting = rule })
-          deviation 5 "expected variance" _.ExpectedVariance (fun rule d -> { d with ExpectedVariance = rule })
-          deviation 7 "weight decay" _.WeightDecay (fun rule d -> { d with WeightDecay = rule })
-          deviation 8 "clipping" _.Clipping (fun rule d -> { d with Clipping = rule })
-          deviation 9 "binary initialisation" _.BinaryInit (fun rule d -> { d with BinaryInit = rule })
-          deviation 10 "binary gain" _.BinaryGain (fun rule d -> { d with BinaryGain = rule })
-          deviation 14 "rates" _.Rates (fun rule d -> { d with Rates = rule })
-          deviation 15 "sign centering" _.SignCentering (fun rule d -> { d with SignCentering = rule }) ]
-
 /// <summary>PyTorch's optimisers, with β = (0.9, 0.999) and ε = 1e-8 for Adam and AdamW.</summary>
 type Optimiser =
     /// Weight decay is added to the gradient.
@@ -281,19 +205,19 @@ module Recipe =
     /// <remarks>Corrected (14): α for shifts, 1/α for gains and the classifier's weight; √(144/n), at most 1, for filters of n inputs.</remarks>
     let rateFactor recipe net (parameter: ParameterSpec) =
         match recipe.Deviations.Rates, alpha net, parameter.Kind with
-        | Rule.Corrected, Some _, ConvolutionWeight conv ->
-            min 1.0 (sqrt (fullRateInputs / float conv.FanIn))
+        | Rule.Corrected, Some _, ConvolutionWeight conv -> min 1.0 (sqrt (fullRateInputs / float conv.FanIn))
         | Rule.Corrected, Some alpha, ShiftBias -> alpha
         | Rule.Corrected, Some alpha, (Gain | LinearWeight) -> 1.0 / alpha
         | _ -> 1.0
 
     /// <summary>Whether a network's signs are centred during training; never with batch norm or without any norm.</summary>
-    let centresSigns recipe net = recipe.Deviations.SignCentering = Rule.Corrected && (alpha net).IsSome
+    let centersSigns recipe net = recipe.Deviations.SignCentering = Rule.Corrected && (alpha net).IsSome
 
     /// Whether any shortcut has a standardised convolution, and with it gains.
     let private hasGainsInShortcuts net =
         match Net.tryBinary net with
-        | Some { Norm = BnFree _; Blocks = blocks } -> blocks |> List.exists (fun block -> (Blocks.projection block).IsSome)
+        | Some { Norm = BnFree _; Blocks = blocks } ->
+            blocks |> List.exists (fun block -> (Blocks.projection block).IsSome)
         | _ -> false
 
     /// The rules a recipe uses that earlier methods had differently: name, and the first method with today's rule. A changed rule gets a number
@@ -303,8 +227,8 @@ module Recipe =
               "per-step decay (2)", 2
           if recipe.Deviations.Rates = Rule.Corrected && (alpha net).IsSome then
               "learning rates (14)", 2
-          if centresSigns recipe net then
-              "sign centring (15)", (if hasGainsInShortcuts net then 3 else 2) ]
+          if centersSigns recipe net then
+              "sign centering (15)", (if hasGainsInShortcuts net then 3 else 2) ]
 
     /// The lowest method number: recipes that no later change affects are still trained by it.
     let private firstMethod = 2

@@ -73,7 +73,7 @@ module Evaluation =
     let accuracyOfLoaded (runOptions: RunOptions) batch (network: LoadedNetwork) (source: ImageSource) : Accuracy =
         let logits (images: torch.Tensor) =
             let height, width = int (images.size 2), int (images.size 3)
-            let logits = network.Logits (images.data<float32>().ToArray()) height width
+            let logits = network.Logits (images.data<float32>().ToArray()) height width runOptions.Cancellation
             FiniteLogits.require "a test image" network.ImageTask.Classes logits
             torch.tensor(logits).reshape(images.size 0, -1L)
 

@@ -1,6 +1,7 @@
 namespace NormFree.Training
 
 open System
+open System.Threading
 open NormFree.Data
 open NormFree.Networks
 open NormFree.Packing
@@ -50,20 +51,23 @@ type Predictor private (network: LoadedNetwork) =
     member _.Size = size
 
     /// <summary>Logits (N×classes, row-major) of normalised images (N×3×Size×Size, row-major).</summary>
-    /// <remarks>Throws ArgumentException if the values are not a whole number of images.</remarks>
-    member _.Logits(images: float32[]) : float32[] =
+    /// <remarks>Throws ArgumentException if the values are not a whole number of images, and OperationCanceledException if it is cancelled.</remarks>
+    member _.Logits(images: float32[], cancellation: CancellationToken) : float32[] =
         if images.Length = 0 || images.Length % perImage <> 0 then
             invalidArg (nameof images) $"{images.Length} values are not a whole number of 3×{size}×{size} images."
 
-        network.Logits images size size
+        network.Logits images size size cancellation
+
+    /// <summary>The same, without cancellation.</summary>
+    member p.Logits(images: float32[]) : float32[] = p.Logits(images, CancellationToken.None)
 
     /// <summary>The <c>count</c> most probable classes of an image file (JPEG or PNG) with their probabilities, most probable first.</summary>
     /// <remarks>
     /// The image is preprocessed as the test images were. If they had no preprocessing, it is resized and cropped to the centre. Thread-safe, with
     /// the same bits from any number of threads. Throws TrainingException if the file cannot be read, decoded or resized, or if a logit is NaN or
-    /// infinite.
+    /// infinite, and OperationCanceledException if it is cancelled.
     /// </remarks>
-    member _.Classify(path: string, count: int) : struct (string * float)[] =
+    member _.Classify(path: string, count: int, cancellation: CancellationToken) : struct (string * float)[] =
         let options = { Evaluation.loading RunOptions.Default task 1 with Steps = steps }
 
         let preprocess image =
@@ -72,13 +76,17 @@ type Predictor private (network: LoadedNetwork) =
 
         let values = Decode.file path |> Result.bind preprocess |> orThrow
 
-        let logits = network.Logits values size size
+        let logits = network.Logits values size size cancellation
         FiniteLogits.require path task.Classes logits
 
         Array.zip task.Classes (probabilities logits)
         |> Array.sortByDescending snd
         |> Array.truncate count
         |> Array.map (fun (name, probability) -> struct (name, probability))
+
+    /// <summary>The same, without cancellation.</summary>
+    member p.Classify(path: string, count: int) : struct (string * float)[] =
+        p.Classify(path, count, CancellationToken.None)
 
     interface IDisposable with
         member _.Dispose() = (network :> IDisposable).Dispose()

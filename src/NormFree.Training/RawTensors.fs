@@ -41,8 +41,8 @@ module RawTensors =
 
     /// <summary>Reads <c>input</c> (N×3×H×W, normalised) and writes <c>logits</c> (N×classes), computed in float32.</summary>
     /// <remarks>Throws InvalidFileException if the input is missing, misshapen, not finite or of a size that the network does not support, and
-    /// TrainingException if a logit is NaN or infinite.</remarks>
-    let predict (network: LoadedNetwork) (inputPath: string) (outputPath: string) =
+    /// TrainingException if a logit is NaN or infinite. If it is cancelled, it throws OperationCanceledException and writes nothing.</remarks>
+    let predict (network: LoadedNetwork) cancellation (inputPath: string) (outputPath: string) =
         let values, shape = input inputPath
 
         // The packed engine checks sizes itself. Torch accepts some that do not fit.
@@ -52,7 +52,7 @@ module RawTensors =
 
         let logits =
             try
-                network.Logits (Array.map float32 values) (int shape[2]) (int shape[3])
+                network.Logits (Array.map float32 values) (int shape[2]) (int shape[3]) cancellation
             with :? ArgumentException as error ->
                 fail inputPath $"the network does not support its images: {error.Message}"
 

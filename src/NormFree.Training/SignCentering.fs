@@ -35,7 +35,7 @@ type internal SignCentering(recipe: Recipe, network: Network) =
     static let growth = 1.1
 
     let layers =
-        if Recipe.centresSigns recipe network.Spec then
+        if Recipe.centersSigns recipe network.Spec then
             SignLayers.ofNetwork network
         else
             []
@@ -73,7 +73,7 @@ type internal SignCentering(recipe: Recipe, network: Network) =
 
     let means (moments: float[]) = Array.truncate (moments.Length - 1) moments
 
-    let centre step (layer: SignLayer) moments =
+    let center step (layer: SignLayer) moments =
         match layer.Shift with
         | None -> ()
         | Some shift ->
@@ -111,7 +111,7 @@ type internal SignCentering(recipe: Recipe, network: Network) =
             use _ = torch.no_grad ()
             let step = pace * rate / recipe.LearningRate
             let moments, communication = ofAllRanks ranks
-            List.iter2 (centre step) layers moments
+            List.iter2 (center step) layers moments
 
             List.map2 variance layers moments
             |> List.pairwise

@@ -79,7 +79,7 @@ module Stage =
 
         let update (cursor: TrainingCursor) =
             context.Step.Clip()
-            context.Step.Update cursor.Rate |> ignore // the optimiser's step, then sign centring
+            context.Step.Update cursor.Rate |> ignore // the optimiser's step, then sign centering
 
         let counted (cursor: TrainingCursor) =
             if gradients.Images = 0 then

@@ -7,7 +7,7 @@ open NormFree.Runs
 open NormFree.Torch.Distributed
 open TorchSharp
 
-/// <summary>The parts of a training step, which benchmarks measure too: gradients, clipping, and the update by optimiser and sign centring.</summary>
+/// <summary>The parts of a training step, which benchmarks measure too: gradients, clipping, and the update by optimiser and sign centering.</summary>
 /// <remarks>All ranks take the same steps. Dispose it before the network.</remarks>
 [<Sealed>]
 type internal TrainingStep
@@ -23,7 +23,7 @@ type internal TrainingStep
     let gradients = new GradientStep(ranks, accumulate, network, loss)
     let centering = SignCentering(recipe, network)
 
-    /// <summary>Messages that a step sends to other ranks, for gradients and for sign centring.</summary>
+    /// <summary>Messages that a step sends to other ranks, for gradients and for sign centering.</summary>
     member _.Messages = gradients.Messages + (if ranks.Size > 1 && centering.IsNeeded then 1 else 0)
 
     /// <summary>Sets the gradients, as <c>GradientStep.Run</c> does.</summary>

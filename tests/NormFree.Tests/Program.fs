@@ -50,7 +50,15 @@ let private all =
             Data.ParquetTests.tests
             Data.CatalogueTests.tests
             Data.DownloadTests.tests ]
-      testList "Golden" [ Golden.LayerTests.tests; Golden.ModelTests.tests; Golden.BackboneTests.tests; Golden.TrainingTests.tests ]
+      // Networks at full width in float64 take up to 2 GB: one at a time.
+      testSequencedGroup
+          "large networks"
+          (testList
+              "Golden"
+              [ Golden.LayerTests.tests
+                Golden.ModelTests.tests
+                Golden.BackboneTests.tests
+                Golden.TrainingTests.tests ])
       testList "Spec" [ Spec.CountTests.tests; Spec.ValidationTests.tests; Spec.LoweringTests.tests; Spec.ArchitectureTests.tests ]
       testList
           "Kernels"

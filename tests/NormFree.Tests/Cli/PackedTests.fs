@@ -13,6 +13,7 @@ open NormFree.Packing
 open NormFree.Training
 open NormFree.Tests.Cli
 open NormFree.Tests.Data.Support
+open NormFree.Tests.Inference
 open NormFree.Tests.Training
 open SkiaSharp
 open TorchSharp
@@ -68,6 +69,27 @@ let private images =
           |> Tool.fails 1 [ "interrupted"; "Nothing is kept" ]
 
           Expect.equal (Directory.GetFileSystemEntries folder) [| path |] "files"
+      }
+
+      test "a prediction that is terminated in the middle of a run ends soon and leaves nothing" {
+          let folder = Tool.scratch.File "terminated-run"
+          Directory.CreateDirectory folder |> ignore
+          let path, input = Path.Combine(folder, "slow.safetensors"), Path.Combine(folder, "input.safetensors")
+          let output = Path.Combine(folder, "output.safetensors")
+          PackedFile.Write(path, Models.slow)
+          let shape = [| 20L; 3L; 256L; 256L |]
+          let values = ReadOnlyMemory(Array.zeroCreate<byte>(20 * 3 * 256 * 256 * 4))
+          SafetensorsWriter().Add("input", DType.F32, ReadOnlySpan shape, values).Save input
+
+          // Loading takes less than 3 s of processor time, and the run ten or more.
+          let result, time =
+              Tool.terminateWhenBusy
+                  (TimeSpan.FromSeconds 3.0)
+                  [ "predict"; "--packed"; path; "--threads"; "1"; "--input"; input; "--output"; output ]
+
+          result |> Tool.fails 1 [ "interrupted"; "Nothing is kept" ]
+          Expect.isLessThan time (TimeSpan.FromSeconds 3.0) "time to end"
+          Expect.equal (Array.sort (Directory.GetFileSystemEntries folder)) [| input; path |] "files"
       }
 
       test "from C# as well" {

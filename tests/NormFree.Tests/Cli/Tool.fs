@@ -86,6 +86,20 @@ let terminateWhenRead (bytes: int64) =
         while not tool.HasExited && read () < bytes do
             Threading.Thread.Sleep 20)
 
+/// Sends the tool SIGTERM when it has used so much processor time. The result also has the time that it took to end.
+let terminateWhenBusy (processorTime: TimeSpan) (arguments: string list) =
+    let clock = Stopwatch()
+
+    let wait (tool: Process) =
+        while not tool.HasExited && tool.TotalProcessorTime < processorTime do
+            Threading.Thread.Sleep 20
+            tool.Refresh()
+
+        clock.Start()
+
+    let result = signal "TERM" wait arguments
+    result, clock.Elapsed
+
 /// The lines of a text, without the end of the last.
 let lines (text: string) = text.TrimEnd('\n').Split '\n' |> Array.toList
 

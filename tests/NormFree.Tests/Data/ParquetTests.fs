@@ -150,6 +150,21 @@ let tests =
                   (errors (load [ "train.parquet", buffer.ToArray(); test ]))
           }
 
+          testPropertyWithConfig { FsCheckConfig.defaultConfig with maxTest = 60 } "damaged files give images or errors"
+          <| fun (seed: int) ->
+              let train, test = table animals (rows 0 4), table animals (rows 4 2)
+              let before = GC.GetAllocatedBytesForCurrentThread()
+
+              match load [ "train.parquet", mutate seed train; "test.parquet", test ] with
+              | Error _ -> ()
+              | Ok dataset ->
+                  for i in 0 .. dataset.Train.Count - 1 do
+                      dataset.Train.Load i |> ignore
+                      let label = dataset.Train.Label i
+                      Expect.isTrue (label >= 0 && label < dataset.Classes.Length) "labels are classes"
+
+              Expect.isLessThan (GC.GetAllocatedBytesForCurrentThread() - before) 200_000_000L "allocated"
+
           test "CIFAR-10 from the hub is CIFAR-10" {
               let names = Some(hub (List.ofArray (Cifar.classes Cifar.Ten)))
               let rows = [ for i in 0..9 -> png (noise (RandomStream.OfKeys(int64 i)) 32 32), int64 i ]

@@ -28,15 +28,15 @@ let tests =
     testSequenced
     <| testList
         "bench"
-        [ for recipe, isCentred in [ Recipe.corrected, true; Recipe.published, false ] do
-              test $"two ranks exchange gradients and, with sign centering ({isCentred}), its sums" {
+        [ for recipe, isCentered in [ Recipe.corrected, true; Recipe.published, false ] do
+              test $"two ranks exchange gradients and, with sign centering ({isCentered}), its sums" {
                   let gradients, moments = bytes.Value
 
                   for result in ThreadRanks.run 2 (measured recipe) do
-                      Expect.equal result.SignCentering isCentred "sign centering"
+                      Expect.equal result.SignCentering isCentered "sign centering"
                       let costs = result.Exchange.Value
-                      Expect.equal costs.Bytes (gradients + (if isCentred then moments else 0L)) "bytes"
-                      Expect.equal costs.Messages (if isCentred then 2 else 1) "messages"
+                      Expect.equal costs.Bytes (gradients + (if isCentered then moments else 0L)) "bytes"
+                      Expect.equal costs.Messages (if isCentered then 2 else 1) "messages"
                       Expect.isGreaterThan result.PhaseMs.Step 0.0 "the step, without waiting"
               }
 

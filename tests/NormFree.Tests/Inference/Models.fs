@@ -150,3 +150,9 @@ let documented =
         Classes = [| "no"; "yes" |],
         Layers = List.toArray layers
     )
+
+/// A network that takes half a second or more for each image of 256×256 pixels.
+let slow =
+    let pool key : PackedLayer = PackedMaxPool(key, 63, 1, 31)
+    let classifier = PackedClassifier("fc", 3, 3, Array.zeroCreate 9, Array.zeroCreate 3)
+    model 256 [ pool "pool1"; pool "pool2"; classifier ] []

@@ -47,7 +47,8 @@ let private clock name =
 
     { new IDisposable with
         member _.Dispose() =
-            times.Add { Name = name; Wall = wall.Elapsed.TotalSeconds; Processor = processorTime () - before } }
+            times.Add { Name = name; Wall = wall.Elapsed.TotalSeconds; Processor = processorTime () - before }
+            Memory.trim () }
 
 let private timed name code =
     match code with
@@ -98,7 +99,7 @@ let table isSequential =
       for list, times in times |> Seq.groupBy (fun time -> time.Name[1]) |> Seq.sortBy fst do
           line list (Seq.length times) (Seq.sumBy seconds times) (budgets.TryFind list)
       line "all" times.Count total None
-      $"processor time of the tests and their processes: {processorTime ():F0} s" ]
+      $"processor time of the tests and their processes: {processorTime ():F0} s; peak memory of the tests: {Memory.peak ():F1} GB" ]
 
 /// The slowest tests: seconds and name.
 let slowest count isSequential =

@@ -2,10 +2,13 @@
 module NormFree.Tests.Training.ConcurrencyTests
 
 open System
+open System.Diagnostics
 open System.IO
 open System.Threading
 open Expecto
 open NormFree.Data
+open NormFree.Formats.Safetensors
+open NormFree.Inference
 open NormFree.Inference.Files
 open NormFree.Spec
 open NormFree.Runs
@@ -14,8 +17,10 @@ open NormFree.Packing
 open NormFree.Training
 open NormFree.Benchmarks
 open NormFree.Tests.Data.Support
+open NormFree.Tests.Inference
 open NormFree.Tests.Interop.Support
 open NormFree.Tests.Training.Support
+open TorchSharp
 
 /// A network as a checkpoint and as a packed file.
 let private saved norm (folder: TempFolder) =
@@ -121,4 +126,78 @@ let private cancelling =
               Expect.isNonEmpty (RunFolder.checkpoints { Path = folder.Path } 1) "checkpoints"
           } ]
 
-let tests = testList "concurrency" [ testList "predict" predicting; testList "cancelled" cancelling ]
+/// Images that keep the packed engine busy for ten seconds or more.
+let private slowImages = 20
+
+let private slowValues = lazy (Array.zeroCreate<float32>(slowImages * 3 * 256 * 256))
+
+let private predictTensors (path: string) (folder: TempFolder) cancellation =
+    use network = LoadedNetwork.load None path
+    let input, output = folder.File "input.safetensors", folder.File "output.safetensors"
+    let shape = [| int64 slowImages; 3L; 256L; 256L |]
+    let values = ReadOnlyMemory(Array.zeroCreate<byte>(4 * slowValues.Value.Length))
+    SafetensorsWriter().Add("input", DType.F32, ReadOnlySpan shape, values).Save input
+    expectCancelled (fun () -> RawTensors.predict network (cancellation ()) input output)
+    Expect.isFalse (File.Exists output) "output"
+
+let private evaluate (path: string) (_: TempFolder) cancellation =
+    use network = LoadedNetwork.load None path
+    let images = ImageSource.ofImages "slow" (Array.create slowImages (Image.blank 256 256, 0))
+    let runOptions = { RunOptions.Default with Cancellation = cancellation () }
+    expectCancelled (fun () -> Evaluation.accuracyOfLoaded runOptions slowImages network images |> ignore)
+
+let private predictFromCode (path: string) (_: TempFolder) cancellation =
+    use predictor = Predictor.Load path
+    expectCancelled (fun () -> predictor.Logits(slowValues.Value, cancellation ()) |> ignore)
+
+/// One batch takes ten seconds or more: only the engine itself can end it sooner.
+let private endingInARun =
+    [ for name, work in [ "tensors", predictTensors; "evaluation", evaluate; "Predictor", predictFromCode ] do
+          test $"{name}: the packed engine ends in the middle of a run" {
+              use folder = new TempFolder()
+              let path = folder.File "slow.safetensors"
+              PackedFile.Write(path, Models.slow)
+              let clock = Stopwatch()
+              use source = new CancellationTokenSource()
+
+              work path folder (fun () ->
+                  source.Token.Register(fun () -> clock.Start()) |> ignore
+                  source.CancelAfter 200
+                  source.Token)
+
+              Expect.isLessThan clock.Elapsed (TimeSpan.FromSeconds 2.0) "time to end"
+          }
+
+      test "a verification ends before the next layer" {
+          use folder = new TempFolder()
+          let trained, packed = saved NoNorm folder
+
+          use checkpoint =
+              Checkpoint.load torch.ScalarType.Float32 trained |> Checkpoint.running Execution.Portable
+
+          use network = PackedNetwork.Load packed
+          use images = Verification.noise checkpoint 1
+          use source = new CancellationTokenSource()
+          let runner = PackedRunner.cancelledBy source.Token network
+          let cancel = cancelAt 3 source
+          let mutable layers = 0
+
+          let counting =
+              { runner with
+                  RunLayer =
+                      fun number x height width ->
+                          cancel ()
+                          let result = runner.RunLayer number x height width
+                          layers <- layers + 1
+                          result }
+
+          expectCancelled (fun () -> Verification.run checkpoint network.Model counting images |> ignore)
+          Expect.equal layers 2 "layers"
+      } ]
+
+let tests =
+    testList
+        "concurrency"
+        [ testList "predict" predicting
+          testList "cancelled" cancelling
+          testList "cancelled at once" endingInARun ]

@@ -153,12 +153,12 @@ let resuming =
           Expect.hasLength warnings 1 "one warning"
       }
 
-      let all = "per-step decay (2), learning rates (14), sign centring (15)"
+      let all = "per-step decay (2), learning rates (14), sign centering (15)"
 
       for method, before, rules in
           [ None, "an older version's method", all
             Some 1, "method 1", all
-            Some 2, "method 2", "sign centring (15)"
+            Some 2, "method 2", "sign centering (15)"
             Some 99, "method 99", all ] do
           test $"a stage that was started by {before} warns once, and run.json records it" {
               use folder = new TempFolder()

@@ -359,23 +359,23 @@ let private applied =
 
 let private methods =
     test "a new method number applies only to the networks and recipes that it affects" {
-        let uncentred =
+        let uncentered =
             { corrected with Deviations = { corrected.Deviations with SignCentering = Rule.Published } }
 
         for what, recipe, net, number in
             [ "shortcuts with a convolution", corrected, ReActNet.r18, 3
               "shortcuts without", corrected, ReActNet.a, 2
               "no gains", corrected, ReActNet.r18 |> Net.withNorm (Scaled 0.2), 2
-              "no sign centring", uncentred, ReActNet.r18, 2
+              "no sign centering", uncentered, ReActNet.r18, 2
               "batch norm", corrected, ReActNet.r18 |> Net.withNorm BatchNorm, 2
               "the published recipe", published, ReActNet.r18, 2 ] do
             Expect.equal (Recipe.method recipe net) number what
 
-        let all = [ "per-step decay (2)"; "learning rates (14)"; "sign centring (15)" ]
+        let all = [ "per-step decay (2)"; "learning rates (14)"; "sign centering (15)" ]
 
         for what, before, net, rules in
             [ "before numbers", None, ReActNet.r18, all
-              "2", Some 2, ReActNet.r18, [ "sign centring (15)" ]
+              "2", Some 2, ReActNet.r18, [ "sign centering (15)" ]
               "2, shortcuts without a convolution", Some 2, ReActNet.a, []
               "today's", Some 3, ReActNet.r18, []
               "a later version's", Some 4, ReActNet.r18, all ] do

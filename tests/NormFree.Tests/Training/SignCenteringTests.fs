@@ -1,4 +1,4 @@
-/// Sign centring (deviation 15).
+/// Sign centering (deviation 15).
 module NormFree.Tests.Training.SignCenteringTests
 
 open Expecto
@@ -31,7 +31,7 @@ let private disturb (network: Network) =
         layer.Gains |> List.iter (fill gains[i % 4])
 
 /// One forward pass and one update.
-let private centreOnce recipe (network: Network) images =
+let private centerOnce recipe (network: Network) images =
     let centering = SignCentering(recipe, network)
     use _ = torch.no_grad ()
     network.Forward(images, Train, centering.Hook.ForwardHook 0).Dispose()
@@ -85,7 +85,7 @@ let private shiftUpdates =
                   disturb network
                   let images = images dtype "balance" 6
                   let before, means = shifts network, means network images
-                  centreOnce quick network images
+                  centerOnce quick network images
 
                   for before, mean, after in List.zip3 before means (shifts network) do
                       for b, m, a in Array.zip3 before mean after do
@@ -106,7 +106,7 @@ let private gainUpdates =
               let variances = variances network images
               // No layer follows the last one.
               let growth = (List.pairwise variances |> List.map (fun (u, next) -> next / u)) @ [ 0.0 ]
-              centreOnce quick network images
+              centerOnce quick network images
 
               for before, growth, after in List.zip3 before growth (gains network) do
                   let factor = 1.0 - 0.5 * decay * max 0.0 (min 1.0 (growth / 1.1 - 1.0))
@@ -138,13 +138,13 @@ let private unchanged =
               use network = create torch.ScalarType.Float32 (tiny norm)
               disturb network
               let before = shifts network, gains network
-              centreOnce recipe network (images torch.ScalarType.Float32 "centring" 6)
+              centerOnce recipe network (images torch.ScalarType.Float32 "centering" 6)
               Expect.equal (shifts network, gains network) before "shifts and gains"
           } ]
 
 let tests =
     testList
-        "sign centring"
+        "sign centering"
         [ yield! shiftUpdates
           yield! gainUpdates
           yield! unchanged
@@ -152,7 +152,7 @@ let tests =
               use _ = torch.NewDisposeScope()
               use network = create torch.ScalarType.Float32 (tiny (BnFree 0.2))
               use grey = torch.zeros ([| 4L; 3L; 32L; 32L |])
-              centreOnce quick network grey
+              centerOnce quick network grey
               Expect.all (shifts network @ gains network |> Array.concat) System.Double.IsFinite "shifts and gains"
           }
 
@@ -160,12 +160,12 @@ let tests =
               use _ = torch.NewDisposeScope()
               use network = create torch.ScalarType.Float32 (tiny (BnFree 0.2))
               disturb network
-              let images = images torch.ScalarType.Float32 "centring" 16
+              let images = images torch.ScalarType.Float32 "centering" 16
               let meanSize () = means network images |> List.map (Array.averageBy abs) |> List.average
               let before = meanSize ()
 
               for _ in 1..60 do
-                  centreOnce quick network images
+                  centerOnce quick network images
 
               Expect.isLessThan (meanSize ()) (0.25 * before) "mean |mean|"
           } ]
