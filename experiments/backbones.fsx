@@ -13,4 +13,7 @@ Script.run fsi.CommandLineArgs { Budget.cifar with Width = 0.25; Epochs = 4; See
         script
         Cifar10
         { Script.page script "Three norms on four backbones" question with
-            Notes = [ "How the method applies to each kind of block: [docs/method.md](../../docs/method.md#networks)." ] })
+            Notes =
+                [ "Bi-Real Net, VGG-Small and BinaryDenseNet have no learnable threshold before a sign. Batch norm has one per channel, its bias; \
+                   without batch norm there is none."
+                  "How the method applies to each kind of block: [docs/method.md](../../docs/method.md#networks)." ] })
