@@ -138,6 +138,7 @@ let private all =
           "Cli"
           [ Cli.UsageTests.tests
             Cli.ConfigurationTests.tests
+            Cli.NetworkFileTests.tests
             Cli.CompletionTests.tests
             Cli.FailureTests.tests
             Cli.ForeignFileTests.tests

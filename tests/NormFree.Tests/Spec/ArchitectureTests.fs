@@ -33,16 +33,26 @@ let private rules =
           }
 
       for name in [ "bireal-18"; "quicknet" ] do
-          test
-              $"every layer of {name} has α, and β = 1/√v where v grows by α² and starts anew after a change of the map" {
+          test $"β of each layer of {name} is 1/√v, where v grows by α² and starts anew after a change of the map" {
               let net = (Architecture.tryFind name).Value Size.Full CifarStem
-              Expect.all (factors net) (fun (alpha, _) -> alpha = 0.2) "α"
-              let variances = factors net |> List.map (fun (_, beta) -> 1.0 / (beta * beta))
               let expected = Variance.expected ExpectedVariance.Corrected 0.2 net.Blocks
+              Expect.hasLength (factors net) expected.Length "residual layers"
 
-              for found, wanted in List.zip variances expected do
-                  Expect.floatClose Accuracy.veryHigh found wanted "v"
+              for (_, beta), variance in List.zip (factors net) expected do
+                  Expect.floatClose Accuracy.veryHigh (1.0 / (beta * beta)) variance "v"
           }
+
+      test "every layer of bireal-18 has α" {
+          let net = BiRealNet.biReal18 Size.Full CifarStem
+          Expect.all (factors net) (fun (alpha, _) -> alpha = 0.2) "α"
+      }
+
+      test "an activation in the branch comes before α" {
+          let net = QuickNet.quickNet Size.Full CifarStem
+          let scales = Graph.operations (Lowering.lower net) |> List.filter (fun op -> op = Op.Scale 0.2)
+          Expect.all (factors net) (fun (alpha, _) -> alpha = 1.0) "α of the convolutions"
+          Expect.hasLength scales (Net.residualBlocks net).Length "α of the branches"
+      }
 
       test "a shortcut over two layers: β is before the first sign and α after the second convolution" {
           let net = XnorResNet.xnorResNet18 Size.Full CifarStem

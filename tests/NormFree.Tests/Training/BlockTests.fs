@@ -96,7 +96,10 @@ let private filters (net: NetSpec) (values: string -> float[]) key outputs weigh
         gains
     |> Array.concat
 
-let private inputs, private side, private alpha, private variance = 4, 6, 0.3, 1.7
+let private inputs = 4
+let private side = 6
+let private alpha = 0.3
+let private variance = 1.7
 
 /// What the shortcut of a block adds.
 let private shortcut net values alphaBeta (block: Block) (conv: BinaryConvolution) (x: Map) =
@@ -191,7 +194,7 @@ let private agrees norm binarise block conv =
 
     let result =
         CompositeEngine
-            .OfTorch((fun () -> 0.0), Dictionary tensors)
+            .OfTorch((fun () -> 0.0), Dictionary(tensors))
             .Run(Evaluate, graph, torch.tensor(x.Values).reshape(1L, int64 inputs, int64 side, int64 side))
 
     let expected = expected net values block conv x
@@ -203,7 +206,7 @@ let tests =
         "blocks"
         [ for found, stride, outputs in shortcuts do
               for norm in [ NoNorm; BnFree alpha ] do
-                  test $"%A{found} with stride {stride} and {Names.norm norm} equals its loops" {
+                  test $"{Json.name found} with stride {stride} and {Names.norm norm} equals its loops" {
                       for binarise in [ Activations; ActivationsAndWeights ] do
                           for kernel, dilation, groups in geometries do
                               for weights in everyBinariser do

@@ -37,7 +37,7 @@ let private numbers =
 let private texts = [ "\"\""; "\"a b\""; "\"conv1\""; "\"../x\""; "\"\\u0000\""; "null"; "1" ]
 
 /// Every number and text inside a node, with a function that replaces it.
-let rec private leaves (node: JsonNode | null) : ((JsonNode | null -> unit) * JsonValueKind) list =
+let rec private leaves (node: JsonNode | null) : (((JsonNode | null) -> unit) * JsonValueKind) list =
     let ofChild replace (child: JsonNode | null) =
         match child with
         | :? JsonValue as value -> [ replace, value.GetValueKind() ]
@@ -73,7 +73,7 @@ let private runs (net: NetSpec) (total: Cost) =
         use _ = torch.NewDisposeScope()
         use _ = torch.no_grad ()
         use network = Network.create torch.ScalarType.Float32 Rule.Corrected 1L net
-        let image = torch.randn (1L, 3L, int64 RandomSpecs.side, int64 RandomSpecs.side)
+        let image = torch.randn [| 1L; 3L; int64 RandomSpecs.side; int64 RandomSpecs.side |]
         Expect.equal (network.Forward(image, Evaluate).shape) [| 1L; int64 net.Classes |] "logits"
         let values = network.Parameters |> List.sumBy (fun (_, tensor) -> tensor.numel ())
         Expect.equal total.Parameters values "parameters"
