@@ -33,6 +33,13 @@ type ImageTask =
           Normalisation = dataset.Normalisation
           Preprocessing = dataset.Augmentation.Test }
 
+    /// <summary>The preprocessing of images of any size. Data sets of one image size have none of their own: the shorter side is resized, and the
+    /// centre cropped, which does not change images of the right size.</summary>
+    member task.PreprocessingOfAnySize =
+        match task.Preprocessing with
+        | [] -> [ ResizeShort task.Size; CentreCrop task.Size ]
+        | preprocessing -> preprocessing
+
 /// <summary>Identifies the images of a run: fingerprints of both sets, and the augmentation of training images.</summary>
 type ImagesUsed = { Train: string; Test: string; Augmentation: Augment list }
 
@@ -235,10 +242,7 @@ module Checkpoint =
     /// The network's spec. It is checked against the file's tensors, so that creating the network allocates no more than the file contains.
     let private spec path file =
         let net: NetSpec =
-            metadata path file "spec"
-            |> OldNames.renewFields path
-            |> OldSpec.read
-            |> parsed path "spec"
+            metadata path file "spec" |> OldNames.renewFields path |> OldSpec.read |> parsed path "spec"
 
         match Validation.validate net with
         | Ok spec ->
@@ -257,6 +261,15 @@ module Checkpoint =
                 "Give a checkpoint that normfree train wrote"
 
         TensorBytes.toTensor entry.DType entry.Shape (file.ReadBytes entry)
+
+    /// A network's classifier: its only linear layer.
+    let private classifier (network: Network) =
+        Set
+            [ for described, _ in network.Parameters do
+                  match described.Kind with
+                  | LinearWeight
+                  | LinearBias _ -> described.Key
+                  | _ -> () ]
 
     let private loadInto path (file: SafetensorsFile) (network: Network) =
         checkTensors path network.Spec file
@@ -317,11 +330,21 @@ module Checkpoint =
     let running (execution: Execution) (checkpoint: Checkpoint) =
         { checkpoint with Network = Network.running execution checkpoint.Network }
 
-    /// <summary>Copies a checkpoint's weights into an existing network, as stage 2 starts from stage 1.</summary>
+    /// <summary>Copies a checkpoint's weights into an existing network, as stage 2 starts from stage 1. Between networks of different numbers of classes,
+    /// the classifier keeps its values, and the checkpoint's number of classes is returned.</summary>
     /// <remarks>Throws InvalidFileException, listing tensors that are missing, unexpected or have another shape.</remarks>
-    let start (path: string) (network: Network) =
+    let start (path: string) (network: Network) : int option =
         use file = openFile path
-        loadInto path file network
+        let classes = (spec path file).Classes
+
+        if classes = network.Spec.Classes then
+            loadInto path file network
+            None
+        else
+            checkTensors path (Net.withClasses classes network.Spec) file
+            let kept = classifier network
+            network |> Network.fillWhere (kept.Contains >> not) (fun name -> toTensor file file[name])
+            Some classes
 
     let private restoreFrom path (file: SafetensorsFile) (optimisation: Optimisation) =
         use _ = torch.NewDisposeScope()
