@@ -1,5 +1,6 @@
 namespace NormFree.Cli
 
+open System
 open System.Threading
 open NormFree.Data
 open NormFree.Interop
@@ -76,12 +77,23 @@ module internal ImportCommand =
             Preprocessing = preprocessing
             Normalisation = args.TryGet Options.normalisation |> Option.defaultValue task.Normalisation }
 
+    /// Whether only the classifier does not fit.
+    let private onlyClassifier (report: ImportReport) =
+        report.Missing.IsEmpty
+        && report.Unexpected.IsEmpty
+        && not report.Misshapen.IsEmpty
+        && report.Misshapen
+           |> List.forall (fun misfit -> misfit.Key.StartsWith("fc.", StringComparison.Ordinal))
+
     let private reject (args: Arguments) (report: ImportReport) =
         let remedy =
             if not report.NonFinite.IsEmpty then
                 "Give an earlier checkpoint, or import the values with --allow-nonfinite."
             elif args.Has Options.partial then
                 "Not one tensor fits: check --arch."
+            elif onlyClassifier report then
+                "The file has another number of classes: give it with --classes, and fine-tune with train --init, which starts a new classifier. \
+                 Or load all but the classifier with --partial."
             else
                 "Check --arch, --norm, --binarise, --stem and --classes, or load what fits with --partial."
 

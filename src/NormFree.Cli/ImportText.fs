@@ -64,8 +64,7 @@ module internal ImportText =
                 [ args.Get Options.norm |> Names.norm |> sprintf "norm %s" |> assumed args Options.norm
                   args.Get Options.binarise |> Names.binarise |> sprintf "binary %s" |> assumed args Options.binarise
                   match Net.shortcutWeights net with
-                  | Some weights ->
-                      assumed args Options.shortcut $"shortcut weights {Names.weights weights}"
+                  | Some weights -> assumed args Options.shortcut $"shortcut weights {Names.weights weights}"
                   | None -> ()
                   (match args.Get Options.recipe with
                    | PublishedRecipe -> "recipe published"
@@ -88,7 +87,7 @@ module internal ImportText =
     let private preprocessing (task: ImageTask) =
         let steps =
             match task.Preprocessing with
-            | [] -> [ $"images of {task.Size}×{task.Size}" ]
+            | [] -> [ $"images of {task.Size}×{task.Size} (others: shorter side resized, centre cropped)" ]
             | steps -> List.map step steps
 
         let numbers (values: float32[]) = values |> Array.map (fun value -> value.ToString "0.###") |> String.concat " "
@@ -104,7 +103,11 @@ module internal ImportText =
     let private ambiguity (args: Arguments) (net: NetSpec) =
         match Net.shortcutWeights net, net.Binarise with
         | Some weights, ActivationsAndWeights when not (args.Has Options.shortcut) ->
-            let other = if weights = WeightBinariser.Real then WeightBinariser.Binary else WeightBinariser.Real
+            let other =
+                if weights = WeightBinariser.Real then
+                    WeightBinariser.Binary
+                else
+                    WeightBinariser.Real
 
             [ $"a file does not tell whether its shortcuts have {Names.weights weights} or {Names.weights other} weights: choose the other with \
                 --shortcut {Names.weights other} (ReActNet's and Bi-Real Net's code have real ones, that of \"BNN − BN = ?\" binary ones)" ]

@@ -41,11 +41,20 @@ module ImageFolder =
           if paths.Length > Printable.MaxListed then
               Listing.moreLinks set.Place (paths.Length - Printable.MaxListed) ]
 
+    /// Pairs of a name that only one split has, and a name that only the other has, which differ only in case.
+    let private sameButForCase train test =
+        [ for here in Set.difference train test do
+              for there in Set.difference test train do
+                  if String.Equals(here, there, StringComparison.OrdinalIgnoreCase) then
+                      here, there ]
+
     let private difference (set: FileSet) train test =
         let names split = split.Classes |> Map.keys |> Set.ofSeq
+        let renamed = sameButForCase (names train) (names test)
+        let inRenamed name = renamed |> List.exists (fun (here, there) -> name = here || name = there)
 
         let only here there =
-            let extra = Set.difference (names here) (names there)
+            let extra = Set.difference (names here) (names there) |> Set.filter (inRenamed >> not)
 
             if extra.IsEmpty then
                 []
@@ -57,7 +66,13 @@ module ImageFolder =
                       $"'{there.Folder}' lacks classes of '{here.Folder}': {list}"
                       $"Both splits must have the same class folders: add them to '{there.Folder}', or remove them from '{here.Folder}'" ]
 
-        (if test.HasLabelFile then [] else only train test) @ only test train
+        [ for here, there in renamed do
+              DataError.create
+                  set.Place
+                  $"the class '{Printable.Text here}' of '{train.Folder}' is '{Printable.Text there}' in '{test.Folder}': their names differ only in case"
+                  "Rename one of the folders" ]
+        @ (if test.HasLabelFile then [] else only train test)
+        @ only test train
 
     /// A split's images with the labels of the training classes.
     let private source (set: FileSet) (classes: string[]) split : (int -> int) * ImageSource =
@@ -123,7 +138,8 @@ module ImageFolder =
             DataError.create
                 $"{set.Place}/{other.Folder}"
                 problem
-                "Move them into such folders (for ImageNet, add Kaggle's LOC_val_solution.csv), or train with --held-out 0.1"
+                "Move them into such folders (for ImageNet, add Kaggle's LOC_val_solution.csv), train with --held-out 0.1, or evaluate on the \
+                 training images with --test-split NAME"
 
     let private check (tree: FolderTree) options train test =
         problems tree options.AllowLeftOut train

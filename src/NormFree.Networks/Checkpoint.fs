@@ -172,6 +172,15 @@ module Checkpoint =
 
         TensorBytes.toTensor entry.DType entry.Shape (file.ReadBytes entry)
 
+    /// A network's classifier: its only linear layer.
+    let private classifier (network: Network) =
+        Set
+            [ for described, _ in network.Parameters do
+                  match described.Kind with
+                  | LinearWeight
+                  | LinearBias _ -> described.Key
+                  | _ -> () ]
+
     let private loadInto path (file: SafetensorsFile) (network: Network) =
         checkTensors path network.Spec file
         network |> Network.fill (fun name -> toTensor file file[name])
@@ -231,11 +240,21 @@ module Checkpoint =
     let running (execution: Execution) (checkpoint: Checkpoint) =
         { checkpoint with Network = Network.running execution checkpoint.Network }
 
-    /// <summary>Copies a checkpoint's weights into an existing network, as stage 2 starts from stage 1.</summary>
+    /// <summary>Copies a checkpoint's weights into an existing network, as stage 2 starts from stage 1. Between networks of different numbers of classes,
+    /// the classifier keeps its values, and the checkpoint's number of classes is returned.</summary>
     /// <remarks>Throws InvalidFileException, listing tensors that are missing, unexpected or have another shape.</remarks>
-    let start (path: string) (network: Network) =
+    let start (path: string) (network: Network) : int option =
         use file = openFile path
-        loadInto path file network
+        let classes = (spec path file).Classes
+
+        if classes = network.Spec.Classes then
+            loadInto path file network
+            None
+        else
+            checkTensors path (Net.withClasses classes network.Spec) file
+            let kept = classifier network
+            network |> Network.fillWhere (kept.Contains >> not) (fun name -> toTensor file file[name])
+            Some classes
 
     let private restoreFrom path (file: SafetensorsFile) (optimisation: Optimisation) =
         use _ = torch.NewDisposeScope()

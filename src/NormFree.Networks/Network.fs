@@ -229,12 +229,16 @@ module Network =
     let running (execution: Execution) (network: Network) =
         new Network(network.Spec, Engines.used execution network.Parameters, network.Parameters, network.Buffers)
 
-    /// <summary>Copies values into a network, tensor by tensor.</summary>
+    /// <summary>Copies values into those tensors of a network whose names are chosen.</summary>
     /// <remarks><c>values</c> returns a tensor's values by its name, in row-major order and of any element type.</remarks>
-    let fill (values: string -> torch.Tensor) (network: Network) =
+    let fillWhere (isChosen: string -> bool) (values: string -> torch.Tensor) (network: Network) =
         use _ = torch.no_grad ()
 
         for key, tensor in network.Tensors do
-            use scope = torch.NewDisposeScope()
-            let value = values key
-            tensor.copy_ (value.reshape tensor.shape) |> ignore
+            if isChosen key then
+                use scope = torch.NewDisposeScope()
+                let value = values key
+                tensor.copy_ (value.reshape tensor.shape) |> ignore
+
+    /// <summary>Copies values into a network, tensor by tensor, as <c>fillWhere</c> does.</summary>
+    let fill (values: string -> torch.Tensor) (network: Network) = fillWhere (fun _ -> true) values network

@@ -26,6 +26,13 @@ type ImageTask =
           Normalisation = dataset.Normalisation
           Preprocessing = dataset.Augmentation.Test }
 
+    /// <summary>The preprocessing of images of any size. Data sets of one image size have none of their own: the shorter side is resized, and the
+    /// centre cropped, which does not change images of the right size.</summary>
+    member task.PreprocessingOfAnySize =
+        match task.Preprocessing with
+        | [] -> [ ResizeShort task.Size; CentreCrop task.Size ]
+        | preprocessing -> preprocessing
+
 /// <summary>Identifies the images of a run: fingerprints of both sets, and the augmentation of training images.</summary>
 type ImagesUsed = { Train: string; Test: string; Augmentation: Augment list }
 

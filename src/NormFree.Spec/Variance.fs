@@ -16,12 +16,28 @@ module Variance =
         | Restart -> 1.0
         | ByShortcut -> corrected added block v
 
+    /// Standardised filters give a plain block's output unit variance. Dense blocks and poolings keep v.
+    let private afterOther (block: Block) v =
+        let convolves =
+            block.Branch
+            |> List.exists (function
+                | Part.Binary _
+                | Part.Conv _ -> true
+                | _ -> false)
+
+        if block.Shortcut = Shortcut.None && convolves then 1.0 else v
+
     /// <summary>The expected variance of the input of each residual block, in order.</summary>
     let expected rule alpha blocks =
         let accumulate next =
-            (1.0, List.filter Blocks.isResidual blocks)
-            ||> List.mapFold (fun v block -> v, next (alpha * alpha) block v)
+            (1.0, blocks)
+            ||> List.mapFold (fun v block ->
+                if Blocks.isResidual block then
+                    Some v, next (alpha * alpha) block v
+                else
+                    None, afterOther block v)
             |> fst
+            |> List.choose id
 
         match rule with
         | ExpectedVariance.Published -> accumulate published

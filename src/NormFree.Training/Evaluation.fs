@@ -77,7 +77,9 @@ module Evaluation =
             FiniteLogits.require "a test image" network.ImageTask.Classes logits
             torch.tensor(logits).reshape(images.size 0, -1L)
 
-        accuracyOf runOptions network.ImageTask batch onCpu logits source
+        // The data set may have images of another size than the one that the network was trained on.
+        let task = { network.ImageTask with Preprocessing = network.ImageTask.PreprocessingOfAnySize }
+        accuracyOf runOptions task batch onCpu logits source
 
     /// <summary>The same for a packed network.</summary>
     let packedAccuracy

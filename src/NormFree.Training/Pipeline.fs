@@ -55,7 +55,7 @@ module Pipeline =
 
         let net, initialise =
             match init, recipe.Initialisation with
-            | Some path, _ -> StageResume.fromCheckpoint plan number path net, Checkpoint.start path
+            | Some path, _ -> StageResume.fromCheckpoint plan number path net, StageResume.loadInit plan path
             | None, Initialisation.DataDependent when DataDependentInit.appliesTo net ->
                 StageResume.measured plan number recipe net
             | None, _ -> net, ignore
@@ -63,7 +63,8 @@ module Pipeline =
         let configuration = PlanChecks.configuration plan init net |> RunConfiguration.withRecipe number recipe
         StageRun.run plan number configuration recipe net [] [] initialise
 
-    /// <summary>Stage 1: trains a network with real weights, from initial weights or from a checkpoint with the same tensors.</summary>
+    /// <summary>Stage 1: trains a network with real weights, from initial weights or from a checkpoint with the same tensors. The
+    /// classifier may have another number of classes: then it starts with new weights, and a Warning says so.</summary>
     /// <remarks>Throws as <c>train</c> does, and InvalidFileException or IOException if the checkpoint does not fit or cannot be read.</remarks>
     let trainFrom (init: string option) recipe net (plan: Plan) : Trained<RealWeights> =
         first Activations 1 init recipe net plan

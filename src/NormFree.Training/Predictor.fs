@@ -24,11 +24,7 @@ type Predictor private (network: LoadedNetwork) =
         | Ok value -> value
         | Error(error: DataError) -> raise (TrainingException(string error))
 
-    /// Data sets of one image size have no preprocessing, but other images may have any size.
-    let steps =
-        match task.Preprocessing with
-        | [] -> [ ResizeShort size; CentreCrop size ]
-        | preprocessing -> preprocessing
+    let steps = task.PreprocessingOfAnySize
 
     let probabilities (logits: float32[]) =
         let top = Array.max logits

@@ -281,6 +281,17 @@ module internal StageResume =
 
         measuredBefore plan number net |> Option.defaultWith withItsVariances
 
+    /// Loads the weights of a checkpoint, and says so if the classifier is not among them.
+    let loadInit (plan: Plan) path (network: Network) =
+        match Checkpoint.start path network with
+        | None -> ()
+        | Some classes ->
+            plan.Options.OnEvent(
+                Warning
+                    $"{path} has {classes} classes, and {plan.Dataset.Name} has {network.Spec.Classes}: the classifier starts with new weights; all \
+                      others are loaded."
+            )
+
     /// The network with measured variances, and the function that sets its initial shifts.
     let measured (plan: Plan) number recipe net =
         match measuredBefore plan number net with

@@ -51,9 +51,15 @@ module internal StageRun =
             | Some what ->
                 (checkpoint :> IDisposable).Dispose()
 
+                let remedy =
+                    if checkpoint.ImageTask.Dataset = ImportedNetwork.dataset then
+                        "Import it again for this data set, with --dataset and --data."
+                    else
+                        "Train it on this data set."
+
                 raise (
                     TrainingException
-                        $"The teacher {path} does not fit the data set {plan.Dataset.Name}: {what}. Train it on this data set."
+                        $"The teacher {path} does not fit the data set {plan.Dataset.Name}: {what}. {remedy}"
                 )
         | CrossEntropy
         | LabelSmoothing _

@@ -51,7 +51,7 @@ public sealed class NumpyArray
         return new NumpyArray(parts.Shape, type, bytes);
     }
 
-    /// <summary>Converts a list of integers or a one-dimensional array of an integer type.</summary>
+    /// <summary>Converts a list of integers, which may be NumPy's scalars, or a one-dimensional array of an integer type.</summary>
     /// <param name="value">The value; null, as from <see cref="PickleValue.Find"/>, is an error.</param>
     /// <param name="file">The name of the file in errors.</param>
     /// <param name="where">The place in errors.</param>
@@ -63,16 +63,29 @@ public sealed class NumpyArray
             var items = value.AsItems()!;
             long[] numbers = new long[items.Count];
             for (int i = 0; i < numbers.Length; i++)
-                numbers[i] = items[i].AsInt64()
+                numbers[i] = items[i].AsInt64() ?? Scalar(items[i])
                     ?? throw Bad(file, $"{where}[{i}]", $"expected a 64-bit integer and found {items[i]}");
             return numbers;
         }
 
         var array = From(value, file, where);
-        var bytes = array.Bytes.Span;
-        return array.ElementType switch
+        if (array.Shape.Count != 1)
+            throw Bad(file, where, $"expected one axis and found {array.Shape.Count}");
+        return Widened(array.ElementType, array.Bytes.Span)
+            ?? throw Bad(file, where, $"expected integers and found elements of type {array.ElementType}");
+    }
+
+    /// <summary>The value of a pickled integer of NumPy; null if it is none, or above the range of long.</summary>
+    private static long? Scalar(PickleValue value) =>
+        NumpyParts.OfScalar(value) is { ElementType: { } type } parts && parts.Bytes.Length == type[1] - '0'
+            ? Widened(type, parts.Bytes.Span)?[0]
+            : null;
+
+    /// <summary>Integers of any type as long; null if they are no integers, or one of them is above the range of long.</summary>
+    private static long[]? Widened(string type, ReadOnlySpan<byte> bytes)
+    {
+        return type switch
         {
-            _ when array.Shape.Count != 1 => throw Bad(file, where, $"expected one axis and found {array.Shape.Count}"),
             "u1" => Widen<byte>(bytes, b => b),
             "i1" => Widen<sbyte>(bytes, b => b),
             "u2" => Widen<ushort>(bytes, b => b),
@@ -80,7 +93,9 @@ public sealed class NumpyArray
             "u4" => Widen<uint>(bytes, b => b),
             "i4" => Widen<int>(bytes, b => b),
             "i8" => MemoryMarshal.Cast<byte, long>(bytes).ToArray(),
-            var other => throw Bad(file, where, $"expected integers and found elements of type {other}"),
+            "u8" when !MemoryMarshal.Cast<byte, ulong>(bytes).ContainsAnyExceptInRange(0UL, (ulong)long.MaxValue) =>
+                MemoryMarshal.Cast<byte, long>(bytes).ToArray(),
+            _ => null,
         };
     }
 
@@ -144,6 +159,12 @@ internal sealed record NumpyParts(long[] Shape, string? ElementType, bool Column
             Of(shape, type, order.AsText() == "F", data),
         _ => null,
     };
+
+    /// <summary>The parts of a scalar, <c>scalar(dtype, bytes)</c>, as an array without axes; null if the value is not a scalar.</summary>
+    public static NumpyParts? OfScalar(PickleValue value) =>
+        value is PickleReduced { Callable.Name: "scalar", Arguments.Items: [var type, var data] } && BytesOf(data) is { } bytes
+            ? new NumpyParts([], ElementTypeOf(type), ColumnMajor: false, bytes)
+            : null;
 
     private static NumpyParts? Of(PickleValue shape, PickleValue type, bool columnMajor, PickleValue data)
     {

@@ -27,12 +27,14 @@ public sealed class PickleGlobals
     /// <summary>Allows no name: numbers, strings, lists, tuples and dictionaries only.</summary>
     public static PickleGlobals None { get; } = new();
 
-    /// <summary>The names in arrays of NumPy 1 and 2, written by Python 2 or 3 in any protocol; see <see cref="NumpyArray"/>.</summary>
+    /// <summary>The names in arrays and scalars of NumPy 1 and 2, written by Python 2 or 3 in any protocol; see <see cref="NumpyArray"/>.</summary>
     public static PickleGlobals Numpy { get; } = new(
         ("numpy", "ndarray"),
         ("numpy", "dtype"),
         ("numpy.core.multiarray", "_reconstruct"),
         ("numpy._core.multiarray", "_reconstruct"),
+        ("numpy.core.multiarray", "scalar"),
+        ("numpy._core.multiarray", "scalar"),
         ("numpy.core.numeric", "_frombuffer"),
         ("numpy._core.numeric", "_frombuffer"),
         ("_codecs", "encode"),

@@ -137,6 +137,47 @@ let private evaluation =
 
               Tool.runLine $"eval --checkpoint {path} --dataset synthetic --test-limit 10"
               |> Tool.fails 1 [ "7 classes"; "has 10" ]
+          }
+
+          test "is fine-tuned on a data set with another number of classes by --init, with a warning, in both stages" {
+              let path = Tool.scratch.File "seven.safetensors"
+              let seven = net.Replace("--classes 10", "--classes 7 --partial")
+              Tool.runLine $"import --pytorch {fixture.Value} {seven} --out {path}" |> Tool.succeeds |> ignore
+
+              for binarise in [ "activations"; "activations+weights" ] do
+                  let out = Tool.scratch.File $"tuned-{binarise.Length}"
+
+                  let result =
+                      Tool.runLine
+                          $"train --arch reactnet-small --width 0.34 --binarise {binarise} --init {path} --epochs 1 --limit 20 --test-limit 10 --batch 10 --telemetry off --out {out}"
+
+                  Expect.equal result.Code 0 $"exit code; the error stream: {result.Err}"
+                  contains [ path; "7 classes"; "the classifier starts with new weights" ] (result.Out + result.Err)
+          }
+
+          test "of another number of classes names --classes and --init" {
+              let seven = net.Replace("--classes 10", "--classes 7")
+
+              Tool.runLine $"import --pytorch {fixture.Value} {seven} --out never"
+              |> Tool.fails 1 [ "fc.bias"; "give it with --classes"; "train --init"; "--partial" ]
+          }
+
+          test "is evaluated on images of any size, as predict does" {
+              let folder = Path.Combine(Tool.scratch.File "sized", "train")
+              let picture = File.ReadAllBytes image.Value
+
+              for label in 0..9 do
+                  let path = Path.Combine(folder, string label, "1.png")
+                  Directory.CreateDirectory(nonNull (Path.GetDirectoryName path)) |> ignore
+                  File.WriteAllBytes(path, picture)
+
+              let line =
+                  $"eval --checkpoint {imported.Value} --dataset folder --data {nonNull (Path.GetDirectoryName folder)}"
+
+              Tool.runLine line |> Tool.fails 1 [ "--test-split NAME" ]
+              let result = Tool.runLine $"{line} --test-split train" |> Tool.succeeds
+              Expect.stringContains result.Out "10" "images"
+              Expect.isFalse (result.Err.Contains "skipped") "no image is skipped"
           } ]
 
 let private bytes name (content: byte[]) = lazy (Tool.scratch.Write(name, content))

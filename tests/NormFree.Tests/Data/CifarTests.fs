@@ -31,7 +31,7 @@ let private hundredFiles =
       "cifar-100-binary/test.bin", file Cifar.HundredFine 2 3 ]
 
 /// A batch in Python 2's pickle protocol 2, as in the distribution: strings are bytes, and the array is reconstructed from parts.
-let private pickle (labelsKey: string) (labels: int list) (planes: byte[]) =
+let private pickleOf (labelsKey: string) (labels: byte[] list) (planes: byte[]) =
     let text (value: string) = Array.concat [ [| byte 'U'; byte value.Length |]; Encoding.ASCII.GetBytes value ]
     let raw (value: string) = Encoding.ASCII.GetBytes value
     let int32 (value: int) = Array.append "J"B (BitConverter.GetBytes value)
@@ -77,11 +77,14 @@ let private pickle (labelsKey: string) (labels: int list) (planes: byte[]) =
           data
           text labelsKey
           raw "]("
-          Array.concat (List.map int32 labels)
+          Array.concat labels
           raw "e"
           text "batch_label"
           text "training batch 1 of 5"
           raw "u." ]
+
+let private pickle labelsKey (labels: int list) planes =
+    pickleOf labelsKey [ for label in labels -> Array.append "J"B (BitConverter.GetBytes label) ] planes
 
 let private pythonFiles =
     [ for i in 1..5 do
@@ -210,6 +213,30 @@ let tests =
 
               Expect.equal (List.init source.Count source.Label) [ 6; 9 ] "labels"
               expectPlanes (Array.init 6144 (fun i -> byte (i * 7 % 256))) 3072 (ok (source.Load 1))
+          }
+
+          test "labels may be NumPy's scalars of any integer type, of NumPy 1 and 2" {
+              let scalar moduleName code (bytes: byte[]) =
+                  Array.concat
+                      [ Encoding.ASCII.GetBytes
+                            $"c{moduleName}\nscalar\ncnumpy\ndtype\n(S'{code}'\nI0\nI1\ntR(I3\nS'<'\nNNNI-1\nI-1\nI0\ntb"
+                        [| byte 'U'; byte bytes.Length |]
+                        bytes
+                        [| 0x86uy; byte 'R' |] ]
+
+              let two = scalar "numpy.core.multiarray" "i8" (BitConverter.GetBytes 2L)
+              let nine = scalar "numpy._core.multiarray" "u8" (BitConverter.GetBytes 9UL)
+
+              let parse labels =
+                  CifarPython.parse Cifar.Ten "data_batch_1" (pickleOf "labels" labels (randomBytes 1 6144))
+
+              Expect.equal (ok (parse [ two; nine ])).Labels [| 2; 9 |] "labels"
+
+              for _, value in
+                  [ "a real number", scalar "numpy.core.multiarray" "f8" (BitConverter.GetBytes 2.0)
+                    "too many bytes", scalar "numpy.core.multiarray" "i4" (BitConverter.GetBytes 2L)
+                    "above the range", scalar "numpy.core.multiarray" "u8" (BitConverter.GetBytes UInt64.MaxValue) ] do
+                  contains [ "data_batch_1"; "labels[1]"; "expected a 64-bit integer" ] (error (parse [ two; value ]))
           }
 
           test "a pickle with other content is an error that names what is missing" {

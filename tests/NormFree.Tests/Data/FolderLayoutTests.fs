@@ -107,13 +107,21 @@ let private unlabelled =
           failing
               (("test/bird/1.png", picture 1) :: splits [ "train"; "test" ])
               [ "'train' lacks classes of 'test': bird" ]
+      }
+
+      test "classes that differ only in case are an error that says so" {
+          failing
+              (("train/Emu/1.png", picture 1) :: ("test/emu/1.png", picture 2) :: splits [ "train"; "test" ])
+              [ "the class 'Emu' of 'train' is 'emu' in 'test'"
+                "differ only in case"
+                "Rename one of the folders" ]
       } ]
 
 let private trainingOnly =
     let optional = { ImageFolder.defaults with TestOptional = true }
 
     [ test "training images alone are an error that names --held-out, or are accepted" {
-          failing (splits [ "train" ]) [ "'test/<class>/'"; "--held-out" ]
+          failing (splits [ "train" ]) [ "'test/<class>/'"; "--held-out"; "--test-split NAME" ]
           let images = ok (read optional (splits [ "train" ]))
           Expect.isNone images.Test "no test images"
           Expect.equal (counts images) (4, 0) "counts"

@@ -145,8 +145,28 @@ let private roundTrip =
           Checkpoint.save (folder.File "first") None (checkpoint network)
           let binary = tiny (BnFree 0.2) |> Net.withBinarise ActivationsAndWeights
           use second = Network.create torch.ScalarType.Float32 Rule.Corrected 1L binary
-          Checkpoint.start (folder.File "first") second
+          Expect.isNone (Checkpoint.start (folder.File "first") second) "the classes are the same"
           sameBits (tensorBits second) (tensorBits network) "weights"
+      }
+
+      test "a checkpoint with another number of classes initialises all but the classifier" {
+          use folder = new TempFolder()
+          use network = create (BnFree 0.2)
+          Checkpoint.save (folder.File "ten") None (checkpoint network)
+          let three = tiny (BnFree 0.2) |> Net.withClasses 3
+          use second = Network.create torch.ScalarType.Float32 Rule.Corrected 7L three
+          use fresh = Network.create torch.ScalarType.Float32 Rule.Corrected 7L three
+          Expect.equal (Checkpoint.start (folder.File "ten") second) (Some 10) "the checkpoint's classes"
+          let isClassifier (name: string, _) = name.StartsWith "fc."
+          let isOther = isClassifier >> not
+          Expect.equal (tensorBits second |> List.filter isClassifier |> Seq.length) 2 "weight and bias"
+
+          sameBits
+              (List.filter isClassifier (tensorBits second))
+              (List.filter isClassifier (tensorBits fresh))
+              "classifier"
+
+          sameBits (List.filter isOther (tensorBits second)) (List.filter isOther (tensorBits network)) "other weights"
       } ]
 
 let private withFile inspect =
@@ -181,11 +201,12 @@ let private refusals =
               let without = rewrite path (fun name -> name <> "fc.bias") unchanged
               contains [ "fc.bias is missing" ] (refusal (fun () -> Checkpoint.start without network))
 
-              use hundred =
-                  Network.create torch.ScalarType.Float32 Rule.Corrected 1L (tiny (BnFree 0.2) |> Net.withClasses 100)
+              let wide = ReActNet.reactNetSmall { Width = 0.5; Depth = 1.0 } CifarStem |> Net.withNorm (BnFree 0.2)
 
-              let text = refusal (fun () -> Checkpoint.start path hundred)
-              contains [ "fc.weight has shape [10, 32], not [100, 32]"; "fc.bias has shape [10], not [100]" ] text
+              for classes in [ 10; 100 ] do
+                  use wide = Network.create torch.ScalarType.Float32 Rule.Corrected 1L (Net.withClasses classes wide)
+                  let text = refusal (fun () -> Checkpoint.start path wide)
+                  contains [ "conv1.weight has shape ["; "conv1.gain has shape ["; "], not [" ] text
 
               use plain = create NoNorm
 
@@ -327,10 +348,8 @@ let private oldSpecs =
       |> Net.withBinarise ActivationsAndWeights
       |> Net.withBinaryGain BinaryGain.VariancePreserving
       |> Net.withExpectedVariance ExpectedVariance.Corrected
-      "reactnet-a.json",
-      ReActNet.reactNetA { Width = 0.25; Depth = 0.5 } ImageNetStem
-      "resnet-18.json",
-      ResNet.resNet18 { Width = 0.125; Depth = 0.5 } ImageNetStem |> Net.withClasses 10 ]
+      "reactnet-a.json", ReActNet.reactNetA { Width = 0.25; Depth = 0.5 } ImageNetStem
+      "resnet-18.json", ResNet.resNet18 { Width = 0.125; Depth = 0.5 } ImageNetStem |> Net.withClasses 10 ]
 
 let private older =
     [ test "a state without an execution has the composite engine's arithmetic" {

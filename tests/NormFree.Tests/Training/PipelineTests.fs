@@ -221,6 +221,45 @@ let private saved path recipe net dataset =
     |> Pipeline.save path
     |> useTrained (fun trained -> tensorBits trained.Network)
 
+/// The warnings of a plan's training.
+let private warned (train: Plan -> Trained<'w>) plan =
+    let warnings = ResizeArray()
+
+    let onEvent =
+        function
+        | Warning text -> warnings.Add text
+        | _ -> ()
+
+    plan |> Pipeline.onEvent onEvent |> train |> useTrained ignore
+    List.ofSeq warnings
+
+let private fineTuning =
+    let net = tiny (BnFree 0.2)
+    let once = { quick with Epochs = 1; Initialisation = Initialisation.Fixed }
+    let four = lazy (classesOf 4 few.Value)
+
+    let stages: (string * (string -> Plan -> string list)) list =
+        [ "stage 1", (fun path -> warned (Pipeline.trainFrom (Some path) once (Net.withClasses 4 net)))
+          "stage 2", (fun path -> warned (Pipeline.trainBinaryFrom (Some path) once (Net.withClasses 4 net))) ]
+
+    [ for stage, train in stages do
+          test $"{stage} from a checkpoint with another number of classes starts a new classifier, and says so once" {
+              use folder = new TempFolder()
+              let path = folder.File "ten.safetensors"
+              saved path once net few.Value |> ignore
+              let plan = Pipeline.from four.Value |> Pipeline.into (folder.File "run")
+              let warning = train path plan |> List.exactlyOne
+              contains [ path; "10 classes"; "has 4"; "the classifier starts with new weights" ] warning
+              Expect.isEmpty (train path plan) "a finished run is not started again"
+          }
+
+          test $"{stage} from a checkpoint with the same classes loads everything, without a word" {
+              use folder = new TempFolder()
+              let path = folder.File "four.safetensors"
+              saved path once (Net.withClasses 4 net) four.Value |> ignore
+              Expect.isEmpty (train path (Pipeline.from four.Value)) "warnings"
+          } ]
+
 let private distilling =
     [ test "a student learns from a teacher's checkpoint, which does not change" {
           use folder = new TempFolder()
@@ -286,6 +325,7 @@ let tests =
         [ testList "running" running
           testList "resuming" PipelineResumingTests.resuming
           testList "fitting" fitting
+          testList "fine-tuning" fineTuning
           testList "distilling" distilling
           testList "held out" PipelineImagesTests.heldOut
           testList "unreadable images" PipelineImagesTests.unreadable ]
