@@ -9,7 +9,7 @@ open NormFree.Tests.Cli
 
 let private small = ReActNet.reactNetSmall { Width = 0.34; Depth = 0.34 } CifarStem |> Net.withClasses 10
 
-let private write name text =
+let private write name (text: string) =
     let path = Tool.scratch.File name
     File.WriteAllText(path, text)
     path
