@@ -175,7 +175,8 @@ let private evaluation =
                   $"eval --checkpoint {imported.Value} --dataset folder --data {nonNull (Path.GetDirectoryName folder)}"
 
               Tool.runLine line |> Tool.fails 1 [ "--test-split NAME" ]
-              let result = Tool.runLine $"{line} --test-split train" |> Tool.succeeds
+              let result = Tool.runLine $"{line} --test-split train"
+              Expect.equal result.Code 0 $"exit code; the error stream: {result.Err}"
               Expect.stringContains result.Out "10" "images"
               Expect.isFalse (result.Err.Contains "skipped") "no image is skipped"
           } ]

@@ -201,7 +201,7 @@ let private refusals =
               let without = rewrite path (fun name -> name <> "fc.bias") unchanged
               contains [ "fc.bias is missing" ] (refusal (fun () -> Checkpoint.start without network))
 
-              let wide = ReActNet.reactNetSmall { Width = 0.5; Depth = 1.0 } CifarStem |> Net.withNorm (BnFree 0.2)
+              let wide = ReActNet.reactNetSmall { Width = 1.0; Depth = 1.0 } CifarStem |> Net.withNorm (BnFree 0.2)
 
               for classes in [ 10; 100 ] do
                   use wide = Network.create torch.ScalarType.Float32 Rule.Corrected 1L (Net.withClasses classes wide)
