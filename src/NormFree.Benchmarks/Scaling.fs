@@ -59,7 +59,8 @@ module Scaling =
 
     /// <summary>Bytes that sign centering sums: the channels' means, and one mean square per layer.</summary>
     let signCenteringBytes (net: NetSpec) =
-        Lowering.layers net |> List.sumBy (fun layer -> float sizeof<float> * float (layer.Convolution.In + 1))
+        Lowering.layers net
+        |> List.sumBy (fun layer -> float sizeof<float> * float (layer.Convolution.In + 1))
 
     /// <summary>The model of a step measured with two batch sizes. Only the fused engine sends messages during the backward pass.</summary>
     let model (net: NetSpec) (large: BenchResult) (small: BenchResult) : StepModel =

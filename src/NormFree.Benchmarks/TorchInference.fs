@@ -199,7 +199,13 @@ type internal TorchInference(model: PackedModel, layout: TorchLayout, images: fl
         input, [ for layer in ShiftFolding.layers model -> layer.Key, step layer ]
 
     let isRead =
-        let sources = set [ for layer in model.Layers do match layer with :? PackedAdd as sum -> sum.From | _ -> () ]
+        let sources =
+            set
+                [ for layer in model.Layers do
+                      match layer with
+                      | :? PackedAdd as sum -> sum.From
+                      | _ -> () ]
+
         fun key -> sources.Contains key
 
     /// Frees each feature map as soon as the next one is computed, unless an addition reads it later.

@@ -27,8 +27,7 @@ module internal BenchInferCommand =
         | InferenceEngine.OnnxRuntime -> onnx id threads
         | InferenceEngine.OnnxRuntimeInt8 -> onnx OnnxInt8.rewrite threads
 
-    let private isOnnx engine =
-        engine = InferenceEngine.OnnxRuntime || engine = InferenceEngine.OnnxRuntimeInt8
+    let private isOnnx engine = engine = InferenceEngine.OnnxRuntime || engine = InferenceEngine.OnnxRuntimeInt8
 
     let private job (args: Arguments) : InferenceJob =
         let image = args.Get Options.image

@@ -174,7 +174,8 @@ module internal Commands =
                  |> defaultsTo ""
                  Options.json.Spec ])
 
-    let networkList = command "network list" "Lists the architectures with their parameters and operations." []
+    let networkList =
+        command "network list" "Lists the architectures with their parameters and operations." []
 
     let networkShow =
         { command
@@ -351,7 +352,17 @@ module internal Commands =
     let reference = command "reference" "Prints the reference of all commands and options as Markdown." []
 
     let all =
-        [ train; eval; predict; summary; networkList; networkShow; dataGet; dataCheck; benchTrain; benchInfer; benchKernels ]
+        [ train
+          eval
+          predict
+          summary
+          networkList
+          networkShow
+          dataGet
+          dataCheck
+          benchTrain
+          benchInfer
+          benchKernels ]
         @ [ report; import; export; verify; completion; reference ]
 
     /// The first words of commands that have two, with one sentence each.

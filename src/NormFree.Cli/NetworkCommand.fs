@@ -13,7 +13,12 @@ module internal NetworkCommand =
     /// <summary>Prints all architectures, for 32×32 images and 10 classes.</summary>
     let list () =
         let row (name, table: Size -> StemKind -> NetSpec) =
-            match table Size.Full CifarStem |> Net.withClasses 10 |> Net.withBinarise ActivationsAndWeights |> Summary.create 32 32 with
+            match
+                table Size.Full CifarStem
+                |> Net.withClasses 10
+                |> Net.withBinarise ActivationsAndWeights
+                |> Summary.create 32 32
+            with
             | Error errors -> invalidOp $"{errors}"
             | Ok { Total = total } ->
                 [ name
@@ -22,11 +27,10 @@ module internal NetworkCommand =
                   Show.short total.Ops
                   $"{float total.PackedBytes / 1e6:F2} MB" ]
 
-        Show.table
-            [ "architecture"; "parameters"; "1-bit"; "OPs"; "packed size" ]
-            (List.map row Architecture.all)
+        Show.table [ "architecture"; "parameters"; "1-bit"; "OPs"; "packed size" ] (List.map row Architecture.all)
 
-        Output.line "For 32×32 images and 10 classes, with binary weights and no batch norm. 'normfree summary --arch NAME' has more."
+        Output.line
+            "For 32×32 images and 10 classes, with binary weights and no batch norm. 'normfree summary --arch NAME' has more."
 
     /// <summary>Prints an architecture as JSON.</summary>
     let show (args: Arguments) =

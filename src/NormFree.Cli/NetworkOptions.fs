@@ -83,7 +83,10 @@ module internal NetworkOptions =
         match List.tryFind snd given, Net.tryBinary net with
         | Some(name, _), None ->
             raise (UsageException $"{name} is not for {net.Name}, a full-precision network: omit it.")
-        | _ when List.contains ("--shortcut", true) given && List.forall (Blocks.projection >> Option.isNone) net.Blocks ->
+        | _ when
+            List.contains ("--shortcut", true) given
+            && List.forall (Blocks.projection >> Option.isNone) net.Blocks
+            ->
             raise (UsageException $"--shortcut is not for {net.Name}, whose shortcuts have no convolutions: omit it.")
         | _ -> net
 

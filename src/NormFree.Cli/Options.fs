@@ -413,8 +413,7 @@ module internal Options =
     let instructions =
         let names = [ for set in Enum.GetValues<InstructionSet>() -> (string set).ToLowerInvariant(), set ]
 
-        Opt.choice "--instructions" "SET" names "Instruction set."
-        |> executionGroup
+        Opt.choice "--instructions" "SET" names "Instruction set." |> executionGroup
 
     /// The engine for a file. Without it the file decides.
     let computeEngine =

@@ -61,7 +61,8 @@ module Show =
         let load =
             machine.LoadAverage |> Option.map (fun load -> $", load {load} before") |> Option.defaultValue ""
 
-        Output.line $"{machine.Processor}, {machine.Instructions}, {machine.Processors} processors{load}, .NET {machine.Dotnet}"
+        Output.line
+            $"{machine.Processor}, {machine.Instructions}, {machine.Processors} processors{load}, .NET {machine.Dotnet}"
 
     /// <summary>Counts steps on the error stream if that is a terminal. The count is erased at the end.</summary>
     /// <remarks>It is written between the steps only: a bar that draws itself would disturb the measurement.</remarks>

@@ -22,7 +22,8 @@ module internal SummaryCommand =
     let private requireAlone (args: Arguments) =
         match
             args.Given
-            |> List.filter (fun (name, _) -> not (List.contains name [ "--checkpoint"; "--size"; "--engine"; "--json" ]))
+            |> List.filter (fun (name, _) ->
+                not (List.contains name [ "--checkpoint"; "--size"; "--engine"; "--json" ]))
         with
         | [] -> ()
         | others ->

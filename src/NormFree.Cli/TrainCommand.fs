@@ -17,6 +17,13 @@ module internal TrainCommand =
 
         let size = { Width = defaultArg network.Width 1.0; Depth = defaultArg network.Depth 1.0 }
 
+        let warnOfClasses (net: NetSpec) =
+            if net.Classes <> dataset.Classes.Length then
+                Output.warn
+                    $"the network {net.Name} has {net.Classes} classes, and the data set {dataset.Classes.Length}: the classifier gets those of the data set."
+
+        network.Spec |> Option.iter warnOfClasses
+
         network.Spec
         |> Option.defaultWith (fun () ->
             NetworkOptions.named network.Architecture size (NetworkOptions.stem network.Stem dataset.Size))

@@ -100,7 +100,8 @@ module internal TrainSettings =
 
     let private network (args: Arguments) (before: NetworkConfiguration) : NetworkConfiguration =
         // Another table replaces a network of the configuration's file.
-        let spec = NetworkOptions.ofFile args |> Option.orElse (if args.Has Options.arch then None else before.Spec)
+        let spec =
+            NetworkOptions.ofFile args |> Option.orElse (if args.Has Options.arch then None else before.Spec)
 
         let architecture =
             match spec with

@@ -172,7 +172,9 @@ module Download =
             let isRedirect = int response.StatusCode >= 300 && int response.StatusCode < 400
 
             match response.Headers.Location with
-            | NonNull location when isRedirect && redirects < maxRedirects && isFollowed address (Uri(address, location)) ->
+            | NonNull location when
+                isRedirect && redirects < maxRedirects && isFollowed address (Uri(address, location))
+                ->
                 response.Dispose()
                 return! send client (Uri(address, location)) (redirects + 1) start cancellation
             | _ -> return response

@@ -65,7 +65,11 @@ module Export =
         result.Value.Value
 
     /// Compares the tensors of a file with the network's, under the names and in the shapes of a layout: every bit must be equal.
-    let private compareIn (layout: (string * torch.Tensor) list -> (string * torch.Tensor) list) (network: Network) file : Comparison =
+    let private compareIn
+        (layout: (string * torch.Tensor) list -> (string * torch.Tensor) list)
+        (network: Network)
+        file
+        : Comparison =
         use _ = torch.NewDisposeScope()
         let found = dict [ for tensor in (file: ForeignFile).Tensors -> tensor.Key, tensor ]
 
@@ -106,7 +110,7 @@ module Export =
 
         [ for key, tensor in tensors ->
               if filters.Contains key then
-                  key + "s", tensor.detach().reshape (-1L, 1L)
+                  key + "s", tensor.detach().reshape(-1L, 1L)
               else
                   key, tensor ]
 

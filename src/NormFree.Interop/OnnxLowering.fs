@@ -195,7 +195,13 @@ module OnnxLowering =
     let private clip (b: Builder) input =
         use low = torch.tensor -1.0
         use high = torch.tensor 1.0
-        b.Node("Clip", "hardtanh", [ input; b.Constant("clip.low", [||], low); b.Constant("clip.high", [||], high) ], [])
+
+        b.Node(
+            "Clip",
+            "hardtanh",
+            [ input; b.Constant("clip.low", [||], low); b.Constant("clip.high", [||], high) ],
+            []
+        )
 
     let private emit b tensors op input =
         match op with
@@ -220,7 +226,8 @@ module OnnxLowering =
         | Op.Flatten _ ->
             let vectors = b.Node("Flatten", "flatten", [ input ], [ attribute "axis" 1 ])
             b.Node("Unsqueeze", "flatten", [ vectors; b.Integers("map.axes", [ 2L; 3L ]) ], [])
-        | Op.Linear(key, _, _) -> input |> (fun x -> b.TryUndo("Unsqueeze", x) |> Option.defaultValue x) |> linear b tensors key
+        | Op.Linear(key, _, _) ->
+            input |> (fun x -> b.TryUndo("Unsqueeze", x) |> Option.defaultValue x) |> linear b tensors key
 
     let private multiplied (factor: float) (conv: ConvolutionSpec) = { conv with Factor = conv.Factor * factor }
 

@@ -70,8 +70,7 @@ module internal Signs =
         | SignGradient.StraightThrough bound -> SignFunctions.StraightThroughSign(x, bound)
         | SignGradient.SigmoidDerivative k -> SignFunctions.SigmoidSign(x, k)
         | SignGradient.SwishSign beta -> SignFunctions.SwishSign(x, beta)
-        | SignGradient.AnnealedTanh(first, last) ->
-            SignFunctions.TanhSign(x, annealed first last progress)
+        | SignGradient.AnnealedTanh(first, last) -> SignFunctions.TanhSign(x, annealed first last progress)
         | SignGradient.Custom name -> Extensions.sign name x
 
 /// <summary>The composite engine: runs a graph one torch operation at a time. It is the float64 oracle of tests and runs on every device.</summary>
@@ -149,7 +148,8 @@ type internal CompositeEngine
         match graph with
         | Op op -> apply mode op x
         | Chain parts -> parts |> List.fold (follow mode hook x) x
-        | Residual(branch, shortcut) -> join x [ run mode hook branch x; run mode hook (Graph.ofShortcut shortcut) x ] sum
+        | Residual(branch, shortcut) ->
+            join x [ run mode hook branch x; run mode hook (Graph.ofShortcut shortcut) x ] sum
         | Parallel parts ->
             join x [ for part in parts -> run mode hook part x ] (fun results -> torch.cat (results, 1L))
         | Layer layer ->
@@ -158,8 +158,7 @@ type internal CompositeEngine
             | None -> runLayer mode hook layer x
 
     /// Runs the next part of a chain that started with x.
-    and follow mode hook x current part =
-        run mode hook part current |> replace x current
+    and follow mode hook x current part = run mode hook part current |> replace x current
 
     and join x parts (combine: torch.Tensor[] -> torch.Tensor) =
         let result = combine (List.toArray parts)

@@ -14,11 +14,7 @@ open TorchSharp
 /// <remarks>For float32 tensors on the CPU. It differs from the composite engine in the order of sums and in sign(0), which is +1 here.</remarks>
 [<Sealed>]
 type internal FusedEngine
-    (
-        precision: NormFree.Runs.Precision,
-        progress: unit -> float,
-        tensors: IReadOnlyDictionary<string, torch.Tensor>
-    ) =
+    (precision: NormFree.Runs.Precision, progress: unit -> float, tensors: IReadOnlyDictionary<string, torch.Tensor>) =
 
     let fusedPrecision =
         match precision with
@@ -87,7 +83,8 @@ type internal FusedEngine
 
     let convolve (conv: ConvolutionSpec) x =
         match conv with
-        | { Weight = OneBit; Kernel = 1; Stride = 1; Padding = 0; Groups = 1; ScaledSigns = true } -> binaryFilters conv x
+        | { Weight = OneBit; Kernel = 1; Stride = 1; Padding = 0; Groups = 1; ScaledSigns = true } ->
+            binaryFilters conv x
         | { Weight = Real } when fusedPrecision = FusedPrecision.BFloat16 ->
             let options = Convolutions.options conv
             Convolution.ApplyInBFloat16(x, tensors[$"{conv.Key}.weight"], Convolutions.gain tensors conv, &options)

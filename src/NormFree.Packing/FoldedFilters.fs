@@ -49,6 +49,7 @@ module internal FoldedFilters =
         use _ = torch.NewDisposeScope()
         let values = (beforeSign tensors conv).cpu()
         let positive = values.IsAtLeast(0.0).permute(0L, 2L, 3L, 1L).contiguous()
+
         let magnitude =
             if conv.ScaledSigns then
                 doubles (values.``to``(torch.ScalarType.Float64).abs().mean [| 1L; 2L; 3L |])
@@ -74,7 +75,12 @@ module internal FoldedFilters =
         if zeros.sum().``to``(torch.ScalarType.Float64).item<float>() = 0.0 then
             None
         else
-            let scaled = if conv.ScaledSigns then values.abs().mean([| 1L; 2L; 3L |], keepdim = true) * zeros else zeros
+            let scaled =
+                if conv.ScaledSigns then
+                    values.abs().mean([| 1L; 2L; 3L |], keepdim = true) * zeros
+                else
+                    zeros
+
             let gained = if conv.Standardised then tensors[$"{conv.Key}.gain"] * scaled else scaled
             Some((gained.Times conv.Factor).MoveToOuterDisposeScope())
 

@@ -34,7 +34,8 @@ module PackedStep =
 
     let private projectionObstacle (projection: ShortcutProjection option) =
         match projection with
-        | Some { Convolution = conv } when conv.Stride <> 1 || conv.Kernel <> 1 -> Some "its shortcut's convolution is not 1×1"
+        | Some { Convolution = conv } when conv.Stride <> 1 || conv.Kernel <> 1 ->
+            Some "its shortcut's convolution is not 1×1"
         | _ -> None
 
     let private shortcutObstacle shortcut =
@@ -65,7 +66,9 @@ module PackedStep =
             | _ -> true
 
         match graphs with
-        | Op(Op.Normalise _ | Op.Scale _ | Op.Shift _ | Op.ReLU | Op.PReLU _ | Op.HardTanh as op) :: rest when follows op ->
+        | Op(Op.Normalise _ | Op.Scale _ | Op.Shift _ | Op.ReLU | Op.PReLU _ | Op.HardTanh as op) :: rest when
+            follows op
+            ->
             affine (op :: taken) rest
         | _ -> List.rev taken, graphs
 
@@ -101,8 +104,7 @@ module PackedStep =
 
     /// The packed layers of a block's graphs, or why it has none.
     let rec private steps name graphs : Result<PackedStep list, string> =
-        let followed step rest =
-            steps name rest |> Result.map (fun steps -> step :: steps)
+        let followed step rest = steps name rest |> Result.map (fun steps -> step :: steps)
 
         match expanded graphs with
         | [] -> Ok []
@@ -111,7 +113,11 @@ module PackedStep =
         | (Op(Op.Convolve conv) as first) :: rest ->
             followed { Key = conv.Key; Graph = first; Kind = RealLayer(conv, None) } rest
         | (Op(Op.MaxPool(kernel, stride, padding)) as pool) :: rest ->
-            followed { Key = (if name = "conv1" then "maxpool" else $"{name}.maxpool"); Graph = pool; Kind = MaxPoolLayer(kernel, stride, padding) } rest
+            followed
+                { Key = (if name = "conv1" then "maxpool" else $"{name}.maxpool")
+                  Graph = pool
+                  Kind = MaxPoolLayer(kernel, stride, padding) }
+                rest
         | (Op(Op.AveragePool kernel) as pool) :: rest ->
             followed { Key = $"{name}.avgpool"; Graph = pool; Kind = AveragePoolLayer kernel } rest
         | Op(Op.Flatten side) :: rest when side > 1 && not (takesVectors rest) ->

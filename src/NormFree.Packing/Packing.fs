@@ -90,7 +90,12 @@ module Packing =
 
     let private real tensors key (conv: ConvolutionSpec) normKey side : PackedLayer =
         let weights, offset = FoldedFilters.real tensors conv normKey
-        let weights = if conv.Kernel = 1 then FoldedFilters.channelsLast side conv.Out conv.In weights else weights
+
+        let weights =
+            if conv.Kernel = 1 then
+                FoldedFilters.channelsLast side conv.Out conv.In weights
+            else
+                weights
 
         PackedConvolution(
             key,

@@ -17,7 +17,8 @@ type internal SignInputs =
 
 module internal SignInputs =
 
-    let private isDouble (tensors: IReadOnlyDictionary<string, torch.Tensor>) key = tensors[key].dtype = torch.ScalarType.Float64
+    let private isDouble (tensors: IReadOnlyDictionary<string, torch.Tensor>) key =
+        tensors[key].dtype = torch.ScalarType.Float64
 
     let private shifts (tensors: IReadOnlyDictionary<string, torch.Tensor>) (convolution: SignConvolution) =
         match convolution.Shift with

@@ -87,7 +87,14 @@ module Verification =
         { Values = Array.map float32 (Differences.channelsLast x); Height = height; Width = width }
 
     /// The packed layers of a step on a map: the output, and the signs of the input.
-    let private runOn (runner: PackedRunner) numbers (inputs: Map<string, State>) pick (step: PackedStep) (map: PackedMap) =
+    let private runOn
+        (runner: PackedRunner)
+        numbers
+        (inputs: Map<string, State>)
+        pick
+        (step: PackedStep)
+        (map: PackedMap)
+        =
         match step.Kind, numbers with
         | AddLayer(from, _), numbers ->
             let last = List.last numbers
@@ -107,7 +114,14 @@ module Verification =
         | _ -> composite.Itself.Run(Evaluate, step.Graph, x)
 
     /// Compares one step on one image; the packed network's own input is used to count flips.
-    let private ofStep composite tensors (runner: PackedRunner) (inputs: Map<string, State>) (numbers, step: PackedStep) state =
+    let private ofStep
+        composite
+        tensors
+        (runner: PackedRunner)
+        (inputs: Map<string, State>)
+        (numbers, step: PackedStep)
+        state
+        =
         use scope = torch.NewDisposeScope()
         let values, signs = runOn runner numbers inputs _.Given step state.Given
         let freeValues, freeSigns = runOn runner numbers inputs _.Free step state.Free
@@ -128,13 +142,16 @@ module Verification =
                 { noLayer step.Key with
                     Difference = Differences.relative (Differences.between values (Differences.channelsLast own)) }
 
-        found,
-        { X = rounded.MoveToOuterDisposeScope()
-          Given = given
-          Free = { given with Values = freeValues } }
+        found, { X = rounded.MoveToOuterDisposeScope(); Given = given; Free = { given with Values = freeValues } }
 
     /// Compares all layers on one image, 1×3×H×W. Values between layers are float32, as in the packed network.
-    let private ofImage composite tensors (runner: PackedRunner) (steps: (int list * PackedStep) list) (image: torch.Tensor) =
+    let private ofImage
+        composite
+        tensors
+        (runner: PackedRunner)
+        (steps: (int list * PackedStep) list)
+        (image: torch.Tensor)
+        =
         use _ = torch.NewDisposeScope()
         let rounded = image.``to``(torch.ScalarType.Float32).``to`` image.dtype
         let start = { X = rounded; Given = mapOf rounded; Free = mapOf image }
@@ -194,7 +211,9 @@ module Verification =
         let dtype = (snd network.Parameters.Head).dtype
 
         let found =
-            batch.``to``(dtype).split(1L) |> Array.map (ofImage composite tensors runner steps) |> Array.reduce sum
+            batch.``to``(dtype).split(1L)
+            |> Array.map (ofImage composite tensors runner steps)
+            |> Array.reduce sum
 
         { found with
             ZeroWeights = packed.ZeroWeights

@@ -119,7 +119,8 @@ module BinaryDenseNet =
             | _ :: _, (reduction: float) :: reductions ->
                 let outputs = 32 * int (round (float channels / reduction / 32.0))
 
-                blocks @ transition outputs (index + count) :: stages growth outputs (index + count + 1) layers reductions
+                blocks
+                @ transition outputs (index + count) :: stages growth outputs (index + count + 1) layers reductions
             | _ -> blocks
 
     /// <summary>A BinaryDenseNet of these channels and layers per stage. Each transition divides the channels by a reduction, to a multiple of 32.</summary>
@@ -135,8 +136,7 @@ module BinaryDenseNet =
         |> Sized.corrected Size.Full name
 
     /// <summary>BinaryDenseNet-28: stages of 6, 6, 6 and 5 layers of growth 64.</summary>
-    let denseNet28 size kind =
-        table "binary-densenet-28" 64 64 [ 6; 6; 6; 5 ] [ 2.7; 2.7; 2.2 ] kind |> Sized.net size
+    let denseNet28 size kind = table "binary-densenet-28" 64 64 [ 6; 6; 6; 5 ] [ 2.7; 2.7; 2.2 ] kind |> Sized.net size
 
 /// <summary>A ResNet-18 with the norm before the sign, as in XNOR-Net, and real shortcuts.</summary>
 /// <remarks>Rastegari et al., "XNOR-Net" (ECCV 2016), section 3.2: norm, sign, convolution. The shortcut spans two convolutions.</remarks>

@@ -30,10 +30,7 @@ type WeightBinariser =
     | Real
 
 /// <summary>The names of an RPReLU's parameters, relative to the block's key.</summary>
-type RPReLUNames =
-    { ShiftIn: string
-      Slope: string
-      ShiftOut: string }
+type RPReLUNames = { ShiftIn: string; Slope: string; ShiftOut: string }
 
 /// <summary>An activation function.</summary>
 [<RequireQualifiedAccess>]
@@ -67,12 +64,7 @@ type BinaryConvolution =
     }
 
 /// <summary>A convolution with real filters and a real input, without a bias. Its padding preserves the map's size at stride 1.</summary>
-type RealConvolution =
-    { Name: string
-      Out: int
-      Kernel: int
-      Stride: int
-      Groups: int }
+type RealConvolution = { Name: string; Out: int; Kernel: int; Stride: int; Groups: int }
 
 /// <summary>A step of a block. Names are relative to the block's key.</summary>
 [<RequireQualifiedAccess>]
@@ -93,10 +85,7 @@ type Part =
     | Linear of name: string
 
 /// <summary>A 1×1 convolution in a shortcut.</summary>
-type Projection =
-    { Name: string
-      Norm: string
-      Weights: WeightBinariser }
+type Projection = { Name: string; Norm: string; Weights: WeightBinariser }
 
 /// <summary>What a block adds to its branch's output. x is the block's input.</summary>
 [<RequireQualifiedAccess>]

@@ -35,11 +35,14 @@ module Blocks =
 
     /// <summary>The parts in order, without a shortcut.</summary>
     let plain key (parts: Part seq) =
-        { Key = key; Branch = List.ofSeq parts; Shortcut = Shortcut.None; After = []; Variance = ByShortcut }
+        { Key = key
+          Branch = List.ofSeq parts
+          Shortcut = Shortcut.None
+          After = []
+          Variance = ByShortcut }
 
     /// <summary>α·branch(β·x) + shortcut(x).</summary>
-    let residual key shortcut (branch: Part seq) =
-        { plain key branch with Shortcut = shortcut }
+    let residual key shortcut (branch: Part seq) = { plain key branch with Shortcut = shortcut }
 
     /// <summary>The branch's channels appended to x.</summary>
     let dense key (branch: Part seq) = residual key Shortcut.Concatenate branch

@@ -80,10 +80,7 @@ type SignConvolution =
     member c.Out = c.Convolutions |> List.sumBy (fun (conv, _) -> conv.Out)
 
 /// <summary>A 1×1 convolution with the key of its norm, if it has one. If <c>Centered</c>, its input is x minus the mean of x over channels.</summary>
-type ShortcutProjection =
-    { Convolution: ConvolutionSpec
-      Norm: string option
-      Centered: bool }
+type ShortcutProjection = { Convolution: ConvolutionSpec; Norm: string option; Centered: bool }
 
 /// <summary>A downsampling shortcut: average pooling of β·x over kernel×kernel, then an optional projection.</summary>
 type PooledShortcut = { Beta: float; Kernel: int; Projection: ShortcutProjection option }
@@ -145,7 +142,9 @@ module Graph =
 
     /// <summary>The operations of a layer after its sign, without α.</summary>
     let afterSign (convolution: SignConvolution) =
-        match [ for conv, key in convolution.Convolutions -> Chain [ Op(Op.Convolve conv); yield! norm key conv.Out ] ] with
+        match
+            [ for conv, key in convolution.Convolutions -> Chain [ Op(Op.Convolve conv); yield! norm key conv.Out ] ]
+        with
         | [ single ] -> single
         | several -> Parallel several
 
@@ -192,8 +191,7 @@ module Graph =
         | shortcut -> Residual(branch, shortcut)
 
     /// <summary>A layer as operations.</summary>
-    let ofLayer (layer: BinaryLayer) =
-        Chain [ joined layer; yield! layer.Activation |> Option.map Op |> Option.toList ]
+    let ofLayer (layer: BinaryLayer) = Chain [ joined layer; yield! layer.Activation |> Option.map Op |> Option.toList ]
 
     /// <summary>All operations in execution order. A residual's branch precedes its shortcut.</summary>
     let rec operations graph =

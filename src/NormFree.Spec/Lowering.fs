@@ -6,15 +6,17 @@ module Lowering =
 
     /// What a network's norm and binarisation mean for a block.
     type private Rules =
-        { Key: string
-          Classes: int
-          Alpha: float
-          Beta: float
-          Standardised: bool
-          HasNorm: bool
-          Weight: OperandPrecision
-          /// Whether a factor restores the variance that standardised filters lose or gain by binarisation.
-          PreservesVariance: bool }
+        {
+            Key: string
+            Classes: int
+            Alpha: float
+            Beta: float
+            Standardised: bool
+            HasNorm: bool
+            Weight: OperandPrecision
+            /// Whether a factor restores the variance that standardised filters lose or gain by binarisation.
+            PreservesVariance: bool
+        }
 
     let private rules (net: NetSpec) =
         let weight =
@@ -84,7 +86,12 @@ module Lowering =
     let private withFactor rules (conv: ConvolutionSpec) =
         match conv.Weight with
         | OneBit when rules.PreservesVariance ->
-            { conv with Factor = (if conv.ScaledSigns then sqrt (System.Math.PI / 2.0) else 1.0 / sqrt (float conv.FanIn)) }
+            { conv with
+                Factor =
+                    (if conv.ScaledSigns then
+                         sqrt (System.Math.PI / 2.0)
+                     else
+                         1.0 / sqrt (float conv.FanIn)) }
         | _ -> conv
 
     let private realConvolution rules channels (conv: RealConvolution) =
@@ -194,14 +201,14 @@ module Lowering =
         | _ -> first @ Graph.scale rules.Alpha
 
     let private projected rules stride channels outputs (projection: Projection) : ShortcutProjection =
-        let conv = convolution rules projection.Name projection.Weights Real channels outputs |> withFactor rules
+        let conv =
+            convolution rules projection.Name projection.Weights Real channels outputs |> withFactor rules
 
         { Convolution = { conv with Stride = stride }
           Norm = normKey rules projection.Norm
           Centered = conv.Weight = OneBit && projection.Weights = WeightBinariser.ZeroMean }
 
-    let private pooled rules projection =
-        Pooled { Beta = rules.Beta; Kernel = 2; Projection = projection }
+    let private pooled rules projection = Pooled { Beta = rules.Beta; Kernel = 2; Projection = projection }
 
     /// The shortcut of a residual or dense block; those that change the map start from β·x.
     let private shortcut rules stride channels outputs shortcut =
@@ -213,10 +220,10 @@ module Lowering =
         | Shortcut.Duplicate -> RepeatedInput(max 1 (outputs / channels))
         | Shortcut.Concatenate -> Concatenated
         | Shortcut.AveragePool -> pooled rules None
-        | Shortcut.AveragePoolProject projection ->
-            pooled rules (Some(projected rules 1 channels outputs projection))
+        | Shortcut.AveragePoolProject projection -> pooled rules (Some(projected rules 1 channels outputs projection))
         | Shortcut.MaxPool -> computed [ Op(Op.MaxPool(2, 2, 0)) ]
-        | Shortcut.Project projection -> computed [ Graph.ofProjection (Some(projected rules stride channels outputs projection)) ]
+        | Shortcut.Project projection ->
+            computed [ Graph.ofProjection (Some(projected rules stride channels outputs projection)) ]
         | Shortcut.PadChannels ->
             computed
                 [ if stride = 2 then

@@ -8,12 +8,7 @@ type Size =
     static member Full = { Width = 1.0; Depth = 1.0 }
 
 /// <summary>A block of a stage: its key, channels and stride. The first block of a stage has the stage's stride, the others have stride 1.</summary>
-type StageBlock =
-    { Key: string
-      In: int
-      Out: int
-      Stride: int
-      IsFirst: bool }
+type StageBlock = { Key: string; In: int; Out: int; Stride: int; IsFirst: bool }
 
 /// <summary>The blocks of networks that are built in stages.</summary>
 [<RequireQualifiedAccess>]
@@ -24,7 +19,8 @@ module Stages =
     let blocks first stages (block: StageBlock -> 'block) : 'block list =
         let inputs = first :: [ for channels, _, _ in stages -> channels ]
 
-        [ for number, ((channels, count, stride), input) in List.indexed (List.zip stages (List.take (List.length stages) inputs)) do
+        [ for number, ((channels, count, stride), input) in
+              List.indexed (List.zip stages (List.take (List.length stages) inputs)) do
               for index in 0 .. count - 1 ->
                   let isFirst = (index = 0)
 
@@ -55,23 +51,33 @@ module private Sized =
 module ReActNet =
 
     let private rprelu shiftIn slope shiftOut =
-        Part.Activation(Activation.RPReLU { ShiftIn = $"{shiftIn}.bias"; Slope = $"{slope}.weight"; ShiftOut = $"{shiftOut}.bias" })
+        Part.Activation(
+            Activation.RPReLU { ShiftIn = $"{shiftIn}.bias"; Slope = $"{slope}.weight"; ShiftOut = $"{shiftOut}.bias" }
+        )
 
     /// y = RPReLU(α·N(w ∗ sign(β·x + b)) + shortcut(x)). In the published code, the first layer of a stage does not add to the expected variance.
     let private layer18 weights (stage: StageBlock) =
         let downsamples = stage.Stride = 2
-        let shortcut = if downsamples then Shortcut.AveragePoolProject(Sized.project weights) else Shortcut.Identity
+
+        let shortcut =
+            if downsamples then
+                Shortcut.AveragePoolProject(Sized.project weights)
+            else
+                Shortcut.Identity
 
         [ Part.Binary { Parts.binary "binary_conv" 3 stage.Stride stage.Out with Shift = Some "move0.bias" }
           Parts.norm "bn1" ]
         |> Blocks.residual stage.Key shortcut
         |> Blocks.andThen [ rprelu "move1" "prelu" "move2" ]
-        |> fun block -> { block with Variance = (if downsamples then Restart elif stage.IsFirst then Keep else Accumulate) }
+        |> fun block ->
+            { block with
+                Variance =
+                    (if downsamples then Restart
+                     elif stage.IsFirst then Keep
+                     else Accumulate) }
 
     let private build18 name weights stages (size: Size) kind =
-        [ Stem.resNet 64 kind
-          yield! Stages.blocks 64 stages (layer18 weights)
-          Classifier.pooled ]
+        [ Stem.resNet 64 kind; yield! Stages.blocks 64 stages (layer18 weights); Classifier.pooled ]
         |> Net.create name
         |> Sized.net size
 

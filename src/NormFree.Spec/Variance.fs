@@ -6,8 +6,7 @@ namespace NormFree.Spec
 [<RequireQualifiedAccess>]
 module Variance =
 
-    let private corrected added block v =
-        (if Blocks.changesMap block then 1.0 else v) + added
+    let private corrected added block v = (if Blocks.changesMap block then 1.0 else v) + added
 
     let private published added (block: Block) v =
         match block.Variance with

@@ -40,7 +40,14 @@ module Configuration =
 
     /// A script has no settings but the network, the images and the options.
     let private ofScript (options: RunOptions) (net: NetSpec) : RunConfiguration =
-        { Network = { Architecture = net.Name; Norm = None; Shortcut = None; Stem = None; Width = None; Depth = None; Spec = None }
+        { Network =
+            { Architecture = net.Name
+              Norm = None
+              Shortcut = None
+              Stem = None
+              Width = None
+              Depth = None
+              Spec = None }
           Dataset =
             { Kind = None
               Path = None

@@ -35,7 +35,11 @@ type internal Sampler(stage: string, network: Network, optimisation: Optimisatio
     let probe = lazy (images () |> Option.map _.DetachFromDisposeScope())
 
     let activations images =
-        SignLayers.evaluate network layers (fun layer x -> SignInput.Signs(x, layer.Beta, Option.toObj layer.Shift)) images
+        SignLayers.evaluate
+            network
+            layers
+            (fun layer x -> SignInput.Signs(x, layer.Beta, Option.toObj layer.Shift))
+            images
         |> List.map snd
 
     let signs () =
@@ -109,7 +113,10 @@ type internal Sampler(stage: string, network: Network, optimisation: Optimisatio
 
     /// <summary>The hook for the forward pass of a sample's step.</summary>
     member _.ForwardHook(sample: Sample) : ForwardHook =
-        SignLayers.hook layers (fun layer x -> SignInput.Statistics(x, layer.Beta, Option.toObj layer.Shift)) sample.Inputs
+        SignLayers.hook
+            layers
+            (fun layer x -> SignInput.Statistics(x, layer.Beta, Option.toObj layer.Shift))
+            sample.Inputs
 
     /// <summary>Calls <c>update</c>, which clips the gradients and takes the optimiser's step, and returns one row per layer.</summary>
     member _.Record(sample: Sample, update: unit -> unit) : LayerSample list =

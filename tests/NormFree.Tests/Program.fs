@@ -59,7 +59,12 @@ let private all =
                 Golden.ModelTests.tests
                 Golden.BackboneTests.tests
                 Golden.TrainingTests.tests ])
-      testList "Spec" [ Spec.CountTests.tests; Spec.ValidationTests.tests; Spec.LoweringTests.tests; Spec.ArchitectureTests.tests ]
+      testList
+          "Spec"
+          [ Spec.CountTests.tests
+            Spec.ValidationTests.tests
+            Spec.LoweringTests.tests
+            Spec.ArchitectureTests.tests ]
       testList
           "Kernels"
           [ Kernels.InstructionSetTests.tests

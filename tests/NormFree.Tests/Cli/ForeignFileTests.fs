@@ -58,7 +58,7 @@ let private assumptions =
                 "",
                 [ "reactnet-small, stem cifar, norm bn-free (default), binary activations+weights (default)"
                   "shortcut weights binary (default), recipe published (default)"
-                  "assumed preprocessing: images of 32×32, subtract the mean 0.491 0.482 0.447"
+                  "assumed preprocessing: images of 32×32 (others: shorter side resized, centre cropped), subtract the mean 0.491"
                   "assumed classes: 10, of imported" ]
                 "with options",
                 " --norm bn-free --size 128",

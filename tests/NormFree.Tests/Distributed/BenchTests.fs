@@ -18,7 +18,8 @@ let private bytes =
         (use network = Network.create torch.ScalarType.Float32 Rule.Corrected 1L net
 
          4L * List.sumBy (fun (_, tensor: Modules.Parameter) -> tensor.numel ()) network.Parameters,
-         8L * List.sumBy (fun (layer: SignLayer) -> layer.Shift.Value.numel () + 1L) (SignLayers.ofNetwork network))
+         8L
+         * List.sumBy (fun (layer: SignLayer) -> layer.Shift.Value.numel () + 1L) (SignLayers.ofNetwork network))
 
 let private measured recipe ranks =
     let basis = BenchJob.Default net

@@ -59,7 +59,11 @@ let private steps =
       test "sign centering sums the means of all channels before signs, and one mean square per layer" {
           for net in [ tiny (BnFree 0.2); tiny (BnFree 0.2) |> Net.withBinarise ActivationsAndWeights ] do
               use network = Network.create torch.ScalarType.Float32 Rule.Corrected 1L net
-              let numbers = SignLayers.ofNetwork network |> List.sumBy (fun (layer: SignLayer) -> layer.Shift.Value.numel () + 1L)
+
+              let numbers =
+                  SignLayers.ofNetwork network
+                  |> List.sumBy (fun (layer: SignLayer) -> layer.Shift.Value.numel () + 1L)
+
               Expect.equal (Scaling.signCenteringBytes net) (8.0 * float numbers) "bytes"
       }
 

@@ -26,8 +26,7 @@ let private table entry stem =
         BinaryDenseNet.table "binary-densenet-28" width growth [ 6; 6; 6; 5 ] [ 2.7; 2.7; 2.2 ] stem
     | other -> failwith $"Unknown architecture {other}."
 
-let private spec entry =
-    GoldenFiles.withChoices table entry |> Net.withSign (sign entry)
+let private spec entry = GoldenFiles.withChoices table entry |> Net.withSign (sign entry)
 
 let private parameters entry (net: NetSpec) =
     test $"{ModelTests.title entry}: names and shapes of the parameters" {

@@ -28,7 +28,10 @@ let reference (model: PackedModel) : PackedRunner =
 
     let add number (x: PackedMap) (shortcut: PackedMap) =
         let map (x: PackedMap) : ReferencePacked.Map =
-            { Height = x.Height; Width = x.Width; Channels = x.Values.Length / (x.Height * x.Width); Values = x.Values }
+            { Height = x.Height
+              Width = x.Width
+              Channels = x.Values.Length / (x.Height * x.Width)
+              Values = x.Values }
 
         match model.Layers[number] with
         | :? PackedAdd as sum -> (ReferencePacked.add sum (map x) (map shortcut)).Values

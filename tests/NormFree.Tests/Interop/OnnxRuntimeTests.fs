@@ -76,7 +76,9 @@ let private shortcuts table size =
 let private name (spec: NetSpec) =
     match Net.tryBinary spec with
     | Some body ->
-        let shortcuts = Net.shortcutWeights spec |> Option.map Names.weights |> Option.defaultValue "no projected"
+        let shortcuts =
+            Net.shortcutWeights spec |> Option.map Names.weights |> Option.defaultValue "no projected"
+
         $"{spec.Name} {Names.norm body.Norm} {Names.binarise body.Binarise}, {shortcuts} shortcuts"
     | None -> spec.Name
 
@@ -106,8 +108,7 @@ let private agreement =
                 BinaryDenseNet.table "dense" 16 8 [ 2; 2 ] [ 1.5 ] CifarStem ] do
               // Without shortcuts and norms, sums of signs are often exactly 0, and rounding decides.
               for norm, least in [ BatchNorm, 3; BnFree 0.2, (if spec.Name = "bireal-18" then 3 else 0) ] do
-                  let spec =
-                      spec |> Net.withClasses 10 |> Net.withNorm norm |> Net.withBinarise ActivationsAndWeights
+                  let spec = spec |> Net.withClasses 10 |> Net.withNorm norm |> Net.withBinarise ActivationsAndWeights
 
                   test $"narrow {name spec}" { compare torch.ScalarType.Float32 spec 32 6 least }
 

@@ -27,8 +27,7 @@ module private OwnNetwork =
 
     /// Plain PReLUs in place of RPReLUs.
     let simpler =
-        ReActNet.cifar18
-        |> Net.mapBlocks (Blocks.mapActivations (fun _ -> Activation.PReLU "prelu.weight"))
+        ReActNet.cifar18 |> Net.mapBlocks (Blocks.mapActivations (fun _ -> Activation.PReLU "prelu.weight"))
 
     /// Bi-Real Net-18: one binary convolution per shortcut.
     let biReal18 =
@@ -36,7 +35,12 @@ module private OwnNetwork =
           yield!
               Stages.blocks 64 [ 64, 4, 1; 128, 4, 2; 256, 4, 2; 512, 4, 2 ] (fun stage ->
                   let project = { Name = "downsample.1"; Norm = "downsample.2"; Weights = WeightBinariser.Real }
-                  let shortcut = if stage.Stride = 2 then Shortcut.AveragePoolProject project else Shortcut.Identity
+
+                  let shortcut =
+                      if stage.Stride = 2 then
+                          Shortcut.AveragePoolProject project
+                      else
+                          Shortcut.Identity
 
                   [ Part.Binary(Parts.binary "conv" 3 stage.Stride stage.Out); Parts.norm "bn" ]
                   |> Blocks.residual stage.Key shortcut)
@@ -50,7 +54,8 @@ module private OwnNetwork =
           for number, channels in [ 2, 64; 3, 128; 4, 256 ] do
               Blocks.plain
                   ""
-                  [ Part.Binary { Parts.binary $"conv{number}" 3 1 channels with Sign = SignGradient.StraightThrough 1.0 }
+                  [ Part.Binary
+                        { Parts.binary $"conv{number}" 3 1 channels with Sign = SignGradient.StraightThrough 1.0 }
                     Parts.maxPool2
                     Parts.norm $"bn{number}"
                     Parts.hardTanh ]
@@ -88,15 +93,18 @@ module private OwnTraining =
     /// SignSGD with momentum. The state tensor starts at 0, and checkpoints keep it.
     Extensions.registerOptimiser "sign-sgd" [ "momentum" ] (fun parameter gradient state rate ->
         state[0].TimesInPlace(0.9).PlusInPlace gradient |> ignore
-        parameter.Tensor.PlusInPlace(state[0].sign (), -rate) |> ignore)
+        parameter.Tensor.PlusInPlace(state[0].sign(), -rate) |> ignore)
 
-    let recipe = { Recipe.corrected with Loss = CustomLoss "softened"; Optimiser = CustomOptimiser "sign-sgd" }
+    let recipe =
+        { Recipe.corrected with Loss = CustomLoss "softened"; Optimiser = CustomOptimiser "sign-sgd" }
 
 module private OwnData =
     /// Makes an image brighter or darker by up to 20 grey levels.
     let brightness (random: RandomStream) (image: Image) =
         let shift = random.Below 41 - 20
-        { image with Pixels = image.Pixels |> Array.map (fun value -> byte (max 0 (min 255 (int value + shift)))) }
+
+        { image with
+            Pixels = image.Pixels |> Array.map (fun value -> byte (max 0 (min 255 (int value + shift)))) }
 
     Augment.register "brightness" brightness
 

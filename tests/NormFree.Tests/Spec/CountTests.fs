@@ -52,8 +52,7 @@ let private teachers =
       } ]
 
 let private variances =
-    let expected rule net =
-        Variance.expected rule 0.2 net.Blocks |> List.map (fun v -> System.Math.Round(v, 10))
+    let expected rule net = Variance.expected rule 0.2 net.Blocks |> List.map (fun v -> System.Math.Round(v, 10))
 
     let equal actual expected = Expect.sequenceEqual actual expected "expected variances"
 

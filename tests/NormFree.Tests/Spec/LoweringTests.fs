@@ -73,7 +73,8 @@ let private blocks =
 
       test "a norm before the sign and an activation after the convolution belong to the layer" {
           let net =
-              network [ Blocks.plain "a" [ Parts.norm "before"; Part.Binary layer; Parts.norm "after"; Parts.hardTanh ] ]
+              network
+                  [ Blocks.plain "a" [ Parts.norm "before"; Part.Binary layer; Parts.norm "after"; Parts.hardTanh ] ]
 
           let layer = onlyLayer (Net.withNorm BatchNorm net)
           Expect.equal layer.Convolution.NormBefore (Some "a.before") "before"
@@ -126,7 +127,11 @@ let private depths =
               let net = ReActNet.r18 |> Net.withDepth factor
 
               for stage, count in List.indexed expected do
-                  let keys = [ for block in net.Blocks do if block.Key.StartsWith $"layer{stage + 1}." then block.Key ]
+                  let keys =
+                      [ for block in net.Blocks do
+                            if block.Key.StartsWith $"layer{stage + 1}." then
+                                block.Key ]
+
                   Expect.equal keys [ for i in 0 .. count - 1 -> $"layer{stage + 1}.{i}" ] "keys"
           }
 

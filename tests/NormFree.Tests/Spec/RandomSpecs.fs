@@ -43,7 +43,9 @@ let private binary (choice: Choice) name stride outputs =
             Groups = (if choice.Chance 0.1 then 2 else 1)
             Weights = (if choice.Chance 0.2 then WeightBinariser.PlainSign else WeightBinariser.Binary) }
 
-let private norms (choice: Choice) name = [ if choice.Chance 0.7 then Parts.norm name ]
+let private norms (choice: Choice) name =
+    [ if choice.Chance 0.7 then
+          Parts.norm name ]
 
 /// A branch of one or two binary convolutions.
 let private branch (choice: Choice) stride outputs =
@@ -74,10 +76,16 @@ let private shortcut (choice: Choice) channels =
 
 let private residual (choice: Choice) key channels side =
     let found, stride, outputs = shortcut choice channels
-    let found, stride, outputs = if side < 4 && stride = 2 then Shortcut.Identity, 1, channels else found, stride, outputs
+
+    let found, stride, outputs =
+        if side < 4 && stride = 2 then
+            Shortcut.Identity, 1, channels
+        else
+            found, stride, outputs
 
     let block =
-        Blocks.residual key found (branch choice stride outputs) |> Blocks.andThen (activation choice "after")
+        Blocks.residual key found (branch choice stride outputs)
+        |> Blocks.andThen (activation choice "after")
 
     block, outputs, side / stride
 
@@ -105,8 +113,7 @@ let private transition (choice: Choice) key channels side =
           if pools then
               choice.Of [ Parts.maxPool2; Part.AveragePool 2 ]
           Parts.relu
-          Part.Conv
-              { Name = "depthwise"; Out = channels; Kernel = 3; Stride = 1; Groups = choice.Of [ 1; channels ] }
+          Part.Conv { Name = "depthwise"; Out = channels; Kernel = 3; Stride = 1; Groups = choice.Of [ 1; channels ] }
           Parts.conv "pointwise" 1 1 16 ]
 
     Blocks.plain key parts, 16, (if pools then side / 2 else side)
@@ -122,7 +129,8 @@ let private body (choice: Choice) channels side =
 /// The same network without places where rounding decides: sums of ±s are often exactly 0 or equal to their neighbours. Every sign gets a shift, and binary
 /// convolutions are followed by no maximum and by no activation with a kink at 0.
 let withoutTies (net: NetSpec) =
-    let rprelu = Activation.RPReLU { ShiftIn = "smooth.in"; Slope = "smooth.slope"; ShiftOut = "smooth.out" }
+    let rprelu =
+        Activation.RPReLU { ShiftIn = "smooth.in"; Slope = "smooth.slope"; ShiftOut = "smooth.out" }
 
     let rec untied parts =
         match parts with
@@ -148,9 +156,7 @@ let net (seed: int64) : NetSpec =
     let stem =
         Blocks.plain
             ""
-            [ Parts.conv "conv1" 3 stride channels
-              yield! norms choice "bn1"
-              yield! activation choice "stem" ]
+            [ Parts.conv "conv1" 3 stride channels; yield! norms choice "bn1"; yield! activation choice "stem" ]
 
     let blocks, _, last = body choice channels (side / stride)
     let head = if choice.Chance 0.3 then Classifier.flat last else Classifier.pooled

@@ -5,7 +5,8 @@ open NormFree.Spec
 
 /// Changes the block of the binary layer with this number, from 0.
 let private mapLayer index change (net: NetSpec) =
-    { net with Blocks = net.Blocks |> List.mapi (fun i block -> if i = index + 1 then change block else block) }
+    { net with
+        Blocks = net.Blocks |> List.mapi (fun i block -> if i = index + 1 then change block else block) }
 
 let private mapConvolution index change = mapLayer index (Blocks.mapBinary change)
 
@@ -77,8 +78,11 @@ let tests =
               |> mentions [ "2 parameters have this name" ]
           }
           test "a network without blocks, or without a classifier at its end, is an error" {
-              { ReActNet.small with Blocks = [] } |> mentions [ "at least two blocks"; "end with Classifier.pooled" ]
-              { ReActNet.small with Blocks = List.rev ReActNet.small.Blocks } |> mentions [ "end with Classifier.pooled" ]
+              { ReActNet.small with Blocks = [] }
+              |> mentions [ "at least two blocks"; "end with Classifier.pooled" ]
+
+              { ReActNet.small with Blocks = List.rev ReActNet.small.Blocks }
+              |> mentions [ "end with Classifier.pooled" ]
           }
           test "sizes that overflow are errors" {
               let strides = [ for i in 1..32 -> Parts.conv $"conv{i}" 1 2 48 ]
@@ -89,7 +93,8 @@ let tests =
               |> mentions [ "layer2.0: a Project shortcut needs a stride of at most 255" ]
 
               ReActNet.small
-              |> mapLayer 4 (fun block -> { block with After = [ Part.Flatten 255; Part.Flatten 255; Part.Flatten 255 ] })
+              |> mapLayer 4 (fun block ->
+                  { block with After = [ Part.Flatten 255; Part.Flatten 255; Part.Flatten 255 ] })
               |> mentions [ "layer2.1, after part 2: a flattened map has at most 16777216 values, not 202956030000" ]
 
               ReActNet.small
@@ -125,7 +130,8 @@ let tests =
               let net =
                   ReActNet.small
                   |> mapLayer 1 (fun block ->
-                      { block with After = [ Part.Conv { Name = "depthwise"; Out = 24; Kernel = 1; Stride = 1; Groups = 24 } ] })
+                      { block with
+                          After = [ Part.Conv { Name = "depthwise"; Out = 24; Kernel = 1; Stride = 1; Groups = 24 } ] })
 
               net |> mentions [ "layer1.1.depthwise: its filters have one weight each" ]
               Expect.isOk (net |> Net.withNorm NoNorm |> Validation.validate) "without standardisation"

@@ -99,7 +99,8 @@ let private steps =
                       let layers = SignLayers.ofNetwork network
                       let seen = NaiveFigures.inputs twin Train batch
 
-                      let inputs = [ for layer in layers -> NaiveFigures.input seen[layer.Name] layer.Beta layer.Shift.Value ]
+                      let inputs =
+                          [ for layer in layers -> NaiveFigures.input seen[layer.Name] layer.Beta layer.Shift.Value ]
 
                       Losses.CrossEntropy(network.Forward(batch, Train, sampler.ForwardHook sample), labels 6)
                       |> network.Backward

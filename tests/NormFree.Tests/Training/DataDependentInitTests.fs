@@ -24,8 +24,7 @@ let private signed (network: Network) (images: torch.Tensor) =
     let found = ResizeArray()
     let tensors = System.Collections.Generic.Dictionary(dict network.Tensors)
 
-    let run graph (x: torch.Tensor) =
-        CompositeEngine.OfTorch((fun () -> 0.0), tensors).Run(Evaluate, (graph: Graph), x)
+    let run graph (x: torch.Tensor) = CompositeEngine.OfTorch((fun () -> 0.0), tensors).Run(Evaluate, (graph: Graph), x)
 
     (images, Lowering.parts network.Spec)
     ||> List.fold (fun x (_, graph) ->

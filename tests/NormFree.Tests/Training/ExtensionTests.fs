@@ -40,12 +40,17 @@ let private net =
     |> Net.mapBlocks (Blocks.mapActivations (fun _ -> Activation.Custom "soft"))
 
 let private recipe =
-    { quick with Loss = CustomLoss "halved"; Optimiser = CustomOptimiser "momentum"; LearningRate = 0.05 }
+    { quick with
+        Loss = CustomLoss "halved"
+        Optimiser = CustomOptimiser "momentum"
+        LearningRate = 0.05 }
 
 let private data =
     lazy
         (let dataset = Synthetic.dataset 3L 60 20
-         { dataset with Augmentation = { dataset.Augmentation with Train = [ CustomAugment "invert"; Flip ] } })
+
+         { dataset with
+             Augmentation = { dataset.Augmentation with Train = [ CustomAugment "invert"; Flip ] } })
 
 let private message (action: unit -> unit) =
     try

@@ -93,7 +93,9 @@ let private engines =
                 XnorResNet.xnorResNet18 { Width = 0.125; Depth = 0.5 } CifarStem
                 QuickNet.quickNet { Width = 0.125; Depth = 0.5 } CifarStem ] do
               test $"torch, {net.Name}: the packed engine's logits" {
-                  let net = net |> Net.withClasses 10 |> Net.withNorm BatchNorm |> Net.withBinarise ActivationsAndWeights
+                  let net =
+                      net |> Net.withClasses 10 |> Net.withNorm BatchNorm |> Net.withBinarise ActivationsAndWeights
+
                   use checkpoint = RandomNetwork.create 4L (RandomSpecs.withoutTies net) |> asCheckpoint 32
                   let images = noise 5 32
                   let packed = logitsOf (InferenceEngines.packed 1 checkpoint images).Head

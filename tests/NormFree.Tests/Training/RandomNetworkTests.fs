@@ -15,8 +15,7 @@ open TorchSharp
 
 let private double = torch.ScalarType.Float64
 
-let private small dtype count =
-    torch.nn.functional.avg_pool2d (images dtype "random" count, 2L)
+let private small dtype count = torch.nn.functional.avg_pool2d (images dtype "random" count, 2L)
 
 let private seeds = [ 1L .. 40L ]
 
@@ -96,7 +95,11 @@ let private annealing =
                 |> Network.running { Execution.Default with Engine = engine }
 
             network.Progress <- progress
-            network.Backward(Losses.CrossEntropy(network.Forward(images torch.ScalarType.Float32 "annealed" 2, Train), labels 2))
+
+            network.Backward(
+                Losses.CrossEntropy(network.Forward(images torch.ScalarType.Float32 "annealed" 2, Train), labels 2)
+            )
+
             Agreement.values (Agreement.gradient (snd network.Parameters.Head))
 
         for engine in [ Composite; Fused ] do
@@ -104,5 +107,4 @@ let private annealing =
             Expect.equal (gradient engine 0.5) (gradient engine 0.5) "the same again"
     }
 
-let tests =
-    testList "random networks" [ testList "specs" specs; testList "steps" steps; annealing ]
+let tests = testList "random networks" [ testList "specs" specs; testList "steps" steps; annealing ]

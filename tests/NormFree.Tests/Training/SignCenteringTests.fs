@@ -38,7 +38,8 @@ let private centerOnce recipe (network: Network) images =
     centering.Hook.Passed 1.0
     centering.Apply(NormFree.Distributed.OneRank.Instance, rate) |> ignore
 
-let private shifts (network: Network) = [ for layer in SignLayers.ofNetwork network -> Agreement.values layer.Shift.Value ]
+let private shifts (network: Network) =
+    [ for layer in SignLayers.ofNetwork network -> Agreement.values layer.Shift.Value ]
 
 /// The mean of each channel's sign argument, computed by loops from the layers' inputs.
 let private means (network: Network) (images: torch.Tensor) =
