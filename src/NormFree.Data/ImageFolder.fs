@@ -1,6 +1,7 @@
 namespace NormFree.Data
 
 open System
+open System.Collections.Generic
 open NormFree.Formats
 open NormFree.Data.SplitClasses
 
@@ -41,38 +42,52 @@ module ImageFolder =
           if paths.Length > Printable.MaxListed then
               Listing.moreLinks set.Place (paths.Length - Printable.MaxListed) ]
 
-    /// Pairs of a name that only one split has, and a name that only the other has, which differ only in case.
-    let private sameButForCase train test =
-        [ for here in Set.difference train test do
-              for there in Set.difference test train do
-                  if String.Equals(here, there, StringComparison.OrdinalIgnoreCase) then
-                      here, there ]
+    /// Names by themselves, in any case.
+    let private ignoringCase names =
+        let known = Dictionary<string, string> StringComparer.OrdinalIgnoreCase
 
-    let private difference (set: FileSet) train test =
-        let names split = split.Classes |> Map.keys |> Set.ofSeq
-        let renamed = sameButForCase (names train) (names test)
-        let inRenamed name = renamed |> List.exists (fun (here, there) -> name = here || name = there)
+        for name: string in names do
+            known[name] <- name
 
-        let only here there =
-            let extra = Set.difference (names here) (names there) |> Set.filter (inRenamed >> not)
+        known
 
-            if extra.IsEmpty then
-                []
-            else
-                let list = String.concat ", " (Printable.List(Set.toArray extra))
-
-                [ DataError.create
-                      set.Place
-                      $"'{there.Folder}' lacks classes of '{here.Folder}': {list}"
-                      $"Both splits must have the same class folders: add them to '{there.Folder}', or remove them from '{here.Folder}'" ]
-
-        [ for here, there in renamed do
+    /// Errors for pairs of a class of the training split and one of the test split whose names differ only in case.
+    let private renamedErrors (set: FileSet) train test (pairs: (string * string)[]) =
+        [ for here, there in Array.truncate Printable.MaxListed pairs do
               DataError.create
                   set.Place
                   $"the class '{Printable.Text here}' of '{train.Folder}' is '{Printable.Text there}' in '{test.Folder}': their names differ only in case"
-                  "Rename one of the folders" ]
-        @ (if test.HasLabelFile then [] else only train test)
-        @ only test train
+                  "Rename one of the folders"
+          if pairs.Length > Printable.MaxListed then
+              DataError.create
+                  set.Place
+                  $"{pairs.Length - Printable.MaxListed} more classes of '{train.Folder}' and '{test.Folder}' have names that differ only in case"
+                  "Rename one of the folders of each" ]
+
+    /// The error for classes of a split that the other one lacks.
+    let private lackErrors (set: FileSet) here there (classes: string[]) =
+        [ if classes.Length > 0 then
+              let list = String.concat ", " (Printable.List classes)
+
+              DataError.create
+                  set.Place
+                  $"'{there.Folder}' lacks classes of '{here.Folder}': {list}"
+                  $"Both splits must have the same class folders: add them to '{there.Folder}', or remove them from '{here.Folder}'" ]
+
+    let private difference (set: FileSet) train test =
+        let only here there =
+            [| for name in here.Classes.Keys do
+                   if not (there.Classes.ContainsKey name) then
+                       name |]
+
+        let onlyTrain, onlyTest = only train test, only test train
+        let inTrain, inTest = ignoringCase onlyTrain, ignoringCase onlyTest
+        let renamed, lackedByTest = onlyTrain |> Array.partition inTest.ContainsKey
+        let lackedByTrain = onlyTest |> Array.filter (inTrain.ContainsKey >> not)
+
+        renamedErrors set train test [| for name in renamed -> name, inTest[name] |]
+        @ (if test.HasLabelFile then [] else lackErrors set train test lackedByTest)
+        @ lackErrors set test train lackedByTrain
 
     /// A split's images with the labels of the training classes.
     let private source (set: FileSet) (classes: string[]) split : (int -> int) * ImageSource =
@@ -110,7 +125,7 @@ module ImageFolder =
         let isImage i = ImageKind.isSupported set.Files[i] || ImageKind.isUnsupported set.Files[i]
         let paths = Seq.map (fun i -> set.Files[i])
         let folders = [ for split in train :: Option.toList test @ others -> split.Folder ]
-        let known = folders |> Seq.collect tree.FilesBelow |> Collections.Generic.HashSet
+        let known = folders |> Seq.collect tree.FilesBelow |> HashSet
 
         let hidden, outside =
             [ for i in 0 .. set.Files.Length - 1 do
