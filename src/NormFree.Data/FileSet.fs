@@ -48,6 +48,9 @@ module FileSet =
     /// The last component of a path.
     let fileName (path: string) = path.Substring(path.LastIndexOf '/' + 1)
 
+    /// The path of the folder that contains a file or folder; empty for the root.
+    let parent (path: string) = path.Substring(0, max 0 (path.LastIndexOf '/'))
+
     /// The index in Files of a file with this name, in any folder.
     let tryFind name set = set.Files |> Array.tryFindIndex (fun path -> fileName path = name)
 

@@ -1,6 +1,5 @@
 namespace NormFree.Data
 
-open System
 open System.Collections.Generic
 
 /// The folders of a set and the images in them. Hidden folders are left out. The root's path is empty.
@@ -9,13 +8,12 @@ type internal FolderTree(set: FileSet) =
     let files = Dictionary<string, List<int>>()
     let subfolders = Dictionary<string, HashSet<string>>()
     let withImages = HashSet<string>()
-
-    let parent (path: string) = path.Substring(0, max 0 (path.LastIndexOf '/'))
+    let withEntry = HashSet set.Folders
 
     /// Enters a folder and those that contain it.
     let rec enter (folder: string) =
         if folder <> "" then
-            let above = parent folder
+            let above = FileSet.parent folder
 
             match subfolders.TryGetValue above with
             | true, known -> known.Add folder |> ignore
@@ -25,7 +23,7 @@ type internal FolderTree(set: FileSet) =
 
     let rec markImages folder =
         if withImages.Add folder && folder <> "" then
-            markImages (parent folder)
+            markImages (FileSet.parent folder)
 
     do
         for folder in set.Folders do
@@ -36,7 +34,7 @@ type internal FolderTree(set: FileSet) =
             let path = set.Files[i]
 
             if not (SplitName.isHidden path) then
-                let folder = parent path
+                let folder = FileSet.parent path
                 enter folder
 
                 match files.TryGetValue folder with
@@ -51,10 +49,13 @@ type internal FolderTree(set: FileSet) =
     /// Whether there are decodable images in a folder or below it.
     member _.HasImages folder = withImages.Contains folder
 
+    /// Whether a folder has an entry of its own, as empty folders have.
+    member _.HasEntry folder = withEntry.Contains folder
+
     /// The folders in a folder, in ordinal order.
     member _.Subfolders folder =
         match subfolders.TryGetValue folder with
-        | true, known -> known |> Seq.sortWith (fun a b -> String.CompareOrdinal(a, b)) |> List.ofSeq
+        | true, known -> known |> List.ofSeq |> List.sort
         | _ -> []
 
     /// The folders in a folder that have images.
@@ -63,8 +64,7 @@ type internal FolderTree(set: FileSet) =
     /// The indices of the files in a folder, in ordinal order of their names.
     member _.Files folder =
         match files.TryGetValue folder with
-        | true, known ->
-            known.ToArray() |> Array.sortWith (fun i j -> String.CompareOrdinal(set.Files[i], set.Files[j]))
+        | true, known -> known.ToArray() |> Array.sortBy (fun i -> set.Files[i])
         | _ -> [||]
 
     /// The indices of the files in a folder and below it, in ordinal order of their paths.
@@ -77,9 +77,7 @@ type internal FolderTree(set: FileSet) =
                     yield! below inner
             }
 
-        below folder
-        |> Array.ofSeq
-        |> Array.sortWith (fun i j -> String.CompareOrdinal(set.Files[i], set.Files[j]))
+        below folder |> Array.ofSeq |> Array.sortBy (fun i -> set.Files[i])
 
     /// The indices of the decodable images directly in a folder.
     member this.Images folder = this.Files folder |> Array.filter (fun i -> ImageKind.isSupported set.Files[i])

@@ -15,15 +15,14 @@ let private remedy set =
      or without .gz"
     + source
 
+let private depth (path: string) = path |> Seq.filter ((=) '/') |> Seq.length
+
 /// The files of the set, plain before gzipped, those nearest to the root first.
 let private candidates (files: FileSet) name =
     Array.indexed files.Files
     |> Array.filter (fun (_, path) -> canonicalName path = name && not (SplitName.isHidden path))
-    |> Array.sortBy (fun (_, path) ->
-        (path |> Seq.filter ((=) '/') |> Seq.length), path.EndsWith(".gz", StringComparison.OrdinalIgnoreCase), path)
+    |> Array.sortBy (fun (_, path) -> depth path, path.EndsWith(".gz", StringComparison.OrdinalIgnoreCase), path)
 
-let private depth (path: string) = path |> Seq.filter ((=) '/') |> Seq.length
-let private folder (path: string) = path.Substring(0, max 0 (path.LastIndexOf '/'))
 
 /// The error for a missing file, which names some of those that there are.
 let private missing set (files: FileSet) name =
@@ -47,10 +46,11 @@ let private find set (files: FileSet) name =
     match List.ofArray (candidates files name) with
     | [] -> Error(missing set files name)
     | (_, first) :: rest when
-        rest |> List.exists (fun (_, other) -> depth other = depth first && folder other <> folder first)
+        rest
+        |> List.exists (fun (_, other) -> depth other = depth first && FileSet.parent other <> FileSet.parent first)
         ->
-        let folders = rest |> List.map (snd >> folder) |> List.append [ folder first ] |> List.distinct
-        let list = String.concat ", " folders
+        let folders = first :: List.map snd rest |> List.map FileSet.parent |> List.distinct
+        let list = String.concat ", " (Printable.List folders)
         Error(DataError.create files.Place $"it contains several data sets: {list}" "Give the path of one of them")
     | (i, _) :: _ -> Ok i
 

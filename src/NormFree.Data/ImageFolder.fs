@@ -22,15 +22,15 @@ module ImageFolder =
 
     /// Links that replace a split or a class folder: next to or inside the existing splits, or anywhere if there are none.
     let private linkedFolders (tree: FolderTree) =
-        let roots = SplitFolders.roots tree
-        let parent = SplitFolders.parent
+        let roots = SplitFolders.roots tree |> HashSet
 
         let isSplit path =
             (SplitName.roleOf (FileSet.fileName path)).IsSome
-            && (roots.IsEmpty || List.contains (parent path) roots)
+            && (roots.Count = 0 || roots.Contains(FileSet.parent path))
 
         tree.Set.Links
-        |> Array.filter (fun path -> not (ImageKind.isSupported path) && (isSplit path || isSplit (parent path)))
+        |> Array.filter (fun path ->
+            not (ImageKind.isSupported path) && (isSplit path || isSplit (FileSet.parent path)))
 
     /// Errors for links that hide images.
     let private linkErrors (tree: FolderTree) =

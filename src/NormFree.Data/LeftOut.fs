@@ -1,6 +1,5 @@
 namespace NormFree.Data
 
-open System
 open NormFree.Formats
 
 /// <summary>Files of a data set that are not used, with the reason.</summary>
@@ -26,7 +25,4 @@ module internal LeftOut =
     let create reason remedy files =
         match List.ofSeq files with
         | [] -> []
-        | files ->
-            [ { Files = List.sortWith (fun a b -> String.CompareOrdinal(a, b)) files
-                Reason = reason
-                Remedy = remedy } ]
+        | files -> [ { Files = List.sort files; Reason = reason; Remedy = remedy } ]

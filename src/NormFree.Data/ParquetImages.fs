@@ -13,7 +13,7 @@ let private isParquetName (path: string) = path.EndsWith(".parquet", StringCompa
 /// The name of a file's split: its folder if that is the name of a split and the file's is not, otherwise the beginning of its name.
 let private splitOf (path: string) =
     let start = (FileSet.fileName path).Split([| '-'; '.'; '_' |])[0]
-    let folder = FileSet.fileName (SplitFolders.parent path)
+    let folder = FileSet.fileName (FileSet.parent path)
     if (roleOf start).IsNone && (roleOf folder).IsSome then folder else start
 
 /// A file as a set of one.

@@ -2,6 +2,7 @@
 module internal NormFree.Data.SplitClasses
 
 open System
+open System.Collections.Generic
 
 /// One split: the classes with the indices of their images, and what is left out.
 type Split =
@@ -36,29 +37,29 @@ let private outside tree files =
     paths tree files
     |> LeftOut.create "the image is in no class folder" "Move it into the folder of its class"
 
-/// Sorted by path.
-let private groupOf (tree: FolderTree) isKept folder =
-    tree.FilesBelow folder |> Array.filter (fun i -> isKept tree.Set.Files[i])
-
-/// A class may be empty: then it is listed as a folder of its own.
-let private isClass (tree: FolderTree) folder =
-    tree.HasImages folder
-    || Array.contains folder tree.Set.Folders
-    || (groupOf tree ImageKind.isUnsupported folder).Length > 0
+/// A class may be empty: then its folder has an entry of its own.
+let private isClass (tree: FolderTree) folder (unsupported: int[]) =
+    tree.HasImages folder || tree.HasEntry folder || unsupported.Length > 0
 
 let private ofFolders (tree: FolderTree) split =
     let root = SplitFolders.classRoot tree split
-    let folders = tree.Subfolders root |> List.filter (isClass tree)
-    let byClass isKept = Map.ofList [ for folder in folders -> FileSet.fileName folder, groupOf tree isKept folder ]
+    let having isKind files = files |> Array.filter (fun i -> isKind tree.Set.Files[i])
     let all = tree.FilesBelow split
-    let inClasses = folders |> Seq.collect tree.FilesBelow |> Collections.Generic.HashSet
 
-    let stray =
-        all |> Array.filter (fun i -> ImageKind.isSupported tree.Set.Files[i] && not (inClasses.Contains i))
+    let classes =
+        [ for folder in tree.Subfolders root do
+              let files = tree.FilesBelow folder
+              let unsupported = having ImageKind.isUnsupported files
+
+              if isClass tree folder unsupported then
+                  FileSet.fileName folder, having ImageKind.isSupported files, unsupported ]
+
+    let inClasses = classes |> Seq.collect (fun (_, images, _) -> images) |> HashSet
+    let stray = all |> having ImageKind.isSupported |> Array.filter (inClasses.Contains >> not)
 
     { Folder = root
-      Classes = byClass ImageKind.isSupported
-      Unsupported = byClass ImageKind.isUnsupported
+      Classes = Map.ofList [ for name, images, _ in classes -> name, images ]
+      Unsupported = Map.ofList [ for name, _, unsupported in classes -> name, unsupported ]
       HasLabelFile = false
       LeftOut = leftOut tree all @ outside tree stray }
 

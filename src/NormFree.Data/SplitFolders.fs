@@ -10,8 +10,6 @@ type Splits = { Train: string; Tests: string list }
 
 let private nameOf (set: FileSet) folder = if folder = "" then Archive.nameOf set.Place else FileSet.fileName folder
 
-let parent (path: string) = path.Substring(0, max 0 (path.LastIndexOf '/'))
-
 let private quoted (folders: string list) = String.concat ", " (Printable.List(List.toArray folders))
 
 let private isSplit roles folder =
@@ -91,7 +89,11 @@ let find (tree: FolderTree) (trainName: string option) (testName: string option)
         match testName with
         | Some name -> named tree "--test-split" name |> Result.map (fun test -> { Train = train; Tests = [ test ] })
         | None ->
-            let tests = if train = "" then [] else splitsIn tree [ Testing; Validation ] (parent train)
+            let tests =
+                if train = "" then
+                    []
+                else
+                    splitsIn tree [ Testing; Validation ] (FileSet.parent train)
 
             Ok { Train = train; Tests = List.except [ train ] tests })
 
@@ -100,7 +102,7 @@ let rec classRoot (tree: FolderTree) split =
     match tree.ImageFolders split with
     | [ inner ] when (tree.Images split).Length = 0 && (tree.Images inner).Length = 0 ->
         let classes = (tree.ImageFolders inner).Length
-        let sameRole = roleOf (FileSet.fileName inner) |> Option.isSome
+        let hasRole = (roleOf (FileSet.fileName inner)).IsSome
 
-        if classes > 1 || (classes = 1 && sameRole) then classRoot tree inner else split
+        if classes > 1 || (classes = 1 && hasRole) then classRoot tree inner else split
     | _ -> split
