@@ -196,8 +196,7 @@ module ImageFolder =
         | [] ->
             SplitFolders.find tree options.TrainSplit options.TestSplit
             |> Result.mapError List.singleton
-            |> Result.bind (fun splits ->
-                splits.Train :: splits.Tests |> List.map (SplitClasses.read tree) |> DataError.collect)
+            |> Result.bind (fun splits -> SplitClasses.read tree (splits.Train :: splits.Tests))
             |> Result.bind (fun splits -> build tree options splits.Head splits.Tail)
         | errors -> Error errors
 

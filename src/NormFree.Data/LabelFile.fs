@@ -3,6 +3,7 @@
 module internal NormFree.Data.LabelFile
 
 open System
+open System.IO
 open System.Text
 
 let private tinyImageNet = "val_annotations.txt"
@@ -12,12 +13,7 @@ let private kaggle = "LOC_val_solution.csv"
 let isLabelFile (path: string) = [ tinyImageNet; kaggle ] |> List.contains (FileSet.fileName path)
 
 /// A name without folders and extension.
-let private stem (path: string) =
-    let name = FileSet.fileName path
-
-    match name.LastIndexOf '.' with
-    | -1 -> name
-    | dot -> name.Substring(0, dot)
+let stem (path: string) = string (Path.GetFileNameWithoutExtension path)
 
 /// Lines '<c>val_0.JPEG⇥n01443537⇥0⇥32⇥44⇥62</c>' and '<c>ILSVRC2012_val_00048981,n03995372 85 1 499 272</c>'.
 let private pairs (text: string) =
@@ -27,14 +23,22 @@ let private pairs (text: string) =
         | parts when parts.Length >= 2 && parts[0] <> "ImageId" -> Some(stem parts[0], parts[1])
         | _ -> None)
 
-/// The class by file name without extension, from the label files of the set: the one in the split's folder, or Kaggle's.
-let read (set: FileSet) (split: string) : Result<Map<string, string>, DataError> =
-    let isFor (path: string) =
-        let name = FileSet.fileName path
+let private readAt (set: FileSet) i = set.Read i |> Result.map (Encoding.UTF8.GetString >> pairs >> Map.ofSeq)
 
-        (name = tinyImageNet && path = $"{split}/{name}")
-        || (name = kaggle && SplitName.roleOf (FileSet.fileName split) = Some SplitName.Validation)
+/// <summary>Reads the class by file name without extension of a split's images, from the label file in the split's folder, or Kaggle's. The result is
+/// empty if there is none.</summary>
+/// <remarks>Kaggle's file is found and read once for all splits.</remarks>
+let reader (tree: FolderTree) : string -> Result<Map<string, string>, DataError> =
+    let set = tree.Set
 
-    match set.Files |> Array.tryFindIndex isFor with
-    | None -> Ok Map.empty
-    | Some i -> set.Read i |> Result.map (Encoding.UTF8.GetString >> pairs >> Map.ofSeq)
+    let kaggleLabels =
+        lazy
+            (match set.Files |> Array.tryFindIndex (fun path -> FileSet.fileName path = kaggle) with
+             | Some i -> readAt set i
+             | None -> Ok Map.empty)
+
+    fun split ->
+        match tree.Files split |> Array.tryFind (fun i -> FileSet.fileName set.Files[i] = tinyImageNet) with
+        | Some i -> readAt set i
+        | None when SplitName.roleOf (FileSet.fileName split) = Some SplitName.Validation -> kaggleLabels.Value
+        | None -> Ok Map.empty

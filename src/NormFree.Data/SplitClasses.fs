@@ -66,7 +66,7 @@ let private ofFolders (tree: FolderTree) split =
 /// The images of a split by the classes in a label file.
 let private ofLabels (tree: FolderTree) split (labels: Map<string, string>) =
     let all = tree.FilesBelow split
-    let labelOf i = labels.TryFind(IO.Path.GetFileNameWithoutExtension tree.Set.Files[i] |> string)
+    let labelOf i = labels.TryFind(LabelFile.stem tree.Set.Files[i])
     let images = all |> Array.filter (fun i -> ImageKind.isSupported tree.Set.Files[i])
     let labelled, others = images |> Array.partition (labelOf >> Option.isSome)
 
@@ -78,10 +78,15 @@ let private ofLabels (tree: FolderTree) split (labels: Map<string, string>) =
         leftOut tree all
         @ LeftOut.create "the label file does not list the image" "Add it to the label file" (paths tree others) }
 
-/// <summary>The classes of a split.</summary>
-let read (tree: FolderTree) split : Result<Split, DataError> =
-    LabelFile.read tree.Set split
-    |> Result.map (fun labels -> if labels.IsEmpty then ofFolders tree split else ofLabels tree split labels)
+/// <summary>The classes of each split.</summary>
+let read (tree: FolderTree) (splits: string list) : Result<Split list, DataError list> =
+    let labelsOf = LabelFile.reader tree
+
+    splits
+    |> List.map (fun split ->
+        labelsOf split
+        |> Result.map (fun labels -> if labels.IsEmpty then ofFolders tree split else ofLabels tree split labels))
+    |> DataError.collect
 
 /// Whether the classes of a test split are those of the training split, at least in part. A folder of images without classes has none of them.
 let isLabelled (train: Split) (test: Split) =
