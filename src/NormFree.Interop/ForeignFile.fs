@@ -19,11 +19,18 @@ type ForeignContent =
     {
         /// The keys that lead to the dictionary of tensors, joined by dots; <c>.</c> if the whole file is that dictionary.
         Weights: string
-        /// The other dictionaries of tensors, such as an exponential moving average, and how many tensors each holds.
+        /// The other dictionaries of as many tensors as a network can have, such as an exponential moving average, and how many each holds.
         OtherWeights: (string * int) list
         /// Values that are not tensors of a network: the epoch, an optimiser, arguments.
         Skipped: string list
     }
+
+[<AutoOpen>]
+module private NetworkSize =
+
+    /// A network has at least a stem, a layer, and a classifier with its bias. Smaller dictionaries hold statistics or random states.
+    [<Literal>]
+    let MinTensors = 4
 
 /// <summary>A file of named tensors in any supported format.</summary>
 /// <remarks>Dispose it to close the file.</remarks>
@@ -55,7 +62,7 @@ type ForeignFile private (path: string, tensors: ForeignTensor list, content: Fo
             { Weights = file.Weights
               OtherWeights =
                 [ for struct (path, count) in file.Dictionaries do
-                      if path <> file.Weights then
+                      if path <> file.Weights && path <> "." && count >= MinTensors then
                           path, count ]
               Skipped = List.ofSeq file.OtherEntries @ List.ofSeq file.Skipped }
 

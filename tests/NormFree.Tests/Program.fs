@@ -89,7 +89,11 @@ let private all =
       testList
           "Inference"
           [ Inference.PackedFileTests.tests
+            Inference.PackedDamageTests.tests
+            Inference.PackedDamageVersion2Tests.tests
             Inference.PackedNetworkTests.tests
+            Inference.PackedLimitTests.tests
+            Inference.PackedConcurrencyTests.tests
             Inference.ImageInputTests.tests
             Inference.PackingTests.tests
             Inference.BackbonePackingTests.tests

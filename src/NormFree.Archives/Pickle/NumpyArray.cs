@@ -82,22 +82,19 @@ public sealed class NumpyArray
             : null;
 
     /// <summary>Integers of any type as long; null if they are no integers, or one of them is above the range of long.</summary>
-    private static long[]? Widened(string type, ReadOnlySpan<byte> bytes)
+    private static long[]? Widened(string type, ReadOnlySpan<byte> bytes) => type switch
     {
-        return type switch
-        {
-            "u1" => Widen<byte>(bytes, b => b),
-            "i1" => Widen<sbyte>(bytes, b => b),
-            "u2" => Widen<ushort>(bytes, b => b),
-            "i2" => Widen<short>(bytes, b => b),
-            "u4" => Widen<uint>(bytes, b => b),
-            "i4" => Widen<int>(bytes, b => b),
-            "i8" => MemoryMarshal.Cast<byte, long>(bytes).ToArray(),
-            "u8" when !MemoryMarshal.Cast<byte, ulong>(bytes).ContainsAnyExceptInRange(0UL, (ulong)long.MaxValue) =>
-                MemoryMarshal.Cast<byte, long>(bytes).ToArray(),
-            _ => null,
-        };
-    }
+        "u1" => Widen<byte>(bytes, b => b),
+        "i1" => Widen<sbyte>(bytes, b => b),
+        "u2" => Widen<ushort>(bytes, b => b),
+        "i2" => Widen<short>(bytes, b => b),
+        "u4" => Widen<uint>(bytes, b => b),
+        "i4" => Widen<int>(bytes, b => b),
+        "i8" => MemoryMarshal.Cast<byte, long>(bytes).ToArray(),
+        "u8" when !MemoryMarshal.Cast<byte, ulong>(bytes).ContainsAnyExceptInRange(0UL, (ulong)long.MaxValue) =>
+            MemoryMarshal.Cast<byte, long>(bytes).ToArray(),
+        _ => null,
+    };
 
     private static long[] Widen<T>(ReadOnlySpan<byte> bytes, Func<T, long> widen) where T : unmanaged
     {

@@ -1,3 +1,5 @@
+using System.Diagnostics.CodeAnalysis;
+
 namespace NormFree.Archives.Pickle;
 
 /// <summary>The opcodes that import, call and set states. Each becomes data.</summary>
@@ -6,7 +8,9 @@ internal sealed partial class PickleMachine
     /// <summary>Interprets the opcodes of sets and of objects that plain data lacks.</summary>
     private void Object(PickleOpcode opcode)
     {
-        switch (allowed.AllowsAll ? opcode : PickleOpcode.Stop)
+        if (!allowed.AllowsAll)
+            Unsupported(opcode);
+        switch (opcode)
         {
             case PickleOpcode.EmptySet: stack.Push(new PickleReduced(new PickleGlobal("builtins", "set"), PickleTuple.Empty)); break;
             case PickleOpcode.AddItems: Append(stack.PopToMark()); break;
@@ -14,11 +18,13 @@ internal sealed partial class PickleMachine
             case PickleOpcode.NewObjEx: NewObjEx(); break;
             case PickleOpcode.Inst: Instance(Global(Utf8Line(), Utf8Line()), stack.PopToMark()); break;
             case PickleOpcode.Obj: Instance(stack.PopToMark()); break;
-            default:
-                cursor.Fail($"opcode 0x{(byte)opcode:x2} is not supported in plain data", "Write the data again with plain lists, dictionaries and arrays");
-                break;
+            default: Unsupported(opcode); break;
         }
     }
+
+    [DoesNotReturn]
+    private void Unsupported(PickleOpcode opcode) =>
+        cursor.Fail($"opcode 0x{(byte)opcode:x2} is not supported in plain data", "Write the data again with plain lists, dictionaries and arrays");
 
     private void StackGlobal()
     {

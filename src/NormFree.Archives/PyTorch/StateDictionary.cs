@@ -53,7 +53,7 @@ internal sealed record StateDictionary(string Path, PickleValue Value, int Tenso
     {
         PickleDict dict => Pairs(dict.Entries),
         PickleReduced { Callable.Name: "OrderedDict", Arguments.Items: [PickleList { Items.Count: > 0 } list] } => list.Items.Select(Pair),
-        PickleReduced { Callable.Name: "OrderedDict" } or PickleReduced { Entries.Count: > 0 } => Pairs(((PickleReduced)value).Entries),
+        PickleReduced reduced when reduced.Callable.Name == "OrderedDict" || reduced.Entries.Count > 0 => Pairs(reduced.Entries),
         PickleReduced { State: PickleDict state } => Pairs(state.Entries),
         _ => null,
     };

@@ -23,25 +23,23 @@ internal static class StorageTypes
         ("", "uint64", DType.U64),
     ];
 
-    /// <summary>Storage classes of numbers that safetensors lacks, and the bytes of their elements.</summary>
+    /// <summary>Storage classes of numbers that safetensors lacks, and the bytes of an element.</summary>
     private static readonly (string Storage, int Bytes)[] Unsupported =
     [
         ("ComplexFloatStorage", 8), ("ComplexDoubleStorage", 16),
         ("QInt8Storage", 1), ("QUInt8Storage", 1), ("QInt32Storage", 4), ("QUInt4x2Storage", 1), ("QUInt2x4Storage", 1),
     ];
 
-    /// <summary>The bytes of an element of a storage class, supported or not; null for other names.</summary>
-    public static int? BytesOf(PickleGlobal storage)
+    /// <summary>The elements of a storage class such as <c>torch.FloatStorage</c>, supported or not; null for other names.</summary>
+    public static ElementType? Of(PickleGlobal storage)
     {
+        if ((storage.Name == "UntypedStorage" ? DType.U8 : Find(row => row.Storage == storage.Name)) is { } type)
+            return new ElementType(type.Name(), type, type.Bytes());
         foreach (var (name, bytes) in Unsupported)
             if (name == storage.Name)
-                return bytes;
-        return Of(storage)?.Bytes();
+                return new ElementType(name, null, bytes);
+        return null;
     }
-
-    /// <summary>The element type of a storage class such as <c>torch.FloatStorage</c>; null for other names.</summary>
-    public static DType? Of(PickleGlobal storage) =>
-        storage.Name == "UntypedStorage" ? DType.U8 : Find(row => row.Storage == storage.Name);
 
     /// <summary>The element type of a dtype such as <c>torch.uint16</c>; null for other names.</summary>
     public static DType? OfDType(PickleGlobal dtype) => Find(row => row.DTypeName == dtype.Name);
@@ -64,16 +62,21 @@ internal static class StorageTypes
     }
 }
 
+/// <summary>The type of the elements of a storage.</summary>
+/// <param name="Name">Its name in errors.</param>
+/// <param name="Supported">The type; null for complex and quantised numbers, which are skipped.</param>
+/// <param name="Bytes">The bytes of an element.</param>
+internal readonly record struct ElementType(string Name, DType? Supported, int Bytes);
+
 /// <summary>The persistent id of a storage in a pickle: ('storage', class, key, device, elements[, view]).</summary>
-/// <param name="Supported">The type of the elements; null for complex and quantised numbers, which are skipped.</param>
-/// <param name="ElementBytes">The bytes of an element.</param>
+/// <param name="Element">The type of the elements.</param>
 /// <param name="Key">The key of the storage in the file.</param>
 /// <param name="Elements">The number of elements.</param>
 /// <param name="View">The part of another storage that it views; null for an independent storage, the usual case.</param>
-internal sealed record StorageId(DType? Supported, int ElementBytes, string Key, long Elements, StorageId.Part? View)
+internal sealed record StorageId(ElementType Element, string Key, long Elements, StorageId.Part? View)
 {
     /// <summary>The type of the elements of a storage that is supported.</summary>
-    public DType Type => Supported!.Value;
+    public DType Type => Element.Supported!.Value;
 
     /// <summary>A part of a storage, in elements.</summary>
     public readonly record struct Part(long Offset, long Elements);
@@ -84,15 +87,15 @@ internal sealed record StorageId(DType? Supported, int ElementBytes, string Key,
         if (persistent.Id is not PickleTuple { Items: { Count: 5 or 6 } items }
             || items[0].AsText() != "storage"
             || items[1] is not PickleGlobal storage
-            || StorageTypes.BytesOf(storage) is not { } width
+            || StorageTypes.Of(storage) is not { } element
             || items[2].AsText() is not { } key
             || items[4].AsInt64() is not (>= 0 and var elements))
             return null;
         if (items.Count == 5 || items[5] is PickleNone)
-            return new StorageId(StorageTypes.Of(storage), width, key, elements, null);
+            return new StorageId(element, key, elements, null);
         return items[5] is PickleTuple { Items: [_, var offset, var count] }
             && offset.AsInt64() is >= 0 and var from && count.AsInt64() is >= 0 and var size
-            ? new StorageId(StorageTypes.Of(storage), width, key, elements, new Part(from, size))
+            ? new StorageId(element, key, elements, new Part(from, size))
             : null;
     }
 }

@@ -108,12 +108,12 @@ internal sealed class StreamStorages : IStorages
         return storage with { Bytes = storage.Bytes.Slice((int)part.Offset * size, (int)part.Elements * size) };
     }
 
-    private Dictionary<string, (DType? Type, int Bytes)> Types(PickleValue value)
+    private Dictionary<string, ElementType> Types(PickleValue value)
     {
-        var types = new Dictionary<string, (DType? Type, int Bytes)>(StringComparer.Ordinal);
+        var types = new Dictionary<string, ElementType>(StringComparer.Ordinal);
         foreach (var persistent in PersistentIds(value))
-            if (StorageId.Parse(persistent) is { } id && !types.TryAdd(id.Key, (id.Supported, id.ElementBytes)) && types[id.Key].Type != id.Supported)
-                Fail($"storage {Quoted.Name(id.Key)}", $"it is used as {types[id.Key].Type?.Name()} and as {id.Supported?.Name()}");
+            if (StorageId.Parse(persistent) is { } id && !types.TryAdd(id.Key, id.Element) && types[id.Key] != id.Element)
+                Fail($"storage {Quoted.Name(id.Key)}", $"it is used as {types[id.Key].Name} and as {id.Element.Name}");
         return types;
     }
 
@@ -132,8 +132,8 @@ internal sealed class StreamStorages : IStorages
         }
     }
 
-    /// <summary>Adds the storage at an offset, and moves the offset behind it. Storages of types that are not supported are skipped.</summary>
-    private void Add(PickleValue key, Dictionary<string, (DType? Type, int Bytes)> types, ReadOnlyMemory<byte> bytes, ref int at)
+    /// <summary>Adds the storage at an offset, and moves the offset after it. Storages of types that are not supported are skipped.</summary>
+    private void Add(PickleValue key, Dictionary<string, ElementType> types, ReadOnlyMemory<byte> bytes, ref int at)
     {
         string where = $"byte {at}";
         if (key.AsText() is not { } name || !types.TryGetValue(name, out var type) || storages.ContainsKey(name))
@@ -146,9 +146,9 @@ internal sealed class StreamStorages : IStorages
         long elements = BinaryPrimitives.ReadInt64LittleEndian(bytes.Span[at..]);
         at += CountBytes;
         if (elements < 0 || elements > (bytes.Length - at) / type.Bytes)
-            Fail(where, $"a storage claims {elements} elements of {type.Bytes} bytes, but {bytes.Length - at} bytes remain");
+            Fail(where, $"a storage claims {elements} elements of {type.Name}, but {bytes.Length - at} bytes remain");
         int length = (int)elements * type.Bytes;
-        if (type.Type is { } supported)
+        if (type.Supported is { } supported)
             storages.Add(name, new Storage(supported, bytes.Slice(at, length), BigEndian: false));
         at += length;
     }

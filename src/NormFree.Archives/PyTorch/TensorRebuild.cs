@@ -31,7 +31,7 @@ internal sealed class TensorRebuild(IStorages storages, long maxBytes, string fi
         if (value is PickleReduced { Callable: { Name: not ("_rebuild_tensor" or "_rebuild_tensor_v2" or "_rebuild_tensor_v3") } other })
             InvalidFileException.Throw(
                 file, where, $"it was saved by {other}, not as a dense tensor of numbers", "Save it as a dense tensor that is not quantised");
-        if (value is not PickleReduced { Callable.Name: "_rebuild_tensor" or "_rebuild_tensor_v2" or "_rebuild_tensor_v3" } call
+        if (value is not PickleReduced call
             || call.Arguments.Items is not [PicklePersistentId persistent, var offset, var sizes, var strides, ..]
             || Numbers(sizes) is not { } shape || Numbers(strides) is not { } steps || offset.AsInt64() is not { } first)
         {
@@ -43,7 +43,7 @@ internal sealed class TensorRebuild(IStorages storages, long maxBytes, string fi
             Fail(where, "its storage is not in PyTorch's format for storages");
             return null;
         }
-        if (id.Supported is null)
+        if (id.Element.Supported is null)
             InvalidFileException.Throw(file, where, "its numbers are complex or quantised", "Save it as a tensor of real numbers");
         var storage = storages.Find(id, where);
         var (view, problem) = StridedView.Create(storage, Type(call, storage, where), (first, shape, steps), maxBytes);

@@ -16,7 +16,7 @@ internal sealed class StoredZip
     private const int Stored = 0;
     private const int Deflated = 8;
 
-    /// <summary>How many bytes the entries of an archive may decompress to: these, and a multiple of the archive.</summary>
+    /// <summary>The limit for all decompressed entries is this plus a multiple of the size of the archive.</summary>
     private const long InflatedBase = 64 << 20;
 
     private const int InflatedMultiple = 16;
@@ -25,6 +25,7 @@ internal sealed class StoredZip
     private readonly string file;
     private readonly Dictionary<string, StoredZipEntry> entries = new(StringComparer.Ordinal);
 
+    /// <summary>The bytes that entries may still decompress to.</summary>
     private long inflatable;
 
     private StoredZip(ReadOnlyMemory<byte> archive, string file)
@@ -82,7 +83,7 @@ internal sealed class StoredZip
         }
         catch (Exception e) when (e is InvalidDataException or InvalidFileException)
         {
-            // The same damage as another size.
+            // Reported below, as for a wrong size.
         }
         Fail(entry.Name, $"it does not decompress to its {entry.Size} bytes", Remedy.DownloadAgain);
         return default;

@@ -83,7 +83,7 @@ public sealed class EventFile
         Append(summary, step);
     }
 
-    /// <summary>An event of now.</summary>
+    /// <summary>An event with the present time.</summary>
     private static ProtobufMessage Event()
     {
         var message = new ProtobufMessage();

@@ -83,8 +83,8 @@ public readonly record struct MapSize(int Height, int Width, int Channels)
             return $"it maps {this} to {output}; the limit of a side is {PackedLimits.MaxSide}";
         if (output.Channels > PackedLimits.MaxChannels)
             return $"it maps {this} to {output}; the limit of channels is {PackedLimits.MaxChannels}";
-        if ((long)output.Height * output.Width * output.Channels is var values && values > PackedLimits.MaxMapValues)
-            return $"it maps {this} to {output}, which has {values} values; the limit is {PackedLimits.MaxMapValues}";
+        if (output.Values > PackedLimits.MaxMapValues)
+            return $"it maps {this} to {output}, which has {output.Values} values; the limit is {PackedLimits.MaxMapValues}";
         return layer is PackedBinaryLayer { Shortcut: AveragePoolShortcut { Projection: not null } }
             && ProjectionTables(Channels, output.Width) > PackedLimits.MaxMapValues
             ? $"a row of {output.Width} pixels is too wide for its projection of {Channels} channels"

@@ -35,8 +35,8 @@ public static class PackedLimits
     public const double MaxBinaryMacs = 5e11;
 
     /// <summary>
-    /// Multiply-accumulates of all real convolutions, projections and the classifier; filters are rounded up to a multiple of 16, those of one of several
-    /// groups to a multiple of 64.
+    /// Multiply-accumulates of all real convolutions, projections and the classifier; filters are rounded up to a multiple of 16. If there
+    /// are several groups, the filters of each group are rounded up to a multiple of 64.
     /// </summary>
     public const double MaxRealMacs = 5e10;
 

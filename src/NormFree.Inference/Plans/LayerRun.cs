@@ -18,16 +18,9 @@ internal sealed unsafe class LayerRun(PreparedLayer layer, int height, int width
         RequireLength(y.Length, size.After(layer.Model).Values, "output values", nameof(y));
         RequireLength(signs.Length, Words(size), "words of signs", nameof(signs));
         var plan = Plan.OfLayer(layer, size);
-        var arena = plan.Rent();
-        try
-        {
-            fixed (float* result = y) Run(plan, arena.Frame(null, result), x, default, y);
-            fixed (ulong* words = signs) plan.InputSigns?.In(arena.Frame(null, null)).Decode(words);
-        }
-        finally
-        {
-            arena.Dispose();
-        }
+        using var arena = plan.Rent();
+        fixed (float* result = y) Run(plan, arena.Frame(null, result), x, default, y);
+        fixed (ulong* words = signs) plan.InputSigns?.In(arena.Frame(null, null)).Decode(words);
     }
 
     /// <summary>Runs a sum with the input of another layer.</summary>

@@ -85,10 +85,10 @@ internal readonly struct SigmoidSlope : ISignSlope
     public static TVector At<TFloats, TVector>(TVector t, float parameter)
         where TFloats : struct, IFloatVectors<TVector>
         where TVector : unmanaged =>
-        LaneByLane.Map<TFloats, TVector>(t, value =>
+        LaneByLane.Map<TFloats, TVector>(t, parameter, static (value, k) =>
         {
-            var sigmoid = 1 / (1 + MathF.Exp(-parameter * value));
-            return 2 * parameter * sigmoid * (1 - sigmoid);
+            var sigmoid = 1 / (1 + MathF.Exp(-k * value));
+            return 2 * k * sigmoid * (1 - sigmoid);
         });
 }
 
@@ -99,11 +99,11 @@ internal readonly struct SwishSlope : ISignSlope
     public static TVector At<TFloats, TVector>(TVector t, float parameter)
         where TFloats : struct, IFloatVectors<TVector>
         where TVector : unmanaged =>
-        LaneByLane.Map<TFloats, TVector>(t, value =>
+        LaneByLane.Map<TFloats, TVector>(t, parameter, static (value, beta) =>
         {
             // The derivative is even; cosh overflows for arguments above 89, where it is 0 in float32.
-            var scaled = MathF.Min(MathF.Abs(parameter * value), 80);
-            return parameter * (2 - scaled * MathF.Tanh(scaled / 2)) / (1 + MathF.Cosh(scaled));
+            var scaled = MathF.Min(MathF.Abs(beta * value), 80);
+            return beta * (2 - scaled * MathF.Tanh(scaled / 2)) / (1 + MathF.Cosh(scaled));
         });
 }
 
@@ -114,24 +114,24 @@ internal readonly struct TanhSlope : ISignSlope
     public static TVector At<TFloats, TVector>(TVector t, float parameter)
         where TFloats : struct, IFloatVectors<TVector>
         where TVector : unmanaged =>
-        LaneByLane.Map<TFloats, TVector>(t, value =>
+        LaneByLane.Map<TFloats, TVector>(t, parameter, static (value, k) =>
         {
-            var tanh = MathF.Tanh(parameter * value);
-            return parameter * (1 - tanh * tanh);
+            var tanh = MathF.Tanh(k * value);
+            return k * (1 - tanh * tanh);
         });
 }
 
 /// <summary>Functions without vector instructions.</summary>
 internal static unsafe class LaneByLane
 {
-    /// <summary>The function's value at each lane.</summary>
-    public static TVector Map<TFloats, TVector>(TVector x, Func<float, float> function)
+    /// <summary>The function's value at each lane. The function gets the parameter as an argument, so that it captures nothing.</summary>
+    public static TVector Map<TFloats, TVector>(TVector x, float parameter, Func<float, float, float> function)
         where TFloats : struct, IFloatVectors<TVector>
         where TVector : unmanaged
     {
         var lanes = stackalloc float[TFloats.Lanes];
         TFloats.Store(x, lanes);
-        for (var lane = 0; lane < TFloats.Lanes; lane++) lanes[lane] = function(lanes[lane]);
+        for (var lane = 0; lane < TFloats.Lanes; lane++) lanes[lane] = function(lanes[lane], parameter);
         return TFloats.Load(lanes);
     }
 }

@@ -7,6 +7,8 @@ open System.IO.Compression
 open System.Text
 open Expecto
 open NormFree.Archives.PyTorch
+open NormFree.Interop
+open NormFree.Tests.Data.Support
 open NormFree.Tests.Formats
 
 let private latin1 (text: string) = Encoding.Latin1.GetBytes text
@@ -222,6 +224,24 @@ let private choices =
 
               for words in [ "'teacher'"; "state_dict (2 tensors)"; "state_dict_ema (2 tensors)" ] do
                   Expect.stringContains message words "message"
+          }
+
+          test "is reported with other weights, but not with random states" {
+              use folder = new TempFolder()
+              let path = folder.File "checkpoint.pt"
+              let network = dictionary [ for name in [ "a"; "b"; "c"; "d" ] -> name, tensorOf 2 ]
+
+              let entries =
+                  [ "state_dict", network
+                    "state_dict_ema", network
+                    "states", two
+                    "rng", tensorOf 1
+                    "cuda", tensorOf 1 ]
+
+              File.WriteAllBytes(path, file (dictionary entries + "."))
+              use foreign = ForeignFile.OpenPyTorch path
+              Expect.equal foreign.Content.Weights "state_dict" "weights"
+              Expect.equal foreign.Content.OtherWeights [ "state_dict_ema", 4 ] "others"
           }
 
           test "of a whole model is refused with the class's name, even beside statistics" {
