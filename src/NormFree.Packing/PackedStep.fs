@@ -157,14 +157,21 @@ module PackedStep =
         | None, Ok [] -> refuse name "an empty branch"
         | None, Error what -> Error what
 
-    /// Numbers repeated keys within a block: affine, affine.2. A shortcut starts from the last layer with its key, which is in its own block.
-    let private withUniqueKeys (steps: PackedStep list) =
-        (Map.empty, steps)
-        ||> List.mapFold (fun counts step ->
-            let count = 1 + (counts |> Map.tryFind step.Key |> Option.defaultValue 0)
-            let key = if count = 1 then step.Key else $"{step.Key}.{count}"
-            { step with Key = key }, Map.add step.Key count counts)
-        |> fst
+    /// Numbers repeated keys: affine, affine.2. A shortcut starts from its block's first layer.
+    let private numbered counts (steps: PackedStep list) =
+        let steps, counts =
+            (counts, steps)
+            ||> List.mapFold (fun counts step ->
+                let count = 1 + (counts |> Map.tryFind step.Key |> Option.defaultValue 0)
+                let key = if count = 1 then step.Key else $"{step.Key}.{count}"
+                { step with Key = key }, Map.add step.Key count counts)
+
+        let started step =
+            match step.Kind with
+            | AddLayer(_, shortcut) -> { step with Kind = AddLayer(steps.Head.Key, shortcut) }
+            | _ -> step
+
+        List.map started steps, counts
 
     /// Why a network cannot be packed, if it cannot.
     let private obstacle (net: NetSpec) =
@@ -192,13 +199,15 @@ module PackedStep =
         let add found (name, graph) =
             match found, steps name (pieces graph) with
             | Error _, _ -> found
-            | Ok before, Ok more -> Ok(before @ more)
+            | Ok(before, counts), Ok more ->
+                let more, counts = numbered counts more
+                Ok(before @ more, counts)
             | Ok _, Error what -> unsupported what
 
         match obstacle net, realFilters net with
         | Some why, _ -> Error why
         | None, Some what -> unsupported what
-        | None, None -> Lowering.parts net |> List.fold add (Ok []) |> Result.map withUniqueKeys
+        | None, None -> Lowering.parts net |> List.fold add (Ok([], Map.empty)) |> Result.map fst
 
     /// <summary>The packed layers of a network, in the order in which they run.</summary>
     /// <remarks>Throws TrainingException with the reason if the network cannot be packed.</remarks>

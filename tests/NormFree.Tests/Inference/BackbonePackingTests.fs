@@ -50,6 +50,31 @@ let private agrees size net =
     let logits (network: PackedNetwork) = (PackedRunner.ofNetwork network).Run image size size
     Expect.equal (logits again) (logits packed) "logits of the file's network"
 
+/// The packed network of a network without ties has its logits. Verification takes its shortcuts from the packed steps; this does not.
+let private hasOwnLogits size net =
+    use network = Networks.trained single 1L net |> Network.running Execution.Portable
+    use image = Networks.noise single 1L 1 size
+    use packed = PackedNetwork.From (Packing.ofCheckpoint (Support.asCheckpoint size network)).Model
+    use logits = Support.logits network image
+    let found = (PackedRunner.ofNetwork packed).Run (image.flatten().data<float32>().ToArray()) size size
+    let difference, largest = Differences.between found (logits.flatten().data<float>().ToArray())
+    Expect.isLessThan difference (1e-5 * largest) "difference of the logits"
+
+/// Residual blocks of activations only, whose layers are named after their blocks' common key.
+let private repeated =
+    let pooled =
+        Blocks.residual "a" Shortcut.AveragePool [ Part.AveragePool 2; Parts.relu ]
+
+    Net.create
+        "repeated"
+        [ Stem.resNet 16 CifarStem
+          pooled
+          pooled
+          Blocks.plain "b" [ Part.Binary(Parts.binary "conv" 3 1 16) ]
+          Classifier.pooled ]
+    |> Net.withClasses 10
+    |> Net.withBinarise ActivationsAndWeights
+
 /// Why a random network has no packed form; None if it has one.
 let private reason net =
     try
@@ -83,4 +108,8 @@ let tests =
         "backbones"
         [ for title, size, net in networks do
               test title { agrees size net }
+          test "residual blocks that repeat their layers' names" {
+              agrees 32 repeated
+              hasOwnLogits 32 repeated
+          }
           yield! random ]
