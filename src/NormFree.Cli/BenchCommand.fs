@@ -14,26 +14,27 @@ open NormFree.Benchmarks
 module internal BenchCommand =
 
     let private job (args: Arguments) ranks : BenchJob =
-        let image = args.Get Options.image
+        let image = args.Get Options.Measurement.image
 
         let net =
-            NetworkOptions.described args Options.arch image (args.Get Options.classes)
-            |> Net.withBinarise (args.Get Options.binarise)
+            NetworkOptions.described args Options.Network.arch image (args.Get Options.Network.classes)
+            |> Net.withBinarise (args.Get Options.Network.binarise)
 
         let recipe =
-            match args.Get Options.recipe with
+            match args.Get Options.Recipe.recipe with
             | PublishedRecipe -> Recipe.published
             | CorrectedRecipe -> Recipe.corrected
 
         { BenchJob.Default net with
-            Recipe = { recipe with Batch = args.Get Options.batch }
+            Recipe = { recipe with Batch = args.Get Options.Recipe.batch }
             Image = image
-            WarmUp = args.Get Options.warmUpSteps
-            Steps = args.Get Options.steps
-            Profile = args.Has Options.profile
+            WarmUp = args.Get Options.Measurement.warmUpSteps
+            Steps = args.Get Options.Measurement.steps
+            Profile = args.Has Options.Measurement.profile
             Ranks = ranks
-            Accumulate = args.Get Options.accumulate
-            Execution = NetworkOptions.execution Cpu (args.Get Options.engine) (args.Get Options.precision) }
+            Accumulate = args.Get Options.Execution.accumulate
+            Execution =
+                NetworkOptions.execution Cpu (args.Get Options.Execution.engine) (args.Get Options.Execution.precision) }
 
     let private cell (milliseconds: float option) =
         match milliseconds with
@@ -131,12 +132,12 @@ module internal BenchCommand =
             | Some costs -> costs.NetworkLink
             | None -> { BandwidthGbit = 10.0; LatencyUs = 50.0 }
 
-        { BandwidthGbit = args.TryGet Options.bandwidth |> Option.defaultValue measured.BandwidthGbit
-          LatencyUs = args.TryGet Options.latency |> Option.defaultValue measured.LatencyUs }
+        { BandwidthGbit = args.TryGet Options.Measurement.bandwidth |> Option.defaultValue measured.BandwidthGbit
+          LatencyUs = args.TryGet Options.Measurement.latency |> Option.defaultValue measured.LatencyUs }
 
     /// The speed of many nodes. A smaller batch is measured too: the difference gives the part of a step that does not depend on the batch.
     let private predicted (args: Arguments) (job: BenchJob) (result: BenchResult) =
-        args.TryGet Options.predictNodes
+        args.TryGet Options.Measurement.predictNodes
         |> Option.map (fun nodes ->
             let fewer = max 1 (job.Recipe.Batch / 4)
 
@@ -151,7 +152,7 @@ module internal BenchCommand =
                 nodes)
 
     let private measure (args: Arguments) cancellation (ranks: IRanks) =
-        NetworkOptions.useThreads (args.TryGet Options.threads)
+        NetworkOptions.useThreads (args.TryGet Options.Execution.threads)
         let job = job args ranks
 
         let result =
@@ -161,12 +162,12 @@ module internal BenchCommand =
                 { result with Scaling = predicted args job result })
 
         if ranks.Rank = 0 then
-            if args.Has Options.json then
+            if args.Has Options.Files.json then
                 Output.json (Json.writeSnakeCase result)
             else
                 print result
 
     /// <summary>Runs the command.</summary>
     let train (args: Arguments) (cancellation: CancellationToken) =
-        let timeout = args.TryGet Options.rankTimeout |> Option.map TimeSpan.FromSeconds
+        let timeout = args.TryGet Options.Execution.rankTimeout |> Option.map TimeSpan.FromSeconds
         Job.run timeout (measure args cancellation)

@@ -30,25 +30,25 @@ module internal BenchInferCommand =
     let private isOnnx engine = engine = InferenceEngine.OnnxRuntime || engine = InferenceEngine.OnnxRuntimeInt8
 
     let private job (args: Arguments) : InferenceJob =
-        let image = args.Get Options.image
+        let image = args.Get Options.Measurement.image
 
-        if args.Has Options.instructions && isOnnx (args.Get Options.inferenceEngine) then
+        if args.Has Options.Execution.instructions && isOnnx (args.Get Options.Execution.inferenceEngine) then
             Output.warn "ONNX Runtime cannot be limited to an instruction set: it uses the fastest of this processor."
 
         let net =
-            NetworkOptions.described args Options.binaryArch image (args.Get Options.classes)
+            NetworkOptions.described args Options.Network.binaryArch image (args.Get Options.Network.classes)
             |> Net.withBinarise ActivationsAndWeights
 
         let basis = InferenceJob.Default net
 
         { basis with
-            Engine = args.Get Options.inferenceEngine
+            Engine = args.Get Options.Execution.inferenceEngine
             Image = image
-            Batch = args.Get Options.batch
-            Threads = args.TryGet Options.threads |> Option.defaultValue basis.Threads
-            WarmUp = args.Get Options.warmUpSteps
-            Runs = args.Get Options.runs
-            Seconds = args.Get Options.seconds }
+            Batch = args.Get Options.Recipe.batch
+            Threads = args.TryGet Options.Execution.threads |> Option.defaultValue basis.Threads
+            WarmUp = args.Get Options.Measurement.warmUpSteps
+            Runs = args.Get Options.Measurement.runs
+            Seconds = args.Get Options.Measurement.seconds }
 
     /// The measured options in words.
     let private title (result: InferenceResult) =
@@ -83,7 +83,7 @@ module internal BenchInferCommand =
                 { job with Progress = min least >> progress; Cancellation = cancellation }
                 |> InferenceBench.measure (start job.Engine job.Threads))
 
-        if args.Has Options.json then
+        if args.Has Options.Files.json then
             Output.json (Json.writeSnakeCase result)
         else
             print result

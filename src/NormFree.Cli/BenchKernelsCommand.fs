@@ -14,7 +14,7 @@ module internal BenchKernelsCommand =
     let private typed (text: string) = text.ToLowerInvariant().Replace("x", "×").Replace("->", "→").Replace("^2", "²")
 
     let private layers (args: Arguments) =
-        let words = args.TryGet Options.only |> Option.defaultValue ""
+        let words = args.TryGet Options.Measurement.only |> Option.defaultValue ""
         let isChosen (layer: KernelLayer) = (typed $"{layer.Network} {layer.Name}").Contains(typed words)
 
         match List.filter isChosen KernelLayers.all with
@@ -63,11 +63,11 @@ module internal BenchKernelsCommand =
             Show.counting "layer" layers.Length (fun progress ->
                 KernelBench.measure
                     { Layers = layers
-                      Seconds = args.Get Options.seconds
+                      Seconds = args.Get Options.Measurement.seconds
                       Progress = progress
                       Cancellation = cancellation })
 
-        if args.Has Options.json then
+        if args.Has Options.Files.json then
             Output.json (Json.writeSnakeCase results)
         else
             print results

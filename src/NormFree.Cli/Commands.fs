@@ -37,110 +37,110 @@ module internal Commands =
 
     let private network (arch: Opt<string>) =
         [ arch.Spec
-          Options.norm.Spec
-          Options.shortcut.Spec
-          Options.stem.Spec
-          Options.width.Spec
-          Options.depth.Spec ]
+          Options.Network.norm.Spec
+          Options.Network.shortcut.Spec
+          Options.Network.stem.Spec
+          Options.Network.width.Spec
+          Options.Network.depth.Spec ]
 
     /// How the files of a data set are read.
     let private layout =
-        [ Options.trainSplit.Spec
-          Options.testSplit.Spec
-          Options.emnistSplit.Spec
-          Options.classNames.Spec
-          Options.allowLeftOut.Spec ]
+        [ Options.Data.trainSplit.Spec
+          Options.Data.testSplit.Spec
+          Options.Data.emnistSplit.Spec
+          Options.Data.classNames.Spec
+          Options.Data.allowLeftOut.Spec ]
 
-    let private dataset = [ Options.dataset.Spec; Options.dataPath.Spec ] @ layout
+    let private dataset = [ Options.Data.dataset.Spec; Options.Data.dataPath.Spec ] @ layout
 
-    let private testImages = dataset @ [ Options.testLimit.Spec; Options.strict.Spec ]
+    let private testImages = dataset @ [ Options.Data.testLimit.Spec; Options.Data.strict.Spec ]
 
     let private about sentence option = (Opt.about sentence option).Spec
     let private defaultsTo text option = (Opt.defaultsTo text option).Spec
-    let private classes10 = Options.classes |> defaultsTo "10"
+    let private classes10 = Options.Network.classes |> defaultsTo "10"
 
     /// How the work of a training is done. A resumed run may change all of it.
     let trainExecution =
-        [ Options.engine.Spec
-          Options.precision.Spec
-          Options.device.Spec
-          Options.threads.Spec
-          Options.instructions.Spec
-          Options.workers.Spec
-          Options.accumulate.Spec
-          Options.rankTimeout.Spec ]
+        [ Options.Execution.engine.Spec
+          Options.Execution.precision.Spec
+          Options.Execution.device.Spec
+          Options.Execution.threads.Spec
+          Options.Execution.instructions.Spec
+          Options.Execution.workers.Spec
+          Options.Execution.accumulate.Spec
+          Options.Execution.rankTimeout.Spec ]
 
     let train =
         command
             "train"
             "Trains a network, in one stage or in both."
-            ([ Options.arch |> defaultsTo "reactnet-small"
-               Options.networkFile.Spec
-               Options.norm.Spec
-               Options.binarise.Spec
-               Options.shortcut.Spec
-               Options.stem.Spec
-               Options.width.Spec
-               Options.depth.Spec ]
+            ([ Options.Network.arch |> defaultsTo "reactnet-small"
+               Options.Network.networkFile.Spec
+               Options.Network.norm.Spec
+               Options.Network.binarise.Spec
+               Options.Network.shortcut.Spec
+               Options.Network.stem.Spec
+               Options.Network.width.Spec
+               Options.Network.depth.Spec ]
              @ dataset
-             @ [ Options.size.Spec
-                 Options.limit.Spec
-                 Options.testLimit.Spec
-                 Options.heldOut.Spec
-                 Options.strict.Spec
-                 Options.recipe.Spec
-                 Options.epochs.Spec
-                 Options.batch.Spec
-                 Options.learningRate.Spec
-                 Options.weightDecay.Spec
-                 Options.optimiser.Spec
-                 Options.schedule.Spec
-                 Options.warmUp.Spec
-                 Options.clip.Spec
-                 Options.initialisation.Spec
-                 Options.loss.Spec
-                 Options.teacher.Spec
-                 Options.seed.Spec
-                 Options.config.Spec
-                 Options.printConfig.Spec
-                 Options.init.Spec
-                 Options.out.Spec
-                 Options.resume.Spec
-                 Options.keep.Spec
-                 Options.checkpointEvery.Spec
-                 Options.onNonFinite.Spec
-                 Options.telemetry.Spec
-                 Options.jsonLog.Spec ]
+             @ [ Options.Data.size.Spec
+                 Options.Data.limit.Spec
+                 Options.Data.testLimit.Spec
+                 Options.Data.heldOut.Spec
+                 Options.Data.strict.Spec
+                 Options.Recipe.recipe.Spec
+                 Options.Recipe.epochs.Spec
+                 Options.Recipe.batch.Spec
+                 Options.Recipe.learningRate.Spec
+                 Options.Recipe.weightDecay.Spec
+                 Options.Recipe.optimiser.Spec
+                 Options.Recipe.schedule.Spec
+                 Options.Recipe.warmUp.Spec
+                 Options.Recipe.clip.Spec
+                 Options.Recipe.initialisation.Spec
+                 Options.Recipe.loss.Spec
+                 Options.Recipe.teacher.Spec
+                 Options.Recipe.seed.Spec
+                 Options.Run.config.Spec
+                 Options.Run.printConfig.Spec
+                 Options.Run.init.Spec
+                 Options.Run.out.Spec
+                 Options.Run.resume.Spec
+                 Options.Run.keep.Spec
+                 Options.Run.checkpointEvery.Spec
+                 Options.Run.onNonFinite.Spec
+                 Options.Run.telemetry.Spec
+                 Options.Run.jsonLog.Spec ]
              @ trainExecution)
 
     let eval =
         { command
               "eval"
               "Measures the accuracy of a network on a data set's test images."
-              (Options.checkpoint.Spec :: testImages
-               @ [ Options.batch
+              (Options.Files.checkpoint.Spec :: testImages
+               @ [ Options.Recipe.batch
                    |> Opt.about "Images per pass; the result does not depend on it."
                    |> Opt.group "Execution"
                    |> _.Spec
-                   Options.computeEngine.Spec
-                   Options.threads.Spec
-                   Options.instructions.Spec
-                   Options.json.Spec ]) with
+                   Options.Execution.computeEngine.Spec
+                   Options.Execution.threads.Spec
+                   Options.Execution.instructions.Spec
+                   Options.Files.json.Spec ]) with
             Required = [ "--checkpoint" ] }
 
     let predict =
         { command
               "predict"
               "Classifies images, or computes the logits of tensors."
-              [ Options.checkpoint.Spec
-                Options.packed |> about "The same, for the packed engine."
-                Options.input.Spec
-                Options.output.Spec
-                Options.top.Spec
-                Options.isDouble.Spec
-                Options.computeEngine.Spec
-                Options.threads.Spec
-                Options.instructions.Spec ] with
+              [ Options.Files.checkpoint.Spec
+                Options.Files.packed |> about "The same, for the packed engine."
+                Options.Files.input.Spec
+                Options.Files.output.Spec
+                Options.Files.top.Spec
+                Options.Execution.isDouble.Spec
+                Options.Execution.computeEngine.Spec
+                Options.Execution.threads.Spec
+                Options.Execution.instructions.Spec ] with
             Operand =
                 Some
                     { Name = "IMAGE"
@@ -153,26 +153,26 @@ module internal Commands =
         command
             "summary"
             "Lists the layers, parameters, operations and sizes of a network."
-            ([ Options.arch.Spec
-               Options.networkFile.Spec
-               Options.norm.Spec
-               Options.binarise.Spec
-               Options.shortcut.Spec
-               Options.stem.Spec ]
-             @ [ Options.width.Spec
-                 Options.depth.Spec
-                 Options.classes.Spec
-                 Options.size
+            ([ Options.Network.arch.Spec
+               Options.Network.networkFile.Spec
+               Options.Network.norm.Spec
+               Options.Network.binarise.Spec
+               Options.Network.shortcut.Spec
+               Options.Network.stem.Spec ]
+             @ [ Options.Network.width.Spec
+                 Options.Network.depth.Spec
+                 Options.Network.classes.Spec
+                 Options.Data.size
                  |> Opt.about "Image side in pixels."
                  |> Opt.defaultsTo "224"
                  |> Opt.group "Network"
                  |> _.Spec
-                 Options.checkpoint |> about "Checkpoint to summarise instead."
-                 Options.engine
+                 Options.Files.checkpoint |> about "Checkpoint to summarise instead."
+                 Options.Execution.engine
                  |> Opt.about "Say how this engine runs each binary layer."
                  |> Opt.group "Network"
                  |> defaultsTo ""
-                 Options.json.Spec ])
+                 Options.Files.json.Spec ])
 
     let networkList =
         command "network list" "Lists the architectures with their parameters and operations." []
@@ -181,12 +181,12 @@ module internal Commands =
         { command
               "network show"
               "Prints an architecture as JSON, for --network."
-              [ Options.norm.Spec
-                Options.shortcut.Spec
-                Options.stem |> about "Stem (default: cifar)."
-                Options.width.Spec
-                Options.depth.Spec
-                Options.classes |> Opt.defaultsTo "10" |> _.Spec ] with
+              [ Options.Network.norm.Spec
+                Options.Network.shortcut.Spec
+                Options.Network.stem |> about "Stem (default: cifar)."
+                Options.Network.width.Spec
+                Options.Network.depth.Spec
+                Options.Network.classes |> Opt.defaultsTo "10" |> _.Spec ] with
             Operand =
                 Some
                     { Name = "NAME"
@@ -199,8 +199,8 @@ module internal Commands =
         { command
               "data get"
               "Downloads a data set, or the missing part of it, and checks its checksum."
-              [ Options.file |> Opt.about "Folder to write to." |> Opt.defaultsTo "data" |> _.Spec
-                Options.mirror.Spec ] with
+              [ Options.Files.file |> Opt.about "Folder to write to." |> Opt.defaultsTo "data" |> _.Spec
+                Options.Files.mirror.Spec ] with
             Operand =
                 Some
                     { Name = "NAME"
@@ -217,67 +217,70 @@ module internal Commands =
         command
             "bench train"
             "Measures the speed and memory of training steps on random images."
-            ([ Options.arch.Spec
-               Options.networkFile.Spec
-               Options.norm.Spec
-               Options.binarise.Spec
-               Options.shortcut.Spec
-               Options.stem.Spec ]
-             @ [ Options.width.Spec; Options.depth.Spec; classes10 ]
-             @ [ Options.image.Spec
-                 Options.batch |> Opt.about "Images per step, over all ranks." |> Opt.group "Measurement" |> _.Spec
-                 Options.recipe |> Opt.about "Recipe." |> Opt.group "Measurement" |> _.Spec
-                 Options.warmUpSteps.Spec
-                 Options.steps.Spec
-                 Options.profile.Spec
-                 Options.predictNodes.Spec
-                 Options.bandwidth.Spec
-                 Options.latency.Spec
-                 Options.engine.Spec
-                 Options.precision.Spec
-                 Options.threads.Spec
-                 Options.instructions.Spec
-                 Options.accumulate.Spec
-                 Options.rankTimeout.Spec
-                 Options.json.Spec ])
+            ([ Options.Network.arch.Spec
+               Options.Network.networkFile.Spec
+               Options.Network.norm.Spec
+               Options.Network.binarise.Spec
+               Options.Network.shortcut.Spec
+               Options.Network.stem.Spec ]
+             @ [ Options.Network.width.Spec; Options.Network.depth.Spec; classes10 ]
+             @ [ Options.Measurement.image.Spec
+                 Options.Recipe.batch
+                 |> Opt.about "Images per step, over all ranks."
+                 |> Opt.group "Measurement"
+                 |> _.Spec
+                 Options.Recipe.recipe |> Opt.about "Recipe." |> Opt.group "Measurement" |> _.Spec
+                 Options.Measurement.warmUpSteps.Spec
+                 Options.Measurement.steps.Spec
+                 Options.Measurement.profile.Spec
+                 Options.Measurement.predictNodes.Spec
+                 Options.Measurement.bandwidth.Spec
+                 Options.Measurement.latency.Spec
+                 Options.Execution.engine.Spec
+                 Options.Execution.precision.Spec
+                 Options.Execution.threads.Spec
+                 Options.Execution.instructions.Spec
+                 Options.Execution.accumulate.Spec
+                 Options.Execution.rankTimeout.Spec
+                 Options.Files.json.Spec ])
 
     let benchInfer =
         command
             "bench infer"
             "Measures the latency and memory of inference on random images, also of other runtimes."
-            (network Options.binaryArch
+            (network Options.Network.binaryArch
              @ [ classes10
-                 Options.image.Spec
-                 Options.batch
+                 Options.Measurement.image.Spec
+                 Options.Recipe.batch
                  |> Opt.about "Images per run."
                  |> Opt.defaultsTo "1"
                  |> Opt.group "Measurement"
                  |> _.Spec
-                 Options.warmUpSteps |> Opt.about "Runs before the measurement." |> defaultsTo "5"
-                 Options.runs.Spec
-                 Options.seconds.Spec
-                 Options.inferenceEngine.Spec
-                 Options.threads.Spec
-                 Options.instructions.Spec
-                 Options.json.Spec ])
+                 Options.Measurement.warmUpSteps |> Opt.about "Runs before the measurement." |> defaultsTo "5"
+                 Options.Measurement.runs.Spec
+                 Options.Measurement.seconds.Spec
+                 Options.Execution.inferenceEngine.Spec
+                 Options.Execution.threads.Spec
+                 Options.Execution.instructions.Spec
+                 Options.Files.json.Spec ])
 
     let benchKernels =
         command
             "bench kernels"
             "Measures binary convolutions against the roofline of this machine."
-            [ Options.only.Spec
-              Options.seconds
+            [ Options.Measurement.only.Spec
+              Options.Measurement.seconds
               |> Opt.about "Least time per layer and instruction set, in seconds."
               |> defaultsTo "0.2"
-              Options.json.Spec ]
+              Options.Files.json.Spec ]
 
     let report =
         { command
               "report"
               "Writes a page about one or several runs."
-              [ Options.file |> about "Page to write: .html, or .md with pictures beside it."
-                Options.title.Spec
-                Options.noSpeed.Spec ] with
+              [ Options.Files.file |> about "Page to write: .html, or .md with pictures beside it."
+                Options.Files.title.Spec
+                Options.Files.noSpeed.Spec ] with
             Operand =
                 Some
                     { Name = "RUN"
@@ -291,52 +294,52 @@ module internal Commands =
         { command
               "import"
               "Writes a checkpoint from a PyTorch or safetensors file."
-              ([ Options.pytorch.Spec; Options.safetensors.Spec; Options.weights.Spec ]
-               @ [ Options.partial.Spec; Options.allowNonFinite.Spec ]
-               @ [ Options.file |> about "Checkpoint to write." ]
-               @ [ Options.arch |> defaultsTo ""
-                   Options.norm.Spec
-                   Options.binarise.Spec
-                   Options.shortcut.Spec
-                   Options.stem.Spec
-                   Options.width.Spec
-                   Options.depth.Spec
-                   Options.classes |> Opt.about "Classes (default: the data set's, or 1000)." |> defaultsTo ""
-                   Options.recipe
+              ([ Options.Files.pytorch.Spec; Options.Files.safetensors.Spec; Options.Files.weights.Spec ]
+               @ [ Options.Files.partial.Spec; Options.Files.allowNonFinite.Spec ]
+               @ [ Options.Files.file |> about "Checkpoint to write." ]
+               @ [ Options.Network.arch |> defaultsTo ""
+                   Options.Network.norm.Spec
+                   Options.Network.binarise.Spec
+                   Options.Network.shortcut.Spec
+                   Options.Network.stem.Spec
+                   Options.Network.width.Spec
+                   Options.Network.depth.Spec
+                   Options.Network.classes |> Opt.about "Classes (default: the data set's, or 1000)." |> defaultsTo ""
+                   Options.Recipe.recipe
                    |> Opt.about "Rules for layer scales and binary filters."
                    |> Opt.defaultsTo "published"
                    |> Opt.group "Network"
                    |> _.Spec
-                   Options.dataset |> Opt.about "Take class names and normalisation from it." |> defaultsTo ""
-                   Options.dataPath.Spec ]
+                   Options.Data.dataset |> Opt.about "Take class names and normalisation from it." |> defaultsTo ""
+                   Options.Data.dataPath.Spec ]
                @ layout
-               @ [ Options.size |> about "Image side in pixels (default: the data set's, or 224)."
-                   Options.resize.Spec
-                   Options.normalisation.Spec ]) with
+               @ [ Options.Data.size |> about "Image side in pixels (default: the data set's, or 224)."
+                   Options.Data.resize.Spec
+                   Options.Data.normalisation.Spec ]) with
             Required = [ "--arch"; "--out" ] }
 
     let export =
         { command
               "export"
               "Writes a PyTorch, safetensors, ONNX or packed file from a checkpoint."
-              [ Options.checkpoint |> about "Checkpoint to export."
-                Options.format.Spec
-                Options.file.Spec
-                Options.dynamicBatch.Spec
-                Options.flatWeights.Spec ] with
+              [ Options.Files.checkpoint |> about "Checkpoint to export."
+                Options.Files.format.Spec
+                Options.Files.file.Spec
+                Options.Files.dynamicBatch.Spec
+                Options.Files.flatWeights.Spec ] with
             Required = [ "--checkpoint"; "--format"; "--out" ] }
 
     let verify =
         { command
               "verify"
               "Compares a packed file with its checkpoint, layer by layer."
-              ([ Options.checkpoint |> about "Checkpoint of the packed file."
-                 Options.packed |> about "Packed file to compare."
-                 Options.verifyImages.Spec
-                 Options.dataset |> Opt.about "Compare the accuracy on its test images too." |> defaultsTo ""
-                 Options.dataPath.Spec ]
+              ([ Options.Files.checkpoint |> about "Checkpoint of the packed file."
+                 Options.Files.packed |> about "Packed file to compare."
+                 Options.Files.verifyImages.Spec
+                 Options.Data.dataset |> Opt.about "Compare the accuracy on its test images too." |> defaultsTo ""
+                 Options.Data.dataPath.Spec ]
                @ layout
-               @ [ Options.testLimit.Spec; Options.threads.Spec; Options.json.Spec ]) with
+               @ [ Options.Data.testLimit.Spec; Options.Execution.threads.Spec; Options.Files.json.Spec ]) with
             Required = [ "--checkpoint"; "--packed" ] }
 
     let completion =

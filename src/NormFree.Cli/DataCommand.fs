@@ -11,7 +11,7 @@ module internal DataCommand =
     let private remote (args: Arguments) =
         let name = args.Operands.Head
 
-        match Download.tryFind name, args.TryGet Options.mirror with
+        match Download.tryFind name, args.TryGet Options.Files.mirror with
         | None, _ -> raise (UsageException $"there is no data set '{name}' to download: choose cifar10 or cifar100.")
         | Some remote, None -> remote
         | Some remote, Some mirror -> Download.fromMirror mirror remote
@@ -32,7 +32,7 @@ module internal DataCommand =
 
     /// <summary>Runs <c>normfree data get</c>.</summary>
     let get (args: Arguments) (cancellation: CancellationToken) =
-        let request = Download.request (remote args) (args.Get Options.file)
+        let request = Download.request (remote args) (args.Get Options.Files.file)
         let result = (Download.run request (progress ()) cancellation).GetAwaiter().GetResult()
 
         if not Console.IsOutputRedirected then
@@ -70,7 +70,7 @@ module internal DataCommand =
     /// <summary>Runs <c>normfree data check</c>.</summary>
     let check (args: Arguments) (cancellation: CancellationToken) =
         let options = Images.options args |> Images.withoutTraining |> Images.withoutTest
-        let dataset = Images.load (args.Get Options.dataset) (args.TryGet Options.dataPath) options
+        let dataset = Images.load (args.Get Options.Data.dataset) (args.TryGet Options.Data.dataPath) options
         Output.line $"{dataset.Name}: {dataset.Classes.Length} classes, network input {dataset.Size}×{dataset.Size}"
         counts dataset |> List.iter Output.line
         dataset.Notes |> List.iter Output.line

@@ -36,7 +36,7 @@ module internal EvalCommand =
         | _ -> ()
 
     let private print (args: Arguments) (dataset: Dataset) (accuracy: Accuracy) =
-        if args.Has Options.json then
+        if args.Has Options.Files.json then
             Output.json (Json.write accuracy)
         else
             Show.table
@@ -48,20 +48,20 @@ module internal EvalCommand =
                     Show.percent accuracy.Top5 ] ]
 
     let private eval (args: Arguments) cancellation (ranks: IRanks) =
-        NetworkOptions.useThreads (args.TryGet Options.threads)
-        let path = args.Get Options.checkpoint
+        NetworkOptions.useThreads (args.TryGet Options.Execution.threads)
+        let path = args.Get Options.Files.checkpoint
         NetworkFile.require path
-        use network = LoadedNetwork.load (args.TryGet Options.computeEngine) path
+        use network = LoadedNetwork.load (args.TryGet Options.Execution.computeEngine) path
 
         let options =
             { Images.withoutTraining (Images.options args) with
                 Size = Some network.ImageTask.Size
-                TestLimit = args.TryGet Options.testLimit }
+                TestLimit = args.TryGet Options.Data.testLimit }
 
-        let dataset = Images.load (args.Get Options.dataset) (args.TryGet Options.dataPath) options
+        let dataset = Images.load (args.Get Options.Data.dataset) (args.TryGet Options.Data.dataPath) options
 
         match matchClasses path network.ImageTask dataset with
-        | Some assumption when ranks.Rank = 0 && not (args.Has Options.json) -> Output.line assumption
+        | Some assumption when ranks.Rank = 0 && not (args.Has Options.Files.json) -> Output.line assumption
         | _ -> ()
 
         if ranks.Rank = 0 then
@@ -69,12 +69,13 @@ module internal EvalCommand =
 
         let runOptions =
             { RunOptions.Default with
-                Strict = args.Has Options.strict
+                Strict = args.Has Options.Data.strict
                 OnEvent = (if ranks.Rank = 0 then skipped else ignore)
                 Ranks = ranks
                 Cancellation = cancellation }
 
-        let accuracy = Evaluation.accuracyOfLoaded runOptions (args.Get Options.batch) network dataset.Test
+        let accuracy =
+            Evaluation.accuracyOfLoaded runOptions (args.Get Options.Recipe.batch) network dataset.Test
 
         if ranks.Rank = 0 then
             print args dataset accuracy

@@ -13,10 +13,14 @@ module internal ExportCommand =
 
     let private write (args: Arguments) format =
         match format with
-        | ExportFormat.PyTorch -> if args.Has Options.flatWeights then Export.pytorchFlat else Export.pytorch
+        | ExportFormat.PyTorch ->
+            if args.Has Options.Files.flatWeights then
+                Export.pytorchFlat
+            else
+                Export.pytorch
         | ExportFormat.Safetensors -> Export.safetensors
         | ExportFormat.Onnx ->
-            Export.onnx (OnnxRuntime()) (if args.Has Options.dynamicBatch then AnyNumber else OneImage)
+            Export.onnx (OnnxRuntime()) (if args.Has Options.Files.dynamicBatch then AnyNumber else OneImage)
         | ExportFormat.Packed -> Export.packed
 
     let private print (out: string) (comparison: Comparison) =
@@ -41,13 +45,13 @@ module internal ExportCommand =
 
     /// <summary>Runs the command.</summary>
     let run (args: Arguments) (cancellation: CancellationToken) =
-        let format = args.Get Options.format
-        let path, out = args.Get Options.checkpoint, args.Get Options.file
+        let format = args.Get Options.Files.format
+        let path, out = args.Get Options.Files.checkpoint, args.Get Options.Files.file
 
-        if format <> ExportFormat.Onnx && args.Has Options.dynamicBatch then
+        if format <> ExportFormat.Onnx && args.Has Options.Files.dynamicBatch then
             raise (UsageException "--dynamic-batch is for --format onnx.")
 
-        if format <> ExportFormat.PyTorch && args.Has Options.flatWeights then
+        if format <> ExportFormat.PyTorch && args.Has Options.Files.flatWeights then
             raise (UsageException "--flat-weights is for --format pytorch.")
 
         if Path.GetFullPath path = Path.GetFullPath out then

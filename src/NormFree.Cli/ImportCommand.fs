@@ -13,7 +13,9 @@ open NormFree.Networks
 module internal ImportCommand =
 
     let private openFile (args: Arguments) =
-        match args.TryGet Options.pytorch, args.TryGet Options.safetensors, args.TryGet Options.weights with
+        match
+            args.TryGet Options.Files.pytorch, args.TryGet Options.Files.safetensors, args.TryGet Options.Files.weights
+        with
         | Some path, None, weights -> ForeignFile.OpenPyTorchWeights(path, weights)
         | None, Some _, Some _ ->
             raise (UsageException "--weights is for --pytorch: a safetensors file holds one set of tensors.")
@@ -21,39 +23,39 @@ module internal ImportCommand =
         | _ -> raise (UsageException "import takes one of --pytorch FILE and --safetensors FILE.")
 
     let private dataset (args: Arguments) =
-        match args.TryGet Options.dataset, args.TryGet Options.dataPath with
+        match args.TryGet Options.Data.dataset, args.TryGet Options.Data.dataPath with
         | Some kind, path ->
             let options = Images.options args |> Images.withoutTraining |> Images.withoutTest
-            Some(Images.load kind path { options with Size = args.TryGet Options.size })
+            Some(Images.load kind path { options with Size = args.TryGet Options.Data.size })
         | None, Some _ -> raise (UsageException "--data needs --dataset KIND.")
         | None, None -> None
 
     /// The image side: as given, the data set's, or the one that the stem is made for.
     let private pixels (args: Arguments) (dataset: Dataset option) =
-        match args.TryGet Options.size, dataset, args.TryGet Options.stem with
+        match args.TryGet Options.Data.size, dataset, args.TryGet Options.Network.stem with
         | Some size, _, _ -> size
         | None, Some dataset, _ -> dataset.Size
         | None, None, Some CifarStem -> 32
         | None, None, _ -> 224
 
     let private classes (args: Arguments) (dataset: Dataset option) =
-        match args.TryGet Options.classes, dataset with
+        match args.TryGet Options.Network.classes, dataset with
         | Some count, Some dataset when count <> dataset.Classes.Length ->
             raise (UsageException $"--classes {count} does not fit {dataset.Name}, which has {dataset.Classes.Length}.")
         | _, Some dataset -> dataset.Classes.Length
         | Some count, None -> count
-        | None, None -> Opt.defaultValue Options.classes
+        | None, None -> Opt.defaultValue Options.Network.classes
 
     let private spec (args: Arguments) pixels classes =
         let recipe =
-            match args.Get Options.recipe with
+            match args.Get Options.Recipe.recipe with
             | PublishedRecipe -> Recipe.published
             | CorrectedRecipe -> Recipe.corrected
 
         let net =
-            NetworkOptions.described args Options.arch pixels classes
-            |> NetworkOptions.requireBinary [ "--recipe", args.Has Options.recipe ]
-            |> Net.withBinarise (args.Get Options.binarise)
+            NetworkOptions.described args Options.Network.arch pixels classes
+            |> NetworkOptions.requireBinary [ "--recipe", args.Has Options.Recipe.recipe ]
+            |> Net.withBinarise (args.Get Options.Network.binarise)
 
         match Validation.fits pixels pixels (Recipe.applyTo net recipe) with
         | Ok net -> net
@@ -67,7 +69,7 @@ module internal ImportCommand =
             | None -> Import.task net pixels
 
         let preprocessing =
-            match args.TryGet Options.resize with
+            match args.TryGet Options.Data.resize with
             | Some side when side < pixels ->
                 raise (UsageException $"--resize {side} is below the image side {pixels}: give at least that.")
             | Some side -> [ ResizeShort side; CentreCrop pixels ]
@@ -75,7 +77,7 @@ module internal ImportCommand =
 
         { task with
             Preprocessing = preprocessing
-            Normalisation = args.TryGet Options.normalisation |> Option.defaultValue task.Normalisation }
+            Normalisation = args.TryGet Options.Data.normalisation |> Option.defaultValue task.Normalisation }
 
     /// Whether only the classifier does not fit.
     let private onlyClassifier (report: ImportReport) =
@@ -89,7 +91,7 @@ module internal ImportCommand =
         let remedy =
             if not report.NonFinite.IsEmpty then
                 "Give an earlier checkpoint, or import the values with --allow-nonfinite."
-            elif args.Has Options.partial then
+            elif args.Has Options.Files.partial then
                 "Not one tensor fits: check --arch."
             elif onlyClassifier report then
                 "The file has another number of classes: give it with --classes, and fine-tune with train --init, which starts a new classifier. \
@@ -108,10 +110,10 @@ module internal ImportCommand =
     /// <summary>Runs the command.</summary>
     let run (args: Arguments) (cancellation: CancellationToken) =
         let rules =
-            { Strictness = if args.Has Options.partial then Strictness.Partial else Strict
-              AllowNonFinite = args.Has Options.allowNonFinite }
+            { Strictness = if args.Has Options.Files.partial then Strictness.Partial else Strict
+              AllowNonFinite = args.Has Options.Files.allowNonFinite }
 
-        let out = args.Get Options.file
+        let out = args.Get Options.Files.file
         let dataset = dataset args
         let pixels = pixels args dataset
         let net = spec args pixels (classes args dataset)

@@ -51,7 +51,7 @@ module internal ImportText =
 
     let private network (args: Arguments) net size =
         let stem =
-            match args.TryGet Options.stem, NetworkOptions.stem None size with
+            match args.TryGet Options.Network.stem, NetworkOptions.stem None size with
             | Some CifarStem, _ -> "stem cifar"
             | Some ImageNetStem, _ -> "stem imagenet"
             | None, CifarStem -> $"stem cifar (by the image side {size}; --stem imagenet is the other)"
@@ -61,17 +61,23 @@ module internal ImportText =
             if not (Net.isBinary net) then
                 []
             else
-                [ args.Get Options.norm |> Names.norm |> sprintf "norm %s" |> assumed args Options.norm
-                  args.Get Options.binarise |> Names.binarise |> sprintf "binary %s" |> assumed args Options.binarise
+                [ args.Get Options.Network.norm
+                  |> Names.norm
+                  |> sprintf "norm %s"
+                  |> assumed args Options.Network.norm
+                  args.Get Options.Network.binarise
+                  |> Names.binarise
+                  |> sprintf "binary %s"
+                  |> assumed args Options.Network.binarise
                   match Net.shortcutWeights net with
-                  | Some weights -> assumed args Options.shortcut $"shortcut weights {Names.weights weights}"
+                  | Some weights -> assumed args Options.Network.shortcut $"shortcut weights {Names.weights weights}"
                   | None -> ()
-                  (match args.Get Options.recipe with
+                  (match args.Get Options.Recipe.recipe with
                    | PublishedRecipe -> "recipe published"
                    | CorrectedRecipe -> "recipe corrected")
-                  |> assumed args Options.recipe ]
+                  |> assumed args Options.Recipe.recipe ]
 
-        String.concat ", " ([ args.Get Options.arch; stem ] @ binary)
+        String.concat ", " ([ args.Get Options.Network.arch; stem ] @ binary)
 
     let private step (step: Augment) =
         match step with
@@ -102,7 +108,7 @@ module internal ImportText =
     /// Binary and real shortcuts have the same keys and shapes, but other logits.
     let private ambiguity (args: Arguments) (net: NetSpec) =
         match Net.shortcutWeights net, net.Binarise with
-        | Some weights, ActivationsAndWeights when not (args.Has Options.shortcut) ->
+        | Some weights, ActivationsAndWeights when not (args.Has Options.Network.shortcut) ->
             let other =
                 if weights = WeightBinariser.Real then
                     WeightBinariser.Binary

@@ -34,6 +34,6 @@ module internal NetworkCommand =
 
     /// <summary>Prints an architecture as JSON.</summary>
     let show (args: Arguments) =
-        NetworkOptions.ofTable args args.Operands.Head smallImages (args.Get Options.classes)
+        NetworkOptions.ofTable args args.Operands.Head smallImages (args.Get Options.Network.classes)
         |> NetworkJson.write
         |> Output.line

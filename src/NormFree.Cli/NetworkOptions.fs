@@ -12,13 +12,13 @@ module internal Images =
     /// How the files of the data set are read.
     let options (args: Arguments) : DatasetOptions =
         { Catalogue.defaults with
-            Emnist = args.TryGet Options.emnistSplit
-            ClassNames = args.TryGet Options.classNames
+            Emnist = args.TryGet Options.Data.emnistSplit
+            ClassNames = args.TryGet Options.Data.classNames
             Folder =
                 { ImageFolder.defaults with
-                    TrainSplit = args.TryGet Options.trainSplit
-                    TestSplit = args.TryGet Options.testSplit
-                    AllowLeftOut = args.Has Options.allowLeftOut } }
+                    TrainSplit = args.TryGet Options.Data.trainSplit
+                    TestSplit = args.TryGet Options.Data.testSplit
+                    AllowLeftOut = args.Has Options.Data.allowLeftOut } }
 
     /// The same for commands that read no training images.
     let withoutTraining (options: DatasetOptions) =
@@ -92,9 +92,9 @@ module internal NetworkOptions =
 
     /// The options for binary layers, and whether they are given.
     let binaryOptions (args: Arguments) =
-        [ "--norm", args.Has Options.norm
-          "--binarise", args.Has Options.binarise
-          "--shortcut", args.Has Options.shortcut ]
+        [ "--norm", args.Has Options.Network.norm
+          "--binarise", args.Has Options.Network.binarise
+          "--shortcut", args.Has Options.Network.shortcut ]
 
     /// The network with this norm, if it is binary, and these shortcuts, if they are given.
     let withChoices norm shortcut (net: NetSpec) =
@@ -109,14 +109,14 @@ module internal NetworkOptions =
 
     /// The options that choose and scale a table.
     let private tableOptions (args: Arguments) =
-        [ "--arch", args.Has Options.arch
-          "--stem", args.Has Options.stem
-          "--width", args.Has Options.width
-          "--depth", args.Has Options.depth ]
+        [ "--arch", args.Has Options.Network.arch
+          "--stem", args.Has Options.Network.stem
+          "--width", args.Has Options.Network.width
+          "--depth", args.Has Options.Network.depth ]
 
     /// The network of --network, if it is given.
     let ofFile (args: Arguments) : NetSpec option =
-        args.TryGet Options.networkFile
+        args.TryGet Options.Network.networkFile
         |> Option.map (fun path ->
             match tableOptions args |> List.filter snd with
             | [] -> NetworkJson.read path |> requireBinary (binaryOptions args)
@@ -126,20 +126,20 @@ module internal NetworkOptions =
 
     /// The network of the table that the options name, for images of that size.
     let ofTable (args: Arguments) (arch: string) imageSize classes : NetSpec =
-        let size = { Width = args.Get Options.width; Depth = args.Get Options.depth }
+        let size = { Width = args.Get Options.Network.width; Depth = args.Get Options.Network.depth }
 
-        named arch size (stem (args.TryGet Options.stem) imageSize)
+        named arch size (stem (args.TryGet Options.Network.stem) imageSize)
         |> Net.withClasses classes
         |> requireBinary (binaryOptions args)
-        |> withChoices (Some(args.Get Options.norm)) (args.TryGet Options.shortcut)
+        |> withChoices (Some(args.Get Options.Network.norm)) (args.TryGet Options.Network.shortcut)
 
     /// The network that the options describe, for images of that size. A file's network keeps what no option changes.
     let described (args: Arguments) (arch: Opt<string>) imageSize classes : NetSpec =
         match ofFile args with
         | Some net ->
             net
-            |> Net.withClasses (if args.Has Options.classes then classes else net.Classes)
-            |> withChoices (args.TryGet Options.norm) (args.TryGet Options.shortcut)
+            |> Net.withClasses (if args.Has Options.Network.classes then classes else net.Classes)
+            |> withChoices (args.TryGet Options.Network.norm) (args.TryGet Options.Network.shortcut)
         | None -> ofTable args (args.Get arch) imageSize classes
 
     /// The execution, or an error if the engine and the precision do not fit.

@@ -120,6 +120,14 @@ module internal Opt =
 
     let between least most (value: float) = value >= least && value <= most
 
+    let isPositive (value: float) = value > 0.0 && Double.IsFinite value
+
+    /// A word with the text after its colon, or the word alone.
+    let wordAndParameter (text: string) =
+        match text.IndexOf ':' with
+        | -1 -> text, None
+        | colon -> text.Substring(0, colon), Some(text.Substring(colon + 1))
+
     /// One of several words, some with parameters: `tryParse` gets the text.
     let forms name placeholder (shown: string list) sentence (tryParse: string -> Result<'T, string> option) : Opt<'T> =
         let words = OptionSpec.WordsOf shown

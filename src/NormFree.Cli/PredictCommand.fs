@@ -12,11 +12,13 @@ module internal PredictCommand =
 
     /// The network's file, and the engine that computes it.
     let private network (args: Arguments) =
-        let engine = args.TryGet Options.computeEngine
+        let engine = args.TryGet Options.Execution.computeEngine
 
-        [ Options.checkpoint; Options.packed ] |> List.choose args.TryGet |> List.iter NetworkFile.require
+        [ Options.Files.checkpoint; Options.Files.packed ]
+        |> List.choose args.TryGet
+        |> List.iter NetworkFile.require
 
-        match args.TryGet Options.checkpoint, args.TryGet Options.packed, engine with
+        match args.TryGet Options.Files.checkpoint, args.TryGet Options.Files.packed, engine with
         | Some path, None, engine -> path, engine
         | None, Some path, (None | Some PackedEngine) -> path, Some PackedEngine
         | None, Some _, Some(Trained _) ->
@@ -24,10 +26,10 @@ module internal PredictCommand =
         | _ -> raise (UsageException "predict takes either --checkpoint or --packed.")
 
     let private images (args: Arguments) paths (cancellation: CancellationToken) =
-        if args.Has Options.isDouble then
+        if args.Has Options.Execution.isDouble then
             raise (UsageException "--precision is for --input; images are classified in float32.")
 
-        let count = args.Get Options.top
+        let count = args.Get Options.Files.top
         let path, engine = network args
 
         use network =
@@ -64,13 +66,13 @@ module internal PredictCommand =
 
     /// The output is written whole or not at all.
     let private tensors (args: Arguments) input output (cancellation: CancellationToken) =
-        if args.Has Options.top then
+        if args.Has Options.Files.top then
             raise (UsageException "--top is for images; --output gets all logits.")
 
         let path, engine = network args
         cancellation.ThrowIfCancellationRequested()
 
-        match args.Get Options.isDouble, engine with
+        match args.Get Options.Execution.isDouble, engine with
         | true, Some PackedEngine ->
             raise (
                 UsageException
@@ -84,9 +86,9 @@ module internal PredictCommand =
 
     /// <summary>Runs the command.</summary>
     let run (args: Arguments) (cancellation: CancellationToken) =
-        NetworkOptions.useThreads (args.TryGet Options.threads)
+        NetworkOptions.useThreads (args.TryGet Options.Execution.threads)
 
-        match args.Operands, args.TryGet Options.input, args.TryGet Options.output with
+        match args.Operands, args.TryGet Options.Files.input, args.TryGet Options.Files.output with
         | (_ :: _ as paths), None, None -> images args paths cancellation
         | [], Some input, Some output -> tensors args input output cancellation
         | _ ->

@@ -10,7 +10,7 @@ open NormFree.Torch.Native
 
 /// Chooses the instruction set of the process, before anything computes.
 let private useInstructions (args: Arguments) =
-    match args.TryGet Options.instructions with
+    match args.TryGet Options.Execution.instructions with
     | None -> ()
     | Some set when InstructionSets.IsSupported set ->
         InstructionSets.Use set
@@ -33,7 +33,7 @@ let private torch command (args: Arguments) =
     stoppable "Nothing is kept." command args
 
 let private train (args: Arguments) =
-    if not (args.Has Options.printConfig) then
+    if not (args.Has Options.Run.printConfig) then
         useInstructions args
         TorchNative.Ensure()
 

@@ -12,7 +12,7 @@ module internal ReportCommand =
 
     /// <summary>Runs the command.</summary>
     let run (args: Arguments) (cancellation: CancellationToken) =
-        let path = args.Get Options.file
+        let path = args.Get Options.Files.file
 
         let write =
             match Path.GetExtension path with
@@ -20,13 +20,13 @@ module internal ReportCommand =
             | ".md" -> Report.writeMarkdown
             | other -> raise (UsageException $"--out must end in .html or .md, not '{other}'.")
 
-        let speed = if args.Has Options.noSpeed then SkipSpeed else MeasureSpeed
+        let speed = if args.Has Options.Files.noSpeed then SkipSpeed else MeasureSpeed
         let folders = [ for path in args.Operands -> { RunFolder.Path = path } ]
         let runs = ReportedRun.ofFolders (RunDeployment.measuring speed) folders
         cancellation.ThrowIfCancellationRequested()
 
         let title =
-            args.TryGet Options.title
+            args.TryGet Options.Files.title
             |> Option.defaultWith (fun () -> "NormFree: " + (runs |> List.map _.Log.Name |> String.concat ", "))
 
         write path title runs

@@ -12,10 +12,10 @@ open TorchSharp
 module internal SummaryCommand =
 
     let private described (args: Arguments) =
-        let pixels = args.Get Options.size
+        let pixels = args.Get Options.Data.size
 
-        NetworkOptions.described args Options.arch pixels (args.Get Options.classes)
-        |> Net.withBinarise (args.Get Options.binarise),
+        NetworkOptions.described args Options.Network.arch pixels (args.Get Options.Network.classes)
+        |> Net.withBinarise (args.Get Options.Network.binarise),
         pixels
 
     /// A checkpoint has its own network; only the image size may differ.
@@ -31,12 +31,12 @@ module internal SummaryCommand =
             raise (UsageException $"--checkpoint has its own network: omit {words}.")
 
     let private network (args: Arguments) =
-        match args.TryGet Options.checkpoint with
+        match args.TryGet Options.Files.checkpoint with
         | Some path ->
             requireAlone args
             NetworkFile.require path
             use checkpoint = Checkpoint.load torch.ScalarType.Float32 path
-            checkpoint.Network.Spec, args.TryGet Options.size |> Option.defaultValue checkpoint.ImageTask.Size
+            checkpoint.Network.Spec, args.TryGet Options.Data.size |> Option.defaultValue checkpoint.ImageTask.Size
         | None -> described args
 
     let private bits precision =
@@ -126,8 +126,8 @@ module internal SummaryCommand =
         let net, pixels = network args
 
         match Summary.create pixels pixels net with
-        | Ok summary when args.Has Options.json -> Output.json (Json.write summary)
+        | Ok summary when args.Has Options.Files.json -> Output.json (Json.write summary)
         | Ok summary ->
             print summary pixels
-            args.TryGet Options.engine |> Option.iter (fun engine -> printExecutions engine net)
+            args.TryGet Options.Execution.engine |> Option.iter (fun engine -> printExecutions engine net)
         | Error errors -> raise (TrainingException(errors |> List.map string |> String.concat "\n"))

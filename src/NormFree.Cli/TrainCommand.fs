@@ -107,7 +107,7 @@ module internal TrainCommand =
     /// The data set where it is now.
     let private movedTo (args: Arguments) locate (dataset: DatasetConfiguration) =
         { dataset with
-            Path = args.TryGet Options.dataPath |> Option.orElse (Option.map locate dataset.Path) }
+            Path = args.TryGet Options.Data.dataPath |> Option.orElse (Option.map locate dataset.Path) }
 
     /// What is said of data that have moved; the stages compare the fingerprints.
     let private movement (before: RunConfiguration) (now: RunConfiguration) =
@@ -141,7 +141,7 @@ module internal TrainCommand =
             |> Option.defaultWith (fun () -> Parser.parse Commands.train description.Arguments |> TrainSettings.resolve)
             |> withCheckpoints folder
 
-        let teacher = args.TryGet Options.teacher
+        let teacher = args.TryGet Options.Recipe.teacher
         let locate = RunPlaces.locate folder.Path description.Places
 
         let here =
@@ -158,13 +158,14 @@ module internal TrainCommand =
         here, description.Arguments, movement configuration here
 
     let private folder (args: Arguments) (configuration: RunConfiguration option) : RunFolder =
-        match args.TryGet Options.out, configuration with
+        match args.TryGet Options.Run.out, configuration with
         | Some path, _ -> { Path = path }
         | None, Some configuration ->
             let network = configuration.Network
             let norm = (TrainSettings.normText network).Replace(':', '-')
             { Path = Path.Combine("runs", if norm = "" then network.Architecture else $"{network.Architecture}-{norm}") }
-        | None, None -> { Path = Path.Combine("runs", $"{args.Get Options.arch}-{Options.norm.Spec.Default}") }
+        | None, None ->
+            { Path = Path.Combine("runs", $"{args.Get Options.Network.arch}-{Options.Network.norm.Spec.Default}") }
 
     let private requireNoRun (folder: RunFolder) =
         if RunFolder.holdsRun folder then
@@ -175,7 +176,7 @@ module internal TrainCommand =
 
     /// The folder of the run, its configuration, the command line that started it, and where its data have moved.
     let private settings (args: Arguments) =
-        if args.Has Options.resume then
+        if args.Has Options.Run.resume then
             let folder = folder args None
             let configuration, arguments, moved = resumed args folder
             folder, configuration, arguments, moved
@@ -209,7 +210,7 @@ module internal TrainCommand =
             Outcome.untilInterrupted
                 $"All steps are kept; resume with: normfree train --resume --out {folder.Path}"
                 (fun cancellation ->
-                    Show.progress ranks (args.Has Options.jsonLog) (fun watch ->
+                    Show.progress ranks (args.Has Options.Run.jsonLog) (fun watch ->
                         warnOfEarlyKills watch
                         dataset.Notes |> List.iter (Warning >> watch)
 
@@ -222,12 +223,12 @@ module internal TrainCommand =
                             Options = { runOptions with OnEvent = watch; Cancellation = cancellation; Ranks = ranks } }
                         |> stages configuration net))
 
-        if ranks.Rank = 0 && not (args.Has Options.jsonLog) then
+        if ranks.Rank = 0 && not (args.Has Options.Run.jsonLog) then
             result folder finished
 
     /// The configuration that a run would have.
     let private resolved (args: Arguments) =
-        if args.Has Options.resume then
+        if args.Has Options.Run.resume then
             let configuration, _, _ = resumed args (folder args None)
             configuration
         else
@@ -235,7 +236,7 @@ module internal TrainCommand =
 
     /// <summary>Runs the command.</summary>
     let run (args: Arguments) =
-        if args.Has Options.printConfig then
+        if args.Has Options.Run.printConfig then
             Output.line (ConfigurationFile.write (resolved args))
         else
-            Job.run (args.TryGet Options.rankTimeout |> Option.map TimeSpan.FromSeconds) (train args)
+            Job.run (args.TryGet Options.Execution.rankTimeout |> Option.map TimeSpan.FromSeconds) (train args)

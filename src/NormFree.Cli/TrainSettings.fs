@@ -15,35 +15,25 @@ module internal TrainSettings =
             | PublishedRecipe -> Recipe.published
             | CorrectedRecipe ->
                 { Recipe.corrected with
-                    Epochs = Opt.defaultValue Options.epochs
-                    Batch = Opt.defaultValue Options.batch
-                    LearningRate = Opt.defaultValue Options.learningRate }
+                    Epochs = Opt.defaultValue Options.Recipe.epochs
+                    Batch = Opt.defaultValue Options.Recipe.batch
+                    LearningRate = Opt.defaultValue Options.Recipe.learningRate }
 
-        { second with WeightDecay = Opt.defaultValue Options.weightDecay }, second
+        { second with WeightDecay = Opt.defaultValue Options.Recipe.weightDecay }, second
 
     /// What holds without a file and without options.
     let private defaults (args: Arguments) : RunConfiguration =
-        let first, second = recipesOf (args.Get Options.recipe)
+        let first, second = recipesOf (args.Get Options.Recipe.recipe)
 
         { Network =
-            { Architecture = args.Get Options.arch
-              Norm = Some(Opt.defaultValue Options.norm)
+            { Architecture = args.Get Options.Network.arch
+              Norm = Some(Opt.defaultValue Options.Network.norm)
               Shortcut = None
               Stem = None
               Width = Some 1.0
               Depth = Some 1.0
               Spec = None }
-          Dataset =
-            { Kind = Some(Opt.defaultValue Options.dataset)
-              Path = None
-              Size = None
-              Limit = None
-              TestLimit = None
-              TrainSplit = None
-              TestSplit = None
-              EmnistSplit = None
-              ClassNames = None
-              AllowLeftOut = None }
+          Dataset = { DatasetConfiguration.Empty with Kind = Some(Opt.defaultValue Options.Data.dataset) }
           Stage1 = Some first
           Stage2 = Some second
           Init = None
@@ -54,11 +44,11 @@ module internal TrainSettings =
               Threads = None
               Workers = None
               Strict = false
-              Keep = Opt.defaultValue Options.keep
-              CheckpointEvery = Opt.defaultValue Options.checkpointEvery
-              OnNonFinite = Opt.defaultValue Options.onNonFinite
-              Telemetry = Opt.defaultValue Options.telemetry
-              Accumulate = Opt.defaultValue Options.accumulate }
+              Keep = Opt.defaultValue Options.Run.keep
+              CheckpointEvery = Opt.defaultValue Options.Run.checkpointEvery
+              OnNonFinite = Opt.defaultValue Options.Run.onNonFinite
+              Telemetry = Opt.defaultValue Options.Run.telemetry
+              Accumulate = Opt.defaultValue Options.Execution.accumulate }
           Facts = None
           Environment = None
           Changes = [] }
@@ -70,7 +60,7 @@ module internal TrainSettings =
         args.TryGet option |> Option.orElse value
 
     let private loss (args: Arguments) (before: Loss) =
-        match args.TryGet Options.loss, args.TryGet Options.teacher, before with
+        match args.TryGet Options.Recipe.loss, args.TryGet Options.Recipe.teacher, before with
         | None, None, before -> before
         | (Some DistillationLoss | None), Some teacher, Distillation _
         | Some DistillationLoss, Some teacher, _ -> Distillation teacher
@@ -82,31 +72,32 @@ module internal TrainSettings =
 
     let private recipe (args: Arguments) (recipe: Recipe) : Recipe =
         { recipe with
-            Epochs = Options.epochs |> orElse args recipe.Epochs
-            Batch = Options.batch |> orElse args recipe.Batch
-            LearningRate = Options.learningRate |> orElse args recipe.LearningRate
-            Optimiser = Options.optimiser |> orElse args recipe.Optimiser
-            Schedule = Options.schedule |> orElse args recipe.Schedule
-            WarmUp = Options.warmUp |> orElse args recipe.WarmUp
-            Clip = Options.clip |> orElse args recipe.Clip
-            Initialisation = Options.initialisation |> orElse args recipe.Initialisation
+            Epochs = Options.Recipe.epochs |> orElse args recipe.Epochs
+            Batch = Options.Recipe.batch |> orElse args recipe.Batch
+            LearningRate = Options.Recipe.learningRate |> orElse args recipe.LearningRate
+            Optimiser = Options.Recipe.optimiser |> orElse args recipe.Optimiser
+            Schedule = Options.Recipe.schedule |> orElse args recipe.Schedule
+            WarmUp = Options.Recipe.warmUp |> orElse args recipe.WarmUp
+            Clip = Options.Recipe.clip |> orElse args recipe.Clip
+            Initialisation = Options.Recipe.initialisation |> orElse args recipe.Initialisation
             Loss = loss args recipe.Loss
-            HeldOut = Options.heldOut |> orElse args recipe.HeldOut
-            Seed = Options.seed |> orElse args recipe.Seed }
+            HeldOut = Options.Data.heldOut |> orElse args recipe.HeldOut
+            Seed = Options.Recipe.seed |> orElse args recipe.Seed }
 
     /// The recipe of stage 1, which alone has a weight decay.
     let private firstRecipe (args: Arguments) (basis: Recipe) =
-        { recipe args basis with WeightDecay = Options.weightDecay |> orElse args basis.WeightDecay }
+        { recipe args basis with WeightDecay = Options.Recipe.weightDecay |> orElse args basis.WeightDecay }
 
     let private network (args: Arguments) (before: NetworkConfiguration) : NetworkConfiguration =
         // Another table replaces a network of the configuration's file.
         let spec =
-            NetworkOptions.ofFile args |> Option.orElse (if args.Has Options.arch then None else before.Spec)
+            NetworkOptions.ofFile args
+            |> Option.orElse (if args.Has Options.Network.arch then None else before.Spec)
 
         let architecture =
             match spec with
             | Some net -> net.Name
-            | None when args.Has Options.arch -> args.Get Options.arch
+            | None when args.Has Options.Network.arch -> args.Get Options.Network.arch
             | None -> before.Architecture
 
         let net =
@@ -115,57 +106,57 @@ module internal TrainSettings =
             |> NetworkOptions.requireBinary (NetworkOptions.binaryOptions args)
 
         let norm =
-            match args.TryGet Options.norm, spec with
+            match args.TryGet Options.Network.norm, spec with
             | Some norm, _ -> Some norm
             | None, Some net -> Some net.Norm
-            | None, None -> before.Norm |> Option.orElse (Some(Opt.defaultValue Options.norm))
+            | None, None -> before.Norm |> Option.orElse (Some(Opt.defaultValue Options.Network.norm))
 
         { Architecture = architecture
           // Full-precision networks have no such setting.
           Norm = if Net.isBinary net then norm else None
-          Shortcut = Options.shortcut |> orOption args before.Shortcut
-          Stem = Options.stem |> orOption args before.Stem
-          Width = Options.width |> orOption args before.Width
-          Depth = Options.depth |> orOption args before.Depth
+          Shortcut = Options.Network.shortcut |> orOption args before.Shortcut
+          Stem = Options.Network.stem |> orOption args before.Stem
+          Width = Options.Network.width |> orOption args before.Width
+          Depth = Options.Network.depth |> orOption args before.Depth
           Spec = spec }
 
     let private dataset (args: Arguments) (before: DatasetConfiguration) : DatasetConfiguration =
-        { Kind = Options.dataset |> orOption args before.Kind
+        { Kind = Options.Data.dataset |> orOption args before.Kind
           // Another data set is not at the path of the file's.
-          Path = Options.dataPath |> orOption args (if args.Has Options.dataset then None else before.Path)
-          Size = Options.size |> orOption args before.Size
-          Limit = Options.limit |> orOption args before.Limit
-          TestLimit = Options.testLimit |> orOption args before.TestLimit
-          TrainSplit = Options.trainSplit |> orOption args before.TrainSplit
-          TestSplit = Options.testSplit |> orOption args before.TestSplit
-          EmnistSplit = Options.emnistSplit |> orOption args before.EmnistSplit
-          ClassNames = Options.classNames |> orOption args before.ClassNames
-          AllowLeftOut = if args.Has Options.allowLeftOut then Some true else before.AllowLeftOut }
+          Path = Options.Data.dataPath |> orOption args (if args.Has Options.Data.dataset then None else before.Path)
+          Size = Options.Data.size |> orOption args before.Size
+          Limit = Options.Data.limit |> orOption args before.Limit
+          TestLimit = Options.Data.testLimit |> orOption args before.TestLimit
+          TrainSplit = Options.Data.trainSplit |> orOption args before.TrainSplit
+          TestSplit = Options.Data.testSplit |> orOption args before.TestSplit
+          EmnistSplit = Options.Data.emnistSplit |> orOption args before.EmnistSplit
+          ClassNames = Options.Data.classNames |> orOption args before.ClassNames
+          AllowLeftOut = if args.Has Options.Data.allowLeftOut then Some true else before.AllowLeftOut }
 
     /// <summary>How the work is done: as before, but for the options that are given.</summary>
     let execution (args: Arguments) (before: ExecutionConfiguration) : ExecutionConfiguration =
-        { Device = Options.device |> orElse args before.Device
-          Engine = Options.engine |> orElse args before.Engine
-          Precision = Options.precision |> orElse args before.Precision
-          Threads = Options.threads |> orOption args before.Threads
-          Workers = Options.workers |> orOption args before.Workers
-          Strict = before.Strict || args.Has Options.strict
-          Keep = Options.keep |> orElse args before.Keep
-          CheckpointEvery = Options.checkpointEvery |> orElse args before.CheckpointEvery
-          OnNonFinite = Options.onNonFinite |> orElse args before.OnNonFinite
-          Telemetry = Options.telemetry |> orElse args before.Telemetry
-          Accumulate = Options.accumulate |> orElse args before.Accumulate }
+        { Device = Options.Execution.device |> orElse args before.Device
+          Engine = Options.Execution.engine |> orElse args before.Engine
+          Precision = Options.Execution.precision |> orElse args before.Precision
+          Threads = Options.Execution.threads |> orOption args before.Threads
+          Workers = Options.Execution.workers |> orOption args before.Workers
+          Strict = before.Strict || args.Has Options.Data.strict
+          Keep = Options.Run.keep |> orElse args before.Keep
+          CheckpointEvery = Options.Run.checkpointEvery |> orElse args before.CheckpointEvery
+          OnNonFinite = Options.Run.onNonFinite |> orElse args before.OnNonFinite
+          Telemetry = Options.Run.telemetry |> orElse args before.Telemetry
+          Accumulate = Options.Execution.accumulate |> orElse args before.Accumulate }
 
     /// The recipes of the stages that are trained. A checkpoint to start from replaces stage 1 if there is a stage 2.
     let private stages (args: Arguments) isBinary (before: RunConfiguration) =
-        let standard1, standard2 = recipesOf (args.Get Options.recipe)
-        let replaces = args.Has Options.recipe
+        let standard1, standard2 = recipesOf (args.Get Options.Recipe.recipe)
+        let replaces = args.Has Options.Recipe.recipe
         let basis standard (recipe: Recipe option) = if replaces then standard else defaultArg recipe standard
         let first = basis standard1 before.Stage1 |> firstRecipe args
         let second = basis standard2 before.Stage2 |> recipe args
-        let hasInit = args.Has Options.init
+        let hasInit = args.Has Options.Run.init
 
-        match args.TryGet Options.binarise with
+        match args.TryGet Options.Network.binarise with
         | _ when not isBinary -> Some first, None
         | Some Activations -> Some first, None
         | Some ActivationsAndWeights when hasInit -> None, Some second
@@ -195,7 +186,7 @@ module internal TrainSettings =
     /// <summary>The configuration that the options and their file describe.</summary>
     let resolve (args: Arguments) : RunConfiguration =
         let basis =
-            match args.TryGet Options.config with
+            match args.TryGet Options.Run.config with
             | Some path -> fromFile path (defaults args)
             | None -> defaults args
 
@@ -208,7 +199,7 @@ module internal TrainSettings =
                 Dataset = dataset args basis.Dataset
                 Stage1 = stage1
                 Stage2 = stage2
-                Init = Options.init |> orOption args basis.Init
+                Init = Options.Run.init |> orOption args basis.Init
                 Execution = execution args basis.Execution }
 
     /// <summary>The norm as <c>--norm</c> takes it; empty for full-precision networks.</summary>

@@ -28,9 +28,9 @@ module internal VerifyCommand =
 
     /// Opens the data set for a network's task, if one is given. Wrong usage is rejected before anything is read.
     let private dataset (args: Arguments) =
-        let limit, data = args.TryGet Options.testLimit, args.TryGet Options.dataPath
+        let limit, data = args.TryGet Options.Data.testLimit, args.TryGet Options.Data.dataPath
 
-        match args.TryGet Options.dataset with
+        match args.TryGet Options.Data.dataset with
         | None when limit.IsSome || data.IsSome ->
             raise (UsageException "--data and --test-limit are for a data set: name it with --dataset KIND.")
         | None -> fun _ _ -> None
@@ -43,7 +43,7 @@ module internal VerifyCommand =
                 Images.warn dataset
                 let assumption = EvalCommand.matchClasses path task dataset
 
-                if not (args.Has Options.json) then
+                if not (args.Has Options.Files.json) then
                     assumption |> Option.iter Output.line
 
                 Some dataset
@@ -113,10 +113,10 @@ module internal VerifyCommand =
 
     /// <summary>Runs the command.</summary>
     let run (args: Arguments) (cancellation: CancellationToken) =
-        let threads = args.TryGet Options.threads
+        let threads = args.TryGet Options.Execution.threads
         NetworkOptions.useThreads threads
         let dataset = dataset args
-        let path, file = args.Get Options.checkpoint, args.Get Options.packed
+        let path, file = args.Get Options.Files.checkpoint, args.Get Options.Files.packed
         let options = PackedOptions(Threads = defaultArg threads Environment.ProcessorCount)
 
         List.iter NetworkFile.require [ path; file ]
@@ -127,9 +127,9 @@ module internal VerifyCommand =
         use packed = PackedNetwork.Load(file, options)
         let dataset = dataset path checkpoint.ImageTask
         let runOptions = { RunOptions.Default with OnEvent = EvalCommand.skipped; Cancellation = cancellation }
-        let result = compare (args.Get Options.verifyImages) runOptions checkpoint packed dataset
+        let result = compare (args.Get Options.Files.verifyImages) runOptions checkpoint packed dataset
 
-        if args.Has Options.json then
+        if args.Has Options.Files.json then
             Output.json (Json.writeSnakeCase result)
         else
             print result

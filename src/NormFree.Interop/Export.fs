@@ -130,8 +130,8 @@ module Export =
     /// <remarks>Throws InvalidOperationException above 4 GiB.</remarks>
     let pytorch (checkpoint: Checkpoint) (path: string) : Comparison = writePyTorch id checkpoint path
 
-    /// <summary>The same with one-bit filters of N×1 named <c>weights</c>, as the code of ReActNet and of Bi-Real Net loads them with
-    /// <c>strict=True</c>.</summary>
+    /// <summary>The same with one-bit filters of N×1 named <c>weights</c>, as the code of ReActNet's MobileNet (<c>reactnet-a</c>)
+    /// and of Bi-Real Net loads them with <c>strict=True</c>. ReActNet's ResNet loads the plain layout.</summary>
     /// <remarks>Throws InvalidOperationException above 4 GiB.</remarks>
     let pytorchFlat (checkpoint: Checkpoint) (path: string) : Comparison =
         writePyTorch (flat checkpoint.Network.Spec) checkpoint path

@@ -50,6 +50,19 @@ type DatasetConfiguration =
         AllowLeftOut: bool option
     }
 
+    /// <summary>Nothing is chosen.</summary>
+    static member Empty: DatasetConfiguration =
+        { Kind = None
+          Path = None
+          Size = None
+          Limit = None
+          TestLimit = None
+          TrainSplit = None
+          TestSplit = None
+          EmnistSplit = None
+          ClassNames = None
+          AllowLeftOut = None }
+
 /// <summary>How the work of a run is done.</summary>
 [<RequireQualifiedAccess>]
 type ExecutionConfiguration =

@@ -29,6 +29,13 @@ module Parts =
 
     let maxPool2 = Part.MaxPool(2, 2, 0)
 
+    /// <summary>The output channels of a convolution.</summary>
+    let outputs part =
+        match part with
+        | Part.Conv conv -> Some conv.Out
+        | Part.Binary conv -> Some conv.Out
+        | _ -> None
+
 /// <summary>Blocks of parts.</summary>
 [<RequireQualifiedAccess>]
 module Blocks =

@@ -13,12 +13,7 @@ module internal Depth =
             | (next :: _ as unit) :: rest when next.Key = block.Key && block.Key <> "" -> (block :: unit) :: rest
             | _ -> [ block ] :: units)
 
-    let private outputs (block: Block) =
-        block.Branch
-        |> List.choose (function
-            | Part.Binary conv -> Some conv.Out
-            | Part.Conv conv -> Some conv.Out
-            | _ -> None)
+    let private outputs (block: Block) = List.choose Parts.outputs block.Branch
 
     let private isDense unit = unit |> List.forall (fun (block: Block) -> block.Shortcut = Shortcut.Concatenate)
 

@@ -85,7 +85,7 @@ type ShortcutProjection = { Convolution: ConvolutionSpec; Norm: string option; C
 /// <summary>A downsampling shortcut: average pooling of β·x over kernel×kernel, then an optional projection.</summary>
 type PooledShortcut = { Beta: float; Kernel: int; Projection: ShortcutProjection option }
 
-/// <summary>One operation, or several of which each takes the result of others.</summary>
+/// <summary>An operation, or a composition of operations.</summary>
 type Graph =
     | Op of Op
     /// Runs the parts in order. The empty chain is the identity.

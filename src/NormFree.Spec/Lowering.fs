@@ -60,7 +60,9 @@ module Lowering =
             | _ -> 1.0, variances)
         |> fst
 
-    let private named rules name = if rules.Key = "" then name else $"{rules.Key}.{name}"
+    let private keyed block name = if block = "" then name else $"{block}.{name}"
+
+    let private named rules name = keyed rules.Key name
 
     /// The key of a norm, in networks that have norms.
     let private normKey rules name = if rules.HasNorm then Some(named rules name) else None
@@ -149,7 +151,7 @@ module Lowering =
     let private norm rules channels names =
         names |> List.choose (normKey rules) |> List.map (fun key -> Op(Op.Normalise(key, channels)))
 
-    /// A part that is not binary, and the channels after it.
+    /// One part, and the channels after it.
     let private single rules channels part =
         match part with
         | Part.Binary conv -> [ layer rules channels None conv [] ], conv.Out
@@ -255,15 +257,13 @@ module Lowering =
 
     /// The key of a block's first convolution or linear layer.
     let private name number (block: Block) =
-        let full name = if block.Key = "" then name else $"{block.Key}.{name}"
-
         block.Branch @ block.After
         |> List.tryPick (function
             | Part.Binary conv -> List.tryHead conv.Convolutions
             | Part.Conv conv -> Some conv.Name
             | Part.Linear name -> Some name
             | _ -> None)
-        |> Option.map full
+        |> Option.map (keyed block.Key)
         |> Option.defaultValue (if block.Key = "" then $"block{number}" else block.Key)
 
     /// <summary>

@@ -74,15 +74,8 @@ module Net =
     /// The channels of the first binary convolution, or of the first one if all are real.
     let private baseChannels (net: NetSpec) =
         let parts = net.Blocks |> List.collect (fun block -> block.Branch @ block.After)
-
-        let outputs =
-            function
-            | Part.Conv conv -> Some conv.Out
-            | Part.Binary conv -> Some conv.Out
-            | _ -> None
-
         let binary = parts |> List.filter _.IsBinary
-        (if binary.IsEmpty then parts else binary) |> List.tryPick outputs
+        (if binary.IsEmpty then parts else binary) |> List.tryPick Parts.outputs
 
     let private mapOutputs change =
         mapBlocks (

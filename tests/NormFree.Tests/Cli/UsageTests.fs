@@ -238,8 +238,8 @@ let private forms =
         "the parser"
         [ test "takes --name=value, and words after -- as operands" {
               let args = Parser.parse Commands.predict [ "--checkpoint=x"; "--top=5"; "--"; "--odd.png" ]
-              Expect.equal (args.TryGet Options.checkpoint) (Some "x") "checkpoint"
-              Expect.equal (args.Get Options.top) 5 "top"
+              Expect.equal (args.TryGet Options.Files.checkpoint) (Some "x") "checkpoint"
+              Expect.equal (args.Get Options.Files.top) 5 "top"
               Expect.equal args.Operands [ "--odd.png" ] "operands"
           }
 

@@ -1,0 +1,79 @@
+/// Options of the data set.
+[<RequireQualifiedAccess>]
+module internal NormFree.Cli.Options.Data
+
+open NormFree.Cli
+open NormFree.Data
+open NormFree.Runs
+
+let private data option = Opt.group "Data set" option
+
+let dataset =
+    Opt.choice
+        "--dataset"
+        "KIND"
+        [ "cifar10", DatasetKind.Cifar10
+          "cifar100", DatasetKind.Cifar100
+          "folder", DatasetKind.ImageFolder
+          "mnist", DatasetKind.Mnist
+          "fashion-mnist", DatasetKind.FashionMnist
+          "emnist", DatasetKind.Emnist
+          "synthetic", DatasetKind.Synthetic ]
+        "Data set."
+    |> Opt.defaultsTo "synthetic"
+    |> data
+
+let dataPath = Opt.path "--data" "PATH" "Folder, archive or file of the data set." |> data
+
+let size =
+    Opt.whole "--size" "N" Limits.imageSide "Image side in pixels (default: the data set's)." |> data
+
+let resize =
+    Opt.whole "--resize" "N" Limits.imageSide "Shorter side before the centre crop (default: 8/7 of --size above 64)."
+    |> data
+
+let normalisation =
+    Opt.choice
+        "--normalisation"
+        "NAME"
+        [ "imagenet", Normalisation.imageNet
+          "cifar10", Normalisation.cifar10
+          "cifar100", Normalisation.cifar100 ]
+        "Mean and deviation (default: the data set's, or by --size)."
+    |> data
+
+let limit =
+    Opt.whole "--limit" "N" Limits.images "Number of training images, balanced over classes." |> data
+
+let testLimit =
+    Opt.whole "--test-limit" "N" Limits.images "Number of test images, balanced over classes." |> data
+
+let heldOut =
+    Opt.real
+        "--held-out"
+        "X"
+        "a share from 0 to below 1"
+        (fun value -> value >= 0.0 && value < 1.0)
+        "Fraction of training images held out for validation."
+    |> Opt.defaultsTo "0"
+    |> data
+
+let trainSplit =
+    Opt.text "--train-split" "NAME" "Folder of the training images; '.' is the data set itself." |> data
+
+let testSplit = Opt.text "--test-split" "NAME" "Folder of the test images." |> data
+
+let emnistSplit =
+    Opt.choice
+        "--emnist-split"
+        "NAME"
+        [ for split in IdxSet.splits -> IdxSet.splitName split, split ]
+        "Split of EMNIST (default: the only one there is)."
+    |> data
+
+let classNames = Opt.path "--class-names" "FILE" "Names of the classes, one in each line." |> data
+
+let allowLeftOut =
+    Opt.flag "--allow-left-out" "Accept classes of which more than half is left out." |> data
+
+let strict = Opt.flag "--strict" "Stop at an image that cannot be read." |> data

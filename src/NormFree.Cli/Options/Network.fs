@@ -1,0 +1,89 @@
+/// Options of the network.
+[<RequireQualifiedAccess>]
+module internal NormFree.Cli.Options.Network
+
+open NormFree.Cli
+open NormFree.Spec
+open NormFree.Runs
+open NormFree.Networks
+
+let private network option = Opt.group "Network" option
+
+let arch =
+    Opt.choice
+        "--arch"
+        "NAME"
+        [ for name, _ in Architecture.all -> name, name ]
+        "Architecture; 'network list' prints all."
+    |> Opt.defaultsTo "reactnet-18"
+    |> network
+
+/// Architectures with binary layers only.
+let binaryArch =
+    let names =
+        [ for name, table in Architecture.all do
+              if Net.isBinary (table Size.Full CifarStem) then
+                  name ]
+
+    Opt.choice "--arch" "NAME" [ for name in names -> name, name ] "Architecture; 'network list' prints all."
+    |> Opt.defaultsTo "reactnet-18"
+    |> network
+
+let norm =
+    let alpha form case text = Some(Opt.parameter $"--norm {form}" "a positive number" Opt.isPositive text case)
+
+    let tryParse text =
+        match Opt.wordAndParameter text with
+        | "batch-norm", None -> Some(Ok BatchNorm)
+        | "none", None -> Some(Ok NoNorm)
+        | "bn-free", None -> Some(Ok(BnFree 0.2))
+        | "scaled", None -> Some(Ok(Scaled 0.2))
+        | "bn-free", Some text -> alpha "bn-free" BnFree text
+        | "scaled", Some text -> alpha "scaled" Scaled text
+        | _ -> None
+
+    Opt.forms
+        "--norm"
+        "NORM"
+        [ "batch-norm"; "none"; "bn-free[:ALPHA]"; "scaled[:ALPHA]" ]
+        "Normalisation of binary layers."
+        tryParse
+    |> Opt.defaultsTo "bn-free"
+    |> network
+
+let binarise =
+    Opt.choice
+        "--binarise"
+        "WHAT"
+        [ for case in [ Activations; ActivationsAndWeights ] -> Names.binarise case, case ]
+        "What is binary (stage 1: activations; stage 2: both)."
+    |> Opt.defaultsTo (Names.binarise ActivationsAndWeights)
+    |> network
+
+let shortcut =
+    Opt.choice
+        "--shortcut"
+        "WEIGHTS"
+        [ for case in [ WeightBinariser.Binary; WeightBinariser.ZeroMean; WeightBinariser.Real ] ->
+              Names.weights case, case ]
+        "Stage 2's shortcut weights."
+    |> network
+
+let stem =
+    Opt.choice "--stem" "KIND" [ "cifar", CifarStem; "imagenet", ImageNetStem ] "Stem (default: by the image size)."
+    |> network
+
+let private factor name sentence =
+    let values = $"a factor above 0 and up to {Limits.factor}"
+    let isFactor value = value > 0.0 && value <= Limits.factor
+    Opt.real name "X" values isFactor sentence |> Opt.defaultsTo "1" |> network
+
+let networkFile = Opt.path "--network" "FILE" "Network as JSON, as 'network show' prints it." |> network
+
+let width = factor "--width" "Factor of the architecture's channels."
+let depth = factor "--depth" "Factor of the architecture's layers."
+
+let classes =
+    Opt.whole "--classes" "N" Limits.classes "Classes of the classifier."
+    |> Opt.defaultsTo "1000"
+    |> network

@@ -1,0 +1,61 @@
+/// Options of the run folder.
+[<RequireQualifiedAccess>]
+module internal NormFree.Cli.Options.Run
+
+open NormFree.Cli
+open System
+open NormFree.Runs
+open NormFree.Networks
+
+let private run option = Opt.group "Run" option
+
+let config = Opt.path "--config" "FILE" "Start from this configuration; options override it." |> run
+let printConfig = Opt.flag "--print-config" "Print the resolved configuration and exit." |> run
+
+let init = Opt.path "--init" "FILE" "Weights to start from; by default only stage 2 is trained." |> run
+
+let out = Opt.path "--out" "FOLDER" "Run folder (default: runs/ARCH-NORM)." |> run
+let resume = Opt.flag "--resume" "Resume the run in --out with its settings." |> run
+
+let keep =
+    Opt.whole "--keep" "N" Limits.keep "Last checkpoints kept of each stage."
+    |> Opt.defaultsTo (string CheckpointPolicy.Default.Checkpoints)
+    |> run
+
+let checkpointEvery =
+    let least, most = Limits.minutes
+
+    Opt.real
+        "--checkpoint-every"
+        "MINUTES"
+        $"minutes from {least} to {most:F0}"
+        (Opt.between least most)
+        "Longest time between two checkpoints."
+    |> Opt.defaultsTo (string CheckpointPolicy.Default.Every.TotalMinutes)
+    |> run
+
+let onNonFinite =
+    Opt.choice
+        "--on-nonfinite"
+        "RULE"
+        [ "stop", Stop; "skip", Skip; "rollback", Rollback ]
+        "Response to NaN or infinity."
+    |> Opt.defaultsTo "stop"
+    |> run
+
+let telemetry =
+    Opt.custom
+        "--telemetry"
+        "N"
+        ValueKind.Text
+        "a number of steps from 1, or off"
+        "Steps between two samples of the layers, or off."
+        (fun text ->
+            match Opt.tryWhole text with
+            | Some every when every >= 1 -> Some(EverySteps every)
+            | _ when text = "off" -> Some Never
+            | _ -> None)
+    |> Opt.defaultsTo "50"
+    |> run
+
+let jsonLog = Opt.flag "--json-log" "Print one JSON object per event." |> run
