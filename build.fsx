@@ -1,5 +1,5 @@
 // Builds, tests and runs NormFree:  dotnet fsi build.fsx [-t TARGET]
-// Targets: Restore Build BuildTool BuildTests Demo (default) Test Soak Bench Aot Format CheckFormat Pack Docs Update Clean.  `-l` lists them with what they need.
+// Targets: Restore Build BuildTool BuildTests Demo (default) Test Soak Bench Aot Browser Format CheckFormat Pack Docs Update Clean.  `-l` lists them with what they need.
 #r "nuget: Fake.Core.Target, 5.20.3"
 
 open System
@@ -101,8 +101,35 @@ Target.create "Build" (fun _ -> build "Hybrid.sln")
 
 Target.create "BuildTool" (fun _ -> build "src/NormFree.Cli")
 
-/// With the programs that tests run: the tool, and the ones that tests/NormFree.Tests names.
-Target.create "BuildTests" (fun _ -> build "tests/NormFree.Tests")
+/// The sample page. It needs the WebAssembly packs of the SDK's version; a feed without them leaves it out.
+let publishBrowser () =
+    let restored =
+        CreateProcess.fromRawCommand "dotnet" [ "restore"; "experiments/browser"; "-v"; "quiet" ]
+        |> CreateProcess.redirectOutput
+        |> Proc.run
+
+    if restored.ExitCode = 0 then
+        dotnet
+            [ "publish"
+              "experiments/browser"
+              "--no-restore"
+              "-c"
+              "Release"
+              "-o"
+              "artifacts/browser"
+              "-v"
+              "quiet"
+              "-nologo" ]
+    else
+        printfn $"experiments/browser is left out, since its packages cannot be restored: {restored.Result.Output}"
+
+/// With the programs that tests run: the tool, the sample page, and the ones that tests/NormFree.Tests names.
+Target.create "BuildTests" (fun _ ->
+    build "tests/NormFree.Tests"
+    publishBrowser ())
+
+/// The sample page alone: artifacts/browser/wwwroot, for any web server.
+Target.create "Browser" (fun _ -> publishBrowser ())
 
 Target.create "Demo" (fun _ -> dotnet [ "fsi"; "experiments/demo.fsx" ])
 
@@ -237,6 +264,7 @@ for target, needed in
     [ "Build", "Restore"
       "BuildTool", "Restore"
       "BuildTests", "Restore"
+      "Browser", "Restore"
       "Demo", "BuildTool"
       "Test", "BuildTests"
       "Soak", "BuildTests"

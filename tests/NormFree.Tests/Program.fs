@@ -165,6 +165,12 @@ let private all =
             Distributed.BenchTests.tests
             Distributed.ScalingTests.tests
             Distributed.MpiTests.quick ]
+      testList
+          "Samples"
+          [ Samples.ServiceTests.tests
+            Samples.LoadTests.tests
+            Samples.BrowserTests.tests
+            Samples.OwnImagesTests.tests ]
       testList "Memory" [ Training.MemoryTests.short ] ]
 
 /// What takes minutes: run alone, one after the other, by `--soak`.
@@ -182,7 +188,9 @@ let private soak =
               Training.FusedEngineTests.soak
               Training.MemoryTests.soak
               Cli.KillTests.soak
-              Distributed.MpiTests.soak ]
+              Distributed.MpiTests.soak
+              Samples.LoadTests.soak
+              Samples.OwnImagesTests.soak ]
     )
 
 /// Expecto's own printer, which also keeps the summary.

@@ -27,6 +27,7 @@ let private budgets =
           "Reporting", 20.0
           "Cli", 70.0
           "Distributed", 60.0
+          "Samples", 20.0
           "Memory", 20.0 ]
 
 /// One test's time: what its thread waited and worked, and what all processors did meanwhile.

@@ -1,0 +1,170 @@
+/// The sample service (experiments/service): answers, errors, limits and its end.
+module NormFree.Tests.Samples.ServiceTests
+
+open System
+open System.IO
+open System.Net.Sockets
+open System.Text
+open System.Text.RegularExpressions
+open System.Threading.Tasks
+open Expecto
+open NormFree.Data
+open NormFree.Kernels.Simd
+open NormFree.Tests.Data.Support
+open NormFree.Tests.Inference
+open NormFree.Tests.Samples.Service
+open NormFree.Tests.Samples.Support
+
+let private folder = lazy (new TempFolder())
+let private network = lazy (write folder.Value "tiny.packed.safetensors" Models.tiny)
+let private photo = lazy (drawn 1 40 30 |> jpeg 90)
+
+/// The service that most tests share, with low limits.
+let private shared =
+    lazy (new Service([ "--network"; network.Value; "--maxBytes"; "20000"; "--maxPixels"; "10000" ]))
+
+/// A request whose body is sent in two halves.
+type private SlowUpload(service: Service, body: byte[]) =
+    let client = new TcpClient(service.Address.Host, service.Address.Port)
+    let stream = client.GetStream()
+    let half = body.Length / 2
+
+    do
+        stream.Write(
+            ReadOnlySpan(
+                Encoding.ASCII.GetBytes $"POST /classify HTTP/1.1\r\nHost: x\r\nContent-Length: {body.Length}\r\n\r\n"
+            )
+        )
+
+        stream.Write(ReadOnlySpan(body, 0, half))
+
+    /// Sends the other half. Returns the first line of the answer.
+    member _.Finish() =
+        stream.Write(ReadOnlySpan(body, half, body.Length - half))
+        use reader = new StreamReader(stream)
+        string (reader.ReadLine())
+
+    interface IDisposable with
+        member _.Dispose() = client.Dispose()
+
+/// Waits until so many requests are in progress.
+let private awaitInProgress (service: Service) count =
+    task {
+        let mutable found = -1.0
+        let mutable tries = 0
+
+        while found <> count && tries < 200 do
+            let! metrics = service.Metrics()
+            found <- metrics["normfree_requests_in_progress"]
+            tries <- tries + 1
+            do! Task.Delay 20
+
+        Expect.equal found count "requests in progress"
+    }
+
+let private answers =
+    [ testTask "an upload is answered with the engine's probabilities" {
+          let! status, _, text = shared.Value.Post("/classify", photo.Value)
+          Expect.equal status 200 text
+          let image = Decode.image photo.Value |> ok
+
+          for (name, probability), (expectedName, expected) in
+              List.zip (predictions text) (expected InstructionSets.Best Models.tiny image) do
+              Expect.equal name expectedName "class"
+              Expect.floatClose Accuracy.veryHigh probability expected "probability"
+
+          let! _, _, first = shared.Value.Post("/classify?top=1", photo.Value)
+          Expect.equal (predictions first) [ (predictions text).Head ] "the best class"
+      }
+
+      for name, bytes, expectedStatus, part in
+          [ "an empty body", (fun () -> [||]), 400, "empty"
+            "text", (fun () -> Encoding.UTF8.GetBytes "not an image"), 422, "not an image in a supported format"
+            "a truncated JPEG", (fun () -> Array.truncate (photo.Value.Length / 2) photo.Value), 422, "truncated"
+            "a body that is too large", (fun () -> randomBytes 1 30000), 413, "too large"
+            "a small file of many pixels", (fun () -> drawn 2 101 100 |> png), 413, "101×100 pixels; the limit is 10000"
+            "an extreme aspect ratio", (fun () -> drawn 2 10000 1 |> png), 422, "" ] do
+          testTask $"{name} is answered with {expectedStatus} and a message in JSON" {
+              let! status, _, text = shared.Value.Post("/classify", bytes ())
+              Expect.equal status expectedStatus text
+              Expect.stringContains (problem text) part "message"
+          }
+
+      testTask "unknown addresses and methods are errors in JSON" {
+          let! status, _, text = shared.Value.Post("/none", [||])
+          Expect.equal status 404 text
+          Expect.stringContains text "\"status\":404" "JSON"
+          use! answer = shared.Value.Client.GetAsync "/classify"
+          Expect.equal (int answer.StatusCode) 405 "a method"
+      }
+
+      testTask "health names the network" {
+          let! text = shared.Value.Client.GetStringAsync "/health"
+          Expect.equal text """{"status":"ok","network":"by-hand","classes":3}""" "health"
+      }
+
+      testTask "metrics are in Prometheus' format and count answers by status" {
+          use service = new Service([ "--network"; network.Value ])
+          let! _ = service.Post("/classify", photo.Value)
+          let! _ = service.Post("/classify", [||])
+          let! text = service.Client.GetStringAsync "/metrics"
+
+          for line in text.Split('\n', StringSplitOptions.RemoveEmptyEntries) do
+              Expect.isTrue
+                  (Regex.IsMatch(line, """^(# (HELP|TYPE) [a-z_]+ .+|[a-z_]+(\{[a-z]+="[^"]*"\})? [0-9.eE+-]+)$"""))
+                  line
+
+          let! metrics = service.Metrics()
+          Expect.equal metrics["normfree_requests_total{status=\"200\"}"] 1.0 "good ones"
+          Expect.equal metrics["normfree_requests_total{status=\"400\"}"] 1.0 "bad ones"
+          Expect.equal metrics["normfree_request_seconds_count"] 2.0 "all"
+          Expect.equal metrics["normfree_request_seconds_bucket{le=\"+Inf\"}"] 2.0 "all"
+          Expect.isGreaterThan metrics["process_resident_memory_bytes"] 1e6 "memory"
+      } ]
+
+let private limits =
+    [ testTask "a request beyond the limit is answered with 503 and Retry-After" {
+          use service = new Service([ "--network"; network.Value; "--maxRequests"; "1" ])
+          use upload = new SlowUpload(service, photo.Value)
+          do! awaitInProgress service 1.0
+          let! status, headers, text = service.Post("/classify", photo.Value)
+          Expect.equal status 503 text
+          Expect.equal (string headers.RetryAfter) "1" "Retry-After"
+          Expect.stringContains (problem text) "busy" "message"
+          Expect.equal (upload.Finish()) "HTTP/1.1 200 OK" "the first request"
+          let! status, _, _ = service.Post("/classify", photo.Value)
+          Expect.equal status 200 "after it"
+      }
+
+      testTask "SIGTERM lets a request finish, accepts no more, and ends with 0" {
+          use service = new Service([ "--network"; network.Value ])
+          use upload = new SlowUpload(service, photo.Value)
+          do! awaitInProgress service 1.0
+          service.Terminate()
+
+          while not (service.Output.Contains "shutting down") do
+              do! Task.Delay 20
+
+          Expect.throwsT<SocketException>
+              (fun () -> (new TcpClient(service.Address.Host, service.Address.Port)).Dispose())
+              "a new connection"
+
+          Expect.equal (upload.Finish()) "HTTP/1.1 200 OK" "the request"
+          Expect.equal (service.ExitCode 20.0) (Some 0) "exit code"
+      }
+
+      test "wrong settings and files are named" {
+          let file = folder.Value.Write("text.safetensors", Encoding.UTF8.GetBytes "no network")
+
+          for arguments, part in
+              [ [], "--network FILE"
+                [ "--network"; folder.Value.File "none" ], "none"
+                [ "--network"; file ], "text.safetensors"
+                [ "--network"; network.Value; "--maxRequests"; "0" ], "MaxRequests" ] do
+              let code, err = run arguments
+              Expect.equal code 1 $"exit code of {arguments}"
+              Expect.stringContains err part "message"
+              Expect.isFalse (err.Contains "   at ") "no stack trace"
+      } ]
+
+let tests = testSequenced (testList "service" (answers @ limits))
