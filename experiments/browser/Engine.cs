@@ -27,13 +27,11 @@ internal static partial class Engine
         return [.. network.ClassNames];
     }
 
-    /// <summary>Probabilities of the classes for an image of height × width pixels of four bytes; the fourth, alpha, is ignored.</summary>
+    /// <summary>Probabilities of the classes for an image of height × width × 3 bytes.</summary>
     [JSExport]
-    internal static double[] Classify(byte[] rgba, int height, int width)
+    internal static double[] Classify(byte[] rgb, int height, int width)
     {
-        if (network is null) throw new InvalidOperationException("Load a network first.");
-        var rgb = new byte[rgba.Length / 4 * 3];
-        for (var i = 0; i < rgb.Length; i++) rgb[i] = rgba[i / 3 * 4 + i % 3];
+        if (network is null) throw new InvalidOperationException("Drop a packed network first.");
         var logits = new float[network.Classes];
         network.Run(ImageInput.Of(network.Model, rgb, height, width), logits);
         return Softmax(logits);

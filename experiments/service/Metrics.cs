@@ -53,7 +53,7 @@ internal sealed class Metrics
         {
             Family("normfree_requests_total", "counter", "Classification requests by HTTP status.");
             foreach (var (status, count) in requests) Line($"normfree_requests_total{{status=\"{status}\"}} {count}");
-            Family("normfree_request_seconds", "histogram", "Time from the first byte of a request to the end of its response.");
+            Family("normfree_request_seconds", "histogram", "Time from a request's headers to the end of its response.");
             for (var i = 0; i < Bounds.Length; i++) Line($"normfree_request_seconds_bucket{{le=\"{Bounds[i]}\"}} {buckets[i]}");
             Line($"normfree_request_seconds_bucket{{le=\"+Inf\"}} {requests.Values.Sum()}");
             Line($"normfree_request_seconds_sum {seconds}");

@@ -9,6 +9,7 @@ internal static class Service
 
     public static WebApplication Build(WebApplicationBuilder builder, Settings settings, Classifier classifier)
     {
+        builder.Logging.AddFilter("Microsoft.AspNetCore", LogLevel.Warning); // no lines for each request
         builder.WebHost.ConfigureKestrel(kestrel => kestrel.Limits.MaxRequestBodySize = settings.MaxBytes);
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = TimeSpan.FromSeconds(settings.ShutdownSeconds));
         builder.Services.AddProblemDetails(); // errors as JSON (RFC 9457)
@@ -37,7 +38,7 @@ internal static class Service
             using var body = new MemoryStream();
             await request.Body.CopyToAsync(body, request.HttpContext.RequestAborted);
             var predictions = await classifier.ClassifyAsync(body.ToArray(), request.HttpContext.RequestAborted);
-            return Results.Ok(predictions.Take(top));
+            return Results.Ok(predictions.Take(Math.Max(1, top)));
         }
         catch (BadHttpRequestException error) // such as a body that exceeds MaxBytes
         {

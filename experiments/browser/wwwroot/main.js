@@ -23,15 +23,17 @@ async function decode(image) {
   const bitmap = await createImageBitmap(image, { imageOrientation: 'none', colorSpaceConversion: 'none', premultiplyAlpha: 'none' })
     .catch(() => { throw new Error(`${image.name} is not an image that this browser can decode.`); });
   const { width, height } = Object.assign(canvas, { width: bitmap.width, height: bitmap.height });
+  canvas.style.imageRendering = width < canvas.clientWidth ? 'pixelated' : 'auto';
   const context = canvas.getContext('2d', { willReadFrequently: true });
   context.drawImage(bitmap, 0, 0);
-  return { width, height, rgba: new Uint8Array(context.getImageData(0, 0, width, height).data.buffer) };
+  const rgba = context.getImageData(0, 0, width, height).data;
+  return { width, height, rgb: Uint8Array.from({ length: 3 * width * height }, (_, i) => rgba[i + Math.floor(i / 3)]) };
 }
 
 async function classify(image) {
-  const { width, height, rgba } = await decode(image);
+  const { width, height, rgb } = await decode(image);
   const start = performance.now();
-  const probabilities = engine.Classify(rgba, height, width);
+  const probabilities = engine.Classify(rgb, height, width);
   const time = performance.now() - start;
   const best = classes.map((name, i) => ({ name, probability: probabilities[i] })).sort((a, b) => b.probability - a.probability);
   predictions.replaceChildren(...best.slice(0, top).map(row));
@@ -50,6 +52,7 @@ function row({ name, probability }) {
 
 async function open(chosen) {
   if (!chosen) return;
+  predictions.replaceChildren();
   try {
     await (chosen.name.endsWith('.safetensors') ? load(chosen, chosen.name) : classify(chosen));
   } catch (error) {

@@ -150,3 +150,21 @@ module private Experiment =
                 script
                 { Script.page script "Two norms" "Which norm is better?" with
                     Comparisons = [ "bn-free", "batch-norm" ] })
+
+/// The script experiments/own-images.fsx.
+module private OwnImages =
+    let private fsi = { CommandLineArgs = [||] }
+
+    let run () =
+        Script.run fsi.CommandLineArgs { Budget.cifar with Epochs = 30; Batch = 16; Size = 64 } (fun script ->
+            let images, recipe = Script.images ImageFolder script, Budget.recipe script.Budget
+            let net = Budget.reactNet18 script.Budget |> Net.withClasses images.Classes.Length
+            let run = $"runs/{System.IO.DirectoryInfo(script.Data).Name}"
+
+            let plan =
+                Pipeline.from images
+                |> Pipeline.into run
+                |> Pipeline.onEvent (EventText.lines "" (System.TimeSpan.FromSeconds 10.0))
+
+            let packed = plan |> Pipeline.train recipe net |> Pipeline.binariseWeights recipe |> Pipeline.pack
+            packed.Save $"{run}/packed.safetensors")

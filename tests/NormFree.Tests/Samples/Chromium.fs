@@ -118,15 +118,20 @@ type Page(profile: string) =
         browser.StandardError.ReadToEndAsync() |> ignore
         browser.StandardOutput.ReadToEndAsync() |> ignore
         use client = new HttpClient()
-        let pages = nonNull (JsonNode.Parse(client.GetStringAsync($"http://{address}/json/list").Result))
-        let page = pages.AsArray() |> Seq.find (fun page -> string page["type"] = "page")
+        let targets = nonNull (JsonNode.Parse(client.GetStringAsync($"http://{address}/json/list").Result))
+
+        let page =
+            targets.AsArray() |> Seq.map nonNull |> Seq.find (fun target -> string target["type"] = "page")
+
         socket.ConnectAsync(Uri(string page["webSocketDebuggerUrl"]), CancellationToken.None).Wait()
 
     /// Calls a method of the protocol and returns its result. Events in between are ignored.
-    member _.Call(method: string, parameters: (string * obj) list) : JsonNode =
+    member _.Call(method: string, parameters: obj) : JsonNode =
         last <- last + 1
-        let call = dict [ "id", box last; "method", box method; "params", box (dict parameters) ]
-        let bytes = JsonSerializer.SerializeToUtf8Bytes call
+
+        let bytes =
+            JsonSerializer.SerializeToUtf8Bytes {| id = last; method = method; ``params`` = parameters |}
+
         socket.SendAsync(ArraySegment bytes, WebSocketMessageType.Text, true, CancellationToken.None).Wait()
 
         let rec answer () =
@@ -143,8 +148,8 @@ type Page(profile: string) =
 
     /// The value of a JavaScript expression, as JSON.
     member page.Evaluate(expression: string) : JsonNode | null =
-        let result =
-            page.Call("Runtime.evaluate", [ "expression", expression; "returnByValue", true; "awaitPromise", true ])
+        let call = {| expression = expression; returnByValue = true; awaitPromise = true |}
+        let result = page.Call("Runtime.evaluate", call)
 
         match result["exceptionDetails"] with
         | null -> (nonNull result["result"])["value"]
@@ -163,34 +168,35 @@ type Page(profile: string) =
     member page.Open(address: string, ?width: int, ?height: int, ?dark: bool) =
         page.Call(
             "Emulation.setDeviceMetricsOverride",
-            [ "width", defaultArg width 800
-              "height", defaultArg height 700
-              "deviceScaleFactor", 1
-              "mobile", false ]
+            {| width = defaultArg width 800
+               height = defaultArg height 700
+               deviceScaleFactor = 1
+               mobile = false |}
         )
         |> ignore
 
         let scheme =
-            dict [ "name", "prefers-color-scheme"; "value", (if defaultArg dark false then "dark" else "light") ]
+            {| name = "prefers-color-scheme"; value = (if defaultArg dark false then "dark" else "light") |}
 
-        page.Call("Emulation.setEmulatedMedia", [ "features", [| scheme |] ]) |> ignore
-        page.Call("Page.navigate", [ "url", address ]) |> ignore
+        page.Call("Emulation.setEmulatedMedia", {| features = [| scheme |] |}) |> ignore
+        page.Call("Page.navigate", {| url = address |}) |> ignore
         page.Await $"location.href === '{address}' && document.readyState === 'complete'"
 
     /// Drags a file over an element and drops it there, as a user does.
     member page.Drop(file: string, selector: string) =
         let place name =
             page.Evaluate $"{{ const r = document.querySelector('{selector}').getBoundingClientRect(); r.{name} + 20 }}"
+            |> nonNull
 
         let data = {| items = Array.empty<string>; files = [| file |]; dragOperationsMask = 1 |}
 
         for kind in [ "dragEnter"; "dragOver"; "drop" ] do
-            page.Call("Input.dispatchDragEvent", [ "type", kind; "x", place "left"; "y", place "top"; "data", data ])
-            |> ignore
+            let event = {| ``type`` = kind; x = place "left"; y = place "top"; data = data |}
+            page.Call("Input.dispatchDragEvent", event) |> ignore
 
     /// Writes what the page shows as a PNG.
     member page.Screenshot(file: string) =
-        let shot = page.Call("Page.captureScreenshot", [ "format", "png" ])
+        let shot = page.Call("Page.captureScreenshot", {| format = "png" |})
         File.WriteAllBytes(file, Convert.FromBase64String(string shot["data"]))
 
     interface IDisposable with

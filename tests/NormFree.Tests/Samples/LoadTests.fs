@@ -23,7 +23,7 @@ let private client (service: Service) photo expected (times: ConcurrentBag<float
     task {
         while not ending.IsCancellationRequested do
             let clock = Stopwatch.StartNew()
-            let! status, _, text = service.Post("/classify?top=1", photo)
+            let! status, _, text = service.PostAsync("/classify?top=1", photo)
             times.Add clock.Elapsed.TotalSeconds
             Expect.equal (status, text) (200, expected) "an answer"
     }
@@ -33,7 +33,7 @@ let private memory (service: Service) (ending: CancellationToken) =
         let samples = ResizeArray()
 
         while not ending.IsCancellationRequested do
-            let! metrics = service.Metrics()
+            let! metrics = service.MetricsAsync()
             samples.Add metrics["process_resident_memory_bytes"]
             do! Task.Delay 250
 
@@ -42,7 +42,7 @@ let private memory (service: Service) (ending: CancellationToken) =
 
 let private run (service: Service) photo (seconds: float) =
     task {
-        let! status, _, expected = service.Post("/classify?top=1", photo)
+        let! status, _, expected = service.PostAsync("/classify?top=1", photo)
         Expect.equal status 200 expected
         use ending = new CancellationTokenSource(TimeSpan.FromSeconds seconds)
         let times = ConcurrentBag()
@@ -55,10 +55,11 @@ let private run (service: Service) photo (seconds: float) =
 let private percentile share (sorted: float[]) = sorted[int (share * float (sorted.Length - 1))]
 
 let private show (seconds: float) load =
-    let rate, ms share = float load.Times.Length / seconds, 1000.0 * percentile share load.Times
+    let ms share = 1000.0 * percentile share load.Times
     let memory = Array.map (fun bytes -> bytes / 1e6) load.Memory
 
-    $"{clients} clients, {seconds} s: {load.Times.Length} answers, {rate:F0} per second; median {ms 0.5:F0} ms, 99 % {ms 0.99:F0} ms, \
+    $"{clients} clients, {seconds} s: {float load.Times.Length / seconds:F0} answers per second; median {ms 0.5:F0} ms, \
+      99th percentile {ms 0.99:F0} ms, \
       longest {ms 1.0:F0} ms; memory {memory[memory.Length / 4]:F0} MB after a quarter, {Array.last memory:F0} MB at the end, \
       {Array.max memory:F0} MB at most"
 
@@ -69,20 +70,20 @@ let private isFlat (samples: float[]) =
     Expect.isLessThan (Array.max after) (1.1 * Array.max before + 10e6) $"memory grows: {samples}"
 
 let tests =
-    testTask $"{clients} clients for two seconds get the same answers" {
+    test $"{clients} clients for two seconds get the same answers" {
         use folder = new TempFolder()
         use service = new Service([ "--network"; write folder "tiny.packed.safetensors" Models.tiny ])
-        let! load = run service (drawn 3 64 48 |> jpeg 90) 2.0
+        let load = (run service (drawn 3 64 48 |> jpeg 90) 2.0).Result
         Expect.isGreaterThan load.Times.Length (2 * clients) "answers"
         Expect.isLessThan (Array.max load.Memory) 500e6 "memory"
     }
 
 let soak =
-    testTask $"the service holds {clients} clients for a minute without errors, and its memory stays flat" {
+    test $"the service holds {clients} clients for a minute without errors, and its memory stays flat" {
         use folder = new TempFolder()
         let network = write folder "reactnet18.packed.safetensors" (pack 32 ReActNet.cifar18)
         use service = new Service([ "--network"; network ])
-        let! load = run service (drawn 3 640 480 |> jpeg 90) 60.0
+        let load = (run service (drawn 3 640 480 |> jpeg 90) 60.0).Result
         printfn $"service: {show 60.0 load}"
         isFlat load.Memory
     }

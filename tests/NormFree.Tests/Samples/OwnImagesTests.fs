@@ -25,13 +25,16 @@ let private drawFolder (folder: TempFolder) =
 
     List.truncate 3 (List.ofArray images.Classes)
 
-let tests =
-    test $"{script} has fifteen lines of code" {
-        let lines =
-            File.ReadAllLines(Path.Combine(GoldenFiles.repository, script))
-            |> Array.filter (fun line -> line.Trim() <> "" && not (line.StartsWith "//"))
+let private codeLines path =
+    File.ReadAllLines(Path.Combine(GoldenFiles.repository, path))
+    |> Array.filter (fun line -> line.Trim() <> "" && not (line.StartsWith "//"))
 
+let tests =
+    test $"{script} has fifteen lines, which the tutorial shows" {
+        let lines = codeLines script
         Expect.isLessThanOrEqual lines.Length 15 "lines"
+        let page = String.concat "\n" (codeLines "docs/tutorials/own-images.md")
+        Expect.stringContains page (String.concat "\n" lines) "DocsTests compiles the tutorial's code"
     }
 
 let soak =

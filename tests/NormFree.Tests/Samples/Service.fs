@@ -58,22 +58,26 @@ type Service(arguments: string list) =
 
     let client = new HttpClient(BaseAddress = address.Task.WaitAsync(TimeSpan.FromSeconds 60.0).Result)
 
-    member _.Address = client.BaseAddress |> nonNull
+    member _.Address = address.Task.Result
     member _.Client = client
 
     /// What it has printed.
     member _.Output = String.Join('\n', lines)
 
     /// Status, headers and body of an answer to an upload.
-    member _.Post(path: string, bytes: byte[]) =
+    member _.PostAsync(path: string, bytes: byte[]) =
         task {
             use! answer = client.PostAsync(path, new ByteArrayContent(bytes))
             let! text = answer.Content.ReadAsStringAsync()
             return int answer.StatusCode, answer.Headers, text
         }
 
+    member service.Post(path, bytes) = service.PostAsync(path, bytes).Result
+
+    member _.Get(path: string) = client.GetStringAsync(path).Result
+
     /// The values of the metrics endpoint by name and labels.
-    member _.Metrics() =
+    member _.MetricsAsync() =
         task {
             let! text = client.GetStringAsync "/metrics"
 
@@ -85,9 +89,11 @@ type Service(arguments: string list) =
                               parts[0], float parts[1] ]
         }
 
+    member service.Metrics() = service.MetricsAsync().Result
+
     /// Sends SIGTERM.
     member _.Terminate() =
-        use kill = nonNull (Process.Start("kill", [ "-TERM"; string service.Id ]))
+        use kill = Process.Start("kill", [ "-TERM"; string service.Id ])
         kill.WaitForExit()
 
     /// Its exit code, or None after this many seconds.

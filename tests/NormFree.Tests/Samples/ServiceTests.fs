@@ -2,11 +2,12 @@
 module NormFree.Tests.Samples.ServiceTests
 
 open System
+open System.Diagnostics
 open System.IO
 open System.Net.Sockets
 open System.Text
 open System.Text.RegularExpressions
-open System.Threading.Tasks
+open System.Threading
 open Expecto
 open NormFree.Data
 open NormFree.Kernels.Simd
@@ -48,23 +49,16 @@ type private SlowUpload(service: Service, body: byte[]) =
         member _.Dispose() = client.Dispose()
 
 /// Waits until so many requests are in progress.
-let private awaitInProgress (service: Service) count =
-    task {
-        let mutable found = -1.0
-        let mutable tries = 0
+let private awaitInProgress (service: Service) (count: float) =
+    let clock = Stopwatch.StartNew()
 
-        while found <> count && tries < 200 do
-            let! metrics = service.Metrics()
-            found <- metrics["normfree_requests_in_progress"]
-            tries <- tries + 1
-            do! Task.Delay 20
-
-        Expect.equal found count "requests in progress"
-    }
+    while service.Metrics()["normfree_requests_in_progress"] <> count do
+        Expect.isLessThan clock.Elapsed.TotalSeconds 20.0 "requests in progress"
+        Thread.Sleep 20
 
 let private answers =
-    [ testTask "an upload is answered with the engine's probabilities" {
-          let! status, _, text = shared.Value.Post("/classify", photo.Value)
+    [ test "an upload is answered with the engine's probabilities" {
+          let status, _, text = shared.Value.Post("/classify", photo.Value)
           Expect.equal status 200 text
           let image = Decode.image photo.Value |> ok
 
@@ -73,7 +67,7 @@ let private answers =
               Expect.equal name expectedName "class"
               Expect.floatClose Accuracy.veryHigh probability expected "probability"
 
-          let! _, _, first = shared.Value.Post("/classify?top=1", photo.Value)
+          let _, _, first = shared.Value.Post("/classify?top=1", photo.Value)
           Expect.equal (predictions first) [ (predictions text).Head ] "the best class"
       }
 
@@ -84,37 +78,37 @@ let private answers =
             "a body that is too large", (fun () -> randomBytes 1 30000), 413, "too large"
             "a small file of many pixels", (fun () -> drawn 2 101 100 |> png), 413, "101×100 pixels; the limit is 10000"
             "an extreme aspect ratio", (fun () -> drawn 2 10000 1 |> png), 422, "" ] do
-          testTask $"{name} is answered with {expectedStatus} and a message in JSON" {
-              let! status, _, text = shared.Value.Post("/classify", bytes ())
+          test $"{name} is answered with {expectedStatus} and a message in JSON" {
+              let status, _, text = shared.Value.Post("/classify", bytes ())
               Expect.equal status expectedStatus text
               Expect.stringContains (problem text) part "message"
           }
 
-      testTask "unknown addresses and methods are errors in JSON" {
-          let! status, _, text = shared.Value.Post("/none", [||])
+      test "unknown addresses and methods are errors in JSON" {
+          let status, _, text = shared.Value.Post("/none", [||])
           Expect.equal status 404 text
           Expect.stringContains text "\"status\":404" "JSON"
-          use! answer = shared.Value.Client.GetAsync "/classify"
+          use answer = shared.Value.Client.GetAsync("/classify").Result
           Expect.equal (int answer.StatusCode) 405 "a method"
       }
 
-      testTask "health names the network" {
-          let! text = shared.Value.Client.GetStringAsync "/health"
+      test "health names the network" {
+          let text = shared.Value.Get "/health"
           Expect.equal text """{"status":"ok","network":"by-hand","classes":3}""" "health"
       }
 
-      testTask "metrics are in Prometheus' format and count answers by status" {
+      test "metrics are in Prometheus' format and count answers by status" {
           use service = new Service([ "--network"; network.Value ])
-          let! _ = service.Post("/classify", photo.Value)
-          let! _ = service.Post("/classify", [||])
-          let! text = service.Client.GetStringAsync "/metrics"
+          service.Post("/classify", photo.Value) |> ignore
+          service.Post("/classify", [||]) |> ignore
+          let text = service.Get "/metrics"
 
           for line in text.Split('\n', StringSplitOptions.RemoveEmptyEntries) do
               Expect.isTrue
                   (Regex.IsMatch(line, """^(# (HELP|TYPE) [a-z_]+ .+|[a-z_]+(\{[a-z]+="[^"]*"\})? [0-9.eE+-]+)$"""))
                   line
 
-          let! metrics = service.Metrics()
+          let metrics = service.Metrics()
           Expect.equal metrics["normfree_requests_total{status=\"200\"}"] 1.0 "good ones"
           Expect.equal metrics["normfree_requests_total{status=\"400\"}"] 1.0 "bad ones"
           Expect.equal metrics["normfree_request_seconds_count"] 2.0 "all"
@@ -123,27 +117,27 @@ let private answers =
       } ]
 
 let private limits =
-    [ testTask "a request beyond the limit is answered with 503 and Retry-After" {
+    [ test "a request beyond the limit is answered with 503 and Retry-After" {
           use service = new Service([ "--network"; network.Value; "--maxRequests"; "1" ])
           use upload = new SlowUpload(service, photo.Value)
-          do! awaitInProgress service 1.0
-          let! status, headers, text = service.Post("/classify", photo.Value)
+          awaitInProgress service 1.0
+          let status, headers, text = service.Post("/classify", photo.Value)
           Expect.equal status 503 text
           Expect.equal (string headers.RetryAfter) "1" "Retry-After"
           Expect.stringContains (problem text) "busy" "message"
           Expect.equal (upload.Finish()) "HTTP/1.1 200 OK" "the first request"
-          let! status, _, _ = service.Post("/classify", photo.Value)
+          let status, _, _ = service.Post("/classify", photo.Value)
           Expect.equal status 200 "after it"
       }
 
-      testTask "SIGTERM lets a request finish, accepts no more, and ends with 0" {
+      test "SIGTERM lets a request finish, accepts no more, and ends with 0" {
           use service = new Service([ "--network"; network.Value ])
           use upload = new SlowUpload(service, photo.Value)
-          do! awaitInProgress service 1.0
+          awaitInProgress service 1.0
           service.Terminate()
 
           while not (service.Output.Contains "shutting down") do
-              do! Task.Delay 20
+              Thread.Sleep 20
 
           Expect.throwsT<SocketException>
               (fun () -> (new TcpClient(service.Address.Host, service.Address.Port)).Dispose())

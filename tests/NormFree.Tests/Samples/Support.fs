@@ -9,6 +9,7 @@ open NormFree.Inference.Model
 open NormFree.Kernels.Simd
 open NormFree.Networks
 open NormFree.Packing
+open NormFree.Runs
 open NormFree.Spec
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Inference
