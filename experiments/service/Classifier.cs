@@ -15,6 +15,9 @@ internal sealed class InvalidImageException(string message, int status = StatusC
 /// <summary>Classifies image files: one per processor at a time, each on one thread. Further callers wait.</summary>
 internal sealed class Classifier : IDisposable
 {
+    /// <summary>An image is enlarged until it covers the network's input: a narrow strip would become huge.</summary>
+    private const int MaxAspectRatio = 20;
+
     private readonly PackedNetwork network;
     private readonly SemaphoreSlim processors = new(Environment.ProcessorCount);
     private readonly int maxPixels;
@@ -57,6 +60,8 @@ internal sealed class Classifier : IDisposable
         var (width, height) = size.ResultValue;
         if ((long)width * height > maxPixels)
             throw new InvalidImageException($"The image has {width}×{height} pixels; the limit is {maxPixels}.", StatusCodes.Status413PayloadTooLarge);
+        if (Math.Max(width, height) > MaxAspectRatio * Math.Min(width, height))
+            throw new InvalidImageException($"The image has {width}×{height} pixels: its sides differ by a factor of more than {MaxAspectRatio}.");
         var image = Decode.image(file);
         return image.IsOk ? image.ResultValue : throw new InvalidImageException($"The image cannot be decoded: {image.ErrorValue}.");
     }
@@ -64,14 +69,7 @@ internal sealed class Classifier : IDisposable
     private List<Prediction> Classify(byte[] rgb, int height, int width, CancellationToken cancellation)
     {
         var logits = new float[network.Classes];
-        try
-        {
-            network.Run(ImageInput.Of(network.Model, rgb, height, width), logits, cancellation);
-        }
-        catch (ArgumentException error) // such as an extreme aspect ratio
-        {
-            throw new InvalidImageException(error.Message);
-        }
+        network.Run(ImageInput.Of(network.Model, rgb, height, width), logits, cancellation);
         var max = logits.Max();
         var powers = Array.ConvertAll(logits, logit => Math.Exp(logit - max));
         var sum = powers.Sum();

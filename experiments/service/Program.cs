@@ -10,7 +10,8 @@ try
     await Service.Build(builder, settings, classifier).RunAsync(); // until SIGTERM or Ctrl-C, and requests in progress have ended
     return 0;
 }
-catch (Exception error) when (error is ValidationException or InvalidFileException or IOException or UnauthorizedAccessException or InvalidOperationException)
+catch (Exception error) when (error is ValidationException or InvalidFileException or IOException or UnauthorizedAccessException
+    or ArgumentException or InvalidOperationException)
 {
     Console.Error.WriteLine(Printable.Lines(error.Message));
     return 1;
