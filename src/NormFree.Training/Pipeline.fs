@@ -49,15 +49,30 @@ module Pipeline =
     /// <summary>Calls a function on every event of the training.</summary>
     let onEvent handler (plan: Plan) = { plan with Options = { plan.Options with OnEvent = handler } }
 
+    /// The network and the function that sets its initial weights and shifts: those of `setWeights`, and the recipe's measured shifts if stage 2
+    /// measures them again.
+    let private continued plan number (recipe: Recipe) net (setWeights: Network -> unit) =
+        if recipe.Remeasure = Some true && number = 2 && DataDependentInit.appliesTo net then
+            let net, setShifts = StageResume.measured plan number recipe net setWeights
+
+            net,
+            fun network ->
+                setWeights network
+                setShifts network
+        else
+            net, setWeights
+
     /// The first stage of a run, initialised from a checkpoint or as the recipe says.
     let private first binarise number (init: string option) recipe net (plan: Plan) : Trained<'weights> =
         let recipe, net = PlanChecks.prepare plan recipe (Net.withBinarise binarise net)
 
         let net, initialise =
             match init, recipe.Initialisation with
-            | Some path, _ -> StageResume.fromCheckpoint plan number path net, StageResume.loadInit plan path
+            | Some path, _ ->
+                let net = StageResume.fromCheckpoint plan number path net
+                continued plan number recipe net (StageResume.loadInit plan path)
             | None, Initialisation.DataDependent when DataDependentInit.appliesTo net ->
-                StageResume.measured plan number recipe net
+                StageResume.measured plan number recipe net ignore
             | None, _ -> net, ignore
 
         let configuration = PlanChecks.configuration plan init net |> RunConfiguration.withRecipe number recipe
@@ -84,9 +99,10 @@ module Pipeline =
         let number = trained.Stages + 1
         let configuration = trained.Configuration |> RunConfiguration.withRecipe number recipe
 
-        StageRun.run plan number configuration recipe net trained.History trained.State.Changes (fun network ->
-            let values = dict before.Tensors
-            network |> Network.fill (fun name -> values[name]))
+        let values = dict before.Tensors
+        let setWeights = Network.fill (fun name -> values[name])
+        let net, initialise = continued plan number recipe net setWeights
+        StageRun.run plan number configuration recipe net trained.History trained.State.Changes initialise
 
     /// <summary>Stage 2 from a checkpoint of stage 1, or from initial weights. Throws as <c>trainFrom</c> does.</summary>
     let trainBinaryFrom (init: string option) recipe net (plan: Plan) : Trained<BinaryWeights> =
