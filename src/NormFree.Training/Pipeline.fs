@@ -104,6 +104,31 @@ module Pipeline =
         let net, initialise = continued plan number recipe net setWeights
         StageRun.run plan number configuration recipe net trained.History trained.State.Changes initialise
 
+    /// <summary>Stage 2 after the finished stage 1 of another run, whose history it continues: several stages 2 can share one stage 1. The network may
+    /// differ from stage 1's in its binary weights, not in its tensors.</summary>
+    /// <remarks><c>path</c> is the last checkpoint of that stage 1. Throws as <c>binariseWeights</c> does, and TrainingException if the stage is
+    /// not finished or was trained on other images.</remarks>
+    let binariseFrom (path: string) recipe net (plan: Plan) : Trained<BinaryWeights> =
+        PlanChecks.requireBinary net
+        use stage1 = Checkpoint.load torch.ScalarType.Float32 path
+        let before = stage1.Network.Spec
+        PlanChecks.requireFinishedStage1 plan path stage1
+        PlanChecks.requireSameHoldOut stage1.State.Recipe recipe
+
+        let net =
+            net |> Net.withExpectedVariance before.ExpectedVariance |> Net.withBinarise ActivationsAndWeights
+
+        let recipe, net = PlanChecks.prepare plan recipe net
+
+        let configuration =
+            PlanChecks.configuration plan None net
+            |> RunConfiguration.withRecipe 1 stage1.State.Recipe
+            |> RunConfiguration.withRecipe 2 recipe
+
+        let values = dict stage1.Network.Tensors
+        let net, initialise = continued plan 2 recipe net (Network.fill (fun name -> values[name]))
+        StageRun.run plan 2 configuration recipe net stage1.State.History stage1.State.Changes initialise
+
     /// <summary>Stage 2 from a checkpoint of stage 1, or from initial weights. Throws as <c>trainFrom</c> does.</summary>
     let trainBinaryFrom (init: string option) recipe net (plan: Plan) : Trained<BinaryWeights> =
         PlanChecks.requireBinary net
