@@ -39,6 +39,7 @@ module internal Commands =
         [ arch.Spec
           Options.Network.norm.Spec
           Options.Network.shortcut.Spec
+          Options.Network.estimator.Spec
           Options.Network.stem.Spec
           Options.Network.width.Spec
           Options.Network.depth.Spec ]
@@ -79,6 +80,7 @@ module internal Commands =
                Options.Network.norm.Spec
                Options.Network.binarise.Spec
                Options.Network.shortcut.Spec
+               Options.Network.estimator.Spec
                Options.Network.stem.Spec
                Options.Network.width.Spec
                Options.Network.depth.Spec ]
@@ -98,6 +100,8 @@ module internal Commands =
                  Options.Recipe.warmUp.Spec
                  Options.Recipe.clip.Spec
                  Options.Recipe.initialisation.Spec
+                 Options.Recipe.remeasure.Spec
+                 Options.Recipe.weightAverage.Spec
                  Options.Recipe.loss.Spec
                  Options.Recipe.teacher.Spec
                  Options.Recipe.seed.Spec
@@ -158,6 +162,7 @@ module internal Commands =
                Options.Network.norm.Spec
                Options.Network.binarise.Spec
                Options.Network.shortcut.Spec
+               Options.Network.estimator.Spec
                Options.Network.stem.Spec ]
              @ [ Options.Network.width.Spec
                  Options.Network.depth.Spec
@@ -183,6 +188,7 @@ module internal Commands =
               "Prints an architecture as JSON, for --network."
               [ Options.Network.norm.Spec
                 Options.Network.shortcut.Spec
+                Options.Network.estimator.Spec
                 Options.Network.stem |> about "Stem (default: cifar)."
                 Options.Network.width.Spec
                 Options.Network.depth.Spec
@@ -222,6 +228,7 @@ module internal Commands =
                Options.Network.norm.Spec
                Options.Network.binarise.Spec
                Options.Network.shortcut.Spec
+               Options.Network.estimator.Spec
                Options.Network.stem.Spec ]
              @ [ Options.Network.width.Spec; Options.Network.depth.Spec; classes10 ]
              @ [ Options.Measurement.image.Spec
@@ -301,6 +308,7 @@ module internal Commands =
                    Options.Network.norm.Spec
                    Options.Network.binarise.Spec
                    Options.Network.shortcut.Spec
+                   Options.Network.estimator.Spec
                    Options.Network.stem.Spec
                    Options.Network.width.Spec
                    Options.Network.depth.Spec

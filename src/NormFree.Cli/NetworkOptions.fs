@@ -94,17 +94,23 @@ module internal NetworkOptions =
     let binaryOptions (args: Arguments) =
         [ "--norm", args.Has Options.Network.norm
           "--binarise", args.Has Options.Network.binarise
-          "--shortcut", args.Has Options.Network.shortcut ]
+          "--shortcut", args.Has Options.Network.shortcut
+          "--estimator", args.Has Options.Network.estimator ]
 
-    /// The network with this norm, if it is binary, and these shortcuts, if they are given.
-    let withChoices norm shortcut (net: NetSpec) =
+    /// The network with this norm, if it is binary, and with these shortcuts and this gradient of signs, if they are given.
+    let withChoices norm shortcut sign (net: NetSpec) =
         let net =
             match norm with
             | Some norm when Net.isBinary net -> Net.withNorm norm net
             | _ -> net
 
-        match shortcut with
-        | Some weights -> Net.withShortcutWeights weights net
+        let net =
+            match shortcut with
+            | Some weights -> Net.withShortcutWeights weights net
+            | None -> net
+
+        match sign with
+        | Some sign -> Net.withSign sign net
         | None -> net
 
     /// The options that choose and scale a table.
@@ -131,7 +137,10 @@ module internal NetworkOptions =
         named arch size (stem (args.TryGet Options.Network.stem) imageSize)
         |> Net.withClasses classes
         |> requireBinary (binaryOptions args)
-        |> withChoices (Some(args.Get Options.Network.norm)) (args.TryGet Options.Network.shortcut)
+        |> withChoices
+            (Some(args.Get Options.Network.norm))
+            (args.TryGet Options.Network.shortcut)
+            (args.TryGet Options.Network.estimator)
 
     /// The network that the options describe, for images of that size. A file's network keeps what no option changes.
     let described (args: Arguments) (arch: Opt<string>) imageSize classes : NetSpec =
@@ -139,7 +148,10 @@ module internal NetworkOptions =
         | Some net ->
             net
             |> Net.withClasses (if args.Has Options.Network.classes then classes else net.Classes)
-            |> withChoices (args.TryGet Options.Network.norm) (args.TryGet Options.Network.shortcut)
+            |> withChoices
+                (args.TryGet Options.Network.norm)
+                (args.TryGet Options.Network.shortcut)
+                (args.TryGet Options.Network.estimator)
         | None -> ofTable args (args.Get arch) imageSize classes
 
     /// The execution, or an error if the engine and the precision do not fit.

@@ -28,7 +28,7 @@ module internal TrainCommand =
         |> Option.defaultWith (fun () ->
             NetworkOptions.named network.Architecture size (NetworkOptions.stem network.Stem dataset.Size))
         |> Net.withClasses dataset.Classes.Length
-        |> NetworkOptions.withChoices network.Norm network.Shortcut
+        |> NetworkOptions.withChoices network.Norm network.Shortcut network.Sign
 
     let private options (configuration: RunConfiguration) =
         let execution = configuration.Execution

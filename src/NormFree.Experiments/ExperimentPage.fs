@@ -70,30 +70,43 @@ module ExperimentPage =
           Rows = byVariant results |> List.collect rows }
 
     /// Test top-1 after the last epoch, by seed.
-    let private final (results: ExperimentResult list) = logs results |> List.map (fun log -> lastTop1 log.Epochs)
+    let private bySeed (results: ExperimentResult list) =
+        [ for result in results do
+              match result.Log with
+              | Ok log -> result.Run.Seed, lastTop1 log.Epochs
+              | Error _ -> () ]
 
-    /// The 95 % interval of the difference decides whether seeds explain it.
-    let private overSeeds (a: float list) (b: float list) =
-        let first, second = Statistics.sample a, Statistics.sample b
-        let combined = sqrt (first.Deviation * first.Deviation + second.Deviation * second.Deviation)
-        let interval = Statistics.welch first second
+    let private final results = bySeed results |> List.map snd
+
+    /// The 95 % interval of the difference decides whether seeds explain it: paired if both have the same seeds.
+    let private overSeeds (a: (int64 * float) list) (b: (int64 * float) list) =
+        let first, second = List.map snd a, List.map snd b
+
+        let name, interval =
+            if List.map fst a = List.map fst b then
+                "the paired difference", Statistics.paired first second
+            else
+                "the difference (Welch)", Statistics.welch (Statistics.sample first) (Statistics.sample second)
+
         let against = if interval.Low > 0.0 || interval.High < 0.0 then "more than" else "within"
 
-        $"{against} the spread over seeds (combined standard deviation: {100.0 * combined:f2} points; Welch's 95 %% interval of the \
-          difference: {100.0 * interval.Low:f2} to {100.0 * interval.High:f2} points)."
+        $"{against} the spread over seeds (95 %% interval of {name}: {100.0 * interval.Low:f2} to {100.0 * interval.High:f2} points)."
 
     /// <summary>The difference between two variants' means, and whether it is more than the spread over seeds: whether its 95 % interval
     /// excludes 0.</summary>
     let comparison (results: ExperimentResult list) (one: string, other: string) : string =
-        let of' label = results |> List.filter (fun result -> result.Run.Variant.Label = label) |> final
+        let of' label = results |> List.filter (fun result -> result.Run.Variant.Label = label) |> bySeed
 
         match of' one, of' other with
         | [], _
         | _, [] -> $"{one} and {other} cannot be compared: one of them has no finished run."
         | a, b ->
-            let points = 100.0 * (List.average a - List.average b)
+            let first, second = List.map snd a, List.map snd b
+            let points = 100.0 * (List.average first - List.average second)
             let direction = if points < 0.0 then "less" else "more"
-            let said = $"{one} against {other}: {spread a} against {spread b}, {abs points:f2} points {direction}"
+
+            let said =
+                $"{one} against {other}: {spread first} against {spread second}, {abs points:f2} points {direction}"
 
             if a.Length = 1 || b.Length = 1 then
                 $"{said}; one seed cannot show whether this is chance."

@@ -26,6 +26,8 @@ type Experiment =
         /// They replace the recipes' seeds.
         Seeds: int64 list
         Variants: Variant list
+        /// Whether variants that differ only in stage 2 share one stage 1, which is then trained first, in a run of its own.
+        ShareStage1: bool
         Execution: Execution
         Device: Device
     }
@@ -38,6 +40,8 @@ type ExperimentRun =
         /// A hash of everything that determines the result: see <c>RunKey</c>.
         Key: string
         Folder: RunFolder
+        /// The run whose stage 1 this run's stage 2 continues; None if the run trains both.
+        Stage1: RunFolder option
         /// Multiply-accumulates of all forward passes, by stage.
         Work: (string * float) list
         /// Estimated peak memory in bytes.
@@ -61,6 +65,13 @@ module Variant =
         { variant with
             Stage1 = { variant.Stage1 with Seed = seed }
             Stage2 = variant.Stage2 |> Option.map (fun recipe -> { recipe with Seed = seed }) }
+
+    /// The variant of stage 1 alone, of which stage 2 may be another one: in stage 1 all weights are real.
+    let internal stage1 variant =
+        { variant with
+            Label = $"stage 1 of {variant.Label}"
+            Net = Net.withShortcutWeights WeightBinariser.Binary variant.Net
+            Stage2 = None }
 
     /// Each stage's network, as it is trained, and recipe.
     let internal stages variant =

@@ -12,6 +12,26 @@ module Norms =
         [ for norm in [ BnFree 0.2; BatchNorm; NoNorm ] ->
               Variant.twoStages (Names.norm norm) (Net.withNorm norm net) recipe ]
 
+    /// <summary>A network with 1-bit and with real shortcuts, bn-free and with batch norm, and 1-bit without a norm. The 1-bit shortcuts of bn-free
+    /// networks are zero-mean (deviation 16), and as published.</summary>
+    let shortcuts (net: NetSpec) recipe =
+        [ for label, norm, weights in
+              [ "bn-free", BnFree 0.2, WeightBinariser.ZeroMean
+                "batch norm", BatchNorm, WeightBinariser.Binary
+                "bn-free, real shortcuts", BnFree 0.2, WeightBinariser.Real
+                "batch norm, real shortcuts", BatchNorm, WeightBinariser.Real
+                "bn-free, published shortcuts", BnFree 0.2, WeightBinariser.Binary
+                "none", NoNorm, WeightBinariser.Binary ] ->
+              Variant.twoStages label (net |> Net.withNorm norm |> Net.withShortcutWeights weights) recipe ]
+
+    /// <summary>The comparisons of <c>shortcuts</c>.</summary>
+    let shortcutComparisons =
+        [ "bn-free", "batch norm"
+          "bn-free, real shortcuts", "batch norm, real shortcuts"
+          "bn-free, published shortcuts", "batch norm"
+          "bn-free", "bn-free, published shortcuts"
+          "bn-free", "none" ]
+
     /// <summary>Binary networks of several papers for 32×32 images of 10 classes, in the budget's width. Their names are short, for tables.</summary>
     let backbones (budget: Budget) =
         [ for name, table in
@@ -46,6 +66,12 @@ module Norms =
         variants (Budget.reactNet18 script.Budget) (Budget.recipe script.Budget)
         |> Script.sweep script script.Name (Script.images kind script)
         |> Script.publish script { page with Comparisons = comparisons }
+
+    /// <summary>Trains ReActNet-18 with the shortcuts of <c>shortcuts</c>, each norm's stage 1 once, and writes the page.</summary>
+    let compareShortcuts (script: Script) kind (page: ExperimentPage) =
+        shortcuts (Budget.reactNet18 script.Budget) (Budget.recipe script.Budget)
+        |> Script.sweepShared script script.Name (Script.images kind script)
+        |> Script.publish script { page with Comparisons = shortcutComparisons }
 
     /// <summary>Trains a full-precision teacher with one seed, then a student in all three norms by distillation, and writes the page.</summary>
     let distil (script: Script) images (teacher: NetSpec) (student: NetSpec) (page: ExperimentPage) =

@@ -39,10 +39,16 @@ module RunKey =
     let private firstNames =
         [ "Initialisation", "Start"; "BinaryInit", "BinaryStart"; "SignCentering", "Balance" ]
 
-    /// Uses the first names of fields, so that keys stay the same.
+    /// Fields that recipes had not at first, as they are written without a value.
+    let private laterFields = [ "\"Remeasure\":null,"; "\"WeightAverage\":null," ]
+
+    /// Uses the first names of fields and leaves out later ones without a value, so that keys stay the same.
     let private stable (text: string) =
-        (text, firstNames)
-        ||> List.fold (fun text (name, first) -> text.Replace($"\"{name}\":", $"\"{first}\":"))
+        let renamed =
+            (text, firstNames)
+            ||> List.fold (fun text (name, first) -> text.Replace($"\"{name}\":", $"\"{first}\":"))
+
+        (renamed, laterFields) ||> List.fold (fun text field -> text.Replace(field, ""))
 
     let private hash (text: string) =
         Convert.ToHexStringLower(SHA256.HashData(ReadOnlySpan(Encoding.UTF8.GetBytes text)))[..15]

@@ -113,8 +113,7 @@ module Script =
         use _ = PosixSignalRegistration.Create(PosixSignal.SIGTERM, interrupt)
         work interruption.Token
 
-    /// <summary>Trains every variant with every seed of the budget, and prints progress. Finished runs are read, not trained again.</summary>
-    let sweep (script: Script) name images (variants: Variant list) : ExperimentResult list =
+    let private sweepWith shareStage1 (script: Script) name images (variants: Variant list) : ExperimentResult list =
         let budget = script.Budget
 
         let experiment =
@@ -122,6 +121,7 @@ module Script =
               Images = images
               Seeds = [ for seed in 1 .. budget.Seeds -> int64 seed ]
               Variants = variants
+              ShareStage1 = shareStage1
               Execution = Budget.execution budget
               Device = budget.Device }
 
@@ -133,6 +133,12 @@ module Script =
                     MaxParallel = if budget.Device = Cpu then SweepSettings.Default.MaxParallel else 1
                     OnEvent = SweepText.lines
                     Cancellation = cancellation })
+
+    /// <summary>Trains every variant with every seed of the budget, and prints progress. Finished runs are read, not trained again.</summary>
+    let sweep (script: Script) name images variants = sweepWith false script name images variants
+
+    /// <summary>The same, and variants that differ only in stage 2 share one stage 1.</summary>
+    let sweepShared (script: Script) name images variants = sweepWith true script name images variants
 
     let private requireAll (results: ExperimentResult list) =
         let failures =

@@ -54,6 +54,8 @@ module Sweep =
     let runs (root: string) (experiment: Experiment) : ExperimentRun list =
         let key = RunKey.forImages experiment.Images experiment.Execution experiment.Device
 
+        let folderOf seed variant = folder root experiment.Name $"{variant.Label}-seed-{seed}" (key variant)
+
         [ for seed in experiment.Seeds do
               for variant in experiment.Variants do
                   let variant = Variant.seeded seed variant
@@ -62,7 +64,12 @@ module Sweep =
                   { Variant = variant
                     Seed = seed
                     Key = key
-                    Folder = folder root experiment.Name $"{variant.Label}-seed-{seed}" key
+                    Folder = folderOf seed variant
+                    Stage1 =
+                      if experiment.ShareStage1 && variant.Stage2.IsSome then
+                          Some(folderOf seed (Variant.stage1 variant))
+                      else
+                          None
                     Work =
                       [ for net, recipe in stages -> Stage.name net, RunEstimate.work experiment.Images (net, recipe) ]
                     Memory = stages |> List.map (RunEstimate.memory experiment.Images.Size) |> List.max } ]
@@ -105,11 +112,17 @@ module Sweep =
                         OnEvent = onEvent
                         Cancellation = settings.Cancellation } }
 
-        let first = plan |> Pipeline.train run.Variant.Stage1 run.Variant.Net
+        let variant = run.Variant
 
-        match run.Variant.Stage2 with
-        | None -> Pipeline.finish first
-        | Some recipe -> first |> Pipeline.binariseWeights recipe |> Pipeline.finish
+        match variant.Stage2, run.Stage1 with
+        | None, _ -> plan |> Pipeline.train variant.Stage1 variant.Net |> Pipeline.finish
+        | Some recipe, None ->
+            plan
+            |> Pipeline.train variant.Stage1 variant.Net
+            |> Pipeline.binariseWeights recipe
+            |> Pipeline.finish
+        | Some recipe, Some stage1 ->
+            plan |> Pipeline.binariseFrom (stage1.Last 1) recipe variant.Net |> Pipeline.finish
 
     /// libtorch appends its stack trace to its messages.
     let private reason (error: exn) =
@@ -229,15 +242,7 @@ module Sweep =
         settings.Cancellation.ThrowIfCancellationRequested()
         List.ofSeq results
 
-    /// <summary>Trains or reads every run. Results are ordered by seed, then by variant.</summary>
-    /// <remarks>
-    /// A failed run does not stop the others; its result is the reason. Variants that differ only in their labels are trained once. Throws
-    /// OperationCanceledException if the settings' token is cancelled; the next sweep resumes unfinished runs. Also throws the exceptions of
-    /// <c>runs</c>.
-    /// </remarks>
-    let run (settings: SweepSettings) (experiment: Experiment) : ExperimentResult list =
-        let images, memory = inMemory settings.Memory experiment.Images
-        let experiment = { experiment with Images = images }
+    let private runIn (settings: SweepSettings) memory (experiment: Experiment) : ExperimentResult list =
         let all = runs settings.Root experiment
         let different = all |> List.distinctBy _.Key
         let finished = different |> List.choose readFinished
@@ -252,3 +257,21 @@ module Sweep =
         [ for run in all ->
               { Run = located settings run
                 Log = logs[run.Key] |> Result.map (fun log -> { log with Label = run.Label }) } ]
+
+    /// <summary>Trains or reads every run. Results are ordered by seed, then by variant.</summary>
+    /// <remarks>
+    /// A failed run does not stop the others; its result is the reason. Variants that differ only in their labels are trained once. Throws
+    /// OperationCanceledException if the settings' token is cancelled; the next sweep resumes unfinished runs. Also throws the exceptions of
+    /// <c>runs</c>.
+    /// </remarks>
+    let run (settings: SweepSettings) (experiment: Experiment) : ExperimentResult list =
+        let images, memory = inMemory settings.Memory experiment.Images
+        let experiment = { experiment with Images = images }
+
+        if experiment.ShareStage1 then
+            let firsts =
+                experiment.Variants |> List.map Variant.stage1 |> List.distinctBy (fun v -> v.Net, v.Stage1)
+
+            runIn settings memory { experiment with Variants = firsts; ShareStage1 = false } |> ignore
+
+        runIn settings memory experiment

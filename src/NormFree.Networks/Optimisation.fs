@@ -45,8 +45,14 @@ type Optimisation(recipe: Recipe, network: Network) =
         match recipe.Optimiser with
         | Adam -> new Optimisers.Adam(parameters, decoupled = false, Composite = composite)
         | AdamW -> new Optimisers.Adam(parameters, decoupled = true, Composite = composite)
+        | AdamP -> new Optimisers.AdamP(parameters)
         | Sgd momentum -> new Optimisers.Sgd(parameters, momentum, Composite = composite)
         | CustomOptimiser name -> Extensions.optimiser name parameters
+
+    let average: WeightAverage option =
+        recipe.WeightAverage
+        |> Option.map (fun decay ->
+            new WeightAverage([ for name, tensor in network.Tensors -> struct (name, tensor) ], decay))
 
     /// <summary>Clips the gradients as the recipe specifies.</summary>
     member _.Clip() =
@@ -56,6 +62,24 @@ type Optimisation(recipe: Recipe, network: Network) =
 
     /// <summary>Takes an optimiser step at this learning rate.</summary>
     member _.Move(rate: float) = optimiser.Step rate
+
+    /// <summary>Adds the weights after a step to their average, if the recipe has one.</summary>
+    member _.Average() = average |> Option.iter _.Follow(optimiser.Steps - 1L)
+
+    /// <summary>Calls a function while the network has the averaged weights, if the recipe averages them.</summary>
+    member _.WithAverage(call: unit -> 'T) : 'T =
+        match average with
+        | None -> call ()
+        | Some average ->
+            average.Swap()
+
+            try
+                call ()
+            finally
+                average.Swap()
+
+    /// <summary>Replaces the network's weights by their average, if the recipe averages them: the end of a stage.</summary>
+    member _.AdoptAverage() = average |> Option.iter _.Swap()
 
     /// <summary>The clip counts of each clipped parameter, in the order of use. Set them to continue from earlier counts, or to an empty list to
     /// restart.</summary>
@@ -81,7 +105,15 @@ type Optimisation(recipe: Recipe, network: Network) =
 
     /// <summary>The optimiser's tensors by <c>parameter/slot</c>, with PyTorch's slot names. They change with each step.</summary>
     member _.State: (string * torch.Tensor) list =
-        [ for struct (name, tensor) in optimiser.State -> name, tensor ]
+        [ for struct (name, tensor) in optimiser.State do
+              yield name, tensor
+          match average with
+          | Some average ->
+              for struct (name, tensor) in average.State do
+                  yield name, tensor
+          | None -> () ]
 
     interface IDisposable with
-        member _.Dispose() = optimiser.Dispose()
+        member _.Dispose() =
+            optimiser.Dispose()
+            average |> Option.iter _.Dispose()

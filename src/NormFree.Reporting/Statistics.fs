@@ -68,3 +68,9 @@ module Statistics =
 
             let reach = studentT (max 1.0 freedom) * sqrt variance
             { Low = difference - reach; High = difference + reach }
+
+    /// <summary>Student's 95 % interval for the mean of the differences a − b of pairs, such as runs of one seed. Needs two pairs.</summary>
+    let paired (a: float list) (b: float list) : Interval =
+        let differences = List.map2 (-) a b |> sample
+        let reach = studentT (float (differences.Count - 1)) * differences.StandardError
+        { Low = differences.Mean - reach; High = differences.Mean + reach }

@@ -10,6 +10,8 @@ type Optimiser =
     | Adam
     /// Decoupled weight decay.
     | AdamW
+    /// AdamW that removes the radial part of the steps of scale-invariant weights (Heo et al., "AdamP", ICLR 2021).
+    | AdamP
     /// With Nesterov momentum if it is positive.
     | Sgd of momentum: float
     /// An optimiser that a script registers under this name.
@@ -55,12 +57,17 @@ type Recipe =
         LearningRate: float
         WeightDecay: float
         Schedule: Schedule
-        /// Epochs of linear warm-up, applied on top of the schedule.
-        WarmUp: int
+        /// Epochs of linear warm-up, applied on top of the schedule; fractions are allowed.
+        WarmUp: float
         Loss: Loss
         Clip: Clip
         /// Of a run's first stage, unless it starts from a checkpoint. Stage 2 continues from stage 1.
         Initialisation: Initialisation
+        /// Whether stage 2 measures the shifts again on its first batch, with the binary weights (hypothesis of docs/method.md). None is false.
+        Remeasure: bool option
+        /// The decay of an exponential moving average of all weights. The average, not the weights, is evaluated, saved as the best network, and
+        /// the stage's result. None averages nothing.
+        WeightAverage: float option
         /// Fraction of the training set held out to choose the best epoch; 0 chooses it on the test set (deviation 12).
         HeldOut: float
         /// Seeds everything random: initial weights, image order, augmentation.
@@ -79,10 +86,12 @@ module Recipe =
           LearningRate = 5e-4
           WeightDecay = 0.0
           Schedule = Linear
-          WarmUp = 0
+          WarmUp = 0.0
           Loss = CrossEntropy
           Clip = Agc Defaults.AgcLambda
           Initialisation = Initialisation.Fixed
+          Remeasure = None
+          WeightAverage = None
           HeldOut = 0.0
           Seed = 1L
           Deviations = Deviations.Published }
@@ -109,10 +118,14 @@ module Recipe =
           if not (recipe.WeightDecay >= 0.0 && Double.IsFinite recipe.WeightDecay) then
               $"the weight decay must be finite and not negative, it is {recipe.WeightDecay}"
           // A wrong number of epochs is one problem, not two.
-          if recipe.WarmUp < 0 || (recipe.Epochs >= 1 && recipe.WarmUp > recipe.Epochs) then
+          if not (recipe.WarmUp >= 0.0) || (recipe.Epochs >= 1 && recipe.WarmUp > float recipe.Epochs) then
               $"the warm-up must be between 0 and {recipe.Epochs} epochs, it is {recipe.WarmUp}"
           if not (recipe.HeldOut >= 0.0 && recipe.HeldOut < 1.0) then
               $"the held-out fraction must be at least 0 and below 1, it is {recipe.HeldOut}"
+          match recipe.WeightAverage with
+          | Some decay when not (decay > 0.0 && decay < 1.0) ->
+              $"the decay of the weight average must be between 0 and 1, it is {decay}"
+          | _ -> ()
           match recipe.Clip with
           | Agc factor when not (factor > 0.0) -> $"the clipping factor must be positive, it is {factor}"
           | _ -> ()
@@ -152,9 +165,9 @@ module Recipe =
             | Cosine -> 0.5 * (1.0 + cos (Math.PI * elapsed))
             | Step(every, factor) -> factor ** floor (epochs / float every)
 
-        let warmUpSteps = recipe.WarmUp * stepsPerEpoch
-        let taken = epoch * stepsPerEpoch + step + 1
-        let warm = if taken >= warmUpSteps then 1.0 else float taken / float warmUpSteps
+        let warmUpSteps = recipe.WarmUp * float stepsPerEpoch
+        let taken = float (epoch * stepsPerEpoch + step + 1)
+        let warm = if taken >= warmUpSteps then 1.0 else taken / warmUpSteps
         recipe.LearningRate * scheduled * warm
 
     /// <summary>The part of the stage before a step, from 0 to 1.</summary>

@@ -14,6 +14,8 @@ type NetworkConfiguration =
         Norm: Norm option
         /// The weights of 1×1 shortcuts in stage 2. None uses the architecture's.
         Shortcut: WeightBinariser option
+        /// The gradient of every sign. None keeps the network's own.
+        Sign: SignGradient option
         /// None chooses the stem by the image size.
         Stem: StemKind option
         /// The factor of the table's channels. None if a script built the network.
@@ -175,6 +177,11 @@ module RunConfiguration =
           "loss", Json.name recipe.Loss
           "clipping", Json.name recipe.Clip
           "initialisation", Json.name recipe.Initialisation
+          if recipe.Remeasure = Some true then
+              "shifts", "measured again at the start of the stage"
+          match recipe.WeightAverage with
+          | Some decay -> "weight average", $"decay {decay}"
+          | None -> ()
           "held out", string recipe.HeldOut
           "seed", string recipe.Seed
           for deviation in Deviation.all do
@@ -200,6 +207,9 @@ module RunConfiguration =
               "layers", string facts.Layers
               yield! facts.ExpectedVariance |> Option.map (fun value -> "expected variance", value) |> Option.toList
               yield! facts.BinaryGain |> Option.map (fun value -> "binary gain", value) |> Option.toList
+          | None -> ()
+          match network.Sign with
+          | Some sign -> "gradient of the sign", Names.sign sign
           | None -> ()
           match network.Shortcut with
           | Some weights -> "deviation 16, shortcut weights", Names.weights weights

@@ -109,6 +109,16 @@ module Net =
 /// <summary>The names of a network's choices, as the tool and the logs write them.</summary>
 [<RequireQualifiedAccess>]
 module Names =
+    /// <summary>The gradient of a sign as the tool takes it.</summary>
+    let sign gradient =
+        match gradient with
+        | SignGradient.ApproxSign -> "approx-sign"
+        | SignGradient.StraightThrough bound -> $"ste:{bound}"
+        | SignGradient.SigmoidDerivative k -> $"sigmoid:{k}"
+        | SignGradient.SwishSign beta -> $"swish:{beta}"
+        | SignGradient.AnnealedTanh(first, last) -> $"tanh from {first} to {last}"
+        | SignGradient.Custom name -> name
+
 
     let norm =
         function

@@ -102,7 +102,8 @@ type internal CheckpointWriter(folder: RunFolder option, runOptions: RunOptions,
                       once the folder is writable, the run resumes from the last of them."
             )
 
-    /// <summary>Adds a finished epoch and writes a checkpoint; training continues at `cursor`.</summary>
+    /// <summary>Adds a finished epoch and writes a checkpoint; training continues at `cursor`. After the last epoch, the network has the averaged
+    /// weights if the recipe averages them.</summary>
     /// <remarks>Throws IOException or UnauthorizedAccessException if it is the last epoch and cannot be written.</remarks>
     member _.WriteEpoch(record: EpochRecord, cursor: TrainingCursor) =
         let isBest = isBest record
@@ -110,9 +111,13 @@ type internal CheckpointWriter(folder: RunFolder option, runOptions: RunOptions,
 
         if isBest && written.IsSome then
             bestRecord <- Some record
-            best <- Some(Checkpoint.prepare None (checkpoint cursor))
+            best <- Some(stage.Optimisation.WithAverage(fun () -> Checkpoint.prepare None (checkpoint cursor)))
 
-        if record.Epoch = record.Epochs then write cursor else writeOrWarn cursor
+        if record.Epoch = record.Epochs then
+            stage.Optimisation.AdoptAverage()
+            write cursor
+        else
+            writeOrWarn cursor
 
     /// <summary>The finished epochs, including those of earlier stages.</summary>
     member _.History = history

@@ -44,6 +44,7 @@ module Configuration =
             { Architecture = net.Name
               Norm = None
               Shortcut = None
+              Sign = None
               Stem = None
               Width = None
               Depth = None

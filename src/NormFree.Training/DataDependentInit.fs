@@ -52,7 +52,7 @@ module internal DataDependentInit =
         let net = net |> Net.withExpectedVariance (ExpectedVariance.Measured(List.rev known @ unknown))
         Lowering.parts net |> List.item index |> snd
 
-    /// <summary>Measures a new network on preprocessed images (N×3×H×W). It changes the network's shifts.</summary>
+    /// <summary>Measures a network on preprocessed images (N×3×H×W). It changes the network's shifts.</summary>
     let ofImages (network: Network) (images: torch.Tensor) : MeasuredInit =
         use _ = torch.NewDisposeScope()
         use _ = torch.no_grad ()
@@ -81,7 +81,7 @@ module internal DataDependentInit =
         { Net = net |> Net.withExpectedVariance (ExpectedVariance.Measured(List.rev variances))
           Shifts = List.ofSeq shifts }
 
-    /// <summary>Measures a new network on 256 random training images, which the seed selects, preprocessed as test images.</summary>
+    /// <summary>Measures a network, whose weights `setWeights` sets after their random initialisation, on 256 random training images, which the seed selects, preprocessed as test images.</summary>
     /// <remarks>Throws DataException if none of them can be read.</remarks>
     let measure
         (runOptions: RunOptions)
@@ -89,8 +89,10 @@ module internal DataDependentInit =
         (recipe: Recipe)
         (source: ImageSource)
         (net: NetSpec)
+        (setWeights: Network -> unit)
         : MeasuredInit =
         use network = Network.create torch.ScalarType.Float32 recipe.Deviations.BinaryInit recipe.Seed net
+        setWeights network
         let order = Loader.shuffled recipe.Seed 0 source.Count |> Array.truncate measuredImages
         let options = Evaluation.loading runOptions task measuredImages
         use scope = torch.NewDisposeScope()

@@ -49,15 +49,30 @@ module Pipeline =
     /// <summary>Calls a function on every event of the training.</summary>
     let onEvent handler (plan: Plan) = { plan with Options = { plan.Options with OnEvent = handler } }
 
+    /// The network and the function that sets its initial weights and shifts: those of `setWeights`, and the recipe's measured shifts if stage 2
+    /// measures them again.
+    let private continued plan number (recipe: Recipe) net (setWeights: Network -> unit) =
+        if recipe.Remeasure = Some true && number = 2 && DataDependentInit.appliesTo net then
+            let net, setShifts = StageResume.measured plan number recipe net setWeights
+
+            net,
+            fun network ->
+                setWeights network
+                setShifts network
+        else
+            net, setWeights
+
     /// The first stage of a run, initialised from a checkpoint or as the recipe says.
     let private first binarise number (init: string option) recipe net (plan: Plan) : Trained<'weights> =
         let recipe, net = PlanChecks.prepare plan recipe (Net.withBinarise binarise net)
 
         let net, initialise =
             match init, recipe.Initialisation with
-            | Some path, _ -> StageResume.fromCheckpoint plan number path net, StageResume.loadInit plan path
+            | Some path, _ ->
+                let net = StageResume.fromCheckpoint plan number path net
+                continued plan number recipe net (StageResume.loadInit plan path)
             | None, Initialisation.DataDependent when DataDependentInit.appliesTo net ->
-                StageResume.measured plan number recipe net
+                StageResume.measured plan number recipe net ignore
             | None, _ -> net, ignore
 
         let configuration = PlanChecks.configuration plan init net |> RunConfiguration.withRecipe number recipe
@@ -84,9 +99,35 @@ module Pipeline =
         let number = trained.Stages + 1
         let configuration = trained.Configuration |> RunConfiguration.withRecipe number recipe
 
-        StageRun.run plan number configuration recipe net trained.History trained.State.Changes (fun network ->
-            let values = dict before.Tensors
-            network |> Network.fill (fun name -> values[name]))
+        let values = dict before.Tensors
+        let setWeights = Network.fill (fun name -> values[name])
+        let net, initialise = continued plan number recipe net setWeights
+        StageRun.run plan number configuration recipe net trained.History trained.State.Changes initialise
+
+    /// <summary>Stage 2 after the finished stage 1 of another run, whose history it continues: several stages 2 can share one stage 1. The network may
+    /// differ from stage 1's in its binary weights, not in its tensors.</summary>
+    /// <remarks><c>path</c> is the last checkpoint of that stage 1. Throws as <c>binariseWeights</c> does, and TrainingException if the stage is
+    /// not finished or was trained on other images.</remarks>
+    let binariseFrom (path: string) recipe net (plan: Plan) : Trained<BinaryWeights> =
+        PlanChecks.requireBinary net
+        use stage1 = Checkpoint.load torch.ScalarType.Float32 path
+        let before = stage1.Network.Spec
+        PlanChecks.requireFinishedStage1 plan path stage1
+        PlanChecks.requireSameHoldOut stage1.State.Recipe recipe
+
+        let net =
+            net |> Net.withExpectedVariance before.ExpectedVariance |> Net.withBinarise ActivationsAndWeights
+
+        let recipe, net = PlanChecks.prepare plan recipe net
+
+        let configuration =
+            PlanChecks.configuration plan None net
+            |> RunConfiguration.withRecipe 1 stage1.State.Recipe
+            |> RunConfiguration.withRecipe 2 recipe
+
+        let values = dict stage1.Network.Tensors
+        let net, initialise = continued plan 2 recipe net (Network.fill (fun name -> values[name]))
+        StageRun.run plan 2 configuration recipe net stage1.State.History stage1.State.Changes initialise
 
     /// <summary>Stage 2 from a checkpoint of stage 1, or from initial weights. Throws as <c>trainFrom</c> does.</summary>
     let trainBinaryFrom (init: string option) recipe net (plan: Plan) : Trained<BinaryWeights> =

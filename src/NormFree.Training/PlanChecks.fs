@@ -1,5 +1,6 @@
 namespace NormFree.Training
 
+open NormFree.Data
 open NormFree.Networks
 open NormFree.Runs
 open NormFree.Spec
@@ -157,3 +158,23 @@ module internal PlanChecks =
                     $"Stage 2 holds out {second.HeldOut} of the images with seed {second.Seed}, but stage 1 {first.HeldOut} with seed {first.Seed}: \
                       give both stages the same fraction and seed, so that stage 2 is not evaluated on training images of stage 1."
             )
+
+    /// A checkpoint that is not the end of a stage 1 on the plan's images is no start for stage 2.
+    let requireFinishedStage1 (plan: Plan) path (checkpoint: Checkpoint) =
+        let state = checkpoint.State
+        let images = plan.Dataset
+
+        let problem =
+            if state.Stage <> Names.binarise Activations then
+                Some $"is of the stage '{state.Stage}', not of stage 1"
+            elif state.TrainingCursor.Epoch < state.Recipe.Epochs then
+                Some $"has {state.TrainingCursor.Epoch} of {state.Recipe.Epochs} epochs: finish that run"
+            elif
+                checkpoint.ImageTask <> ImageTask.Of images
+                || state.Images |> Option.exists (fun used -> used.Train <> ImageSource.fingerprint images.Train)
+            then
+                Some $"was trained on other images than {images.Name} has"
+            else
+                None
+
+        problem |> Option.iter (fun what -> raise (TrainingException $"{path} {what}."))

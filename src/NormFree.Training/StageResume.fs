@@ -292,13 +292,15 @@ module internal StageResume =
                       others are loaded."
             )
 
-    /// The network with measured variances, and the function that sets its initial shifts.
-    let measured (plan: Plan) number recipe net =
+    /// The network with measured variances, and the function that sets its measured shifts. `setWeights` prepares the network that is measured.
+    let measured (plan: Plan) number recipe net (setWeights: Network -> unit) =
         match measuredBefore plan number net with
         | Some net -> net, ignore
         | None ->
             let train, _ = StageImages.split recipe plan.Dataset
-            let measured = DataDependentInit.measure plan.Options (ImageTask.Of plan.Dataset) recipe train net
+
+            let measured =
+                DataDependentInit.measure plan.Options (ImageTask.Of plan.Dataset) recipe train net setWeights
 
             measured.Net,
             fun network ->

@@ -79,7 +79,7 @@ module Stage =
 
         let update (cursor: TrainingCursor) =
             context.Step.Clip()
-            context.Step.Update cursor.Rate |> ignore // the optimiser's step, then sign centering
+            context.Step.Update cursor.Rate |> ignore // the optimiser's step, then sign centering, then the weights' average
 
         let counted (cursor: TrainingCursor) =
             if gradients.Images = 0 then
@@ -178,7 +178,9 @@ module Stage =
     let private endEpoch (context: StageContext) heldOut cursor : TrainingCursor =
         let task = ImageTask.Of context.Job.Dataset
 
-        let accuracy source = Evaluation.accuracy context.Options task context.Job.Recipe.Batch context.Network source
+        let accuracy source =
+            context.Optimisation.WithAverage(fun () ->
+                Evaluation.accuracy context.Options task context.Job.Recipe.Batch context.Network source)
 
         StageContext.requireSame
             context
@@ -188,7 +190,7 @@ module Stage =
         let test, cursor =
             NonFiniteResponse.evaluate context (fun () -> accuracy context.Job.Dataset.Test) cursor
 
-        let shares = signShares context
+        let shares = context.Optimisation.WithAverage(fun () -> signShares context)
         let record = StageRecords.epoch context cursor test (Option.map accuracy heldOut) shares
         context.Optimisation.ClipCounts <- []
 

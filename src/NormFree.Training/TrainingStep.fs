@@ -33,10 +33,12 @@ type internal TrainingStep
     /// <summary>Clips the gradients.</summary>
     member _.Clip() = optimisation.Clip()
 
-    /// <summary>Updates weights at this learning rate, then centres signs; the time of the messages that this took.</summary>
+    /// <summary>Updates weights at this learning rate, centres signs, and follows with the weights' average; the time of the messages that this took.</summary>
     member _.Update(rate: float) : CommunicationTime =
         optimisation.Move rate
-        centering.Apply(ranks, rate)
+        let communication = centering.Apply(ranks, rate)
+        optimisation.Average()
+        communication
 
     interface IDisposable with
         member _.Dispose() = (gradients :> IDisposable).Dispose()

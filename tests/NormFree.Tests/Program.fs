@@ -111,6 +111,7 @@ let private all =
             Training.ExtensionTests.tests
             Training.CheckpointTests.tests
             Training.PipelineTests.tests
+            Training.WeightAverageTests.tests
             Training.DataDependentInitTests.tests
             Training.SignCenteringTests.tests
             Training.RunFolderTests.tests

@@ -69,6 +69,29 @@ let shortcut =
         "Stage 2's shortcut weights."
     |> network
 
+let estimator =
+    let positive form case text = Some(Opt.parameter $"--estimator {form}" "a positive number" Opt.isPositive text case)
+
+    let tryParse text =
+        match Opt.wordAndParameter text with
+        | "approx-sign", None -> Some(Ok SignGradient.ApproxSign)
+        | "ste", None -> Some(Ok(SignGradient.StraightThrough 1.0))
+        | "ste", Some text -> positive "ste" SignGradient.StraightThrough text
+        | "sigmoid", None -> Some(Ok(SignGradient.SigmoidDerivative 3.0))
+        | "sigmoid", Some text -> positive "sigmoid" SignGradient.SigmoidDerivative text
+        | "swish", None -> Some(Ok(SignGradient.SwishSign 5.0))
+        | "swish", Some text -> positive "swish" SignGradient.SwishSign text
+        | "tanh", None -> Some(Ok(SignGradient.AnnealedTanh(1.0, 10.0)))
+        | _ -> None
+
+    Opt.forms
+        "--estimator"
+        "NAME"
+        [ "approx-sign"; "ste[:BOUND]"; "sigmoid[:K]"; "swish[:BETA]"; "tanh" ]
+        "Gradient of every sign (default: the architecture's own)."
+        tryParse
+    |> network
+
 let stem =
     Opt.choice "--stem" "KIND" [ "cifar", CifarStem; "imagenet", ImageNetStem ] "Stem (default: by the image size)."
     |> network

@@ -52,13 +52,14 @@ let optimiser =
         match Opt.wordAndParameter text with
         | "adam", None -> Some(Ok Adam)
         | "adamw", None -> Some(Ok AdamW)
+        | "adamp", None -> Some(Ok AdamP)
         | "sgd", None -> Some(Ok(Sgd 0.9))
         | "sgd", Some text ->
             let isMomentum value = value >= 0.0 && value < 1.0
             Some(Opt.parameter "--optimizer sgd" "a momentum from 0 to below 1" isMomentum text Sgd)
         | _ -> None
 
-    Opt.forms "--optimizer" "NAME" [ "adam"; "adamw"; "sgd[:MOMENTUM]" ] "Optimizer." tryParse
+    Opt.forms "--optimizer" "NAME" [ "adam"; "adamw"; "adamp"; "sgd[:MOMENTUM]" ] "Optimizer." tryParse
     |> Opt.defaultsTo "adam"
     |> recipeGroup
 
@@ -90,7 +91,12 @@ let schedule =
     |> recipeGroup
 
 let warmUp =
-    Opt.whole "--warm-up" "N" (0, snd Limits.epochs) "Epochs over which the learning rate rises from 0."
+    Opt.real
+        "--warm-up"
+        "EPOCHS"
+        $"epochs from 0 to {snd Limits.epochs}, such as 0.5"
+        (Opt.between 0.0 (float (snd Limits.epochs)))
+        "Epochs over which the learning rate rises from 0."
     |> Opt.defaultsTo "0"
     |> recipeGroup
 
@@ -113,6 +119,19 @@ let initialisation =
         [ "data-dependent", Initialisation.DataDependent; "fixed", Initialisation.Fixed ]
         "Initial shifts and β."
     |> Opt.defaultsTo "data-dependent"
+    |> recipeGroup
+
+let remeasure =
+    Opt.flag "--remeasure" "Stage 2 measures its shifts again on a first batch, with binary weights."
+    |> recipeGroup
+
+let weightAverage =
+    Opt.real
+        "--ema"
+        "DECAY"
+        "a decay between 0 and 1, such as 0.999"
+        (fun decay -> decay > 0.0 && decay < 1.0)
+        "Evaluate and keep an exponential moving average of the weights."
     |> recipeGroup
 
 let loss =

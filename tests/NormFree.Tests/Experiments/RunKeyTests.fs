@@ -43,10 +43,12 @@ let private changes =
       "learning rate", ofFirst (fun r -> { r with LearningRate = 0.5 })
       "weight decay", ofFirst (fun r -> { r with WeightDecay = 0.5 })
       "schedule", ofFirst (fun r -> { r with Schedule = Constant })
-      "warm-up", ofFirst (fun r -> { r with WarmUp = 1 })
+      "warm-up", ofFirst (fun r -> { r with WarmUp = 1.0 })
       "loss", ofFirst (fun r -> { r with Loss = LabelSmoothing 0.1 })
       "clipping", ofFirst (fun r -> { r with Clip = NoClipping })
       "initialisation", ofFirst (fun r -> { r with Initialisation = Initialisation.Fixed })
+      "remeasure", ofFirst (fun r -> { r with Remeasure = Some true })
+      "weight average", ofFirst (fun r -> { r with WeightAverage = Some 0.99 })
       "held out", ofFirst (fun r -> { r with HeldOut = 0.1 })
       "seed", ofFirst (fun r -> { r with Seed = 2L })
       for deviation in Deviation.all do

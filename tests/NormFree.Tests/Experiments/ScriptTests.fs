@@ -159,6 +159,13 @@ let private variants =
           Expect.equal (variants |> List.map _.Label) [ "bn-free"; "batch-norm"; "none" ] "labels"
       }
 
+      test "shortcuts" {
+          let variants = Norms.shortcuts (Budget.reactNet18 small) (Budget.recipe small)
+          isSound variants Norms.shortcutComparisons
+          let firsts = variants |> List.map Variant.stage1 |> List.distinctBy (fun v -> v.Net, v.Stage1)
+          Expect.equal firsts.Length 3 "stages 1: one of each norm"
+      }
+
       test "the ablation changes one thing at a time" {
           let variants = Ablation.variants small
           isSound variants Ablation.comparisons

@@ -24,6 +24,7 @@ let private experiment variants =
       Images = images.Value
       Seeds = [ 1L; 2L ]
       Variants = variants
+      ShareStage1 = false
       Execution = Execution.Default
       Device = Cpu }
 
@@ -222,4 +223,50 @@ let private threads =
         }
     )
 
-let tests = testList "sweeps" (whole @ disturbed @ [ threads ])
+let private sharing =
+    [ test "variants that differ only in stage 2 share one stage 1, and end with the numbers of runs of their own" {
+          let shortcuts weights label =
+              { variant label (BnFree 0.2) with Net = tiny (BnFree 0.2) |> Net.withShortcutWeights weights }
+
+          let variants = [ shortcuts WeightBinariser.ZeroMean "zero-mean"; shortcuts WeightBinariser.Real "real" ]
+
+          let one = { experiment variants with Seeds = [ 1L ] }
+          use alone = new TempFolder()
+          use together = new TempFolder()
+          let expected, _ = sweep alone.Path one
+          let found, events = sweep together.Path { one with ShareStage1 = true }
+
+          Expect.equal
+              (started events |> List.sort)
+              [ "real, seed 1"; "stage 1 of zero-mean, seed 1"; "zero-mean, seed 1" ]
+              "runs"
+
+          for expected, found in List.zip expected found do
+              Expect.equal (timeless (log found).Epochs) (timeless (log expected).Epochs) found.Run.Label
+
+          Expect.notEqual (log found[0]).Epochs (log found[1]).Epochs "the variants differ"
+          let _, again = sweep together.Path { one with ShareStage1 = true }
+          Expect.isEmpty (started again) "finished runs are read"
+      }
+
+      test "stage 2 does not start from an unfinished stage 1, or from one on other images" {
+          use folder = new TempFolder()
+          let path = folder.File "stage1"
+          let net, recipe = tiny NoNorm, { quick with Epochs = 1 }
+
+          Pipeline.from images.Value |> Pipeline.train recipe net |> Pipeline.save path |> useTrained ignore
+
+          let start images =
+              message<TrainingException, _>(fun () -> Pipeline.from images |> Pipeline.binariseFrom path recipe net)
+
+          let other = { images.Value with Train = (Synthetic.dataset 4L 60 20).Train }
+          Expect.stringContains (start other) "other images" "images"
+
+          let unfinished key (text: string) =
+              if key = "state" then text.Replace("\"Epochs\":1", "\"Epochs\":2") else text
+
+          File.Move(rewrite path (fun _ -> true) unfinished, path, true)
+          Expect.stringContains (start images.Value) "1 of 2 epochs" "unfinished"
+      } ]
+
+let tests = testList "sweeps" (whole @ sharing @ disturbed @ [ threads ])

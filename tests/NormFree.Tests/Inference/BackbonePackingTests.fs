@@ -62,8 +62,7 @@ let private hasOwnLogits size net =
 
 /// Residual blocks of activations only, whose layers are named after their blocks' common key.
 let private repeated =
-    let pooled =
-        Blocks.residual "a" Shortcut.AveragePool [ Part.AveragePool 2; Parts.relu ]
+    let pooled = Blocks.residual "a" Shortcut.AveragePool [ Part.AveragePool 2; Parts.relu ]
 
     Net.create
         "repeated"

@@ -41,6 +41,13 @@ let tests =
               Expect.floatClose { absolute = 1e-5; relative = 0.0 } interval.High 0.12787551 "high"
           }
 
+          test "the paired interval sees a difference that is the same in every pair" {
+              let interval = Statistics.paired [ 0.5; 0.7; 0.6 ] [ 0.4; 0.61; 0.5 ]
+              // Differences 0.1, 0.09, 0.1: mean 0.0966667, standard error 0.0033333, t(2) = 4.302653.
+              Expect.floatClose { absolute = 1e-6; relative = 0.0 } interval.Low 0.0823245 "low"
+              Expect.floatClose { absolute = 1e-6; relative = 0.0 } interval.High 0.1110089 "high"
+          }
+
           test "equal values make an interval of one point" {
               let interval = Statistics.welch (Statistics.sample [ 0.8; 0.8 ]) (Statistics.sample [ 0.5; 0.5 ])
               Expect.equal interval { Low = 0.8 - 0.5; High = 0.8 - 0.5 } "a point"

@@ -203,4 +203,33 @@ let private pipelines =
           |> useTrained (fun t -> Expect.equal (variances t.Network.Spec) ExpectedVariance.Corrected "variances")
       } ]
 
-let tests = testList "data-dependent initialisation" (centred @ centredArchitectures @ pipelines)
+let private remeasured =
+    test "stage 2 measures shifts and variances again, with its binary weights, if the recipe says so" {
+        use folder = new TempFolder()
+        let data = Synthetic.dataset 3L 60 20
+        let still = { measured with LearningRate = 1e-30 }
+        let still = { still with Deviations = { still.Deviations with SignCentering = Rule.Published } }
+        let path = folder.File "stage1"
+
+        let stage1 =
+            Pipeline.from data
+            |> Pipeline.train measured (tiny (BnFree 0.2))
+            |> Pipeline.save path
+            |> useTrained (fun trained -> variances trained.Network.Spec)
+
+        let stage2 recipe = Pipeline.from data |> Pipeline.trainBinaryFrom (Some path) recipe (tiny (BnFree 0.2))
+
+        stage2 still |> useTrained (fun kept -> Expect.equal (variances kept.Network.Spec) stage1 "kept")
+
+        use again = stage2 { still with Remeasure = Some true }
+        Expect.notEqual (variances again.Network.Spec) stage1 "measured again"
+        use _ = torch.NewDisposeScope()
+        let images = Evaluation.first RunOptions.Default (ImageTask.Of data) 60 data.Train
+
+        for means, variances in signed again.Network images do
+            Expect.all means (fun mean -> abs mean < 1e-3) "means"
+            Expect.floatClose Accuracy.low (Array.average variances) 1.0 "variance"
+    }
+
+let tests =
+    testList "data-dependent initialisation" (centred @ centredArchitectures @ pipelines @ [ remeasured ])

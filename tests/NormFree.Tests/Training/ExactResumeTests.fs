@@ -29,7 +29,8 @@ let private data =
              Train = { train with Load = fun i -> if unreadable.Contains i then Error "damaged" else train.Load i } })
 
 /// All stateful settings are on: 8 batches per epoch.
-let private recipe = { quick with Batch = 5; WarmUp = 1; WeightDecay = 1e-3 }
+let private recipe =
+    { quick with Batch = 5; WarmUp = 1.0; WeightDecay = 1e-3; WeightAverage = Some 0.9 }
 
 let private plan engine every folder =
     let plan = Pipeline.from data.Value |> Pipeline.into folder

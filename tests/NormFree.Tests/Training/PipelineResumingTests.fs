@@ -44,7 +44,7 @@ let private reportedBy recipe net folder =
     List.ofSeq warnings, List.map snd changes
 
 /// A short recipe with all random and stateful settings on: 5 steps per epoch.
-let private stateful = { quick with Batch = 10; HeldOut = 0.2; WarmUp = 1; WeightDecay = 1e-3 }
+let private stateful = { quick with Batch = 10; HeldOut = 0.2; WarmUp = 1.0; WeightDecay = 1e-3 }
 
 let private sameRun expected path =
     let tensors, log, configuration, finished = expected

@@ -60,7 +60,7 @@ let private schedules =
           }
 
           test "the warm-up rises step by step and reaches the schedule with its last step" {
-              let recipe = { corrected with Epochs = 4; Schedule = Constant; WarmUp = 2 }
+              let recipe = { corrected with Epochs = 4; Schedule = Constant; WarmUp = 2.0 }
 
               let all =
                   [ for epoch in 0..3 do
@@ -69,8 +69,13 @@ let private schedules =
               close all [ 0.25; 0.5; 0.75; 1.0; 1.0; 1.0; 1.0; 1.0 ] "rates"
           }
 
+          test "a warm-up of half an epoch ends in the middle of the first epoch" {
+              let recipe = { corrected with Epochs = 4; Schedule = Constant; WarmUp = 0.5 }
+              close [ for step in 0..3 -> Recipe.rate recipe 4 0 step ] [ 0.5; 1.0; 1.0; 1.0 ] "rates"
+          }
+
           test "the warm-up multiplies the schedule" {
-              let recipe = { corrected with Epochs = 4; WarmUp = 1 }
+              let recipe = { corrected with Epochs = 4; WarmUp = 1.0 }
               let scheduled = [ for step in 0..3 -> 1.0 - float step / 16.0 ]
               let expected = List.map2 (*) scheduled [ 0.25; 0.5; 0.75; 1.0 ]
               close [ for step in 0..3 -> Recipe.rate recipe 4 0 step ] expected "first epoch"

@@ -1,0 +1,18 @@
+// Trains ReActNet-18 on CIFAR-10, bn-free and with batch norm, with 1-bit and with real shortcuts; each norm's stages 2 share one stage 1:
+//   dotnet fsi experiments/better-than-batch-norm.fsx DATA --width 0.25 --epochs 3 --seeds 6 --limit 50000 --test-limit 10000 --lr 2e-3
+// DATA: a download of `normfree data get cifar10`, or an archive of train/<class>/*.jpg and test/<class>/*.jpg.
+#load "prelude.fsx"
+
+open NormFree.Data
+open NormFree.Experiments
+
+Script.run fsi.CommandLineArgs Budget.cifar (fun script ->
+    let question =
+        "Is a binary network without batch norm better than its twin with batch norm, after both stages and at an equal budget?"
+
+    Norms.compareShortcuts
+        script
+        Cifar10
+        { Script.page script "Better than batch norm" question with
+            Notes =
+                [ "1-bit shortcuts of bn-free networks are zero-mean: deviation 16 of [docs/method.md](../../docs/method.md)." ] })
