@@ -212,11 +212,14 @@ module Catalogue =
     let private withTest options (dataset: Dataset) =
         match options.HeldOut with
         | Some(fraction, seed) when dataset.Test.Count = 0 && fraction > 0.0 ->
+            let kept, held = ImageSource.split fraction seed dataset.Train
+
             { dataset with
-                Test = snd (ImageSource.split fraction seed dataset.Train)
+                Test = held
                 Notes =
                     dataset.Notes
-                    @ [ "there are no labelled test images: the test accuracy is that of the held-out training images" ] }
+                    @ [ $"there are no labelled test images: {held.Count} of {dataset.Train.Count} training images, {100.0 * fraction:g3} %% of each \
+                          class chosen with seed {seed}, are held out to choose the best epoch and to test, and {kept.Count} are trained on" ] }
         | _ -> dataset
 
     /// <summary>Opens a data set, or returns all errors.</summary>

@@ -39,9 +39,9 @@ module RunKey =
     let private firstNames =
         [ "Initialisation", "Start"; "BinaryInit", "BinaryStart"; "SignCentering", "Balance" ]
 
-    /// Uses the first names of fields, so that keys stay the same.
+    /// Uses the first names of fields, and leaves out later fields that change nothing, so that keys stay the same.
     let private stable (text: string) =
-        (text, firstNames)
+        (text.Replace("\"Freeze\":0,", ""), firstNames)
         ||> List.fold (fun text (name, first) -> text.Replace($"\"{name}\":", $"\"{first}\":"))
 
     let private hash (text: string) =
