@@ -40,10 +40,7 @@ module internal EvalCommand =
         if hasTop5 then
             Json.write accuracy
         else
-            Json.write
-                {| Loss = accuracy.Loss
-                   Top1 = accuracy.Top1
-                   Images = accuracy.Images |}
+            Json.write {| Loss = accuracy.Loss; Top1 = accuracy.Top1; Images = accuracy.Images |}
 
     let private print (args: Arguments) (dataset: Dataset) (accuracy: Accuracy, classes, pairs) =
         let hasTop5 = dataset.Classes.Length > 5
@@ -94,8 +91,7 @@ module internal EvalCommand =
                 Ranks = ranks
                 Cancellation = cancellation }
 
-        let results =
-            ConfusionMatrix.ofLoaded runOptions (args.Get Options.Recipe.batch) network dataset.Test
+        let results = ConfusionMatrix.ofLoaded runOptions (args.Get Options.Recipe.batch) network dataset.Test
 
         if ranks.Rank = 0 then
             print args dataset results

@@ -19,7 +19,10 @@ module internal InitialNetwork =
     /// <summary>The file of a network in the model zoo by its name. This is where a zoo is plugged in.</summary>
     let mutable fileOfZoo: string -> string =
         fun name ->
-            raise (UsageException $"this build has no model zoo, so there is no {zoo}{name}: give the path of a checkpoint.")
+            raise (
+                UsageException
+                    $"this build has no model zoo, so there is no {zoo}{name}: give the path of a checkpoint."
+            )
 
     /// <summary>The file that the text of <c>--init</c> names.</summary>
     let path (text: string) =
@@ -42,9 +45,7 @@ module internal InitialNetwork =
         let folder = Path.GetDirectoryName(Path.GetFullPath path) |> string
         let name = string (Path.GetFileName path)
 
-        [ name.Replace(".packed", "")
-          name.Replace(".packed", ".checkpoint")
-          "stage2.best.safetensors" ]
+        [ name.Replace(".packed", ""); name.Replace(".packed", ".checkpoint"); "stage2.best.safetensors" ]
         |> List.filter ((<>) name)
         |> List.map (fun name -> Path.Combine(folder, name))
         |> List.tryFind (fun path -> File.Exists path && isCheckpoint path)

@@ -49,7 +49,10 @@ module internal OwnImages =
         let isFree (option: Opt<'T>) = not (args.Has option)
         // Small images and networks to start from have a size of their own.
         let setsSize = configuration.Dataset.Size.IsNone && dataset.Size > 64
-        let setsWidth = configuration.Network.Spec.IsNone && isFree Options.Network.width && isFree Options.Network.arch
+
+        let setsWidth =
+            configuration.Network.Spec.IsNone && isFree Options.Network.width && isFree Options.Network.arch
+
         let orElse (option: Opt<'T>) ours before = if isFree option then ours else before
 
         let recipe (recipe: Recipe) =
@@ -83,7 +86,7 @@ module internal OwnImages =
           if isFree Options.Recipe.epochs then
               $"--epochs {set.Epochs}"
           if isFree Options.Recipe.schedule then
-              $"--schedule {Json.name set.Schedule}"
+              $"--schedule {(Json.name set.Schedule).ToLowerInvariant()}"
           if set.HeldOut > 0.0 && isFree Options.Data.heldOut then
               $"--held-out {set.HeldOut}" ]
 

@@ -23,13 +23,7 @@ type Remote =
     }
 
 /// <summary>A data set to download: its files, its licence, and the folder in which they are kept apart; empty for a single archive.</summary>
-type RemoteDataset =
-    {
-        Name: string
-        Files: Remote list
-        Folder: string
-        Licence: string
-    }
+type RemoteDataset = { Name: string; Files: Remote list; Folder: string; Licence: string }
 
 /// <summary>A download: source, target and retries.</summary>
 type DownloadRequest =

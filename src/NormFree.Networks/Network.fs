@@ -21,11 +21,7 @@ module private Engines =
         | Error why -> raise (TrainingException why)
 
     /// A function that runs named parts of a network.
-    let runner
-        (execution: Execution)
-        (progress: unit -> float)
-        (tensors: IReadOnlyDictionary<string, torch.Tensor>)
-        =
+    let runner (execution: Execution) (progress: unit -> float) (tensors: IReadOnlyDictionary<string, torch.Tensor>) =
         match execution.Engine with
         | Composite ->
             let composite = CompositeEngine.OfTorch(progress, tensors)

@@ -53,6 +53,7 @@ module ImageDefaults =
     /// Twenty steps per epoch or more, in multiples of eight images where possible.
     let private batch images =
         let most = images / minSteps
+
         if most >= 64 then 64
         elif most >= 8 then most / 8 * 8
         else max 4 most

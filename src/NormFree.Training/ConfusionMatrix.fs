@@ -69,7 +69,8 @@ module ConfusionMatrix =
         let n = names.Length
         let count truth guess = int matrix[truth * n + guess]
 
-        [ for i in 0 .. n - 1 -> { Name = names[i]; Images = Seq.sumBy (count i) (seq { 0 .. n - 1 }); Right = count i i } ],
+        [ for i in 0 .. n - 1 ->
+              { Name = names[i]; Images = Seq.sumBy (count i) (seq { 0 .. n - 1 }); Right = count i i } ],
         [ for truth in 0 .. n - 1 do
               for guess in 0 .. n - 1 do
                   if guess <> truth && count truth guess > 0 then

@@ -73,7 +73,10 @@ module LearningRateTest =
 
     /// The batches of shuffled epochs, without end.
     let private batches (plan: Plan) (recipe: Recipe) (source: ImageSource) =
-        let loading = { Loader.training plan.Dataset recipe.Batch with Seed = recipe.Seed; Workers = plan.Options.Workers }
+        let loading =
+            { Loader.training plan.Dataset recipe.Batch with
+                Seed = recipe.Seed
+                Workers = plan.Options.Workers }
 
         Seq.initInfinite (fun epoch ->
             Loader.shuffled recipe.Seed epoch source.Count
@@ -87,7 +90,10 @@ module LearningRateTest =
         | LabelSmoothing epsilon -> Losses.LabelSmoothing(logits, labels, epsilon)
         | CustomLoss name -> Extensions.loss name logits labels
         | Distillation _ ->
-            raise (TrainingException "A range test needs labels: test the learning rate with --loss ce, then distil with it.")
+            raise (
+                TrainingException
+                    "A range test needs labels: test the learning rate with --loss ce, then distil with it."
+            )
 
     /// One step at this rate. Returns the loss before it.
     let private step (plan: Plan) (recipe: Recipe) (network: Network) (optimisation: Optimisation) gradients =
@@ -117,7 +123,8 @@ module LearningRateTest =
         let recipe, net, initialise = Pipeline.prepare binarise number init recipe net plan
 
         use network =
-            Network.create torch.ScalarType.Float32 recipe.Deviations.BinaryInit recipe.Seed net |> StageRun.place plan
+            Network.create torch.ScalarType.Float32 recipe.Deviations.BinaryInit recipe.Seed net
+            |> StageRun.place plan
 
         initialise network
         use optimisation = new Optimisation(recipe, network)

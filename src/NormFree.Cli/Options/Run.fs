@@ -17,7 +17,11 @@ let init =
     |> run
 
 let freeze =
-    Opt.whole "--freeze" "EPOCHS" (0, snd Limits.epochs) "First epochs in which only the classifier is trained (needs --init)."
+    Opt.whole
+        "--freeze"
+        "EPOCHS"
+        (0, snd Limits.epochs)
+        "First epochs in which only the classifier is trained (needs --init)."
     |> Opt.defaultsTo "0"
     |> run
 
