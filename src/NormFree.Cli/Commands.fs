@@ -86,6 +86,8 @@ module internal Commands =
                Options.Network.depth.Spec ]
              @ dataset
              @ [ Options.Data.size.Spec
+                 Options.Data.resize.Spec
+                 Options.Data.normalisation.Spec
                  Options.Data.limit.Spec
                  Options.Data.testLimit.Spec
                  Options.Data.heldOut.Spec
@@ -108,6 +110,7 @@ module internal Commands =
                  Options.Run.config.Spec
                  Options.Run.printConfig.Spec
                  Options.Run.init.Spec
+                 Options.Run.freeze.Spec
                  Options.Run.out.Spec
                  Options.Run.resume.Spec
                  Options.Run.keep.Spec
@@ -213,7 +216,7 @@ module internal Commands =
                       About = "The data set."
                       Least = 1
                       Many = false
-                      Words = [ "cifar10"; "cifar100" ] } }
+                      Words = [ for dataset in NormFree.Data.Download.all -> dataset.Name ] } }
 
     let dataCheck =
         { command "data check" "Reads every image of a data set and lists those that cannot be read." dataset with

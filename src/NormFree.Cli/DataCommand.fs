@@ -8,13 +8,18 @@ open NormFree.Data
 [<RequireQualifiedAccess>]
 module internal DataCommand =
 
+    /// The data set to download, from the mirror if one is given.
     let private remote (args: Arguments) =
         let name = args.Operands.Head
 
         match Download.tryFind name, args.TryGet Options.Files.mirror with
-        | None, _ -> raise (UsageException $"there is no data set '{name}' to download: choose cifar10 or cifar100.")
+        | None, _ when name = "synthetic" ->
+            raise (UsageException "the synthetic data set has no files: train with --dataset synthetic.")
+        | None, _ ->
+            let known = String.concat ", " [ for known in Download.all -> known.Name ]
+            raise (UsageException $"there is no data set '{name}' to download: choose one of {known}.")
         | Some remote, None -> remote
-        | Some remote, Some mirror -> Download.fromMirror mirror remote
+        | Some remote, Some mirror -> { remote with Files = remote.Files |> List.map (Download.fromMirror mirror) }
 
     /// Prints at most one line per second, in place on a terminal.
     let private progress () =
@@ -30,9 +35,8 @@ module internal DataCommand =
                 else
                     Console.Write $"\r{line}  "
 
-    /// <summary>Runs <c>normfree data get</c>.</summary>
-    let get (args: Arguments) (cancellation: CancellationToken) =
-        let request = Download.request (remote args) (args.Get Options.Files.file)
+    let private getFile folder remote (cancellation: CancellationToken) =
+        let request = Download.request remote folder
         let result = (Download.run request (progress ()) cancellation).GetAwaiter().GetResult()
 
         if not Console.IsOutputRedirected then
@@ -41,6 +45,15 @@ module internal DataCommand =
         match result with
         | Ok path -> Output.line $"{path} is complete and its checksum is right."
         | Error error -> raise (DataException(string error))
+
+    /// <summary>Runs <c>normfree data get</c>.</summary>
+    let get (args: Arguments) (cancellation: CancellationToken) =
+        let dataset = remote args
+        let folder = IO.Path.Combine(args.Get Options.Files.file, dataset.Folder)
+        Output.line $"{dataset.Name}: {dataset.Licence}."
+
+        for remote in dataset.Files do
+            getFile folder remote cancellation
 
     /// Reads and preprocesses every image as training and testing would.
     let private checkSource name (options: LoaderOptions) (source: ImageSource) (cancellation: CancellationToken) =

@@ -35,17 +35,34 @@ module internal EvalCommand =
         | ImageSkipped image -> Output.error $"skipped: {image.Name}: {image.Reason}"
         | _ -> ()
 
-    let private print (args: Arguments) (dataset: Dataset) (accuracy: Accuracy) =
+    /// Without top-5 if that is always 1.
+    let private json hasTop5 (accuracy: Accuracy) =
+        if hasTop5 then
+            Json.write accuracy
+        else
+            Json.write {| Loss = accuracy.Loss; Top1 = accuracy.Top1; Images = accuracy.Images |}
+
+    let private print (args: Arguments) (dataset: Dataset) (accuracy: Accuracy, classes, pairs) =
+        let hasTop5 = dataset.Classes.Length > 5
+
         if args.Has Options.Files.json then
-            Output.json (Json.write accuracy)
+            Output.json (json hasTop5 accuracy)
         else
             Show.table
-                [ "data set"; "images"; "loss"; "top-1"; "top-5" ]
+                [ "data set"
+                  "images"
+                  "loss"
+                  "top-1"
+                  if hasTop5 then
+                      "top-5" ]
                 [ [ dataset.Name
                     string accuracy.Images
                     $"{accuracy.Loss:F4}"
                     Show.percent accuracy.Top1
-                    Show.percent accuracy.Top5 ] ]
+                    if hasTop5 then
+                        Show.percent accuracy.Top5 ] ]
+
+            ClassTable.print classes pairs
 
     let private eval (args: Arguments) cancellation (ranks: IRanks) =
         NetworkOptions.useThreads (args.TryGet Options.Execution.threads)
@@ -74,11 +91,10 @@ module internal EvalCommand =
                 Ranks = ranks
                 Cancellation = cancellation }
 
-        let accuracy =
-            Evaluation.accuracyOfLoaded runOptions (args.Get Options.Recipe.batch) network dataset.Test
+        let results = ConfusionMatrix.ofLoaded runOptions (args.Get Options.Recipe.batch) network dataset.Test
 
         if ranks.Rank = 0 then
-            print args dataset accuracy
+            print args dataset results
 
     /// <summary>Runs the command; ranks share the images.</summary>
     let run (args: Arguments) (cancellation: CancellationToken) = Job.run None (eval args cancellation)

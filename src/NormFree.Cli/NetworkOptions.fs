@@ -120,6 +120,9 @@ module internal NetworkOptions =
           "--width", args.Has Options.Network.width
           "--depth", args.Has Options.Network.depth ]
 
+    /// Whether an option names a table or scales it.
+    let namesTable (args: Arguments) = tableOptions args |> List.exists snd
+
     /// The network of --network, if it is given.
     let ofFile (args: Arguments) : NetSpec option =
         args.TryGet Options.Network.networkFile

@@ -22,7 +22,9 @@ module internal TrainCommand =
                 Output.warn
                     $"the network {net.Name} has {net.Classes} classes, and the data set {dataset.Classes.Length}: the classifier gets those of the data set."
 
-        network.Spec |> Option.iter warnOfClasses
+        // The stage says so of a network to start from.
+        if configuration.Init.IsNone then
+            network.Spec |> Option.iter warnOfClasses
 
         network.Spec
         |> Option.defaultWith (fun () ->
@@ -38,7 +40,7 @@ module internal TrainCommand =
         Configuration.toOptions execution
 
     let private stages (configuration: RunConfiguration) net (plan: Plan) : RunLog =
-        let init = configuration.Init
+        let init = configuration.Init |> Option.map InitialNetwork.path
 
         match configuration.Stage1, configuration.Stage2 with
         | Some first, Some second ->
@@ -55,14 +57,40 @@ module internal TrainCommand =
         | Some record -> [ string record.Epoch; Show.percent record.Test.Top1 ]
         | None -> [ "none"; "" ]
 
-    let private result (folder: RunFolder) (run: RunLog) =
+    /// The images on which the best epoch of a stage was chosen.
+    let private chosenOn (epochs: EpochRecord list) =
+        if (List.last epochs).HeldOut.IsSome then "held-out images" else "test images"
+
+    let private result (folder: RunFolder) classes (run: RunLog) =
+        let hasTop5 = classes > 5
+
         Show.table
-            [ "stage"; "epochs"; "last top-1"; "last top-5"; "best epoch"; "its top-1" ]
+            [ "stage"
+              "epochs"
+              "last top-1"
+              if hasTop5 then
+                  "last top-5"
+              "best epoch"
+              "its top-1"
+              "chosen on" ]
             [ for stage, records, _ in run.Stages do
                   let last = List.last records
 
-                  [ stage; string records.Length; Show.percent last.Test.Top1; Show.percent last.Test.Top5 ]
-                  @ best folder stage ]
+                  [ stage
+                    string records.Length
+                    Show.percent last.Test.Top1
+                    if hasTop5 then
+                        Show.percent last.Test.Top5
+                    yield! best folder stage
+                    chosenOn records ] ]
+
+        if run.Epochs |> List.forall _.HeldOut.IsNone then
+            Output.line
+                "The best epochs were chosen on the test images, so their accuracy is too high by some tenths or points: --held-out 0.1 chooses \
+                 them on other images."
+
+        ConfusionFile.read folder
+        |> Option.iter (fun confusion -> ClassTable.print confusion.Classes confusion.Pairs)
 
         Output.line $"Checkpoints and log: {folder.Path}"
 
@@ -174,8 +202,12 @@ module internal TrainCommand =
                     $"{folder.Path} already holds a run: resume it with --resume, or choose another folder with --out."
             )
 
+    let private requireNetworks (configuration: RunConfiguration) =
+        teachers configuration |> List.iter NetworkFile.require
+        configuration.Init |> Option.iter (InitialNetwork.path >> InitialNetwork.require)
+
     /// The folder of the run, its configuration, the command line that started it, and where its data have moved.
-    let private settings (args: Arguments) =
+    let private settings (args: Arguments) isShown =
         if args.Has Options.Run.resume then
             let folder = folder args None
             let configuration, arguments, moved = resumed args folder
@@ -184,6 +216,12 @@ module internal TrainCommand =
             let configuration = TrainSettings.resolve args
             let folder = folder args (Some configuration)
             requireNoRun folder
+            requireNetworks configuration
+            let configuration, said = OwnImages.resolve args configuration
+
+            if isShown then
+                said |> List.iter Output.line
+
             folder, configuration, args.Words, None
 
     /// mpirun may kill ranks before they have written a checkpoint.
@@ -195,36 +233,40 @@ module internal TrainCommand =
                      --mca odls_base_sigkill_timeout 10."
             )
 
-    let private requireNetworks (configuration: RunConfiguration) =
-        teachers configuration @ Option.toList configuration.Init |> List.iter NetworkFile.require
-
     let private train (args: Arguments) (ranks: IRanks) =
-        let folder, configuration, arguments, moved = settings args
-        requireNetworks configuration
+        let isShown = ranks.Rank = 0 && not (args.Has Options.Run.jsonLog)
+        let folder, configuration, arguments, moved = settings args isShown
         let runOptions = options configuration
-        let kind = defaultArg configuration.Dataset.Kind NormFree.Data.DatasetKind.Synthetic
-        let dataset = Images.load kind configuration.Dataset.Path (TrainSettings.datasetOptions configuration)
+        let dataset = OwnImages.dataset configuration
         let net = network configuration dataset
+        let warnings = OwnImages.warnings configuration dataset
 
-        let finished =
-            Outcome.untilInterrupted
-                $"All steps are kept; resume with: normfree train --resume --out {folder.Path}"
-                (fun cancellation ->
-                    Show.progress ranks (args.Has Options.Run.jsonLog) (fun watch ->
-                        warnOfEarlyKills watch
-                        dataset.Notes |> List.iter (Warning >> watch)
+        let plan cancellation watch =
+            warnOfEarlyKills watch
+            dataset.Notes @ warnings |> List.iter (Warning >> watch)
 
-                        { Pipeline.from dataset with
-                            Folder = Some folder
-                            Label = TrainSettings.normText configuration.Network
-                            Arguments = arguments
-                            Configuration = Some configuration
-                            DataMoved = moved
-                            Options = { runOptions with OnEvent = watch; Cancellation = cancellation; Ranks = ranks } }
-                        |> stages configuration net))
+            { Pipeline.from dataset with
+                Folder = Some folder
+                Label = TrainSettings.normText configuration.Network
+                Arguments = arguments
+                Configuration = Some configuration
+                DataMoved = moved
+                Options = { runOptions with OnEvent = watch; Cancellation = cancellation; Ranks = ranks } }
 
-        if ranks.Rank = 0 && not (args.Has Options.Run.jsonLog) then
-            result folder finished
+        if args.TryGet Options.Recipe.learningRate = Some FindRate then
+            Outcome.untilInterrupted "Nothing was written." (fun cancellation ->
+                plan cancellation (EventText.lines "" (TimeSpan.FromDays 1.0))
+                |> LearningRateFinder.run configuration net folder)
+        else
+            let finished =
+                Outcome.untilInterrupted
+                    $"All steps are kept; resume with: normfree train --resume --out {folder.Path}"
+                    (fun cancellation ->
+                        Show.progress ranks (args.Has Options.Run.jsonLog) (fun watch ->
+                            plan cancellation watch |> stages configuration net))
+
+            if isShown then
+                result folder dataset.Classes.Length finished
 
     /// The configuration that a run would have.
     let private resolved (args: Arguments) =
@@ -232,7 +274,9 @@ module internal TrainCommand =
             let configuration, _, _ = resumed args (folder args None)
             configuration
         else
-            TrainSettings.resolve args
+            let configuration = TrainSettings.resolve args
+            requireNetworks configuration
+            fst (OwnImages.resolve args configuration)
 
     /// <summary>Runs the command.</summary>
     let run (args: Arguments) =

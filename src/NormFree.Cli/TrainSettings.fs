@@ -8,6 +8,11 @@ open NormFree.Spec
 [<RequireQualifiedAccess>]
 module internal TrainSettings =
 
+    let private defaultRate =
+        match Opt.defaultValue Options.Recipe.learningRate with
+        | FixedRate rate -> rate
+        | FindRate -> invalidOp "a default is a number"
+
     /// The recipes of stage 1 and stage 2 that a name stands for. The corrected one has a budget for a first try.
     let private recipesOf name : Recipe * Recipe =
         let second =
@@ -17,7 +22,7 @@ module internal TrainSettings =
                 { Recipe.corrected with
                     Epochs = Opt.defaultValue Options.Recipe.epochs
                     Batch = Opt.defaultValue Options.Recipe.batch
-                    LearningRate = Opt.defaultValue Options.Recipe.learningRate }
+                    LearningRate = defaultRate }
 
         { second with WeightDecay = Opt.defaultValue Options.Recipe.weightDecay }, second
 
@@ -75,7 +80,11 @@ module internal TrainSettings =
         { recipe with
             Epochs = Options.Recipe.epochs |> orElse args recipe.Epochs
             Batch = Options.Recipe.batch |> orElse args recipe.Batch
-            LearningRate = Options.Recipe.learningRate |> orElse args recipe.LearningRate
+            LearningRate =
+                match args.TryGet Options.Recipe.learningRate with
+                | Some(FixedRate rate) -> rate
+                | Some FindRate
+                | None -> recipe.LearningRate
             Optimiser = Options.Recipe.optimiser |> orElse args recipe.Optimiser
             Schedule = Options.Recipe.schedule |> orElse args recipe.Schedule
             WarmUp = Options.Recipe.warmUp |> orElse args recipe.WarmUp
@@ -91,10 +100,20 @@ module internal TrainSettings =
     let private firstRecipe (args: Arguments) (basis: Recipe) =
         { recipe args basis with WeightDecay = Options.Recipe.weightDecay |> orElse args basis.WeightDecay }
 
+    /// The network of --init, unless an option or a file describes another.
+    let private ofInit (args: Arguments) : NetSpec option =
+        if NetworkOptions.namesTable args || args.Has Options.Run.config then
+            None
+        else
+            args.TryGet Options.Run.init
+            |> Option.bind InitialNetwork.trySpec
+            |> Option.map (NetworkOptions.requireBinary (NetworkOptions.binaryOptions args))
+
     let private network (args: Arguments) (before: NetworkConfiguration) : NetworkConfiguration =
         // Another table replaces a network of the configuration's file.
         let spec =
             NetworkOptions.ofFile args
+            |> Option.orElse (ofInit args)
             |> Option.orElse (if args.Has Options.Network.arch then None else before.Spec)
 
         let architecture =
@@ -135,6 +154,8 @@ module internal TrainSettings =
           TestSplit = Options.Data.testSplit |> orOption args before.TestSplit
           EmnistSplit = Options.Data.emnistSplit |> orOption args before.EmnistSplit
           ClassNames = Options.Data.classNames |> orOption args before.ClassNames
+          Preprocessing = before.Preprocessing
+          Normalisation = Options.Data.normalisation |> orOption args before.Normalisation
           AllowLeftOut = if args.Has Options.Data.allowLeftOut then Some true else before.AllowLeftOut }
 
     /// <summary>How the work is done: as before, but for the options that are given.</summary>
@@ -168,6 +189,29 @@ module internal TrainSettings =
         | None when hasInit && before.Stage2.IsSome -> None, Some second
         | None -> before.Stage1 |> Option.map (fun _ -> first), before.Stage2 |> Option.map (fun _ -> second)
 
+    /// The size to which --resize brings the shorter side before the centre crop.
+    let private resized (args: Arguments) (dataset: DatasetConfiguration) =
+        match args.TryGet Options.Data.resize, dataset.Size with
+        | None, _ -> dataset
+        | Some side, Some size -> { dataset with Preprocessing = Some [ ResizeShort side; CentreCrop size ] }
+        | Some _, None -> raise (UsageException "--resize needs --size: it crops the centre of that size.")
+
+    /// The recipes with --freeze in the first stage that is trained.
+    let private frozen (args: Arguments) (init: string option) (first: Recipe option, second: Recipe option) =
+        let freeze (recipe: Recipe) =
+            { recipe with Freeze = args.TryGet Options.Run.freeze |> Option.defaultValue recipe.Freeze }
+
+        match args.TryGet Options.Run.freeze, init with
+        | Some epochs, None when epochs > 0 ->
+            raise (
+                UsageException
+                    "--freeze needs --init: it keeps the weights of a trained network, and random weights are of no use."
+            )
+        | _ ->
+            match first with
+            | Some first -> Some(freeze first), second
+            | None -> None, Option.map freeze second
+
     let private valid (configuration: RunConfiguration) =
         match RunConfiguration.problems configuration with
         | [] -> configuration
@@ -195,15 +239,16 @@ module internal TrainSettings =
             | None -> defaults args
 
         let network = network args basis.Network
-        let stage1, stage2 = stages args network.Norm.IsSome basis
+        let init = Options.Run.init |> orOption args basis.Init
+        let stage1, stage2 = stages args network.Norm.IsSome basis |> frozen args init
 
         valid
             { basis with
                 Network = network
-                Dataset = dataset args basis.Dataset
+                Dataset = dataset args basis.Dataset |> resized args
                 Stage1 = stage1
                 Stage2 = stage2
-                Init = Options.Run.init |> orOption args basis.Init
+                Init = init
                 Execution = execution args basis.Execution }
 
     /// <summary>The norm as <c>--norm</c> takes it; empty for full-precision networks.</summary>

@@ -80,8 +80,10 @@ module internal VerifyCommand =
     let private printAccuracy name (accuracy: Accuracy option) =
         accuracy
         |> Option.iter (fun a ->
-            Output.line
-                $"{name} top-1 {100.0 * a.Top1:F2} %%, top-5 {100.0 * a.Top5:F2} %%, loss {a.Loss:F4} on {a.Images} test images")
+            // With fewer than six classes it is always 1.
+            let top5 = if a.Top5 < 1.0 then $", top-5 {100.0 * a.Top5:F2} %%" else ""
+
+            Output.line $"{name} top-1 {100.0 * a.Top1:F2} %%{top5}, loss {a.Loss:F4} on {a.Images} test images")
 
     let private print (result: VerifyResult) =
         let report = result.Report

@@ -138,6 +138,8 @@ module Catalogue =
             { dataset with Size = size; Augmentation = Augmentation.after (Resize size) dataset.Augmentation }
         | _ -> dataset
 
+    let private idxFiles = "a folder or archive with the four IDX files, such as train-images-idx3-ubyte.gz"
+
     /// The expected files, and how to get them.
     let private expectation kind =
         match kind with
@@ -151,15 +153,13 @@ module Catalogue =
             $"a folder or archive with {files}, one .bin file, or train/<class>/*.jpg",
             $"Download it with 'normfree data get {name}'"
         | ImageFolder ->
-            "a folder, .zip, .tar or .tar.gz with train/<class>/*.jpg and test/<class>/ (or val/), or Parquet files of images",
+            "a folder, .zip, .tar or .tar.gz with <class>/*.jpg, or with train/<class>/*.jpg and test/<class>/ (or val/), or Parquet files of images",
             "Give its path with --data"
-        | Mnist
-        | Emnist ->
-            "a folder or archive with the four IDX files, such as train-images-idx3-ubyte.gz",
-            "Give its path with --data"
+        | Mnist -> idxFiles, "Download it with 'normfree data get mnist', or give its path with --data"
+        | Emnist -> idxFiles, "Download it with 'normfree data get emnist', or give its path with --data"
         | FashionMnist ->
-            "a folder or archive with the four IDX files, such as train-images-idx3-ubyte.gz",
-            "Debian's package dataset-fashion-mnist installs it"
+            idxFiles,
+            "Download it with 'normfree data get fashion-mnist', or install Debian's package dataset-fashion-mnist"
         | Synthetic -> "nothing", "Omit --data"
 
     let private checkPath kind path =
@@ -212,11 +212,14 @@ module Catalogue =
     let private withTest options (dataset: Dataset) =
         match options.HeldOut with
         | Some(fraction, seed) when dataset.Test.Count = 0 && fraction > 0.0 ->
+            let kept, held = ImageSource.split fraction seed dataset.Train
+
             { dataset with
-                Test = snd (ImageSource.split fraction seed dataset.Train)
+                Test = held
                 Notes =
                     dataset.Notes
-                    @ [ "there are no labelled test images: the test accuracy is that of the held-out training images" ] }
+                    @ [ $"there are no labelled test images: {held.Count} of {dataset.Train.Count} training images, {100.0 * fraction:g3} %% of each \
+                          class chosen with seed {seed}, are held out to choose the best epoch and to test, and {kept.Count} are trained on" ] }
         | _ -> dataset
 
     /// <summary>Opens a data set, or returns all errors.</summary>

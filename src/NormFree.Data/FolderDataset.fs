@@ -2,6 +2,7 @@
 module internal NormFree.Data.FolderDataset
 
 open System.IO
+open NormFree.Formats
 
 let private normalisationOf (classes: string[]) size =
     let isCifar kind = Set.ofArray classes = Set.ofArray (Cifar.classes kind)
@@ -12,6 +13,12 @@ let private normalisationOf (classes: string[]) size =
         Normalisation.cifar100
     else
         Normalisation.imageNet
+
+/// What is said of class folders without splits.
+let private flatNote (images: FolderImages) =
+    [ if images.IsFlat then
+          let names = images.Classes |> Array.map Printable.Text |> Printable.List |> String.concat ", "
+          $"there is no folder train: the folders {names} are the classes" ]
 
 /// The training images as test images, in part: chosen when the limits are known.
 let private withoutTest (images: FolderImages) = ImageSource.subset [||] images.Train
@@ -33,7 +40,7 @@ let private ofImages name place options (images: FolderImages) : Result<Dataset,
               Normalisation = normalisationOf images.Classes size
               Size = size
               Augmentation = augmentation
-              Notes = List.map string images.LeftOut @ FolderPreprocessing.note size probes }
+              Notes = flatNote images @ List.map string images.LeftOut @ FolderPreprocessing.note size probes }
 
 let private folderOptions (options: DatasetOptions) =
     { options.Folder with TestOptional = options.Folder.TestOptional || options.HeldOut.IsSome }

@@ -26,4 +26,6 @@ type FolderImages =
         /// Width and height of training image i, from its header.
         Size: int -> Result<int * int, string>
         LeftOut: LeftOut list
+        /// Whether there are class folders without splits.
+        IsFlat: bool
     }

@@ -184,7 +184,8 @@ module ImageFolder =
                   LeftOut =
                     train.LeftOut
                     @ (test |> Option.map _.LeftOut |> Option.defaultValue [])
-                    @ unused tree train test others }
+                    @ unused tree train test others
+                  IsFlat = options.TrainSplit.IsNone && train.Folder = "" && test.IsNone }
         else
             Error errors
 

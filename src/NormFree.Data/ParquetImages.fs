@@ -184,7 +184,8 @@ let private read limits options labels (set: FileSet) : Result<FolderImages, Dat
           Train = images
           Test = if test.IsEmpty then None else Some tests
           Size = bytes >> Decode.size
-          LeftOut = lost @ lostTests })
+          LeftOut = lost @ lostTests
+          IsFlat = false })
 
 /// <summary>The images of a Parquet file, or of a folder of them. <c>labels</c> are the possible names of the column of labels.</summary>
 let openPath limits options labels (path: string) : Result<FolderImages, DataError list> =

@@ -69,10 +69,29 @@ let private named (tree: FolderTree) option' (name: string) =
     | folders ->
         Error(DataError.create tree.Set.Place $"{option'} {name} could be {quoted folders}" "Give its whole path")
 
-/// The training split by its role. A data set without splits whose own name is that of a training split is one.
+/// <summary>The folder that contains a split's classes: the split itself, or the only folder in it that has folders with images.</summary>
+let rec classRoot (tree: FolderTree) split =
+    match tree.ImageFolders split with
+    | [ inner ] when (tree.Images split).Length = 0 && (tree.Images inner).Length = 0 ->
+        let classes = (tree.ImageFolders inner).Length
+        let hasRole = (roleOf (FileSet.fileName inner)).IsSome
+
+        if classes > 1 || (classes = 1 && hasRole) then classRoot tree inner else split
+    | _ -> split
+
+/// Whether the data set consists of class folders, without splits.
+let private isFlat (tree: FolderTree) =
+    let folders = tree.ImageFolders(classRoot tree "")
+
+    folders.Length > 1
+    && (rootsOf tree [ Training; Testing; Validation ]).IsEmpty
+    && folders |> List.forall (fun folder -> (tree.ImageFolders folder).IsEmpty)
+
+/// The training split by its role. A data set without splits is one itself: if its name says so, or if it consists of class folders.
 let private findTrain (tree: FolderTree) =
     match rootsOf tree [ Training ] with
     | [] when roleOf (nameOf tree.Set "") = Some Training && not (tree.ImageFolders "").IsEmpty -> Ok ""
+    | [] when isFlat tree -> Ok ""
     | [] -> Error(missing tree.Set [ "train" ])
     | [ root ] -> Ok(List.head (splitsIn tree [ Training ] root))
     | roots -> Error(several tree.Set (roots |> List.collect (splitsIn tree [ Training; Testing; Validation ])))
@@ -96,13 +115,3 @@ let find (tree: FolderTree) (trainName: string option) (testName: string option)
                     splitsIn tree [ Testing; Validation ] (FileSet.parent train)
 
             Ok { Train = train; Tests = List.except [ train ] tests })
-
-/// <summary>The folder that contains a split's classes: the split itself, or the only folder in it that has folders with images.</summary>
-let rec classRoot (tree: FolderTree) split =
-    match tree.ImageFolders split with
-    | [ inner ] when (tree.Images split).Length = 0 && (tree.Images inner).Length = 0 ->
-        let classes = (tree.ImageFolders inner).Length
-        let hasRole = (roleOf (FileSet.fileName inner)).IsSome
-
-        if classes > 1 || (classes = 1 && hasRole) then classRoot tree inner else split
-    | _ -> split

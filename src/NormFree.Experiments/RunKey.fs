@@ -39,10 +39,10 @@ module RunKey =
     let private firstNames =
         [ "Initialisation", "Start"; "BinaryInit", "BinaryStart"; "SignCentering", "Balance" ]
 
-    /// Fields that recipes had not at first, as they are written without a value.
-    let private laterFields = [ "\"Remeasure\":null,"; "\"WeightAverage\":null," ]
+    /// Fields that recipes had not at first, as they are written without an effect.
+    let private laterFields = [ "\"Remeasure\":null,"; "\"WeightAverage\":null,"; "\"Freeze\":0," ]
 
-    /// Uses the first names of fields and leaves out later ones without a value, so that keys stay the same.
+    /// Uses the first names of fields and leaves out later ones without an effect, so that keys stay the same.
     let private stable (text: string) =
         let renamed =
             (text, firstNames)

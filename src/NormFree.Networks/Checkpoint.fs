@@ -106,6 +106,7 @@ module Checkpoint =
     let private state path file : TrainingState =
         metadata path file "state"
         |> OldNames.renewFields path
+        |> OldNames.addFields
         |> Json.withDefaults omitted
         |> Result.bind Json.read<TrainingState>
         |> parsed path "state"
@@ -172,14 +173,11 @@ module Checkpoint =
 
         TensorBytes.toTensor entry.DType entry.Shape (file.ReadBytes entry)
 
-    /// A network's classifier: its only linear layer.
     let private classifier (network: Network) =
         Set
             [ for described, _ in network.Parameters do
-                  match described.Kind with
-                  | LinearWeight
-                  | LinearBias _ -> described.Key
-                  | _ -> () ]
+                  if Network.IsOfClassifier described then
+                      described.Key ]
 
     let private loadInto path (file: SafetensorsFile) (network: Network) =
         checkTensors path network.Spec file
@@ -240,21 +238,32 @@ module Checkpoint =
     let running (execution: Execution) (checkpoint: Checkpoint) =
         { checkpoint with Network = Network.running execution checkpoint.Network }
 
-    /// <summary>Copies a checkpoint's weights into an existing network, as stage 2 starts from stage 1. Between networks of different numbers of classes,
-    /// the classifier keeps its values, and the checkpoint's number of classes is returned.</summary>
-    /// <remarks>Throws InvalidFileException, listing tensors that are missing, unexpected or have another shape.</remarks>
-    let start (path: string) (network: Network) : int option =
+    /// <summary>The images that a checkpoint's network was trained on, and their preprocessing.</summary>
+    /// <remarks>Throws InvalidFileException if the file is not a valid checkpoint, IOException if it cannot be read.</remarks>
+    let readTask (path: string) : ImageTask =
         use file = openFile path
-        let classes = (spec path file).Classes
+        json<ImageTask> path file "task"
 
-        if classes = network.Spec.Classes then
+    /// <summary>Copies a checkpoint's weights into an existing network for these classes, as stage 2 starts from stage 1. If the checkpoint's classes
+    /// are others, the classifier keeps its values, and the checkpoint's classes are returned.</summary>
+    /// <remarks>Throws InvalidFileException, listing tensors that are missing, unexpected or have another shape.</remarks>
+    let start (path: string) (classes: string[]) (network: Network) : string[] option =
+        use file = openFile path
+        let task = json<ImageTask> path file "task"
+        let count = (spec path file).Classes
+
+        let isSame =
+            count = classes.Length
+            && (task.Classes = classes || ImportedNetwork.canHave classes task.Dataset task.Classes)
+
+        if isSame then
             loadInto path file network
             None
         else
-            checkTensors path (Net.withClasses classes network.Spec) file
+            checkTensors path (Net.withClasses count network.Spec) file
             let kept = classifier network
             network |> Network.fillWhere (kept.Contains >> not) (fun name -> toTensor file file[name])
-            Some classes
+            Some task.Classes
 
     let private restoreFrom path (file: SafetensorsFile) (optimisation: Optimisation) =
         use _ = torch.NewDisposeScope()
@@ -295,6 +304,7 @@ module Checkpoint =
         let state = state path file
         check (spec path file) (json<ImageTask> path file "task") state
         loadInto path file network
+        optimisation.StartEpoch state.TrainingCursor.Epoch
         restoreFrom path file optimisation
         state
 

@@ -20,20 +20,17 @@ module private Engines =
         | Ok used -> used
         | Error why -> raise (TrainingException why)
 
-    /// A function that runs a network, given as its named parts.
-    let runner
-        (execution: Execution)
-        (parts: (string * Graph) list)
-        (progress: unit -> float)
-        (tensors: IReadOnlyDictionary<string, torch.Tensor>)
-        =
+    /// A function that runs named parts of a network.
+    let runner (execution: Execution) (progress: unit -> float) (tensors: IReadOnlyDictionary<string, torch.Tensor>) =
         match execution.Engine with
         | Composite ->
             let composite = CompositeEngine.OfTorch(progress, tensors)
-            fun (mode: Mode) (hook: ForwardHook) (images: torch.Tensor) -> composite.Run(mode, parts, hook, images)
+
+            fun (mode: Mode) (parts: (string * Graph) list) (hook: ForwardHook) (images: torch.Tensor) ->
+                composite.Run(mode, parts, hook, images)
         | Fused ->
             let fused = FusedEngine(execution.Precision, progress, tensors)
-            fun mode hook images -> fused.Run(mode, parts, hook, images)
+            fun mode parts hook images -> fused.Run(mode, parts, hook, images)
 
 /// <summary>A network with its tensors and the engine that runs it.</summary>
 /// <remarks>
@@ -60,7 +57,14 @@ type Network
             tensors.Add(key, tensor)
 
     let mutable progress = 0.0
-    let run = Engines.runner execution parts (fun () -> progress) tensors
+    let mutable isFrozen = false
+    let run = Engines.runner execution (fun () -> progress) tensors
+
+    /// The body, which is computed as for evaluation and without gradients, then the classifier.
+    let runFrozen (hook: ForwardHook) (images: torch.Tensor) =
+        let body, classifier = List.splitAt (parts.Length - 1) parts
+        use features = using (torch.no_grad ()) (fun _ -> run Evaluate body hook images)
+        run Train classifier hook features
 
     /// <summary>The network's spec.</summary>
     member _.Spec = spec
@@ -69,6 +73,19 @@ type Network
     member _.Progress
         with get () = progress
         and set value = progress <- value
+
+    /// <summary>Whether only the classifier is trained. Training passes then compute all other parts as for evaluation: these get no gradients,
+    /// and running statistics stay as they are.</summary>
+    member _.IsFrozen
+        with get () = isFrozen
+        and set value = isFrozen <- value
+
+    /// <summary>Whether a parameter belongs to the classifier, the network's only linear layer.</summary>
+    static member IsOfClassifier(parameter: ParameterSpec) =
+        match parameter.Kind with
+        | LinearWeight
+        | LinearBias _ -> true
+        | _ -> false
 
     /// <summary>How the network is computed.</summary>
     member _.Execution = execution
@@ -85,10 +102,15 @@ type Network
           yield! buffers ]
 
     /// <summary>Logits (N×classes) of images (N×3×H×W, normalised, of the parameters' type).</summary>
-    member _.Forward(images: torch.Tensor, mode: Mode) : torch.Tensor = run mode ForwardHook.none images
+    member network.Forward(images: torch.Tensor, mode: Mode) : torch.Tensor =
+        network.Forward(images, mode, ForwardHook.none)
 
     /// The same with a hook that is called after each part.
-    member internal _.Forward(images: torch.Tensor, mode: Mode, hook: ForwardHook) : torch.Tensor = run mode hook images
+    member internal _.Forward(images: torch.Tensor, mode: Mode, hook: ForwardHook) : torch.Tensor =
+        if isFrozen && mode = Train then
+            runFrozen hook images
+        else
+            run mode parts hook images
 
     /// <summary>For each trainable tensor, the number of its part of the network, from 0. Parts are computed one after the other.</summary>
     member _.PartOf =

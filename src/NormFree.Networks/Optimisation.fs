@@ -7,14 +7,16 @@ open NormFree.Torch.Training.Optimisers
 open TorchSharp
 
 /// <summary>The optimiser and gradient clipping of a recipe for one network.</summary>
+/// <remarks>While the network's body is frozen, the optimiser and its state have the classifier's parameters only, and nothing is clipped. When the
+/// body is released, an optimiser of all parameters starts with an empty state: the steps of the frozen epochs would bias its averages.</remarks>
 [<Sealed>]
 type Optimisation(recipe: Recipe, network: Network) =
 
     /// The composite engine is the test oracle of all kernels, including the optimiser's.
     let composite = (network.Execution.Engine = Composite)
 
-    let parameters =
-        [| for described, tensor in network.Parameters do
+    let parametersOf isChosen =
+        [| for described, tensor in network.Parameters |> List.filter (fst >> isChosen) do
                let decay = if Recipe.decays recipe described then recipe.WeightDecay else 0.0
                OptimisedParameter(described.Key, tensor, decay, Recipe.rateFactor recipe network.Spec described) |]
 
@@ -41,7 +43,9 @@ type Optimisation(recipe: Recipe, network: Network) =
             | Some before -> Some(Array.map2 (fun (a: ClipCount) b -> a + b) before found)
             | None -> Some found
 
-    let optimiser: ParameterOptimiser =
+    let create isChosen : ParameterOptimiser =
+        let parameters = parametersOf isChosen
+
         match recipe.Optimiser with
         | Adam -> new Optimisers.Adam(parameters, decoupled = false, Composite = composite)
         | AdamW -> new Optimisers.Adam(parameters, decoupled = true, Composite = composite)
@@ -54,11 +58,25 @@ type Optimisation(recipe: Recipe, network: Network) =
         |> Option.map (fun decay ->
             new WeightAverage([ for name, tensor in network.Tensors -> struct (name, tensor) ], decay))
 
+    let createFor epoch = create (if Recipe.isFrozen recipe epoch then Network.IsOfClassifier else (fun _ -> true))
+
+    do network.IsFrozen <- Recipe.isFrozen recipe 0
+
+    let mutable optimiser = createFor 0
+
+    /// <summary>Freezes or releases the body as the recipe says for an epoch, counted from 0. The optimiser's state is empty after a change.</summary>
+    member _.StartEpoch(epoch: int) =
+        if network.IsFrozen <> Recipe.isFrozen recipe epoch then
+            network.IsFrozen <- Recipe.isFrozen recipe epoch
+            optimiser.Dispose()
+            optimiser <- createFor epoch
+
     /// <summary>Clips the gradients as the recipe specifies.</summary>
     member _.Clip() =
         match recipe.Clip with
+        | Agc factor when not network.IsFrozen -> clip factor
+        | Agc _
         | NoClipping -> ()
-        | Agc factor -> clip factor
 
     /// <summary>Takes an optimiser step at this learning rate.</summary>
     member _.Move(rate: float) = optimiser.Step rate

@@ -46,38 +46,49 @@ module internal RunTable =
 
     let private state (run: RunLog) = if run.Finished then "finished" else "not finished"
 
-    let private headlineRow label (run: RunLog) (stage, epochs: EpochRecord list, best: EpochRecord) =
+    /// With fewer than six classes, top-5 is always 1.
+    let private hasTop5 (run: RunLog) =
+        run.Configuration
+        |> List.tryFind (fst >> (=) "classes")
+        |> Option.forall (fun (_, count) -> count.Length > 1 || count > "5")
+
+    let private headlineRow showsTop5 label (run: RunLog) (stage, epochs: EpochRecord list, best: EpochRecord) =
         let last = List.last epochs
+        let top5 (record: EpochRecord) = if hasTop5 run then percent record.Test.Top5 else missing
 
         [ label
           stage
           percent last.Test.Top1
           percent best.Test.Top1
-          percent last.Test.Top5
-          percent best.Test.Top5
+          if showsTop5 then
+              top5 last
+              top5 best
           epochs |> List.sumBy _.Seconds |> duration
           progress epochs
           state run ]
 
     let headline runs =
+        let showsTop5 = List.exists hasTop5 runs
+
         let rows label (run: RunLog) =
             match run.Stages with
-            | [] -> [ label :: List.replicate 6 missing @ [ "0"; state run ] ]
-            | stages -> stages |> List.map (headlineRow label run)
+            | [] -> [ label :: List.replicate (if showsTop5 then 6 else 4) missing @ [ "0"; state run ] ]
+            | stages -> stages |> List.map (headlineRow showsTop5 label run)
 
         { Columns =
             [ "run"
               "stage"
               "top-1 last"
               "top-1 best"
-              "top-5 last"
-              "top-5 best"
+              if showsTop5 then
+                  "top-5 last"
+                  "top-5 best"
               "training time"
               "epochs"
               "state" ]
           Rows = List.map2 rows (labels runs) runs |> List.concat }
 
-    let private epochRow heldOut (epoch: EpochRecord) =
+    let private epochRow top5 heldOut (epoch: EpochRecord) =
         [ epoch.Stage
           string epoch.Epoch
           number "0.00e-0" epoch.LearningRate
@@ -85,7 +96,8 @@ module internal RunTable =
           percent epoch.Train.Top1
           number "f4" epoch.Test.Loss
           percent epoch.Test.Top1
-          percent epoch.Test.Top5
+          if top5 then
+              percent epoch.Test.Top5
           if heldOut then
               epoch.HeldOut |> Option.map (_.Top1 >> percent) |> Option.defaultValue missing
           percent epoch.Clipped
@@ -103,13 +115,14 @@ module internal RunTable =
               "train top-1"
               "test loss"
               "test top-1"
-              "test top-5"
+              if hasTop5 run then
+                  "test top-5"
               if heldOut then
                   "held-out top-1"
               "clipped"
               "unreadable"
               "time" ]
-          Rows = run.Epochs |> List.map (epochRow heldOut) }
+          Rows = run.Epochs |> List.map (epochRow (hasTop5 run) heldOut) }
 
     let private value key (run: RunLog) =
         run.Configuration |> List.tryFind (fst >> (=) key) |> Option.map snd |> Option.defaultValue missing

@@ -30,6 +30,12 @@ module OldNames =
 
     let private renewed = dict fields
 
+    /// Fields that earlier versions did not have, each with its value: added to objects that have the first field.
+    let private added =
+        [ "HeldOut", ("Freeze", "0")
+          "AllowLeftOut", ("Preprocessing", "null")
+          "AllowLeftOut", ("Normalisation", "null") ]
+
     /// Files that people write may have comments.
     let private lenient =
         JsonDocumentOptions(CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true)
@@ -48,6 +54,29 @@ module OldNames =
                   | _ -> () ]
         | :? JsonArray as items -> items |> Seq.collect renew |> List.ofSeq
         | _ -> []
+
+    let rec private complete (node: JsonNode | null) =
+        match node with
+        | :? JsonObject as fields ->
+            for value in [ for field in fields -> field.Value ] do
+                complete value
+
+            for marker, (name, value) in added do
+                if fields.ContainsKey marker && not (fields.ContainsKey name) then
+                    fields.Add(name, JsonNode.Parse value)
+        | :? JsonArray as items -> Seq.iter complete items
+        | _ -> ()
+
+    /// <summary>The JSON text of a checkpoint or <c>run.json</c> with the fields that later versions added.</summary>
+    let addFields (text: string) : string =
+        try
+            match JsonNode.Parse(text, documentOptions = lenient) with
+            | null -> text
+            | root ->
+                complete root
+                root.ToJsonString()
+        with :? JsonException ->
+            text
 
     /// <summary>The JSON text with today's field names. <c>source</c> names the file in the warning. Text that is no JSON is returned as it is.</summary>
     let renewFields (source: string) (text: string) : string =

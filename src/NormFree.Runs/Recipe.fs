@@ -70,6 +70,8 @@ type Recipe =
         WeightAverage: float option
         /// Fraction of the training set held out to choose the best epoch; 0 chooses it on the test set (deviation 12).
         HeldOut: float
+        /// Epochs at the start of the stage in which only the classifier is trained. For trainings that start from a checkpoint.
+        Freeze: int
         /// Seeds everything random: initial weights, image order, augmentation.
         Seed: int64
         Deviations: Deviations
@@ -93,6 +95,7 @@ module Recipe =
           Remeasure = None
           WeightAverage = None
           HeldOut = 0.0
+          Freeze = 0
           Seed = 1L
           Deviations = Deviations.Published }
 
@@ -120,6 +123,8 @@ module Recipe =
           // A wrong number of epochs is one problem, not two.
           if not (recipe.WarmUp >= 0.0) || (recipe.Epochs >= 1 && recipe.WarmUp > float recipe.Epochs) then
               $"the warm-up must be between 0 and {recipe.Epochs} epochs, it is {recipe.WarmUp}"
+          if recipe.Freeze < 0 || (recipe.Epochs >= 1 && recipe.Freeze > recipe.Epochs) then
+              $"the frozen epochs must be between 0 and {recipe.Epochs}, they are {recipe.Freeze}"
           if not (recipe.HeldOut >= 0.0 && recipe.HeldOut < 1.0) then
               $"the held-out fraction must be at least 0 and below 1, it is {recipe.HeldOut}"
           match recipe.WeightAverage with
@@ -169,6 +174,9 @@ module Recipe =
         let taken = float (epoch * stepsPerEpoch + step + 1)
         let warm = if taken >= warmUpSteps then 1.0 else taken / warmUpSteps
         recipe.LearningRate * scheduled * warm
+
+    /// <summary>Whether only the classifier is trained in an epoch, counted from 0.</summary>
+    let isFrozen recipe epoch = epoch < recipe.Freeze
 
     /// <summary>The part of the stage before a step, from 0 to 1.</summary>
     let progress recipe stepsPerEpoch epoch step =

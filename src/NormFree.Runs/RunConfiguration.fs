@@ -50,6 +50,10 @@ type DatasetConfiguration =
         ClassNames: string option
         /// Whether more than half of a class may be left out. None is false.
         AllowLeftOut: bool option
+        /// How images are brought to the network's size for testing. None uses the data set's own steps.
+        Preprocessing: Augment list option
+        /// None uses the data set's own.
+        Normalisation: Normalisation option
     }
 
     /// <summary>Nothing is chosen.</summary>
@@ -63,7 +67,9 @@ type DatasetConfiguration =
           TestSplit = None
           EmnistSplit = None
           ClassNames = None
-          AllowLeftOut = None }
+          AllowLeftOut = None
+          Preprocessing = None
+          Normalisation = None }
 
 /// <summary>How the work of a run is done.</summary>
 [<RequireQualifiedAccess>]
@@ -183,6 +189,7 @@ module RunConfiguration =
           | Some decay -> "weight average", $"decay {decay}"
           | None -> ()
           "held out", string recipe.HeldOut
+          "frozen epochs", string recipe.Freeze
           "seed", string recipe.Seed
           for deviation in Deviation.all do
               $"deviation {deviation.Number}, {deviation.Name}", Json.name (deviation.Of recipe.Deviations) ]
@@ -305,5 +312,9 @@ module RunConfiguration =
           // Both stages often share a mistake.
           for problem in List.distinct (List.collect recipeProblems [ configuration.Stage1; configuration.Stage2 ]) do
               problem
+          match configuration.Init, Option.toList configuration.Stage1 @ Option.toList configuration.Stage2 with
+          | None, first :: _ when first.Freeze > 0 -> "Freeze needs Init: random weights cannot stay frozen."
+          | _, [ _; second ] when second.Freeze > 0 -> "Stage2.Freeze is for runs without Stage1."
+          | _ -> ()
           if configuration.Stage1.IsNone && configuration.Stage2.IsNone then
               "Stage1 and Stage2 are both null: nothing would be trained." ]

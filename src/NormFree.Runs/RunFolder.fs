@@ -160,7 +160,7 @@ module RunFolder =
                     $"{folder.Path} contains no run: it has no run.json. Give the folder that was passed as --out."
             )
 
-        let text = OldNames.renewFields path (readText path maxDescription)
+        let text = readText path maxDescription |> OldNames.renewFields path |> OldNames.addFields
 
         try
             match JsonNode.Parse text with

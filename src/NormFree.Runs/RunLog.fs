@@ -64,6 +64,28 @@ type EpochRecord =
     /// <summary>Decides the best epoch: top-1 on the held-out images, or on the test set if there are none (deviation 12).</summary>
     member r.Score = (r.HeldOut |> Option.defaultValue r.Test).Top1
 
+/// <summary>Chooses the best epoch of a stage.</summary>
+[<RequireQualifiedAccess>]
+module EpochRecord =
+
+    /// The standard error of a held-out accuracy. On test images the highest score counts alone, as in published results.
+    let private tolerance (record: EpochRecord) =
+        match record.HeldOut with
+        | Some held -> sqrt (held.Top1 * (1.0 - held.Top1) / float (max 1 held.Images))
+        | None -> 0.0
+
+    /// <summary>The best epoch: the first one with the highest score; with held-out images, the last one whose score is within one standard error of
+    /// the highest, because a few images cannot tell these epochs apart and later ones have converged further.</summary>
+    /// <remarks>After the one-standard-error rule of Breiman et al., "Classification and regression trees" (1984). Throws ArgumentException for an
+    /// empty list.</remarks>
+    let best (epochs: EpochRecord list) : EpochRecord =
+        let highest = epochs |> List.maxBy _.Score
+
+        if highest.HeldOut.IsNone then
+            highest
+        else
+            epochs |> List.findBack (fun record -> record.Score >= highest.Score - tolerance highest)
+
 /// <summary>A run as read from its folder: its configuration and its results so far.</summary>
 type RunLog =
     {
@@ -80,8 +102,8 @@ type RunLog =
         Finished: bool
     }
 
-    /// <summary>The stages in order, each with its epochs and its best epoch: the first one with the highest score.</summary>
+    /// <summary>The stages in order, each with its epochs and its best epoch.</summary>
     member run.Stages: (string * EpochRecord list * EpochRecord) list =
         run.Epochs
         |> List.groupBy (fun (r: EpochRecord) -> r.Stage)
-        |> List.map (fun (stage, epochs) -> stage, epochs, List.maxBy (fun (r: EpochRecord) -> r.Score) epochs)
+        |> List.map (fun (stage, epochs) -> stage, epochs, EpochRecord.best epochs)

@@ -14,11 +14,10 @@ module BestCheckpoint =
     let private epochs (state: TrainingState) =
         state.History |> List.filter (fun (r: EpochRecord) -> r.Stage = state.Stage)
 
-    /// The first one with the highest score.
-    let private highest records =
+    let private tryBest records =
         match records with
         | [] -> None
-        | _ -> Some(records |> List.maxBy (fun (r: EpochRecord) -> r.Score))
+        | _ -> Some(EpochRecord.best records)
 
     let private read (path: string) (choose: TrainingState -> 'a option) : Result<'a option, string> =
         try
@@ -57,7 +56,8 @@ module BestCheckpoint =
         match candidates folder stage with
         | [] -> None, $"{lost} The best of the following epochs will replace it."
         | found ->
-            let record, path = found |> List.maxBy (fun (record, _) -> record.Score)
+            let best = found |> List.map fst |> EpochRecord.best
+            let record, path = found |> List.find (fun (record, _) -> record.Epoch = best.Epoch)
             copy path (folder.Best stage)
 
             if record.Epoch = wanted.Epoch then
@@ -78,7 +78,7 @@ module BestCheckpoint =
     let internal verify (folder: RunFolder) stage (state: TrainingState) : EpochRecord option * string option =
         let finished = epochs state
 
-        match highest finished with
+        match tryBest finished with
         | None -> None, None
         | Some wanted ->
             match read (folder.Best stage) (epochs >> List.tryLast) with

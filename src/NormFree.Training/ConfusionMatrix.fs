@@ -4,7 +4,9 @@ open System
 open System.IO
 open NormFree.Data
 open NormFree.Formats
+open NormFree.Distributed
 open NormFree.Networks
+open NormFree.Packing
 open NormFree.Runs
 
 /// <summary>Computes the confusion matrix of a network.</summary>
@@ -58,6 +60,41 @@ module ConfusionMatrix =
                 right[prediction.Label] <- right[prediction.Label] + 1
 
         [ for i in 0 .. names.Length - 1 -> { Name = names[i]; Images = images[i]; Right = right[i] } ]
+
+    /// With more classes, a matrix takes too much memory.
+    let private maxMatrix = 2000
+
+    /// The results by class, and the confused pairs, most frequent first, from a matrix [truth, guess] in row-major order.
+    let private ofMatrix (names: string[]) (matrix: float[]) =
+        let n = names.Length
+        let count truth guess = int matrix[truth * n + guess]
+
+        [ for i in 0 .. n - 1 ->
+              { Name = names[i]; Images = Seq.sumBy (count i) (seq { 0 .. n - 1 }); Right = count i i } ],
+        [ for truth in 0 .. n - 1 do
+              for guess in 0 .. n - 1 do
+                  if guess <> truth && count truth guess > 0 then
+                      { Truth = truth; Guess = guess; Count = count truth guess } ]
+        |> List.sortBy (fun pair -> -pair.Count, pair.Truth, pair.Guess)
+
+    /// <summary>The accuracy of a loaded network, its results by class, and the confused pairs, most frequent first. Each rank evaluates its shard.
+    /// Networks with more than 2000 classes have no results by class.</summary>
+    /// <remarks>Throws as <c>Evaluation.accuracyOfLoaded</c> does.</remarks>
+    let ofLoaded (runOptions: RunOptions) batch (network: LoadedNetwork) source =
+        let names = network.ImageTask.Classes
+        let n = if names.Length > maxMatrix then 0 else names.Length
+        let matrix = Array.zeroCreate (n * n)
+
+        let observe (batch: Batch, logits: float32[]) =
+            for prediction in predictions (batch, logits) do
+                let guess = prediction.Wrong |> Option.map fst |> Option.defaultValue prediction.Label
+                let place = prediction.Label * n + guess
+                matrix[place] <- matrix[place] + 1.0
+
+        let observe = if n = 0 then ignore else observe
+        let accuracy = Evaluation.observedAccuracy observe runOptions batch network source
+        let classes, pairs = ofMatrix (Array.truncate n names) (runOptions.Ranks.Sum matrix)
+        accuracy, classes, pairs
 
     /// Pairs of true and predicted class, most frequent first, each with its misclassified images, most confident first.
     let private confusedPairs (predictions: Prediction list) =

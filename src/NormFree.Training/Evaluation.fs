@@ -44,10 +44,10 @@ module Evaluation =
         sums.Add(logits, labels, Losses.CrossEntropy(logits, labels).``to``(torch.ScalarType.Float64).item<float>())
 
     let private accuracyOf (runOptions: RunOptions) (task: ImageTask) batch tensors logits (source: ImageSource) =
-        let add sums batch =
+        let add sums (batch: Batch) =
             use _ = torch.NewDisposeScope()
             use _ = torch.no_grad ()
-            evaluateBatch logits sums (tensors batch)
+            evaluateBatch (logits batch) sums (tensors batch)
 
         let failures = ResizeArray()
         let options = { loading runOptions task batch with Report = failures.Add }
@@ -66,20 +66,25 @@ module Evaluation =
     /// <summary>Loss, top-1 and top-5 of a network on labelled images. Each rank evaluates its shard.</summary>
     /// <remarks>Throws DataException if no image can be read, or if <c>Strict</c> is set and any image cannot.</remarks>
     let accuracy (runOptions: RunOptions) (task: ImageTask) batch (network: Network) (source: ImageSource) : Accuracy =
-        accuracyOf runOptions task batch (tensors network) (fun images -> network.Forward(images, Evaluate)) source
+        accuracyOf runOptions task batch (tensors network) (fun _ images -> network.Forward(images, Evaluate)) source
 
-    /// <summary>The same for a loaded network, of any engine.</summary>
-    /// <remarks>Throws as <c>accuracy</c> does, and TrainingException if a logit is NaN or infinite.</remarks>
-    let accuracyOfLoaded (runOptions: RunOptions) batch (network: LoadedNetwork) (source: ImageSource) : Accuracy =
-        let logits (images: torch.Tensor) =
+    /// The same for a loaded network. `observe` gets each batch of this rank with its logits (Count×classes, row-major).
+    let internal observedAccuracy observe (runOptions: RunOptions) batch (network: LoadedNetwork) source : Accuracy =
+        let logits batch (images: torch.Tensor) =
             let height, width = int (images.size 2), int (images.size 3)
             let logits = network.Logits (images.data<float32>().ToArray()) height width runOptions.Cancellation
             FiniteLogits.require "a test image" network.ImageTask.Classes logits
+            observe (batch, logits)
             torch.tensor(logits).reshape(images.size 0, -1L)
 
         // The data set may have images of another size than the one that the network was trained on.
         let task = { network.ImageTask with Preprocessing = network.ImageTask.PreprocessingOfAnySize }
         accuracyOf runOptions task batch onCpu logits source
+
+    /// <summary>The same for a loaded network, of any engine.</summary>
+    /// <remarks>Throws as <c>accuracy</c> does, and TrainingException if a logit is NaN or infinite.</remarks>
+    let accuracyOfLoaded runOptions batch network source : Accuracy =
+        observedAccuracy ignore runOptions batch network source
 
     /// <summary>The same for a packed network.</summary>
     let packedAccuracy

@@ -37,8 +37,11 @@ module EventText =
             | Some held -> $"  held out {percent held.Top1}"
             | None -> ""
 
+        // With fewer than six classes it is always 1.
+        let top5 = if r.Test.Top5 < 1.0 then $" top-5 {percent r.Test.Top5}" else ""
+
         $"{r.Stage} {r.Epoch}/{r.Epochs}  train loss {r.Train.Loss:F3} top-1 {percent r.Train.Top1}  \
-          test loss {r.Test.Loss:F3} top-1 {percent r.Test.Top1} top-5 {percent r.Test.Top5}{heldOut}  \
+          test loss {r.Test.Loss:F3} top-1 {percent r.Test.Top1}{top5}{heldOut}  \
           {clock (TimeSpan.FromSeconds r.Seconds)}{skippedBatches r}"
 
     /// Further unreadable images are only counted.

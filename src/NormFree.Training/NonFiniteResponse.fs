@@ -29,8 +29,10 @@ module internal NonFiniteResponse =
     let private upperFirst (text: string) = text.Substring(0, 1).ToUpperInvariant() + text.Substring 1
 
     /// Rolls all ranks back to the newest checkpoint, which must be the same for all of them.
-    let private rollBack (context: StageContext) =
+    let private rollBack (context: StageContext) (cursor: TrainingCursor) =
         context.Writer.RollBack()
+        // The checkpoint may be of the epochs with a frozen body.
+        context.Optimisation.StartEpoch cursor.Epoch
 
         StageContext.requireSame
             context
@@ -52,7 +54,7 @@ module internal NonFiniteResponse =
                 Health = { health with Skipped = health.Skipped + 1 }
                 SkippedInARow = cursor.SkippedInARow + 1 }
         | Rollback when health.RolledBack < mostResponses ->
-            rollBack context
+            rollBack context cursor
             { cursor with Health = { health with RolledBack = health.RolledBack + 1 } }
         | Stop
         | Skip

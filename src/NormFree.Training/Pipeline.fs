@@ -62,9 +62,10 @@ module Pipeline =
         else
             net, setWeights
 
-    /// The first stage of a run, initialised from a checkpoint or as the recipe says.
-    let private first binarise number (init: string option) recipe net (plan: Plan) : Trained<'weights> =
+    /// The recipe and the network of a run's first stage, and the function that initialises it: from a checkpoint or as the recipe says.
+    let internal prepare binarise number (init: string option) recipe net (plan: Plan) =
         let recipe, net = PlanChecks.prepare plan recipe (Net.withBinarise binarise net)
+        PlanChecks.requireInit init recipe
 
         let net, initialise =
             match init, recipe.Initialisation with
@@ -75,11 +76,16 @@ module Pipeline =
                 StageResume.measured plan number recipe net ignore
             | None, _ -> net, ignore
 
+        recipe, net, initialise
+
+    let private first binarise number init recipe net (plan: Plan) : Trained<'weights> =
+        let recipe, net, initialise = prepare binarise number init recipe net plan
         let configuration = PlanChecks.configuration plan init net |> RunConfiguration.withRecipe number recipe
         StageRun.run plan number configuration recipe net [] [] initialise
 
     /// <summary>Stage 1: trains a network with real weights, from initial weights or from a checkpoint with the same tensors. The
-    /// classifier may have another number of classes: then it starts with new weights, and a Warning says so.</summary>
+    /// classes may be others: then the classifier starts with new weights, and a Warning says so. In the recipe's frozen epochs, only the
+    /// classifier is trained.</summary>
     /// <remarks>Throws as <c>train</c> does, and InvalidFileException or IOException if the checkpoint does not fit or cannot be read.</remarks>
     let trainFrom (init: string option) recipe net (plan: Plan) : Trained<RealWeights> =
         first Activations 1 init recipe net plan

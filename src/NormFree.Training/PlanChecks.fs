@@ -146,6 +146,13 @@ module internal PlanChecks =
 
         Configuration.describe plan.Configuration runOptions execution init net plan.Dataset
 
+    let requireInit (init: string option) (recipe: Recipe) =
+        if recipe.Freeze > 0 && init.IsNone then
+            raise (
+                TrainingException
+                    $"The recipe freezes the network for {recipe.Freeze} epochs, which needs a checkpoint to start from: random weights cannot stay frozen."
+            )
+
     let requireBinary (net: NetSpec) =
         if (Net.tryBinary net).IsNone then
             raise (TrainingException $"{net.Name} is a full-precision network without binary weights.")

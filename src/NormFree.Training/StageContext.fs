@@ -39,6 +39,13 @@ module internal StageImages =
         else
             dataset.Train, None
 
+    /// Whether the held-out images are the test images, as for a data set without any.
+    let isTest (dataset: Dataset) (heldOut: ImageSource) =
+        let test = dataset.Test
+
+        heldOut.Count = test.Count
+        && Seq.forall (fun i -> heldOut.Name i = test.Name i) (seq { 0 .. test.Count - 1 })
+
     /// Steps of one epoch.
     let stepsOf (job: StageJob) (source: ImageSource) = (source.Count + job.Recipe.Batch - 1) / job.Recipe.Batch
 

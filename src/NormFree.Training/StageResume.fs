@@ -283,13 +283,17 @@ module internal StageResume =
 
     /// Loads the weights of a checkpoint, and says so if the classifier is not among them.
     let loadInit (plan: Plan) path (network: Network) =
-        match Checkpoint.start path network with
+        match Checkpoint.start path plan.Dataset.Classes network with
         | None -> ()
         | Some classes ->
+            let what =
+                if classes.Length = network.Spec.Classes then
+                    $"other classes ({classes[0]}, …) than {plan.Dataset.Name} ({plan.Dataset.Classes[0]}, …)"
+                else
+                    $"{classes.Length} classes, and {plan.Dataset.Name} has {network.Spec.Classes}"
+
             plan.Options.OnEvent(
-                Warning
-                    $"{path} has {classes} classes, and {plan.Dataset.Name} has {network.Spec.Classes}: the classifier starts with new weights; all \
-                      others are loaded."
+                Warning $"{path} has {what}: the classifier starts with new weights; all others are loaded."
             )
 
     /// The network with measured variances, and the function that sets its measured shifts. `setWeights` prepares the network that is measured.

@@ -20,6 +20,13 @@ type private LoopState =
         Readable: TrainingCursor
     }
 
+/// The images on which the best epoch is chosen.
+type private HeldOutImages =
+    | NoHeldOut
+    /// A data set without test images has the held-out ones as test images: they are evaluated once.
+    | TestImages
+    | OtherImages of ImageSource
+
 /// <summary>The training loop: epochs of steps, each epoch followed by an evaluation.</summary>
 [<RequireQualifiedAccess>]
 module Stage =
@@ -175,7 +182,7 @@ module Stage =
         |> Option.defaultValue []
 
     /// The evaluation after an epoch, its record and its checkpoint; the cursor at the start of the next epoch.
-    let private endEpoch (context: StageContext) heldOut cursor : TrainingCursor =
+    let private endEpoch (context: StageContext) (heldOut: HeldOutImages) cursor : TrainingCursor =
         let task = ImageTask.Of context.Job.Dataset
 
         let accuracy source =
@@ -190,11 +197,19 @@ module Stage =
         let test, cursor =
             NonFiniteResponse.evaluate context (fun () -> accuracy context.Job.Dataset.Test) cursor
 
+        let heldOut =
+            match heldOut with
+            | NoHeldOut -> None
+            | TestImages -> Some test
+            | OtherImages source -> Some(accuracy source)
+
         let shares = context.Optimisation.WithAverage(fun () -> signShares context)
-        let record = StageRecords.epoch context cursor test (Option.map accuracy heldOut) shares
+        let record = StageRecords.epoch context cursor test heldOut shares
         context.Optimisation.ClipCounts <- []
 
         let next = { TrainingCursor.startOf (cursor.Epoch + 1) with SkippedInARow = cursor.SkippedInARow }
+        // Before the checkpoint, so that it holds the state with which the next epoch starts.
+        context.Optimisation.StartEpoch next.Epoch
 
         context.Recorder.EndEpoch(record, shares)
         context.Writer.WriteEpoch(record, next)
@@ -242,6 +257,12 @@ module Stage =
         (start: TrainingCursor)
         =
         let train, heldOut = StageImages.split job.Recipe job.Dataset
+
+        let heldOut =
+            match heldOut with
+            | None -> NoHeldOut
+            | Some source when StageImages.isTest job.Dataset source -> TestImages
+            | Some source -> OtherImages source
 
         use step =
             new TrainingStep(runOptions.Ranks, runOptions.Accumulate, job.Recipe, network, optimisation, loss job)

@@ -28,15 +28,20 @@ type internal TrainingStep
 
     /// <summary>Sets the gradients, as <c>GradientStep.Run</c> does.</summary>
     member _.Gradients(images: torch.Tensor, labels: torch.Tensor, unreadable: int, hooks: MicroBatchHook list) =
-        gradients.Run(images, labels, unreadable, hooks @ [ centering.Hook ])
+        let centering = if network.IsFrozen then [] else [ centering.Hook ]
+        gradients.Run(images, labels, unreadable, hooks @ centering)
 
     /// <summary>Clips the gradients.</summary>
     member _.Clip() = optimisation.Clip()
 
-    /// <summary>Updates weights at this learning rate, centres signs, and follows with the weights' average; the time of the messages that this took.</summary>
+    /// <summary>Updates weights at this learning rate, centres signs unless the body is frozen, and follows with the weights' average; the time of
+    /// the messages that this took.</summary>
     member _.Update(rate: float) : CommunicationTime =
         optimisation.Move rate
-        let communication = centering.Apply(ranks, rate)
+
+        let communication =
+            if network.IsFrozen then CommunicationTime() else centering.Apply(ranks, rate)
+
         optimisation.Average()
         communication
 

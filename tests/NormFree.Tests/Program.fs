@@ -118,6 +118,7 @@ let private all =
             Training.ConfusionTests.tests
             Training.ExactResumeTests.tests
             Training.FiniteChecksTests.tests
+            Training.ImageDefaultsTests.tests
             Training.BenchTests.tests
             Training.InferenceTests.tests
             Training.ConcurrencyTests.tests
@@ -129,7 +130,8 @@ let private all =
           [ Experiments.RunKeyTests.tests
             Experiments.RunOrderTests.tests
             Experiments.SweepTests.tests
-            Experiments.ScriptTests.tests ]
+            Experiments.ScriptTests.tests
+            Experiments.FewImagesTests.tests ]
       testList "Benchmarks" [ Benchmarks.ComparisonTests.tests ]
       testList
           "Interop"
@@ -154,6 +156,7 @@ let private all =
             Cli.ForeignFileTests.tests
             Cli.JobTests.tests
             Cli.RoundTripTests.tests
+            Cli.OwnImagesTests.tests
             Cli.KillTests.quick
             Cli.BenchTests.tests
             Cli.PackedTests.tests ]
@@ -163,6 +166,7 @@ let private all =
             Distributed.LivenessTests.tests
             Distributed.GradientStepTests.tests
             Distributed.NonFiniteTests.tests
+            Distributed.FreezeTests.tests
             Distributed.BenchTests.tests
             Distributed.ScalingTests.tests
             Distributed.MpiTests.quick ]

@@ -14,6 +14,11 @@ type LossName =
     | LabelSmoothingLoss of epsilon: float
     | DistillationLoss
 
+/// <summary>A learning rate, or the test that finds one.</summary>
+type RateName =
+    | FixedRate of float
+    | FindRate
+
 /// <summary>The recipe that a training starts from: its rules, and the defaults of epochs, batch and learning rate.</summary>
 type RecipeName =
     | PublishedRecipe

@@ -28,12 +28,17 @@ let batch =
     |> recipeGroup
 
 let learningRate =
-    Opt.real
+    Opt.custom
         "--lr"
         "X"
-        $"a learning rate above 0 and up to {Limits.learningRate}"
-        (fun value -> value > 0.0 && value <= Limits.learningRate)
-        "Learning rate (0.0005 with --recipe published)."
+        ValueKind.Text
+        $"a learning rate above 0 and up to {Limits.learningRate}, or find"
+        "Learning rate (0.0005 with --recipe published); find tests rates and suggests one."
+        (fun text ->
+            match Opt.tryReal text with
+            | Some value when value > 0.0 && value <= Limits.learningRate -> Some(FixedRate value)
+            | _ when text = "find" -> Some FindRate
+            | _ -> None)
     |> Opt.defaultsTo "0.001"
     |> recipeGroup
 

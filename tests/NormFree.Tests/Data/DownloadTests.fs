@@ -86,6 +86,7 @@ let private content = randomBytes 1 500_000
 let private remote =
     { FileName = "set.tar.gz"
       Address = Uri "http://unused/"
+      Mirrors = []
       Md5 = Convert.ToHexStringLower(MD5.HashData content)
       Bytes = 500_000L }
 
@@ -135,7 +136,7 @@ let tests =
     testList
         "downloads"
         [ test "find the official files by name, and their mirrors" {
-              let cifar = Option.get (Download.tryFind "cifar10")
+              let cifar = (Option.get (Download.tryFind "cifar10")).Files.Head
               Expect.equal cifar.Md5 "c32a1d4ab5d03f1284b67883e8d87530" "checksum"
 
               Expect.equal
@@ -144,6 +145,37 @@ let tests =
                   "a mirror"
 
               Expect.isNone (Download.tryFind "imagenet") "unknown name"
+          }
+
+          test "cover every data set with files of its own, with checksums, licences and addresses" {
+              Expect.equal
+                  [ for dataset in Download.all -> dataset.Name ]
+                  [ "cifar10"; "cifar100"; "mnist"; "fashion-mnist"; "emnist" ]
+                  "names"
+
+              for dataset in Download.all do
+                  Expect.isNotEmpty dataset.Licence "licence"
+
+                  for file in dataset.Files do
+                      Expect.isTrue (file.Md5.Length = 32 && file.Bytes > 4000L) $"{file.FileName}: checksum and size"
+
+                      for address in file.Address :: file.Mirrors do
+                          Expect.stringEnds (string address) ("/" + file.FileName) "address"
+          }
+
+          test "take a file from the next mirror if the first one does not have it" {
+              use folder = new TempFolder()
+              use broken = new Server(status "404 Not Found")
+              use good = new Server(whole)
+              let request = requestTo folder broken.Address
+              let mirror = (Download.fromMirror good.Address remote).Address
+              expectWhole (download { request with Remote = { request.Remote with Mirrors = [ mirror ] } }) folder
+
+              let without = { request with Folder = folder.File "other" }
+
+              match download without with
+              | Ok path -> failtest $"{path} was downloaded"
+              | Error error -> contains [ string request.Remote.Address ] (string error)
           }
 
           test "get a whole file and report progress" {

@@ -151,14 +151,30 @@ let private trainingOnly =
               contains [ "held-out" ] (String.concat "\n" dataset.Notes)
       }
 
-      test "class folders without splits are an error that names '--train-split .', which reads them" {
+      test "class folders without splits are training images, also inside a folder" {
           let classes =
               [ for label in [ "cat"; "dog" ] do
                     for i in 1..3 -> $"{label}/{i}.png", picture i ]
 
-          failing classes [ "'train/<class>/'"; "--train-split ." ]
-          let images = ok (read { optional with TrainSplit = Some "." } classes)
-          Expect.equal (images.Classes, counts images) ([| "cat"; "dog" |], (6, 0)) "classes and counts"
+          failing classes [ "'test/<class>/'"; "--held-out" ]
+
+          for split, entries in
+              [ None, classes
+                Some ".", classes
+                None, [ for name, bytes in classes -> "photos/" + name, bytes ] ] do
+              let images = ok (read { optional with TrainSplit = split } entries)
+              Expect.equal (images.Classes, counts images) ([| "cat"; "dog" |], (6, 0)) "classes and counts"
+              Expect.equal images.IsFlat split.IsNone "whether nobody named the split"
+      }
+
+      test "one folder of images, or folders of folders, are no classes" {
+          for entries in
+              [ [ "cat/1.png", picture 1 ]
+                [ "a/cat/1.png", picture 1
+                  "a/dog/1.png", picture 2
+                  "b/cat/1.png", picture 3
+                  "b/dog/1.png", picture 4 ] ] do
+              contains [ "'train/<class>/'"; "--train-split ." ] (errors (read optional entries))
       }
 
       test "a folder named train with classes is a training split" {

@@ -23,7 +23,7 @@ let private data =
              Train = { train with Load = fun i -> if lost.Contains i then Error "damaged" else train.Load i } })
 
 /// 5 batches per epoch, one of them unreadable in the second: 24 steps.
-let private recipe = { quick with Epochs = 5; Batch = 7; WarmUp = 1; WeightDecay = 1e-3 }
+let recipe = { quick with Epochs = 5; Batch = 7; WarmUp = 1; WeightDecay = 1e-3 }
 
 /// The result of a training: weights and running statistics, log and events.
 type Outcome = { Tensors: (string * float[]) list; History: EpochRecord list; Events: TrainingEvent list }
@@ -39,7 +39,7 @@ let private teacher (dtype: torch.ScalarType) (isFailing: int -> bool) steps (im
     torch.full ([| images.shape[0]; 10L |], torch.tensor(value).ToScalar(), dtype)
 
 /// Trains a tiny network in the given type. <c>isFailing</c> selects the steps at which this rank's loss becomes NaN.
-let run (runOptions: RunOptions) folder (isFailing: (int -> bool) option) dtype norm : Outcome =
+let runWith recipe (runOptions: RunOptions) folder (isFailing: (int -> bool) option) dtype norm : Outcome =
     let events = ResizeArray()
     let runOptions = { runOptions with Workers = 1; OnEvent = events.Add }
     let steps () = events |> Seq.filter isStep |> Seq.length
@@ -79,6 +79,8 @@ let run (runOptions: RunOptions) folder (isFailing: (int -> bool) option) dtype 
     { Tensors = [ for name, tensor in network.Tensors -> name, Agreement.values tensor ]
       History = keeper.History
       Events = List.ofSeq events }
+
+let run runOptions = runWith recipe runOptions
 
 /// The largest difference between the tensors of two trainings, relative to each tensor's largest value (at least 1).
 let distance (a: (string * float[]) list) (b: (string * float[]) list) =

@@ -145,7 +145,11 @@ let private roundTrip =
           Checkpoint.save (folder.File "first") None (checkpoint network)
           let binary = tiny (BnFree 0.2) |> Net.withBinarise ActivationsAndWeights
           use second = Network.create torch.ScalarType.Float32 Rule.Corrected 1L binary
-          Expect.isNone (Checkpoint.start (folder.File "first") second) "the classes are the same"
+
+          Expect.isNone
+              (Checkpoint.start (folder.File "first") (checkpoint network).ImageTask.Classes second)
+              "the classes are the same"
+
           sameBits (tensorBits second) (tensorBits network) "weights"
       }
 
@@ -156,7 +160,9 @@ let private roundTrip =
           let three = tiny (BnFree 0.2) |> Net.withClasses 3
           use second = Network.create torch.ScalarType.Float32 Rule.Corrected 7L three
           use fresh = Network.create torch.ScalarType.Float32 Rule.Corrected 7L three
-          Expect.equal (Checkpoint.start (folder.File "ten") second) (Some 10) "the checkpoint's classes"
+          let classes = (checkpoint network).ImageTask.Classes
+          let found = Checkpoint.start (folder.File "ten") (Array.truncate 3 classes) second
+          Expect.equal found (Some classes) "the checkpoint's classes"
           let isClassifier (name: string, _) = name.StartsWith "fc."
           let isOther = isClassifier >> not
           Expect.equal (tensorBits second |> List.filter isClassifier |> Seq.length) 2 "weight and bias"
@@ -167,7 +173,24 @@ let private roundTrip =
               "classifier"
 
           sameBits (List.filter isOther (tensorBits second)) (List.filter isOther (tensorBits network)) "other weights"
+      }
+
+      test "a checkpoint with as many other classes initialises all but the classifier" {
+          use folder = new TempFolder()
+          use network = create (BnFree 0.2)
+          Checkpoint.save (folder.File "ten") None (checkpoint network)
+          use second = Network.create torch.ScalarType.Float32 Rule.Corrected 7L (tiny (BnFree 0.2))
+          let others = [| for i in 1..10 -> $"other {i}" |]
+          Expect.isSome (Checkpoint.start (folder.File "ten") others second) "the classes differ"
+
+          Expect.equal
+              (differences (tensorBits second) (tensorBits network) |> List.sort)
+              [ "fc.bias"; "fc.weight" ]
+              "new weights"
       } ]
+
+let private classNames n = [| for i in 1..n -> $"class {i}" |]
+let private ten = classNames 10
 
 let private withFile inspect =
     use folder = new TempFolder()
@@ -191,7 +214,7 @@ let private refusals =
       test "a network of another architecture causes a list of the differences" {
           withFile (fun _ path _ _ ->
               use other = create BatchNorm
-              let text = refusal (fun () -> Checkpoint.start path other)
+              let text = refusal (fun () -> Checkpoint.start path ten other)
 
               contains [ path; "reactnet-small"; "bn1.weight is missing"; "; and "; " more" ] text)
       }
@@ -199,27 +222,27 @@ let private refusals =
       test "missing, unexpected and misshapen tensors are all reported" {
           withFile (fun _ path network _ ->
               let without = rewrite path (fun name -> name <> "fc.bias") unchanged
-              contains [ "fc.bias is missing" ] (refusal (fun () -> Checkpoint.start without network))
+              contains [ "fc.bias is missing" ] (refusal (fun () -> Checkpoint.start without ten network))
 
               let wide = ReActNet.reactNetSmall { Width = 1.0; Depth = 1.0 } CifarStem |> Net.withNorm (BnFree 0.2)
 
               for classes in [ 10; 100 ] do
                   use wide = Network.create torch.ScalarType.Float32 Rule.Corrected 1L (Net.withClasses classes wide)
-                  let text = refusal (fun () -> Checkpoint.start path wide)
+                  let text = refusal (fun () -> Checkpoint.start path (classNames classes) wide)
                   contains [ "conv1.weight has shape ["; "conv1.gain has shape ["; "], not [" ] text
 
               use plain = create NoNorm
 
               contains
                   [ "conv1.gain is not a tensor of this network" ]
-                  (refusal (fun () -> Checkpoint.start path plain)))
+                  (refusal (fun () -> Checkpoint.start path ten plain)))
       }
 
       test "a rejected checkpoint does not change the network" {
           withFile (fun _ path _ _ ->
               use other = create BatchNorm
               let before = tensorBits other
-              refusal (fun () -> Checkpoint.start path other) |> ignore
+              refusal (fun () -> Checkpoint.start path ten other) |> ignore
               sameBits (tensorBits other) before "weights")
       }
 

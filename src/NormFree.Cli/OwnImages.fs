@@ -1,0 +1,162 @@
+namespace NormFree.Cli
+
+open NormFree.Data
+open NormFree.Runs
+
+/// <summary>Defaults that depend on the images: those of <c>--dataset folder</c>, and those of a network to start from.</summary>
+[<RequireQualifiedAccess>]
+module internal OwnImages =
+
+    /// Images that are decoded to find the median size.
+    let private probes = 16
+
+    /// The shorter side of the median image; that of the data set's input if no image can be read.
+    let private shortSide (dataset: Dataset) =
+        let count = min probes dataset.Train.Count
+
+        [| for i in 0 .. count - 1 do
+               match dataset.Train.Load(int (int64 i * int64 dataset.Train.Count / int64 count)) with
+               | Ok image -> min image.Width image.Height
+               | Error _ -> () |]
+        |> Array.sort
+        |> fun sides -> if sides.Length = 0 then dataset.Size else sides[sides.Length / 2]
+
+    let private recipes edit (configuration: RunConfiguration) =
+        { configuration with
+            Stage1 = Option.map edit configuration.Stage1
+            Stage2 = Option.map edit configuration.Stage2 }
+
+    let private firstRecipe (configuration: RunConfiguration) =
+        configuration.Stage1 |> Option.orElse configuration.Stage2 |> Option.get
+
+    /// A fifth of the images is held out if there are no others to choose the best epoch on.
+    let private holdOut (args: Arguments) (dataset: Dataset) (configuration: RunConfiguration) =
+        let recipe = firstRecipe configuration
+
+        if dataset.Test.Count > 0 || recipe.HeldOut > 0.0 || args.Has Options.Data.heldOut then
+            configuration
+        else
+            configuration |> recipes (fun (recipe: Recipe) -> { recipe with HeldOut = ImageDefaults.heldOut })
+
+    let private statistics (dataset: Dataset) (configuration: RunConfiguration) : ImageStatistics =
+        let recipe = firstRecipe configuration
+        let kept, _ = ImageSource.split recipe.HeldOut recipe.Seed dataset.Train
+        { Images = kept.Count; ShortSide = shortSide dataset }
+
+    /// The settings that no option chose, with their options as text.
+    let private fill (args: Arguments) (dataset: Dataset) (configuration: RunConfiguration) =
+        let chosen = ImageDefaults.choose (statistics dataset configuration)
+        let isFree (option: Opt<'T>) = not (args.Has option)
+        // Small images and networks to start from have a size of their own.
+        let setsSize = configuration.Dataset.Size.IsNone && dataset.Size > 64
+
+        let setsWidth =
+            configuration.Network.Spec.IsNone && isFree Options.Network.width && isFree Options.Network.arch
+
+        let orElse (option: Opt<'T>) ours before = if isFree option then ours else before
+
+        let recipe (recipe: Recipe) =
+            { recipe with
+                Epochs = orElse Options.Recipe.epochs (max chosen.Epochs recipe.WarmUp) recipe.Epochs
+                Batch = orElse Options.Recipe.batch chosen.Batch recipe.Batch
+                LearningRate = orElse Options.Recipe.learningRate chosen.LearningRate recipe.LearningRate
+                Schedule = orElse Options.Recipe.schedule chosen.Schedule recipe.Schedule }
+
+        let configuration =
+            { configuration with
+                Dataset =
+                    { configuration.Dataset with
+                        Size = if setsSize then Some chosen.Size else configuration.Dataset.Size }
+                Network =
+                    { configuration.Network with
+                        Width = if setsWidth then Some chosen.Width else configuration.Network.Width } }
+            |> recipes recipe
+
+        let set = firstRecipe configuration
+
+        configuration,
+        [ if setsSize then
+              $"--size {chosen.Size}"
+          if setsWidth then
+              $"--width {chosen.Width}"
+          if isFree Options.Recipe.batch then
+              $"--batch {set.Batch}"
+          if isFree Options.Recipe.learningRate then
+              $"--lr {set.LearningRate}"
+          if isFree Options.Recipe.epochs then
+              $"--epochs {set.Epochs}"
+          if isFree Options.Recipe.schedule then
+              $"--schedule {(Json.name set.Schedule).ToLowerInvariant()}"
+          if set.HeldOut > 0.0 && isFree Options.Data.heldOut then
+              $"--held-out {set.HeldOut}" ]
+
+    /// Only the tool's own recipe has defaults by the images; a configuration file and the published recipe are complete.
+    let private hasDefaults (args: Arguments) (configuration: RunConfiguration) =
+        configuration.Dataset.Kind = Some DatasetKind.ImageFolder
+        && not (args.Has Options.Run.config)
+        && args.Get Options.Recipe.recipe = CorrectedRecipe
+
+    let private load (configuration: RunConfiguration) =
+        let kind = defaultArg configuration.Dataset.Kind DatasetKind.Synthetic
+
+        Images.load kind configuration.Dataset.Path (Images.withoutTest (TrainSettings.datasetOptions configuration))
+
+    /// The settings of the initial network's images.
+    let private fromInit (configuration: RunConfiguration) =
+        match configuration.Init with
+        | None -> configuration, []
+        | Some init ->
+            let own = (load configuration).Augmentation.Test
+            let dataset, said = InitialNetwork.preprocessing init own configuration.Dataset
+            { configuration with Dataset = dataset }, Option.toList said
+
+    /// <summary>The configuration of a new run with the defaults that suit its images, and what is said about them.</summary>
+    /// <remarks>Throws DataException if the images cannot be read.</remarks>
+    let resolve (args: Arguments) (configuration: RunConfiguration) : RunConfiguration * string list =
+        let configuration, said = fromInit configuration
+
+        if configuration.Dataset.Kind <> Some DatasetKind.ImageFolder then
+            configuration, said
+        else
+            let dataset = load configuration
+            let configuration = holdOut args dataset configuration
+
+            if hasDefaults args configuration then
+                let configuration, options = fill args dataset configuration
+                let list = String.concat " " options
+
+                configuration,
+                said
+                @ [ if not options.IsEmpty then
+                        $"Defaults for {dataset.Train.Count} images of {dataset.Classes.Length} classes: {list}. Each of these options replaces its \
+                          default." ]
+            else
+                configuration, said
+
+    /// <summary>The data set as the configuration says, with its preprocessing.</summary>
+    let dataset (configuration: RunConfiguration) : Dataset =
+        let kind = defaultArg configuration.Dataset.Kind DatasetKind.Synthetic
+        let dataset = Images.load kind configuration.Dataset.Path (TrainSettings.datasetOptions configuration)
+        let given = configuration.Dataset
+
+        { dataset with
+            Normalisation = given.Normalisation |> Option.defaultValue dataset.Normalisation
+            Augmentation =
+                { dataset.Augmentation with
+                    Test = given.Preprocessing |> Option.defaultValue dataset.Augmentation.Test } }
+
+    /// <summary>Warnings about a new run's images and steps. Throws DataException if a class of a folder has fewer than two images.</summary>
+    let warnings (configuration: RunConfiguration) (dataset: Dataset) : string list =
+        let recipe = firstRecipe configuration
+        let images = (fst (ImageSource.split recipe.HeldOut recipe.Seed dataset.Train)).Count
+        let steps = ImageDefaults.stepsPerEpoch images recipe.Batch
+        let isFolder = configuration.Dataset.Kind = Some DatasetKind.ImageFolder
+
+        if isFolder then
+            ClassSizes.problem dataset |> Option.iter (fun problem -> raise (DataException(string problem)))
+
+        [ if isFolder then
+              yield! ClassSizes.warning ImageDefaults.minImagesPerClass dataset |> Option.toList
+          if steps < ImageDefaults.minSteps && recipe.Batch > 1 then
+              $"{images} training images in batches of {recipe.Batch} are {steps} steps per epoch, and fewer than {ImageDefaults.minSteps} train slowly: \
+                choose a smaller --batch, or more --epochs." ]

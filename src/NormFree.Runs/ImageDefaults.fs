@@ -1,0 +1,71 @@
+namespace NormFree.Runs
+
+/// <summary>Own images: what the defaults of a training depend on.</summary>
+type ImageStatistics =
+    {
+        /// Training images without the held-out ones.
+        Images: int
+        /// Pixels along the shorter side of the median image.
+        ShortSide: int
+    }
+
+/// <summary>Settings that suit a number of images of some size.</summary>
+type ImageDefaults =
+    {
+        /// Pixels along a side of the network's input.
+        Size: int
+        /// Factor of the architecture's channels.
+        Width: float
+        Batch: int
+        LearningRate: float
+        Epochs: int
+        Schedule: Schedule
+    }
+
+/// <summary>Defaults of trainings on own images. docs/tutorials/own-images.md explains the rules.</summary>
+[<RequireQualifiedAccess>]
+module ImageDefaults =
+
+    /// <summary>The fraction of the training images that is held out if there are no test images.</summary>
+    let heldOut = 0.2
+
+    /// <summary>A training with fewer steps per epoch gets a warning.</summary>
+    let minSteps = 20
+
+    /// <summary>A class with fewer training images gets a warning.</summary>
+    let minImagesPerClass = 10
+
+    /// <summary>Steps of an epoch.</summary>
+    let stepsPerEpoch images batch = (images + batch - 1) / batch
+
+    /// The steps of each stage, if that takes neither too few nor too many epochs.
+    let private wantedSteps = 2000
+
+    /// Larger inputs cost more time than few images are worth, and images are never enlarged.
+    let private size statistics =
+        let byNumber =
+            if statistics.Images < 2_000 then 64
+            elif statistics.Images < 50_000 then 128
+            else 224
+
+        min byNumber (max 32 (statistics.ShortSide / 32 * 32))
+
+    /// Twenty steps per epoch or more, in multiples of eight images where possible.
+    let private batch images =
+        let most = images / minSteps
+
+        if most >= 64 then 64
+        elif most >= 8 then most / 8 * 8
+        else max 4 most
+
+    /// <summary>The settings for these images.</summary>
+    let choose (statistics: ImageStatistics) : ImageDefaults =
+        let batch = batch statistics.Images
+        let steps = stepsPerEpoch statistics.Images batch
+
+        { Size = size statistics
+          Width = if statistics.Images < 5_000 then 1.0 else 2.0
+          Batch = batch
+          LearningRate = if batch < 32 then 5e-4 else 1e-3
+          Epochs = (wantedSteps + steps - 1) / steps |> max 10 |> min 50
+          Schedule = Cosine }
