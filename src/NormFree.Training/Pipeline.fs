@@ -61,7 +61,8 @@ module Pipeline =
             | None, _ -> net, ignore
 
         let configuration = PlanChecks.configuration plan init net |> RunConfiguration.withRecipe number recipe
-        StageRun.run plan number configuration recipe net [] [] initialise
+        let source = init |> Option.map Checkpoint.readSpec
+        StageRun.run plan number configuration recipe net source [] [] initialise
 
     /// <summary>Stage 1: trains a network with real weights, from initial weights or from a checkpoint with the same tensors. The
     /// classifier may have another number of classes: then it starts with new weights, and a Warning says so.</summary>
@@ -84,9 +85,12 @@ module Pipeline =
         let number = trained.Stages + 1
         let configuration = trained.Configuration |> RunConfiguration.withRecipe number recipe
 
-        StageRun.run plan number configuration recipe net trained.History trained.State.Changes (fun network ->
+        let initialise network =
             let values = dict before.Tensors
-            network |> Network.fill (fun name -> values[name]))
+            network |> Network.fill (fun name -> values[name])
+
+        let history, changes = trained.History, trained.State.Changes
+        StageRun.run plan number configuration recipe net (Some before.Spec) history changes initialise
 
     /// <summary>Stage 2 from a checkpoint of stage 1, or from initial weights. Throws as <c>trainFrom</c> does.</summary>
     let trainBinaryFrom (init: string option) recipe net (plan: Plan) : Trained<BinaryWeights> =
