@@ -245,7 +245,7 @@ Target.create "Docs" (fun _ ->
     [ "README.md"; "CHANGELOG.md"; "CONTRIBUTING.md" ]
     @ [ for folder in [ "docs"; "experiments/results" ] do
             yield! Directory.GetFiles(folder, "*", SearchOption.AllDirectories) ]
-    |> List.filter (fun path -> Path.GetFileName path <> "docfx.json")
+    |> List.filter (fun path -> Path.GetFileName path <> "docfx.json" && not (path.StartsWith "docs/template"))
     |> List.iter copy
 
     dotnet [ "docfx"; "docs/docfx.json" ]

@@ -35,14 +35,7 @@ module internal Help =
 
         sentence spec + note
 
-    /// The text in lines of at most that width, broken at blanks.
-    let private wrap width (text: string) =
-        let add (lines: string list) (word: string) =
-            match lines with
-            | line :: rest when line.Length + 1 + word.Length <= width -> $"{line} {word}" :: rest
-            | lines -> word :: lines
-
-        text.Split ' ' |> Array.fold add [] |> List.rev
+    let private wrap width text = Output.wrap width 0 text
 
     /// Rows of two columns.
     let private columns width (rows: (string * string) list) =

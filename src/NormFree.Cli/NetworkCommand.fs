@@ -29,7 +29,7 @@ module internal NetworkCommand =
 
         Show.table [ "architecture"; "parameters"; "1-bit"; "OPs"; "packed size" ] (List.map row Architecture.all)
 
-        Output.line
+        Output.prose
             "For 32×32 images and 10 classes, with binary weights and no batch norm. 'normfree summary --arch NAME' has more."
 
     /// <summary>Prints an architecture as JSON.</summary>

@@ -8,8 +8,49 @@ open NormFree.Formats
 [<RequireQualifiedAccess>]
 module internal Output =
 
+    /// <summary>The words of a text in lines of at most that width; later lines are indented. A command at its end stays whole, so that it can be
+    /// copied.</summary>
+    let wrap (width: int) (indent: int) (text: string) : string list =
+        let command = text.IndexOf ": normfree "
+        let prose, command = if command < 0 then text, [] else text.Substring(0, command + 1), [ text.Substring(command + 2) ]
+
+        let add (lines: string list) (word: string) =
+            match lines with
+            | line :: rest when line.Length + 1 + word.Length <= width -> $"{line} {word}" :: rest
+            | [] -> [ word ]
+            | lines -> String(' ', indent) + word :: lines
+
+        List.fold add [] (List.ofArray (prose.Split ' ') @ command) |> List.rev
+
+    /// Where the values of a line such as `parameters            380,776` begin.
+    let private valueColumn (text: string) =
+        let found = Text.RegularExpressions.Regex.Match(text, @"^\S[^:]{0,22}?\s{2,}")
+        if found.Success then found.Length else 0
+
+    /// The lines of a text for a terminal of that width; None for a file or pipe.
+    let internal fit (width: int option) (text: string) =
+        match width with
+        | Some width ->
+            text.Split '\n'
+            |> Seq.collect (fun line -> if line.Length <= width then [ line ] else wrap width (valueColumn line) line)
+            |> String.concat "\n"
+        | None -> text
+
+    /// The columns of a terminal; None for a file or pipe.
+    let private columns isRedirected =
+        if isRedirected then
+            None
+        else
+            try
+                Some(max 20 Console.WindowWidth)
+            with :? IO.IOException ->
+                None
+
     /// <summary>Prints a line, or several.</summary>
     let line (text: string) = Console.WriteLine(Printable.Lines text)
+
+    /// <summary>Prints sentences. On a terminal, long lines are broken between words.</summary>
+    let prose (text: string) = Console.WriteLine(Printable.Lines text |> fit (columns Console.IsOutputRedirected))
 
     /// JSON allows invisible format characters; a terminal would obey them.
     let private escapeInJson (character: char) =
@@ -22,7 +63,10 @@ module internal Output =
     let json (text: string) = Console.WriteLine(String.collect escapeInJson text)
 
     /// <summary>Prints a message on the error stream.</summary>
-    let error (message: string) = Console.Error.WriteLine("normfree: " + Printable.Lines(message.TrimEnd()))
+    let error (message: string) =
+        "normfree: " + Printable.Lines(message.TrimEnd())
+        |> fit (columns Console.IsErrorRedirected)
+        |> Console.Error.WriteLine
 
     /// Launchers of MPI programs give each process its rank.
     let private isFirstRank =

@@ -1,5 +1,6 @@
 namespace NormFree.Cli
 
+open System
 open NormFree.Formats
 open NormFree.Runs
 
@@ -72,9 +73,16 @@ module internal Parser =
                 state
 
     let private unknown (command: Command) (name: string) state =
-        let known = [ for spec in command.Options -> spec.Name ]
+        let known = "--help" :: [ for spec in command.Options -> spec.Name ]
         let given = Quoted.Name name
         problem $"{command.Name} has no option {given}.{Suggestion.didYouMean known name}" state
+
+    let private isOneDash (word: string) = word.Length > 2 && word[0] = '-' && Char.IsLetter word[1]
+
+    let private oneDash (command: Command) (word: string) state =
+        let known = "--help" :: [ for spec in command.Options -> spec.Name ]
+        let given = Quoted.Name word
+        problem $"{command.Name} has no option {given}.{Suggestion.didYouMean known ("-" + word)}" state
 
     let rec private read (command: Command) state words =
         match words with
@@ -87,6 +95,14 @@ module internal Parser =
                 | at -> word.Substring(0, at), Some(word.Substring(at + 1))
 
             readOption command (renewName name) inlineValue state rest
+        | word :: rest when isOneDash word && not (IO.Path.Exists word) ->
+            // An option with one dash. Its value is no second mistake.
+            let after =
+                match rest with
+                | value :: after when not (value.StartsWith '-') && command.Operand.IsNone -> after
+                | rest -> rest
+
+            read command (oneDash command word state) after
         | word :: rest -> read command { state with Operands = word :: state.Operands } rest
 
     and private readOption command name inlineValue state rest =
@@ -102,7 +118,7 @@ module internal Parser =
         | Some spec, None, _ -> read command (problem $"{name} needs a value: {name} {spec.Placeholder}." state) rest
 
     let private operandProblems (command: Command) (operands: string list) =
-        let names = [ for spec in command.Options -> spec.Name ]
+        let names = "--help" :: [ for spec in command.Options -> spec.Name ]
 
         [ match command.Operand with
           | None ->
@@ -120,7 +136,7 @@ module internal Parser =
                   if not operand.Words.IsEmpty && not (List.contains word operand.Words) then
                       let known, given = String.concat ", " operand.Words, Quoted.Name word
                       let hint = Suggestion.didYouMean operand.Words word
-                      $"{operand.Name} cannot be {given}: choose one of {known}.{hint}" ]
+                      $"{command.Name} {operand.Name} cannot be {given}: choose one of {known}.{hint}" ]
 
     let private missing (command: Command) (values: Map<string, string>) =
         [ for name in command.Required do

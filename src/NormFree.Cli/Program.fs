@@ -89,13 +89,23 @@ let private dispatchGroup group words =
     | word :: rest ->
         match commands |> List.tryFind (fun command -> command.Name = $"{group} {word}") with
         | Some command -> run command rest
-        | None -> unknown $"command {group}" word [ for command in commands -> command.Name.Split(' ')[1] ]
+        | None ->
+            let given = Quoted.Name $"{group} {word}"
+            let known = [ for command in commands -> command.Name.Split(' ')[1] ]
 
-let private dispatch (words: string list) =
+            let hint =
+                match Suggestion.nearest known word with
+                | Some near -> $" Did you mean '{group} {near}'?"
+                | None -> $""" There are {known |> List.map (fun word -> $"'{group} {word}'") |> String.concat ", "}."""
+
+            raise (UsageException $"there is no command {given}.{hint}")
+
+let rec private dispatch (words: string list) =
     match words with
     | []
     | [ "help" ] -> print (Help.overview (Help.width ()))
     | word :: _ when isHelp word -> print (Help.overview (Help.width ()))
+    | "help" :: rest -> dispatch (rest @ [ "--help" ])
     | [ "--version" ]
     | [ "version" ] -> printVersion ()
     | word :: rest when Commands.groups |> List.exists (fst >> (=) word) -> dispatchGroup word rest
@@ -103,7 +113,7 @@ let private dispatch (words: string list) =
         match Commands.all |> List.tryFind (fun command -> command.Name = word) with
         | Some command -> run command rest
         | None when word.StartsWith '-' -> unknown "option" word [ "--help"; "--version" ]
-        | None -> unknown "command" word Commands.firstWords
+        | None -> unknown "command" word (Commands.firstWords @ [ "help"; "version" ])
 
 /// The open files that every command needs, most of them assemblies.
 let private openFiles = 256

@@ -10,6 +10,9 @@ open NormFree.Benchmarks
 [<RequireQualifiedAccess>]
 module internal ReportCommand =
 
+    /// A heading of more runs has their number.
+    let private maxNamed = 3
+
     /// <summary>Runs the command.</summary>
     let run (args: Arguments) (cancellation: CancellationToken) =
         let path = args.Get Options.Files.file
@@ -27,7 +30,11 @@ module internal ReportCommand =
 
         let title =
             args.TryGet Options.Files.title
-            |> Option.defaultWith (fun () -> "NormFree: " + (runs |> List.map _.Log.Name |> String.concat ", "))
+            |> Option.defaultWith (fun () ->
+                if runs.Length > maxNamed then
+                    $"NormFree: {runs.Length} runs"
+                else
+                    "NormFree: " + (runs |> List.map _.Log.Name |> String.concat ", "))
 
         write path title runs
         Output.line path

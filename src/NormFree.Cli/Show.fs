@@ -22,22 +22,28 @@ module Show =
         if isRedirected.Value then
             AnsiConsole.Profile.Width <- 400
 
-    let private escaped (text: string) = Markup.Escape(Printable.Text text)
-
-    /// <summary>Prints a table. The first column is aligned to the left, all others to the right.</summary>
-    let table (columns: string list) (rows: string list list) =
-        prepare ()
-
+    let private bordered (columns: string list) (rows: string list list) =
         let table = Table(Border = (if isRedirected.Value then TableBorder.Ascii2 else TableBorder.Rounded))
 
         for i, name in List.indexed columns do
-            let column = TableColumn(escaped name)
+            let column = TableColumn(Markup.Escape name)
             table.AddColumn(if i = 0 then column.LeftAligned().NoWrap() else column.RightAligned()) |> ignore
 
         for row in rows do
-            table.AddRow(row |> List.map escaped |> List.toArray) |> ignore
+            table.AddRow(row |> List.map Markup.Escape |> List.toArray) |> ignore
 
         AnsiConsole.Write table
+
+    /// <summary>Prints a table. The first column is aligned to the left, all others to the right. On a terminal that is too narrow, each row becomes
+    /// a few lines.</summary>
+    let table (columns: string list) (rows: string list list) =
+        prepare ()
+        let rows = rows |> List.map (List.map Printable.Text)
+        let room = AnsiConsole.Profile.Width
+
+        match TextTable.headings room columns rows with
+        | Some columns -> bordered columns rows
+        | None -> TextTable.blocks room columns rows |> List.iter Output.line
 
     let percent (share: float) = $"{100.0 * share:F1} %%"
 
@@ -83,6 +89,14 @@ module Show =
     let private above (text: string) =
         AnsiConsole.Write(Padder(Text(Printable.Lines text), Padding(0, 0), Expand = true))
 
+    let private widestBar = 24
+
+    /// The room for a bar beside the measures of a step; none on a narrow terminal.
+    let internal barWidth (room: int) = min widestBar (room - 70)
+
+    let private describe room (report: StepReport) =
+        if barWidth room > 0 then EventText.measures report else EventText.shortMeasures report
+
     let private bar (console: ProgressTask) event =
         match event with
         | StageStarted(_, _, images) ->
@@ -91,16 +105,23 @@ module Show =
         | StepDone report ->
             console.Value <- float report.Images
             // The stage is in a line above: a bar that wraps would flicker.
-            console.Description <- Markup.Escape(EventText.measures report)
+            console.Description <- Markup.Escape(describe AnsiConsole.Profile.Width report)
         | _ -> ()
 
         EventText.message event |> Option.iter above
 
     let private withBar (work: (TrainingEvent -> unit) -> 'a) : 'a =
+        let measures = TaskDescriptionColumn(Alignment = Justify.Left)
+
+        let columns: ProgressColumn array =
+            match barWidth AnsiConsole.Profile.Width with
+            | width when width > 0 -> [| ProgressBarColumn(Width = Nullable width); measures |]
+            | _ -> [| measures |]
+
         AnsiConsole
             .Progress()
             .AutoClear(true)
-            .Columns(ProgressBarColumn(Width = Nullable 24), TaskDescriptionColumn(Alignment = Justify.Left))
+            .Columns(columns)
             .Start(fun context -> work (bar (context.AddTask "reading the first images")))
 
     /// <summary>Runs a training and shows its progress: a bar on a terminal, a line every 10 seconds in a pipe or file. Of several ranks only the

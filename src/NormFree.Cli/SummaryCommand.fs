@@ -108,18 +108,18 @@ module internal SummaryCommand =
             ((summary.Layers |> List.map row) @ [ cells "total" "" "" total ])
 
         let floats = 4.0 * float total.Parameters
-        Output.line $"{summary.Net.Name}, {pixels}×{pixels} images, {summary.Net.Classes} classes"
-        Output.line $"parameters            {total.Parameters:N0}, {total.BinaryParameters:N0} of them 1 bit"
+        Output.prose $"{summary.Net.Name}, {pixels}×{pixels} images, {summary.Net.Classes} classes"
+        Output.prose $"parameters            {total.Parameters:N0}, {total.BinaryParameters:N0} of them 1 bit"
 
-        Output.line
+        Output.prose
             $"memory                {float total.MemoryBytes / 1048576.0:F3} MiB; as floats {floats / 1048576.0:F2} MiB ({floats / float total.MemoryBytes:F1} times)"
 
-        Output.line $"predicted packed size {packedSize summary}"
+        Output.prose $"predicted packed size {packedSize summary}"
 
-        Output.line
+        Output.prose
             $"MACs                  {total.BinaryMacs:N0} 1-bit×1-bit, {total.MixedMacs:N0} real×1-bit, {total.RealMacs:N0} real"
 
-        Output.line $"OPs                   {total.Ops:E3} (real and mixed MACs + 1-bit MACs / 64)"
+        Output.prose $"OPs                   {Show.short (float total.Ops)} (real and mixed MACs + 1-bit MACs / 64)"
 
     /// <summary>Runs the command.</summary>
     let run (args: Arguments) (_: CancellationToken) =

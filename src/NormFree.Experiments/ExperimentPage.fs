@@ -69,28 +69,33 @@ module ExperimentPage =
         { Columns = [ "variant"; "stage"; "test top-1, last epoch"; "seeds"; "epochs"; "training time per run" ]
           Rows = byVariant results |> List.collect rows }
 
-    /// Test top-1 after the last epoch, by seed.
+    /// Test top-1 after the last epoch, with its seed.
     let private bySeed (results: ExperimentResult list) =
         [ for result in results do
               match result.Log with
               | Ok log -> result.Run.Seed, lastTop1 log.Epochs
               | Error _ -> () ]
 
+    /// Test top-1 after the last epoch.
     let private final results = bySeed results |> List.map snd
 
-    /// The 95 % interval of the difference decides whether seeds explain it: paired if both have the same seeds.
+    /// The 95 % interval of the difference decides whether seeds explain it.
     let private overSeeds (a: (int64 * float) list) (b: (int64 * float) list) =
-        let first, second = List.map snd a, List.map snd b
+        let values = List.map snd >> Statistics.sample
+        let first, second = values a, values b
+        let combined = sqrt (first.Deviation * first.Deviation + second.Deviation * second.Deviation)
+        let interval, isPaired = Statistics.difference a b
 
-        let name, interval =
-            if List.map fst a = List.map fst b then
-                "the paired difference", Statistics.paired first second
+        let name =
+            if isPaired then
+                "95 % interval of the difference, paired by seed"
             else
-                "the difference (Welch)", Statistics.welch (Statistics.sample first) (Statistics.sample second)
+                "Welch's 95 % interval of the difference"
 
         let against = if interval.Low > 0.0 || interval.High < 0.0 then "more than" else "within"
 
-        $"{against} the spread over seeds (95 %% interval of {name}: {100.0 * interval.Low:f2} to {100.0 * interval.High:f2} points)."
+        $"{against} the spread over seeds (combined standard deviation: {100.0 * combined:f2} points; {name}: \
+          {100.0 * interval.Low:f2} to {100.0 * interval.High:f2} points)."
 
     /// <summary>The difference between two variants' means, and whether it is more than the spread over seeds: whether its 95 % interval
     /// excludes 0.</summary>
@@ -101,12 +106,10 @@ module ExperimentPage =
         | [], _
         | _, [] -> $"{one} and {other} cannot be compared: one of them has no finished run."
         | a, b ->
-            let first, second = List.map snd a, List.map snd b
-            let points = 100.0 * (List.average first - List.average second)
+            let valuesA, valuesB = List.map snd a, List.map snd b
+            let points = 100.0 * (List.average valuesA - List.average valuesB)
             let direction = if points < 0.0 then "less" else "more"
-
-            let said =
-                $"{one} against {other}: {spread first} against {spread second}, {abs points:f2} points {direction}"
+            let said = $"{one} against {other}: {spread valuesA} against {spread valuesB}, {abs points:f2} points {direction}"
 
             if a.Length = 1 || b.Length = 1 then
                 $"{said}; one seed cannot show whether this is chance."
@@ -139,7 +142,8 @@ module ExperimentPage =
           Curves =
             [ for family, points in List.groupBy fst points ->
                   Curve.Line(family, points |> List.map snd |> List.sortBy fst) ]
-          Boundaries = [] }
+          Boundaries = []
+          Levels = [] }
 
     /// A setting of the runs: all its values if the runs differ.
     let private setting key (runs: RunLog list) =

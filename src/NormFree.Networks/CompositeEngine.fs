@@ -16,12 +16,14 @@ type internal ForwardHook =
         Block: string -> torch.Tensor -> torch.Tensor -> unit
         /// After each binary layer: the input x of sign(β·x + b).
         Layer: string -> torch.Tensor -> unit
+        /// Before each binary layer: the layer's whole input, before any norm. A shortcut takes it.
+        Input: string -> torch.Tensor -> unit
     }
 
 module internal ForwardHook =
 
     /// Does nothing.
-    let none = { Block = (fun _ _ _ -> ()); Layer = fun _ _ -> () }
+    let none = { Block = (fun _ _ _ -> ()); Layer = (fun _ _ -> ()); Input = fun _ _ -> () }
 
     /// Calls both hooks.
     let both (a: ForwardHook) (b: ForwardHook) =
@@ -32,7 +34,11 @@ module internal ForwardHook =
           Layer =
             fun name input ->
                 a.Layer name input
-                b.Layer name input }
+                b.Layer name input
+          Input =
+            fun name input ->
+                a.Input name input
+                b.Input name input }
 
 /// Convolutions by torch operations.
 module internal Convolutions =
@@ -166,6 +172,7 @@ type internal CompositeEngine
         result
 
     and runLayer mode hook layer x =
+        hook.Input layer.Name x
         let rest = Graph.ofLayer layer
 
         match layer.Convolution.NormBefore with

@@ -195,9 +195,12 @@ type internal FusedEngine
         match LayerExecution.ofLayer layer with
         | TorchOperations _ -> None
         | OneKernel ->
+            hook.Input layer.Name x
             hook.Layer layer.Name x
             scoped (fun () -> oneKernel mode layer x)
-        | ConvolutionKernel -> afterNorm mode hook layer x
+        | ConvolutionKernel ->
+            hook.Input layer.Name x
+            afterNorm mode hook layer x
 
     let engine = CompositeEngine(convolve, progress, kernel, tensors)
 

@@ -9,7 +9,7 @@ open NormFree.Formats
 
 /// <summary>Draws charts.</summary>
 /// <example><code>
-/// { Title = "Test accuracy"; XLabel = "epoch"; X = Numeric; YLabel = "top-1"; Y = Percent; Range = None; Boundaries = []
+/// { Title = "Test accuracy"; XLabel = "epoch"; X = Numeric; YLabel = "top-1"; Y = Percent; Range = None; Boundaries = []; Levels = []
 ///   Curves = [ Curve.Line("bn-free", [ 1.0, 0.31; 2.0, 0.42 ]) ] }
 /// |> Chart.writePng "accuracy.png"
 /// </code></example>
@@ -18,7 +18,7 @@ module Chart =
 
     let private draw (canvas: SKCanvas) (width: int) (height: int) chart =
         use context = new PlotText(canvas)
-        let model = Plot.model chart
+        let model = Plot.model (float width) chart
         (model :> IPlotModel).Update true
         (model :> IPlotModel).Render(context, OxyRect(0.0, 0.0, float width, float height))
 
@@ -65,7 +65,7 @@ module Chart =
 
         let text =
             SvgExporter.ExportToString(
-                Plot.model chart,
+                Plot.model (float width) chart,
                 float width,
                 float height,
                 false,

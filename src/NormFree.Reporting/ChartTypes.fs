@@ -16,7 +16,7 @@ type Curve =
     /// A line without a band.
     static member Line(name, points) = { Name = name; Points = points; Band = [] }
 
-/// A labelled vertical line, for example at the start of a stage.
+/// A labelled line: a vertical one, for example at the start of a stage, or a horizontal one.
 type Boundary = { At: float; Label: string }
 
 /// The horizontal axis.
@@ -46,6 +46,8 @@ type Chart =
         Range: (float * float) option
         Curves: Curve list
         Boundaries: Boundary list
+        /// Horizontal lines, for example at chance. The legend names them.
+        Levels: Boundary list
     }
 
 /// What charts show, without drawing them.
@@ -60,13 +62,26 @@ module internal ChartData =
               yield! curve.Band |> List.collect (fun (_, low, high) -> [ low; high ]) ]
         |> List.filter (isDrawn chart.Y)
 
+    /// The share of the lowest values that may be outliers, and how far below the others an axis follows them.
+    let private outliers, outlierFactor = 0.05, 10.0
+
+    /// The range of heights. A few values far below the others would flatten a logarithmic chart, so they do not count.
+    let range scale heights =
+        let low, high = List.min heights, List.max heights
+
+        if scale = Logarithmic then
+            let sorted = List.sort heights
+            max low (sorted[int (outliers * float (sorted.Length - 1))] / outlierFactor), high
+        else
+            low, high
+
     /// Gives all charts the same vertical range.
-    let sameAxis charts =
+    let sameAxis (charts: Chart list) =
         match charts |> List.collect heights with
         | []
         | [ _ ] -> charts
         | heights ->
-            let range = Some(List.min heights, List.max heights)
+            let range = Some(range charts.Head.Y heights)
             charts |> List.map (fun chart -> { chart with Range = range })
 
     let private number scale (value: float) =
@@ -100,9 +115,11 @@ module internal ChartData =
     let describe chart =
         let shown = chart.Curves |> List.truncate maxDescribed |> List.map (curveText chart)
         let more = chart.Curves.Length - shown.Length
+        let levels = [ for level in chart.Levels -> $"{level.Label}: {number chart.Y level.At}." ]
 
         [ $"{chart.Title}: {chart.YLabel} by {chart.XLabel}."
           yield! shown
           if more > 0 then
-              $"{more} more curves." ]
+              $"{more} more curves."
+          yield! levels ]
         |> String.concat " "

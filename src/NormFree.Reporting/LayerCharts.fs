@@ -23,7 +23,8 @@ module internal LayerCharts =
           Y = scale
           Range = None
           Curves = curves
-          Boundaries = [] }
+          Boundaries = []
+          Levels = [] }
 
     let private hasNumbers (curve: Curve) = curve.Points |> List.exists (snd >> Double.IsFinite)
 
@@ -109,9 +110,47 @@ module internal LayerCharts =
 
     let private deadShare (s: LayerSample) = float s.DeadChannels / float (max 1 s.Channels)
 
+    /// What binarising the weights changed, layer by layer, with the variance to compare it with.
+    let private transition (runs: RunTelemetry list) =
+        [ for run in runs do
+              match run.Telemetry.Transition with
+              | [] -> ()
+              | samples ->
+                  let names = samples |> List.map _.Layer
+                  let curve name pick = Curve.Line(name, samples |> List.mapi (fun i s -> float i, pick s))
+
+                  [ curve "change of means²" _.MeanChange
+                    curve "variance before" _.VarianceBefore
+                    curve "variance after" _.VarianceAfter
+                    curve "means² into the shortcut" _.ShortcutMeanSquared ]
+                  |> List.filter hasNumbers
+                  |> chart run.Label "square of the input" Logarithmic names ]
+
+    /// The layers whose input passes through a shortcut's convolution.
+    let private shortcuts (runs: RunTelemetry list) =
+        let isMeasured (s: LayerSample) = Double.IsFinite s.ShortcutMeanSquared
+
+        let withShortcuts (run: RunTelemetry) =
+            { run with
+                Telemetry = { run.Telemetry with Layers = run.Telemetry.Layers |> List.filter isMeasured } }
+
+        byStage (List.map withShortcuts runs) "mean²" Logarithmic _.ShortcutMeanSquared
+
     /// Charts of all measured quantities.
     let figures (runs: RunTelemetry list) : Figure list =
-        [ propagation runs "variance" _.Variance (Some _.ExpectedVariance)
+        [ transition runs
+          |> SmallMultiples.figure
+              "transition"
+              "Transition to binary weights"
+              "What binarising the weights of stage 1 changes in each binary layer's input, before any step of stage 2: the squared change of the \
+               channel means, averaged over channels, beside the variance. A change far above that of the layers before it is a leak. One-bit \
+               filters of a shortcut do not sum to zero, so the channel means of the shortcut's input leak through them."
+          shortcuts runs
+          |> SmallMultiples.figure
+              "shortcut-means"
+              "Input of shortcut convolutions: mean²"
+              "Squared mean of each channel of the input, averaged over channels. Lines are medians over a stage's samples; bands span their range."
+          propagation runs "variance" _.Variance (Some _.ExpectedVariance)
           |> SmallMultiples.figure
               "variance"
               "Signal propagation: variance"

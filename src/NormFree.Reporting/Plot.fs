@@ -104,22 +104,59 @@ module internal Plot =
         match chart.Range, ChartData.heights chart with
         | Some range, _ -> range
         | None, [] -> if chart.Y = Logarithmic then 0.1, 1.0 else 0.0, 1.0
-        | None, heights -> List.min heights, List.max heights
+        | None, heights -> ChartData.range chart.Y heights
 
-    /// The share of a chart's height above the curves that is reserved for the labels of boundaries.
-    let private headroom chart = if chart.Boundaries.IsEmpty then 0.0 else 0.12
+    /// The height above the curves that is reserved for each row of labels of boundaries, as a share of the curves' height.
+    let private rowHeight = 0.12
+
+    /// The pixels beside the curves: the axis with its numbers and title, and the padding.
+    let private besideCurves = 100.0
+
+    let private boundaryFontSize = 13.0
+
+    /// A boundary with the row of its label, from 0; None if its label repeats the one before it.
+    type private PlacedBoundary =
+        { Boundary: Boundary
+          Row: int option
+          IsRight: bool }
+
+    /// Places labels in rows, so that none lies over another one. A label stands left of its line if it would leave the chart.
+    let private placed (width: float) (low: float, high: float) (boundaries: Boundary list) =
+        let perPixel = (high - low) / max 1.0 (width - besideCurves)
+
+        let extent (boundary: Boundary) =
+            let length = perPixel * (20.0 + EmbeddedFont.width boundaryFontSize boundary.Label)
+            let isRight = boundary.At + length > high
+            (if isRight then boundary.At - length, boundary.At else boundary.At, boundary.At + length), isRight
+
+        let overlaps (a, b) (c, d) = a < d && c < b
+
+        let place (used: (int * (float * float)) list, last) (boundary: Boundary) =
+            let extent, isRight = extent boundary
+
+            if boundary.Label = "" || last = boundary.Label then
+                { Boundary = boundary; Row = None; IsRight = isRight }, (used, last)
+            else
+                let isFree row = used |> List.forall (fun (r, other) -> r <> row || not (overlaps extent other))
+                let row = Seq.initInfinite id |> Seq.find isFree
+                { Boundary = boundary; Row = Some row; IsRight = isRight }, ((row, extent) :: used, boundary.Label)
+
+        boundaries |> List.sortBy _.At |> List.mapFold place ([], "") |> fst
+
+    let private rows (placed: PlacedBoundary list) =
+        placed |> List.choose _.Row |> List.fold (fun rows row -> max rows (row + 1)) 0
 
     /// Values below this share of the highest are clipped: they would flatten the rest.
     let private logarithmicFloor = 1e-8
 
     /// The axis labels powers of ten only, so it shows at least two of them.
-    let private logarithmic chart (lowest: float, high: float) =
+    let private logarithmic chart headroom (lowest: float, high: float) =
         let axis = LogarithmicAxis() |> styled AxisPosition.Left chart.YLabel
         let low = max lowest (high * logarithmicFloor)
         let written = floor (log10 high + 0.1) - ceil (log10 low - 0.1)
         axis.Minimum <- if written >= 1.0 then 10.0 ** (log10 low - 0.1) else 10.0 ** floor (log10 low)
         axis.Maximum <- if written >= 1.0 then 10.0 ** (log10 high + 0.1) else 10.0 ** ceil (log10 high)
-        axis.Maximum <- axis.Maximum * (axis.Maximum / axis.Minimum) ** headroom chart
+        axis.Maximum <- axis.Maximum * (axis.Maximum / axis.Minimum) ** headroom
         axis.MinorGridlineStyle <- LineStyle.Solid
         axis.MinorGridlineColor <- OxyColor.FromAColor(110uy, grid)
         axis.MinorTickSize <- 0.0
@@ -132,23 +169,29 @@ module internal Plot =
         elif extent > 0.0005 then "0.00%"
         else "0.000%"
 
-    let private linear chart (low: float, high: float) =
+    let private linear chart headroom (low: float, high: float) =
         let axis = LinearAxis() |> styled AxisPosition.Left chart.YLabel
         let margin = max ((high - low) * 0.06) (max 1e-4 (abs high * 0.01))
         axis.Minimum <- if low >= 0.0 && low <= high * 0.6 then 0.0 else low - margin
-        axis.Maximum <- high + margin + headroom chart * (high + margin - axis.Minimum)
+        axis.Maximum <- high + margin + headroom * (high + margin - axis.Minimum)
 
         if chart.Y = Percent then
             axis.StringFormat <- percentFormat (axis.Maximum - axis.Minimum)
 
         axis
 
-    let private vertical chart : Axis =
+    let private vertical chart headroom : Axis =
         match chart.Y, range chart with
-        | Logarithmic, (low, high) when high >= 10.0 * low -> logarithmic chart (low, high)
-        | _, range -> linear chart range
+        | Logarithmic, (low, high) when high >= 10.0 * low -> logarithmic chart headroom (low, high)
+        | _, range -> linear chart headroom range
 
-    let private line scale index (curve: Curve) =
+    /// Long curves have markers at most every so many pixels. Every category has one.
+    let private markerDistance chart =
+        match chart.X with
+        | Numeric -> 28
+        | Categories _ -> 0
+
+    let private line chart index (curve: Curve) =
         let colour = curves[index % curves.Length]
 
         let series =
@@ -163,11 +206,11 @@ module internal Plot =
                 MarkerStroke = paper,
                 MarkerStrokeThickness = 1.0,
                 MarkerSize = 5.0,
-                MarkerResolution = 28
+                MarkerResolution = markerDistance chart
             )
 
         for x, y in curve.Points do
-            let isDrawn = ChartData.isDrawn Plain x && ChartData.isDrawn scale y
+            let isDrawn = ChartData.isDrawn Plain x && ChartData.isDrawn chart.Y y
             series.Points.Add(if isDrawn then DataPoint(x, y) else DataPoint.Undefined)
 
         series
@@ -201,41 +244,49 @@ module internal Plot =
 
               area ]
 
-    /// A vertical line. Its label lies in the headroom, left of the line if it stands near the right edge.
-    let private boundaryLine (low: float, high: float) (at, label) =
-        let isRight = at > low + 0.7 * (high - low)
+    /// A vertical line. Its label lies in its row above the curves.
+    let private boundaryLine (rows: int) (placed: PlacedBoundary) =
+        let text =
+            match placed.Row with
+            | Some _ -> $"\u00a0\u00a0{drawable placed.Boundary.Label}\u00a0\u00a0"
+            | None -> ""
+
+        // The share of the whole axis that one row takes.
+        let row = rowHeight / (1.0 + rowHeight * float rows)
 
         LineAnnotation(
             Type = LineAnnotationType.Vertical,
-            X = at,
-            Text = (if label = "" then "" else $"\u00a0\u00a0{drawable label}\u00a0\u00a0"),
+            X = placed.Boundary.At,
+            Text = text,
             Color = quiet,
             TextColor = quiet,
-            FontSize = 13.0,
+            FontSize = boundaryFontSize,
             StrokeThickness = 1.0,
             LineStyle = LineStyle.Dash,
             TextOrientation = AnnotationTextOrientation.Horizontal,
-            TextLinePosition = 0.99,
-            TextHorizontalAlignment = (if isRight then HorizontalAlignment.Right else HorizontalAlignment.Left),
+            TextLinePosition = 0.99 - row * float (defaultArg placed.Row 0),
+            TextHorizontalAlignment = (if placed.IsRight then HorizontalAlignment.Right else HorizontalAlignment.Left),
             TextVerticalAlignment = VerticalAlignment.Top,
             TextMargin = 2.0
         )
 
-    /// The lines of all boundaries. A label is omitted if it would overlap the one before it or repeat it.
-    let private boundaryLines (axis: Axis) (boundaries: Boundary list) =
-        let low, high = axis.Minimum, axis.Maximum
+    /// A horizontal line with an entry in the legend; None outside the chart.
+    let private level (x: Axis) (y: Axis) (level: Boundary) =
+        if level.At < y.Minimum || level.At > y.Maximum then
+            None
+        else
+            let series =
+                LineSeries(
+                    Title = drawable level.Label,
+                    Color = quiet,
+                    LineStyle = LineStyle.Dot,
+                    StrokeThickness = 1.5,
+                    MarkerType = MarkerType.None
+                )
 
-        let place (previous: Boundary option) (boundary: Boundary) =
-            match previous with
-            | Some p when p.Label = boundary.Label || boundary.At - p.At < 0.25 * (high - low) ->
-                (boundary.At, ""), previous
-            | _ -> (boundary.At, boundary.Label), Some boundary
-
-        boundaries
-        |> List.sortBy _.At
-        |> List.mapFold place None
-        |> fst
-        |> List.map (boundaryLine (low, high))
+            series.Points.Add(DataPoint(x.Minimum, level.At))
+            series.Points.Add(DataPoint(x.Maximum, level.At))
+            Some series
 
     let private legend () =
         Legend(
@@ -249,12 +300,32 @@ module internal Plot =
             LegendMargin = 4.0
         )
 
-    /// The chart's OxyPlot model.
-    let model chart =
+    let private largestTitle, smallestTitle = 18.0, 13.0
+
+    /// Breaks a text into lines of at most that width, at blanks.
+    let private broken size width (text: string) =
+        let add (lines: string list) (word: string) =
+            match lines with
+            | line :: rest when EmbeddedFont.width size $"{line} {word}" <= width -> $"{line} {word}" :: rest
+            | lines -> word :: lines
+
+        text.Split ' ' |> Array.fold add [] |> List.rev |> String.concat "\n"
+
+    /// The title's size and lines: a long one is smaller, and broken if that is not enough.
+    let private fittedTitle (width: float) (title: string) =
+        let room = width - 40.0
+        let fitting = largestTitle * room / max 1.0 (EmbeddedFont.width largestTitle title)
+        let size = fitting |> max smallestTitle |> min largestTitle
+        size, broken size room title
+
+    /// The chart's OxyPlot model for a width in pixels.
+    let model (width: float) chart =
+        let titleSize, title = fittedTitle width (drawable chart.Title)
+
         let model =
             PlotModel(
-                Title = drawable chart.Title,
-                TitleFontSize = 18.0,
+                Title = title,
+                TitleFontSize = titleSize,
                 TitleFontWeight = 400.0,
                 TitleColor = ink,
                 TextColor = ink,
@@ -268,9 +339,12 @@ module internal Plot =
         model.Culture <- CultureInfo.InvariantCulture
         let xAxis = horizontal chart
         model.Axes.Add xAxis
-        model.Axes.Add(vertical chart)
-        chart.Boundaries |> boundaryLines xAxis |> List.iter model.Annotations.Add
+        let boundaries = placed width (xAxis.Minimum, xAxis.Maximum) chart.Boundaries
+        let yAxis = vertical chart (rowHeight * float (rows boundaries))
+        model.Axes.Add yAxis
+        boundaries |> List.iter (boundaryLine (rows boundaries) >> model.Annotations.Add)
         chart.Curves |> List.iteri (fun i curve -> bands chart.Y i curve |> List.iter model.Series.Add)
-        chart.Curves |> List.iteri (fun i curve -> model.Series.Add(line chart.Y i curve))
+        chart.Curves |> List.iteri (fun i curve -> model.Series.Add(line chart i curve))
+        chart.Levels |> List.choose (level xAxis yAxis) |> List.iter model.Series.Add
         model.Legends.Add(legend ())
         model

@@ -18,6 +18,15 @@ module internal EmbeddedFont =
                  use stream = stream
                  SKTypeface.FromStream stream)
 
+    let private paint =
+        lazy (new SKPaint(Typeface = typeface.Value, IsAntialias = true, SubpixelText = true))
+
+    /// The width of a line of text in pixels.
+    let width (size: float) (text: string) =
+        lock paint (fun () ->
+            paint.Value.TextSize <- float32 size
+            float (paint.Value.MeasureText text))
+
 /// OxyPlot's Skia renderer, with text functions that always use the embedded font. Text shaping is off, so that HarfBuzz's native library
 /// is not needed.
 type internal PlotText(canvas: SKCanvas) as self =

@@ -54,6 +54,16 @@ module internal RunCharts =
                 @ [ for gap in gaps -> gap, nan, nan ]
                 |> List.sortBy (fun (x, _, _) -> x) }
 
+    /// The accuracy of guessing, if all runs have the same number of classes.
+    let private chance (groups: RunGroup list) : Boundary list =
+        let classes = groups |> List.collect _.Runs |> List.map RunTable.classes |> List.distinct
+
+        match classes with
+        | [ Some classes ] ->
+            let share = 1.0 / float classes
+            [ { At = share; Label = "chance, " + RunTable.number "0.##" (100.0 * share) + " %" } ]
+        | _ -> []
+
     let private chart title yLabel scale pick (groups: RunGroup list) : Chart =
         { Title = title
           XLabel = "epoch (stages consecutive)"
@@ -62,7 +72,8 @@ module internal RunCharts =
           Y = scale
           Range = None
           Curves = groups |> List.map (curve pick)
-          Boundaries = groups |> List.collect _.Runs |> boundaries }
+          Boundaries = groups |> List.collect _.Runs |> boundaries
+          Levels = [] }
 
     let private bands (groups: RunGroup list) =
         if groups |> List.exists (fun group -> group.Runs.Length > 1) then
@@ -71,7 +82,8 @@ module internal RunCharts =
             ""
 
     /// Top-1 on the test set.
-    let accuracyChart groups = chart "Test accuracy" "top-1" Percent _.Test.Top1 groups
+    let accuracyChart groups =
+        { chart "Test accuracy" "top-1" Percent _.Test.Top1 groups with Levels = chance groups }
 
     let accuracy (groups: RunGroup list) : Figure =
         { Name = "accuracy"

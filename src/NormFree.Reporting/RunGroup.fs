@@ -18,8 +18,19 @@ module RunGroup =
 
     let private isSeed (key: string) = key = "seed" || key.EndsWith(": seed", StringComparison.Ordinal)
 
+    /// The seed of the first stage that has one.
+    let internal seed (run: RunLog) = run.Configuration |> List.tryFind (fst >> isSeed) |> Option.map snd
+
+    /// Runs of several seeds often start from checkpoints whose paths differ only in the seed.
+    let private withoutSeedInPath run (key, value: string) =
+        match key, seed run with
+        | "starts from", Some seed -> key, Regex.Replace(value, $@"(?<!\d){Regex.Escape seed}(?!\d)", "SEED")
+        | _ -> key, value
+
     let private settings (run: RunLog) =
-        run.Configuration |> List.filter (fun (key, _) -> not (isEnvironment key || isSeed key))
+        run.Configuration
+        |> List.filter (fun (key, _) -> not (isEnvironment key || isSeed key))
+        |> List.map (withoutSeedInPath run)
 
     /// Removes the seed from a label: `bn-free, seed 2` and `bn-free (seed 2)` become `bn-free`.
     let private withoutSeed (label: string) = Regex.Replace(label, @"[\s,;/(-]*\bseed[\s:=-]*\d+\)?", "").Trim()

@@ -29,6 +29,20 @@ module internal RunTable =
             else
                 $"{int time.TotalHours} h {time.Minutes:d2} min"
 
+    let private setting key (run: RunLog) = run.Configuration |> List.tryFind (fst >> (=) key) |> Option.map snd
+
+    /// The number of classes, if it is at least 2.
+    let classes (run: RunLog) =
+        match setting "classes" run |> Option.map Int32.TryParse with
+        | Some(true, classes) when classes >= 2 -> Some classes
+        | _ -> None
+
+    /// With fewer than 6 classes, top-5 is always right.
+    let private hasTop5 (run: RunLog) = classes run |> Option.forall (fun classes -> classes >= 6)
+
+    /// The images on which the best epoch was chosen.
+    let private chosenOn (best: EpochRecord) = if best.HeldOut.IsSome then "held-out images" else "test images"
+
     /// The labels. Runs with the same label get their names appended.
     let labels (runs: RunLog list) =
         let counts = runs |> List.countBy _.Label |> Map.ofList
@@ -46,21 +60,16 @@ module internal RunTable =
 
     let private state (run: RunLog) = if run.Finished then "finished" else "not finished"
 
-    /// With fewer than six classes, top-5 is always 1.
-    let private hasTop5 (run: RunLog) =
-        run.Configuration
-        |> List.tryFind (fst >> (=) "classes")
-        |> Option.forall (fun (_, count) -> count.Length > 1 || count > "5")
-
-    let private headlineRow showsTop5 label (run: RunLog) (stage, epochs: EpochRecord list, best: EpochRecord) =
+    let private headlineRow withTop5 label (run: RunLog) (stage, epochs: EpochRecord list, best: EpochRecord) =
         let last = List.last epochs
-        let top5 (record: EpochRecord) = if hasTop5 run then percent record.Test.Top5 else missing
+        let top5 (epoch: EpochRecord) = if hasTop5 run then percent epoch.Test.Top5 else missing
 
         [ label
           stage
           percent last.Test.Top1
           percent best.Test.Top1
-          if showsTop5 then
+          chosenOn best
+          if withTop5 then
               top5 last
               top5 best
           epochs |> List.sumBy _.Seconds |> duration
@@ -68,19 +77,21 @@ module internal RunTable =
           state run ]
 
     let headline runs =
-        let showsTop5 = List.exists hasTop5 runs
+        let withTop5 = List.exists hasTop5 runs
 
         let rows label (run: RunLog) =
             match run.Stages with
-            | [] -> [ label :: List.replicate (if showsTop5 then 6 else 4) missing @ [ "0"; state run ] ]
-            | stages -> stages |> List.map (headlineRow showsTop5 label run)
+            | [] ->
+                [ label :: List.replicate (if withTop5 then 7 else 5) missing @ [ "0"; state run ] ]
+            | stages -> stages |> List.map (headlineRow withTop5 label run)
 
         { Columns =
             [ "run"
               "stage"
               "top-1 last"
               "top-1 best"
-              if showsTop5 then
+              "best chosen on"
+              if withTop5 then
                   "top-5 last"
                   "top-5 best"
               "training time"
@@ -88,7 +99,7 @@ module internal RunTable =
               "state" ]
           Rows = List.map2 rows (labels runs) runs |> List.concat }
 
-    let private epochRow top5 heldOut (epoch: EpochRecord) =
+    let private epochRow heldOut withTop5 (epoch: EpochRecord) =
         [ epoch.Stage
           string epoch.Epoch
           number "0.00e-0" epoch.LearningRate
@@ -96,7 +107,7 @@ module internal RunTable =
           percent epoch.Train.Top1
           number "f4" epoch.Test.Loss
           percent epoch.Test.Top1
-          if top5 then
+          if withTop5 then
               percent epoch.Test.Top5
           if heldOut then
               epoch.HeldOut |> Option.map (_.Top1 >> percent) |> Option.defaultValue missing
@@ -122,17 +133,32 @@ module internal RunTable =
               "clipped"
               "unreadable"
               "time" ]
-          Rows = run.Epochs |> List.map (epochRow (hasTop5 run) heldOut) }
+          Rows = run.Epochs |> List.map (epochRow heldOut (hasTop5 run)) }
 
-    let private value key (run: RunLog) =
-        run.Configuration |> List.tryFind (fst >> (=) key) |> Option.map snd |> Option.defaultValue missing
+    let private value key run = setting key run |> Option.map Wording.ofSetting |> Option.defaultValue missing
 
-    /// Two tables: the settings that all runs share, and the others with one column per run.
+    /// The prefix of a stage's settings, or an empty text.
+    let private prefix (key: string) =
+        match key.IndexOf ": " with
+        | -1 -> ""
+        | colon -> key.Substring(0, colon + 2)
+
+    /// The runs to which a setting applies: those with the stage, if it is a stage's setting.
+    let private concerned (key: string) (runs: RunLog list) =
+        match prefix key with
+        | "" -> runs
+        | prefix ->
+            runs
+            |> List.filter (fun run -> run.Configuration |> List.exists (fun (key, _) -> key.StartsWith(prefix, StringComparison.Ordinal)))
+
+    /// Two tables: the settings that all runs share, and the others with one column per run. A run without a stage does not differ in the stage's
+    /// settings.
     let configuration choose (runs: RunLog list) =
         let keys = runs |> List.collect _.Configuration |> List.map fst |> List.distinct |> List.filter choose
 
         let common, differing =
-            keys |> List.partition (fun key -> runs |> List.map (value key) |> List.distinct |> List.length = 1)
+            keys
+            |> List.partition (fun key -> concerned key runs |> List.map (value key) |> List.distinct |> List.length = 1)
 
         let shown (key: string) =
             if RunGroup.isEnvironment key then
@@ -141,7 +167,7 @@ module internal RunTable =
                 key
 
         { Columns = [ "key"; "value" ]
-          Rows = common |> List.map (fun key -> [ shown key; value key runs.Head ]) },
+          Rows = common |> List.map (fun key -> [ shown key; value key (concerned key runs).Head ]) },
         { Columns = "key" :: labels runs
           Rows = differing |> List.map (fun key -> shown key :: (runs |> List.map (value key))) }
 

@@ -69,8 +69,20 @@ module Statistics =
             let reach = studentT (max 1.0 freedom) * sqrt variance
             { Low = difference - reach; High = difference + reach }
 
-    /// <summary>Student's 95 % interval for the mean of the differences a − b of pairs, such as runs of one seed. Needs two pairs.</summary>
-    let paired (a: float list) (b: float list) : Interval =
-        let differences = List.map2 (-) a b |> sample
-        let reach = studentT (float (differences.Count - 1)) * differences.StandardError
+    /// <summary>Student's 95 % interval for the mean of paired differences, a − b. It needs two pairs.</summary>
+    let paired (pairs: (float * float) list) : Interval =
+        let differences = pairs |> List.map (fun (a, b) -> a - b) |> sample
+        let reach = if differences.Deviation = 0.0 then 0.0 else studentT (float (pairs.Length - 1)) * differences.StandardError
         { Low = differences.Mean - reach; High = differences.Mean + reach }
+
+    /// <summary>The 95 % interval for the difference of two means, a − b, of values with their seeds: of paired differences if both have the same
+    /// seeds, otherwise Welch's. It comes with whether the values are paired.</summary>
+    let difference (a: ('seed * float) list) (b: ('seed * float) list) : Interval * bool =
+        let seeds values = values |> List.map fst |> List.sort
+
+        if seeds a = seeds b && List.length (List.distinct (seeds a)) = a.Length then
+            let byFirst = List.sortBy fst >> List.map snd
+            paired (List.zip (byFirst a) (byFirst b)), true
+        else
+            let values = List.map snd >> sample
+            welch (values a) (values b), false

@@ -13,8 +13,8 @@ type Evidence =
     /// One run each: the interval is ±3 binomial standard errors of the difference, from the number of test images. It ignores the spread over
     /// seeds.
     | OneRunEach of images: int * standardError: float
-    /// Several seeds each: Welch's 95 % interval.
-    | OverSeeds
+    /// Several seeds each: the 95 % interval of the paired differences if both have the same seeds, otherwise Welch's.
+    | OverSeeds of isPaired: bool
 
 /// <summary>A comparison of two networks by top-1 after the last epoch, in fractions from 0 to 1.</summary>
 type TwinComparison =
@@ -85,24 +85,30 @@ module Verdict =
           Evidence = OneRunEach(min bnFree.Test.Images other.Test.Images, error)
           Interval = { Low = difference - errors * error; High = difference + errors * error } }
 
-    let private overSeeds twin (bnFree: EpochRecord list) (other: EpochRecord list) =
-        let sample = List.map (fun (epoch: EpochRecord) -> epoch.Test.Top1) >> Statistics.sample
-        let bnFree, other = sample bnFree, sample other
+    /// The top-1 of each run with its seed. A run without a seed in its configuration is paired with none.
+    let private bySeed (group: RunGroup) (epochs: EpochRecord list) =
+        List.map2
+            (fun (run: RunLog) (epoch: EpochRecord) -> RunGroup.seed run |> Option.defaultValue run.Name, epoch.Test.Top1)
+            group.Runs
+            epochs
+
+    let private overSeeds twin (bnFree: (string * float) list) (other: (string * float) list) =
+        let interval, isPaired = Statistics.difference bnFree other
 
         { Twin = twin
-          BnFree = bnFree
-          Other = other
-          Evidence = OverSeeds
-          Interval = Statistics.welch bnFree other }
+          BnFree = bnFree |> List.map snd |> Statistics.sample
+          Other = other |> List.map snd |> Statistics.sample
+          Evidence = OverSeeds isPaired
+          Interval = interval }
 
-    let private compare twin (bnFree: EpochRecord list) (other: EpochRecord list) =
-        match bnFree, other with
+    let private compare twin (bnFree: RunGroup, a: EpochRecord list) (other: RunGroup, b: EpochRecord list) =
+        match a, b with
         | a :: _, b :: _ when a.Stage <> b.Stage ->
             Undecided(twin, $"they end in different stages, {a.Stage} and {b.Stage}")
         | [ a ], [ b ] -> judge (oneRunEach twin a b)
         | [ _ ], several
         | several, [ _ ] -> Undecided(twin, $"one has 1 seed and the other has {several.Length}")
-        | _ -> judge (overSeeds twin bnFree other)
+        | _ -> judge (overSeeds twin (bySeed bnFree a) (bySeed other b))
 
     let private against groups twin =
         match withNorm "bn-free" groups, withNorm (norm twin) groups with
@@ -112,7 +118,7 @@ module Verdict =
             match RunGroup.final bnFree, RunGroup.final other with
             | Error reason, _
             | _, Error reason -> Some(Undecided(twin, reason))
-            | Ok a, Ok b -> Some(compare twin a b)
+            | Ok a, Ok b -> Some(compare twin (bnFree, a) (other, b))
         | several, others ->
             Some(
                 Undecided(
@@ -141,10 +147,12 @@ module Verdict =
         | OneRunEach(images, error) ->
             $"{against} on {images} test images, {points (abs difference)} points {more} \
               (standard error of the difference: {points error} points)"
-        | OverSeeds ->
+        | OverSeeds isPaired ->
+            let interval = if isPaired then "95 % interval of the difference, paired by seed" else "Welch's 95 % interval of the difference"
+
             $"{against}, means over {comparison.BnFree.Count} and {comparison.Other.Count} seeds with standard deviations of \
               {points comparison.BnFree.Deviation} and {points comparison.Other.Deviation} points, {points (abs difference)} points {more} \
-              (Welch's 95 %% interval of the difference: {points comparison.Interval.Low} to {points comparison.Interval.High} points)"
+              ({interval}: {points comparison.Interval.Low} to {points comparison.Interval.High} points)"
 
     let private name twin =
         match twin with
@@ -156,13 +164,13 @@ module Verdict =
         match comparison.Evidence with
         | OneRunEach _ ->
             $"Clearly above means more than {minimumPoints:f0} points and more than {errors:f0} standard errors."
-        | OverSeeds ->
+        | OverSeeds _ ->
             $"Clearly above means more than {minimumPoints:f0} points and an interval above 0; more seeds narrow the interval."
 
     let private caveat (comparison: TwinComparison) =
         match comparison.Evidence with
         | OneRunEach _ -> " One run each cannot show the spread over seeds."
-        | OverSeeds -> ""
+        | OverSeeds _ -> ""
 
     /// <summary>The verdict in one or two sentences.</summary>
     let sentence verdict =

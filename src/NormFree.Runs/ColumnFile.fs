@@ -107,12 +107,20 @@ module internal ColumnFile =
 
     let private refuse path what remedy = raise (InvalidFileException(path, "table", what, remedy))
 
+    let private isAdded (property: PropertyInfo) = property.IsDefined typeof<AddedColumnAttribute>
+
+    /// Files of earlier versions lack added columns.
     let private requireColumns<'row> path (schema: ParquetSchema) =
         let names = String.concat ", "
         let expected = [ for property, _ in columns<'row> -> nameOf property ]
         let found = [ for field in schema.DataFields -> field.Name ]
 
-        if found <> expected then
+        let required =
+            [ for property, _ in columns<'row> do
+                  if not (isAdded property) || List.contains (nameOf property) found then
+                      nameOf property ]
+
+        if found <> required then
             refuse
                 path
                 $"its columns are {names found}, not {names expected}"
@@ -125,11 +133,15 @@ module internal ColumnFile =
                 use! reader = ParquetReader.CreateAsync stream
                 requireColumns<'row> path reader.Schema
                 use group = reader.OpenRowGroupReader 0
+                let fields = dict [ for field in reader.Schema.DataFields -> field.Name, field ]
                 let found = ResizeArray()
 
-                for (property, _), field in List.zip columns<'row> (List.ofArray reader.Schema.DataFields) do
-                    let! column = readColumn group property field
-                    found.Add column
+                for property, _ in columns<'row> do
+                    match fields.TryGetValue(nameOf property) with
+                    | true, field ->
+                        let! column = readColumn group property field
+                        found.Add column
+                    | _ -> found.Add(Array.create (int group.RowCount) (box nan))
 
                 return
                     [ for row in 0 .. int group.RowCount - 1 ->

@@ -30,21 +30,61 @@ module Suggestion =
     /// Longer names are not compared: the table of costs grows with the square of their length.
     let private maxLength = 64
 
-    /// <summary>The nearest known name, if it differs in at most a third of its characters or continues the given name.</summary>
+    /// Names of other tools, such as PyTorch's example scripts and timm, and the names here.
+    let private otherTools =
+        dict
+            [ "--learning-rate", "--lr"
+              "--batch-size", "--batch"
+              "--wd", "--weight-decay"
+              "--model", "--arch"
+              "--architecture", "--arch"
+              "--opt", "--optimizer"
+              "--sched", "--schedule"
+              "--lr-schedule", "--schedule"
+              "--warmup-epochs", "--warm-up"
+              "--output", "--out"
+              "--output-dir", "--out"
+              "--data-dir", "--data"
+              "--data-path", "--data"
+              "--img-size", "--size"
+              "--image-size", "--size"
+              "--num-classes", "--classes"
+              "--num-workers", "--workers"
+              "--num-threads", "--threads"
+              "--pretrained", "--init"
+              "--clip-grad", "--clip"
+              "cross-entropy", "ce"
+              "label-smoothing", "ls"
+              "distillation", "kd" ]
+
+    /// Whether a text is the beginning of a candidate with at most one mistake in three characters.
+    let private beginsLike (candidate: string) (text: string) =
+        text.Trim('-').Length >= 3
+        && [ text.Length; text.Length + 1 ]
+           |> List.exists (fun length ->
+               length <= candidate.Length && 3 * distance text (candidate.Substring(0, length).ToLowerInvariant()) <= text.Trim('-').Length)
+
+    /// <summary>The nearest known name, if it differs in at most a third of its characters, continues the given name, or is its name here where other
+    /// tools have the given one.</summary>
     let nearest (known: string list) (name: string) : string option =
-        let lower = name.ToLowerInvariant()
+        let lower = name.ToLowerInvariant().Replace('_', '-')
 
         let isNear (candidate: string, distance) =
             3 * distance <= max candidate.Length 3
             || lower.Trim('-').Length >= 2 && candidate.StartsWith(lower, StringComparison.OrdinalIgnoreCase)
+            || beginsLike candidate lower
+
+        let hasOtherStart (candidate: string) = not (candidate.StartsWith(lower.Substring(0, min 1 lower.Length)))
 
         if name.Length > maxLength then
             None
+        elif otherTools.ContainsKey(lower.Split(':')[0]) && List.contains otherTools[lower.Split(':')[0]] known then
+            Some otherTools[lower.Split(':')[0]]
         else
             known
             |> List.map (fun candidate -> candidate, distance lower (candidate.ToLowerInvariant()))
             |> List.filter isNear
-            |> List.sortBy snd
+            |> List.sortBy (fun (candidate, distance) -> distance, hasOtherStart candidate)
             |> List.tryHead
             |> Option.map fst
 

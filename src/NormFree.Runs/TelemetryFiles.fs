@@ -5,7 +5,7 @@ open System.IO
 open System.Text.RegularExpressions
 
 /// <summary>The telemetry files of a run folder, two for each epoch of a stage: <c>telemetry/stage1-epoch003.parquet</c> for layers and
-/// <c>telemetry/stage1-epoch003-channels.parquet</c> for channels.</summary>
+/// <c>telemetry/stage1-epoch003-channels.parquet</c> for channels. <c>telemetry/stage2-transition.parquet</c> is about the start of stage 2.</summary>
 [<RequireQualifiedAccess>]
 module internal TelemetryFiles =
 
@@ -16,6 +16,9 @@ module internal TelemetryFiles =
 
     let channels (folder: RunFolder) (stage: int) (epoch: int) =
         Path.Combine(folder.Telemetry, $"stage{stage}-epoch{epoch:D3}-channels.parquet")
+
+    let transition (folder: RunFolder) (stage: int) =
+        Path.Combine(folder.Telemetry, $"stage{stage}-transition.parquet")
 
     /// The existing files in the order of their epochs: stage, epoch, whether it is for channels, and path.
     let all (folder: RunFolder) =
@@ -73,4 +76,7 @@ module Telemetry =
           Channels =
             [ for _, _, ofChannels, path in files do
                   if ofChannels then
-                      yield! ColumnFile.read<ChannelSample> path ] }
+                      yield! ColumnFile.read<ChannelSample> path ]
+          Transition =
+            (let path = TelemetryFiles.transition folder 2
+             if File.Exists path then ColumnFile.read<TransitionSample> path else []) }

@@ -1,5 +1,12 @@
 namespace NormFree.Runs
 
+open System
+
+/// Marks a float column that files of earlier versions lack. It is read as NaN.
+[<Sealed; AttributeUsage(AttributeTargets.Property ||| AttributeTargets.Field)>]
+type internal AddedColumnAttribute() =
+    inherit Attribute()
+
 /// <summary>How often a training with a run folder samples its binary layers. Sampling changes no result.</summary>
 type Sampling =
     | Never
@@ -44,6 +51,10 @@ type LayerSample =
         NormRatio: float
         /// ‖g‖ over all of the layer's filters, before clipping.
         GradientNorm: float
+        /// The mean over channels of the squared channel means of the input of the shortcut's convolution, before pooling; NaN in layers without
+        /// one. One-bit filters do not sum to zero, so these means leak through them.
+        [<AddedColumn>]
+        ShortcutMeanSquared: float
     }
 
 /// <summary>The fraction of +1 in one channel at the end of an epoch, over a batch of test images.</summary>
@@ -57,5 +68,29 @@ type ChannelSample =
         Positive: float
     }
 
+/// <summary>How binarising the weights changes the input x of one binary layer. The same images pass through the network of stage 1, and through
+/// the same weights binarised, before any step of stage 2.</summary>
+type TransitionSample =
+    {
+        Layer: string
+        /// The mean over channels of the squared change of the channel means of x.
+        MeanChange: float
+        /// The mean over channels of the squared channel means of x, with real and with binary weights.
+        MeanSquaredBefore: float
+        MeanSquaredAfter: float
+        /// The mean over channels of the variance of x, with real and with binary weights.
+        VarianceBefore: float
+        VarianceAfter: float
+        /// The mean over channels of the squared channel means of the input of the shortcut's convolution, with real weights; NaN in layers
+        /// without one.
+        ShortcutMeanSquared: float
+    }
+
 /// <summary>The telemetry of a run.</summary>
-type Telemetry = { Layers: LayerSample list; Channels: ChannelSample list }
+type Telemetry =
+    {
+        Layers: LayerSample list
+        Channels: ChannelSample list
+        /// Empty for runs without a transition from real to binary weights, and for runs of earlier versions.
+        Transition: TransitionSample list
+    }

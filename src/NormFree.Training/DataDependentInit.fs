@@ -81,7 +81,16 @@ module internal DataDependentInit =
         { Net = net |> Net.withExpectedVariance (ExpectedVariance.Measured(List.rev variances))
           Shifts = List.ofSeq shifts }
 
-    /// <summary>Measures a network, whose weights `setWeights` sets after their random initialisation, on 256 random training images, which the seed selects, preprocessed as test images.</summary>
+    /// <summary>At most <c>count</c> random training images, which the seed selects, preprocessed as test images for the network.</summary>
+    /// <remarks>Throws DataException if none of them can be read.</remarks>
+    let images (runOptions: RunOptions) task (recipe: Recipe) (source: ImageSource) network count =
+        let order = Loader.shuffled recipe.Seed 0 source.Count |> Array.truncate count
+        let options = Evaluation.loading runOptions task count
+        let batch = Loader.read options source order |> Seq.head
+        fst (Evaluation.tensors network batch)
+
+    /// <summary>Measures a network, whose weights `setWeights` sets after their random initialisation, on 256 random training images, as
+    /// <c>images</c> returns them.</summary>
     /// <remarks>Throws DataException if none of them can be read.</remarks>
     let measure
         (runOptions: RunOptions)
@@ -93,11 +102,8 @@ module internal DataDependentInit =
         : MeasuredInit =
         use network = Network.create torch.ScalarType.Float32 recipe.Deviations.BinaryInit recipe.Seed net
         setWeights network
-        let order = Loader.shuffled recipe.Seed 0 source.Count |> Array.truncate measuredImages
-        let options = Evaluation.loading runOptions task measuredImages
         use scope = torch.NewDisposeScope()
-        let batch = Loader.read options source order |> Seq.head
-        ofImages network (fst (Evaluation.tensors network batch))
+        images runOptions task recipe source network measuredImages |> ofImages network
 
     /// <summary>Copies the measured shifts into a network.</summary>
     let apply (measured: MeasuredInit) (network: Network) =

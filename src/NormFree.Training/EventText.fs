@@ -18,10 +18,16 @@ module EventText =
         else
             $"{time.Minutes}:{time.Seconds:D2}"
 
-    /// <summary>Epoch, images, speed, loss, accuracy and remaining time, in about 60 columns.</summary>
+    /// <summary>Epoch, images, speed, loss, accuracy and remaining time, in about 65 columns.</summary>
     let measures (s: StepReport) =
         $"{s.Epoch}/{s.Epochs}  {s.Images}/{s.Total}  {s.ImagesPerSecond:F0} images/s  loss {s.Loss:F3}  \
           top-1 {percent s.Top1}  {clock s.Remaining} left"
+
+    /// <summary>The same in about 45 columns, for narrow terminals: epoch, its finished part, loss, accuracy and remaining time.</summary>
+    let shortMeasures (s: StepReport) =
+        let share = 100.0 * float s.Images / float (max 1 s.Total)
+
+        $"{s.Epoch}/{s.Epochs} {share:F0} %%  loss {s.Loss:F3}  top-1 {percent s.Top1}  {clock s.Remaining} left"
 
     /// <summary>The same after the stage's name.</summary>
     let step (s: StepReport) = $"{s.Stage} {measures s}"

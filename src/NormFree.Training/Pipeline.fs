@@ -81,7 +81,8 @@ module Pipeline =
     let private first binarise number init recipe net (plan: Plan) : Trained<'weights> =
         let recipe, net, initialise = prepare binarise number init recipe net plan
         let configuration = PlanChecks.configuration plan init net |> RunConfiguration.withRecipe number recipe
-        StageRun.run plan number configuration recipe net [] [] initialise
+        let source = init |> Option.map Checkpoint.readSpec
+        StageRun.run plan number configuration recipe net source [] [] initialise
 
     /// <summary>Stage 1: trains a network with real weights, from initial weights or from a checkpoint with the same tensors. The
     /// classes may be others: then the classifier starts with new weights, and a Warning says so. In the recipe's frozen epochs, only the
@@ -108,7 +109,8 @@ module Pipeline =
         let values = dict before.Tensors
         let setWeights = Network.fill (fun name -> values[name])
         let net, initialise = continued plan number recipe net setWeights
-        StageRun.run plan number configuration recipe net trained.History trained.State.Changes initialise
+        let history, changes = trained.History, trained.State.Changes
+        StageRun.run plan number configuration recipe net (Some before.Spec) history changes initialise
 
     /// <summary>Stage 2 after the finished stage 1 of another run, whose history it continues: several stages 2 can share one stage 1. The network may
     /// differ from stage 1's in its binary weights, not in its tensors.</summary>
@@ -133,7 +135,8 @@ module Pipeline =
 
         let values = dict stage1.Network.Tensors
         let net, initialise = continued plan 2 recipe net (Network.fill (fun name -> values[name]))
-        StageRun.run plan 2 configuration recipe net stage1.State.History stage1.State.Changes initialise
+        let history, changes = stage1.State.History, stage1.State.Changes
+        StageRun.run plan 2 configuration recipe net (Some before) history changes initialise
 
     /// <summary>Stage 2 from a checkpoint of stage 1, or from initial weights. Throws as <c>trainFrom</c> does.</summary>
     let trainBinaryFrom (init: string option) recipe net (plan: Plan) : Trained<BinaryWeights> =

@@ -17,6 +17,8 @@ type internal Sample =
         /// The number of the step in its epoch, from 0.
         Step: int
         Inputs: Dictionary<string, ChannelStatistics>
+        /// The mean squares of the channel means of shortcut convolutions' inputs.
+        Shortcuts: Dictionary<string, float>
     }
 
 /// The gradient of a layer's filters.
@@ -105,18 +107,27 @@ type internal Sampler(stage: string, network: Network, optimisation: Optimisatio
           WeightFlips = filterFlips
           Clipped = clipped.Fraction
           NormRatio = gradient.NormRatio
-          GradientNorm = gradient.Norm }
+          GradientNorm = gradient.Norm
+          ShortcutMeanSquared =
+            match sample.Shortcuts.TryGetValue layer.Name with
+            | true, found -> found
+            | _ -> nan }
 
     /// <summary>Starts a sample of the step that follows the cursor.</summary>
     member _.Start(cursor: TrainingCursor) : Sample =
-        { Epoch = cursor.Epoch + 1; Step = cursor.Step; Inputs = Dictionary() }
+        { Epoch = cursor.Epoch + 1
+          Step = cursor.Step
+          Inputs = Dictionary()
+          Shortcuts = Dictionary() }
 
     /// <summary>The hook for the forward pass of a sample's step.</summary>
     member _.ForwardHook(sample: Sample) : ForwardHook =
-        SignLayers.hook
-            layers
-            (fun layer x -> SignInput.Statistics(x, layer.Beta, Option.toObj layer.Shift))
-            sample.Inputs
+        ForwardHook.both
+            (SignLayers.hook
+                layers
+                (fun layer x -> SignInput.Statistics(x, layer.Beta, Option.toObj layer.Shift))
+                sample.Inputs)
+            (SignLayers.shortcutHook layers SignInput.MeanSquared sample.Shortcuts)
 
     /// <summary>Calls <c>update</c>, which clips the gradients and takes the optimiser's step, and returns one row per layer.</summary>
     member _.Record(sample: Sample, update: unit -> unit) : LayerSample list =

@@ -24,6 +24,8 @@ type internal SignLayer =
         IsResidual: bool
         /// The variance of x that β assumes; NaN for layers without β.
         ExpectedVariance: float
+        /// Whether the shortcut that takes the layer's input has a convolution.
+        HasShortcutConvolution: bool
     }
 
 /// The binary layers of a network and their inputs.
@@ -62,10 +64,29 @@ module internal SignLayers =
         | Parallel parts -> List.collect withBeta parts
         | _ -> []
 
+    /// The layers whose input passes through a convolution of a shortcut: their own, or that of the block which they begin.
+    let rec private withShortcutConvolution graph =
+        let convolves shortcut =
+            Graph.operations (Graph.ofShortcut shortcut)
+            |> List.exists (fun op ->
+                match op with
+                | Op.Convolve _ -> true
+                | _ -> false)
+
+        match graph with
+        | Layer layer when convolves layer.Shortcut -> [ layer.Name ]
+        | Residual(Chain(Layer first :: _) as branch, shortcut) ->
+            (if convolves shortcut then [ first.Name ] else []) @ withShortcutConvolution branch
+        | Residual(branch, _) -> withShortcutConvolution branch
+        | Chain parts
+        | Parallel parts -> List.collect withShortcutConvolution parts
+        | _ -> []
+
     /// The binary layers in order of execution; empty for a full-precision network.
     let ofNetwork (network: Network) : SignLayer list =
         let tensors = dict network.Tensors
-        let withBeta = Lowering.lower network.Spec |> withBeta |> set
+        let graph = Lowering.lower network.Spec
+        let withBeta, withShortcutConvolution = set (withBeta graph), set (withShortcutConvolution graph)
 
         [ for layer in Lowering.layers network.Spec ->
               let convolution = layer.Convolution
@@ -87,7 +108,8 @@ module internal SignLayers =
                   if hasVariance network.Spec && withBeta.Contains layer.Name then
                       1.0 / (convolution.Beta * convolution.Beta)
                   else
-                      nan } ]
+                      nan
+                HasShortcutConvolution = withShortcutConvolution.Contains layer.Name } ]
 
     /// A forward hook that stores `measure` of every layer's input by the layer's name.
     let hook
@@ -103,6 +125,20 @@ module internal SignLayers =
                     match known.TryGetValue name with
                     | true, layer -> into[name] <- measure layer input
                     | _ -> () }
+
+    /// A forward hook that stores `measure` of the input of every shortcut with a convolution, by the layer's name.
+    let shortcutHook (layers: SignLayer list) measure (into: Dictionary<string, 'result>) : ForwardHook =
+        let known =
+            set
+                [ for layer in layers do
+                      if layer.HasShortcutConvolution then
+                          layer.Name ]
+
+        { ForwardHook.none with
+            Input =
+                fun name (input: torch.Tensor) ->
+                    if known.Contains name then
+                        into[name] <- measure input }
 
     /// `measure` of every layer's input when these images are evaluated, in the order of the layers.
     let evaluate (network: Network) layers measure (images: torch.Tensor) =

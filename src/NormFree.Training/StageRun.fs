@@ -104,8 +104,8 @@ module internal StageRun =
               "number of threads", json state.Threads
               "instruction set", (fun () -> string InstructionSets.Best) ]
 
-    /// Runs one stage, or the rest of it. `initialise` prepares the network of a new stage.
-    let run (plan: Plan) number configuration (recipe: Recipe) net history changes (initialise: Network -> unit) =
+    /// Runs one stage, or the rest of it. `initialise` prepares the network of a new stage. `source` is the network whose weights it takes.
+    let run (plan: Plan) number configuration recipe net source history changes (initialise: Network -> unit) =
         PlanChecks.requireOptions plan
 
         let network =
@@ -126,6 +126,10 @@ module internal StageRun =
 
             // This marks the folder as a run, so all checks come before it, and all ranks have read the folder.
             StageResume.describe plan net configuration state.Changes false
+
+            if state.TrainingCursor = current.TrainingCursor then
+                TransitionTelemetry.record plan number recipe source network
+
             let history = runFrom plan number teacher network optimisation (state, best)
 
             { Plan = plan

@@ -41,6 +41,15 @@ public static class SignInput
         return [.. Values(x.mean(BatchAndPixels)), norm * norm / x.numel()];
     }
 
+    /// <summary>The mean of the squared means of the C channels of x.</summary>
+    /// <param name="x">The input.</param>
+    public static double MeanSquared(Tensor x)
+    {
+        using var noGrad = no_grad();
+        using var scope = NewDisposeScope();
+        return Values(x.mean(BatchAndPixels)).Average(mean => mean * mean);
+    }
+
     /// <summary>All statistics that telemetry records.</summary>
     /// <inheritdoc cref="Signs"/>
     public static ChannelStatistics Statistics(Tensor x, double beta, Tensor? shift)

@@ -193,6 +193,11 @@ let private cascades =
       "train --lr 1e3", [ "--lr"; "up to 100" ], [ "heckpoint" ]
       "train --epcohs 3", [ "--epcohs"; "Did you mean '--epochs'?" ], [ "'3'" ]
       "eval --checkpont x", [ "Did you mean '--checkpoint'?" ], [ "needs" ]
+      "train -epochs 3", [ "'-epochs'"; "Did you mean '--epochs'?" ], [ "'3'"; "takes no word" ]
+      "predict -checkpoint x a.png", [ "'-checkpoint'"; "Did you mean '--checkpoint'?" ], [ "needs" ]
+      "train --epochs --batch 3", [ "--epochs needs a value" ], [ "--batch" ]
+      "train --arch xx --dataset folder", [ "--arch" ], [ "--data" ]
+      "train --dataset nothing --data /nowhere", [ "--dataset" ], [ "/nowhere"; "synthetic, which" ]
       "train --warm-up 9", [ "warm-up"; "5 epochs" ], [ "Stage2" ] ]
 
 let private suggestions =
@@ -200,8 +205,22 @@ let private suggestions =
         "suggestions"
         [ for line, words in
               [ "trian", [ "Did you mean 'train'?" ]
-                "bench tarin", [ "Did you mean 'train'?" ]
-                "data chek", [ "Did you mean 'check'?" ]
+                "hlep", [ "Did you mean 'help'?" ]
+                "bench tarin", [ "'bench tarin'"; "Did you mean 'bench train'?" ]
+                "data chek", [ "Did you mean 'data check'?" ]
+                "network xx", [ "'network list', 'network show'" ]
+                "network show reactnet18", [ "network show NAME"; "Did you mean 'reactnet-18'?" ]
+                "data get cifar-10", [ "Did you mean 'cifar10'?" ]
+                "train help", [ "Did you mean '--help'?" ]
+                "train --hepl", [ "Did you mean '--help'?" ]
+                "train --learning-rate 1", [ "Did you mean '--lr'?" ]
+                "train --batch_size 1", [ "Did you mean '--batch'?" ]
+                "train --model resnet-18", [ "Did you mean '--arch'?" ]
+                "train --loss label-smoothing:0.1", [ "Did you mean 'ls'?" ]
+                "train --dataset cifr", [ "Did you mean 'cifar10'?" ]
+                "summary --arch vgg", [ "Did you mean 'vgg-small'?" ]
+                "bench infer --engine onnx", [ "Did you mean 'onnxruntime'?" ]
+                "completion fsh", [ "Did you mean 'fish'?" ]
                 "train --arch reactnet18", [ "Did you mean 'reactnet-18'?" ]
                 "train --norm batchnorm", [ "Did you mean 'batch-norm'?" ]
                 "train --dataset cifar-10", [ "Did you mean 'cifar10'?" ]
@@ -231,6 +250,78 @@ let private suggestions =
 
           test "a name that is like no other has no suggestion" {
               Expect.isNone (Suggestion.nearest [ "train"; "eval" ] "xylophone") "suggestion"
+          } ]
+
+let private narrow =
+    let columns = [ "layer"; "output"; "real params"; "1×1-bit MACs" ]
+
+    let rows =
+        [ [ "layer1.0.binary_conv"; "64×32×32"; "123.4 k"; "1.23 G" ]; [ "total"; ""; "-"; "9.99 G" ] ]
+
+    testList
+        "narrow terminals"
+        [ test "a table that fits is left alone" {
+              Expect.equal (TextTable.headings 100 columns rows) (Some columns) "names"
+          }
+
+          test "names of columns are broken between words before a table is given up" {
+              match TextTable.headings 54 columns rows with
+              | Some [ "layer"; "output"; "real\nparams"; "1×1-bit\nMACs" ] -> ()
+              | other -> failtest $"%A{other}"
+
+              Expect.isNone (TextTable.headings 40 columns rows) "too narrow"
+          }
+
+          test "a table that does not fit has a block of lines for each row" {
+              Expect.equal
+                  (TextTable.blocks 40 columns rows)
+                  [ "layer1.0.binary_conv"
+                    "  output 64×32×32   real params 123.4 k"
+                    "  1×1-bit MACs 1.23 G"
+                    "total"
+                    "  1×1-bit MACs 9.99 G" ]
+                  "lines"
+          }
+
+          for width in [ 20; 40; 60 ] do
+              test $"no line of a table is wider than {width} columns" {
+                  for line in TextTable.blocks width columns rows do
+                      Expect.isLessThanOrEqual line.Length width line
+              }
+
+          test "sentences are broken between words, and values stay in their column" {
+              let text = "memory                0.416 MiB; as floats 1.45 MiB (3.5 times)"
+
+              Expect.equal
+                  (Output.fit (Some 44) text)
+                  "memory                0.416 MiB; as floats\n                      1.45 MiB (3.5 times)"
+                  "hanging"
+
+              Expect.equal (Output.fit None text) text "a file"
+          }
+
+          test "a command at the end of a message stays on one line" {
+              let command = "normfree train --resume --out runs/reactnet-small-bn-free"
+              let lines = (Output.fit (Some 60) $"normfree: interrupted. All steps are kept; resume with: {command}").Split '\n'
+              Expect.equal (Array.last lines) command "whole"
+          }
+
+          test "progress fits 60 columns without a bar, and 80 with one" {
+              let report =
+                  { Stage = "activations+weights"
+                    Epoch = 100
+                    Epochs = 256
+                    Images = 1_281_167
+                    Total = 1_281_167
+                    Loss = 12.345
+                    Top1 = 1.0
+                    ImagesPerSecond = 12345.0
+                    Remaining = TimeSpan.FromHours 123.0 }
+
+              Expect.isLessThanOrEqual (NormFree.Training.EventText.shortMeasures report).Length 60 "columns"
+              Expect.isLessThanOrEqual (Show.barWidth 60) 0 "no bar"
+              Expect.isGreaterThan (Show.barWidth 80) 0 "a bar"
+              Expect.equal (Show.barWidth 200) 24 "not wider"
           } ]
 
 let private forms =
@@ -311,4 +402,4 @@ let private reference =
         Expect.equal ((Tool.runLine "reference" |> Tool.succeeds).Out.TrimEnd()) (page.TrimEnd()) "the command"
     }
 
-let tests = testList "Usage" [ help; usage; suggestions; forms; runs; reference ]
+let tests = testList "Usage" [ help; usage; suggestions; narrow; forms; runs; reference ]

@@ -16,7 +16,144 @@ let private chart =
       Curves =
         [ Curve.Line("rising", [ for i in 1..40 -> float i, 0.9 * (1.0 - exp (-float i / 10.0)) ])
           Curve.Line("with a gap", [ 1.0, 0.2; 2.0, nan; 3.0, infinity; 4.0, 0.3; 40.0, 0.4 ]) ]
-      Boundaries = [ { At = 20.5; Label = "second" } ] }
+      Boundaries = [ { At = 20.5; Label = "second" } ]
+      Levels = [] }
+
+let private numbers (text: string) =
+    [ for m in System.Text.RegularExpressions.Regex.Matches(text, @"-?\d+(\.\d+)?") ->
+          Double.Parse(m.Value, Globalization.CultureInfo.InvariantCulture) ]
+
+/// A text of an SVG with its box: left, top, right and bottom.
+type private Box = { Text: string; Left: float; Top: float; Right: float; Bottom: float }
+
+/// The horizontal texts of an SVG.
+let private boxes (svg: XElement) =
+    [ for e in svg.Descendants() do
+          let attribute (name: string) = e.Attribute name |> Option.ofObj |> Option.map _.Value
+
+          if e.Name.LocalName = "text" then
+              let place =
+                  match attribute "x" |> Option.map numbers, attribute "y" |> Option.map numbers, attribute "transform" with
+                  | Some [ x ], Some [ y ], None -> Some(x, y)
+                  | _, _, Some transform when not (transform.Contains "rotate") ->
+                      match numbers transform with
+                      | [ x; y ] -> Some(x, y)
+                      | _ -> None
+                  | _ -> None
+
+              match place, attribute "font-size" |> Option.map numbers with
+              | Some(x, y), Some [ size ] ->
+                  let width = EmbeddedFont.width size e.Value
+
+                  let left =
+                      match attribute "text-anchor" with
+                      | Some "middle" -> x - width / 2.0
+                      | Some "end" -> x - width
+                      | _ -> x
+
+                  { Text = e.Value.Trim '\u00a0'; Left = left; Right = left + width; Top = y - size; Bottom = y }
+              | _ -> () ]
+
+let private overlap a b = a.Left < b.Right && b.Left < a.Right && a.Top < b.Bottom && b.Top < a.Bottom
+
+/// The points of the longest line of an SVG, which is a curve.
+let private curvePoints (svg: XElement) =
+    [ for e in svg.Descendants() do
+          if e.Name.LocalName = "polyline" then
+              match e.Attribute "points" with
+              | null -> ()
+              | points -> numbers points.Value |> List.chunkBySize 2 ]
+    |> List.maxBy List.length
+
+/// The boundaries of runs whose stages have these numbers of epochs.
+let private stagesOf (runs: (int * int) list) =
+    [ for first, _ in runs do
+          { At = 0.5; Label = "activations" }
+          { At = float first + 0.5; Label = "activations+weights" } ]
+    |> List.distinct
+
+let private stageLabels =
+    [ for runs in [ [ 1, 20 ]; [ 20, 1 ]; [ 4, 4 ]; [ 1, 1 ]; [ 2, 2; 30, 30 ]; [ 3, 30; 5, 2; 40, 1 ] ] do
+          for width, height in [ 1100, 480; 640, 480; 480, 420; 430, 375 ] do
+              test $"stages of {runs} epochs are labelled above the curve and beside each other, {width} pixels wide" {
+                  let last = runs |> List.map (fun (a, b) -> a + b) |> List.max
+                  let points = [ for i in 1..last -> float i, (if i = 1 then 0.0 else 0.9) ]
+
+                  let drawn =
+                      { chart with
+                          Curves = [ Curve.Line("x", points @ points) ]
+                          Boundaries = stagesOf runs }
+
+                  let svg = XElement.Parse(Chart.svg width height drawn)
+                  let texts = boxes svg
+                  let labels = texts |> List.filter _.Text.StartsWith("activations")
+
+                  for name in [ "activations"; "activations+weights" ] do
+                      Expect.exists labels (fun label -> label.Text = name) name
+
+                  let highest = curvePoints svg |> List.map (List.item 1) |> List.min
+
+                  for label in labels do
+                      Expect.isLessThan label.Bottom highest "above the curve"
+                      Expect.isGreaterThanOrEqual label.Left 0.0 "in the picture"
+                      Expect.isLessThanOrEqual label.Right (float width) "in the picture"
+
+                      for other in texts do
+                          Expect.isFalse (not (obj.ReferenceEquals(other, label)) && overlap label other) $"{label.Text} on {other.Text}"
+              }
+
+      for title in
+          [ "bn-free"
+            "bn-free (s2-bn-free-binary-1): activations+weights"
+            "a label that is so long that no single line of a small chart has room for all of its words" ] do
+          test $"the title {title} lies within a small chart" {
+              let svg = XElement.Parse(Chart.svg 430 375 { chart with Title = title; Boundaries = [] })
+              let words = title.Split ' '
+
+              let lines =
+                  boxes svg |> List.filter (fun box -> box.Text <> "" && box.Text.Split ' ' |> Array.forall (fun word -> Array.contains word words))
+
+              Expect.equal (lines |> List.sortBy _.Top |> List.map _.Text |> String.concat " ") title "all words"
+
+              for line in lines do
+                  Expect.isGreaterThanOrEqual line.Left 0.0 "left"
+                  Expect.isLessThanOrEqual line.Right 430.0 "right"
+          }
+
+      test "a level is named in the legend, has a line in the chart, and is omitted outside of it" {
+          let level at = { chart with Boundaries = []; Levels = [ { At = at; Label = "chance, 10 %" } ] }
+          Expect.stringContains (Chart.svg 900 500 (level 0.1)) ">chance, 10 %<" "named"
+          Expect.isFalse ((Chart.svg 900 500 (level 5.0)).Contains "chance") "outside"
+          Expect.stringContains (ChartData.describe (level 0.1)) "chance, 10 %: 10 %." "as text"
+      }
+
+      test "a few values far below the others do not stretch a logarithmic axis" {
+          let points outlier = [ for i in 1..40 -> float i, (if i = 1 then outlier else 0.1 * float i) ]
+
+          let labels outlier =
+              let drawn =
+                  { chart with Boundaries = []; Y = Logarithmic; Curves = [ Curve.Line("x", points outlier) ] }
+
+              [ for box in boxes (XElement.Parse(Chart.svg 430 375 drawn)) -> box.Text ]
+
+          Expect.contains (labels 1e-9) "1" "powers of ten"
+          Expect.isFalse (labels 1e-9 |> List.exists (fun label -> label.StartsWith "1e-0")) "no tiny numbers"
+
+          let shared = ChartData.sameAxis [ { chart with Y = Logarithmic; Curves = [ Curve.Line("x", points 1e-9) ] } ]
+          Expect.isGreaterThan (fst shared.Head.Range.Value) 0.001 "a shared axis"
+      }
+
+      test "every category of a curve has a marker" {
+          let drawn =
+              { chart with
+                  Boundaries = []
+                  X = Categories [ for i in 0..15 -> $"layer{i}" ]
+                  Curves = [ Curve.Line("x", [ for i in 0..15 -> float i, 0.5 ]) ] }
+
+          let svg = XElement.Parse(Chart.svg 430 375 drawn)
+          let circles = svg.Descendants() |> Seq.filter (fun e -> e.Name.LocalName = "ellipse") |> Seq.length
+          Expect.isGreaterThanOrEqual circles 16 "markers"
+      } ]
 
 /// The share of pixels in a rectangle that are not white.
 let private inkIn (rectangle: SKRectI) chart =
@@ -166,10 +303,6 @@ let tests =
 
               Expect.equal [ for label in labels -> label.Value.Trim '\u00a0' ] [ "one"; "two" ] "one label each"
 
-              let numbers (text: string) =
-                  [ for m in System.Text.RegularExpressions.Regex.Matches(text, @"-?\d+(\.\d+)?") ->
-                        Double.Parse(m.Value, Globalization.CultureInfo.InvariantCulture) ]
-
               let values (name: string) (e: XElement) =
                   e.Attribute name |> Option.ofObj |> Option.map (fun a -> numbers a.Value)
 
@@ -190,6 +323,8 @@ let tests =
               for label in labels do
                   Expect.isLessThan (height label) highest "above the curve"
           }
+
+          yield! stageLabels
 
           test "a grid of charts has room for all of them" {
               use bitmap = SKBitmap.Decode(Chart.grid 2 300 200 [ chart; chart; chart ])

@@ -77,13 +77,31 @@ let tests =
           }
 
           test "a difference is more than the spread only if its 95 % interval excludes 0" {
-              // Differences −0.1 and −0.07: t with one degree of freedom is 12.706, the standard error 0.015.
+              // Standard deviation: √(2.83² + 0.71²) = 2.92.
+              let paired = Statistics.paired [ 0.5, 0.6; 0.54, 0.61 ]
 
               Expect.equal
                   (ExperimentPage.comparison results ("bn-free", "batch-norm"))
                   $"bn-free against batch-norm: 52.00 ± 2.83 %% against 60.50 ± 0.71 %%, 8.50 points less, within the spread over seeds \
-                   (95 %% interval of the paired difference: -27.56 to 10.56 points)."
+                   (combined standard deviation: 2.92 points; 95 %% interval of the difference, paired by seed: \
+                   {100.0 * paired.Low:f2} to {100.0 * paired.High:f2} points)."
                   "far apart, but two seeds make a wide interval"
+
+              Expect.isGreaterThan paired.High 0.0 "the interval holds 0"
+
+              let otherSeeds =
+                  [ for result in results ->
+                        if result.Run.Variant.Label = "batch-norm" then
+                            { result with Run = { result.Run with Seed = result.Run.Seed + 10L } }
+                        else
+                            result ]
+
+              let welch = Statistics.welch (Statistics.sample [ 0.5; 0.54 ]) (Statistics.sample [ 0.6; 0.61 ])
+
+              Expect.stringContains
+                  (ExperimentPage.comparison otherSeeds ("bn-free", "batch-norm"))
+                  $"Welch's 95 %% interval of the difference: {100.0 * welch.Low:f2} to {100.0 * welch.High:f2} points)."
+                  "different seeds"
 
               for sign, a, b in [ "more", 0.6, 0.5; "less", 0.5, 0.6 ] do
                   let sure =
@@ -93,21 +111,8 @@ let tests =
 
                   Expect.stringContains
                       (ExperimentPage.comparison sure ("a", "b"))
-                      $"10.00 points {sign}, more than the spread over seeds (95 %% interval of the paired difference: "
+                      $"10.00 points {sign}, more than the spread over seeds (combined standard deviation: 0.14 points"
                       "certain"
-
-              let unpaired =
-                  [ result "a" 1L (ending 0.5)
-                    result "a" 2L (ending 0.54)
-                    result "b" 3L (ending 0.6)
-                    result "b" 4L (ending 0.61) ]
-
-              let welch = Statistics.welch (Statistics.sample [ 0.5; 0.54 ]) (Statistics.sample [ 0.6; 0.61 ])
-
-              Expect.stringContains
-                  (ExperimentPage.comparison unpaired ("a", "b"))
-                  $"within the spread over seeds (95 %% interval of the difference (Welch): {100.0 * welch.Low:f2} to"
-                  "other seeds cannot be paired"
 
               let near =
                   [ result "a" 1L (ending 0.5)

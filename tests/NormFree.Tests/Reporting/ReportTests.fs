@@ -4,6 +4,7 @@ open System.IO
 open System.Text.RegularExpressions
 open System.Xml.Linq
 open Expecto
+open NormFree.Data
 open NormFree.Reporting
 open NormFree.Runs
 open NormFree.Networks
@@ -233,12 +234,86 @@ let tests =
               Expect.equal (table "top-1 last" |> List.tail |> List.map (fun row -> row[1], row[2])) last "headline"
           }
 
+          test "settings are in words, and a run without a stage does not differ in its settings" {
+              let run label settings = { Samples.run label 2 0.5 with Configuration = settings }
+
+              let one =
+                  run
+                      "bn-free"
+                      [ "augmentation", """[{"PadCrop":4},"Flip",{"RandomResizedCrop":[0.08,1,224]}]"""
+                        "activations: clipping", """{"Agc":0.02}"""
+                        "activations: epochs", "4" ]
+
+              let two =
+                  run
+                      "none"
+                      [ "augmentation", "none"; "activations+weights: clipping", """{"Agc":0.02}"""; "activations+weights: epochs", "4" ]
+
+              let found = page "x" (ofLogs [ one; two ]) |> tables
+              let differing = found |> List.find (fun rows -> rows.Head.Head = "key" && rows.Head.Length = 3)
+              let common = found |> List.find (fun rows -> rows.Head = [ "key"; "value" ])
+
+              Expect.equal
+                  differing.Tail
+                  [ [ "augmentation"
+                      "pad by 4 pixels and crop at random; flip left to right at random; crop 8 to 100 % of the area at random and resize it to 224 pixels"
+                      "none" ] ]
+                  "differences"
+
+              for row in
+                  [ [ "activations: clipping"; "AGC, λ = 0.02" ]
+                    [ "activations+weights: epochs"; "4" ] ] do
+                  Expect.contains common row "common"
+          }
+
+          test "every step of augmentation has words" {
+              for steps in
+                  [ [ PadCrop 4; Flip ]
+                    [ RandomResizedCrop(0.08, 1.0, 224); Lighting(0.1, LightingMode.Corrected) ]
+                    [ ResizeShort 256; CentreCrop 224 ]
+                    [ Resize 32; CustomAugment "mine" ] ] do
+                  let words = Wording.ofSetting (Json.write steps)
+
+                  for mark in [ "{"; "["; "\""; "PadCrop"; "CentreCrop"; "Resized"; "Lighting"; "CustomAugment" ] do
+                      Expect.isFalse (words.Contains mark) $"{mark} in {words}"
+          }
+
+          test "accuracy has a line at chance if all runs have the same number of classes" {
+              let run label classes = { Samples.run label 3 0.9 with Configuration = [ "classes", classes; "norm", label ] }
+              Expect.stringContains (page "x" (ofLogs [ run "bn-free" "10"; run "none" "10" ])) ">chance, 10 %<" "ten"
+              Expect.isFalse ((page "x" (ofLogs [ run "bn-free" "10"; run "none" "5" ])).Contains "chance, ") "different"
+              Expect.isFalse ((page "x" (ofLogs [ run "bn-free" "many" ])).Contains "chance, ") "unknown"
+          }
+
+          test "top-5 is omitted for fewer than 6 classes, and the images that chose the best epoch are named" {
+              let run = { Samples.run "bn-free" 3 0.9 with Configuration = [ "classes", "5" ] }
+
+              let heldOut =
+                  { run with
+                      Epochs = run.Epochs |> List.map (fun epoch -> { epoch with HeldOut = Some epoch.Test }) }
+
+              Expect.isFalse ((page "x" (ofLogs [ run ])).Contains "top-5") "five classes"
+
+              Expect.stringContains
+                  (page "x" (ofLogs [ { run with Configuration = [ "classes", "6" ] } ]))
+                  "top-5 last"
+                  "six classes"
+
+              for run, images in [ run, "test images"; heldOut, "held-out images" ] do
+                  let rows = page "x" (ofLogs [ run ]) |> tables |> List.find (fun rows -> List.contains "best chosen on" rows.Head)
+                  let column = rows.Head |> List.findIndex ((=) "best chosen on")
+                  Expect.all rows.Tail (fun row -> row[column] = images) images
+          }
+
           test "a complete run shows telemetry, mistakes and costs" {
               let html = page "x" [ Samples.full (Samples.run "bn-free" 3 0.9) ]
 
               for part in
                   [ "Signal propagation: variance"
                     "Signal propagation: mean²"
+                    "Transition to binary weights"
+                    "change of means²"
+                    "Input of shortcut convolutions: mean²"
                     "Weight flips"
                     "Activation flips"
                     "Clipped filters"

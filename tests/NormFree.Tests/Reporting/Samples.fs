@@ -77,7 +77,8 @@ let telemetry layers (run: RunLog) : Telemetry =
           WeightFlips = 2e-3 * exp (-0.2 * age) * (0.5 + wave (index + 1))
           Clipped = if stage = "activations" then 0.6 * wave index else 0.2 * wave index
           NormRatio = 10.0 ** (-2.0 + wave index - 0.05 * age)
-          GradientNorm = 0.2 + wave (index + 7) }
+          GradientNorm = 0.2 + wave (index + 7)
+          ShortcutMeanSquared = if index > 0 && index % 4 = 0 then 0.3 + wave index else nan }
 
     let channels stage epoch index name : ChannelSample list =
         [ for channel in 0..15 ->
@@ -97,7 +98,16 @@ let telemetry layers (run: RunLog) : Telemetry =
       Channels =
         [ for epoch in run.Epochs do
               for index, name in names do
-                  yield! channels epoch.Stage epoch.Epoch index name ] }
+                  yield! channels epoch.Stage epoch.Epoch index name ]
+      Transition =
+        [ for index, name in names ->
+              { Layer = name
+                MeanChange = 0.001 + (if index % 4 = 0 then 0.2 * wave index else 0.0)
+                MeanSquaredBefore = 0.1
+                MeanSquaredAfter = 0.2
+                VarianceBefore = 1.0
+                VarianceAfter = 0.8
+                ShortcutMeanSquared = if index > 0 && index % 4 = 0 then 0.3 + wave index else nan } ] }
 
 /// A PNG of one colour, in base64.
 let picture shade =

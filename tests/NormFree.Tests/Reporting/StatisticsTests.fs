@@ -41,11 +41,33 @@ let tests =
               Expect.floatClose { absolute = 1e-5; relative = 0.0 } interval.High 0.12787551 "high"
           }
 
-          test "the paired interval sees a difference that is the same in every pair" {
-              let interval = Statistics.paired [ 0.5; 0.7; 0.6 ] [ 0.4; 0.61; 0.5 ]
-              // Differences 0.1, 0.09, 0.1: mean 0.0966667, standard error 0.0033333, t(2) = 4.302653.
-              Expect.floatClose { absolute = 1e-6; relative = 0.0 } interval.Low 0.0823245 "low"
-              Expect.floatClose { absolute = 1e-6; relative = 0.0 } interval.High 0.1110089 "high"
+          test "paired differences have Student's interval" {
+              // Mean 0.012, standard deviation 0.002, t = 4.3027 with 2 degrees of freedom.
+              let interval = Statistics.paired [ 0.60, 0.59; 0.662, 0.65; 0.714, 0.70 ]
+              Expect.floatClose { absolute = 1e-6; relative = 0.0 } interval.Low (0.012 - 4.302653 * 0.002 / sqrt 3.0) "low"
+              Expect.floatClose { absolute = 1e-6; relative = 0.0 } interval.High (0.012 + 4.302653 * 0.002 / sqrt 3.0) "high"
+          }
+
+          test "values are paired only if both sides have the same seeds, each once" {
+              let values = List.map (fun seed -> seed, float seed)
+              let isPaired a b = snd (Statistics.difference (values a) (values b))
+              Expect.isTrue (isPaired [ 1; 2; 3 ] [ 3; 1; 2 ]) "in any order"
+              Expect.isFalse (isPaired [ 1; 2; 3 ] [ 1; 2 ]) "one is missing"
+              Expect.isFalse (isPaired [ 1; 1 ] [ 1; 1 ]) "a seed twice"
+          }
+
+          test "seeds that start from checkpoints of their own are one group" {
+              let run seed =
+                  { Samples.run "bn-free" 3 0.9 with
+                      Name = $"s2-{seed}"
+                      Configuration =
+                          [ "starts from", $"runs/s1-bn-free-{seed}/stage1.last.safetensors"
+                            "activations+weights: seed", string seed ] }
+
+              Expect.hasLength (RunGroup.ofRuns [ run 1; run 2; run 3 ]) 1 "one group"
+
+              let other = { run 4 with Configuration = ("starts from", "runs/other/stage1.last.safetensors") :: (run 4).Configuration.Tail }
+              Expect.hasLength (RunGroup.ofRuns [ run 1; other ]) 2 "another checkpoint"
           }
 
           test "equal values make an interval of one point" {

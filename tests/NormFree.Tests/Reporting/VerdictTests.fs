@@ -13,8 +13,8 @@ let private sentence runs =
     | [ verdict ] -> Verdict.sentence verdict
     | verdicts -> failtest $"{verdicts.Length} verdicts"
 
-/// Runs of a norm with different seeds that end at these accuracies.
-let private seeds norm shares =
+/// Runs of a norm that end at these accuracies, with seeds from this one on.
+let private seedsFrom first norm shares =
     shares
     |> List.mapi (fun i share ->
         let run = Samples.run norm 3 0.9 |> Samples.endingAt share 10_000
@@ -22,7 +22,9 @@ let private seeds norm shares =
         { run with
             Name = $"{norm}-{i}"
             Label = $"{norm}, seed {i + 1}"
-            Configuration = ("activations: seed", string (i + 1)) :: run.Configuration })
+            Configuration = ("activations: seed", string (first + i)) :: run.Configuration })
+
+let private seeds norm shares = seedsFrom 1 norm shares
 
 let tests =
     testList
@@ -88,12 +90,24 @@ let tests =
           }
 
           // The same values as in the statistics tests.
-          test "over seeds, the interval is Welch's" {
-              let text = sentence (seeds "bn-free" [ 0.80; 0.81; 0.82 ] @ seeds "none" [ 0.70; 0.71; 0.73 ])
+          test "over different seeds, the interval is Welch's" {
+              let text = sentence (seeds "bn-free" [ 0.80; 0.81; 0.82 ] @ seedsFrom 11 "none" [ 0.70; 0.71; 0.73 ])
+              Expect.stringContains text "(Welch's 95 % interval of the difference: 6.55 to 12.79 points)" "interval"
               Expect.stringStarts text "bn-free is clearly above" "words"
               Expect.stringContains text "81.00 % against 71.33 %" "means"
               Expect.stringContains text "over 3 and 3 seeds with standard deviations of 1.00 and 1.53 points" "spread"
               Expect.stringContains text "9.67 points more" "difference"
+          }
+
+          test "over the same seeds, differences are paired" {
+              // Differences of 1.0, 1.2 and 1.4 points: 1.2 ± 4.303 · 0.2 / √3. Welch's interval would hold 0.
+              let bnFree, batchNorm = [ 0.60; 0.662; 0.714 ], [ 0.59; 0.65; 0.70 ]
+              let text = sentence (seeds "bn-free" bnFree @ seeds "batch-norm" batchNorm)
+              Expect.stringStarts text "bn-free is above its batch-norm twin: " "words"
+              Expect.stringContains text "(95 % interval of the difference, paired by seed: 0.70 to 1.70 points)" "interval"
+
+              let unpaired = sentence (seeds "bn-free" bnFree @ seedsFrom 7 "batch-norm" batchNorm)
+              Expect.stringStarts unpaired "bn-free and its batch-norm twin do not differ significantly" "without pairs"
           }
 
           for bnFree, batchNorm, words in

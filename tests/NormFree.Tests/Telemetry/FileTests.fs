@@ -12,6 +12,27 @@ open NormFree.Tests.Formats
 open NormFree.Tests.Golden
 open NormFree.Tests.Training.Support
 
+/// The columns that versions without shortcut means wrote.
+type EarlierSample =
+    { Stage: string
+      Epoch: int
+      Step: int
+      Layer: string
+      MeanSquared: float
+      Variance: float
+      ExpectedVariance: float
+      Window: float
+      Positive: float
+      PositiveLowest: float
+      PositiveHighest: float
+      DeadChannels: int
+      Channels: int
+      ActivationFlips: float
+      WeightFlips: float
+      Clipped: float
+      NormRatio: float
+      GradientNorm: float }
+
 /// Rows with all kinds of numbers. They are compared as text, because NaN is not equal to itself.
 let private row i : LayerSample =
     let value n = [| 0.0; 1.5e-300; -1e30; nan; infinity; 1.0 / 3.0; 0.1 |][(i + n) % 7]
@@ -33,7 +54,8 @@ let private row i : LayerSample =
       WeightFlips = value 2
       Clipped = value 3
       NormRatio = value 4
-      GradientNorm = value 5 }
+      GradientNorm = value 5
+      ShortcutMeanSquared = value 6 }
 
 let private channel i : ChannelSample =
     { Stage = "activations+weights"
@@ -55,7 +77,8 @@ let private written =
 
       test "the documentation names all columns" {
           let names =
-              [ for p in FSharp.Reflection.FSharpType.GetRecordFields typeof<LayerSample> -> ColumnFile.nameOf p ]
+              [ for record in [ typeof<LayerSample>; typeof<TransitionSample> ] do
+                    for p in FSharp.Reflection.FSharpType.GetRecordFields record -> ColumnFile.nameOf p ]
 
           let page = File.ReadAllText(Path.Combine(GoldenFiles.repository, "docs", "telemetry.md"))
 
@@ -65,7 +88,38 @@ let private written =
 
       test "a run without telemetry has none" {
           use folder = new TempFolder()
-          Expect.equal (Telemetry.read { Path = folder.File "none" }) { Layers = []; Channels = [] } "nothing"
+          Expect.equal (Telemetry.read { Path = folder.File "none" }) { Layers = []; Channels = []; Transition = [] } "nothing"
+      }
+
+      test "files of versions without shortcut means are read, with NaN for them" {
+          use folder = new TempFolder()
+          let path = folder.File "earlier.parquet"
+          let now = [ row 1; row 3 ]
+
+          let earlier =
+              [ for r in now ->
+                    { EarlierSample.Stage = r.Stage
+                      Epoch = r.Epoch
+                      Step = r.Step
+                      Layer = r.Layer
+                      MeanSquared = r.MeanSquared
+                      Variance = r.Variance
+                      ExpectedVariance = r.ExpectedVariance
+                      Window = r.Window
+                      Positive = r.Positive
+                      PositiveLowest = r.PositiveLowest
+                      PositiveHighest = r.PositiveHighest
+                      DeadChannels = r.DeadChannels
+                      Channels = r.Channels
+                      ActivationFlips = r.ActivationFlips
+                      WeightFlips = r.WeightFlips
+                      Clipped = r.Clipped
+                      NormRatio = r.NormRatio
+                      GradientNorm = r.GradientNorm } ]
+
+          ColumnFile.write path earlier
+          let expected = [ for r in now -> { r with ShortcutMeanSquared = nan } ]
+          Expect.equal (texts (ColumnFile.read<LayerSample> path)) (texts expected) "rows"
       }
 
       test "files are read in the order of stages and epochs; other files are ignored" {

@@ -11,6 +11,7 @@ open NormFree.Training
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Telemetry
 open NormFree.Tests.Training.Support
+open TorchSharp
 
 let private data = lazy (Synthetic.dataset 3L 40 20)
 
@@ -55,6 +56,72 @@ let private recorded =
 
           let ofStage stage = [ stage, 1, 0; stage, 1, 3; stage, 2, 2 ]
           Expect.equal places (ofStage "activations" @ ofStage "activations+weights") "places"
+      }
+
+      for norm in [ BatchNorm; BnFree 0.2 ] do
+          test $"{Names.norm norm}: the transition to binary weights is recorded, and equals a measurement of both networks" {
+              use folder = new TempFolder()
+              let plan = plan Composite (EverySteps 4) folder.Path
+              let trained = plan |> Pipeline.train recipe (tiny norm)
+              let net = trained.Network.Spec
+              use _ = torch.NewDisposeScope()
+
+              // Stage 2 disposes the network of stage 1.
+              let copy binarise =
+                  let network =
+                      Network.create torch.ScalarType.Float32 Rule.Corrected 1L (Net.withBinarise binarise net)
+                      |> Network.running trained.Network.Execution
+
+                  let values = dict trained.Network.Tensors
+                  network |> Network.fill (fun name -> values[name])
+                  network
+
+              use real = copy Activations
+              use binary = copy ActivationsAndWeights
+              trained |> Pipeline.binariseWeights recipe |> Pipeline.finish |> ignore
+              let rows = (Telemetry.read (RunFolder.at folder.Path)).Transition
+              let layers = SignLayers.ofNetwork real
+              Expect.equal [ for row in rows -> row.Layer ] [ for layer in layers -> layer.Name ] "layers"
+
+              let images =
+                  DataDependentInit.images
+                      RunOptions.Default
+                      (ImageTask.Of data.Value)
+                      recipe
+                      data.Value.Train
+                      real
+                      recipe.Batch
+
+              let mode = if norm = BatchNorm then Train else Evaluate
+              let before, after = NaiveFigures.inputs real mode images, NaiveFigures.inputs binary mode images
+
+              for row, layer in List.zip rows layers do
+                  let figures (seen: System.Collections.Generic.IDictionary<string, _>) =
+                      NaiveFigures.input seen[layer.Name] layer.Beta layer.Shift.Value
+
+                  let a, b = figures before, figures after
+                  let square values = values |> Array.averageBy (fun value -> value * value)
+                  let close actual expected what = Expect.floatClose { absolute = 1e-5; relative = 1e-3 } actual expected $"{what} of {layer.Name}"
+                  close row.MeanChange (square (Array.map2 (-) b.Mean a.Mean)) "change"
+                  close row.MeanSquaredBefore (square a.Mean) "mean² before"
+                  close row.MeanSquaredAfter (square b.Mean) "mean² after"
+                  close row.VarianceBefore (Array.average a.Variance) "variance before"
+                  close row.VarianceAfter (Array.average b.Variance) "variance after"
+                  Expect.equal (System.Double.IsNaN row.ShortcutMeanSquared) (not layer.HasShortcutConvolution) layer.Name
+
+              Expect.exists layers _.HasShortcutConvolution "a shortcut with a convolution"
+              Expect.equal rows.Head.MeanChange 0.0 "nothing is binarised before the first layer"
+              Expect.exists rows (fun row -> row.MeanChange > 0.0) "changes"
+          }
+
+      test "a run without stage 2, and one without telemetry, record no transition" {
+          use folder = new TempFolder()
+          let first, blind = folder.File "first", folder.File "blind"
+          plan Fused (EverySteps 4) first |> Pipeline.train recipe (tiny NoNorm) |> useTrained ignore
+          both NoNorm (plan Fused Never blind) |> ignore
+
+          for path in [ first; blind ] do
+              Expect.isEmpty (Telemetry.read (RunFolder.at path)).Transition path
       }
 
       test "dead channels are counted from the recorded shares of channels" {
@@ -121,7 +188,7 @@ let private recorded =
           |> useTrained ignore
 
           let run = RunFolder.at folder.Path
-          Expect.equal (Telemetry.read run) { Layers = []; Channels = [] } "telemetry"
+          Expect.equal (Telemetry.read run) { Layers = []; Channels = []; Transition = [] } "telemetry"
           let events = EventFiles.read run |> List.collect snd
           Expect.contains [ for event in events -> event.Tag ] "epoch/train_loss" "events"
       }

@@ -137,6 +137,12 @@ let private steps =
                           Expect.equal (row.Stage, row.Epoch, row.Step) ("stage", 5, 7) "place"
                           close 1e-4 row.MeanSquared (naive.Mean |> Array.averageBy (fun m -> m * m)) "mean²"
                           close 1e-4 row.Variance (Array.average naive.Variance) "variance"
+
+                          if layers[i].HasShortcutConvolution then
+                              close 1e-4 row.ShortcutMeanSquared (naive.Mean |> Array.averageBy (fun m -> m * m)) "shortcut"
+                          else
+                              Expect.isTrue (System.Double.IsNaN row.ShortcutMeanSquared) "no shortcut's convolution"
+
                           close share row.Window naive.Window "window"
                           close share row.Positive (Array.average naive.Positive) "+1"
                           close (5.0 * share) row.PositiveLowest (Array.min naive.Positive) "lowest"
@@ -169,6 +175,7 @@ let private steps =
                               (NaiveFigures.flips activationsBefore[i] activationsAfter[i])
                               "flips of activations"
 
+                      Expect.exists layers _.HasShortcutConvolution "some shortcuts have a convolution"
                       Expect.exists rows (fun row -> row.WeightFlips > 0.0) "some weights flip"
                       Expect.exists rows (fun row -> row.ActivationFlips > 0.0) "some activations flip"
                   } ]
