@@ -38,7 +38,7 @@ module internal TrainCommand =
         Configuration.toOptions execution
 
     let private stages (configuration: RunConfiguration) net (plan: Plan) : RunLog =
-        let init = configuration.Init
+        let init = configuration.Init |> Option.map ZooFile.checkpoint
 
         match configuration.Stage1, configuration.Stage2 with
         | Some first, Some second ->
@@ -196,7 +196,8 @@ module internal TrainCommand =
             )
 
     let private requireNetworks (configuration: RunConfiguration) =
-        teachers configuration @ Option.toList configuration.Init |> List.iter NetworkFile.require
+        teachers configuration @ Option.toList (Option.map ZooFile.checkpoint configuration.Init)
+        |> List.iter NetworkFile.require
 
     let private train (args: Arguments) (ranks: IRanks) =
         let folder, configuration, arguments, moved = settings args

@@ -48,7 +48,7 @@ module ConfusionMatrix =
                 Label = label
                 Wrong = wrongGuess (ReadOnlySpan(logits, i * classes, classes)) label } ]
 
-    let private classResults (names: string[]) (predictions: Prediction list) =
+    let private resultsOf (names: string[]) (predictions: Prediction list) =
         let images, right = Array.zeroCreate names.Length, Array.zeroCreate names.Length
 
         for prediction in predictions do
@@ -58,6 +58,10 @@ module ConfusionMatrix =
                 right[prediction.Label] <- right[prediction.Label] + 1
 
         [ for i in 0 .. names.Length - 1 -> { Name = names[i]; Images = images[i]; Right = right[i] } ]
+
+    /// <summary>The accuracy by class, from batches with their logits (Count×classes, row-major).</summary>
+    let classResults (names: string[]) (batches: seq<Batch * float32[]>) : ClassResult list =
+        batches |> Seq.collect predictions |> List.ofSeq |> resultsOf names
 
     /// Pairs of true and predicted class, most frequent first, each with its misclassified images, most confident first.
     let private confusedPairs (predictions: Prediction list) =
@@ -113,7 +117,7 @@ module ConfusionMatrix =
         { Checkpoint = fingerprint
           Stage = checkpoint.State.Stage
           Epoch = (List.last checkpoint.State.History).Epoch
-          Classes = classResults task.Classes predictions
+          Classes = resultsOf task.Classes predictions
           Pairs =
             [ for (truth, guess), mistakes in List.truncate maxPairs confused ->
                   { Truth = truth; Guess = guess; Count = mistakes.Length } ]
