@@ -175,7 +175,7 @@ module internal Commands =
                  |> Opt.defaultsTo "224"
                  |> Opt.group "Network"
                  |> _.Spec
-                 Options.Files.checkpoint |> about "Checkpoint to summarise instead."
+                 Options.Files.checkpoint |> about "Checkpoint or packed file to summarise instead, or zoo:NAME."
                  Options.Execution.engine
                  |> Opt.about "Say how this engine runs each binary layer."
                  |> Opt.group "Network"
@@ -333,7 +333,7 @@ module internal Commands =
         { command
               "export"
               "Writes a PyTorch, safetensors, ONNX or packed file from a checkpoint."
-              [ Options.Files.checkpoint |> about "Checkpoint to export."
+              [ Options.Files.checkpoint |> about "Checkpoint to export, or zoo:NAME."
                 Options.Files.format.Spec
                 Options.Files.file.Spec
                 Options.Files.dynamicBatch.Spec
@@ -344,14 +344,41 @@ module internal Commands =
         { command
               "verify"
               "Compares a packed file with its checkpoint, layer by layer."
-              ([ Options.Files.checkpoint |> about "Checkpoint of the packed file."
-                 Options.Files.packed |> about "Packed file to compare."
+              ([ Options.Files.checkpoint |> about "Checkpoint of the packed file, or zoo:NAME."
+                 Options.Files.packed |> about "Packed file to compare, or zoo:NAME."
                  Options.Files.verifyImages.Spec
                  Options.Data.dataset |> Opt.about "Compare the accuracy on its test images too." |> defaultsTo ""
                  Options.Data.dataPath.Spec ]
                @ layout
                @ [ Options.Data.testLimit.Spec; Options.Execution.threads.Spec; Options.Files.json.Spec ]) with
             Required = [ "--checkpoint"; "--packed" ] }
+
+    let private zooNetwork about = Some { Name = "NAME"; About = about; Least = 1; Many = false; Words = [] }
+
+    let zooList =
+        command "zoo list" "Lists the trained networks that the tool contains; 'normfree zoo' does the same." []
+
+    let zooCard =
+        { command "zoo card" "Prints the model card of a network." [] with
+            Operand = zooNetwork "The network." }
+
+    let zooExport =
+        { command
+              "zoo export"
+              "Writes the packed file of a network, and its checkpoint if the zoo has it."
+              [ Options.Files.file |> Opt.about "Folder to write to." |> Opt.defaultsTo "." |> _.Spec ] with
+            Operand = zooNetwork "The network." }
+
+    let zooAdd =
+        { command
+              "zoo add"
+              "Adds or replaces a network in a checkout of NormFree: measures it and writes its files, card and page."
+              [ Options.Files.runFolder.Spec
+                Options.Files.file |> Opt.about "The checkout." |> Opt.defaultsTo "." |> _.Spec
+                Options.Files.withCheckpoint.Spec
+                Options.Data.dataPath |> about "Where the run's data set is now." ] with
+            Operand = zooNetwork "The name: data set, hyphen, architecture."
+            Required = [ "--run" ] }
 
     let completion =
         { command "completion" "Prints a completion script for a shell." [] with
@@ -377,13 +404,18 @@ module internal Commands =
           benchTrain
           benchInfer
           benchKernels ]
-        @ [ report; import; export; verify; completion; reference ]
+        @ [ report; import; export; verify ]
+        @ [ zooList; zooCard; zooExport; zooAdd; completion; reference ]
 
     /// The first words of commands that have two, with one sentence each.
     let groups =
         [ "network", "Lists architectures and prints them as JSON."
           "data", "Downloads and checks data sets."
-          "bench", "Measures speed and memory." ]
+          "bench", "Measures speed and memory."
+          "zoo", "Lists, describes and exports the trained networks that the tool contains." ]
+
+    /// Commands that run if the first word stands alone. The other groups print their help then.
+    let defaults = [ "zoo", zooList ]
 
     /// What may be the first word of a command line.
     let firstWords = [ for command in all -> command.Name.Split(' ')[0] ] |> List.distinct

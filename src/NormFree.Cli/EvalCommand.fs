@@ -66,9 +66,10 @@ module internal EvalCommand =
 
     let private eval (args: Arguments) cancellation (ranks: IRanks) =
         NetworkOptions.useThreads (args.TryGet Options.Execution.threads)
-        let path = args.Get Options.Files.checkpoint
+        let given, engine = args.Get Options.Files.checkpoint, args.TryGet Options.Execution.computeEngine
+        let path = ZooFile.forEngine engine given
         NetworkFile.require path
-        use network = LoadedNetwork.load (args.TryGet Options.Execution.computeEngine) path
+        use network = LoadedNetwork.load engine path
 
         let options =
             { Images.withoutTraining (Images.options args) with
@@ -77,7 +78,7 @@ module internal EvalCommand =
 
         let dataset = Images.load (args.Get Options.Data.dataset) (args.TryGet Options.Data.dataPath) options
 
-        match matchClasses path network.ImageTask dataset with
+        match matchClasses given network.ImageTask dataset with
         | Some assumption when ranks.Rank = 0 && not (args.Has Options.Files.json) -> Output.line assumption
         | _ -> ()
 

@@ -46,7 +46,8 @@ module internal ExportCommand =
     /// <summary>Runs the command.</summary>
     let run (args: Arguments) (cancellation: CancellationToken) =
         let format = args.Get Options.Files.format
-        let path, out = args.Get Options.Files.checkpoint, args.Get Options.Files.file
+        let path = ZooFile.checkpoint (args.Get Options.Files.checkpoint)
+        let out = args.Get Options.Files.file
 
         if format <> ExportFormat.Onnx && args.Has Options.Files.dynamicBatch then
             raise (UsageException "--dynamic-batch is for --format onnx.")

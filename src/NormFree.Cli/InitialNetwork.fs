@@ -14,22 +14,8 @@ open NormFree.Spec
 [<RequireQualifiedAccess>]
 module internal InitialNetwork =
 
-    let private zoo = "zoo:"
-
-    /// <summary>The file of a network in the model zoo by its name. This is where a zoo is plugged in.</summary>
-    let mutable fileOfZoo: string -> string =
-        fun name ->
-            raise (
-                UsageException
-                    $"this build has no model zoo, so there is no {zoo}{name}: give the path of a checkpoint."
-            )
-
     /// <summary>The file that the text of <c>--init</c> names.</summary>
-    let path (text: string) =
-        if text.StartsWith(zoo, StringComparison.Ordinal) then
-            fileOfZoo (text.Substring zoo.Length)
-        else
-            text
+    let path (text: string) = ZooFile.checkpoint text
 
     let private isCheckpoint (path: string) =
         try

@@ -14,11 +14,11 @@ module internal PredictCommand =
     let private network (args: Arguments) =
         let engine = args.TryGet Options.Execution.computeEngine
 
-        [ Options.Files.checkpoint; Options.Files.packed ]
-        |> List.choose args.TryGet
-        |> List.iter NetworkFile.require
+        let checkpoint = args.TryGet Options.Files.checkpoint |> Option.map (ZooFile.forEngine engine)
+        let packed = args.TryGet Options.Files.packed |> Option.map ZooFile.packed
+        Option.toList checkpoint @ Option.toList packed |> List.iter NetworkFile.require
 
-        match args.TryGet Options.Files.checkpoint, args.TryGet Options.Files.packed, engine with
+        match checkpoint, packed, engine with
         | Some path, None, engine -> path, engine
         | None, Some path, (None | Some PackedEngine) -> path, Some PackedEngine
         | None, Some _, Some(Trained _) ->

@@ -58,6 +58,10 @@ let private action (command: Command) : Arguments -> unit =
     | "import" -> torch ImportCommand.run
     | "export" -> torch ExportCommand.run
     | "verify" -> torch VerifyCommand.run
+    | "zoo list" -> fun _ -> ZooCommand.list ()
+    | "zoo card" -> ZooCommand.card
+    | "zoo export" -> ZooCommand.export
+    | "zoo add" -> torch ZooAddCommand.run
     | "completion" -> printCompletion
     | "reference" -> fun _ -> Output.line (Reference.markdown ())
     | other -> invalidOp $"command {other} has no action"
@@ -83,10 +87,11 @@ let private unknown what (word: string) known =
 let private dispatchGroup group words =
     let commands = Commands.all |> List.filter _.Name.StartsWith(group + " ")
 
-    match words with
-    | [] -> print (Help.group (Help.width ()) group)
-    | word :: _ when isHelp word -> print (Help.group (Help.width ()) group)
-    | word :: rest ->
+    match words, List.tryFind (fst >> (=) group) Commands.defaults with
+    | [], Some(_, command) -> run command []
+    | [], None -> print (Help.group (Help.width ()) group)
+    | word :: _, _ when isHelp word -> print (Help.group (Help.width ()) group)
+    | word :: rest, _ ->
         match commands |> List.tryFind (fun command -> command.Name = $"{group} {word}") with
         | Some command -> run command rest
         | None ->

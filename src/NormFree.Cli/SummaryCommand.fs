@@ -1,6 +1,7 @@
 namespace NormFree.Cli
 
 open System.Threading
+open NormFree.Inference.Files
 open NormFree.Spec
 open NormFree.Runs
 open NormFree.Networks
@@ -30,13 +31,33 @@ module internal SummaryCommand =
             let words = [ for name, value in others -> $"{name} {value}" ] |> String.concat ", "
             raise (UsageException $"--checkpoint has its own network: omit {words}.")
 
+    /// The spec that packing has noted, and the image size.
+    let private ofPacked path =
+        let model = PackedFile.Read path
+
+        match model.Notes.TryGetValue "spec" with
+        | true, spec ->
+            match Json.read<NetSpec> spec with
+            | Ok net -> net, model.Height
+            | Error problem ->
+                raise (TrainingException $"{path}: its spec cannot be read: {problem}. Give its checkpoint.")
+        | _ -> raise (TrainingException $"{path} has no spec of its network. Give its checkpoint.")
+
+    let private ofFile path =
+        NetworkFile.require path
+
+        if PackedFile.IsPacked path then
+            ofPacked path
+        else
+            use checkpoint = Checkpoint.load torch.ScalarType.Float32 path
+            checkpoint.Network.Spec, checkpoint.ImageTask.Size
+
     let private network (args: Arguments) =
         match args.TryGet Options.Files.checkpoint with
-        | Some path ->
+        | Some text ->
             requireAlone args
-            NetworkFile.require path
-            use checkpoint = Checkpoint.load torch.ScalarType.Float32 path
-            checkpoint.Network.Spec, args.TryGet Options.Data.size |> Option.defaultValue checkpoint.ImageTask.Size
+            let net, size = ofFile (ZooFile.packed text)
+            net, args.TryGet Options.Data.size |> Option.defaultValue size
         | None -> described args
 
     let private bits precision =

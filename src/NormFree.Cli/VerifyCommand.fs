@@ -118,7 +118,8 @@ module internal VerifyCommand =
         let threads = args.TryGet Options.Execution.threads
         NetworkOptions.useThreads threads
         let dataset = dataset args
-        let path, file = args.Get Options.Files.checkpoint, args.Get Options.Files.packed
+        let path = ZooFile.checkpoint (args.Get Options.Files.checkpoint)
+        let file = ZooFile.packed (args.Get Options.Files.packed)
         let options = PackedOptions(Threads = defaultArg threads Environment.ProcessorCount)
 
         List.iter NetworkFile.require [ path; file ]
@@ -127,7 +128,7 @@ module internal VerifyCommand =
             Checkpoint.load (Checkpoint.precision path) path |> Checkpoint.running Execution.Portable
 
         use packed = PackedNetwork.Load(file, options)
-        let dataset = dataset path checkpoint.ImageTask
+        let dataset = dataset (args.Get Options.Files.checkpoint) checkpoint.ImageTask
         let runOptions = { RunOptions.Default with OnEvent = EvalCommand.skipped; Cancellation = cancellation }
         let result = compare (args.Get Options.Files.verifyImages) runOptions checkpoint packed dataset
 

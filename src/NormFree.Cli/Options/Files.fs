@@ -7,8 +7,10 @@ open System
 
 let private files option = Opt.group "Input and output" option
 
-let checkpoint = Opt.path "--checkpoint" "FILE" "Checkpoint or packed file of the network." |> files
-let packed = Opt.path "--packed" "FILE" "Packed file of the network." |> files
+let checkpoint =
+    Opt.path "--checkpoint" "FILE" "Checkpoint or packed file of the network, or zoo:NAME." |> files
+
+let packed = Opt.path "--packed" "FILE" "Packed file of the network, or zoo:NAME." |> files
 let input = Opt.path "--input" "FILE" "Safetensors file with 'input', N×3×H×W, normalised." |> files
 let output = Opt.path "--output" "FILE" "Safetensors file to write 'logits' to, N×classes." |> files
 
@@ -48,6 +50,11 @@ let weights =
 let allowNonFinite = Opt.flag "--allow-nonfinite" "Import weights that are NaN or infinite." |> files
 let partial = Opt.flag "--partial" "Load the tensors that fit and list the others." |> files
 let title = Opt.text "--title" "TEXT" "Heading of the page." |> files
+let runFolder = Opt.path "--run" "FOLDER" "Run folder of the network." |> files
+
+let withCheckpoint =
+    Opt.flag "--with-checkpoint" "Add the checkpoint too, to start trainings from." |> files
+
 let noSpeed = Opt.flag "--no-speed" "Do not measure the speed of packed networks." |> files
 
 let verifyImages =
