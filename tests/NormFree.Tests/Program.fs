@@ -76,6 +76,7 @@ let private all =
             Kernels.FilterTests.tests
             Kernels.OptimiserKernelTests.tests
             Kernels.LookupTests.tests
+            Kernels.InputGradientTests.tests
             Kernels.ActivationTests.tests
             Kernels.RealTests.tests ]
       testList

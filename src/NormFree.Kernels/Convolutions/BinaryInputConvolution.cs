@@ -69,8 +69,7 @@ internal sealed unsafe class BinaryInputConvolution<TFloats, TVector> : BinaryIn
         public readonly float* Weights = filters + (long)firstFilter * shape.Taps * shape.In;
         public readonly float* Target = target + (long)firstPixel * shape.Out + firstFilter;
 
-        /// <summary>Tables per filter: one per four channels of every tap.</summary>
-        public readonly int Tables = Tables(shape);
+        public readonly int Tables = UnfoldedChannelWords.Tables(shape);
     }
 
     /// <inheritdoc/>
@@ -96,20 +95,17 @@ internal sealed unsafe class BinaryInputConvolution<TFloats, TVector> : BinaryIn
         });
     }
 
-    /// <summary>Tables per filter: one per four channels of every tap.</summary>
-    private static int Tables(in ConvolutionShape shape) => shape.Taps * UnfoldedChannelWords.Words(shape) * SignPatterns.GroupsPerWord;
-
     private static int FiltersPerTask(in ConvolutionShape shape)
     {
         var filters = MaxFilters;
-        while (filters > Rows && (long)filters * Tables(shape) * SignPatterns.TableSize * sizeof(float) > MaxTableBytes) filters /= 2;
+        while (filters > Rows && (long)filters * UnfoldedChannelWords.Tables(shape) * SignPatterns.TableSize * sizeof(float) > MaxTableBytes) filters /= 2;
         return filters;
     }
 
     private static void MakeTables(in Work work, float* tables)
     {
         NativeMemory.Clear(tables, (nuint)((long)work.Tables * work.Pitch * sizeof(float)));
-        var tapStride = UnfoldedChannelWords.Words(work.Shape) * SignPatterns.GroupsPerWord * work.Pitch;
+        var tapStride = UnfoldedChannelWords.BitsPerTap(work.Shape) / SignPatterns.GroupSize * work.Pitch;
         for (var tap = 0; tap < work.Shape.Taps; tap++)
             for (var filter = 0; filter < work.Filters; filter++)
             {
@@ -136,8 +132,8 @@ internal sealed unsafe class BinaryInputConvolution<TFloats, TVector> : BinaryIn
     {
         var columns = LookupBlock<TFloats, TVector>.Columns;
         float** rows = stackalloc float*[Rows], targets = stackalloc float*[Rows];
-        // The words of all taps form one run: the next word of a pixel is one stride away.
         var words = work.Words + pixel;
+        int count = UnfoldedChannelWords.Words(work.Shape), stride = UnfoldedChannelWords.Stride(work.Shape);
         for (var filter = 0; filter < work.Filters; filter += Rows)
         {
             for (var row = 0; row < Rows; row++)
@@ -145,8 +141,7 @@ internal sealed unsafe class BinaryInputConvolution<TFloats, TVector> : BinaryIn
                 rows[row] = tables + (filter + row) * SignPatterns.TableSize;
                 targets[row] = sums + (filter + row) * columns;
             }
-            var count = work.Shape.Taps * UnfoldedChannelWords.Words(work.Shape);
-            LookupBlock<TFloats, TVector>.Sum(rows, work.Pitch, &words, 1, count, UnfoldedChannelWords.Stride(work.Shape), targets, add: false);
+            LookupBlock<TFloats, TVector>.Sum(rows, work.Pitch, &words, 1, count, stride, targets, add: false);
         }
     }
 

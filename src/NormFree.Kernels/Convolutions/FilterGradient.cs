@@ -32,10 +32,10 @@ public abstract unsafe class FilterGradient
     /// <summary>Computes the gradient.</summary>
     /// <param name="shape">Sizes of the convolution.</param>
     /// <param name="outputGradient">dy, output pixels × O.</param>
-    /// <param name="planes">The input's signs as <see cref="UnfoldedPixelWords"/>.</param>
+    /// <param name="words">The input's signs as <see cref="UnfoldedPixelWords"/>.</param>
     /// <param name="target">dw, O × taps × C, overwritten.</param>
     /// <param name="workers">Threads; they do not affect the result.</param>
-    public abstract void Compute(ConvolutionShape shape, float* outputGradient, uint* planes, float* target, IWorkers workers);
+    public abstract void Compute(ConvolutionShape shape, float* outputGradient, uint* words, float* target, IWorkers workers);
 }
 
 /// <summary><see cref="FilterGradient"/> for one instruction set.</summary>
@@ -60,33 +60,34 @@ internal sealed unsafe class FilterGradient<TFloats, TVector> : FilterGradient
     private const int Pitch = FiltersPerTask * SignPatterns.TableSize;
 
     /// <summary>The work of one task: some filters, all pixels.</summary>
-    private readonly struct Work(ConvolutionShape shape, int first, float* gradient, uint* planes, float* target)
+    private readonly struct Work(ConvolutionShape shape, int first, float* gradient, uint* words, float* target)
     {
         public readonly ConvolutionShape Shape = shape;
         public readonly int First = first;
         public readonly int Filters = Math.Min(FiltersPerTask, shape.Out - first);
         public readonly float* Gradient = gradient;
-        public readonly uint* Planes = planes;
+        public readonly uint* Words = words;
         public readonly float* Target = target + (long)first * shape.Taps * shape.In;
     }
 
     /// <inheritdoc/>
-    public override void Compute(ConvolutionShape shape, float* outputGradient, uint* planes, float* target, IWorkers workers)
+    public override void Compute(ConvolutionShape shape, float* outputGradient, uint* words, float* target, IWorkers workers)
     {
         workers.Run((shape.Out + FiltersPerTask - 1) / FiltersPerTask, task =>
         {
-            var work = new Work(shape, task * FiltersPerTask, outputGradient, planes, target);
-            var chunks = UnfoldedPixelWords.Chunks(shape);
-            var scratch = Scratch.OfThread(((long)ChunksAtOnce * SignPatterns.GroupsPerWord * Pitch + (Rows + 1) * LookupBlock<TFloats, TVector>.Columns) * sizeof(float) + 1024);
+            var work = new Work(shape, task * FiltersPerTask, outputGradient, words, target);
+            int chunks = UnfoldedPixelWords.Chunks(shape), columns = UnfoldedPixelWords.Stride(shape);
+            var scratch = Scratch.OfThread(((long)ChunksAtOnce * SignPatterns.GroupsPerWord * Pitch + (long)FiltersPerTask * columns) * sizeof(float) + 1024);
             var tables = scratch.Take<float>((long)ChunksAtOnce * SignPatterns.GroupsPerWord * Pitch);
-            var edge = scratch.Take<float>(Rows * LookupBlock<TFloats, TVector>.Columns);
-            NativeMemory.Clear(work.Target, (nuint)((long)work.Filters * shape.Taps * shape.In * sizeof(float)));
+            var sums = scratch.Take<float>((long)FiltersPerTask * columns);
+            new Span<float>(sums, FiltersPerTask * columns).Clear();
             for (var chunk = 0; chunk < chunks; chunk += ChunksAtOnce)
             {
                 var count = Math.Min(ChunksAtOnce, chunks - chunk);
                 MakeTables(work, chunk, count, tables);
-                Sum(work, chunk, count, tables, edge);
+                Sum(work, chunk, count, tables, sums);
             }
+            Write(work, sums);
             AddBackPadding(work);
         });
     }
@@ -134,36 +135,34 @@ internal sealed unsafe class FilterGradient<TFloats, TVector> : FilterGradient
             SignTables<TFloats, TVector>.Signs(2), SignTables<TFloats, TVector>.Signs(3), table);
     }
 
-    private static void Sum(in Work work, int firstChunk, int chunks, float* tables, float* edge)
+    /// <summary>Adds the chunks' products to the sums, filters × taps × C'. A block of columns spans taps where these have few channels.</summary>
+    private static void Sum(in Work work, int firstChunk, int chunks, float* tables, float* sums)
     {
-        int columns = LookupBlock<TFloats, TVector>.Columns, stride = UnfoldedPixelWords.Stride(work.Shape), channels = work.Shape.In;
-        var filterSize = (long)work.Shape.Taps * channels;
+        int columns = UnfoldedPixelWords.Stride(work.Shape), block = LookupBlock<TFloats, TVector>.Columns;
         float** rows = stackalloc float*[Rows], targets = stackalloc float*[Rows];
-        for (var tap = 0; tap < work.Shape.Taps; tap++)
-            for (var channel = 0; channel < channels; channel += columns)
+        for (int column = 0, width; column < columns; column += width)
+        {
+            width = column + block <= columns ? block : TFloats.Lanes;
+            var words = work.Words + (long)firstChunk * columns + column;
+            for (var filter = 0; filter < work.Filters; filter += Rows)
             {
-                var words = work.Planes + tap * UnfoldedPixelWords.WordsPerTap(work.Shape) + (long)firstChunk * stride + channel;
-                for (var filter = 0; filter < work.Filters; filter += Rows)
+                for (var row = 0; row < Rows; row++)
                 {
-                    var target = work.Target + filter * filterSize + tap * channels + channel;
-                    var whole = channel + columns <= channels && filter + Rows <= work.Filters;
-                    for (var row = 0; row < Rows; row++)
-                    {
-                        rows[row] = tables + (filter + row) * SignPatterns.TableSize;
-                        targets[row] = whole ? target + row * filterSize : edge + row * columns;
-                    }
-                    LookupBlock<TFloats, TVector>.Sum(rows, Pitch, &words, 1, chunks, stride, targets, add: whole);
-                    if (!whole) AddEdge(edge, target, Math.Min(Rows, work.Filters - filter), Math.Min(columns, channels - channel), filterSize);
+                    rows[row] = tables + (filter + row) * SignPatterns.TableSize;
+                    targets[row] = sums + (nint)(filter + row) * columns + column;
                 }
+                if (width == block) LookupBlock<TFloats, TVector>.Sum(rows, Pitch, &words, 1, chunks, columns, targets, add: true);
+                else LookupBlock<TFloats, TVector>.AddVector(rows, Pitch, words, chunks, columns, targets);
             }
+        }
     }
 
-    /// <summary>Adds the part of a block that lies inside the target.</summary>
-    private static void AddEdge(float* edge, float* target, int rows, int columns, long stride)
+    /// <summary>Copies the sums without their padding channels.</summary>
+    private static void Write(in Work work, float* sums)
     {
-        for (var row = 0; row < rows; row++)
-            for (var column = 0; column < columns; column++)
-                target[row * stride + column] += edge[row * LookupBlock<TFloats, TVector>.Columns + column];
+        int channels = work.Shape.In, perTap = UnfoldedPixelWords.WordsPerTap(work.Shape);
+        for (var tap = 0; tap < work.Filters * work.Shape.Taps; tap++)
+            new ReadOnlySpan<float>(sums + (nint)tap * perTap, channels).CopyTo(new Span<float>(work.Target + (nint)tap * channels, channels));
     }
 
     /// <summary>Adds dy of the pixels that read padding at a tap, which was subtracted because padding is encoded as −1.</summary>

@@ -4,7 +4,7 @@ using NormFree.Kernels.Threads;
 
 namespace NormFree.Kernels.Convolutions;
 
-/// <summary><see cref="UnfoldedPixelWords"/> of convolutions that keep the size of the map: each tap's plane is the unpadded plane shifted by some bits.</summary>
+/// <summary><see cref="UnfoldedPixelWords"/> of convolutions that keep the size of the map: the words of a tap are those of the 1×1 convolution, shifted by some bits.</summary>
 /// <remarks>
 /// In memory order, the pixel that tap (i, j) reads is (i − pad)·W + (j − pad) pixels away. Bits that a shift brings from beyond the edges of the map are
 /// masked off. The masks repeat as soon as whole images end at a word boundary.
@@ -18,36 +18,36 @@ internal static unsafe class ShiftedPixelWords
         shape.StrideX == 1 && shape.StrideY == 1 && shape.OutWidth == shape.Width && shape.OutHeight == shape.Height;
 
     /// <inheritdoc cref="UnfoldedPixelWords.Make"/>
-    public static void Make(ConvolutionShape shape, ulong* signs, uint* planes, IWorkers workers)
+    public static void Make(ConvolutionShape shape, ulong* signs, uint* target, IWorkers workers)
     {
         var point = shape with { KernelHeight = 1, KernelWidth = 1, PadX = 0, PadY = 0 };
         if (shape.Taps == 1)
         {
-            UnfoldedPixelWords.ForChunks(point, workers, chunk => UnfoldedPixelWords.Unfold(point, chunk, signs, planes));
+            UnfoldedPixelWords.ForChunks(point, workers, chunk => UnfoldedPixelWords.Unfold(point, chunk, signs, target));
             return;
         }
-        using var plain = new NativeBuffer<uint>(UnfoldedPixelWords.WordsPerTap(point));
+        using var plain = new NativeBuffer<uint>(UnfoldedPixelWords.Length(point));
         var source = plain.Pointer;
         UnfoldedPixelWords.ForChunks(point, workers, chunk => UnfoldedPixelWords.Unfold(point, chunk, signs, source));
         var masks = new PaddingMasks(shape);
         UnfoldedPixelWords.ForChunks(shape, workers, chunk =>
         {
-            for (var tap = 0; tap < shape.Taps; tap++) Shift(shape, chunk, tap, masks.For(chunk, tap), source, planes + tap * UnfoldedPixelWords.WordsPerTap(shape));
+            for (var tap = 0; tap < shape.Taps; tap++) Shift(shape, chunk, tap, masks.For(chunk, tap), source, target);
         });
     }
 
-    /// <summary>Writes a chunk of a plane: 32 pixels of the unpadded plane from some bit on, masked.</summary>
-    private static void Shift(in ConvolutionShape shape, int chunk, int tap, uint mask, uint* source, uint* plane)
+    /// <summary>Writes a chunk of a tap: 32 pixels of the unshifted words from some bit on, masked.</summary>
+    private static void Shift(in ConvolutionShape shape, int chunk, int tap, uint mask, uint* source, uint* target)
     {
-        int stride = UnfoldedPixelWords.Stride(shape), chunks = UnfoldedPixelWords.Chunks(shape);
+        int perTap = UnfoldedPixelWords.WordsPerTap(shape), chunks = UnfoldedPixelWords.Chunks(shape);
         var offset = (tap / shape.KernelWidth - shape.PadY) * shape.Width + tap % shape.KernelWidth - shape.PadX;
         int first = chunk + (offset >> 5), shift = offset & (Bits - 1);
         // Words beyond the batch are masked off, so any readable address will do.
-        var low = (uint)first < (uint)chunks ? source + (long)first * stride : source;
-        var high = (uint)(first + 1) < (uint)chunks ? source + (long)(first + 1) * stride : source;
-        var target = plane + (long)chunk * stride;
+        var low = (uint)first < (uint)chunks ? source + (long)first * perTap : source;
+        var high = (uint)(first + 1) < (uint)chunks ? source + (long)(first + 1) * perTap : source;
+        target += (long)chunk * UnfoldedPixelWords.Stride(shape) + tap * perTap;
         var masks = new Vector<uint>(mask);
-        for (var channel = 0; channel < stride; channel += Vector<uint>.Count)
+        for (var channel = 0; channel < perTap; channel += Vector<uint>.Count)
         {
             var words = Vector.Load(low + channel) >>> shift;
             if (shift != 0) words |= Vector.Load(high + channel) << (Bits - shift);

@@ -1,24 +1,40 @@
+using NormFree.Kernels.Lookup;
 using NormFree.Kernels.Threads;
 
 namespace NormFree.Kernels.Convolutions;
 
-/// <summary>The signs that each output pixel reads (im2col), 32 channels per word: the input of <see cref="BinaryInputConvolution"/>.</summary>
+/// <summary>The signs that each output pixel reads (im2col), 32 bits per word: the input of <see cref="BinaryInputConvolution"/>.</summary>
 /// <remarks>
-/// Words of consecutive pixels are adjacent: word (t, w, p) is at ((t·Words) + w)·Stride + p. Its bit j is set where output pixel p, in memory order over the batch, reads +1 in channel 32·w + j at
-/// tap t; it is 0 for −1, for padding, and past the last channel.
+/// The bits of a pixel are those of its taps one after another, <see cref="BitsPerTap"/> each. Words of consecutive pixels are adjacent: word (w, p) is at
+/// w·<see cref="Stride"/> + p. Bit i of a pixel, at tap t = i / BitsPerTap and channel c = i mod BitsPerTap, is bit i mod 32 of word ⌊i/32⌋. It is set where
+/// output pixel p, in memory order over the batch, reads +1; it is 0 for −1, for padding, and past the last channel.
 /// </remarks>
 public static unsafe class UnfoldedChannelWords
 {
+    private const int WordBits = 32;
+
     private const int PixelsPerTask = 1024;
 
-    /// <summary>Words per pixel and tap: an even number, since signs are packed in words of 64.</summary>
-    public static int Words(in ConvolutionShape shape) => (shape.In + 63) / 64 * 2;
+    /// <summary>Bits of a tap: the channels rounded up to 4, 8, 16, or a multiple of 32, so that no tap ends within a word unless several fit into it.</summary>
+    public static int BitsPerTap(in ConvolutionShape shape) => shape.In switch
+    {
+        <= 4 => 4,
+        <= 8 => 8,
+        <= 16 => 16,
+        _ => (shape.In + WordBits - 1) / WordBits * WordBits,
+    };
+
+    /// <summary>Words per pixel.</summary>
+    public static int Words(in ConvolutionShape shape) => (shape.Taps * BitsPerTap(shape) + WordBits - 1) / WordBits;
 
     /// <summary>Output pixels, rounded up to a multiple of 64.</summary>
     public static int Stride(in ConvolutionShape shape) => (shape.OutPixels + 63) / 64 * 64;
 
     /// <summary>Number of all words.</summary>
-    public static long Length(in ConvolutionShape shape) => (long)shape.Taps * Words(shape) * Stride(shape);
+    public static long Length(in ConvolutionShape shape) => (long)Words(shape) * Stride(shape);
+
+    /// <summary>Lookup tables per filter: one per four bits.</summary>
+    internal static int Tables(in ConvolutionShape shape) => Words(shape) * SignPatterns.GroupsPerWord;
 
     /// <summary>Unfolds the signs of a batch.</summary>
     /// <param name="shape">Sizes of the convolution.</param>
@@ -29,23 +45,54 @@ public static unsafe class UnfoldedChannelWords
     {
         var stride = Stride(shape);
         var parts = (stride + PixelsPerTask - 1) / PixelsPerTask;
-        workers.Run(shape.Taps * parts, task =>
+        workers.Run(Words(shape) * parts, task =>
         {
-            var first = task % parts * PixelsPerTask;
-            Copy(shape, task / parts, first, Math.Min(PixelsPerTask, stride - first), (uint*)signs, target);
+            int word = task / parts, first = task % parts * PixelsPerTask, count = Math.Min(PixelsPerTask, stride - first);
+            var result = target + (long)word * stride + first;
+            new Span<uint>(result, count).Clear();
+            CopyWord(shape, word, first, Math.Min(count, shape.OutPixels - first), (uint*)signs, result);
         });
     }
 
-    private static void Copy(in ConvolutionShape shape, int tap, int first, int count, uint* signs, uint* target)
+    /// <summary>Sets the bits of one word of some pixels.</summary>
+    private static void CopyWord(in ConvolutionShape shape, int word, int first, int count, uint* signs, uint* target)
     {
-        int words = Words(shape), stride = Stride(shape);
-        var pixels = new OutputPixels(shape, tap, first);
-        target += (long)tap * words * stride + first;
-        for (var pixel = 0; pixel < count; pixel++, pixels.Next())
+        var bits = BitsPerTap(shape);
+        if (bits >= WordBits)
         {
-            var source = pixels.Source;
-            for (var word = 0; word < words; word++)
-                target[(long)word * stride + pixel] = source < 0 ? 0 : signs[source * words + word];
+            var perTap = bits / WordBits;
+            CopyTap(shape, word / perTap, first, count, signs + word % perTap, 0, target);
+            return;
+        }
+        var taps = WordBits / bits;
+        for (var tap = word * taps; tap < Math.Min(shape.Taps, (word + 1) * taps); tap++)
+            CopyTap(shape, tap, first, count, signs, (tap - word * taps) * bits, target);
+    }
+
+    /// <summary>Sets the bits that a tap reads, shifted to their place, row by row of the output.</summary>
+    private static void CopyTap(in ConvolutionShape shape, int tap, int first, int count, uint* signs, int shift, uint* target)
+    {
+        for (int pixel = first, end = first + count, run; pixel < end; pixel += run)
+        {
+            int x = pixel % shape.OutWidth, line = pixel / shape.OutWidth;
+            run = Math.Min(shape.OutWidth - x, end - pixel);
+            var row = line % shape.OutHeight * shape.StrideY + tap / shape.KernelWidth - shape.PadY;
+            if ((uint)row >= (uint)shape.Height) continue;
+            var source = signs + ((long)line / shape.OutHeight * shape.Height + row) * shape.Width * SourceStep(shape);
+            CopyRow(shape, x, run, tap % shape.KernelWidth - shape.PadX, source, shift, target + pixel - first);
         }
     }
+
+    private static void CopyRow(in ConvolutionShape shape, int x, int count, int offset, uint* row, int shift, uint* target)
+    {
+        // The first and the last pixel that read inside the map.
+        int stride = shape.StrideX, begin = offset >= 0 ? 0 : (stride - 1 - offset) / stride, end = (shape.Width - offset + stride - 1) / stride;
+        int from = Math.Max(x, begin), last = Math.Min(x + count, end);
+        nint step = (nint)SourceStep(shape) * stride;
+        var source = row + (long)(from * stride + offset) * SourceStep(shape);
+        for (var pixel = from; pixel < last; pixel++, source += step) target[pixel - x] |= *source << shift;
+    }
+
+    /// <summary>32-bit words of an input pixel's signs.</summary>
+    private static int SourceStep(in ConvolutionShape shape) => (shape.In + 63) / 64 * 2;
 }

@@ -29,7 +29,7 @@ public static unsafe class SignTranspose
             for (var column = 0; column < row; column++)
             {
                 var (tap, word) = Math.DivRem(column, bank.Words);
-                BitTranspose.Transpose(rows, column, target + ((long)tap * groups + group) * bank.PaddedIn + word * 64);
+                BitTranspose.Transpose(rows, column, 64, target + ((long)tap * groups + group) * bank.PaddedIn + word * 64);
             }
         });
     }

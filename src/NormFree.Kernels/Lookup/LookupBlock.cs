@@ -84,6 +84,40 @@ internal static unsafe class LookupBlock<TFloats, TVector>
         Write(targets[3], add, a30, a31, a32, a33);
     }
 
+    /// <summary>Sums a block of one vector of columns, for the columns that do not fill a whole block. Adds to the targets.</summary>
+    /// <param name="tables">One pointer per row, to 8·<paramref name="words"/> tables each.</param>
+    /// <param name="pitch">Floats from one table of a row to the next.</param>
+    /// <param name="index">The index words of the block's first column.</param>
+    /// <param name="words">Index words per column.</param>
+    /// <param name="stride">Words from one index word of a column to the next.</param>
+    /// <param name="targets">Four rows of sums, from the block's first column.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
+    public static void AddVector(float** tables, nint pitch, uint* index, int words, nint stride, float** targets)
+    {
+        float* t0 = tables[0], t1 = tables[1], t2 = tables[2], t3 = tables[3];
+        TVector a0 = TFloats.Load(targets[0]), a1 = TFloats.Load(targets[1]), a2 = TFloats.Load(targets[2]), a3 = TFloats.Load(targets[3]);
+        for (var word = 0; word < words; word++, index += stride)
+        {
+            var indices = TFloats.LoadIndices(index);
+            for (var group = 0; group < SignPatterns.GroupsPerWord; group++)
+            {
+                a0 = TFloats.Add(a0, TFloats.Lookup(t0, indices));
+                a1 = TFloats.Add(a1, TFloats.Lookup(t1, indices));
+                a2 = TFloats.Add(a2, TFloats.Lookup(t2, indices));
+                a3 = TFloats.Add(a3, TFloats.Lookup(t3, indices));
+                indices = TFloats.NextIndex(indices);
+                t0 += pitch;
+                t1 += pitch;
+                t2 += pitch;
+                t3 += pitch;
+            }
+        }
+        TFloats.Store(a0, targets[0]);
+        TFloats.Store(a1, targets[1]);
+        TFloats.Store(a2, targets[2]);
+        TFloats.Store(a3, targets[3]);
+    }
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Write(float* target, bool add, TVector s0, TVector s1, TVector s2, TVector s3)
     {

@@ -50,11 +50,45 @@ internal sealed unsafe class BinaryInput : IDisposable
     /// <param name="du">The gradient of the convolution's result.</param>
     public NativeBuffer<float> FilterGradient(float* du)
     {
-        using var planes = new NativeBuffer<uint>(Shape.Taps * UnfoldedPixelWords.WordsPerTap(Shape));
-        UnfoldedPixelWords.Make(Shape, Bits.Pointer, planes.Pointer, TorchWorkers.Instance);
+        using var words = new NativeBuffer<uint>(UnfoldedPixelWords.Length(Shape));
+        UnfoldedPixelWords.Make(Shape, Bits.Pointer, words.Pointer, TorchWorkers.Instance);
         var gradient = new NativeBuffer<float>((long)Shape.Out * Shape.Taps * Shape.In);
-        Kernels.Convolutions.FilterGradient.Best.Compute(Shape, du, planes.Pointer, gradient.Pointer, TorchWorkers.Instance);
+        Kernels.Convolutions.FilterGradient.Best.Compute(Shape, du, words.Pointer, gradient.Pointer, TorchWorkers.Instance);
         return gradient;
+    }
+
+    /// <summary>The gradients of x and b.</summary>
+    /// <param name="product">Computes the gradient of sign(β·x + b).</param>
+    /// <param name="du">The gradient of the convolution's result, channels-last.</param>
+    /// <param name="shortcuts">How many times x is repeated as the shortcut, whose gradient is also <paramref name="du"/>; 0 if x is not the shortcut.</param>
+    public (Tensor OfInput, Tensor OfShift) Gradient(SignGradientProduct product, Tensor du, int shortcuts)
+    {
+        var bands = new RowBands(Shape.Batch, Shape.Height, product.RowsPerTask);
+        var gradient = ChannelsLast.Empty(Shape.Batch, Shape.In, Shape.Height, Shape.Width);
+        float* source = TensorMemory.Floats(du), target = TensorMemory.Floats(gradient);
+        using var ofShift = new PartialSums(bands.Count, Shape.In);
+        TorchWorkers.Instance.Run(bands.Count, task =>
+        {
+            var (image, row, rows) = bands[task];
+            var pixels = rows * Shape.Width;
+            var ofSigns = (long)pixels * product.Stride;
+            var scratch = Scratch.OfThread(product.ScratchBytes(rows) + ofSigns * sizeof(float) + 64);
+            var signGradient = scratch.Take<float>(ofSigns);
+            product.Rows(image, row, rows, source, scratch, signGradient);
+            var first = ((long)image * Shape.Height + row) * Shape.Width;
+            var maps = new SignBackwardMaps
+            {
+                Pixels = pixels,
+                Gradient = signGradient,
+                GradientStride = product.Stride,
+                Result = target + first * Shape.In,
+                ShortcutGradient = source + first * shortcuts * Shape.In,
+                ShortcutRepeats = shortcuts,
+            };
+            Gradient(maps, first, ofShift.Of(task));
+        });
+        GC.KeepAlive(du);
+        return (gradient, ofShift.Total(0, [1, Shape.In, 1, 1]));
     }
 
     /// <summary>Computes dx for a range of pixels, and their contribution to db.</summary>

@@ -63,43 +63,16 @@ internal sealed unsafe class SignedProduct(BinaryInput input, LayerFilters filte
     /// <inheritdoc/>
     public (Tensor OfInput, Tensor OfShift) InputGradient(Tensor du, int shortcuts)
     {
-        var map = new ConvolutionGeometry(shape, Transposed: true);
-        var bands = new RowBands(shape.Batch, map.TargetHeight, BinaryWeightConvolution.RowsPerTask(map));
-        var stride = BinaryWeightConvolution.TargetStride(map);
-        var gradient = ChannelsLast.Empty(shape.Batch, shape.In, shape.Height, shape.Width);
-        float* source = TensorMemory.Floats(du), target = TensorMemory.Floats(gradient);
-        using var signs = filters.SignsByChannel();
-        using var ofShift = new PartialSums(bands.Count, shape.In);
-        TorchWorkers.Instance.Run(bands.Count, task =>
-        {
-            var (image, row, rows) = bands[task];
-            var pixels = rows * shape.Width;
-            var ofSigns = (long)pixels * stride;
-            var scratch = Scratch.OfThread(BinaryWeightConvolution.ScratchBytes(map, rows) + ofSigns * sizeof(float) + 64);
-            var signGradient = scratch.Take<float>(ofSigns);
-            BinaryWeightConvolution.Best.Rows(map, image, row, rows, source, filters.Scale!.Pointer, signs.Pointer, scratch, signGradient);
-            var first = ((long)image * shape.Height + row) * shape.Width;
-            var maps = new SignBackwardMaps
-            {
-                Pixels = pixels,
-                Gradient = signGradient,
-                GradientStride = stride,
-                Result = target + first * shape.In,
-                ShortcutGradient = source + first * shortcuts * shape.In,
-                ShortcutRepeats = shortcuts,
-            };
-            input.Gradient(maps, first, ofShift.Of(task));
-        });
-        GC.KeepAlive(du);
-        return (gradient, ofShift.Total(0, [1, shape.In, 1, 1]));
+        using SignGradientProduct gradient = SignGradientByLookups.IsFaster(shape)
+            ? new SignGradientByLookups(shape, filters)
+            : new SignGradientByMultiplication(shape, filters);
+        return input.Gradient(gradient, du, shortcuts);
     }
 }
 
-/// <summary>Binary input × real filters: table lookups forward. libtorch computes the input's gradient in float32 or bfloat16.</summary>
+/// <summary>Binary input × real filters: table lookups forward. libtorch computes the input's gradient in bfloat16.</summary>
 internal sealed unsafe class RealProduct(BinaryInput input, LayerFilters filters, BinaryConvolutionOptions options) : IBinaryProduct
 {
-    private ScalarType Type => options.Precision == FusedPrecision.BFloat16 ? ScalarType.BFloat16 : ScalarType.Float32;
-
     /// <inheritdoc/>
     public void Forward(IConvolutionEpilogue epilogue)
     {
@@ -116,9 +89,14 @@ internal sealed unsafe class RealProduct(BinaryInput input, LayerFilters filters
     public (Tensor OfInput, Tensor OfShift) InputGradient(Tensor du, int shortcuts)
     {
         var shape = input.Shape;
+        if (options.Precision == FusedPrecision.Float32)
+        {
+            using var product = new SignGradientByMultiplication(shape, filters);
+            return input.Gradient(product, du, shortcuts);
+        }
         using var scope = NewDisposeScope();
         var ofSigns = ChannelsLast.Of(ConvolutionBackward.OfInput(
-            du.to(Type), [shape.Batch, shape.In, shape.Height, shape.Width], filters.Real!.to(Type), options.Stride, options.Padding).to(ScalarType.Float32));
+            du.to(ScalarType.BFloat16), [shape.Batch, shape.In, shape.Height, shape.Width], filters.Real!.to(ScalarType.BFloat16), options.Stride, options.Padding).to(ScalarType.Float32));
         var gradient = ChannelsLast.Empty(shape.Batch, shape.In, shape.Height, shape.Width);
         float* source = TensorMemory.Floats(ofSigns), shortcut = TensorMemory.Floats(du), target = TensorMemory.Floats(gradient);
         using var ofShift = new PartialSums(Pixels.Tasks(shape.InPixels, shape.In), shape.In);

@@ -67,6 +67,16 @@ internal sealed unsafe class LayerFilters : IDisposable
         return words;
     }
 
+    /// <summary>The filters as floats, O × taps × I.</summary>
+    public NativeBuffer<float> Floats()
+    {
+        var bank = Bank(options.Out);
+        var floats = new NativeBuffer<float>((long)bank.Out * bank.Size);
+        if (Real is null) BinaryFilters.Expand(bank, Signs!.Pointer, Scale!.Pointer, floats.Pointer);
+        else Buffer.MemoryCopy(TensorMemory.Floats(Real), floats.Pointer, floats.Length * sizeof(float), floats.Length * sizeof(float));
+        return floats;
+    }
+
     /// <summary>The gradients of each convolution's weight and gain in turn, or of the weights alone.</summary>
     /// <param name="ofEffective">The gradient of the effective filters, O × taps × I.</param>
     public List<Tensor> Gradients(float* ofEffective)

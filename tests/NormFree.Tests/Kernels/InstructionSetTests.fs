@@ -13,6 +13,7 @@ open NormFree.Kernels.Simd
 let private kernels: (string * (InstructionSet -> obj)) list =
     [ "ChannelScale", (fun set -> ChannelScale.For set)
       "FilterGradient", (fun set -> FilterGradient.For set)
+      "InputGradient", (fun set -> InputGradient.For set)
       "FilterKernels", (fun set -> FilterKernels.For set)
       "OptimiserKernels", (fun set -> OptimiserKernels.For set)
       "ResidualActivation", (fun set -> ResidualActivation.For set)

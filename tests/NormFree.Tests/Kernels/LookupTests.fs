@@ -207,21 +207,21 @@ let private products =
 let private planes (shape: ConvolutionShape) (signs: uint64[]) workers =
     let mutable shape' = shape
     use source = new Guarded<uint64>(signs)
-    use target = new Guarded<uint32>(shape.Taps * int (UnfoldedPixelWords.WordsPerTap &shape'), 4)
+    use target = new Guarded<uint32>(int (UnfoldedPixelWords.Length &shape'), 4)
     UnfoldedPixelWords.Make(shape, source.Pointer, target.Pointer, workers)
     target.Check()
     target.Values
 
-/// The definition: bit j of word (t, k, c) is set where output pixel 32·k + j reads +1 in channel c at tap t.
+/// The definition: bit j of word (k, t, c) is set where output pixel 32·k + j reads +1 in channel c at tap t.
 let private expectedPlanes (shape: ConvolutionShape) (signs: uint64[]) =
-    let stride, chunks = (shape.In + 63) / 64 * 64, (shape.OutPixels + 31) / 32
+    let perTap, chunks = (shape.In + 15) / 16 * 16, (shape.OutPixels + 31) / 32
 
-    let planes = Array.zeroCreate<uint32>(shape.Taps * chunks * stride)
+    let planes = Array.zeroCreate<uint32>(shape.Taps * chunks * perTap)
 
     for struct (output, tap, input) in Shapes.reads shape do
         for channel in 0 .. shape.In - 1 do
             if isPlus signs input shape.In channel then
-                let word = (tap * chunks + output / 32) * stride + channel
+                let word = (output / 32 * shape.Taps + tap) * perTap + channel
                 planes[word] <- planes[word] ||| (1u <<< (output % 32))
 
     planes
@@ -330,16 +330,24 @@ let private words (shape: ConvolutionShape) (signs: uint64[]) workers =
     target.Check()
     target.Values
 
-/// The definition: bit j of word (t, w, p) is set where output pixel p reads +1 in channel 32·w + j at tap t.
+/// The definition: bit t·b + c of pixel p, in words of 32, is set where output pixel p reads +1 in channel c at tap t.
 let private expectedWords (shape: ConvolutionShape) (signs: uint64[]) =
-    let perPixel, stride = (shape.In + 63) / 64, (shape.OutPixels + 63) / 64 * 64
-    let words = Array.zeroCreate<uint32>(shape.Taps * 2 * perPixel * stride)
+    let bits =
+        match shape.In with
+        | c when c <= 4 -> 4
+        | c when c <= 8 -> 8
+        | c when c <= 16 -> 16
+        | c -> (c + 31) / 32 * 32
+
+    let stride = (shape.OutPixels + 63) / 64 * 64
+    let words = Array.zeroCreate<uint32>((shape.Taps * bits + 31) / 32 * stride)
 
     for struct (output, tap, input) in Shapes.reads shape do
         for channel in 0 .. shape.In - 1 do
             if isPlus signs input shape.In channel then
-                let word = (tap * 2 * perPixel + channel / 32) * stride + output
-                words[word] <- words[word] ||| (1u <<< (channel % 32))
+                let bit = tap * bits + channel
+                let word = bit / 32 * stride + output
+                words[word] <- words[word] ||| (1u <<< (bit % 32))
 
     words
 
