@@ -41,7 +41,7 @@ type ExperimentRun =
         Key: string
         Folder: RunFolder
         /// The run whose stage 1 this run's stage 2 continues; None if the run trains both.
-        Stage1: RunFolder option
+        SharedStage1: RunFolder option
         /// Multiply-accumulates of all forward passes, by stage.
         Work: (string * float) list
         /// Estimated peak memory in bytes.

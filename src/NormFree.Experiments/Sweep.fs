@@ -65,7 +65,7 @@ module Sweep =
                     Seed = seed
                     Key = key
                     Folder = folderOf seed variant
-                    Stage1 =
+                    SharedStage1 =
                       if experiment.ShareStage1 && variant.Stage2.IsSome then
                           Some(folderOf seed (Variant.stage1 variant))
                       else
@@ -114,7 +114,7 @@ module Sweep =
 
         let variant = run.Variant
 
-        match variant.Stage2, run.Stage1 with
+        match variant.Stage2, run.SharedStage1 with
         | None, _ -> plan |> Pipeline.train variant.Stage1 variant.Net |> Pipeline.finish
         | Some recipe, None ->
             plan

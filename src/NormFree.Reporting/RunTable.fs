@@ -60,7 +60,7 @@ module internal RunTable =
 
     let private state (run: RunLog) = if run.Finished then "finished" else "not finished"
 
-    let private headlineRow withTop5 label (run: RunLog) (stage, epochs: EpochRecord list, best: EpochRecord) =
+    let private headlineRow withTop5 (label: string) (run: RunLog) (stage: string, epochs: EpochRecord list, best: EpochRecord) =
         let last = List.last epochs
         let top5 (epoch: EpochRecord) = if hasTop5 run then percent epoch.Test.Top5 else missing
 

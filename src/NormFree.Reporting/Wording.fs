@@ -30,7 +30,7 @@ module internal Wording =
         | "PadCrop", [ Number padding ] -> $"pad by {number padding} pixels and crop at random"
         | "Flip", [] -> "flip left to right at random"
         | "RandomResizedCrop", [ Number low; Number high; Number side ] ->
-            $"crop {percent low} to {percent high} % of the area at random and resize it to {number side} pixels"
+            $"crop {percent low} to {percent high} %% of the area at random and resize it to {number side} pixels"
         | "ResizeShort", [ Number side ] -> $"resize the shorter side to {number side} pixels"
         | "CentreCrop", [ Number side ] -> $"crop the central {number side} pixels"
         | "Resize", [ Number side ] -> $"resize to {number side} pixels"
