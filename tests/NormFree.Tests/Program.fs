@@ -156,6 +156,7 @@ let private all =
             Cli.KillTests.quick
             Cli.BenchTests.tests
             Cli.PackedTests.tests ]
+      testList "Zoo" [ Zoo.ZooTests.tests; Zoo.ZooToolTests.tests ]
       testList
           "Distributed"
           [ Distributed.ShardTests.tests
@@ -182,6 +183,7 @@ let private soak =
               Training.FusedEngineTests.soak
               Training.MemoryTests.soak
               Cli.KillTests.soak
+              Zoo.ZooTests.soak
               Distributed.MpiTests.soak ]
     )
 

@@ -71,7 +71,8 @@ let private compiled =
         ([ "tests/NormFree.Tests/Repository/DocsSnippets.fs"
            "tests/NormFree.Tests/Repository/TrainExample.fs"
            "tests/NormFree.Examples/Program.cs"
-           "tests/NormFree.Examples/OwnNetwork.cs" ]
+           "tests/NormFree.Examples/OwnNetwork.cs"
+           "tests/NormFree.Examples/Pretrained.cs" ]
          |> List.map (read >> code)
          |> String.concat "\n")
 
