@@ -7,9 +7,6 @@ open System.Threading
 open NormFree.Benchmarks
 open NormFree.Data
 open NormFree.Formats
-open NormFree.Inference
-open NormFree.Inference.Files
-open NormFree.Inference.Model
 open NormFree.Interop
 open NormFree.Networks
 open NormFree.Packing
@@ -35,14 +32,14 @@ module internal ZooAddCommand =
         |> Images.withoutTraining
         |> Images.load (defaultArg settings.Kind DatasetKind.Synthetic) path
 
-    /// <summary>The accuracy of a packed network on all test images of a data set.</summary>
-    let accuracy cancellation (task: ImageTask) (model: PackedModel) (dataset: Dataset) : CardAccuracy =
-        use network = LoadedNetwork.ofPacked task (PackedNetwork.From model)
+    /// <summary>The accuracy of a packed file on all test images of a data set.</summary>
+    let accuracy cancellation (path: string) (dataset: Dataset) : CardAccuracy =
+        use network = LoadedNetwork.load (Some PackedEngine) path
         let runOptions = { RunOptions.Default with Strict = true; Cancellation = cancellation }
 
         let classes =
             Evaluation.logitsOfLoaded runOptions 64 network dataset.Test
-            |> ConfusionMatrix.classResults task.Classes
+            |> ConfusionMatrix.classResults network.ImageTask.Classes
 
         CardAccuracy [| for result in classes -> CardClass(result.Name, result.Images, result.Right) |]
 
@@ -53,7 +50,7 @@ module internal ZooAddCommand =
                 Threads = 1
                 WarmUp = 20
                 Runs = 200
-                Seconds = 2.0
+                Seconds = 1.0
                 Cancellation = cancellation }
             |> InferenceBench.measure (InferenceEngines.packed 1)
 
@@ -95,7 +92,7 @@ module internal ZooAddCommand =
         let bytes = File.ReadAllBytes path
         CardFile(bytes.LongLength, Convert.ToHexStringLower(SHA256.HashData bytes))
 
-    let private pack (checkpoint: Checkpoint) path : PackedModel =
+    let private pack (checkpoint: Checkpoint) path =
         let comparison = Export.packed checkpoint path
 
         if not comparison.Agrees then
@@ -103,8 +100,6 @@ module internal ZooAddCommand =
                 TrainingException
                     $"The packed network differs from the checkpoint: {comparison.Remark}. {path} was not written."
             )
-
-        PackedFile.Read path
 
     /// Writes the checkpoint without its optimiser, or removes that of an earlier entry.
     let private keepCheckpoint isKept (path: string) checkpoint =
@@ -123,8 +118,11 @@ module internal ZooAddCommand =
           network without batch normalisation."
 
     let private limits (dataset: ZooDataset) (run: ZooRun) =
-        [| $"It knows only these classes. Every image gets one of them, and the probabilities of images of other things mean nothing."
+        [| "It knows only these classes. Every image gets one of them, and the probabilities of images of other things mean nothing."
            yield! dataset.Limits
+           match run.Configuration.Dataset.Limit with
+           | Some limit -> $"It was trained on {limit:N0} images only, a part of the data set's training images."
+           | None -> ()
            if not run.Log.Finished then
                "Its training has not finished." |]
 
@@ -132,7 +130,8 @@ module internal ZooAddCommand =
         let facts, data = ZooDataset.ofName name, dataset args run
         EvalCommand.matchClasses run.Folder.Path checkpoint.ImageTask data |> Option.iter Output.line
         let path kind = Path.Combine(folder, ModelZoo.FileName(name, kind))
-        let model = pack checkpoint (path ZooFileKind.Packed)
+        let packed = path ZooFileKind.Packed
+        pack checkpoint packed
         let isKept = args.Has Options.Files.withCheckpoint
 
         ModelCard(
@@ -150,10 +149,10 @@ module internal ZooAddCommand =
                 ),
             Preprocessing = preprocessing checkpoint.ImageTask,
             Training = ZooRun.training run checkpoint.State,
-            Accuracy = accuracy cancellation checkpoint.ImageTask model data,
+            Accuracy = accuracy cancellation packed data,
             Latency = latency cancellation checkpoint.Network.Spec checkpoint.ImageTask.Size,
             Limits = limits facts run,
-            Packed = file (path ZooFileKind.Packed),
+            Packed = file packed,
             Checkpoint = keepCheckpoint isKept (path ZooFileKind.Checkpoint) checkpoint
         )
 

@@ -31,7 +31,17 @@ module internal ZooFile =
     let private isIntact (path: string) (file: CardFile) =
         File.Exists path && Convert.ToHexStringLower(SHA256.HashData(File.ReadAllBytes path)) = file.Sha256
 
-    /// The first folder that exists or can be created: the user's data, or else temporary files.
+    /// <summary>A copy of a network's file in this folder. A copy that is missing or damaged is written again.</summary>
+    let copyTo folder (name: string) kind (file: CardFile) =
+        let path = Path.Combine(folder, ModelZoo.FileName(name, kind))
+
+        if not (isIntact path file) then
+            let bytes = ModelZoo.Bytes(name, kind)
+            AtomicFile.Write(path, (fun stream -> stream.Write(ReadOnlySpan bytes)))
+
+        path
+
+    /// The user's data folder, or else the temporary one.
     let private folderOf (file: CardFile) =
         let place root = Path.Combine(root, "normfree", "zoo", file.Sha256.Substring(0, 16))
 
@@ -46,16 +56,6 @@ module internal ZooFile =
         with
         | :? IOException
         | :? UnauthorizedAccessException -> (Directory.CreateDirectory(place (Path.GetTempPath()))).FullName
-
-    /// A copy of the zoo's file. A copy that is missing or damaged is written again.
-    let private copy (name: string) kind (file: CardFile) =
-        let path = Path.Combine(folderOf file, ModelZoo.FileName(name, kind))
-
-        if not (isIntact path file) then
-            let bytes = ModelZoo.Bytes(name, kind)
-            AtomicFile.Write(path, (fun stream -> stream.Write(ReadOnlySpan bytes)))
-
-        path
 
     let private requireCheckpoint (card: ModelCard) =
         match card.Checkpoint with
@@ -73,7 +73,7 @@ module internal ZooFile =
         if isZoo text then
             let card = card (text.Substring prefix.Length)
             let kind, file = choose card
-            copy card.Name kind file
+            copyTo (folderOf file) card.Name kind file
         else
             text
 

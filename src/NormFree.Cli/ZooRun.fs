@@ -114,8 +114,9 @@ module internal ZooRun =
             else
                 "The network overfits: more epochs alone will give little; more images or stronger augmentation will."
 
-        $"the last epoch's accuracy is {100.0 * final.Train.Top1:F1} %% on augmented training images and {100.0 * final.Test.Top1:F1} %% on test \
-          images. {tendency} This network was trained for {epochs} epochs, the published recipe has {published}. How much is gained was not measured."
+        $"the last epoch's accuracy is {100.0 * final.Train.Top1:F1} %% on augmented training images and {100.0 * final.Test.Top1:F1} %% on the \
+          run's test images. {tendency} This network was trained for {epochs} epochs of {final.Train.Images:N0} images; the published recipe has \
+          {published} epochs. How much a longer training gains was not measured."
 
     let private software (run: ZooRun) =
         match run.Configuration.Environment with

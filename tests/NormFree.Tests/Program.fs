@@ -161,6 +161,7 @@ let private all =
             Cli.KillTests.quick
             Cli.BenchTests.tests
             Cli.PackedTests.tests ]
+      testList "Zoo" [ Zoo.ZooTests.tests; Zoo.ZooToolTests.tests ]
       testList
           "Distributed"
           [ Distributed.ShardTests.tests
@@ -194,6 +195,7 @@ let private soak =
               Training.FusedEngineTests.soak
               Training.MemoryTests.soak
               Cli.KillTests.soak
+              Zoo.ZooTests.soak
               Distributed.MpiTests.soak
               Samples.LoadTests.soak
               Samples.OwnImagesTests.soak ]

@@ -16,9 +16,9 @@ let private documented =
     lazy
         (let page = File.ReadAllText(Path.Combine(GoldenFiles.repository, "docs", "architecture.md"))
 
-         [ for row in Regex.Matches(page, @"^\| (NormFree\.\w+) \|[^|]*\|([^|]*)\|", RegexOptions.Multiline) ->
+         [ for row in Regex.Matches(page, @"^\| (NormFree\.[\w.]+) \|[^|]*\|([^|]*)\|", RegexOptions.Multiline) ->
                row.Groups[1].Value,
-               [ for name in Regex.Matches(row.Groups[2].Value, @"\w+") -> $"NormFree.{name.Value}" ] ])
+               [ for name in Regex.Matches(row.Groups[2].Value, @"[\w.]+") -> $"NormFree.{name.Value}" ] ])
 
 let private baseName (file: string) = Path.GetFileNameWithoutExtension file |> string
 

@@ -1,15 +1,18 @@
 /// The F# blocks of the documentation, which must compile. DocsTests compares each block with this file, without white space.
 module NormFree.Tests.Repository.DocsSnippets
 
+open System
 open NormFree.Benchmarks
 open NormFree.Data
 open NormFree.Experiments
+open NormFree.Inference
 open NormFree.Networks
 open NormFree.Reporting
 open NormFree.Runs
 open NormFree.Spec
 open NormFree.Torch
 open NormFree.Training
+open NormFree.Zoo
 open TorchSharp
 
 module private Reports =
@@ -168,3 +171,10 @@ module private OwnImages =
 
             let packed = plan |> Pipeline.train recipe net |> Pipeline.binariseWeights recipe |> Pipeline.pack
             packed.Save $"{run}/packed.safetensors")
+
+module private Pretrained =
+    let show (rgb: byte[]) height width =
+        use pretrained = PackedNetwork.Pretrained "cifar10-reactnet18"
+        let scores: float32[] = Array.zeroCreate pretrained.Classes
+        pretrained.Run(ImageInput.Of(pretrained.Model, ReadOnlySpan rgb, height, width), scores)
+        printfn $"{pretrained.ClassNames[Array.findIndex ((=) (Array.max scores)) scores]}"

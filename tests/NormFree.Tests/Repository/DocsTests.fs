@@ -72,6 +72,7 @@ let private compiled =
            "tests/NormFree.Tests/Repository/TrainExample.fs"
            "tests/NormFree.Examples/Program.cs"
            "tests/NormFree.Examples/OwnNetwork.cs"
+           "tests/NormFree.Examples/Pretrained.cs"
            "experiments/service/Service.cs" ]
          |> List.map (read >> code)
          |> String.concat "\n")
