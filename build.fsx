@@ -153,6 +153,10 @@ Target.create "CheckFormat" (fun _ -> format true)
 /// The tool's package for one platform, and the package that chooses among the platforms. Compressing libtorch takes a minute.
 let packTool runtime =
     let pack options =
+        // Paket packs from the only nuspec that it finds.
+        for nuspec in DirectoryInfo("src/NormFree.Cli/obj/Release").GetFiles "*.nuspec" do
+            nuspec.Delete()
+
         dotnet (
             [ "pack"
               "src/NormFree.Cli"
