@@ -1,5 +1,5 @@
 // Builds, tests and runs NormFree:  dotnet fsi build.fsx [-t TARGET]
-// Targets: Restore Build BuildTool BuildTests Demo (default) Test Soak Bench Aot Browser Format CheckFormat Pack Docs Update Clean.  `-l` lists them with what they need.
+// Targets: Restore Build BuildTool BuildTests Demo (default) Test Soak Bench Aot Browser Publish Ci Format CheckFormat Approve Pack PackTools Docs Update Clean.  `-l` lists them with what they need.
 #r "nuget: Fake.Core.Target, 5.20.3"
 
 open System
@@ -25,6 +25,29 @@ let run program arguments =
     |> ignore
 
 let dotnet arguments = run "dotnet" arguments
+
+/// The platforms that libtorch is packaged for.
+let runtimes = [ "linux-x64"; "win-x64"; "osx-arm64" ]
+
+/// This machine's platform, as .NET names it.
+let runtime =
+    let system =
+        if OperatingSystem.IsWindows() then "win"
+        elif OperatingSystem.IsMacOS() then "osx"
+        else "linux"
+
+    $"{system}-{RuntimeInformation.OSArchitecture.ToString().ToLowerInvariant()}"
+
+/// Files without which the tool does not run on a platform: libtorch, TorchSharp, SkiaSharp and ONNX Runtime.
+let nativeFiles (runtime: string) =
+    let names = [ "torch_cpu"; "LibTorchSharp"; "SkiaSharp"; "onnxruntime" ]
+
+    match runtime.Split('-')[0] with
+    | "win" -> [ "normfree.exe"; "torch_cpu.dll"; "LibTorchSharp.dll"; "libSkiaSharp.dll"; "onnxruntime.dll" ]
+    | "osx" -> "normfree" :: [ for name in names -> $"lib{name}.dylib" ]
+    | _ -> "normfree" :: [ for name in names -> $"lib{name}.so" ]
+
+let executable name = if OperatingSystem.IsWindows() then $"{name}.exe" else name
 
 /// Files name the package feed by this variable, never by its address.
 let feedVariable = "NORMFREE_FEED"
@@ -59,7 +82,8 @@ let mutable counts = ""
 let isCounts (line: string) = Regex.IsMatch(line, @"^\d+ passed, \d+ failed, \d+ skipped$")
 
 let runTests arguments =
-    let program = Path.Combine(root, "tests/NormFree.Tests/bin/Release/net10.0/linux-x64/NormFree.Tests")
+    let program =
+        Path.Combine(root, $"tests/NormFree.Tests/bin/Release/net10.0/{runtime}", executable "NormFree.Tests")
 
     let print (line: string) =
         if not (isNull line) then
@@ -153,9 +177,73 @@ Target.create "Format" (fun _ -> format false)
 
 Target.create "CheckFormat" (fun _ -> format true)
 
-/// Every project of src that is a library becomes a package.
+/// The tool's package for one platform, and the package that chooses among the platforms. Compressing libtorch takes a minute.
+let packTool runtime =
+    let pack options =
+        // Paket packs from the only nuspec that it finds.
+        for nuspec in DirectoryInfo("src/NormFree.Cli/obj/Release").GetFiles "*.nuspec" do
+            nuspec.Delete()
+
+        dotnet (
+            [ "pack"
+              "src/NormFree.Cli"
+              "-c"
+              "Release"
+              "-v"
+              "quiet"
+              "-nologo"
+              "-o"
+              "artifacts/packages" ]
+            @ options
+        )
+
+    let published = Path.Combine(root, "artifacts", "tool", runtime) + "/"
+    pack [ "-p:PackTool=platform"; $"-p:NormFreeRuntime={runtime}"; $"-p:PublishDir={published}" ]
+    // PublishAot: the SDK would otherwise pack every platform again.
+    pack [ "-p:PackTool=any"; "-p:PublishAot=true"; "--no-build" ]
+
+/// Accepts the public surface of every package as it is: writes tests/approved-api.
+Target.create "Approve" (fun _ ->
+    Environment.SetEnvironmentVariable("NORMFREE_APPROVE", "1")
+    runTests (plainly @ [ "--filter"; "NormFree.Repository.public surface" ]))
+
+/// The libraries and templates, and the tool for this platform.
 Target.create "Pack" (fun _ ->
-    dotnet [ "pack"; "Hybrid.sln"; "-c"; "Release"; "--no-build"; "-o"; "artifacts/packages"; "-v"; "quiet" ])
+    dotnet
+        [ "pack"
+          "Hybrid.sln"
+          "-c"
+          "Release"
+          "--no-build"
+          "-o"
+          "artifacts/packages"
+          "-v"
+          "quiet"
+          "-nologo" ]
+
+    packTool runtime)
+
+/// The tool's packages for all platforms.
+Target.create "PackTools" (fun _ -> runtimes |> List.iter packTool)
+
+/// The tool for each platform, in artifacts/publish. Only this platform's can run here.
+Target.create "Publish" (fun _ ->
+    for runtime in runtimes do
+        dotnet
+            [ "publish"
+              "src/NormFree.Cli"
+              "-c"
+              "Release"
+              $"-p:NormFreeRuntime={runtime}"
+              "-o"
+              $"artifacts/publish/{runtime}"
+              "-v"
+              "quiet"
+              "-nologo" ]
+
+        for file in nativeFiles runtime do
+            if not (File.Exists(Path.Combine("artifacts/publish", runtime, file))) then
+                failwith $"artifacts/publish/{runtime} lacks {file}.")
 
 /// The ahead-of-time sample, its size, and how long it takes from its start to its first prediction.
 Target.create "Aot" (fun _ ->
@@ -251,6 +339,9 @@ Target.create "Docs" (fun _ ->
     dotnet [ "docfx"; "docs/docfx.json" ]
     printfn "Open artifacts/site/index.html")
 
+/// What continuous integration runs.
+Target.create "Ci" ignore
+
 Target.create "Update" (fun _ ->
     setFeed ()
     dotnet [ "tool"; "restore" ]
@@ -270,19 +361,29 @@ for target, needed in
       "Soak", "BuildTests"
       "Bench", "Build"
       "Pack", "Build"
+      "Approve", "BuildTests"
+      "Publish", "BuildTool"
+      "PackTools", "BuildTool"
+      "Ci", "Test"
+      "Ci", "Publish"
       "Docs", "Build"
       "Format", "Restore"
       "CheckFormat", "Restore" ] do
     needed ==> target |> ignore
+
+// Libraries and the tool are built once.
+"BuildTests" ?=> "Publish" |> ignore
 
 // It classifies with the network that the demo trains.
 "Demo" ==> "Aot" |> ignore
 
 let code =
     try
-        if RuntimeInformation.OSArchitecture <> Architecture.X64 || not (OperatingSystem.IsLinux()) then
+        if not (List.contains runtime runtimes) then
+            let supported = String.concat ", " runtimes
+
             failwith
-                "NormFree builds on 64-bit x86 Linux: libtorch is packaged for it. Use such a machine or container."
+                $"NormFree builds on {supported}, for which libtorch is packaged; this is {runtime}. Use such a machine or container."
 
         Target.runOrDefaultWithArguments "Demo"
         0

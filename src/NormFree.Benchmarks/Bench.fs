@@ -7,7 +7,7 @@ open NormFree.Data
 open NormFree.Networks
 open NormFree.Runs
 open NormFree.Spec
-open NormFree.Torch.Native
+open NormFree.Platform
 open NormFree.Torch.Profiling
 open NormFree.Torch.Training
 open NormFree.Training

@@ -6,8 +6,9 @@ open System.Text.Json.Serialization
 open NormFree.Networks
 open NormFree.Runs
 open NormFree.Spec
-open NormFree.Torch.Native
+open NormFree.Platform
 open NormFree.Training
+open NormFree.Torch.Native
 open TorchSharp
 
 /// <summary>Measures inference.</summary>
@@ -102,6 +103,7 @@ module InferenceBench =
     /// </remarks>
     let measure (start: Checkpoint -> float32[] -> (unit -> IInference) list) (job: InferenceJob) : InferenceResult =
         check job
+        TorchNative.Ensure()
         torch.set_num_threads job.Threads
         MemoryReuse.Enable()
         let environment = BenchEnvironment.Now()

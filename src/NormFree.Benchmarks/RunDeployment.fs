@@ -79,7 +79,6 @@ module RunDeployment =
             Error "it has no stage 2 yet, and only networks with binary weights can be packed"
         else
             try
-                NormFree.Torch.Native.TorchNative.Ensure()
                 use checkpoint = Checkpoint.load torch.ScalarType.Float32 path
                 ofCheckpoint speed checkpoint
             with

@@ -10,6 +10,7 @@ open NormFree.Formats
 open NormFree.Networks
 open NormFree.Runs
 open NormFree.Training
+open NormFree.Torch.Native
 open TorchSharp
 
 /// <summary>Trains all runs of an experiment, as many in parallel as processors and memory allow. Each uses one torch thread, which is the
@@ -216,6 +217,7 @@ module Sweep =
 
     /// Uses dedicated threads, because torch keeps settings per thread; restores the process's number of torch threads.
     let private onThreads count (action: unit -> unit) =
+        TorchNative.Ensure()
         let before = torch.get_num_threads ()
 
         try

@@ -6,6 +6,7 @@ open System.Threading.Tasks
 open NormFree.Reporting
 open NormFree.Runs
 open NormFree.Training
+open NormFree.Torch.Native
 open TorchSharp
 
 /// <summary>Trains a few variants in parallel, without a sweep's seeds, keys and limits.</summary>
@@ -15,6 +16,7 @@ module VariantRuns =
     let private interval = TimeSpan.FromSeconds 10.0
 
     let private trainOne folder images (variant: Variant) =
+        TorchNative.Ensure()
         // One processor per run. torch keeps this setting for each thread.
         torch.set_num_threads 1
 

@@ -1,4 +1,5 @@
 using System.Text.RegularExpressions;
+using NormFree.Platform;
 
 namespace NormFree.Formats;
 
@@ -26,7 +27,7 @@ public static partial class AtomicFile
         {
             write(stream);
             stream.Flush();
-            Posix.FlushFile(stream.SafeFileHandle, path);
+            DiskFiles.FlushFile(stream.SafeFileHandle, path);
         }
         complete();
         return true;
@@ -70,7 +71,7 @@ public static partial class AtomicFile
         {
             if (!kept) Delete(temporary);
         }
-        Posix.FlushFolder(folder);
+        DiskFiles.FlushFolder(folder);
         return true;
     }
 

@@ -1,4 +1,5 @@
 using System.Text;
+using NormFree.Platform;
 
 namespace NormFree.Formats;
 
@@ -15,7 +16,7 @@ public sealed class FileLock : IDisposable
     /// <summary>Tries to take a lock.</summary>
     /// <param name="path">The lock file. It is created if necessary and deleted on release.</param>
     /// <param name="mark">Describes this holder to others, in at most 256 bytes of UTF-8.</param>
-    /// <param name="holder">The mark of the present holder; empty if it cannot be read.</param>
+    /// <param name="holder">The mark of the present holder; empty if it cannot be read, as on Windows.</param>
     /// <returns>The lock, or null if another process holds it.</returns>
     /// <exception cref="IOException">The file cannot be written.</exception>
     /// <exception cref="UnauthorizedAccessException">The file is not writable.</exception>
@@ -31,7 +32,7 @@ public sealed class FileLock : IDisposable
             }
             catch (IOException e) when (Locked.Contains(e.HResult))
             {
-                holder = Posix.ReadLocked(path);
+                holder = DiskFiles.ReadLocked(path);
                 return null;
             }
             try
@@ -72,5 +73,5 @@ public sealed class FileLock : IDisposable
     }
 
     /// <summary>Whether the path still names the locked file: its last holder may have deleted it after this process opened it.</summary>
-    private static bool IsStillNamed(string path, string mark) => OperatingSystem.IsWindows() || Posix.ReadLocked(path) == mark;
+    private static bool IsStillNamed(string path, string mark) => OperatingSystem.IsWindows() || DiskFiles.ReadLocked(path) == mark;
 }

@@ -1,3 +1,5 @@
+using NormFree.Platform;
+
 namespace NormFree.Formats;
 
 /// <summary>Reads whole files within a limit. Nothing is allocated because of a length that a file or archive only claims.</summary>
@@ -14,7 +16,7 @@ public static class PlainFile
     /// <exception cref="UnauthorizedAccessException">It is not readable, or it is a folder.</exception>
     public static byte[] ReadAllBytes(string path, long maxBytes)
     {
-        if (Posix.IsPipe(path))
+        if (DiskFiles.IsPipe(path))
             InvalidFileException.Throw(path, "file type", "it is a pipe or socket, not a file", "Remove it");
         using var file = File.OpenHandle(path);
         long length = RandomAccess.GetLength(file);

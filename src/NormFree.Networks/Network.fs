@@ -6,6 +6,7 @@ open NormFree.Runs
 open NormFree.Spec
 open NormFree.Torch
 open NormFree.Torch.Fused
+open NormFree.Torch.Native
 open TorchSharp
 open TorchSharp.Modules
 
@@ -222,6 +223,7 @@ module Network =
     /// <remarks>Use float32 to train and float64 to compare. <c>binaryInit</c> is deviation 9 of the method. Throws TrainingException if the network uses
     /// an extension that is not registered (<see cref="M:NormFree.Networks.Extensions.registerSign"/>).</remarks>
     let create (dtype: torch.ScalarType) (binaryInit: Rule) (seed: int64) (spec: NetSpec) =
+        TorchNative.Ensure()
         use generator = new torch.Generator(uint64 seed)
         build dtype (start binaryInit generator dtype) spec
 

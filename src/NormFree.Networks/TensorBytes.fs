@@ -3,6 +3,7 @@ namespace NormFree.Networks
 open System
 open NormFree.Formats.Safetensors
 open NormFree.Runs
+open NormFree.Torch.Native
 open TorchSharp
 
 /// <summary>Converts tensors to and from the bytes in files: row-major and little-endian.</summary>
@@ -39,6 +40,7 @@ module TensorBytes =
         match tryType dtype with
         | None -> invalidArg (nameof dtype) $"TorchSharp has no tensors of {dtype.Name()}."
         | Some torchType ->
+            TorchNative.Ensure()
             let tensor = torch.empty (Seq.toArray shape, dtype = torchType)
 
             if bytes.Length > 0 then

@@ -1,6 +1,7 @@
 namespace NormFree.Networks
 
 open NormFree.Runs
+open NormFree.Torch.Native
 open TorchSharp
 
 /// <summary>What a network is run for. Batch norm is the only operation that looks at it: training uses the batch's statistics, evaluation
@@ -23,6 +24,8 @@ module TorchExecution =
 
         /// <summary>Throws TrainingException if libtorch has no such device.</summary>
         member d.Require() =
+            TorchNative.Ensure()
+
             if d = Cuda && not (torch.cuda_is_available ()) then
                 raise (
                     TrainingException

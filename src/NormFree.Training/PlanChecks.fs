@@ -4,6 +4,7 @@ open NormFree.Data
 open NormFree.Networks
 open NormFree.Runs
 open NormFree.Spec
+open NormFree.Torch.Native
 open TorchSharp
 
 /// Validates a plan before a stage starts, and reports all problems at once.
@@ -110,6 +111,7 @@ module internal PlanChecks =
 
     /// The recipe and the network that the recipe trains. Throws TrainingException with all problems.
     let prepare (plan: Plan) recipe net =
+        TorchNative.Ensure()
         let recipe = require (Recipe.validate recipe)
         let net = Recipe.applyTo net recipe
         let fits = Validation.fits plan.Dataset.Size plan.Dataset.Size net |> Result.mapError (List.map string)

@@ -8,7 +8,7 @@ open NormFree.Distributed
 open NormFree.Networks
 open NormFree.Runs
 open NormFree.Spec
-open NormFree.Torch.Native
+open NormFree.Platform
 open NormFree.Torch.Training
 open TorchSharp
 

@@ -4,7 +4,7 @@ module NormFree.Microbenchmarks.TelemetryCost
 open NormFree.Benchmarks
 open NormFree.Distributed
 open NormFree.Spec
-open NormFree.Torch.Native
+open NormFree.Platform
 open NormFree.Torch.Training
 open NormFree.Runs
 open NormFree.Networks

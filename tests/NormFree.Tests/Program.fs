@@ -13,6 +13,7 @@ let private all =
           [ Repository.ReadmeTests.tests
             Repository.DocsTests.tests
             Repository.FeedTests.tests
+            Repository.PublicSurfaceTests.tests
             Suite.ApprovedSkipsTests.tests ]
       testList
           "Formats"
@@ -195,6 +196,9 @@ let private soak =
               Training.FusedEngineTests.soak
               Training.MemoryTests.soak
               Cli.KillTests.soak
+              testList
+                  "Packages"
+                  [ Packages.ContentTests.tests; Packages.ConsumerTests.tests; Packages.TemplateTests.tests ]
               Zoo.ZooTests.soak
               Distributed.MpiTests.soak
               Samples.LoadTests.soak

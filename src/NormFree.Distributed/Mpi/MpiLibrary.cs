@@ -14,15 +14,18 @@ internal sealed unsafe class MpiLibrary
     public const string PathVariable = "NORMFREE_LIBMPI";
 
     private const int MaxVersionLength = 8192;
-    private static readonly string[] DefaultNames = ["libmpi.so.40", "libmpi.so"];
+    private static readonly string[] DefaultNames = OperatingSystem.IsMacOS() ? ["libmpi.40.dylib", "libmpi.dylib"] : ["libmpi.so.40", "libmpi.so"];
     private readonly nint handle;
 
     private MpiLibrary(nint handle) => this.handle = handle;
 
     /// <summary>Loads the library named by <see cref="PathVariable"/>, or the system's.</summary>
-    /// <exception cref="DistributedException">The library is missing or belongs to another MPI.</exception>
+    /// <exception cref="DistributedException">The library is missing or belongs to another MPI, or this is Windows, for which there is no Open MPI.</exception>
     public static MpiLibrary Load()
     {
+        if (OperatingSystem.IsWindows())
+            throw new DistributedException(
+                "A launcher started several processes, but Open MPI does not exist for Windows. Run one process, or use Linux or macOS.");
         string[] names = Environment.GetEnvironmentVariable(PathVariable) is { Length: > 0 } path ? [path] : DefaultNames;
         foreach (var name in names)
             if (NativeLibrary.TryLoad(name, out var handle)) return new MpiLibrary(handle).RequireOpenMpi(name);

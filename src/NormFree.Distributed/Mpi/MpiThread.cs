@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Runtime.InteropServices;
+using NormFree.Platform;
 
 namespace NormFree.Distributed.Mpi;
 
@@ -157,7 +158,7 @@ internal sealed class MpiThread
             Monitor(liveness, heartbeats);
             if (open.Count == 0) wake.Wait(Now - lastWork < IdleInterval ? BusyInterval : IdleInterval);
             else if (++spins < MaxSpins) Thread.Yield();
-            else _ = SleepMicroseconds(PauseMicroseconds);
+            else ProcessControl.Sleep(PauseMicroseconds);
         }
     }
 
@@ -195,7 +196,4 @@ internal sealed class MpiThread
         while (requests.TryDequeue(out var sum)) open.Add(sum);
         foreach (var sum in open) sum.Fail(error);
     }
-
-    [DllImport("libc", EntryPoint = "usleep")]
-    private static extern int SleepMicroseconds(int time);
 }

@@ -14,7 +14,9 @@ let private pages =
     [ yield! [ "README.md"; "CONTRIBUTING.md"; "CHANGELOG.md" ]
       for folder in [ "docs"; "experiments/results" ] do
           for path in Directory.GetFiles(Path.Combine(root, folder), "*.md", SearchOption.AllDirectories) do
-              Path.GetRelativePath(root, path) ]
+              Path.GetRelativePath(root, path)
+      for folder in Directory.GetDirectories(Path.Combine(root, "src"), "NormFree.*") do
+          Path.GetRelativePath(root, Path.Combine(folder, "README.md")) ]
 
 let private read (path: string) = File.ReadAllText(Path.Combine(root, path))
 
@@ -69,10 +71,12 @@ let private code (text: string) =
 let private compiled =
     lazy
         ([ "tests/NormFree.Tests/Repository/DocsSnippets.fs"
+           "tests/NormFree.Tests/Repository/PackageSnippets.fs"
            "tests/NormFree.Tests/Repository/TrainExample.fs"
            "tests/NormFree.Examples/Program.cs"
            "tests/NormFree.Examples/OwnNetwork.cs"
            "tests/NormFree.Examples/Pretrained.cs"
+           "tests/NormFree.Examples/PackageExamples.cs"
            "experiments/service/Service.cs" ]
          |> List.map (read >> code)
          |> String.concat "\n")

@@ -1,6 +1,6 @@
 using System.Runtime.InteropServices;
 
-namespace NormFree.Torch.Native;
+namespace NormFree.Platform;
 
 /// <summary>Makes glibc keep freed memory for the next training step instead of returning it to the system.</summary>
 /// <remarks>

@@ -2,11 +2,14 @@ using System.Runtime.InteropServices;
 using System.Text;
 using Microsoft.Win32.SafeHandles;
 
-namespace NormFree.Formats;
+namespace NormFree.Platform;
 
-/// <summary>System calls that .NET does not expose, or whose errors it ignores.</summary>
-internal static class Posix
+/// <summary>System calls on files that .NET does not expose, or whose errors it ignores.</summary>
+public static class DiskFiles
 {
+    /// <summary>Whether the C library is called: on Linux and macOS.</summary>
+    private static readonly bool HasLibc = OperatingSystem.IsLinux() || OperatingSystem.IsMacOS();
+
     private const int ReadOnly = 0, Interrupted = 4, InvalidArgument = 22, FullSync = 51;
 
     /// <summary>EOPNOTSUPP of Linux and macOS, ENOTSUP of macOS: the file system has no such operation.</summary>
@@ -23,14 +26,14 @@ internal static class Posix
     /// <summary>Flushes a file to the disk and throws if the disk fails.</summary>
     /// <remarks>
     /// FileStream.Flush(flushToDisk: true) ignores the errors of fsync on Unix (.NET 10), so a file that the disk rejected would look complete.
-    /// On macOS, fsync leaves data in the drive's cache; F_FULLFSYNC empties that cache too.
+    /// On macOS, fsync leaves data in the drive's cache; F_FULLFSYNC empties that cache too. Elsewhere .NET's own flush is used.
     /// </remarks>
     /// <param name="file">The file. Every byte has been passed to the operating system.</param>
     /// <param name="name">The name of the file in errors.</param>
     /// <exception cref="IOException">The disk failed or is full. How much of the file is on the disk is unknown.</exception>
     public static void FlushFile(SafeFileHandle file, string name)
     {
-        if (OperatingSystem.IsWindows())
+        if (!HasLibc)
         {
             RandomAccess.FlushToDisk(file);
             return;
@@ -50,12 +53,12 @@ internal static class Posix
     }
 
     /// <summary>Flushes a folder to the disk. Only then do renames in it survive a power failure; flushing the files is not enough.</summary>
-    /// <remarks>Does nothing on Windows, in folders that may not be opened for reading, and on file systems that cannot flush folders.</remarks>
+    /// <remarks>Does nothing on other systems than Linux and macOS (NTFS logs renames by itself), in folders that may not be opened for reading, and on file systems that cannot flush folders.</remarks>
     /// <param name="path">The folder.</param>
     /// <exception cref="IOException">The folder cannot be opened (for example because too many files are open), or the disk failed.</exception>
     public static void FlushFolder(string path)
     {
-        if (OperatingSystem.IsWindows()) return;
+        if (!HasLibc) return;
         int folder = Open(path, ReadOnly);
         int error = folder < 0 ? Marshal.GetLastPInvokeError() : Flush(folder);
         if (folder >= 0)
@@ -80,9 +83,10 @@ internal static class Posix
 
     /// <summary>Reads the first 256 bytes of a file as text, even if another process has locked it; .NET's streams refuse that.</summary>
     /// <param name="path">The file.</param>
-    /// <returns>The text; empty if the file cannot be read.</returns>
+    /// <returns>The text; empty if the file cannot be read, and on Windows, where a lock forbids reading.</returns>
     public static unsafe string ReadLocked(string path)
     {
+        if (!HasLibc) return "";
         int file = Open(path, ReadOnly);
         if (file < 0) return "";
         byte* bytes = stackalloc byte[256];
@@ -92,20 +96,13 @@ internal static class Posix
     }
 
     /// <summary>Whether a path leads to a pipe or socket, directly or through links. Opening one may block forever.</summary>
+    /// <remarks>Always false on other systems than Linux.</remarks>
     /// <param name="path">The path.</param>
     public static unsafe bool IsPipe(string path)
     {
         if (!OperatingSystem.IsLinux()) return false;
         byte* status = stackalloc byte[StatusBytes];
         return Status(CurrentFolder, path, 0, TypeWanted, status) == 0 && (*(ushort*)(status + ModeAt) & TypeMask) is Pipe or Socket;
-    }
-
-    /// <summary>How many files this process may have open; null if the system does not say.</summary>
-    public static unsafe long? MaxOpenFiles()
-    {
-        if (!OperatingSystem.IsLinux() && !OperatingSystem.IsMacOS()) return null;
-        ulong* limits = stackalloc ulong[2];
-        return Limit(OperatingSystem.IsMacOS() ? 8 : 7, limits) == 0 ? (long)Math.Min(limits[0], long.MaxValue) : null;
     }
 
     [DllImport("libc", EntryPoint = "statx")]
@@ -125,7 +122,4 @@ internal static class Posix
 
     [DllImport("libc", EntryPoint = "close")]
     private static extern int Close(int file);
-
-    [DllImport("libc", EntryPoint = "getrlimit")]
-    private static extern unsafe int Limit(int resource, ulong* limits);
 }
