@@ -55,7 +55,7 @@ module Sweep =
     let runs (root: string) (experiment: Experiment) : ExperimentRun list =
         let key = RunKey.forImages experiment.Images experiment.Execution experiment.Device
 
-        let folderOf seed variant = folder root experiment.Name $"{variant.Label}-seed-{seed}" (key variant)
+        let folderOf seed (variant: Variant) = folder root experiment.Name $"{variant.Label}-seed-{seed}" (key variant)
 
         [ for seed in experiment.Seeds do
               for variant in experiment.Variants do
