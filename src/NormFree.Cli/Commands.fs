@@ -84,7 +84,7 @@ module internal Commands =
                Options.Network.depth.Spec ]
              @ dataset
              @ [ Options.Data.size.Spec
-                 Options.Data.resize.Spec
+                 Options.Data.resize |> about "Shorter side before the centre crop (needs --size)."
                  Options.Data.normalisation.Spec
                  Options.Data.limit.Spec
                  Options.Data.testLimit.Spec

@@ -211,6 +211,7 @@ module internal TrainCommand =
         if args.Has Options.Run.resume then
             let folder = folder args None
             let configuration, arguments, moved = resumed args folder
+            requireNetworks configuration
             folder, configuration, arguments, moved
         else
             let configuration = TrainSettings.resolve args

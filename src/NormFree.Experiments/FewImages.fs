@@ -107,6 +107,11 @@ module FewImages =
 
         output
 
+    /// Top-1 in the JSON that the tool prints.
+    let private top1 (output: string) : float =
+        let json = nonNull (JsonNode.Parse(output.Split('\n')[0]))
+        (nonNull json["Top1"]).GetValue<float>()
+
     let private train (folder: string) (seed: int) (init: string option) : FewImagesResult =
         let variant = if init.IsSome then fromNetwork else fromScratch
         let path = Path.Combine(folder, $"""{variant.Replace(' ', '-')}-{seed}""")
@@ -127,7 +132,7 @@ module FewImages =
 
         { Variant = variant
           Seed = seed
-          Top1 = float (nonNull (nonNull(JsonNode.Parse(accuracy.Split('\n')[0]))["Top1"]))
+          Top1 = top1 accuracy
           Processor = processorTime output }
 
     /// The result of a run, read if an earlier call has finished it.
@@ -233,7 +238,7 @@ module FewImages =
                 Environment.CurrentDirectory <-
                     Path.GetFullPath(Path.Combine(string (Path.GetDirectoryName script), ".."))
 
-                study settings archive $"{command} {ScriptOptions.display commandLine[1..]}"
+                study settings archive $"{command} {ScriptOptions.display (List.ofArray commandLine[1..])}"
             | Error problem ->
                 raise (ExperimentException(ScriptOptions.usage $"{command} DATA" options + "\n" + problem))
         | _ -> raise (ExperimentException(ScriptOptions.usage $"{command} DATA" options))

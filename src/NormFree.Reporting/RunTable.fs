@@ -52,7 +52,12 @@ module internal RunTable =
         |> List.tryFind (fst >> (=) "classes")
         |> Option.forall (fun (_, count) -> count.Length > 1 || count > "5")
 
-    let private headlineRow showsTop5 label (run: RunLog) (stage, epochs: EpochRecord list, best: EpochRecord) =
+    let private headlineRow
+        showsTop5
+        (label: string)
+        (run: RunLog)
+        (stage: string, epochs: EpochRecord list, best: EpochRecord)
+        =
         let last = List.last epochs
         let top5 (record: EpochRecord) = if hasTop5 run then percent record.Test.Top5 else missing
 

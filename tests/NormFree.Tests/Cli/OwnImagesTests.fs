@@ -79,8 +79,9 @@ let private defaults =
                   |> _.Out
 
               let node = nonNull (JsonNode.Parse text)
-              let recipe = nonNull (nonNull node["Stage1"])
-              Expect.equal (string (nonNull node["Dataset"]).["Size"]) "32" "size"
+              let recipe = nonNull node["Stage1"]
+              let dataset = nonNull node["Dataset"]
+              Expect.equal (string dataset["Size"]) "32" "size"
               Expect.equal (string recipe["Batch"], string recipe["LearningRate"]) ("8", "0.002") "recipe"
               Expect.equal (string recipe["Schedule"], string recipe["HeldOut"]) ("Linear", "0.5") "recipe"
           }
