@@ -1,5 +1,6 @@
 namespace NormFree.Training
 
+open NormFree.Formats
 open NormFree.Networks
 open NormFree.Runs
 open NormFree.Spec
@@ -12,7 +13,10 @@ module internal PlanChecks =
     let require result =
         match result with
         | Ok value -> value
-        | Error problems -> raise (TrainingException(problems |> List.map string |> String.concat "\n"))
+        | Error problems ->
+            raise (
+                TrainingException(problems |> List.map string |> Array.ofList |> Printable.List |> String.concat "\n")
+            )
 
     let requireOptions (plan: Plan) =
         match plan.Options.Telemetry with
