@@ -3,6 +3,7 @@ namespace NormFree.Cli
 open System
 open System.Threading
 open NormFree.Data
+open NormFree.Formats
 
 /// <summary><c>normfree data get</c> and <c>normfree data check</c>.</summary>
 [<RequireQualifiedAccess>]
@@ -78,13 +79,16 @@ module internal DataCommand =
         let of' counts label = Map.tryFind label counts |> Option.defaultValue 0
 
         [ for label, name in List.indexed (List.truncate 100 (List.ofArray dataset.Classes)) ->
-              $"  {name}: {of' train label} training and {of' test label} test images" ]
+              $"  {Printable.Text name}: {of' train label} training and {of' test label} test images" ]
 
     /// <summary>Runs <c>normfree data check</c>.</summary>
     let check (args: Arguments) (cancellation: CancellationToken) =
         let options = Images.options args |> Images.withoutTraining |> Images.withoutTest
         let dataset = Images.load (args.Get Options.Data.dataset) (args.TryGet Options.Data.dataPath) options
-        Output.line $"{dataset.Name}: {dataset.Classes.Length} classes, network input {dataset.Size}×{dataset.Size}"
+
+        Output.line
+            $"{Printable.Text dataset.Name}: {dataset.Classes.Length} classes, network input {dataset.Size}×{dataset.Size}"
+
         counts dataset |> List.iter Output.line
         dataset.Notes |> List.iter Output.line
 
@@ -96,4 +100,4 @@ module internal DataCommand =
             + checkSource "test" (Loader.testing dataset 1) dataset.Test cancellation
 
         if bad > 0 then
-            raise (DataException $"{bad} images cannot be read: repair or remove them, or train without --strict.")
+            raise (DataException $"unreadable images: {bad}. Repair or remove them, or train without --strict.")

@@ -63,7 +63,8 @@ module Outcome =
         | :? DataException
         | :? InvalidFileException
         | :? InterruptedException
-        | :? DistributedException
+        | :? DistributedException -> Some(Outcome.Failed, error.Message)
+        | :? DllNotFoundException when error.Message.Contains "failed to map" -> Some(Outcome.Failed, outOfMemory)
         | :? DllNotFoundException -> Some(Outcome.Failed, error.Message)
         | :? FileNotFoundException
         | :? DirectoryNotFoundException -> Some(Outcome.Failed, advise error "Check the path.")
@@ -82,6 +83,8 @@ module Outcome =
             Some(Outcome.Failed, outOfMemory)
         | :? OperationCanceledException -> Some(Outcome.Failed, "interrupted. Nothing is kept.")
         | :? AggregateException as many when many.InnerExceptions.Count = 1 -> explain many.InnerExceptions[0]
+        // Libraries load their native part when they are used first.
+        | :? TypeInitializationException -> error.InnerException |> Option.ofObj |> Option.bind explain
         | _ -> None
 
     /// <summary>Prints the reason of a failure on the error stream, after the name of the rank that failed.</summary>
@@ -123,7 +126,7 @@ module Outcome =
             raise (InterruptedException("interrupted. " + what))
 
     /// How long a command may take to end by itself.
-    let private grace = TimeSpan.FromSeconds 2.0
+    let private grace = TimeSpan.FromSeconds 1.5
 
     /// <summary>The same for commands that leave only whole files: if the command does not end by itself soon after the signal, the process ends.</summary>
     let untilStopped (what: string) (command: CancellationToken -> unit) =

@@ -34,9 +34,9 @@ let nameOf (place: string) =
 let private openUnknown limits head place =
     if hasSuffix gzipSuffixes place then
         Error(DataError.create place $"it is no gzip file: {Content.inWords head}" DataError.downloadAgain)
-    elif hasSuffix [ ".zip" ] place then
+    elif hasSuffix [ ".zip" ] place && head.Length > 0 then
         ZipArchive.openWith limits place
-    elif hasSuffix [ ".tar" ] place then
+    elif hasSuffix [ ".tar" ] place && head.Length = Content.HeadBytes then
         TarArchive.openWith limits place
     else
         Error(

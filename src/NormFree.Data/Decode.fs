@@ -1,7 +1,7 @@
-/// <summary>Decodes JPEG, PNG, WebP, BMP, GIF and Netpbm files to RGB.</summary>
+/// <summary>Decodes JPEG, PNG, WebP, BMP, GIF, TIFF and Netpbm files to RGB.</summary>
 /// <remarks>
 /// Converts greyscale, CMYK, palettes and 16 bits per channel to 8-bit RGB, like Pillow's <c>convert("RGB")</c>. Reads the still image of an animated
-/// PNG and the first frame of an animated GIF or WebP, drops alpha, and ignores orientation tags and colour profiles (docs/reliability.md lists each kind). Incomplete files are errors.
+/// PNG, the first frame of an animated GIF or WebP and the first page of a TIFF, drops alpha, and ignores orientation tags and colour profiles (docs/reliability.md lists each kind). Incomplete files are errors.
 /// </remarks>
 module NormFree.Data.Decode
 
@@ -48,18 +48,19 @@ let private withCodec kind (bytes: byte[]) (read: SKCodec -> Result<'a, string>)
     else
         read codec
 
+/// Runs the decoding of so many pixels, of a huge image alone.
+let private withinMemory area (decode: unit -> Result<Image, string>) =
+    if area > Huge then lock oneAtATime decode else decode ()
+
 /// Passes the codec to `read`, if the image is not too large.
 let private withinLimits (read: SKCodec -> Result<byte[], string>) (codec: SKCodec) =
     let width, height = codec.Info.Width, codec.Info.Height
     let area = int64 width * int64 height
-    let decode () = read codec |> Result.map (dropAlpha width height)
 
     if area > Image.maxPixels then
         Error $"{width}×{height} pixels are more than the limit of {Image.maxPixels / 1_000_000L} million"
-    elif area > Huge then
-        lock oneAtATime decode
     else
-        decode ()
+        withinMemory area (fun () -> read codec |> Result.map (dropAlpha width height))
 
 /// Reads a format whose decoder detects missing data.
 let private whole kind bytes = withCodec kind bytes (withinLimits (pixels kind bytes))
@@ -95,7 +96,7 @@ let private jpeg (bytes: byte[]) =
     | { End = Some position } -> progressive bytes position
 
 /// The formats that are decoded.
-let private supported = [ "JPEG"; "PNG"; "WebP"; "BMP"; "GIF"; "PNM" ]
+let private supported = [ "JPEG"; "PNG"; "WebP"; "BMP"; "GIF"; "TIFF"; "PNM" ]
 
 /// The format of a file's bytes, if it is decoded.
 let private kindOf (bytes: byte[]) =
@@ -116,16 +117,17 @@ let image (bytes: byte[]) : Result<Image, string> =
         match kind with
         | "JPEG" -> jpeg bytes
         | "PNM" -> Pnm.image bytes
+        | "TIFF" -> Tiff.image withinMemory bytes
         | _ -> whole kind bytes)
 
 /// <summary>Width and height in pixels, from the file's header.</summary>
 let size (bytes: byte[]) : Result<int * int, string> =
     kindOf bytes
     |> Result.bind (fun kind ->
-        if kind = "PNM" then
-            Pnm.size bytes
-        else
-            withCodec kind bytes (fun codec -> Ok(codec.Info.Width, codec.Info.Height)))
+        match kind with
+        | "PNM" -> Pnm.size bytes
+        | "TIFF" -> Tiff.size bytes
+        | _ -> withCodec kind bytes (fun codec -> Ok(codec.Info.Width, codec.Info.Height)))
 
 /// Maximum size of an image file.
 let private maxBytes = 512 <<< 20

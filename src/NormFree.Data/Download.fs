@@ -240,8 +240,18 @@ module Download =
         }
 
     /// Redirects are followed to http and https, but not from https to http.
-    let private unfollowed request target =
-        error request $"the server redirects to {target}, which is not followed" (alternatives request)
+    let private unfollowed request (response: HttpResponseMessage) =
+        let target = response.Headers.Location |> Option.ofObj
+        let source = response.RequestMessage |> Option.ofObj |> Option.bind (_.RequestUri >> Option.ofObj)
+
+        let reason =
+            match source, target with
+            | Some source, Some target when isFollowed source (Uri(source, target)) ->
+                $"the server redirects more than {maxRedirects} times, the last time to {target}"
+            | _, Some target -> $"the server redirects to {target}, which is not followed"
+            | _, None -> "the server redirects to no address, which is not followed"
+
+        error request reason (alternatives request)
 
     /// The failure that an error status means.
     let private errorStatus request (response: HttpResponseMessage) =
@@ -253,8 +263,7 @@ module Download =
         elif response.StatusCode = HttpStatusCode.NotFound then
             Permanent(problem $"Check the mirror's address: it must contain {request.Remote.FileName}")
         elif status >= 300 && status < 400 then
-            let target = response.Headers.Location |> Option.ofObj |> Option.map string
-            Permanent(unfollowed request (Option.defaultValue "no address" target))
+            Permanent(unfollowed request response)
         else
             Permanent(problem (alternatives request))
 

@@ -11,6 +11,8 @@ let private signatures =
       "BMP", 0, "BM"
       "TIFF", 0, "II*\000"
       "TIFF", 0, "MM\000*"
+      "TIFF", 0, "II+\000"
+      "TIFF", 0, "MM\000+"
       "AVIF", 4, "ftypavif"
       "HEIF", 4, "ftyphei"
       "JPEG XL", 0, "\255\010"
@@ -45,6 +47,8 @@ let extensions =
       ".bmp"
       ".dib"
       ".gif"
+      ".tif"
+      ".tiff"
       ".ppm"
       ".pgm"
       ".pbm"
@@ -52,19 +56,7 @@ let extensions =
 
 /// Extensions of image files that are not decoded, and are named when they are left out.
 let unsupportedExtensions =
-    [ ".tif"
-      ".tiff"
-      ".avif"
-      ".heic"
-      ".heif"
-      ".jxl"
-      ".jp2"
-      ".j2k"
-      ".tga"
-      ".psd"
-      ".svg"
-      ".ico"
-      ".dcm" ]
+    [ ".avif"; ".heic"; ".heif"; ".jxl"; ".jp2"; ".j2k"; ".tga"; ".psd"; ".svg"; ".ico"; ".dcm" ]
 
 let private hasExtension known (path: string) =
     known |> List.exists (fun suffix -> path.EndsWith(suffix, StringComparison.OrdinalIgnoreCase))

@@ -10,6 +10,9 @@ public sealed record FileKind(string What, string Remedy)
 
     private const int MaxIrVersion = 32;
 
+    /// <summary>How many of a zip archive's last bytes are searched for names: the directory is at the end.</summary>
+    private const int ZipTailBytes = 1 << 16;
+
     /// <summary>Whether it starts as safetensors files do.</summary>
     public bool IsSafetensors { get; private init; }
 
@@ -47,9 +50,26 @@ public sealed record FileKind(string What, string Remedy)
         long start = stream.Position;
         byte[] head = new byte[HeadBytes];
         int length = stream.ReadAtLeast(head, head.Length, throwOnEndOfStream: false);
+        var kind = head.AsSpan(0, length).StartsWith("PK\u0003\u0004"u8) ? OfZip(Tail(stream), path) : Of(head.AsSpan(0, length), path);
         stream.Position = start;
-        return Of(head.AsSpan(0, length), path);
+        return kind;
     }
+
+    private static byte[] Tail(Stream stream)
+    {
+        byte[] tail = new byte[Math.Min(stream.Length, ZipTailBytes)];
+        stream.Position = stream.Length - tail.Length;
+        stream.ReadExactly(tail);
+        return tail;
+    }
+
+    /// <summary>The kind of a zip archive, by the names in its directory.</summary>
+    private static FileKind OfZip(ReadOnlySpan<byte> tail, string path) =>
+        tail.IndexOf("constants.pkl"u8) >= 0 ? new("it is a TorchScript program", "Save model.state_dict() instead, and import that file")
+        : tail.IndexOf("data.pkl"u8) >= 0 ? PyTorch("it is a zip archive, as torch.save writes", path)
+        : tail.IndexOf(".npy"u8) >= 0 ? new("it is an archive of NumPy arrays", "Save the state dictionary with torch.save or as safetensors")
+        : tail.IndexOf("model.weights.h5"u8) >= 0 ? new("it is a Keras model", "Save the weights as safetensors, and import them")
+        : PyTorch("it is a zip archive, as torch.save writes", path);
 
     private static FileKind PyTorch(string what, string path) =>
         new(what, $"Import it first: normfree import --pytorch {Quoted.Argument(path)} --arch NAME --out CHECKPOINT");

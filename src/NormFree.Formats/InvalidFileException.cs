@@ -16,13 +16,18 @@ public sealed class InvalidFileException : FormatException
     /// <param name="what">What is wrong there, without a full stop.</param>
     /// <param name="remedy">What to do about it: one sentence without a full stop.</param>
     public InvalidFileException(string file, string where, string what, string remedy)
-        : base(Printable.Text($"{file}, {where}: {what}. {remedy}."))
+        : base(Printable.Text($"{file}, {where}: {Cut(what)}. {remedy}."))
     {
         File = file;
         Where = where;
         What = what;
         Remedy = remedy;
     }
+
+    /// <summary>What is wrong may quote the file; no file makes a message longer than this.</summary>
+    private const int MaxLength = 4000;
+
+    private static string Cut(string what) => what.Length <= MaxLength ? what : Printable.Cut(what, MaxLength);
 
     /// <summary>The name of the file, as given by the caller.</summary>
     public string File { get; }

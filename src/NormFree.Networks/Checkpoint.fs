@@ -118,7 +118,7 @@ module Checkpoint =
             fail
                 path
                 "metadata 'format'"
-                $"it is '{format}', not '{formatName}'"
+                $"it is {Quoted.Name format}, not '{formatName}'"
                 "Give a checkpoint that normfree train wrote"
 
         if found <> version && found <> versionWithOldNames then
@@ -145,23 +145,42 @@ module Checkpoint =
                       $"{entry.Name} is not a tensor of this network" ]
 
         if not problems.IsEmpty then
-            let shown = problems |> List.truncate 8 |> String.concat "; "
-            let more = if problems.Length > 8 then $"; and {problems.Length - 8} more" else ""
+            let shown = problems |> Array.ofList |> Printable.List |> String.concat "; "
+            fail path "tensors" $"they do not fit {spec.Name}: {shown}" "Give a checkpoint of this network"
 
-            fail path "tensors" $"they do not fit {spec.Name}: {shown}{more}" "Give a checkpoint of this network"
+    /// Longer specs are rejected before they are parsed: 4096 layers need less.
+    [<Literal>]
+    let private MaxSpecLength = 4_000_000
 
     /// The network's spec. It is checked against the file's tensors, so that creating the network allocates no more than the file contains.
     let private spec path file =
-        let net: NetSpec =
-            metadata path file "spec" |> OldNames.renewFields path |> OldSpec.read |> parsed path "spec"
+        let text = metadata path file "spec"
+
+        if text.Length > MaxSpecLength then
+            fail
+                path
+                "metadata 'spec'"
+                $"it has {text.Length} characters; the limit is {MaxSpecLength}"
+                "Give a checkpoint that normfree train wrote"
+
+        let net: NetSpec = text |> OldNames.renewFields path |> OldSpec.read |> parsed path "spec"
 
         match Validation.validate net with
         | Ok spec ->
             checkTensors path spec file
             spec
         | Error errors ->
-            let all = errors |> List.map string |> String.concat "; "
+            let all = errors |> List.map string |> Array.ofList |> Printable.List |> String.concat "; "
             fail path "metadata 'spec'" $"it is not a network: {all}" "Write the checkpoint again"
+
+    /// The image task of a network.
+    let private task path (file: SafetensorsFile) (spec: NetSpec) : ImageTask =
+        let task = json<ImageTask> path file "task"
+
+        match TaskChecks.problems spec task with
+        | [] -> task
+        | problems ->
+            fail path "metadata 'task'" (String.concat "; " problems) "Give a checkpoint that normfree train wrote"
 
     let private toTensor (file: SafetensorsFile) (entry: TensorEntry) =
         if (TensorBytes.tryType entry.DType).IsNone then
@@ -229,7 +248,7 @@ module Checkpoint =
         try
             loadInto path file network
 
-            { Network = network; ImageTask = json<ImageTask> path file "task"; State = state path file }
+            { Network = network; ImageTask = task path file network.Spec; State = state path file }
         with _ ->
             (network :> IDisposable).Dispose()
             reraise ()

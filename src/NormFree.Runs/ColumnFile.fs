@@ -105,6 +105,9 @@ module internal ColumnFile =
                 return Array.map box values
         }
 
+    /// Longer files are rejected.
+    let private maxBytes = 1L <<< 30
+
     let private refuse path what remedy = raise (InvalidFileException(path, "table", what, remedy))
 
     let private isAdded (property: PropertyInfo) = property.IsDefined typeof<AddedColumnAttribute>
@@ -162,4 +165,4 @@ module internal ColumnFile =
 
     /// <summary>The table of a file.</summary>
     /// <remarks>Throws InvalidFileException if it is damaged or has other columns, IOException if it cannot be read.</remarks>
-    let read<'row> (path: string) : 'row list = ofBytes<'row> path (File.ReadAllBytes path)
+    let read<'row> (path: string) : 'row list = ofBytes<'row> path (PlainFile.ReadAllBytes(path, maxBytes))

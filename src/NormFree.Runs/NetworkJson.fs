@@ -1,6 +1,6 @@
 namespace NormFree.Runs
 
-open System.IO
+open System.Text
 open System.Text.Json
 open System.Text.Json.Nodes
 open NormFree.Formats
@@ -29,16 +29,15 @@ module NetworkJson =
     /// <summary>The network of a file.</summary>
     /// <remarks>Throws InvalidFileException with all errors if it is not a valid network, IOException if it cannot be read.</remarks>
     let read (path: string) : NetSpec =
-        if FileInfo(path).Length > maxBytes then
-            raise (InvalidFileException(path, "the file", $"it is longer than {maxBytes} bytes", remedy))
+        let text = Encoding.UTF8.GetString(PlainFile.ReadAllBytes(path, maxBytes)).TrimStart '\uFEFF'
 
-        match File.ReadAllText path |> withoutComments path |> Json.read<NetSpec> with
+        match text |> withoutComments path |> Json.read<NetSpec> with
         | Error problem -> raise (InvalidFileException(path, "the text", $"it is not a network: {problem}", remedy))
         | Ok net ->
             match Validation.validate net with
             | Ok net -> net
             | Error errors ->
-                let all = errors |> List.map string |> String.concat "; "
+                let all = errors |> List.map string |> Array.ofList |> Printable.List |> String.concat "; "
                 raise (InvalidFileException(path, "the network", all, "Correct these places"))
 
     /// <summary>A network as an indented text that <c>read</c> accepts.</summary>

@@ -89,5 +89,7 @@ module OldNames =
                 let names = String.concat ", " [ for name in old -> $"{name} (now {renewed[name]})" ]
                 warn $"{source} uses old field names: {names}. The next version of NormFree will not read them."
                 (nonNull root).ToJsonString()
-        with :? JsonException ->
-            text
+        with
+        | :? JsonException
+        // An object has a field twice, perhaps by its old and its new name.
+        | :? System.ArgumentException -> text

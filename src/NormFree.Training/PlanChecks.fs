@@ -1,6 +1,7 @@
 namespace NormFree.Training
 
 open NormFree.Data
+open NormFree.Formats
 open NormFree.Networks
 open NormFree.Runs
 open NormFree.Spec
@@ -14,7 +15,10 @@ module internal PlanChecks =
     let require result =
         match result with
         | Ok value -> value
-        | Error problems -> raise (TrainingException(problems |> List.map string |> String.concat "\n"))
+        | Error problems ->
+            raise (
+                TrainingException(problems |> List.map string |> Array.ofList |> Printable.List |> String.concat "\n")
+            )
 
     let requireOptions (plan: Plan) =
         match plan.Options.Telemetry with

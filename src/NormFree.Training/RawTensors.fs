@@ -34,7 +34,7 @@ module RawTensors =
     let private requireSize path (shape: int64[]) (checkpoint: Checkpoint) =
         match NormFree.Spec.Validation.fits (int shape[2]) (int shape[3]) checkpoint.Network.Spec with
         | Ok _ -> ()
-        | Error errors -> fail path (errors |> List.map string |> String.concat "; ")
+        | Error errors -> fail path (errors |> List.map string |> Array.ofList |> Printable.List |> String.concat "; ")
 
     let private save (path: string) (kind: DType) (shape: int64[]) (bytes: byte[]) =
         SafetensorsWriter().Add("logits", kind, ReadOnlySpan shape, ReadOnlyMemory bytes).Save path

@@ -14,6 +14,7 @@ let private all =
             Repository.DocsTests.tests
             Repository.FeedTests.tests
             Repository.PublicSurfaceTests.tests
+            Repository.ReliabilityTests.tests
             Suite.ApprovedSkipsTests.tests ]
       testList
           "Formats"
@@ -39,6 +40,7 @@ let private all =
             Data.ImageKindTests.tests
             Data.JpegScansTests.tests
             Data.PnmTests.tests
+            Data.TiffTests.tests
             Data.ArchiveTests.tests
             Data.ImageFolderTests.tests
             Data.CifarTests.tests
@@ -219,6 +221,7 @@ let private runTests arguments =
     let isSoak = Array.contains "--soak" arguments
     let isSequential = isSoak || Array.contains "--sequenced" arguments
     let others = arguments |> Array.filter ((<>) "--soak")
+    Repository.ReliabilityTests.all <- fun () -> testList "all" (soak :: all)
     let chosen = Suite.Times.measured (if isSoak then soak else testList "NormFree" all)
     let settings = [ Printer(keeping summary); Parallel_Workers Environment.ProcessorCount ]
     let code = runTestsWithCLIArgs settings others chosen

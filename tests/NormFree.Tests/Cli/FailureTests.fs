@@ -138,10 +138,10 @@ let private failures =
       "predict --checkpoint §0 §1",
       [ Tool.checkpoint; folder "nothing" ],
       [ "nothing"; "is a folder" ]
-      "to classify a TIFF",
+      "to classify a JPEG 2000",
       "predict --checkpoint §0 §1",
-      [ Tool.checkpoint; image "picture.tif" ],
-      [ "picture.tif"; "TIFF"; "PNG or JPEG" ]
+      [ Tool.checkpoint; image "picture.jp2" ],
+      [ "picture.jp2"; "JPEG 2000"; "PNG or JPEG" ]
       "to classify an image that is too long",
       "predict --checkpoint §0 §1",
       [ Tool.checkpoint; overlong ],

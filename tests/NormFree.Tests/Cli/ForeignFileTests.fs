@@ -15,6 +15,7 @@ open TorchSharp
 
 let private net = "--arch reactnet-small --width 0.34 --stem cifar --classes 10"
 let private fixture = lazy (Archives.PyTorchTests.fixturePath "small-bn-free.pth")
+let private program = lazy (Archives.PyTorchTests.fixturePath "script.pth")
 
 /// An imported network without class names.
 let private imported =
@@ -187,6 +188,7 @@ let private text name (content: string) = bytes name (Encoding.Latin1.GetBytes c
 /// Files that are no checkpoints: the file, and what the error must say.
 let private kinds =
     [ "a PyTorch file", fixture, [ "normfree import --pytorch" ]
+      "a TorchScript program", program, [ "TorchScript"; "state_dict" ]
       "a plain safetensors file", finite, [ "normfree import --safetensors" ]
       "an ONNX model", text "model.onnx" "\b\b\018\007pytorch", [ "ONNX"; "checkpoint that it was exported from" ]
       "a Git LFS pointer",

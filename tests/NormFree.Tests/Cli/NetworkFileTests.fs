@@ -43,6 +43,9 @@ let private train path words =
 
 let private text = NetworkJson.write small
 
+/// Of 36 binary layers.
+let private deep = NetworkJson.write (ReActNet.reactNetSmall { Width = 0.34; Depth = 3.0 } CifarStem)
+
 let private broken =
     [ "an empty file", "", [ "it is not JSON" ]
       "half a file", text[.. text.Length / 2], [ "it is not JSON"; "network show" ]
@@ -52,7 +55,10 @@ let private broken =
       "an unknown gradient", text.Replace("ApproxSign", "AproxSign"), [ "AproxSign" ]
       "a text in place of a number", text.Replace("\"Kernel\": 3", "\"Kernel\": \"three\""), [ "it is not a network" ]
       "a null in place of a block", text.Replace("\"Blocks\": [", "\"Blocks\": [ null,"), [ "null" ]
-      "an even kernel", text.Replace("\"Kernel\": 3", "\"Kernel\": 4"), [ "the kernel must be odd"; "layer1.0" ] ]
+      "an even kernel", text.Replace("\"Kernel\": 3", "\"Kernel\": 4"), [ "the kernel must be odd"; "layer1.0" ]
+      "more errors than a screen shows",
+      deep.Replace("\"Kernel\": 3", "\"Kernel\": 4"),
+      [ "the kernel must be odd"; "in all" ] ]
 
 let private images =
     [ test "VGG-Small needs images of the size that it is made for" {
@@ -77,6 +83,14 @@ let private images =
           train path [ "--out"; Tool.scratch.File "custom" ]
           |> Tool.fails 1 [ "sign gradient 'cubic'"; "a script that calls Extensions.registerSign" ]
       } ]
+
+let private pipe =
+    test "a pipe is an error, not a wait" {
+        let path = Tool.scratch.File "pipe.json"
+        use made = System.Diagnostics.Process.Start("mkfifo", [ path ])
+        made.WaitForExit()
+        summary path |> Tool.fails 1 [ "pipe.json"; "pipe" ]
+    }
 
 let private options =
     [ for words in [ [ "--arch"; "vgg-small" ]; [ "--width"; "0.5" ]; [ "--depth"; "2" ]; [ "--stem"; "cifar" ] ] do
@@ -122,6 +136,7 @@ let tests =
               test $"{what} is an error" {
                   summary (write $"""{what.Replace(' ', '-')}.json""" text) |> Tool.fails 1 said
               }
+          pipe
           yield! images
           yield! options
           yield! shown

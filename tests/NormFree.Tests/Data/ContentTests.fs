@@ -53,6 +53,17 @@ let private byContent =
                   Expect.isFalse (text.Contains "damaged") "nothing is damaged"
               }
 
+      for name in [ "set.zip"; "set.tar"; "set.tar.gz"; "set" ] do
+          test $"an empty file named {name} is called empty" {
+              use folder = new TempFolder()
+              contains [ name; "it is empty" ] (error (openAll (folder.Write(name, [||]))))
+          }
+
+      test "a short text named .tar is no tar" {
+          use folder = new TempFolder()
+          contains [ "set.tar"; "68 69 0A" ] (error (openAll (folder.Write("set.tar", "hi\n"B))))
+      }
+
       test "a plain file named .tar.gz is not called truncated only" {
           use folder = new TempFolder()
           contains [ "no gzip file"; "68 65 6C 6C" ] (error (openAll (folder.Write("set.tar.gz", "hello, world"B))))

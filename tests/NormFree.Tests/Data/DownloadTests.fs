@@ -402,6 +402,15 @@ let tests =
                       Expect.isEmpty (Directory.GetFiles folder.Path) "no file")
               }
 
+          test "stop at redirects without an end" {
+              let redirect exchange =
+                  write exchange "302 Found" [ "Location: /mirror/set.tar.gz"; "Content-Length: 0" ] [||]
+
+              against redirect untouched (fun result _ requests ->
+                  contains [ "redirects more than 10 times"; "mirror" ] (error result)
+                  Expect.equal requests.Length 11 "requests")
+          }
+
           test "follow a redirect to another path" {
               let redirect exchange =
                   if exchange.Path = "/mirror/set.tar.gz" then

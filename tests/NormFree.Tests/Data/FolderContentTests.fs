@@ -52,7 +52,9 @@ let private formats =
                       ".WEBP", "picture.webp"
                       ".bmp", "picture.bmp"
                       ".dib", "picture.bmp"
-                      ".gif", "animated.gif" ] -> $"image-of{extension.Substring 1}{extension}", fixture fixtureName ]
+                      ".gif", "animated.gif"
+                      ".tif", "rgb.tif"
+                      ".TIFF", "lzw.tif" ] -> $"image-of{extension.Substring 1}{extension}", fixture fixtureName ]
 
           let images = ok (read folder ImageFolder.defaults (both [ "cat"; "dog" ] files))
           Expect.equal images.Train.Count (2 * files.Length) "all are read"
@@ -87,24 +89,24 @@ let private formats =
           use folder = new TempFolder()
 
           let files =
-              [ "1.png", picture 6 5; "2.png", picture 6 5; "t.tif", fixture "picture.tif"; "notes.txt", "x"B ]
+              [ "1.png", picture 6 5; "2.png", picture 6 5; "t.jp2", fixture "picture.jp2"; "notes.txt", "x"B ]
 
           let images =
               ok (read folder ImageFolder.defaults (("train/stray.png", picture 6 5) :: both [ "cat"; "dog" ] files))
 
           let text = leftOut images
-          contains [ "2 files are left out: images of the format .tif"; "train/cat/t.tif"; "Convert" ] text
+          contains [ "2 files are left out: images of the format .jp2"; "train/cat/t.jp2"; "Convert" ] text
           contains [ "no extension of an image"; "train/cat/notes.txt" ] text
           contains [ "1 file is left out: the image is in no class folder"; "train/stray.png" ] text
       }
 
       test "more than half of a class in unsupported formats is an error unless it is asked for" {
           use folder = new TempFolder()
-          let files = [ "1.png", picture 6 5; "a.tif", fixture "picture.tif"; "b.tiff", fixture "picture.tif" ]
+          let files = [ "1.png", picture 6 5; "a.jp2", fixture "picture.jp2"; "b.JP2", fixture "picture.jp2" ]
           let entries = both [ "cat"; "dog" ] files
 
           contains
-              [ "train/cat"; "2 of 3"; ".tif"; "--allow-left-out" ]
+              [ "train/cat"; "2 of 3"; ".jp2"; "--allow-left-out" ]
               (errors (read folder ImageFolder.defaults entries))
 
           let images = ok (read folder { ImageFolder.defaults with AllowLeftOut = true } entries)
@@ -115,9 +117,9 @@ let private formats =
           use folder = new TempFolder()
 
           let entries =
-              both [ "cat" ] [ "1.png", picture 6 5 ] @ both [ "dog" ] [ "1.tif", fixture "picture.tif" ]
+              both [ "cat" ] [ "1.png", picture 6 5 ] @ both [ "dog" ] [ "1.jp2", fixture "picture.jp2" ]
 
-          contains [ "train/dog"; ".tif"; "Convert" ] (errors (read folder ImageFolder.defaults entries))
+          contains [ "train/dog"; ".jp2"; "Convert" ] (errors (read folder ImageFolder.defaults entries))
       } ]
 
 let private sizes =

@@ -34,7 +34,7 @@ let private decoded (name, what: JsonObject) =
 
 let private kindOf (name: string) =
     match Path.GetExtension name with
-    | ".tif" -> "TIFF"
+    | ".jp2" -> "JPEG 2000"
     | other -> failtest $"{other} is decoded"
 
 let private unsupported (name, _) =
@@ -125,7 +125,7 @@ let private skipped =
           [ "that is truncated", lazy (Array.truncate 60 (fixture "rgb.png")), imageNet8.Train, "truncated"
             "that is not an image", lazy "hello"B, imageNet8.Train, "not an image"
             "that is empty", lazy [||], imageNet8.Train, "0 bytes"
-            "that is a TIFF", lazy (fixture "picture.tif"), imageNet8.Train, "TIFF"
+            "that is a JPEG 2000", lazy (fixture "picture.jp2"), imageNet8.Train, "JPEG 2000"
             "that is huge", lazy (pngOf 20000 20000 8 0 (fun _ -> [||])), imageNet8.Train, "100 million"
             "that is elongated",
             lazy (pngOf 65536 1 8 0 (fun _ -> Array.zeroCreate 65536)),

@@ -52,6 +52,13 @@ let tests =
               Expect.isTrue (harmless escaped) escaped
               Expect.equal (Printable.Text escaped) escaped "twice"
 
+          test "no file makes an error message long" {
+              let message = InvalidFileException("a.bin", "the text", String('x', 10_000_000), "Repair it").Message
+              Expect.isLessThan message.Length 5000 "length"
+              Expect.stringContains message "a.bin, the text: xxx" "the beginning"
+              Expect.stringEnds message "x…. Repair it." "the end"
+          }
+
           test "lines stay lines where there are several" {
               Expect.equal (Printable.Lines "a\nb\r\u001b[2J") "a\nb\\u000d\\u001b[2J" "lines"
           }

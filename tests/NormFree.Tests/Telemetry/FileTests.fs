@@ -149,6 +149,14 @@ let private damaged =
               (refusal (fun () -> ColumnFile.read<LayerSample> path))
       }
 
+      test "a pipe is an error, not a wait" {
+          use folder = new TempFolder()
+          let path = folder.File "pipe.parquet"
+          use made = System.Diagnostics.Process.Start("mkfifo", [ path ])
+          made.WaitForExit()
+          contains [ "pipe.parquet"; "pipe" ] (refusal (fun () -> ColumnFile.read<LayerSample> path))
+      }
+
       test "damaged files raise one kind of error or are read" {
           use folder = new TempFolder()
           let path = folder.File "rows.parquet"

@@ -272,7 +272,9 @@ let private refusals =
             "spec", "{}", [ "'spec'" ]
             "spec", "null", [ "'spec'" ]
             "task", "[1]", [ "'task'" ]
-            "state", "{\"Recipe\":null}", [ "'state'" ] ] do
+            "state", "{\"Recipe\":null}", [ "'state'" ]
+            "state", "{\"Stage\":1,\"Stage\":2}", [ "'state'" ]
+            "spec", "{\"Name\":\"a\",\"Name\":\"b\"}", [ "'spec'" ] ] do
           test $"metadata '{key}' of '{text}' is rejected" {
               withFile (fun _ path _ _ ->
                   let changed = rewrite path (fun _ -> true) (fun k t -> if k = key then text else t)
@@ -305,6 +307,37 @@ let private refusals =
                   contains said (refusal (fun () -> Checkpoint.readSpec changed))
                   let allocated = System.GC.GetAllocatedBytesForCurrentThread() - before
                   Expect.isLessThan allocated 10_000_000L "bytes")
+          }
+
+      test "a spec that is too long to be one is rejected before it is parsed" {
+          withFile (fun _ path _ _ ->
+              let long = System.String(' ', 5_000_000)
+              let changed = rewrite path (fun _ -> true) (fun k t -> if k = "spec" then t + long else t)
+              contains [ "'spec'"; "the limit is 4000000" ] (refusal (fun () -> load changed)))
+      }
+
+      for what, change, said in
+          [ "no side", (fun (task: ImageTask) -> { task with Size = 0 }), [ "from 1 to 10000, not 0" ]
+            "a huge side", (fun task -> { task with Size = 2_000_000_000 }), [ "from 1 to 10000" ]
+            "no classes", (fun task -> { task with Classes = [||] }), [ "0 class names for 10 classes" ]
+            "a million classes",
+            (fun task -> { task with Classes = Array.create 1_000_000 "c" }),
+            [ "1000000 class names" ]
+            "a deviation of 0",
+            (fun task -> { task with Normalisation = { task.Normalisation with Deviation = [| 0f; 1f; 1f |] } }),
+            [ "above 0" ]
+            "400 steps",
+            (fun task -> { task with Preprocessing = List.replicate 400 (Resize 9000) }),
+            [ "400 preprocessing steps"; "16" ]
+            "huge steps",
+            (fun task -> { task with Preprocessing = List.replicate 10 (Resize 5000) }),
+            [ "more than 33554432 pixels" ]
+            "a negative step", (fun task -> { task with Preprocessing = [ CentreCrop -3 ] }), [ "negative" ] ] do
+          test $"a task with {what} is rejected" {
+              withFile (fun _ path network _ ->
+                  let task = change (load path).ImageTask
+                  let changed = rewrite path (fun _ -> true) (fun k t -> if k = "task" then Json.write task else t)
+                  contains ("'task'" :: said) (refusal (fun () -> load changed)))
           }
 
       test "a truncated file is rejected at any length" {
