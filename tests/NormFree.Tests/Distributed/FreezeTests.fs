@@ -32,7 +32,7 @@ let private scratch =
 /// A trained network of other classes.
 let private start norm =
     lazy
-        (let path = Path.Combine(scratch, $"{Names.norm norm}.safetensors")
+        (let path = scratch.Value.File $"{Names.norm norm}.safetensors"
          let ten = Synthetic.dataset 4L 40 20
          let other = { ten with Classes = [| for name in ten.Classes -> "other " + name |] }
 

@@ -39,7 +39,7 @@ let private teacher (dtype: torch.ScalarType) (isFailing: int -> bool) steps (im
     torch.full ([| images.shape[0]; 10L |], torch.tensor(value).ToScalar(), dtype)
 
 /// Trains a tiny network in the given type. <c>isFailing</c> selects the steps at which this rank's loss becomes NaN.
-let runWith recipe (runOptions: RunOptions) folder (isFailing: (int -> bool) option) dtype norm : Outcome =
+let runWith (recipe: Recipe) (runOptions: RunOptions) folder (isFailing: (int -> bool) option) dtype norm : Outcome =
     let events = ResizeArray()
     let runOptions = { runOptions with Workers = 1; OnEvent = events.Add }
     let steps () = events |> Seq.filter isStep |> Seq.length
