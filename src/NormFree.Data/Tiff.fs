@@ -205,7 +205,7 @@ let private decode (bytes: byte[]) fields (layout: Layout) =
 
 let private layout (bytes: byte[]) =
     TiffFields.read bytes
-    |> Result.bind (fun fields -> ofFields fields |> Result.map (fun layout -> fields, layout))
+    |> Result.bind (fun fields -> ofFields bytes fields |> Result.map (fun layout -> fields, layout))
 
 /// <summary>Width and height in pixels.</summary>
 let size bytes = layout bytes |> Result.map (fun (_, layout) -> layout.Width, layout.Height)

@@ -75,8 +75,22 @@ let private compressionName compression =
 
 let private unsupported what = Error $"{what}, which is not supported: convert it to PNG or JPEG"
 
+/// Whether each part lies in the file, and has all its bytes if it is not compressed: the decoder would take others in their place.
+let private isWhole (bytes: byte[]) (layout: Layout) compression (offsets: uint64[]) (counts: uint64[]) =
+    let needed i =
+        let width, height = layout.Part
+        let top = i % layout.Parts / ((layout.Width + width - 1) / width) * height
+        let rows = if layout.IsTiled then height else min height (layout.Height - top)
+        if compression = 1 then uint64 (layout.RowBytes width) * uint64 rows else 1UL
+
+    let length = uint64 bytes.Length
+
+    Seq.zip offsets counts
+    |> Seq.indexed
+    |> Seq.forall (fun (i, (offset, count)) -> count >= needed i && count <= length && offset <= length - count)
+
 /// Reads the layout, or returns an error.
-let ofFields (fields: Fields) : Result<Layout, string> =
+let ofFields (bytes: byte[]) (fields: Fields) : Result<Layout, string> =
     let numbers tag = if fields.ContainsKey tag then fields[tag] else [||]
     // Values above the range of 32 bits are larger than any limit.
     let small value = int (min value (uint64 System.Int32.MaxValue))
@@ -158,5 +172,7 @@ let ofFields (fields: Fields) : Result<Layout, string> =
     else
         match colours with
         | Ok colours when samples < colours.Channels -> Error damaged
+        | Ok colours when not (isWhole bytes (layout colours) compression (numbers offsets) (numbers counts)) ->
+            Error(truncated bytes)
         | Ok colours -> Ok(layout colours)
         | Error reason -> Error reason
