@@ -19,7 +19,8 @@ module internal LearningRateFinder =
           Range = None
           Curves = [ Curve.Line("loss", [ for trial in test.Trials -> log10 trial.Rate, trial.Loss ]) ]
           Boundaries =
-            [ for rate in Option.toList test.Suggestion -> { At = log10 rate; Label = $"suggestion {rate}" } ] }
+            [ for rate in Option.toList test.Suggestion -> { At = log10 rate; Label = $"suggestion {rate}" } ]
+          Levels = [] }
 
     /// <summary>Tests the first stage of the configuration, prints a suggestion, and writes a plot into the folder.</summary>
     let run (configuration: RunConfiguration) (net: NetSpec) (folder: RunFolder) (plan: Plan) =

@@ -57,7 +57,7 @@ module internal OwnImages =
 
         let recipe (recipe: Recipe) =
             { recipe with
-                Epochs = orElse Options.Recipe.epochs (max chosen.Epochs recipe.WarmUp) recipe.Epochs
+                Epochs = orElse Options.Recipe.epochs (max chosen.Epochs (int (ceil recipe.WarmUp))) recipe.Epochs
                 Batch = orElse Options.Recipe.batch chosen.Batch recipe.Batch
                 LearningRate = orElse Options.Recipe.learningRate chosen.LearningRate recipe.LearningRate
                 Schedule = orElse Options.Recipe.schedule chosen.Schedule recipe.Schedule }

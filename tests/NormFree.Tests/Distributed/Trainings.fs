@@ -23,7 +23,7 @@ let private data =
              Train = { train with Load = fun i -> if lost.Contains i then Error "damaged" else train.Load i } })
 
 /// 5 batches per epoch, one of them unreadable in the second: 24 steps.
-let recipe = { quick with Epochs = 5; Batch = 7; WarmUp = 1; WeightDecay = 1e-3 }
+let recipe = { quick with Epochs = 5; Batch = 7; WarmUp = 1.0; WeightDecay = 1e-3 }
 
 /// The result of a training: weights and running statistics, log and events.
 type Outcome = { Tensors: (string * float[]) list; History: EpochRecord list; Events: TrainingEvent list }

@@ -129,7 +129,7 @@ let private validation =
                 "a NaN weight decay", { published with WeightDecay = nan }
                 "a NaN clipping factor", { published with Clip = Agc nan }
                 "a NaN held-out fraction", { published with HeldOut = nan }
-                "a warm-up past the last epoch", { published with Epochs = 3; WarmUp = 4 }
+                "a warm-up past the last epoch", { published with Epochs = 3; WarmUp = 4.0 }
                 "a negative warm-up", { published with WarmUp = -1 } ] do
               test $"{name} is rejected" {
                   match Recipe.validate recipe with
