@@ -18,7 +18,10 @@ module internal Wording =
         | _ -> [ element ]
 
     let private (|Number|_|) (element: JsonElement) =
-        if element.ValueKind = JsonValueKind.Number then Some(element.GetDouble()) else None
+        if element.ValueKind = JsonValueKind.Number then
+            Some(element.GetDouble())
+        else
+            None
 
     let private plain (element: JsonElement) =
         match element with
@@ -30,7 +33,7 @@ module internal Wording =
         | "PadCrop", [ Number padding ] -> $"pad by {number padding} pixels and crop at random"
         | "Flip", [] -> "flip left to right at random"
         | "RandomResizedCrop", [ Number low; Number high; Number side ] ->
-            $"crop {percent low} to {percent high} % of the area at random and resize it to {number side} pixels"
+            $"crop {percent low} to {percent high} %% of the area at random and resize it to {number side} pixels"
         | "ResizeShort", [ Number side ] -> $"resize the shorter side to {number side} pixels"
         | "CentreCrop", [ Number side ] -> $"crop the central {number side} pixels"
         | "Resize", [ Number side ] -> $"resize to {number side} pixels"
@@ -48,7 +51,8 @@ module internal Wording =
         match element.ValueKind with
         | JsonValueKind.Array -> element.EnumerateArray() |> Seq.map words |> String.concat "; "
         | JsonValueKind.Object ->
-            [ for field in element.EnumerateObject() -> case field.Name (values field.Value) ] |> String.concat "; "
+            [ for field in element.EnumerateObject() -> case field.Name (values field.Value) ]
+            |> String.concat "; "
         | JsonValueKind.String -> case (element.ToString()) []
         | _ -> plain element
 
