@@ -12,7 +12,12 @@ module internal Output =
     /// copied.</summary>
     let wrap (width: int) (indent: int) (text: string) : string list =
         let command = text.IndexOf ": normfree "
-        let prose, command = if command < 0 then text, [] else text.Substring(0, command + 1), [ text.Substring(command + 2) ]
+
+        let prose, command =
+            if command < 0 then
+                text, []
+            else
+                text.Substring(0, command + 1), [ text.Substring(command + 2) ]
 
         let add (lines: string list) (word: string) =
             match lines with

@@ -43,10 +43,7 @@ module Reference =
         $"| `{cell name}` | {cell spec.About}{oldNames spec} | {values} | {standard} |"
 
     let private table (command: Command) (specs: OptionSpec list) =
-        [ "<div class=\"options\">"
-          ""
-          "| option | meaning | values | default |"
-          "|---|---|---|---|" ]
+        [ "<div class=\"options\">"; ""; "| option | meaning | values | default |"; "|---|---|---|---|" ]
         @ [ for spec in specs -> row command spec ]
         @ [ ""; "</div>" ]
 

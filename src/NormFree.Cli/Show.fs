@@ -95,7 +95,10 @@ module Show =
     let internal barWidth (room: int) = min widestBar (room - 70)
 
     let private describe room (report: StepReport) =
-        if barWidth room > 0 then EventText.measures report else EventText.shortMeasures report
+        if barWidth room > 0 then
+            EventText.measures report
+        else
+            EventText.shortMeasures report
 
     let private bar (console: ProgressTask) event =
         match event with

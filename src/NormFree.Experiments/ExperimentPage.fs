@@ -109,7 +109,9 @@ module ExperimentPage =
             let valuesA, valuesB = List.map snd a, List.map snd b
             let points = 100.0 * (List.average valuesA - List.average valuesB)
             let direction = if points < 0.0 then "less" else "more"
-            let said = $"{one} against {other}: {spread valuesA} against {spread valuesB}, {abs points:f2} points {direction}"
+
+            let said =
+                $"{one} against {other}: {spread valuesA} against {spread valuesB}, {abs points:f2} points {direction}"
 
             if a.Length = 1 || b.Length = 1 then
                 $"{said}; one seed cannot show whether this is chance."

@@ -255,12 +255,7 @@ module Network =
 
     /// The same tensors as a network of another stage. Both networks share them: dispose one of them.
     let internal inStage binarise (network: Network) =
-        new Network(
-            Net.withBinarise binarise network.Spec,
-            network.Execution,
-            network.Parameters,
-            network.Buffers
-        )
+        new Network(Net.withBinarise binarise network.Spec, network.Execution, network.Parameters, network.Buffers)
 
     /// <summary>Copies values into those tensors of a network whose names are chosen.</summary>
     /// <remarks><c>values</c> returns a tensor's values by its name, in row-major order and of any element type.</remarks>

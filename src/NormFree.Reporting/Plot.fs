@@ -115,10 +115,7 @@ module internal Plot =
     let private boundaryFontSize = 13.0
 
     /// A boundary with the row of its label, from 0; None if its label repeats the one before it.
-    type private PlacedBoundary =
-        { Boundary: Boundary
-          Row: int option
-          IsRight: bool }
+    type private PlacedBoundary = { Boundary: Boundary; Row: int option; IsRight: bool }
 
     /// Places labels in rows, so that none lies over another one. A label stands left of its line if it would leave the chart.
     let private placed (width: float) (low: float, high: float) (boundaries: Boundary list) =
@@ -127,7 +124,12 @@ module internal Plot =
         let extent (boundary: Boundary) =
             let length = perPixel * (20.0 + EmbeddedFont.width boundaryFontSize boundary.Label)
             let isRight = boundary.At + length > high
-            (if isRight then boundary.At - length, boundary.At else boundary.At, boundary.At + length), isRight
+
+            (if isRight then
+                 boundary.At - length, boundary.At
+             else
+                 boundary.At, boundary.At + length),
+            isRight
 
         let overlaps (a, b) (c, d) = a < d && c < b
 

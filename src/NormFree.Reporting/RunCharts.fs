@@ -82,8 +82,7 @@ module internal RunCharts =
             ""
 
     /// Top-1 on the test set.
-    let accuracyChart groups =
-        { chart "Test accuracy" "top-1" Percent _.Test.Top1 groups with Levels = chance groups }
+    let accuracyChart groups = { chart "Test accuracy" "top-1" Percent _.Test.Top1 groups with Levels = chance groups }
 
     let accuracy (groups: RunGroup list) : Figure =
         { Name = "accuracy"

@@ -60,7 +60,12 @@ module internal RunTable =
 
     let private state (run: RunLog) = if run.Finished then "finished" else "not finished"
 
-    let private headlineRow withTop5 (label: string) (run: RunLog) (stage: string, epochs: EpochRecord list, best: EpochRecord) =
+    let private headlineRow
+        withTop5
+        (label: string)
+        (run: RunLog)
+        (stage: string, epochs: EpochRecord list, best: EpochRecord)
+        =
         let last = List.last epochs
         let top5 (epoch: EpochRecord) = if hasTop5 run then percent epoch.Test.Top5 else missing
 
@@ -81,8 +86,7 @@ module internal RunTable =
 
         let rows label (run: RunLog) =
             match run.Stages with
-            | [] ->
-                [ label :: List.replicate (if withTop5 then 7 else 5) missing @ [ "0"; state run ] ]
+            | [] -> [ label :: List.replicate (if withTop5 then 7 else 5) missing @ [ "0"; state run ] ]
             | stages -> stages |> List.map (headlineRow withTop5 label run)
 
         { Columns =
@@ -149,7 +153,8 @@ module internal RunTable =
         | "" -> runs
         | prefix ->
             runs
-            |> List.filter (fun run -> run.Configuration |> List.exists (fun (key, _) -> key.StartsWith(prefix, StringComparison.Ordinal)))
+            |> List.filter (fun run ->
+                run.Configuration |> List.exists (fun (key, _) -> key.StartsWith(prefix, StringComparison.Ordinal)))
 
     /// Two tables: the settings that all runs share, and the others with one column per run. A run without a stage does not differ in the stage's
     /// settings.
@@ -158,7 +163,8 @@ module internal RunTable =
 
         let common, differing =
             keys
-            |> List.partition (fun key -> concerned key runs |> List.map (value key) |> List.distinct |> List.length = 1)
+            |> List.partition (fun key ->
+                concerned key runs |> List.map (value key) |> List.distinct |> List.length = 1)
 
         let shown (key: string) =
             if RunGroup.isEnvironment key then

@@ -72,7 +72,13 @@ module Statistics =
     /// <summary>Student's 95 % interval for the mean of paired differences, a − b. It needs two pairs.</summary>
     let paired (pairs: (float * float) list) : Interval =
         let differences = pairs |> List.map (fun (a, b) -> a - b) |> sample
-        let reach = if differences.Deviation = 0.0 then 0.0 else studentT (float (pairs.Length - 1)) * differences.StandardError
+
+        let reach =
+            if differences.Deviation = 0.0 then
+                0.0
+            else
+                studentT (float (pairs.Length - 1)) * differences.StandardError
+
         { Low = differences.Mean - reach; High = differences.Mean + reach }
 
     /// <summary>The 95 % interval for the difference of two means, a − b, of values with their seeds: of paired differences if both have the same

@@ -88,7 +88,8 @@ module Verdict =
     /// The top-1 of each run with its seed. A run without a seed in its configuration is paired with none.
     let private bySeed (group: RunGroup) (epochs: EpochRecord list) =
         List.map2
-            (fun (run: RunLog) (epoch: EpochRecord) -> RunGroup.seed run |> Option.defaultValue run.Name, epoch.Test.Top1)
+            (fun (run: RunLog) (epoch: EpochRecord) ->
+                RunGroup.seed run |> Option.defaultValue run.Name, epoch.Test.Top1)
             group.Runs
             epochs
 
@@ -148,7 +149,11 @@ module Verdict =
             $"{against} on {images} test images, {points (abs difference)} points {more} \
               (standard error of the difference: {points error} points)"
         | OverSeeds isPaired ->
-            let interval = if isPaired then "95 % interval of the difference, paired by seed" else "Welch's 95 % interval of the difference"
+            let interval =
+                if isPaired then
+                    "95 % interval of the difference, paired by seed"
+                else
+                    "Welch's 95 % interval of the difference"
 
             $"{against}, means over {comparison.BnFree.Count} and {comparison.Other.Count} seeds with standard deviations of \
               {points comparison.BnFree.Deviation} and {points comparison.Other.Deviation} points, {points (abs difference)} points {more} \

@@ -18,7 +18,10 @@ module internal Wording =
         | _ -> [ element ]
 
     let private (|Number|_|) (element: JsonElement) =
-        if element.ValueKind = JsonValueKind.Number then Some(element.GetDouble()) else None
+        if element.ValueKind = JsonValueKind.Number then
+            Some(element.GetDouble())
+        else
+            None
 
     let private plain (element: JsonElement) =
         match element with
@@ -48,7 +51,8 @@ module internal Wording =
         match element.ValueKind with
         | JsonValueKind.Array -> element.EnumerateArray() |> Seq.map words |> String.concat "; "
         | JsonValueKind.Object ->
-            [ for field in element.EnumerateObject() -> case field.Name (values field.Value) ] |> String.concat "; "
+            [ for field in element.EnumerateObject() -> case field.Name (values field.Value) ]
+            |> String.concat "; "
         | JsonValueKind.String -> case (element.ToString()) []
         | _ -> plain element
 

@@ -62,7 +62,8 @@ module Suggestion =
         text.Trim('-').Length >= 3
         && [ text.Length; text.Length + 1 ]
            |> List.exists (fun length ->
-               length <= candidate.Length && 3 * distance text (candidate.Substring(0, length).ToLowerInvariant()) <= text.Trim('-').Length)
+               length <= candidate.Length
+               && 3 * distance text (candidate.Substring(0, length).ToLowerInvariant()) <= text.Trim('-').Length)
 
     /// <summary>The nearest known name, if it differs in at most a third of its characters, continues the given name, or is its name here where other
     /// tools have the given one.</summary>

@@ -17,8 +17,7 @@ module internal TelemetryFiles =
     let channels (folder: RunFolder) (stage: int) (epoch: int) =
         Path.Combine(folder.Telemetry, $"stage{stage}-epoch{epoch:D3}-channels.parquet")
 
-    let transition (folder: RunFolder) (stage: int) =
-        Path.Combine(folder.Telemetry, $"stage{stage}-transition.parquet")
+    let transition (folder: RunFolder) (stage: int) = Path.Combine(folder.Telemetry, $"stage{stage}-transition.parquet")
 
     /// The existing files in the order of their epochs: stage, epoch, whether it is for channels, and path.
     let all (folder: RunFolder) =

@@ -115,10 +115,7 @@ type internal Sampler(stage: string, network: Network, optimisation: Optimisatio
 
     /// <summary>Starts a sample of the step that follows the cursor.</summary>
     member _.Start(cursor: TrainingCursor) : Sample =
-        { Epoch = cursor.Epoch + 1
-          Step = cursor.Step
-          Inputs = Dictionary()
-          Shortcuts = Dictionary() }
+        { Epoch = cursor.Epoch + 1; Step = cursor.Step; Inputs = Dictionary(); Shortcuts = Dictionary() }
 
     /// <summary>The hook for the forward pass of a sample's step.</summary>
     member _.ForwardHook(sample: Sample) : ForwardHook =

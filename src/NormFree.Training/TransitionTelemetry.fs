@@ -79,7 +79,8 @@ module internal TransitionTelemetry =
             | :? IOException
             | :? UnauthorizedAccessException as error ->
                 plan.Options.OnEvent(
-                    Warning $"{error.Message.TrimEnd('.')}: telemetry of the transition was not written. Training continues."
+                    Warning
+                        $"{error.Message.TrimEnd('.')}: telemetry of the transition was not written. Training continues."
                 )
 
     /// <summary>Records the transition if the network starts with the weights of a network with real weights. All ranks measure, and the first one
