@@ -307,7 +307,7 @@ let private narrow =
           }
 
           test "progress fits 60 columns without a bar, and 80 with one" {
-              let report =
+              let report: NormFree.Training.StepReport =
                   { Stage = "activations+weights"
                     Epoch = 100
                     Epochs = 256

@@ -13,6 +13,7 @@ let private run name work memory : ExperimentRun =
       Seed = 1L
       Key = name
       Folder = { Path = name }
+      SharedStage1 = None
       Work = [ "activations", work ]
       Memory = memory }
 

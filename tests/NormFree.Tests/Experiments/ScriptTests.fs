@@ -116,6 +116,7 @@ let private scripts =
                     Seed = 1L
                     Key = "0"
                     Folder = { Path = "x" }
+                    SharedStage1 = None
                     Work = []
                     Memory = 0L }
                 Log = Error "the loss is NaN" }

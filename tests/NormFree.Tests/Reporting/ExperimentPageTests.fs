@@ -16,6 +16,7 @@ let private result label seed log : ExperimentResult =
           Seed = seed
           Key = "0123456789abcdef"
           Folder = { Path = "runs/x" }
+          SharedStage1 = None
           Work = []
           Memory = 0L }
       Log = log }
