@@ -81,8 +81,8 @@ module internal Parser =
 
     let private oneDash (command: Command) (word: string) state =
         let known = "--help" :: [ for spec in command.Options -> spec.Name ]
-        let given = Quoted.Name word
-        problem $"{command.Name} has no option {given}.{Suggestion.didYouMean known ("-" + word)}" state
+        let given, hint = Quoted.Name word, Suggestion.didYouMean known ("-" + word)
+        problem $"{command.Name} has no option {given}.{hint}" state
 
     let rec private read (command: Command) state words =
         match words with
