@@ -8,24 +8,25 @@ open NormFree.Formats
 [<RequireQualifiedAccess>]
 module internal Output =
 
-    /// <summary>The words of a text in lines of at most that width; later lines are indented. A command at its end stays whole, so that it can be
-    /// copied.</summary>
-    let wrap (width: int) (indent: int) (text: string) : string list =
-        let command = text.IndexOf ": normfree "
-
-        let prose, command =
-            if command < 0 then
-                text, []
-            else
-                text.Substring(0, command + 1), [ text.Substring(command + 2) ]
-
+    let private fill (width: int) (indent: int) (words: string list) =
         let add (lines: string list) (word: string) =
             match lines with
             | line :: rest when line.Length + 1 + word.Length <= width -> $"{line} {word}" :: rest
             | [] -> [ word ]
             | lines -> String(' ', indent) + word :: lines
 
-        List.fold add [] (List.ofArray (prose.Split ' ') @ command) |> List.rev
+        List.fold add [] words |> List.rev
+
+    /// <summary>The words of a text in lines of at most that width; later lines are indented.</summary>
+    let wrap (width: int) (indent: int) (text: string) : string list = fill width indent (List.ofArray (text.Split ' '))
+
+    /// The same, but a command at the end of a message stays whole, so that it can be copied.
+    let private wrapMessage width indent (text: string) =
+        match text.IndexOf ": normfree " with
+        | -1 -> wrap width indent text
+        | colon ->
+            let prose, command = text.Substring(0, colon + 1), text.Substring(colon + 2)
+            fill width indent (List.ofArray (prose.Split ' ') @ [ command ])
 
     /// Where the values of a line such as `parameters            380,776` begin.
     let private valueColumn (text: string) =
@@ -37,7 +38,11 @@ module internal Output =
         match width with
         | Some width ->
             text.Split '\n'
-            |> Seq.collect (fun line -> if line.Length <= width then [ line ] else wrap width (valueColumn line) line)
+            |> Seq.collect (fun line ->
+                if line.Length <= width then
+                    [ line ]
+                else
+                    wrapMessage width (valueColumn line) line)
             |> String.concat "\n"
         | None -> text
 

@@ -81,8 +81,7 @@ module internal Parser =
 
     let private oneDash (command: Command) (word: string) state =
         let known = "--help" :: [ for spec in command.Options -> spec.Name ]
-        let given = Quoted.Name word
-        let hint = Suggestion.didYouMean known ("-" + word)
+        let given, hint = Quoted.Name word, Suggestion.didYouMean known ("-" + word)
         problem $"{command.Name} has no option {given}.{hint}" state
 
     let rec private read (command: Command) state words =

@@ -302,7 +302,10 @@ let private narrow =
 
           test "a command at the end of a message stays on one line" {
               let command = "normfree train --resume --out runs/reactnet-small-bn-free"
-              let lines = (Output.fit (Some 60) $"normfree: interrupted. All steps are kept; resume with: {command}").Split '\n'
+
+              let lines =
+                  (Output.fit (Some 60) $"normfree: interrupted. All steps are kept; resume with: {command}").Split '\n'
+
               Expect.equal (Array.last lines) command "whole"
           }
 

@@ -33,7 +33,9 @@ let private boxes (svg: XElement) =
 
           if e.Name.LocalName = "text" then
               let place =
-                  match attribute "x" |> Option.map numbers, attribute "y" |> Option.map numbers, attribute "transform" with
+                  match
+                      attribute "x" |> Option.map numbers, attribute "y" |> Option.map numbers, attribute "transform"
+                  with
                   | Some [ x ], Some [ y ], None -> Some(x, y)
                   | _, _, Some transform when not (transform.Contains "rotate") ->
                       match numbers transform with
@@ -79,10 +81,7 @@ let private stageLabels =
                   let last = runs |> List.map (fun (a, b) -> a + b) |> List.max
                   let points = [ for i in 1..last -> float i, (if i = 1 then 0.0 else 0.9) ]
 
-                  let drawn =
-                      { chart with
-                          Curves = [ Curve.Line("x", points @ points) ]
-                          Boundaries = stagesOf runs }
+                  let drawn = { chart with Curves = [ Curve.Line("x", points @ points) ]; Boundaries = stagesOf runs }
 
                   let svg = XElement.Parse(Chart.svg width height drawn)
                   let texts = boxes svg
@@ -99,7 +98,9 @@ let private stageLabels =
                       Expect.isLessThanOrEqual label.Right (float width) "in the picture"
 
                       for other in texts do
-                          Expect.isFalse (not (obj.ReferenceEquals(other, label)) && overlap label other) $"{label.Text} on {other.Text}"
+                          Expect.isFalse
+                              (not (obj.ReferenceEquals(other, label)) && overlap label other)
+                              $"{label.Text} on {other.Text}"
               }
 
       for title in
@@ -111,7 +112,9 @@ let private stageLabels =
               let words = title.Split ' '
 
               let lines =
-                  boxes svg |> List.filter (fun box -> box.Text <> "" && box.Text.Split ' ' |> Array.forall (fun word -> Array.contains word words))
+                  boxes svg
+                  |> List.filter (fun box ->
+                      box.Text <> "" && box.Text.Split ' ' |> Array.forall (fun word -> Array.contains word words))
 
               Expect.equal (lines |> List.sortBy _.Top |> List.map _.Text |> String.concat " ") title "all words"
 
@@ -139,7 +142,9 @@ let private stageLabels =
           Expect.contains (labels 1e-9) "1" "powers of ten"
           Expect.isFalse (labels 1e-9 |> List.exists (fun label -> label.StartsWith "1e-0")) "no tiny numbers"
 
-          let shared = ChartData.sameAxis [ { chart with Y = Logarithmic; Curves = [ Curve.Line("x", points 1e-9) ] } ]
+          let shared =
+              ChartData.sameAxis [ { chart with Y = Logarithmic; Curves = [ Curve.Line("x", points 1e-9) ] } ]
+
           Expect.isGreaterThan (fst shared.Head.Range.Value) 0.001 "a shared axis"
       }
 

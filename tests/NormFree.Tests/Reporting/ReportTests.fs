@@ -247,7 +247,9 @@ let tests =
               let two =
                   run
                       "none"
-                      [ "augmentation", "none"; "activations+weights: clipping", """{"Agc":0.02}"""; "activations+weights: epochs", "4" ]
+                      [ "augmentation", "none"
+                        "activations+weights: clipping", """{"Agc":0.02}"""
+                        "activations+weights: epochs", "4" ]
 
               let found = page "x" (ofLogs [ one; two ]) |> tables
               let differing = found |> List.find (fun rows -> rows.Head.Head = "key" && rows.Head.Length = 3)
@@ -260,9 +262,7 @@ let tests =
                       "none" ] ]
                   "differences"
 
-              for row in
-                  [ [ "activations: clipping"; "AGC, λ = 0.02" ]
-                    [ "activations+weights: epochs"; "4" ] ] do
+              for row in [ [ "activations: clipping"; "AGC, λ = 0.02" ]; [ "activations+weights: epochs"; "4" ] ] do
                   Expect.contains common row "common"
           }
 
@@ -279,9 +279,15 @@ let tests =
           }
 
           test "accuracy has a line at chance if all runs have the same number of classes" {
-              let run label classes = { Samples.run label 3 0.9 with Configuration = [ "classes", classes; "norm", label ] }
+              let run label classes =
+                  { Samples.run label 3 0.9 with Configuration = [ "classes", classes; "norm", label ] }
+
               Expect.stringContains (page "x" (ofLogs [ run "bn-free" "10"; run "none" "10" ])) ">chance, 10 %<" "ten"
-              Expect.isFalse ((page "x" (ofLogs [ run "bn-free" "10"; run "none" "5" ])).Contains "chance, ") "different"
+
+              Expect.isFalse
+                  ((page "x" (ofLogs [ run "bn-free" "10"; run "none" "5" ])).Contains "chance, ")
+                  "different"
+
               Expect.isFalse ((page "x" (ofLogs [ run "bn-free" "many" ])).Contains "chance, ") "unknown"
           }
 
@@ -289,8 +295,7 @@ let tests =
               let run = { Samples.run "bn-free" 3 0.9 with Configuration = [ "classes", "5" ] }
 
               let heldOut =
-                  { run with
-                      Epochs = run.Epochs |> List.map (fun epoch -> { epoch with HeldOut = Some epoch.Test }) }
+                  { run with Epochs = run.Epochs |> List.map (fun epoch -> { epoch with HeldOut = Some epoch.Test }) }
 
               Expect.isFalse ((page "x" (ofLogs [ run ])).Contains "top-5") "five classes"
 
@@ -300,7 +305,11 @@ let tests =
                   "six classes"
 
               for run, images in [ run, "test images"; heldOut, "held-out images" ] do
-                  let rows = page "x" (ofLogs [ run ]) |> tables |> List.find (fun rows -> List.contains "best chosen on" rows.Head)
+                  let rows =
+                      page "x" (ofLogs [ run ])
+                      |> tables
+                      |> List.find (fun rows -> List.contains "best chosen on" rows.Head)
+
                   let column = rows.Head |> List.findIndex ((=) "best chosen on")
                   Expect.all rows.Tail (fun row -> row[column] = images) images
           }

@@ -44,8 +44,18 @@ let tests =
           test "paired differences have Student's interval" {
               // Mean 0.012, standard deviation 0.002, t = 4.3027 with 2 degrees of freedom.
               let interval = Statistics.paired [ 0.60, 0.59; 0.662, 0.65; 0.714, 0.70 ]
-              Expect.floatClose { absolute = 1e-6; relative = 0.0 } interval.Low (0.012 - 4.302653 * 0.002 / sqrt 3.0) "low"
-              Expect.floatClose { absolute = 1e-6; relative = 0.0 } interval.High (0.012 + 4.302653 * 0.002 / sqrt 3.0) "high"
+
+              Expect.floatClose
+                  { absolute = 1e-6; relative = 0.0 }
+                  interval.Low
+                  (0.012 - 4.302653 * 0.002 / sqrt 3.0)
+                  "low"
+
+              Expect.floatClose
+                  { absolute = 1e-6; relative = 0.0 }
+                  interval.High
+                  (0.012 + 4.302653 * 0.002 / sqrt 3.0)
+                  "high"
           }
 
           test "values are paired only if both sides have the same seeds, each once" {
@@ -66,7 +76,11 @@ let tests =
 
               Expect.hasLength (RunGroup.ofRuns [ run 1; run 2; run 3 ]) 1 "one group"
 
-              let other = { run 4 with Configuration = ("starts from", "runs/other/stage1.last.safetensors") :: (run 4).Configuration.Tail }
+              let other =
+                  { run 4 with
+                      Configuration =
+                          ("starts from", "runs/other/stage1.last.safetensors") :: (run 4).Configuration.Tail }
+
               Expect.hasLength (RunGroup.ofRuns [ run 1; other ]) 2 "another checkpoint"
           }
 

@@ -104,7 +104,11 @@ let tests =
               let bnFree, batchNorm = [ 0.60; 0.662; 0.714 ], [ 0.59; 0.65; 0.70 ]
               let text = sentence (seeds "bn-free" bnFree @ seeds "batch-norm" batchNorm)
               Expect.stringStarts text "bn-free is above its batch-norm twin: " "words"
-              Expect.stringContains text "(95 % interval of the difference, paired by seed: 0.70 to 1.70 points)" "interval"
+
+              Expect.stringContains
+                  text
+                  "(95 % interval of the difference, paired by seed: 0.70 to 1.70 points)"
+                  "interval"
 
               let unpaired = sentence (seeds "bn-free" bnFree @ seedsFrom 7 "batch-norm" batchNorm)
               Expect.stringStarts unpaired "bn-free and its batch-norm twin do not differ significantly" "without pairs"

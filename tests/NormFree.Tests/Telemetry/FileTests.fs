@@ -88,7 +88,11 @@ let private written =
 
       test "a run without telemetry has none" {
           use folder = new TempFolder()
-          Expect.equal (Telemetry.read { Path = folder.File "none" }) { Layers = []; Channels = []; Transition = [] } "nothing"
+
+          Expect.equal
+              (Telemetry.read { Path = folder.File "none" })
+              { Layers = []; Channels = []; Transition = [] }
+              "nothing"
       }
 
       test "files of versions without shortcut means are read, with NaN for them" {

@@ -59,7 +59,8 @@ let private recorded =
       }
 
       for norm in [ BatchNorm; BnFree 0.2 ] do
-          test $"{Names.norm norm}: the transition to binary weights is recorded, and equals a measurement of both networks" {
+          test
+              $"{Names.norm norm}: the transition to binary weights is recorded, and equals a measurement of both networks" {
               use folder = new TempFolder()
               let plan = plan Composite (EverySteps 4) folder.Path
               let trained = plan |> Pipeline.train recipe (tiny norm)
@@ -101,13 +102,20 @@ let private recorded =
 
                   let a, b = figures before, figures after
                   let square values = values |> Array.averageBy (fun value -> value * value)
-                  let close actual expected what = Expect.floatClose { absolute = 1e-5; relative = 1e-3 } actual expected $"{what} of {layer.Name}"
+
+                  let close actual expected what =
+                      Expect.floatClose { absolute = 1e-5; relative = 1e-3 } actual expected $"{what} of {layer.Name}"
+
                   close row.MeanChange (square (Array.map2 (-) b.Mean a.Mean)) "change"
                   close row.MeanSquaredBefore (square a.Mean) "mean² before"
                   close row.MeanSquaredAfter (square b.Mean) "mean² after"
                   close row.VarianceBefore (Array.average a.Variance) "variance before"
                   close row.VarianceAfter (Array.average b.Variance) "variance after"
-                  Expect.equal (System.Double.IsNaN row.ShortcutMeanSquared) (not layer.HasShortcutConvolution) layer.Name
+
+                  Expect.equal
+                      (System.Double.IsNaN row.ShortcutMeanSquared)
+                      (not layer.HasShortcutConvolution)
+                      layer.Name
 
               Expect.exists layers _.HasShortcutConvolution "a shortcut with a convolution"
               Expect.equal rows.Head.MeanChange 0.0 "nothing is binarised before the first layer"

@@ -139,7 +139,11 @@ let private steps =
                           close 1e-4 row.Variance (Array.average naive.Variance) "variance"
 
                           if layers[i].HasShortcutConvolution then
-                              close 1e-4 row.ShortcutMeanSquared (naive.Mean |> Array.averageBy (fun m -> m * m)) "shortcut"
+                              close
+                                  1e-4
+                                  row.ShortcutMeanSquared
+                                  (naive.Mean |> Array.averageBy (fun m -> m * m))
+                                  "shortcut"
                           else
                               Expect.isTrue (System.Double.IsNaN row.ShortcutMeanSquared) "no shortcut's convolution"
 
