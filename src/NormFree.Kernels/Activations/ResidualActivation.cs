@@ -107,9 +107,10 @@ internal sealed unsafe class ResidualActivation<TFloats, TVector> : ResidualActi
         var maps = new BackwardMaps(pixels, sum, resultGradient, sumGradient, parameterGradients);
         var whole = activation.Channels / TFloats.Lanes * TFloats.Lanes;
         new Span<float>(parameterGradients, 3 * activation.Channels).Clear();
-        for (var first = 0; first < pixels; first += PixelBlock.Size)
+        var size = PixelBlock.Size(activation.Channels);
+        for (var first = 0; first < pixels; first += size)
         {
-            var block = maps.Slice(first, Math.Min(PixelBlock.Size, pixels - first), activation.Channels);
+            var block = maps.Slice(first, Math.Min(size, pixels - first), activation.Channels);
             ResidualActivationLoops<TFloats, TVector>.Backward(activation, block, 0, whole);
             ResidualActivationLoops<ScalarFloats, float>.Backward(activation, block, whole, activation.Channels);
         }
@@ -121,9 +122,10 @@ internal sealed unsafe class ResidualActivation<TFloats, TVector> : ResidualActi
         var whole = maps.ShortcutChannels % TFloats.Lanes == 0 || maps.ShortcutChannels == activation.Channels
             ? activation.Channels / TFloats.Lanes * TFloats.Lanes
             : 0;
-        for (var first = 0; first < maps.Pixels; first += PixelBlock.Size)
+        var size = PixelBlock.Size(activation.Channels);
+        for (var first = 0; first < maps.Pixels; first += size)
         {
-            var block = maps.Slice(first, Math.Min(PixelBlock.Size, maps.Pixels - first), activation.Channels);
+            var block = maps.Slice(first, Math.Min(size, maps.Pixels - first), activation.Channels);
             ResidualActivationLoops<TFloats, TVector>.Forward(activation, block, 0, whole);
             ResidualActivationLoops<ScalarFloats, float>.Forward(activation, block, whole, activation.Channels);
         }

@@ -75,8 +75,13 @@ internal static unsafe class ResidualActivationLoops<TFloats, TVector>
 /// </remarks>
 internal static class PixelBlock
 {
+    /// <summary>Values per block, 16 KiB: a third of a first-level cache.</summary>
+    private const int Values = 4096;
+
+    private const int MinPixels = 16;
+
     /// <summary>Pixels per block.</summary>
-    public const int Size = 16;
+    public static int Size(int channels) => Math.Max(MinPixels, Values / channels);
 }
 
 /// <summary>Arguments of <see cref="ResidualActivation"/>'s forward pass: accumulators with their scale, or a float branch.</summary>

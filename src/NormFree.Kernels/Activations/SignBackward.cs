@@ -95,9 +95,10 @@ internal sealed unsafe class SignBackward<TFloats, TVector> : SignBackward
         where TSlope : struct, ISignSlope
     {
         new Span<float>(shiftGradient, maps.Channels).Clear();
-        for (var first = 0; first < maps.Pixels; first += PixelBlock.Size)
+        var size = PixelBlock.Size(maps.Channels);
+        for (var first = 0; first < maps.Pixels; first += size)
         {
-            var block = maps.Slice(first, Math.Min(PixelBlock.Size, maps.Pixels - first));
+            var block = maps.Slice(first, Math.Min(size, maps.Pixels - first));
             var channel = 0;
             for (; channel + TFloats.Lanes <= maps.Channels; channel += TFloats.Lanes)
                 SignBackwardLoop<TFloats, TVector, TSlope>.Run(block, beta, shift, shiftGradient, channel, parameter);

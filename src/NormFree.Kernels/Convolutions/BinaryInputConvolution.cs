@@ -167,13 +167,23 @@ internal sealed unsafe class BinaryInputConvolution<TFloats, TVector> : BinaryIn
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void AddBackPadding(in Work work, int x, int y, float* tapSums, float* target)
     {
         var shape = work.Shape;
-        for (var tap = 0; tap < shape.Taps; tap++)
-        {
-            if (shape.ReadsInput(x, y, tap)) continue;
-            for (var filter = 0; filter < work.Filters; filter++) target[filter] += tapSums[tap * work.Filters + filter];
-        }
+        int top = y * shape.StrideY - shape.PadY, left = x * shape.StrideX - shape.PadX;
+        for (var row = top; row < top + shape.KernelHeight; row++)
+            for (var column = left; column < left + shape.KernelWidth; column++, tapSums += work.Filters)
+            {
+                if ((uint)row >= (uint)shape.Height || (uint)column >= (uint)shape.Width) Add(tapSums, work.Filters, target);
+            }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Add(float* values, int count, float* target)
+    {
+        var i = 0;
+        for (; i + TFloats.Lanes <= count; i += TFloats.Lanes) TFloats.Store(TFloats.Add(TFloats.Load(target + i), TFloats.Load(values + i)), target + i);
+        for (; i < count; i++) target[i] += values[i];
     }
 }

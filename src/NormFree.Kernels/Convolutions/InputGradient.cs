@@ -145,14 +145,25 @@ internal sealed unsafe class InputGradient<TFloats, TVector> : InputGradient
             for (var phaseX = 0; phaseX < shape.StrideX; phaseX++)
             {
                 var count = Collect(work, firstRow, rows, phaseY, phaseX);
-                var vector = arranged;
-                for (var channel = 0; channel < TargetStride(shape) && count > 0; channel += TFloats.Lanes, vector += (nint)shape.Taps * shape.Out * TFloats.Lanes)
-                {
-                    var taps = SelectTaps(work, phaseY, phaseX, vector);
-                    for (var pixel = 0; pixel < count; pixel += Block)
-                        Multiply(work.Sources + pixel, work.Offsets, work.Weights, taps, shape.Out, work.Targets + pixel, channel);
-                }
+                if (count > 0) Multiply(work, phaseY, phaseX, count, arranged);
             }
+    }
+
+    /// <summary>Multiplies the pixels of a phase, two vectors of channels at a time if the processor has registers for it.</summary>
+    private static void Multiply(in Work work, int phaseY, int phaseX, int count, float* arranged)
+    {
+        nint next = (nint)work.Shape.Taps * work.Shape.Out * TFloats.Lanes;
+        for (int channel = 0, vectors; channel < TargetStride(work.Shape); channel += vectors * TFloats.Lanes, arranged += vectors * next)
+        {
+            vectors = TFloats.Lanes == 16 && channel + 2 * TFloats.Lanes <= TargetStride(work.Shape) ? 2 : 1;
+            var taps = SelectTaps(work, phaseY, phaseX, arranged);
+            for (var pixel = 0; pixel < count; pixel += Block)
+            {
+                float** sources = work.Sources + pixel, targets = work.Targets + pixel;
+                if (vectors == 2) MultiplyTwo(sources, work.Offsets, work.Weights, next, taps, work.Shape.Out, targets, channel);
+                else Multiply(sources, work.Offsets, work.Weights, taps, work.Shape.Out, targets, channel);
+            }
+        }
     }
 
     /// <summary>The work of one task.</summary>
@@ -251,5 +262,63 @@ internal sealed unsafe class InputGradient<TFloats, TVector> : InputGradient
         TFloats.Store(a5, targets[5] + channel);
         TFloats.Store(a6, targets[6] + channel);
         TFloats.Store(a7, targets[7] + channel);
+    }
+
+    /// <summary>The same for two vectors of channels, whose filters are <paramref name="next"/> floats apart: half as many loads for each multiplication.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
+    private static void MultiplyTwo(float** sources, nint* offsets, float** weights, nint next, int taps, int outputs, float** targets, int channel)
+    {
+        TVector a0 = default, a1 = default, a2 = default, a3 = default, a4 = default, a5 = default, a6 = default, a7 = default;
+        TVector b0 = default, b1 = default, b2 = default, b3 = default, b4 = default, b5 = default, b6 = default, b7 = default;
+        for (var tap = 0; tap < taps; tap++)
+        {
+            var offset = offsets[tap];
+            float* s0 = sources[0] + offset, s1 = sources[1] + offset, s2 = sources[2] + offset, s3 = sources[3] + offset;
+            float* s4 = sources[4] + offset, s5 = sources[5] + offset, s6 = sources[6] + offset, s7 = sources[7] + offset;
+            var weight = weights[tap];
+            for (nint k = 0; k < outputs; k++, weight += TFloats.Lanes)
+            {
+                TVector w = TFloats.Load(weight), v = TFloats.Load(weight + next);
+                var x0 = TFloats.Broadcast(s0[k]);
+                a0 = TFloats.MultiplyAdd(w, x0, a0);
+                b0 = TFloats.MultiplyAdd(v, x0, b0);
+                var x1 = TFloats.Broadcast(s1[k]);
+                a1 = TFloats.MultiplyAdd(w, x1, a1);
+                b1 = TFloats.MultiplyAdd(v, x1, b1);
+                var x2 = TFloats.Broadcast(s2[k]);
+                a2 = TFloats.MultiplyAdd(w, x2, a2);
+                b2 = TFloats.MultiplyAdd(v, x2, b2);
+                var x3 = TFloats.Broadcast(s3[k]);
+                a3 = TFloats.MultiplyAdd(w, x3, a3);
+                b3 = TFloats.MultiplyAdd(v, x3, b3);
+                var x4 = TFloats.Broadcast(s4[k]);
+                a4 = TFloats.MultiplyAdd(w, x4, a4);
+                b4 = TFloats.MultiplyAdd(v, x4, b4);
+                var x5 = TFloats.Broadcast(s5[k]);
+                a5 = TFloats.MultiplyAdd(w, x5, a5);
+                b5 = TFloats.MultiplyAdd(v, x5, b5);
+                var x6 = TFloats.Broadcast(s6[k]);
+                a6 = TFloats.MultiplyAdd(w, x6, a6);
+                b6 = TFloats.MultiplyAdd(v, x6, b6);
+                var x7 = TFloats.Broadcast(s7[k]);
+                a7 = TFloats.MultiplyAdd(w, x7, a7);
+                b7 = TFloats.MultiplyAdd(v, x7, b7);
+            }
+        }
+        Store(a0, b0, targets[0] + channel);
+        Store(a1, b1, targets[1] + channel);
+        Store(a2, b2, targets[2] + channel);
+        Store(a3, b3, targets[3] + channel);
+        Store(a4, b4, targets[4] + channel);
+        Store(a5, b5, targets[5] + channel);
+        Store(a6, b6, targets[6] + channel);
+        Store(a7, b7, targets[7] + channel);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Store(TVector first, TVector second, float* target)
+    {
+        TFloats.Store(first, target);
+        TFloats.Store(second, target + TFloats.Lanes);
     }
 }

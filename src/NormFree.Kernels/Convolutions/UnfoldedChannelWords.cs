@@ -1,3 +1,4 @@
+using System.Runtime.Intrinsics;
 using NormFree.Kernels.Lookup;
 using NormFree.Kernels.Threads;
 
@@ -90,7 +91,15 @@ public static unsafe class UnfoldedChannelWords
         int from = Math.Max(x, begin), last = Math.Min(x + count, end);
         nint step = (nint)SourceStep(shape) * stride;
         var source = row + (long)(from * stride + offset) * SourceStep(shape);
-        for (var pixel = from; pixel < last; pixel++, source += step) target[pixel - x] |= *source << shift;
+        var pixel = from;
+        // The upper half of a pixel's words starts in the middle of 64 bits, so a vector may not end at the last pixel.
+        for (; step == 2 && pixel + Vector256<uint>.Count < last; pixel += Vector256<uint>.Count, source += 2 * Vector256<uint>.Count)
+        {
+            // A pixel has 64 bits: keep the lower half of each.
+            var bits = Vector256.Narrow(Vector256.Load((ulong*)source), Vector256.Load((ulong*)source + Vector256<ulong>.Count)) << shift;
+            (Vector256.Load(target + pixel - x) | bits).Store(target + pixel - x);
+        }
+        for (; pixel < last; pixel++, source += step) target[pixel - x] |= *source << shift;
     }
 
     /// <summary>32-bit words of an input pixel's signs.</summary>

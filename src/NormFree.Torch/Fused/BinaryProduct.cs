@@ -35,7 +35,7 @@ internal unsafe interface IConvolutionEpilogue
     void Apply(long firstPixel, int pixels, float* values);
 }
 
-/// <summary>Binary input × binary filters: XNOR and popcount forward, table lookups backward.</summary>
+/// <summary>Binary input × binary filters: XNOR and popcount forward, table lookups or multiply-adds backward.</summary>
 internal sealed unsafe class SignedProduct(BinaryInput input, LayerFilters filters) : IBinaryProduct
 {
     /// <summary>Result values per task; they stay in cache until the epilogue reads them.</summary>
@@ -63,16 +63,18 @@ internal sealed unsafe class SignedProduct(BinaryInput input, LayerFilters filte
     /// <inheritdoc/>
     public (Tensor OfInput, Tensor OfShift) InputGradient(Tensor du, int shortcuts)
     {
-        using SignGradientProduct gradient = SignGradientByLookups.IsFaster(shape)
-            ? new SignGradientByLookups(shape, filters)
-            : new SignGradientByMultiplication(shape, filters);
+        using SignGradientProduct gradient = SignGradientByMultiplication.IsFastest(shape)
+            ? new SignGradientByMultiplication(shape, filters)
+            : new SignGradientByLookups(shape, filters);
         return input.Gradient(gradient, du, shortcuts);
     }
 }
 
-/// <summary>Binary input × real filters: table lookups forward. libtorch computes the input's gradient in bfloat16.</summary>
+/// <summary>Binary input × real filters: table lookups forward. libtorch computes the input's gradient in bfloat16, and in float32 of many channels.</summary>
 internal sealed unsafe class RealProduct(BinaryInput input, LayerFilters filters, BinaryConvolutionOptions options) : IBinaryProduct
 {
+    private ScalarType Type => options.Precision == FusedPrecision.BFloat16 ? ScalarType.BFloat16 : ScalarType.Float32;
+
     /// <inheritdoc/>
     public void Forward(IConvolutionEpilogue epilogue)
     {
@@ -89,14 +91,14 @@ internal sealed unsafe class RealProduct(BinaryInput input, LayerFilters filters
     public (Tensor OfInput, Tensor OfShift) InputGradient(Tensor du, int shortcuts)
     {
         var shape = input.Shape;
-        if (options.Precision == FusedPrecision.Float32)
+        if (options.Precision == FusedPrecision.Float32 && SignGradientByMultiplication.IsFastest(shape))
         {
             using var product = new SignGradientByMultiplication(shape, filters);
             return input.Gradient(product, du, shortcuts);
         }
         using var scope = NewDisposeScope();
         var ofSigns = ChannelsLast.Of(ConvolutionBackward.OfInput(
-            du.to(ScalarType.BFloat16), [shape.Batch, shape.In, shape.Height, shape.Width], filters.Real!.to(ScalarType.BFloat16), options.Stride, options.Padding).to(ScalarType.Float32));
+            du.to(Type), [shape.Batch, shape.In, shape.Height, shape.Width], filters.Real!.to(Type), options.Stride, options.Padding).to(ScalarType.Float32));
         var gradient = ChannelsLast.Empty(shape.Batch, shape.In, shape.Height, shape.Width);
         float* source = TensorMemory.Floats(ofSigns), shortcut = TensorMemory.Floats(du), target = TensorMemory.Floats(gradient);
         using var ofShift = new PartialSums(Pixels.Tasks(shape.InPixels, shape.In), shape.In);

@@ -1,3 +1,4 @@
+using NormFree.Torch.Native;
 using static TorchSharp.torch;
 
 namespace NormFree.Torch.Fused;
@@ -12,6 +13,9 @@ public static class ChannelsLast
 
     /// <summary>An alias of the map if it is channels-last, else a channels-last copy. The caller disposes it in both cases.</summary>
     public static Tensor Of(Tensor map) => Is(map) ? map.alias() : Copy(map);
+
+    /// <summary>Whether kernels can read the map without a copy: channels-last float32 on the CPU.</summary>
+    internal static bool IsMapOfFloats(Tensor map) => TensorMemory.IsFloatsOnCpu(map) && map.ndim == 4 && Is(map);
 
     private static bool Is(Tensor map)
     {

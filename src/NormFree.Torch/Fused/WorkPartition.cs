@@ -65,13 +65,16 @@ internal sealed unsafe class PartialSums(int tasks, int length) : IDisposable
     {
         var total = empty(shape.ToArray());
         var target = TensorMemory.Floats(total);
-        for (var i = 0; i < total.numel(); i++)
-        {
-            var sum = 0.0;
-            for (var task = 0; task < tasks; task++) sum += Of(task)[first + i];
-            target[i] = (float)sum;
-        }
+        for (var i = 0; i < total.numel(); i++) target[i] = (float)Total(first + i);
         return total;
+    }
+
+    /// <summary>The total of one sum.</summary>
+    public double Total(int index)
+    {
+        var sum = 0.0;
+        for (var task = 0; task < tasks; task++) sum += Of(task)[index];
+        return sum;
     }
 
     /// <inheritdoc/>

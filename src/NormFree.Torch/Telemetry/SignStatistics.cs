@@ -1,3 +1,4 @@
+using NormFree.Torch.Fused;
 using NormFree.Torch.Native;
 using static TorchSharp.torch;
 
@@ -36,6 +37,7 @@ public static class SignInput
     {
         using var noGrad = no_grad();
         using var scope = NewDisposeScope();
+        if (ChannelsLast.IsMapOfFloats(x)) return MapMoments.Of(x);
         // The norm takes one pass over memory; a map of squares would take three.
         var norm = Values(x.norm().reshape(1))[0];
         return [.. Values(x.mean(BatchAndPixels)), norm * norm / x.numel()];

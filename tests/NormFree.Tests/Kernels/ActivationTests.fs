@@ -445,6 +445,26 @@ let private scaling =
 
                       nearSums rounding $"{p} pixels, {c} channels" values.Values (Array.init (p * c) expected))
 
+          testEverySet "ChannelMoments are sums and sums of squares by channel" (fun set ->
+              for c in [ 1; 15; 16; 16 + 1; 64 + 3 ] do
+                  for p in [ 1; 16; 300 ] do
+                      let source = Shapes.reals (int64 c) (p * c)
+                      use values = new Guarded<float32>(source)
+                      use sums = new Guarded<float32>(2 * c, 4)
+                      (ChannelMoments.For set).Sum(p, c, values.Pointer, sums.Pointer)
+                      sums.Check()
+
+                      let expected power =
+                          [| for channel in 0 .. c - 1 ->
+                                 let values = [| for pixel in 0 .. p - 1 -> float source[pixel * c + channel] |]
+                                 struct (Array.sumBy power values, Array.sumBy (power >> abs) values) |]
+
+                      nearSums
+                          2e-6
+                          $"{p} pixels, {c} channels"
+                          sums.Values
+                          (Array.append (expected id) (expected (fun x -> x * x))))
+
           testEverySet "ScaledAveragePool is a scaled mean over windows, with its gradient" (fun set ->
               let kernel = ScaledAveragePool.For set
 

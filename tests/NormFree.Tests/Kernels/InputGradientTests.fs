@@ -20,7 +20,9 @@ let private case seed (shape: ConvolutionShape) =
 /// Sum and sum of absolute values of each input value, pixels × channels.
 let private expected (case: Case) =
     let shape = case.Shape
-    let sums, sizes = Array.zeroCreate<float>(shape.InPixels * shape.In), Array.zeroCreate<float>(shape.InPixels * shape.In)
+
+    let sums, sizes =
+        Array.zeroCreate<float>(shape.InPixels * shape.In), Array.zeroCreate<float>(shape.InPixels * shape.In)
 
     for struct (output, tap, input) in Shapes.reads shape do
         for filter in 0 .. shape.Out - 1 do
@@ -50,7 +52,18 @@ let private compute set (case: Case) (splits: int list) =
                use target = new Guarded<float32>((next - first) * shape.Width * stride, 4)
                target.Span.Fill nanf
                let scratch = Scratch.OfThread(InputGradient.ScratchBytes(&shape, next - first))
-               kernel.Rows(&shape, image, first, next - first, gradient.Pointer, arranged.Pointer, scratch, target.Pointer)
+
+               kernel.Rows(
+                   &shape,
+                   image,
+                   first,
+                   next - first,
+                   gradient.Pointer,
+                   arranged.Pointer,
+                   scratch,
+                   target.Pointer
+               )
+
                target.Check()
                yield! target.Values |> Array.chunkBySize stride |> Array.collect (Array.truncate case.Shape.In) |]
 
@@ -101,7 +114,10 @@ let tests =
                   let whole = whole set case
 
                   for split in 0 .. case.Shape.Height do
-                      sameBits $"{case.Shape}, split before row {split}" (compute set case [ 0; split; case.Shape.Height ]) whole)
+                      sameBits
+                          $"{case.Shape}, split before row {split}"
+                          (compute set case [ 0; split; case.Shape.Height ])
+                          whole)
 
           test "RowsPerTask is between 1 and the height of the map" {
               for shape in Shapes.matrix @ [ ConvolutionShape(1, 224, 224, 1024, 1024, 3, 3, 1, 1, 1, 1) ] do

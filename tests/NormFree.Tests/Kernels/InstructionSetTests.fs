@@ -11,7 +11,8 @@ open NormFree.Kernels.Optimisers
 open NormFree.Kernels.Simd
 
 let private kernels: (string * (InstructionSet -> obj)) list =
-    [ "ChannelScale", (fun set -> ChannelScale.For set)
+    [ "ChannelMoments", (fun set -> ChannelMoments.For set)
+      "ChannelScale", (fun set -> ChannelScale.For set)
       "FilterGradient", (fun set -> FilterGradient.For set)
       "InputGradient", (fun set -> InputGradient.For set)
       "FilterKernels", (fun set -> FilterKernels.For set)
