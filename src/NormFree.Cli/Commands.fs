@@ -213,7 +213,7 @@ module internal Commands =
             Operand =
                 Some
                     { Name = "NAME"
-                      About = "The data set."
+                      About = "The data set. The synthetic one has no files, and class folders are your own."
                       Least = 1
                       Many = false
                       Words = [ for dataset in NormFree.Data.Download.all -> dataset.Name ] } }

@@ -14,8 +14,6 @@ module internal DataCommand =
         let name = args.Operands.Head
 
         match Download.tryFind name, args.TryGet Options.Files.mirror with
-        | None, _ when name = "synthetic" ->
-            raise (UsageException "the synthetic data set has no files: train with --dataset synthetic.")
         | None, _ ->
             let known = String.concat ", " [ for known in Download.all -> known.Name ]
             raise (UsageException $"there is no data set '{name}' to download: choose one of {known}.")

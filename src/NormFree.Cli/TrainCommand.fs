@@ -240,7 +240,14 @@ module internal TrainCommand =
         let runOptions = options configuration
         let dataset = OwnImages.dataset configuration
         let net = network configuration dataset
-        let warnings = OwnImages.warnings configuration dataset
+
+        // A resumed run keeps its settings, so advice about them would have no remedy.
+        let warnings =
+            if args.Has Options.Run.resume then
+                []
+            else
+                OwnImages.warnings configuration dataset
+
 
         let plan cancellation watch =
             warnOfEarlyKills watch

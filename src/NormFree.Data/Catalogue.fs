@@ -218,8 +218,8 @@ module Catalogue =
                 Test = held
                 Notes =
                     dataset.Notes
-                    @ [ $"there are no labelled test images: {held.Count} of {dataset.Train.Count} training images, {100.0 * fraction:g3} %% of each \
-                          class chosen with seed {seed}, are held out to choose the best epoch and to test, and {kept.Count} are trained on" ] }
+                    @ [ $"there are no labelled test images: the test accuracy is that of held-out images, {held.Count} of {dataset.Train.Count} training images \
+                          ({100.0 * fraction:g3} %% of each class, chosen with seed {seed}), and {kept.Count} are trained on" ] }
         | _ -> dataset
 
     /// <summary>Opens a data set, or returns all errors.</summary>

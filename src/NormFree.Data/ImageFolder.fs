@@ -162,7 +162,7 @@ module ImageFolder =
            | Some test -> problems tree options.AllowLeftOut test @ difference tree.Set train test
            | None -> [])
 
-    let private build (tree: FolderTree) options train (tests: Split list) =
+    let private build (tree: FolderTree) options isFlat train (tests: Split list) =
         let test, others = chooseTest train tests
 
         let errors =
@@ -185,7 +185,7 @@ module ImageFolder =
                     train.LeftOut
                     @ (test |> Option.map _.LeftOut |> Option.defaultValue [])
                     @ unused tree train test others
-                  IsFlat = options.TrainSplit.IsNone && train.Folder = "" && test.IsNone }
+                  IsFlat = isFlat && test.IsNone }
         else
             Error errors
 
@@ -197,8 +197,13 @@ module ImageFolder =
         | [] ->
             SplitFolders.find tree options.TrainSplit options.TestSplit
             |> Result.mapError List.singleton
-            |> Result.bind (fun splits -> SplitClasses.read tree (splits.Train :: splits.Tests))
-            |> Result.bind (fun splits -> build tree options splits.Head splits.Tail)
+            |> Result.bind (fun splits ->
+                // A data set whose own name is that of a training split is one.
+                let isTrain = SplitName.roleOf (Archive.nameOf set.Place) = Some SplitName.Training
+                let isFlat = options.TrainSplit.IsNone && splits.Train = "" && not isTrain
+
+                SplitClasses.read tree (splits.Train :: splits.Tests)
+                |> Result.bind (fun splits -> build tree options isFlat splits.Head splits.Tail))
         | errors -> Error errors
 
     /// Files that a compressed archive has to keep.

@@ -75,8 +75,10 @@ module OldNames =
             | root ->
                 complete root
                 root.ToJsonString()
-        with :? JsonException ->
-            text
+        with
+        | :? JsonException
+        // An object has a field twice.
+        | :? System.ArgumentException -> text
 
     /// <summary>The JSON text with today's field names. <c>source</c> names the file in the warning. Text that is no JSON is returned as it is.</summary>
     let renewFields (source: string) (text: string) : string =

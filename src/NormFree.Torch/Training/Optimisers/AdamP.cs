@@ -52,7 +52,7 @@ public sealed class AdamP(IReadOnlyList<OptimisedParameter> parameters) : Parame
         return null;
     }
 
-    private static Tensor Length(Tensor rows) => rows.square().sum(1L).sqrt().PlusInPlace(Epsilon);
+    private static Tensor Length(Tensor rows) => (rows * rows).sum(1L).sqrt().PlusInPlace(Epsilon);
 
     /// <inheritdoc/>
     protected override void Update(ReadOnlySpan<OptimisedTensor> tensors, double rate)
