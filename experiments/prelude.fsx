@@ -2,6 +2,7 @@
 #r "../artifacts/normfree/TorchSharp.dll"
 #r "../artifacts/normfree/NormFree.Formats.dll"
 #r "../artifacts/normfree/NormFree.Archives.dll"
+#r "../artifacts/normfree/NormFree.Inference.dll"
 #r "../artifacts/normfree/NormFree.Spec.dll"
 #r "../artifacts/normfree/NormFree.Torch.dll"
 #r "../artifacts/normfree/NormFree.Data.dll"

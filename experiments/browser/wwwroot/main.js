@@ -4,8 +4,11 @@ const [drop, file, canvas, status, predictions] = ['drop', 'file', 'image', 'sta
 const top = 5;
 let classes = [];
 
-const { getAssemblyExports, getConfig } = await dotnet.create();
-const engine = (await getAssemblyExports(getConfig().mainAssemblyName)).NormFree.Browser.Engine;
+/** The exported functions of Engine.cs, once the runtime has started. */
+const engine = (async () => {
+  const { getAssemblyExports, getConfig } = await dotnet.create();
+  return (await getAssemblyExports(getConfig().mainAssemblyName)).NormFree.Browser.Engine;
+})();
 
 function report(text, isError = false) {
   status.textContent = text;
@@ -14,7 +17,7 @@ function report(text, isError = false) {
 
 /** Loads a packed network from a file or a response. */
 async function load(source, name) {
-  classes = engine.Load(new Uint8Array(await source.arrayBuffer()), name);
+  classes = (await engine).Load(new Uint8Array(await source.arrayBuffer()), name);
   report(`${name}: ${classes.length} classes. Drop an image.`);
 }
 
@@ -27,13 +30,17 @@ async function decode(image) {
   const context = canvas.getContext('2d', { willReadFrequently: true });
   context.drawImage(bitmap, 0, 0);
   const rgba = context.getImageData(0, 0, width, height).data;
-  return { width, height, rgb: Uint8Array.from({ length: 3 * width * height }, (_, i) => rgba[i + Math.floor(i / 3)]) };
+  const rgb = new Uint8Array(3 * width * height);
+  for (let i = 0; i < rgb.length; i++) rgb[i] = rgba[i + Math.floor(i / 3)];
+  return { width, height, rgb };
 }
 
 async function classify(image) {
+  report('Classifying…');
   const { width, height, rgb } = await decode(image);
+  await new Promise(done => requestAnimationFrame(() => setTimeout(done))); // shows the image before the engine keeps this thread busy
   const start = performance.now();
-  const probabilities = engine.Classify(rgb, height, width);
+  const probabilities = (await engine).Classify(rgb, height, width);
   const time = performance.now() - start;
   const best = classes.map((name, i) => ({ name, probability: probabilities[i] })).sort((a, b) => b.probability - a.probability);
   predictions.replaceChildren(...best.slice(0, top).map(row));
@@ -69,7 +76,11 @@ for (const kind of ['dragenter', 'dragover', 'dragleave', 'drop']) {
   });
 }
 
-// A network beside the page is loaded at once; without one, drop a packed file first.
-const beside = await fetch('network.packed.safetensors');
-if (beside.ok) await load(beside, 'network.packed.safetensors');
-else report('Drop a packed network (.safetensors), then an image.');
+/** Loads the network beside the page. Without one, the user drops a packed file first. */
+async function loadBeside() {
+  const beside = await fetch('network.packed.safetensors');
+  if (beside.ok) await load(beside, 'network.packed.safetensors');
+  else report('Drop a packed network (.safetensors), then an image.');
+}
+
+loadBeside().catch(error => report(error.message, true));

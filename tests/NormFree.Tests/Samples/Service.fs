@@ -61,9 +61,6 @@ type Service(arguments: string list) =
     member _.Address = address.Task.Result
     member _.Client = client
 
-    /// What it has printed.
-    member _.Output = String.Join('\n', lines)
-
     /// Status, headers and body of an answer to an upload.
     member _.PostAsync(path: string, bytes: byte[]) =
         task {

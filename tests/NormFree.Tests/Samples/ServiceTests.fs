@@ -63,6 +63,20 @@ let private awaitInProgress (service: Service) (count: float) =
         Expect.isLessThan clock.Elapsed.TotalSeconds 20.0 "requests in progress"
         Thread.Sleep 20
 
+/// Waits until the service refuses new connections.
+let private awaitRefusal (service: Service) =
+    let clock = Stopwatch.StartNew()
+    let mutable refused = false
+
+    while not refused do
+        Expect.isLessThan clock.Elapsed.TotalSeconds 20.0 "new connections are refused"
+
+        try
+            (new TcpClient(service.Address.Host, service.Address.Port)).Dispose()
+            Thread.Sleep 20
+        with :? SocketException ->
+            refused <- true
+
 let private answers =
     [ test "an upload is answered with the engine's probabilities" {
           let status, _, text = shared.Value.Post("/classify", photo.Value)
@@ -146,13 +160,8 @@ let private limits =
           awaitInProgress service 1.0
           service.Terminate()
 
-          while not (service.Output.Contains "shutting down") do
-              Thread.Sleep 20
-
-          Expect.throwsT<SocketException>
-              (fun () -> (new TcpClient(service.Address.Host, service.Address.Port)).Dispose())
-              "a new connection"
-
+          // The upload is still in progress.
+          awaitRefusal service
           Expect.equal (upload.Finish()) "HTTP/1.1 200 OK" "the request"
           Expect.equal (service.ExitCode 20.0) (Some 0) "exit code"
       }
