@@ -68,26 +68,8 @@ type EpochRecord =
 [<RequireQualifiedAccess>]
 module EpochRecord =
 
-    /// The standard error of a held-out accuracy. On test images the highest score counts alone, as in published results.
-    let private tolerance (record: EpochRecord) =
-        match record.HeldOut with
-        | Some held -> sqrt (held.Top1 * (1.0 - held.Top1) / float (max 1 held.Images))
-        | None -> 0.0
-
-    /// <summary>The best epoch: the first one with the highest score; with held-out images, the last one whose score is within one standard error of
-    /// the highest, because a few images cannot tell these epochs apart and later ones have converged further.</summary>
-    /// <remarks>After the one-standard-error rule of Breiman et al., "Classification and regression trees" (1984). Throws ArgumentException for an
-    /// empty list.</remarks>
-    let best (epochs: EpochRecord list) : EpochRecord =
-        let highest = epochs |> List.maxBy _.Score
-
-        if highest.HeldOut.IsNone then
-            highest
-        else
-            // No score is within a NaN.
-            epochs
-            |> List.tryFindBack (fun record -> record.Score >= highest.Score - tolerance highest)
-            |> Option.defaultValue highest
+    /// <summary>The best epoch: the first one with the highest score. Throws ArgumentException for an empty list.</summary>
+    let best (epochs: EpochRecord list) : EpochRecord = epochs |> List.maxBy _.Score
 
 /// <summary>A run as read from its folder: its configuration and its results so far.</summary>
 type RunLog =

@@ -46,15 +46,7 @@ type internal CheckpointWriter(folder: RunFolder option, runOptions: RunOptions,
           ImageTask = stage.ImageTask
           State = { stage.Start with History = history; TrainingCursor = cursor } }
 
-    /// The best epoch may be lost; then any better one than that on disk replaces it.
-    let isBest (record: EpochRecord) =
-        match bestRecord with
-        | None -> true
-        | Some onDisk ->
-            let epochs = history |> List.filter (fun earlier -> earlier.Stage = record.Stage)
-
-            record.Score > onDisk.Score
-            || record.HeldOut.IsSome && (EpochRecord.best (epochs @ [ record ])).Epoch = record.Epoch
+    let isBest (record: EpochRecord) = bestRecord |> Option.forall (fun earlier -> earlier.Score < record.Score)
 
     /// Writes the best network first, so that a last checkpoint never mentions an epoch whose best network is not on disk.
     let writeInto cursor (folder: RunFolder) =

@@ -81,7 +81,8 @@ module Pipeline =
     let private first binarise number init recipe net (plan: Plan) : Trained<'weights> =
         let recipe, net, initialise = prepare binarise number init recipe net plan
         let configuration = PlanChecks.configuration plan init net |> RunConfiguration.withRecipe number recipe
-        let source = init |> Option.map Checkpoint.readSpec
+        // A resumed run does not need the file any more.
+        let source = init |> Option.filter File.Exists |> Option.map Checkpoint.readSpec
         StageRun.run plan number configuration recipe net source [] [] initialise
 
     /// <summary>Stage 1: trains a network with real weights, from initial weights or from a checkpoint with the same tensors. The

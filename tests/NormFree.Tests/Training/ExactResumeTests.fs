@@ -112,7 +112,7 @@ let private anywhere runs =
               both norm (plan engine never whole.Path)
               let expected = Fingerprint.ofRun whole
               let files, events = telemetry whole, boardEvents whole
-              Expect.equal files.Length 8 "telemetry files"
+              Expect.equal files.Length 9 "telemetry files"
 
               for byToken, every, n in places do
                   let run = RunFolder.at (folder.File $"{byToken} {n}")
