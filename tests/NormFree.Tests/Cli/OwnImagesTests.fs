@@ -147,8 +147,8 @@ let private initial =
               |> Tool.fails 1 [ "it is a packed file"; $"""--init {beside "a.safetensors"}""" ]
           }
 
-          test "says that a zoo is missing, until one is plugged in" {
-              Tool.runLine $"{trainFlat} --init zoo:cat --out never" |> Tool.fails 2 [ "zoo:cat" ]
+          test "names the networks of the zoo if there is no such one" {
+              Tool.runLine $"{trainFlat} --init zoo:cat --out never" |> Tool.fails 2 [ "cat"; "cifar10-reactnet18" ]
           } ]
 
 let private others =
