@@ -84,7 +84,10 @@ module EpochRecord =
         if highest.HeldOut.IsNone then
             highest
         else
-            epochs |> List.findBack (fun record -> record.Score >= highest.Score - tolerance highest)
+            // Scores of a diverged stage are NaN, which compares with nothing.
+            epochs
+            |> List.tryFindBack (fun record -> record.Score >= highest.Score - tolerance highest)
+            |> Option.defaultValue highest
 
 /// <summary>A run as read from its folder: its configuration and its results so far.</summary>
 type RunLog =

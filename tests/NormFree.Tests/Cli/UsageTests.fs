@@ -265,7 +265,7 @@ let private narrow =
           }
 
           test "names of columns are broken between words before a table is given up" {
-              match TextTable.headings 54 columns rows with
+              match TextTable.headings 55 columns rows with
               | Some [ "layer"; "output"; "real\nparams"; "1×1-bit\nMACs" ] -> ()
               | other -> failtest $"%A{other}"
 
