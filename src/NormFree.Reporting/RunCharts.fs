@@ -64,6 +64,13 @@ module internal RunCharts =
             [ { At = share; Label = "chance, " + RunTable.number "0.##" (100.0 * share) + " %" } ]
         | _ -> []
 
+    let private chanceSentence groups =
+        match chance groups with
+        | [ level ] ->
+            let percent = RunTable.number "0.##" (100.0 * level.At)
+            $" Guessing reaches {percent} %%."
+        | _ -> ""
+
     let private chart title yLabel scale pick (groups: RunGroup list) : Chart =
         { Title = title
           XLabel = "epoch (stages consecutive)"
@@ -87,7 +94,7 @@ module internal RunCharts =
     let accuracy (groups: RunGroup list) : Figure =
         { Name = "accuracy"
           Title = "Test accuracy"
-          Caption = "Top-1 on the test set after each epoch." + bands groups
+          Caption = "Top-1 on the test set after each epoch." + chanceSentence groups + bands groups
           Charts = [ accuracyChart groups ] }
 
     /// Training loss, and the share of clipped units if there are any.

@@ -24,7 +24,8 @@ module RunGroup =
     /// Runs of several seeds often start from checkpoints whose paths differ only in the seed.
     let private withoutSeedInPath run (key, value: string) =
         match key, seed run with
-        | "starts from", Some seed -> key, Regex.Replace(value, $@"(?<!\d){Regex.Escape seed}(?!\d)", "SEED")
+        | "starts from", Some seed ->
+            key, Regex.Replace(value, $@"(?<![\p{{L}}\d]){Regex.Escape seed}(?![\p{{L}}\d])", "SEED")
         | _ -> key, value
 
     let private settings (run: RunLog) =

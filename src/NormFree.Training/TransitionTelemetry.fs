@@ -77,11 +77,9 @@ module internal TransitionTelemetry =
                 ColumnFile.write (TelemetryFiles.transition folder number) rows
             with
             | :? IOException
-            | :? UnauthorizedAccessException as error ->
-                plan.Options.OnEvent(
-                    Warning
-                        $"{error.Message.TrimEnd('.')}: telemetry of the transition was not written. Training continues."
-                )
+            | :? UnauthorizedAccessException ->
+                // The stage's other telemetry meets the same obstacle, and warns.
+                ()
 
     /// <summary>Records the transition if the network starts with the weights of a network with real weights. All ranks measure, and the first one
     /// writes.</summary>

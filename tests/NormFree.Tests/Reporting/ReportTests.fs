@@ -280,9 +280,10 @@ let tests =
 
           test "accuracy has a line at chance if all runs have the same number of classes" {
               let run label classes =
-                  { Samples.run label 3 0.9 with Configuration = [ "classes", classes; "norm", label ] }
+                  { Samples.run label 20 0.9 with Configuration = [ "classes", classes; "norm", label ] }
 
               Expect.stringContains (page "x" (ofLogs [ run "bn-free" "10"; run "none" "10" ])) ">chance, 10 %<" "ten"
+              Expect.stringContains (page "x" (ofLogs [ run "bn-free" "10" ])) "Guessing reaches 10" "in words"
 
               Expect.isFalse
                   ((page "x" (ofLogs [ run "bn-free" "10"; run "none" "5" ])).Contains "chance, ")

@@ -233,9 +233,8 @@ let private recorded =
       } ]
 
 let private obstructed =
-    // The transition to stage 2 has a file of its own.
-    [ for obstacle, count in [ "telemetry", 3; "tensorboard", 2 ] do
-          test $"if {obstacle} cannot be a folder, the run succeeds with {count} warnings" {
+    [ for obstacle in [ "telemetry"; "tensorboard" ] do
+          test $"if {obstacle} cannot be a folder, the run succeeds with one warning per stage" {
               use folder = new TempFolder()
               File.WriteAllText(folder.File obstacle, "in the way")
               let warnings = ResizeArray()
@@ -247,9 +246,8 @@ let private obstructed =
 
               let log = plan Fused (EverySteps 1) folder.Path |> Pipeline.onEvent watch |> both NoNorm
               Expect.equal log.Epochs.Length 4 "epochs"
-              Expect.equal warnings.Count count $"warnings: {List.ofSeq warnings}"
-              for warning in warnings do
-                  contains [ obstacle; "telemetry"; "was not written"; "Training continues" ] warning
+              Expect.equal warnings.Count 2 $"warnings, one a stage: {List.ofSeq warnings}"
+              contains [ obstacle; "telemetry was not written"; "Training continues" ] warnings[0]
           }
 
       test "rows that could not be written are written later" {
