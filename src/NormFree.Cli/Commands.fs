@@ -44,6 +44,17 @@ module internal Commands =
           Options.Network.width.Spec
           Options.Network.depth.Spec ]
 
+    /// What a network is described by, besides its architecture.
+    let private described =
+        [ Options.Network.networkFile.Spec
+          Options.Network.norm.Spec
+          Options.Network.binarise.Spec
+          Options.Network.shortcut.Spec
+          Options.Network.estimator.Spec
+          Options.Network.stem.Spec
+          Options.Network.width.Spec
+          Options.Network.depth.Spec ]
+
     /// How the files of a data set are read.
     let private layout =
         [ Options.Data.trainSplit.Spec
@@ -75,15 +86,8 @@ module internal Commands =
         command
             "train"
             "Trains a network, in one stage or in both."
-            ([ Options.Network.arch |> defaultsTo "reactnet-small"
-               Options.Network.networkFile.Spec
-               Options.Network.norm.Spec
-               Options.Network.binarise.Spec
-               Options.Network.shortcut.Spec
-               Options.Network.estimator.Spec
-               Options.Network.stem.Spec
-               Options.Network.width.Spec
-               Options.Network.depth.Spec ]
+            ([ Options.Network.arch |> defaultsTo "reactnet-small" ]
+             @ described
              @ dataset
              @ [ Options.Data.size.Spec
                  Options.Data.resize |> about "Shorter side before the centre crop (needs --size)."
@@ -160,16 +164,9 @@ module internal Commands =
         command
             "summary"
             "Lists the layers, parameters, operations and sizes of a network."
-            ([ Options.Network.arch.Spec
-               Options.Network.networkFile.Spec
-               Options.Network.norm.Spec
-               Options.Network.binarise.Spec
-               Options.Network.shortcut.Spec
-               Options.Network.estimator.Spec
-               Options.Network.stem.Spec ]
-             @ [ Options.Network.width.Spec
-                 Options.Network.depth.Spec
-                 Options.Network.classes.Spec
+            ([ Options.Network.arch.Spec ]
+             @ described
+             @ [ Options.Network.classes.Spec
                  Options.Data.size
                  |> Opt.about "Image side in pixels."
                  |> Opt.defaultsTo "224"
@@ -226,14 +223,9 @@ module internal Commands =
         command
             "bench train"
             "Measures the speed and memory of training steps on random images."
-            ([ Options.Network.arch.Spec
-               Options.Network.networkFile.Spec
-               Options.Network.norm.Spec
-               Options.Network.binarise.Spec
-               Options.Network.shortcut.Spec
-               Options.Network.estimator.Spec
-               Options.Network.stem.Spec ]
-             @ [ Options.Network.width.Spec; Options.Network.depth.Spec; classes10 ]
+            ([ Options.Network.arch.Spec ]
+             @ described
+             @ [ classes10 ]
              @ [ Options.Measurement.image.Spec
                  Options.Recipe.batch
                  |> Opt.about "Images per step, over all ranks."

@@ -63,7 +63,7 @@ type Recipe =
         Clip: Clip
         /// Of a run's first stage, unless it starts from a checkpoint. Stage 2 continues from stage 1.
         Initialisation: Initialisation
-        /// Whether stage 2 measures the shifts again on its first batch, with the binary weights (hypothesis of docs/method.md). None is false.
+        /// Whether stage 2 measures β and the shifts again on 256 training images, with binary weights. None is false.
         Remeasure: bool option
         /// The decay of an exponential moving average of all weights. The average, not the weights, is evaluated, saved as the best network, and
         /// the stage's result. None averages nothing.

@@ -184,7 +184,7 @@ module RunConfiguration =
           "clipping", Json.name recipe.Clip
           "initialisation", Json.name recipe.Initialisation
           if recipe.Remeasure = Some true then
-              "shifts", "measured again at the start of the stage"
+              "β and shifts", "measured again at the start of the stage"
           match recipe.WeightAverage with
           | Some decay -> "weight average", $"decay {decay}"
           | None -> ()

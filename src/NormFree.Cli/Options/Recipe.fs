@@ -127,7 +127,7 @@ let initialisation =
     |> recipeGroup
 
 let remeasure =
-    Opt.flag "--remeasure" "Stage 2 measures its shifts again on a first batch, with binary weights."
+    Opt.flag "--remeasure" "Stage 2 measures β and the shifts again, with binary weights."
     |> recipeGroup
 
 let weightAverage =

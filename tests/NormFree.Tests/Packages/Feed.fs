@@ -31,7 +31,7 @@ let private userPackages () =
 /// A version that no cache holds: the tests never see packages of an earlier run.
 let version = $"0.1.0-test.{DateTime.UtcNow.Ticks}"
 
-/// Packages of others come from the user's cache, or from the feed that build.fsx names.
+/// All other packages come from the user's cache, or from the feed that build.fsx names.
 let private sources () =
     match Environment.GetEnvironmentVariable "NORMFREE_FEED" with
     | null

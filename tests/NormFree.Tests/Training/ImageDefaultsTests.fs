@@ -1,6 +1,8 @@
 /// Defaults by the number of images, the choice of the best epoch, and learning-rate range tests.
 module NormFree.Tests.Training.ImageDefaultsTests
 
+open System.IO
+open System.Text.Json.Nodes
 open Expecto
 open NormFree.Data
 open NormFree.Spec
@@ -131,4 +133,32 @@ let private oldFiles =
         Expect.stringContains today "\"Freeze\":3" "a field that is there is kept"
     }
 
-let tests = testList "own images" [ defaults; bestEpoch; rates; oldFiles ]
+/// The fields that were added since, as run folders and checkpoints have them.
+let private addedFields =
+    [ "\"Freeze\":0,"; "\"Remeasure\":null,"; "\"WeightAverage\":null,"; "\"Sign\":null," ]
+
+let private olderRun =
+    test "a run folder of an earlier version is read, and its stage is not trained again" {
+        use folder = new TempFolder()
+        let run = RunFolder.at folder.Path
+        let older (text: string) = (text, addedFields) ||> List.fold (fun text field -> text.Replace(field, ""))
+
+        let train () =
+            Pipeline.from (Synthetic.dataset 3L 40 20)
+            |> Pipeline.into folder.Path
+            |> Pipeline.train { quick with Epochs = 1 } (tiny (BnFree 0.2))
+            |> Pipeline.finish
+
+        let before = train ()
+        let path = run.Last 1
+        File.Move(rewrite path (fun _ -> true) (fun _ text -> older text), path, true)
+        let description = Path.Combine(folder.Path, "run.json")
+        let compact = (nonNull (JsonNode.Parse(File.ReadAllText description))).ToJsonString()
+        Expect.notEqual (older compact) compact "a field was removed"
+        File.WriteAllText(description, older compact)
+        Expect.equal (Checkpoint.readState path).Recipe { quick with Epochs = 1 } "recipe"
+        Expect.equal (RunFolder.readRun run).Epochs before.Epochs "log"
+        Expect.equal (train ()).Epochs before.Epochs "resumed"
+    }
+
+let tests = testList "own images" [ defaults; bestEpoch; rates; oldFiles; olderRun ]
