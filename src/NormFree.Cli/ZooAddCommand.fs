@@ -37,9 +37,7 @@ module internal ZooAddCommand =
         use network = LoadedNetwork.load (Some PackedEngine) path
         let runOptions = { RunOptions.Default with Strict = true; Cancellation = cancellation }
 
-        let classes =
-            Evaluation.logitsOfLoaded runOptions 64 network dataset.Test
-            |> ConfusionMatrix.classResults network.ImageTask.Classes
+        let _, classes, _ = ConfusionMatrix.ofLoaded runOptions 64 network dataset.Test
 
         CardAccuracy [| for result in classes -> CardClass(result.Name, result.Images, result.Right) |]
 

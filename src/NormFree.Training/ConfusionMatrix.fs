@@ -50,7 +50,7 @@ module ConfusionMatrix =
                 Label = label
                 Wrong = wrongGuess (ReadOnlySpan(logits, i * classes, classes)) label } ]
 
-    let private resultsOf (names: string[]) (predictions: Prediction list) =
+    let private classResults (names: string[]) (predictions: Prediction list) =
         let images, right = Array.zeroCreate names.Length, Array.zeroCreate names.Length
 
         for prediction in predictions do
@@ -95,9 +95,6 @@ module ConfusionMatrix =
         let accuracy = Evaluation.observedAccuracy observe runOptions batch network source
         let classes, pairs = ofMatrix (Array.truncate n names) (runOptions.Ranks.Sum matrix)
         accuracy, classes, pairs
-    /// <summary>The accuracy by class, from batches with their logits (Count×classes, row-major).</summary>
-    let classResults (names: string[]) (batches: seq<Batch * float32[]>) : ClassResult list =
-        batches |> Seq.collect predictions |> List.ofSeq |> resultsOf names
 
     /// Pairs of true and predicted class, most frequent first, each with its misclassified images, most confident first.
     let private confusedPairs (predictions: Prediction list) =
@@ -153,7 +150,7 @@ module ConfusionMatrix =
         { Checkpoint = fingerprint
           Stage = checkpoint.State.Stage
           Epoch = (List.last checkpoint.State.History).Epoch
-          Classes = resultsOf task.Classes predictions
+          Classes = classResults task.Classes predictions
           Pairs =
             [ for (truth, guess), mistakes in List.truncate maxPairs confused ->
                   { Truth = truth; Guess = guess; Count = mistakes.Length } ]

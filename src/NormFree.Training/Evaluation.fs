@@ -68,10 +68,6 @@ module Evaluation =
     let accuracy (runOptions: RunOptions) (task: ImageTask) batch (network: Network) (source: ImageSource) : Accuracy =
         accuracyOf runOptions task batch (tensors network) (fun _ images -> network.Forward(images, Evaluate)) source
 
-    /// The data set may have images of another size than the one that the network was trained on.
-    let private taskOfAnySize (network: LoadedNetwork) =
-        { network.ImageTask with Preprocessing = network.ImageTask.PreprocessingOfAnySize }
-
     /// The same for a loaded network. `observe` gets each batch of this rank with its logits (Count×classes, row-major).
     let internal observedAccuracy observe (runOptions: RunOptions) batch (network: LoadedNetwork) source : Accuracy =
         let logits batch (images: torch.Tensor) =
@@ -81,7 +77,9 @@ module Evaluation =
             observe (batch, logits)
             torch.tensor(logits).reshape(images.size 0, -1L)
 
-        accuracyOf runOptions (taskOfAnySize network) batch onCpu logits source
+        // The data set may have images of another size than the one that the network was trained on.
+        let task = { network.ImageTask with Preprocessing = network.ImageTask.PreprocessingOfAnySize }
+        accuracyOf runOptions task batch onCpu logits source
 
     /// <summary>The same for a loaded network, of any engine.</summary>
     /// <remarks>Throws as <c>accuracy</c> does, and TrainingException if a logit is NaN or infinite.</remarks>
@@ -107,11 +105,6 @@ module Evaluation =
             use _ = torch.no_grad ()
             let logits = network.Forward(fst (tensors network batch), Evaluate)
             batch, logits.``to``(torch.ScalarType.Float32).cpu().contiguous().data<float32>().ToArray())
-
-    /// <summary>The same for a loaded network, of any engine.</summary>
-    let logitsOfLoaded (runOptions: RunOptions) batch (network: LoadedNetwork) (source: ImageSource) =
-        Loader.read (loading runOptions (taskOfAnySize network) batch) source (Loader.inOrder source.Count)
-        |> Seq.map (fun batch -> batch, network.Logits batch.Images batch.Side batch.Side runOptions.Cancellation)
 
     /// <summary>The first images of a source, N×3×S×S, preprocessed and normalised.</summary>
     /// <remarks>Throws DataException as <c>accuracy</c> does, and if the source has no images.</remarks>

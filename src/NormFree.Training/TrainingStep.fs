@@ -39,8 +39,7 @@ type internal TrainingStep
     member _.Update(rate: float) : CommunicationTime =
         optimisation.Move rate
 
-        let communication =
-            if network.IsFrozen then CommunicationTime() else centering.Apply(ranks, rate)
+        let communication = if network.IsFrozen then CommunicationTime() else centering.Apply(ranks, rate)
 
         optimisation.Average()
         communication
