@@ -12,15 +12,14 @@ module Norms =
         [ for norm in [ BnFree 0.2; BatchNorm; NoNorm ] ->
               Variant.twoStages (Names.norm norm) (Net.withNorm norm net) recipe ]
 
-    /// <summary>A network with 1-bit and with real shortcuts, bn-free and with batch norm, and 1-bit without a norm. The 1-bit shortcuts of bn-free
-    /// networks are zero-mean (deviation 16), and as published.</summary>
+    /// <summary>A network with 1-bit and with real shortcuts, bn-free and with batch norm, and 1-bit without a norm. The 1-bit shortcuts of the bn-free
+    /// network are zero-mean (deviation 16).</summary>
     let shortcuts (net: NetSpec) recipe =
         [ for label, norm, weights in
               [ "bn-free", BnFree 0.2, WeightBinariser.ZeroMean
                 "batch norm", BatchNorm, WeightBinariser.Binary
                 "bn-free, real shortcuts", BnFree 0.2, WeightBinariser.Real
                 "batch norm, real shortcuts", BatchNorm, WeightBinariser.Real
-                "bn-free, published shortcuts", BnFree 0.2, WeightBinariser.Binary
                 "none", NoNorm, WeightBinariser.Binary ] ->
               Variant.twoStages label (net |> Net.withNorm norm |> Net.withShortcutWeights weights) recipe ]
 
@@ -28,8 +27,6 @@ module Norms =
     let shortcutComparisons =
         [ "bn-free", "batch norm"
           "bn-free, real shortcuts", "batch norm, real shortcuts"
-          "bn-free, published shortcuts", "batch norm"
-          "bn-free", "bn-free, published shortcuts"
           "bn-free", "none" ]
 
     /// <summary>Binary networks of several papers for 32×32 images of 10 classes, in the budget's width. Their names are short, for tables.</summary>
