@@ -27,6 +27,7 @@ module RandomNetwork =
         | Gain
         | NormWeight -> normal generator shape 1.0 0.2
         | Slope -> normal generator shape 0.25 0.1
+        | SlopeExponent -> normal generator shape -3.0 1.0
         | ShiftBias
         | NormBias -> normal generator shape 0.0 0.1
 

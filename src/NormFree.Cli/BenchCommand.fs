@@ -20,10 +20,7 @@ module internal BenchCommand =
             NetworkOptions.described args Options.Network.arch image (args.Get Options.Network.classes)
             |> Net.withBinarise (args.Get Options.Network.binarise)
 
-        let recipe =
-            match args.Get Options.Recipe.recipe with
-            | PublishedRecipe -> Recipe.published
-            | CorrectedRecipe -> Recipe.corrected
+        let recipe = NetworkOptions.recipe (args.Get Options.Recipe.recipe)
 
         { BenchJob.Default net with
             Recipe = { recipe with Batch = args.Get Options.Recipe.batch }

@@ -40,6 +40,7 @@ module internal Commands =
           Options.Network.norm.Spec
           Options.Network.shortcut.Spec
           Options.Network.estimator.Spec
+          Options.Network.slopes.Spec
           Options.Network.stem.Spec
           Options.Network.width.Spec
           Options.Network.depth.Spec ]
@@ -51,6 +52,7 @@ module internal Commands =
           Options.Network.binarise.Spec
           Options.Network.shortcut.Spec
           Options.Network.estimator.Spec
+          Options.Network.slopes.Spec
           Options.Network.stem.Spec
           Options.Network.width.Spec
           Options.Network.depth.Spec ]
@@ -92,6 +94,7 @@ module internal Commands =
              @ [ Options.Data.size.Spec
                  Options.Data.resize |> about "Shorter side before the centre crop (needs --size)."
                  Options.Data.normalisation.Spec
+                 Options.Data.augment.Spec
                  Options.Data.limit.Spec
                  Options.Data.testLimit.Spec
                  Options.Data.heldOut.Spec
@@ -189,6 +192,7 @@ module internal Commands =
               [ Options.Network.norm.Spec
                 Options.Network.shortcut.Spec
                 Options.Network.estimator.Spec
+                Options.Network.slopes.Spec
                 Options.Network.stem |> about "Stem (default: cifar)."
                 Options.Network.width.Spec
                 Options.Network.depth.Spec
@@ -304,6 +308,7 @@ module internal Commands =
                    Options.Network.binarise.Spec
                    Options.Network.shortcut.Spec
                    Options.Network.estimator.Spec
+                   Options.Network.slopes.Spec
                    Options.Network.stem.Spec
                    Options.Network.width.Spec
                    Options.Network.depth.Spec

@@ -47,10 +47,7 @@ module internal ImportCommand =
         | None, None -> Opt.defaultValue Options.Network.classes
 
     let private spec (args: Arguments) pixels classes =
-        let recipe =
-            match args.Get Options.Recipe.recipe with
-            | PublishedRecipe -> Recipe.published
-            | CorrectedRecipe -> Recipe.corrected
+        let recipe = NetworkOptions.recipe (args.Get Options.Recipe.recipe)
 
         let net =
             NetworkOptions.described args Options.Network.arch pixels classes

@@ -74,7 +74,8 @@ module internal ImportText =
                   | None -> ()
                   (match args.Get Options.Recipe.recipe with
                    | PublishedRecipe -> "recipe published"
-                   | CorrectedRecipe -> "recipe corrected")
+                   | CorrectedRecipe -> "recipe corrected"
+                   | AbBnnRecipe -> "recipe ab-bnn")
                   |> assumed args Options.Recipe.recipe ]
 
         String.concat ", " ([ args.Get Options.Network.arch; stem ] @ binary)
@@ -85,10 +86,13 @@ module internal ImportText =
         | CentreCrop side -> $"crop the centre to {side}×{side}"
         | Resize side -> $"resize to {side}×{side}"
         | PadCrop _
+        | ReflectPadCrop _
         | Flip
         | RandomResizedCrop _
         | Lighting _
-        | CustomAugment _ -> $"{step}"
+        | CustomAugment _
+        | Mixup _
+        | CutMix _ -> $"{step}"
 
     let private preprocessing (task: ImageTask) =
         let steps =

@@ -61,6 +61,13 @@ module internal Images =
         | Ok dataset -> dataset
         | Error errors -> raise (DataException(errors |> List.map string |> String.concat "\n"))
 
+/// <summary>What options change in a binary network. None keeps what the network has.</summary>
+type internal NetworkChoices =
+    { Norm: Norm option
+      Shortcut: WeightBinariser option
+      Sign: SignGradient option
+      Slopes: SlopeKind option }
+
 /// <summary>Networks from the command line.</summary>
 [<RequireQualifiedAccess>]
 module internal NetworkOptions =
@@ -95,23 +102,26 @@ module internal NetworkOptions =
         [ "--norm", args.Has Options.Network.norm
           "--binarise", args.Has Options.Network.binarise
           "--shortcut", args.Has Options.Network.shortcut
-          "--estimator", args.Has Options.Network.estimator ]
+          "--estimator", args.Has Options.Network.estimator
+          "--slopes", args.Has Options.Network.slopes ]
 
-    /// The network with this norm, if it is binary, and with these shortcuts and this gradient of signs, if they are given.
-    let withChoices norm shortcut sign (net: NetSpec) =
-        let net =
-            match norm with
-            | Some norm when Net.isBinary net -> Net.withNorm norm net
-            | _ -> net
+    /// The choices of the options.
+    let choices (args: Arguments) : NetworkChoices =
+        { Norm = args.TryGet Options.Network.norm
+          Shortcut = args.TryGet Options.Network.shortcut
+          Sign = args.TryGet Options.Network.estimator
+          Slopes = args.TryGet Options.Network.slopes }
 
-        let net =
-            match shortcut with
-            | Some weights -> Net.withShortcutWeights weights net
-            | None -> net
+    /// The network with these choices. A full-precision network has no norm to choose.
+    let withChoices (choices: NetworkChoices) (net: NetSpec) =
+        let change (apply: 'choice -> NetSpec -> NetSpec) choice net =
+            choice |> Option.fold (fun net value -> apply value net) net
 
-        match sign with
-        | Some sign -> Net.withSign sign net
-        | None -> net
+        net
+        |> change Net.withNorm (choices.Norm |> Option.filter (fun _ -> Net.isBinary net))
+        |> change Net.withShortcutWeights choices.Shortcut
+        |> change Net.withSign choices.Sign
+        |> change Net.withSlopes choices.Slopes
 
     /// The options that choose and scale a table.
     let private tableOptions (args: Arguments) =
@@ -140,10 +150,7 @@ module internal NetworkOptions =
         named arch size (stem (args.TryGet Options.Network.stem) imageSize)
         |> Net.withClasses classes
         |> requireBinary (binaryOptions args)
-        |> withChoices
-            (Some(args.Get Options.Network.norm))
-            (args.TryGet Options.Network.shortcut)
-            (args.TryGet Options.Network.estimator)
+        |> withChoices { choices args with Norm = Some(args.Get Options.Network.norm) }
 
     /// The network that the options describe, for images of that size. A file's network keeps what no option changes.
     let described (args: Arguments) (arch: Opt<string>) imageSize classes : NetSpec =
@@ -151,11 +158,15 @@ module internal NetworkOptions =
         | Some net ->
             net
             |> Net.withClasses (if args.Has Options.Network.classes then classes else net.Classes)
-            |> withChoices
-                (args.TryGet Options.Network.norm)
-                (args.TryGet Options.Network.shortcut)
-                (args.TryGet Options.Network.estimator)
+            |> withChoices (choices args)
         | None -> ofTable args (args.Get arch) imageSize classes
+
+    /// The recipe that a name stands for.
+    let recipe name : Recipe =
+        match name with
+        | PublishedRecipe -> Recipe.published
+        | CorrectedRecipe -> Recipe.corrected
+        | AbBnnRecipe -> Recipe.abBnn
 
     /// The execution, or an error if the engine and the precision do not fit.
     let execution (device: Device) engine precision : Execution =

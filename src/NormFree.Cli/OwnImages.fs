@@ -143,7 +143,8 @@ module internal OwnImages =
             Normalisation = given.Normalisation |> Option.defaultValue dataset.Normalisation
             Augmentation =
                 { dataset.Augmentation with
-                    Test = given.Preprocessing |> Option.defaultValue dataset.Augmentation.Test } }
+                    Test = given.Preprocessing |> Option.defaultValue dataset.Augmentation.Test }
+                |> Augmentation.extend (defaultArg given.Augment []) }
 
     /// <summary>Warnings about a new run's images and steps. Throws DataException if a class of a folder has fewer than two images.</summary>
     let warnings (configuration: RunConfiguration) (dataset: Dataset) : string list =

@@ -30,7 +30,8 @@ module internal TrainCommand =
         |> Option.defaultWith (fun () ->
             NetworkOptions.named network.Architecture size (NetworkOptions.stem network.Stem dataset.Size))
         |> Net.withClasses dataset.Classes.Length
-        |> NetworkOptions.withChoices network.Norm network.Shortcut network.Sign
+        |> NetworkOptions.withChoices
+            { Norm = network.Norm; Shortcut = network.Shortcut; Sign = network.Sign; Slopes = network.Slopes }
 
     let private options (configuration: RunConfiguration) =
         let execution = configuration.Execution

@@ -15,16 +15,20 @@ module internal TrainSettings =
 
     /// The recipes of stage 1 and stage 2 that a name stands for. The corrected one has a budget for a first try.
     let private recipesOf name : Recipe * Recipe =
-        let second =
-            match name with
-            | PublishedRecipe -> Recipe.published
-            | CorrectedRecipe ->
-                { Recipe.corrected with
+        let second = NetworkOptions.recipe name
+        let withDecay decay (recipe: Recipe) = { recipe with WeightDecay = decay }
+
+        match name with
+        | PublishedRecipe -> withDecay (Opt.defaultValue Options.Recipe.weightDecay) second, second
+        | AbBnnRecipe -> withDecay 5e-6 second, second
+        | CorrectedRecipe ->
+            let second =
+                { second with
                     Epochs = Opt.defaultValue Options.Recipe.epochs
                     Batch = Opt.defaultValue Options.Recipe.batch
                     LearningRate = defaultRate }
 
-        { second with WeightDecay = Opt.defaultValue Options.Recipe.weightDecay }, second
+            withDecay (Opt.defaultValue Options.Recipe.weightDecay) second, second
 
     /// What holds without a file and without options.
     let private defaults (args: Arguments) : RunConfiguration =
@@ -35,6 +39,7 @@ module internal TrainSettings =
               Norm = Some(Opt.defaultValue Options.Network.norm)
               Shortcut = None
               Sign = None
+              Slopes = None
               Stem = None
               Width = Some 1.0
               Depth = Some 1.0
@@ -109,6 +114,19 @@ module internal TrainSettings =
             |> Option.bind InitialNetwork.trySpec
             |> Option.map (NetworkOptions.requireBinary (NetworkOptions.binaryOptions args))
 
+    /// The form of the network that the recipe is made for, and what it adds to the augmentation.
+    let private recipeForm (args: Arguments) : NetworkChoices * ExtraAugment list option =
+        match args.TryGet Options.Recipe.recipe with
+        | Some AbBnnRecipe ->
+            { Norm = Some(BnFree 0.25)
+              Shortcut = None
+              Sign = Some(SignGradient.SigmoidDerivative 3.0)
+              Slopes = Some SlopeKind.PowerOfTwo },
+            Some [ Reflect ]
+        | Some PublishedRecipe
+        | Some CorrectedRecipe
+        | None -> { Norm = None; Shortcut = None; Sign = None; Slopes = None }, None
+
     let private network (args: Arguments) (before: NetworkConfiguration) : NetworkConfiguration =
         // Another table replaces a network of the configuration's file.
         let spec =
@@ -127,8 +145,10 @@ module internal TrainSettings =
             |> Option.defaultWith (fun () -> NetworkOptions.named architecture Size.Full CifarStem)
             |> NetworkOptions.requireBinary (NetworkOptions.binaryOptions args)
 
+        let form, _ = recipeForm args
+
         let norm =
-            match args.TryGet Options.Network.norm, spec with
+            match args.TryGet Options.Network.norm |> Option.orElse form.Norm, spec with
             | Some norm, _ -> Some norm
             | None, Some net -> Some net.Norm
             | None, None -> before.Norm |> Option.orElse (Some(Opt.defaultValue Options.Network.norm))
@@ -137,7 +157,8 @@ module internal TrainSettings =
           // Full-precision networks have no such setting.
           Norm = if Net.isBinary net then norm else None
           Shortcut = Options.Network.shortcut |> orOption args before.Shortcut
-          Sign = Options.Network.estimator |> orOption args before.Sign
+          Sign = Options.Network.estimator |> orOption args (form.Sign |> Option.orElse before.Sign)
+          Slopes = Options.Network.slopes |> orOption args (form.Slopes |> Option.orElse before.Slopes)
           Stem = Options.Network.stem |> orOption args before.Stem
           Width = Options.Network.width |> orOption args before.Width
           Depth = Options.Network.depth |> orOption args before.Depth
@@ -156,6 +177,7 @@ module internal TrainSettings =
           ClassNames = Options.Data.classNames |> orOption args before.ClassNames
           Preprocessing = before.Preprocessing
           Normalisation = Options.Data.normalisation |> orOption args before.Normalisation
+          Augment = Options.Data.augment |> orOption args (snd (recipeForm args) |> Option.orElse before.Augment)
           AllowLeftOut = if args.Has Options.Data.allowLeftOut then Some true else before.AllowLeftOut }
 
     /// <summary>How the work is done: as before, but for the options that are given.</summary>

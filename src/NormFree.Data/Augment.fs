@@ -14,6 +14,8 @@ type LightingMode =
 type Augment =
     /// Pads each side with this many black pixels, then crops to the original size at a random position.
     | PadCrop of padding: int
+    /// The same, but pads with the image mirrored at its edge, without repeating the edge, as torchvision's "reflect" does.
+    | ReflectPadCrop of padding: int
     /// Flips horizontally with probability 1/2.
     | Flip
     /// Crops a random fraction of the area with an aspect ratio of 3/4 to 4/3, then resizes to size×size (Szegedy et al. 2015).
@@ -28,6 +30,25 @@ type Augment =
     | Lighting of deviation: float * LightingMode
     /// A step that a script registers under this name. The result may not have more pixels than the image.
     | CustomAugment of name: string
+    /// λ·image + (1 − λ)·another image of the data set, and the labels likewise; λ ~ Beta(alpha, alpha) (Zhang et al., "mixup", ICLR 2018).
+    | Mixup of alpha: float
+    /// Replaces a rectangle by that of another image, and the label in proportion to its area; the area's share is 1 − λ, λ ~ Beta(alpha, alpha)
+    /// (Yun et al., "CutMix", ICCV 2019).
+    | CutMix of alpha: float
+
+    /// <summary>Whether the step needs another image of the data set. The loader applies these steps after all others.</summary>
+    member step.Mixes =
+        match step with
+        | Mixup _
+        | CutMix _ -> true
+        | _ -> false
+
+/// <summary>What a training adds to the training steps of its data set.</summary>
+type ExtraAugment =
+    /// Images are padded by mirroring instead of with black.
+    | Reflect
+    | WithMixup of alpha: float
+    | WithCutMix of alpha: float
 
 /// <summary>The steps for training and for testing.</summary>
 type Augmentation = { Train: Augment list; Test: Augment list }
@@ -114,13 +135,17 @@ module Augment =
             size
             image
 
-    /// <summary>Applies one step. All random numbers come from the stream.</summary>
+    let private shifted (random: RandomStream) padding window =
+        let top = random.Below(2 * padding + 1) - padding
+        let left = random.Below(2 * padding + 1) - padding
+        window left top
+
+    /// <summary>Applies one step. All random numbers come from the stream. Steps that mix images do nothing to one image.</summary>
     let step (random: RandomStream) (image: Image) step =
         match step with
         | PadCrop padding ->
-            let top = random.Below(2 * padding + 1) - padding
-            let left = random.Below(2 * padding + 1) - padding
-            Image.window left top image.Width image.Height image
+            shifted random padding (fun left top -> Image.window left top image.Width image.Height image)
+        | ReflectPadCrop padding -> shifted random padding (fun left top -> Image.mirrored left top image)
         | Flip -> if random.Float() < 0.5 then Image.flip image else image
         | RandomResizedCrop(scaleMin, scaleMax, size) ->
             let left, top, width, height = randomCrop scaleMin scaleMax random image
@@ -130,6 +155,8 @@ module Augment =
         | Resize size -> Resample.resize size size image
         | Lighting(deviation, mode) -> lighting deviation mode random image
         | CustomAugment name -> registered name random image
+        | Mixup _
+        | CutMix _ -> image
 
     /// The most pixels that a step holds at once.
     let private peakPixels (image: Image) step =
@@ -142,9 +169,12 @@ module Augment =
         | RandomResizedCrop(_, _, size)
         | CentreCrop size -> float size * float size
         | PadCrop _
+        | ReflectPadCrop _
         | Flip
         | Lighting _
-        | CustomAugment _ -> width * height
+        | CustomAugment _
+        | Mixup _
+        | CutMix _ -> width * height
 
     let private checkPixels (image: Image) step =
         let pixels = peakPixels image step
@@ -177,6 +207,21 @@ module Augmentation =
     let imageNet mode size =
         { Train = [ RandomResizedCrop(0.08, 1.0, size); Lighting(0.1, mode); Flip ]
           Test = [ ResizeShort(size * 256 / 224); CentreCrop size ] }
+
+    let private reflect step =
+        match step with
+        | PadCrop padding -> ReflectPadCrop padding
+        | other -> other
+
+    let private add steps extra =
+        match extra with
+        | Reflect -> List.map reflect steps
+        | WithMixup alpha -> steps @ [ Mixup alpha ]
+        | WithCutMix alpha -> steps @ [ CutMix alpha ]
+
+    /// <summary>Adds to the training steps.</summary>
+    let extend (extras: ExtraAugment list) augmentation =
+        { augmentation with Train = List.fold add augmentation.Train extras }
 
     /// Prepends a step to both lists, for example to resize images to the network's input.
     let after step augmentation = { Train = step :: augmentation.Train; Test = step :: augmentation.Test }

@@ -21,6 +21,28 @@ module Image =
           Height = height
           Pixels = RgbImage.Crop(image.Pixels, image.Width, image.Height, left, top, width, height) }
 
+    /// The mirror image of a place outside 0 … n − 1, at the edges and without repeating them: −1 is 1, n is n − 2.
+    let private reflected n place =
+        if n = 1 then
+            0
+        else
+            let period = 2 * n - 2
+            let inside = ((place % period) + period) % period
+            min inside (period - inside)
+
+    /// <summary>The window of the image's own size whose upper left corner is at (left, top). Outside, the image is mirrored at its edges.</summary>
+    let mirrored left top (image: Image) =
+        let result = blank image.Width image.Height
+
+        for y in 0 .. image.Height - 1 do
+            let row = reflected image.Height (top + y) * image.Width
+
+            for x in 0 .. image.Width - 1 do
+                let source = 3 * (row + reflected image.Width (left + x))
+                Array.Copy(image.Pixels, source, result.Pixels, 3 * (y * image.Width + x), 3)
+
+        result
+
     /// Flips horizontally.
     let flip (image: Image) =
         let result = blank image.Width image.Height

@@ -23,6 +23,9 @@ type Batch =
         Images: float32[]
         /// Count classes, from 0.
         Labels: int64[]
+        /// With mixed images: the class of each image's partner, and the share of its own class. Empty without.
+        Partners: int64[]
+        Shares: float32[]
         /// Each image's index in the source.
         Indices: int[]
         Count: int
@@ -103,15 +106,39 @@ module private Reading =
         { batch with
             Images = Array.sub batch.Images 0 (count * 3 * batch.Side * batch.Side)
             Labels = Array.sub batch.Labels 0 count
+            Partners = Array.truncate count batch.Partners
+            Shares = Array.truncate count batch.Shares
             Indices = Array.sub batch.Indices 0 count
             Count = count }
 
-    let batch (options: LoaderOptions) (cancellation: CancellationToken) source (indices: int[]) =
+    /// The image after all steps.
+    let private load (options: LoaderOptions) (source: ImageSource) index =
+        source.Load index |> Result.bind (augment options index)
+
+    /// The image after all steps, mixed with another one if a step says so.
+    let private loadMixed (options: LoaderOptions) (mixes: Augment list) (source: ImageSource) index =
+        let random = RandomStream.For(Purpose.Mixing, options.Seed, int64 options.Epoch, int64 index)
+
+        load options source index
+        |> Result.map (Mixing.apply mixes random source.Count (load options source) index)
+
+    let batch (options: LoaderOptions) (cancellation: CancellationToken) (source: ImageSource) (indices: int[]) =
         let size = 3 * options.Side * options.Side
+        let mixes = options.Steps |> List.filter _.Mixes
+        let mixed = if mixes.IsEmpty then 0 else indices.Length
+
+        let loaded index =
+            if mixes.IsEmpty then
+                load options source index
+                |> Result.map (fun image -> { Image = image; Partner = index; Share = 1.0 })
+            else
+                loadMixed options mixes source index
 
         let full =
             { Images = GC.AllocateUninitializedArray(indices.Length * size)
               Labels = Array.zeroCreate indices.Length
+              Partners = Array.zeroCreate mixed
+              Shares = Array.zeroCreate mixed
               Indices = Array.zeroCreate indices.Length
               Count = indices.Length
               Side = options.Side
@@ -123,10 +150,15 @@ module private Reading =
         for index in indices do
             cancellation.ThrowIfCancellationRequested()
 
-            match source.Load index |> Result.bind (augment options index) with
-            | Ok image ->
-                normalise options image full.Images (count * size)
+            match loaded index with
+            | Ok found ->
+                normalise options found.Image full.Images (count * size)
                 full.Labels[count] <- int64 (source.Label index)
+
+                if mixed > 0 then
+                    full.Partners[count] <- int64 (source.Label found.Partner)
+                    full.Shares[count] <- float32 found.Share
+
                 full.Indices[count] <- index
                 count <- count + 1
             | Error reason -> failures <- (index, source.Name index, reason) :: failures

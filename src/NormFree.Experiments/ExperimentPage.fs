@@ -38,12 +38,20 @@ module ExperimentPage =
         | { Count = 1; Mean = mean } -> RunTable.percent mean
         | sample -> $"{100.0 * sample.Mean:f2} ± {100.0 * sample.Deviation:f2} %%"
 
+    /// Student's 95 % interval of the mean of fractions, in percent; empty for one value.
+    let private interval fractions =
+        match fractions with
+        | [ _ ] -> ""
+        | _ ->
+            let interval = Statistics.ofMean fractions
+            $"{100.0 * interval.Low:f2} to {100.0 * interval.High:f2} %%"
+
     let private lastTop1 (epochs: EpochRecord list) = (List.last epochs).Test.Top1
 
     let private failures label (results: ExperimentResult list) =
         [ for result in results do
               match result.Log with
-              | Error reason -> [ label; "failed"; $"seed {result.Run.Seed}: {reason}"; ""; ""; "" ]
+              | Error reason -> [ label; "failed"; $"seed {result.Run.Seed}: {reason}"; ""; ""; ""; "" ]
               | Ok _ -> () ]
 
     /// One row per stage of a variant, and one per failed run.
@@ -60,13 +68,21 @@ module ExperimentPage =
               [ label
                 stage
                 runs |> List.map lastTop1 |> spread
+                runs |> List.map lastTop1 |> interval
                 string runs.Length
                 string (List.last runs.Head).Epochs
                 RunTable.duration time ]
           yield! failures label results ]
 
     let private table results =
-        { Columns = [ "variant"; "stage"; "test top-1, last epoch"; "seeds"; "epochs"; "training time per run" ]
+        { Columns =
+            [ "variant"
+              "stage"
+              "test top-1, last epoch"
+              "95 % interval"
+              "seeds"
+              "epochs"
+              "training time per run" ]
           Rows = byVariant results |> List.collect rows }
 
     /// Test top-1 after the last epoch, with its seed.
@@ -190,7 +206,7 @@ module ExperimentPage =
           yield page.Question
           yield! page.Comparisons |> List.map (comparison results)
           yield Report.markdownTable (table results)
-          yield "Mean ± standard deviation over seeds."
+          yield "Mean ± standard deviation over seeds, and Student's 95 % interval of the mean."
           yield $"![{page.Title}](<{Uri.EscapeDataString image}>)"
           yield! page.Notes
           yield budget results

@@ -130,10 +130,7 @@ module FewImages =
             @ [ "--test-split"; "."; "--json" ]
             |> tool
 
-        { Variant = variant
-          Seed = seed
-          Top1 = top1 accuracy
-          Processor = processorTime output }
+        { Variant = variant; Seed = seed; Top1 = top1 accuracy; Processor = processorTime output }
 
     /// The result of a run, read if an earlier call has finished it.
     let private resumed folder init seed =

@@ -23,6 +23,35 @@ module Norms =
                 "none", NoNorm, WeightBinariser.Binary ] ->
               Variant.twoStages label (net |> Net.withNorm norm |> Net.withShortcutWeights weights) recipe ]
 
+    /// <summary>ReActNet-18 as this project trains it, and as A&amp;B BNN's recipe does with the budget's epochs and batch: at its own learning rate, and
+    /// at the budget's. The shortcuts of the first are zero-mean (deviation 16).</summary>
+    let rival (budget: Budget) =
+        let net = Budget.reactNet18 budget
+        let ours = net |> Net.withShortcutWeights WeightBinariser.ZeroMean
+
+        let theirs label rate =
+            let recipe = { Recipe.abBnn with Epochs = budget.Epochs; Batch = budget.Batch; LearningRate = rate }
+
+            { Label = label
+              Net = Net.asAbBnn net
+              Stage1 = { recipe with WeightDecay = 5e-6 }
+              Stage2 = Some recipe }
+
+        [ Variant.twoStages "bn-free" ours (Budget.recipe budget)
+          theirs "ab-bnn" Recipe.abBnn.LearningRate
+          if budget.LearningRate <> Recipe.abBnn.LearningRate then
+              theirs $"ab-bnn, rate {budget.LearningRate}" budget.LearningRate ]
+
+    /// <summary>Trains the variants of <c>rival</c>, and writes the page.</summary>
+    let compareRival (script: Script) kind (page: ExperimentPage) =
+        let variants = rival script.Budget
+
+        variants
+        |> Script.sweep script script.Name (Script.images kind script)
+        |> Script.publish
+            script
+            { page with Comparisons = [ for variant in variants.Tail -> variants.Head.Label, variant.Label ] }
+
     /// <summary>The comparisons of <c>shortcuts</c>.</summary>
     let shortcutComparisons =
         [ "bn-free", "batch norm"

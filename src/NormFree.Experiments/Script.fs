@@ -165,11 +165,15 @@ module Script =
           Comparisons = []
           Plot = ExperimentPage.overEpochs }
 
-    /// <summary>Writes the page, and prints its comparisons.</summary>
+    /// <summary>Writes the page, collects all pages in <c>docs/results.md</c> unless <c>--out</c> names another place, and prints the page's
+    /// comparisons.</summary>
     /// <remarks>Throws ExperimentException after that if a run failed.</remarks>
     let publish (script: Script) (page: ExperimentPage) (results: ExperimentResult list) =
         let page = { page with Notes = page.Notes @ [ "Every class has the same number of images." ] }
         ExperimentPage.write script.Page page results
+
+        if script.Budget.Page.IsNone then
+            ResultsPage.write script.Root
 
         for pair in page.Comparisons do
             Console.WriteLine(ExperimentPage.comparison results pair)

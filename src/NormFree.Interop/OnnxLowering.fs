@@ -323,7 +323,7 @@ module OnnxLowering =
         let network, size = checkpoint.Network, checkpoint.ImageTask.Size
         let b = Builder()
 
-        walk b (Map network.Tensors) (Lowering.lower network.Spec) "input" |> ignore
+        walk b (Map(network.EffectiveTensors())) (Lowering.lower network.Spec) "input" |> ignore
 
         let last = b.Nodes.Count - 1
 

@@ -63,6 +63,16 @@ module internal Convolutions =
         let options = options conv
         Convolution.Apply(x, tensors[$"{conv.Key}.weight"], gain tensors conv, &options)
 
+/// Slopes of RPReLUs.
+module internal Slopes =
+
+    /// The slopes, which may be powers of two.
+    let ofRPReLU (tensors: IReadOnlyDictionary<string, torch.Tensor>) (names: RPReLU) =
+        if names.PowerOfTwo then
+            PowerOfTwo.Apply tensors[names.Slope]
+        else
+            tensors[names.Slope]
+
 /// The sign function with each gradient.
 module internal Signs =
 
@@ -122,7 +132,7 @@ type internal CompositeEngine
         | Op.Shift(key, _) -> LearnableShift.Apply(x, tensors[key])
         | Op.Sign gradient -> Signs.apply (progress ()) gradient x
         | Op.RPReLU names ->
-            RPReLUActivation.Apply(x, tensors[names.ShiftIn], tensors[names.Slope], tensors[names.ShiftOut])
+            RPReLUActivation.Apply(x, tensors[names.ShiftIn], Slopes.ofRPReLU tensors names, tensors[names.ShiftOut])
         | Op.PReLU(key, _) -> torch.nn.functional.prelu (x, tensors[key])
         | Op.ReLU -> torch.nn.functional.relu x
         | Op.HardTanh -> x.Between(-1.0, 1.0)

@@ -25,7 +25,8 @@ module Extensions =
     /// <summary>Registers an activation for <c>Activation.Custom name</c>. It returns a tensor of the shape of x (N×C×H×W).</summary>
     let registerActivation (name: string) (activation: torch.Tensor -> torch.Tensor) = activations[name] <- activation
 
-    /// <summary>Registers a loss for <c>CustomLoss name</c>: a scalar from logits (N×classes) and labels (N, int64), a mean over images.</summary>
+    /// <summary>Registers a loss for <c>CustomLoss name</c>: a scalar from logits (N×classes) and labels (N, int64), a mean over images. With
+    /// mixed images (<c>Augment.Mixup</c>), labels are shares of the classes (N×classes).</summary>
     let registerLoss (name: string) (loss: torch.Tensor -> torch.Tensor -> torch.Tensor) = losses[name] <- loss
 
     /// <summary>Registers an optimiser for <c>CustomOptimiser name</c>: one step for one parameter, in place, and the names of its state tensors.</summary>

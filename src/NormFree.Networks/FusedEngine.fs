@@ -108,7 +108,8 @@ type internal FusedEngine
         let slopes value = [| zeros channels; constant value [| int64 channels |]; zeros channels |]
 
         match op with
-        | Some(Op.RPReLU names) -> [| tensors[names.ShiftIn]; tensors[names.Slope]; tensors[names.ShiftOut] |], None
+        | Some(Op.RPReLU names) ->
+            [| tensors[names.ShiftIn]; Slopes.ofRPReLU tensors names; tensors[names.ShiftOut] |], None
         | Some(Op.PReLU(key, _)) -> [| zeros channels; tensors[key]; zeros channels |], None
         | Some Op.ReLU -> slopes 0.0, None
         | other -> slopes 1.0, other

@@ -32,10 +32,11 @@ type Sums =
 
         { Loss = s.LossSum / n; Top1 = float s.First / n; Top5 = float s.AmongFive / n; Images = s.Seen }
 
-    /// <summary>Adds a batch: its logits, labels and mean loss.</summary>
+    /// <summary>Adds a batch: its logits, labels and mean loss. Labels are N classes, or N×K shares, of which the largest counts.</summary>
     member s.Add(logits: torch.Tensor, labels: torch.Tensor, meanLoss: float) =
         use _ = torch.NewDisposeScope()
         let count = int logits.shape[0]
+        let labels = if labels.dim () = 2L then labels.argmax 1L else labels
         // The rank of the right class: the number of other classes that are not at or below its logit. NaN counts as above, so it is never right.
         let ofLabel = logits.gather (1L, labels.unsqueeze 1L)
         let ranks = logits.le(ofLabel).logical_not().sum(1L).cpu().data<int64>().ToArray()

@@ -19,10 +19,13 @@ module internal PackedPreprocessing =
             | Resize size -> square PreprocessingKind.Resize size
             | CentreCrop size -> square PreprocessingKind.CentreCrop size
             | PadCrop _
+            | ReflectPadCrop _
             | Flip
             | RandomResizedCrop _
             | Lighting _
-            | CustomAugment _ ->
+            | CustomAugment _
+            | Mixup _
+            | CutMix _ ->
                 raise (
                     TrainingException
                         $"The network's test images are preprocessed by {Json.name step}, which packed files do not support. Use only \

@@ -200,7 +200,7 @@ module Packing =
         use _ = torch.no_grad ()
         let steps = PackedStep.ofNet network.Spec
         requireFinite network
-        let tensors = dict network.Tensors |> Dictionary
+        let tensors = network.EffectiveTensors() |> dict |> Dictionary
 
         let layers, _ =
             ({ Channels = 3; Side = 1 }, steps)

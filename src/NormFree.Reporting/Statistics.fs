@@ -69,17 +69,20 @@ module Statistics =
             let reach = studentT (max 1.0 freedom) * sqrt variance
             { Low = difference - reach; High = difference + reach }
 
-    /// <summary>Student's 95 % interval for the mean of paired differences, a − b. It needs two pairs.</summary>
-    let paired (pairs: (float * float) list) : Interval =
-        let differences = pairs |> List.map (fun (a, b) -> a - b) |> sample
+    /// <summary>Student's 95 % interval for the mean of at least two values.</summary>
+    let ofMean (values: float list) : Interval =
+        let sample = sample values
 
         let reach =
-            if differences.Deviation = 0.0 then
+            if sample.Deviation = 0.0 then
                 0.0
             else
-                studentT (float (pairs.Length - 1)) * differences.StandardError
+                studentT (float (values.Length - 1)) * sample.StandardError
 
-        { Low = differences.Mean - reach; High = differences.Mean + reach }
+        { Low = sample.Mean - reach; High = sample.Mean + reach }
+
+    /// <summary>Student's 95 % interval for the mean of paired differences, a − b. It needs two pairs.</summary>
+    let paired (pairs: (float * float) list) : Interval = pairs |> List.map (fun (a, b) -> a - b) |> ofMean
 
     /// <summary>The 95 % interval for the difference of two means, a − b, of values with their seeds: of paired differences if both have the same
     /// seeds, otherwise Welch's. It comes with whether the values are paired.</summary>

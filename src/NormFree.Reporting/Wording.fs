@@ -31,6 +31,9 @@ module internal Wording =
     let private case name (values: JsonElement list) =
         match name, values with
         | "PadCrop", [ Number padding ] -> $"pad by {number padding} pixels and crop at random"
+        | "ReflectPadCrop", [ Number padding ] -> $"pad by {number padding} mirrored pixels and crop at random"
+        | "Mixup", [ Number alpha ] -> $"mixup, α = {number alpha}"
+        | "CutMix", [ Number alpha ] -> $"CutMix, α = {number alpha}"
         | "Flip", [] -> "flip left to right at random"
         | "RandomResizedCrop", [ Number low; Number high; Number side ] ->
             $"crop {percent low} to {percent high} %% of the area at random and resize it to {number side} pixels"

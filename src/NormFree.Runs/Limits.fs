@@ -20,6 +20,8 @@ module Limits =
     let keep = 1, 10_000
     /// <summary>Minutes between two checkpoints.</summary>
     let minutes = 0.0, 1e6
+    /// <summary>α of mixup and CutMix: below it, drawing shares takes few attempts.</summary>
+    let mixAlpha = 2.0
     /// <summary>Factors of a network's width and depth.</summary>
     let factor = 64.0
 

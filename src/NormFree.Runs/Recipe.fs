@@ -103,6 +103,14 @@ module Recipe =
     let corrected =
         { published with Deviations = Deviations.Corrected; Initialisation = Initialisation.DataDependent }
 
+    /// <summary>A&amp;B BNN's recipe for CIFAR (Ma et al., CVPR 2024, and its code), for networks of <c>Net.asAbBnn</c>; stage 1 adds a weight decay of
+    /// 5e-6. Its rules are those of the published code, except that the last epoch trains at a rate above 0.</summary>
+    let abBnn =
+        { published with
+            LearningRate = 1e-3
+            Clip = Agc 0.001
+            Deviations = { Deviations.Published with LastEpoch = Rule.Corrected } }
+
     /// <summary>The checkpoint that the network is distilled from; None without distillation.</summary>
     let teacher (recipe: Recipe) =
         match recipe.Loss with

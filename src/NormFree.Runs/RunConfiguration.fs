@@ -16,6 +16,8 @@ type NetworkConfiguration =
         Shortcut: WeightBinariser option
         /// The gradient of every sign. None keeps the network's own.
         Sign: SignGradient option
+        /// The slopes of every RPReLU. None keeps the network's own.
+        Slopes: SlopeKind option
         /// None chooses the stem by the image size.
         Stem: StemKind option
         /// The factor of the table's channels. None if a script built the network.
@@ -54,6 +56,8 @@ type DatasetConfiguration =
         Preprocessing: Augment list option
         /// None uses the data set's own.
         Normalisation: Normalisation option
+        /// What is added to the data set's training steps. None adds nothing.
+        Augment: ExtraAugment list option
     }
 
     /// <summary>Nothing is chosen.</summary>
@@ -69,7 +73,8 @@ type DatasetConfiguration =
           ClassNames = None
           AllowLeftOut = None
           Preprocessing = None
-          Normalisation = None }
+          Normalisation = None
+          Augment = None }
 
 /// <summary>How the work of a run is done.</summary>
 [<RequireQualifiedAccess>]
@@ -218,6 +223,9 @@ module RunConfiguration =
           match network.Sign with
           | Some sign -> "gradient of the sign", Names.sign sign
           | None -> ()
+          match network.Slopes with
+          | Some kind -> "slopes", Names.slopes kind
+          | None -> ()
           match network.Shortcut with
           | Some weights -> "deviation 16, shortcut weights", Names.weights weights
           | None -> () ]
@@ -290,6 +298,14 @@ module RunConfiguration =
         | Some(Ok _)
         | None -> []
 
+    let private mixProblems (dataset: DatasetConfiguration) =
+        [ for extra in defaultArg dataset.Augment [] do
+              match extra with
+              | WithMixup alpha
+              | WithCutMix alpha when not (alpha > 0.0 && alpha <= Limits.mixAlpha) ->
+                  $"Dataset.Augment takes an α above 0 and up to {Limits.mixAlpha}, not {alpha}."
+              | _ -> () ]
+
     /// <summary>Everything about the settings that is out of bounds, a sentence each.</summary>
     let problems (configuration: RunConfiguration) : string list =
         let execution = configuration.Execution
@@ -316,5 +332,6 @@ module RunConfiguration =
           | None, first :: _ when first.Freeze > 0 -> "Freeze needs Init: random weights cannot stay frozen."
           | _, [ _; second ] when second.Freeze > 0 -> "Stage2.Freeze is for runs without Stage1."
           | _ -> ()
+          yield! mixProblems configuration.Dataset
           if configuration.Stage1.IsNone && configuration.Stage2.IsNone then
               "Stage1 and Stage2 are both null: nothing would be trained." ]

@@ -32,11 +32,20 @@ type WeightBinariser =
 /// <summary>The names of an RPReLU's parameters, relative to the block's key.</summary>
 type RPReLUNames = { ShiftIn: string; Slope: string; ShiftOut: string }
 
+/// <summary>What the slopes of RPReLUs may be.</summary>
+[<RequireQualifiedAccess>]
+type SlopeKind =
+    | Real
+    /// 2^round(k) with a learned k.
+    | PowerOfTwo
+
 /// <summary>An activation function.</summary>
 [<RequireQualifiedAccess>]
 type Activation =
     /// Shift, PReLU, shift (Liu et al., "ReActNet", ECCV 2020, section 4.3).
     | RPReLU of RPReLUNames
+    /// An RPReLU with slopes 2^round(k); the parameter <c>Slope</c> holds k, one per channel (Ma et al., "A&amp;B BNN", CVPR 2024).
+    | PowerOfTwoRPReLU of RPReLUNames
     /// max(x, 0) + slope·min(x, 0), with one slope per channel; <c>slope</c> is the parameter's name.
     | PReLU of slope: string
     | ReLU

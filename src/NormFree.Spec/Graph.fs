@@ -25,7 +25,15 @@ type ConvolutionSpec =
     member conv.FanIn = conv.In / conv.Groups * conv.Kernel * conv.Kernel
 
 /// <summary>Shift, PReLU, shift (ReActNet, section 4.3). The shifts have shape 1×C×1×1, the slopes C.</summary>
-type RPReLU = { ShiftIn: string; Slope: string; ShiftOut: string; Channels: int }
+type RPReLU =
+    {
+        ShiftIn: string
+        Slope: string
+        /// Whether <c>Slope</c> holds exponents k, and the slopes are 2^round(k).
+        PowerOfTwo: bool
+        ShiftOut: string
+        Channels: int
+    }
 
 /// <summary>One operation on N×C×H×W signals.</summary>
 [<RequireQualifiedAccess>]

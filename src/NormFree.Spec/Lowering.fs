@@ -135,14 +135,18 @@ module Lowering =
               Shortcut = NoShortcut
               Activation = None }
 
+    let private rprelu rules channels powerOfTwo (names: RPReLUNames) =
+        Op.RPReLU
+            { ShiftIn = named rules names.ShiftIn
+              Slope = named rules names.Slope
+              PowerOfTwo = powerOfTwo
+              ShiftOut = named rules names.ShiftOut
+              Channels = channels }
+
     let private activation rules channels activation =
         match activation with
-        | Activation.RPReLU names ->
-            Op.RPReLU
-                { ShiftIn = named rules names.ShiftIn
-                  Slope = named rules names.Slope
-                  ShiftOut = named rules names.ShiftOut
-                  Channels = channels }
+        | Activation.RPReLU names -> rprelu rules channels false names
+        | Activation.PowerOfTwoRPReLU names -> rprelu rules channels true names
         | Activation.PReLU slope -> Op.PReLU(named rules slope, channels)
         | Activation.ReLU -> Op.ReLU
         | Activation.HardTanh -> Op.HardTanh

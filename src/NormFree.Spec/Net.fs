@@ -52,6 +52,25 @@ module Net =
     /// <summary>Changes the gradient of every sign.</summary>
     let withSign sign net = net |> mapBlocks (Blocks.mapBinary (fun conv -> { conv with Sign = sign }))
 
+    /// The name of a slope's parameter for another kind of slopes.
+    let private renamed (suffix: string) (other: string) (names: RPReLUNames) =
+        if names.Slope.EndsWith suffix then
+            { names with Slope = names.Slope.Substring(0, names.Slope.Length - suffix.Length) + other }
+        else
+            names
+
+    /// <summary>Changes the slopes of every RPReLU. The parameter <c>prelu.weight</c> becomes <c>prelu.exponent</c>, or the reverse.</summary>
+    let withSlopes kind net =
+        let change activation =
+            match activation, kind with
+            | Activation.RPReLU names, SlopeKind.PowerOfTwo ->
+                Activation.PowerOfTwoRPReLU(renamed ".weight" ".exponent" names)
+            | Activation.PowerOfTwoRPReLU names, SlopeKind.Real ->
+                Activation.RPReLU(renamed ".exponent" ".weight" names)
+            | _ -> activation
+
+        mapBlocks (Blocks.mapActivations change) net
+
     /// <summary>Changes the filters of every binary convolution; those of shortcuts keep theirs.</summary>
     let withWeights weights net = net |> mapBlocks (Blocks.mapBinary (fun conv -> { conv with Weights = weights }))
 
@@ -61,6 +80,14 @@ module Net =
             net |> mapBlocks (Blocks.mapProjection (fun projection -> { projection with Weights = weights }))
         else
             net
+
+    /// <summary>The network in the form of A&amp;B BNN, which has no norms either: α = 0.25, the gradient of 2σ(3x) − 1 for every sign, and slopes
+    /// that are powers of two (Ma et al., CVPR 2024).</summary>
+    let asAbBnn net =
+        net
+        |> withNorm (BnFree 0.25)
+        |> withSign (SignGradient.SigmoidDerivative 3.0)
+        |> withSlopes SlopeKind.PowerOfTwo
 
     /// <summary>The filters of the shortcuts' convolutions, if a binary network has such and all agree.</summary>
     let shortcutWeights net =
@@ -149,3 +176,8 @@ module Names =
         | WeightBinariser.PlainSign -> "plain-sign"
         | WeightBinariser.ZeroMean -> "zero-mean"
         | WeightBinariser.Real -> "real"
+
+    let slopes =
+        function
+        | SlopeKind.Real -> "real"
+        | SlopeKind.PowerOfTwo -> "power-of-two"

@@ -6,6 +6,8 @@ type ParameterKind =
     | Gain
     | ShiftBias
     | Slope
+    /// The exponent k of a slope 2^round(k).
+    | SlopeExponent
     | NormWeight
     | NormBias
     | LinearWeight
@@ -38,7 +40,7 @@ module Parameters =
         | Op.Shift(key, channels) -> [ parameter key [ 1; channels; 1; 1 ] ShiftBias ]
         | Op.RPReLU prelu ->
             [ parameter prelu.ShiftIn [ 1; prelu.Channels; 1; 1 ] ShiftBias
-              parameter prelu.Slope [ prelu.Channels ] Slope
+              parameter prelu.Slope [ prelu.Channels ] (if prelu.PowerOfTwo then SlopeExponent else Slope)
               parameter prelu.ShiftOut [ 1; prelu.Channels; 1; 1 ] ShiftBias ]
         | Op.PReLU(key, channels) -> [ parameter key [ channels ] Slope ]
         | Op.Normalise(key, channels) ->

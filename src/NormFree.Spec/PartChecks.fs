@@ -118,7 +118,9 @@ module internal PartCheck =
 
     let private activation where activation =
         match activation with
-        | Activation.RPReLU names -> [ names.ShiftIn; names.Slope; names.ShiftOut ] |> List.collect (Check.name where)
+        | Activation.RPReLU names
+        | Activation.PowerOfTwoRPReLU names ->
+            [ names.ShiftIn; names.Slope; names.ShiftOut ] |> List.collect (Check.name where)
         | Activation.PReLU slope -> Check.name where slope
         | Activation.Custom name -> Check.require where "a custom activation needs a name" (name <> "")
         | Activation.ReLU

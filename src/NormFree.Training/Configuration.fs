@@ -45,6 +45,7 @@ module Configuration =
               Norm = None
               Shortcut = None
               Sign = None
+              Slopes = None
               Stem = None
               Width = None
               Depth = None

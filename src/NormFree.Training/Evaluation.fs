@@ -18,11 +18,27 @@ module Evaluation =
         let shape = [| int64 batch.Count; 3L; int64 batch.Side; int64 batch.Side |]
         torch.tensor(batch.Images).reshape shape, torch.tensor batch.Labels
 
-    /// The same, with the network's element type and device.
+    /// The shares of all classes in mixed images (N×classes).
+    let private shares classes (batch: Batch) =
+        let shares: float32[] = Array.zeroCreate (batch.Count * classes)
+
+        for i in 0 .. batch.Count - 1 do
+            let add label share = shares[i * classes + int label] <- shares[i * classes + int label] + share
+            add batch.Labels[i] batch.Shares[i]
+            add batch.Partners[i] (1.0f - batch.Shares[i])
+
+        torch.tensor(shares).reshape(int64 batch.Count, int64 classes)
+
+    /// A batch's images and labels with the network's element type and device. Labels of mixed images are shares of the classes.
     let internal tensors (network: Network) (batch: Batch) =
         let images, labels = onCpu batch
         let parameter = snd network.Parameters.Head
-        images.``to`` (parameter.dtype, parameter.device), labels.``to`` parameter.device
+        let images = images.``to`` (parameter.dtype, parameter.device)
+
+        if batch.Shares.Length = 0 then
+            images, labels.``to`` parameter.device
+        else
+            images, (shares network.Spec.Classes batch).``to``(parameter.dtype, parameter.device)
 
     /// Loader options for test images.
     let internal loading (runOptions: RunOptions) (task: ImageTask) batch =

@@ -35,6 +35,7 @@ let private all =
             Data.ImageSourceTests.tests
             Data.AugmentTests.tests
             Data.LoaderTests.tests
+            Data.MixingTests.tests
             Data.SyntheticTests.tests
             Data.DecodeTests.tests
             Data.ImageKindTests.tests

@@ -23,3 +23,5 @@ type RateName =
 type RecipeName =
     | PublishedRecipe
     | CorrectedRecipe
+    /// A&B BNN's, with its form of the network.
+    | AbBnnRecipe

@@ -42,6 +42,31 @@ let normalisation =
         "Mean and deviation (default: the data set's, or by --size)."
     |> data
 
+let augment =
+    let extra text =
+        let alpha standard (text: string option) case =
+            match Option.map Opt.tryReal text with
+            | None -> Some(case standard)
+            | Some(Some alpha) when alpha > 0.0 && alpha <= Limits.mixAlpha -> Some(case alpha)
+            | Some _ -> None
+
+        match Opt.wordAndParameter text with
+        | "reflect", None -> Some Reflect
+        | "mixup", parameter -> alpha 0.2 parameter WithMixup
+        | "cutmix", parameter -> alpha 1.0 parameter WithCutMix
+        | _ -> None
+
+    Opt.custom
+        "--augment"
+        "LIST"
+        ValueKind.Text
+        $"a list of reflect, mixup[:ALPHA] and cutmix[:ALPHA], such as reflect,cutmix:1; an ALPHA is above 0 and up to {Limits.mixAlpha}"
+        "Added to the data set's training augmentation."
+        (fun text ->
+            let extras = text.Split ',' |> Array.map extra |> Array.toList
+            if List.forall Option.isSome extras then Some(List.choose id extras) else None)
+    |> data
+
 let limit =
     Opt.whole "--limit" "N" Limits.images "Number of training images, balanced over classes." |> data
 

@@ -92,6 +92,14 @@ let estimator =
         tryParse
     |> network
 
+let slopes =
+    Opt.choice
+        "--slopes"
+        "KIND"
+        [ for kind in [ SlopeKind.Real; SlopeKind.PowerOfTwo ] -> Names.slopes kind, kind ]
+        "Slopes of every RPReLU (default: the architecture's own)."
+    |> network
+
 let stem =
     Opt.choice "--stem" "KIND" [ "cifar", CifarStem; "imagenet", ImageNetStem ] "Stem (default: by the image size)."
     |> network

@@ -12,8 +12,8 @@ let recipe =
     Opt.choice
         "--recipe"
         "NAME"
-        [ "published", PublishedRecipe; "corrected", CorrectedRecipe ]
-        "Training as in the paper's code, or with its faults corrected."
+        [ "published", PublishedRecipe; "corrected", CorrectedRecipe; "ab-bnn", AbBnnRecipe ]
+        "Training as in the paper's code, with its faults corrected, or as A&B BNN."
     |> Opt.defaultsTo "corrected"
     |> recipeGroup
 

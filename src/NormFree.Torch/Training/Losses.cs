@@ -8,18 +8,20 @@ public static class Losses
 {
     /// <summary>Cross entropy: −log softmax(logits)[label].</summary>
     /// <param name="logits">N×K.</param>
-    /// <param name="labels">N class indices (int64), from 0 to K − 1.</param>
+    /// <param name="labels">N class indices (int64), from 0 to K − 1; or N×K shares of the classes, as of mixed images.</param>
     public static Tensor CrossEntropy(Tensor logits, Tensor labels) => nn.functional.cross_entropy(logits, labels);
 
     /// <summary>Cross entropy with the target (1 − ε)·onehot + ε/K (Szegedy et al., CVPR 2016, section 7).</summary>
     /// <param name="logits">N×K.</param>
-    /// <param name="labels">N class indices (int64), from 0 to K − 1.</param>
+    /// <param name="labels">N class indices (int64), from 0 to K − 1; or N×K shares of the classes.</param>
     /// <param name="epsilon">ε, from 0 (plain cross entropy) to 1.</param>
     public static Tensor LabelSmoothing(Tensor logits, Tensor labels, double epsilon)
     {
         using var scope = NewDisposeScope();
         var logProbabilities = nn.functional.log_softmax(logits, 1);
-        var ofLabel = logProbabilities.gather(1, labels.unsqueeze(1)).mean();
+        var ofLabel = labels.dim() == 2
+            ? (labels * logProbabilities).sum(1L).mean()
+            : logProbabilities.gather(1, labels.unsqueeze(1)).mean();
         var ofAll = logProbabilities.mean(); // mean over batch and classes: 1/K of the sum over classes
         return (ofLabel.Times(epsilon - 1) - ofAll.Times(epsilon)).MoveToOuterDisposeScope();
     }

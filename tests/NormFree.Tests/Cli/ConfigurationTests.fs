@@ -72,6 +72,20 @@ let private files =
           Expect.equal (resolved defaults) (resolved []) "configuration"
       }
 
+      test "A&B BNN's recipe brings its form of the network; options override it" {
+          let configuration = resolved [ "--recipe"; "ab-bnn"; "--epochs"; "2"; "--slopes"; "real" ]
+          let network = configuration.Network
+          Expect.equal network.Norm (Some(BnFree 0.25)) "α"
+          Expect.equal network.Sign (Some(SignGradient.SigmoidDerivative 3.0)) "gradient"
+          Expect.equal network.Slopes (Some SlopeKind.Real) "slopes, as given"
+          Expect.equal (configuration.Stage1 |> Option.map (fun r -> r.WeightDecay, r.Epochs)) (Some(5e-6, 2)) "stage 1"
+
+          Expect.equal
+              (configuration.Stage2 |> Option.map (fun r -> r.WeightDecay, r.Clip))
+              (Some(0.0, Agc 0.001))
+              "stage 2"
+      }
+
       test "a full-precision network has neither norm nor stage 2" {
           let configuration = resolved [ "--arch"; "resnet-18" ]
           Expect.isNone configuration.Network.Norm "norm"

@@ -148,7 +148,8 @@ let private initial =
           }
 
           test "names the networks of the zoo if there is no such one" {
-              Tool.runLine $"{trainFlat} --init zoo:cat --out never" |> Tool.fails 2 [ "cat"; "cifar10-reactnet18" ]
+              Tool.runLine $"{trainFlat} --init zoo:cat --out never"
+              |> Tool.fails 2 [ "cat"; "cifar10-reactnet18" ]
           } ]
 
 let private others =

@@ -152,6 +152,7 @@ let tests =
 
                   for share in [ 0; 1; 30; 60; 85 ] do
                       File.WriteAllBytes(path, Array.truncate (bytes.Length * share / 100) bytes)
+
                       let said =
                           match share, kind with
                           | 0, ("zip" | "tar") -> "it is empty"

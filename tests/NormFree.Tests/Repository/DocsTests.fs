@@ -6,6 +6,7 @@ open System.IO
 open System.Text.RegularExpressions
 open Expecto
 open NormFree.Cli
+open NormFree.Experiments
 open NormFree.Tests.Golden
 
 let private root = GoldenFiles.repository
@@ -94,6 +95,15 @@ let tests =
                       test $"{language} block {number + 1} of {page} compiles" {
                           Expect.stringContains compiled.Value (code block) "a compiled snippet"
                       }
+
+          test "the collected results are current" {
+              let pages = ResultsPage.pages root
+
+              Expect.equal
+                  (read "docs/results.md")
+                  (ResultsPage.markdown pages)
+                  "run any script of experiments, which writes docs/results.md"
+          }
 
           test "the command-line reference is current" {
               Expect.equal

@@ -21,10 +21,15 @@ let private sign (choice: Choice) =
           SignGradient.AnnealedTanh(1.0, 10.0) ]
 
 let private activation (choice: Choice) name =
-    [ match choice.Of [ 0..4 ] with
+    [ match choice.Of [ 0..5 ] with
       | 0 ->
           Part.Activation(
               Activation.RPReLU { ShiftIn = $"{name}.in"; Slope = $"{name}.slope"; ShiftOut = $"{name}.out" }
+          )
+      | 5 ->
+          Part.Activation(
+              Activation.PowerOfTwoRPReLU
+                  { ShiftIn = $"{name}.in"; Slope = $"{name}.exponent"; ShiftOut = $"{name}.out" }
           )
       | 1 -> Part.Activation(Activation.PReLU $"{name}.prelu")
       | 2 -> Parts.relu

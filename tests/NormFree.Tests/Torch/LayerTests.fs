@@ -288,7 +288,18 @@ let private activations =
                     [ 1; 2; 1; 1 ], values (seed + 3) 2 ]
 
               checkGradients "RPReLU" inputs (fun leaves ->
-                  weighted (RPReLUActivation.Apply(leaves[0], leaves[1], leaves[2], leaves[3]))) ]
+                  weighted (RPReLUActivation.Apply(leaves[0], leaves[1], leaves[2], leaves[3])))
+
+          test "powers of two round the exponent, and their gradient ignores the rounding" {
+              use _ = torch.NewDisposeScope()
+              let exponents = [| -3.0; -3.49; -3.51; -2.5; -0.2; 0.6; 2.0 |]
+              let powers = [| 0.125; 0.125; 0.0625; 0.25; 1.0; 2.0; 4.0 |]
+              let input = leaf [ exponents.Length ] exponents
+              let y = PowerOfTwo.Apply input
+              Expect.equal (Agreement.values y) powers "y"
+              y.sum().backward()
+              same (Agreement.gradient input) (powers |> Array.map (fun power -> power * log 2.0)) "dk"
+          } ]
 
 let private softmax (logits: float[]) =
     let top = Array.max logits
@@ -315,6 +326,23 @@ let private losses =
                       |> Array.sum)
 
               same (Losses.LabelSmoothing(tensor [ n; k ] logits, labels (), epsilon)) [| expected |] "loss"
+
+          testPropertyWithConfig repeatedly "with shares of two classes, losses are those of both classes in that ratio"
+          <| fun (seed: int) ->
+              use _ = torch.NewDisposeScope()
+              let logits = tensor [ n; k ] (values seed (n * k))
+              let first, second = labels (), torch.tensor [| 2L; 3L; 1L |]
+              let share = 0.3
+
+              let shares =
+                  (torch.nn.functional.one_hot(first, k).``to`` torch.ScalarType.Float64).Times share
+                  + (torch.nn.functional.one_hot(second, k).``to`` torch.ScalarType.Float64).Times(1.0 - share)
+
+              for name, loss in
+                  [ "cross entropy", (fun target -> Losses.CrossEntropy(logits, target))
+                    "label smoothing", (fun target -> Losses.LabelSmoothing(logits, target, 0.1)) ] do
+                  let mixed = (loss first).Times share + (loss second).Times(1.0 - share)
+                  same (loss shares) (Agreement.values mixed) name
 
           testPropertyWithConfig repeatedly "distillation equals the soft cross entropy"
           <| fun (seed: int) ->

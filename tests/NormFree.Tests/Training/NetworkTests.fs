@@ -162,6 +162,37 @@ let private initialisation =
           Expect.isLessThan (abs (fraction - 0.5)) (5.0 * 0.5 / sqrt (float weights.Length)) "half of them negative"
       }
 
+      test "A&B BNN's form has slopes of 1/8, α = 0.25, the sigmoid's gradient, and back" {
+          let net = tiny BatchNorm
+          let form = Net.asAbBnn net
+          use network = Network.create torch.ScalarType.Float64 Rule.Published 1L form
+
+          let slopes =
+              [ for described, tensor in network.Parameters do
+                    if described.Kind = SlopeExponent then
+                        Expect.stringEnds described.Key ".exponent" "its name"
+                        tensor ]
+
+          Expect.equal slopes.Length 9 "one activation for each layer"
+
+          for tensor in slopes do
+              Expect.all (Agreement.values tensor) ((=) -3.0) "2⁻³ = 1/8"
+
+          Expect.equal form.Norm (BnFree 0.25) "α"
+
+          for block in form.Blocks do
+              for conv in Blocks.binaryConvolutions block do
+                  Expect.equal conv.Sign (SignGradient.SigmoidDerivative 3.0) "the gradient"
+
+          Expect.equal
+              (form
+               |> Net.withSlopes SlopeKind.Real
+               |> Net.withNorm BatchNorm
+               |> Net.withSign SignGradient.ApproxSign)
+              net
+              "real slopes again"
+      }
+
       test "initial real weights are within ±1/√fan_in, gains 1, slopes 0.25, shifts 0" {
           use network = Network.create torch.ScalarType.Float64 Rule.Published 1L (tiny (BnFree 0.2))
 
@@ -179,6 +210,7 @@ let private initialisation =
               | Gain
               | NormWeight -> all 1.0
               | Slope -> all 0.25
+              | SlopeExponent -> all -3.0
               | ShiftBias
               | NormBias -> all 0.0
       } ]

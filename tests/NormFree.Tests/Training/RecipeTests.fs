@@ -43,6 +43,23 @@ let private close (actual: float list) (expected: float list) what =
     for a, e in List.zip actual expected do
         Expect.floatClose Accuracy.veryHigh a e what
 
+let private rival =
+    testList
+        "A&B BNN"
+        [ test "its rate falls by 1/E an epoch, and everything but the classifier is clipped at 0.001" {
+              close (rates { Recipe.abBnn with Epochs = 4; LearningRate = 1.0 }) [ 1.0; 0.75; 0.5; 0.25 ] "rates"
+              Expect.equal Recipe.abBnn.Clip (Agc 0.001) "λ"
+              let parameters = Parameters.ofGraph (Lowering.lower (Net.asAbBnn (tiny (BnFree 0.2))))
+
+              for parameter in parameters do
+                  Expect.equal
+                      (Recipe.clips Recipe.abBnn parameter)
+                      (not (parameter.Key.StartsWith "fc"))
+                      $"{parameter.Key} is clipped"
+
+                  Expect.equal (Recipe.rateFactor Recipe.abBnn (tiny (BnFree 0.25)) parameter) 1.0 parameter.Key
+          } ]
+
 let private schedules =
     testList
         "schedules"
@@ -387,4 +404,4 @@ let private methods =
             Expect.equal (Recipe.changedSince before corrected net) rules what
     }
 
-let tests = testList "recipes" [ schedules; validation; scope; applied; methods; json ]
+let tests = testList "recipes" [ schedules; rival; validation; scope; applied; methods; json ]
