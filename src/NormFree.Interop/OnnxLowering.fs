@@ -135,14 +135,14 @@ module OnnxLowering =
     let private shift (b: Builder) (tensors: Map<string, torch.Tensor>) (key: string) input =
         add b key tensors[key] input
 
-    let private prelu (b: Builder) (tensors: Map<string, torch.Tensor>) (key: string) input =
-        let slope = tensors[key]
-        b.Node("PRelu", key, [ input; b.Constant(key, channels slope, slope) ], [])
+    let private prelu (b: Builder) (tensors: Map<string, torch.Tensor>) (slopes: Slopes) input =
+        let slope = SlopeTensors.values tensors slopes
+        b.Node("PRelu", slopes.Key, [ input; b.Constant(slopes.Key, channels slope, slope) ], [])
 
     let private rprelu b tensors (names: NormFree.Spec.RPReLU) input =
         input
         |> shift b tensors names.ShiftIn
-        |> prelu b tensors names.Slope
+        |> prelu b tensors names.Slopes
         |> shift b tensors names.ShiftOut
 
     /// Merges the batch norms of concatenated channels into one, which has the first one's name.
@@ -210,7 +210,7 @@ module OnnxLowering =
         | Op.Shift(key, _) -> shift b tensors key input
         | Op.Sign _ -> b.Node("Sign", "sign", [ input ], [])
         | Op.RPReLU names -> rprelu b tensors names input
-        | Op.PReLU(key, _) -> prelu b tensors key input
+        | Op.PReLU(slopes, _) -> prelu b tensors slopes input
         | Op.ReLU -> b.Node("Relu", "relu", [ input ], [])
         | Op.HardTanh -> clip b input
         | Op.CustomActivation name ->
@@ -295,7 +295,7 @@ module OnnxLowering =
             branch
             |> shift b tensors names.ShiftIn
             |> sum
-            |> prelu b tensors names.Slope
+            |> prelu b tensors names.Slopes
             |> shift b tensors names.ShiftOut
         | Some op -> emit b tensors op (sum branch)
         | None -> sum branch
@@ -323,7 +323,7 @@ module OnnxLowering =
         let network, size = checkpoint.Network, checkpoint.ImageTask.Size
         let b = Builder()
 
-        walk b (Map(network.EffectiveTensors())) (Lowering.lower network.Spec) "input" |> ignore
+        walk b (Map network.Tensors) (Lowering.lower network.Spec) "input" |> ignore
 
         let last = b.Nodes.Count - 1
 

@@ -63,15 +63,14 @@ module internal Convolutions =
         let options = options conv
         Convolution.Apply(x, tensors[$"{conv.Key}.weight"], gain tensors conv, &options)
 
-/// Slopes of RPReLUs.
-module internal Slopes =
+/// Slopes of PReLUs.
+module internal SlopeTensors =
 
-    /// The slopes, which may be powers of two.
-    let ofRPReLU (tensors: IReadOnlyDictionary<string, torch.Tensor>) (names: RPReLU) =
-        if names.PowerOfTwo then
-            PowerOfTwo.Apply tensors[names.Slope]
-        else
-            tensors[names.Slope]
+    /// The slopes, from the network's tensors.
+    let values (tensors: IReadOnlyDictionary<string, torch.Tensor>) (slopes: Slopes) =
+        match slopes.Kind with
+        | SlopeKind.Real -> tensors[slopes.Key]
+        | SlopeKind.PowerOfTwo -> PowerOfTwo.Apply tensors[slopes.Key]
 
 /// The sign function with each gradient.
 module internal Signs =
@@ -132,8 +131,13 @@ type internal CompositeEngine
         | Op.Shift(key, _) -> LearnableShift.Apply(x, tensors[key])
         | Op.Sign gradient -> Signs.apply (progress ()) gradient x
         | Op.RPReLU names ->
-            RPReLUActivation.Apply(x, tensors[names.ShiftIn], Slopes.ofRPReLU tensors names, tensors[names.ShiftOut])
-        | Op.PReLU(key, _) -> torch.nn.functional.prelu (x, tensors[key])
+            RPReLUActivation.Apply(
+                x,
+                tensors[names.ShiftIn],
+                SlopeTensors.values tensors names.Slopes,
+                tensors[names.ShiftOut]
+            )
+        | Op.PReLU(slopes, _) -> torch.nn.functional.prelu (x, SlopeTensors.values tensors slopes)
         | Op.ReLU -> torch.nn.functional.relu x
         | Op.HardTanh -> x.Between(-1.0, 1.0)
         | Op.CustomActivation name -> Extensions.activation name x

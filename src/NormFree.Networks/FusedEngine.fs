@@ -109,8 +109,8 @@ type internal FusedEngine
 
         match op with
         | Some(Op.RPReLU names) ->
-            [| tensors[names.ShiftIn]; Slopes.ofRPReLU tensors names; tensors[names.ShiftOut] |], None
-        | Some(Op.PReLU(key, _)) -> [| zeros channels; tensors[key]; zeros channels |], None
+            [| tensors[names.ShiftIn]; SlopeTensors.values tensors names.Slopes; tensors[names.ShiftOut] |], None
+        | Some(Op.PReLU(slopes, _)) -> [| zeros channels; SlopeTensors.values tensors slopes; zeros channels |], None
         | Some Op.ReLU -> slopes 0.0, None
         | other -> slopes 1.0, other
 

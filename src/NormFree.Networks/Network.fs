@@ -6,7 +6,6 @@ open NormFree.Runs
 open NormFree.Spec
 open NormFree.Torch
 open NormFree.Torch.Fused
-open NormFree.Torch.Layers
 open NormFree.Torch.Native
 open TorchSharp
 open TorchSharp.Modules
@@ -102,17 +101,6 @@ type Network
     member _.Tensors: (string * torch.Tensor) list =
         [ for described, tensor in parameters -> described.Key, (tensor :> torch.Tensor)
           yield! buffers ]
-
-    /// All tensors by name, with slopes in place of their exponents. For programs that know slopes only.
-    member internal network.EffectiveTensors() =
-        let exponents =
-            set
-                [ for described, _ in parameters do
-                      if described.Kind = SlopeExponent then
-                          described.Key ]
-
-        [ for key, tensor in network.Tensors ->
-              key, (if exponents.Contains key then PowerOfTwo.Apply tensor else tensor) ]
 
     /// <summary>Logits (N×classes) of images (N×3×H×W, normalised, of the parameters' type).</summary>
     member network.Forward(images: torch.Tensor, mode: Mode) : torch.Tensor =

@@ -27,7 +27,7 @@ module internal AffineFolding =
                 Scale = Array.map2 (*) folded.Scale factors
                 Bias = Array.map3 (fun bias factor offset -> bias * factor + offset) folded.Bias factors offsets }
         | Op.ReLU -> { folded with Slope = Array.create count 0.0 }
-        | Op.PReLU(key, _) -> { folded with Slope = values key }
+        | Op.PReLU(slopes, _) -> { folded with Slope = FoldedFilters.slopes tensors slopes }
         | Op.HardTanh -> { folded with Clamped = true }
         | other -> invalidOp $"%A{other} is not affine"
 

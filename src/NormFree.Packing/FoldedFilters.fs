@@ -27,6 +27,11 @@ module internal FoldedFilters =
         use _ = torch.NewDisposeScope()
         tensor.detach().cpu().``to``(torch.ScalarType.Float64).reshape(-1L).contiguous().data<float>().ToArray()
 
+    /// The slopes of a PReLU.
+    let slopes tensors (slopes: Slopes) =
+        use _ = torch.NewDisposeScope()
+        doubles (SlopeTensors.values tensors slopes)
+
     /// Packs rows of bytes that are 0 or 1 into words: channel c is bit c mod 64 of the row's word c/64.
     let private bits (bytes: byte[]) channels =
         let perRow = SignPacking.Words channels

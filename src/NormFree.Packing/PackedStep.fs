@@ -78,7 +78,7 @@ module PackedStep =
         |> List.collect (function
             | Op(Op.RPReLU names) ->
                 [ Op(Op.Shift(names.ShiftIn, names.Channels))
-                  Op(Op.PReLU(names.Slope, names.Channels))
+                  Op(Op.PReLU(names.Slopes, names.Channels))
                   Op(Op.Shift(names.ShiftOut, names.Channels)) ]
             | graph -> [ graph ])
 

@@ -56,8 +56,9 @@ module Packing =
         let values key = FoldedFilters.doubles tensors[key]
 
         match layer.Activation with
-        | Some(Op.RPReLU names) -> values names.ShiftIn, values names.Slope, values names.ShiftOut
-        | Some(Op.PReLU(key, _)) -> all 0.0, values key, all 0.0
+        | Some(Op.RPReLU names) ->
+            values names.ShiftIn, FoldedFilters.slopes tensors names.Slopes, values names.ShiftOut
+        | Some(Op.PReLU(slopes, _)) -> all 0.0, FoldedFilters.slopes tensors slopes, all 0.0
         | Some Op.ReLU -> all 0.0, all 0.0, all 0.0
         | _ -> all 0.0, all 1.0, all 0.0
 
@@ -200,7 +201,7 @@ module Packing =
         use _ = torch.no_grad ()
         let steps = PackedStep.ofNet network.Spec
         requireFinite network
-        let tensors = network.EffectiveTensors() |> dict |> Dictionary
+        let tensors = dict network.Tensors |> Dictionary
 
         let layers, _ =
             ({ Channels = 3; Side = 1 }, steps)

@@ -24,16 +24,11 @@ type ConvolutionSpec =
     /// <summary>The number of weights of a filter.</summary>
     member conv.FanIn = conv.In / conv.Groups * conv.Kernel * conv.Kernel
 
+/// <summary>The slopes of a PReLU, one per channel: the values of a parameter, or powers of two with its values as exponents.</summary>
+type Slopes = { Key: string; Kind: SlopeKind }
+
 /// <summary>Shift, PReLU, shift (ReActNet, section 4.3). The shifts have shape 1×C×1×1, the slopes C.</summary>
-type RPReLU =
-    {
-        ShiftIn: string
-        Slope: string
-        /// Whether <c>Slope</c> holds exponents k, and the slopes are 2^round(k).
-        PowerOfTwo: bool
-        ShiftOut: string
-        Channels: int
-    }
+type RPReLU = { ShiftIn: string; Slopes: Slopes; ShiftOut: string; Channels: int }
 
 /// <summary>One operation on N×C×H×W signals.</summary>
 [<RequireQualifiedAccess>]
@@ -45,7 +40,7 @@ type Op =
     | Shift of key: string * channels: int
     | Sign of SignGradient
     | RPReLU of RPReLU
-    | PReLU of key: string * channels: int
+    | PReLU of slopes: Slopes * channels: int
     | ReLU
     | HardTanh
     /// An activation that a script registers under this name.

@@ -135,19 +135,18 @@ module Lowering =
               Shortcut = NoShortcut
               Activation = None }
 
-    let private rprelu rules channels powerOfTwo (names: RPReLUNames) =
+    let private rprelu rules channels kind (names: RPReLUNames) =
         Op.RPReLU
             { ShiftIn = named rules names.ShiftIn
-              Slope = named rules names.Slope
-              PowerOfTwo = powerOfTwo
+              Slopes = { Key = named rules names.Slope; Kind = kind }
               ShiftOut = named rules names.ShiftOut
               Channels = channels }
 
     let private activation rules channels activation =
         match activation with
-        | Activation.RPReLU names -> rprelu rules channels false names
-        | Activation.PowerOfTwoRPReLU names -> rprelu rules channels true names
-        | Activation.PReLU slope -> Op.PReLU(named rules slope, channels)
+        | Activation.RPReLU names -> rprelu rules channels SlopeKind.Real names
+        | Activation.PowerOfTwoRPReLU names -> rprelu rules channels SlopeKind.PowerOfTwo names
+        | Activation.PReLU slope -> Op.PReLU({ Key = named rules slope; Kind = SlopeKind.Real }, channels)
         | Activation.ReLU -> Op.ReLU
         | Activation.HardTanh -> Op.HardTanh
         | Activation.Custom name -> Op.CustomActivation name

@@ -28,6 +28,11 @@ module Parameters =
 
     let private parameter key shape kind = { Key = key; Shape = shape; Kind = kind }
 
+    let private slopes (slopes: Slopes) channels =
+        match slopes.Kind with
+        | SlopeKind.Real -> parameter slopes.Key [ channels ] Slope
+        | SlopeKind.PowerOfTwo -> parameter slopes.Key [ channels ] SlopeExponent
+
     let private ofOp op =
         match op with
         | Op.Convolve conv ->
@@ -40,9 +45,9 @@ module Parameters =
         | Op.Shift(key, channels) -> [ parameter key [ 1; channels; 1; 1 ] ShiftBias ]
         | Op.RPReLU prelu ->
             [ parameter prelu.ShiftIn [ 1; prelu.Channels; 1; 1 ] ShiftBias
-              parameter prelu.Slope [ prelu.Channels ] (if prelu.PowerOfTwo then SlopeExponent else Slope)
+              slopes prelu.Slopes prelu.Channels
               parameter prelu.ShiftOut [ 1; prelu.Channels; 1; 1 ] ShiftBias ]
-        | Op.PReLU(key, channels) -> [ parameter key [ channels ] Slope ]
+        | Op.PReLU(found, channels) -> [ slopes found channels ]
         | Op.Normalise(key, channels) ->
             [ parameter $"{key}.weight" [ channels ] NormWeight; parameter $"{key}.bias" [ channels ] NormBias ]
         | Op.Linear(key, inputs, outputs) ->

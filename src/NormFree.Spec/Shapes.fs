@@ -48,9 +48,9 @@ module Shapes =
             expectChannels conv.Key conv.In shape
             slid conv.Key (conv.Dilation * (conv.Kernel - 1) + 1) conv.Stride conv.Padding shape conv.Out
         | Op.RPReLU prelu ->
-            expectChannels prelu.Slope prelu.Channels shape
+            expectChannels prelu.Slopes.Key prelu.Channels shape
             shape
-        | Op.PReLU(key, channels)
+        | Op.PReLU({ Key = key }, channels)
         | Op.Shift(key, channels)
         | Op.Normalise(key, channels) ->
             expectChannels key channels shape

@@ -44,11 +44,11 @@ let private text = lazy (ExperimentPage.markdown "norms.png" page results)
 let tests =
     testList
         "experiment pages"
-        [ test "each stage of a variant has a row with mean and standard deviation over seeds" {
-              // √(((50 − 52)² + (54 − 52)²) / 1) = 2.83.
+        [ test "each stage of a variant has a row with mean, standard deviation and interval over seeds" {
+              // √(((50 − 52)² + (54 − 52)²) / 1) = 2.83; the interval is 52 ± 12.706·2.83/√2.
               Expect.stringContains
                   text.Value
-                  "| bn-free | activations+weights | 52.00 ± 2.83 % | 2 | 3 | 4 min 15 s |"
+                  "| bn-free | activations+weights | 52.00 ± 2.83 % | 26.59 to 77.41 % | 2 | 3 | 4 min 15 s |"
                   "row"
 
               let rows = text.Value.Split '\n' |> Array.filter _.StartsWith("| b")
@@ -57,7 +57,7 @@ let tests =
 
           test "a single seed has no spread" {
               let text = ExperimentPage.markdown "x.png" { page with Comparisons = [] } (List.take 2 results)
-              Expect.stringContains text "| bn-free | activations+weights | 50.00 % | 1 |" "row"
+              Expect.stringContains text "| bn-free | activations+weights | 50.00 % |  | 1 |" "row"
           }
 
           for device, sentence in

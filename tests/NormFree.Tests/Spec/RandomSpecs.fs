@@ -10,6 +10,8 @@ let side = 16
 type private Choice(seed: int64) =
     let stream = RandomStream.OfKeys(91L, seed)
     member _.Of(values: 'T list) = values[int (stream.Float() * float values.Length)]
+    /// Decides without a draw: in every second network.
+    member _.Half = seed % 2L = 0L
     member _.Chance(probability: float) = stream.Float() < probability
 
 let private sign (choice: Choice) =
@@ -21,16 +23,11 @@ let private sign (choice: Choice) =
           SignGradient.AnnealedTanh(1.0, 10.0) ]
 
 let private activation (choice: Choice) name =
-    [ match choice.Of [ 0..5 ] with
-      | 0 ->
-          Part.Activation(
-              Activation.RPReLU { ShiftIn = $"{name}.in"; Slope = $"{name}.slope"; ShiftOut = $"{name}.out" }
-          )
-      | 5 ->
-          Part.Activation(
-              Activation.PowerOfTwoRPReLU
-                  { ShiftIn = $"{name}.in"; Slope = $"{name}.exponent"; ShiftOut = $"{name}.out" }
-          )
+    let rprelu slope = { ShiftIn = $"{name}.in"; Slope = $"{name}.{slope}"; ShiftOut = $"{name}.out" }
+
+    [ match choice.Of [ 0..4 ] with
+      | 0 when choice.Half -> Part.Activation(Activation.PowerOfTwoRPReLU(rprelu "exponent"))
+      | 0 -> Part.Activation(Activation.RPReLU(rprelu "slope"))
       | 1 -> Part.Activation(Activation.PReLU $"{name}.prelu")
       | 2 -> Parts.relu
       | 3 -> Parts.hardTanh

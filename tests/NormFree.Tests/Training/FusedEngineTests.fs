@@ -107,6 +107,7 @@ let private trained net seed =
         | true, ConvolutionWeight conv -> around 0.0 (1.5 / sqrt (float (conv.FanIn))) tensor
         | true, (Gain | NormWeight) -> around 1.0 0.3 tensor
         | true, Slope -> around 0.25 0.2 tensor
+        | true, SlopeExponent -> around -3.0 2.0 tensor
         | true, (ShiftBias | NormBias) -> around 0.0 0.2 tensor
         | true, (LinearWeight | LinearBias _) -> around 0.0 0.3 tensor
         | _ -> tensor.clone ())
