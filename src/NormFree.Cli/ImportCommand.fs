@@ -47,7 +47,10 @@ module internal ImportCommand =
         | None, None -> Opt.defaultValue Options.Network.classes
 
     let private spec (args: Arguments) pixels classes =
-        let recipe = NetworkOptions.recipe (args.Get Options.Recipe.recipe)
+        // A file's weights are what it was trained with.
+        let recipe =
+            let recipe = NetworkOptions.recipe (args.Get Options.Recipe.recipe)
+            { recipe with Deviations = { recipe.Deviations with ShortcutWeights = Rule.Published } }
 
         let net =
             NetworkOptions.described args Options.Network.arch pixels classes

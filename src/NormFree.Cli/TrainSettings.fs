@@ -234,6 +234,17 @@ module internal TrainSettings =
             | Some first -> Some(freeze first), second
             | None -> None, Option.map freeze second
 
+    /// Shortcut weights that are given, or those of a network that has binary weights already, are kept as they are.
+    let private keepsShortcuts (network: NetworkConfiguration) =
+        let isBinary (net: NetSpec) = net.Binarise = ActivationsAndWeights
+        network.Shortcut.IsSome || network.Spec |> Option.exists isBinary
+
+    let private withShortcuts (network: NetworkConfiguration) (recipe: Recipe) =
+        if keepsShortcuts network then
+            { recipe with Deviations = { recipe.Deviations with ShortcutWeights = Rule.Published } }
+        else
+            recipe
+
     let private valid (configuration: RunConfiguration) =
         match RunConfiguration.problems configuration with
         | [] -> configuration
@@ -268,8 +279,8 @@ module internal TrainSettings =
             { basis with
                 Network = network
                 Dataset = dataset args basis.Dataset |> resized args
-                Stage1 = stage1
-                Stage2 = stage2
+                Stage1 = stage1 |> Option.map (withShortcuts network)
+                Stage2 = stage2 |> Option.map (withShortcuts network)
                 Init = init
                 Execution = execution args basis.Execution }
 

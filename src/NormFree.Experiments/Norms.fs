@@ -13,7 +13,7 @@ module Norms =
               Variant.twoStages (Names.norm norm) (Net.withNorm norm net) recipe ]
 
     /// <summary>A network with 1-bit and with real shortcuts, bn-free and with batch norm, and 1-bit without a norm. The 1-bit shortcuts of the bn-free
-    /// network are zero-mean (deviation 16).</summary>
+    /// network are zero-mean, as in the corrected recipe (deviation 16).</summary>
     let shortcuts (net: NetSpec) recipe =
         [ for label, norm, weights in
               [ "bn-free", BnFree 0.2, WeightBinariser.ZeroMean

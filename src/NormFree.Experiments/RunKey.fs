@@ -39,8 +39,13 @@ module RunKey =
     let private firstNames =
         [ "Initialisation", "Start"; "BinaryInit", "BinaryStart"; "SignCentering", "Balance" ]
 
-    /// Fields that recipes had not at first, as they are written without an effect.
-    let private laterFields = [ "\"Remeasure\":null,"; "\"WeightAverage\":null,"; "\"Freeze\":0," ]
+    /// Fields that recipes had not at first, as they are written without an effect. The network contains the effect of the last one.
+    let private laterFields =
+        [ "\"Remeasure\":null,"
+          "\"WeightAverage\":null,"
+          "\"Freeze\":0,"
+          ",\"ShortcutWeights\":\"Published\""
+          ",\"ShortcutWeights\":\"Corrected\"" ]
 
     /// Uses the first names of fields and leaves out later ones without an effect, so that keys stay the same.
     let private stable (text: string) =

@@ -30,6 +30,9 @@ type Deviations =
         /// 15: without a norm nothing keeps signs centred and the signal's variance constant. Corrected: shifts follow the channel means, and gains
         /// shrink where a layer amplifies its signal.
         SignCentering: Rule
+        /// 16: the published code binarises the filters of shortcuts to signs, which do not sum to 0, so the means of channels leak through them.
+        /// Corrected: the mean of the signs is subtracted, in bn-free networks whose shortcuts become binary.
+        ShortcutWeights: Rule
     }
 
     static member private All rule =
@@ -41,7 +44,8 @@ type Deviations =
           BinaryInit = rule
           BinaryGain = rule
           Rates = rule
-          SignCentering = rule }
+          SignCentering = rule
+          ShortcutWeights = rule }
 
     /// <summary>As published.</summary>
     static member Published = Deviations.All Rule.Published
@@ -74,4 +78,5 @@ module Deviation =
           deviation 9 "binary initialisation" _.BinaryInit (fun rule d -> { d with BinaryInit = rule })
           deviation 10 "binary gain" _.BinaryGain (fun rule d -> { d with BinaryGain = rule })
           deviation 14 "rates" _.Rates (fun rule d -> { d with Rates = rule })
-          deviation 15 "sign centering" _.SignCentering (fun rule d -> { d with SignCentering = rule }) ]
+          deviation 15 "sign centering" _.SignCentering (fun rule d -> { d with SignCentering = rule })
+          deviation 16 "shortcut weights" _.ShortcutWeights (fun rule d -> { d with ShortcutWeights = rule }) ]

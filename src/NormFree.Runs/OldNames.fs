@@ -33,6 +33,7 @@ module OldNames =
     /// Fields that earlier versions did not have, each with its value: added to objects that have the first field.
     let private added =
         [ "HeldOut", ("Freeze", "0")
+          "SignCentering", ("ShortcutWeights", "\"Published\"")
           "AllowLeftOut", ("Preprocessing", "null")
           "AllowLeftOut", ("Normalisation", "null") ]
 

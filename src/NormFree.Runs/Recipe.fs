@@ -197,7 +197,20 @@ module Recipe =
         | (Linear | Cosine), Rule.Published
         | (Constant | Step _), _ -> false
 
-    /// <summary>Sets the options of a network that the recipe decides: expected variance and binary gain.</summary>
+    /// Binary shortcuts of bn-free networks become zero-mean in stage 2.
+    let private withShortcuts rule (net: NetSpec) =
+        let zeroMean (projection: Projection) =
+            match projection.Weights with
+            | WeightBinariser.Binary -> { projection with Weights = WeightBinariser.ZeroMean }
+            | WeightBinariser.PlainSign
+            | WeightBinariser.ZeroMean
+            | WeightBinariser.Real -> projection
+
+        match rule, net.Norm, net.Binarise with
+        | Rule.Corrected, BnFree _, ActivationsAndWeights -> Net.mapBlocks (Blocks.mapProjection zeroMean) net
+        | _ -> net
+
+    /// <summary>Sets the options of a network that the recipe decides: expected variance, binary gain and the weights of shortcuts.</summary>
     /// <remarks>A measured variance is kept.</remarks>
     let applyTo net recipe =
         let variance =
@@ -211,7 +224,10 @@ module Recipe =
             | Rule.Published -> BinaryGain.One
             | Rule.Corrected -> BinaryGain.VariancePreserving
 
-        net |> Net.withExpectedVariance variance |> Net.withBinaryGain gain
+        net
+        |> Net.withExpectedVariance variance
+        |> Net.withBinaryGain gain
+        |> withShortcuts recipe.Deviations.ShortcutWeights
 
     /// <summary>Whether weight decay applies to a parameter. Published: to 4-D ones and those with <c>conv</c> in their name.</summary>
     let decays recipe (parameter: ParameterSpec) =

@@ -227,7 +227,7 @@ module RunConfiguration =
           | Some kind -> "slopes", Names.slopes kind
           | None -> ()
           match network.Shortcut with
-          | Some weights -> "deviation 16, shortcut weights", Names.weights weights
+          | Some weights -> "shortcut weights", Names.weights weights
           | None -> () ]
 
     let private dataRows (facts: RunFacts) =

@@ -61,7 +61,7 @@ let augment =
         "LIST"
         ValueKind.Text
         $"a list of reflect, mixup[:ALPHA] and cutmix[:ALPHA], such as reflect,cutmix:1; an ALPHA is above 0 and up to {Limits.mixAlpha}"
-        "Added to the data set's training augmentation."
+        "Add to the augmentation: reflect, mixup[:ALPHA], cutmix[:ALPHA], separated by commas."
         (fun text ->
             let extras = text.Split ',' |> Array.map extra |> Array.toList
             if List.forall Option.isSome extras then Some(List.choose id extras) else None)

@@ -66,7 +66,7 @@ let shortcut =
         "WEIGHTS"
         [ for case in [ WeightBinariser.Binary; WeightBinariser.ZeroMean; WeightBinariser.Real ] ->
               Names.weights case, case ]
-        "Stage 2's shortcut weights."
+        "Stage 2's shortcut weights (default: zero-mean if bn-free)."
     |> network
 
 let estimator =
@@ -97,7 +97,7 @@ let slopes =
         "--slopes"
         "KIND"
         [ for kind in [ SlopeKind.Real; SlopeKind.PowerOfTwo ] -> Names.slopes kind, kind ]
-        "Slopes of every RPReLU (default: the architecture's own)."
+        "Slopes of RPReLUs."
     |> network
 
 let stem =

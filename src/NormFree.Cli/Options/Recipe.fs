@@ -13,7 +13,7 @@ let recipe =
         "--recipe"
         "NAME"
         [ "published", PublishedRecipe; "corrected", CorrectedRecipe; "ab-bnn", AbBnnRecipe ]
-        "Training as in the paper's code, with its faults corrected, or as A&B BNN."
+        "Rules of training."
     |> Opt.defaultsTo "corrected"
     |> recipeGroup
 
@@ -126,9 +126,7 @@ let initialisation =
     |> Opt.defaultsTo "data-dependent"
     |> recipeGroup
 
-let remeasure =
-    Opt.flag "--remeasure" "Stage 2 measures β and the shifts again, with binary weights."
-    |> recipeGroup
+let remeasure = Opt.flag "--remeasure" "Stage 2 measures β and the shifts again." |> recipeGroup
 
 let weightAverage =
     Opt.real
@@ -136,7 +134,7 @@ let weightAverage =
         "DECAY"
         "a decay between 0 and 1, such as 0.999"
         (fun decay -> decay > 0.0 && decay < 1.0)
-        "Evaluate and keep an exponential moving average of the weights."
+        "Keep and evaluate a moving average of the weights."
     |> recipeGroup
 
 let loss =

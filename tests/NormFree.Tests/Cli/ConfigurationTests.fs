@@ -86,6 +86,19 @@ let private files =
               "stage 2"
       }
 
+      test "given shortcut weights are not replaced by the recipe's" {
+          let rules arguments =
+              let configuration = resolved arguments
+
+              [ for recipe in List.choose id [ configuration.Stage1; configuration.Stage2 ] ->
+                    recipe.Deviations.ShortcutWeights ]
+
+          Expect.equal (rules []) [ Rule.Corrected; Rule.Corrected ] "by default, the recipe chooses"
+          Expect.equal (rules [ "--shortcut"; "binary" ]) [ Rule.Published; Rule.Published ] "given by an option"
+          let path = write "shortcut.json" """{ "Network": { "Shortcut": "Binary" } }"""
+          Expect.equal (rules [ "--config"; path ]) [ Rule.Published; Rule.Published ] "given by a file"
+      }
+
       test "a full-precision network has neither norm nor stage 2" {
           let configuration = resolved [ "--arch"; "resnet-18" ]
           Expect.isNone configuration.Network.Norm "norm"

@@ -70,7 +70,8 @@ let private recorded =
               // Stage 2 disposes the network of stage 1.
               let copy binarise =
                   let network =
-                      Network.create torch.ScalarType.Float32 Rule.Corrected 1L (Net.withBinarise binarise net)
+                      Recipe.applyTo (Net.withBinarise binarise net) recipe
+                      |> Network.create torch.ScalarType.Float32 Rule.Corrected 1L
                       |> Network.running trained.Network.Execution
 
                   let values = dict trained.Network.Tensors

@@ -379,6 +379,24 @@ let private applied =
         Expect.equal (Net.tryBinary applied).Value.ExpectedVariance measured "a measured variance stays"
     }
 
+let private shortcuts =
+    test "deviation 16: binary shortcuts of bn-free networks become zero-mean in stage 2" {
+        let weights net recipe = Recipe.applyTo net recipe |> Net.shortcutWeights
+        let both = ReActNet.r18 |> Net.withBinarise ActivationsAndWeights
+
+        let published =
+            { corrected with Deviations = { corrected.Deviations with ShortcutWeights = Rule.Published } }
+
+        for what, net, recipe, expected in
+            [ "corrected", both, corrected, WeightBinariser.ZeroMean
+              "published", both, published, WeightBinariser.Binary
+              "stage 1", ReActNet.r18, corrected, WeightBinariser.Binary
+              "batch norm", Net.withNorm BatchNorm both, corrected, WeightBinariser.Binary
+              "no norm", Net.withNorm NoNorm both, corrected, WeightBinariser.Binary
+              "real shortcuts", Net.withShortcutWeights WeightBinariser.Real both, corrected, WeightBinariser.Real ] do
+            Expect.equal (weights net recipe) (Some expected) what
+    }
+
 let private methods =
     test "a new method number applies only to the networks and recipes that it affects" {
         let uncentered =
@@ -404,4 +422,5 @@ let private methods =
             Expect.equal (Recipe.changedSince before corrected net) rules what
     }
 
-let tests = testList "recipes" [ schedules; rival; validation; scope; applied; methods; json ]
+let tests =
+    testList "recipes" [ schedules; rival; validation; scope; applied; shortcuts; methods; json ]
