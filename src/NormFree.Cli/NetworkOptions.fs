@@ -4,6 +4,7 @@ open NormFree.Data
 open NormFree.Runs
 open NormFree.Spec
 open NormFree.Networks
+open NormFree.Torch.Native
 
 /// <summary>Data sets from the command line.</summary>
 [<RequireQualifiedAccess>]
@@ -177,4 +178,9 @@ module internal NetworkOptions =
         | Error problem -> raise (UsageException problem)
 
     /// Sets the number of threads if one is given.
-    let useThreads (threads: int option) = threads |> Option.iter TorchSharp.torch.set_num_threads
+    let useThreads (threads: int option) =
+        match threads with
+        | None -> ()
+        | Some threads ->
+            TorchNative.Ensure()
+            TorchSharp.torch.set_num_threads threads

@@ -26,16 +26,14 @@ let private useInstructions (args: Arguments) =
 let private stoppable kept (command: Arguments -> CancellationToken -> unit) (args: Arguments) =
     Outcome.untilStopped kept (command args)
 
-/// The same for commands that need libtorch.
-let private torch command (args: Arguments) =
+/// The same for commands that compute. libtorch is loaded when it is needed: a packed network runs without it.
+let private computing command (args: Arguments) =
     useInstructions args
-    TorchNative.Ensure()
     stoppable "Nothing is kept." command args
 
 let private train (args: Arguments) =
     if not (args.Has Options.Run.printConfig) then
         useInstructions args
-        TorchNative.Ensure()
 
     TrainCommand.run args
 
@@ -44,24 +42,24 @@ let private printCompletion (args: Arguments) = Completion.script args.Operands.
 let private action (command: Command) : Arguments -> unit =
     match command.Name with
     | "train" -> train
-    | "eval" -> torch EvalCommand.run
-    | "predict" -> torch PredictCommand.run
-    | "summary" -> torch SummaryCommand.run
+    | "eval" -> computing EvalCommand.run
+    | "predict" -> computing PredictCommand.run
+    | "summary" -> computing SummaryCommand.run
     | "network list" -> fun _ -> NetworkCommand.list ()
     | "network show" -> NetworkCommand.show
     | "data get" -> stoppable "The downloaded part is kept; the same command continues it." DataCommand.get
     | "data check" -> stoppable "Nothing is kept." DataCommand.check
-    | "bench train" -> torch BenchCommand.train
-    | "bench infer" -> torch BenchInferCommand.run
-    | "bench kernels" -> torch BenchKernelsCommand.run
-    | "report" -> torch ReportCommand.run
-    | "import" -> torch ImportCommand.run
-    | "export" -> torch ExportCommand.run
-    | "verify" -> torch VerifyCommand.run
+    | "bench train" -> computing BenchCommand.train
+    | "bench infer" -> computing BenchInferCommand.run
+    | "bench kernels" -> computing BenchKernelsCommand.run
+    | "report" -> computing ReportCommand.run
+    | "import" -> computing ImportCommand.run
+    | "export" -> computing ExportCommand.run
+    | "verify" -> computing VerifyCommand.run
     | "zoo list" -> fun _ -> ZooCommand.list ()
     | "zoo card" -> ZooCommand.card
     | "zoo export" -> ZooCommand.export
-    | "zoo add" -> torch ZooAddCommand.run
+    | "zoo add" -> computing ZooAddCommand.run
     | "completion" -> printCompletion
     | "reference" -> fun _ -> Output.line (Reference.markdown ())
     | other -> invalidOp $"command {other} has no action"

@@ -8,6 +8,7 @@ open NormFree.Inference.Files
 open NormFree.Inference.Model
 open NormFree.Networks
 open NormFree.Runs
+open NormFree.Torch.Native
 open TorchSharp
 
 /// <summary>The engine for the network of a file.</summary>
@@ -69,8 +70,14 @@ module LoadedNetwork =
 
         { ImageTask = task; Logits = logits; Resource = network }
 
-    let private packed task (model: PackedModel) =
-        ofPacked task (PackedNetwork.From(model, PackedOptions(Threads = torch.get_num_threads ())))
+    /// Torch's number of threads, if a program may have set it.
+    let private options () =
+        if TorchNative.MayBeLoaded then
+            PackedOptions(Threads = torch.get_num_threads ())
+        else
+            PackedOptions()
+
+    let private packed task (model: PackedModel) = ofPacked task (PackedNetwork.From(model, options ()))
 
     let private ofPackedFile path =
         let model = PackedFile.Read path
@@ -92,13 +99,11 @@ module LoadedNetwork =
         use checkpoint = Checkpoint.load torch.ScalarType.Float32 path
         packed checkpoint.ImageTask (Packing.ofCheckpoint checkpoint).Model
 
-    /// <summary>Loads the network of a file, for torch's number of threads. By default a checkpoint uses the fused engine, and a packed file the
+    /// <summary>Loads the network of a file, for torch's number of threads. A packed file does not load libtorch. By default a checkpoint uses the fused engine, and a packed file the
     /// packed engine.</summary>
     /// <remarks>Throws InvalidFileException if the file is neither, or is packed but a training engine is requested; TrainingException if a
     /// checkpoint cannot be packed; IOException if the file cannot be read.</remarks>
     let load (computing: ComputeEngine option) (path: string) : LoadedNetwork =
-        NormFree.Torch.Native.TorchNative.Ensure()
-
         match computing, PackedFile.IsPacked path with
         | (None | Some PackedEngine), true -> ofPackedFile path
         | Some(Trained _), true ->

@@ -29,6 +29,9 @@ public static class TorchNative
     /// <summary>Path of the loaded shim: the packaged file or the copy in the user's cache folder. Null before <see cref="Ensure"/>, and on other systems than Linux.</summary>
     public static string? LoadedFrom { get; private set; }
 
+    /// <summary>Whether libtorch may be loaded. False only on Linux, before <see cref="Ensure"/>.</summary>
+    public static bool MayBeLoaded => !OperatingSystem.IsLinux() || LoadedFrom is not null;
+
     /// <summary>Loads libtorch and TorchSharp's shim. Idempotent and thread-safe; does nothing on systems other than Linux.</summary>
     /// <param name="libtorchFolder">Folder that contains <c>libtorch_cpu.so</c>; null searches next to the program and in the package cache.</param>
     /// <exception cref="DllNotFoundException">A library was not found; the message lists the folders searched and the remedy.</exception>
