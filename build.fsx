@@ -1,5 +1,5 @@
 // Builds, tests and runs NormFree:  dotnet fsi build.fsx [-t TARGET]
-// Targets: Restore Build BuildTool BuildTests Demo (default) Test Soak Bench Aot Browser Publish Ci Format CheckFormat Approve Pack PackTools Docs Update Clean.  `-l` lists them with what they need.
+// Targets: Restore Build BuildTool BuildTests Demo (default) Test Soak Bench Arm Aot Browser Publish Ci Format CheckFormat Approve Pack PackTools Docs Update Clean.  `-l` lists them with what they need.
 #r "nuget: Fake.Core.Target, 5.20.3"
 
 open System
@@ -245,6 +245,40 @@ Target.create "Publish" (fun _ ->
             if not (File.Exists(Path.Combine("artifacts/publish", runtime, file))) then
                 failwith $"artifacts/publish/{runtime} lacks {file}.")
 
+/// Debian's emulator of 64-bit Arm, and the folder of its libraries.
+let emulator, armLibraries = "/usr/bin/qemu-aarch64-static", "/usr/aarch64-linux-gnu"
+
+/// The tests that need no libtorch, on 64-bit Arm: by itself on such a machine, in the emulator elsewhere.
+Target.create "Arm" (fun _ ->
+    let folder = "artifacts/arm64"
+    let program = $"{folder}/NormFree.PortableTests"
+    let tests = [ "--no-spinner"; "--colours"; "0" ]
+
+    let publish () =
+        dotnet
+            [ "publish"
+              "tests/NormFree.PortableTests"
+              "-c"
+              "Release"
+              "-r"
+              "linux-arm64"
+              "--self-contained"
+              "true"
+              "-o"
+              folder
+              "-v"
+              "quiet"
+              "-nologo" ]
+
+    if RuntimeInformation.OSArchitecture = Architecture.Arm64 then
+        publish ()
+        run program tests
+    elif File.Exists emulator && Directory.Exists armLibraries then
+        publish ()
+        run emulator ([ "-L"; armLibraries; program ] @ tests)
+    else
+        printfn "Not tested on Arm: install qemu-user-static, libc6-arm64-cross and libstdc++6-arm64-cross.")
+
 /// The ahead-of-time sample, its size, and how long it takes from its start to its first prediction.
 Target.create "Aot" (fun _ ->
     let folder = "artifacts/classify"
@@ -366,6 +400,8 @@ for target, needed in
       "PackTools", "BuildTool"
       "Ci", "Test"
       "Ci", "Publish"
+      "Ci", "Arm"
+      "Arm", "Restore"
       "Docs", "Build"
       "Format", "Restore"
       "CheckFormat", "Restore" ] do

@@ -88,6 +88,8 @@ let private all =
           [ Torch.NativeTests.tests
             Torch.LayerTests.tests
             Torch.OptimiserTests.tests
+            Torch.FilterLayerTests.tests
+            Torch.OptimiserKernelTests.tests
             Torch.FusedLayerTests.tests
             Torch.SignGradientTests.tests
             Torch.FusedFailureTests.tests ]

@@ -13,6 +13,6 @@ public static class PowerOfTwo
     {
         using var scope = NewDisposeScope();
         var rounding = (exponents.round() - exponents).detach();
-        return (exponents + rounding).exp2().MoveToOuterDisposeScope();
+        return exponents.Plus(rounding).exp2().MoveToOuterDisposeScope();
     }
 }

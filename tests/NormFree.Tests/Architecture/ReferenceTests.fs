@@ -6,6 +6,7 @@ open System.IO
 open System.Text.RegularExpressions
 open Expecto
 open Mono.Cecil
+open NormFree.Tests
 open NormFree.Tests.Golden
 
 /// A project and a project that it references.
@@ -14,7 +15,7 @@ type private Arrow = { From: string; To: string }
 /// The arrows of the table, whose rows are `| NormFree.X | language | Y, Z | subject |`.
 let private documented =
     lazy
-        (let page = File.ReadAllText(Path.Combine(GoldenFiles.repository, "docs", "architecture.md"))
+        (let page = File.ReadAllText(Path.Combine(repository, "docs", "architecture.md"))
 
          [ for row in Regex.Matches(page, @"^\| (NormFree\.[\w.]+) \|[^|]*\|([^|]*)\|", RegexOptions.Multiline) ->
                row.Groups[1].Value,
@@ -29,7 +30,7 @@ let private references (file: string) =
 /// The arrows of the project files in src.
 let private actual =
     lazy
-        [ for folder in Directory.GetDirectories(Path.Combine(GoldenFiles.repository, "src")) do
+        [ for folder in Directory.GetDirectories(Path.Combine(repository, "src")) do
               for file in Directory.GetFiles(folder, "*.?sproj") -> baseName file, references file ]
 
 let private arrows projects =
@@ -64,7 +65,7 @@ let private publicNames =
 
               if
                   assembly.StartsWith("NormFree.", StringComparison.OrdinalIgnoreCase)
-                  && Directory.Exists(Path.Combine(GoldenFiles.repository, "src", assembly))
+                  && Directory.Exists(Path.Combine(repository, "src", assembly))
               then
                   use definition = ModuleDefinition.ReadModule file
 

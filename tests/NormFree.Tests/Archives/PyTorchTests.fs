@@ -10,11 +10,12 @@ open System.Text.Json.Nodes
 open Expecto
 open NormFree.Formats
 open NormFree.Archives.PyTorch
+open NormFree.Tests
 open NormFree.Tests.Formats
 open NormFree.Formats.Safetensors
 open NormFree.Tests.Golden
 
-let private folder = Path.Combine(GoldenFiles.repository, "tests", "fixtures", "interop")
+let private folder = Path.Combine(repository, "tests", "fixtures", "interop")
 let fixturePath name = Path.Combine(folder, name)
 let private fixture name = File.ReadAllBytes(fixturePath name)
 let private read (bytes: byte[]) = PyTorchFile.Read(new MemoryStream(bytes), "damaged")

@@ -6,13 +6,14 @@ open System.IO
 open Expecto
 open NormFree.Benchmarks
 open NormFree.Runs
+open NormFree.Tests
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Golden
 open NormFree.Tests.Training.Support
 
 let private shell text = ExternalProgram.output "sh" [ "-c"; text ]
 
-let private page name = File.ReadAllText(Path.Combine(GoldenFiles.repository, "experiments", "results", name))
+let private page name = File.ReadAllText(Path.Combine(repository, "experiments", "results", name))
 
 type private Pair = { FirstValue: int; SecondValue: string }
 
@@ -25,19 +26,19 @@ let private programs =
       }
 
       test "a failure names the program, its exit code and its errors" {
-          let text = message<TrainingException, _>(fun () -> shell "echo no luck >&2; exit 3")
+          let text = messageOf<TrainingException, _>(fun () -> shell "echo no luck >&2; exit 3")
           contains [ "sh -c"; "exit code 3"; "no luck" ] text
       }
 
       test "a missing program is named" {
-          let text = message<TrainingException, _>(fun () -> ExternalProgram.output "no-such-program" [ "x" ])
+          let text = messageOf<TrainingException, _>(fun () -> ExternalProgram.output "no-such-program" [ "x" ])
           contains [ "no-such-program"; "was not found" ] text
       }
 
       test "JSON output is parsed, and anything else is shown" {
           let json text : Pair = ExternalProgram.json "sh" [ "-c"; $"echo '{text}'" ]
           Expect.equal (json """{"first_value":1,"second_value":"x"}""") { FirstValue = 1; SecondValue = "x" } "value"
-          contains [ "unexpected JSON"; "oops" ] (message<TrainingException, _>(fun () -> json "oops"))
+          contains [ "unexpected JSON"; "oops" ] (messageOf<TrainingException, _>(fun () -> json "oops"))
       }
 
       test "success is the exit code 0 of a program that exists" {
@@ -120,7 +121,7 @@ let private scaling =
       for heading in [ "other"; "missing" ] do
           test $"phases that are not on the page are an error: {heading}" {
               let read () = ScalingPrediction.phases "## other\n| fused, float32 | 1 |\n" heading
-              contains [ $"'{heading}'" ] (message<TrainingException, _>(read))
+              contains [ $"'{heading}'" ] (messageOf<TrainingException, _>(read))
           }
 
       test "the page of predictions follows from the page of training steps" {

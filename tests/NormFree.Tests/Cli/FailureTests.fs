@@ -72,7 +72,7 @@ let private otherPets =
 
          Tool.scratch.File "other-pets")
 
-let private image name = lazy (Path.Combine(GoldenFiles.repository, "tests/fixtures/images", name))
+let private image name = lazy (Path.Combine(repository, "tests/fixtures/images", name))
 
 let private overlong =
     lazy (Tool.scratch.Write("overlong.png", pngOf 200000 1 8 0 (fun _ -> Array.zeroCreate 200000)))

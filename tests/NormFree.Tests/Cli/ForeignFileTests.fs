@@ -85,7 +85,7 @@ let private assumptions =
               |> Tool.fails 1 [ "'ema'"; ". (62 tensors)" ]
           } ]
 
-let private image = lazy (Path.Combine(GoldenFiles.repository, "tests/fixtures/images/rgb.png"))
+let private image = lazy (Path.Combine(repository, "tests/fixtures/images/rgb.png"))
 
 let private nonFinite =
     let accepted =

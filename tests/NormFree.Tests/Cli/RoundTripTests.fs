@@ -252,7 +252,7 @@ let private interop =
 
               use file = SafetensorsFile.Open output
               let expected = GoldenFiles.floats "logits" (Archives.PyTorchTests.expected "small-bn-free").Value
-              Agreement.allClose Agreement.tight (torch.tensor (file.ReadAsDouble file["logits"])) expected "logits"
+              Agreement.allClose Closeness.tight (torch.tensor (file.ReadAsDouble file["logits"])) expected "logits"
           }
 
           test "a partial import says what it accepted" {

@@ -6,13 +6,14 @@ open System.Diagnostics
 open System.IO
 open System.Text.Json.Nodes
 open Expecto
+open NormFree.Tests
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Golden
 
 /// The exit code and the output of a process.
 type Result = { Code: int; Out: string; Err: string }
 
-let private program = Path.Combine(GoldenFiles.repository, "artifacts", "normfree", "normfree")
+let private program = Path.Combine(repository, "artifacts", "normfree", "normfree")
 let private timeout = TimeSpan.FromSeconds 120.0
 
 /// Starts the tool.

@@ -9,6 +9,7 @@ open System.Text
 open System.Threading
 open Expecto
 open NormFree.Data
+open NormFree.Tests
 
 /// A temporary folder, deleted at the end of the test.
 type TempFolder() =
@@ -26,21 +27,12 @@ type TempFolder() =
     interface IDisposable with
         member _.Dispose() = Directory.Delete(path, true)
 
-let private root =
-    let rec up (folder: DirectoryInfo | null) =
-        match folder with
-        | null -> AppContext.BaseDirectory
-        | folder when File.Exists(Path.Combine(folder.FullName, "Hybrid.sln")) -> folder.FullName
-        | folder -> up folder.Parent
-
-    up (DirectoryInfo AppContext.BaseDirectory)
-
 /// A file of real images in the folder 'shared' next to the repository. Skips the test if it is missing.
 let shared name =
     let folder =
         match Environment.GetEnvironmentVariable "NORMFREE_SHARED" with
         | NonNull folder when folder <> "" -> folder
-        | _ -> Path.Combine(root, "..", "shared")
+        | _ -> Path.Combine(repository, "..", "shared")
 
     let path = Path.GetFullPath(Path.Combine(folder, "data", name))
 

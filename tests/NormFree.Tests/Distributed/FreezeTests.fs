@@ -12,6 +12,7 @@ open NormFree.Spec
 open NormFree.Runs
 open NormFree.Networks
 open NormFree.Training
+open NormFree.Tests
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Training
 open NormFree.Tests.Training.Support
@@ -147,7 +148,7 @@ let private failures =
           use folder = new TempFolder()
           let plan = Pipeline.from data.Value |> Pipeline.into folder.Path
 
-          message<TrainingException, _>(fun () -> Pipeline.train recipe (tiny NoNorm) plan)
+          messageOf<TrainingException, _>(fun () -> Pipeline.train recipe (tiny NoNorm) plan)
           |> contains [ "freezes the network for 2 epochs"; "a checkpoint to start from" ]
       }
 

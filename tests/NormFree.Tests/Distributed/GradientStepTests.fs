@@ -11,6 +11,7 @@ open NormFree.Torch.Training
 open NormFree.Runs
 open NormFree.Networks
 open NormFree.Training
+open NormFree.Tests
 open NormFree.Tests.Distributed.Trainings
 open NormFree.Tests.Golden
 open NormFree.Tests.Training.Support
@@ -233,7 +234,7 @@ let private starts =
               StageRun.requireSameStart plan network optimisation { state with Recipe = recipe; Teacher = teacher }
 
           ThreadRanks.run 2 (start [ "one"; "one" ]) |> ignore
-          let text = message<TrainingException, _>(fun () -> ThreadRanks.run 2 (start [ "one"; "other" ]))
+          let text = messageOf<TrainingException, _>(fun () -> ThreadRanks.run 2 (start [ "one"; "other" ]))
           Expect.stringContains text "do not have the same teacher." "the message"
       } ]
 

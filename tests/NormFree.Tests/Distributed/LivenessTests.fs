@@ -6,6 +6,7 @@ open System.IO
 open Expecto
 open NormFree.Distributed
 open NormFree.Distributed.Mpi
+open NormFree.Tests
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Training.Support
 
@@ -81,7 +82,10 @@ let private sums =
           let sum = MpiSum(0n, 0n, 1, NumberType.Float64)
           Expect.isFalse (sum.TryWait TimeSpan.Zero) "before"
           sum.Fail(DistributedException "the network is down")
-          let failure = message<DistributedException, _>(fun () -> sum.TryWait Threading.Timeout.InfiniteTimeSpan)
+
+          let failure =
+              messageOf<DistributedException, _>(fun () -> sum.TryWait Threading.Timeout.InfiniteTimeSpan)
+
           Expect.equal failure "the network is down" "after"
       } ]
 
@@ -90,7 +94,7 @@ let private rejection (path: string) =
     Environment.SetEnvironmentVariable(MpiLibrary.PathVariable, path)
 
     try
-        message<DistributedException, _> MpiLibrary.Load
+        messageOf<DistributedException, _> MpiLibrary.Load
     finally
         Environment.SetEnvironmentVariable(MpiLibrary.PathVariable, null)
 

@@ -7,6 +7,7 @@ open System.IO
 open System.Text
 open System.Threading
 open Expecto
+open NormFree.Tests
 open NormFree.Tests.Golden
 
 let private programs = [ "mpirun.openmpi"; "mpirun" ]
@@ -22,7 +23,7 @@ let private program () =
     | Some path -> path
     | None -> skiptest "Open MPI is not installed (Debian: openmpi-bin)"
 
-let tool = Path.Combine(GoldenFiles.repository, "artifacts", "normfree", "normfree")
+let tool = Path.Combine(repository, "artifacts", "normfree", "normfree")
 
 let private text path =
     try

@@ -8,6 +8,7 @@ open NormFree.Spec
 open NormFree.Runs
 open NormFree.Networks
 open NormFree.Training
+open NormFree.Tests
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Distributed.Trainings
 open NormFree.Tests.Training.Support
@@ -72,7 +73,7 @@ let private continues partitions =
 
 let private reasons rule count failingRank isFailing (folder: TempFolder) =
     ThreadRanks.run count (fun ranks ->
-        message<TrainingException, _>(fun () ->
+        messageOf<TrainingException, _>(fun () ->
             failing rule 1 (BnFree 0.2) (folder.File $"{count}") failingRank isFailing ranks))
 
 let private ends =
@@ -97,7 +98,7 @@ let private ends =
 
           let found =
               ThreadRanks.run 2 (fun ranks ->
-                  message<TrainingException, _>(fun () ->
+                  messageOf<TrainingException, _>(fun () ->
                       failing Rollback 1 (BnFree 0.2) (path ranks.Rank) 0 ((=) failingStep) ranks))
 
           Expect.allEqual found found.Head "reasons"

@@ -7,7 +7,7 @@ open NormFree.Runs
 open NormFree.Networks
 open NormFree.Training
 open NormFree.Benchmarks
-open NormFree.Tests.Golden.Agreement
+open NormFree.Tests.Golden.Closeness
 open NormFree.Tests.Training.Support
 open TorchSharp
 

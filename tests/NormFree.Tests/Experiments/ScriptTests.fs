@@ -10,6 +10,7 @@ open NormFree.Networks
 open NormFree.Reporting
 open NormFree.Runs
 open NormFree.Spec
+open NormFree.Tests
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Training.Support
 
@@ -101,7 +102,8 @@ let private scripts =
           }
 
       test "images that cannot be opened are an error" {
-          let text = message<ExperimentException, _>(fun () -> Script.images Cifar10 (script [ "/no/such/data" ]))
+          let text =
+              messageOf<ExperimentException, _>(fun () -> Script.images Cifar10 (script [ "/no/such/data" ]))
 
           contains [ "/no/such/data"; "no such file" ] text
       }
@@ -122,12 +124,12 @@ let private scripts =
                 Log = Error "the loss is NaN" }
 
           let page = { Script.page script "Title" "Question?" with Notes = [ "A note." ] }
-          let text = message<ExperimentException, _>(fun () -> Script.publish script page [ failed ])
+          let text = messageOf<ExperimentException, _>(fun () -> Script.publish script page [ failed ])
           contains [ "failed: none, seed 1: the loss is NaN" ] text
           let written = File.ReadAllText(folder.File "page.md")
           contains [ "# Title"; "Question?"; "A note."; "same number of images"; script.Command ] written
           let teacher () = Script.teacher [ failed ]
-          contains [ "the loss is NaN" ] (message<ExperimentException, _>(teacher))
+          contains [ "the loss is NaN" ] (messageOf<ExperimentException, _>(teacher))
       } ]
 
 let private small = { Budget.cifar with Epochs = 3; Batch = 16; LearningRate = 2e-3; Width = 0.25 }

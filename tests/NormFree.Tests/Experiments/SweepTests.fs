@@ -13,6 +13,7 @@ open NormFree.Runs
 open NormFree.Networks
 open NormFree.Training
 open NormFree.Experiments
+open NormFree.Tests
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Training.Support
 open TorchSharp
@@ -257,7 +258,7 @@ let private sharing =
           Pipeline.from images.Value |> Pipeline.train recipe net |> Pipeline.save path |> useTrained ignore
 
           let start images =
-              message<TrainingException, _>(fun () -> Pipeline.from images |> Pipeline.binariseFrom path recipe net)
+              messageOf<TrainingException, _>(fun () -> Pipeline.from images |> Pipeline.binariseFrom path recipe net)
 
           let other = { images.Value with Train = (Synthetic.dataset 4L 60 20).Train }
           Expect.stringContains (start other) "other images" "images"

@@ -10,16 +10,7 @@ open NormFree.Runs
 open NormFree.Networks
 open NormFree.Training
 open TorchSharp
-
-/// The repository's root: the nearest parent folder with the solution.
-let repository =
-    let rec up (folder: DirectoryInfo | null) =
-        match folder with
-        | null -> failwith "The tests do not run below the repository."
-        | folder when File.Exists(Path.Combine(folder.FullName, "Hybrid.sln")) -> folder.FullName
-        | folder -> up folder.Parent
-
-    up (DirectoryInfo AppContext.BaseDirectory)
+open NormFree.Tests
 
 /// The folder of NORMFREE_GOLDEN.
 let private replacement =

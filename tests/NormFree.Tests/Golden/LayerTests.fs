@@ -15,8 +15,8 @@ let private approximateSign =
         let x = leaf [| -1L |] (GoldenFiles.floats "x" entry)
         let y = ApproximateSign.Apply x
         y.backward [| GoldenFiles.tensor [| -1L |] (GoldenFiles.floats "grad_out" entry) |]
-        Agreement.allClose Agreement.tight y (GoldenFiles.floats "y" entry) "y"
-        Agreement.allClose Agreement.tight (Agreement.gradient x) (GoldenFiles.floats "grad_x" entry) "dx"
+        Agreement.allClose Closeness.tight y (GoldenFiles.floats "y" entry) "y"
+        Agreement.allClose Closeness.tight (Agreement.gradient x) (GoldenFiles.floats "grad_x" entry) "dx"
     }
 
 let private convolution (name: string) =
@@ -51,14 +51,14 @@ let private convolution (name: string) =
         let y = Convolution.Apply(x, weight, gain, &options)
         Expect.equal y.shape (GoldenFiles.integers "y_shape" entry) "shape of y"
         y.backward [| GoldenFiles.tensor y.shape (GoldenFiles.floats "grad_out" entry) |]
-        Agreement.allClose Agreement.tight y (GoldenFiles.floats "y" entry) "y"
-        Agreement.allClose Agreement.tight (Agreement.gradient x) (GoldenFiles.floats "grad_x" entry) "dx"
-        Agreement.allClose Agreement.tight (Agreement.gradient weight) (GoldenFiles.floats "grad_weight" entry) "dw"
+        Agreement.allClose Closeness.tight y (GoldenFiles.floats "y" entry) "y"
+        Agreement.allClose Closeness.tight (Agreement.gradient x) (GoldenFiles.floats "grad_x" entry) "dx"
+        Agreement.allClose Closeness.tight (Agreement.gradient weight) (GoldenFiles.floats "grad_weight" entry) "dw"
 
         match gain with
         | null -> ()
         | gain ->
-            Agreement.allClose Agreement.tight (Agreement.gradient gain) (GoldenFiles.floats "grad_gain" entry) "dgain"
+            Agreement.allClose Closeness.tight (Agreement.gradient gain) (GoldenFiles.floats "grad_gain" entry) "dgain"
     }
 
 let private clipping (name: string) =
@@ -69,7 +69,7 @@ let private clipping (name: string) =
         let parameter = leaf shape (GoldenFiles.floats "param" entry)
         parameter.grad <- GoldenFiles.tensor shape (GoldenFiles.floats "grad" entry)
         AdaptiveGradientClipping.Clip(parameter, GoldenFiles.number "clip" entry) |> ignore
-        Agreement.allClose Agreement.tight (Agreement.gradient parameter) (GoldenFiles.floats "clipped" entry) "clipped"
+        Agreement.allClose Closeness.tight (Agreement.gradient parameter) (GoldenFiles.floats "clipped" entry) "clipped"
     }
 
 let private loss (name: string) (compute: torch.Tensor -> torch.Tensor -> torch.Tensor -> torch.Tensor) =
@@ -80,10 +80,10 @@ let private loss (name: string) (compute: torch.Tensor -> torch.Tensor -> torch.
         let teacher = GoldenFiles.tensor [| 4L; 10L |] (GoldenFiles.floats "teacher" entry)
         let value = compute student (torch.tensor (GoldenFiles.integers "labels" entry)) teacher
         value.backward ()
-        Agreement.close Agreement.tight 0.0 (value.item<float>()) (GoldenFiles.number "loss" entry) "loss"
+        Closeness.close Closeness.tight 0.0 (value.item<float>()) (GoldenFiles.number "loss" entry) "loss"
 
         Agreement.allClose
-            Agreement.tight
+            Closeness.tight
             (Agreement.gradient student)
             (GoldenFiles.floats "grad_student" entry)
             "dlogits"

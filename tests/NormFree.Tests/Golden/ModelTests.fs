@@ -20,17 +20,17 @@ let private gradient (network: Network) (expected: JsonObject) =
         let goldenNorm = GoldenFiles.number "norm" golden
         // Gradients that cancel out have no scale of their own.
         let floor = max goldenNorm 1e-9
-        Agreement.close Agreement.tight floor norm goldenNorm $"|d {described.Key}|"
+        Closeness.close Closeness.tight floor norm goldenNorm $"|d {described.Key}|"
         // A sum of n values of both signs loses up to √n of the norm's precision.
-        Agreement.close
-            Agreement.tight
+        Closeness.close
+            Closeness.tight
             (floor * sqrt (float values.Length))
             (Array.sum values)
             (GoldenFiles.number "sum" golden)
             $"Σ d {described.Key}"
 
         for i, value in Array.indexed (GoldenFiles.floats "first" golden) do
-            Agreement.close Agreement.tight floor values[i] value $"d {described.Key}[{i}]"
+            Closeness.close Closeness.tight floor values[i] value $"d {described.Key}[{i}]"
 
 let private clipped (network: Network) (expected: JsonObject) =
     for described, tensor in network.Parameters do
@@ -40,8 +40,8 @@ let private clipped (network: Network) (expected: JsonObject) =
     for described, tensor in network.Parameters do
         let norm = (Agreement.gradient tensor).norm().item<float>()
 
-        Agreement.close
-            Agreement.tight
+        Closeness.close
+            Closeness.tight
             1e-9
             norm
             (GoldenFiles.number described.Key expected)
@@ -75,14 +75,14 @@ let compare (entry: JsonObject) net =
 
     using (torch.no_grad ()) (fun _ ->
         Agreement.allClose
-            Agreement.tight
+            Closeness.tight
             (network.Forward(images entry, Evaluate))
             (GoldenFiles.floats "eval_logits" entry)
             "evaluation logits")
 
     let logits, loss = pass entry network
-    Agreement.allClose Agreement.tight logits (GoldenFiles.floats "train_logits" entry) "training logits"
-    Agreement.close Agreement.tight 0.0 loss (GoldenFiles.number "loss" entry) "loss"
+    Agreement.allClose Closeness.tight logits (GoldenFiles.floats "train_logits" entry) "training logits"
+    Closeness.close Closeness.tight 0.0 loss (GoldenFiles.number "loss" entry) "loss"
     gradient network ((GoldenFiles.get "grads" entry).AsObject())
 
     match entry["clipped_grad_norms"] with
@@ -105,7 +105,7 @@ let isDecidedByRounding entry net =
     let differ (a: torch.Tensor) (b: torch.Tensor) =
         let a, b = Agreement.values a, Agreement.values b
         let scale = a |> Array.map abs |> Array.max
-        Array.exists2 (fun (a: float) b -> abs (a - b) > Agreement.tight * scale) a b
+        Array.exists2 (fun (a: float) b -> abs (a - b) > Closeness.tight * scale) a b
 
     let (logits, _), (others, _) = pass entry network, pass entry other
 

@@ -49,8 +49,8 @@ let private agrees count entry =
         let losses = GoldenFiles.floats "losses" entry
 
         for number, expected in losses |> Array.truncate count |> Array.indexed do
-            let tolerance = if number < 2 then Agreement.tight else Agreement.afterSteps
-            Agreement.close tolerance 0.0 (step entry network optimisation number) expected $"loss of step {number}"
+            let tolerance = if number < 2 then Closeness.tight else Closeness.afterSteps
+            Closeness.close tolerance 0.0 (step entry network optimisation number) expected $"loss of step {number}"
 
         let norms = (GoldenFiles.get "final_param_norms" entry).AsObject()
 
@@ -58,8 +58,8 @@ let private agrees count entry =
             for described, tensor in network.Parameters do
                 use norm = tensor.detach().norm()
 
-                Agreement.close
-                    Agreement.afterSteps
+                Closeness.close
+                    Closeness.afterSteps
                     0.0
                     (norm.item<float>())
                     (GoldenFiles.number described.Key norms)

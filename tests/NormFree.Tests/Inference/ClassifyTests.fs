@@ -5,13 +5,14 @@ open System.Diagnostics
 open System.IO
 open Expecto
 open NormFree.Inference.Files
+open NormFree.Tests
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Golden
 
 let private program =
-    Path.Combine(GoldenFiles.repository, "experiments/classify/bin/Release/net10.0/linux-x64/classify")
+    Path.Combine(repository, "experiments/classify/bin/Release/net10.0/linux-x64/classify")
 
-let private image = Path.Combine(GoldenFiles.repository, "docs/demo.png")
+let private image = Path.Combine(repository, "docs/demo.png")
 
 let private run (arguments: string list) =
     if not (File.Exists program) then

@@ -7,8 +7,8 @@ open Expecto
 open NormFree.Data
 open NormFree.Inference
 open NormFree.Inference.Model
+open NormFree.Tests
 open NormFree.Tests.Kernels
-open NormFree.Tests.Training
 
 /// The output of the training loader for an image.
 let private loaded steps side (normalisation: Normalisation) image =
@@ -94,7 +94,7 @@ let tests =
                         long, long, 1
                         long, 1, long ] do
                   let message =
-                      Support.message<ArgumentException, _>(fun () ->
+                      messageOf<ArgumentException, _>(fun () ->
                           ImageInput.Of(model, Array.zeroCreate<byte>(3 * long), height, width))
 
                   Expect.stringContains message "less extreme proportions" "message"
@@ -102,7 +102,7 @@ let tests =
           testCase "networks for grey images reject colour images"
           <| fun () ->
               let message =
-                  Support.message<ArgumentException, _>(fun () ->
+                  messageOf<ArgumentException, _>(fun () ->
                       ImageInput.Of(Models.documented, Array.zeroCreate<byte> 12, 2, 2))
 
               Expect.stringContains message "images of 1 channels" "message" ]

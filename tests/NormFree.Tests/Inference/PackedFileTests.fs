@@ -9,11 +9,11 @@ open Expecto
 open NormFree.Formats.Safetensors
 open NormFree.Inference.Files
 open NormFree.Inference.Model
+open NormFree.Tests
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Formats
 open NormFree.Tests.Golden
 open NormFree.Tests.Inference.PackedParts
-open NormFree.Tests.Training
 
 let private writing =
     [ test "a model is read as it was written" {
@@ -136,21 +136,21 @@ let private writing =
                   [ for layer in Models.tiny.Layers -> if layer.Key = "a" then (changed :> PackedLayer) else layer ]
                   []
 
-          for model, message in
+          for model, words in
               [ wrong 5 5 3 a.Signs [| 1.0f |], "its scale has 1 values; it must have 5"
                 wrong 5 5 3 a.Signs[1..] a.Scale, "its signs has 44 words; it must have 45"
                 wrong 0 5 3 a.Signs a.Scale, "it maps 0 channels to 5"
                 wrong 5 7 3 a.Signs a.Scale, "words; it must have 63"
                 wrong 5 5 (1 <<< 15) a.Signs a.Scale, "weights; the limit is 16777216" ] do
-              let message' = Support.message<ArgumentException, _>(fun () -> bytesOf model)
-              Expect.stringStarts message' "layer 'a': " "place"
-              Expect.stringContains message' message "message"
+              let text = messageOf<ArgumentException, _>(fun () -> bytesOf model)
+              Expect.stringStarts text "layer 'a': " "place"
+              Expect.stringContains text words "message"
       }
 
       test "a note may not have a key of the format" {
           let model = Models.model 8 (Seq.toList Models.tiny.Layers) [ "format", "x" ]
-          let message = Support.message<ArgumentException, _>(fun () -> bytesOf model)
-          Expect.stringContains message "a note has the reserved key 'format'" "message"
+          let text = messageOf<ArgumentException, _>(fun () -> bytesOf model)
+          Expect.stringContains text "a note has the reserved key 'format'" "message"
       } ]
 
 let private mutations =
@@ -186,8 +186,7 @@ let private dump (bytes: byte[]) =
           let columns = String.concat "  " hex
           $"{16 * offset:x8}  {columns}  |{letters}|" ]
 
-let private manual =
-    lazy (File.ReadAllText(Path.Combine(GoldenFiles.repository, "docs", "packed-format.md")))
+let private manual = lazy (File.ReadAllText(Path.Combine(repository, "docs", "packed-format.md")))
 
 /// The code blocks of the manual in a language.
 let private block language =

@@ -11,6 +11,7 @@ open NormFree.Runs
 open NormFree.Networks
 open NormFree.Packing
 open NormFree.Training
+open NormFree.Tests
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Interop
 open NormFree.Tests.Training
@@ -147,7 +148,7 @@ let private refusals =
                   use _ = torch.no_grad ()
                   network |> tensor "layer1.0.bn1.running_var" |> set 3 0.0f
 
-              let found = Support.message<TrainingException, _>(fun () -> pack 32 network)
+              let found = messageOf<TrainingException, _>(fun () -> pack 32 network)
               Expect.stringContains found message "message"
           }
 
@@ -156,7 +157,7 @@ let private refusals =
             ResNet.resNet18 { Width = 0.1; Depth = 0.5 } CifarStem |> Net.withClasses 10, "full-precision network" ] do
           test $"rejected: {net.Name} whose weights are not binary" {
               use network = Network.create single Rule.Corrected 1L net
-              Expect.stringContains (Support.message<TrainingException, _>(fun () -> pack 32 network)) message "message"
+              Expect.stringContains (messageOf<TrainingException, _>(fun () -> pack 32 network)) message "message"
           } ]
 
 let private binary key (model: PackedModel) =
@@ -240,7 +241,7 @@ let private images =
               [ [ PadCrop 4 ], "preprocessed by {\"PadCrop\":4}, which packed files do not support"
                 [ ResizeShort 32 ], "its preprocessing does not end with a resize or a crop to 32×32 pixels" ] do
               let pack () = Packing.pack { task with Preprocessing = steps } "" network
-              Expect.stringContains (Support.message<TrainingException, _> pack) message "message"
+              Expect.stringContains (messageOf<TrainingException, _> pack) message "message"
       }
 
       test "networks that the tool cannot run are rejected, with NormFree.Inference as the remedy" {

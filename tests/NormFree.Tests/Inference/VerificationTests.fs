@@ -14,6 +14,7 @@ open NormFree.Runs
 open NormFree.Networks
 open NormFree.Packing
 open NormFree.Training
+open NormFree.Tests
 open NormFree.Tests.Interop
 open NormFree.Tests.Training
 open TorchSharp
@@ -147,7 +148,7 @@ let private found =
               match message with
               | None -> Expect.isNonEmpty (verify checkpoint model).Mismatches "mismatches"
               | Some part ->
-                  let found = Support.message<TrainingException, _>(fun () -> verify checkpoint model)
+                  let found = messageOf<TrainingException, _>(fun () -> verify checkpoint model)
                   Expect.stringContains found "was made from another one" "message"
                   Expect.stringContains found part "message"
           } ]
@@ -164,7 +165,7 @@ let private descriptions =
           test $"another {what} is found" {
               use checkpoint = checkpoint (BnFree 0.2)
               let model = (Packing.ofCheckpoint checkpoint).Model |> change
-              let found = Support.message<TrainingException, _>(fun () -> verify checkpoint model)
+              let found = messageOf<TrainingException, _>(fun () -> verify checkpoint model)
               Expect.stringContains found message "message"
           } ]
 

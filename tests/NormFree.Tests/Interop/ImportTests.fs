@@ -11,6 +11,7 @@ open NormFree.Spec
 open NormFree.Runs
 open NormFree.Networks
 open NormFree.Training
+open NormFree.Tests
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Archives
 open NormFree.Tests.Golden
@@ -39,7 +40,7 @@ let private fixtures =
                   Expect.equal report.Loaded network.Tensors.Length "loaded"
                   Expect.equal report.Renamed.Length (if renamed then report.Loaded else 0) "renamed"
                   use twin = doubled network
-                  Agreement.allClose Agreement.tight (logits twin (waves 2 32)) (logitsOf name) "logits"
+                  Agreement.allClose Closeness.tight (logits twin (waves 2 32)) (logitsOf name) "logits"
               } ]
 
 /// A safetensors file with a network's tensors, some of them changed.
@@ -425,8 +426,7 @@ let private exports =
 
               for export in [ Export.pytorch; Export.safetensors; Export.onnx (NormFree.Cli.OnnxRuntime()) OneImage ] do
                   let message =
-                      Support.message<DirectoryNotFoundException, _>(fun () ->
-                          export checkpoint (folder.File "no/where"))
+                      messageOf<DirectoryNotFoundException, _>(fun () -> export checkpoint (folder.File "no/where"))
 
                   Expect.stringContains message "there is no folder" "message"
 

@@ -5,6 +5,7 @@ open System
 open System.Diagnostics
 open System.IO
 open Expecto
+open NormFree.Tests
 open NormFree.Tests.Archives
 open NormFree.Tests.Golden
 
@@ -20,7 +21,7 @@ let private reference =
     let shared =
         match Environment.GetEnvironmentVariable "NORMFREE_SHARED" with
         | NonNull folder when folder <> "" -> folder
-        | _ -> Path.Combine(GoldenFiles.repository, "..", "shared")
+        | _ -> Path.Combine(repository, "..", "shared")
 
     Path.GetFullPath(Path.Combine(shared, "reference"))
 

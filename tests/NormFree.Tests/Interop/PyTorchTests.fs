@@ -48,7 +48,7 @@ let private roundTrip spec size make =
 
     let path = folder.File "checkpoint.safetensors"
     Checkpoint.save path None checkpoint
-    Agreement.allClose Agreement.tight (predict folder path size) (answers folder) "logits"
+    Agreement.allClose Closeness.tight (predict folder path size) (answers folder) "logits"
 
     let back = folder.File "back.pth"
     Expect.equal (Export.pytorch checkpoint back).Largest 0.0 "the tool's own comparison"

@@ -16,7 +16,7 @@ let allClose tolerance (expected: float[]) (actual: float32[]) what =
     for i in 0 .. expected.Length - 1 do
         // Also fails for NaN.
         if not (abs (float actual[i] - expected[i]) <= tolerance * largest) then
-            Agreement.close tolerance largest (float actual[i]) expected[i] $"{what}[{i}]"
+            Closeness.close tolerance largest (float actual[i]) expected[i] $"{what}[{i}]"
 
 /// Bit patterns: −0 differs from 0, and NaN equals itself.
 let bits (values: float32[]) = values |> Array.map BitConverter.SingleToInt32Bits

@@ -1,4 +1,4 @@
-/// Filter kernels against loops in double precision, and against the composite layers with autograd.
+/// Filter kernels against loops in double precision.
 module NormFree.Tests.Kernels.FilterTests
 
 #nowarn "9" // Kernels work on addresses.
@@ -9,17 +9,15 @@ open FSharp.NativeInterop
 open NormFree.Kernels.Filters
 open NormFree.Kernels.Simd
 open NormFree.Kernels.Threads
-open NormFree.Torch.Layers
 open NormFree.Tests.Golden
 open NormFree.Tests.Kernels.Comparison
 open NormFree.Tests.Kernels.Support
-open TorchSharp
 
 /// Gradients involve sums with cancellation.
-let private gradientRounding = 5e-6
+let gradientRounding = 5e-6
 
 /// One convolution's filters and their options.
-type private Case =
+type Case =
     { Bank: FilterBank
       Binary: bool
       Gain: bool
@@ -36,7 +34,7 @@ type private Case =
         String.Join(", ", parts)
 
 /// Results of the forward and backward pass.
-type private Result =
+type Result =
     { Statistics: FilterStatistics[]
       Scale: float32[]
       Signs: uint64[]
@@ -47,7 +45,7 @@ type private Result =
 let private nothing<'T when 'T: unmanaged> : nativeptr<'T> = NativePtr.ofNativeInt 0n
 
 /// Runs forward and backward; <c>gradient</c> and float filters are in the case's layout.
-let private run set (workers: IWorkers) case (weight: float32[]) (gain: float32[]) (gradient: float32[]) =
+let run set (workers: IWorkers) case (weight: float32[]) (gain: float32[]) (gradient: float32[]) =
     let bank = case.Bank
     let kernels = FilterKernels.For set
     // Filled with NaN, so that a value that is not written is detected.
@@ -82,7 +80,7 @@ let private run set (workers: IWorkers) case (weight: float32[]) (gain: float32[
     result
 
 /// Index of weight i of O×I×taps in the case's layout.
-let private indexOf case i =
+let indexOf case i =
     let bank = case.Bank
     let filter, channel, tap = i / bank.Size, i % bank.Size / bank.Taps, i % bank.Taps
 
@@ -96,7 +94,7 @@ let private isPositive case (signs: uint64[]) i =
     isPlus signs (filter * bank.Taps + tap) bank.In channel
 
 /// The filter value of weight i, for float and binary filters.
-let private filterValue case result i =
+let filterValue case result i =
     if not case.Binary then result.Filters[indexOf case i]
     elif isPositive case result.Signs i then result.Scale[i / case.Bank.Size]
     else -result.Scale[i / case.Bank.Size]
@@ -135,7 +133,7 @@ let private oracle case (w: float[]) gain (g: float[]) =
     v, used |> Array.map (fun used -> factor * gain * used), dw, dgain
 
 /// Weights that exceed 1, gains of both signs and 0, gradients; the second filter has equal weights.
-let private inputs seed case =
+let inputs seed case =
     let bank = case.Bank
     let random = Random(seed: int)
     let weight = randoms random 0.8 (bank.Out * bank.Size) |> Array.map (fun w -> w + 0.1f)
@@ -164,7 +162,7 @@ let private agreesWithOracle set case =
                 if abs v[i] > 1e-6 || v[i] = 0.0 then
                     Expect.equal (isPositive case result.Signs (first + i)) (v[i] >= 0.0) $"{what}: sign {i}"
 
-            Agreement.close rounding 0.0 (float result.Scale[o]) (if v[0] >= 0.0 then used[0] else -used[0]) what
+            Closeness.close rounding 0.0 (float result.Scale[o]) (if v[0] >= 0.0 then used[0] else -used[0]) what
         else
             allClose
                 rounding
@@ -176,14 +174,14 @@ let private agreesWithOracle set case =
 
         if case.Gain then
             let size = Array.sumBy abs g * (Array.averageBy abs v)
-            Agreement.close gradientRounding (size + 1e-30) (float result.GainGradient[o]) dgain $"{what}: dgain"
+            Closeness.close gradientRounding (size + 1e-30) (float result.GainGradient[o]) dgain $"{what}: dgain"
 
     if case.Binary then
         for row in 1 .. bank.Out * bank.Taps do
             if bank.In % 64 <> 0 then
                 Expect.equal (result.Signs[row * bank.Words - 1] >>> (bank.In % 64)) 0UL $"{case}: unused bits"
 
-let private kinds =
+let kinds =
     [ for binary in [ false; true ] do
           for standardised in [ false; true ] do
               for gain in [ false; true ] -> binary, standardised, gain ]
@@ -197,56 +195,6 @@ let private cases =
                         Binary = binary
                         Gain = gain
                         Layout = layout } ]
-
-/// Compares with the composite layers on the same weight, with gradients by autograd.
-let private agreesWithComposite dtype tolerance set case =
-    use _ = torch.NewDisposeScope()
-    let bank = case.Bank
-    let side = int64 (sqrt (float bank.Taps))
-    let weight, gain, gradient = inputs 7 case
-    let result = run set OneThread.Instance case weight gain gradient
-
-    let leaf (values: float32[]) shape =
-        torch
-            .tensor(values)
-            .reshape([| for side in shape -> side |])
-            .``to``(dtype: torch.ScalarType)
-            .detach()
-            .requires_grad_
-            true
-
-    let w = leaf weight [ int64 bank.Out; int64 bank.In; side; side ]
-    let g = leaf gain [ int64 bank.Out; 1; 1; 1 ]
-    let options = ConvolutionOptions(1, 0, bank.Standardised, case.Binary, float bank.Factor)
-    let gains: torch.Tensor | null = if case.Gain then g else null
-    let used = Convolution.EffectiveWeight(w, gains, &options)
-
-    used.backward
-        [| torch.tensor(Array.init weight.Length (fun i -> gradient[indexOf case i])).reshape(w.shape).``to`` dtype |]
-
-    let expected = Agreement.values used
-    let what = $"{case} ({dtype})"
-
-    // Equal weights have sign 0 in torch, or the sign of a rounding error of the mean, so they are not compared.
-    let comparable =
-        expected
-        |> Array.mapi (fun i value -> if i / bank.Size = 1 then float (filterValue case result i) else value)
-
-    allClose tolerance comparable (Array.init weight.Length (filterValue case result)) $"{what}: filter"
-    allClose tolerance (Agreement.values (Agreement.gradient w)) result.Gradient $"{what}: dw"
-
-    if case.Gain then
-        allClose (10.0 * tolerance) (Agreement.values (Agreement.gradient g)) result.GainGradient $"{what}: dgain"
-
-let private composites =
-    [ for binary, standardised, gain in kinds do
-          // No layer has a gain without standardisation.
-          if gain = standardised then
-              for channels, taps in [ 4, 9; 64 + 3, 9; 96, 1; 512, 9 ] do
-                  { Bank = FilterBank(5, channels, taps, standardised, 1.25f)
-                    Binary = binary
-                    Gain = gain
-                    Layout = FilterLayout.ChannelsLast } ]
 
 let private sameForAllThreads set =
     for binary, standardised, gain in kinds do
@@ -333,10 +281,6 @@ let tests =
     testList
         "filters"
         [ testEverySet "agree with loops in double precision" (fun set -> cases |> List.iter (agreesWithOracle set))
-          testEverySet "agree with the composite layers in floats" (fun set ->
-              composites |> List.iter (agreesWithComposite torch.ScalarType.Float32 gradientRounding set))
-          testEverySet "agree with the composite layers in doubles" (fun set ->
-              composites |> List.iter (agreesWithComposite torch.ScalarType.Float64 gradientRounding set))
           testEverySet "give the same bits on 1, 2 and 3 threads" sameForAllThreads
           transposes
           test "unsupported instruction sets are rejected" {

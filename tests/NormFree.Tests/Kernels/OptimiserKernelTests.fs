@@ -1,4 +1,4 @@
-/// Clipping and optimiser steps against loops in double precision, and against torch's operators.
+/// Clipping and optimiser steps against loops in double precision.
 module NormFree.Tests.Kernels.OptimiserKernelTests
 
 open System
@@ -6,15 +6,12 @@ open System.Runtime.InteropServices
 open Expecto
 open NormFree.Kernels.Optimisers
 open NormFree.Kernels.Threads
-open NormFree.Torch.Training
-open NormFree.Torch.Training.Optimisers
 open NormFree.Tests.Golden
 open NormFree.Tests.Kernels.Comparison
 open NormFree.Tests.Kernels.Support
-open TorchSharp
 
 /// Filters, vectors, gains, a tensor of several chunks, and every tail of a vector.
-let private shapes: int64 list list =
+let shapes: int64 list list =
     [ [ 5L; 3L; 3L; 3L ]
       [ 1L; 64L + 3L; 1L; 1L ]
       [ 64L + 3L; 1L; 1L; 1L ]
@@ -23,7 +20,7 @@ let private shapes: int64 list list =
       [ 10L; 64L ] ]
     @ [ for tail in 1L .. 16L -> [ 64L + tail ] ]
 
-let private sizeOf shape = List.reduce (*) shape |> int
+let sizeOf shape = List.reduce (*) shape |> int
 
 let private pinned (arrays: float32[] list) (body: nativeint list -> 'T) =
     let handles = arrays |> List.map (fun a -> GCHandle.Alloc(a, GCHandleType.Pinned))
@@ -104,7 +101,7 @@ let private clipping =
 /// The formula of Adam or SGD in double precision, on a parameter and its state.
 type private Formula = int -> float -> float -> float[] -> float[] -> float[] -> float[] -> unit
 
-let private rate, steps = 1e-2, 50
+let rate, steps = 1e-2, 50
 
 let private adam decoupled : Formula =
     fun step rate decay p g m v ->
@@ -132,10 +129,10 @@ let private adamKernel decoupled : Kernel =
 
 let private sgdKernel momentum : Kernel = fun kernels tensors _ workers -> kernels.Sgd(tensors, rate, momentum, workers)
 
-let private decayOf index = if index % 2 = 0 then 0.0 else 0.1
+let decayOf index = if index % 2 = 0 then 0.0 else 0.1
 
 /// Tensors may have different learning rates.
-let private rateFactorOf index = if index % 3 = 0 then 5.0 else 1.0
+let rateFactorOf index = if index % 3 = 0 then 5.0 else 1.0
 
 /// Parameters, means and squares after all steps.
 let private stepped set workers steps (kernel: Kernel) =
@@ -214,81 +211,4 @@ let private optimisers =
                       alone
                       $"{threads} threads") ]
 
-let private leaf (shape: int64 list) (values: float32[]) =
-    new Modules.Parameter(torch.tensor(values).reshape [| for side in shape -> side |], true)
-
-/// The same values in channels-last strides, if there are four axes.
-let private restrided (tensor: torch.Tensor) =
-    if tensor.dim () = 4L then
-        tensor.permute(0L, 2L, 3L, 1L).contiguous().permute(0L, 3L, 1L, 2L)
-    else
-        tensor
-
-let private onTorch =
-    [ for name, make in
-          [ "Adam", fun p composite -> new Adam(p, false, Composite = composite) :> ParameterOptimiser
-            "AdamW", fun p composite -> new Adam(p, true, Composite = composite)
-            "SGD", fun p composite -> new Sgd(p, 0.9, Composite = composite) ] do
-          test $"{name} on the kernels equals {name} on torch's operators" {
-              use _ = torch.NewDisposeScope()
-              let random = Random 29
-              let starts = [ for shape in shapes -> shape, randoms random 1.0 (sizeOf shape) ]
-              let fused, composite = [ for s, p in starts -> leaf s p ], [ for s, p in starts -> leaf s p ]
-
-              let optimiser parameters isComposite =
-                  make
-                      [| for i, p in List.indexed parameters ->
-                             OptimisedParameter($"p{i}", p, decayOf i, rateFactorOf i) |]
-                      isComposite
-
-              use ours = optimiser fused false
-              use oracle = optimiser composite true
-
-              for step in 1..steps do
-                  for i, (a, b) in List.indexed (List.zip fused composite) do
-                      // Every third parameter has no gradient in the first step.
-                      if step > 1 || i % 3 > 0 then
-                          let gradient = torch.tensor(randoms random 1.0 (int (a.numel ()))).reshape a.shape
-                          a.grad <- restrided gradient
-                          b.grad <- gradient
-
-                  ours.Step rate
-                  oracle.Step rate
-
-              for i, (a, b) in List.indexed (List.zip fused composite) do
-                  Agreement.allClose rounding a (Agreement.values b) $"{name}: parameter {i}"
-          }
-
-      for what, change in [ "contiguous", id; "strided", restrided ] do
-          test $"clipping many parameters with {what} gradients equals clipping each" {
-              use _ = torch.NewDisposeScope()
-              let random = Random 31
-
-              let inputs =
-                  [ for shape in shapes do
-                        for scale in [ 0.0; 1e-4; 1.0 ] do
-                            shape, randoms random scale (sizeOf shape), randoms random 0.02 (sizeOf shape) ]
-
-              let leaves dtype =
-                  [| for shape, p, g in inputs do
-                         let tensor = (leaf shape p).``to``(dtype: torch.ScalarType).detach().requires_grad_ true
-                         let gradient = torch.tensor(g).reshape(tensor.shape).``to`` dtype
-                         tensor.grad <- change gradient
-                         tensor
-                     (leaf [ 3L ] [| 1f; 2f; 3f |]).``to``(dtype).detach() |]
-
-              let together, each = leaves torch.ScalarType.Float32, leaves torch.ScalarType.Float64
-              let counts = AdaptiveGradientClipping.Clip(together, 0.02)
-              let expected = [| for tensor in each -> AdaptiveGradientClipping.Clip(tensor, 0.02) |]
-              Expect.equal counts expected "counts"
-
-              for a, b in Seq.zip (Seq.truncate inputs.Length together) each do
-                  Agreement.allClose
-                      rounding
-                      (Agreement.gradient a)
-                      (Agreement.values (Agreement.gradient b))
-                      "gradient"
-          } ]
-
-let tests =
-    testList "optimiser kernels" [ yield! clipping; yield! optimisers; testSequenced (testList "torch" onTorch) ]
+let tests = testList "optimiser kernels" [ yield! clipping; yield! optimisers ]

@@ -6,7 +6,8 @@ open NormFree.Data
 open NormFree.Kernels.Convolutions
 
 /// Sizes around multiples of a table (4), a half word (16), a word (32) and a block of columns (64).
-let private channels = [ 1; 3; 4; 5; 8; 9; 16; 16 + 1; 32 - 1; 32; 32 + 1; 64; 64 + 1; 64 + 32; 128 + 3 ]
+let private channels =
+    [ 1; 3; 4; 5; 8; 9; 16; 16 + 1; 32 - 1; 32; 32 + 1; 64; 64 + 1; 64 + 32; 128 + 3 ]
 
 let private outputs = [ 128 + 3; 1; 64 + 32; 3; 16 + 1; 64; 4; 32; 64 + 1; 32 - 1; 32 + 1 ]
 let private kernels = [ 1, 1; 3, 3; 5, 5; 2, 3 ]

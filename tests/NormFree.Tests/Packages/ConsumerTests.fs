@@ -6,6 +6,7 @@ open System.IO
 open Expecto
 open NormFree.Inference
 open NormFree.Inference.Files
+open NormFree.Tests
 open NormFree.Tests.Golden
 open NormFree.Tests.Inference
 
@@ -153,11 +154,7 @@ let tests =
                   let name = $"skia{version[0]}"
                   let path = trainingProject name (withReporting (skia version)) draw
 
-                  File.Copy(
-                      Path.Combine(GoldenFiles.repository, "docs", "demo.png"),
-                      Path.Combine(path, "demo.png"),
-                      true
-                  )
+                  File.Copy(Path.Combine(repository, "docs", "demo.png"), Path.Combine(path, "demo.png"), true)
 
                   let text = runs path [] |> Feed.succeeds "the program"
                   Expect.isFalse (text.Contains "NU1608") "no warning about versions"

@@ -8,6 +8,7 @@ open System.Reflection.Metadata
 open System.Reflection.PortableExecutable
 open System.Xml.Linq
 open Expecto
+open NormFree.Tests
 open NormFree.Tests.Repository
 
 /// SourceLink's kind of custom debug information.

@@ -5,6 +5,7 @@ open System
 open System.Diagnostics
 open System.IO
 open Expecto
+open NormFree.Tests
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Golden
 
@@ -98,7 +99,7 @@ let private pack =
               "-o"
               Path.Combine(folder (), "packages") ]
 
-         let text = runWith [] GoldenFiles.repository "dotnet" arguments |> succeeds "dotnet pack"
+         let text = runWith [] repository "dotnet" arguments |> succeeds "dotnet pack"
          Expect.isFalse (text.Contains "warning") $"warnings of dotnet pack: {text}"
          Path.Combine(folder (), "packages"))
 

@@ -4,6 +4,7 @@ module NormFree.Tests.Packages.TemplateTests
 open System.IO
 open Expecto
 open NormFree.Inference.Files
+open NormFree.Tests
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Golden
 
@@ -29,7 +30,7 @@ let private create template name =
 
 /// Twelve images in two classes, for both splits.
 let private photos (path: string) =
-    let demo = File.ReadAllBytes(Path.Combine(GoldenFiles.repository, "docs", "demo.png"))
+    let demo = File.ReadAllBytes(Path.Combine(repository, "docs", "demo.png"))
 
     for split in [ "train"; "test" ] do
         for name in [ "cat"; "dog" ] do

@@ -7,9 +7,10 @@ open System.Text.RegularExpressions
 open Expecto
 open NormFree.Cli
 open NormFree.Experiments
+open NormFree.Tests
 open NormFree.Tests.Golden
 
-let private root = GoldenFiles.repository
+let private root = repository
 
 let private pages =
     [ yield! [ "README.md"; "CONTRIBUTING.md"; "CHANGELOG.md" ]

@@ -5,9 +5,10 @@ open System
 open System.Diagnostics
 open System.IO
 open Expecto
+open NormFree.Tests
 open NormFree.Tests.Golden
 
-let private lines name = File.ReadAllLines(Path.Combine(GoldenFiles.repository, name))
+let private lines name = File.ReadAllLines(Path.Combine(repository, name))
 
 /// Files tracked by git.
 let private tracked =
@@ -15,7 +16,7 @@ let private tracked =
         (let command = [ "-c"; "safe.directory=*"; "ls-files" ]
 
          let start =
-             ProcessStartInfo("git", command, RedirectStandardOutput = true, WorkingDirectory = GoldenFiles.repository)
+             ProcessStartInfo("git", command, RedirectStandardOutput = true, WorkingDirectory = repository)
 
          try
              match Process.Start start with
@@ -48,7 +49,7 @@ let tests =
                       skiptest "git lists no files"
 
                   for file in tracked.Value do
-                      let path = Path.Combine(GoldenFiles.repository, file)
+                      let path = Path.Combine(repository, file)
 
                       if File.Exists path then
                           Expect.isFalse ((File.ReadAllText path).Contains host) $"{file} names the feed's host"

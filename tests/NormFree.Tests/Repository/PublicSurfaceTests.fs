@@ -5,13 +5,14 @@ open System
 open System.IO
 open System.Reflection
 open Expecto
+open NormFree.Tests
 open NormFree.Tests.Golden
 
-let private folder = Path.Combine(GoldenFiles.repository, "tests", "approved-api")
+let private folder = Path.Combine(repository, "tests", "approved-api")
 
 /// The libraries. The tool and the templates have no public surface.
 let packages =
-    Directory.GetDirectories(Path.Combine(GoldenFiles.repository, "src"), "NormFree.*")
+    Directory.GetDirectories(Path.Combine(repository, "src"), "NormFree.*")
     |> Array.map (fun folder -> DirectoryInfo(folder).Name)
     |> Array.filter (fun name -> name <> "NormFree.Cli" && name <> "NormFree.Templates")
     |> Array.sort

@@ -5,9 +5,10 @@ open System
 open System.IO
 open System.Text.RegularExpressions
 open Expecto
+open NormFree.Tests
 open NormFree.Tests.Golden
 
-let private read (path: string) = File.ReadAllText(Path.Combine(GoldenFiles.repository, path))
+let private read (path: string) = File.ReadAllText(Path.Combine(repository, path))
 
 let private readme = lazy (read "README.md")
 
@@ -43,6 +44,6 @@ let tests =
           }
           test "links lead to existing files" {
               for link in links.Value do
-                  let path = Path.Combine(GoldenFiles.repository, link)
+                  let path = Path.Combine(repository, link)
                   Expect.isTrue (File.Exists path || Directory.Exists path) $"{link} exists"
           } ]

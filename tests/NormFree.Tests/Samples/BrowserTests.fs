@@ -7,13 +7,14 @@ open System.Text
 open Expecto
 open NormFree.Kernels.Simd
 open NormFree.Spec
+open NormFree.Tests
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Golden
 open NormFree.Tests.Inference
 open NormFree.Tests.Samples.Chromium
 open NormFree.Tests.Samples.Support
 
-let private published = Path.Combine(GoldenFiles.repository, "artifacts/browser/wwwroot")
+let private published = Path.Combine(repository, "artifacts/browser/wwwroot")
 
 let private requireBrowser () =
     let path = (Environment.GetEnvironmentVariable "PATH" |> string).Split ':'

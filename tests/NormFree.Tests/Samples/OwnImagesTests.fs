@@ -6,6 +6,7 @@ open System.IO
 open Expecto
 open NormFree.Data
 open NormFree.Inference
+open NormFree.Tests
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Golden
 
@@ -26,7 +27,7 @@ let private drawFolder (folder: TempFolder) =
     List.truncate 3 (List.ofArray images.Classes)
 
 let private codeLines path =
-    File.ReadAllLines(Path.Combine(GoldenFiles.repository, path))
+    File.ReadAllLines(Path.Combine(repository, path))
     |> Array.filter (fun line -> line.Trim() <> "" && not (line.StartsWith "//"))
 
 let tests =
@@ -41,7 +42,7 @@ let soak =
     test $"{script} trains on a folder of drawn images and writes a packed file" {
         use folder = new TempFolder()
         let classes = drawFolder folder
-        let run = Path.Combine(GoldenFiles.repository, "runs", DirectoryInfo(folder.Path).Name)
+        let run = Path.Combine(repository, "runs", DirectoryInfo(folder.Path).Name)
 
         let arguments = [ "fsi"; script; folder.Path; "--epochs"; "2"; "--size"; "32"; "--width"; "0.25" ]
 
@@ -49,7 +50,7 @@ let soak =
             ProcessStartInfo(
                 "dotnet",
                 arguments,
-                WorkingDirectory = GoldenFiles.repository,
+                WorkingDirectory = repository,
                 RedirectStandardError = true,
                 RedirectStandardOutput = true
             )

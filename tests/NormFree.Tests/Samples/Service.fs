@@ -10,10 +10,10 @@ open System.Text.Json
 open System.Text.RegularExpressions
 open System.Threading.Tasks
 open Expecto
+open NormFree.Tests
 open NormFree.Tests.Golden
 
-let private program =
-    Path.Combine(GoldenFiles.repository, "experiments/service/bin/Release/net10.0/service")
+let private program = Path.Combine(repository, "experiments/service/bin/Release/net10.0/service")
 
 let private info (arguments: string list) =
     ProcessStartInfo(

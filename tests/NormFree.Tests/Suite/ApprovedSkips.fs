@@ -4,12 +4,13 @@ module NormFree.Tests.Suite.ApprovedSkips
 open System
 open System.IO
 open System.Text.RegularExpressions
+open NormFree.Tests
 open NormFree.Tests.Golden
 
 /// One line of the list. Tests and Reason are patterns, in which * stands for any text.
 type Approval = { Tests: string; Reason: string; Condition: string }
 
-let path = Path.Combine(GoldenFiles.repository, "tests", "approved-skips.txt")
+let path = Path.Combine(repository, "tests", "approved-skips.txt")
 
 let private matches (pattern: string) (text: string) =
     let parts = pattern.Split '*' |> Array.map Regex.Escape

@@ -5,6 +5,7 @@ open System
 open System.IO
 open System.Runtime.InteropServices
 open System.Runtime.Intrinsics.X86
+open NormFree.Tests
 open NormFree.Tests.Golden
 
 [<DllImport("libc", EntryPoint = "geteuid")>]
@@ -12,7 +13,7 @@ extern uint32 private effectiveUser()
 
 let private variable name = Environment.GetEnvironmentVariable name |> Option.ofObj |> Option.defaultValue ""
 
-let private repositoryFile (path: string) = Path.GetFullPath(Path.Combine(GoldenFiles.repository, path))
+let private repositoryFile (path: string) = Path.GetFullPath(Path.Combine(repository, path))
 
 /// NORMFREE_SHARED replaces the folder beside the repository.
 let private sharedFile path =

@@ -7,6 +7,7 @@ open Expecto
 open NormFree.Runs
 open NormFree.Networks
 open NormFree.Training
+open NormFree.Tests
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Formats
 open NormFree.Tests.Golden
@@ -80,7 +81,7 @@ let private written =
               [ for record in [ typeof<LayerSample>; typeof<TransitionSample> ] do
                     for p in FSharp.Reflection.FSharpType.GetRecordFields record -> ColumnFile.nameOf p ]
 
-          let page = File.ReadAllText(Path.Combine(GoldenFiles.repository, "docs", "telemetry.md"))
+          let page = File.ReadAllText(Path.Combine(repository, "docs", "telemetry.md"))
 
           for name in names do
               Expect.stringContains page $"`{name}`" "a column"

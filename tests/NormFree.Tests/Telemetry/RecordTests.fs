@@ -8,6 +8,7 @@ open NormFree.Spec
 open NormFree.Runs
 open NormFree.Networks
 open NormFree.Training
+open NormFree.Tests
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Telemetry
 open NormFree.Tests.Training.Support
@@ -230,7 +231,7 @@ let private recorded =
 
           contains
               [ "every n-th step with n ≥ 1" ]
-              (message<TrainingException, _>(fun () -> both NoNorm (plan Fused (EverySteps 0) folder.Path)))
+              (messageOf<TrainingException, _>(fun () -> both NoNorm (plan Fused (EverySteps 0) folder.Path)))
       } ]
 
 let private obstructed =

@@ -6,6 +6,7 @@ open Expecto
 open NormFree.Data
 open NormFree.Torch
 open NormFree.Torch.Fused
+open NormFree.Tests
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Golden
 open NormFree.Tests.Torch.FusedLayers
@@ -17,7 +18,7 @@ module Support = NormFree.Tests.Training.Support
 
 /// The message of the ArgumentException that an action throws. Gradients must still be enabled afterwards.
 let private rejection action =
-    let text = Support.message<ArgumentException, _> action
+    let text = messageOf<ArgumentException, _> action
     Expect.isTrue (torch.is_grad_enabled ()) "gradients are enabled"
     text
 

@@ -49,7 +49,7 @@ let private checkGradients what (inputs: (int list * float[]) list) (f: torch.Te
 
         for index, found in Array.indexed gradient do
             let difference = (at which index step - at which index -step) / (2.0 * step)
-            Agreement.close 1e-6 1.0 found difference $"{what}: gradient {index} of input {which}"
+            Closeness.close 1e-6 1.0 found difference $"{what}: gradient {index} of input {which}"
 
 let private sign x = float (Math.Sign(x: float))
 
@@ -129,9 +129,9 @@ let private weights =
               for filter in Array.splitInto o (Agreement.values result) do
                   let mean = Array.average filter
                   let variance = filter |> Array.averageBy (fun v -> (v - mean) ** 2.0)
-                  Agreement.close 1e-12 1.0 mean 0.0 "mean"
+                  Closeness.close 1e-12 1.0 mean 0.0 "mean"
                   // ε = 1e-5 added to a deviation of about 1 changes the variance by 2e-5.
-                  Agreement.close 1e-4 0.0 variance (1.0 / float (i * k * k)) "variance"
+                  Closeness.close 1e-4 0.0 variance (1.0 / float (i * k * k)) "variance"
 
           testPropertyWithConfig repeatedly "a binary filter is its mean absolute value times its signs"
           <| fun (seed: int) ->

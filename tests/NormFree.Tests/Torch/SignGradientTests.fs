@@ -75,7 +75,7 @@ let private closeTo tolerance (expected: float[]) (actual: float[]) =
     let largest = expected |> Array.map abs |> Array.max
 
     for x, e, a in Array.zip3 arguments expected actual do
-        Agreement.close tolerance largest a e $"the derivative at {x}"
+        Closeness.close tolerance largest a e $"the derivative at {x}"
 
 let private kernel set estimator =
     let values = Array.map float32 arguments

@@ -10,6 +10,7 @@ open NormFree.Runs
 open NormFree.Networks
 open NormFree.Training
 open NormFree.Benchmarks
+open NormFree.Tests
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Training.Support
 open TorchSharp
@@ -123,7 +124,7 @@ let private measuring =
           let job = job NoNorm
 
           let text =
-              message<TrainingException, _>(fun () ->
+              messageOf<TrainingException, _>(fun () ->
                   Bench.train { job with Image = 2; WarmUp = -1; Steps = 0; Recipe = { job.Recipe with Batch = 0 } })
 
           contains [ "2×2"; "1 step"; "warm-up"; "1 image" ] text

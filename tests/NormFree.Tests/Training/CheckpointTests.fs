@@ -10,6 +10,7 @@ open NormFree.Torch.Training
 open NormFree.Runs
 open NormFree.Networks
 open NormFree.Training
+open NormFree.Tests
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Golden
 open NormFree.Tests.Training.Support
@@ -207,7 +208,7 @@ let private unchanged (_: string) text = text
 let private refusals =
     [ test "a missing file is a FileNotFoundException" {
           use folder = new TempFolder()
-          let text = message<FileNotFoundException, _>(fun () -> load (folder.File "none.safetensors"))
+          let text = messageOf<FileNotFoundException, _>(fun () -> load (folder.File "none.safetensors"))
           contains [ "none.safetensors" ] text
       }
 
@@ -480,7 +481,7 @@ let private saving =
           let path = folder.File "last.safetensors"
           let inside = folder.Write("last.safetensors/file", [| 1uy |])
           use network = create NoNorm
-          message<exn, _>(fun () -> Checkpoint.save path None (checkpoint network)) |> ignore
+          messageOf<exn, _>(fun () -> Checkpoint.save path None (checkpoint network)) |> ignore
           Expect.equal (File.ReadAllBytes inside) [| 1uy |] "its content"
           Expect.equal (Directory.GetFileSystemEntries folder.Path) [| path |] "files in the folder"
       }
@@ -489,7 +490,7 @@ let private saving =
           use folder = new TempFolder()
           use network = create NoNorm
 
-          message<DirectoryNotFoundException, _>(fun () ->
+          messageOf<DirectoryNotFoundException, _>(fun () ->
               Checkpoint.save (folder.File "no/such.safetensors") None (checkpoint network))
           |> ignore
       } ]

@@ -8,6 +8,7 @@ open NormFree.Spec
 open NormFree.Runs
 open NormFree.Networks
 open NormFree.Training
+open NormFree.Tests
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Training.Support
 open TorchSharp
@@ -100,7 +101,7 @@ let private interrupt folder asked epochs =
 
     let plan = { plan with Options = { plan.Options with Execution = asked; Cancellation = source.Token } }
 
-    message<System.OperationCanceledException, _>(fun () ->
+    messageOf<System.OperationCanceledException, _>(fun () ->
         Pipeline.train { quick with Epochs = epochs } (tiny NoNorm) plan)
     |> ignore
 
@@ -134,7 +135,7 @@ let private pipelines =
 
       test "an unsupported execution is rejected before the run starts" {
           use folder = new TempFolder()
-          let text = message<TrainingException, _>(fun () -> train folder.Path impossible 1)
+          let text = messageOf<TrainingException, _>(fun () -> train folder.Path impossible 1)
           contains [ "bf16 needs the fused engine" ] text
           Expect.isEmpty (Directory.GetFileSystemEntries folder.Path) "files"
       } ]

@@ -11,6 +11,7 @@ open NormFree.Torch.Training
 open NormFree.Runs
 open NormFree.Networks
 open NormFree.Training
+open NormFree.Tests
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Training.Support
 open TorchSharp
@@ -75,7 +76,7 @@ let private batch epoch number =
 let private rules =
     [ test "stop: the error names epoch, step and layer, and the last checkpoint is finite" {
           use folder = new TempFolder()
-          let text = message<TrainingException, _>(fun () -> stage Stop NoNorm [ 9 ] folder)
+          let text = messageOf<TrainingException, _>(fun () -> stage Stop NoNorm [ 9 ] folder)
           contains [ "The loss is NaN"; "epoch 2"; "step 3"; "layer loss"; "diverged"; "--on-nonfinite" ] text
           let saved = Checkpoint.readState ((RunFolder.at folder.Path).Last 1)
           Expect.equal saved.TrainingCursor (TrainingCursor.startOf 1) "the checkpoint of the first epoch"
@@ -103,7 +104,7 @@ let private rules =
 
       test "skip: too many bad batches in a row stop the training" {
           use folder = new TempFolder()
-          let text = message<TrainingException, _>(fun () -> stage Skip NoNorm [ 2..100 ] folder)
+          let text = messageOf<TrainingException, _>(fun () -> stage Skip NoNorm [ 2..100 ] folder)
           contains [ "diverged"; "epoch 2"; "step 6" ] text
       }
 
@@ -122,7 +123,7 @@ let private rules =
 
           contains
               [ "Rollback needs a run folder" ]
-              (message<TrainingException, _>(fun () -> Pipeline.train quick (tiny NoNorm) plan))
+              (messageOf<TrainingException, _>(fun () -> Pipeline.train quick (tiny NoNorm) plan))
       }
 
       test "weights with NaN or infinity are never written within an epoch" {
@@ -132,7 +133,7 @@ let private rules =
           let plan = Pipeline.from data.Value |> Pipeline.into folder.Path
           let policy = { Checkpoints = 9; Every = TimeSpan.Zero }
           let plan = { plan with Options = { plan.Options with CheckpointPolicy = policy } }
-          message<TrainingException, _>(fun () -> Pipeline.train recipe (tiny NoNorm) plan) |> ignore
+          messageOf<TrainingException, _>(fun () -> Pipeline.train recipe (tiny NoNorm) plan) |> ignore
 
           for _, path in RunFolder.checkpoints { Path = folder.Path } 1 do
               use checkpoint = Checkpoint.load torch.ScalarType.Float32 path

@@ -12,6 +12,7 @@ open NormFree.Torch.Training
 open NormFree.Runs
 open NormFree.Networks
 open NormFree.Training
+open NormFree.Tests
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Golden
 open NormFree.Tests.Spec
@@ -249,7 +250,7 @@ let private agreement =
           // The first pass has freed the layers' state.
           contains
               [ "backward pass"; "failed" ]
-              (message<InvalidOperationException, _>(fun () -> network.Backward first))
+              (messageOf<InvalidOperationException, _>(fun () -> network.Backward first))
 
           network.Backward(loss ())
 

@@ -10,6 +10,7 @@ open NormFree.Runs
 open NormFree.Networks
 open NormFree.Training
 open NormFree.Benchmarks
+open NormFree.Tests
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Inference
 open NormFree.Tests.Interop.Support
@@ -189,7 +190,7 @@ let private measuring =
 
           test "an invalid job is rejected with all its problems" {
               let bad = { job with Image = 2; Batch = 0; Threads = 0; Runs = 0; WarmUp = -1; Seconds = nan }
-              let text = message<TrainingException, _>(fun () -> InferenceBench.measure (fun _ _ -> []) bad)
+              let text = messageOf<TrainingException, _>(fun () -> InferenceBench.measure (fun _ _ -> []) bad)
 
               contains
                   [ "2×2"
@@ -203,7 +204,7 @@ let private measuring =
 
           test "real weights are rejected" {
               let real = { job with Net = Net.withBinarise Activations job.Net }
-              let text = message<TrainingException, _>(fun () -> InferenceBench.measure (fun _ _ -> []) real)
+              let text = messageOf<TrainingException, _>(fun () -> InferenceBench.measure (fun _ _ -> []) real)
               contains [ "binary activations and weights" ] text
           } ]
 

@@ -10,6 +10,7 @@ open NormFree.Runs
 open NormFree.Networks
 open NormFree.Training
 open NormFree.Benchmarks
+open NormFree.Tests
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Interop.Support
 open NormFree.Tests.Training.Support
@@ -119,7 +120,7 @@ let private last run = fileBits ((RunFolder.at run.Path).Last 1)
 let private rules =
     [ test "stop ends the run at that step, and no checkpoint contains it" {
           use folder = new TempFolder()
-          let text = message<TrainingException, _>(fun () -> whole Stop Fused always NoNorm folder.Path)
+          let text = messageOf<TrainingException, _>(fun () -> whole Stop Fused always NoNorm folder.Path)
           contains [ "The loss is NaN"; "epoch 1"; $"step {stepOf 0}"; "diverged" ] text
 
           match RunFolder.checkpoints { Path = folder.Path } 1 with

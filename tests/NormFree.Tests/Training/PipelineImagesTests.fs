@@ -7,6 +7,7 @@ open NormFree.Spec
 open NormFree.Runs
 open NormFree.Networks
 open NormFree.Training
+open NormFree.Tests
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Training.Pipelines
 open NormFree.Tests.Training.Support
@@ -38,7 +39,7 @@ let heldOut =
           let recipe = { quick with HeldOut = 0.01 }
 
           let text =
-              message<TrainingException, _>(fun () -> Pipeline.from data.Value |> Pipeline.train recipe (tiny NoNorm))
+              messageOf<TrainingException, _>(fun () -> Pipeline.from data.Value |> Pipeline.train recipe (tiny NoNorm))
 
           contains [ "Holding out 0.01 of 120"; "Choose another fraction" ] text
       } ]
@@ -79,7 +80,7 @@ let unreadable =
 
       test "with Strict, an unreadable image ends the training" {
           let text =
-              message<DataException, _>(fun () ->
+              messageOf<DataException, _>(fun () ->
                   Pipeline.from dataset.Value
                   |> runOptions (fun a -> { a with Strict = true })
                   |> Pipeline.train quick (tiny NoNorm))

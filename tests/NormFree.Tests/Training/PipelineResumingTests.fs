@@ -8,6 +8,7 @@ open NormFree.Spec
 open NormFree.Runs
 open NormFree.Networks
 open NormFree.Training
+open NormFree.Tests
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Training.Pipelines
 open NormFree.Tests.Training.Support
@@ -140,7 +141,7 @@ let resuming =
               |> both recipe net
               |> useTrained _.History
 
-          let text = message<TrainingException, _>(fun () -> run stateful)
+          let text = messageOf<TrainingException, _>(fun () -> run stateful)
 
           contains
               [ "different: recipe, namely activations: deviation 14, rates; activations: deviation 15, sign centering" ]
@@ -240,7 +241,7 @@ let resuming =
                 quick,
                 tiny NoNorm,
                 { data.Value with Augmentation = { data.Value.Augmentation with Train = [ Flip ] } } ] do
-              let text = message<TrainingException, _>(fun () -> train recipe net dataset)
+              let text = messageOf<TrainingException, _>(fun () -> train recipe net dataset)
 
               contains
                   [ "stage1.last.safetensors"; "another network, recipe or data set"; "choose another folder" ]

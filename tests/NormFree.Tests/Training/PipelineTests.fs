@@ -9,6 +9,7 @@ open NormFree.Spec
 open NormFree.Runs
 open NormFree.Networks
 open NormFree.Training
+open NormFree.Tests
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Golden
 open NormFree.Tests.Training.Pipelines
@@ -137,7 +138,10 @@ let private running =
 let private fitting =
     [ test "a network with other classes than the data set is rejected" {
           let net = tiny NoNorm |> Net.withClasses 100
-          let text = message<TrainingException, _>(fun () -> Pipeline.from data.Value |> Pipeline.train quick net)
+
+          let text =
+              messageOf<TrainingException, _>(fun () -> Pipeline.from data.Value |> Pipeline.train quick net)
+
           contains [ "100 classes"; "synthetic has 10" ] text
       }
 
@@ -145,7 +149,7 @@ let private fitting =
           let small = { data.Value with Size = 2 }
 
           let text =
-              message<TrainingException, _>(fun () -> Pipeline.from small |> Pipeline.train quick (tiny NoNorm))
+              messageOf<TrainingException, _>(fun () -> Pipeline.from small |> Pipeline.train quick (tiny NoNorm))
 
           contains [ "2×2" ] text
       }
@@ -154,7 +158,7 @@ let private fitting =
           let data = Synthetic.dataset 3L 11 10
           let net = ReActNet.reactNet18 { Width = 0.125; Depth = 0.25 } ImageNetStem |> Net.withClasses 10
           let train norm = Pipeline.from data |> Pipeline.train { quick with Batch = 5 } (Net.withNorm norm net)
-          contains [ "batch of one image"; "1×1" ] (message<TrainingException, _>(fun () -> train BatchNorm))
+          contains [ "batch of one image"; "1×1" ] (messageOf<TrainingException, _>(fun () -> train BatchNorm))
           using (train NoNorm) ignore
       }
 
@@ -162,7 +166,7 @@ let private fitting =
           let recipe = { quick with Epochs = 0; Batch = 0 }
 
           let text =
-              message<TrainingException, _>(fun () -> Pipeline.from data.Value |> Pipeline.train recipe (tiny NoNorm))
+              messageOf<TrainingException, _>(fun () -> Pipeline.from data.Value |> Pipeline.train recipe (tiny NoNorm))
 
           contains [ "epochs"; "batch" ] text
       }
@@ -171,7 +175,7 @@ let private fitting =
           let net = ResNet.resNet18 { Width = 0.125; Depth = 0.5 } CifarStem |> Net.withClasses 10
 
           let text =
-              message<TrainingException, _>(fun () ->
+              messageOf<TrainingException, _>(fun () ->
                   Pipeline.from data.Value |> Pipeline.trainBinaryFrom None quick net)
 
           contains [ "full-precision" ] text
@@ -182,7 +186,7 @@ let private fitting =
           let recipe = { quick with LearningRate = 1e30; Optimiser = Sgd 0.0; Clip = NoClipping }
 
           let text =
-              message<TrainingException, _>(fun () -> into folder.Path |> Pipeline.train recipe (tiny NoNorm))
+              messageOf<TrainingException, _>(fun () -> into folder.Path |> Pipeline.train recipe (tiny NoNorm))
 
           contains [ "stage activations"; "epoch 1"; "diverged"; "Lower the learning rate" ] text
       }
@@ -193,7 +197,7 @@ let private fitting =
           let recipe = { quick with Batch = 120; LearningRate = 1e30; Optimiser = Sgd 0.0; Clip = NoClipping }
 
           let text =
-              message<TrainingException, _>(fun () -> into folder.Path |> Pipeline.train recipe (tiny NoNorm))
+              messageOf<TrainingException, _>(fun () -> into folder.Path |> Pipeline.train recipe (tiny NoNorm))
 
           contains [ "on the test set" ] text
           Expect.isFalse (File.Exists((RunFolder.at folder.Path).Last 1)) "a checkpoint"
@@ -284,7 +288,7 @@ let private distilling =
           let recipe = { quick with Loss = Distillation path }
 
           let text =
-              message<TrainingException, _>(fun () -> Pipeline.from data.Value |> Pipeline.train recipe (tiny NoNorm))
+              messageOf<TrainingException, _>(fun () -> Pipeline.from data.Value |> Pipeline.train recipe (tiny NoNorm))
 
           contains [ path; "4 classes"; "the data set has 10" ] text
       }
@@ -304,7 +308,7 @@ let private distilling =
 
           contains
               [ "stage1.last.safetensors"; "different: teacher, whose weights differ"; one ]
-              (message<TrainingException, _>(again other))
+              (messageOf<TrainingException, _>(again other))
 
           Expect.equal (stageNames (again moved ())) fourEpochs "epochs"
           let state = Checkpoint.readState ((RunFolder.at (folder.File "run")).Last 1)
@@ -316,7 +320,7 @@ let private distilling =
 
           contains
               [ "/no/such/teacher.safetensors" ]
-              (message<IOException, _>(fun () -> Pipeline.from data.Value |> Pipeline.train recipe (tiny NoNorm)))
+              (messageOf<IOException, _>(fun () -> Pipeline.from data.Value |> Pipeline.train recipe (tiny NoNorm)))
       } ]
 
 let tests =

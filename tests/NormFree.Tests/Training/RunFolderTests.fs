@@ -9,6 +9,7 @@ open NormFree.Spec
 open NormFree.Runs
 open NormFree.Networks
 open NormFree.Training
+open NormFree.Tests
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Golden
 open NormFree.Tests.Training.Support
@@ -96,7 +97,7 @@ let private damaged =
           let run = finished folder 2
           damage (run.Last 1)
           damage (run.Before 1 1)
-          let text = message<TrainingException, _>(fun () -> train (fst (plan folder.Path 2)))
+          let text = messageOf<TrainingException, _>(fun () -> train (fst (plan folder.Path 2)))
           contains [ "checksum"; "No earlier checkpoint"; "another folder" ] text
       }
 
@@ -269,7 +270,7 @@ let private obstructed =
           let counted =
               plan |> atStep 2 (fun () -> Directory.Delete(folder, true)) |> atStep 8 (fun () -> steps <- 8)
 
-          let text = message<DirectoryNotFoundException, _>(fun () -> train counted)
+          let text = messageOf<DirectoryNotFoundException, _>(fun () -> train counted)
           contains [ folder; "there is no folder" ] text
           Expect.equal steps 8 "all steps were taken"
           Expect.isNonEmpty (warnings events) "warnings"
@@ -339,7 +340,7 @@ let private locked =
           use folder = new TempFolder()
           let run = RunFolder.at folder.Path
           use held = RunLock.Take run
-          let text = message<TrainingException, _>(fun () -> train (fst (plan folder.Path 2)))
+          let text = messageOf<TrainingException, _>(fun () -> train (fst (plan folder.Path 2)))
           contains [ $"process {System.Environment.ProcessId} on"; "is working on this run"; "another folder" ] text
           (held :> System.IDisposable).Dispose()
           Expect.isEmpty (names folder.Path) "the lock file is deleted"
@@ -357,7 +358,7 @@ let private durable =
     [ test "a file is flushed before it is renamed, and its folder after that" {
           use folder = new TempFolder()
           let trace = folder.File "trace"
-          let tool = Path.Combine(GoldenFiles.repository, "artifacts", "normfree", "normfree")
+          let tool = Path.Combine(repository, "artifacts", "normfree", "normfree")
           let checkpoint = Path.Combine(folder.Path, "run")
 
           let arguments =

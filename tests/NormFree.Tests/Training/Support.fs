@@ -12,6 +12,7 @@ open NormFree.Spec
 open NormFree.Runs
 open NormFree.Networks
 open NormFree.Training
+open NormFree.Tests
 open NormFree.Tests.Golden
 open TorchSharp
 
@@ -110,21 +111,7 @@ let age path =
 /// A history without its times.
 let timeless (history: EpochRecord list) = history |> List.map (fun record -> { record with Seconds = 0.0 })
 
-/// The message of the exception that an action throws; fails unless it has the given type.
-let message<'e, 'a when 'e :> exn> (action: unit -> 'a) =
-    let result =
-        try
-            action () |> ignore
-            Error "nothing"
-        with
-        | :? 'e as e -> Ok e.Message
-        | e -> Error(string e)
-
-    match result with
-    | Ok text -> text
-    | Error what -> failtest $"{typeof<'e>.Name} was expected, not {what}"
-
-let refusal action = message<InvalidFileException, _> action
+let refusal action = messageOf<InvalidFileException, _> action
 
 /// Applies a function to a trained network and disposes the network.
 let useTrained (inspect: Trained<'w> -> 'a) (trained: Trained<'w>) =

@@ -8,6 +8,7 @@ open NormFree.Spec
 open NormFree.Runs
 open NormFree.Networks
 open NormFree.Training
+open NormFree.Tests
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Training.Support
 
@@ -73,7 +74,7 @@ let tests =
                       | StageStarted _ -> gone.Value <- true
                       | _ -> ()
 
-                  let text = message<DataException, _>(fun () -> train strict (vanishing gone) handler broken)
+                  let text = messageOf<DataException, _>(fun () -> train strict (vanishing gone) handler broken)
                   contains [ "the disk is gone"; "synthetic" ] text
 
                   if not strict then
@@ -107,7 +108,7 @@ let tests =
                           Directory.Move(images, folder.File "away")
                   | _ -> ()
 
-              let text = message<DataException, _>(fun () -> train false data handler run)
+              let text = messageOf<DataException, _>(fun () -> train false data handler run)
               contains [ images; ".png"; "no such file" ] text
               let saved = Checkpoint.readState ((RunFolder.at run).Last 1)
               Expect.equal saved.TrainingCursor.Epoch 1 "the first epoch"

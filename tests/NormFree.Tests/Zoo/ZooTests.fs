@@ -9,12 +9,13 @@ open NormFree.Cli
 open NormFree.Data
 open NormFree.Formats
 open NormFree.Inference
+open NormFree.Tests
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Golden
 open NormFree.Zoo
 
 let private names = List.ofSeq ModelZoo.Names
-let private repository = GoldenFiles.repository
+let private repository = repository
 let private networks = Path.Combine(repository, "src", "NormFree.Zoo", "Networks")
 
 /// The message of an error of this type that the action must throw.

@@ -6,6 +6,7 @@ open System.IO
 open Expecto
 open NormFree.Cli
 open NormFree.Runs
+open NormFree.Tests
 open NormFree.Tests.Cli
 open NormFree.Tests.Data.Support
 open NormFree.Zoo
@@ -94,7 +95,7 @@ let private checkout name =
     let folder = Tool.scratch.File name
     Directory.CreateDirectory(Path.Combine(folder, "src", "NormFree.Zoo", "Networks")) |> ignore
     Directory.CreateDirectory(Path.Combine(folder, "docs")) |> ignore
-    File.Copy(ZooPages.overview NormFree.Tests.Golden.GoldenFiles.repository, ZooPages.overview folder)
+    File.Copy(ZooPages.overview repository, ZooPages.overview folder)
     folder
 
 let private networks checkout = Path.Combine(checkout, "src", "NormFree.Zoo", "Networks")
