@@ -12,15 +12,15 @@ module Norms =
         [ for norm in [ BnFree 0.2; BatchNorm; NoNorm ] ->
               Variant.twoStages (Names.norm norm) (Net.withNorm norm net) recipe ]
 
-    /// <summary>A network with 1-bit and with real shortcuts, bn-free and with batch norm, and 1-bit without a norm. The 1-bit shortcuts of the bn-free
-    /// network are zero-mean, as in the corrected recipe (deviation 16).</summary>
-    let shortcuts (net: NetSpec) recipe =
-        [ for label, norm, weights in
-              [ "bn-free", BnFree 0.2, WeightBinariser.ZeroMean
-                "batch norm", BatchNorm, WeightBinariser.Binary
-                "bn-free, real shortcuts", BnFree 0.2, WeightBinariser.Real
-                "batch norm, real shortcuts", BatchNorm, WeightBinariser.Real
-                "none", NoNorm, WeightBinariser.Binary ] ->
+    /// <summary>A network without and with batch norm, with these weights in its shortcuts. 1-bit shortcuts of the bn-free network are zero-mean, as in
+    /// the corrected recipe (deviation 16).</summary>
+    let twins weights (net: NetSpec) recipe =
+        let zeroMean =
+            match weights with
+            | WeightBinariser.Binary -> WeightBinariser.ZeroMean
+            | other -> other
+
+        [ for label, norm, weights in [ "bn-free", BnFree 0.2, zeroMean; "batch norm", BatchNorm, weights ] ->
               Variant.twoStages label (net |> Net.withNorm norm |> Net.withShortcutWeights weights) recipe ]
 
     /// <summary>ReActNet-18 as this project trains it, and as A&amp;B BNN's recipe does with the budget's epochs and batch: at its own learning rate, and
@@ -51,12 +51,6 @@ module Norms =
         |> Script.publish
             script
             { page with Comparisons = [ for variant in variants.Tail -> variants.Head.Label, variant.Label ] }
-
-    /// <summary>The comparisons of <c>shortcuts</c>.</summary>
-    let shortcutComparisons =
-        [ "bn-free", "batch norm"
-          "bn-free, real shortcuts", "batch norm, real shortcuts"
-          "bn-free", "none" ]
 
     /// <summary>Binary networks of several papers for 32×32 images of 10 classes, in the budget's width. Their names are short, for tables.</summary>
     let backbones (budget: Budget) =
@@ -93,11 +87,12 @@ module Norms =
         |> Script.sweep script script.Name (Script.images kind script)
         |> Script.publish script { page with Comparisons = comparisons }
 
-    /// <summary>Trains ReActNet-18 with the shortcuts of <c>shortcuts</c>, each norm's stage 1 once, and writes the page.</summary>
-    let compareShortcuts (script: Script) kind (page: ExperimentPage) =
-        shortcuts (Budget.reactNet18 script.Budget) (Budget.recipe script.Budget)
+    /// <summary>Trains ReActNet-18 without and with batch norm, with these weights in its shortcuts, and writes the page. Runs that differ in stage 2
+    /// only, also those of other weights, share their stage 1.</summary>
+    let compareTwins (script: Script) kind weights (page: ExperimentPage) =
+        twins weights (Budget.reactNet18 script.Budget) (Budget.recipe script.Budget)
         |> Script.sweepShared script script.Name (Script.images kind script)
-        |> Script.publish script { page with Comparisons = shortcutComparisons }
+        |> Script.publish script { page with Comparisons = [ "bn-free", "batch norm" ] }
 
     /// <summary>Trains a full-precision teacher with one seed, then a student in all three norms by distillation, and writes the page.</summary>
     let distil (script: Script) images (teacher: NetSpec) (student: NetSpec) (page: ExperimentPage) =

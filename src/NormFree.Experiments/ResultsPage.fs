@@ -13,6 +13,7 @@ module ResultsPage =
     /// The pages that matter most, in this order; others follow by name.
     let private first =
         [ "better-than-batch-norm"
+          "real-shortcuts"
           "ab-bnn"
           "norms-cifar10"
           "norms-cifar10-full-width"

@@ -162,11 +162,29 @@ let private variants =
           Expect.equal (variants |> List.map _.Label) [ "bn-free"; "batch-norm"; "none" ] "labels"
       }
 
-      test "shortcuts" {
-          let variants = Norms.shortcuts (Budget.reactNet18 small) (Budget.recipe small)
-          isSound variants Norms.shortcutComparisons
-          let firsts = variants |> List.map Variant.stage1 |> List.distinctBy (fun v -> v.Net, v.Stage1)
-          Expect.equal firsts.Length 3 "stages 1: one of each norm"
+      test "twins of all shortcut weights share the stages 1 of their norms" {
+          let twins weights = Norms.twins weights (Budget.reactNet18 small) (Budget.recipe small)
+          let oneBit, real = twins WeightBinariser.Binary, twins WeightBinariser.Real
+          isSound oneBit [ "bn-free", "batch norm" ]
+
+          Expect.equal
+              [ for variant in oneBit -> Net.shortcutWeights variant.Net ]
+              [ Some WeightBinariser.ZeroMean; Some WeightBinariser.Binary ]
+              "deviation 16"
+
+          let firsts = oneBit @ real |> List.map Variant.stage1 |> List.distinctBy (fun v -> v.Net, v.Stage1)
+
+          Expect.equal firsts.Length 2 "stages 1: one of each norm"
+      }
+
+      test "the rival has its own rules, and the budget's epochs and batch" {
+          let variants = Norms.rival small
+          isSound variants [ variants.Head.Label, "ab-bnn" ]
+          let theirs = variants[1]
+          Expect.equal (theirs.Stage1.Epochs, theirs.Stage1.Batch) (small.Epochs, small.Batch) "budget"
+          Expect.equal theirs.Stage1.WeightDecay 5e-6 "weight decay of stage 1"
+          Expect.equal theirs.Stage2 (Some { theirs.Stage1 with WeightDecay = 0.0 }) "stage 2"
+          Expect.equal theirs.Net (Net.asAbBnn (Budget.reactNet18 small)) "network"
       }
 
       test "the ablation changes one thing at a time" {
