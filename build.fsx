@@ -248,11 +248,18 @@ Target.create "Publish" (fun _ ->
 /// Debian's emulator of 64-bit Arm, and the folder of its libraries.
 let emulator, armLibraries = "/usr/bin/qemu-aarch64-static", "/usr/aarch64-linux-gnu"
 
-/// The tests that need no libtorch, on 64-bit Arm: by itself on such a machine, in the emulator elsewhere.
+/// The tests that need no libtorch, on 64-bit Arm: by themselves on such a machine, in the emulator elsewhere. Each list runs in a process of its own, one
+/// test after the other: threads that wait for each other may hang in the emulator.
 Target.create "Arm" (fun _ ->
     let folder = "artifacts/arm64"
     let program = $"{folder}/NormFree.PortableTests"
-    let tests = [ "--no-spinner"; "--colours"; "0" ]
+
+    let runLists program arguments =
+        [ for list in [ "NormFree.Kernels"; "NormFree.Inference" ] ->
+              async { run program (arguments @ [ "--sequenced"; "--filter"; list ] @ plainly) } ]
+        |> Async.Parallel
+        |> Async.RunSynchronously
+        |> ignore
 
     let publish () =
         dotnet
@@ -272,10 +279,10 @@ Target.create "Arm" (fun _ ->
 
     if RuntimeInformation.OSArchitecture = Architecture.Arm64 then
         publish ()
-        run program tests
+        runLists program []
     elif File.Exists emulator && Directory.Exists armLibraries then
         publish ()
-        run emulator ([ "-L"; armLibraries; program ] @ tests)
+        runLists emulator [ "-L"; armLibraries; program ]
     else
         printfn "Not tested on Arm: install qemu-user-static, libc6-arm64-cross and libstdc++6-arm64-cross.")
 
