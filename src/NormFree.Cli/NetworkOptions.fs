@@ -96,6 +96,8 @@ module internal NetworkOptions =
             && List.forall (Blocks.projection >> Option.isNone) net.Blocks
             ->
             raise (UsageException $"--shortcut is not for {net.Name}, whose shortcuts have no convolutions: omit it.")
+        | _ when List.contains ("--slopes", true) given && not (Net.hasRPReLU net) ->
+            raise (UsageException $"--slopes is not for {net.Name}, which has no RPReLU: omit it.")
         | _ -> net
 
     /// The options for binary layers, and whether they are given.

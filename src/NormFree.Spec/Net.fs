@@ -52,6 +52,14 @@ module Net =
     /// <summary>Changes the gradient of every sign.</summary>
     let withSign sign net = net |> mapBlocks (Blocks.mapBinary (fun conv -> { conv with Sign = sign }))
 
+    /// <summary>Whether an activation of the network is an RPReLU.</summary>
+    let hasRPReLU (net: NetSpec) =
+        net.Blocks
+        |> List.collect (fun block -> block.Branch @ block.After)
+        |> List.exists (function
+            | Part.Activation(Activation.RPReLU _ | Activation.PowerOfTwoRPReLU _) -> true
+            | _ -> false)
+
     /// The name of a slope's parameter for another kind of slopes.
     let private renamed (suffix: string) (other: string) (names: RPReLUNames) =
         if names.Slope.EndsWith suffix then
