@@ -81,6 +81,8 @@ let private bad =
       "train --arch resnet-18 --shortcut real", [ "--shortcut"; "full-precision" ]
       "train --arch vgg-small --shortcut real", [ "--shortcut"; "no convolutions" ]
       "network show binary-mlp --shortcut real", [ "--shortcut"; "no convolutions" ]
+      "train --arch vgg-small --slopes power-of-two", [ "--slopes"; "no RPReLU" ]
+      "train --augment mixup:9", [ "--augment"; "mixup:9" ]
       "train --schedule step:1e99:2", [ "--schedule"; "1e99" ]
       "train --loss kd", [ "--teacher" ]
       "train --accumulate 0", [ "--accumulate"; "0" ]
