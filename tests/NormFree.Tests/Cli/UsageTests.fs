@@ -29,8 +29,7 @@ let private help =
                 "verify"
                 "completion"
                 "reference" ] do
-              // Training has 60 options, and headings for them.
-              let most = if command = "train" then 80 else 45
+              let most = 45
 
               test $"of 'normfree {command}' fits a screen of {most} lines and 90 columns" {
                   let shown = Tool.runLine $"{command} --help" |> Tool.succeeds
@@ -41,10 +40,35 @@ let private help =
                       Expect.isLessThanOrEqual line.Length 90 $"columns of: {line}"
               }
 
+          test "of 'train' shows the options that most trainings need, and '--help all' shows all of them" {
+              let shown line = (Tool.runLine line |> Tool.succeeds).Out
+              let short, whole = shown "train --help", shown "train --help all"
+              let listed (text: string) (spec: OptionSpec) = text.Contains $"\n  {spec.Name} "
+              let train = CommandTable.Networks.train
+              let common, others = train.Options |> List.partition (fun spec -> List.contains spec.Name train.Common)
+              Expect.hasLength common train.Common.Length "every name is an option's"
+
+              for spec in common do
+                  Expect.isTrue (listed short spec) $"{spec.Name} in the short help"
+
+              for spec in others do
+                  Expect.isFalse (listed short spec) $"{spec.Name} in the short help"
+
+              for spec in train.Options do
+                  Expect.isTrue (listed whole spec) $"{spec.Name} in the whole help"
+
+              Expect.stringContains short $"{others.Length} more options: normfree train --help all" "the way to them"
+              Expect.isLessThanOrEqual (Tool.lines whole).Length 80 "lines of the whole help"
+              Expect.equal (shown "help train") short "help COMMAND"
+              Expect.equal (shown "help train all") whole "help COMMAND all"
+              Expect.equal (shown "eval --help all") (shown "eval --help") "a command that shows all options at once"
+          }
+
           for command in Commands.all do
               test $"of '{command.Name}' is readable at 60 columns" {
-                  for line in Help.command 60 command do
-                      Expect.isLessThanOrEqual line.Length 60 $"columns of: {line}"
+                  for showsAll in [ false; true ] do
+                      for line in Help.command showsAll 60 command do
+                          Expect.isLessThanOrEqual line.Length 60 $"columns of: {line}"
               }
 
               test $"of '{command.Name}' says each thing in one sentence" {
@@ -331,7 +355,7 @@ let private forms =
     testList
         "the parser"
         [ test "takes --name=value, and words after -- as operands" {
-              let args = Parser.parse Commands.predict [ "--checkpoint=x"; "--top=5"; "--"; "--odd.png" ]
+              let args = Parser.parse CommandTable.Networks.predict [ "--checkpoint=x"; "--top=5"; "--"; "--odd.png" ]
               Expect.equal (args.TryGet Options.Files.checkpoint) (Some "x") "checkpoint"
               Expect.equal (args.Get Options.Files.top) 5 "top"
               Expect.equal args.Operands [ "--odd.png" ] "operands"

@@ -67,6 +67,22 @@ let private curvePoints (svg: XElement) =
               | points -> numbers points.Value |> List.chunkBySize 2 ]
     |> List.maxBy List.length
 
+/// The vertical lines of an SVG: x, top and bottom.
+let private verticals (svg: XElement) =
+    let value (name: string) (e: XElement) = e.Attribute name |> Option.ofObj |> Option.map _.Value
+
+    [ for e in svg.Descendants() do
+          match e.Name.LocalName, value "points" e with
+          | "polyline", Some points ->
+              match numbers points with
+              | [ x1; y1; x2; y2 ] when abs (x1 - x2) < 0.01 -> x1, min y1 y2, max y1 y2
+              | _ -> ()
+          | "line", _ ->
+              match [ "x1"; "y1"; "x2"; "y2" ] |> List.choose (fun name -> value name e |> Option.map float) with
+              | [ x1; y1; x2; y2 ] when abs (x1 - x2) < 0.01 -> x1, min y1 y2, max y1 y2
+              | _ -> ()
+          | _ -> () ]
+
 /// The boundaries of runs whose stages have these numbers of epochs.
 let private stagesOf (runs: (int * int) list) =
     [ for first, _ in runs do
@@ -102,6 +118,48 @@ let private stageLabels =
                               (not (obj.ReferenceEquals(other, label)) && overlap label other)
                               $"{label.Text} on {other.Text}"
               }
+
+      for runs in [ [ 2, 2; 7, 7 ]; [ 4, 0; 30, 5 ]; [ 1, 40; 2, 39; 3, 38 ] ] do
+          for width, height in [ 1100, 480; 640, 480; 430, 400 ] do
+              test $"no line runs through a label: stages of {runs} epochs of long names, {width} pixels wide" {
+                  let boundaries =
+                      [ { At = 0.5; Label = "activations" }
+                        for i, (first, _) in List.indexed runs do
+                            { At = float first + 0.5; Label = $"activations+weights: configuration {i}" } ]
+
+                  let last = runs |> List.map (fun (a, b) -> a + b) |> List.max
+
+                  let drawn =
+                      { chart with
+                          Curves = [ Curve.Line("x", [ for i in 1..last -> float i, 0.9 ]) ]
+                          Boundaries = boundaries }
+
+                  let svg = XElement.Parse(Chart.svg width height drawn)
+                  let labels = boxes svg |> List.filter _.Text.StartsWith("activations")
+                  Expect.hasLength labels boundaries.Length "labels"
+
+                  for label in labels do
+                      Expect.isGreaterThanOrEqual label.Left 0.0 "in the picture"
+                      Expect.isLessThanOrEqual label.Right (float width) "in the picture"
+
+                      for x, top, bottom in verticals svg do
+                          Expect.isFalse
+                              (label.Left < x && x < label.Right && top < label.Bottom && label.Top < bottom)
+                              $"a line at {x} runs through '{label.Text}'"
+              }
+
+      test "an axis has no number before its first point, and none above 100 %" {
+          let drawn =
+              { chart with
+                  Curves = [ Curve.Line("x", [ for i in 1..14 -> float i, (if i < 8 then 0.7 else 1.0) ]) ]
+                  Boundaries = [ { At = 0.5; Label = "one" }; { At = 7.5; Label = "two" } ] }
+
+          let texts = [ for box in boxes (XElement.Parse(Chart.svg 900 500 drawn)) -> box.Text ]
+          Expect.contains texts "14" "the last epoch"
+          Expect.contains texts "100%" "the highest share"
+          Expect.isFalse (List.contains "0" texts) "there is no epoch 0"
+          Expect.isFalse (List.contains "110%" texts) "there is no share above 1"
+      }
 
       for title in
           [ "bn-free"
