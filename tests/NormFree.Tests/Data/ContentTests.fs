@@ -223,11 +223,15 @@ let private asFolder =
           folder.Write("set/train/cat/1.png", picture) |> ignore
           folder.Write("set/train.bin", [| 0uy |]) |> ignore
 
-          let text =
-              Catalogue.load DatasetKind.ImageFolder (Some(folder.File "set")) Catalogue.defaults |> errors
+          let text = Catalogue.load DatasetKind.ImageFolder (Some(folder.File "set")) Catalogue.defaults |> errors
 
           Expect.isFalse (text.Contains "CIFAR") text
       } ]
 
 let tests =
-    testList "contents and names" [ testList "by content" byContent; testList "names" names; testList "CIFAR" cifar; testList "as a folder" asFolder ]
+    testList
+        "contents and names"
+        [ testList "by content" byContent
+          testList "names" names
+          testList "CIFAR" cifar
+          testList "as a folder" asFolder ]

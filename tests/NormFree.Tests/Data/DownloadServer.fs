@@ -107,8 +107,7 @@ let ranged exchange =
     | None -> whole exchange
 
 /// Announces the whole file, but sends only n bytes.
-let cutAfter n exchange =
-    write exchange "200 OK" [ $"Content-Length: {content.Length}" ] (Array.truncate n content)
+let cutAfter n exchange = write exchange "200 OK" [ $"Content-Length: {content.Length}" ] (Array.truncate n content)
 
 let status (line: string) exchange = write exchange line [ "Content-Length: 0" ] [||]
 

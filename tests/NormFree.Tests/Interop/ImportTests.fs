@@ -135,4 +135,5 @@ let private tasks =
                   Expect.equal (Import.task (small NoNorm) size).Preprocessing steps "steps"
               } ]
 
-let tests = testList "Import" [ fixtures; ImportKeyTests.tests; types; values; tasks; others; ExportTests.tests ]
+let tests =
+    testList "Import" [ fixtures; ImportKeyTests.tests; types; values; tasks; others; ExportTests.tests ]

@@ -65,7 +65,10 @@ let tests =
               // The same build classifies an upload.
               let network = Path.Combine(Feed.folder (), "service.packed.safetensors")
               PackedFile.Write(network, Models.tiny)
-              use service = new Service(Path.Combine(path, "bin", "Release", "net10.0", "NormFreeService"), [ network ])
+
+              use service =
+                  new Service(Path.Combine(path, "bin", "Release", "net10.0", "NormFreeService"), [ network ])
+
               contains [ "\"status\":\"ok\""; "\"classes\":3" ] (service.Get "/health")
               let image = File.ReadAllBytes(Path.Combine(GoldenFiles.repository, "docs", "demo.png"))
               let status, _, text = service.Post("/classify", image)

@@ -66,14 +66,7 @@ let tests =
 
         let packed = folder.File "network.packed.safetensors"
 
-        shown
-            [ "export"
-              "--checkpoint"
-              "run/stage2.best.safetensors"
-              "--format"
-              "packed"
-              "--out"
-              packed ]
+        shown [ "export"; "--checkpoint"; "run/stage2.best.safetensors"; "--format"; "packed"; "--out"; packed ]
         |> ignore
 
         Expect.isTrue (PackedFile.IsPacked packed) "a packed network"

@@ -17,8 +17,7 @@ let tests =
 
           let held =
               { run with
-                  Epochs =
-                      run.Epochs |> List.map (fun epoch -> { epoch with HeldOut = Some(Samples.accuracy 0.123) }) }
+                  Epochs = run.Epochs |> List.map (fun epoch -> { epoch with HeldOut = Some(Samples.accuracy 0.123) }) }
 
           Expect.stringContains (page "x" (ofLogs [ held ])) "12.30 %" "shown"
           Expect.isFalse ((page "x" (ofLogs [ run ])).Contains "held-out") "not otherwise"
@@ -91,9 +90,7 @@ let tests =
           Expect.stringContains (page "x" (ofLogs [ run "bn-free" "10"; run "none" "10" ])) ">chance, 10 %<" "ten"
           Expect.stringContains (page "x" (ofLogs [ run "bn-free" "10" ])) "Guessing reaches 10" "in words"
 
-          Expect.isFalse
-              ((page "x" (ofLogs [ run "bn-free" "10"; run "none" "5" ])).Contains "chance, ")
-              "different"
+          Expect.isFalse ((page "x" (ofLogs [ run "bn-free" "10"; run "none" "5" ])).Contains "chance, ") "different"
 
           Expect.isFalse ((page "x" (ofLogs [ run "bn-free" "many" ])).Contains "chance, ") "unknown"
       }
@@ -200,7 +197,11 @@ let tests =
           let chart = RunCharts.accuracyChart (RunGroup.ofRuns runs)
           let drawn = chart.Curves.Head.Points |> List.filter (snd >> System.Double.IsFinite)
           Expect.hasLength drawn 6 "epochs of both stages"
-          Expect.stringContains (page "x" (ofLogs runs)) "of s1: epoch 3 of 3, activations+weights; not all 3 seeds" "said"
+
+          Expect.stringContains
+              (page "x" (ofLogs runs))
+              "of s1: epoch 3 of 3, activations+weights; not all 3 seeds"
+              "said"
       }
 
       test "a chart whose axis does not reach chance says so" {

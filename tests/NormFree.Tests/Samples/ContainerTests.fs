@@ -16,8 +16,7 @@ let private instruction name =
           if line.StartsWith(name + " ") then
               line.Substring(name.Length + 1).Trim() ]
 
-let private known =
-    [ "FROM"; "WORKDIR"; "COPY"; "ENV"; "EXPOSE"; "USER"; "ENTRYPOINT" ]
+let private known = [ "FROM"; "WORKDIR"; "COPY"; "ENV"; "EXPOSE"; "USER"; "ENTRYPOINT" ]
 
 let private build = "experiments/service/bin/Release/net10.0"
 
@@ -25,7 +24,11 @@ let tests =
     testList
         "container file"
         [ test "has known instructions only, starts with FROM, and does not run as root" {
-              let instructions = [ for line in lines.Value do if line <> "" && line[0] <> '#' then line.Split(' ')[0] ]
+              let instructions =
+                  [ for line in lines.Value do
+                        if line <> "" && line[0] <> '#' then
+                            line.Split(' ')[0] ]
+
               Expect.equal instructions.Head "FROM" "the first"
               Expect.isEmpty (List.except known instructions) "others"
               Expect.equal (instruction "USER") [ "$APP_UID" ] "the image's user without rights"
@@ -37,8 +40,16 @@ let tests =
               Expect.equal command [| "dotnet"; "service.dll" |] "the command"
               Expect.isTrue (File.Exists(Path.Combine(GoldenFiles.repository, build, "service.dll"))) "the program"
               let framework = read (build + "/service.runtimeconfig.json")
-              let version = Regex.Match(framework, "\"Microsoft.AspNetCore.App\",\\s*\"version\": \"(\\d+\\.\\d+)").Groups[1].Value
-              Expect.stringEnds (instruction "FROM").Head $"/aspnet:{version}" "the image has the framework of the program"
+
+              let version =
+                  Regex
+                      .Match(framework, "\"Microsoft.AspNetCore.App\",\\s*\"version\": \"(\\d+\\.\\d+)")
+                      .Groups[1].Value
+
+              Expect.stringEnds
+                  (instruction "FROM").Head
+                  $"/aspnet:{version}"
+                  "the image has the framework of the program"
           }
 
           test "sets the variables that the service reads, and names existing files in its commands" {

@@ -12,7 +12,10 @@ open NormFree.Tests.Samples.Chromium
 /// Runs of different length, one of them of a single stage.
 let private runs =
     let none = Samples.run "none" 4 0.7
-    let stage1 = { none with Epochs = none.Epochs |> List.filter (fun epoch -> epoch.Stage = "activations") }
+
+    let stage1 =
+        { none with Epochs = none.Epochs |> List.filter (fun epoch -> epoch.Stage = "activations") }
+
     [ Samples.run "bn-free" 2 0.9; Samples.run "batch-norm" 7 0.92; stage1 ]
 
 /// The sizes in pixels of the texts of all charts that are shown.
@@ -31,7 +34,8 @@ let private numbers (page: Page) expression =
     [ for value in (nonNull (page.Evaluate expression)).AsArray() -> float (nonNull value) ]
 
 let private brightness (page: Page) =
-    numbers page "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)" |> List.average
+    numbers page "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)"
+    |> List.average
 
 let tests =
     test "a report fits screens of 1280, 768 and 360 pixels, light and dark" {
@@ -46,7 +50,12 @@ let tests =
                 page.Open((Uri file).AbsoluteUri, width, 900, dark)
                 let place = $"{width} pixels, dark {dark}"
                 Expect.equal (brightness page < 100.0) dark place
-                Expect.isLessThanOrEqual (numbers page "[document.documentElement.scrollWidth]").Head (float width) place
+
+                Expect.isLessThanOrEqual
+                    (numbers page "[document.documentElement.scrollWidth]").Head
+                    (float width)
+                    place
+
                 Expect.equal (numbers page $"[{badFrames}]") [ 0.0 ] $"tables, {place}"
                 let sizes = numbers page textSizes
                 Expect.isGreaterThan sizes.Length 20 $"texts, {place}"

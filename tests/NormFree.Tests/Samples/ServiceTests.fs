@@ -23,7 +23,8 @@ let private photo = lazy (drawn 1 40 30 |> jpeg 90)
 /// The service that most tests share, with low limits. It ends with this process.
 let private shared =
     lazy
-        (let service = new Service(sample, [ "--network"; network.Value; "--maxBytes"; "20000"; "--maxPixels"; "10000" ])
+        (let service =
+            new Service(sample, [ "--network"; network.Value; "--maxBytes"; "20000"; "--maxPixels"; "10000" ])
 
          AppDomain.CurrentDomain.ProcessExit.Add(fun _ ->
              (service :> IDisposable).Dispose()
