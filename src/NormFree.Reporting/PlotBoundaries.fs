@@ -7,8 +7,9 @@ open OxyPlot.Axes
 /// A vertical line with its place in the room above the curves, which has rows for labels, numbered from 0 at the top.
 type internal PlacedBoundary =
     {
-        At: float
-        Label: string
+        Boundary: Boundary
+        /// The label, cut if it does not fit beside the line.
+        Text: string
         /// The row of the label; None if it repeats the label before it.
         Row: int option
         /// The row in which the line starts: below all labels that it would cross.
@@ -63,7 +64,7 @@ module internal PlotBoundaries =
     let private inRows perPixel range (boundaries: Boundary list) =
         let place (used: (int * (float * float)) list, last) (boundary: Boundary) =
             let label, isRight, extent = fitted perPixel range boundary
-            let placed = { At = boundary.At; Label = label; Row = None; Top = 0; IsRight = isRight }
+            let placed = { Boundary = boundary; Text = label; Row = None; Top = 0; IsRight = isRight }
 
             if boundary.Label = "" || last = boundary.Label then
                 placed, (used, last)
@@ -79,10 +80,10 @@ module internal PlotBoundaries =
         let perPixel = (snd range - fst range) / max 1.0 (width - besideCurves)
         let placed, (used, _) = inRows perPixel range boundaries
 
-        let top (boundary: PlacedBoundary) =
-            [ yield! Option.toList boundary.Row
+        let top (placed: PlacedBoundary) =
+            [ yield! Option.toList placed.Row
               for row, (low, high) in used do
-                  if low < boundary.At && boundary.At < high then
+                  if low < placed.Boundary.At && placed.Boundary.At < high then
                       row + 1 ]
             |> List.fold max 0
 
@@ -106,7 +107,7 @@ module internal PlotBoundaries =
     let private line axis rows (placed: PlacedBoundary) : Annotation =
         LineAnnotation(
             Type = LineAnnotationType.Vertical,
-            X = placed.At,
+            X = placed.Boundary.At,
             MaximumY = edge axis rows placed.Top,
             Color = Palette.quiet,
             StrokeThickness = 1.0,
@@ -117,8 +118,8 @@ module internal PlotBoundaries =
         placed.Row
         |> Option.map (fun row ->
             TextAnnotation(
-                Text = placed.Label,
-                TextPosition = DataPoint(placed.At, edge axis rows row),
+                Text = placed.Text,
+                TextPosition = DataPoint(placed.Boundary.At, edge axis rows row),
                 Offset = ScreenVector((if placed.IsRight then -8.0 else 8.0), 2.0),
                 TextColor = Palette.quiet,
                 FontSize = fontSize,

@@ -5,6 +5,7 @@ open System
 open System.IO
 open System.Text.Json.Serialization
 open Expecto
+open NormFree.Formats.Safetensors
 open NormFree.Interop
 open NormFree.Spec
 open NormFree.Runs
@@ -66,7 +67,7 @@ let doubled (network: Network) =
 
 /// A safetensors file with a network's tensors, some of them changed.
 let file
-    (folder: TempFolder)
+    (folder: NormFree.Tests.Data.Support.TempFolder)
     (change: (string * DType * int64[] * byte[]) -> (string * DType * int64[] * byte[]) list)
     (network: Network)
     =

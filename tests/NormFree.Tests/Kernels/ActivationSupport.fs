@@ -27,8 +27,6 @@ let exact what (actual: float32[]) (expected: float32[]) =
     let oneNaN = Array.map (fun v -> if Single.IsNaN v then nanf else v)
     sameBits what (oneNaN actual) (oneNaN expected)
 
-// ---- Residual activation ----
-
 type Layer =
     { Pixels: int
       Channels: int

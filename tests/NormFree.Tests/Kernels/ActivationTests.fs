@@ -206,6 +206,4 @@ let private activations =
                       du
                       (dy |> Array.mapi (fun i dy -> if shifted[i] > 0.0f then dy else layer.Slope[i % c] * dy))) ]
 
-// ---- Sign gradient ----
-
 let tests = testList "activations" [ activations; SignGradientKernelTests.tests; ScalingTests.tests ]

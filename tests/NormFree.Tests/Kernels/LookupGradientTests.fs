@@ -83,12 +83,6 @@ let private gradientMatrix =
               let gradient = gradient (int64 i) shape
               gradient, expectedGradient gradient ]
 
-/// More output pixels than the tables of one pass cover (1024), and more filters than a task has (16).
-let private large =
-    [ ConvolutionShape(3, 19, 20, 32 + 1, 16 + 1, 3, 3, 1, 1, 1, 1)
-      ConvolutionShape(2, 23, 23, 3, 32 + 2, 1, 1, 1, 1, 0, 0)
-      ConvolutionShape(1, 32, 32, 4, 16, 1, 1, 1, 1, 0, 0) ]
-
 let tests =
     testList
         "filter gradients"
@@ -128,5 +122,3 @@ let tests =
                   for threads in 1..3 do
                       let workers = ShuffledThreads(threads, int64 threads)
                       sameBits $"{shape} on {threads} threads" (computeGradient set gradient workers) alone) ]
-
-// ---- Binary input, float weights ----

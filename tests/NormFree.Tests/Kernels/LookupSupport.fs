@@ -19,8 +19,6 @@ let anyShape count check = forAll count (Shapes.random 140 70) check
 
 let one = OneThread.Instance :> IWorkers
 
-// ---- Float input, binary weights ----
-
 /// Shapes for tests of all splits: odd strides, halos on both sides, columns without a source.
 let splitShapes =
     [ for (h, w), (kh, kw), (sy, sx), pad in
@@ -29,3 +27,9 @@ let splitShapes =
             (9, 5), (5, 5), (2, 3), 2
             (6, 7), (1, 1), (2, 2), 0
             (5, 9), (2, 3), (3, 1), 2 ] -> ConvolutionShape(2, h, w, 32 + 3, 16 + 5, kh, kw, sy, sx, pad, pad) ]
+
+/// More output pixels than the tables of one pass cover (1024), and more filters than a task has (16).
+let large =
+    [ ConvolutionShape(3, 19, 20, 32 + 1, 16 + 1, 3, 3, 1, 1, 1, 1)
+      ConvolutionShape(2, 23, 23, 3, 32 + 2, 1, 1, 1, 1, 0, 0)
+      ConvolutionShape(1, 32, 32, 4, 16, 1, 1, 1, 1, 0, 0) ]

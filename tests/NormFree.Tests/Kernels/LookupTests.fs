@@ -185,6 +185,4 @@ let private products =
                       Expect.isTrue (rows >= 1 && rows <= map.TargetHeight) $"{map}: {rows} rows"
           } ]
 
-// ---- Filter gradients ----
-
 let tests = testList "lookup tables" [ products; LookupGradientTests.tests; LookupForwardTests.tests ]

@@ -147,5 +147,3 @@ let tests =
                       case.Input |> Array.map (fun t -> if abs t < 1.0f then 3.0f * (2.0f - 2.0f * abs t) else 0.0f)
 
                   Expect.equal dx expected $"{c} channels") ]
-
-// ---- Channel scale and pooling ----

@@ -5,14 +5,7 @@ open System.IO
 open System.Text.RegularExpressions
 open System.Xml.Linq
 open Expecto
-open NormFree.Data
 open NormFree.Reporting
-open NormFree.Runs
-open NormFree.Networks
-open NormFree.Training
-open NormFree.Tests.Reporting
-
-open NormFree.Tests.Reporting
 
 let hostile = "<script src=\"http://example.org/x.js\">alert('&')</script>|`*_\000"
 
