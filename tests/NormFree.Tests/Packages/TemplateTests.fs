@@ -67,7 +67,7 @@ let tests =
               PackedFile.Write(network, Models.tiny)
 
               use service =
-                  new Service(Path.Combine(path, "bin", "Release", "net10.0", "NormFreeService"), [ network ])
+                  new Service(Path.Combine(path, "bin", "Release", "net10.0", "service"), [ network ])
 
               contains [ "\"status\":\"ok\""; "\"classes\":3" ] (service.Get "/health")
               let image = File.ReadAllBytes(Path.Combine(GoldenFiles.repository, "docs", "demo.png"))

@@ -36,7 +36,7 @@ let tests =
 
           test "copies and starts what 'dotnet publish' of the sample writes" {
               Expect.equal (instruction "COPY") [ ". ." ] "the whole context, which is the published folder"
-              let command = JsonSerializer.Deserialize<string[]>((instruction "ENTRYPOINT").Head)
+              let command = nonNull (JsonSerializer.Deserialize<string[]>((instruction "ENTRYPOINT").Head))
               Expect.equal command [| "dotnet"; "service.dll" |] "the command"
               Expect.isTrue (File.Exists(Path.Combine(GoldenFiles.repository, build, "service.dll"))) "the program"
               let framework = read (build + "/service.runtimeconfig.json")
