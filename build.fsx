@@ -161,7 +161,7 @@ let plainly = [ "--no-spinner"; "--colours"; "0" ]
 
 Target.create "Test" (fun _ -> runTests plainly)
 
-/// What takes minutes: kills of the tool, memory over thousands of steps.
+/// What takes minutes: kills of the tool, memory over thousands of steps, and the packages.
 Target.create "Soak" (fun _ -> runTests ("--soak" :: plainly))
 
 Target.create "Bench" (fun _ ->
@@ -226,7 +226,8 @@ Target.create "Pack" (fun _ ->
 /// The tool's packages for all platforms.
 Target.create "PackTools" (fun _ -> runtimes |> List.iter packTool)
 
-/// The tool for each platform, in artifacts/publish. Only this platform's can run here.
+/// The tool for each platform, in artifacts/publish. Only this platform's can run here. The packages of all three are already restored, and
+/// large files are linked, so that a platform takes as long as compiling the tool once more.
 Target.create "Publish" (fun _ ->
     for runtime in runtimes do
         dotnet
@@ -400,6 +401,7 @@ for target, needed in
       "Demo", "BuildTool"
       "Test", "BuildTests"
       "Soak", "BuildTests"
+      "Soak", "Pack"
       "Bench", "Build"
       "Pack", "Build"
       "Approve", "BuildTests"

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Two network namespaces of this machine as two nodes with a slow wire between them, and a measurement over it. As root, with Open MPI and iproute2:
+# Two network namespaces of this machine as two nodes with a slow link between them, and a measurement over it. As root, with Open MPI and iproute2:
 #   experiments/cluster/namespaces.sh 200mbit artifacts/normfree/normfree bench train --arch reactnet-18 --batch 8 --threads 1 --predict 2
-# The first argument is the wire's bandwidth in each direction, as tc has it.
+# The first argument is the bandwidth of the link in each direction, as tc has it.
 set -e
 rate=$1
 shift

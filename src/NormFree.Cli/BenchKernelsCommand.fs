@@ -49,9 +49,9 @@ module internal BenchKernelsCommand =
                         Show.percent speed.ShareOfRoofline ] ]
 
     let private print (results: KernelResults) =
-        Output.line "What a core gives at best, with each instruction set:"
+        Output.prose "What a core gives at best, with each instruction set:"
         rooflines results.Rooflines
-        Output.line "Binary convolutions of the packed engine, on one thread:"
+        Output.prose "Binary convolutions of the packed engine, on one thread:"
         speeds results.Layers
         Show.machine results.Environment
 

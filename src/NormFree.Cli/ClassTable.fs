@@ -28,10 +28,10 @@ module internal ClassTable =
                       [ result.Name; string result.Images; string result.Right; Show.percent (accuracy result) ] ]
 
             if tested.Length > maxClasses then
-                Output.line
+                Output.prose
                     $"{tested.Length - maxClasses} more classes have {Show.percent (accuracy tested[maxClasses])} or more."
 
         if not pairs.IsEmpty then
             let worst = pairs |> List.truncate maxPairs |> List.map (confusion (List.toArray classes))
             let list = String.concat ", " worst
-            Output.line $"Most frequent confusions: {list}."
+            Output.prose $"Most frequent confusions: {list}."

@@ -13,12 +13,12 @@ module internal DataCommand =
     let private remote (args: Arguments) =
         let name = args.Operands.Head
 
-        match Download.tryFind name, args.TryGet Options.Files.mirror with
+        match RemoteDatasets.tryFind name, args.TryGet Options.Files.mirror with
         | None, _ ->
-            let known = String.concat ", " [ for known in Download.all -> known.Name ]
+            let known = String.concat ", " [ for known in RemoteDatasets.all -> known.Name ]
             raise (UsageException $"there is no data set '{name}' to download: choose one of {known}.")
         | Some remote, None -> remote
-        | Some remote, Some mirror -> { remote with Files = remote.Files |> List.map (Download.fromMirror mirror) }
+        | Some remote, Some mirror -> { remote with Files = remote.Files |> List.map (RemoteDatasets.fromMirror mirror) }
 
     /// Prints at most one line per second, in place on a terminal.
     let private progress () =
@@ -49,7 +49,7 @@ module internal DataCommand =
     let get (args: Arguments) (cancellation: CancellationToken) =
         let dataset = remote args
         let folder = IO.Path.Combine(args.Get Options.Files.file, dataset.Folder)
-        Output.line $"{dataset.Name}: {dataset.Licence}."
+        Output.prose $"{dataset.Name}: {dataset.Licence}."
 
         for remote in dataset.Files do
             getFile folder remote cancellation
@@ -63,10 +63,10 @@ module internal DataCommand =
                   match source.Load i |> Result.bind (Loader.prepare options) with
                   | Ok _ -> ()
                   | Error why ->
-                      Output.line $"{source.Name i}: {why}"
+                      Output.prose $"{source.Name i}: {why}"
                       i ]
 
-        Output.line $"{name}: {source.Count} images, {bad.Length} of them cannot be read"
+        Output.prose $"{name}: {source.Count} images, {bad.Length} of them cannot be read"
         bad.Length
 
     /// The images of each class, for up to a hundred classes.
@@ -84,14 +84,14 @@ module internal DataCommand =
         let options = Images.options args |> Images.withoutTraining |> Images.withoutTest
         let dataset = Images.load (args.Get Options.Data.dataset) (args.TryGet Options.Data.dataPath) options
 
-        Output.line
+        Output.prose
             $"{Printable.Text dataset.Name}: {dataset.Classes.Length} classes, network input {dataset.Size}×{dataset.Size}"
 
         counts dataset |> List.iter Output.line
-        dataset.Notes |> List.iter Output.line
+        dataset.Notes |> List.iter Output.prose
 
         if dataset.Test.Count = 0 then
-            Output.line "there are no labelled test images: train with --held-out 0.1, or name them with --test-split"
+            Output.prose "there are no labelled test images: train with --held-out 0.1, or name them with --test-split"
 
         let bad =
             checkSource "train" (Loader.training dataset 1) dataset.Train cancellation

@@ -79,7 +79,7 @@ module internal EvalCommand =
         let dataset = Images.load (args.Get Options.Data.dataset) (args.TryGet Options.Data.dataPath) options
 
         match matchClasses given network.ImageTask dataset with
-        | Some assumption when ranks.Rank = 0 && not (args.Has Options.Files.json) -> Output.line assumption
+        | Some assumption when ranks.Rank = 0 && not (args.Has Options.Files.json) -> Output.prose assumption
         | _ -> ()
 
         if ranks.Rank = 0 then

@@ -67,8 +67,18 @@ module internal Help =
         let optional = if command.Options.Length > command.Required.Length then " [OPTIONS]" else ""
         $"normfree {command.Name}{operand}{required}{optional}"
 
-    /// <summary>The help of a command in lines of at most that width.</summary>
-    let command width (command: Command) : string list =
+    /// The command with the options that most uses need, or with all of them.
+    let private shortened (command: Command) =
+        match command.Common with
+        | [] -> command
+        | common ->
+            { command with
+                Options = command.Options |> List.filter (fun spec -> List.contains spec.Name common) }
+
+    /// <summary>The help of a command in lines of at most that width: all options, or those that most uses need.</summary>
+    let command showsAll width (whole: Command) : string list =
+        let command = if showsAll then whole else shortened whole
+        let left = whole.Options.Length - command.Options.Length
         let groups = command.Options |> List.groupBy _.Group
 
         let operand =
@@ -102,7 +112,9 @@ module internal Help =
               if heading <> "" && groups.Length > 1 then
                   heading + ":"
 
-              yield! lines ]
+              yield! lines
+          if left > 0 then
+              yield! wrap width $"{left} more options: normfree {whole.Name} --help all" ]
 
     let private list width heading rows = heading :: columns width rows
 

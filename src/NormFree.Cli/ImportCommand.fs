@@ -126,6 +126,6 @@ module internal ImportCommand =
         | Ok(checkpoint, report) ->
             use checkpoint = checkpoint
             Checkpoint.save out None checkpoint
-            ImportText.loaded report |> List.iter Output.line
-            ImportText.assumptions args net task |> List.iter Output.line
+            ImportText.loaded report |> List.iter Output.prose
+            ImportText.assumptions args net task |> List.iter Output.prose
             Output.line $"checkpoint: {out}"

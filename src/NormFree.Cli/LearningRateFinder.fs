@@ -38,12 +38,12 @@ module internal LearningRateFinder =
 
         match test.Suggestion with
         | Some rate ->
-            Output.line
+            Output.prose
                 $"Suggested learning rate: {rate}, a tenth of the rate at which the smoothed loss was lowest in {test.Trials.Length} steps."
 
-            Output.line $"To train with it, run the same command with --lr {rate} in place of --lr find."
+            Output.prose $"To train with it, run the same command with --lr {rate} in place of --lr find."
         | None ->
-            Output.line
+            Output.prose
                 $"The loss fell at no learning rate in {test.Trials.Length} steps, so none is suggested: train with a larger --batch, or keep the default."
 
         Output.line $"Plot: {path}"

@@ -72,10 +72,9 @@ let private printVersion () =
     Output.line $"normfree {version}"
 
 let private run (command: Command) words =
-    if List.exists isHelp (List.takeWhile ((<>) "--") words) then
-        print (Help.command (Help.width ()) command)
-    else
-        action command (Parser.parse command words)
+    match words |> List.takeWhile ((<>) "--") |> List.skipWhile (isHelp >> not) with
+    | [] -> action command (Parser.parse command words)
+    | _ :: others -> print (Help.command (List.tryHead others = Some "all") (Help.width ()) command)
 
 let private unknown what (word: string) known =
     let given = Quoted.Name word
@@ -108,6 +107,8 @@ let rec private dispatch (words: string list) =
     | []
     | [ "help" ] -> print (Help.overview (Help.width ()))
     | word :: _ when isHelp word -> print (Help.overview (Help.width ()))
+    | "help" :: rest when List.tryLast rest = Some "all" ->
+        dispatch (List.truncate (rest.Length - 1) rest @ [ "--help"; "all" ])
     | "help" :: rest -> dispatch (rest @ [ "--help" ])
     | [ "--version" ]
     | [ "version" ] -> printVersion ()

@@ -92,7 +92,7 @@ module internal SummaryCommand =
         Output.line ""
 
         match engine with
-        | Composite -> Output.line "The composite engine runs every layer by torch operations."
+        | Composite -> Output.prose "The composite engine runs every layer by torch operations."
         | Fused ->
             Show.table
                 [ "block"; "fused engine" ]

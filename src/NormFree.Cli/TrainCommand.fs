@@ -86,8 +86,8 @@ module internal TrainCommand =
                     chosenOn records ] ]
 
         if run.Epochs |> List.forall _.HeldOut.IsNone then
-            Output.line
-                "The best epochs were chosen on the test images, so their accuracy is too high by some tenths or points: --held-out 0.1 chooses \
+            Output.prose
+                "The best epochs were chosen on the test images, so their accuracy is too high, by tenths of a point or more: --held-out 0.1 chooses \
                  them on other images."
 
         ConfusionFile.read folder
@@ -99,7 +99,7 @@ module internal TrainCommand =
     let private allowedOnResume =
         lazy
             (set (
-                [ for spec in Commands.trainExecution -> spec.Name ]
+                [ for spec in CommandTable.Networks.trainExecution -> spec.Name ]
                 @ [ "--resume"; "--out"; "--data"; "--teacher"; "--keep"; "--checkpoint-every" ]
                 @ [ "--on-nonfinite"; "--json-log"; "--strict"; "--print-config" ]
             ))
@@ -167,7 +167,7 @@ module internal TrainCommand =
 
         let configuration =
             description.Configuration
-            |> Option.defaultWith (fun () -> Parser.parse Commands.train description.Arguments |> TrainSettings.resolve)
+            |> Option.defaultWith (fun () -> Parser.parse CommandTable.Networks.train description.Arguments |> TrainSettings.resolve)
             |> withCheckpoints folder
 
         let teacher = args.TryGet Options.Recipe.teacher
@@ -222,7 +222,7 @@ module internal TrainCommand =
             let configuration, said = OwnImages.resolve args configuration
 
             if isShown then
-                said |> List.iter Output.line
+                said |> List.iter Output.prose
 
             folder, configuration, args.Words, None
 

@@ -44,7 +44,7 @@ module internal VerifyCommand =
                 let assumption = EvalCommand.matchClasses path task dataset
 
                 if not (args.Has Options.Files.json) then
-                    assumption |> Option.iter Output.line
+                    assumption |> Option.iter Output.prose
 
                 Some dataset
 
@@ -102,12 +102,12 @@ module internal VerifyCommand =
 
         let noun = if report.Images = 1 then "image" else "images"
 
-        Output.line
+        Output.prose
             $"layers are compared on the network's own values, flips between both networks; {report.Images} {noun}"
 
         Output.line $"weights of exactly 0  {report.ZeroWeights}"
 
-        Output.line
+        Output.prose
             $"logits                differ by {report.LogitDifference:G3}, the largest is {report.LargestLogit:G3}"
 
         printAccuracy "checkpoint           " result.Composite

@@ -126,7 +126,7 @@ module internal ZooAddCommand =
 
     let private create (args: Arguments) cancellation name folder (run: ZooRun) (checkpoint: Checkpoint) : ModelCard =
         let facts, data = ZooDataset.ofName name, dataset args run
-        EvalCommand.matchClasses run.Folder.Path checkpoint.ImageTask data |> Option.iter Output.line
+        EvalCommand.matchClasses run.Folder.Path checkpoint.ImageTask data |> Option.iter Output.prose
         let path kind = Path.Combine(folder, ModelZoo.FileName(name, kind))
         let packed = path ZooFileKind.Packed
         pack checkpoint packed

@@ -23,7 +23,7 @@ module internal ZooCommand =
                     $"{card.Latency.MedianMs:F2} ms"
                     (if isNull card.Checkpoint then "no" else "yes") ] ]
 
-        Output.line
+        Output.prose
             "'normfree zoo card NAME' prints a model card; 'zoo:NAME' stands for the file: normfree predict --packed zoo:NAME cat.jpg"
 
     /// <summary>Prints a model card.</summary>

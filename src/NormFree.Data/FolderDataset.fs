@@ -51,6 +51,16 @@ let private labelNames (options: DatasetOptions) =
     | Fine -> ParquetTable.labelNames
     | Coarse -> [ "coarse_label" ]
 
+/// The images of class folders. A data set in files of its own is named.
+let private openFolder limits folder path =
+    match ImageFolder.openPath limits folder path with
+    | Ok images -> Ok images
+    | Error errors ->
+        DatasetFiles.tryFind limits path
+        |> Option.map List.singleton
+        |> Option.defaultValue errors
+        |> Error
+
 /// <summary>Opens a folder or archive of class folders, or of Parquet files.</summary>
 let openPath name options (path: string) : Result<Dataset, DataError list> =
     let limits, folder = FileSet.defaultLimits, folderOptions options
@@ -58,5 +68,5 @@ let openPath name options (path: string) : Result<Dataset, DataError list> =
     (if ParquetImages.isParquet path then
          ParquetImages.openPath limits folder (labelNames options) path
      else
-         ImageFolder.openPath limits folder path)
+         openFolder limits folder path)
     |> Result.bind (ofImages name path options)

@@ -100,14 +100,10 @@ module Checkpoint =
     let private json<'T> path file key : 'T =
         parsed path key (metadata path file key |> OldNames.renewFields path |> Json.read<'T>)
 
-    /// Fields that version 2 omitted if they had no value.
-    let private omitted = [ [ "Teacher" ], "null"; [ "Method" ], "null" ]
-
     let private state path file : TrainingState =
         metadata path file "state"
         |> OldNames.renewFields path
         |> OldNames.addFields
-        |> Json.withDefaults omitted
         |> Result.bind Json.read<TrainingState>
         |> parsed path "state"
 

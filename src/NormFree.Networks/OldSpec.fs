@@ -131,7 +131,7 @@ module internal OldSpec =
                 BinaryGain = body.BinaryGain }
 
     /// The first versions had binary shortcuts only.
-    let private laterFields = [ [ "Body"; "Binary"; "ShortcutWeights" ], Json.write WeightBinariser.Binary ]
+    let private laterFields = [ "ExpectedVariance", "ShortcutWeights", Json.write WeightBinariser.Binary ]
 
     let private isOld (text: string) = text.Contains "\"Body\""
 

@@ -30,6 +30,9 @@ module internal Html =
     /// Escapes text whose lines may break, but not before a percent sign.
     let private prose (text: string) = escape (text.Replace(" %", "\u00a0%"))
 
+    /// Escapes text that may break after a plus sign: activations+weights.
+    let private breakable (text: string) = (escape text).Replace("+", "+<wbr />")
+
     let private lines parts = String.concat "\n" parts
 
     /// A frame that scrolls horizontally, also by keyboard, if its content is too wide.
@@ -42,7 +45,7 @@ module internal Html =
         | KeysAndValues -> ""
 
     let private row layout tag scope cells =
-        let cell i text = $"<{tag}{scope}{kind layout i}>{escape text}</{tag}>"
+        let cell i text = $"<{tag}{scope}{kind layout i}>{breakable text}</{tag}>"
         "<tr>" + String.concat "" (List.mapi cell cells) + "</tr>"
 
     let private table layout (table: Table) =
@@ -64,7 +67,7 @@ module internal Html =
     let private drawing (width: int) (figure: Figure) =
         let charts =
             match figure.Charts with
-            | [ chart ] -> picture " class=\"wide\"" width 480 chart + picture " class=\"narrow\"" 480 420 chart
+            | [ chart ] -> picture " class=\"wide\"" width 480 chart + picture " class=\"narrow\"" 430 400 chart
             | charts ->
                 let all = charts |> List.map (picture "" 430 375) |> lines
                 $"<div class=\"multiples\">{all}</div>"

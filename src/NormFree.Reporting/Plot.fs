@@ -3,30 +3,9 @@ namespace NormFree.Reporting
 open System
 open System.Globalization
 open OxyPlot
-open OxyPlot.Annotations
 open OxyPlot.Axes
 open OxyPlot.Legends
 open OxyPlot.Series
-
-/// The colours of charts.
-module internal Palette =
-    let private hex (code: uint) = OxyColor.FromUInt32(0xff000000u ||| code)
-    let ink = hex 0x1f2328u
-    let quiet = hex 0x5a626bu
-    let grid = hex 0xe3e6eau
-    let paper = hex 0xfffffeu
-
-    /// The colour-blind-safe palette of Okabe and Ito without yellow and black, which vanish on a light or dark background.
-    let curves = [| 0x0072b2u; 0xd55e00u; 0x009e73u; 0xcc79a7u; 0xe69f00u; 0x56b4e9u |] |> Array.map hex
-
-    /// The CSS variable of each colour.
-    let variables =
-        [ ink, "--ink"
-          quiet, "--quiet"
-          grid, "--grid"
-          paper, "--paper"
-          for i, colour in Array.indexed curves do
-              colour, $"--curve-{i}" ]
 
 /// Converts charts to OxyPlot models.
 module internal Plot =
@@ -38,13 +17,9 @@ module internal Plot =
     let private markers =
         [| MarkerType.Circle; MarkerType.Square; MarkerType.Triangle; MarkerType.Diamond |]
 
-    /// Replaces characters that are invalid in XML or have no glyph.
-    let private drawable (text: string) =
-        text |> String.map (fun c -> if Char.IsControl c || Char.IsSurrogate c then '?' else c)
-
     let private styled position title (axis: Axis) =
         axis.Position <- position
-        axis.Title <- drawable title
+        axis.Title <- EmbeddedFont.drawable title
         axis.TitleFontSize <- 15.0
         axis.FontSize <- 14.0
         axis.TextColor <- quiet
@@ -72,7 +47,7 @@ module internal Plot =
         axis.FontSize <- if names.Length > 4 then 11.5 else 14.0
         axis.Minimum <- -0.5
         axis.Maximum <- float (max 1 names.Length) - 0.5
-        let names = names |> List.map drawable |> List.toArray
+        let names = names |> List.map EmbeddedFont.drawable |> List.toArray
 
         axis.LabelFormatter <-
             fun place ->
@@ -92,6 +67,15 @@ module internal Plot =
         let margin = max 0.5 ((high - low) * 0.02)
         axis.Minimum <- low - margin
         axis.Maximum <- high + margin
+
+        // The margin has no numbers: there is no epoch 0.
+        axis.LabelFormatter <-
+            fun place ->
+                if place < low then
+                    ""
+                else
+                    place.ToString("0.###", CultureInfo.InvariantCulture)
+
         axis
 
     let private horizontal chart =
@@ -105,48 +89,6 @@ module internal Plot =
         | Some range, _ -> range
         | None, [] -> if chart.Y = Logarithmic then 0.1, 1.0 else 0.0, 1.0
         | None, heights -> ChartData.range chart.Y heights
-
-    /// The height above the curves that is reserved for each row of labels of boundaries, as a share of the curves' height.
-    let private rowHeight = 0.12
-
-    /// The pixels beside the curves: the axis with its numbers and title, and the padding.
-    let private besideCurves = 100.0
-
-    let private boundaryFontSize = 13.0
-
-    /// A boundary with the row of its label, from 0; None if its label repeats the one before it.
-    type private PlacedBoundary = { Boundary: Boundary; Row: int option; IsRight: bool }
-
-    /// Places labels in rows, so that none lies over another one. A label stands left of its line if it would leave the chart.
-    let private placed (width: float) (low: float, high: float) (boundaries: Boundary list) =
-        let perPixel = (high - low) / max 1.0 (width - besideCurves)
-
-        let extent (boundary: Boundary) =
-            let length = perPixel * (20.0 + EmbeddedFont.width boundaryFontSize boundary.Label)
-            let isRight = boundary.At + length > high
-
-            (if isRight then
-                 boundary.At - length, boundary.At
-             else
-                 boundary.At, boundary.At + length),
-            isRight
-
-        let overlaps (a, b) (c, d) = a < d && c < b
-
-        let place (used: (int * (float * float)) list, last) (boundary: Boundary) =
-            let extent, isRight = extent boundary
-
-            if boundary.Label = "" || last = boundary.Label then
-                { Boundary = boundary; Row = None; IsRight = isRight }, (used, last)
-            else
-                let isFree row = used |> List.forall (fun (r, other) -> r <> row || not (overlaps extent other))
-                let row = Seq.initInfinite id |> Seq.find isFree
-                { Boundary = boundary; Row = Some row; IsRight = isRight }, ((row, extent) :: used, boundary.Label)
-
-        boundaries |> List.sortBy _.At |> List.mapFold place ([], "") |> fst
-
-    let private rows (placed: PlacedBoundary list) =
-        placed |> List.choose _.Row |> List.fold (fun rows row -> max rows (row + 1)) 0
 
     /// Values below this share of the highest are clipped: they would flatten the rest.
     let private logarithmicFloor = 1e-8
@@ -178,7 +120,15 @@ module internal Plot =
         axis.Maximum <- high + margin + headroom * (high + margin - axis.Minimum)
 
         if chart.Y = Percent then
-            axis.StringFormat <- percentFormat (axis.Maximum - axis.Minimum)
+            let format = percentFormat (axis.Maximum - axis.Minimum)
+
+            // The room above shares of 100 % has no numbers.
+            axis.LabelFormatter <-
+                fun share ->
+                    if high <= 1.0 && share > 1.0 + 1e-9 then
+                        ""
+                    else
+                        share.ToString(format, CultureInfo.InvariantCulture)
 
         axis
 
@@ -186,6 +136,11 @@ module internal Plot =
         match chart.Y, range chart with
         | Logarithmic, (low, high) when high >= 10.0 * low -> logarithmic chart headroom (low, high)
         | _, range -> linear chart headroom range
+
+    /// Whether the vertical axis of a chart covers a value.
+    let covers chart value =
+        let axis = vertical chart 0.0
+        value >= axis.Minimum && value <= axis.Maximum
 
     /// Long curves have markers at most every so many pixels. Every category has one.
     let private markerDistance chart =
@@ -198,7 +153,7 @@ module internal Plot =
 
         let series =
             LineSeries(
-                Title = drawable curve.Name,
+                Title = EmbeddedFont.drawable curve.Name,
                 Color = colour,
                 LineStyle = dashes[index % dashes.Length],
                 StrokeThickness = 2.25,
@@ -246,32 +201,6 @@ module internal Plot =
 
               area ]
 
-    /// A vertical line. Its label lies in its row above the curves.
-    let private boundaryLine (rows: int) (placed: PlacedBoundary) =
-        let text =
-            match placed.Row with
-            | Some _ -> $"\u00a0\u00a0{drawable placed.Boundary.Label}\u00a0\u00a0"
-            | None -> ""
-
-        // The share of the whole axis that one row takes.
-        let row = rowHeight / (1.0 + rowHeight * float rows)
-
-        LineAnnotation(
-            Type = LineAnnotationType.Vertical,
-            X = placed.Boundary.At,
-            Text = text,
-            Color = quiet,
-            TextColor = quiet,
-            FontSize = boundaryFontSize,
-            StrokeThickness = 1.0,
-            LineStyle = LineStyle.Dash,
-            TextOrientation = AnnotationTextOrientation.Horizontal,
-            TextLinePosition = 0.99 - row * float (defaultArg placed.Row 0),
-            TextHorizontalAlignment = (if placed.IsRight then HorizontalAlignment.Right else HorizontalAlignment.Left),
-            TextVerticalAlignment = VerticalAlignment.Top,
-            TextMargin = 2.0
-        )
-
     /// A horizontal line with an entry in the legend; None outside the chart.
     let private level (x: Axis) (y: Axis) (level: Boundary) =
         if level.At < y.Minimum || level.At > y.Maximum then
@@ -279,7 +208,7 @@ module internal Plot =
         else
             let series =
                 LineSeries(
-                    Title = drawable level.Label,
+                    Title = EmbeddedFont.drawable level.Label,
                     Color = quiet,
                     LineStyle = LineStyle.Dot,
                     StrokeThickness = 1.5,
@@ -322,7 +251,7 @@ module internal Plot =
 
     /// The chart's OxyPlot model for a width in pixels.
     let model (width: float) chart =
-        let titleSize, title = fittedTitle width (drawable chart.Title)
+        let titleSize, title = fittedTitle width (EmbeddedFont.drawable chart.Title)
 
         let model =
             PlotModel(
@@ -341,10 +270,10 @@ module internal Plot =
         model.Culture <- CultureInfo.InvariantCulture
         let xAxis = horizontal chart
         model.Axes.Add xAxis
-        let boundaries = placed width (xAxis.Minimum, xAxis.Maximum) chart.Boundaries
-        let yAxis = vertical chart (rowHeight * float (rows boundaries))
+        let boundaries = PlotBoundaries.place width (xAxis.Minimum, xAxis.Maximum) chart.Boundaries
+        let yAxis = vertical chart (PlotBoundaries.headroom boundaries)
         model.Axes.Add yAxis
-        boundaries |> List.iter (boundaryLine (rows boundaries) >> model.Annotations.Add)
+        PlotBoundaries.annotations yAxis boundaries |> List.iter model.Annotations.Add
         chart.Curves |> List.iteri (fun i curve -> bands chart.Y i curve |> List.iter model.Series.Add)
         chart.Curves |> List.iteri (fun i curve -> model.Series.Add(line chart i curve))
         chart.Levels |> List.choose (level xAxis yAxis) |> List.iter model.Series.Add

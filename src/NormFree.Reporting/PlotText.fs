@@ -21,6 +21,11 @@ module internal EmbeddedFont =
     let private paint =
         lazy (new SKPaint(Typeface = typeface.Value, IsAntialias = true, SubpixelText = true))
 
+    /// Replaces characters that are invalid in XML or have no glyph.
+    let drawable (text: string) =
+        text
+        |> String.map (fun c -> if System.Char.IsControl c || System.Char.IsSurrogate c then '?' else c)
+
     /// The width of a line of text in pixels.
     let width (size: float) (text: string) =
         lock paint (fun () ->

@@ -37,9 +37,14 @@ module Report =
               Value = RunTable.percent epoch.Test.Top1
               Note = $"top-1 after the last epoch, {epoch.Stage}, {epoch.Test.Images} test images" }
         | _, Some epoch ->
+            let run, state =
+                match group.Runs with
+                | [ _ ] -> "", "not finished"
+                | runs -> $" of {runs.Head.Name}", $"not all {runs.Length} seeds are finished"
+
             { Label = group.Label
               Value = RunTable.percent epoch.Test.Top1
-              Note = $"top-1 so far: epoch {epoch.Epoch} of {epoch.Epochs}, {epoch.Stage}; not finished" }
+              Note = $"top-1 so far{run}: epoch {epoch.Epoch} of {epoch.Epochs}, {epoch.Stage}; {state}" }
         | _, None -> { Label = group.Label; Value = RunTable.missing; Note = "no epoch yet" }
 
     let private tables layouts =

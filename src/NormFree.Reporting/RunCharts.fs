@@ -18,18 +18,29 @@ module internal RunCharts =
         let before = Map.ofList (starts run)
         run.Epochs |> List.map (fun epoch -> float (before[epoch.Stage] + epoch.Epoch), epoch)
 
-    /// The starts of stages, in runs of several stages.
-    let boundaries (runs: RunLog list) =
-        [ for run in runs do
-              match starts run with
-              | []
-              | [ _ ] -> ()
-              | stages ->
-                  for stage, before in stages do
-                      { At = float before + 0.5; Label = stage } ]
-        |> List.distinct
+    /// At most two names, and the number of the others.
+    let private names (labels: string list) =
+        match List.distinct labels with
+        | [] -> ""
+        | [ label ] -> label
+        | [ first; second ] -> $"{first}, {second}"
+        | first :: others -> $"{first} and {others.Length} others"
 
-    /// Samples of all runs by epoch. Epochs that some runs lack are omitted: their mean would jump.
+    /// The starts of stages. If runs start a stage after different numbers of epochs, its labels name the runs.
+    let boundaries (groups: RunGroup list) : Boundary list =
+        let all =
+            [ for group in groups do
+                  for run in group.Runs do
+                      for stage, before in starts run -> stage, (before, group.Label) ]
+
+        [ for stage, places in all |> List.groupBy fst do
+              let places = places |> List.map snd |> List.groupBy fst
+
+              for before, members in places do
+                  { At = float before + 0.5
+                    Label = if places.Length = 1 then stage else $"{stage}: {names (List.map snd members)}" } ]
+
+    /// Samples of that many runs by epoch. Epochs that some of them lack are omitted: their mean would jump.
     let private samples runs (values: (float * float) list) =
         [ for x, values in values |> List.groupBy fst |> List.sortBy fst do
               if values.Length = runs then
@@ -37,17 +48,18 @@ module internal RunCharts =
 
     /// The mean over the runs, with a band of one standard deviation. The curve has a gap between stages, which train different networks.
     let private curve pick (group: RunGroup) : Curve =
-        let gaps = boundaries group.Runs |> List.map _.At
+        let gaps = boundaries [ group ] |> List.map _.At
+        let begun = group.Runs |> List.filter (fun run -> not run.Epochs.IsEmpty)
 
         let points =
-            group.Runs
+            begun
             |> List.collect (numbered >> List.map (fun (x, epoch) -> x, pick epoch))
-            |> samples group.Runs.Length
+            |> samples begun.Length
 
         { Name = group.Label
           Points = [ for x, sample in points -> x, sample.Mean ] @ [ for gap in gaps -> gap, nan ] |> List.sortBy fst
           Band =
-            if group.Runs.Length = 1 then
+            if begun.Length = 1 then
                 []
             else
                 [ for x, s in points -> x, s.Mean - s.Deviation, s.Mean + s.Deviation ]
@@ -64,13 +76,6 @@ module internal RunCharts =
             [ { At = share; Label = "chance, " + RunTable.number "0.##" (100.0 * share) + " %" } ]
         | _ -> []
 
-    let private chanceSentence groups =
-        match chance groups with
-        | [ level ] ->
-            let percent = RunTable.number "0.##" (100.0 * level.At)
-            $" Guessing reaches {percent} %%."
-        | _ -> ""
-
     let private chart title yLabel scale pick (groups: RunGroup list) : Chart =
         { Title = title
           XLabel = "epoch (stages consecutive)"
@@ -79,7 +84,7 @@ module internal RunCharts =
           Y = scale
           Range = None
           Curves = groups |> List.map (curve pick)
-          Boundaries = groups |> List.collect _.Runs |> boundaries
+          Boundaries = boundaries groups
           Levels = [] }
 
     let private bands (groups: RunGroup list) =
@@ -91,11 +96,22 @@ module internal RunCharts =
     /// Top-1 on the test set.
     let accuracyChart groups = { chart "Test accuracy" "top-1" Percent _.Test.Top1 groups with Levels = chance groups }
 
+    /// The accuracy of guessing, and whether the axis does not reach it.
+    let private chanceSentence (chart: Chart) =
+        match chart.Levels with
+        | [ level ] ->
+            let percent = RunTable.number "0.##" (100.0 * level.At)
+            let place = if Plot.covers chart level.At then "" else ", below this axis"
+            $" Guessing reaches {percent} %%{place}."
+        | _ -> ""
+
     let accuracy (groups: RunGroup list) : Figure =
+        let chart = accuracyChart groups
+
         { Name = "accuracy"
           Title = "Test accuracy"
-          Caption = "Top-1 on the test set after each epoch." + chanceSentence groups + bands groups
-          Charts = [ accuracyChart groups ] }
+          Caption = "Top-1 on the test set after each epoch." + chanceSentence chart + bands groups
+          Charts = [ chart ] }
 
     /// Training loss, and the share of clipped units if there are any.
     let training (groups: RunGroup list) : Figure list =

@@ -55,6 +55,10 @@ module Json =
     let internal indented =
         JsonSerializerOptions(WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping)
 
+    /// Files that people write may have comments.
+    let internal lenient =
+        JsonDocumentOptions(CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true)
+
     let private readAs (expected: Type) (options: JsonSerializerOptions) (text: string) : Result<obj, string> =
         try
             match JsonSerializer.Deserialize(text, expected, options) with
@@ -85,23 +89,27 @@ module Json =
     /// <summary>The value of a JSON text, or the error.</summary>
     let read<'T> (text: string) : Result<'T, string> = readWith<'T> options text
 
-    /// <summary>The JSON text with default values for missing fields, or the error. Each default is a path of names from the outermost object
-    /// inward, and a value as JSON.</summary>
-    /// <remarks>A field whose parent object is missing is not added.</remarks>
-    let withDefaults (defaults: (string list * string) list) (text: string) : Result<string, string> =
-        let rec add (node: JsonNode | null) names (value: string) =
-            match node, names with
-            | :? JsonObject as object, [ name ] ->
-                if not (object.ContainsKey name) then
-                    object[name] <- JsonNode.Parse value
-            | :? JsonObject as object, name :: inner -> add object[name] inner value
+    /// <summary>The JSON text with the fields that later versions added, or the error. Each default is (marker, name, value as JSON): an object with
+    /// the field <c>marker</c> gets the field <c>name</c> if it lacks it.</summary>
+    /// <remarks>Options need no default: a missing one is None. Comments are dropped.</remarks>
+    let withDefaults (defaults: (string * string * string) list) (text: string) : Result<string, string> =
+        let rec complete (node: JsonNode | null) =
+            match node with
+            | :? JsonObject as fields ->
+                for value in [ for field in fields -> field.Value ] do
+                    complete value
+
+                for marker, name, value in defaults do
+                    if fields.ContainsKey marker && not (fields.ContainsKey name) then
+                        fields.Add(name, JsonNode.Parse value)
+            | :? JsonArray as items -> Seq.iter complete items
             | _ -> ()
 
         try
-            match JsonNode.Parse text with
+            match JsonNode.Parse(text, documentOptions = lenient) with
             | null -> Ok text
             | root ->
-                defaults |> List.iter (fun (names, value) -> add root names value)
+                complete root
                 Ok(root.ToJsonString options)
         with
         | :? JsonException as e -> Error e.Message

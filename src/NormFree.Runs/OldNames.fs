@@ -30,16 +30,10 @@ module OldNames =
 
     let private renewed = dict fields
 
-    /// Fields that earlier versions did not have, each with its value: added to objects that have the first field.
+    /// Fields that earlier versions did not have, and that are no options.
     let private added =
-        [ "HeldOut", ("Freeze", "0")
-          "SignCentering", ("ShortcutWeights", "\"Published\"")
-          "AllowLeftOut", ("Preprocessing", "null")
-          "AllowLeftOut", ("Normalisation", "null") ]
-
-    /// Files that people write may have comments.
-    let private lenient =
-        JsonDocumentOptions(CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true)
+        [ "HeldOut", "Freeze", "0"
+          "SignCentering", "ShortcutWeights", "\"Published\"" ]
 
     let rec private renew (node: JsonNode | null) : string list =
         match node with
@@ -56,35 +50,13 @@ module OldNames =
         | :? JsonArray as items -> items |> Seq.collect renew |> List.ofSeq
         | _ -> []
 
-    let rec private complete (node: JsonNode | null) =
-        match node with
-        | :? JsonObject as fields ->
-            for value in [ for field in fields -> field.Value ] do
-                complete value
-
-            for marker, (name, value) in added do
-                if fields.ContainsKey marker && not (fields.ContainsKey name) then
-                    fields.Add(name, JsonNode.Parse value)
-        | :? JsonArray as items -> Seq.iter complete items
-        | _ -> ()
-
-    /// <summary>The JSON text of a checkpoint or <c>run.json</c> with the fields that later versions added.</summary>
-    let addFields (text: string) : string =
-        try
-            match JsonNode.Parse(text, documentOptions = lenient) with
-            | null -> text
-            | root ->
-                complete root
-                root.ToJsonString()
-        with
-        | :? JsonException
-        // An object has a field twice.
-        | :? System.ArgumentException -> text
+    /// <summary>The JSON text of a checkpoint or <c>run.json</c> with the fields that later versions added, or the error.</summary>
+    let addFields (text: string) : Result<string, string> = Json.withDefaults added text
 
     /// <summary>The JSON text with today's field names. <c>source</c> names the file in the warning. Text that is no JSON is returned as it is.</summary>
     let renewFields (source: string) (text: string) : string =
         try
-            let root = JsonNode.Parse(text, documentOptions = lenient)
+            let root = JsonNode.Parse(text, documentOptions = Json.lenient)
 
             match List.distinct (renew root) with
             | [] -> text

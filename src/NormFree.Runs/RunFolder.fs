@@ -160,16 +160,15 @@ module RunFolder =
                     $"{folder.Path} contains no run: it has no run.json. Give the folder that was passed as --out."
             )
 
-        let text = readText path maxDescription |> OldNames.renewFields path |> OldNames.addFields
+        let text =
+            match readText path maxDescription |> OldNames.renewFields path |> OldNames.addFields with
+            | Ok text -> text
+            | Error why -> raise (unreadable path "text" why)
 
         try
             match JsonNode.Parse text with
             | :? JsonObject as root ->
                 let oldRows = takeRows path root
-
-                if not (root.ContainsKey "Places") then
-                    root["Places"] <- null
-
                 let what: RunDescription = read path (root.ToJsonString()) "text"
                 what, what.Configuration |> Option.map RunConfiguration.rows |> Option.defaultValue oldRows
             | _ -> raise (unreadable path "text" "it is no JSON object")

@@ -84,17 +84,6 @@ module LearningRateTest =
         |> Seq.concat
         |> Seq.filter (fun batch -> batch.Count > 0)
 
-    let private loss (recipe: Recipe) (_: torch.Tensor) (logits: torch.Tensor) labels =
-        match recipe.Loss with
-        | CrossEntropy -> Losses.CrossEntropy(logits, labels)
-        | LabelSmoothing epsilon -> Losses.LabelSmoothing(logits, labels, epsilon)
-        | CustomLoss name -> Extensions.loss name logits labels
-        | Distillation _ ->
-            raise (
-                TrainingException
-                    "A range test needs labels: test the learning rate with --loss ce, then distil with it."
-            )
-
     /// One step at this rate. Returns the loss before it.
     let private step (plan: Plan) (recipe: Recipe) (network: Network) (optimisation: Optimisation) gradients =
         let centering = SignCentering(recipe, network)
@@ -119,6 +108,14 @@ module LearningRateTest =
         if plan.Options.Ranks.Size > 1 then
             raise (TrainingException "A learning-rate range test runs in one process: start it without mpirun.")
 
+        match recipe.Loss with
+        | Distillation _ ->
+            raise (
+                TrainingException
+                    "A range test needs labels: test the learning rate with --loss ce, then distil with it."
+            )
+        | _ -> ()
+
         let number = if binarise = ActivationsAndWeights then 2 else 1
         let recipe, net, initialise = Pipeline.prepare binarise number init recipe net plan
 
@@ -128,7 +125,7 @@ module LearningRateTest =
 
         initialise network
         use optimisation = new Optimisation(recipe, network)
-        use gradients = new GradientStep(plan.Options.Ranks, plan.Options.Accumulate, network, loss recipe)
+        use gradients = new GradientStep(plan.Options.Ranks, plan.Options.Accumulate, network, TrainingLoss.ofRecipe recipe None)
         let step = step plan recipe network optimisation gradients
         let rate i = lowest * (highest / lowest) ** (float i / float (steps - 1))
 

@@ -37,16 +37,6 @@ module Stage =
         | Some net -> Names.binarise net.Binarise
         | None -> "full-precision"
 
-    let private loss (job: StageJob) (images: torch.Tensor) (logits: torch.Tensor) labels =
-        match job.Recipe.Loss, job.Teacher with
-        | CrossEntropy, _ -> Losses.CrossEntropy(logits, labels)
-        | LabelSmoothing epsilon, _ -> Losses.LabelSmoothing(logits, labels, epsilon)
-        | CustomLoss name, _ -> Extensions.loss name logits labels
-        | Distillation _, Some teacher ->
-            let target = using (torch.no_grad ()) (fun _ -> teacher images)
-            Losses.Distillation(logits, target)
-        | Distillation teacher, None -> raise (TrainingException $"The teacher {teacher} was not loaded.")
-
     /// The places of the batch's readable images. Reports the images that any rank failed to read.
     let private readable
         (context: StageContext)
@@ -265,7 +255,7 @@ module Stage =
             | Some source -> OtherImages source
 
         use step =
-            new TrainingStep(runOptions.Ranks, runOptions.Accumulate, job.Recipe, network, optimisation, loss job)
+            new TrainingStep(runOptions.Ranks, runOptions.Accumulate, job.Recipe, network, optimisation, TrainingLoss.ofRecipe job.Recipe job.Teacher)
 
         use stop = stopOf runOptions
 

@@ -183,6 +183,8 @@ let private all =
           [ Samples.ServiceTests.tests
             Samples.LoadTests.tests
             Samples.BrowserTests.tests
+            Samples.ReportPageTests.tests
+            Samples.ContainerTests.tests
             Samples.OwnImagesTests.tests ]
       testList "Memory" [ Training.MemoryTests.short ] ]
 
@@ -203,7 +205,10 @@ let private soak =
               Cli.KillTests.soak
               testList
                   "Packages"
-                  [ Packages.ContentTests.tests; Packages.ConsumerTests.tests; Packages.TemplateTests.tests ]
+                  [ Packages.ContentTests.tests
+                    Packages.ConsumerTests.tests
+                    Packages.TemplateTests.tests
+                    Packages.ToolTests.tests ]
               Zoo.ZooTests.soak
               Distributed.MpiTests.soak
               Samples.LoadTests.soak

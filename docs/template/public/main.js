@@ -1,5 +1,6 @@
-// The search engine gives -, +, :, ~, ^ and * in a query a meaning, and fails on options such as --held-out. They are searched as words.
-const asWords = (text) => text.replace(/[~^*:]/g, ' ').replace(/(^|\s)[-+]+/g, '$1')
+// The search engine gives -, +, :, ~, ^ and * in a query a meaning, and fails on options such as --held-out. Its index splits words at dots and
+// parentheses, but it does not split queries there: bn-free:0.3 would find nothing. Queries are searched as the index's words.
+const asWords = (text) => text.replace(/[~^*:.()]/g, ' ').replace(/(^|\s)[-+]+/g, '$1')
 
 export default {
   start: () => {

@@ -16,7 +16,7 @@ let private write name (text: string) =
     path
 
 /// The configuration of a command line.
-let private resolved words = Parser.parse Commands.train words |> TrainSettings.resolve
+let private resolved words = Parser.parse CommandTable.Networks.train words |> TrainSettings.resolve
 
 let private printed words = (Tool.run ("train" :: "--print-config" :: words) |> Tool.succeeds).Out
 
@@ -64,7 +64,7 @@ let private files =
 
       test "options with their defaults change nothing" {
           let defaults =
-              [ for spec in Commands.train.Options do
+              [ for spec in CommandTable.Networks.train.Options do
                     if spec.Default <> "" && spec.Name <> "--recipe" then
                         spec.Name
                         spec.Default ]

@@ -6,7 +6,7 @@ open System.IO
 open System.Text
 open System.Threading
 
-/// Writes to the capture of the current flow of execution, or to the console where there is none. Tasks and threads inherit the flow.
+/// Writes to the capture of the current flow of execution, or to the console if it has none. Tasks and threads inherit the flow.
 type private CapturingWriter(console: TextWriter) =
     inherit TextWriter()
 

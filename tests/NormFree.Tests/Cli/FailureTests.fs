@@ -220,7 +220,7 @@ let private failures =
         "  conv1.gain"
         "and 2 more, 12 in all"
         "--partial" ]
-      "a partial import of which no tensor fits",
+      "a partial import without a tensor that fits",
       "import --safetensors §0 --arch reactnet-18 --partial --out §1",
       [ good; out ],
       [ "  input"; "Not one tensor fits" ]

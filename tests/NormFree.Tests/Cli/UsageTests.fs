@@ -7,62 +7,6 @@ open NormFree.Cli
 open NormFree.Runs
 open NormFree.Tests.Cli
 
-let private help =
-    testList
-        "help"
-        [ for command in
-              [ ""
-                "train"
-                "eval"
-                "predict"
-                "summary"
-                "data"
-                "data get"
-                "data check"
-                "bench"
-                "bench train"
-                "bench infer"
-                "bench kernels"
-                "report"
-                "import"
-                "export"
-                "verify"
-                "completion"
-                "reference" ] do
-              // Training has 60 options, and headings for them.
-              let most = if command = "train" then 80 else 45
-
-              test $"of 'normfree {command}' fits a screen of {most} lines and 90 columns" {
-                  let shown = Tool.runLine $"{command} --help" |> Tool.succeeds
-                  let lines = Tool.lines shown.Out
-                  Expect.isLessThanOrEqual lines.Length most "lines"
-
-                  for line in lines do
-                      Expect.isLessThanOrEqual line.Length 90 $"columns of: {line}"
-              }
-
-          for command in Commands.all do
-              test $"of '{command.Name}' is readable at 60 columns" {
-                  for line in Help.command 60 command do
-                      Expect.isLessThanOrEqual line.Length 60 $"columns of: {line}"
-              }
-
-              test $"of '{command.Name}' says each thing in one sentence" {
-                  for spec in command.Options do
-                      Expect.stringEnds spec.About "." spec.Name
-                      Expect.isFalse (spec.About.TrimEnd('.').Contains ". ") $"{spec.Name}: {spec.About}"
-              }
-
-              test $"every default of '{command.Name}' is a valid value" {
-                  for spec in command.Options do
-                      if spec.Default <> "" then
-                          Expect.isNone (spec.Check spec.Default) spec.Name
-              }
-
-          test "the version is one line" {
-              Expect.stringStarts (Tool.runProcess [ "--version" ] |> Tool.succeeds).Out "normfree " "version"
-          } ]
-
 /// A command line, and what its error must say.
 let private bad =
     [ "trian", [ "trian" ]
@@ -254,86 +198,11 @@ let private suggestions =
               Expect.isNone (Suggestion.nearest [ "train"; "eval" ] "xylophone") "suggestion"
           } ]
 
-let private narrow =
-    let columns = [ "layer"; "output"; "real params"; "1×1-bit MACs" ]
-
-    let rows =
-        [ [ "layer1.0.binary_conv"; "64×32×32"; "123.4 k"; "1.23 G" ]; [ "total"; ""; "-"; "9.99 G" ] ]
-
-    testList
-        "narrow terminals"
-        [ test "a table that fits is left alone" {
-              Expect.equal (TextTable.headings 100 columns rows) (Some columns) "names"
-          }
-
-          test "names of columns are broken between words before a table is given up" {
-              match TextTable.headings 55 columns rows with
-              | Some [ "layer"; "output"; "real\nparams"; "1×1-bit\nMACs" ] -> ()
-              | other -> failtest $"%A{other}"
-
-              Expect.isNone (TextTable.headings 40 columns rows) "too narrow"
-          }
-
-          test "a table that does not fit has a block of lines for each row" {
-              Expect.equal
-                  (TextTable.blocks 40 columns rows)
-                  [ "layer1.0.binary_conv"
-                    "  output 64×32×32   real params 123.4 k"
-                    "  1×1-bit MACs 1.23 G"
-                    "total"
-                    "  1×1-bit MACs 9.99 G" ]
-                  "lines"
-          }
-
-          for width in [ 20; 40; 60 ] do
-              test $"no line of a table is wider than {width} columns" {
-                  for line in TextTable.blocks width columns rows do
-                      Expect.isLessThanOrEqual line.Length width line
-              }
-
-          test "sentences are broken between words, and values stay in their column" {
-              let text = "memory                0.416 MiB; as floats 1.45 MiB (3.5 times)"
-
-              Expect.equal
-                  (Output.fit (Some 44) text)
-                  "memory                0.416 MiB; as floats\n                      1.45 MiB (3.5 times)"
-                  "hanging"
-
-              Expect.equal (Output.fit None text) text "a file"
-          }
-
-          test "a command at the end of a message stays on one line" {
-              let command = "normfree train --resume --out runs/reactnet-small-bn-free"
-
-              let lines =
-                  (Output.fit (Some 60) $"normfree: interrupted. All steps are kept; resume with: {command}").Split '\n'
-
-              Expect.equal (Array.last lines) command "whole"
-          }
-
-          test "progress fits 60 columns without a bar, and 80 with one" {
-              let report: NormFree.Training.StepReport =
-                  { Stage = "activations+weights"
-                    Epoch = 100
-                    Epochs = 256
-                    Images = 1_281_167
-                    Total = 1_281_167
-                    Loss = 12.345
-                    Top1 = 1.0
-                    ImagesPerSecond = 12345.0
-                    Remaining = TimeSpan.FromHours 123.0 }
-
-              Expect.isLessThanOrEqual (NormFree.Training.EventText.shortMeasures report).Length 60 "columns"
-              Expect.isLessThanOrEqual (Show.barWidth 60) 0 "no bar"
-              Expect.isGreaterThan (Show.barWidth 80) 0 "a bar"
-              Expect.equal (Show.barWidth 200) 24 "not wider"
-          } ]
-
 let private forms =
     testList
         "the parser"
         [ test "takes --name=value, and words after -- as operands" {
-              let args = Parser.parse Commands.predict [ "--checkpoint=x"; "--top=5"; "--"; "--odd.png" ]
+              let args = Parser.parse CommandTable.Networks.predict [ "--checkpoint=x"; "--top=5"; "--"; "--odd.png" ]
               Expect.equal (args.TryGet Options.Files.checkpoint) (Some "x") "checkpoint"
               Expect.equal (args.Get Options.Files.top) 5 "top"
               Expect.equal args.Operands [ "--odd.png" ] "operands"
@@ -407,4 +276,4 @@ let private reference =
         Expect.equal ((Tool.runLine "reference" |> Tool.succeeds).Out.TrimEnd()) (page.TrimEnd()) "the command"
     }
 
-let tests = testList "Usage" [ help; usage; suggestions; narrow; forms; runs; reference ]
+let tests = testList "Usage" [ HelpTests.tests; usage; suggestions; NarrowTerminalTests.tests; forms; runs; reference ]

@@ -188,5 +188,50 @@ let private cifar =
           contains [ "a.7z"; "7-Zip" ] (load "a.7z" [| 0x37uy; 0x7Auy; 0xBCuy; 0xAFuy; 0x27uy; 0x1Cuy |])
       } ]
 
+/// Data sets in files of their own, opened as a folder of images.
+let private asFolder =
+    [ for files, parts in
+          [ [ "data_batch_1.bin"; "test_batch.bin" ], [ "it is CIFAR-10"; "--dataset cifar10" ]
+            [ "cifar-10-batches-py/data_batch_1" ], [ "it is CIFAR-10"; "--dataset cifar10" ]
+            [ "train.bin"; "test.bin" ], [ "it is CIFAR-100"; "--dataset cifar100" ]
+            [ "cifar-100-python/train"; "cifar-100-python/test"; "cifar-100-python/meta" ],
+            [ "it is CIFAR-100"; "--dataset cifar100" ]
+            [ "train-images-idx3-ubyte.gz"; "train-labels-idx1-ubyte.gz" ],
+            [ "MNIST"; "--dataset mnist or --dataset fashion-mnist" ]
+            [ "train-images.idx3-ubyte" ], [ "MNIST" ]
+            [ "gzip/emnist-letters-train-images-idx3-ubyte.gz" ], [ "it is EMNIST"; "--dataset emnist" ] ] do
+          let message name write =
+              use folder = new TempFolder()
+              write folder
+              Catalogue.load DatasetKind.ImageFolder (Some(folder.File name)) Catalogue.defaults |> errors
+
+          test $"a folder with {files.Head} is named as the data set that it is" {
+              message "set" (fun folder ->
+                  for file in files do
+                      folder.Write("set/" + file, [| 0uy |]) |> ignore)
+              |> contains parts
+          }
+
+          test $"an archive with {files.Head} is named as the data set that it is" {
+              message "set.tar.gz" (fun folder ->
+                  folder.Write("set.tar.gz", gzip (tar [ for file in files -> file, [| 0uy |] ])) |> ignore)
+              |> contains parts
+          }
+
+      test "a folder with images keeps its own errors" {
+          use folder = new TempFolder()
+          folder.Write("set/train/cat/1.png", picture) |> ignore
+          folder.Write("set/train.bin", [| 0uy |]) |> ignore
+
+          let text = Catalogue.load DatasetKind.ImageFolder (Some(folder.File "set")) Catalogue.defaults |> errors
+
+          Expect.isFalse (text.Contains "CIFAR") text
+      } ]
+
 let tests =
-    testList "contents and names" [ testList "by content" byContent; testList "names" names; testList "CIFAR" cifar ]
+    testList
+        "contents and names"
+        [ testList "by content" byContent
+          testList "names" names
+          testList "CIFAR" cifar
+          testList "as a folder" asFolder ]

@@ -1,128 +1,14 @@
 module NormFree.Tests.Data.DownloadTests
 
 open System
-open System.Collections.Concurrent
 open System.IO
-open System.Net
 open System.Net.Sockets
 open System.Security.Cryptography
-open System.Text
 open System.Threading
 open Expecto
 open NormFree.Data
 open NormFree.Tests.Data.Support
-
-/// One request and its connection.
-type private Exchange =
-    {
-        Number: int
-        Path: string
-        /// First byte of the requested range.
-        Range: int option
-        Stream: NetworkStream
-    }
-
-/// An HTTP server on the loopback address, with one request per connection.
-type private Server(respond: Exchange -> unit) =
-    let listener = new TcpListener(IPAddress.Loopback, 0)
-    let requests = ConcurrentQueue<string * int option>()
-
-    let serve (client: TcpClient) =
-        use client = client
-        use stream = client.GetStream()
-        use reader = new StreamReader(stream, Encoding.ASCII, false, 1024, true)
-
-        let lines =
-            Seq.initInfinite (fun _ -> reader.ReadLine() |> Option.ofObj |> Option.defaultValue "")
-            |> Seq.takeWhile ((<>) "")
-            |> List.ofSeq
-
-        match lines with
-        | first :: headers ->
-            let range =
-                headers
-                |> List.tryFind (fun line -> line.StartsWith("Range: bytes=", StringComparison.OrdinalIgnoreCase))
-                |> Option.map (fun line -> int (line.Substring(13).TrimEnd '-'))
-
-            let path = (first.Split ' ')[1]
-            requests.Enqueue((path, range))
-            respond { Number = requests.Count; Path = path; Range = range; Stream = stream }
-        | [] -> ()
-
-    let rec accept () =
-        try
-            let client = listener.AcceptTcpClient()
-
-            ThreadPool.QueueUserWorkItem(fun _ ->
-                try
-                    serve client
-                with :? IOException ->
-                    ())
-            |> ignore
-
-            accept ()
-        with
-        | :? SocketException
-        | :? ObjectDisposedException -> ()
-
-    do
-        listener.Start()
-        Thread(accept, IsBackground = true).Start()
-
-    member _.Address = Uri $"http://127.0.0.1:{(listener.LocalEndpoint :?> IPEndPoint).Port}/mirror"
-    member _.Requests = List.ofSeq requests
-
-    interface IDisposable with
-        member _.Dispose() = listener.Dispose()
-
-let private write (exchange: Exchange) (status: string) (headers: string list) (body: byte[]) =
-    let head = String.Join("\r\n", $"HTTP/1.1 {status}" :: "Connection: close" :: headers) + "\r\n\r\n"
-    exchange.Stream.Write(ReadOnlySpan(Encoding.ASCII.GetBytes head))
-    exchange.Stream.Write(ReadOnlySpan body)
-    exchange.Stream.Flush()
-
-let private content = randomBytes 1 500_000
-
-let private remote =
-    { FileName = "set.tar.gz"
-      Address = Uri "http://unused/"
-      Mirrors = []
-      Md5 = Convert.ToHexStringLower(MD5.HashData content)
-      Bytes = 500_000L }
-
-/// Responds with the whole file and ignores ranges.
-let private whole exchange = write exchange "200 OK" [ $"Content-Length: {content.Length}" ] content
-
-/// Responds with the requested range.
-let private ranged exchange =
-    match exchange.Range with
-    | Some start when start >= content.Length -> write exchange "416 Range Not Satisfiable" [ "Content-Length: 0" ] [||]
-    | Some start ->
-        let headers =
-            [ $"Content-Length: {content.Length - start}"
-              $"Content-Range: bytes {start}-{content.Length - 1}/{content.Length}" ]
-
-        write exchange "206 Partial Content" headers content[start..]
-    | None -> whole exchange
-
-/// Announces the whole file, but sends only n bytes.
-let private cutAfter n exchange =
-    write exchange "200 OK" [ $"Content-Length: {content.Length}" ] (Array.truncate n content)
-
-let private status (line: string) exchange = write exchange line [ "Content-Length: 0" ] [||]
-
-let private requestTo (folder: TempFolder) (address: Uri) =
-    { Download.request (Download.fromMirror address remote) folder.Path with
-        Backoff = TimeSpan.FromMilliseconds 5.0 }
-
-let private download request = (Download.run request ignore CancellationToken.None).GetAwaiter().GetResult()
-
-/// Runs a download from a server, and passes the result, the folder and the requests to `check`.
-let private against respond prepare check =
-    use folder = new TempFolder()
-    use server = new Server(respond)
-    prepare folder
-    check (download (requestTo folder server.Address)) folder server.Requests
+open NormFree.Tests.Data.DownloadServer
 
 let private untouched (_: TempFolder) = ()
 let private withPart bytes (folder: TempFolder) = folder.Write("set.tar.gz.part", bytes) |> ignore
@@ -135,40 +21,14 @@ let private expectWhole result (folder: TempFolder) =
 let tests =
     testList
         "downloads"
-        [ test "find the official files by name, and their mirrors" {
-              let cifar = (Option.get (Download.tryFind "cifar10")).Files.Head
-              Expect.equal cifar.Md5 "c32a1d4ab5d03f1284b67883e8d87530" "checksum"
-
-              Expect.equal
-                  (string (Download.fromMirror (Uri "http://host/a/b") cifar).Address)
-                  "http://host/a/b/cifar-10-binary.tar.gz"
-                  "a mirror"
-
-              Expect.isNone (Download.tryFind "imagenet") "unknown name"
-          }
-
-          test "cover every data set with files of its own, with checksums, licences and addresses" {
-              Expect.equal
-                  [ for dataset in Download.all -> dataset.Name ]
-                  [ "cifar10"; "cifar100"; "mnist"; "fashion-mnist"; "emnist" ]
-                  "names"
-
-              for dataset in Download.all do
-                  Expect.isNotEmpty dataset.Licence "licence"
-
-                  for file in dataset.Files do
-                      Expect.isTrue (file.Md5.Length = 32 && file.Bytes > 4000L) $"{file.FileName}: checksum and size"
-
-                      for address in file.Address :: file.Mirrors do
-                          Expect.stringEnds (string address) ("/" + file.FileName) "address"
-          }
+        [ yield! RemoteDatasetTests.tests
 
           test "take a file from the next mirror if the first one does not have it" {
               use folder = new TempFolder()
               use broken = new Server(status "404 Not Found")
               use good = new Server(whole)
               let request = requestTo folder broken.Address
-              let mirror = (Download.fromMirror good.Address remote).Address
+              let mirror = (RemoteDatasets.fromMirror good.Address remote).Address
               expectWhole (download { request with Remote = { request.Remote with Mirrors = [ mirror ] } }) folder
 
               let without = { request with Folder = folder.File "other" }

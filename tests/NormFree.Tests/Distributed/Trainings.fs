@@ -65,7 +65,7 @@ let runWith (recipe: Recipe) (runOptions: RunOptions) folder (isFailing: (int ->
           Start = state
           Best = None }
 
-    let keeper = CheckpointWriter(folder, runOptions, stage)
+    let writer = CheckpointWriter(folder, runOptions, stage)
 
     let job =
         { Name = state.Stage
@@ -74,10 +74,10 @@ let runWith (recipe: Recipe) (runOptions: RunOptions) folder (isFailing: (int ->
           Dataset = data.Value
           Teacher = isFailing |> Option.map (fun isFailing -> teacher dtype isFailing steps) }
 
-    Stage.run runOptions job network optimisation keeper state.TrainingCursor
+    Stage.run runOptions job network optimisation writer state.TrainingCursor
 
     { Tensors = [ for name, tensor in network.Tensors -> name, Agreement.values tensor ]
-      History = keeper.History
+      History = writer.History
       Events = List.ofSeq events }
 
 let run runOptions = runWith recipe runOptions

@@ -124,12 +124,12 @@ let private agreement =
               compare torch.ScalarType.Float64 (small (BnFree 0.2)) 32 4 2
           } ]
 
-let private exported batch spec (look: string -> OnnxModel -> Network -> unit) =
+let private exported batch spec (inspect: string -> OnnxModel -> Network -> unit) =
     use folder = new TempFolder()
     use checkpoint = filled torch.ScalarType.Float32 spec |> asCheckpoint 32
     let path = folder.File "network.onnx"
     Export.onnx (OnnxRuntime()) batch checkpoint path |> ignore
-    look path (OnnxLowering.lower batch checkpoint) checkpoint.Network
+    inspect path (OnnxLowering.lower batch checkpoint) checkpoint.Network
 
 /// Elements of a constant.
 let private elements (tensor: OnnxTensor) =

@@ -5,6 +5,7 @@ open System
 open System.IO
 open System.Text.Json.Serialization
 open Expecto
+open NormFree.Formats.Safetensors
 open NormFree.Interop
 open NormFree.Spec
 open NormFree.Runs
@@ -63,3 +64,22 @@ let doubled (network: Network) =
     let twin = Network.create torch.ScalarType.Float64 Rule.Corrected 0L network.Spec
     twin |> Network.fill (fun key -> values[key])
     twin
+
+/// A safetensors file with a network's tensors, some of them changed.
+let file
+    (folder: NormFree.Tests.Data.Support.TempFolder)
+    (change: (string * DType * int64[] * byte[]) -> (string * DType * int64[] * byte[]) list)
+    (network: Network)
+    =
+    let path = folder.File "tensors.safetensors"
+    let writer = SafetensorsWriter().Describe("format", "pt")
+
+    for key, tensor in network.Tensors do
+        for key, dtype, shape, bytes in
+            change (key, TensorBytes.typeOf tensor.dtype, tensor.shape, TensorBytes.ofTensor tensor) do
+            writer.Add(key, dtype, ReadOnlySpan shape, ReadOnlyMemory bytes) |> ignore
+
+    writer.Save path
+    ForeignFile.OpenSafetensors path
+
+let f32 = torch.ScalarType.Float32

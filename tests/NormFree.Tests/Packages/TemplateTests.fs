@@ -7,6 +7,8 @@ open NormFree.Inference.Files
 open NormFree.Tests
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Golden
+open NormFree.Tests.Inference
+open NormFree.Tests.Samples.Service
 
 let private hive () = Path.Combine(Feed.folder (), "hive")
 
@@ -50,7 +52,7 @@ let tests =
               Expect.isTrue (PackedFile.IsPacked(Path.Combine(path, "network.packed.safetensors"))) "the packed network"
           }
 
-          test "normfree-service builds without warnings" {
+          test "normfree-service builds without warnings, and classifies an upload" {
               let path = create "normfree-service" "service"
 
               Feed.dotnet path [ "build"; "-c"; "Release"; "-nologo"; "-warnaserror" ]
@@ -60,4 +62,20 @@ let tests =
               let result = Feed.dotnet path [ "run"; "-c"; "Release"; "--no-build" ]
               Expect.equal result.Code 2 "exit code without a network"
               contains [ "usage: dotnet run" ] result.Text
+
+              // The same build classifies an upload.
+              let network = Path.Combine(Feed.folder (), "service.packed.safetensors")
+              PackedFile.Write(network, Models.tiny)
+
+              use service =
+                  new Service(Path.Combine(path, "bin", "Release", "net10.0", "service"), [ network ])
+
+              contains [ "\"status\":\"ok\""; "\"classes\":3" ] (service.Get "/health")
+              let image = File.ReadAllBytes(Path.Combine(repository, "docs", "demo.png"))
+              let status, _, text = service.Post("/classify", image)
+              Expect.equal status 200 text
+              contains [ "\"name\""; "\"probability\"" ] text
+              let status, _, text = service.Post("/classify", [| 1uy; 2uy |])
+              Expect.equal status 400 "no image"
+              contains [ "not a JPEG or PNG image" ] text
           } ]

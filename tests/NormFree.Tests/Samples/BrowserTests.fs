@@ -1,7 +1,6 @@
 /// The sample page (experiments/browser) in headless Chromium.
 module NormFree.Tests.Samples.BrowserTests
 
-open System
 open System.IO
 open System.Text
 open Expecto
@@ -17,10 +16,7 @@ open NormFree.Tests.Samples.Support
 let private published = Path.Combine(repository, "artifacts/browser/wwwroot")
 
 let private requireBrowser () =
-    let path = (Environment.GetEnvironmentVariable "PATH" |> string).Split ':'
-
-    if not (path |> Array.exists (fun folder -> File.Exists(Path.Combine(folder, "chromium")))) then
-        skiptest "chromium is not installed (Debian's chromium)"
+    requireChromium ()
 
     if not (Directory.Exists published) then
         skiptest "experiments/browser was not published: the package feed lacks the WebAssembly packs"
@@ -37,7 +33,7 @@ let private predictions (page: Page) =
           let row = (nonNull row).AsArray()
           string row[0], float (nonNull row[1]) ]
 
-/// Drops a file and waits until the status tells of it.
+/// Drops a file and waits until the status mentions it.
 let private drop (page: Page) (folder: TempFolder) (name: string) (bytes: byte[]) =
     page.Evaluate "document.getElementById('status').innerText = ''" |> ignore
     page.Drop(folder.Write(name, bytes), "#drop")

@@ -12,8 +12,16 @@ open System.Text.Json
 open System.Text.Json.Nodes
 open System.Text.RegularExpressions
 open System.Threading
+open Expecto
 
 let private timeout = TimeSpan.FromSeconds 60.0
+
+/// Skips a test on a machine without Chromium.
+let requireChromium () =
+    let path = (Environment.GetEnvironmentVariable "PATH" |> string).Split ':'
+
+    if not (path |> Array.exists (fun folder -> File.Exists(Path.Combine(folder, "chromium")))) then
+        skiptest "chromium is not installed (Debian's chromium)"
 
 let private freePort () =
     use listener = new TcpListener(IPAddress.Loopback, 0)

@@ -72,7 +72,7 @@ let private isFlat (samples: float[]) =
 let tests =
     test $"{clients} clients for two seconds get the same answers" {
         use folder = new TempFolder()
-        use service = new Service([ "--network"; write folder "tiny.packed.safetensors" Models.tiny ])
+        use service = new Service(sample, [ "--network"; write folder "tiny.packed.safetensors" Models.tiny ])
         let load = (run service (drawn 3 64 48 |> jpeg 90) 2.0).Result
         Expect.isGreaterThan load.Times.Length (2 * clients) "answers"
         Expect.isLessThan (Array.max load.Memory) 500e6 "memory"
@@ -82,7 +82,7 @@ let soak =
     test $"the service holds {clients} clients for a minute without errors, and its memory stays flat" {
         use folder = new TempFolder()
         let network = write folder "reactnet18.packed.safetensors" (pack 32 ReActNet.cifar18)
-        use service = new Service([ "--network"; network ])
+        use service = new Service(sample, [ "--network"; network ])
         let load = (run service (drawn 3 640 480 |> jpeg 90) 60.0).Result
         printfn $"service: {show 60.0 load}"
         isFlat load.Memory

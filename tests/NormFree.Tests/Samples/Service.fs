@@ -13,19 +13,20 @@ open Expecto
 open NormFree.Tests
 open NormFree.Tests.Golden
 
-let private program = Path.Combine(repository, "experiments/service/bin/Release/net10.0/service")
+/// The sample.
+let sample = Path.Combine(repository, "experiments/service/bin/Release/net10.0/service")
 
-let private info (arguments: string list) =
+let private info (program: string) (arguments: string list) =
     ProcessStartInfo(
         program,
-        "--urls" :: "http://127.0.0.1:0" :: arguments,
+        arguments @ [ "--urls"; "http://127.0.0.1:0" ],
         RedirectStandardOutput = true,
         RedirectStandardError = true
     )
 
-/// Runs the service to its end: its exit code and its errors.
+/// Runs the sample to its end: its exit code and its errors.
 let run (arguments: string list) =
-    use service = nonNull (Process.Start(info arguments))
+    use service = nonNull (Process.Start(info sample arguments))
     let out, err = service.StandardOutput.ReadToEndAsync(), service.StandardError.ReadToEndAsync()
 
     if not (service.WaitForExit 30000) then
@@ -35,8 +36,8 @@ let run (arguments: string list) =
     service.ExitCode, err.Result
 
 /// A running service on a free port of the loopback device.
-type Service(arguments: string list) =
-    let service = nonNull (Process.Start(info arguments))
+type Service(program: string, arguments: string list) =
+    let service = nonNull (Process.Start(info program arguments))
     let lines = ConcurrentQueue<string>()
     let address = TaskCompletionSource<Uri>()
 

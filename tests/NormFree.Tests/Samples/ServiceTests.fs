@@ -23,7 +23,8 @@ let private photo = lazy (drawn 1 40 30 |> jpeg 90)
 /// The service that most tests share, with low limits. It ends with this process.
 let private shared =
     lazy
-        (let service = new Service([ "--network"; network.Value; "--maxBytes"; "20000"; "--maxPixels"; "10000" ])
+        (let service =
+            new Service(sample, [ "--network"; network.Value; "--maxBytes"; "20000"; "--maxPixels"; "10000" ])
 
          AppDomain.CurrentDomain.ProcessExit.Add(fun _ ->
              (service :> IDisposable).Dispose()
@@ -122,7 +123,7 @@ let private answers =
       }
 
       test "metrics are in Prometheus' format and count answers by status" {
-          use service = new Service([ "--network"; network.Value ])
+          use service = new Service(sample, [ "--network"; network.Value ])
           service.Post("/classify", photo.Value) |> ignore
           service.Post("/classify", [||]) |> ignore
           let text = service.Get "/metrics"
@@ -142,7 +143,7 @@ let private answers =
 
 let private limits =
     [ test "a request beyond the limit is answered with 503 and Retry-After" {
-          use service = new Service([ "--network"; network.Value; "--maxRequests"; "1" ])
+          use service = new Service(sample, [ "--network"; network.Value; "--maxRequests"; "1" ])
           use upload = new SlowUpload(service, photo.Value)
           awaitInProgress service 1.0
           let status, headers, text = service.Post("/classify", photo.Value)
@@ -155,7 +156,7 @@ let private limits =
       }
 
       test "SIGTERM lets a request finish, accepts no more, and ends with 0" {
-          use service = new Service([ "--network"; network.Value ])
+          use service = new Service(sample, [ "--network"; network.Value ])
           use upload = new SlowUpload(service, photo.Value)
           awaitInProgress service 1.0
           service.Terminate()

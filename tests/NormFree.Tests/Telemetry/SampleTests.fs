@@ -200,11 +200,11 @@ let private more =
           for engine in [ Fused; Composite ] do
               use _ = torch.NewDisposeScope()
               use network = started BatchNorm ActivationsAndWeights { Execution.Default with Engine = engine }
-              let batch = images torch.ScalarType.Float32 "look" 4
+              let batch = images torch.ScalarType.Float32 "observe" 4
               let seen = ResizeArray()
-              let look name (x: torch.Tensor) (y: torch.Tensor) = seen.Add(name, x.shape[1], y.shape[1])
-              let looked = network.Forward(batch, Evaluate, { ForwardHook.none with Block = look })
-              Expect.equal (bits looked) (bits (network.Forward(batch, Evaluate))) "logits"
+              let observe name (x: torch.Tensor) (y: torch.Tensor) = seen.Add(name, x.shape[1], y.shape[1])
+              let observed = network.Forward(batch, Evaluate, { ForwardHook.none with Block = observe })
+              Expect.equal (bits observed) (bits (network.Forward(batch, Evaluate))) "logits"
               Expect.equal [ for name, _, _ in seen -> name ] (Lowering.parts network.Spec |> List.map fst) "parts"
       } ]
 

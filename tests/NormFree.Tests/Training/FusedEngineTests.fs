@@ -156,7 +156,7 @@ let private withoutFlips mode (network: Network) =
         let arguments = Dictionary<string, torch.Tensor>()
 
         // The inputs of all signs, in both engines.
-        let look (other: bool) =
+        let hook (other: bool) =
             let see name (x: torch.Tensor) =
                 if other then
                     agree <- agree && same (argument layers[name]) arguments[name] x
@@ -165,8 +165,8 @@ let private withoutFlips mode (network: Network) =
 
             { ForwardHook.none with Layer = see }
 
-        ours <- fused.Run(mode, [ name, graph ], look false, ours)
-        theirs <- composite.Run(mode, [ name, graph ], look true, theirs)
+        ours <- fused.Run(mode, [ name, graph ], hook false, ours)
+        theirs <- composite.Run(mode, [ name, graph ], hook true, theirs)
         agree <- agree && same (active graph) ours theirs
 
     agree

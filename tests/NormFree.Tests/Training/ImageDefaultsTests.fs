@@ -127,10 +127,20 @@ let private oldFiles =
     test "fields that a version added are completed in files of earlier ones" {
         let old = """{"Recipe":{"HeldOut":0.5},"Dataset":{"AllowLeftOut":null}}"""
 
-        contains [ "\"Freeze\":0"; "\"Preprocessing\":null"; "\"Normalisation\":null" ] (OldNames.addFields old)
+        contains [ "\"HeldOut\":0.5"; "\"Freeze\":0" ] (ok (OldNames.addFields old))
 
-        let today = OldNames.addFields """{"HeldOut":0.5,"Freeze":3}"""
+        let today = ok (OldNames.addFields """{"HeldOut":0.5,"Freeze":3}""")
         Expect.stringContains today "\"Freeze\":3" "a field that is there is kept"
+
+        // Options need no default.
+        let dataset = Json.write DatasetConfiguration.Empty
+        let older = dataset.Replace(",\"Preprocessing\":null", "").Replace(",\"Normalisation\":null", "")
+        Expect.notEqual older dataset "two fields less"
+        Expect.equal (Json.read older) (Ok DatasetConfiguration.Empty) "read as None"
+
+        match OldNames.addFields """{"Stage1":{"A":1,"A":2}}""" with
+        | Error why -> contains [ "twice" ] why
+        | Ok text -> failtest text
     }
 
 /// The fields that were added since, as run folders and checkpoints have them.

@@ -188,6 +188,14 @@ let private measuring =
                   "the token"
           }
 
+          test "images that exceed the memory are refused before anything is allocated" {
+              let bad = { job with Image = 65536; Batch = 65536 }
+              let before = GC.GetTotalAllocatedBytes()
+              let text = messageOf<TrainingException, _>(fun () -> InferenceBench.measure (fun _ _ -> []) bad)
+              contains [ "65536 images of 65536×65536 need"; "GB of memory"; "fewer or smaller images" ] text
+              Expect.isLessThan (GC.GetTotalAllocatedBytes() - before) 100_000_000L "bytes"
+          }
+
           test "an invalid job is rejected with all its problems" {
               let bad = { job with Image = 2; Batch = 0; Threads = 0; Runs = 0; WarmUp = -1; Seconds = nan }
               let text = messageOf<TrainingException, _>(fun () -> InferenceBench.measure (fun _ _ -> []) bad)
