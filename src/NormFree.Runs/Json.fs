@@ -98,14 +98,13 @@ module Json =
             | _ -> ()
 
         try
-            match JsonNode.Parse text with
+            match JsonText.parse text with
             | null -> Ok text
             | root ->
                 defaults |> List.iter (fun (names, value) -> add root names value)
                 Ok(root.ToJsonString options)
-        with
-        | :? JsonException as e -> Error e.Message
-        | :? ArgumentException -> Error "an object has a field twice"
+        with :? JsonException as e ->
+            Error e.Message
 
     /// <summary>The value on one line with names such as <c>peak_memory_mb</c>, for results that scripts read. NaN and infinity become null.</summary>
     let writeSnakeCase (value: 'T) = JsonSerializer.Serialize<'T>(value, snakeCase)

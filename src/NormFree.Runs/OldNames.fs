@@ -37,10 +37,6 @@ module OldNames =
           "AllowLeftOut", ("Preprocessing", "null")
           "AllowLeftOut", ("Normalisation", "null") ]
 
-    /// Files that people write may have comments.
-    let private lenient =
-        JsonDocumentOptions(CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true)
-
     let rec private renew (node: JsonNode | null) : string list =
         match node with
         | :? JsonObject as fields ->
@@ -71,20 +67,18 @@ module OldNames =
     /// <summary>The JSON text of a checkpoint or <c>run.json</c> with the fields that later versions added.</summary>
     let addFields (text: string) : string =
         try
-            match JsonNode.Parse(text, documentOptions = lenient) with
+            match JsonText.parseLenient text with
             | null -> text
             | root ->
                 complete root
                 root.ToJsonString()
-        with
-        | :? JsonException
-        // An object has a field twice.
-        | :? System.ArgumentException -> text
+        with :? JsonException ->
+            text
 
     /// <summary>The JSON text with today's field names. <c>source</c> names the file in the warning. Text that is no JSON is returned as it is.</summary>
     let renewFields (source: string) (text: string) : string =
         try
-            let root = JsonNode.Parse(text, documentOptions = lenient)
+            let root = JsonText.parseLenient text
 
             match List.distinct (renew root) with
             | [] -> text
@@ -94,5 +88,5 @@ module OldNames =
                 (nonNull root).ToJsonString()
         with
         | :? JsonException
-        // An object has a field twice, perhaps by its old and its new name.
+        // An object has a field by its old and its new name.
         | :? System.ArgumentException -> text

@@ -163,7 +163,7 @@ module RunFolder =
         let text = readText path maxDescription |> OldNames.renewFields path |> OldNames.addFields
 
         try
-            match JsonNode.Parse text with
+            match JsonText.parse text with
             | :? JsonObject as root ->
                 let oldRows = takeRows path root
 

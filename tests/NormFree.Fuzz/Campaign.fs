@@ -35,7 +35,8 @@ let private environment =
 
 /// Runs a program to its end. Its output goes to the log.
 let private run (log: string) program (arguments: string list) =
-    let start = ProcessStartInfo(program, arguments, RedirectStandardOutput = true, RedirectStandardError = true)
+    let start =
+        ProcessStartInfo(program, arguments, RedirectStandardOutput = true, RedirectStandardError = true)
 
     for name, value in environment do
         start.Environment[name] <- value
@@ -84,7 +85,9 @@ let private writeAll folder (inputs: byte[] list) =
 
 let private filesOf folder =
     if Directory.Exists folder then
-        Directory.GetFiles folder |> Array.filter (fun path -> not (path.EndsWith "README.txt")) |> List.ofArray
+        Directory.GetFiles folder
+        |> Array.filter (fun path -> not (path.EndsWith "README.txt"))
+        |> List.ofArray
     else
         []
 
@@ -161,10 +164,17 @@ let private fuzz (minutes: float) (target: Contract.Target) : string list =
     printfn $"{target.Name}: {executions} executions, {kept} inputs stored, {broken.Length} faults"
     broken
 
-/// Fuzzes targets for so many minutes each. The exit code is 1 if an input broke a contract.
+/// Fuzzes targets for so many minutes each. The exit code is 1 if an input broke a contract, or AFL++ refused to start.
 let start (minutes: float) (targets: Contract.Target list) =
     prepare ()
-    let faults = [ for target in targets -> target, fuzz minutes target ]
+
+    let faultsOf (target: Contract.Target) =
+        try
+            fuzz minutes target
+        with error ->
+            [ error.Message ]
+
+    let faults = [ for target in targets -> target, faultsOf target ]
 
     for target, broken in faults do
         for path in broken do

@@ -94,7 +94,9 @@ let check (target: Target) (bytes: byte[]) =
 
 /// Runs with a file of these bytes in a folder of its own.
 let withFile (name: string) (bytes: byte[]) (run: string -> unit) =
-    let folder = Path.Combine(Path.GetTempPath(), $"normfree-fuzz-{Environment.ProcessId}-{Environment.CurrentManagedThreadId}")
+    let folder =
+        Path.Combine(Path.GetTempPath(), $"normfree-fuzz-{Environment.ProcessId}-{Environment.CurrentManagedThreadId}")
+
     Directory.CreateDirectory folder |> ignore
     let path = Path.Combine(folder, name)
 

@@ -34,7 +34,9 @@ let private countClass (count: byte) =
 /// The smallest inputs that take all branches, with their counts, that any input takes. Inputs that break the contract are left out.
 let minimise (target: Contract.Target) (inputs: byte[] list) : byte[] list =
     let memory = counters.Value
-    let zeros, counts, seen = Array.zeroCreate<byte> mapBytes, Array.zeroCreate<byte> mapBytes, Array.zeroCreate<byte> mapBytes
+
+    let zeros, counts, seen =
+        Array.zeroCreate<byte> mapBytes, Array.zeroCreate<byte> mapBytes, Array.zeroCreate<byte> mapBytes
 
     let isSound bytes =
         Marshal.Copy(zeros, 0, memory, mapBytes)
@@ -62,6 +64,4 @@ let minimise (target: Contract.Target) (inputs: byte[] list) : byte[] list =
     // What is initialised once must not count for the first input.
     inputs |> List.iter (isSound >> ignore)
 
-    inputs
-    |> List.sortBy _.Length
-    |> List.filter (fun bytes -> isSound bytes && isNew ())
+    inputs |> List.sortBy _.Length |> List.filter (fun bytes -> isSound bytes && isNew ())

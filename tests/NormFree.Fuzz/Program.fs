@@ -5,16 +5,28 @@ open System.IO
 
 let private usage =
     "NormFree.Fuzz campaign MINUTES [TARGET…]   fuzzes each target with AFL++ and stores the inputs that take new branches
-NormFree.Fuzz check TARGET FILE…           reads files as inputs of a target
+NormFree.Fuzz check TARGET FILE…           reads files, or all files of folders, as inputs of a target
 NormFree.Fuzz add TARGET FILE…             stores files as inputs of a target
 NormFree.Fuzz list                         the targets"
 
 let private bytesOf paths = [ for path in paths -> File.ReadAllBytes path ]
 
+let private filesOf path =
+    if Directory.Exists path then List.ofArray (Directory.GetFiles path) else [ path ]
+
+/// The exit code is 1 if an input breaks the contract.
 let private check target paths =
-    for path in paths do
-        Contract.check target (File.ReadAllBytes path)
-        printfn $"{path}: the contract holds"
+    let holds path =
+        try
+            Contract.check target (File.ReadAllBytes path)
+            true
+        with error ->
+            eprintfn $"{path}: {error}"
+            false
+
+    let broken = paths |> List.filter (holds >> not)
+    printfn $"{paths.Length} inputs, {broken.Length} break the contract"
+    min broken.Length 1
 
 let private minimise target folders output =
     Directory.CreateDirectory output |> ignore
@@ -43,9 +55,7 @@ let main arguments =
     | [ "minimise"; name; queue; stored; output ] ->
         minimise (Corpus.find name) [ queue; stored ] output
         0
-    | "check" :: name :: paths ->
-        check (Corpus.find name) paths
-        0
+    | "check" :: name :: paths -> check (Corpus.find name) (List.collect filesOf paths)
     | "add" :: name :: paths ->
         let target = Corpus.find name
         Corpus.write Campaign.corpus target (Corpus.read Campaign.corpus target @ bytesOf paths)

@@ -5,6 +5,7 @@ open System
 open System.IO
 open System.Text
 open NormFree.Runs
+open NormFree.Spec
 open NormFree.Fuzz.Contract
 
 let private same what before after =
@@ -29,18 +30,22 @@ let private readLog bytes =
     withFile "log.jsonl" bytes (fun path ->
         let folder = folderOf path
 
-        RunFolder.describe
-            folder
-            { Label = ""
-              Arguments = []
-              Configuration = None
-              Places = None
-              Finished = false }
+        RunFolder.describe folder { Label = ""; Arguments = []; Configuration = None; Places = None; Finished = false }
 
         let run = RunFolder.readRun folder
         run.Stages |> ignore
         RunFolder.writeLog folder run.Epochs
         same "the log" (Json.write run) (Json.write (RunFolder.readRun folder)))
+
+/// A network that is read is the same after it is written and read again.
+let private readNetwork bytes =
+    let read bytes =
+        let mutable net = Unchecked.defaultof<NetSpec>
+        withFile "network.json" bytes (fun path -> net <- NetworkJson.read path)
+        net
+
+    let text = NetworkJson.write (read bytes)
+    same "the network" text (NetworkJson.write (read (Encoding.UTF8.GetBytes text)))
 
 let private readConfusion bytes =
     withFile "confusion.json" bytes (fun path ->
@@ -101,5 +106,6 @@ let private readConfiguration (bytes: byte[]) =
 let targets =
     [ { Name = "run-json"; MaxBytes = 16384; Factor = 4000L; Read = readDescription }
       { Name = "log-jsonl"; MaxBytes = 4096; Factor = 4000L; Read = readLog }
+      { Name = "network-json"; MaxBytes = 8192; Factor = 4000L; Read = readNetwork }
       { Name = "confusion-json"; MaxBytes = 2048; Factor = 4000L; Read = readConfusion }
       { Name = "configuration"; MaxBytes = 16384; Factor = 4000L; Read = readConfiguration } ]

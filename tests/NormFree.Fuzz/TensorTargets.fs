@@ -133,7 +133,11 @@ let private table (lines: string) (data: byte[]) =
         match line.Split ' ' |> List.ofArray with
         | name :: kind :: sizes ->
             let shape =
-                sizes |> List.choose (fun size -> match Int64.TryParse size with | true, n -> Some n | _ -> None)
+                sizes
+                |> List.choose (fun size ->
+                    match Int64.TryParse size with
+                    | true, n -> Some n
+                    | _ -> None)
 
             let elements = shape |> List.fold (fun product size -> product * float size) 1.0
 
@@ -148,7 +152,12 @@ let private table (lines: string) (data: byte[]) =
 
 /// A packed file whose parts are valid by themselves: version, JSON of the model, table of tensors and data, separated by zero bytes.
 let private readPackedParts (bytes: byte[]) =
-    let at count = bytes |> Seq.indexed |> Seq.filter (fun (_, value) -> value = 0uy) |> Seq.map fst |> Seq.tryItem count
+    let at count =
+        bytes
+        |> Seq.indexed
+        |> Seq.filter (fun (_, value) -> value = 0uy)
+        |> Seq.map fst
+        |> Seq.tryItem count
 
     match at 0, at 1, at 2 with
     | Some first, Some second, Some third ->
@@ -175,7 +184,10 @@ let private zeros (spec: string) =
 
         if List.sumBy (snd >> elements) shapes < 1e5 then
             [ for name, shape in shapes ->
-                  { Name = name; Type = DType.F32; Shape = shape; Bytes = Array.zeroCreate (4 * int (elements shape)) } ]
+                  { Name = name
+                    Type = DType.F32
+                    Shape = shape
+                    Bytes = Array.zeroCreate (4 * int (elements shape)) } ]
         else
             []
     | _ -> []
@@ -264,10 +276,17 @@ let private writeOnnx bytes =
         [| for part in parts -> OnnxTensor(part.Name, part.Type, part.Shape, ReadOnlyMemory part.Bytes) |]
 
     let dimension () =
-        if draw.Below 2 = 0 then OnnxDimension.Open(draw.Text()) else OnnxDimension.Of(int64 (draw.Byte()))
+        if draw.Below 2 = 0 then
+            OnnxDimension.Open(draw.Text())
+        else
+            OnnxDimension.Of(int64 (draw.Byte()))
 
     let value () =
-        OnnxValue(draw.Text(), DTypes.All[draw.Below DTypes.All.Count], [| for _ in 1 .. draw.Below 3 -> dimension () |])
+        OnnxValue(
+            draw.Text(),
+            DTypes.All[draw.Below DTypes.All.Count],
+            [| for _ in 1 .. draw.Below 3 -> dimension () |]
+        )
 
     let graph = OnnxGraph(draw.Text(), nodes, constants, [| value () |], [| value () |])
     let metadata = Dictionary(dict [ draw.Text(), draw.Text() ])
@@ -285,7 +304,8 @@ let private writeOnnx bytes =
     if readNodes <> [ for node in nodes -> utf8 node.Name, utf8 node.Operator ] then
         fail "the nodes differ from what was written"
 
-    let readParts = [ for part in all 5 found -> text (only 8 (fields part)), (only 9 (fields part)).ToArray() ]
+    let readParts =
+        [ for part in all 5 found -> text (only 8 (fields part)), (only 9 (fields part)).ToArray() ]
 
     if readParts <> [ for part in parts -> utf8 part.Name, part.Bytes ] then
         fail "the constants differ from what was written"
