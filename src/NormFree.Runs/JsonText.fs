@@ -28,12 +28,12 @@ module internal JsonText =
                     reader.GetString() |> ignore
                 with :? InvalidOperationException ->
                     let line = MemoryExtensions.Count(ReadOnlySpan(bytes, 0, int reader.TokenStartIndex), byte '\n')
-                    raise (JsonException("A string has half of a surrogate pair.", null, Nullable line, Nullable 0L))
+                    raise (JsonException("A string has half of a surrogate pair.", null, int64 line, 0L))
 
     let private parseWith (options: JsonDocumentOptions) (text: string) : JsonNode | null =
-        let node = JsonNode.Parse(text, documentOptions = options)
+        // First: the search for fields that occur twice decodes their names.
         requireUnicode options text
-        node
+        JsonNode.Parse(text, documentOptions = options)
 
     /// The tree of a text. Throws JsonException if it is no JSON, if an object has a field twice, or if a string is not valid Unicode.
     let parse (text: string) = parseWith (JsonDocumentOptions(AllowDuplicateProperties = false)) text
