@@ -57,6 +57,9 @@ module Json =
 
     let private readAs (expected: Type) (options: JsonSerializerOptions) (text: string) : Result<obj, string> =
         try
+            // The F# converter counts fields, so that one that occurs twice hides one that is missing.
+            JsonText.parse text |> ignore
+
             match JsonSerializer.Deserialize(text, expected, options) with
             | null -> Error "it is null"
             | value -> Ok value
