@@ -1,5 +1,5 @@
 // Builds, tests and runs NormFree:  dotnet fsi build.fsx [-t TARGET]
-// Targets: Restore Build BuildTool BuildTests Demo (default) Test Soak Fuzz Coverage Mutate Bench Arm Aot Browser Publish Ci Format CheckFormat Approve Pack PackTools Docs Update Clean.  `-l` lists them with what they need.
+// Targets: Restore Build BuildTool BuildTests Demo (default) Test Soak Fuzz Bench Arm Aot Browser Publish Ci Format CheckFormat Approve Pack PackTools Docs Update Clean.  `-l` lists them with what they need.
 #r "nuget: Fake.Core.Target, 5.20.3"
 
 open System
@@ -169,27 +169,6 @@ Target.create "Fuzz" (fun parameter ->
     let arguments = parameter.Context.Arguments
     let program = [ "run"; "--project"; "tests/NormFree.Fuzz"; "-c"; "Release"; "--"; "campaign" ]
     dotnet (program @ (if arguments.IsEmpty then [ "2" ] else arguments)))
-
-/// Branch coverage of the quick tests:  -t Coverage [LIST, for example NormFree.Formats]
-Target.create "Coverage" (fun parameter ->
-    let tools, report = "artifacts/coverage/tools", "artifacts/coverage/report"
-    let filter = parameter.Context.Arguments |> List.map (fun list -> $"-p:Filter={list}")
-    dotnet ([ "build"; "tests/coverage/coverage.proj"; "-nologo"; "-v"; "quiet" ] @ filter)
-
-    if not (Directory.Exists tools) then
-        dotnet [ "tool"; "install"; "--tool-path"; tools; "dotnet-reportgenerator-globaltool"; "--version"; "5.6.0" ]
-
-    run
-        $"{tools}/reportgenerator"
-        [ "-reports:artifacts/coverage/coverage.cobertura.xml"
-          $"-targetdir:{report}"
-          "-reporttypes:Html;TextSummary"
-          "-verbosity:Warning" ]
-
-    printfn $"Open {report}/index.html")
-
-/// Mutation testing of a C# library:  -t Mutate PROJECT [COUNT [SEED]]
-Target.create "Mutate" (fun parameter -> dotnet ([ "fsi"; "tests/mutate.fsx" ] @ parameter.Context.Arguments))
 
 Target.create "Bench" (fun _ ->
     dotnet [ "run"; "--project"; "tests/NormFree.Microbenchmarks"; "-c"; "Release"; "--no-build" ])
@@ -428,8 +407,6 @@ for target, needed in
       "Test", "BuildTests"
       "Soak", "BuildTests"
       "Fuzz", "Restore"
-      "Coverage", "BuildTests"
-      "Mutate", "BuildTests"
       "Bench", "Build"
       "Pack", "Build"
       "Approve", "BuildTests"
