@@ -1,5 +1,5 @@
 // Builds, tests and runs NormFree:  dotnet fsi build.fsx [-t TARGET]
-// Targets: Restore Build BuildTool BuildTests Demo (default) Test Soak Bench Arm Aot Browser Publish Ci Format CheckFormat Approve Pack PackTools Docs Update Clean.  `-l` lists them with what they need.
+// Targets: Restore Build BuildTool BuildTests Demo (default) Test Soak Fuzz Bench Arm Aot Browser Publish Ci Format CheckFormat Approve Pack PackTools Docs Update Clean.  `-l` lists them with what they need.
 #r "nuget: Fake.Core.Target, 5.20.3"
 
 open System
@@ -163,6 +163,12 @@ Target.create "Test" (fun _ -> runTests plainly)
 
 /// What takes minutes: kills of the tool, memory over thousands of steps, and the packages.
 Target.create "Soak" (fun _ -> runTests ("--soak" :: plainly))
+
+/// Coverage-guided fuzzing of every reader with Debian's afl++:  -t Fuzz [MINUTES for each target, 2 by default] [TARGET…]
+Target.create "Fuzz" (fun parameter ->
+    let arguments = parameter.Context.Arguments
+    let program = [ "run"; "--project"; "tests/NormFree.Fuzz"; "-c"; "Release"; "--"; "campaign" ]
+    dotnet (program @ (if arguments.IsEmpty then [ "2" ] else arguments)))
 
 Target.create "Bench" (fun _ ->
     dotnet [ "run"; "--project"; "tests/NormFree.Microbenchmarks"; "-c"; "Release"; "--no-build" ])
@@ -402,6 +408,7 @@ for target, needed in
       "Test", "BuildTests"
       "Soak", "BuildTests"
       "Soak", "Pack"
+      "Fuzz", "Restore"
       "Bench", "Build"
       "Pack", "Build"
       "Approve", "BuildTests"

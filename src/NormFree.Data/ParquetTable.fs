@@ -78,8 +78,11 @@ let private hubNames (label: string) (metadata: IReadOnlyDictionary<string, stri
             match item [ "info"; "features"; label; "names" ] (JsonNode.Parse text) with
             | :? JsonArray as names -> Some [| for name in names -> string (nonNull name) |]
             | _ -> None
-        with :? Text.Json.JsonException ->
-            None
+        with
+        | :? Text.Json.JsonException
+        // A string has half of a surrogate pair, or an object has a field twice.
+        | :? InvalidOperationException
+        | :? ArgumentException -> None
     | _ -> None
 
 let private readNumbers<'T when 'T: struct and 'T: (new: unit -> 'T) and 'T :> ValueType>

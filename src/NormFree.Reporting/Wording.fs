@@ -1,5 +1,6 @@
 namespace NormFree.Reporting
 
+open System
 open System.Globalization
 open System.Text.Json
 
@@ -65,7 +66,9 @@ module internal Wording =
             try
                 use document = JsonDocument.Parse text
                 words document.RootElement
-            with :? JsonException ->
-                text
+            with
+            | :? JsonException
+            // A string has half of a surrogate pair.
+            | :? InvalidOperationException -> text
         else
             text

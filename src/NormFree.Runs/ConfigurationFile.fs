@@ -16,13 +16,6 @@ module ConfigurationFile =
     /// Longer files are rejected.
     let private maxBytes = 1L <<< 20
 
-    let private documentOptions =
-        JsonDocumentOptions(
-            CommentHandling = JsonCommentHandling.Skip,
-            AllowTrailingCommas = true,
-            AllowDuplicateProperties = false
-        )
-
     /// The record's fields and their types; none for values that are no records.
     let private fieldsOf (expected: Type option) : (string * Type) list =
         match expected with
@@ -150,7 +143,7 @@ module ConfigurationFile =
         try
             let bytes = Encoding.UTF8.GetBytes text
 
-            match JsonNode.Parse(text, documentOptions = documentOptions) with
+            match JsonText.parseLenient text with
             | :? JsonObject as given ->
                 let lines, unknown = scan bytes
 
@@ -176,7 +169,7 @@ module ConfigurationFile =
 
     /// The configuration inside a run.json, or the text itself.
     let private inner (text: string) =
-        match JsonNode.Parse(text, documentOptions = documentOptions) with
+        match JsonText.parseLenient text with
         | :? JsonObject as root when root.ContainsKey "Configuration" && root.ContainsKey "Finished" ->
             (nonNull root["Configuration"]).ToJsonString()
         | _ -> text

@@ -13,12 +13,17 @@ module ConfusionFile =
 
     let private isBase64 (text: string) = Buffers.Text.Base64.IsValid(text.AsSpan())
 
+    /// Whether a list of JSON has a null, which F# does not expect there.
+    let private hasNull (items: 'item list) = items |> List.exists (fun item -> isNull (box item))
+
     /// The first inconsistency, if any.
     let private problem (confusion: Confusion) =
         let classes = confusion.Classes.Length
         let isPair truth guess = truth >= 0 && truth < classes && guess >= 0 && guess < classes
 
-        if confusion.Classes |> List.exists (fun c -> c.Right < 0 || c.Images < c.Right) then
+        if hasNull confusion.Classes || hasNull confusion.Pairs || hasNull confusion.Mistakes then
+            Some "a list has a null in place of a value"
+        elif confusion.Classes |> List.exists (fun c -> c.Right < 0 || c.Images < c.Right) then
             Some "a class has more correct predictions than images"
         elif confusion.Pairs |> List.exists (fun p -> not (isPair p.Truth p.Guess) || p.Count < 1) then
             Some $"a pair is not of its {classes} classes, or its count is not positive"

@@ -55,12 +55,11 @@ module Json =
     let internal indented =
         JsonSerializerOptions(WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping)
 
-    /// Files that people write may have comments.
-    let internal lenient =
-        JsonDocumentOptions(CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true)
-
     let private readAs (expected: Type) (options: JsonSerializerOptions) (text: string) : Result<obj, string> =
         try
+            // The F# converter counts fields, so that one that occurs twice hides one that is missing.
+            JsonText.parse text |> ignore
+
             match JsonSerializer.Deserialize(text, expected, options) with
             | null -> Error "it is null"
             | value -> Ok value
@@ -106,14 +105,13 @@ module Json =
             | _ -> ()
 
         try
-            match JsonNode.Parse(text, documentOptions = lenient) with
+            match JsonText.parseLenient text with
             | null -> Ok text
             | root ->
                 complete root
                 Ok(root.ToJsonString options)
-        with
-        | :? JsonException as e -> Error e.Message
-        | :? ArgumentException -> Error "an object has a field twice"
+        with :? JsonException as e ->
+            Error e.Message
 
     /// <summary>The value on one line with names such as <c>peak_memory_mb</c>, for results that scripts read. NaN and infinity become null.</summary>
     let writeSnakeCase (value: 'T) = JsonSerializer.Serialize<'T>(value, snakeCase)

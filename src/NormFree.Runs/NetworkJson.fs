@@ -13,14 +13,11 @@ module NetworkJson =
     /// Longer files are rejected.
     let private maxBytes = 1L <<< 22
 
-    let private documentOptions =
-        JsonDocumentOptions(CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true)
-
     let private remedy = "Start from 'normfree network show NAME' and change it"
 
     let private withoutComments path (text: string) =
         try
-            match JsonNode.Parse(text, documentOptions = documentOptions) with
+            match JsonText.parseLenient text with
             | null -> raise (InvalidFileException(path, "the text", "it is null", remedy))
             | node -> node.ToJsonString()
         with :? JsonException as e ->

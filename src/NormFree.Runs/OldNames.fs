@@ -56,7 +56,7 @@ module OldNames =
     /// <summary>The JSON text with today's field names. <c>source</c> names the file in the warning. Text that is no JSON is returned as it is.</summary>
     let renewFields (source: string) (text: string) : string =
         try
-            let root = JsonNode.Parse(text, documentOptions = Json.lenient)
+            let root = JsonText.parseLenient text
 
             match List.distinct (renew root) with
             | [] -> text
@@ -66,5 +66,5 @@ module OldNames =
                 (nonNull root).ToJsonString()
         with
         | :? JsonException
-        // An object has a field twice, perhaps by its old and its new name.
+        // An object has a field by its old and its new name.
         | :? System.ArgumentException -> text

@@ -166,7 +166,7 @@ module RunFolder =
             | Error why -> raise (unreadable path "text" why)
 
         try
-            match JsonNode.Parse text with
+            match JsonText.parse text with
             | :? JsonObject as root ->
                 let oldRows = takeRows path root
                 let what: RunDescription = read path (root.ToJsonString()) "text"

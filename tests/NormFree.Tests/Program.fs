@@ -69,6 +69,7 @@ let private all =
             Spec.ValidationTests.tests
             Spec.LoweringTests.tests
             Spec.ArchitectureTests.tests ]
+      Fuzz.CorpusTests.tests
       testList
           "Kernels"
           [ Kernels.InstructionSetTests.tests

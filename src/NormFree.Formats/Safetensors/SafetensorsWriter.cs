@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Buffers.Binary;
+using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 
@@ -18,6 +19,7 @@ namespace NormFree.Formats.Safetensors;
 public sealed class SafetensorsWriter
 {
     private const int Alignment = 64;
+    private static readonly UTF8Encoding StrictUtf8 = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
     private readonly OrderedDictionary<string, string> metadata = [];
     private readonly OrderedDictionary<string, (TensorEntry Entry, ReadOnlyMemory<byte> Bytes)> tensors = [];
     private long end;
@@ -25,9 +27,11 @@ public sealed class SafetensorsWriter
     /// <summary>Adds a metadata entry.</summary>
     /// <param name="key">Its key.</param>
     /// <param name="value">Its value.</param>
-    /// <exception cref="ArgumentException">The key exists already.</exception>
+    /// <exception cref="ArgumentException">The key exists already, or a text has half of a surrogate pair.</exception>
     public SafetensorsWriter Describe(string key, string value)
     {
+        RequireUnicode(key, nameof(key));
+        RequireUnicode(value, nameof(value));
         metadata.Add(key, value);
         return this;
     }
@@ -37,9 +41,10 @@ public sealed class SafetensorsWriter
     /// <param name="type">Its element type.</param>
     /// <param name="shape">Its shape; empty for a scalar.</param>
     /// <param name="bytes">Its elements, row-major and little-endian. They are not copied and must not change before they are written.</param>
-    /// <exception cref="ArgumentException">The name exists already, or the bytes do not fit the shape.</exception>
+    /// <exception cref="ArgumentException">The name exists already or has half of a surrogate pair, or the bytes do not fit the shape.</exception>
     public SafetensorsWriter Add(string name, DType type, ReadOnlySpan<long> shape, ReadOnlyMemory<byte> bytes)
     {
+        RequireUnicode(name, nameof(name));
         long[] sizes = shape.ToArray();
         if (name == SafetensorsHeader.MetadataKey || tensors.ContainsKey(name))
             throw new ArgumentException($"The name {Quoted.Name(name)} exists already: each tensor needs its own name.", nameof(name));
@@ -88,6 +93,19 @@ public sealed class SafetensorsWriter
         stream.Write(head);
         foreach (var (_, bytes) in tensors.Values)
             stream.Write(bytes.Span);
+    }
+
+    /// <summary>The writer of JSON would replace half of a surrogate pair, so that another text would be read.</summary>
+    private static void RequireUnicode(string text, string parameter)
+    {
+        try
+        {
+            StrictUtf8.GetByteCount(text);
+        }
+        catch (EncoderFallbackException)
+        {
+            throw new ArgumentException($"{Quoted.Name(text)} has half of a surrogate pair, which UTF-8 cannot represent.", parameter);
+        }
     }
 
     private ReadOnlySpan<byte> Header()
