@@ -120,12 +120,17 @@ module internal Commands =
                  Options.Run.freeze.Spec
                  Options.Run.out.Spec
                  Options.Run.resume.Spec
+                 Options.Run.timeLimit.Spec
                  Options.Run.keep.Spec
                  Options.Run.checkpointEvery.Spec
                  Options.Run.onNonFinite.Spec
                  Options.Run.telemetry.Spec
                  Options.Run.jsonLog.Spec ]
-             @ trainExecution)
+             @ trainExecution
+             @ [ Options.Execution.ranks.Spec
+                 Options.Execution.hosts.Spec
+                 Options.Execution.restarts.Spec
+                 Options.Execution.minRanks.Spec ])
 
     let eval =
         { command
