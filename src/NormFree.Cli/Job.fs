@@ -35,23 +35,23 @@ module internal Job =
         elif ranks.Rank = 0 then
             Outcome.report "" error
         else
-            Outcome.Failed
+            Outcome.ofError error
 
     /// Ends all other ranks after a reason was printed.
-    let private abort (ranks: IRanks) (outcome: Outcome) =
-        Thread.Sleep reportingTime
+    let private abort sleep (ranks: IRanks) (outcome: Outcome) =
+        sleep reportingTime
         ranks.Abort(int outcome)
         raise (AlreadyReportedException outcome)
 
     /// Does the last step of a job with all ranks. If their connection fails, the reason is printed and all ranks end.
-    let private collectively (ranks: IRanks) action =
+    let private collectively sleep (ranks: IRanks) action =
         try
             action ()
         with :? DistributedException as failure ->
-            reportByName ranks failure |> abort ranks
+            reportByName ranks failure |> abort sleep ranks
 
     /// Ends a rank that failed, and all others if they wait for something that will not come.
-    let private fail (ranks: IRanks) timeout (error: exn) =
+    let private fail sleep (ranks: IRanks) timeout (error: exn) =
         let statuses =
             try
                 ranks.TryFinalBarrier(statusOf error, grace timeout)
@@ -65,20 +65,23 @@ module internal Job =
         match statuses with
         | NonNull statuses ->
             let outcome = report ranks statuses error
-            collectively ranks ranks.Leave
+            collectively sleep ranks ranks.Leave
             raise (AlreadyReportedException outcome)
-        | _ -> reportByName ranks error |> abort ranks
+        | _ -> reportByName ranks error |> abort sleep ranks
 
-    /// The same as `run`, for ranks that have joined.
-    let runOn (ranks: IRanks) timeout (command: IRanks -> unit) =
+    /// The same as `runOn`, with the function that waits.
+    let runOnClock (sleep: TimeSpan -> unit) (ranks: IRanks) timeout (command: IRanks -> unit) =
         try
             command ranks
         with error ->
-            fail ranks timeout error
+            fail sleep ranks timeout error
 
-        collectively ranks (fun () ->
+        collectively sleep ranks (fun () ->
             ranks.TryFinalBarrier(succeeded, Timeout.InfiniteTimeSpan) |> ignore
             ranks.Leave())
+
+    /// The same as `run`, for ranks that have joined.
+    let runOn (ranks: IRanks) timeout command = runOnClock Thread.Sleep ranks timeout command
 
     /// <summary>Runs a command with the processes that a launcher has started with this one, or alone.</summary>
     /// <remarks>

@@ -13,6 +13,8 @@ type Outcome =
     | Success = 0
     | Failed = 1
     | BadUsage = 2
+    /// A training reached its time limit and can be resumed. EX_TEMPFAIL of sysexits.h.
+    | TimeLimit = 75
 
 /// <summary>The command line is wrong; the message says what to change.</summary>
 [<Sealed>]
@@ -22,6 +24,11 @@ type UsageException(message: string) =
 /// <summary>The command was interrupted; the message says what is kept.</summary>
 [<Sealed>]
 type InterruptedException(message: string) =
+    inherit Exception(message)
+
+/// <summary>The command reached its time limit; the message says what is kept.</summary>
+[<Sealed>]
+type TimeLimitException(message: string) =
     inherit Exception(message)
 
 /// <summary>The command failed and the reason is already printed, by this rank or by the first one for all ranks.</summary>
@@ -59,6 +66,7 @@ module Outcome =
         match error with
         | :? UsageException ->
             Some(Outcome.BadUsage, $"{error.Message}\nTry 'normfree --help', or 'normfree COMMAND --help'.")
+        | :? TimeLimitException -> Some(Outcome.TimeLimit, error.Message)
         | :? TrainingException
         | :? DataException
         | :? InvalidFileException
@@ -86,6 +94,9 @@ module Outcome =
         // Libraries load their native part when they are used first.
         | :? TypeInitializationException -> error.InnerException |> Option.ofObj |> Option.bind explain
         | _ -> None
+
+    /// <summary>The outcome of a command that fails for this reason.</summary>
+    let ofError (error: exn) = explain error |> Option.map fst |> Option.defaultValue Outcome.Failed
 
     /// <summary>Prints the reason of a failure on the error stream, after the name of the rank that failed.</summary>
     let report (who: string) (error: exn) =
@@ -118,7 +129,7 @@ module Outcome =
     /// <remarks><c>what</c> tells the user what is kept after an interruption.</remarks>
     let untilInterrupted (what: string) (command: CancellationToken -> 'a) : 'a =
         use source = new CancellationTokenSource()
-        use _ = Signals.atFirst source.Cancel
+        use _ = Signals.atFirst (fun _ -> source.Cancel())
 
         try
             command source.Token

@@ -32,10 +32,15 @@ let private computing command (args: Arguments) =
     stoppable "Nothing is kept." command args
 
 let private train (args: Arguments) =
-    if not (args.Has Options.Run.printConfig) then
-        useInstructions args
+    let isPrinted = args.Has Options.Run.printConfig
 
-    TrainCommand.run args
+    if Supervisor.isRequested args && not isPrinted then
+        Supervisor.run args
+    else
+        if not isPrinted then
+            useInstructions args
+
+        TrainCommand.run args
 
 let private printCompletion (args: Arguments) = Completion.script args.Operands.Head |> List.iter Output.line
 

@@ -72,7 +72,7 @@ module Reference =
     let markdown () : string =
         [ "# Command-line reference"
           ""
-          "`normfree COMMAND --help all` prints the same. Exit codes: 0 success, 1 failure, 2 wrong usage."
+          "`normfree COMMAND --help all` prints the same. Exit codes: 0 success, 1 failure, 2 wrong usage, 75 time limit reached (train)."
           ""
           yield! List.collect section Commands.all ]
         |> String.concat "\n"

@@ -15,7 +15,7 @@ module internal Signals =
     let exitAtOnce (code: int) = ProcessControl.ExitAtOnce code
 
     /// <summary>Calls <c>stop</c> at the first signal, until the result is disposed. A second signal ends the process.</summary>
-    let atFirst (stop: unit -> unit) : IDisposable =
+    let atFirst (stop: PosixSignal -> unit) : IDisposable =
         let count = [| 0 |]
 
         let handle number (context: PosixSignalContext) =
@@ -25,7 +25,7 @@ module internal Signals =
             if Interlocked.Increment(&count[0]) > 1 then
                 exitAtOnce (128 + number)
 
-            stop ()
+            stop context.Signal
 
         let taken = signals |> List.filter (snd >> ProcessControl.IsSignalIgnored >> not)
 

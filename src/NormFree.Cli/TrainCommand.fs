@@ -96,12 +96,12 @@ module internal TrainCommand =
         Output.line $"Checkpoints and log: {folder.Path}"
 
     /// What a resumed run accepts: its folder, how the work is done, and the places of its data and its teacher.
-    let private allowedOnResume =
+    let allowedOnResume =
         lazy
             (set (
                 [ for spec in CommandTable.Networks.trainExecution -> spec.Name ]
                 @ [ "--resume"; "--out"; "--data"; "--teacher"; "--keep"; "--checkpoint-every" ]
-                @ [ "--on-nonfinite"; "--json-log"; "--strict"; "--print-config" ]
+                @ [ "--on-nonfinite"; "--json-log"; "--strict"; "--print-config"; "--time-limit" ]
             ))
 
     let private requireSettingsKept (args: Arguments) =
@@ -235,7 +235,17 @@ module internal TrainCommand =
                      --mca odls_base_sigkill_timeout 10."
             )
 
-    let private train (args: Arguments) (ranks: IRanks) =
+    /// <summary>When the training stops, if it has a time limit.</summary>
+    let deadline (args: Arguments) =
+        args.TryGet Options.Run.timeLimit |> Option.map (fun limit -> DateTimeOffset.UtcNow + limit)
+
+    let private isKept (folder: RunFolder) =
+        $"All steps are kept; resume with: normfree train --resume --out {folder.Path}"
+
+    /// <summary>What is said of a training that its time limit ends.</summary>
+    let timeIsUp folder = $"the time limit is reached. {isKept folder}"
+
+    let private train (args: Arguments) deadline (ranks: IRanks) =
         let isShown = ranks.Rank = 0 && not (args.Has Options.Run.jsonLog)
         let folder, configuration, arguments, moved = settings args isShown
         let runOptions = options configuration
@@ -260,7 +270,8 @@ module internal TrainCommand =
                 Arguments = arguments
                 Configuration = Some configuration
                 DataMoved = moved
-                Options = { runOptions with OnEvent = watch; Cancellation = cancellation; Ranks = ranks } }
+                Options =
+                    { runOptions with OnEvent = watch; Cancellation = cancellation; Deadline = deadline; Ranks = ranks } }
 
         if args.TryGet Options.Recipe.learningRate = Some FindRate then
             Outcome.untilInterrupted "Nothing was written." (fun cancellation ->
@@ -268,11 +279,12 @@ module internal TrainCommand =
                 |> LearningRateFinder.run configuration net folder)
         else
             let finished =
-                Outcome.untilInterrupted
-                    $"All steps are kept; resume with: normfree train --resume --out {folder.Path}"
-                    (fun cancellation ->
+                Outcome.untilInterrupted (isKept folder) (fun cancellation ->
+                    try
                         Show.progress ranks (args.Has Options.Run.jsonLog) (fun watch ->
-                            plan cancellation watch |> stages configuration net))
+                            plan cancellation watch |> stages configuration net)
+                    with :? DeadlineException ->
+                        raise (TimeLimitException(timeIsUp folder)))
 
             if isShown then
                 result folder dataset.Classes.Length finished
@@ -292,4 +304,6 @@ module internal TrainCommand =
         if args.Has Options.Run.printConfig then
             Output.line (ConfigurationFile.write (resolved args))
         else
-            Job.run (args.TryGet Options.Execution.rankTimeout |> Option.map TimeSpan.FromSeconds) (train args)
+            Job.run
+                (args.TryGet Options.Execution.rankTimeout |> Option.map TimeSpan.FromSeconds)
+                (train args (deadline args))

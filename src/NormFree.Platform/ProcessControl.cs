@@ -8,6 +8,8 @@ public static class ProcessControl
     /// <summary>The size of Linux's <c>struct sigaction</c> on 64 bits, and the byte and the bit of SA_RESETHAND in it.</summary>
     private const int ActionSize = 152, ResetByte = 139, ResetBit = 0x80;
 
+    private const int TerminateSignal = 15;
+
     /// <summary>SIG_IGN, the handler of a signal that the process ignores.</summary>
     private const long Ignoring = 1;
 
@@ -55,6 +57,13 @@ public static class ProcessControl
             Exit(code);
     }
 
+    /// <summary>Asks another process to end, with SIGTERM. Does nothing on Windows, which has no such signal.</summary>
+    /// <param name="process">The number of the process.</param>
+    public static void Terminate(int process)
+    {
+        if (!OperatingSystem.IsWindows()) _ = SendSignal(process, TerminateSignal);
+    }
+
     /// <summary>Sets a variable that native libraries read when they are loaded, unless the user has set it.</summary>
     /// <remarks>.NET's Environment class does not write to the C library's environment. Does nothing on other systems than Linux and macOS.</remarks>
     /// <param name="name">The variable.</param>
@@ -82,6 +91,9 @@ public static class ProcessControl
 
     [DllImport("libc", EntryPoint = "sigaction")]
     private static extern int WriteAction(int signal, byte[] action, nint none);
+
+    [DllImport("libc", EntryPoint = "kill")]
+    private static extern int SendSignal(int process, int signal);
 
     [DllImport("libc", EntryPoint = "_exit")]
     private static extern void Exit(int code);

@@ -18,6 +18,8 @@ module Limits =
     let learningRate = 100.0
     /// <summary>Checkpoints of a stage.</summary>
     let keep = 1, 10_000
+    let ranks = 1, 65_536
+    let restarts = 0, 10_000
     /// <summary>Minutes between two checkpoints.</summary>
     let minutes = 0.0, 1e6
     /// <summary>α of mixup and CutMix: below it, drawing shares takes few attempts.</summary>

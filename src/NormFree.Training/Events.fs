@@ -58,6 +58,9 @@ type RunOptions =
         Telemetry: Sampling
         OnEvent: TrainingEvent -> unit
         Cancellation: Threading.CancellationToken
+        /// When the training stops between two steps, writes a checkpoint, and throws <c>DeadlineException</c>. Several ranks first finish an
+        /// evaluation that is running.
+        Deadline: DateTimeOffset option
         /// The processes of a distributed training, each with its own options. Only the first one writes to the run folder.
         Ranks: IRanks
         /// Micro-batches per rank and step, which are computed in turn to save memory.
@@ -78,5 +81,6 @@ type RunOptions =
           Telemetry = Sampling.Default
           OnEvent = ignore
           Cancellation = Threading.CancellationToken.None
+          Deadline = None
           Ranks = OneRank.Instance
           Accumulate = 1 }

@@ -1,6 +1,8 @@
 namespace NormFree.Training
 
+open System.IO
 open NormFree.Data
+open NormFree.Distributed
 open NormFree.Formats
 open NormFree.Networks
 open NormFree.Runs
@@ -113,8 +115,29 @@ module internal PlanChecks =
                     $"torch operations, not the fused engine's kernels, run {slow.Length} of {layers.Length} binary layers, more slowly: {shown}{more}."
             )
 
+    /// With other folders, ranks would resume from other checkpoints, or not at all.
+    let requireSameFolder (plan: Plan) =
+        let ranks = plan.Options.Ranks
+
+        let folders =
+            ranks.AllGather(
+                match plan.Folder with
+                | Some folder -> Path.GetFullPath folder.Path
+                | None -> "none"
+            )
+
+        match Array.tryFindIndex ((<>) folders[0]) folders with
+        | Some other ->
+            raise (
+                TrainingException
+                    $"the run folder of {ranks.NameOf 0} is {folders[0]}, and that of {ranks.NameOf other} is {folders[other]}. Give all ranks the same \
+                      --out, and start them in the same working folder."
+            )
+        | None -> ()
+
     /// The recipe and the network that the recipe trains. Throws TrainingException with all problems.
     let prepare (plan: Plan) recipe net =
+        requireSameFolder plan
         TorchNative.Ensure()
         let recipe = require (Recipe.validate recipe)
         let net = Recipe.applyTo net recipe

@@ -69,17 +69,14 @@ module internal StageImages =
 
 /// What stays the same while a stage runs.
 type internal StageContext =
-    {
-        Options: RunOptions
-        Job: StageJob
-        Network: Network
-        Optimisation: Optimisation
-        Step: TrainingStep
-        Writer: CheckpointWriter
-        Recorder: TelemetryRecorder
-        /// Ends the stage: on the caller's cancellation in a single process; on any rank's once all ranks know of it.
-        Stop: CancellationTokenSource
-    }
+    { Options: RunOptions
+      Job: StageJob
+      Network: Network
+      Optimisation: Optimisation
+      Step: TrainingStep
+      Writer: CheckpointWriter
+      Recorder: TelemetryRecorder
+      Stop: StageStop }
 
 /// Functions of a running stage.
 [<RequireQualifiedAccess>]

@@ -2,7 +2,6 @@ namespace NormFree.Training
 
 open System
 open System.Diagnostics
-open System.Threading
 open NormFree.Data
 open NormFree.Distributed
 open NormFree.Networks
@@ -107,26 +106,20 @@ module Stage =
     let private anyRank (context: StageContext) (asked: bool) =
         context.Options.Ranks.Sum [| (if asked then 1.0 else 0.0) |] |> Array.head > 0.0
 
-    /// Stops all ranks if the caller of any of them has cancelled.
-    let private stopTogether (context: StageContext) (caller: CancellationToken) =
-        if anyRank context caller.IsCancellationRequested then
-            context.Stop.Cancel()
-
     /// What all ranks do together after a step, because one of them asks for it: write a checkpoint, or stop.
-    let private synchronise (context: StageContext) caller cursor =
+    let private synchronise (context: StageContext) cursor =
         let cursor =
             if anyRank context context.Writer.IsDue then
                 NonFiniteResponse.writeCheckpoint context cursor
             else
                 cursor
 
-        stopTogether context caller
+        context.Stop.Synchronise()
         cursor
 
     /// The rest of the epoch's batches. `publish` receives the state after each of them.
     let private trainEpoch
         (context: StageContext)
-        caller
         (source: ImageSource)
         (publish: LoopState -> unit)
         (start: LoopState)
@@ -151,14 +144,14 @@ module Stage =
                 state <- { Cursor = cursor; Readable = cursor }
                 publish state
                 context.Options.OnEvent(StepDone(StageRecords.step context cursor source.Count))
-                state <- { state with Cursor = synchronise context caller cursor }
+                state <- { state with Cursor = synchronise context cursor }
             else
                 state <- { state with Cursor = cursor }
 
             publish state
 
         // For a cancellation since the last step: an evaluation takes long, and ranks that stop within it would not stop together.
-        stopTogether context caller
+        context.Stop.Synchronise()
         context.Options.Cancellation.ThrowIfCancellationRequested()
         Loader.requireReadable source.Count state.Cursor.Progress.Unreadable (Seq.tryHead unreadable)
         state.Cursor
@@ -225,18 +218,11 @@ module Stage =
             context.Recorder.Write()
             context.Writer.Write(StageContext.complete context state.Readable)
 
-    /// The token source that ends the stage: linked to the caller's token in a single process; set by agreement among several ranks.
-    let private stopOf (runOptions: RunOptions) =
-        if runOptions.Ranks.Size = 1 then
-            CancellationTokenSource.CreateLinkedTokenSource runOptions.Cancellation
-        else
-            new CancellationTokenSource()
-
     /// <summary>Runs the rest of a stage from a cursor, at which network and optimiser are.</summary>
     /// <remarks>
     /// Throws TrainingException on NaN or infinity if the rule is to stop or has been applied too often; DataException if the images cannot be
-    /// read, after writing the last step on readable images; OperationCanceledException if the caller cancelled: between two steps, after writing
-    /// a checkpoint.
+    /// read, after writing the last step on readable images; OperationCanceledException if the caller cancelled, and DeadlineException if the
+    /// deadline has passed: between two steps, after writing a checkpoint.
     /// </remarks>
     let internal run
         (runOptions: RunOptions)
@@ -257,7 +243,7 @@ module Stage =
         use step =
             new TrainingStep(runOptions.Ranks, runOptions.Accumulate, job.Recipe, network, optimisation, TrainingLoss.ofRecipe job.Recipe job.Teacher)
 
-        use stop = stopOf runOptions
+        use stop = new StageStop(runOptions)
 
         use recorder =
             new TelemetryRecorder(
@@ -292,13 +278,16 @@ module Stage =
 
         try
             while state.Value.Cursor.Epoch < job.Recipe.Epochs do
-                let cursor =
-                    trainEpoch context runOptions.Cancellation train (fun now -> state.Value <- now) state.Value
+                let cursor = trainEpoch context train (fun now -> state.Value <- now) state.Value
 
                 state.Value <- { state.Value with Cursor = endEpoch context heldOut cursor }
         with
-        | :? OperationCanceledException when stop.IsCancellationRequested ->
+        | :? OperationCanceledException when stop.IsRequested ->
             writeOnInterruption context state.Value.Cursor
+
+            if stop.IsByDeadline then
+                raise (DeadlineException())
+
             reraise ()
         | :? DataException ->
             writeOnDataFailure context state.Value

@@ -173,11 +173,13 @@ let private all =
           "Distributed"
           [ Distributed.ShardTests.tests
             Distributed.LivenessTests.tests
+            Distributed.SimulationTests.tests
             Distributed.GradientStepTests.tests
             Distributed.NonFiniteTests.tests
             Distributed.FreezeTests.tests
             Distributed.BenchTests.tests
             Distributed.ScalingTests.tests
+            Distributed.RestartTests.quick
             Distributed.MpiTests.quick ]
       testList
           "Samples"
@@ -212,6 +214,7 @@ let private soak =
                     Packages.ToolTests.tests ]
               Zoo.ZooTests.soak
               Distributed.MpiTests.soak
+              Distributed.RestartTests.soak
               Samples.LoadTests.soak
               Samples.OwnImagesTests.soak ]
     )

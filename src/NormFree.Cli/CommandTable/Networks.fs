@@ -78,12 +78,17 @@ let train =
              Options.Run.freeze.Spec
              Options.Run.out.Spec
              Options.Run.resume.Spec
+             Options.Run.timeLimit.Spec
              Options.Run.keep.Spec
              Options.Run.checkpointEvery.Spec
              Options.Run.onNonFinite.Spec
              Options.Run.telemetry.Spec
              Options.Run.jsonLog.Spec ]
-         @ trainExecution) with
+         @ trainExecution
+         @ [ Options.Execution.ranks.Spec
+             Options.Execution.hosts.Spec
+             Options.Execution.restarts.Spec
+             Options.Execution.minRanks.Spec ]) with
         Common = [ for spec in common -> spec.Name ] }
 
 let eval =

@@ -72,6 +72,37 @@ let accumulate =
     |> Opt.defaultsTo "1"
     |> executionGroup
 
+let ranks =
+    Opt.whole "--ranks" "N" Limits.ranks "Ranks to start with mpirun (default: one for each host, or 1)."
+    |> executionGroup
+
+let hosts =
+    Opt.custom
+        "--hosts"
+        "LIST"
+        ValueKind.Text
+        "names separated by commas"
+        "Hosts on which mpirun starts ranks, one for each name."
+        (fun text ->
+            match text.Split ',' |> Array.toList with
+            | names when names |> List.forall (String.IsNullOrWhiteSpace >> not) -> Some names
+            | _ -> None)
+    |> executionGroup
+
+let restarts =
+    Opt.whole
+        "--restarts"
+        "N"
+        Limits.restarts
+        "Restarts after a failure, each with one rank fewer, from the last checkpoint."
+    |> Opt.defaultsTo "0"
+    |> executionGroup
+
+let minRanks =
+    Opt.whole "--min-ranks" "N" Limits.ranks "Fewest ranks of a restart."
+    |> Opt.defaultsTo "1"
+    |> executionGroup
+
 let rankTimeout =
     Opt.real
         "--rank-timeout"

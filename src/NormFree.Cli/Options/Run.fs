@@ -4,6 +4,7 @@ module internal NormFree.Cli.Options.Run
 
 open NormFree.Cli
 open System
+open System.Text.RegularExpressions
 open NormFree.Runs
 open NormFree.Networks
 
@@ -25,6 +26,28 @@ let freeze =
 
 let out = Opt.path "--out" "FOLDER" "Run folder (default: runs/ARCH-NORM)." |> run
 let resume = Opt.flag "--resume" "Resume the run in --out with its settings." |> run
+
+/// The text of a time as `--time-limit` takes it.
+let timeText (time: TimeSpan) = $"{int time.TotalHours:D2}:{time.Minutes:D2}:{time.Seconds:D2}"
+
+let private tryTime (text: string) =
+    let found = Regex.Match(text, @"^(\d{1,5}):([0-5]\d)(?::([0-5]\d))?$")
+    let part (number: int) = if found.Groups[number].Success then int found.Groups[number].Value else 0
+
+    if found.Success then
+        Some(TimeSpan(part 1, part 2, part 3)) |> Option.filter (fun time -> time > TimeSpan.Zero)
+    else
+        None
+
+let timeLimit =
+    Opt.custom
+        "--time-limit"
+        "HH:MM"
+        ValueKind.Text
+        "hours and minutes, as 11:50, or with seconds, as 11:50:00"
+        "Stop with a checkpoint and exit code 75 after this time."
+        tryTime
+    |> run
 
 let keep =
     Opt.whole "--keep" "N" Limits.keep "Last checkpoints kept of each stage."

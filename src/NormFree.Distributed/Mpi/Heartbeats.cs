@@ -2,7 +2,7 @@ using System.Runtime.InteropServices;
 
 namespace NormFree.Distributed.Mpi;
 
-/// <summary>Exchanges heartbeats with the monitored ranks. A heartbeat is one double: the number of sums that the sender has requested.</summary>
+/// <summary>Exchanges heartbeats with the monitored ranks. A heartbeat is one double: <see cref="Liveness.Announced"/>.</summary>
 internal sealed unsafe class Heartbeats : IDisposable
 {
     private readonly MpiCalls mpi;
@@ -52,7 +52,7 @@ internal sealed unsafe class Heartbeats : IDisposable
     private void Send(Channel channel)
     {
         if (channel.IsSending && !mpi.IsDone(ref channel.Sending)) return;
-        *channel.Output = liveness.Requested;
+        *channel.Output = liveness.Announced;
         channel.Sending = mpi.BeginSend(channel.Output, channel.Rank, communicator);
         channel.IsSending = true;
     }

@@ -4,7 +4,8 @@ namespace NormFree.Distributed.Mpi;
 /// <remarks>
 /// Rank 0 monitors all others, and they monitor rank 0: two messages per rank and second. A heartbeat carries the number of sums that a rank has
 /// requested. All ranks request the same sums, so a rank whose count stays below another's for longer than the timeout blocks the job. This also
-/// finds a process that still sends heartbeats while its work hangs. The class is pure: the caller passes the time.
+/// finds a process that still sends heartbeats while its work hangs. The final barrier counts as one more sum of every rank but rank 0, which may have
+/// long work of its own before it. The class is pure: the caller passes the time.
 /// </remarks>
 internal sealed class Liveness
 {
@@ -29,15 +30,22 @@ internal sealed class Liveness
     /// <summary>The ranks that this rank monitors and sends heartbeats to.</summary>
     public IReadOnlyList<int> Peers => peers;
 
-    /// <summary>The number of sums that this rank has requested.</summary>
-    public long Requested => requested[rank];
+    /// <summary>What heartbeats say: the number of sums that this rank has requested, and one more in the final barrier.</summary>
+    public long Announced { get; private set; }
 
-    /// <summary>Records how many sums a rank has requested: a peer, from its heartbeat, or this rank itself.</summary>
+    /// <summary>Records how many sums a rank has requested, for a peer from its heartbeat.</summary>
     public void Record(int from, long count, TimeSpan now)
     {
         lastSeen[from] = now;
         if (count > requested.Max()) highestSince = now;
         requested[from] = count;
+    }
+
+    /// <summary>Records how many sums this rank has requested, and whether it is in the final barrier.</summary>
+    public void RecordOwn(long count, bool isEnding, TimeSpan now)
+    {
+        Announced = isEnding ? count + 1 : count;
+        Record(rank, rank == 0 ? Announced : count, now);
     }
 
     /// <summary>The peers that have been silent or lagging for longer than the timeout.</summary>

@@ -73,7 +73,7 @@ internal sealed class MpiThread
     /// <inheritdoc cref="IRanks.TryFinalBarrier"/>
     /// <remarks>
     /// The statuses travel as a sum in which each rank fills its own position. The sum has a communicator of its own, because after a failure other
-    /// ranks may be waiting for ordinary sums. It does not count for <see cref="Liveness"/>: rank 0 may have work of its own at the end.
+    /// ranks may be waiting for ordinary sums.
     /// </remarks>
     public unsafe long[]? TryFinalBarrier(long status, TimeSpan wait)
     {
@@ -180,7 +180,7 @@ internal sealed class MpiThread
     {
         var now = Now;
         heartbeats.Exchange(now);
-        liveness.Record(Rank, Interlocked.Read(ref requested), now);
+        liveness.RecordOwn(Interlocked.Read(ref requested), Volatile.Read(ref finalSum) is not null, now);
         if (liveness.Missing(now) is not { Length: > 0 } missing) return;
         var names = string.Join(", ", missing.Select(NameOf));
         onLost($"{names} has made no progress for {timeout.TotalSeconds:0} s: the process hangs, its node is down, or the network "

@@ -44,6 +44,12 @@ let private children (parent: int) =
                   id, fields
           | _ -> () ]
 
+/// The processes below a process.
+let rec private descendants (parent: int) : int list =
+    [ for child, _ in children parent do
+          child
+          yield! descendants child ]
+
 /// The processor time of a job's ranks in seconds.
 let private cpuSeconds job = List.sum [ for _, fields in children job -> (float fields[11] + float fields[12]) / 100.0 ]
 
@@ -64,6 +70,16 @@ type Job(job: Process) =
     member _.Id = job.Id
     member _.Out = lock output (fun () -> string output)
     member _.Err = lock errors (fun () -> string errors)
+
+    /// Waits until the error stream has the text.
+    member this.AwaitError(expected: string) =
+        let clock = Stopwatch.StartNew()
+
+        while not (this.Err.Contains expected) do
+            if job.HasExited || clock.Elapsed.TotalMinutes > 10.0 then
+                failtest $"'{expected}' was not printed in {clock.Elapsed}: {this.Out} {this.Err}"
+
+            Thread.Sleep 50
 
     /// Waits until a rank has printed the text. The limit is processor time, ten times what the job needs, so that a busy machine does not fail the test.
     member this.AwaitOutput(expected: string) =
@@ -92,27 +108,40 @@ type Job(job: Process) =
 
             job.Dispose()
 
+/// Starts a program that is, or becomes, a job of ranks on this machine.
+let private startJob (program: string) (arguments: string list) variables =
+    let info =
+        ProcessStartInfo(
+            program,
+            arguments,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+            RedirectStandardInput = true
+        )
+
+    for name, value in [ "OMPI_ALLOW_RUN_AS_ROOT", "1"; "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1" ] @ variables do
+        info.Environment[name] <- value
+
+    match Process.Start info with
+    | null -> failtest $"{program} did not start"
+    | job -> new Job(job)
+
 /// Starts a program with the given number of ranks on this machine.
 let start ranks (command: string list) =
     let options =
         [ "-n"; string ranks; "--oversubscribe"; "--bind-to"; "none" ]
         @ [ "--mca"; "odls_base_sigkill_timeout"; "3"; "--mca"; "btl"; "self,vader,tcp" ]
 
-    let info =
-        ProcessStartInfo(
-            program (),
-            options @ command,
-            RedirectStandardOutput = true,
-            RedirectStandardError = true,
-            RedirectStandardInput = true
-        )
+    startJob (program ()) (options @ command) []
 
-    for name in [ "OMPI_ALLOW_RUN_AS_ROOT"; "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM" ] do
-        info.Environment[name] <- "1"
-
-    match Process.Start info with
-    | null -> failtest "mpirun did not start"
-    | job -> new Job(job)
+/// Starts the tool, which starts mpirun itself.
+let supervise (arguments: string list) =
+    startJob
+        tool
+        arguments
+        [ "OMPI_MCA_rmaps_base_oversubscribe", "1"
+          "OMPI_MCA_odls_base_sigkill_timeout", "3"
+          "OMPI_MCA_btl", "self,vader,tcp" ]
 
 /// Runs a program with the given number of ranks, which must succeed, and returns its output.
 let run ranks (command: string list) =
@@ -123,11 +152,16 @@ let run ranks (command: string list) =
 
 /// The process ID of a job's rank.
 let processOf (job: Job) rank =
-    children job.Id
-    |> List.map fst
+    descendants job.Id
     |> List.tryFind (fun id ->
         (text $"/proc/{id}/environ").Split('\000') |> Array.contains $"OMPI_COMM_WORLD_RANK={rank}")
     |> Option.defaultWith (fun () -> failtest $"rank {rank} is not running: {job.Out} {job.Err}")
+
+/// The only child of a process that is no launcher.
+let childOf (job: Job) =
+    match children job.Id with
+    | [ id, _ ] -> id
+    | others -> failtest $"{others.Length} children: {job.Out} {job.Err}"
 
 /// Sends a signal to a process.
 let signal (name: string) (id: int) =
