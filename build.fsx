@@ -387,7 +387,7 @@ Target.create "Docs" (fun _ ->
     dotnet [ "docfx"; "docs/docfx.json" ]
     printfn "Open artifacts/site/index.html")
 
-/// What continuous integration runs.
+/// Everything that needs no other machine and no hour. .ci/run runs its first part, Test.
 Target.create "Ci" ignore
 
 Target.create "Update" (fun _ ->

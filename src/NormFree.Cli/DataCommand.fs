@@ -18,7 +18,8 @@ module internal DataCommand =
             let known = String.concat ", " [ for known in RemoteDatasets.all -> known.Name ]
             raise (UsageException $"there is no data set '{name}' to download: choose one of {known}.")
         | Some remote, None -> remote
-        | Some remote, Some mirror -> { remote with Files = remote.Files |> List.map (RemoteDatasets.fromMirror mirror) }
+        | Some remote, Some mirror ->
+            { remote with Files = remote.Files |> List.map (RemoteDatasets.fromMirror mirror) }
 
     /// Prints at most one line per second, in place on a terminal.
     let private progress () =

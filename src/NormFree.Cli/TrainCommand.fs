@@ -167,7 +167,8 @@ module internal TrainCommand =
 
         let configuration =
             description.Configuration
-            |> Option.defaultWith (fun () -> Parser.parse CommandTable.Networks.train description.Arguments |> TrainSettings.resolve)
+            |> Option.defaultWith (fun () ->
+                Parser.parse CommandTable.Networks.train description.Arguments |> TrainSettings.resolve)
             |> withCheckpoints folder
 
         let teacher = args.TryGet Options.Recipe.teacher

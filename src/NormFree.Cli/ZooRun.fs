@@ -30,7 +30,8 @@ module internal ZooRun =
 
         let configuration =
             description.Configuration
-            |> Option.defaultWith (fun () -> Parser.parse CommandTable.Networks.train description.Arguments |> TrainSettings.resolve)
+            |> Option.defaultWith (fun () ->
+                Parser.parse CommandTable.Networks.train description.Arguments |> TrainSettings.resolve)
 
         let before =
             configuration.Init

@@ -31,8 +31,7 @@ let private isPythonHundred (set: FileSet) =
 let private isTelling path = known |> List.exists (fun set -> set.Tells path)
 
 /// Files that a compressed archive has to keep.
-let private isWanted path =
-    isTelling path || named [ "train"; "test"; "meta" ] path || ImageKind.isSupported path
+let private isWanted path = isTelling path || named [ "train"; "test"; "meta" ] path || ImageKind.isSupported path
 
 let private describe (set: FileSet) =
     let found = known |> List.tryFind (fun known -> Array.exists known.Tells set.Files)

@@ -56,10 +56,7 @@ let private openFolder limits folder path =
     match ImageFolder.openPath limits folder path with
     | Ok images -> Ok images
     | Error errors ->
-        DatasetFiles.tryFind limits path
-        |> Option.map List.singleton
-        |> Option.defaultValue errors
-        |> Error
+        DatasetFiles.tryFind limits path |> Option.map List.singleton |> Option.defaultValue errors |> Error
 
 /// <summary>Opens a folder or archive of class folders, or of Parquet files.</summary>
 let openPath name options (path: string) : Result<Dataset, DataError list> =

@@ -90,7 +90,8 @@ module internal FlipCharts =
                 Range = None
                 Curves = [ curve run pick ]
                 Boundaries =
-                  [ for boundary in RunCharts.boundaries [ { Label = run.Label; Runs = [ run.Log ] } ] -> { boundary with At = boundary.At - 0.5 } ]
+                  [ for boundary in RunCharts.boundaries [ { Label = run.Label; Runs = [ run.Log ] } ] ->
+                        { boundary with At = boundary.At - 0.5 } ]
                 Levels = [] } ]
 
     /// Weight and activation flips over the training.

@@ -39,7 +39,8 @@ module internal PlotBoundaries =
         if EmbeddedFont.width fontSize text <= room then
             text
         else
-            text.Substring(0, seq { text.Length - 1 .. -1 .. 1 } |> Seq.tryFind fits |> Option.defaultValue 0) + "…"
+            text.Substring(0, seq { text.Length - 1 .. -1 .. 1 } |> Seq.tryFind fits |> Option.defaultValue 0)
+            + "…"
 
     /// A label that fits beside its line, whether it stands left of it, and its extent on the axis.
     let private fitted perPixel (low: float, high: float) (boundary: Boundary) =
@@ -125,7 +126,8 @@ module internal PlotBoundaries =
                 FontSize = fontSize,
                 StrokeThickness = 0.0,
                 Padding = OxyThickness 0.0,
-                TextHorizontalAlignment = (if placed.IsRight then HorizontalAlignment.Right else HorizontalAlignment.Left),
+                TextHorizontalAlignment =
+                    (if placed.IsRight then HorizontalAlignment.Right else HorizontalAlignment.Left),
                 TextVerticalAlignment = VerticalAlignment.Top
             ))
 

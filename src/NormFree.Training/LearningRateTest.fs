@@ -125,7 +125,10 @@ module LearningRateTest =
 
         initialise network
         use optimisation = new Optimisation(recipe, network)
-        use gradients = new GradientStep(plan.Options.Ranks, plan.Options.Accumulate, network, TrainingLoss.ofRecipe recipe None)
+
+        use gradients =
+            new GradientStep(plan.Options.Ranks, plan.Options.Accumulate, network, TrainingLoss.ofRecipe recipe None)
+
         let step = step plan recipe network optimisation gradients
         let rate i = lowest * (highest / lowest) ** (float i / float (steps - 1))
 

@@ -241,7 +241,14 @@ module Stage =
             | Some source -> OtherImages source
 
         use step =
-            new TrainingStep(runOptions.Ranks, runOptions.Accumulate, job.Recipe, network, optimisation, TrainingLoss.ofRecipe job.Recipe job.Teacher)
+            new TrainingStep(
+                runOptions.Ranks,
+                runOptions.Accumulate,
+                job.Recipe,
+                network,
+                optimisation,
+                TrainingLoss.ofRecipe job.Recipe job.Teacher
+            )
 
         use stop = new StageStop(runOptions)
 

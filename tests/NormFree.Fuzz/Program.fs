@@ -12,7 +12,10 @@ NormFree.Fuzz list                         the targets"
 let private bytesOf paths = [ for path in paths -> File.ReadAllBytes path ]
 
 let private filesOf path =
-    if Directory.Exists path then List.ofArray (Directory.GetFiles path) else [ path ]
+    if Directory.Exists path then
+        List.ofArray (Directory.GetFiles path)
+    else
+        [ path ]
 
 /// The exit code is 1 if an input breaks the contract.
 let private check target paths =

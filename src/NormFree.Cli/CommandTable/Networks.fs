@@ -44,51 +44,51 @@ let private common: OptionSpec list =
 
 let train =
     { command
-        "train"
-        "Trains a network, in one stage or in both."
-        ([ Options.Network.arch |> defaultsTo "reactnet-small" ]
-         @ described
-         @ dataset
-         @ [ Options.Data.size.Spec
-             Options.Data.resize |> about "Shorter side before the centre crop (needs --size)."
-             Options.Data.normalisation.Spec
-             Options.Data.augment.Spec
-             Options.Data.limit.Spec
-             Options.Data.testLimit.Spec
-             Options.Data.heldOut.Spec
-             Options.Data.strict.Spec
-             Options.Recipe.recipe.Spec
-             Options.Recipe.epochs.Spec
-             Options.Recipe.batch.Spec
-             Options.Recipe.learningRate.Spec
-             Options.Recipe.weightDecay.Spec
-             Options.Recipe.optimiser.Spec
-             Options.Recipe.schedule.Spec
-             Options.Recipe.warmUp.Spec
-             Options.Recipe.clip.Spec
-             Options.Recipe.initialisation.Spec
-             Options.Recipe.remeasure.Spec
-             Options.Recipe.weightAverage.Spec
-             Options.Recipe.loss.Spec
-             Options.Recipe.teacher.Spec
-             Options.Recipe.seed.Spec
-             Options.Run.config.Spec
-             Options.Run.printConfig.Spec
-             Options.Run.init.Spec
-             Options.Run.freeze.Spec
-             Options.Run.out.Spec
-             Options.Run.resume.Spec
-             Options.Run.timeLimit.Spec
-             Options.Run.keep.Spec
-             Options.Run.checkpointEvery.Spec
-             Options.Run.onNonFinite.Spec
-             Options.Run.telemetry.Spec
-             Options.Run.jsonLog.Spec ]
-         @ trainExecution
-         @ [ Options.Execution.ranks.Spec
-             Options.Execution.hosts.Spec
-             Options.Execution.restarts.Spec
-             Options.Execution.minRanks.Spec ]) with
+          "train"
+          "Trains a network, in one stage or in both."
+          ([ Options.Network.arch |> defaultsTo "reactnet-small" ]
+           @ described
+           @ dataset
+           @ [ Options.Data.size.Spec
+               Options.Data.resize |> about "Shorter side before the centre crop (needs --size)."
+               Options.Data.normalisation.Spec
+               Options.Data.augment.Spec
+               Options.Data.limit.Spec
+               Options.Data.testLimit.Spec
+               Options.Data.heldOut.Spec
+               Options.Data.strict.Spec
+               Options.Recipe.recipe.Spec
+               Options.Recipe.epochs.Spec
+               Options.Recipe.batch.Spec
+               Options.Recipe.learningRate.Spec
+               Options.Recipe.weightDecay.Spec
+               Options.Recipe.optimiser.Spec
+               Options.Recipe.schedule.Spec
+               Options.Recipe.warmUp.Spec
+               Options.Recipe.clip.Spec
+               Options.Recipe.initialisation.Spec
+               Options.Recipe.remeasure.Spec
+               Options.Recipe.weightAverage.Spec
+               Options.Recipe.loss.Spec
+               Options.Recipe.teacher.Spec
+               Options.Recipe.seed.Spec
+               Options.Run.config.Spec
+               Options.Run.printConfig.Spec
+               Options.Run.init.Spec
+               Options.Run.freeze.Spec
+               Options.Run.out.Spec
+               Options.Run.resume.Spec
+               Options.Run.timeLimit.Spec
+               Options.Run.keep.Spec
+               Options.Run.checkpointEvery.Spec
+               Options.Run.onNonFinite.Spec
+               Options.Run.telemetry.Spec
+               Options.Run.jsonLog.Spec ]
+           @ trainExecution
+           @ [ Options.Execution.ranks.Spec
+               Options.Execution.hosts.Spec
+               Options.Execution.restarts.Spec
+               Options.Execution.minRanks.Spec ]) with
         Common = [ for spec in common -> spec.Name ] }
 
 let eval =

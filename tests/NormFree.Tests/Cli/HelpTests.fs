@@ -56,7 +56,7 @@ let tests =
                   Expect.isTrue (listed whole spec) $"{spec.Name} in the whole help"
 
               Expect.stringContains short $"{others.Length} more options: normfree train --help all" "the way to them"
-              Expect.isLessThanOrEqual (Tool.lines whole).Length 80 "lines of the whole help"
+              Expect.isLessThanOrEqual (Tool.lines whole).Length 90 "lines of the whole help"
               Expect.equal (shown "help train") short "help COMMAND"
               Expect.equal (shown "help train all") whole "help COMMAND all"
               Expect.equal (shown "eval --help all") (shown "eval --help") "a command that shows all options at once"

@@ -276,4 +276,5 @@ let private reference =
         Expect.equal ((Tool.runLine "reference" |> Tool.succeeds).Out.TrimEnd()) (page.TrimEnd()) "the command"
     }
 
-let tests = testList "Usage" [ HelpTests.tests; usage; suggestions; NarrowTerminalTests.tests; forms; runs; reference ]
+let tests =
+    testList "Usage" [ HelpTests.tests; usage; suggestions; NarrowTerminalTests.tests; forms; runs; reference ]

@@ -16,7 +16,8 @@ let private bytes (text: string) = Text.Encoding.UTF8.GetBytes text
 /// JSON whose strings .NET cannot decode, or whose fields it cannot list, and which is parsed all the same.
 let private halfReadable =
     [ "half of a surrogate pair in a name", """{"\ud800":1}"""
-      "half of a surrogate pair in a value", """{"Label":"\ud800","Arguments":["\udfff"],"Configuration":[["\ud800","x"]]}"""
+      "half of a surrogate pair in a value",
+      """{"Label":"\ud800","Arguments":["\udfff"],"Configuration":[["\ud800","x"]]}"""
       "a field twice", """{"Label":"a","Label":"b","Arguments":[],"Configuration":null,"Places":null,"Finished":true}""" ]
 
 let tests =

@@ -139,7 +139,7 @@ let private oldFiles =
         Expect.equal (Json.read older) (Ok DatasetConfiguration.Empty) "read as None"
 
         match OldNames.addFields """{"Stage1":{"A":1,"A":2}}""" with
-        | Error why -> contains [ "twice" ] why
+        | Error why -> contains [ "Duplicate"; "'A'" ] why
         | Ok text -> failtest text
     }
 
