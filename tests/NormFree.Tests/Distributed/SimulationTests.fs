@@ -8,6 +8,7 @@ open NormFree.Cli
 open NormFree.Distributed
 open NormFree.Runs
 open NormFree.Training
+open NormFree.Tests.Distributed.SimulatedProcess
 open NormFree.Tests.Distributed.Simulation
 
 let private seconds (time: float) = TimeSpan.FromSeconds time

@@ -1,4 +1,4 @@
-/// Compares layers, losses and clipping with scalar loops, and their gradients with central differences.
+/// Compares layers with scalar loops, and their gradients with central differences.
 module NormFree.Tests.Torch.LayerTests
 
 open System
@@ -8,48 +8,7 @@ open NormFree.Torch.Layers
 open NormFree.Torch.Training
 open NormFree.Tests.Golden
 open TorchSharp
-
-let private repeatedly = { FsCheckConfig.defaultConfig with maxTest = 40 }
-
-/// n seeded random values in [−2, 2).
-let private values seed n =
-    let random = Random(seed: int)
-    Array.init n (fun _ -> 4.0 * random.NextDouble() - 2.0)
-
-let private tensor (shape: int list) (values: float[]) = GoldenFiles.tensor [| for side in shape -> int64 side |] values
-
-let private leaf shape values = (tensor shape values).requires_grad_ true
-
-let private same (actual: torch.Tensor) (expected: float[]) what = Agreement.allClose 1e-12 actual expected what
-
-/// The sum of a result with a different weight for each value.
-let private weighted (y: torch.Tensor) =
-    let weights = Array.init (int (y.numel ())) (fun i -> 1.0 + 0.5 * sin (float i))
-    (y * torch.tensor(weights).reshape y.shape).sum()
-
-/// Compares the gradients of a scalar function of leaves with central differences, value by value.
-let private checkGradients what (inputs: (int list * float[]) list) (f: torch.Tensor list -> torch.Tensor) =
-    use _ = torch.NewDisposeScope()
-    let leaves = [ for shape, values in inputs -> leaf shape values ]
-    (f leaves).backward()
-    let step = 1e-5
-
-    let at which index delta =
-        use _ = torch.NewDisposeScope()
-        use _ = torch.no_grad ()
-
-        let moved =
-            [ for i, (shape, values) in List.indexed inputs ->
-                  tensor shape (values |> Array.mapi (fun j v -> if i = which && j = index then v + delta else v)) ]
-
-        (f moved).item<float>()
-
-    for which, leaf in List.indexed leaves do
-        let gradient = Agreement.values (Agreement.gradient leaf)
-
-        for index, found in Array.indexed gradient do
-            let difference = (at which index step - at which index -step) / (2.0 * step)
-            Closeness.close 1e-6 1.0 found difference $"{what}: gradient {index} of input {which}"
+open NormFree.Tests.Torch.LayerSupport
 
 let private sign x = float (Math.Sign(x: float))
 
@@ -301,128 +260,5 @@ let private activations =
               same (Agreement.gradient input) (powers |> Array.map (fun power -> power * log 2.0)) "dk"
           } ]
 
-let private softmax (logits: float[]) =
-    let top = Array.max logits
-    let e = logits |> Array.map (fun v -> exp (v - top))
-    e |> Array.map (fun v -> v / Array.sum e)
-
-let private losses =
-    let n, k = 3, 4
-    let labels () = torch.tensor [| 1L; 3L; 0L |]
-
-    testList
-        "losses"
-        [ testPropertyWithConfig repeatedly "label smoothing equals the cross entropy with smoothed targets"
-          <| fun (seed: int) ->
-              use _ = torch.NewDisposeScope()
-              let logits, epsilon = values seed (n * k), 0.1
-
-              let expected =
-                  Array.zip (Array.splitInto n logits) [| 1; 3; 0 |]
-                  |> Array.averageBy (fun (row, label) ->
-                      softmax row
-                      |> Array.mapi (fun c p ->
-                          -((if c = label then 1.0 - epsilon else 0.0) + epsilon / float k) * log p)
-                      |> Array.sum)
-
-              same (Losses.LabelSmoothing(tensor [ n; k ] logits, labels (), epsilon)) [| expected |] "loss"
-
-          testPropertyWithConfig repeatedly "with shares of two classes, losses are those of both classes in that ratio"
-          <| fun (seed: int) ->
-              use _ = torch.NewDisposeScope()
-              let logits = tensor [ n; k ] (values seed (n * k))
-              let first, second = labels (), torch.tensor [| 2L; 3L; 1L |]
-              let share = 0.3
-
-              let shares =
-                  (torch.nn.functional.one_hot(first, k).``to`` torch.ScalarType.Float64).Times share
-                  + (torch.nn.functional.one_hot(second, k).``to`` torch.ScalarType.Float64).Times(1.0 - share)
-
-              for name, loss in
-                  [ "cross entropy", (fun target -> Losses.CrossEntropy(logits, target))
-                    "label smoothing", (fun target -> Losses.LabelSmoothing(logits, target, 0.1)) ] do
-                  let mixed = (loss first).Times share + (loss second).Times(1.0 - share)
-                  same (loss shares) (Agreement.values mixed) name
-
-          testPropertyWithConfig repeatedly "distillation equals the soft cross entropy"
-          <| fun (seed: int) ->
-              use _ = torch.NewDisposeScope()
-              let student, teacher = values seed (n * k), values (seed + 1) (n * k)
-
-              let expected =
-                  Array.zip (Array.splitInto n student) (Array.splitInto n teacher)
-                  |> Array.averageBy (fun (s, t) ->
-                      Array.map2 (fun p q -> -q * log p) (softmax s) (softmax t) |> Array.sum)
-
-              same (Losses.Distillation(tensor [ n; k ] student, tensor [ n; k ] teacher)) [| expected |] "loss"
-
-          testPropertyWithConfig { repeatedly with maxTest = 5 } "the losses' gradients"
-          <| fun (seed: int) ->
-              let student = [ n; k ], values seed (n * k)
-              let teacher = values (seed + 1) (n * k)
-              checkGradients "cross entropy" [ student ] (fun leaves -> Losses.CrossEntropy(leaves.Head, labels ()))
-
-              checkGradients "label smoothing" [ student ] (fun leaves ->
-                  Losses.LabelSmoothing(leaves.Head, labels (), 0.1))
-
-              checkGradients "distillation" [ student ] (fun leaves ->
-                  Losses.Distillation(leaves.Head, tensor [ n; k ] teacher))
-
-          test "no gradient flows into the teacher" {
-              use _ = torch.NewDisposeScope()
-              let student, teacher = leaf [ n; k ] (values 1 (n * k)), leaf [ n; k ] (values 2 (n * k))
-              Losses.Distillation(student, teacher).backward()
-              Expect.isNull teacher.grad "the teacher's gradient"
-          } ]
-
-let private norm (unit: float[]) = sqrt (unit |> Array.sumBy (fun v -> v * v))
-
-/// The gradient of one unit, and whether it was clipped.
-let private clipUnit factor (p: float[], g: float[]) =
-    let limit = factor * max (norm p) 1e-3
-
-    if norm g >= limit then
-        g |> Array.map (fun v -> v * limit / max (norm g) 1e-6), true
-    else
-        g, false
-
-let private clipping =
-    testList
-        "clipping"
-        [ testPropertyWithConfig repeatedly "adaptive clipping equals its loop over units, and counts them"
-          <| fun (seed: int) ->
-              use _ = torch.NewDisposeScope()
-              let random = Random seed
-
-              let inputs =
-                  [ for shape, units in [ [ 4; 3; 3; 3 ], 4; [ 1; 6; 1; 1 ], 1; [ 6 ], 1; [ 3; 5 ], 3 ] do
-                        let count = List.reduce (*) shape
-                        // Clipped and unclipped units, with some norms below the limits 1e-3 and 1e-6.
-                        let scaled seed = values seed count |> Array.map ((*) (10.0 ** float (random.Next(-8, 1))))
-                        shape, units, scaled (random.Next()), scaled (random.Next()) ]
-
-              let parameters =
-                  [ for shape, _, p, g in inputs do
-                        let parameter = leaf shape p
-                        parameter.grad <- tensor shape g
-                        parameter ]
-
-              let without = leaf [ 3 ] (values seed 3)
-
-              let count =
-                  parameters @ [ without ]
-                  |> List.map (fun parameter -> AdaptiveGradientClipping.Clip(parameter, 0.02))
-                  |> List.reduce (+)
-
-              let expected =
-                  [ for _, units, p, g in inputs ->
-                        Array.zip (Array.splitInto units p) (Array.splitInto units g) |> Array.map (clipUnit 0.02) ]
-
-              for parameter, units in List.zip parameters expected do
-                  same (Agreement.gradient parameter) (Array.collect fst units) "clipped gradient"
-
-              let clipped = expected |> List.sumBy (fun units -> units |> Array.filter snd |> Array.length)
-              Expect.equal count (ClipCount(9L, int64 clipped)) "units and clipped units"
-              Expect.isNull without.grad "a parameter without a gradient is skipped" ]
-
-let tests = testList "layers" [ convolutionProperty; weights; activations; losses; clipping ]
+let tests =
+    testList "layers" [ convolutionProperty; weights; activations; LossTests.tests; ClippingTests.tests ]
