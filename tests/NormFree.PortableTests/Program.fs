@@ -34,7 +34,7 @@ let private all =
                 PackedConcurrencyTests.tests
                 ImageInputTests.tests ] ]
 
-/// The vector instructions that every processor of this kind has: tests of others are skipped, tests of this set never.
+/// Whether the tests of the instructions that every processor of this architecture has can run. Only tests of other instructions may be skipped.
 let private isComplete =
     match RuntimeInformation.ProcessArchitecture with
     | Architecture.Arm64 -> InstructionSets.IsSupported InstructionSet.AdvSimd
