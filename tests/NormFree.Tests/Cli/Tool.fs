@@ -16,11 +16,10 @@ type Result = { Code: int; Out: string; Err: string }
 let private program = Path.Combine(repository, "artifacts", "normfree", "normfree")
 let private timeout = TimeSpan.FromSeconds 120.0
 
-/// Starts the tool.
-let start (arguments: string list) =
+let private startProgram (name: string) (arguments: string list) =
     let info =
         ProcessStartInfo(
-            program,
+            name,
             arguments,
             RedirectStandardOutput = true,
             RedirectStandardError = true,
@@ -28,8 +27,14 @@ let start (arguments: string list) =
         )
 
     match Process.Start info with
-    | null -> failtest $"{program} does not start"
+    | null -> failtest $"{name} does not start"
     | tool -> tool
+
+/// Starts the tool.
+let start arguments = startProgram program arguments
+
+/// Starts the tool with SIGHUP as a terminal delivers it. nohup, which may run the tests, makes programs ignore it.
+let private startWithSignals arguments = startProgram "/usr/bin/env" ("--default-signal=HUP" :: program :: arguments)
 
 /// Waits for the end. A tool that hangs is killed and fails the test.
 let private finish (tool: Process) arguments =
@@ -60,7 +65,7 @@ let runLine (line: string) = run (line.Split(' ', StringSplitOptions.RemoveEmpty
 
 /// Starts the tool, waits, sends it a signal and waits for its end.
 let private signal (name: string) (wait: Process -> unit) (arguments: string list) =
-    use tool = start arguments
+    use tool = startWithSignals arguments
     wait tool
     use kill = Process.Start("kill", [ $"-{name}"; string tool.Id ])
     kill.WaitForExit()
