@@ -260,7 +260,6 @@ module internal TrainCommand =
             else
                 OwnImages.warnings configuration dataset
 
-
         let plan cancellation watch =
             warnOfEarlyKills watch
             dataset.Notes @ warnings |> List.iter (Warning >> watch)

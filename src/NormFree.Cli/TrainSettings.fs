@@ -20,7 +20,7 @@ module internal TrainSettings =
 
         match name with
         | PublishedRecipe -> withDecay (Opt.defaultValue Options.Recipe.weightDecay) second, second
-        | AbBnnRecipe -> withDecay 5e-6 second, second
+        | AbBnnRecipe -> Recipe.abBnnStage1, second
         | CorrectedRecipe ->
             let second =
                 { second with
@@ -35,15 +35,10 @@ module internal TrainSettings =
         let first, second = recipesOf (args.Get Options.Recipe.recipe)
 
         { Network =
-            { Architecture = args.Get Options.Network.arch
-              Norm = Some(Opt.defaultValue Options.Network.norm)
-              Shortcut = None
-              Sign = None
-              Slopes = None
-              Stem = None
-              Width = Some 1.0
-              Depth = Some 1.0
-              Spec = None }
+            { NetworkConfiguration.Of(args.Get Options.Network.arch) with
+                Norm = Some(Opt.defaultValue Options.Network.norm)
+                Width = Some 1.0
+                Depth = Some 1.0 }
           Dataset = { DatasetConfiguration.Empty with Kind = Some(Opt.defaultValue Options.Data.dataset) }
           Stage1 = Some first
           Stage2 = Some second
@@ -118,10 +113,7 @@ module internal TrainSettings =
     let private recipeForm (args: Arguments) : NetworkChoices * ExtraAugment list option =
         match args.TryGet Options.Recipe.recipe with
         | Some AbBnnRecipe ->
-            { Norm = Some(BnFree 0.25)
-              Shortcut = None
-              Sign = Some(SignGradient.SigmoidDerivative 3.0)
-              Slopes = Some SlopeKind.PowerOfTwo },
+            { Norm = Some AbBnn.norm; Shortcut = None; Sign = Some AbBnn.sign; Slopes = Some AbBnn.slopes },
             Some [ Reflect ]
         | Some PublishedRecipe
         | Some CorrectedRecipe

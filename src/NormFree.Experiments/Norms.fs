@@ -30,12 +30,13 @@ module Norms =
         let ours = net |> Net.withShortcutWeights WeightBinariser.ZeroMean
 
         let theirs label rate =
-            let recipe = { Recipe.abBnn with Epochs = budget.Epochs; Batch = budget.Batch; LearningRate = rate }
+            let within (recipe: Recipe) =
+                { recipe with Epochs = budget.Epochs; Batch = budget.Batch; LearningRate = rate }
 
             { Label = label
               Net = Net.asAbBnn net
-              Stage1 = { recipe with WeightDecay = 5e-6 }
-              Stage2 = Some recipe }
+              Stage1 = within Recipe.abBnnStage1
+              Stage2 = Some(within Recipe.abBnn) }
 
         [ Variant.twoStages "bn-free" ours (Budget.recipe budget)
           theirs "ab-bnn" Recipe.abBnn.LearningRate

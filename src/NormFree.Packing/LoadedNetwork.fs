@@ -99,8 +99,8 @@ module LoadedNetwork =
         use checkpoint = Checkpoint.load torch.ScalarType.Float32 path
         packed checkpoint.ImageTask (Packing.ofCheckpoint checkpoint).Model
 
-    /// <summary>Loads the network of a file, for torch's number of threads. A packed file does not load libtorch. By default a checkpoint uses the fused engine, and a packed file the
-    /// packed engine.</summary>
+    /// <summary>Loads the network of a file, for torch's number of threads. A packed file does not load libtorch. By default a checkpoint uses the
+    /// fused engine, and a packed file the packed engine.</summary>
     /// <remarks>Throws InvalidFileException if the file is neither, or is packed but a training engine is requested; TrainingException if a
     /// checkpoint cannot be packed; IOException if the file cannot be read.</remarks>
     let load (computing: ComputeEngine option) (path: string) : LoadedNetwork =

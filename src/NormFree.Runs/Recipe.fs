@@ -103,13 +103,16 @@ module Recipe =
     let corrected =
         { published with Deviations = Deviations.Corrected; Initialisation = Initialisation.DataDependent }
 
-    /// <summary>A&amp;B BNN's recipe for CIFAR (Ma et al., CVPR 2024, and its code), for networks of <c>Net.asAbBnn</c>; stage 1 adds a weight decay of
-    /// 5e-6. Its rules are those of the published code, except that the last epoch trains at a rate above 0.</summary>
+    /// <summary>A&amp;B BNN's recipe for CIFAR (Ma et al., CVPR 2024, and its code), for networks of <c>Net.asAbBnn</c>. This is stage 2. Its rules are
+    /// those of the published code, except that the last epoch trains at a rate above 0.</summary>
     let abBnn =
         { published with
             LearningRate = 1e-3
             Clip = Agc 0.001
             Deviations = { Deviations.Published with LastEpoch = Rule.Corrected } }
+
+    /// <summary>Stage 1 of A&amp;B BNN's recipe, which alone has a weight decay.</summary>
+    let abBnnStage1 = { abBnn with WeightDecay = 5e-6 }
 
     /// <summary>The checkpoint that the network is distilled from; None without distillation.</summary>
     let teacher (recipe: Recipe) =

@@ -28,6 +28,18 @@ type NetworkConfiguration =
         Spec: NetSpec option
     }
 
+    /// <summary>A network of which only the name is chosen.</summary>
+    static member Of name : NetworkConfiguration =
+        { Architecture = name
+          Norm = None
+          Shortcut = None
+          Sign = None
+          Slopes = None
+          Stem = None
+          Width = None
+          Depth = None
+          Spec = None }
+
 /// <summary>The images of a run.</summary>
 [<RequireQualifiedAccess>]
 type DatasetConfiguration =

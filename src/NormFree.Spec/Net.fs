@@ -1,5 +1,18 @@
 namespace NormFree.Spec
 
+/// <summary>What A&amp;B BNN, which has no norms either, changes in a network (Ma et al., CVPR 2024, and its code).</summary>
+[<RequireQualifiedAccess>]
+module AbBnn =
+
+    /// <summary>No norm, with α = 0.25.</summary>
+    let norm = BnFree 0.25
+
+    /// <summary>The gradient of 2σ(3x) − 1.</summary>
+    let sign = SignGradient.SigmoidDerivative 3.0
+
+    /// <summary>Slopes of RPReLU that are powers of two.</summary>
+    let slopes = SlopeKind.PowerOfTwo
+
 /// <summary>Functions that build and modify networks, for pipes: <c>ReActNet.r18 |> Net.withNorm BatchNorm |> Net.withClasses 10</c>. All work on
 /// any network.</summary>
 [<RequireQualifiedAccess>]
@@ -89,13 +102,8 @@ module Net =
         else
             net
 
-    /// <summary>The network in the form of A&amp;B BNN, which has no norms either: α = 0.25, the gradient of 2σ(3x) − 1 for every sign, and slopes
-    /// that are powers of two (Ma et al., CVPR 2024).</summary>
-    let asAbBnn net =
-        net
-        |> withNorm (BnFree 0.25)
-        |> withSign (SignGradient.SigmoidDerivative 3.0)
-        |> withSlopes SlopeKind.PowerOfTwo
+    /// <summary>The network in the form of A&amp;B BNN: the norm, sign and slopes of <see cref="AbBnn" />.</summary>
+    let asAbBnn net = net |> withNorm AbBnn.norm |> withSign AbBnn.sign |> withSlopes AbBnn.slopes
 
     /// <summary>The filters of the shortcuts' convolutions, if a binary network has such and all agree.</summary>
     let shortcutWeights net =

@@ -40,16 +40,7 @@ module Configuration =
 
     /// A script has no settings but the network, the images and the options.
     let private ofScript (options: RunOptions) (net: NetSpec) : RunConfiguration =
-        { Network =
-            { Architecture = net.Name
-              Norm = None
-              Shortcut = None
-              Sign = None
-              Slopes = None
-              Stem = None
-              Width = None
-              Depth = None
-              Spec = None }
+        { Network = NetworkConfiguration.Of net.Name
           Dataset = DatasetConfiguration.Empty
           Stage1 = None
           Stage2 = None

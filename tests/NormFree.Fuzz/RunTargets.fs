@@ -58,16 +58,7 @@ let private readConfusion bytes =
         | None -> fail "the file was not found")
 
 let private defaults: RunConfiguration =
-    { Network =
-        { Architecture = "reactnet-small"
-          Norm = None
-          Shortcut = None
-          Sign = None
-          Slopes = None
-          Stem = None
-          Width = None
-          Depth = None
-          Spec = None }
+    { Network = NetworkConfiguration.Of "reactnet-small"
       Dataset = DatasetConfiguration.Empty
       Stage1 = None
       Stage2 = None
