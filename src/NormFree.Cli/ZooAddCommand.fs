@@ -25,12 +25,13 @@ module internal ZooAddCommand =
         let configuration = run.Configuration
         let locate = Option.map (ZooRun.locate run)
         let settings = configuration.Dataset
+        let kind = settings.Kind |> Option.defaultWith (fun () -> args.Get Options.Data.dataset)
         let path = args.TryGet Options.Data.dataPath |> Option.orElse (locate settings.Path)
         let moved = { settings with Path = path; ClassNames = locate settings.ClassNames; TestLimit = None }
 
         TrainSettings.datasetOptions { configuration with Dataset = moved }
         |> Images.withoutTraining
-        |> Images.load (defaultArg settings.Kind DatasetKind.Synthetic) path
+        |> Images.load kind path
 
     /// <summary>The accuracy of a packed file on all test images of a data set.</summary>
     let accuracy cancellation (path: string) (dataset: Dataset) : CardAccuracy =
@@ -146,7 +147,7 @@ module internal ZooAddCommand =
                     data.Test.Count
                 ),
             Preprocessing = preprocessing checkpoint.ImageTask,
-            Training = ZooRun.training run checkpoint.State,
+            Training = ZooRun.training (args.TryGet Options.Files.trainedBy) run checkpoint.State,
             Accuracy = accuracy cancellation packed data,
             Latency = latency cancellation checkpoint.Network.Spec checkpoint.ImageTask.Size,
             Limits = limits facts run,
@@ -172,12 +173,26 @@ module internal ZooAddCommand =
 
         folder
 
+    /// A script's run says neither how it was started nor where its images are.
+    let private checkScript (args: Arguments) (run: ZooRun) =
+        let given = args.Has Options.Files.trainedBy && args.Has Options.Data.dataset
+
+        if ZooRun.isOfScript run && not given then
+            raise (
+                UsageException
+                    $"a script made the run {run.Folder.Path}: give its command line with --command, and its data set with --dataset and --data."
+            )
+
+        if args.Has Options.Files.trainedBy && not (ZooRun.isOfScript run) then
+            raise (UsageException $"--command is for runs of scripts; {run.Folder.Path} contains its own command line.")
+
     /// <summary>Runs the command.</summary>
     let run (args: Arguments) (cancellation: CancellationToken) =
         let name, checkout = args.Operands.Head, args.Get Options.Files.file
         ZooDataset.ofName name |> ignore
         let folder = networks checkout
         let run = ZooRun.read { Path = args.Get Options.Files.runFolder }
+        checkScript args run
         use checkpoint = Checkpoint.load torch.ScalarType.Float32 (ZooRun.checkpoint run)
         let card = create args cancellation name folder run checkpoint
         let json = CardJson.Write card

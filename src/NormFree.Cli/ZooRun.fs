@@ -24,6 +24,9 @@ module internal ZooRun =
     /// <summary>Where a file of the run's configuration is now.</summary>
     let locate (run: ZooRun) path = RunPlaces.locate run.Folder.Path run.Description.Places path
 
+    /// <summary>Whether an experiment script made the run, so that no command line of the tool describes it.</summary>
+    let isOfScript (run: ZooRun) = run.Description.Arguments.IsEmpty
+
     /// <summary>Reads a run, finished or not.</summary>
     let rec read (folder: RunFolder) : ZooRun =
         let description = RunFolder.readDescription folder
@@ -128,12 +131,18 @@ module internal ZooRun =
             |> Option.map snd
             |> Option.defaultValue "of unknown version"
 
-    /// <summary>The training of a run's network, whose checkpoint has this state.</summary>
-    let training (run: ZooRun) (state: TrainingState) : CardTraining =
+    /// <summary>The training of a run's network, whose checkpoint has this state. <c>script</c> is the command line of the script that made the run, if one
+    /// did.</summary>
+    let training (script: string option) (run: ZooRun) (state: TrainingState) : CardTraining =
         let runs = chain run
 
+        let commands =
+            match script with
+            | Some line -> [ line ]
+            | None -> List.map command runs
+
         CardTraining(
-            [| for run in runs -> command run |],
+            List.toArray commands,
             state.Recipe.Seed,
             [| yield! List.collect stages runs |],
             selection run state,
@@ -152,8 +161,9 @@ module internal ZooRun =
         let network = run.Configuration.Network
 
         [ net.Name
-          match network.Width with
-          | Some width when width <> 1.0 -> $"{width} of its channels"
+          match network.Width, run.Configuration.Facts with
+          | Some width, _ when width <> 1.0 -> $"{width} of its channels"
+          | None, Some facts -> $"stem {facts.Stem}"
           | _ -> ()
           match network.Norm with
           | Some norm -> $"norm {Names.norm norm}"

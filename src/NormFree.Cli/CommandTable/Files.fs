@@ -100,6 +100,8 @@ let zooAdd =
           [ Options.Files.runFolder.Spec
             Options.Files.file |> Opt.about "The checkout." |> Opt.defaultsTo "." |> _.Spec
             Options.Files.withCheckpoint.Spec
+            Options.Files.trainedBy.Spec
+            Options.Data.dataset |> about "Data set of a run that a script made (needs --data)."
             Options.Data.dataPath |> about "Where the run's data set is now." ] with
         Operand = zooNetwork "The name: data set, hyphen, architecture."
         Required = [ "--run" ] }

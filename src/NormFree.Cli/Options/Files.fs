@@ -55,6 +55,8 @@ let runFolder = Opt.path "--run" "FOLDER" "Run folder of the network." |> files
 let withCheckpoint =
     Opt.flag "--with-checkpoint" "Add the checkpoint too, to start trainings from." |> files
 
+let trainedBy = Opt.text "--command" "TEXT" "Command line of the script that trained the run." |> files
+
 let noSpeed = Opt.flag "--no-speed" "Do not measure the speed of packed networks." |> files
 
 let verifyImages =

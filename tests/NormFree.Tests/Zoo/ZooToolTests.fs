@@ -110,6 +110,17 @@ let private top1 (json: string) =
     | Ok accuracy -> accuracy.Top1
     | Error problem -> failtest problem
 
+/// A copy of the tiny run, with its description changed.
+let private changedRun name change =
+    let run = Tool.scratch.File name
+    Directory.CreateDirectory run |> ignore
+
+    for path in Directory.GetFiles(fst Tool.tinyRun.Value) do
+        File.Copy(path, Path.Combine(run, string (Path.GetFileName path)))
+
+    RunFolder.describe { Path = run } (change (RunFolder.readDescription { Path = run }))
+    run
+
 let private adding =
     [ test "an added network has the accuracy that eval measures, and its files, page and row" {
           let checkout, run = checkout "checkout", fst Tool.tinyRun.Value
@@ -152,15 +163,28 @@ let private adding =
       }
 
       test "the card of a run that has not finished says so" {
-          let checkout, run = checkout "checkout-unfinished", Tool.scratch.File "unfinished"
-          Directory.CreateDirectory run |> ignore
+          let checkout, run =
+              checkout "checkout-unfinished", changedRun "unfinished" (fun d -> { d with Finished = false })
 
-          for path in Directory.GetFiles(fst Tool.tinyRun.Value) do
-              File.Copy(path, Path.Combine(run, string (Path.GetFileName path)))
-
-          RunFolder.describe { Path = run } { RunFolder.readDescription { Path = run } with Finished = false }
           Tool.runLine $"zoo add cifar10-part --run {run} --out {checkout}" |> Tool.succeeds |> ignore
           contains [ "has not finished"; "epoch" ] ((card checkout "cifar10-part").ToMarkdown())
+      }
+
+      test "the card of a script's run has the script's command line" {
+          let checkout, run =
+              checkout "checkout-script", changedRun "of-script" (fun d -> { d with Arguments = [] })
+
+          let add = $"zoo add cifar10-script --run {run} --out {checkout}"
+          Tool.runLine add |> Tool.fails 2 [ run; "--command"; "--dataset"; "--data" ]
+
+          Tool.run (Array.toList (add.Split ' ') @ [ "--dataset"; "synthetic"; "--command"; "dotnet fsi tiny.fsx" ])
+          |> Tool.succeeds
+          |> ignore
+
+          Expect.sequenceEqual (card checkout "cifar10-script").Training.Commands [ "dotnet fsi tiny.fsx" ] "commands"
+
+          Tool.run [ "zoo"; "add"; "cifar10-a"; "--run"; fst Tool.tinyRun.Value; "--out"; checkout; "--command"; "x" ]
+          |> Tool.fails 2 [ "its own command line" ]
       }
 
       test "wrong names, checkouts and runs are refused before anything is written" {
