@@ -90,6 +90,7 @@ module internal ImportText =
         | Flip
         | RandomResizedCrop _
         | Lighting _
+        | RandAugment _
         | CustomAugment _
         | Mixup _
         | CutMix _ -> $"{step}"

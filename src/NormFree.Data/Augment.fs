@@ -28,6 +28,8 @@ type Augment =
     | Resize of size: int
     /// Shifts the colours along the principal components of ImageNet's colours, by normal amounts of this standard deviation.
     | Lighting of deviation: float * LightingMode
+    /// This many random operations, one after the other, of this magnitude (0 to 30): torchvision's RandAugment (Cubuk et al. 2020).
+    | RandAugment of count: int * magnitude: int
     /// A step that a script registers under this name. The result may not have more pixels than the image.
     | CustomAugment of name: string
     /// λ·image + (1 − λ)·another image of the data set, and the labels likewise; λ ~ Beta(alpha, alpha) (Zhang et al., "mixup", ICLR 2018).
@@ -49,6 +51,7 @@ type ExtraAugment =
     | Reflect
     | WithMixup of alpha: float
     | WithCutMix of alpha: float
+    | WithRandAugment of count: int * magnitude: int
 
 /// <summary>The steps for training and for testing.</summary>
 type Augmentation = { Train: Augment list; Test: Augment list }
@@ -154,6 +157,7 @@ module Augment =
         | CentreCrop size -> centreCrop size image
         | Resize size -> Resample.resize size size image
         | Lighting(deviation, mode) -> lighting deviation mode random image
+        | RandAugment(count, magnitude) -> NormFree.Data.RandAugment.run count magnitude random image
         | CustomAugment name -> registered name random image
         | Mixup _
         | CutMix _ -> image
@@ -172,6 +176,7 @@ module Augment =
         | ReflectPadCrop _
         | Flip
         | Lighting _
+        | RandAugment _
         | CustomAugment _
         | Mixup _
         | CutMix _ -> width * height
@@ -218,6 +223,7 @@ module Augmentation =
         | Reflect -> List.map reflect steps
         | WithMixup alpha -> steps @ [ Mixup alpha ]
         | WithCutMix alpha -> steps @ [ CutMix alpha ]
+        | WithRandAugment(count, magnitude) -> steps @ [ RandAugment(count, magnitude) ]
 
     /// <summary>Adds to the training steps.</summary>
     let extend (extras: ExtraAugment list) augmentation =

@@ -23,6 +23,7 @@ module internal PackedPreprocessing =
             | Flip
             | RandomResizedCrop _
             | Lighting _
+            | RandAugment _
             | CustomAugment _
             | Mixup _
             | CutMix _ ->

@@ -35,6 +35,8 @@ module internal Wording =
         | "ReflectPadCrop", [ Number padding ] -> $"pad by {number padding} mirrored pixels and crop at random"
         | "Mixup", [ Number alpha ] -> $"mixup, α = {number alpha}"
         | "CutMix", [ Number alpha ] -> $"CutMix, α = {number alpha}"
+        | "RandAugment", [ Number count; Number magnitude ] ->
+            $"RandAugment, {number count} operations of magnitude {number magnitude}"
         | "Flip", [] -> "flip left to right at random"
         | "RandomResizedCrop", [ Number low; Number high; Number side ] ->
             $"crop {percent low} to {percent high} %% of the area at random and resize it to {number side} pixels"

@@ -24,6 +24,10 @@ module Limits =
     let minutes = 0.0, 1e6
     /// <summary>α of mixup and CutMix: below it, drawing shares takes few attempts.</summary>
     let mixAlpha = 2.0
+    /// <summary>Operations of RandAugment.</summary>
+    let randOperations = 1, 14
+    /// <summary>The magnitude of RandAugment: torchvision's bins.</summary>
+    let randMagnitude = 0, 30
     /// <summary>Factors of a network's width and depth.</summary>
     let factor = 64.0
 

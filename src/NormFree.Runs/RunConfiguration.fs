@@ -316,6 +316,12 @@ module RunConfiguration =
               | WithMixup alpha
               | WithCutMix alpha when not (alpha > 0.0 && alpha <= Limits.mixAlpha) ->
                   $"Dataset.Augment takes an α above 0 and up to {Limits.mixAlpha}, not {alpha}."
+              | WithRandAugment(count, magnitude) ->
+                  for name, bounds, value in
+                      [ "operations", Limits.randOperations, count; "magnitude", Limits.randMagnitude, magnitude ] do
+                      match Limits.within $"Dataset.Augment's {name} of RandAugment" bounds value with
+                      | Error problem -> problem
+                      | Ok _ -> ()
               | _ -> () ]
 
     /// <summary>Everything about the settings that is out of bounds, a sentence each.</summary>

@@ -36,6 +36,7 @@ let private all =
             Data.AugmentTests.tests
             Data.LoaderTests.tests
             Data.MixingTests.tests
+            Data.RandAugmentTests.tests
             Data.SyntheticTests.tests
             Data.DecodeTests.tests
             Data.ImageKindTests.tests

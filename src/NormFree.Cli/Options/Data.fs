@@ -50,18 +50,27 @@ let augment =
             | Some(Some alpha) when alpha > 0.0 && alpha <= Limits.mixAlpha -> Some(case alpha)
             | Some _ -> None
 
+        let magnitude (text: string option) =
+            match Option.map Opt.tryWhole text with
+            | None -> Some(WithRandAugment(2, 9))
+            | Some(Some bin) when fst Limits.randMagnitude <= bin && bin <= snd Limits.randMagnitude ->
+                Some(WithRandAugment(2, bin))
+            | Some _ -> None
+
         match Opt.wordAndParameter text with
         | "reflect", None -> Some Reflect
         | "mixup", parameter -> alpha 0.2 parameter WithMixup
         | "cutmix", parameter -> alpha 1.0 parameter WithCutMix
+        | "randaugment", parameter -> magnitude parameter
         | _ -> None
 
     Opt.custom
         "--augment"
         "LIST"
         ValueKind.Text
-        $"a list of reflect, mixup[:ALPHA] and cutmix[:ALPHA], such as reflect,cutmix:1; an ALPHA is above 0 and up to {Limits.mixAlpha}"
-        "Add to the augmentation: reflect, mixup[:ALPHA], cutmix[:ALPHA], separated by commas."
+        $"a list of reflect, mixup[:ALPHA], cutmix[:ALPHA] and randaugment[:MAGNITUDE], such as reflect,cutmix:1; an ALPHA is above 0 and up to \
+          {Limits.mixAlpha}, a MAGNITUDE a whole number up to {snd Limits.randMagnitude}"
+        "Add to the augmentation: reflect, mixup[:ALPHA], cutmix[:ALPHA], randaugment[:MAGNITUDE], separated by commas."
         (fun text ->
             let extras = text.Split ',' |> Array.map extra |> Array.toList
             if List.forall Option.isSome extras then Some(List.choose id extras) else None)
