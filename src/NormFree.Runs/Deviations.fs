@@ -33,6 +33,9 @@ type Deviations =
         /// 16: the published code binarises the filters of shortcuts to signs, which do not sum to 0, so the means of channels leak through them.
         /// Corrected: the mean of the signs is subtracted, in bn-free networks whose shortcuts become binary.
         ShortcutWeights: Rule
+        /// 17: without a norm the residual stream's channel means grow from block to block. Corrected: the last shift of every RPReLU takes off the mean
+        /// that its block adds.
+        StreamCentering: Rule
     }
 
     static member private All rule =
@@ -45,7 +48,8 @@ type Deviations =
           BinaryGain = rule
           Rates = rule
           SignCentering = rule
-          ShortcutWeights = rule }
+          ShortcutWeights = rule
+          StreamCentering = rule }
 
     /// <summary>As published.</summary>
     static member Published = Deviations.All Rule.Published
@@ -79,4 +83,5 @@ module Deviation =
           deviation 10 "binary gain" _.BinaryGain (fun rule d -> { d with BinaryGain = rule })
           deviation 14 "rates" _.Rates (fun rule d -> { d with Rates = rule })
           deviation 15 "sign centering" _.SignCentering (fun rule d -> { d with SignCentering = rule })
-          deviation 16 "shortcut weights" _.ShortcutWeights (fun rule d -> { d with ShortcutWeights = rule }) ]
+          deviation 16 "shortcut weights" _.ShortcutWeights (fun rule d -> { d with ShortcutWeights = rule })
+          deviation 17 "stream centering" _.StreamCentering (fun rule d -> { d with StreamCentering = rule }) ]

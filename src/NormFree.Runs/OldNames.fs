@@ -31,7 +31,10 @@ module OldNames =
     let private renewed = dict fields
 
     /// Fields that earlier versions did not have, and that are no options.
-    let private added = [ "HeldOut", "Freeze", "0"; "SignCentering", "ShortcutWeights", "\"Published\"" ]
+    let private added =
+        [ "HeldOut", "Freeze", "0"
+          "SignCentering", "ShortcutWeights", "\"Published\""
+          "SignCentering", "StreamCentering", "\"Published\"" ]
 
     let rec private renew (node: JsonNode | null) : string list =
         match node with

@@ -261,6 +261,12 @@ module Recipe =
     /// <summary>Whether a network's signs are centred during training; never with batch norm or without any norm.</summary>
     let centersSigns recipe net = recipe.Deviations.SignCentering = Rule.Corrected && (alpha net).IsSome
 
+    /// <summary>Whether the residual stream of a network is centred during training: if it has RPReLUs, whose shifts do it.</summary>
+    let centersStream recipe net =
+        recipe.Deviations.StreamCentering = Rule.Corrected
+        && (alpha net).IsSome
+        && Net.tryBinary net |> Option.exists Net.hasRPReLU
+
     /// Whether any shortcut has a standardised convolution, and with it gains.
     let private hasGainsInShortcuts net =
         match Net.tryBinary net with
@@ -276,7 +282,9 @@ module Recipe =
           if recipe.Deviations.Rates = Rule.Corrected && (alpha net).IsSome then
               "learning rates (14)", 2
           if centersSigns recipe net then
-              "sign centering (15)", (if hasGainsInShortcuts net then 3 else 2) ]
+              "sign centering (15)", (if hasGainsInShortcuts net then 3 else 2)
+          if centersStream recipe net then
+              "stream centering (17)", 4 ]
 
     /// The lowest method number: recipes that no later change affects are still trained by it.
     let private firstMethod = 2

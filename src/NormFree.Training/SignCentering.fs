@@ -11,8 +11,9 @@ open NormFree.Torch.Distributed
 open NormFree.Torch.Telemetry
 open TorchSharp
 
-/// <summary>Keeps signs centred and signal variance constant in networks without a norm (deviation 15 of the method). After each step, every shift
-/// before a sign moves towards the negative channel mean, and gains shrink where a layer amplifies its signal.</summary>
+/// <summary>Keeps signs and the residual stream centred and the signal's variance constant in networks without a norm (deviations 15 and 17 of the
+/// method). After each step, every shift before a sign moves towards the negative channel mean, gains shrink where a layer amplifies its signal, and
+/// the last shift of every RPReLU takes off the mean that its block adds.</summary>
 /// <remarks>
 /// <para>b ← b − p·s·mean(β·x + b), with p = 0.06, the schedule's factor s and a mean over batch and pixels for each channel: shifts decay towards
 /// −β·mean(x), as a running mean follows batch means. Without it, channels drift until their signs hardly depend on the image. Ding et al.,
@@ -22,7 +23,11 @@ open TorchSharp
 /// to layer, out of the window in which the sign has a gradient. The gains of a shortcut's convolution shrink together with those of the filters
 /// on signs: a signal may grow through the shortcut, and shrinking the other filters alone would make them vanish without stopping it. The last
 /// layer has no next layer, and without standardisation there are no gains.</para>
-/// <para>Both rules are separate from the loss and the optimiser, as AdamW's weight decay is. The forward pass of an image depends on no other
+/// <para>z ← z − p·s·(mean(x) − mean of the previous layer's x), for the last shift z of the RPReLU before the layer; the previous mean is 0 if the
+/// shortcut is not the identity. The differences add up along the stream, so each mean decays by p·s of itself, and b gets p·s·β·mean(x), which leaves
+/// its sign unchanged. Without this rule, means add up from block to block while the shifts before signs follow them with a delay: in long
+/// trainings at high rates, both grow until signs hardly depend on the image.</para>
+/// <para>All rules are separate from the loss and the optimiser, as AdamW's weight decay is. The forward pass of an image depends on no other
 /// image, and moments are means over images: micro-batches add up to the whole batch.</para>
 /// </remarks>
 [<Sealed>]
@@ -34,11 +39,10 @@ type internal SignCentering(recipe: Recipe, network: Network) =
     /// The factor by which the variance may grow from one layer to the next.
     static let growth = 1.1
 
-    let layers =
-        if Recipe.centersSigns recipe network.Spec then
-            SignLayers.ofNetwork network
-        else
-            []
+    let centersSigns, centersStream =
+        Recipe.centersSigns recipe network.Spec, Recipe.centersStream recipe network.Spec
+
+    let layers = if centersSigns || centersStream then SignLayers.ofNetwork network else []
 
     /// Values of each layer: the channels' means, then the mean square.
     let sizes = layers |> List.map (fun layer -> layer.Channels + 1)
@@ -73,12 +77,28 @@ type internal SignCentering(recipe: Recipe, network: Network) =
 
     let means (moments: float[]) = Array.truncate (moments.Length - 1) moments
 
-    let center step (layer: SignLayer) moments =
+    let add (factor: float) (values: float[]) (shift: torch.Tensor) =
+        let values = torch.tensor(values).``to``(shift.dtype, shift.device).reshape shift.shape
+        shift.PlusInPlace(values, factor) |> ignore
+
+    let centerSign step (layer: SignLayer) moments =
         match layer.Shift with
         | None -> ()
         | Some shift ->
-            let means = torch.tensor(means moments).``to``(shift.dtype, shift.device).reshape shift.shape
-            shift.TimesInPlace(1.0 - step).PlusInPlace(means, -step * layer.Beta) |> ignore
+            shift.TimesInPlace(1.0 - step) |> ignore
+            add (-step * layer.Beta) (means moments) shift
+
+    /// The mean that the block before a layer adds to the stream.
+    let added (stream: ResidualStream) before moments =
+        let repeated = Array.replicate stream.Copies (means before) |> Array.concat
+        means moments |> Array.mapi (fun i mean -> if stream.Copies = 0 then mean else mean - repeated[i])
+
+    let centerStream step (before, (layer: SignLayer, moments)) =
+        match layer.Stream with
+        | None -> ()
+        | Some stream ->
+            add -step (added stream before moments) stream.Shift
+            layer.Shift |> Option.iter (add (step * layer.Beta) (means moments))
 
     /// The variance of β·x, averaged over channels.
     let variance (layer: SignLayer) (moments: float[]) =
@@ -101,7 +121,7 @@ type internal SignCentering(recipe: Recipe, network: Network) =
           ForwardHook = fun _ -> hook
           Passed = addPart }
 
-    /// <summary>Whether there are shifts to centre.</summary>
+    /// <summary>Whether there is anything to centre.</summary>
     member _.IsNeeded = not layers.IsEmpty
 
     /// <summary>Updates shifts and gains at this learning rate, after the forward passes of the step; the time of its message to other ranks.</summary>
@@ -111,12 +131,15 @@ type internal SignCentering(recipe: Recipe, network: Network) =
             use _ = torch.no_grad ()
             let step = pace * rate / recipe.LearningRate
             let moments, communication = ofAllRanks ranks
-            List.iter2 (center step) layers moments
 
-            List.map2 variance layers moments
-            |> List.pairwise
-            |> List.zip (List.pairwise layers)
-            |> List.iter (shrinkGains step)
+            if centersSigns then
+                List.iter2 (centerSign step) layers moments
+                let variances = List.map2 variance layers moments
+                List.zip (List.pairwise layers) (List.pairwise variances) |> List.iter (shrinkGains step)
+
+            if centersStream then
+                let next = List.zip layers moments |> List.tail
+                List.zip (List.truncate next.Length moments) next |> List.iter (centerStream step)
 
             if ranks.Size > 1 then communication else CommunicationTime()
         else

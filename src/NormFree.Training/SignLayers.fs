@@ -7,6 +7,15 @@ open NormFree.Spec
 open NormFree.Torch.Telemetry
 open TorchSharp
 
+/// How a layer's input x comes out of the layer before it: RPReLU(branch + shortcut).
+type internal ResidualStream =
+    {
+        /// The last shift of that RPReLU, which is added to x.
+        Shift: torch.Tensor
+        /// How often the shortcut repeats that layer's input over the channels; 0 if it changes the input.
+        Copies: int
+    }
+
 /// A binary layer of a network. Its convolutions take sign(β·x + b), where x is the layer's input, after the norm before the sign if it has one.
 type internal SignLayer =
     {
@@ -24,6 +33,8 @@ type internal SignLayer =
         IsResidual: bool
         /// The variance of x that β assumes; NaN for layers without β.
         ExpectedVariance: float
+        /// None if x does not come out of a layer with an RPReLU.
+        Stream: ResidualStream option
         /// Whether the shortcut that takes the layer's input has a convolution.
         HasShortcutConvolution: bool
     }
@@ -82,10 +93,37 @@ module internal SignLayers =
         | Parallel parts -> List.collect withShortcutConvolution parts
         | _ -> []
 
+    /// The parts of chains within chains, in order.
+    let rec private flat graph =
+        match graph with
+        | Chain parts -> List.collect flat parts
+        | part -> [ part ]
+
+    /// The layers that follow another layer directly, by name, with that layer.
+    let rec private followers graph =
+        let parts = flat graph
+
+        [ for before, after in List.pairwise parts do
+              match before, after with
+              | Layer before, Layer after -> after.Name, before
+              | _ -> ()
+          for part in parts do
+              match part with
+              | Residual(branch, _) -> yield! followers branch
+              | Parallel branches -> yield! List.collect followers branches
+              | _ -> () ]
+
+    let private stream (tensors: IDictionary<string, torch.Tensor>) (before: BinaryLayer) =
+        match before.Activation, before.Shortcut with
+        | Some(Op.RPReLU names), RepeatedInput copies -> Some { Shift = tensors[names.ShiftOut]; Copies = copies }
+        | Some(Op.RPReLU names), (Pooled _ | Computed _) -> Some { Shift = tensors[names.ShiftOut]; Copies = 0 }
+        | _ -> None
+
     /// The binary layers in order of execution; empty for a full-precision network.
     let ofNetwork (network: Network) : SignLayer list =
         let tensors = dict network.Tensors
         let graph = Lowering.lower network.Spec
+        let followers = dict (followers graph)
         let withBeta, withShortcutConvolution = set (withBeta graph), set (withShortcutConvolution graph)
 
         [ for layer in Lowering.layers network.Spec ->
@@ -109,6 +147,10 @@ module internal SignLayers =
                       1.0 / (convolution.Beta * convolution.Beta)
                   else
                       nan
+                Stream =
+                  match followers.TryGetValue layer.Name with
+                  | true, before -> stream tensors before
+                  | _ -> None
                 HasShortcutConvolution = withShortcutConvolution.Contains layer.Name } ]
 
     /// A forward hook that stores `measure` of every layer's input by the layer's name.

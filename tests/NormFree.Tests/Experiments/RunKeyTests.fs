@@ -83,9 +83,22 @@ let tests =
     testList
         "run keys"
         [ test "keys equal those of earlier versions; otherwise finished runs would be trained again" {
-              let published (r: Recipe) = { r with Deviations = { r.Deviations with ShortcutWeights = Rule.Published } }
-              Expect.equal (ofSecond published) "9b46be86bab1a36d" "bn-free: of method 3"
-              Expect.equal (ofNet (Net.withNorm (Scaled 0.2))) "100a2612288c2dec" "scaled: of method 2"
+              let earlier (r: Recipe) =
+                  { r with
+                      Deviations =
+                          { r.Deviations with ShortcutWeights = Rule.Published; StreamCentering = Rule.Published } }
+
+              let ofEarlier net =
+                  keyOf
+                      images
+                      Execution.Default
+                      { variant with
+                          Net = net variant.Net
+                          Stage1 = earlier variant.Stage1
+                          Stage2 = Option.map earlier variant.Stage2 }
+
+              Expect.equal (ofEarlier id) "9b46be86bab1a36d" "bn-free: of method 3"
+              Expect.equal (ofEarlier (Net.withNorm (Scaled 0.2))) "100a2612288c2dec" "scaled: of method 2"
               Expect.equal (ofNet (Net.withNorm BatchNorm)) "dff583f6cfae645c" "batch norm: of method 2"
           }
 

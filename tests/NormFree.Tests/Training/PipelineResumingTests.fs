@@ -154,12 +154,13 @@ let resuming =
           Expect.hasLength warnings 1 "one warning"
       }
 
-      let all = "per-step decay (2), learning rates (14), sign centering (15)"
+      let all = "per-step decay (2), learning rates (14), sign centering (15), stream centering (17)"
 
       for method, before, rules in
           [ None, "an older version's method", all
             Some 1, "method 1", all
-            Some 2, "method 2", "sign centering (15)"
+            Some 2, "method 2", "sign centering (15), stream centering (17)"
+            Some 3, "method 3", "stream centering (17)"
             Some 99, "method 99", all ] do
           test $"a stage that was started by {before} warns once, and run.json records it" {
               use folder = new TempFolder()
@@ -169,7 +170,7 @@ let resuming =
               let warnings, changes = reportedBy stateful net folder.Path
 
               contains
-                  [ "stage1.last.safetensors"; before; "method 3"; $"rules for {rules} may differ" ]
+                  [ "stage1.last.safetensors"; before; "method 4"; $"rules for {rules} may differ" ]
                   (List.exactlyOne warnings)
 
               contains
@@ -178,7 +179,7 @@ let resuming =
 
               for stage in 1..2 do
                   let state = Checkpoint.readState ((RunFolder.at folder.Path).Last stage)
-                  Expect.equal state.Method (Some 3) $"stage {stage}"
+                  Expect.equal state.Method (Some 4) $"stage {stage}"
 
               Expect.equal (reportedBy stateful net folder.Path) ([], changes) "again"
           }
@@ -186,12 +187,15 @@ let resuming =
       test "another method causes no warning if it does not affect the recipe" {
           let published = { stateful with Deviations = Deviations.Published }
 
+          let signsOnly =
+              { stateful with Deviations = { stateful.Deviations with StreamCentering = Rule.Published } }
+
           for recipe, net, before in
               [ published, tiny (BnFree 0.2), 1
                 { stateful with Schedule = Constant }, tiny BatchNorm, 1
                 { stateful with Schedule = Step(1, 0.5) }, tiny NoNorm, 1
                 stateful, tiny BatchNorm, 2
-                stateful, tiny (Scaled 0.2), 2 ] do
+                signsOnly, tiny (Scaled 0.2), 2 ] do
               use folder = new TempFolder()
               stops recipe net (Pipeline.from few.Value |> Pipeline.into folder.Path |> interrupted true steps 3)
               ofMethod (Some before) ((RunFolder.at folder.Path).Last 1)
@@ -210,7 +214,7 @@ let resuming =
               |> both stateful net
               |> useTrained _.State.Method
 
-          Expect.equal (run ()) (Some 3) "current"
+          Expect.equal (run ()) (Some 4) "current"
           ofMethod None ((RunFolder.at folder.Path).Last 2)
           Expect.equal (run ()) None "older"
           Expect.equal (reportedBy stateful net folder.Path) ([], []) "no warnings"

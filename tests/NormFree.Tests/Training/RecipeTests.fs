@@ -231,26 +231,36 @@ let private shortcuts =
 
 let private methods =
     test "a new method number applies only to the networks and recipes that it affects" {
+        let signsOnly =
+            { corrected with Deviations = { corrected.Deviations with StreamCentering = Rule.Published } }
+
         let uncentered =
-            { corrected with Deviations = { corrected.Deviations with SignCentering = Rule.Published } }
+            { signsOnly with Deviations = { signsOnly.Deviations with SignCentering = Rule.Published } }
+
+        let biReal = BiRealNet.biReal18 Size.Full CifarStem
 
         for what, recipe, net, number in
-            [ "shortcuts with a convolution", corrected, ReActNet.r18, 3
-              "shortcuts without", corrected, ReActNet.a, 2
-              "no gains", corrected, ReActNet.r18 |> Net.withNorm (Scaled 0.2), 2
-              "no sign centering", uncentered, ReActNet.r18, 2
+            [ "an RPReLU", corrected, ReActNet.r18, 4
+              "no stream centering, shortcuts with a convolution", signsOnly, ReActNet.r18, 3
+              "shortcuts without", signsOnly, ReActNet.a, 2
+              "no gains", signsOnly, ReActNet.r18 |> Net.withNorm (Scaled 0.2), 2
+              "no RPReLU", corrected, biReal, 3
+              "no centering", uncentered, ReActNet.r18, 2
               "batch norm", corrected, ReActNet.r18 |> Net.withNorm BatchNorm, 2
               "the published recipe", published, ReActNet.r18, 2 ] do
             Expect.equal (Recipe.method recipe net) number what
 
-        let all = [ "per-step decay (2)"; "learning rates (14)"; "sign centering (15)" ]
+        let all =
+            [ "per-step decay (2)"; "learning rates (14)"; "sign centering (15)"; "stream centering (17)" ]
 
         for what, before, net, rules in
             [ "before numbers", None, ReActNet.r18, all
-              "2", Some 2, ReActNet.r18, [ "sign centering (15)" ]
-              "2, shortcuts without a convolution", Some 2, ReActNet.a, []
-              "today's", Some 3, ReActNet.r18, []
-              "a later version's", Some 4, ReActNet.r18, all ] do
+              "2", Some 2, ReActNet.r18, [ "sign centering (15)"; "stream centering (17)" ]
+              "2, shortcuts without a convolution", Some 2, ReActNet.a, [ "stream centering (17)" ]
+              "3", Some 3, ReActNet.r18, [ "stream centering (17)" ]
+              "3, no RPReLU", Some 3, biReal, []
+              "today's", Some 4, ReActNet.r18, []
+              "a later version's", Some 5, ReActNet.r18, all ] do
             Expect.equal (Recipe.changedSince before corrected net) rules what
     }
 

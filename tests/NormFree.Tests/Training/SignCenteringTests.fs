@@ -1,4 +1,4 @@
-/// Sign centering (deviation 15).
+/// Sign centering and stream centering (deviations 15 and 17).
 module NormFree.Tests.Training.SignCenteringTests
 
 open Expecto
@@ -73,6 +73,10 @@ let private shortcutGains (network: Network) =
 
 let private decay = 0.06 * rate / quick.LearningRate
 
+let private without change = { quick with Deviations = change quick.Deviations }
+let private signsOnly = without (fun d -> { d with StreamCentering = Rule.Published })
+let private streamOnly = without (fun d -> { d with SignCentering = Rule.Published })
+
 let private shiftUpdates =
     [ for dtype, execution in
           [ torch.ScalarType.Float32, Execution.Default
@@ -86,13 +90,69 @@ let private shiftUpdates =
                   disturb network
                   let images = images dtype "balance" 6
                   let before, means = shifts network, means network images
-                  centerOnce quick network images
+                  centerOnce signsOnly network images
 
                   for before, mean, after in List.zip3 before means (shifts network) do
                       for b, m, a in Array.zip3 before mean after do
                           Expect.floatClose rounding (a - b) (-decay * m) "move"
 
                   Expect.exists means (Array.exists (fun m -> abs m > 0.3)) "some channels are not centred"
+              } ]
+
+/// The channel means of every layer's input, computed by loops.
+let private inputMeans (network: Network) (images: torch.Tensor) =
+    let ofLayer (layer: SignLayer) x = (NaiveFigures.input x layer.Beta layer.Shift.Value).Mean
+    SignLayers.evaluate network (SignLayers.ofNetwork network) ofLayer images |> List.map snd
+
+/// By the names of a ReActNet's parameters: the last shift of each block, and whether its shortcut is the identity.
+let private blocks (network: Network) =
+    let tensors = dict network.Tensors
+
+    [ for layer in SignLayers.ofNetwork network ->
+          let block = layer.Name.Replace("binary_conv", "")
+          Agreement.values tensors[block + "move2.bias"], not (tensors.ContainsKey(block + "downsample.1.weight")) ]
+
+let private streamUpdates =
+    [ for dtype, execution in
+          [ torch.ScalarType.Float32, Execution.Default; torch.ScalarType.Float64, Execution.Portable ] do
+          for norm in [ BnFree 0.2; Scaled 0.2 ] do
+              test $"{dtype}, {Names.norm norm}: the last shift of each block takes off the mean that the block adds" {
+                  use _ = torch.NewDisposeScope()
+                  use network = create dtype (tiny norm) |> Network.running execution
+                  disturb network
+                  let images = images dtype "balance" 6
+                  let before, means = blocks network, inputMeans network images
+                  centerOnce streamOnly network images
+
+                  // No layer measures the output of the last block.
+                  let expected =
+                      [ for (shift, isIdentity), (mean, next) in
+                            List.zip (List.truncate (means.Length - 1) before) (List.pairwise means) ->
+                            Array.mapi
+                                (fun i b -> b - decay * (if isIdentity then next[i] - mean[i] else next[i]))
+                                shift ]
+                      @ [ fst (List.last before) ]
+
+                  for expected, (after, _) in List.zip expected (blocks network) do
+                      Array.iter2 (fun e a -> Expect.floatClose rounding a e "last shift") expected after
+
+                  Expect.exists before (snd >> not) "a shortcut that is not the identity"
+              }
+
+              test $"{dtype}, {Names.norm norm}: shifts before signs keep the sign of what the stream loses" {
+                  use _ = torch.NewDisposeScope()
+                  use network = create dtype (tiny norm) |> Network.running execution
+                  disturb network
+                  let images = images dtype "balance" 6
+                  let before, means = shifts network, inputMeans network images
+                  let layers = SignLayers.ofNetwork network
+                  centerOnce quick network images
+
+                  for i, (layer, before, after) in List.indexed (List.zip3 layers before (shifts network)) do
+                      for b, mean, a in Array.zip3 before means[i] after do
+                          // The stem's output is not centred.
+                          let lost = if i = 0 then layer.Beta * mean else 0.0
+                          Expect.floatClose rounding a (b - decay * (b + lost)) "shift"
               } ]
 
 let private gainUpdates =
@@ -132,21 +192,23 @@ let private unchanged =
           [ "batch norm", quick, BatchNorm
             "no norm", quick, NoNorm
             "the published recipe",
-            { quick with Deviations = { quick.Deviations with SignCentering = Rule.Published } },
+            without (fun d -> { d with SignCentering = Rule.Published; StreamCentering = Rule.Published }),
             BnFree 0.2 ] do
           test $"{what}: shifts and gains do not change" {
               use _ = torch.NewDisposeScope()
               use network = create torch.ScalarType.Float32 (tiny norm)
               disturb network
-              let before = shifts network, gains network
+              let state () = shifts network, List.map fst (blocks network), gains network
+              let before = state ()
               centerOnce recipe network (images torch.ScalarType.Float32 "centering" 6)
-              Expect.equal (shifts network, gains network) before "shifts and gains"
+              Expect.equal (state ()) before "shifts and gains"
           } ]
 
 let tests =
     testList
         "sign centering"
         [ yield! shiftUpdates
+          yield! streamUpdates
           yield! gainUpdates
           yield! unchanged
           test "constant images give finite shifts and gains" {
@@ -169,4 +231,22 @@ let tests =
                   centerOnce quick network images
 
               Expect.isLessThan (meanSize ()) (0.25 * before) "mean |mean|"
+          }
+
+          test "repeated updates on the same images bring the stream's means to 0, whether signs are centred or not" {
+              for recipe in [ quick; streamOnly ] do
+                  use _ = torch.NewDisposeScope()
+                  use network = create torch.ScalarType.Float32 (tiny (BnFree 0.2))
+                  disturb network
+                  let images = images torch.ScalarType.Float32 "centering" 16
+                  // The stem's output is not centred.
+                  let meanSize () =
+                      inputMeans network images |> List.tail |> List.map (Array.averageBy abs) |> List.average
+
+                  let before = meanSize ()
+
+                  for _ in 1..100 do
+                      centerOnce recipe network images
+
+                  Expect.isLessThan (meanSize ()) (0.1 * before) "mean |mean|"
           } ]
