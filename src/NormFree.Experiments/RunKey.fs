@@ -35,24 +35,16 @@ module RunKey =
         | LabelSmoothing _
         | CustomLoss _ -> recipe
 
-    /// Without a deviation that has no effect on the network, so that the keys of batch norm's runs stay the same.
-    let private effective net (recipe: Recipe) =
-        if Recipe.centersStream recipe net then
-            recipe
-        else
-            { recipe with Deviations = { recipe.Deviations with StreamCentering = Rule.Published } }
-
     /// The first names of renamed fields.
     let private firstNames =
         [ "Initialisation", "Start"; "BinaryInit", "BinaryStart"; "SignCentering", "Balance" ]
 
-    /// Fields that recipes had not at first, as they are written without an effect. The network contains the effect of ShortcutWeights.
+    /// Fields that recipes had not at first, as they are written without an effect.
     let private laterFields =
         [ "\"Remeasure\":null,"
           "\"WeightAverage\":null,"
           "\"Freeze\":0,"
           ",\"ShortcutWeights\":\"Published\""
-          ",\"ShortcutWeights\":\"Corrected\""
           ",\"StreamCentering\":\"Published\"" ]
 
     /// Uses the first names of fields and leaves out later ones without an effect, so that keys stay the same.
@@ -91,7 +83,7 @@ module RunKey =
               Augmentation = dataset.Augmentation
               Execution = execution
               Device = device
-              Stages = stages |> List.map (fun (net, recipe) -> net, effective net (byContent content recipe)) }
+              Stages = stages |> List.map (fun (net, recipe) -> net, Recipe.effective net (byContent content recipe)) }
             |> Json.write
             |> stable
             |> hash

@@ -267,6 +267,14 @@ module Recipe =
         && (alpha net).IsSome
         && Net.tryBinary net |> Option.exists Net.hasRPReLU
 
+    /// <summary>The recipe without deviations that do not change how this network is trained: two recipes that are equal then train the same. The network
+    /// itself contains the effect of <c>ShortcutWeights</c>.</summary>
+    let effective net (recipe: Recipe) =
+        let stream = if centersStream recipe net then Rule.Corrected else Rule.Published
+
+        { recipe with
+            Deviations = { recipe.Deviations with ShortcutWeights = Rule.Published; StreamCentering = stream } }
+
     /// Whether any shortcut has a standardised convolution, and with it gains.
     let private hasGainsInShortcuts net =
         match Net.tryBinary net with

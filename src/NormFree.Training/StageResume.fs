@@ -88,10 +88,11 @@ module internal StageResume =
     let differences (plan: Plan) (network: Network) (current: TrainingState) spec task (saved: TrainingState) =
         [ if spec <> network.Spec then
               "network"
-          let recipe = withTeacherPath current saved
+          let here = Recipe.effective network.Spec current.Recipe
+          let found = Recipe.effective network.Spec (withTeacherPath current saved)
 
-          if recipe <> current.Recipe then
-              $"recipe, namely {recipeDifferences saved.Stage current.Recipe recipe}"
+          if found <> here then
+              $"recipe, namely {recipeDifferences saved.Stage here found}"
           elif saved.Teacher <> None && saved.Teacher <> current.Teacher then
               let path = Recipe.teacher saved.Recipe |> Option.defaultValue "none"
               $"teacher, whose weights differ from those of {path}"

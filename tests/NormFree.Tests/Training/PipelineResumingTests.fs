@@ -204,6 +204,19 @@ let resuming =
               Expect.equal state.Method (Some 2) "the method after resuming"
       }
 
+      test "deviations without an effect on the network do not keep a run from resuming" {
+          use folder = new TempFolder()
+          let net = tiny BatchNorm
+
+          let earlier =
+              { stateful with
+                  Deviations =
+                      { stateful.Deviations with ShortcutWeights = Rule.Published; StreamCentering = Rule.Published } }
+
+          stops earlier net (Pipeline.from few.Value |> Pipeline.into folder.Path |> interrupted true steps 3)
+          Expect.equal (reportedBy stateful net folder.Path) ([], []) "warnings"
+      }
+
       test "a finished run keeps its method" {
           use folder = new TempFolder()
           let net = tiny (BnFree 0.2)
