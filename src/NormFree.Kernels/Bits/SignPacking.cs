@@ -81,6 +81,7 @@ internal sealed unsafe class SignPacking<TFloats, TSigns, TVector> : SignPacking
     }
 
     /// <summary>Packs fewer than 64 channels; those that do not fill a vector one by one.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static ulong Rest(float* source, int count, float scale, float* shift)
     {
         var factor = TFloats.Broadcast(scale);
