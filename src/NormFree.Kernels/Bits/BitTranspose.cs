@@ -1,3 +1,6 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+
 namespace NormFree.Kernels.Bits;
 
 /// <summary>Transposes matrices of bits.</summary>
@@ -18,6 +21,39 @@ internal static unsafe class BitTranspose
             Transpose32(words);
             for (var column = first; words == block && column < columns; column++) target[column] = block[column - first];
         }
+    }
+
+    /// <summary>The same for rows at equal distances: bytes of the same columns are collected in a vector, whose uppermost bits are one target word.</summary>
+    /// <param name="rows">The word of the first row.</param>
+    /// <param name="step">Words from one row to the next.</param>
+    /// <param name="columns">Bits of each word to transpose: 16, 32, 48 or 64.</param>
+    /// <param name="target">As many words as columns.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Transpose(ulong* rows, nint step, int columns, uint* target)
+    {
+        for (var first = 0; first < columns; first += 16, target += 16)
+        {
+            Vector256<ushort> upper = Sixteen(rows, step, first), lower = Sixteen(rows + 16 * step, step, first);
+            Columns(Vector256.Narrow(upper & Vector256.Create((ushort)0xFF), lower & Vector256.Create((ushort)0xFF)), target);
+            Columns(Vector256.Narrow(upper >>> 8, lower >>> 8), target + 8);
+        }
+    }
+
+    /// <summary>Sixteen bits of each of sixteen rows.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<ushort> Sixteen(ulong* rows, nint step, int first) => Vector256.Narrow(
+        Vector256.Narrow(Four(rows, step) >>> first, Four(rows + 4 * step, step) >>> first) & Vector256.Create(0xFFFFu),
+        Vector256.Narrow(Four(rows + 8 * step, step) >>> first, Four(rows + 12 * step, step) >>> first) & Vector256.Create(0xFFFFu));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<ulong> Four(ulong* rows, nint step) =>
+        step == 1 ? Vector256.Load(rows) : Vector256.Create(rows[0], rows[step], rows[2 * step], rows[3 * step]);
+
+    /// <summary>The eight columns of a byte of each row.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Columns(Vector256<byte> bytes, uint* target)
+    {
+        for (var column = 7; column >= 0; column--, bytes += bytes) target[column] = bytes.ExtractMostSignificantBits();
     }
 
     /// <summary>Transposes 32 × 32 bits in place by swapping blocks of 16, 8, 4, 2 and 1 (Warren, "Hacker's Delight", section 7-3).</summary>

@@ -62,6 +62,11 @@ internal sealed unsafe class SignPacking<TFloats, TSigns, TVector> : SignPacking
         var zeros = stackalloc float[Bits];
         for (var i = 0; i < Bits; i++) zeros[i] = 0;
         int whole = channels / Bits, rest = channels % Bits;
+        if (channels == TFloats.Lanes && channels < Bits)
+        {
+            OneVector(source, pixels, scale, shift == null ? zeros : shift, target);
+            return;
+        }
         for (var end = source + pixels * channels; source < end;)
         {
             for (var word = 0; word < whole; word++, source += Bits) *target++ = Word(source, scale, shift == null ? zeros : shift + word * Bits);
@@ -69,6 +74,15 @@ internal sealed unsafe class SignPacking<TFloats, TSigns, TVector> : SignPacking
             *target++ = Rest(source, rest, scale, shift == null ? zeros : shift + whole * Bits);
             source += rest;
         }
+    }
+
+    /// <summary>Packs pixels whose channels are one vector, with its shift in a register.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void OneVector(float* source, long pixels, float scale, float* shift, ulong* target)
+    {
+        TVector factor = TFloats.Broadcast(scale), bias = TFloats.Load(shift), zero = TFloats.Broadcast(0);
+        for (var end = target + pixels; target < end; target++, source += TFloats.Lanes)
+            *target = TSigns.GreaterOrEqual(TFloats.Add(TFloats.Multiply(TFloats.Load(source), factor), bias), zero);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -81,6 +95,7 @@ internal sealed unsafe class SignPacking<TFloats, TSigns, TVector> : SignPacking
     }
 
     /// <summary>Packs fewer than 64 channels; those that do not fill a vector one by one.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static ulong Rest(float* source, int count, float scale, float* shift)
     {
         var factor = TFloats.Broadcast(scale);

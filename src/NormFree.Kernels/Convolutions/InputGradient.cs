@@ -1,4 +1,3 @@
-using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using NormFree.Kernels.Memory;
 using NormFree.Kernels.Simd;
@@ -76,39 +75,6 @@ public abstract unsafe class InputGradient
         in ConvolutionShape shape, int image, int firstRow, int rows, float* outputGradient, float* arranged, Scratch scratch, float* target);
 }
 
-/// <summary>Rows and columns of dy that some rows of the input map reach, including those outside dy, which count as zeros.</summary>
-internal readonly record struct PaddedMap(int FirstRow, int Rows, int FirstColumn, int Columns)
-{
-    /// <summary>The map of input rows <paramref name="first"/> … first + rows − 1.</summary>
-    public static PaddedMap Of(in ConvolutionShape shape, int first, int rows)
-    {
-        int top = Floor(first + shape.PadY - shape.KernelHeight + 1, shape.StrideY), left = Floor(shape.PadX - shape.KernelWidth + 1, shape.StrideX);
-        int bottom = (first + rows - 1 + shape.PadY) / shape.StrideY, right = (shape.Width - 1 + shape.PadX) / shape.StrideX;
-        return new PaddedMap(top, bottom - top + 1, left, right - left + 1);
-    }
-
-    /// <summary>Copies one image's dy (H'×W'×O), with zeros around it.</summary>
-    public unsafe void Copy(in ConvolutionShape shape, float* source, float* target)
-    {
-        int size = Columns * shape.Out, before = Math.Max(0, -FirstColumn), columns = Math.Min(shape.OutWidth, FirstColumn + Columns) - Math.Max(0, FirstColumn);
-        for (var row = FirstRow; row < FirstRow + Rows; row++, target += size)
-        {
-            var line = new Span<float>(target, size);
-            if ((uint)row >= (uint)shape.OutHeight || columns <= 0)
-            {
-                line.Clear();
-                continue;
-            }
-            line[..(before * shape.Out)].Clear();
-            var from = source + ((nint)row * shape.OutWidth + Math.Max(0, FirstColumn)) * shape.Out;
-            new ReadOnlySpan<float>(from, columns * shape.Out).CopyTo(line[(before * shape.Out)..]);
-            line[((before + columns) * shape.Out)..].Clear();
-        }
-    }
-
-    private static int Floor(int value, int divisor) => value >= 0 ? value / divisor : -((divisor - 1 - value) / divisor);
-}
-
 /// <summary><see cref="InputGradient"/> for one instruction set. Filters are arranged as vectors of channels × taps × O × lanes.</summary>
 internal sealed unsafe class InputGradient<TFloats, TVector> : InputGradient
     where TFloats : struct, IFloatVectors<TVector>
@@ -157,11 +123,12 @@ internal sealed unsafe class InputGradient<TFloats, TVector> : InputGradient
         {
             vectors = TFloats.Lanes == 16 && channel + 2 * TFloats.Lanes <= TargetStride(work.Shape) ? 2 : 1;
             var taps = SelectTaps(work, phaseY, phaseX, arranged);
+            var block = new InputGradientBlock<TFloats, TVector>(work.Offsets, work.Weights, taps, work.Shape.Out);
             for (var pixel = 0; pixel < count; pixel += Block)
             {
                 float** sources = work.Sources + pixel, targets = work.Targets + pixel;
-                if (vectors == 2) MultiplyTwo(sources, work.Offsets, work.Weights, next, taps, work.Shape.Out, targets, channel);
-                else Multiply(sources, work.Offsets, work.Weights, taps, work.Shape.Out, targets, channel);
+                if (vectors == 2) block.TwoVectors(sources, next, targets, channel);
+                else block.OneVector(sources, targets, channel);
             }
         }
     }
@@ -228,97 +195,5 @@ internal sealed unsafe class InputGradient<TFloats, TVector> : InputGradient
                 work.Weights[taps] = vector + (nint)(row * shape.KernelWidth + column) * shape.Out * TFloats.Lanes;
             }
         return taps;
-    }
-
-    /// <summary>Eight pixels × one vector of channels, over all taps and output channels.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
-    private static void Multiply(float** sources, nint* offsets, float** weights, int taps, int outputs, float** targets, int channel)
-    {
-        TVector a0 = default, a1 = default, a2 = default, a3 = default, a4 = default, a5 = default, a6 = default, a7 = default;
-        for (var tap = 0; tap < taps; tap++)
-        {
-            var offset = offsets[tap];
-            float* s0 = sources[0] + offset, s1 = sources[1] + offset, s2 = sources[2] + offset, s3 = sources[3] + offset;
-            float* s4 = sources[4] + offset, s5 = sources[5] + offset, s6 = sources[6] + offset, s7 = sources[7] + offset;
-            var weight = weights[tap];
-            for (nint k = 0; k < outputs; k++, weight += TFloats.Lanes)
-            {
-                var w = TFloats.Load(weight);
-                a0 = TFloats.MultiplyAdd(w, TFloats.Broadcast(s0[k]), a0);
-                a1 = TFloats.MultiplyAdd(w, TFloats.Broadcast(s1[k]), a1);
-                a2 = TFloats.MultiplyAdd(w, TFloats.Broadcast(s2[k]), a2);
-                a3 = TFloats.MultiplyAdd(w, TFloats.Broadcast(s3[k]), a3);
-                a4 = TFloats.MultiplyAdd(w, TFloats.Broadcast(s4[k]), a4);
-                a5 = TFloats.MultiplyAdd(w, TFloats.Broadcast(s5[k]), a5);
-                a6 = TFloats.MultiplyAdd(w, TFloats.Broadcast(s6[k]), a6);
-                a7 = TFloats.MultiplyAdd(w, TFloats.Broadcast(s7[k]), a7);
-            }
-        }
-        TFloats.Store(a0, targets[0] + channel);
-        TFloats.Store(a1, targets[1] + channel);
-        TFloats.Store(a2, targets[2] + channel);
-        TFloats.Store(a3, targets[3] + channel);
-        TFloats.Store(a4, targets[4] + channel);
-        TFloats.Store(a5, targets[5] + channel);
-        TFloats.Store(a6, targets[6] + channel);
-        TFloats.Store(a7, targets[7] + channel);
-    }
-
-    /// <summary>The same for two vectors of channels, whose filters are <paramref name="next"/> floats apart: half as many loads for each multiplication.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
-    private static void MultiplyTwo(float** sources, nint* offsets, float** weights, nint next, int taps, int outputs, float** targets, int channel)
-    {
-        TVector a0 = default, a1 = default, a2 = default, a3 = default, a4 = default, a5 = default, a6 = default, a7 = default;
-        TVector b0 = default, b1 = default, b2 = default, b3 = default, b4 = default, b5 = default, b6 = default, b7 = default;
-        for (var tap = 0; tap < taps; tap++)
-        {
-            var offset = offsets[tap];
-            float* s0 = sources[0] + offset, s1 = sources[1] + offset, s2 = sources[2] + offset, s3 = sources[3] + offset;
-            float* s4 = sources[4] + offset, s5 = sources[5] + offset, s6 = sources[6] + offset, s7 = sources[7] + offset;
-            var weight = weights[tap];
-            for (nint k = 0; k < outputs; k++, weight += TFloats.Lanes)
-            {
-                TVector w = TFloats.Load(weight), v = TFloats.Load(weight + next);
-                var x0 = TFloats.Broadcast(s0[k]);
-                a0 = TFloats.MultiplyAdd(w, x0, a0);
-                b0 = TFloats.MultiplyAdd(v, x0, b0);
-                var x1 = TFloats.Broadcast(s1[k]);
-                a1 = TFloats.MultiplyAdd(w, x1, a1);
-                b1 = TFloats.MultiplyAdd(v, x1, b1);
-                var x2 = TFloats.Broadcast(s2[k]);
-                a2 = TFloats.MultiplyAdd(w, x2, a2);
-                b2 = TFloats.MultiplyAdd(v, x2, b2);
-                var x3 = TFloats.Broadcast(s3[k]);
-                a3 = TFloats.MultiplyAdd(w, x3, a3);
-                b3 = TFloats.MultiplyAdd(v, x3, b3);
-                var x4 = TFloats.Broadcast(s4[k]);
-                a4 = TFloats.MultiplyAdd(w, x4, a4);
-                b4 = TFloats.MultiplyAdd(v, x4, b4);
-                var x5 = TFloats.Broadcast(s5[k]);
-                a5 = TFloats.MultiplyAdd(w, x5, a5);
-                b5 = TFloats.MultiplyAdd(v, x5, b5);
-                var x6 = TFloats.Broadcast(s6[k]);
-                a6 = TFloats.MultiplyAdd(w, x6, a6);
-                b6 = TFloats.MultiplyAdd(v, x6, b6);
-                var x7 = TFloats.Broadcast(s7[k]);
-                a7 = TFloats.MultiplyAdd(w, x7, a7);
-                b7 = TFloats.MultiplyAdd(v, x7, b7);
-            }
-        }
-        Store(a0, b0, targets[0] + channel);
-        Store(a1, b1, targets[1] + channel);
-        Store(a2, b2, targets[2] + channel);
-        Store(a3, b3, targets[3] + channel);
-        Store(a4, b4, targets[4] + channel);
-        Store(a5, b5, targets[5] + channel);
-        Store(a6, b6, targets[6] + channel);
-        Store(a7, b7, targets[7] + channel);
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Store(TVector first, TVector second, float* target)
-    {
-        TFloats.Store(first, target);
-        TFloats.Store(second, target + TFloats.Lanes);
     }
 }

@@ -1,4 +1,6 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using NormFree.Kernels.Bits;
 using NormFree.Kernels.Lookup;
 using NormFree.Kernels.Threads;
 
@@ -51,57 +53,72 @@ public static unsafe class UnfoldedChannelWords
             int word = task / parts, first = task % parts * PixelsPerTask, count = Math.Min(PixelsPerTask, stride - first);
             var result = target + (long)word * stride + first;
             new Span<uint>(result, count).Clear();
-            CopyWord(shape, word, first, Math.Min(count, shape.OutPixels - first), (uint*)signs, result);
+            CopyWord(shape, word, first, Math.Min(count, shape.OutPixels - first), signs, result);
         });
     }
 
     /// <summary>Sets the bits of one word of some pixels.</summary>
-    private static void CopyWord(in ConvolutionShape shape, int word, int first, int count, uint* signs, uint* target)
+    private static void CopyWord(in ConvolutionShape shape, int word, int first, int count, ulong* signs, uint* target)
     {
         var bits = BitsPerTap(shape);
         if (bits >= WordBits)
         {
-            var perTap = bits / WordBits;
-            CopyTap(shape, word / perTap, first, count, signs + word % perTap, 0, target);
+            int perTap = bits / WordBits, part = word % perTap;
+            CopyTap(shape, word / perTap, first, count, signs + part / 2, new Half(part % 2 * WordBits, 0), target);
             return;
         }
         var taps = WordBits / bits;
         for (var tap = word * taps; tap < Math.Min(shape.Taps, (word + 1) * taps); tap++)
-            CopyTap(shape, tap, first, count, signs, (tap - word * taps) * bits, target);
+            CopyTap(shape, tap, first, count, signs, new Half(0, (tap - word * taps) * bits), target);
     }
 
-    /// <summary>Sets the bits that a tap reads, shifted to their place, row by row of the output.</summary>
-    private static void CopyTap(in ConvolutionShape shape, int tap, int first, int count, uint* signs, int shift, uint* target)
+    /// <summary>Sets the bits that a tap reads, row by row of the output.</summary>
+    private static void CopyTap(in ConvolutionShape shape, int tap, int first, int count, ulong* signs, Half half, uint* target)
     {
-        for (int pixel = first, end = first + count, run; pixel < end; pixel += run)
+        int width = shape.OutWidth, height = shape.OutHeight, words = SignPacking.Words(shape.In);
+        int top = tap / shape.KernelWidth - shape.PadY, left = tap % shape.KernelWidth - shape.PadX;
+        // The pixels of a row that read inside the map.
+        int begin = left >= 0 ? 0 : (shape.StrideX - 1 - left) / shape.StrideX, end = (shape.Width - left + shape.StrideX - 1) / shape.StrideX;
+        int x = first % width, y = first / width % height;
+        var image = signs + (long)(first / width / height) * shape.Height * shape.Width * words;
+        for (int run; count > 0; count -= run, target += run, x = 0)
         {
-            int x = pixel % shape.OutWidth, line = pixel / shape.OutWidth;
-            run = Math.Min(shape.OutWidth - x, end - pixel);
-            var row = line % shape.OutHeight * shape.StrideY + tap / shape.KernelWidth - shape.PadY;
-            if ((uint)row >= (uint)shape.Height) continue;
-            var source = signs + ((long)line / shape.OutHeight * shape.Height + row) * shape.Width * SourceStep(shape);
-            CopyRow(shape, x, run, tap % shape.KernelWidth - shape.PadX, source, shift, target + pixel - first);
+            run = Math.Min(width - x, count);
+            int row = y * shape.StrideY + top, from = Math.Max(x, begin), pixels = Math.Min(x + run, end) - from;
+            if ((uint)row < (uint)shape.Height && pixels > 0)
+                CopyRow(image + ((nint)row * shape.Width + from * shape.StrideX + left) * words, (nint)words * shape.StrideX, pixels, half, target + from - x);
+            if (x + run < width || ++y < height) continue;
+            y = 0;
+            image += (nint)shape.Height * shape.Width * words;
         }
     }
 
-    private static void CopyRow(in ConvolutionShape shape, int x, int count, int offset, uint* row, int shift, uint* target)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void CopyRow(ulong* source, nint step, int pixels, Half half, uint* target)
     {
-        // The first and the last pixel that read inside the map.
-        int stride = shape.StrideX, begin = offset >= 0 ? 0 : (stride - 1 - offset) / stride, end = (shape.Width - offset + stride - 1) / stride;
-        int from = Math.Max(x, begin), last = Math.Min(x + count, end);
-        nint step = (nint)SourceStep(shape) * stride;
-        var source = row + (long)(from * stride + offset) * SourceStep(shape);
-        var pixel = from;
-        // The upper half of a pixel's words starts in the middle of 64 bits, so a vector may not end at the last pixel.
-        for (; step == 2 && pixel + Vector256<uint>.Count < last; pixel += Vector256<uint>.Count, source += 2 * Vector256<uint>.Count)
+        var pixel = 0;
+        if (step == 1 && pixels >= Vector256<uint>.Count)
         {
-            // A pixel has 64 bits: keep the lower half of each.
-            var bits = Vector256.Narrow(Vector256.Load((ulong*)source), Vector256.Load((ulong*)source + Vector256<ulong>.Count)) << shift;
-            (Vector256.Load(target + pixel - x) | bits).Store(target + pixel - x);
+            for (; pixel <= pixels - Vector256<uint>.Count; pixel += Vector256<uint>.Count) half.Copy(source + pixel, target + pixel);
+            // The last vector overlaps the one before it: the same bits are set twice.
+            half.Copy(source + pixels - Vector256<uint>.Count, target + pixels - Vector256<uint>.Count);
+            return;
         }
-        for (; pixel < last; pixel++, source += step) target[pixel - x] |= *source << shift;
+        for (; pixel < pixels; pixel++, source += step) target[pixel] |= (uint)(*source >> half.Right) << half.Left;
     }
 
-    /// <summary>32-bit words of an input pixel's signs.</summary>
-    private static int SourceStep(in ConvolutionShape shape) => (shape.In + 63) / 64 * 2;
+    /// <summary>The 32 bits of a pixel's 64 from bit <paramref name="right"/> on, moved to bit <paramref name="left"/> of a word.</summary>
+    private readonly struct Half(int right, int left)
+    {
+        public readonly int Right = right;
+        public readonly int Left = left;
+
+        /// <summary>Sets the bits of eight pixels.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public void Copy(ulong* source, uint* target)
+        {
+            var bits = Vector256.Narrow(Vector256.Load(source) >>> Right, Vector256.Load(source + Vector256<ulong>.Count) >>> Right);
+            (Vector256.Load(target) | bits << Left).Store(target);
+        }
+    }
 }

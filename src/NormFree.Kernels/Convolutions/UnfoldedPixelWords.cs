@@ -48,12 +48,18 @@ public static unsafe class UnfoldedPixelWords
         });
     }
 
-    /// <summary>Unfolds one chunk pixel by pixel, for any convolution.</summary>
+    /// <summary>Unfolds one chunk: consecutive pixels at once where an output pixel reads only the same input pixel, else pixel by pixel.</summary>
     internal static void Unfold(in ConvolutionShape shape, int chunk, ulong* signs, uint* target)
     {
         int words = (shape.In + 63) / 64, perTap = WordsPerTap(shape);
-        var sources = stackalloc ulong*[Bits];
         target += (long)chunk * Stride(shape);
+        if (shape is { Taps: 1, StrideY: 1, StrideX: 1, PadY: 0, PadX: 0 } && (chunk + 1) * Bits <= shape.OutPixels)
+        {
+            for (var word = 0; word < words; word++)
+                BitTranspose.Transpose(signs + (long)chunk * Bits * words + word, words, Math.Min(64, perTap - 64 * word), target + word * 64);
+            return;
+        }
+        var sources = stackalloc ulong*[Bits];
         for (var tap = 0; tap < shape.Taps; tap++, target += perTap)
         {
             Sources(shape, chunk, tap, signs, words, sources);

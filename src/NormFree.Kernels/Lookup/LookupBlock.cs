@@ -35,6 +35,13 @@ internal static unsafe class LookupBlock<TFloats, TVector>
     public static void Sum(float** tables, nint pitch, uint** indices, int steps, int words, nint stride, float** targets, bool add)
     {
         var lanes = TFloats.Lanes;
+        if (lanes == 8)
+        {
+            // AVX2 has only sixteen registers.
+            SumTwoVectors(tables, pitch, indices, 0, steps, words, stride, targets, add);
+            SumTwoVectors(tables, pitch, indices, 2 * lanes, steps, words, stride, targets, add);
+            return;
+        }
         TVector a00 = default, a01 = default, a02 = default, a03 = default;
         TVector a10 = default, a11 = default, a12 = default, a13 = default;
         TVector a20 = default, a21 = default, a22 = default, a23 = default;
@@ -49,22 +56,22 @@ internal static unsafe class LookupBlock<TFloats, TVector>
                 TVector i2 = TFloats.LoadIndices(index + 2 * lanes), i3 = TFloats.LoadIndices(index + 3 * lanes);
                 for (var group = 0; group < SignPatterns.GroupsPerWord; group++)
                 {
-                    a00 = TFloats.Add(a00, TFloats.Lookup(t0, i0));
-                    a01 = TFloats.Add(a01, TFloats.Lookup(t0, i1));
-                    a02 = TFloats.Add(a02, TFloats.Lookup(t0, i2));
-                    a03 = TFloats.Add(a03, TFloats.Lookup(t0, i3));
-                    a10 = TFloats.Add(a10, TFloats.Lookup(t1, i0));
-                    a11 = TFloats.Add(a11, TFloats.Lookup(t1, i1));
-                    a12 = TFloats.Add(a12, TFloats.Lookup(t1, i2));
-                    a13 = TFloats.Add(a13, TFloats.Lookup(t1, i3));
-                    a20 = TFloats.Add(a20, TFloats.Lookup(t2, i0));
-                    a21 = TFloats.Add(a21, TFloats.Lookup(t2, i1));
-                    a22 = TFloats.Add(a22, TFloats.Lookup(t2, i2));
-                    a23 = TFloats.Add(a23, TFloats.Lookup(t2, i3));
-                    a30 = TFloats.Add(a30, TFloats.Lookup(t3, i0));
-                    a31 = TFloats.Add(a31, TFloats.Lookup(t3, i1));
-                    a32 = TFloats.Add(a32, TFloats.Lookup(t3, i2));
-                    a33 = TFloats.Add(a33, TFloats.Lookup(t3, i3));
+                    a00 = TFloats.AddLookup(a00, t0, i0);
+                    a01 = TFloats.AddLookup(a01, t0, i1);
+                    a02 = TFloats.AddLookup(a02, t0, i2);
+                    a03 = TFloats.AddLookup(a03, t0, i3);
+                    a10 = TFloats.AddLookup(a10, t1, i0);
+                    a11 = TFloats.AddLookup(a11, t1, i1);
+                    a12 = TFloats.AddLookup(a12, t1, i2);
+                    a13 = TFloats.AddLookup(a13, t1, i3);
+                    a20 = TFloats.AddLookup(a20, t2, i0);
+                    a21 = TFloats.AddLookup(a21, t2, i1);
+                    a22 = TFloats.AddLookup(a22, t2, i2);
+                    a23 = TFloats.AddLookup(a23, t2, i3);
+                    a30 = TFloats.AddLookup(a30, t3, i0);
+                    a31 = TFloats.AddLookup(a31, t3, i1);
+                    a32 = TFloats.AddLookup(a32, t3, i2);
+                    a33 = TFloats.AddLookup(a33, t3, i3);
                     i0 = TFloats.NextIndex(i0);
                     i1 = TFloats.NextIndex(i1);
                     i2 = TFloats.NextIndex(i2);
@@ -84,6 +91,46 @@ internal static unsafe class LookupBlock<TFloats, TVector>
         Write(targets[3], add, a30, a31, a32, a33);
     }
 
+    /// <summary><see cref="Sum"/> for two of the block's vectors, from its column <paramref name="first"/>: eight sums in registers.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
+    private static void SumTwoVectors(
+        float** tables, nint pitch, uint** indices, int first, int steps, int words, nint stride, float** targets, bool add)
+    {
+        TVector a0 = default, b0 = default, a1 = default, b1 = default, a2 = default, b2 = default, a3 = default, b3 = default;
+        for (var step = 0; step < steps; step++)
+        {
+            float* t0 = tables[0], t1 = tables[1], t2 = tables[2], t3 = tables[3];
+            var index = indices[step] + first;
+            for (var word = 0; word < words; word++)
+            {
+                TVector a = TFloats.LoadIndices(index), b = TFloats.LoadIndices(index + TFloats.Lanes);
+                for (var group = 0; group < SignPatterns.GroupsPerWord; group++)
+                {
+                    a0 = TFloats.AddLookup(a0, t0, a);
+                    b0 = TFloats.AddLookup(b0, t0, b);
+                    a1 = TFloats.AddLookup(a1, t1, a);
+                    b1 = TFloats.AddLookup(b1, t1, b);
+                    a2 = TFloats.AddLookup(a2, t2, a);
+                    b2 = TFloats.AddLookup(b2, t2, b);
+                    a3 = TFloats.AddLookup(a3, t3, a);
+                    b3 = TFloats.AddLookup(b3, t3, b);
+                    a = TFloats.NextIndex(a);
+                    b = TFloats.NextIndex(b);
+                    t0 += pitch;
+                    t1 += pitch;
+                    t2 += pitch;
+                    t3 += pitch;
+                }
+                index += stride;
+            }
+            tables += Rows;
+        }
+        Write(targets[0] + first, add, a0, b0);
+        Write(targets[1] + first, add, a1, b1);
+        Write(targets[2] + first, add, a2, b2);
+        Write(targets[3] + first, add, a3, b3);
+    }
+
     /// <summary>Sums a block of one vector of columns, for the columns that do not fill a whole block. Adds to the targets.</summary>
     /// <param name="tables">One pointer per row, to 8·<paramref name="words"/> tables each.</param>
     /// <param name="pitch">Floats from one table of a row to the next.</param>
@@ -101,10 +148,10 @@ internal static unsafe class LookupBlock<TFloats, TVector>
             var indices = TFloats.LoadIndices(index);
             for (var group = 0; group < SignPatterns.GroupsPerWord; group++)
             {
-                a0 = TFloats.Add(a0, TFloats.Lookup(t0, indices));
-                a1 = TFloats.Add(a1, TFloats.Lookup(t1, indices));
-                a2 = TFloats.Add(a2, TFloats.Lookup(t2, indices));
-                a3 = TFloats.Add(a3, TFloats.Lookup(t3, indices));
+                a0 = TFloats.AddLookup(a0, t0, indices);
+                a1 = TFloats.AddLookup(a1, t1, indices);
+                a2 = TFloats.AddLookup(a2, t2, indices);
+                a3 = TFloats.AddLookup(a3, t3, indices);
                 indices = TFloats.NextIndex(indices);
                 t0 += pitch;
                 t1 += pitch;
@@ -121,17 +168,19 @@ internal static unsafe class LookupBlock<TFloats, TVector>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Write(float* target, bool add, TVector s0, TVector s1, TVector s2, TVector s3)
     {
-        var lanes = TFloats.Lanes;
+        Write(target, add, s0, s1);
+        Write(target + 2 * TFloats.Lanes, add, s2, s3);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Write(float* target, bool add, TVector s0, TVector s1)
+    {
         if (add)
         {
             s0 = TFloats.Add(s0, TFloats.Load(target));
-            s1 = TFloats.Add(s1, TFloats.Load(target + lanes));
-            s2 = TFloats.Add(s2, TFloats.Load(target + 2 * lanes));
-            s3 = TFloats.Add(s3, TFloats.Load(target + 3 * lanes));
+            s1 = TFloats.Add(s1, TFloats.Load(target + TFloats.Lanes));
         }
         TFloats.Store(s0, target);
-        TFloats.Store(s1, target + lanes);
-        TFloats.Store(s2, target + 2 * lanes);
-        TFloats.Store(s3, target + 3 * lanes);
+        TFloats.Store(s1, target + TFloats.Lanes);
     }
 }

@@ -6,7 +6,7 @@ namespace NormFree.Kernels.Lookup;
 
 /// <summary>Lookup tables of the sixteen sums ±a₀ ± a₁ ± a₂ ± a₃ of four floats.</summary>
 /// <remarks>
-/// <para>T[i] = Σⱼ ±aⱼ, where the sign of aⱼ is + if bit j of i is set, else −.</para>
+/// <para>T[i] = Σⱼ ±aⱼ, where the sign of aⱼ is + if bit j of i is set, else −. Therefore T[15 − i] = −T[i], also after rounding.</para>
 /// <para>A product of floats with signs then takes one lookup and one addition per four multiply-accumulates: with 16 floats per register, one permutation
 /// and one addition do 64, where one fused multiply-add does 16. "Method of four Russians" (Arlazarov et al., 1970).</para>
 /// </remarks>
@@ -19,7 +19,7 @@ internal static unsafe class SignTables<TFloats, TVector>
     /// <summary>The signs of one of the four numbers in a table's first entries. Load them once, before a loop that writes tables.</summary>
     public static TVector Signs(int number) => TFloats.Load(SignPatterns.Pointer + number * SignPatterns.TableSize);
 
-    /// <summary>Writes one table, 16 floats.</summary>
+    /// <summary>Writes one table: those of its 16 floats that <typeparamref name="TFloats"/> reads.</summary>
     /// <param name="a0">The number whose sign is bit 0 of the index.</param>
     /// <param name="a1">Bit 1.</param>
     /// <param name="a2">Bit 2.</param>
@@ -34,8 +34,8 @@ internal static unsafe class SignTables<TFloats, TVector>
     {
         TVector v0 = TFloats.Broadcast(a0), v1 = TFloats.Broadcast(a1), v2 = TFloats.Broadcast(a2), v3 = TFloats.Broadcast(a3);
         TFloats.Store(Sum(v0, v1, v2, v3, s0, s1, s2, s3), table);
-        // Only if a vector is shorter than a table.
-        for (var i = TFloats.Lanes; i < SignPatterns.TableSize; i += TFloats.Lanes)
+        // Only if a vector is shorter than what is read of a table.
+        for (var i = TFloats.Lanes; i < TFloats.TableEntries; i += TFloats.Lanes)
         {
             var signs = SignPatterns.Pointer + i;
             s0 = TFloats.Load(signs);

@@ -92,7 +92,22 @@ internal static unsafe class LookupTiles<TLookups, TVector>
         foreach (ref readonly var segment in tile.Segments)
         {
             var group = segment.Row * tile.RowStep + segment.First;
-            for (var end = group + segment.Count; group < end; group++, filters += 2 * Lanes)
+            for (var end = group + segment.Count - 3; group < end; group += 4, filters += 8 * Lanes)
+            {
+                var four = FourVectors<TLookups, TVector>.Load(tables, p0[group], p1[group], p2[group], p3[group]);
+                a.AddPixels(four, TLookups.Load(filters));
+                b.AddPixels(four, TLookups.Load(filters + Lanes));
+                four = FourVectors<TLookups, TVector>.Load(tables, p0[group + 1], p1[group + 1], p2[group + 1], p3[group + 1]);
+                a.AddPixels(four, TLookups.Load(filters + 2 * Lanes));
+                b.AddPixels(four, TLookups.Load(filters + 3 * Lanes));
+                four = FourVectors<TLookups, TVector>.Load(tables, p0[group + 2], p1[group + 2], p2[group + 2], p3[group + 2]);
+                a.AddPixels(four, TLookups.Load(filters + 4 * Lanes));
+                b.AddPixels(four, TLookups.Load(filters + 5 * Lanes));
+                four = FourVectors<TLookups, TVector>.Load(tables, p0[group + 3], p1[group + 3], p2[group + 3], p3[group + 3]);
+                a.AddPixels(four, TLookups.Load(filters + 6 * Lanes));
+                b.AddPixels(four, TLookups.Load(filters + 7 * Lanes));
+            }
+            for (var end = segment.Row * tile.RowStep + segment.First + segment.Count; group < end; group++, filters += 2 * Lanes)
             {
                 var four = FourVectors<TLookups, TVector>.Load(tables, p0[group], p1[group], p2[group], p3[group]);
                 a.AddPixels(four, TLookups.Load(filters));

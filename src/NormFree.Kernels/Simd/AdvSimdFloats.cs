@@ -69,15 +69,18 @@ public readonly unsafe struct AdvSimdFloats : IFloatVectors<Vector128<float>>
     public static Vector128<float> Convert(int* source) => Vector128.ConvertToSingle(Vector128.Load(source));
 
     /// <inheritdoc/>
+    public static int TableEntries => 16;
+
+    /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<float> LoadIndices(uint* source) => Vector128.Load(source).AsSingle();
 
     /// <summary>Four scalar loads, since a permutation of a 64-byte table would need byte indices.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector128<float> Lookup(float* table, Vector128<float> words)
+    public static Vector128<float> AddLookup(Vector128<float> sum, float* table, Vector128<float> words)
     {
         var index = words.AsUInt32() & Vector128.Create(15u);
-        return Vector128.Create(
+        return sum + Vector128.Create(
             table[index.ToScalar()], table[index.GetElement(1)], table[index.GetElement(2)], table[index.GetElement(3)]);
     }
 

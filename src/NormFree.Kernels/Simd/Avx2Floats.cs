@@ -69,17 +69,26 @@ public readonly unsafe struct Avx2Floats : IFloatVectors<Vector256<float>>
     public static Vector256<float> Convert(int* source) => Vector256.ConvertToSingle(Vector256.Load(source));
 
     /// <inheritdoc/>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<float> LoadIndices(uint* source) => Vector256.Load(source).AsSingle();
+    public static int TableEntries => 8;
 
-    /// <summary>Permutes each half of the table by the lowest three bits of the index; the fourth selects the half.</summary>
+    /// <summary>Inverts the lowest three bits of each index whose fourth bit is set: the entry of 15 − i, whose sign <see cref="AddLookup"/> changes.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<float> Lookup(float* table, Vector256<float> words)
+    public static Vector256<float> LoadIndices(uint* source)
     {
-        var low = Avx2.PermuteVar8x32(Vector256.Load(table), words.AsInt32());
-        var high = Avx2.PermuteVar8x32(Vector256.Load(table + 8), words.AsInt32());
-        var fourth = Vector256.ShiftLeft(words.AsInt32(), 28).AsSingle(); // blending uses the sign bit
-        return Avx.BlendVariable(low, high, fourth);
+        var words = Vector256.Load(source);
+        var fourth = words & Vector256.Create(0x88888888u);
+        return (words ^ (fourth - (fourth >>> 3))).AsSingle();
+    }
+
+    /// <summary>
+    /// Permutes the first half of the table by the lowest three bits of the index. The fourth bit is the sign of a one, by which a fused multiply-add
+    /// multiplies: it adds or subtracts, and rounds once.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> AddLookup(Vector256<float> sum, float* table, Vector256<float> words)
+    {
+        var one = ((words.AsUInt32() << 28) & Vector256.Create(0x80000000u)) | Vector256.Create(0x3F800000u);
+        return Fma.MultiplyAdd(Avx2.PermuteVar8x32(Vector256.Load(table), words.AsInt32()), one.AsSingle(), sum);
     }
 
     /// <inheritdoc/>

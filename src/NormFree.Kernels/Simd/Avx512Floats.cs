@@ -69,13 +69,16 @@ public readonly unsafe struct Avx512Floats : IFloatVectors<Vector512<float>>
     public static Vector512<float> Convert(int* source) => Vector512.ConvertToSingle(Vector512.Load(source));
 
     /// <inheritdoc/>
+    public static int TableEntries => 16;
+
+    /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<float> LoadIndices(uint* source) => Vector512.Load(source).AsSingle();
 
     /// <summary>One permutation, which uses only the lowest four bits of each lane.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector512<float> Lookup(float* table, Vector512<float> words) =>
-        Avx512F.PermuteVar16x32(Vector512.Load(table), words.AsInt32());
+    public static Vector512<float> AddLookup(Vector512<float> sum, float* table, Vector512<float> words) =>
+        sum + Avx512F.PermuteVar16x32(Vector512.Load(table), words.AsInt32());
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

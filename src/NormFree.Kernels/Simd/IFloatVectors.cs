@@ -52,13 +52,17 @@ public unsafe interface IFloatVectors<TVector> where TVector : unmanaged
     /// <summary>Loads <see cref="Lanes"/> integers and converts them to floats.</summary>
     static abstract TVector Convert(int* source);
 
-    /// <summary>Loads <see cref="Lanes"/> 32-bit words of indices for <see cref="Lookup"/>.</summary>
+    /// <summary>How many of a table's first entries <see cref="AddLookup"/> reads: 16, or 8, because entry 15 − i is the negative of entry i.</summary>
+    static abstract int TableEntries { get; }
+
+    /// <summary>Loads <see cref="Lanes"/> 32-bit words of indices for <see cref="AddLookup"/>.</summary>
     static abstract TVector LoadIndices(uint* source);
 
-    /// <summary>Lane by lane table[index], where the index is the lowest four bits of a lane of <paramref name="words"/>.</summary>
-    /// <param name="table">16 floats.</param>
+    /// <summary>Lane by lane sum + table[index], where the index is the lowest four bits of a lane of <paramref name="words"/>.</summary>
+    /// <param name="sum">The sum.</param>
+    /// <param name="table">16 floats (<c>SignTables</c>), of which the first <see cref="TableEntries"/> are read.</param>
     /// <param name="words">From <see cref="LoadIndices"/>.</param>
-    static abstract TVector Lookup(float* table, TVector words);
+    static abstract TVector AddLookup(TVector sum, float* table, TVector words);
 
     /// <summary>Shifts each word right by four bits, to its next index.</summary>
     static abstract TVector NextIndex(TVector words);

@@ -51,10 +51,13 @@ public readonly unsafe struct ScalarFloats : IFloatVectors<float>
     public static float Convert(int* source) => *source;
 
     /// <inheritdoc/>
+    public static int TableEntries => 16;
+
+    /// <inheritdoc/>
     public static float LoadIndices(uint* source) => Unsafe.BitCast<uint, float>(*source);
 
     /// <inheritdoc/>
-    public static float Lookup(float* table, float words) => table[Unsafe.BitCast<float, uint>(words) & 15];
+    public static float AddLookup(float sum, float* table, float words) => sum + table[Unsafe.BitCast<float, uint>(words) & 15];
 
     /// <inheritdoc/>
     public static float NextIndex(float words) => Unsafe.BitCast<uint, float>(Unsafe.BitCast<float, uint>(words) >> 4);

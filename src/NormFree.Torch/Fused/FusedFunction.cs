@@ -87,9 +87,17 @@ internal interface IFusedCall : IDisposable
 /// A layer's state between its forward and its backward pass. TorchSharp references it from managed code only. If no backward pass follows, the garbage
 /// collector frees it, so the collector must know how much native memory it holds.
 /// </summary>
+/// <remarks>
+/// <see cref="GC.AddMemoryPressure"/> starts collections, which would take up to a fifth of a core if every step announced its memory anew. So memory that
+/// a backward pass frees stays announced, and the next step's states are announced only where they exceed it.
+/// </remarks>
 internal sealed class FusedState : IDisposable
 {
-    private long bytes;
+    /// <summary>Bytes that states hold, and bytes that the collector knows of.</summary>
+    private static long held, announced;
+
+    private readonly long bytes;
+    private readonly bool announces;
 
     /// <summary>Wraps a call after its forward pass.</summary>
     public FusedState(IFusedCall call, Tensor result)
@@ -97,11 +105,16 @@ internal sealed class FusedState : IDisposable
         Call = call;
         // The input and the sum before the activation; the packed signs are small.
         bytes = sizeof(float) * (call.Inputs[0].numel() + result.numel());
-        GC.AddMemoryPressure(bytes);
+        announces = Interlocked.Add(ref held, bytes) > Interlocked.Read(ref announced);
+        if (announces) Announce(bytes);
     }
 
     /// <summary>Runs if no backward pass came; the call's tensors and buffers have finalisers of their own.</summary>
-    ~FusedState() => RemovePressure();
+    ~FusedState()
+    {
+        Interlocked.Add(ref held, -bytes);
+        if (announces) Announce(-bytes);
+    }
 
     /// <summary>The call.</summary>
     public IFusedCall Call { get; }
@@ -110,12 +123,14 @@ internal sealed class FusedState : IDisposable
     public void Dispose()
     {
         Call.Dispose();
-        RemovePressure();
+        Interlocked.Add(ref held, -bytes);
         GC.SuppressFinalize(this);
     }
 
-    private void RemovePressure()
+    private static void Announce(long change)
     {
-        if (Interlocked.Exchange(ref bytes, 0) is > 0 and var held) GC.RemoveMemoryPressure(held);
+        Interlocked.Add(ref announced, change);
+        if (change > 0) GC.AddMemoryPressure(change);
+        else if (change < 0) GC.RemoveMemoryPressure(-change);
     }
 }
