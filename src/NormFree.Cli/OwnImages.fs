@@ -110,7 +110,7 @@ module internal OwnImages =
             let dataset, said = InitialNetwork.preprocessing init own configuration.Dataset
             { configuration with Dataset = dataset }, Option.toList said
 
-    /// <summary>The configuration of a new run with the defaults that suit its images, and what is said about them.</summary>
+    /// <summary>The configuration of a new run with the defaults that suit its images, and notes for the user.</summary>
     /// <remarks>Throws DataException if the images cannot be read.</remarks>
     let resolve (args: Arguments) (configuration: RunConfiguration) : RunConfiguration * string list =
         let configuration, said = fromInit configuration

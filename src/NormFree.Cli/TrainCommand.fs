@@ -138,7 +138,7 @@ module internal TrainCommand =
         { dataset with
             Path = args.TryGet Options.Data.dataPath |> Option.orElse (Option.map locate dataset.Path) }
 
-    /// What is said of data that have moved; the stages compare the fingerprints.
+    /// The note that the data set has moved; the stages compare the fingerprints.
     let private movement (before: RunConfiguration) (now: RunConfiguration) =
         match before.Dataset.Path, now.Dataset.Path with
         | before, Some now when before <> Some now ->
@@ -243,7 +243,7 @@ module internal TrainCommand =
     let private isKept (folder: RunFolder) =
         $"All steps are kept; resume with: normfree train --resume --out {folder.Path}"
 
-    /// <summary>What is said of a training that its time limit ends.</summary>
+    /// <summary>The message of a training that its time limit ends.</summary>
     let timeIsUp folder = $"the time limit is reached. {isKept folder}"
 
     let private train (args: Arguments) deadline (ranks: IRanks) =
