@@ -25,8 +25,9 @@ let private tryCounts (line: string) =
     let number (i: int) = int found.Groups[i].Value
     if found.Success then Some(number 1, number 2, number 3) else None
 
-/// Runs a test program, prints what it prints, and counts its tests; a program that dies before it can count is one failed test.
-let private runProgram program arguments =
+/// Runs a test program, prints what it prints, and counts its tests; a program that dies before it can count, or
+/// takes longer than the limit, is one failed test.
+let private runProgram (limit: TimeSpan) program arguments =
     let mutable result = 0, 1, 0
 
     let print (line: string) =
@@ -41,6 +42,7 @@ let private runProgram program arguments =
         |> CreateProcess.withOutputEvents print (fun line ->
             if not (isNull line) then
                 eprintfn $"{line}")
+        |> CreateProcess.withTimeout limit
         |> CreateProcess.ensureExitCodeWithMessage "Tests failed."
         |> Proc.run
         |> ignore
@@ -57,7 +59,7 @@ let run arguments =
             Platforms.executable "NormFree.Tests"
         )
 
-    runProgram program (plainly @ arguments)
+    runProgram (TimeSpan.FromHours 5.0) program (plainly @ arguments)
 
 /// Accepts the public surface of every package as it is: writes tests/approved-api.
 let approve () =
@@ -84,7 +86,8 @@ let private runOnArm lists =
     let publish () = publish "tests/NormFree.PortableTests" folder [ "-r"; "linux-arm64"; "--self-contained"; "true" ]
 
     let runLists program arguments =
-        [ for list in lists -> async { runProgram program (arguments @ [ "--sequenced" ] @ list @ plainly) } ]
+        [ for list in lists ->
+              async { runProgram (TimeSpan.FromMinutes 15.0) program (arguments @ [ "--sequenced" ] @ list @ plainly) } ]
         |> Async.Parallel
         |> Async.RunSynchronously
         |> ignore

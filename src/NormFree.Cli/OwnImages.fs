@@ -159,5 +159,7 @@ module internal OwnImages =
         [ if isFolder then
               yield! ClassSizes.warning ImageDefaults.minImagesPerClass dataset |> Option.toList
           if steps < ImageDefaults.minSteps && recipe.Batch > 1 then
-              $"{images} training images in batches of {recipe.Batch} are {steps} steps per epoch, and fewer than {ImageDefaults.minSteps} train slowly: \
+              let unit = if steps = 1 then "step" else "steps"
+
+              $"{images} training images in batches of {recipe.Batch} are {steps} {unit} per epoch, and fewer than {ImageDefaults.minSteps} train slowly: \
                 choose a smaller --batch, or more --epochs." ]
