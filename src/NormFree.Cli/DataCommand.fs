@@ -4,6 +4,7 @@ open System
 open System.Threading
 open NormFree.Data
 open NormFree.Formats
+open NormFree.Runs
 
 /// <summary><c>normfree data get</c> and <c>normfree data check</c>.</summary>
 [<RequireQualifiedAccess>]
