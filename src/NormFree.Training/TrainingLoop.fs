@@ -286,7 +286,6 @@ module Stage =
         try
             while state.Value.Cursor.Epoch < job.Recipe.Epochs do
                 let cursor = trainEpoch context train (fun now -> state.Value <- now) state.Value
-
                 state.Value <- { state.Value with Cursor = endEpoch context heldOut cursor }
         with
         | :? OperationCanceledException when stop.IsRequested ->
