@@ -39,12 +39,12 @@ let private nativeFiles (platform: string) =
     | "osx" -> "normfree" :: [ for name in names -> $"lib{name}.dylib" ]
     | _ -> "normfree" :: [ for name in names -> $"lib{name}.so" ]
 
-/// The first bytes of the programs and libraries of a platform: ELF, PE, or Mach-O with 64 bits.
-let private magic (platform: string) =
-    match platform.Split('-')[0] with
-    | "win" -> [| 0x4Duy; 0x5Auy |]
-    | "osx" -> [| 0xCFuy; 0xFAuy; 0xEDuy; 0xFEuy |]
-    | _ -> [| 0x7Fuy; 0x45uy; 0x4Cuy; 0x46uy |]
+/// The first four bytes that programs and libraries of a platform may have: ELF, PE (its first two), or Mach-O, for one processor or several.
+let private isNative (platform: string) (start: byte[]) =
+    match platform.Split('-')[0], Convert.ToHexString start with
+    | "win", text -> text.StartsWith "4D5A"
+    | "osx", text -> text = "CFFAEDFE" || text = "CAFEBABE"
+    | _, text -> text = "7F454C46"
 
 let private check platform folder =
     for file in nativeFiles platform do
@@ -54,10 +54,10 @@ let private check platform folder =
             failwith $"{folder} lacks {file}."
 
         use stream = File.OpenRead path
-        let start = Array.zeroCreate<byte> (magic platform).Length
+        let start = Array.zeroCreate<byte> 4
         stream.ReadExactly start
 
-        if start <> magic platform then
+        if not (isNative platform start) then
             failwith $"{folder}/{file} is not a file for {platform}."
 
 /// Publishes the tool for a platform and checks its native files.

@@ -13,9 +13,12 @@ open Commands
 /// Tests that passed, failed and were skipped in all programs so far; None before the first program starts.
 let mutable private counts: (int * int * int) option = None
 
+let private gate = obj ()
+
 let private add (passed, failed, skipped) =
-    let p, f, s = defaultArg counts (0, 0, 0)
-    counts <- Some(p + passed, f + failed, s + skipped)
+    lock gate (fun () ->
+        let p, f, s = defaultArg counts (0, 0, 0)
+        counts <- Some(p + passed, f + failed, s + skipped))
 
 /// Expecto resets colours even where it uses none.
 let private withoutColours (line: string) = Regex.Replace(line, "\x1b\[[0-9;]*m", "")
@@ -47,7 +50,7 @@ let private runProgram (limit: TimeSpan) program arguments =
         |> Proc.run
         |> ignore
     finally
-        lock tryCounts (fun () -> add result)
+        add result
 
 let private plainly = [ "--no-spinner"; "--colours"; "0" ]
 
