@@ -58,7 +58,7 @@ target "Arm" Tests.onArm
 target "AdvSimd" Tests.advSimd
 target "OtherPlatforms" Platforms.checkOthers
 
-/// What .ci/run runs: the quick tests, the kernels that no x86-64 processor can run, and the tool for the platforms that this machine is not.
+/// The quick tests, which .ci/run runs, the kernels that no x86-64 processor can run, and the tool for the platforms that this machine is not.
 target "Ci" ignore
 
 target "Approve" Tests.approve
