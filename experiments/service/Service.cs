@@ -33,6 +33,8 @@ internal static class Service
 
     private static async Task<IResult> ClassifyAsync(HttpRequest request, int top, Classifier classifier)
     {
+        if (request.ContentType?.StartsWith("multipart/", StringComparison.OrdinalIgnoreCase) == true)
+            return Results.Problem("The body is a form: send the image's bytes alone.", statusCode: StatusCodes.Status415UnsupportedMediaType);
         try
         {
             using var body = new MemoryStream();

@@ -4,6 +4,7 @@ open System
 open System.Threading
 open NormFree.Data
 open NormFree.Formats
+open NormFree.Runs
 
 /// <summary><c>normfree data get</c> and <c>normfree data check</c>.</summary>
 [<RequireQualifiedAccess>]
@@ -83,16 +84,19 @@ module internal DataCommand =
     /// <summary>Runs <c>normfree data check</c>.</summary>
     let check (args: Arguments) (cancellation: CancellationToken) =
         let options = Images.options args |> Images.withoutTraining |> Images.withoutTest
-        let dataset = Images.load (args.Get Options.Data.dataset) (args.TryGet Options.Data.dataPath) options
-
-        Output.prose
-            $"{Printable.Text dataset.Name}: {dataset.Classes.Length} classes, network input {dataset.Size}×{dataset.Size}"
-
+        let kind = args.Get Options.Data.dataset
+        let dataset = Images.load kind (args.TryGet Options.Data.dataPath) options
+        Output.prose $"{Printable.Text dataset.Name}: {dataset.Classes.Length} classes"
         counts dataset |> List.iter Output.line
         dataset.Notes |> List.iter Output.prose
 
         if dataset.Test.Count = 0 then
-            Output.prose "there are no labelled test images: train with --held-out 0.1, or name them with --test-split"
+            Output.prose
+                "there are no labelled test images: normfree train holds out a fifth of each class, unless --held-out X or --test-split NAME is given"
+
+        if kind = DatasetKind.ImageFolder then
+            ClassSizes.problem dataset |> Option.iter (fun problem -> Output.warn (string problem))
+            ClassSizes.warning ImageDefaults.minImagesPerClass dataset |> Option.iter Output.warn
 
         let bad =
             checkSource "train" (Loader.training dataset 1) dataset.Train cancellation

@@ -74,7 +74,7 @@ module internal InitialNetwork =
     let private steps (task: ImageTask) (own: Augment list) = if own.IsEmpty then [] else task.PreprocessingOfAnySize
 
     /// <summary>The data set's settings with the size, the normalisation and the preprocessing of the initial network where none is given, and
-    /// what is said about it. <c>own</c> are the data set's own steps for testing.</summary>
+    /// a note for the user. <c>own</c> are the data set's own steps for testing.</summary>
     let preprocessing (text: string) (own: Augment list) (dataset: DatasetConfiguration) =
         let task = Checkpoint.readTask (path text)
         let sameSize = dataset.Size |> Option.forall ((=) task.Size)

@@ -110,7 +110,7 @@ module internal OwnImages =
             let dataset, said = InitialNetwork.preprocessing init own configuration.Dataset
             { configuration with Dataset = dataset }, Option.toList said
 
-    /// <summary>The configuration of a new run with the defaults that suit its images, and what is said about them.</summary>
+    /// <summary>The configuration of a new run with the defaults that suit its images, and notes for the user.</summary>
     /// <remarks>Throws DataException if the images cannot be read.</remarks>
     let resolve (args: Arguments) (configuration: RunConfiguration) : RunConfiguration * string list =
         let configuration, said = fromInit configuration
@@ -159,5 +159,7 @@ module internal OwnImages =
         [ if isFolder then
               yield! ClassSizes.warning ImageDefaults.minImagesPerClass dataset |> Option.toList
           if steps < ImageDefaults.minSteps && recipe.Batch > 1 then
-              $"{images} training images in batches of {recipe.Batch} are {steps} steps per epoch, and fewer than {ImageDefaults.minSteps} train slowly: \
+              let unit = if steps = 1 then "step" else "steps"
+
+              $"{images} training images in batches of {recipe.Batch} are {steps} {unit} per epoch, and fewer than {ImageDefaults.minSteps} train slowly: \
                 choose a smaller --batch, or more --epochs." ]

@@ -50,51 +50,6 @@ module internal TrainCommand =
         | Some first, None -> plan |> Pipeline.trainFrom init first net |> Pipeline.finish
         | None, None -> raise (UsageException "the configuration has no stage to train.")
 
-    /// Epoch and top-1 of the network in a stage's best checkpoint. The log's best epoch may be lost.
-    let private best (folder: RunFolder) stage =
-        let number = if stage = Names.binarise ActivationsAndWeights then 2 else 1
-
-        match BestCheckpoint.tryEpoch folder number with
-        | Some record -> [ string record.Epoch; Show.percent record.Test.Top1 ]
-        | None -> [ "none"; "" ]
-
-    /// The images on which the best epoch of a stage was chosen.
-    let private chosenOn (epochs: EpochRecord list) =
-        if (List.last epochs).HeldOut.IsSome then "held-out images" else "test images"
-
-    let private result (folder: RunFolder) classes (run: RunLog) =
-        let hasTop5 = classes > 5
-
-        Show.table
-            [ "stage"
-              "epochs"
-              "last top-1"
-              if hasTop5 then
-                  "last top-5"
-              "best epoch"
-              "its top-1"
-              "chosen on" ]
-            [ for stage, records, _ in run.Stages do
-                  let last = List.last records
-
-                  [ stage
-                    string records.Length
-                    Show.percent last.Test.Top1
-                    if hasTop5 then
-                        Show.percent last.Test.Top5
-                    yield! best folder stage
-                    chosenOn records ] ]
-
-        if run.Epochs |> List.forall _.HeldOut.IsNone then
-            Output.prose
-                "The best epochs were chosen on the test images, so their accuracy is too high, by tenths of a point or more: --held-out 0.1 chooses \
-                 them on other images."
-
-        ConfusionFile.read folder
-        |> Option.iter (fun confusion -> ClassTable.print confusion.Classes confusion.Pairs)
-
-        Output.line $"Checkpoints and log: {folder.Path}"
-
     /// What a resumed run accepts: its folder, how the work is done, and the places of its data and its teacher.
     let allowedOnResume =
         lazy
@@ -138,7 +93,7 @@ module internal TrainCommand =
         { dataset with
             Path = args.TryGet Options.Data.dataPath |> Option.orElse (Option.map locate dataset.Path) }
 
-    /// What is said of data that have moved; the stages compare the fingerprints.
+    /// The note that the data set has moved; the stages compare the fingerprints.
     let private movement (before: RunConfiguration) (now: RunConfiguration) =
         match before.Dataset.Path, now.Dataset.Path with
         | before, Some now when before <> Some now ->
@@ -243,7 +198,7 @@ module internal TrainCommand =
     let private isKept (folder: RunFolder) =
         $"All steps are kept; resume with: normfree train --resume --out {folder.Path}"
 
-    /// <summary>What is said of a training that its time limit ends.</summary>
+    /// <summary>The message of a training that its time limit ends.</summary>
     let timeIsUp folder = $"the time limit is reached. {isKept folder}"
 
     let private train (args: Arguments) deadline (ranks: IRanks) =
@@ -287,7 +242,7 @@ module internal TrainCommand =
                         raise (TimeLimitException(timeIsUp folder)))
 
             if isShown then
-                result folder dataset.Classes.Length finished
+                TrainResult.print folder dataset.Classes.Length finished
 
     /// The configuration that a run would have.
     let private resolved (args: Arguments) =

@@ -14,7 +14,7 @@ let private normalisationOf (classes: string[]) size =
     else
         Normalisation.imageNet
 
-/// What is said of class folders without splits.
+/// The note on class folders without splits.
 let private flatNote (images: FolderImages) =
     [ if images.IsFlat then
           let names = images.Classes |> Array.map Printable.Text |> Printable.List |> String.concat ", "

@@ -47,7 +47,7 @@ let missing (set: FileSet) names =
         set.Place
         $"there are no images ({extensions}) under {names}"
         "Provide the folders train/<class>/ and test/<class>/ (or val/, validation/), or name yours with --train-split and --test-split. Without test \
-         images, train with --held-out 0.1, or evaluate on the training images with --test-split NAME; '--train-split .' takes the subfolders of the data set as classes"
+         images, train with --held-out 0.1, or evaluate on the training images with --test-split NAME; '--train-split .' or '--test-split .' takes the subfolders of the data set as classes"
 
 let missingTest set = missing set [ "test"; "val"; "validation" ]
 

@@ -177,10 +177,12 @@ module ExperimentPage =
     /// The processors that computed the runs.
     let private computer runs =
         let value key = environmentOf runs key |> Option.defaultValue "unknown"
-        let processor = $"""{value "processor"}, {value "processors"} processors"""
+        let count = value "processors"
+        let noun = if count = "1" then "processor" else "processors"
+        let processor = $"""{value "processor"}, {count} {noun}"""
 
         match environmentOf runs "device", environmentOf runs "gpu" with
-        | (None | Some "cpu"), _ -> $"{processor}, one per run"
+        | (None | Some "cpu"), _ -> $"{processor}, one thread per run"
         | Some device, gpu -> $"""{device} ({Option.defaultValue "a GPU of unknown name" gpu}), {processor}"""
 
     let private budget results =

@@ -28,53 +28,6 @@ module OnnxLowering =
     /// The version of the operator set.
     let private opset = 17L
 
-    /// Collects the nodes and constants of a graph.
-    type private Builder() =
-        let nodes = ResizeArray<OnnxNode>()
-        let constants = Collections.Generic.Dictionary<string, OnnxTensor>()
-
-        member _.Nodes = nodes
-        member _.Constants = constants.Values
-
-        /// Adds a constant unless its name exists.
-        member _.Constant(name: string, shape: int64[], value: torch.Tensor) =
-            use _ = torch.NewDisposeScope()
-            let bytes = TensorBytes.ofTensor (value.``to`` torch.ScalarType.Float32)
-            constants.TryAdd(name, OnnxTensor(name, DType.F32, shape, ReadOnlyMemory bytes)) |> ignore
-            name
-
-        /// Adds a constant of integers unless its name exists.
-        member _.Integers(name: string, values: int64 list) =
-            use tensor = torch.tensor (List.toArray values)
-            let shape = [| int64 values.Length |]
-
-            constants.TryAdd(name, OnnxTensor(name, DType.I64, shape, ReadOnlyMemory(TensorBytes.ofTensor tensor)))
-            |> ignore
-
-            name
-
-        /// The input of the last node if it is of this kind; the node is removed.
-        member _.TryUndo(operator: string, output: string) =
-            let last = nodes.Count - 1
-
-            if last >= 0 && nodes[last].Operator = operator && nodes[last].Name = output then
-                let input = nodes[last].Inputs[0]
-                nodes.RemoveAt last
-                Some input
-            else
-                None
-
-        /// Adds a node whose output has the name of the node.
-        member _.Node(operator: string, name: string, inputs: string list, attributes: OnnxAttribute list) =
-            let name = $"{name}/{operator}"
-
-            let same =
-                nodes |> Seq.filter (fun node -> node.Name = name || node.Name.StartsWith(name + "#")) |> Seq.length
-
-            let name = if same = 0 then name else $"{name}#{same + 1}"
-            nodes.Add(OnnxNode(operator, name, List.toArray inputs, [| name |], List.toArray attributes))
-            name
-
     let private channels (tensor: torch.Tensor) = [| tensor.numel (); 1L; 1L |]
 
     let private attribute (name: string) (value: int) = OnnxAttribute.Of(name, int64 value)
@@ -104,7 +57,7 @@ module OnnxLowering =
             latent.sign (), Some(scale.Times conv.Factor)
 
     /// Merges convolutions that differ only in their filters into one, which has the first one's name.
-    let private convolve (b: Builder) tensors (convolutions: ConvolutionSpec list) input =
+    let private convolve (b: OnnxGraphBuilder) tensors (convolutions: ConvolutionSpec list) input =
         use _ = torch.NewDisposeScope()
         let parts = convolutions |> List.map (weights tensors)
         let ofAll parts : torch.Tensor = torch.cat (List.toArray parts, 0L)
@@ -129,13 +82,13 @@ module OnnxLowering =
             let scale = ofAll scales
             b.Node("Mul", conv.Key, [ result; b.Constant($"{conv.Key}.scale", channels scale, scale) ], [])
 
-    let private add (b: Builder) key (bias: torch.Tensor) input =
+    let private add (b: OnnxGraphBuilder) key (bias: torch.Tensor) input =
         b.Node("Add", key, [ input; b.Constant(key, channels bias, bias) ], [])
 
-    let private shift (b: Builder) (tensors: Map<string, torch.Tensor>) (key: string) input =
+    let private shift (b: OnnxGraphBuilder) (tensors: Map<string, torch.Tensor>) (key: string) input =
         add b key tensors[key] input
 
-    let private prelu (b: Builder) (tensors: Map<string, torch.Tensor>) (slopes: Slopes) input =
+    let private prelu (b: OnnxGraphBuilder) (tensors: Map<string, torch.Tensor>) (slopes: Slopes) input =
         let slope = SlopeTensors.values tensors slopes
         b.Node("PRelu", slopes.Key, [ input; b.Constant(slopes.Key, channels slope, slope) ], [])
 
@@ -146,7 +99,7 @@ module OnnxLowering =
         |> shift b tensors names.ShiftOut
 
     /// Merges the batch norms of concatenated channels into one, which has the first one's name.
-    let private normalise (b: Builder) (tensors: Map<string, torch.Tensor>) (keys: string list) input =
+    let private normalise (b: OnnxGraphBuilder) (tensors: Map<string, torch.Tensor>) (keys: string list) input =
         use _ = torch.NewDisposeScope()
         let key = keys.Head
 
@@ -162,11 +115,11 @@ module OnnxLowering =
             [ OnnxAttribute.Of("epsilon", float32 Graph.normEpsilon) ]
         )
 
-    let private scale (b: Builder) (factor: float) input =
+    let private scale (b: OnnxGraphBuilder) (factor: float) input =
         use value = torch.tensor factor
         b.Node("Mul", "scale", [ input; b.Constant($"scale.{factor:R}", [||], value) ], [])
 
-    let private linear (b: Builder) (tensors: Map<string, torch.Tensor>) (key: string) input =
+    let private linear (b: OnnxGraphBuilder) (tensors: Map<string, torch.Tensor>) (key: string) input =
         let constants =
             [ for part in [ "weight"; "bias" ] do
                   let tensor = tensors[$"{key}.{part}"]
@@ -174,7 +127,7 @@ module OnnxLowering =
 
         b.Node("Gemm", key, input :: constants, [ attribute "transB" 1 ])
 
-    let private pool (b: Builder) operator kernel stride padding input =
+    let private pool (b: OnnxGraphBuilder) operator kernel stride padding input =
         let settings =
             [ attributes "kernel_shape" [ kernel; kernel ]
               attributes "pads" (List.replicate 4 padding)
@@ -183,16 +136,16 @@ module OnnxLowering =
         b.Node(operator, "pool", [ input ], settings)
 
     /// ReduceMean keeps the axis by default; until opset 18 its axes are an attribute.
-    let private centerChannels (b: Builder) input =
+    let private centerChannels (b: OnnxGraphBuilder) input =
         let mean = b.Node("ReduceMean", "center", [ input ], [ attributes "axes" [ 1 ] ])
         b.Node("Sub", "center", [ input; mean ], [])
 
     /// Padding of channels, axis 1.
-    let private padChannels (b: Builder) channels input =
+    let private padChannels (b: OnnxGraphBuilder) channels input =
         let pads = b.Integers($"pads.{channels}", [ 0L; 0L; 0L; 0L; 0L; int64 channels; 0L; 0L ])
         b.Node("Pad", "pad", [ input; pads ], [])
 
-    let private clip (b: Builder) input =
+    let private clip (b: OnnxGraphBuilder) input =
         use low = torch.tensor -1.0
         use high = torch.tensor 1.0
 
@@ -232,7 +185,12 @@ module OnnxLowering =
     let private multiplied (factor: float) (conv: ConvolutionSpec) = { conv with Factor = conv.Factor * factor }
 
     /// α·N(w ∗ sign(β·x + b)). The sign of β·x + b is that of x + b/β.
-    let private signConvolution (b: Builder) (tensors: Map<string, torch.Tensor>) (layer: SignConvolution) input =
+    let private signConvolution
+        (b: OnnxGraphBuilder)
+        (tensors: Map<string, torch.Tensor>)
+        (layer: SignConvolution)
+        input
+        =
         let convolutions = layer.Convolutions |> List.map (fst >> multiplied layer.Alpha)
         let normal = layer.NormBefore |> Option.fold (fun x key -> normalise b tensors [ key ] x) input
 
@@ -281,7 +239,7 @@ module OnnxLowering =
         | _ -> walk b tensors (Graph.ofShortcut shortcut) input
 
     /// RPReLU's first shift is added before the residual sum, where a runtime can fold it into the convolution's bias.
-    and private binaryLayer (b: Builder) tensors (layer: BinaryLayer) input =
+    and private binaryLayer (b: OnnxGraphBuilder) tensors (layer: BinaryLayer) input =
         let branch = signConvolution b tensors layer.Convolution input
 
         let sum branch =
@@ -321,7 +279,7 @@ module OnnxLowering =
     let lower (batch: OnnxBatch) (checkpoint: Checkpoint) : OnnxModel =
         use _ = torch.no_grad ()
         let network, size = checkpoint.Network, checkpoint.ImageTask.Size
-        let b = Builder()
+        let b = OnnxGraphBuilder()
 
         walk b (Map network.Tensors) (Lowering.lower network.Spec) "input" |> ignore
 

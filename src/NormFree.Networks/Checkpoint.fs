@@ -9,6 +9,7 @@ open NormFree.Formats
 open NormFree.Formats.Safetensors
 open NormFree.Runs
 open NormFree.Spec
+open NormFree.Networks.CheckpointFile
 open TorchSharp
 
 /// <summary>A network with its task and training state.</summary>
@@ -30,13 +31,8 @@ type Checkpoint =
 [<RequireQualifiedAccess>]
 module Checkpoint =
 
-    let private formatName = "normfree-checkpoint"
-    let private version = "3"
-    let private versionWithOldNames = "2"
-    let private prefix = "optimiser/"
-
     /// <summary>Whether a tensor of that name belongs to the network, not to its optimiser.</summary>
-    let isOfNetwork (name: string) = not (name.StartsWith(prefix, StringComparison.Ordinal))
+    let isOfNetwork (name: string) = CheckpointFile.isOfNetwork name
 
     let private add (writer: SafetensorsWriter) (name: string) (tensor: torch.Tensor) =
         writer.Add(
@@ -75,119 +71,6 @@ module Checkpoint =
     let save (path: string) (optimisation: Optimisation option) (checkpoint: Checkpoint) =
         (prepare optimisation checkpoint).Save path
 
-    let private fail path where what remedy = raise (InvalidFileException(path, where, what, remedy))
-
-    let private metadata path (file: SafetensorsFile) key =
-        match file.Metadata.TryGetValue key with
-        | true, text -> text
-        | _ ->
-            fail
-                path
-                "metadata"
-                $"it has no {key}, so it is not a NormFree checkpoint"
-                "Give a checkpoint that normfree train wrote"
-
-    let private parsed path key (read: Result<'T, string>) : 'T =
-        match read with
-        | Ok value -> value
-        | Error why ->
-            fail
-                path
-                $"metadata '{key}'"
-                $"it cannot be parsed: {why}"
-                "Write the checkpoint again with this version of NormFree"
-
-    let private json<'T> path file key : 'T =
-        parsed path key (metadata path file key |> OldNames.renewFields path |> Json.read<'T>)
-
-    let private state path file : TrainingState =
-        metadata path file "state"
-        |> OldNames.renewFields path
-        |> OldNames.addFields
-        |> Result.bind Json.read<TrainingState>
-        |> parsed path "state"
-
-    let private checkFormat path file =
-        let format, found = metadata path file "format", metadata path file "version"
-
-        if format <> formatName then
-            fail
-                path
-                "metadata 'format'"
-                $"it is {Quoted.Name format}, not '{formatName}'"
-                "Give a checkpoint that normfree train wrote"
-
-        if found <> version && found <> versionWithOldNames then
-            fail
-                path
-                "metadata 'version'"
-                $"it is version {found}, but this NormFree reads versions {versionWithOldNames} and {version}"
-                "Use the version of NormFree that wrote it"
-
-    /// The file must contain every tensor of the network in its shape, and no others.
-    let private checkTensors path (spec: NetSpec) (file: SafetensorsFile) =
-        let wanted = dict (Network.tensorShapes spec)
-
-        let problems =
-            [ for KeyValue(name, sides) in wanted do
-                  match file.Find name with
-                  | null -> $"{name} is missing"
-                  | entry when not (Seq.toArray entry.Shape = sides) ->
-                      let shape (sides: int64 seq) = "[" + String.Join(", ", sides) + "]"
-                      $"{name} has shape {shape entry.Shape}, not {shape sides}"
-                  | _ -> ()
-              for entry in file.Tensors do
-                  if isOfNetwork entry.Name && not (wanted.ContainsKey entry.Name) then
-                      $"{entry.Name} is not a tensor of this network" ]
-
-        if not problems.IsEmpty then
-            let shown = problems |> Array.ofList |> Printable.List |> String.concat "; "
-            fail path "tensors" $"they do not fit {spec.Name}: {shown}" "Give a checkpoint of this network"
-
-    /// Longer specs are rejected before they are parsed: 4096 layers need less.
-    [<Literal>]
-    let private MaxSpecLength = 4_000_000
-
-    /// The network's spec. It is checked against the file's tensors, so that creating the network allocates no more than the file contains.
-    let private spec path file =
-        let text = metadata path file "spec"
-
-        if text.Length > MaxSpecLength then
-            fail
-                path
-                "metadata 'spec'"
-                $"it has {text.Length} characters; the limit is {MaxSpecLength}"
-                "Give a checkpoint that normfree train wrote"
-
-        let net: NetSpec = text |> OldNames.renewFields path |> OldSpec.read |> parsed path "spec"
-
-        match Validation.validate net with
-        | Ok spec ->
-            checkTensors path spec file
-            spec
-        | Error errors ->
-            let all = errors |> List.map string |> Array.ofList |> Printable.List |> String.concat "; "
-            fail path "metadata 'spec'" $"it is not a network: {all}" "Write the checkpoint again"
-
-    /// The image task of a network.
-    let private task path (file: SafetensorsFile) (spec: NetSpec) : ImageTask =
-        let task = json<ImageTask> path file "task"
-
-        match TaskChecks.problems spec task with
-        | [] -> task
-        | problems ->
-            fail path "metadata 'task'" (String.concat "; " problems) "Give a checkpoint that normfree train wrote"
-
-    let private toTensor (file: SafetensorsFile) (entry: TensorEntry) =
-        if (TensorBytes.tryType entry.DType).IsNone then
-            fail
-                file.Name
-                $"tensor '{entry.Name}'"
-                $"it contains {entry.DType.Name()}, which no network has"
-                "Give a checkpoint that normfree train wrote"
-
-        TensorBytes.toTensor entry.DType entry.Shape (file.ReadBytes entry)
-
     let private classifier (network: Network) =
         Set
             [ for described, _ in network.Parameters do
@@ -197,18 +80,6 @@ module Checkpoint =
     let private loadInto path (file: SafetensorsFile) (network: Network) =
         checkTensors path network.Spec file
         network |> Network.fill (fun name -> toTensor file file[name])
-
-    let private openFile path =
-        let file = SafetensorsFile.Open path
-
-        try
-            checkFormat path file
-
-            file.RequireChecksum()
-            file
-        with _ ->
-            file.Dispose()
-            reraise ()
 
     /// <summary>The training state of a checkpoint.</summary>
     /// <remarks>Throws InvalidFileException if the file is not a valid checkpoint, IOException if it cannot be read.</remarks>

@@ -27,8 +27,14 @@ module internal PlotBoundaries =
     /// The pixels beside the curves: the axis with its numbers and title, and the padding.
     let private besideCurves = 100.0
 
+    /// The pixels between a line and its label.
+    let private offset = 8.0
+
     /// The pixels beside a label's text.
-    let private besideLabel = 20.0
+    let private besideLabel = offset + 12.0
+
+    /// The part of the chart's padding on the right that a label may use.
+    let private rightPadding = 16.0
 
     let private fontSize = 13.0
 
@@ -44,10 +50,10 @@ module internal PlotBoundaries =
 
     /// A label that fits beside its line, whether it stands left of it, and its extent on the axis.
     let private fitted perPixel (low: float, high: float) (boundary: Boundary) =
-        let pixels (length: float) = length / perPixel - besideLabel
         let text = EmbeddedFont.drawable boundary.Label
         let width = EmbeddedFont.width fontSize text
-        let right, left = pixels (high - boundary.At), pixels (boundary.At - low)
+        let right = (high - boundary.At) / perPixel + rightPadding - offset
+        let left = (boundary.At - low) / perPixel - besideLabel
         let isRight = width > right && left > right
         let label = shortened (if isRight then left else right) text
         let length = perPixel * (besideLabel + EmbeddedFont.width fontSize label)
@@ -121,8 +127,11 @@ module internal PlotBoundaries =
             TextAnnotation(
                 Text = placed.Text,
                 TextPosition = DataPoint(placed.Boundary.At, edge axis rows row),
-                Offset = ScreenVector((if placed.IsRight then -8.0 else 8.0), 2.0),
+                Offset = ScreenVector((if placed.IsRight then -offset else offset), 2.0),
                 TextColor = Palette.quiet,
+                // Hides the grid behind the text.
+                Background = Palette.paper,
+                ClipByXAxis = false,
                 FontSize = fontSize,
                 StrokeThickness = 0.0,
                 Padding = OxyThickness 0.0,

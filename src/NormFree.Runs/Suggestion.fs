@@ -53,6 +53,13 @@ module Suggestion =
               "--num-threads", "--threads"
               "--pretrained", "--init"
               "--clip-grad", "--clip"
+              "--stage", "--binarise"
+              "--stages", "--binarise"
+              "--gpu", "--device"
+              "--momentum", "--optimizer"
+              "--label-smoothing", "--loss"
+              "--mixup", "--augment"
+              "--cutmix", "--augment"
               "cross-entropy", "ce"
               "label-smoothing", "ls"
               "distillation", "kd" ]
@@ -65,8 +72,13 @@ module Suggestion =
                length <= candidate.Length
                && 3 * distance text (candidate.Substring(0, length).ToLowerInvariant()) <= text.Trim('-').Length)
 
-    /// <summary>The nearest known name, if it differs in at most a third of its characters, continues the given name, or is its name here where other
-    /// tools have the given one.</summary>
+    /// Whether a text is a candidate with a further word, such as --network-file.
+    let private continues (candidate: string) (text: string) =
+        candidate.Trim('-').Length >= 3
+        && text.StartsWith(candidate + "-", StringComparison.OrdinalIgnoreCase)
+
+    /// <summary>The nearest known name, if it differs in at most a third of its characters, continues the given name or is continued by it, or is its
+    /// name here where other tools have the given one.</summary>
     let nearest (known: string list) (name: string) : string option =
         let lower = name.ToLowerInvariant().Replace('_', '-')
 
@@ -74,6 +86,7 @@ module Suggestion =
             3 * distance <= max candidate.Length 3
             || lower.Trim('-').Length >= 2 && candidate.StartsWith(lower, StringComparison.OrdinalIgnoreCase)
             || beginsLike candidate lower
+            || continues candidate lower
 
         let hasOtherStart (candidate: string) = not (candidate.StartsWith(lower.Substring(0, min 1 lower.Length)))
 

@@ -67,12 +67,16 @@ module EventText =
         let batch = if t.Batch.IsEmpty then "" else $" (images {images}{more})"
         $"warning: {t.Stage} {t.Epoch}, step {t.Step}, {t.Layer}: {t.What}{batch}"
 
+    let private counted count noun nouns = if count = 1 then $"1 {noun}" else $"{count} {nouns}"
+
     /// <summary>The line of an event; None for a step.</summary>
     let message event =
         match event with
-        | StageStarted(stage, epochs, images) -> Some $"stage {stage}: {epochs} epochs of {images} images"
-        | Resumed(stage, epochs, 0) -> Some $"stage {stage}: resumes after {epochs} epochs"
-        | Resumed(stage, epochs, batches) -> Some $"stage {stage}: resumes after {epochs} epochs and {batches} batches"
+        | StageStarted(stage, epochs, images) ->
+            Some $"""stage {stage}: {counted epochs "epoch" "epochs"} of {images} images"""
+        | Resumed(stage, epochs, batches) ->
+            let rest = if batches = 0 then "" else $""" and {counted batches "batch" "batches"}"""
+            Some $"""stage {stage}: resumes after {counted epochs "epoch" "epochs"}{rest}"""
         | NumericalIssueFound issue -> Some(numericalIssue issue)
         | Warning text -> Some $"warning: {text}"
         | ImageSkipped image -> skipped image

@@ -54,72 +54,6 @@ module internal StageResume =
           Teacher = Recipe.teacher recipe |> Option.map Fingerprint.ofTeacher
           Method = Some(Recipe.method recipe network.Spec) }
 
-    /// Whether the images differ. Files of version 1 record only their number.
-    let hasOtherImages (plan: Plan) recipe (current: TrainingState) (saved: TrainingState) =
-        let count = lazy (fst (StageImages.split recipe plan.Dataset)).Count
-
-        match saved.Images with
-        | Some _ -> saved.Images <> current.Images
-        | None ->
-            saved.History
-            |> List.exists (fun r -> r.Stage = saved.Stage && r.Train.Images + r.Unreadable <> count.Value)
-
-    /// The saved recipe with the current path of its teacher, which is identified by its fingerprint. Without a fingerprint, paths are compared.
-    let withTeacherPath (current: TrainingState) (saved: TrainingState) =
-        match saved.Recipe.Loss, current.Recipe.Loss with
-        | Distillation _, Distillation _ when saved.Teacher <> None -> { saved.Recipe with Loss = current.Recipe.Loss }
-        | _ -> saved.Recipe
-
-    /// The names of the recipe's settings that differ.
-    let recipeDifferences stage (here: Recipe) (found: Recipe) =
-        List.zip (RunConfiguration.recipeRows stage here) (RunConfiguration.recipeRows stage found)
-        |> List.filter (fun (here, found) -> here <> found)
-        |> List.map (fst >> fst)
-        |> String.concat "; "
-
-    /// Whether the task is the plan's. A folder gives its data set its name: of data that moved it may be another, as fingerprints identify them.
-    let private isSameTask (plan: Plan) (task: ImageTask) (saved: TrainingState) =
-        let here = ImageTask.Of plan.Dataset
-
-        task = here
-        || (plan.DataMoved.IsSome && saved.Images.IsSome && { task with Dataset = here.Dataset } = here)
-
-    /// What differs between a checkpoint and the stage, as text.
-    let differences (plan: Plan) (network: Network) (current: TrainingState) spec task (saved: TrainingState) =
-        [ if spec <> network.Spec then
-              "network"
-          let here = Recipe.effective network.Spec current.Recipe
-          let found = Recipe.effective network.Spec (withTeacherPath current saved)
-
-          if found <> here then
-              $"recipe, namely {recipeDifferences saved.Stage here found}"
-          elif saved.Teacher <> None && saved.Teacher <> current.Teacher then
-              let path = Recipe.teacher saved.Recipe |> Option.defaultValue "none"
-              $"teacher, whose weights differ from those of {path}"
-
-          if not (isSameTask plan task saved) then
-              "data set"
-          elif hasOtherImages plan current.Recipe current saved then
-              "images or augmentation" ]
-
-    /// The images were looked for elsewhere, so they may be others.
-    let private moved (plan: Plan) =
-        match plan.DataMoved with
-        | Some where -> $" The data were read from another place ({where}): give that of the same images with --data."
-        | None -> ""
-
-    let requireSameSettings plan network current path spec task saved =
-        match differences plan network current spec task saved with
-        | [] -> ()
-        | different ->
-            let what = String.concat ", " different
-
-            raise (
-                TrainingException
-                    $"{path} has another network, recipe or data set (different: {what}). Resume with the settings that the run was started \
-                      with, or choose another folder.{moved plan}"
-            )
-
     /// Warns if checkpoints of the stage are missing, from which it would otherwise resume.
     let private warnAboutMissing (plan: Plan) (folder: RunFolder) number checkpoints =
         let missing = $"{folder.Last number} is missing."
@@ -152,7 +86,13 @@ module internal StageResume =
             | (_, path) :: older ->
                 let saved =
                     try
-                        Ok(Checkpoint.resume path (requireSameSettings plan network current path) network optimisation)
+                        Ok(
+                            Checkpoint.resume
+                                path
+                                (ResumeChecks.requireSameSettings plan network current path)
+                                network
+                                optimisation
+                        )
                     with
                     | :? InvalidFileException as error -> Error(error :> exn)
                     | :? IOException as error -> Error error

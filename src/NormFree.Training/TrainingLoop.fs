@@ -11,7 +11,7 @@ open NormFree.Platform
 open NormFree.Torch.Training
 open TorchSharp
 
-/// Where a stage is. Both cursors are between two steps, so a training can resume from either.
+/// Where a stage is. A training can resume from either cursor: both are between two steps.
 type private LoopState =
     {
         Cursor: TrainingCursor
@@ -106,7 +106,7 @@ module Stage =
     let private anyRank (context: StageContext) (asked: bool) =
         context.Options.Ranks.Sum [| (if asked then 1.0 else 0.0) |] |> Array.head > 0.0
 
-    /// What all ranks do together after a step, because one of them asks for it: write a checkpoint, or stop.
+    /// Writes a checkpoint, or stops, if a rank asks for it. All ranks do so after the same step.
     let private synchronise (context: StageContext) cursor =
         let cursor =
             if anyRank context context.Writer.IsDue then
@@ -286,7 +286,6 @@ module Stage =
         try
             while state.Value.Cursor.Epoch < job.Recipe.Epochs do
                 let cursor = trainEpoch context train (fun now -> state.Value <- now) state.Value
-
                 state.Value <- { state.Value with Cursor = endEpoch context heldOut cursor }
         with
         | :? OperationCanceledException when stop.IsRequested ->

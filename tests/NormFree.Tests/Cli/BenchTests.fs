@@ -76,7 +76,7 @@ let private infer =
               Expect.floatClose Accuracy.low (number json "images_per_second") (2000.0 / median) "speed"
               Expect.isGreaterThan (number json "peak_memory_mb") 20.0 "memory"
               let layout = json["layout"]
-              Expect.equal (isNull layout) (engine <> "torch") "torch's layout is said"
+              Expect.equal (isNull layout) (engine <> "torch") "torch's layout is reported"
           }
 
       test "infer without --json prints a table" {

@@ -162,6 +162,8 @@ let private suggestions =
                 "train --learning-rate 1", [ "Did you mean '--lr'?" ]
                 "train --batch_size 1", [ "Did you mean '--batch'?" ]
                 "train --model resnet-18", [ "Did you mean '--arch'?" ]
+                "train --stages 1", [ "Did you mean '--binarise'?" ]
+                "train --network-file net.json", [ "Did you mean '--network'?" ]
                 "train --loss label-smoothing:0.1", [ "Did you mean 'ls'?" ]
                 "train --dataset cifr", [ "Did you mean 'cifar10'?" ]
                 "summary --arch vgg", [ "Did you mean 'vgg-small'?" ]

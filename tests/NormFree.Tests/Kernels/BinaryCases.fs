@@ -57,7 +57,8 @@ module Matrix =
         else
             None
 
-    let layers = List.allPairs (List.allPairs channels kernels) (List.allPairs strides paddings)
+    let layers =
+        List.allPairs (List.allPairs channels kernels) (List.allPairs strides paddings) |> Shapes.everyNth
 
     let sizes =
         [ for map in maps do

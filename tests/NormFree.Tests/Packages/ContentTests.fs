@@ -104,6 +104,16 @@ let tests =
               test $"{name} has a licence, authors, release notes, a repository, an icon and a README" {
                   checkDescription name
               }
+          test "templates contain no files of a build" {
+              use zip = archive "NormFree.Templates" "nupkg"
+              let files = [ for entry in zip.Entries -> entry.FullName ]
+              Expect.exists files (fun file -> file.EndsWith "normfree-service/Program.cs") "the service"
+
+              Expect.isEmpty
+                  (files |> List.filter (fun file -> file.Contains "/obj/" || file.Contains "/bin/"))
+                  "files of a build"
+          }
+
           for name in PublicSurfaceTests.packages do
               test $"{name} has documentation, symbols with SourceLink, and a deterministic assembly" {
                   checkSymbols name

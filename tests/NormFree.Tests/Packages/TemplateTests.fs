@@ -52,6 +52,14 @@ let tests =
               Expect.isTrue (PackedFile.IsPacked(Path.Combine(path, "network.packed.safetensors"))) "the packed network"
           }
 
+          test "normfree-train holds out test images of a folder without splits" {
+              let path = create "normfree-train" "flat"
+              photos path
+              let result = Feed.dotnet path [ "fsi"; "train.fsx"; "photos/train"; "1" ]
+              Feed.succeeds "the script" result |> ignore
+              Expect.isTrue (PackedFile.IsPacked(Path.Combine(path, "network.packed.safetensors"))) "the packed network"
+          }
+
           test "normfree-service builds without warnings, and classifies an upload" {
               let path = create "normfree-service" "service"
 
@@ -67,8 +75,7 @@ let tests =
               let network = Path.Combine(Feed.folder (), "service.packed.safetensors")
               PackedFile.Write(network, Models.tiny)
 
-              use service =
-                  new Service(Path.Combine(path, "bin", "Release", "net10.0", "service"), [ network ])
+              use service = new Service(Path.Combine(path, "bin", "Release", "net10.0", "service"), [ network ])
 
               contains [ "\"status\":\"ok\""; "\"classes\":3" ] (service.Get "/health")
               let image = File.ReadAllBytes(Path.Combine(repository, "docs", "demo.png"))

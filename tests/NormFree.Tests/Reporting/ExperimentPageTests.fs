@@ -60,13 +60,14 @@ let tests =
               Expect.stringContains text "| bn-free | activations+weights | 50.00 % |  | 1 |" "row"
           }
 
-          for device, sentence in
-              [ [], "EPYC, 16 processors, one per run; "
-                [ "environment.device", "cpu" ], "EPYC, 16 processors, one per run; "
-                [ "environment.device", "cuda"; "environment.gpu", "H100" ], "cuda (H100), EPYC, 16 processors; "
-                [ "environment.device", "cuda" ], "cuda (a GPU of unknown name), EPYC, 16 processors; " ] do
+          for processors, device, sentence in
+              [ 1, [], "EPYC, 1 processor, one thread per run; "
+                16, [], "EPYC, 16 processors, one thread per run; "
+                16, [ "environment.device", "cpu" ], "EPYC, 16 processors, one thread per run; "
+                16, [ "environment.device", "cuda"; "environment.gpu", "H100" ], "cuda (H100), EPYC, 16 processors; "
+                16, [ "environment.device", "cuda" ], "cuda (a GPU of unknown name), EPYC, 16 processors; " ] do
               test $"the processors, with {device.Length} settings: {sentence}" {
-                  let machine = [ "environment.processor", "EPYC"; "environment.processors", "16" ]
+                  let machine = [ "environment.processor", "EPYC"; "environment.processors", string processors ]
 
                   let run = ending 0.5 |> Result.map (fun log -> { log with Configuration = machine @ device })
                   let text = ExperimentPage.markdown "x.png" { page with Comparisons = [] } [ result "a" 1L run ]

@@ -4,6 +4,7 @@ module NormFree.Tests.Samples.ServiceTests
 open System
 open System.Diagnostics
 open System.IO
+open System.Net.Http
 open System.Net.Sockets
 open System.Text
 open System.Text.RegularExpressions
@@ -108,6 +109,15 @@ let private answers =
               Expect.equal status expectedStatus text
               Expect.stringContains (problem text) part "message"
           }
+
+      test "an upload as a form is answered with 415, and how to send it" {
+          use form = new MultipartFormDataContent()
+          form.Add(new ByteArrayContent(photo.Value), "file", "photo.jpg")
+          use answer = shared.Value.Client.PostAsync("/classify", form).Result
+          let text = answer.Content.ReadAsStringAsync().Result
+          Expect.equal (int answer.StatusCode) 415 text
+          Expect.stringContains (problem text) "send the image's bytes alone" "message"
+      }
 
       test "unknown addresses and methods are errors in JSON" {
           let status, _, text = shared.Value.Post("/none", [||])

@@ -20,6 +20,8 @@ app.MapPost("/classify", async (HttpRequest request) =>
     using var body = new MemoryStream();
     await request.Body.CopyToAsync(body);
     body.Position = 0;
+    if (request.HasFormContentType && request.ContentType!.StartsWith("multipart/"))
+        return Results.BadRequest(new { error = "the body is a form: send the image's bytes alone, as curl --data-binary @FILE does" });
     if (ImageInfo.FromStream(body) is not { } info) return Results.BadRequest(new { error = "the body is not a JPEG or PNG image" });
     if ((long)info.Width * info.Height > maxPixels) return Results.BadRequest(new { error = $"the image has more than {maxPixels} pixels" });
     try

@@ -1,6 +1,7 @@
 // Trains a binary network on your own images and packs it to one bit per binary weight:
 //   dotnet fsi train.fsx PHOTOS [EPOCHS]
-// PHOTOS holds train/CLASS/*.jpg and test/CLASS/*.jpg. An interrupted script resumes when it runs again.
+// PHOTOS holds CLASS/*.jpg, or train/CLASS/*.jpg and test/CLASS/*.jpg. A fifth of the training images chooses the best epoch, and tests the network if
+// there are no test images. An interrupted script resumes when it runs again.
 #r "nuget: NormFree.Training, NORMFREE_VERSION"
 
 open System
@@ -10,9 +11,10 @@ open NormFree.Spec
 open NormFree.Training
 
 let argument number fallback = fsi.CommandLineArgs |> Array.tryItem number |> Option.defaultValue fallback
-let recipe = { Recipe.corrected with Epochs = int (argument 2 "30"); Batch = 16; Clip = Agc 0.02 }
+let recipe = { Recipe.corrected with Epochs = int (argument 2 "30"); Batch = 16; HeldOut = 0.2 }
+let options = { Catalogue.defaults with Size = Some 64; HeldOut = Some(recipe.HeldOut, recipe.Seed) }
 
-match Catalogue.load DatasetKind.ImageFolder (Some(argument 1 "photos")) { Catalogue.defaults with Size = Some 64 } with
+match Catalogue.load DatasetKind.ImageFolder (Some(argument 1 "photos")) options with
 | Error problems ->
     problems |> List.iter (eprintfn "%O")
     exit 1
