@@ -1,11 +1,12 @@
 // Builds, tests and runs NormFree:  dotnet fsi build.fsx [-t TARGET]
-// Targets: Restore Build BuildTool BuildTests Demo (default) Test Soak Fuzz Bench Arm Aot Browser Publish Ci Format CheckFormat Approve Pack PackTools Docs Update Clean.  `-l` lists them with what they need.
+// Targets: Restore Build BuildTool BuildTests Demo (default) Test Soak Fuzz Coverage Mutate Bench Arm Aot Browser Publish Ci Format CheckFormat Approve Pack PackTools Docs Update Clean.  `-l` lists them with what they need.
 #r "nuget: Fake.Core.Target, 5.20.3"
 
 open System
 open System.IO
 open System.Runtime.InteropServices
 open System.Text.RegularExpressions
+open System.Xml.Linq
 open Fake.Core
 open Fake.Core.TargetOperators
 
@@ -169,6 +170,43 @@ Target.create "Fuzz" (fun parameter ->
     let arguments = parameter.Context.Arguments
     let program = [ "run"; "--project"; "tests/NormFree.Fuzz"; "-c"; "Release"; "--"; "campaign" ]
     dotnet (program @ (if arguments.IsEmpty then [ "2" ] else arguments)))
+
+/// The lines of a cobertura report that have branches: file, line, covered and all branches.
+let branches (report: XElement) =
+    [ for ofClass in report.Descendants(XName.Get "class") do
+          for line in ofClass.Element(XName.Get "lines").Elements() do
+              let counts = Regex.Match(string (line.Attribute(XName.Get "condition-coverage")), @"\((\d+)/(\d+)\)")
+
+              if counts.Success then
+                  let file = ofClass.Attribute(XName.Get "filename").Value
+                  let number = int (line.Attribute(XName.Get "number").Value)
+                  file, number, int counts.Groups[1].Value, int counts.Groups[2].Value ]
+    |> List.distinct
+
+/// Branch coverage of the quick tests by project:  -t Coverage [LIST, for example NormFree.Formats]
+Target.create "Coverage" (fun parameter ->
+    let filter = parameter.Context.Arguments |> List.map (fun list -> $"-p:Filter={list}")
+    dotnet ([ "build"; "tests/coverage/coverage.proj"; "-nologo"; "-v"; "quiet" ] @ filter)
+    let report = XElement.Load "artifacts/coverage/coverage.cobertura.xml"
+
+    for project in report.Descendants(XName.Get "package") |> Seq.sortBy (fun p -> p.Attribute(XName.Get "name").Value) do
+        let found = branches project
+        let covered, all = List.sumBy (fun (_, _, n, _) -> n) found, List.sumBy (fun (_, _, _, n) -> n) found
+        let name = project.Attribute(XName.Get "name").Value
+
+        if all > 0 then
+            printfn $"{name, -25} {covered, 6} of {all, 6} branches {100.0 * float covered / float all, 6:F1} %%"
+
+    let uncovered =
+        [ for file, line, covered, all in branches report |> List.sort do
+              if covered < all then
+                  $"{file}:{line}: {covered} of {all}" ]
+
+    File.WriteAllLines("artifacts/coverage/uncovered.txt", uncovered)
+    printfn "The lines with uncovered branches are in artifacts/coverage/uncovered.txt")
+
+/// Mutation testing of a C# library:  -t Mutate PROJECT [COUNT [SEED]]
+Target.create "Mutate" (fun parameter -> dotnet ([ "fsi"; "tests/mutate.fsx" ] @ parameter.Context.Arguments))
 
 Target.create "Bench" (fun _ ->
     dotnet [ "run"; "--project"; "tests/NormFree.Microbenchmarks"; "-c"; "Release"; "--no-build" ])
@@ -409,6 +447,8 @@ for target, needed in
       "Soak", "BuildTests"
       "Soak", "Pack"
       "Fuzz", "Restore"
+      "Coverage", "BuildTests"
+      "Mutate", "BuildTests"
       "Bench", "Build"
       "Pack", "Build"
       "Approve", "BuildTests"

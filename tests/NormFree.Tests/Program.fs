@@ -168,6 +168,7 @@ let private all =
             Cli.KillTests.quick
             Cli.BenchTests.tests
             Cli.PackedTests.tests ]
+      SystemCalls.SystemCallTests.tests
       testList "Zoo" [ Zoo.ZooTests.tests; Zoo.ZooToolTests.tests ]
       testList
           "Distributed"
@@ -206,6 +207,7 @@ let private soak =
               Training.FusedEngineTests.soak
               Training.MemoryTests.soak
               Cli.KillTests.soak
+              SystemCalls.SystemCallTests.soak
               testList
                   "Packages"
                   [ Packages.ContentTests.tests
@@ -242,8 +244,7 @@ let private runTests arguments =
     | Some results when not (Suite.Report.write isSequential results) -> max code 1
     | _ -> code
 
-[<EntryPoint>]
-let main arguments =
+let private runWithTorch arguments =
     TorchNative.Ensure()
     // Tests run side by side: with one thread each they do not wait for one another's.
     TorchSharp.torch.set_num_threads 1
@@ -253,3 +254,10 @@ let main arguments =
     | [| Distributed.RankProgram.Flag; failures; others; "fail" |] -> Distributed.RankProgram.fail failures others
     | [| Distributed.RankProgram.Flag; accumulate; path |] -> Distributed.RankProgram.run (int accumulate) path
     | _ -> runTests arguments
+
+[<EntryPoint>]
+let main arguments =
+    match arguments with
+    | [| SystemCalls.SystemCallTests.Flag; error; lasts; name |] ->
+        SystemCalls.SystemCallTests.exercise (int error) (bool.Parse lasts) name
+    | _ -> runWithTorch arguments

@@ -134,6 +134,22 @@ let private recorded =
               Expect.isEmpty (Telemetry.read (RunFolder.at path)).Transition path
       }
 
+      test "a transition that cannot be written is a warning" {
+          use folder = new TempFolder()
+          let path = Path.Combine(folder.Path, "telemetry", "stage2-transition.parquet")
+          let warnings = ResizeArray()
+
+          let onEvent event =
+              match event with
+              | Warning text -> warnings.Add text
+              | _ -> ()
+
+          Directory.CreateDirectory path |> ignore
+          plan Fused (EverySteps 4) folder.Path |> Pipeline.onEvent onEvent |> both NoNorm |> ignore
+          Expect.hasLength warnings 1 "warnings"
+          contains [ path; "is a folder"; "the telemetry of the transition was not written" ] warnings[0]
+      }
+
       test "dead channels are counted from the recorded shares of channels" {
           use folder = new TempFolder()
           let log, telemetry = seen (BnFree 0.2) (EverySteps 100) folder
