@@ -21,7 +21,8 @@ let private all =
           [ Formats.AtomicFileTests.tests
             Formats.PrintableTests.tests
             Formats.SafetensorsTests.tests
-            Formats.OnnxTests.tests ]
+            Formats.OnnxTests.tests
+            Formats.FileKindTests.tests ]
       testList
           "Archives"
           [ Archives.TarTests.tests
