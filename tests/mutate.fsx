@@ -1,6 +1,6 @@
-// Mutation testing of a C# library:  dotnet fsi tests/mutate.fsx PROJECT [COUNT [SEED]]
-// Changes one place of the sources at a time, compiles the library, and runs its tests until one fails: PROJECT Formats runs the list NormFree.Formats.
-// A mutant that no test notices has survived. COUNT mutants are drawn by the seed; the tests must be built.
+// Mutation testing of a C# library:  dotnet fsi tests/mutate.fsx PROJECT [COUNT [SEED [LIST…]]]
+// Changes one place of the sources at a time, compiles the library, and runs lists of tests until one fails: for PROJECT Formats the list NormFree.Formats,
+// if none is given. A mutant that no test notices has survived. COUNT mutants are drawn by the seed; the tests must be built.
 #r "nuget: Microsoft.CodeAnalysis.CSharp, 5.9.0"
 
 open System
@@ -14,15 +14,19 @@ open Microsoft.CodeAnalysis.Text
 
 let root = Path.GetFullPath(Path.Combine(__SOURCE_DIRECTORY__, ".."))
 
-let project, count, seed =
+let usage =
+    "Usage: dotnet fsi tests/mutate.fsx PROJECT [COUNT [SEED [LIST…]]], with a C# project such as Formats"
+
+let project, count, seed, lists =
     match fsi.CommandLineArgs |> Array.skip 1 |> List.ofArray with
-    | [ project ] -> project, 50, 1
-    | [ project; count ] -> project, int count, 1
-    | [ project; count; seed ] -> project, int count, int seed
-    | _ -> failwith "Usage: dotnet fsi tests/mutate.fsx PROJECT [COUNT [SEED]], with a C# project such as Formats"
+    | [ project ] -> project, 50, 1, []
+    | [ project; count ] -> project, int count, 1, []
+    | project :: count :: seed :: lists -> project, int count, int seed, lists
+    | [] -> failwith usage
 
 let testTimeout = TimeSpan.FromMinutes 3.0
 let name = $"NormFree.{project}"
+let testLists = if lists.IsEmpty then [ name ] else lists
 let sources = Path.Combine(root, "src", name)
 
 let testBin =
@@ -59,21 +63,21 @@ let operators =
 let mutantsAt (node: SyntaxNode) : (TextSpan * string * string) list =
     let token (token: SyntaxToken) =
         match operators.TryGetValue(token.Kind()) with
-        | true, (replacement, operator) -> [ token.Span, replacement, operator ]
+        | true, (replacement, operator) -> [ (token.Span, replacement, operator) ]
         | _ -> []
 
     match node with
     | :? BinaryExpressionSyntax as binary -> token binary.OperatorToken
     | :? AssignmentExpressionSyntax as assignment -> token assignment.OperatorToken
-    | :? IfStatementSyntax as test -> [ test.Condition.Span, $"!({test.Condition})", "negation" ]
-    | :? ConditionalExpressionSyntax as choice -> [ choice.Condition.Span, $"!({choice.Condition})", "negation" ]
+    | :? IfStatementSyntax as test -> [ (test.Condition.Span, $"!({test.Condition})", "negation") ]
+    | :? ConditionalExpressionSyntax as choice -> [ (choice.Condition.Span, $"!({choice.Condition})", "negation") ]
     | :? LiteralExpressionSyntax as literal ->
         match literal.Kind(), literal.Token.Value with
-        | SyntaxKind.NumericLiteralExpression, (:? int) -> [ literal.Span, $"({literal} + 1)", "constant" ]
-        | SyntaxKind.TrueLiteralExpression, _ -> [ literal.Span, "false", "truth" ]
-        | SyntaxKind.FalseLiteralExpression, _ -> [ literal.Span, "true", "truth" ]
+        | SyntaxKind.NumericLiteralExpression, (:? int) -> [ (literal.Span, $"({literal} + 1)", "constant") ]
+        | SyntaxKind.TrueLiteralExpression, _ -> [ (literal.Span, "false", "truth") ]
+        | SyntaxKind.FalseLiteralExpression, _ -> [ (literal.Span, "true", "truth") ]
         | _ -> []
-    | :? ExpressionStatementSyntax as statement -> [ statement.Span, ";", "removal" ]
+    | :? ExpressionStatementSyntax as statement -> [ (statement.Span, ";", "removal") ]
     | _ -> []
 
 /// Attributes, and the texts of messages, are left alone.
@@ -131,11 +135,11 @@ let generated =
         Directory.GetFiles(packs, "System.Text.RegularExpressions.Generator.dll", SearchOption.AllDirectories)
 
     match
-        Reflection.Assembly.LoadFrom(Array.last generators).GetTypes()
-        |> Array.tryFind (fun t -> t.Name = "RegexGenerator")
+        Reflection.Assembly.LoadFrom(Array.last generators).GetType
+            "System.Text.RegularExpressions.Generator.RegexGenerator"
     with
-    | None -> failwith "The framework has no generator of regular expressions."
-    | Some kind ->
+    | null -> failwith "The framework has no generator of regular expressions."
+    | kind ->
         let generator = (Activator.CreateInstance kind :?> IIncrementalGenerator).AsSourceGenerator()
         let driver = CSharpGeneratorDriver.Create([ generator ], parseOptions = parseOptions)
         let compilation = CSharpCompilation.Create(name, trees.Values, references, options)
@@ -182,11 +186,11 @@ type Outcome =
     | Failed
     | TimedOut
 
-let runTests () =
+let runList (list: string) =
     let start =
         ProcessStartInfo(
             Path.Combine(bin, "NormFree.Tests"),
-            [ "--no-spinner"; "--colours"; "0"; "--filter"; name ],
+            [ "--no-spinner"; "--colours"; "0"; "--filter"; list ],
             RedirectStandardOutput = true,
             RedirectStandardError = true
         )
@@ -213,6 +217,9 @@ let runTests () =
         tests.WaitForExit()
         if hasFailed.Value || tests.ExitCode <> 0 then Failed else Passed
 
+/// Runs the lists until a test fails.
+let runTests () = testLists |> Seq.map runList |> Seq.tryFind ((<>) Passed) |> Option.defaultValue Passed
+
 let describe (mutant: Mutant) =
     let line = trees[mutant.File].GetText().Lines.GetLinePosition(mutant.Span.Start).Line + 1
     let before = trees[mutant.File].GetText().ToString(mutant.Span).Replace("\n", " ")
@@ -234,7 +241,7 @@ if not whole.Success then
         $"The sources do not compile: {whole.Diagnostics |> Seq.find (fun d -> d.Severity = DiagnosticSeverity.Error)}"
 
 if runTests () <> Passed then
-    failwith $"The list {name} fails without a change."
+    failwith $"The tests fail without a change."
 
 let random = Random seed
 let chosen = all |> Array.sortBy (fun _ -> random.Next()) |> Array.truncate count
