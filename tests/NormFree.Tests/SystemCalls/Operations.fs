@@ -38,7 +38,7 @@ let private failed = 1
 
 /// Runs the tool in this process.
 let private tool (arguments: string list) =
-    let code, _, err = ConsoleCapture.run (fun () -> Program.main (List.toArray arguments))
+    let code, _, err = ConsoleCapture.run (fun () -> NormFree.Cli.Program.main (List.toArray arguments))
     let isWarning (line: string) = line.StartsWith "normfree: warning: "
 
     let warnings, others =
@@ -146,7 +146,11 @@ let private report (extension: string) =
         File.WriteAllBytes(page folder, old)
 
     let run folder = tool [ "report"; folder; "--no-speed"; "--out"; page folder ]
-    let neutral (folder: string) (bytes: byte[]) = (Encoding.UTF8.GetString bytes).Replace(folder, "FOLDER")
+
+    // Reports name the run by its folder.
+    let neutral (folder: string) (bytes: byte[]) =
+        (Encoding.UTF8.GetString bytes).Replace(folder, "FOLDER").Replace(string (Path.GetFileName folder), "NAME")
+
 
     let expected =
         undisturbed prepare (run >> ignore) (fun folder -> neutral folder (File.ReadAllBytes(page folder)))
