@@ -57,8 +57,7 @@ let private exercised error lasts (operation: Operation) =
             Console.Out.Write(out.Result)
     }
 
-let tests =
-    testList "system calls" [ for operation in light -> exercised Injection.eio false operation ]
+let tests = testList "system calls" [ exercised Injection.eio false light.Head ]
 
 let soak =
     testList
