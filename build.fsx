@@ -183,9 +183,13 @@ let branches (report: XElement) =
                   file, number, int counts.Groups[1].Value, int counts.Groups[2].Value ]
     |> List.distinct
 
-/// Branch coverage of the quick tests by project:  -t Coverage [LIST, for example NormFree.Formats]
+/// Branch coverage of the quick tests by project:  -t Coverage [LIST…, for example NormFree.Formats]
 Target.create "Coverage" (fun parameter ->
-    let filter = parameter.Context.Arguments |> List.map (fun list -> $"-p:Filter={list}")
+    let filter =
+        match parameter.Context.Arguments with
+        | [] -> []
+        | lists -> [ "-p:Filter=" + String.Join('+', lists) ]
+
     dotnet ([ "build"; "tests/coverage/coverage.proj"; "-nologo"; "-v"; "quiet" ] @ filter)
     let report = XElement.Load "artifacts/coverage/coverage.cobertura.xml"
 
