@@ -178,11 +178,11 @@ let private report (extension: string) =
 
             expectWhole isPage (page folder) ending }
 
-/// A plan that writes telemetry and a checkpoint after every step.
+/// A plan that writes telemetry for every step.
 let private plan folder =
-    let plan = Pipeline.from (Synthetic.dataset 3L 20 10) |> Pipeline.into folder
-    let policy = { Checkpoints = 2; Every = TimeSpan.Zero }
-    { plan with Options = { plan.Options with CheckpointPolicy = policy; Telemetry = EverySteps 1 } }
+    Pipeline.from (Synthetic.dataset 3L 20 10)
+    |> Pipeline.into folder
+    |> Pipeline.telemetry (EverySteps 1)
 
 let private train plan =
     plan
