@@ -26,6 +26,7 @@ let private all =
       testList
           "Archives"
           [ Archives.TarTests.tests
+            Archives.TarHeaderTests.tests
             Archives.PickleTests.tests
             Archives.PyTorchTests.tests
             Archives.CheckpointContentTests.tests ]
