@@ -5,6 +5,7 @@
 #load "build/Feed.fsx"
 #load "build/Platforms.fsx"
 #load "build/Tests.fsx"
+#load "build/Coverage.fsx"
 #load "build/Samples.fsx"
 #load "build/Site.fsx"
 
@@ -53,6 +54,12 @@ Target.create "Fuzz" (fun parameter ->
     let arguments = parameter.Context.Arguments
     let program = [ "run"; "--project"; "tests/NormFree.Fuzz"; "-c"; "Release"; "--"; "campaign" ]
     dotnet (program @ (if arguments.IsEmpty then [ "2" ] else arguments)))
+
+/// Branch coverage of the quick tests by project:  -t Coverage [LIST…, for example NormFree.Formats]
+Target.create "Coverage" (fun parameter -> Coverage.measure parameter.Context.Arguments)
+
+/// Mutation testing of a C# library:  -t Mutate PROJECT [COUNT [SEED]]
+Target.create "Mutate" (fun parameter -> dotnet ([ "fsi"; "tests/mutate.fsx" ] @ parameter.Context.Arguments))
 
 target "Arm" Tests.onArm
 target "AdvSimd" Tests.advSimd
@@ -105,6 +112,8 @@ for target, needed in
       "Soak", "BuildTests"
       "Soak", "Pack"
       "Fuzz", "Restore"
+      "Coverage", "BuildTests"
+      "Mutate", "BuildTests"
       "Bench", "Build"
       "Pack", "Build"
       "Approve", "BuildTests"

@@ -46,13 +46,15 @@ module internal Output =
             |> String.concat "\n"
         | None -> text
 
-    /// The columns of a terminal; None for a file or pipe.
+    /// The columns of a terminal; None for a file or pipe, and for a terminal without a size, which mpirun gives its ranks.
     let private columns isRedirected =
         if isRedirected then
             None
         else
             try
-                Some(max 20 Console.WindowWidth)
+                match Console.WindowWidth with
+                | 0 -> None
+                | width -> Some(max 20 width)
             with :? IO.IOException ->
                 None
 

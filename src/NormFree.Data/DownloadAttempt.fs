@@ -12,9 +12,11 @@ open NormFree.Data.DownloadFailure
 /// One attempt to download a file.
 module internal DownloadAttempt =
 
+    let private bufferBytes = 131072
+
     let md5 (file: string) cancellation =
         task {
-            use stream = File.OpenRead file
+            use stream = new FileStream(file, FileMode.Open, FileAccess.Read, FileShare.Read, bufferBytes)
             let! sum = MD5.HashDataAsync(stream, cancellation)
             return Convert.ToHexStringLower sum
         }
@@ -45,7 +47,7 @@ module internal DownloadAttempt =
     /// Copies until the end of the stream, or until more than the expected size was received.
     let private copy request (source: Stream) (target: Stream) start progress (cancellation: CancellationToken) =
         task {
-            let buffer = Array.zeroCreate<byte> 131072
+            let buffer = Array.zeroCreate<byte> bufferBytes
             use timeout = CancellationTokenSource.CreateLinkedTokenSource cancellation
             let mutable received = start
             let mutable count = 1

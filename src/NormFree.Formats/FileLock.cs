@@ -9,6 +9,9 @@ public sealed class FileLock : IDisposable
     /// <summary>The error numbers for a locked file: EAGAIN on Linux and macOS, ERROR_SHARING_VIOLATION on Windows.</summary>
     private static readonly int[] Locked = [11, 35, unchecked((int)0x80070020)];
 
+    /// <summary>How often a lock file may vanish, or be unreadable, while it is taken.</summary>
+    private const int MaxAttempts = 100;
+
     private readonly FileStream stream;
 
     private FileLock(FileStream stream) => this.stream = stream;
@@ -18,12 +21,12 @@ public sealed class FileLock : IDisposable
     /// <param name="mark">Describes this holder to others, in at most 256 bytes of UTF-8.</param>
     /// <param name="holder">The mark of the present holder; empty if it cannot be read, as on Windows.</param>
     /// <returns>The lock, or null if another process holds it.</returns>
-    /// <exception cref="IOException">The file cannot be written.</exception>
+    /// <exception cref="IOException">The file cannot be written, or not be read again.</exception>
     /// <exception cref="UnauthorizedAccessException">The file is not writable.</exception>
     public static FileLock? TryTake(string path, string mark, out string holder)
     {
         holder = "";
-        while (true)
+        for (int attempt = 0; attempt < MaxAttempts; attempt++)
         {
             FileStream stream;
             try
@@ -47,6 +50,7 @@ public sealed class FileLock : IDisposable
             }
             stream.Dispose();
         }
+        throw new IOException($"{path} was written {MaxAttempts} times, but its content cannot be read.");
     }
 
     /// <summary>Deletes the file and releases the lock.</summary>

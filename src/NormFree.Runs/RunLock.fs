@@ -28,13 +28,21 @@ type internal RunLock private (file: FileLock, folder: RunFolder, madeFolder: bo
             let held = new RunLock(file, folder, made)
 
             try
-                for place in List.filter Directory.Exists [ folder.Path; folder.Telemetry ] do
-                    AtomicFile.RemoveLeftovers place
-
+                AtomicFile.RemoveLeftovers folder.Path
+                RunLock.RemoveTelemetryLeftovers folder
                 held
             with _ ->
                 (held :> IDisposable).Dispose()
                 reraise ()
+
+    /// Telemetry that cannot be written or deleted ends no training.
+    static member private RemoveTelemetryLeftovers(folder: RunFolder) =
+        try
+            if Directory.Exists folder.Telemetry then
+                AtomicFile.RemoveLeftovers folder.Telemetry
+        with
+        | :? IOException
+        | :? UnauthorizedAccessException -> ()
 
     interface IDisposable with
         /// Also removes a folder that was created for the lock and is still empty.

@@ -77,9 +77,11 @@ module internal TransitionTelemetry =
                 ColumnFile.write (TelemetryFiles.transition folder number) rows
             with
             | :? IOException
-            | :? UnauthorizedAccessException ->
-                // The stage's other telemetry meets the same obstacle, and warns.
-                ()
+            | :? UnauthorizedAccessException as error ->
+                plan.Options.OnEvent(
+                    Warning
+                        $"{error.Message.TrimEnd('.')}: the telemetry of the transition was not written. Training continues."
+                )
 
     /// <summary>Records the transition if the network starts with the weights of a network with real weights. All ranks measure, and the first one
     /// writes.</summary>

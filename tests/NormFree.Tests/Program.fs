@@ -21,10 +21,12 @@ let private all =
           [ Formats.AtomicFileTests.tests
             Formats.PrintableTests.tests
             Formats.SafetensorsTests.tests
-            Formats.OnnxTests.tests ]
+            Formats.OnnxTests.tests
+            Formats.FileKindTests.tests ]
       testList
           "Archives"
           [ Archives.TarTests.tests
+            Archives.TarHeaderTests.tests
             Archives.PickleTests.tests
             Archives.PyTorchTests.tests
             Archives.CheckpointContentTests.tests ]
@@ -169,6 +171,7 @@ let private all =
             Cli.KillTests.quick
             Cli.BenchTests.tests
             Cli.PackedTests.tests ]
+      SystemCalls.SystemCallTests.tests
       testList "Zoo" [ Zoo.ZooTests.tests; Zoo.ZooToolTests.tests ]
       testList
           "Distributed"
@@ -207,6 +210,7 @@ let private soak =
               Training.FusedEngineTests.soak
               Training.MemoryTests.soak
               Cli.KillTests.soak
+              SystemCalls.SystemCallTests.soak
               testList
                   "Packages"
                   [ Packages.ContentTests.tests
@@ -243,8 +247,7 @@ let private runTests arguments =
     | Some results when not (Suite.Report.write isSequential results) -> max code 1
     | _ -> code
 
-[<EntryPoint>]
-let main arguments =
+let private runWithTorch arguments =
     TorchNative.Ensure()
     // Tests run side by side: with one thread each they do not wait for one another's.
     TorchSharp.torch.set_num_threads 1
@@ -254,3 +257,10 @@ let main arguments =
     | [| Distributed.RankProgram.Flag; failures; others; "fail" |] -> Distributed.RankProgram.fail failures others
     | [| Distributed.RankProgram.Flag; accumulate; path |] -> Distributed.RankProgram.run (int accumulate) path
     | _ -> runTests arguments
+
+[<EntryPoint>]
+let main arguments =
+    match arguments with
+    | [| SystemCalls.SystemCallTests.Flag; error; lasts; name |] ->
+        SystemCalls.SystemCallTests.exercise (int error) (bool.Parse lasts) name
+    | _ -> runWithTorch arguments

@@ -71,9 +71,9 @@ internal sealed class StoredZip
     /// <summary>Decompresses an entry. Memory grows with the content, and all entries together are limited, so that no claimed size is trusted.</summary>
     private ReadOnlyMemory<byte> Inflate(StoredZipEntry entry, ReadOnlyMemory<byte> packed)
     {
-        inflatable -= entry.Size;
-        if (inflatable < 0)
+        if (entry.Size > inflatable)
             Fail(entry.Name, $"it would decompress to {entry.Size} bytes, too many for an archive of {archive.Length}", "Zip the file without compression");
+        inflatable -= entry.Size;
         try
         {
             using var stream = new DeflateStream(StreamOf(packed), CompressionMode.Decompress);

@@ -111,9 +111,11 @@ let cutAfter n exchange = write exchange "200 OK" [ $"Content-Length: {content.L
 
 let status (line: string) exchange = write exchange line [ "Content-Length: 0" ] [||]
 
-let requestTo (folder: TempFolder) (address: Uri) =
-    { Download.request (RemoteDatasets.fromMirror address remote) folder.Path with
+let requestInto (folder: string) (address: Uri) =
+    { Download.request (RemoteDatasets.fromMirror address remote) folder with
         Backoff = TimeSpan.FromMilliseconds 5.0 }
+
+let requestTo (folder: TempFolder) address = requestInto folder.Path address
 
 let download request = (Download.run request ignore CancellationToken.None).GetAwaiter().GetResult()
 

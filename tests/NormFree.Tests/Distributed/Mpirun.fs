@@ -146,7 +146,7 @@ let supervise (arguments: string list) =
 /// Runs a program with the given number of ranks, which must succeed, and returns its output.
 let run ranks (command: string list) =
     use job = start ranks command
-    let code = job.AwaitEnd 120.0
+    let code = job.AwaitEnd 600.0
     Expect.equal code 0 $"exit code: {job.Out} {job.Err}"
     job.Out
 

@@ -245,8 +245,8 @@ let soak =
               use folder = new TempFolder()
               let run, whole, other = folder.File "killed", folder.File "whole", folder.File "other"
               let random = Random 1
-              Mpirun.run 2 (Mpirun.tool :: arguments 2000 other) |> ignore
-              use job = Mpirun.supervise (arguments 2000 run @ [ "--ranks"; "4"; "--restarts"; "3" ])
+              Mpirun.run 2 (Mpirun.tool :: arguments 1000 other) |> ignore
+              use job = Mpirun.supervise (arguments 1000 run @ [ "--ranks"; "4"; "--restarts"; "3" ])
 
               for ranks in [ 4; 3; 2 ] do
                   // Steps after the restart, then a checkpoint with them.
@@ -256,11 +256,11 @@ let soak =
                   awaitCheckpoint run DateTime.UtcNow
                   Mpirun.signal "KILL" (Mpirun.processOf job (random.Next ranks))
 
-              Expect.equal (job.AwaitEnd 300.0) 0 $"exit code: {job.Err}"
+              Expect.equal (job.AwaitEnd 900.0) 0 $"exit code: {job.Err}"
               contains [ "Restart 3 of 3 with 1 rank." ] job.Err
               Expect.isEmpty (Directory.GetFiles(run, "*.tmp")) "temporary files"
 
-              Tool.run (arguments 2000 whole) |> Tool.succeeds |> ignore
+              Tool.run (arguments 1000 whole) |> Tool.succeeds |> ignore
 
               for found, expected in List.zip (epochs run) (epochs whole) do
                   Expect.equal found.Train.Images expected.Train.Images "images"

@@ -35,6 +35,7 @@ type private Kind =
     | Undisturbed
     | ShortFreeze
     | LongFreeze
+    | Sleeping
     | Killing
     | Hanging
     | Cutting
@@ -73,6 +74,9 @@ let private schedule kind seed : Schedule =
                 seconds (12.0 + 20.0 * random.NextDouble())
 
         { empty with Faults = [ Freezes(rank (), time (), length) ] }
+    | Sleeping ->
+        let time, length = time (), seconds (12.0 + 60.0 * random.NextDouble())
+        { empty with Faults = [ for rank in 0 .. size - 1 -> Freezes(rank, time, length) ] }
     | Killing -> { empty with Faults = [ Dies(rank (), time ()) ] }
     | Hanging -> { empty with Faults = [ Hangs(rank (), time ()) ] }
     | Cutting -> { empty with Faults = [ IsCut(rank (), time ()) ] }
@@ -204,7 +208,7 @@ let private check kind (schedule: Schedule) =
     match kind, schedule.Faults with
     // Rank 0 may work at the end as long as it likes.
     | _, [ Hangs(0, _) ] when logs[0].Sums.Count = schedule.Steps -> ()
-    | (Undisturbed | ShortFreeze), _ -> expectSuccess schedule result
+    | (Undisturbed | ShortFreeze | Sleeping), _ -> expectSuccess schedule result
     | _, [ Freezes(rank, time, _) ]
     | _, [ Hangs(rank, time) ]
     | _, [ IsCut(rank, time) ] -> expectEnd logs result rank time (timeout + slack)
@@ -240,6 +244,7 @@ let private kinds =
     [ Undisturbed, "nothing fails: all ranks succeed, with the same sums"
       ShortFreeze, "a rank is suspended for less than the timeout: nobody is missed"
       LongFreeze, "a rank is suspended for longer: it is missed, or it resumes in time, and nobody else is blamed"
+      Sleeping, "all ranks are suspended for longer, as on a machine that sleeps: nobody is missed"
       Killing, "a rank dies: all ranks end"
       Hanging, "a rank hangs with heartbeats: it alone is missed"
       Cutting, "a rank loses its network: it alone is missed"

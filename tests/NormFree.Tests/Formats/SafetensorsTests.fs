@@ -187,6 +187,10 @@ let private rejected =
       "a metadata key twice", """{"__metadata__":{"k":"v","k":"v"}}""", 0, "'k' occurs twice"
       "a number as metadata value", """{"__metadata__":{"k":1}}""", 0, "expected a string"
       "null as metadata", """{"__metadata__":null}""", 0, "expected an object"
+      "a Boolean as metadata value", """{"__metadata__":{"k":true}}""", 0, "found a Boolean"
+      "a list as metadata value", """{"__metadata__":{"k":[]}}""", 0, "found a list"
+      "an object as metadata value", """{"__metadata__":{"k":{}}}""", 0, "found an object"
+      "text as metadata", """{"__metadata__":"k"}""", 0, "found a string"
       "a tensor that is not an object", """{"a":[]}""", 0, "expected an object for tensor 'a'"
       "an unknown type",
       fields """ "dtype":"F8_E4M3","shape":[0],"data_offsets":[0,0] """,

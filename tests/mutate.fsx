@@ -1,0 +1,260 @@
+// Mutation testing of a C# library:  dotnet fsi tests/mutate.fsx PROJECT [COUNT [SEED [LIST…]]]
+// Changes one place of the sources at a time, compiles the library, and runs lists of tests until one fails: for PROJECT Formats the list NormFree.Formats,
+// if none is given. A mutant that no test notices has survived. COUNT mutants are drawn by the seed; the tests must be built.
+#r "nuget: Microsoft.CodeAnalysis.CSharp, 5.9.0"
+
+open System
+open System.Diagnostics
+open System.IO
+open System.Runtime.InteropServices
+open Microsoft.CodeAnalysis
+open Microsoft.CodeAnalysis.CSharp
+open Microsoft.CodeAnalysis.CSharp.Syntax
+open Microsoft.CodeAnalysis.Text
+
+let root = Path.GetFullPath(Path.Combine(__SOURCE_DIRECTORY__, ".."))
+
+let usage =
+    "Usage: dotnet fsi tests/mutate.fsx PROJECT [COUNT [SEED [LIST…]]], with a C# project such as Formats"
+
+let project, count, seed, lists =
+    match fsi.CommandLineArgs |> Array.skip 1 |> List.ofArray with
+    | [ project ] -> project, 50, 1, []
+    | [ project; count ] -> project, int count, 1, []
+    | project :: count :: seed :: lists -> project, int count, int seed, lists
+    | [] -> failwith usage
+
+let testTimeout = TimeSpan.FromMinutes 3.0
+let name = $"NormFree.{project}"
+let testLists = if lists.IsEmpty then [ name ] else lists
+let sources = Path.Combine(root, "src", name)
+
+let testBin =
+    Directory.GetDirectories(Path.Combine(root, "tests/NormFree.Tests/bin/Release/net10.0"))[0]
+
+let work = Path.Combine(root, "artifacts", "mutation", project)
+
+type Mutant = { File: string; Span: TextSpan; Replacement: string; Operator: string }
+
+let operators =
+    dict
+        [ SyntaxKind.LessThanToken, ("<=", "boundary")
+          SyntaxKind.LessThanEqualsToken, ("<", "boundary")
+          SyntaxKind.GreaterThanToken, (">=", "boundary")
+          SyntaxKind.GreaterThanEqualsToken, (">", "boundary")
+          SyntaxKind.EqualsEqualsToken, ("!=", "equality")
+          SyntaxKind.ExclamationEqualsToken, ("==", "equality")
+          SyntaxKind.AmpersandAmpersandToken, ("||", "logic")
+          SyntaxKind.BarBarToken, ("&&", "logic")
+          SyntaxKind.PlusToken, ("-", "sum")
+          SyntaxKind.MinusToken, ("+", "sum")
+          SyntaxKind.AsteriskToken, ("/", "product")
+          SyntaxKind.SlashToken, ("*", "product")
+          SyntaxKind.PercentToken, ("*", "product")
+          SyntaxKind.AmpersandToken, ("|", "bits")
+          SyntaxKind.BarToken, ("&", "bits")
+          SyntaxKind.CaretToken, ("|", "bits")
+          SyntaxKind.LessThanLessThanToken, (">>", "shift")
+          SyntaxKind.GreaterThanGreaterThanToken, ("<<", "shift")
+          SyntaxKind.PlusEqualsToken, ("-=", "assignment")
+          SyntaxKind.MinusEqualsToken, ("+=", "assignment") ]
+
+/// The mutants at a node: what replaces which part of the text.
+let mutantsAt (node: SyntaxNode) : (TextSpan * string * string) list =
+    let token (token: SyntaxToken) =
+        match operators.TryGetValue(token.Kind()) with
+        | true, (replacement, operator) -> [ (token.Span, replacement, operator) ]
+        | _ -> []
+
+    match node with
+    | :? BinaryExpressionSyntax as binary -> token binary.OperatorToken
+    | :? AssignmentExpressionSyntax as assignment -> token assignment.OperatorToken
+    | :? IfStatementSyntax as test -> [ (test.Condition.Span, $"!({test.Condition})", "negation") ]
+    | :? ConditionalExpressionSyntax as choice -> [ (choice.Condition.Span, $"!({choice.Condition})", "negation") ]
+    | :? LiteralExpressionSyntax as literal ->
+        match literal.Kind(), literal.Token.Value with
+        | SyntaxKind.NumericLiteralExpression, (:? int) -> [ (literal.Span, $"({literal} + 1)", "constant") ]
+        | SyntaxKind.TrueLiteralExpression, _ -> [ (literal.Span, "false", "truth") ]
+        | SyntaxKind.FalseLiteralExpression, _ -> [ (literal.Span, "true", "truth") ]
+        | _ -> []
+    | :? ExpressionStatementSyntax as statement -> [ (statement.Span, ";", "removal") ]
+    | _ -> []
+
+/// Attributes, and the texts of messages, are left alone.
+let isMutable (node: SyntaxNode) = not (node :? AttributeListSyntax || node :? InterpolatedStringExpressionSyntax)
+
+let parseOptions = CSharpParseOptions(LanguageVersion.Preview)
+
+let parse (path: string) (text: string) = CSharpSyntaxTree.ParseText(text, parseOptions, path)
+
+let files =
+    Directory.GetFiles(sources, "*.cs", SearchOption.AllDirectories)
+    |> Array.filter (fun path -> not (path.Contains "/bin/" || path.Contains "/obj/"))
+    |> Array.sort
+
+/// Code that this processor does not run.
+let isForOtherProcessors (path: string) =
+    Path.GetFileName(path).Contains(if Runtime.Intrinsics.Arm.AdvSimd.IsSupported then "Avx" else "AdvSimd")
+
+let written = Directory.GetFiles(Path.Combine(sources, "obj/Release/net10.0"), "*.cs")
+let trees = dict [ for path in Array.append files written -> path, parse path (File.ReadAllText path) ]
+
+let all =
+    [| for path in Array.filter (isForOtherProcessors >> not) files do
+           for node in trees[path].GetRoot().DescendantNodes(isMutable) do
+               for span, replacement, operator in mutantsAt node do
+                   { File = path; Span = span; Replacement = replacement; Operator = operator } |]
+
+let references =
+    let framework = Directory.GetFiles(RuntimeEnvironment.GetRuntimeDirectory(), "*.dll")
+    let own = Directory.GetFiles(testBin, "NormFree.*.dll")
+
+    let isManaged (path: string) =
+        try
+            Reflection.AssemblyName.GetAssemblyName path |> ignore
+            Path.GetFileNameWithoutExtension path <> name
+        with :? BadImageFormatException ->
+            false
+
+    [| for path in Array.append framework own do
+           if isManaged path then
+               MetadataReference.CreateFromFile path :> MetadataReference |]
+
+let options =
+    CSharpCompilationOptions(OutputKind.DynamicallyLinkedLibrary)
+        .WithAllowUnsafe(true)
+        .WithOptimizationLevel(OptimizationLevel.Release)
+        .WithNullableContextOptions(NullableContextOptions.Enable)
+
+/// The code that the framework's generator of regular expressions adds.
+let generated =
+    let packs =
+        Path.Combine(RuntimeEnvironment.GetRuntimeDirectory(), "../../../packs/Microsoft.NETCore.App.Ref")
+
+    let generators =
+        Directory.GetFiles(packs, "System.Text.RegularExpressions.Generator.dll", SearchOption.AllDirectories)
+
+    match
+        Reflection.Assembly.LoadFrom(Array.last generators).GetType
+            "System.Text.RegularExpressions.Generator.RegexGenerator"
+    with
+    | null -> failwith "The framework has no generator of regular expressions."
+    | kind ->
+        let generator = (Activator.CreateInstance kind :?> IIncrementalGenerator).AsSourceGenerator()
+        let driver = CSharpGeneratorDriver.Create([ generator ], parseOptions = parseOptions)
+        let compilation = CSharpCompilation.Create(name, trees.Values, references, options)
+        driver.RunGenerators(compilation).GetRunResult().GeneratedTrees |> List.ofSeq
+
+/// Compiles the library with one file replaced. False if it does not compile.
+let compile (replaced: (string * SyntaxTree) option) (output: string) =
+    let chosen =
+        [ for KeyValue(path, tree) in trees do
+              match replaced with
+              | Some(changed, other) when changed = path -> other
+              | _ -> tree ]
+        @ generated
+
+    use stream = new MemoryStream()
+    let result = CSharpCompilation.Create(name, chosen, references, options).Emit stream
+
+    if result.Success then
+        File.Delete output
+        File.WriteAllBytes(output, stream.ToArray())
+
+    result
+
+/// A copy of the tests in which one assembly is replaced. Native libraries are linked.
+let bin = Path.Combine(work, "bin")
+
+let prepare () =
+    if Directory.Exists work then
+        Directory.Delete(work, true)
+
+    for path in Directory.GetFiles(testBin, "*", SearchOption.AllDirectories) do
+        let target = Path.Combine(bin, Path.GetRelativePath(testBin, path))
+        Directory.CreateDirectory(Path.GetDirectoryName target) |> ignore
+        File.CreateSymbolicLink(target, path) |> ignore
+
+    // The host looks for its files beside the real program.
+    for path in Directory.GetFiles(testBin, "NormFree.Tests*") do
+        let target = Path.Combine(bin, Path.GetFileName path)
+        File.Delete target
+        File.Copy(path, target)
+
+type Outcome =
+    | Passed
+    | Failed
+    | TimedOut
+
+let runList (list: string) =
+    let start =
+        ProcessStartInfo(
+            Path.Combine(bin, "NormFree.Tests"),
+            [ "--no-spinner"; "--colours"; "0"; "--filter"; list ],
+            RedirectStandardOutput = true,
+            RedirectStandardError = true
+        )
+
+    use tests = Process.Start start
+    let hasFailed = ref false
+
+    // The first failure is enough.
+    let read (line: string) =
+        if not (isNull line) && (line.Contains " failed in " || line.Contains " errored in ") then
+            hasFailed.Value <- true
+            tests.Kill true
+
+    tests.OutputDataReceived.Add(fun line -> read line.Data)
+    tests.ErrorDataReceived.Add(fun line -> read line.Data)
+    tests.BeginOutputReadLine()
+    tests.BeginErrorReadLine()
+
+    if not (tests.WaitForExit testTimeout) then
+        tests.Kill true
+        tests.WaitForExit()
+        TimedOut
+    else
+        tests.WaitForExit()
+        if hasFailed.Value || tests.ExitCode <> 0 then Failed else Passed
+
+/// Runs the lists until a test fails.
+let runTests () = testLists |> Seq.map runList |> Seq.tryFind ((<>) Passed) |> Option.defaultValue Passed
+
+let describe (mutant: Mutant) =
+    let line = trees[mutant.File].GetText().Lines.GetLinePosition(mutant.Span.Start).Line + 1
+    let before = trees[mutant.File].GetText().ToString(mutant.Span).Replace("\n", " ")
+    $"{Path.GetRelativePath(root, mutant.File)}:{line}: {mutant.Operator}: {before} -> {mutant.Replacement}"
+
+let attempt (mutant: Mutant) =
+    let text = trees[mutant.File].GetText().WithChanges(TextChange(mutant.Span, mutant.Replacement))
+
+    if (compile (Some(mutant.File, parse mutant.File (string text))) (Path.Combine(bin, name + ".dll"))).Success then
+        Some(runTests ())
+    else
+        None
+
+prepare ()
+let whole = compile None (Path.Combine(bin, name + ".dll"))
+
+if not whole.Success then
+    failwith
+        $"The sources do not compile: {whole.Diagnostics |> Seq.find (fun d -> d.Severity = DiagnosticSeverity.Error)}"
+
+if runTests () <> Passed then
+    failwith $"The tests fail without a change."
+
+let random = Random seed
+let chosen = all |> Array.sortBy (fun _ -> random.Next()) |> Array.truncate count
+
+let results =
+    [ for mutant in chosen do
+          match attempt mutant with
+          | Some outcome ->
+              printfn $"{outcome}: {describe mutant}"
+              mutant, outcome
+          | None -> () ]
+
+let survived = results |> List.filter (fun (_, outcome) -> outcome = Passed)
+let killed = results.Length - survived.Length
+File.WriteAllLines(Path.Combine(work, "survived.txt"), [ for mutant, _ in survived -> describe mutant ])
+printfn $"{name}: {killed} of {results.Length} mutants were killed (of {all.Length} possible; seed {seed})"
