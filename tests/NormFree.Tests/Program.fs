@@ -20,6 +20,7 @@ let private all =
           "Formats"
           [ Formats.AtomicFileTests.tests
             Formats.PrintableTests.tests
+            Formats.FileKindTests.tests
             Formats.SafetensorsTests.tests
             Formats.OnnxTests.tests ]
       testList
