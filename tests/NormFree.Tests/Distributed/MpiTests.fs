@@ -63,10 +63,10 @@ let private arguments limit =
       "10" ]
     @ [ "--epochs"; "2"; "--width"; "0.34"; "--threads"; "1"; "--json-log"; "--out" ]
 
-let private startWith killAfter ranks limit timeout folder =
+let private startWith killAfter ranks (limit: int) (timeout: int) folder =
     Mpirun.startWith killAfter ranks (Mpirun.tool :: arguments limit @ [ folder; "--rank-timeout"; string timeout ])
 
-let private start = startWith 3
+let private start ranks limit timeout folder = startWith 3 ranks limit timeout folder
 
 /// The job fails by itself in time with the expected error output; returns how long it took.
 let private failsWith (job: Mpirun.Job) seconds expected =

@@ -127,7 +127,7 @@ let private startJob (program: string) (arguments: string list) variables =
     | job -> new Job(job)
 
 /// Starts a program with the given number of ranks on this machine. mpirun kills what does not end in so many seconds after SIGTERM.
-let startWith (killAfter: int) ranks (command: string list) =
+let startWith (killAfter: int) (ranks: int) (command: string list) =
     let options =
         [ "-n"; string ranks; "--oversubscribe"; "--bind-to"; "none" ]
         @ [ "--mca"; "odls_base_sigkill_timeout"; string killAfter; "--mca"; "btl"; "self,vader,tcp" ]
@@ -135,7 +135,7 @@ let startWith (killAfter: int) ranks (command: string list) =
     startJob (program ()) (options @ command) []
 
 /// Starts a program with the given number of ranks on this machine.
-let start = startWith 3
+let start (ranks: int) (command: string list) = startWith 3 ranks command
 
 /// Starts the tool, which starts mpirun itself.
 let supervise (arguments: string list) =
