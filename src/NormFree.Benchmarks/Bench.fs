@@ -29,6 +29,18 @@ module Bench =
         let result = action ()
         result, milliseconds start
 
+    /// The problem of a batch of square images that does not fit into memory. The images exist twice while they are made.
+    let internal memoryProblem batch image =
+        let needed = 2.0 * 4.0 * 3.0 * float batch * float image * float image
+        let available = float (GC.GetGCMemoryInfo().TotalAvailableMemoryBytes)
+
+        if needed > available then
+            Some
+                $"{batch} images of {image}×{image} need {needed / 1e9:F1} GB of memory, and there are {available / 1e9:F1} GB: \
+                  measure fewer or smaller images"
+        else
+            None
+
     let private check (job: BenchJob) =
         let problems result =
             match result with
@@ -37,6 +49,7 @@ module Bench =
 
         let found =
             [ yield! problems (Recipe.validate job.Recipe)
+              yield! Option.toList (memoryProblem job.Recipe.Batch job.Image)
               yield! problems (Validation.fits job.Image job.Image job.Net)
               if job.Steps < 1 then
                   yield $"at least 1 step must be measured, not {job.Steps}"

@@ -15,23 +15,8 @@ open TorchSharp
 [<RequireQualifiedAccess>]
 module InferenceBench =
 
-    /// The images exist twice while they are made.
-    let private bytesOfImages (job: InferenceJob) =
-        2.0 * 4.0 * 3.0 * float job.Batch * float job.Image * float job.Image
-
-    let private memoryProblem (job: InferenceJob) =
-        let needed, available =
-            bytesOfImages job, float (GC.GetGCMemoryInfo().TotalAvailableMemoryBytes)
-
-        if needed > available then
-            Some
-                $"{job.Batch} images of {job.Image}×{job.Image} need {needed / 1e9:F1} GB of memory, and there are {available / 1e9:F1} GB: \
-                  measure fewer or smaller images"
-        else
-            None
-
     let private problems (job: InferenceJob) =
-        [ yield! Option.toList (memoryProblem job)
+        [ yield! Option.toList (Bench.memoryProblem job.Batch job.Image)
           match Validation.fits job.Image job.Image job.Net with
           | Ok _ -> ()
           | Error errors -> yield! errors |> List.map string

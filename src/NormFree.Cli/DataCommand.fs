@@ -36,8 +36,8 @@ module internal DataCommand =
                 else
                     Console.Write $"\r{line}  "
 
-    let private getFile folder remote (cancellation: CancellationToken) =
-        let request = Download.request remote folder
+    let private getFile folder retries remote (cancellation: CancellationToken) =
+        let request = { Download.request remote folder with Retries = retries }
         let result = (Download.run request (progress ()) cancellation).GetAwaiter().GetResult()
 
         if not Console.IsOutputRedirected then
@@ -54,7 +54,7 @@ module internal DataCommand =
         Output.prose $"{dataset.Name}: {dataset.Licence}."
 
         for remote in dataset.Files do
-            getFile folder remote cancellation
+            getFile folder (args.Get Options.Files.retries) remote cancellation
 
     /// Reads and preprocesses every image as training and testing would.
     let private checkSource name (options: LoaderOptions) (source: ImageSource) (cancellation: CancellationToken) =

@@ -27,11 +27,11 @@ let private signatures =
       0, "PK\005\006", Zip
       0, "PK\007\008", Zip
       0, "\031\139", Gzip
-      0, "BZh", unpack "bzip2" "bunzip2"
-      0, "\2537zXZ\000", unpack "xz" "unxz"
-      0, "\040\181\047\253", unpack "Zstandard" "unzstd"
-      0, "\004\034\077\024", unpack "LZ4" "unlz4"
-      0, "\031\157", unpack "compress" "uncompress"
+      0, "BZh", unpack "bzip2" "'bunzip2 -c FILE > UNPACKED'"
+      0, "\2537zXZ\000", unpack "xz" "'unxz -c FILE > UNPACKED'"
+      0, "\040\181\047\253", unpack "Zstandard" "'unzstd -c FILE > UNPACKED'"
+      0, "\004\034\077\024", unpack "LZ4" "'unlz4 -c FILE > UNPACKED'"
+      0, "\031\157", unpack "compress" "'uncompress -c FILE > UNPACKED'"
       0, "7z\188\175\039\028", unpack "7-Zip" "'7z x'"
       0, "Rar!\026\007", unpack "RAR" "'unrar x'"
       0, "PAR1", Other("a Parquet file", "Open it with --dataset folder")

@@ -33,6 +33,9 @@ module DataError =
             Error(create place "reading is not permitted" "Check the file's permissions")
         | :? NormFree.Formats.InvalidFileException as error ->
             Error(create $"{error.File}, {error.Where}" error.What error.Remedy)
+        // .NET's message for damaged gzip and deflate data, which names an unsupported method instead.
+        | :? System.IO.InvalidDataException as error when error.Message.Contains "unsupported compression" ->
+            Error(create place "its compressed data do not match its checksum or are damaged" downloadAgain)
         | :? System.IO.EndOfStreamException
         | :? System.IO.InvalidDataException
         | :? System.FormatException as error -> Error(create place (error.Message.TrimEnd '.') downloadAgain)

@@ -65,18 +65,50 @@ let private withinLimits (read: SKCodec -> Result<byte[], string>) (codec: SKCod
 /// Reads a format whose decoder detects missing data.
 let private whole kind bytes = withCodec kind bytes (withinLimits (pixels kind bytes))
 
-/// Reads a JPEG of one scan. At an end marker, the decoder replaces missing data with zeros and reports success. Without the marker, it reports incomplete
-/// input. The padding is what it reads ahead: at most 8 bytes.
-let private sequential (bytes: byte[]) endMarker =
-    let padding = Array.init 16 (fun i -> if i % 2 = 0 then 0xFFuy else 0uy)
-    let unmarked = Array.append (Array.truncate endMarker bytes) padding
-    withCodec "JPEG" unmarked (withinLimits (pixels "JPEG" bytes))
+/// Bytes that a decoder of JPEG scans reads ahead: at most 8, each followed by a zero.
+let private padding = Array.init 16 (fun i -> if i % 2 = 0 then 0xFFuy else 0uy)
 
-/// Reads a JPEG of several scans. Its decoder needs the end marker, so data is inserted before the marker: it changes the pixels only if the last scan is
-/// incomplete.
-let private progressive (bytes: byte[]) endMarker =
+/// The JPEG decoder reports incomplete input only without an end marker. At a marker, it replaces missing data with zeros and reports success.
+let private unmarked (bytes: byte[]) length = Array.append (Array.truncate length bytes) padding
+
+/// So many zeros in a scan's data are a hole, padding after it, or an image of one colour.
+[<Literal>]
+let private Hole = 64
+
+/// Bytes that a decoder of a whole scan may leave.
+[<Literal>]
+let private Surplus = 32
+
+/// Whether a part of a scan's data is zeros that encode other blocks, usually fewer bits than the lost ones: the scan is then complete before its end, but
+/// not before the zeros, as it is if they are padding.
+let private hasHole (bytes: byte[]) endMarker =
+    let scan = bytes.AsSpan(0, endMarker).LastIndexOf(ReadOnlySpan [| 0xFFuy; 0xDAuy |])
+    let zeros = bytes.AsSpan(scan, endMarker - scan).IndexOf(ReadOnlySpan(Array.zeroCreate<byte> Hole))
+
+    let isComplete length = withCodec "JPEG" (unmarked bytes length) (withinLimits (pixels "JPEG" bytes)) |> Result.isOk
+
+    zeros >= 0 && isComplete (endMarker - Surplus) && not (isComplete (scan + zeros + Surplus))
+
+/// Reads a JPEG of one scan.
+let private sequential (bytes: byte[]) endMarker =
+    match withCodec "JPEG" (unmarked bytes endMarker) (withinLimits (pixels "JPEG" bytes)) with
+    | Ok _ when hasHole bytes endMarker -> Error "the JPEG file is damaged: a part of its image data is zeros"
+    | result -> result
+
+/// Inserts data at the end of each scan. It changes the pixels only if a scan is incomplete.
+let private filled (bytes: byte[]) scanEnds =
     let filler = Array.init 256 (fun i -> byte (i * 37 % 255))
-    let filled = Array.concat [ Array.truncate endMarker bytes; filler; [| 0xFFuy; 0xD9uy |] ]
+
+    [| for first, last in List.pairwise (0 :: scanEnds) do
+           bytes[first .. last - 1]
+           filler
+
+       bytes[List.last scanEnds ..] |]
+    |> Array.concat
+
+/// Reads a JPEG of several scans, whose decoder needs the markers.
+let private progressive (bytes: byte[]) scanEnds =
+    let filled = filled bytes scanEnds
 
     let read codec =
         match pixels "JPEG" bytes codec, withCodec "JPEG" filled (pixels "JPEG" filled) with
@@ -93,7 +125,27 @@ let private jpeg (bytes: byte[]) =
     | { End = None } -> Error $"the JPEG file is truncated or damaged: it has no end marker ({bytes.Length} bytes)"
     | { LacksScans = true } -> Error(incomplete bytes.Length)
     | { Scans = 1; End = Some position } -> sequential bytes position
-    | { End = Some position } -> progressive bytes position
+    | { ScanEnds = [] } -> Error "the JPEG file is damaged: it has no image data"
+    | { ScanEnds = ends } -> progressive bytes ends
+
+/// The length of a RIFF file by its header, without the byte that pads an odd length.
+let private riffLength (bytes: byte[]) = if bytes.Length < 8 then 0L else 8L + int64 (BitConverter.ToUInt32(bytes, 4))
+
+/// Reads a WebP. Its decoder takes zeros for the last missing bytes.
+let private webp (bytes: byte[]) =
+    if riffLength bytes - 1L > int64 bytes.Length then
+        Error(incomplete bytes.Length)
+    else
+        whole "WebP" bytes
+
+/// Reads a GIF. Its decoder takes a zero for the end of the image's data. A file ends with the trailer 3B, which some writers leave out.
+let private gif (bytes: byte[]) =
+    let last = ReadOnlySpan(bytes).LastIndexOfAnyExcept 0uy
+
+    if last < bytes.Length - 3 && bytes[last] <> 0x3Buy then
+        Error(incomplete bytes.Length)
+    else
+        whole "GIF" bytes
 
 /// The formats that are decoded.
 let private supported = [ "JPEG"; "PNG"; "WebP"; "BMP"; "GIF"; "TIFF"; "PNM" ]
@@ -118,6 +170,8 @@ let image (bytes: byte[]) : Result<Image, string> =
         | "JPEG" -> jpeg bytes
         | "PNM" -> Pnm.image bytes
         | "TIFF" -> Tiff.image withinMemory bytes
+        | "WebP" -> webp bytes
+        | "GIF" -> gif bytes
         | _ -> whole kind bytes)
 
 /// <summary>Width and height in pixels, from the file's header.</summary>

@@ -129,7 +129,7 @@ module ImageFolder =
 
         let hidden, outside =
             [ for i in 0 .. set.Files.Length - 1 do
-                  if isImage i && not (known.Contains i) && not (SplitName.isSystemFile set.Files[i]) then
+                  if isImage i && not (known.Contains i) && not (SplitName.isAttributeFile set.Files[i]) then
                       i ]
             |> List.partition (fun i -> SplitName.isHidden set.Files[i])
 
@@ -141,7 +141,7 @@ module ImageFolder =
                       $"'{other.Folder}' has no folders of the classes"
 
               yield! tree.FilesBelow other.Folder |> Seq.filter isImage |> paths |> LeftOut.create reason ""
-          yield! LeftOut.create "hidden folders are not read" "" (paths hidden)
+          yield! LeftOut.create "hidden files and folders are not read" "" (paths hidden)
           yield! LeftOut.create "the image is in neither of the splits" "" (paths outside) ]
 
     let private noTest (set: FileSet) (others: Split list) =

@@ -20,6 +20,8 @@ let private NotSent = 255uy
 type Jpeg =
     {
         Scans: int
+        /// The position of the first marker after each scan's data.
+        ScanEnds: int list
         /// The position of the end marker, if there is one.
         End: int option
         /// Whether scans are missing that the others announce.
@@ -68,7 +70,10 @@ let read (bytes: byte[]) =
     let sent = Sent()
     let mutable isProgressive = false
     let isMarker at = bytes[at + 1] <> 0uy && bytes[at + 1] <> 0xFFuy
-    let ended scans position = { Scans = scans; End = position; LacksScans = lacksScans sent }
+    let ends = List<int>()
+
+    let ended scans position =
+        { Scans = scans; ScanEnds = List.ofSeq ends; End = position; LacksScans = lacksScans sent }
 
     let segment at length =
         let start = min bytes.Length (at + 4)
@@ -88,6 +93,11 @@ let read (bytes: byte[]) =
         elif not (isMarker at) then
             next (at + 1) scans
         else
+            let isRestart = 0xD0uy <= bytes[at + 1] && bytes[at + 1] <= 0xD7uy
+
+            if scans > ends.Count && not isRestart then
+                ends.Add at
+
             match bytes[at + 1] with
             | 0xD9uy -> ended scans (Some at)
             // Restarts, the start of the image and TEM have no segment.

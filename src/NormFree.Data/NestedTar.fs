@@ -43,7 +43,14 @@ and private expandIn nesting stream region path =
     seq {
         stream.Position <- region.Offset
 
-        if isTar path && nesting < MaxNesting && TarScan.IsTar(ReadOnlySpan(Content.head stream)) then
+        let isLongEnough = region.Length >= int64 Content.HeadBytes
+
+        if
+            isTar path
+            && nesting < MaxNesting
+            && isLongEnough
+            && TarScan.IsTar(ReadOnlySpan(Content.head stream))
+        then
             yield! filesOf (nesting + 1) stream region path
         else
             yield path, region

@@ -58,6 +58,9 @@ let private isHiddenName (name: string) = name.StartsWith '.' || system.Contains
 /// Whether a file or one of its folders is hidden or belongs to a program.
 let isHidden (path: string) = path.Split '/' |> Array.exists isHiddenName
 
+/// Whether macOS keeps the attributes of another file in this one: <c>._name</c>.
+let isAttributeFile (path: string) = (FileSet.fileName path).StartsWith "._"
+
 /// Files that programs leave in folders and nobody misses: <c>.DS_Store</c>, <c>._name</c>, <c>Thumbs.db</c>.
 let isSystemFile (path: string) =
     let name = FileSet.fileName path

@@ -183,7 +183,8 @@ let private toRgb (layout: Layout) (stored: byte[]) =
 let private decode (bytes: byte[]) fields (layout: Layout) =
     handled.Force()
     let source = Source(TiffRewrite.write bytes fields)
-    use tiff = Tiff.ClientOpen("TIFF", "r", source, SourceStream())
+    // "c": by default, the library splits an uncompressed strip of more than 8 KiB into several.
+    use tiff = Tiff.ClientOpen("TIFF", "rc", source, SourceStream())
 
     if isNull tiff then
         Error TiffFields.damaged

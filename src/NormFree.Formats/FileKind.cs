@@ -1,3 +1,5 @@
+using System.Buffers;
+
 namespace NormFree.Formats;
 
 /// <summary>What a file that was given as a network is instead, recognised by its first bytes.</summary>
@@ -13,6 +15,9 @@ public sealed record FileKind(string What, string Remedy)
     /// <summary>How many of a zip archive's last bytes are searched for names: the directory is at the end.</summary>
     private const int ZipTailBytes = 1 << 16;
 
+    private static readonly SearchValues<byte> Printables =
+        SearchValues.Create([(byte)'\t', (byte)'\n', (byte)'\r', .. Enumerable.Range(' ', '~' - ' ' + 1).Select(letter => (byte)letter)]);
+
     /// <summary>Whether it starts as safetensors files do.</summary>
     public bool IsSafetensors { get; private init; }
 
@@ -25,7 +30,7 @@ public sealed record FileKind(string What, string Remedy)
         _ when head.StartsWith("PK\u0003\u0004"u8) => PyTorch("it is a zip archive, as torch.save writes", path),
         [0x80, >= 2 and <= 5, ..] => PyTorch("it is a pickle, as torch.save writes", path),
         [_, _, _, _, _, 0, 0, 0, (byte)'{', ..] => new("it is a safetensors file", $"Import it with normfree import --safetensors {Quoted.Argument(path)} --arch NAME --out CHECKPOINT") { IsSafetensors = true },
-        [0x1f, 0x8b, ..] => new("it is compressed with gzip", $"Decompress it: gunzip -c {Quoted.Argument(path)} > DECOMPRESSED"),
+        _ when Compression(head) is var (kind, command) => new($"it is compressed with {kind}", $"Decompress it: {string.Format(command, Quoted.Argument(path))}"),
         _ when IsTar(head) && head.StartsWith("sys_info\0"u8) =>
             new("it is a tar archive of PyTorch before 0.2", "Load it with torch.load of PyTorch 1, and save its state_dict again"),
         _ when IsTar(head) => new("it is a tar archive", $"Extract the file of weights: tar -xf {Quoted.Argument(path)}"),
@@ -74,6 +79,19 @@ public sealed record FileKind(string What, string Remedy)
     private static FileKind PyTorch(string what, string path) =>
         new(what, $"Import it first: normfree import --pytorch {Quoted.Argument(path)} --arch NAME --out CHECKPOINT");
 
+    /// <summary>The kind of compression and the command that removes it from a file of any name, which stands for {0}; null if there is none.</summary>
+    private static (string Kind, string Command)? Compression(ReadOnlySpan<byte> head) => head switch
+    {
+        [0x1f, 0x8b, ..] => ("gzip", "gunzip -c {0} > DECOMPRESSED"),
+        _ when head.StartsWith("BZh"u8) => ("bzip2", "bunzip2 -c {0} > DECOMPRESSED"),
+        [0xfd, (byte)'7', (byte)'z', (byte)'X', (byte)'Z', 0, ..] => ("xz", "unxz -c {0} > DECOMPRESSED"),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => ("Zstandard", "unzstd -c {0} > DECOMPRESSED"),
+        [0x04, 0x22, 0x4d, 0x18, ..] => ("LZ4", "unlz4 -c {0} > DECOMPRESSED"),
+        [(byte)'7', (byte)'z', 0xbc, 0xaf, 0x27, 0x1c, ..] => ("7-Zip", "7z x {0}"),
+        _ when head.StartsWith("Rar!\u001a\u0007"u8) => ("RAR", "unrar x {0}"),
+        _ => null,
+    };
+
     private static bool IsTar(ReadOnlySpan<byte> head) => head.Length > 262 && head[257..].StartsWith("ustar"u8);
 
     /// <summary>Whether it starts with the fields ir_version and producer_name, domain, graph or opset_import of a ModelProto.</summary>
@@ -97,6 +115,12 @@ public sealed record FileKind(string What, string Remedy)
         text = text.TrimStart(" \t\r\n"u8);
         if (text is [(byte)'<', (byte)'!' or (byte)'?' or (>= (byte)'A' and <= (byte)'z'), ..])
             return new("it is a web page, perhaps an error or a question of the server", "Open the link in a browser, and download the file itself");
-        return text is [(byte)'{' or (byte)'[', ..] ? new("it is JSON text", "Give the file of the weights, such as model.safetensors") : null;
+        if (text is [(byte)'{' or (byte)'[', ..])
+            return new("it is JSON text", "Give the file of the weights, such as model.safetensors");
+        return IsText(head) ? new("it is text, perhaps an error of the program that downloaded it", "Read it, and give the file of the weights, such as model.safetensors") : null;
     }
+
+    /// <summary>Whether there are only printable characters of ASCII and white space, or UTF-16 with its byte order mark.</summary>
+    private static bool IsText(ReadOnlySpan<byte> head) =>
+        head is [0xff, 0xfe, ..] or [0xfe, 0xff, ..] || !head.ContainsAnyExcept(Printables);
 }

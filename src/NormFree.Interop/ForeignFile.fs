@@ -58,13 +58,16 @@ type ForeignFile private (path: string, tensors: ForeignTensor list, content: Fo
             [ for tensor in file.Tensors ->
                   { Key = tensor.Name; DType = tensor.DType; Shape = List.ofSeq tensor.Shape; Read = tensor.ToBytes } ]
 
+        let others, small =
+            [ for struct (path, count) in file.Dictionaries do
+                  if path <> file.Weights && path <> "." then
+                      path, count ]
+            |> List.partition (fun (_, count) -> count >= MinTensors)
+
         let content =
             { Weights = file.Weights
-              OtherWeights =
-                [ for struct (path, count) in file.Dictionaries do
-                      if path <> file.Weights && path <> "." && count >= MinTensors then
-                          path, count ]
-              Skipped = List.ofSeq file.OtherEntries @ List.ofSeq file.Skipped }
+              OtherWeights = others
+              Skipped = List.concat [ List.ofSeq file.OtherEntries; List.ofSeq file.Skipped; List.map fst small ] }
 
         new ForeignFile(path, tensors, content, ignore)
 

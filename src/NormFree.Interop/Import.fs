@@ -61,12 +61,12 @@ module Import =
                 let read = TensorBytes.toTensor value.DType value.Shape (value.Read())
                 tensor.copy_ (read.reshape tensor.shape) |> ignore
 
-    /// <summary>The names of a network's tensors with NaN or infinity.</summary>
+    /// <summary>The names of a network's tensors with values that are NaN or infinite, also as float32, in which networks run.</summary>
     let nonFinite (network: Network) =
         use _ = torch.NewDisposeScope()
 
         [ for name, tensor in network.Tensors do
-              if tensor.is_floating_point () && not ((tensor.isfinite().all()).item<bool>()) then
+              if tensor.is_floating_point () && not ((tensor.``to``(torch.float32).isfinite().all()).item<bool>()) then
                   name ]
 
     /// <summary>Creates a network with the file's tensors. Returns the network and a report, or only the report if the tensors do not fit.</summary>

@@ -59,6 +59,6 @@ type ImportReport =
                []
            else
                [ $"every key of the file starts with {Quoted.Name r.CommonPrefix}" ])
-        @ list "with NaN or infinity" r.NonFinite
+        @ list "with NaN, infinity or numbers beyond float32" r.NonFinite
 
     override r.ToString() = String.Join('\n', r.Problems)

@@ -1,9 +1,11 @@
 namespace NormFree.Reporting
 
 open System
+open System.Globalization
 open System.IO
 open System.Net
 open System.Reflection
+open NormFree.Formats
 
 /// A report as one HTML page without external resources and scripts. It is also well-formed XML.
 module internal Html =
@@ -16,9 +18,19 @@ module internal Html =
                  use reader = new StreamReader(stream)
                  reader.ReadToEnd())
 
+    /// Text whose invisible characters are escaped, such as those that reverse the text after them.
+    let visible (text: string) =
+        let escape (c: char) =
+            if Char.GetUnicodeCategory c = UnicodeCategory.Format then
+                Printable.Text(string c)
+            else
+                string c
+
+        String.collect escape text
+
     /// Escapes text for HTML. Invalid characters become U+FFFD.
     let private escape (text: string) =
-        text
+        visible text
         |> String.map (fun c ->
             if (Char.IsControl c && c <> '\n' && c <> '\t') || Char.IsSurrogate c || c >= '\uFFFE' then
                 '\uFFFD'

@@ -10,7 +10,7 @@ module internal Markdown =
     let private plain (text: string) =
         let escaped = StringBuilder()
 
-        for c in text do
+        for c in Html.visible text do
             if Char.IsControl c then escaped.Append ' '
             elif "\\`*_{}[]<>#|!&~".Contains c then escaped.Append('\\').Append c
             else escaped.Append c

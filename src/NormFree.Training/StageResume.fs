@@ -54,15 +54,28 @@ module internal StageResume =
           Teacher = Recipe.teacher recipe |> Option.map Fingerprint.ofTeacher
           Method = Some(Recipe.method recipe network.Spec) }
 
+    /// Whether the run's log has epochs of a stage.
+    let private isLogged folder stage =
+        try
+            (RunFolder.readRun folder).Epochs |> List.exists (fun epoch -> epoch.Stage = stage)
+        with
+        | :? InvalidFileException
+        | :? TrainingException
+        | :? IOException -> false
+
     /// Warns if checkpoints of the stage are missing, from which it would otherwise resume.
-    let private warnAboutMissing (plan: Plan) (folder: RunFolder) number checkpoints =
+    let private warnAboutMissing (plan: Plan) (folder: RunFolder) stage number checkpoints =
         let missing = $"{folder.Last number} is missing."
 
         let warning =
             match checkpoints with
             | (0, _) :: _ -> None
             | (_, path: string) :: _ -> Some $"{missing} Resuming from the checkpoint before it, {path}."
-            | [] when File.Exists(folder.Best number) || not (RunFolder.checkpoints folder (number + 1)).IsEmpty ->
+            | [] when
+                File.Exists(folder.Best number)
+                || not (RunFolder.checkpoints folder (number + 1)).IsEmpty
+                || isLogged folder stage
+                ->
                 Some $"{missing} Stage {number} has no other checkpoint to resume from and starts from its first epoch."
             | [] -> None
 
@@ -106,7 +119,7 @@ module internal StageResume =
         plan.Folder
         |> Option.bind (fun folder ->
             let checkpoints = RunFolder.checkpoints folder number
-            warnAboutMissing plan folder number checkpoints
+            warnAboutMissing plan folder current.Stage number checkpoints
             from checkpoints)
 
     /// Whether all epochs of the stage are finished.

@@ -20,9 +20,10 @@ let private all =
           "Formats"
           [ Formats.AtomicFileTests.tests
             Formats.PrintableTests.tests
+            Formats.FileKindTests.tests
             Formats.SafetensorsTests.tests
             Formats.OnnxTests.tests
-            Formats.FileKindTests.tests ]
+            Formats.FileKindRemedyTests.tests ]
       testList
           "Archives"
           [ Archives.TarTests.tests

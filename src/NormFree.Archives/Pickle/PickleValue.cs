@@ -14,12 +14,13 @@ public abstract class PickleValue
     {
     }
 
-    /// <summary>The string of a <see cref="PickleText"/>, or the Latin-1 string of a <see cref="PickleBytes"/>; otherwise null.</summary>
-    /// <remarks>Python 2 wrote strings as bytes, so names may be either.</remarks>
+    /// <summary>The string of a <see cref="PickleText"/>, or the Latin-1 string of bytes; otherwise null.</summary>
+    /// <remarks>Python 2 wrote strings as bytes, so names may be either. Python 3 writes bytes in protocol 2 as encoded Latin-1 strings.</remarks>
     public string? AsText() => this switch
     {
         PickleText text => text.Value,
         PickleBytes bytes => Encoding.Latin1.GetString(bytes.Value.Span),
+        PickleReduced { Callable: { Module: "_codecs", Name: "encode" }, Arguments.Items: [PickleText text, PickleText { Value: "latin1" }] } => text.Value,
         _ => null,
     };
 

@@ -59,14 +59,27 @@ internal sealed class StoredZip
             return null;
         if ((entry.Flags & Encrypted) != 0)
             Fail(name, "it is encrypted", "Write the archive again without a password");
-        if (entry.Method is not (Stored or Deflated) || (entry.Method == Stored && entry.Packed != entry.Size))
-            Fail(name, $"it is compressed by method {entry.Method}, not by deflate", "Write the file again with torch.save, or zip it without compression");
+        if (entry.Method is not (Stored or Deflated))
+            Fail(name, $"it is compressed by {MethodName(entry.Method)}, not by deflate", "Write the file again with torch.save, or zip it without compression");
+        if (entry.Method == Stored && entry.Packed != entry.Size)
+            Fail(name, $"it is not compressed, but has {entry.Packed} bytes in the archive and {entry.Size} outside", Remedy.DownloadAgain);
         var packed = archive.Slice((int)Content(entry), (int)entry.Packed);
         var content = entry.Method == Stored ? packed : Inflate(entry, packed);
         if (entry.Crc != 0 && Crc32.Of(content.Span) != entry.Crc)
             Fail(name, "its content does not match its checksum", "The file is damaged: download it again, or save it again");
         return content;
     }
+
+    /// <summary>The compression methods of APPNOTE 4.4.5 that people use.</summary>
+    private static string MethodName(int method) => method switch
+    {
+        9 => "Deflate64",
+        12 => "bzip2",
+        14 => "LZMA",
+        93 => "Zstandard",
+        95 => "xz",
+        _ => $"method {method}",
+    };
 
     /// <summary>Decompresses an entry. Memory grows with the content, and all entries together are limited, so that no claimed size is trusted.</summary>
     private ReadOnlyMemory<byte> Inflate(StoredZipEntry entry, ReadOnlyMemory<byte> packed)

@@ -55,16 +55,24 @@ internal sealed class ZipDirectory(ReadOnlyMemory<byte> archive, string file)
         return (Number64(end64, 48), Number64(end64, 40), Number64(end64, 32));
     }
 
-    /// <summary>Finds the last end record whose comment fills the rest of the file.</summary>
+    /// <summary>Finds the last end record whose comment fills the rest of the file, or else the last one: other bytes may follow the archive.</summary>
     private int FindEnd()
     {
         var bytes = archive.Span;
-        int lowest = Math.Max(0, bytes.Length - EndBytes - ushort.MaxValue);
+        int lowest = Math.Max(0, bytes.Length - EndBytes - ushort.MaxValue), last = -1;
         for (int at = bytes.Length - EndBytes; at >= lowest; at--)
-            if (Number32(bytes, at) == ZipSignature.End && Number16(bytes, at + 20) == bytes.Length - at - EndBytes)
+        {
+            if (Number32(bytes, at) != ZipSignature.End)
+                continue;
+            int rest = bytes.Length - at - EndBytes, comment = Number16(bytes, at + 20);
+            if (comment == rest)
                 return at;
-        Fail(bytes.Length, "the archive has no directory");
-        return 0;
+            if (last < 0 && comment < rest)
+                last = at;
+        }
+        if (last < 0)
+            Fail(bytes.Length, "the archive has no directory");
+        return last;
     }
 
     private StoredZipEntry Entry(ref long at, long end)
@@ -126,7 +134,8 @@ internal sealed class ZipDirectory(ReadOnlyMemory<byte> archive, string file)
     private static long Number64(ReadOnlySpan<byte> bytes, int at) => BinaryPrimitives.ReadInt64LittleEndian(bytes[at..]);
 
     [DoesNotReturn]
-    private void Fail(long at, string what) => InvalidFileException.Throw(file, $"byte {at}", what, Remedy.DownloadAgain);
+    private void Fail(long at, string what) =>
+        InvalidFileException.Throw(file, at < 0 ? "directory" : $"byte {at}", what, Remedy.DownloadAgain);
 }
 
 /// <summary>The signatures that start the parts of a zip archive.</summary>

@@ -10,7 +10,8 @@ let dataGet =
           "data get"
           "Downloads a data set, or the missing part of it, and checks its checksum."
           [ Options.Files.file |> Opt.about "Folder to write to." |> Opt.defaultsTo "data" |> _.Spec
-            Options.Files.mirror.Spec ] with
+            Options.Files.mirror.Spec
+            Options.Files.retries.Spec ] with
         Operand =
             Some
                 { Name = "NAME"

@@ -122,7 +122,7 @@ let predict =
         Operand =
             Some
                 { Name = "IMAGE"
-                  About = "Images to classify: JPEG, PNG, WebP, BMP or GIF."
+                  About = "Images to classify: JPEG, PNG, WebP, BMP, GIF, TIFF or PNM."
                   Least = 0
                   Many = true
                   Words = [] } }

@@ -62,6 +62,11 @@ let noSpeed = Opt.flag "--no-speed" "Do not measure the speed of packed networks
 let verifyImages =
     Opt.whole "--images" "N" (1, 65_536) "Images to compare layers on." |> Opt.defaultsTo "2" |> files
 
+let retries =
+    Opt.whole "--retries" "N" (0, 100) "Retries for each address, the first after a second, each after twice the pause."
+    |> Opt.defaultsTo "4"
+    |> files
+
 let mirror =
     Opt.custom
         "--mirror"

@@ -94,6 +94,14 @@ let private beside =
                   Expect.stringContains skipped "epoch" "the number"
               }
 
+          test "a dictionary of few tensors is skipped and named" {
+              use folder = new TempFolder()
+              let content = dictionary [ "state_dict", weights; "loss", dictionary [ "center", tensorOf 1 ] ] + "."
+              use file = ForeignFile.OpenPyTorch(folder.Write("loss.pth", file content))
+              Expect.equal file.Content.Weights "state_dict" "weights"
+              Expect.equal file.Content.Skipped [ "loss" ] "skipped"
+          }
+
           test "values that are not tensors within the state dictionary are other entries" {
               let file = read (file (dictionary [ "w", tensorOf 2; "epoch", "I3\n" ] + "."))
               holdsWeights file

@@ -313,4 +313,12 @@ let private refusals =
           Expect.isGreaterThan rejected (Mutation.rounds / 3) "rejected"
       } ]
 
-let tests = testList "pickle" [ testList "reading" reading; testList "refusals" refusals ]
+/// Python 3 writes bytes in protocol 2 as a call that encodes Latin-1.
+let private encodedKeys =
+    test "a key of encoded bytes is found by its text" {
+        let root = read (Encoding.Latin1.GetBytes "(dc_codecs\nencode\n(Vdata\nVlatin1\ntRI7\ns.")
+        Expect.equal (numberOf (nonNull (root.Find "data"))) 7I "the value"
+    }
+
+let tests =
+    testList "pickle" [ testList "reading" (encodedKeys :: reading); testList "refusals" refusals ]

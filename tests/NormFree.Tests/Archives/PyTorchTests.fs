@@ -251,7 +251,7 @@ let private malicious =
       "a key that is not a string", zipOf [ "a/data.pkl", ascii "(dI1\nI1\ns." ], [ "not a string" ]
       "nothing", [||], [ "empty" ]
       "a safetensors file", Array.append [| 72uy; 0uy; 0uy; 0uy; 0uy; 0uy; 0uy; 0uy |] (ascii "{}"), [ "safetensors" ]
-      "text", ascii "model weights", [ "not a PyTorch file" ] ]
+      "text", ascii "model weights", [ "it is text"; "file of the weights" ] ]
 
 /// A changed field of the end record, the directory or the first local header of types.pth.
 let private patched (signature: uint32) (offset: int) (value: byte[]) =
@@ -308,6 +308,12 @@ let private refuses =
                       Expect.stringContains message word "message"
               }
 
+          for method', name in [ 12, "bzip2"; 14, "LZMA"; 93, "Zstandard"; 77, "method 77" ] do
+              test $"an entry compressed by {name}, by its name" {
+                  let message = Mutation.refusal (fun () -> read (patched 0x02014b50u 10 [| byte method'; 0uy |]))
+                  Expect.stringContains message $"it is compressed by {name}, not by deflate" "message"
+              }
+
           test "a folder" {
               Expect.stringContains (Mutation.refusal (fun () -> PyTorchFile.Open folder)) "folder" "message"
           } ]
@@ -343,6 +349,13 @@ let private damagedInside (name: string) =
             :: [ for name, content in others -> "a" + name.Substring(name.IndexOf '/'), content ]
         )
 
+let private trailing =
+    test "reads a zip with other bytes after its end, as torch.load does" {
+        let bytes = fixture "types.pth"
+        let names (bytes: byte[]) = [ for tensor in (read bytes).Tensors -> tensor.Name ]
+        Expect.equal (names (Array.append bytes (Array.zeroCreate 100))) (names bytes) "tensors"
+    }
+
 let private survives =
     testList
         "survives"
@@ -360,4 +373,4 @@ let private survives =
               Expect.isGreaterThan rejected (Mutation.rounds / 3) "rejected"
           } ]
 
-let tests = testList "PyTorch" [ reads; oldParameters; writes; refuses; survives ]
+let tests = testList "PyTorch" [ reads; oldParameters; writes; refuses; trailing; survives ]

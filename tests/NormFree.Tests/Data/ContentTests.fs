@@ -69,6 +69,15 @@ let private byContent =
           contains [ "no gzip file"; "68 65 6C 6C" ] (error (openAll (folder.Write("set.tar.gz", "hello, world"B))))
       }
 
+      test "a gzip with another checksum is named as damaged, not as of another method" {
+          use folder = new TempFolder()
+          let bytes = gzip (tar entries)
+          Array.Clear(bytes, bytes.Length - 8, 4)
+          let message = error (openAll (folder.Write("set.tar.gz", bytes)))
+          contains [ "checksum"; "damaged" ] message
+          Expect.isFalse (message.Contains "method") "the reason"
+      }
+
       test "a gzip of something else than a tar is named as what it is" {
           use folder = new TempFolder()
           contains [ "web page"; "no tar" ] (error (openAll (folder.Write("set.tar.gz", gzip "<html></html>"B))))

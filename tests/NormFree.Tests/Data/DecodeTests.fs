@@ -150,6 +150,39 @@ let tests =
                   contains [ "truncated"; "no end marker" ] (reason zeroed)
           }
 
+          test "a JPEG with zeros in place of a part of its data is an error, with an end marker too" {
+              let file = jpeg 80 (noise (RandomStream.OfKeys 2L) 64 64)
+              let length = file.Length - 2
+
+              for first, last in [ 35, 100; 50, 100; 65, 100; 80, 100; 40, 60; 60, 65 ] do
+                  let zeroed = Array.copy file
+                  let first, last = length * first / 100, length * last / 100
+                  Array.Clear(zeroed, first, last - first)
+                  reason zeroed |> ignore
+          }
+
+          test "zeros between a JPEG's data and its end marker are ignored" {
+              let file = jpeg 80 (noise (RandomStream.OfKeys 2L) 64 64)
+              let padded = Array.insertManyAt (file.Length - 2) (Array.zeroCreate 500) file
+              Expect.equal (Decode.image padded) (Decode.image file) "pixels"
+          }
+
+          test "a JPEG of one colour is not taken for one with missing data" {
+              let image = Image.blank 2000 2000
+              Expect.isTrue (Decode.image (jpeg 80 image)).IsOk "a baseline JPEG"
+          }
+
+          test "a WebP that lacks bytes in the middle is an error" {
+              let file = File.ReadAllBytes(Path.Combine(fixtures, "images", "picture.webp"))
+              contains [ "ends early" ] (reason (Array.removeManyAt (file.Length / 2) 16 file))
+          }
+
+          test "a GIF with a zeroed tail is an error" {
+              let file = File.ReadAllBytes(Path.Combine(fixtures, "images", "animated.gif"))
+              let kept = Array.truncate (file.Length / 2) file
+              contains [ "ends early" ] (reason (Array.append kept (Array.zeroCreate (file.Length - kept.Length))))
+          }
+
           for name, part in [ "f_zero0.5.jpg", "no end marker"; "c_cut0.5_eoi.jpg", "ends early" ] do
               test $"the damaged {name} is an error" {
                   contains

@@ -227,6 +227,18 @@ let private hidden =
                   contains [ "2 files are left out"; "hidden"; folder ] (leftOut images)
           }
 
+          test $"hidden images beside {folder} are counted, but not the files in which macOS keeps attributes" {
+              let images =
+                  readPlain (
+                      ("train/cat/.hidden.png", picture 1)
+                      :: ("train/cat/._0.png", [| 0uy |])
+                      :: ($"{folder}/._0.png", [| 0uy |])
+                      :: splits [ "train"; "test" ]
+                  )
+
+              contains [ "1 file is left out"; "hidden files"; ".hidden.png" ] (leftOut images)
+          }
+
           test $"an empty {folder} is no class" {
               let images = readPlain ((($"train/{folder}/", [||])) :: splits [ "train"; "test" ])
               Expect.equal images.Classes [| "cat"; "dog" |] "classes"

@@ -47,6 +47,15 @@ let tests =
                   contains [ "truncated"; "ends early" ] (error (Decode.image (closed bytes at)))
           }
 
+          test "a progressive JPEG that lacks data at the end of any scan is incomplete" {
+              let bytes = progressive.Value
+              let ends = (JpegScans.read bytes).ScanEnds
+              Expect.equal ends.Length (positions 0xDAuy bytes).Length "scans"
+
+              for at in ends do
+                  contains [ "truncated"; "ends early" ] (error (Decode.image (Array.removeManyAt (at - 4) 4 bytes)))
+          }
+
           for what, scans, isIncomplete in
               [ "every coefficient to the last bit", [ 0uy, 0uy, 0uy; 1uy, 63uy, 0uy ], false
                 "bits that are refined",

@@ -57,6 +57,19 @@ let private tars =
           contains [ "--held-out" ] (errors (ImageFolder.openPath limits ImageFolder.defaults path))
       }
 
+      test "an empty tar in a tar is a file without images" {
+          use folder = new TempFolder()
+
+          let path =
+              folder.Write(
+                  "all.tar",
+                  tar (("empty.tar", [||]) :: [ for wnid in wnids -> $"{wnid}.tar", classTar wnid ])
+              )
+
+          let images = ok (ImageFolder.openPath limits optional path)
+          Expect.equal (List.ofArray images.Classes) wnids "classes"
+      }
+
       test "class tars in a folder are classes" {
           use folder = new TempFolder()
 

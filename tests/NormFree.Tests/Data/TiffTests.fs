@@ -130,6 +130,27 @@ let private limits =
           contains [ "truncated" ] (refused (Array.truncate (file.Length - 3600) file))
       } ]
 
+/// Scanners and Pillow write whole images as one strip.
+let private oneStrip =
+    test "an uncompressed image of one long strip is read" {
+        let pixels = Array.init 90_000 byte
+
+        let file =
+            write
+                pixels
+                [ width, [ 200u ]
+                  height, [ 150u ]
+                  bits, [ 8u; 8u; 8u ]
+                  compression, [ 1u ]
+                  photometric, [ 2u ]
+                  offsets, [ 8u ]
+                  samples, [ 3u ]
+                  rowsPerStrip, [ 150u ]
+                  lengths, [ 90_000u ] ]
+
+        Expect.equal (ok (Decode.image file)).Pixels pixels "pixels"
+    }
+
 let private unsupported =
     [ for what, changes, part in
           [ "floating-point samples", [ bits, [ 32u ]; sampleFormat, [ 3u ] ], "floating-point samples"
@@ -190,4 +211,9 @@ let private damaged =
       } ]
 
 let tests =
-    testList "TIFF" [ testList "limits" limits; testList "unsupported" unsupported; testList "damaged" damaged ]
+    testList
+        "TIFF"
+        [ oneStrip
+          testList "limits" limits
+          testList "unsupported" unsupported
+          testList "damaged" damaged ]

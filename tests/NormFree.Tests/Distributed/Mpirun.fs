@@ -126,13 +126,16 @@ let private startJob (program: string) (arguments: string list) variables =
     | null -> failtest $"{program} did not start"
     | job -> new Job(job)
 
-/// Starts a program with the given number of ranks on this machine.
-let start ranks (command: string list) =
+/// Starts a program with the given number of ranks on this machine. mpirun kills what does not end in so many seconds after SIGTERM.
+let startWith (killAfter: int) (ranks: int) (command: string list) =
     let options =
         [ "-n"; string ranks; "--oversubscribe"; "--bind-to"; "none" ]
-        @ [ "--mca"; "odls_base_sigkill_timeout"; "3"; "--mca"; "btl"; "self,vader,tcp" ]
+        @ [ "--mca"; "odls_base_sigkill_timeout"; string killAfter; "--mca"; "btl"; "self,vader,tcp" ]
 
     startJob (program ()) (options @ command) []
+
+/// Starts a program with the given number of ranks on this machine.
+let start (ranks: int) (command: string list) = startWith 3 ranks command
 
 /// Starts the tool, which starts mpirun itself.
 let supervise (arguments: string list) =

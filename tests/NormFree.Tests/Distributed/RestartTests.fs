@@ -142,16 +142,27 @@ let private arguments limit folder =
 
 let private fingerprint folder = Fingerprint.ofRun { Path = folder }
 
+/// Images of a run that takes longer than a second.
+let private images = 150
+
+/// The fingerprint of an undisturbed run.
+let private undisturbed =
+    lazy
+        (use folder = new TempFolder()
+         let run = folder.File "whole"
+         Tool.run (arguments images run) |> Tool.succeeds |> ignore
+         fingerprint run)
+
 let private timeLimits =
     [ test "runs that end at their time limit are resumed to the fingerprint of an undisturbed one" {
           use folder = new TempFolder()
-          let run, whole = folder.File "limited", folder.File "whole"
+          let run = folder.File "limited"
 
           // Each attempt gets a second more, so that the run ends on any machine.
           let rec attempt seconds limited =
               let limit = [ $"--time-limit=00:00:{seconds:D2}" ]
               let resumes = RunFolder.holdsRun { Path = run }
-              let start = if resumes then [ "train"; "--resume"; "--out"; run ] else arguments 300 run
+              let start = if resumes then [ "train"; "--resume"; "--out"; run ] else arguments images run
               let result = Tool.runProcess (start @ limit)
 
               if result.Code = 75 then
@@ -162,8 +173,7 @@ let private timeLimits =
                   limited
 
           Expect.isGreaterThan (attempt 1 0) 0 "attempts that reached the limit"
-          Tool.run (arguments 300 whole) |> Tool.succeeds |> ignore
-          Expect.equal (fingerprint run) (fingerprint whole) "fingerprints"
+          Expect.equal (fingerprint run) undisturbed.Value "fingerprints"
       }
 
       for time in [ "0:00"; "12"; "1:60"; "-1:00"; "1:00:60" ] do
@@ -192,14 +202,13 @@ let private awaitCheckpoint folder (after: DateTime) =
 let private restarts =
     [ test "a training with --restarts that is killed resumes by itself, to the same fingerprint" {
           use folder = new TempFolder()
-          let run, whole = folder.File "killed", folder.File "whole"
-          use job = Mpirun.supervise (arguments 300 run @ [ "--restarts"; "2" ])
+          let run = folder.File "killed"
+          use job = Mpirun.supervise (arguments images run @ [ "--restarts"; "2" ])
           awaitCheckpoint run DateTime.MinValue
           Mpirun.signal "KILL" (Mpirun.childOf job)
           Expect.equal (job.AwaitEnd 120.0) 0 $"exit code: {job.Err}"
           contains [ "exit code 137: signal 9"; "Restart 1 of 2 with 1 rank." ] job.Err
-          Tool.run (arguments 300 whole) |> Tool.succeeds |> ignore
-          Expect.equal (fingerprint run) (fingerprint whole) "fingerprints"
+          Expect.equal (fingerprint run) undisturbed.Value "fingerprints"
       }
 
       test "SIGTERM to a training with --restarts saves the step, and it is not restarted" {

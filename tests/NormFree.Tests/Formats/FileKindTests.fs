@@ -50,7 +50,9 @@ let private kinds =
       for page in [ "<!DOCTYPE html>"; "<html>"; "<?xml"; "\n <A"; "<z"; "\uFEFF<!--" ] do
           $"a page that starts with {Printable.Text page}", text page, "it is a web page"
       for json in [ "{\"a\": 1}"; " \r\n\t[1]" ] do
-          $"JSON that starts with {Printable.Text json}", text json, "it is JSON text" ]
+          $"JSON that starts with {Printable.Text json}", text json, "it is JSON text"
+      for other in [ "weights"; "< 5"; "<@" ] do
+          $"plain text: {other}", text other, "it is text" ]
 
 let private unknown =
     [ "one byte", [| 7uy |]
@@ -67,9 +69,7 @@ let private unknown =
       "a name that is cut", Array.truncate 5 (torchSharp [ 3uy ] "conv")
       "an empty name", [| 3uy; 0uy; 65uy; 65uy |]
       "a name of 128 bytes", torchSharp [ 3uy ] (String('a', 128))
-      "plain text", text "weights"
-      "a smaller sign", text "< 5"
-      "a sign before A", text "<@" ]
+      "plain text with a NUL", text "weights\000" ]
 
 /// A zip archive with an entry of this name.
 let private zip (name: string) =

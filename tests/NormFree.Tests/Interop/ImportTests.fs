@@ -115,7 +115,7 @@ let private values =
 
                   use file = original |> file folder change
                   let report = refused Strict original.Spec file
-                  Expect.equal report.Problems [ "with NaN or infinity (1):"; "  bn1.running_var" ] "problems"
+                  Expect.equal report.Problems [ "with NaN, infinity or numbers beyond float32 (1):"; "  bn1.running_var" ] "problems"
 
                   match Import.network { ImportRules.Default with AllowNonFinite = true } original.Spec file with
                   | Ok(network, report) ->
@@ -123,6 +123,22 @@ let private values =
                       Expect.equal report.NonFinite [ "bn1.running_var" ] "report"
                   | Error report -> failtest $"{report}"
               } ]
+
+let private overflow =
+    test "a float64 value beyond the range of float32 is refused, because networks run in float32" {
+        use folder = new TempFolder()
+        use original = filled f32 (small BatchNorm)
+
+        let change (key, dtype, shape, bytes: byte[]) =
+            match key with
+            | "bn1.running_var" ->
+                let huge = Array.create (bytes.Length / 4) 1e300 |> Array.collect BitConverter.GetBytes
+                [ key, DType.F64, shape, huge ]
+            | _ -> [ key, dtype, shape, bytes ]
+
+        use file = original |> file folder change
+        Expect.equal (refused Strict original.Spec file).NonFinite [ "bn1.running_var" ] "the tensor"
+    }
 
 let private tasks =
     testList
@@ -137,4 +153,4 @@ let private tasks =
               } ]
 
 let tests =
-    testList "Import" [ fixtures; ImportKeyTests.tests; types; values; tasks; others; ExportTests.tests ]
+    testList "Import" [ fixtures; ImportKeyTests.tests; types; values; overflow; tasks; others; ExportTests.tests ]

@@ -129,6 +129,18 @@ let tests =
                       "every link has its file, and there are no other files")
           }
 
+          test "characters that reverse the text after them are escaped on pages and in Markdown" {
+              let full = Samples.full (Samples.run "bn-free" 3 0.9)
+              let confusion = Samples.confusion 3
+              let classes = confusion.Classes |> List.map (fun c -> { c with Name = "\u202egnp.exe" })
+              let run = { full with Confusion = Ok { confusion with Classes = classes } }
+              let markdown = Report.markdown "x" "x" [ run ]
+
+              for text in [ page "x" [ run ]; markdown ] do
+                  Expect.isFalse (text.Contains '\u202e') "the character"
+                  Expect.stringContains text "u202egnp.exe" "its escape"
+          }
+
           test "Markdown tables keep their columns for any label" {
               let markdown =
                   Report.markdown "x" hostile [ Samples.full { Samples.run hostile 2 0.5 with Name = "two\nlines" } ]

@@ -120,6 +120,16 @@ let private measuring =
           Expect.equal (List.ofSeq steps) [ 1; 2 ] "steps"
       }
 
+      test "images that exceed the memory are rejected before anything is allocated" {
+          let job = job NoNorm
+
+          let text =
+              messageOf<TrainingException, _>(fun () ->
+                  Bench.train { job with Image = 65536; Recipe = { job.Recipe with Batch = 65536 } })
+
+          contains [ "65536 images of 65536×65536 need"; "GB of memory"; "fewer or smaller images" ] text
+      }
+
       test "an invalid job is rejected with all its problems" {
           let job = job NoNorm
 

@@ -100,6 +100,19 @@ let private damaged =
           Expect.equal (Fingerprint.ofRun run) expected "the run"
       }
 
+      test
+          "if a stage's checkpoints are all missing but its epochs are logged, the run warns and starts the stage again" {
+          use folder = new TempFolder()
+          let run = finished folder 1
+          let expected = Fingerprint.ofRun run
+          File.Delete(run.Last 1)
+          File.Delete(run.Best 1)
+          let again, events = plan folder.Path 1
+          train again |> ignore
+          contains [ run.Last 1; "is missing"; "starts from its first epoch" ] (List.exactlyOne (warnings events))
+          Expect.equal (Fingerprint.ofRun run) expected "the run"
+      }
+
       test "a log without its last epoch is completed from the checkpoint" {
           use folder = new TempFolder()
           let run = finished folder 2
