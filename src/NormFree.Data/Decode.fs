@@ -97,7 +97,7 @@ let private sequential (bytes: byte[]) endMarker =
 
 /// Inserts data at the end of each scan. It changes the pixels only if a scan is incomplete.
 let private filled (bytes: byte[]) scanEnds =
-    let filler = Array.init 256 (fun i -> byte (i * 37 % 255))
+    let filler = Array.init 256 (fun i -> byte ((37 * i + 181) % 255))
 
     [| for first, last in List.pairwise (0 :: scanEnds) do
            bytes[first .. last - 1]

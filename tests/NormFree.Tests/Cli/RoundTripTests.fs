@@ -85,7 +85,7 @@ let private train =
                   Support.sameBits (bits folder) (bits (fst Tool.tinyRun.Value)) "last checkpoint"
               }
 
-          test "a run from before deviations 14 and 15 resumes without them and names its method" {
+          test "a run from before deviations 14, 15 and 17 resumes without them and names its method" {
               let folder = Tool.scratch.File "older"
 
               Tool.terminateAt _.Contains("StepDone") (Tool.tiny @ [ folder ]) |> Tool.fails 1 [ "interrupted" ]

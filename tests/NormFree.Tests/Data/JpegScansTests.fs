@@ -53,7 +53,7 @@ let tests =
               Expect.equal ends.Length (positions 0xDAuy bytes).Length "scans"
 
               for at in ends do
-                  contains [ "truncated"; "ends early" ] (error (Decode.image (Array.removeManyAt (at - 4) 4 bytes)))
+                  contains [ "truncated"; "ends early" ] (error (Decode.image (Array.removeAt (at - 1) bytes)))
           }
 
           for what, scans, isIncomplete in

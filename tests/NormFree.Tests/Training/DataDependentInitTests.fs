@@ -208,7 +208,11 @@ let private remeasured =
         use folder = new TempFolder()
         let data = Synthetic.dataset 3L 60 20
         let still = { measured with LearningRate = 1e-30 }
-        let still = { still with Deviations = { still.Deviations with SignCentering = Rule.Published } }
+
+        let still =
+            { still with
+                Deviations = { still.Deviations with SignCentering = Rule.Published; StreamCentering = Rule.Published } }
+
         let path = folder.File "stage1"
 
         let stage1 =

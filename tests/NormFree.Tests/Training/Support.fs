@@ -97,7 +97,7 @@ let ofMethod (method: int option) path =
     |> changeState (fun state ->
         state["Method"] <- method |> Option.map (fun number -> JsonValue.Create number :> JsonNode) |> Option.toObj)
 
-/// Turns a checkpoint into one from before deviations 14 and 15.
+/// Turns a checkpoint into one from before deviations 14, 15 and 17.
 let age path =
     ofMethod None path
 
@@ -106,7 +106,8 @@ let age path =
         let recipe = nonNull state["Recipe"]
         let deviations = (nonNull recipe["Deviations"]).AsObject()
         deviations["Rates"] <- JsonValue.Create "Published"
-        deviations["SignCentering"] <- JsonValue.Create "Published")
+        deviations["SignCentering"] <- JsonValue.Create "Published"
+        deviations["StreamCentering"] <- JsonValue.Create "Published")
 
 /// A history without its times.
 let timeless (history: EpochRecord list) = history |> List.map (fun record -> { record with Seconds = 0.0 })
