@@ -23,8 +23,8 @@ open TorchSharp
 /// to layer, out of the window in which the sign has a gradient. The gains of a shortcut's convolution shrink together with those of the filters
 /// on signs: a signal may grow through the shortcut, and shrinking the other filters alone would make them vanish without stopping it. The last
 /// layer has no next layer, and without standardisation there are no gains.</para>
-/// <para>z ← z − p·s·(mean(x) − mean of the previous layer's x), for the last shift z of the RPReLU before the layer; the previous mean is 0 if the
-/// shortcut is not the identity. The differences add up along the stream, so each mean decays by p·s of itself, and b gets p·s·β·mean(x), which leaves
+/// <para>z ← z − q·s·(mean(x) − mean of the previous layer's x), with q = p·min(1, images in a batch/64), for the last shift z of the RPReLU before the layer; the previous mean is 0 if the
+/// shortcut is not the identity. The differences add up along the stream, so each mean decays by q·s of itself, and b gets q·s·β·mean(x), which leaves
 /// its sign unchanged. Without this rule, means add up from block to block while the shifts before signs follow them with a delay: in long
 /// trainings at high rates, both grow until signs hardly depend on the image.</para>
 /// <para>All rules are separate from the loss and the optimiser, as AdamW's weight decay is. The forward pass of an image depends on no other
@@ -36,11 +36,17 @@ type internal SignCentering(recipe: Recipe, network: Network) =
     /// In short trainings 0.02 and 0.15 differed from it by less than seeds do.
     static let pace = 0.06
 
+    /// Batches of at least this many images centre the stream at full pace: the means of smaller ones are noisier, and z adds up their noise.
+    static let fullPaceBatch = 64.0
+
     /// The factor by which the variance may grow from one layer to the next.
     static let growth = 1.1
 
     let centersSigns, centersStream =
         Recipe.centersSigns recipe network.Spec, Recipe.centersStream recipe network.Spec
+
+    /// The pace of the stream's centering, as a fraction of that of signs.
+    let streamPace = min 1.0 (float recipe.Batch / fullPaceBatch)
 
     let layers = if centersSigns || centersStream then SignLayers.ofNetwork network else []
 
@@ -139,7 +145,7 @@ type internal SignCentering(recipe: Recipe, network: Network) =
 
             if centersStream then
                 let next = List.zip layers moments |> List.tail
-                List.zip (List.truncate next.Length moments) next |> List.iter (centerStream step)
+                List.zip (List.truncate next.Length moments) next |> List.iter (centerStream (streamPace * step))
 
             if ranks.Size > 1 then communication else CommunicationTime()
         else

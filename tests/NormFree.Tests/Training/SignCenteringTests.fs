@@ -73,6 +73,8 @@ let private shortcutGains (network: Network) =
 
 let private decay = 0.06 * rate / quick.LearningRate
 
+let private streamDecay = decay * float quick.Batch / 64.0
+
 let private without change = { quick with Deviations = change quick.Deviations }
 let private signsOnly = without (fun d -> { d with StreamCentering = Rule.Published })
 let private streamOnly = without (fun d -> { d with SignCentering = Rule.Published })
@@ -129,7 +131,7 @@ let private streamUpdates =
                       [ for (shift, isIdentity), (mean, next) in
                             List.zip (List.truncate (means.Length - 1) before) (List.pairwise means) ->
                             Array.mapi
-                                (fun i b -> b - decay * (if isIdentity then next[i] - mean[i] else next[i]))
+                                (fun i b -> b - streamDecay * (if isIdentity then next[i] - mean[i] else next[i]))
                                 shift ]
                       @ [ fst (List.last before) ]
 
@@ -151,8 +153,8 @@ let private streamUpdates =
                   for i, (layer, before, after) in List.indexed (List.zip3 layers before (shifts network)) do
                       for b, mean, a in Array.zip3 before means[i] after do
                           // The stem's output is not centred.
-                          let lost = if i = 0 then layer.Beta * mean else 0.0
-                          Expect.floatClose rounding a (b - decay * (b + lost)) "shift"
+                          let kept = if i = 0 then 0.0 else streamDecay * layer.Beta * mean
+                          Expect.floatClose rounding a (b - decay * (layer.Beta * mean + b) + kept) "shift"
               } ]
 
 let private gainUpdates =
@@ -245,7 +247,7 @@ let tests =
 
                   let before = meanSize ()
 
-                  for _ in 1..100 do
+                  for _ in 1..200 do
                       centerOnce recipe network images
 
                   Expect.isLessThan (meanSize ()) (0.1 * before) "mean |mean|"
