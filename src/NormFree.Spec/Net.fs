@@ -102,7 +102,7 @@ module Net =
         else
             net
 
-    /// <summary>The network in the form of A&amp;B BNN: the norm, sign and slopes of <see cref="AbBnn" />.</summary>
+    /// <summary>The network in the form of A&amp;B BNN: the norm, sign and slopes of <c>AbBnn</c>.</summary>
     let asAbBnn net = net |> withNorm AbBnn.norm |> withSign AbBnn.sign |> withSlopes AbBnn.slopes
 
     /// <summary>The filters of the shortcuts' convolutions, if a binary network has such and all agree.</summary>
