@@ -129,7 +129,7 @@ module internal PlotBoundaries =
                 TextPosition = DataPoint(placed.Boundary.At, edge axis rows row),
                 Offset = ScreenVector((if placed.IsRight then -offset else offset), 2.0),
                 TextColor = Palette.quiet,
-                // Hides the grid behind the text.
+                // Covers the grid lines under the text.
                 Background = Palette.paper,
                 ClipByXAxis = false,
                 FontSize = fontSize,

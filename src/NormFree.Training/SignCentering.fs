@@ -23,10 +23,10 @@ open TorchSharp
 /// to layer, out of the window in which the sign has a gradient. The gains of a shortcut's convolution shrink together with those of the filters
 /// on signs: a signal may grow through the shortcut, and shrinking the other filters alone would make them vanish without stopping it. The last
 /// layer has no next layer, and without standardisation there are no gains.</para>
-/// <para>z ← z − q·s·(mean(x) − mean of the previous layer's x), with q = p·min(1, images in a batch/64), for the last shift z of the RPReLU before the layer; the previous mean is 0 if the
-/// shortcut is not the identity. The differences add up along the stream, so each mean decays by q·s of itself, and b gets q·s·β·mean(x), which leaves
-/// its sign unchanged. Without this rule, means add up from block to block while the shifts before signs follow them with a delay: in long
-/// trainings at high rates, both grow until signs hardly depend on the image.</para>
+/// <para>z ← z − q·s·(mean(x) − mean of the previous layer's x), with q = p·min(1, images in a batch/64), for the last shift z of the RPReLU before
+/// the layer; the previous mean is 0 if the shortcut is not the identity. The differences add up along the stream, so each mean decays by q·s of
+/// itself, and b gets q·s·β·mean(x), which leaves β·x + b unchanged. Without this rule, means add up from block to block while the shifts before
+/// signs follow them with a delay: in long trainings at high rates, both grow until signs hardly depend on the image.</para>
 /// <para>All rules are separate from the loss and the optimiser, as AdamW's weight decay is. The forward pass of an image depends on no other
 /// image, and moments are means over images: micro-batches add up to the whole batch.</para>
 /// </remarks>

@@ -79,7 +79,7 @@ let private overlong =
 
 let private square = [ 1L; 3L; 32L; 32L ]
 let private good = tensors "good.safetensors" [ "input", square, 0.5f ]
-let private interop name = lazy (Archives.PyTorchTests.fixturePath name)
+let private interop name = lazy (Archives.PyTorchFixtures.fixturePath name)
 let private stage1 = lazy (Path.Combine(fst Tool.tinyRun.Value, "stage1.last.safetensors"))
 let private none = lazy "no-such-file"
 let private out = lazy (Tool.scratch.File "failed")

@@ -14,8 +14,8 @@ open NormFree.Tests.Golden
 open TorchSharp
 
 let private net = "--arch reactnet-small --width 0.34 --stem cifar --classes 10"
-let private fixture = lazy (Archives.PyTorchTests.fixturePath "small-bn-free.pth")
-let private program = lazy (Archives.PyTorchTests.fixturePath "script.pth")
+let private fixture = lazy (Archives.PyTorchFixtures.fixturePath "small-bn-free.pth")
+let private program = lazy (Archives.PyTorchFixtures.fixturePath "script.pth")
 
 /// An imported network without class names.
 let private imported =

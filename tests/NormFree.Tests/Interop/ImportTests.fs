@@ -32,7 +32,7 @@ let private fixtures =
                 true ] do
               test $"{what} gives PyTorch's logits in float64" {
                   use _ = torch.NewDisposeScope()
-                  use file = ForeignFile.OpenPyTorch(NormFree.Tests.Archives.PyTorchTests.fixturePath file)
+                  use file = ForeignFile.OpenPyTorch(NormFree.Tests.Archives.PyTorchFixtures.fixturePath file)
                   let network, report = imported Strict (small norm) file
                   use network = network
                   Expect.isTrue report.IsComplete "complete"

@@ -59,7 +59,7 @@ let private server =
         (let start =
             ProcessStartInfo(
                 python,
-                [ NormFree.Tests.Archives.PyTorchTests.fixturePath "pytorch.py"; reference ],
+                [ NormFree.Tests.Archives.PyTorchFixtures.fixturePath "pytorch.py"; reference ],
                 RedirectStandardInput = true,
                 RedirectStandardOutput = true
             )

@@ -6,7 +6,9 @@ open System.Diagnostics
 open System.IO
 open Expecto
 open NormFree.Tests.Data.Support
-open NormFree.Tests.SystemCalls.Operations
+open NormFree.Tests.SystemCalls.Operation
+
+let private all = WrittenFiles.operations @ ResumedTrainings.operations
 
 /// The first command-line argument of that process. The others are the error number, whether the failure lasts, and the operation's name.
 [<Literal>]
@@ -57,7 +59,7 @@ let private exercised error lasts (operation: Operation) =
             Console.Out.Write(out.Result)
     }
 
-let tests = testList "system calls" [ exercised Injection.eio false light.Head ]
+let tests = testList "system calls" [ exercised Injection.eio false WrittenFiles.light.Head ]
 
 let soak =
     testList

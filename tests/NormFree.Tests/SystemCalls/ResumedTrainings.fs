@@ -1,0 +1,125 @@
+/// Trainings that resume while a system call fails.
+module NormFree.Tests.SystemCalls.ResumedTrainings
+
+open System
+open System.Threading
+open Expecto
+open NormFree.Cli
+open NormFree.Data
+open NormFree.Networks
+open NormFree.Runs
+open NormFree.Spec
+open NormFree.Training
+open NormFree.Tests
+open NormFree.Tests.Cli
+open NormFree.Tests.Telemetry
+open NormFree.Tests.Training.Support
+open NormFree.Tests.SystemCalls.Operation
+
+/// A plan that writes telemetry for every step.
+let private plan folder =
+    Pipeline.from (Synthetic.dataset 3L 20 10)
+    |> Pipeline.into folder
+    |> Pipeline.telemetry (EverySteps 1)
+
+let private train plan =
+    plan
+    |> Pipeline.train { quick with Epochs = 2; Batch = 10 } (tiny NoNorm)
+    |> Pipeline.binariseWeights { quick with Epochs = 1; Batch = 10 }
+    |> Pipeline.finish
+    |> ignore
+
+/// Runs a training, with the exit code that the tool would have.
+let private training folder =
+    let warnings = ResizeArray()
+
+    let onEvent event =
+        match event with
+        | Warning text -> warnings.Add text
+        | _ -> ()
+
+    let code, _, err =
+        ConsoleCapture.run (fun () -> int (Outcome.guard (fun () -> plan folder |> Pipeline.onEvent onEvent |> train)))
+
+    { Code = code; Err = err; Warnings = List.ofSeq warnings }
+
+/// A run that was interrupted after its first epoch.
+let private interrupted =
+    lazy
+        (let folder = Tool.scratch.File "system calls interrupted"
+         use source = new CancellationTokenSource()
+
+         let onEvent event =
+             match event with
+             | EpochDone _ -> source.Cancel()
+             | _ -> ()
+
+         let plan = plan folder |> Pipeline.onEvent onEvent
+
+         try
+             train { plan with Options = { plan.Options with Cancellation = source.Token } }
+         with :? OperationCanceledException ->
+             ()
+
+         folder)
+
+let private fingerprint folder = Fingerprint.ofRun (RunFolder.at folder)
+
+/// A run that resumes and ends.
+let private resume name watched check =
+    let prepare folder = copy interrupted.Value folder
+    let expected = undisturbed prepare (training >> ignore) fingerprint
+
+    { Name = name
+      Prepare =
+        fun folder ->
+            expected.Force() |> ignore
+            prepare folder
+      Watched = watched
+      Run = training
+      Check =
+        fun folder ending ->
+            expectClear folder ending
+
+            if ending.Code = 0 then
+                Expect.equal (fingerprint folder) expected.Value "the fingerprint after success"
+
+            check folder ending
+            // What the run left must be good enough to end like a run that nothing disturbed.
+            Expect.equal (training folder).Code 0 "the exit code after resuming"
+            Expect.equal (fingerprint folder) expected.Value "the fingerprint after resuming"
+            expectNoLeftovers folder "after resuming" }
+
+let private checkpoints = resume "checkpoint" id (fun _ _ -> ())
+
+/// A training that ends whether or not its telemetry can be written, but never without a warning if some of it is missing.
+let private recorded name watched read =
+    let expected = undisturbed (fun folder -> copy interrupted.Value folder) (training >> ignore) read
+
+    resume name watched (fun folder ending ->
+        Expect.equal ending.Code 0 $"exit code: {ending.Err}"
+
+        if ending.Warnings.IsEmpty then
+            Expect.equal (read folder) expected.Value "what is recorded without a warning")
+
+let private telemetry =
+    let content folder =
+        let telemetry = Telemetry.read (RunFolder.at folder)
+        // As text, because NaN differs from itself.
+        [ string telemetry.Layers.Length
+          string telemetry.Channels.Length
+          sprintf "%A" telemetry.Transition ]
+
+    recorded "telemetry" (fun folder -> (RunFolder.at folder).Telemetry) content
+
+let private events =
+    let content folder =
+        [ for stage, values in EventFiles.read (RunFolder.at folder) do
+              for value in values do
+                  stage, value.Tag, value.Step ]
+        |> List.distinct
+        |> List.sort
+
+    recorded "TensorBoard" (fun folder -> (RunFolder.at folder).TensorBoard) content
+
+let operations = [ checkpoints; telemetry; events ]

@@ -1,0 +1,34 @@
+/// Names and types of the fused engine's tests.
+module NormFree.Tests.Training.FusedEngineSupport
+
+open System
+open System.Collections.Generic
+open Expecto
+open NormFree.Data
+open NormFree.Spec
+open NormFree.Torch
+open NormFree.Torch.Layers
+open NormFree.Torch.Training
+open NormFree.Runs
+open NormFree.Networks
+open NormFree.Training
+open NormFree.Tests
+open NormFree.Tests.Data.Support
+open NormFree.Tests.Golden
+open NormFree.Tests.Spec
+open NormFree.Tests.Training.Support
+open TorchSharp
+
+let single = torch.ScalarType.Float32
+
+let title net =
+    let binarise =
+        match Net.tryBinary net with
+        | Some body ->
+            match Net.shortcutWeights net with
+            | None
+            | Some WeightBinariser.Binary -> Names.binarise body.Binarise
+            | Some weights -> $"{Names.binarise body.Binarise}, {Names.weights weights} shortcuts"
+        | None -> "real"
+
+    $"{net.Name}, {normName net}, {binarise}"
