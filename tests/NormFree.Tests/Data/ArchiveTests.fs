@@ -163,7 +163,7 @@ let private folders =
           Expect.equal (ok (read "b.png")) picture "of the picture"
       }
 
-      test "cycles of ArchiveNameTests.links end" {
+      test "cycles of links end" {
           use folder = new TempFolder()
           folder.Write("train/cat/1.png", picture) |> ignore
           Directory.CreateSymbolicLink(folder.File "train/cat/loop", folder.Path) |> ignore

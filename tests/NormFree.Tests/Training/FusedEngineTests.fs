@@ -257,7 +257,6 @@ let private agreement =
           Expect.equal logits.dtype torch.ScalarType.Float64 "type"
       } ]
 
-// ---- Loss LossCurveTests.curves ----
 
 let tests =
     testList

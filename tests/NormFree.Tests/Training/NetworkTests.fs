@@ -174,7 +174,7 @@ let private leaks =
                   |> Pipeline.train recipe (tiny norm)
                   |> useTrained (fun trained -> trained.Network.Parameters.Length)
 
-              // A Parameter takes ownership of its tensor, but TorchSharp counts both and later subtracts one. Data-dependent NetworkInitialisationTests.initialisation
+              // A Parameter takes ownership of its tensor, but TorchSharp counts both and later subtracts one. Data-dependent initialisation
               // creates a network of its own. Tensors of other tests may be freed in between.
               let networks = if DataDependentInit.appliesTo (tiny norm) then 2 else 1
               let left = int64 (networks * parameters)
