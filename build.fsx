@@ -65,7 +65,7 @@ target "Arm" Tests.onArm
 target "AdvSimd" Tests.advSimd
 target "OtherPlatforms" Platforms.checkOthers
 
-/// The quick tests, which .ci/run runs, the kernels that no x86-64 processor can run, and the tool for the platforms that this machine is not.
+/// What .ci/run runs: the quick tests, the kernels that no x86-64 processor can run, and the tool for the platforms that this machine is not.
 target "Ci" ignore
 
 target "Approve" Tests.approve
