@@ -1,6 +1,7 @@
 namespace NormFree.Benchmarks
 
 open System
+open NormFree.Kernels.Simd
 
 /// <summary>Compares the latency and memory of inference: the packed engine, libtorch, ONNX Runtime in float32 and 8-bit integers, and PyTorch,
 /// each run in a process of its own.</summary>
@@ -36,13 +37,14 @@ module InferenceComparison =
 
     let private engines = [ "packed"; "torch"; "onnxruntime"; "onnxruntime-int8" ]
 
-    let private ours tool seconds (c: Configuration) engine =
+    let private ours tool seconds (c: Configuration) set engine =
         engine,
         fun () ->
             let result: InferenceResult =
                 [ "bench"; "infer"; "--arch"; c.Arch; "--norm"; "bn-free"; "--classes"; "10" ]
                 @ [ "--image"; string c.Image; "--batch"; string c.Batch; "--threads"; string c.Threads ]
-                @ [ "--engine"; engine; "--seconds"; string (seconds: int); "--json" ]
+                @ [ "--engine"; engine; "--instructions"; ToolComparison.instructionName set ]
+                @ [ "--seconds"; string (seconds: int); "--json" ]
                 |> ExternalProgram.json tool
 
             Some
@@ -53,7 +55,7 @@ module InferenceComparison =
                   Layout = result.Layout }
 
     /// The reference always uses 2 threads.
-    let private pytorch (c: Configuration) (python, script: string) =
+    let private pytorch (c: Configuration) set (python, script: string) =
         "reference",
         fun () ->
             if c.Threads <> 2 then
@@ -62,7 +64,8 @@ module InferenceComparison =
                 let sizes = [ c.Batch; c.Image; 20 ] |> List.map string
 
                 let result: ReferenceResult =
-                    ExternalProgram.json
+                    ExternalProgram.jsonIn
+                        (ToolComparison.limits set)
                         python
                         ([ script; ToolComparison.referenceArch c.Arch; "aw" ] @ sizes @ [ "infer" ])
 
@@ -73,12 +76,13 @@ module InferenceComparison =
                       PeakMemoryMb = result.PeakMemoryMb
                       Layout = None }
 
-    let private measure (plan: ComparisonPlan) seconds reference (c: Configuration) =
+    let private measure (plan: ComparisonPlan) seconds reference (c: Configuration) set =
         let progress run name (measured: Measured) =
-            Console.WriteLine $"{title c}, run {run}, {name}: {measured.LatencyMs:F2} ms"
+            Console.WriteLine
+                $"{title c}, {ToolComparison.instructionName set}, run {run}, {name}: {measured.LatencyMs:F2} ms"
 
-        (engines |> List.map (ours plan.Tool seconds c))
-        @ (reference |> Result.toOption |> Option.map (pytorch c) |> Option.toList)
+        (engines |> List.map (ours plan.Tool seconds c set))
+        @ (reference |> Result.toOption |> Option.map (pytorch c set) |> Option.toList)
         |> ToolComparison.alternate plan.Runs progress
 
     let private columns =
@@ -105,30 +109,43 @@ module InferenceComparison =
               (ToolComparison.ratios (fun (m: Measured) -> m.LatencyMs) own runs["packed"] |> Spread.Of).Text 1
           spread 0 _.PeakMemoryMb ]
 
-    let private section (c, runs) =
-        [ $"## {title c}"; ToolComparison.table columns [ for name, _ in runs -> row (Map runs) name ] ]
+    /// The runs of one configuration with one instruction set, by engine.
+    type private Runs = { Of: Configuration; Set: InstructionSet; Measured: (string * Measured list) list }
+
+    let private section (c, all: Runs list) =
+        [ $"## {title c}"
+          for runs in all do
+              $"### {ToolComparison.instructionName runs.Set}"
+              ToolComparison.table columns [ for name, _ in runs.Measured -> row (Map runs.Measured) name ] ]
 
     /// The speed-up from 1 thread to 2, from the medians of all runs.
-    let private speedUp (all: (Configuration * (string * Measured list) list) list) =
-        let latency c name =
+    let private speedUp (all: Runs list) =
+        let latency c set name =
             all
-            |> List.tryFind (fst >> (=) c)
-            |> Option.bind (snd >> List.tryFind (fst >> (=) name))
+            |> List.tryFind (fun runs -> runs.Of = c && runs.Set = set)
+            |> Option.bind (_.Measured >> List.tryFind (fst >> (=) name))
             |> Option.map (fun (_, runs) -> (runs |> List.map _.LatencyMs |> Spread.Of).Median)
 
         let rows =
-            [ for c, runs in all do
-                  for name, _ in runs do
-                      match c.Threads, latency c name, latency { c with Threads = 2 } name with
-                      | 1, Some one, Some two -> [ $"{c.Network}, batch {c.Batch}"; name; $"{one / two:F2}" ]
+            [ for runs in all do
+                  for name, _ in runs.Measured do
+                      let c, set = runs.Of, runs.Set
+
+                      match c.Threads, latency c set name, latency { c with Threads = 2 } set name with
+                      | 1, Some one, Some two ->
+                          [ $"{c.Network}, batch {c.Batch}"
+                            ToolComparison.instructionName set
+                            name
+                            $"{one / two:F2}" ]
                       | _ -> () ]
 
         if rows.IsEmpty then
             []
         else
-            [ "## From 1 thread to 2"; ToolComparison.table [ "network"; "engine"; "speed-up" ] rows ]
+            [ "## From 1 thread to 2"
+              ToolComparison.table [ "network"; "instruction set"; "engine"; "speed-up" ] rows ]
 
-    /// <summary>Measures all selected configurations and returns the Markdown page. Takes a quarter of an hour on two cores.</summary>
+    /// <summary>Measures all selected configurations and returns the Markdown page. Takes a quarter of an hour on two cores for each instruction set.</summary>
     /// <remarks>Throws TrainingException if a program fails.</remarks>
     let page (plan: ComparisonPlan) (seconds: int) : string =
         let started, environment, reference =
@@ -137,18 +154,21 @@ module InferenceComparison =
         let all =
             [ for c in configurations do
                   if (title c).Contains plan.Only then
-                      c, measure plan seconds reference c ]
+                      c,
+                      [ for set in plan.Instructions ->
+                            { Of = c; Set = set; Measured = measure plan seconds reference c set } ] ]
 
         [ "# Inference"
           $"Median (lowest–highest) of {plan.Runs} alternating runs, each in a process of its own. A run is the median of at least {seconds} s after a \
             warm-up. The latency to packed is the ratio within each run. Peak memory is of the whole process, in MB of 2²⁰ bytes; it includes libtorch, \
             which creates the network. Networks are BN-free and random, images are noise. torch is libtorch in float32 with all constants folded, in the \
-            faster of its layouts. onnxruntime is ONNX Runtime on an exported file with all optimisations."
+            faster of its layouts. onnxruntime is ONNX Runtime on an exported file with all optimisations. An instruction set limits the packed engine, libtorch and the reference; \
+            ONNX Runtime cannot be limited and always uses the fastest of this processor."
           ToolComparison.machine environment started
           ToolComparison.referenceNote
               reference
               "the paper's algorithm in PyTorch, in float32 on 2 threads; it standardises its weights in every run"
           ToolComparison.codeBlock plan.Command
           yield! List.collect section all
-          yield! speedUp all ]
+          yield! speedUp (List.collect snd all) ]
         |> ToolComparison.page

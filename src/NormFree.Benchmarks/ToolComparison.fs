@@ -2,7 +2,9 @@ namespace NormFree.Benchmarks
 
 open System
 open System.IO
+open NormFree.Kernels.Simd
 open NormFree.Reporting
+open NormFree.Torch.Native
 
 /// <summary>The programs of a comparison, and how often each is run.</summary>
 type ComparisonPlan =
@@ -11,6 +13,8 @@ type ComparisonPlan =
         Tool: string
         /// A PyTorch script that trains or runs the paper's networks and prints JSON.
         Reference: string option
+        /// Each gets tables of its own. Programs that cannot be limited to a set are measured as they are.
+        Instructions: InstructionSet list
         Runs: int
         /// Selects configurations whose title contains this text.
         Only: string
@@ -30,6 +34,18 @@ module internal ToolComparison =
             match ExternalProgram.pythonWithTorch [ "python3"; "/usr/bin/python3" ] with
             | Some python -> Ok(python, script)
             | None -> Error "no Python with PyTorch was found (Debian: python3-torch)"
+
+    /// The sets of this processor that are compared: those of vectors, the widest one first.
+    let instructions =
+        InstructionSets.Supported
+        |> Seq.filter ((<>) InstructionSet.Scalar)
+        |> Seq.sortDescending
+        |> List.ofSeq
+
+    let instructionName (set: InstructionSet) = (string set).ToLowerInvariant()
+
+    /// The environment variables that limit PyTorch to a set.
+    let limits (set: InstructionSet) = [ for KeyValue(name, value) in TorchNative.Limits set -> name, value ]
 
     /// The reference's names of NormFree's networks.
     let referenceArch arch = if arch = "reactnet-a" then "A" else "18"
@@ -56,7 +72,7 @@ module internal ToolComparison =
             |> Option.map (fun load -> $", load {load} before the first run")
             |> Option.defaultValue ""
 
-        $"{environment.Processor}, {environment.Instructions}, {environment.Processors} processors{load}; .NET {environment.Dotnet}; NormFree {environment.Version}; \
+        $"{environment.Processor}, {environment.Processors} processors{load}; .NET {environment.Dotnet}; NormFree {environment.Version}; \
           {started:``yyyy-MM-dd HH:mm``} UTC."
 
     let referenceNote (reference: Result<'a, string>) description =

@@ -33,30 +33,34 @@ module TrainingComparison =
     let titles = configurations |> List.map _.Title
 
     /// The published recipe, which the reference implements.
-    let private toolArguments steps engine precision (c: Configuration) =
+    let private toolArguments steps engine precision set (c: Configuration) =
         [ "bench"; "train"; "--arch"; c.Arch; "--norm"; "bn-free"; "--binarise"; c.Binarise ]
         @ [ "--batch"; string c.Batch; "--image"; string c.Image; "--classes"; "10" ]
         @ [ "--threads"; string threads; "--engine"; engine; "--precision"; precision ]
+        @ [ "--instructions"; ToolComparison.instructionName set ]
         @ [ "--recipe"; "published"; "--steps"; string steps; "--json" ]
 
-    let private ours tool steps (c: Configuration) (engine, precision) =
+    let private ours tool steps (c: Configuration) set (engine, precision) =
         $"{engine}, {precision}",
         fun () ->
-            let result: BenchResult = ExternalProgram.json tool (toolArguments steps engine precision c)
+            let result: BenchResult = ExternalProgram.json tool (toolArguments steps engine precision set c)
 
             Some
                 { ImagesPerSecond = result.ImagesPerSecond.Median
                   PeakMemoryMb = result.PeakMemoryMb
                   Phases = Some result.PhaseMs }
 
-    let private pytorch steps (c: Configuration) (python, script: string) =
+    let private pytorch steps (c: Configuration) set (python, script: string) =
         "reference",
         fun () ->
             let stage = if c.Binarise = "activations" then "a" else "aw"
             let sizes = [ c.Batch; c.Image; steps ] |> List.map string
 
             let result: ReferenceResult =
-                ExternalProgram.json python (script :: ToolComparison.referenceArch c.Arch :: stage :: sizes)
+                ExternalProgram.jsonIn
+                    (ToolComparison.limits set)
+                    python
+                    (script :: ToolComparison.referenceArch c.Arch :: stage :: sizes)
 
             Some { ImagesPerSecond = result.ImagesPerSecond; PeakMemoryMb = result.PeakMemoryMb; Phases = None }
 
@@ -96,19 +100,26 @@ module TrainingComparison =
           phase _.Clip
           phase _.Step ]
 
-    let private section (plan: ComparisonPlan) steps reference (c: Configuration) =
+    let private tableOf (plan: ComparisonPlan) steps reference (c: Configuration) set =
         let candidates =
-            (reference |> Result.toOption |> Option.map (pytorch steps c) |> Option.toList)
-            @ ([ "composite", "float32"; "fused", "float32"; "fused", "bf16" ] |> List.map (ours plan.Tool steps c))
+            (reference |> Result.toOption |> Option.map (pytorch steps c set) |> Option.toList)
+            @ ([ "composite", "float32"; "fused", "float32"; "fused", "bf16" ]
+               |> List.map (ours plan.Tool steps c set))
 
         let progress run name (measured: Measured) =
-            Console.WriteLine $"{c.Title}, run {run}, {name}: {measured.ImagesPerSecond:F1} images/s"
+            Console.WriteLine
+                $"{c.Title}, {ToolComparison.instructionName set}, run {run}, {name}: {measured.ImagesPerSecond:F1} images/s"
 
         let runs = ToolComparison.alternate plan.Runs progress candidates
+        ToolComparison.table columns [ for name, _ in runs -> row (Map runs) name ]
 
-        [ $"## {c.Title}"; ToolComparison.table columns [ for name, _ in runs -> row (Map runs) name ] ]
+    let private section (plan: ComparisonPlan) steps reference (c: Configuration) =
+        [ $"## {c.Title}"
+          for set in plan.Instructions do
+              $"### {ToolComparison.instructionName set}"
+              tableOf plan steps reference c set ]
 
-    /// <summary>Measures all selected configurations and returns the Markdown page. Takes half an hour on two cores.</summary>
+    /// <summary>Measures all selected configurations and returns the Markdown page. Takes half an hour on two cores for each instruction set.</summary>
     /// <remarks>Throws TrainingException if a program fails.</remarks>
     let page (plan: ComparisonPlan) (steps: int) : string =
         let started, environment, reference =
@@ -117,7 +128,8 @@ module TrainingComparison =
         [ "# Training steps"
           $"Median (lowest–highest) of {plan.Runs} alternating runs, each in a process of its own. A run is the median of {steps} steps after a warm-up, \
             including Adam and adaptive clipping of all layers but the classifier. Ratios of images/s are taken within each run. Peak memory is of the \
-            whole process, in MB of 2²⁰ bytes. Phases are medians. Networks are BN-free and use {threads} threads."
+            whole process, in MB of 2²⁰ bytes. Phases are medians. Networks are BN-free and use {threads} threads. An instruction set limits the kernels, \
+            libtorch and the reference."
           ToolComparison.machine environment started
           ToolComparison.referenceNote reference "the paper's algorithm in PyTorch, in float32"
           ToolComparison.codeBlock plan.Command

@@ -14,6 +14,9 @@ open NormFree.Spec
 [<RequireQualifiedAccess>]
 module internal InitialNetwork =
 
+    /// <summary>The text of <c>--init</c>, unless it asks for random weights.</summary>
+    let given (args: Arguments) : string option = args.TryGet Options.Run.init |> Option.filter ((<>) "none")
+
     /// <summary>The file that the text of <c>--init</c> names.</summary>
     let path (text: string) = ZooFile.checkpoint text
 

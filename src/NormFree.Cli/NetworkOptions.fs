@@ -133,6 +133,10 @@ module internal NetworkOptions =
           "--width", args.Has Options.Network.width
           "--depth", args.Has Options.Network.depth ]
 
+    /// Whether an option describes the network.
+    let describes (args: Arguments) =
+        args.Has Options.Network.networkFile || List.exists snd (tableOptions args @ binaryOptions args)
+
     /// Whether an option names a table or scales it.
     let namesTable (args: Arguments) = tableOptions args |> List.exists snd
 

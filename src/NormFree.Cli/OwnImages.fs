@@ -101,6 +101,26 @@ module internal OwnImages =
 
         Images.load kind configuration.Dataset.Path (Images.withoutTest (TrainSettings.datasetOptions configuration))
 
+    /// The network of the zoo that suits few photographs.
+    let private zooNetwork = "zoo:cifar10-reactnet18"
+
+    /// <summary>The arguments with <c>--init</c> for few images of which nothing else is said, and a note for the user.</summary>
+    /// <remarks>Throws DataException if the images cannot be read.</remarks>
+    let withInit (args: Arguments) : Arguments * string list =
+        let isOpen = not (args.Has Options.Run.init || NetworkOptions.describes args)
+        let configuration = TrainSettings.resolve args
+
+        if isOpen && hasDefaults args configuration then
+            let images = (load configuration).Train.Count
+
+            if ImageDefaults.areFew images then
+                args.With(Options.Run.init, zooNetwork),
+                [ $"{images} images are few: training starts from {zooNetwork} (--init none starts from random weights)." ]
+            else
+                args, []
+        else
+            args, []
+
     /// The settings of the initial network's images.
     let private fromInit (configuration: RunConfiguration) =
         match configuration.Init with

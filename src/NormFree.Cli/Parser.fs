@@ -22,6 +22,10 @@ type Arguments internal (command: Command, values: Map<string, string>, operands
     /// <summary>The names and texts of the options that were given; the text of a flag is empty.</summary>
     member _.Given = Map.toList values
 
+    /// <summary>The same with another option.</summary>
+    member _.With(option: Opt<'T>, text: string) =
+        Arguments(command, values.Add(option.Spec.Name, text), operands, words)
+
     member _.Has(option: Opt<'T>) = values.ContainsKey option.Spec.Name
 
     /// <summary>The value that was given, if one was.</summary>

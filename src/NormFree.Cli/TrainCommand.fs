@@ -171,6 +171,7 @@ module internal TrainCommand =
             requireNetworks configuration
             folder, configuration, arguments, moved
         else
+            let args, start = OwnImages.withInit args
             let configuration = TrainSettings.resolve args
             let folder = folder args (Some configuration)
             requireNoRun folder
@@ -178,7 +179,7 @@ module internal TrainCommand =
             let configuration, said = OwnImages.resolve args configuration
 
             if isShown then
-                said |> List.iter Output.prose
+                start @ said |> List.iter Output.prose
 
             folder, configuration, args.Words, None
 
@@ -250,6 +251,7 @@ module internal TrainCommand =
             let configuration, _, _ = resumed args (folder args None)
             configuration
         else
+            let args, _ = OwnImages.withInit args
             let configuration = TrainSettings.resolve args
             requireNetworks configuration
             fst (OwnImages.resolve args configuration)

@@ -43,7 +43,7 @@ module internal TrainSettings =
         if NetworkOptions.namesTable args || args.Has Options.Run.config then
             None
         else
-            args.TryGet Options.Run.init
+            InitialNetwork.given args
             |> Option.bind InitialNetwork.trySpec
             |> Option.map (NetworkOptions.requireBinary (NetworkOptions.binaryOptions args))
 
@@ -131,7 +131,7 @@ module internal TrainSettings =
         let basis standard (recipe: Recipe option) = if replaces then standard else defaultArg recipe standard
         let first = basis standard1 before.Stage1 |> firstRecipe args
         let second = basis standard2 before.Stage2 |> recipe args
-        let hasInit = args.Has Options.Run.init
+        let hasInit = (InitialNetwork.given args).IsSome
 
         match args.TryGet Options.Network.binarise with
         | _ when not isBinary -> Some first, None
@@ -202,7 +202,7 @@ module internal TrainSettings =
             | None -> defaults args
 
         let network = network args basis.Network
-        let init = Options.Run.init |> orOption args basis.Init
+        let init = if args.Has Options.Run.init then InitialNetwork.given args else basis.Init
         let stage1, stage2 = stages args network.Norm.IsSome basis |> frozen args init
 
         valid

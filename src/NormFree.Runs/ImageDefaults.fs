@@ -35,6 +35,9 @@ module ImageDefaults =
     /// <summary>A class with fewer training images gets a warning.</summary>
     let minImagesPerClass = 10
 
+    /// <summary>Whether images are so few that features of other images help.</summary>
+    let areFew images = images < 2_000
+
     /// <summary>Steps of an epoch.</summary>
     let stepsPerEpoch images batch = (images + batch - 1) / batch
 
@@ -44,7 +47,7 @@ module ImageDefaults =
     /// Larger inputs cost more time than few images are worth, and images are never enlarged.
     let private size statistics =
         let byNumber =
-            if statistics.Images < 2_000 then 64
+            if areFew statistics.Images then 64
             elif statistics.Images < 50_000 then 128
             else 224
 

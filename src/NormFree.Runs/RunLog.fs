@@ -68,8 +68,22 @@ type EpochRecord =
 [<RequireQualifiedAccess>]
 module EpochRecord =
 
-    /// <summary>The best epoch: the first one with the highest score. Throws ArgumentException for an empty list.</summary>
-    let best (epochs: EpochRecord list) : EpochRecord = epochs |> List.maxBy _.Score
+    /// The standard error of an accuracy.
+    let private standardError (accuracy: Accuracy) =
+        sqrt (accuracy.Top1 * (1.0 - accuracy.Top1) / float (max 1 accuracy.Images))
+
+    /// <summary>The best epoch. On test images: the first one with the highest score. On held-out images: the latest one within a standard error of the
+    /// highest score. Throws ArgumentException for an empty list.</summary>
+    /// <remarks>The one-standard-error rule (Breiman et al., "Classification and Regression Trees", 1984): few held-out images cannot tell such epochs
+    /// apart, and later ones have a lower learning rate.</remarks>
+    let best (epochs: EpochRecord list) : EpochRecord =
+        let highest = epochs |> List.maxBy _.Score
+
+        match highest.HeldOut with
+        | None -> highest
+        | Some accuracy ->
+            let least = highest.Score - standardError accuracy
+            epochs |> List.findBack (fun epoch -> epoch.Score >= least)
 
 /// <summary>A run as read from its folder: its configuration and its results so far.</summary>
 type RunLog =

@@ -71,6 +71,14 @@ module BestCheckpoint =
         | Ok record -> record
         | Error _ -> None
 
+    /// The finished epochs that later ones are compared with: all, or only the best on disk where a better one was lost.
+    let internal contenders (onDisk: EpochRecord option) (state: TrainingState) : EpochRecord list =
+        let finished = epochs state
+
+        match onDisk, tryBest finished with
+        | Some record, Some best when record.Epoch = best.Epoch -> finished
+        | _ -> Option.toList onDisk
+
     /// <summary>Verifies the best checkpoint of a stage that resumes, and rebuilds it from the stage's other checkpoints if it is missing or
     /// damaged.</summary>
     /// <returns>The best epoch that is on disk, and a description of a loss, if any.</returns>

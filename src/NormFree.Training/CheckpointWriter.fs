@@ -38,15 +38,13 @@ type internal CheckpointWriter(folder: RunFolder option, runOptions: RunOptions,
     let sinceLast = Stopwatch.StartNew()
     let mutable wait = runOptions.CheckpointPolicy.Every
     let mutable history = stage.Start.History
-    let mutable bestRecord = stage.Best
+    let mutable contenders = BestCheckpoint.contenders stage.Best stage.Start
     let mutable best: SafetensorsWriter option = None
 
     let checkpoint cursor =
         { Network = stage.Network
           ImageTask = stage.ImageTask
           State = { stage.Start with History = history; TrainingCursor = cursor } }
-
-    let isBest (record: EpochRecord) = bestRecord |> Option.forall (fun earlier -> earlier.Score < record.Score)
 
     /// Writes the best network first, so that a last checkpoint never mentions an epoch whose best network is not on disk.
     let writeInto cursor (folder: RunFolder) =
@@ -106,11 +104,10 @@ type internal CheckpointWriter(folder: RunFolder option, runOptions: RunOptions,
     /// weights if the recipe averages them.</summary>
     /// <remarks>Throws IOException or UnauthorizedAccessException if it is the last epoch and cannot be written.</remarks>
     member _.WriteEpoch(record: EpochRecord, cursor: TrainingCursor) =
-        let isBest = isBest record
         history <- history @ [ record ]
+        contenders <- contenders @ [ record ]
 
-        if isBest && written.IsSome then
-            bestRecord <- Some record
+        if written.IsSome && (EpochRecord.best contenders).Epoch = record.Epoch then
             best <- Some(stage.Optimisation.WithAverage(fun () -> Checkpoint.prepare None (checkpoint cursor)))
 
         if record.Epoch = record.Epochs then

@@ -7,11 +7,19 @@ open System.Text
 open NormFree.Benchmarks
 open NormFree.Experiments
 open NormFree.Formats
+open NormFree.Kernels.Simd
 open NormFree.Runs
 
-type private Settings = { Reference: string option; Runs: int; Steps: int; Seconds: int; Only: string }
+type private Settings =
+    { Reference: string option
+      Instructions: InstructionSet option
+      Runs: int
+      Steps: int
+      Seconds: int
+      Only: string }
 
-let private defaults = { Reference = None; Runs = 5; Steps = 5; Seconds = 2; Only = "" }
+let private defaults =
+    { Reference = None; Instructions = None; Runs = 5; Steps = 5; Seconds = 2; Only = "" }
 
 let private reference =
     ScriptOptions.file "--reference" (fun (s: Settings) file -> { s with Reference = Some file })
@@ -19,6 +27,11 @@ let private reference =
 let private runs = ScriptOptions.count "--runs" (fun (s: Settings) n -> { s with Runs = n })
 let private steps = ScriptOptions.count "--steps" (fun (s: Settings) n -> { s with Steps = n })
 let private seconds = ScriptOptions.count "--seconds" (fun (s: Settings) n -> { s with Seconds = n })
+
+let private instructions =
+    let names = [ for set in ToolComparison.instructions -> ToolComparison.instructionName set, set ]
+    ScriptOptions.choice "--instructions" names (fun (s: Settings) set -> { s with Instructions = Some set })
+
 let private only = ScriptOptions.text "--only" (fun (s: Settings) text -> { s with Only = text })
 
 let private invocation = "dotnet run --project tests/NormFree.Microbenchmarks -c Release --"
@@ -40,16 +53,22 @@ type private Mode =
 let private modes =
     [ { Name = "compare-training"
         Summary = "training steps: both engines, both precisions, and PyTorch with --reference"
-        Options = [ reference; runs; steps; only ]
+        Options = [ reference; instructions; runs; steps; only ]
         Page = trainingPage
         Titles = TrainingComparison.titles
         Write = fun plan s -> TrainingComparison.page plan s.Steps }
       { Name = "compare-inference"
         Summary = "inference: packed, libtorch, ONNX Runtime, and PyTorch with --reference"
-        Options = [ reference; runs; seconds; only ]
+        Options = [ reference; instructions; runs; seconds; only ]
         Page = "bench-infer.md"
         Titles = InferenceComparison.titles
         Write = fun plan s -> InferenceComparison.page plan s.Seconds }
+      { Name = "compare-threads"
+        Summary = "one thread and two, idle and with a busy core"
+        Options = [ runs; only ]
+        Page = "bench-threads.md"
+        Titles = ThreadComparison.titles
+        Write = fun plan _ -> ThreadComparison.page plan }
       { Name = "predict-scaling"
         Summary = "many nodes, predicted from compare-training's page"
         Options = []
@@ -77,6 +96,10 @@ let private write (mode: Mode) arguments (settings: Settings) =
     let plan =
         { Tool = Path.GetFullPath "artifacts/normfree/normfree"
           Reference = settings.Reference
+          Instructions =
+            settings.Instructions
+            |> Option.map List.singleton
+            |> Option.defaultValue ToolComparison.instructions
           Runs = settings.Runs
           Only = settings.Only
           Command = $"{invocation} {ScriptOptions.display (mode.Name :: arguments)}" }

@@ -13,7 +13,8 @@ let private run option = Opt.group "Run" option
 let config = Opt.path "--config" "FILE" "Start from this configuration; options override it." |> run
 let printConfig = Opt.flag "--print-config" "Print the resolved configuration and exit." |> run
 
-let init = Opt.path "--init" "FILE" "Start from this file or zoo:NAME (default: only stage 2)." |> run
+let init =
+    Opt.path "--init" "FILE" "Start from this file, zoo:NAME or none (default: only stage 2)." |> run
 
 let freeze =
     Opt.whole

@@ -56,15 +56,24 @@ public static class TorchNative
     {
         if (!OperatingSystem.IsLinux()) return;
         if (LoadedFrom is not null) throw new InvalidOperationException("libtorch is loaded already: limit its instruction set before.");
+        foreach (var (name, value) in Limits(set)) ProcessControl.SetVariable(name, value);
+    }
+
+    /// <summary>The environment variables that limit libtorch, oneDNN and MKL to an instruction set, for PyTorch too.</summary>
+    public static IReadOnlyDictionary<string, string> Limits(InstructionSet set)
+    {
         var (aten, oneDnn, mkl) = set switch
         {
             InstructionSet.Avx512 => ("avx512", "ALL", "AVX512"),
             InstructionSet.Avx2 => ("avx2", "AVX2", "AVX2"),
             _ => ("default", "SSE41", "SSE4_2"),
         };
-        ProcessControl.SetVariable("ATEN_CPU_CAPABILITY", aten);
-        ProcessControl.SetVariable("ONEDNN_MAX_CPU_ISA", oneDnn);
-        ProcessControl.SetVariable("MKL_ENABLE_INSTRUCTIONS", mkl);
+        return new Dictionary<string, string>
+        {
+            ["ATEN_CPU_CAPABILITY"] = aten,
+            ["ONEDNN_MAX_CPU_ISA"] = oneDnn,
+            ["MKL_ENABLE_INSTRUCTIONS"] = mkl,
+        };
     }
 
     /// <summary>Runs before any other code of this assembly. It loads nothing: <see cref="Limit"/> must still be able to act.</summary>

@@ -41,6 +41,16 @@ let private programs =
           contains [ "unexpected JSON"; "oops" ] (messageOf<TrainingException, _>(fun () -> json "oops"))
       }
 
+      test "environment variables reach the program" {
+          let json: Pair =
+              ExternalProgram.jsonIn
+                  [ "NORMFREE_TEST_VALUE", "seen" ]
+                  "sh"
+                  [ "-c"; "printf '{\"first_value\":1,\"second_value\":\"%s\"}' $NORMFREE_TEST_VALUE" ]
+
+          Expect.equal json.SecondValue "seen" "value"
+      }
+
       test "success is the exit code 0 of a program that exists" {
           Expect.isTrue (ExternalProgram.succeeds "sh" [ "-c"; "exit 0" ]) "0"
           Expect.isFalse (ExternalProgram.succeeds "sh" [ "-c"; "exit 1" ]) "1"
@@ -61,7 +71,8 @@ let private programs =
           Expect.isNone (ExternalProgram.pythonWithTorch [ "missing"; without ]) "none"
       } ]
 
-let private plan = { Tool = "tool"; Reference = None; Runs = 3; Only = ""; Command = "command" }
+let private plan =
+    { Tool = "tool"; Reference = None; Instructions = []; Runs = 3; Only = ""; Command = "command" }
 
 let private comparisons =
     [ test "a reference that is not named or does not exist is a reason" {
@@ -102,7 +113,7 @@ let private comparisons =
       }
 
       test "titles are distinct" {
-          for titles in [ TrainingComparison.titles; InferenceComparison.titles ] do
+          for titles in [ TrainingComparison.titles; InferenceComparison.titles; ThreadComparison.titles ] do
               Expect.isNonEmpty titles "titles"
               Expect.equal (List.distinct titles) titles "distinct"
       } ]

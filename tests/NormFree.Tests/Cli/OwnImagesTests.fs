@@ -107,10 +107,29 @@ let private defaults =
               |> Tool.fails 1 [ "at least two training images"; "bee (1)"; "Add images" ]
           } ]
 
+/// The configuration that `train` on the flat folder would have with these options.
+let private planned options =
+    let text =
+        (Tool.runLine $"train --dataset folder --data {flat.Value} {options} --print-config" |> Tool.succeeds).Out
+
+    nonNull (JsonNode.Parse text)
+
 let private initial =
     testList
         "--init"
-        [ test "gives architecture, size and preprocessing, and --freeze keeps the body" {
+        [ test "is a network of the zoo for few images, unless an option describes the network" {
+              let start options =
+                  let found = planned options
+                  string found["Init"], string(nonNull found["Network"])["Architecture"]
+
+              Expect.equal (start "") ("zoo:cifar10-reactnet18", "reactnet-18") "nothing else is said"
+              Expect.equal (start "--init none") ("", "reactnet-small") "random weights"
+
+              for options in [ "--width 0.5"; "--arch reactnet-18"; "--norm batch-norm"; "--recipe published" ] do
+                  Expect.equal (fst (start options)) "" options
+          }
+
+          test "gives architecture, size and preprocessing, and --freeze keeps the body" {
               let out = Tool.scratch.File "tuned-flat"
 
               let text =
