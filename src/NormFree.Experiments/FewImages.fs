@@ -22,10 +22,6 @@ type FewImagesSettings =
         /// Test images of each class.
         Test: int
         Seeds: int
-        /// The checkpoint to start from, trained on other classes.
-        Init: string option
-        /// What the page says about that checkpoint.
-        InitNote: string
         Page: string
     }
 
@@ -40,17 +36,16 @@ type FewImagesResult =
         Processor: float
     }
 
-/// <summary>What the defaults of <c>normfree train</c> achieve on a flat folder of few photographs, from random weights and from a trained network.</summary>
+/// <summary>What the defaults of <c>normfree train</c>, which start from a network of the zoo, achieve on a flat folder of few photographs, and what
+/// random weights achieve.</summary>
 [<RequireQualifiedAccess>]
 module FewImages =
 
-    let private fromScratch, private fromNetwork = "from random weights", "from a trained network"
+    let private fromScratch, private fromNetwork = "random weights", "the zoo's network"
 
     /// <summary>The settings' options.</summary>
     let options: ScriptOption<FewImagesSettings> list =
-        [ ScriptOptions.file "--init" (fun s file -> { s with Init = Some file })
-          ScriptOptions.text "--init-note" (fun s text -> { s with InitNote = text })
-          ScriptOptions.count "--seeds" (fun s n -> { s with Seeds = n })
+        [ ScriptOptions.count "--seeds" (fun s n -> { s with Seeds = n })
           ScriptOptions.markdown "--out" (fun s file -> { s with Page = file }) ]
 
     /// The entries to extract: the first images of each class by name, and their paths below the target.
@@ -112,8 +107,7 @@ module FewImages =
         let json = nonNull (JsonNode.Parse(output.Split('\n')[0]))
         (nonNull json["Top1"]).GetValue<float>()
 
-    let private train (folder: string) (seed: int) (init: string option) : FewImagesResult =
-        let variant = if init.IsSome then fromNetwork else fromScratch
+    let private train (folder: string) (seed: int) (variant: string) : FewImagesResult =
         let path = Path.Combine(folder, $"""{variant.Replace(' ', '-')}-{seed}""")
         let data name = [ "--dataset"; "folder"; "--data"; Path.Combine(folder, name) ]
 
@@ -121,7 +115,7 @@ module FewImages =
             Directory.Delete(path, true)
 
         let seeds = if seed = 1 then [] else [ "--seed"; string seed ]
-        let init = init |> Option.map (fun init -> [ "--init"; init ]) |> Option.defaultValue []
+        let init = if variant = fromScratch then [ "--init"; "none" ] else []
         let output = tool ([ "train" ] @ data "flat" @ init @ seeds @ [ "--out"; path ])
 
         let accuracy =
@@ -133,8 +127,8 @@ module FewImages =
         { Variant = variant; Seed = seed; Top1 = top1 accuracy; Processor = processorTime output }
 
     /// The result of a run, read if an earlier call has finished it.
-    let private resumed folder init seed =
-        let kind = if Option.isSome init then "init" else "scratch"
+    let private resumed folder variant seed =
+        let kind = if variant = fromScratch then "scratch" else "defaults"
         let file = Path.Combine(folder, $"{kind}-{seed}.json")
 
         match
@@ -145,7 +139,7 @@ module FewImages =
         with
         | Ok result -> result
         | Error _ ->
-            let result = train folder seed init
+            let result = train folder seed variant
 
             AtomicFile.Write(
                 file,
@@ -169,7 +163,7 @@ module FewImages =
             let points = 100.0 * (List.average a - List.average b)
 
             let said =
-                $"{points:f1} points more from the trained network (Welch's 95 %% interval of the difference: {100.0 * interval.Low:f1} to \
+                $"{points:f1} points more from the zoo's network than from random weights (Welch's 95 %% interval of the difference: {100.0 * interval.Low:f1} to \
                   {100.0 * interval.High:f1} points)"
 
             [ (if interval.Low > 0.0 then
@@ -196,16 +190,17 @@ module FewImages =
 
         [ yield "# Own images: the defaults on 60 photographs per class"
           yield
-              $"How accurate is `normfree train --dataset folder --data FOLDER` with no other option, and how much does a network help that has never \
-                seen these classes?"
+              $"How accurate is `normfree train --dataset folder --data FOLDER` with no other option, which starts from the zoo's network for CIFAR-10, and \
+                how accurate is the same with `--init none`?"
           yield! comparison results
           yield Report.markdownTable (table results)
           yield
               $"A flat folder of {settings.Train} Imagenette images of each of the classes {classes}; the tool holds out a fifth of them. Accuracy of \
                 `stage2.best.safetensors` on {settings.Test * settings.Classes.Length} other images of these classes, which no training has seen. \
                 Processor time of the whole command, in user and system mode, over all threads."
-          if settings.Init.IsSome then
-              yield settings.InitNote
+          yield
+              "The zoo's network was trained on CIFAR-10, which has none of these classes and none of these images: \
+               [its card](../../docs/zoo/cifar10-reactnet18.md)."
           yield $"```sh\n{command}\n```" ]
         |> String.concat "\n\n"
         |> fun text -> text + "\n"
@@ -215,8 +210,8 @@ module FewImages =
         extract settings archive folder
 
         let results =
-            [ for init in None :: (if settings.Init.IsSome then [ settings.Init ] else []) do
-                  for seed in 1 .. settings.Seeds -> resumed folder init seed ]
+            [ for variant in [ fromNetwork; fromScratch ] do
+                  for seed in 1 .. settings.Seeds -> resumed folder variant seed ]
 
         let bytes = UTF8Encoding(false).GetBytes(markdown settings command results)
         AtomicFile.Write(settings.Page, (fun stream -> stream.Write(ReadOnlySpan bytes)))

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using NormFree.Formats;
 using NormFree.Inference.Files;
 using NormFree.Inference.Layers;
@@ -25,6 +26,7 @@ public sealed unsafe class PackedNetwork : IDisposable
     private readonly PackedModel model;
     private readonly PreparedLayer[] layers;
     private readonly PlanCache plans;
+    private readonly int threads;
     private readonly SharedRun? shared;
     private readonly WorkerTeam? team;
     private readonly Usage usage = new();
@@ -33,10 +35,11 @@ public sealed unsafe class PackedNetwork : IDisposable
     {
         this.model = model;
         layers = PreparedLayer.AllOf(model, options.InstructionSet);
-        plans = new PlanCache(model, layers, options.Threads);
-        if (options.Threads == 1) return;
-        shared = new SharedRun(options.Threads);
-        team = new WorkerTeam(options.Threads, shared.Run);
+        threads = options.Threads;
+        plans = new PlanCache(model, layers, threads);
+        if (threads == 1) return;
+        shared = new SharedRun(threads);
+        team = new WorkerTeam(threads, shared.Run);
     }
 
     /// <summary>Ends the threads of a network that was not disposed. A run keeps its network alive, so that none is in progress.</summary>
@@ -199,27 +202,40 @@ public sealed unsafe class PackedNetwork : IDisposable
 
     private void Run(in ImageBatch batch)
     {
-        if (team is not null && team.TryClaim()) RunShared(batch);
+        if (team is null || !team.TryClaim())
+        {
+            RunAlone(batch);
+            return;
+        }
+        try
+        {
+            if (batch.Count < threads) RunFew(batch, batch.Plan.Choice);
+            else RunShared(batch);
+        }
+        finally
+        {
+            team.Release();
+        }
+    }
+
+    private void RunFew(in ImageBatch batch, TeamChoice choice)
+    {
+        var start = Stopwatch.GetTimestamp();
+        if (choice.IsShared) RunShared(batch);
         else RunAlone(batch);
+        choice.Record((double)(Stopwatch.GetTimestamp() - start) / batch.Count);
     }
 
     private void RunShared(in ImageBatch batch)
     {
         try
         {
-            try
-            {
-                shared!.Begin(batch);
-                team!.Run();
-            }
-            finally
-            {
-                shared!.End();
-            }
+            shared!.Begin(batch);
+            team!.Run();
         }
         finally
         {
-            team!.Release();
+            shared!.End();
         }
     }
 

@@ -106,6 +106,7 @@ let private all =
             Inference.PackedNetworkTests.tests
             Inference.PackedLimitTests.tests
             Inference.PackedConcurrencyTests.tests
+            Inference.TeamChoiceTests.tests
             Inference.ImageInputTests.tests
             Inference.PackingTests.tests
             Inference.BackbonePackingTests.tests

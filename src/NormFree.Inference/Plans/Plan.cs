@@ -1,5 +1,6 @@
 using NormFree.Inference.Layers;
 using NormFree.Inference.Model;
+using NormFree.Inference.Threads;
 
 namespace NormFree.Inference.Plans;
 
@@ -33,6 +34,9 @@ internal sealed class Plan
 
     /// <summary>The output map. A classifier writes to the frame's logits instead.</summary>
     public MapBuffer Output { get; }
+
+    /// <summary>How runs of fewer images than threads are run.</summary>
+    public TeamChoice Choice { get; } = new();
 
     /// <summary>The steps in execution order.</summary>
     public Step[] Steps { get; }

@@ -120,7 +120,8 @@ let private initial =
         [ test "is a network of the zoo for few images, unless an option describes the network" {
               let start options =
                   let found = planned options
-                  string found["Init"], string(nonNull found["Network"])["Architecture"]
+                  let network = nonNull found["Network"]
+                  string found["Init"], string network["Architecture"]
 
               Expect.equal (start "") ("zoo:cifar10-reactnet18", "reactnet-18") "nothing else is said"
               Expect.equal (start "--init none") ("", "reactnet-small") "random weights"
