@@ -7,6 +7,9 @@ open NormFree.Runs
 [<RequireQualifiedAccess>]
 module internal OwnImages =
 
+    /// Images of at most this many pixels along a side keep their size.
+    let private smallSize = 64
+
     /// Images that are decoded to find the median size.
     let private probes = 16
 
@@ -48,11 +51,12 @@ module internal OwnImages =
         let chosen = ImageDefaults.choose (statistics dataset configuration)
         let isFree (option: Opt<'T>) = not (args.Has option)
         // Small images and networks to start from have a size of their own.
-        let setsSize = configuration.Dataset.Size.IsNone && dataset.Size > 64
+        let setsSize = configuration.Dataset.Size.IsNone && dataset.Size > smallSize
 
         let setsWidth =
             configuration.Network.Spec.IsNone && isFree Options.Network.width && isFree Options.Network.arch
 
+        let setsCutMix = chosen.CutMix && isFree Options.Data.augment
         let orElse (option: Opt<'T>) ours before = if isFree option then ours else before
 
         let recipe (recipe: Recipe) =
@@ -60,13 +64,15 @@ module internal OwnImages =
                 Epochs = orElse Options.Recipe.epochs (max chosen.Epochs (int (ceil recipe.WarmUp))) recipe.Epochs
                 Batch = orElse Options.Recipe.batch chosen.Batch recipe.Batch
                 LearningRate = orElse Options.Recipe.learningRate chosen.LearningRate recipe.LearningRate
+                WeightAverage = orElse Options.Recipe.weightAverage chosen.WeightAverage recipe.WeightAverage
                 Schedule = orElse Options.Recipe.schedule chosen.Schedule recipe.Schedule }
 
         let configuration =
             { configuration with
                 Dataset =
                     { configuration.Dataset with
-                        Size = if setsSize then Some chosen.Size else configuration.Dataset.Size }
+                        Size = if setsSize then Some chosen.Size else configuration.Dataset.Size
+                        Augment = if setsCutMix then Some [ WithCutMix 1.0 ] else configuration.Dataset.Augment }
                 Network =
                     { configuration.Network with
                         Width = if setsWidth then Some chosen.Width else configuration.Network.Width } }
@@ -85,6 +91,11 @@ module internal OwnImages =
               $"--lr {set.LearningRate}"
           if isFree Options.Recipe.epochs then
               $"--epochs {set.Epochs}"
+          if setsCutMix then
+              "--augment cutmix"
+          match set.WeightAverage with
+          | Some decay when isFree Options.Recipe.weightAverage -> $"--ema {decay}"
+          | _ -> ()
           if isFree Options.Recipe.schedule then
               $"--schedule {(Json.name set.Schedule).ToLowerInvariant()}"
           if set.HeldOut > 0.0 && isFree Options.Data.heldOut then
@@ -111,11 +122,18 @@ module internal OwnImages =
         let configuration = TrainSettings.resolve args
 
         if isOpen && hasDefaults args configuration then
-            let images = (load configuration).Train.Count
+            let dataset = load configuration
+            let images = dataset.Train.Count
 
             if ImageDefaults.areFew images then
-                args.With(Options.Run.init, zooNetwork),
-                [ $"{images} images are few: training starts from {zooNetwork} (--init none starts from random weights)." ]
+                let size =
+                    if args.Has Options.Data.size || dataset.Size <= smallSize then
+                        dataset.Size
+                    else
+                        ImageDefaults.size { Images = images; ShortSide = shortSide dataset }
+
+                args.With(Options.Run.init, zooNetwork).With(Options.Data.size, string size),
+                [ $"{images} images are few: training starts from {zooNetwork}, with {size}×{size} pixels (--init none starts from random weights)." ]
             else
                 args, []
         else

@@ -60,7 +60,10 @@ module internal RecipeSettings =
             Clip = Options.Recipe.clip |> orElse args recipe.Clip
             Initialisation = Options.Recipe.initialisation |> orElse args recipe.Initialisation
             Remeasure = if args.Has Options.Recipe.remeasure then Some true else recipe.Remeasure
-            WeightAverage = Options.Recipe.weightAverage |> orOption args recipe.WeightAverage
+            WeightAverage =
+                Options.Recipe.weightAverage
+                |> orOption args recipe.WeightAverage
+                |> Option.filter (fun decay -> decay > 0.0)
             Loss = loss args recipe.Loss
             HeldOut = Options.Data.heldOut |> orElse args recipe.HeldOut
             Seed = Options.Recipe.seed |> orElse args recipe.Seed }

@@ -20,6 +20,10 @@ type ImageDefaults =
         LearningRate: float
         Epochs: int
         Schedule: Schedule
+        /// Whether CutMix is added to the augmentation.
+        CutMix: bool
+        /// The decay of the average of the weights, if there is one.
+        WeightAverage: float option
     }
 
 /// <summary>Defaults of trainings on own images. docs/tutorials/own-images.md explains the rules.</summary>
@@ -44,8 +48,8 @@ module ImageDefaults =
     /// The steps of each stage, if that takes neither too few nor too many epochs.
     let private wantedSteps = 2000
 
-    /// Larger inputs cost more time than few images are worth, and images are never enlarged.
-    let private size statistics =
+    /// <summary>Pixels along a side. Larger inputs cost more time than few images are worth, and images are never enlarged.</summary>
+    let size (statistics: ImageStatistics) =
         let byNumber =
             if areFew statistics.Images then 64
             elif statistics.Images < 50_000 then 128
@@ -71,4 +75,6 @@ module ImageDefaults =
           Batch = batch
           LearningRate = if batch < 32 then 5e-4 else 1e-3
           Epochs = (wantedSteps + steps - 1) / steps |> max 10 |> min 50
-          Schedule = Cosine }
+          Schedule = Cosine
+          CutMix = areFew statistics.Images
+          WeightAverage = if areFew statistics.Images then Some 0.99 else None }

@@ -68,11 +68,11 @@ let augment =
         "--augment"
         "LIST"
         ValueKind.Text
-        $"a list of reflect, mixup[:ALPHA], cutmix[:ALPHA] and randaugment[:MAGNITUDE], such as reflect,cutmix:1; an ALPHA is above 0 and up to \
+        $"none, or a list of reflect, mixup[:ALPHA], cutmix[:ALPHA] and randaugment[:MAGNITUDE], such as reflect,cutmix:1; an ALPHA is above 0 and up to \
           {Limits.mixAlpha}, a MAGNITUDE a whole number up to {snd Limits.randMagnitude}"
-        "Add to the augmentation: reflect, mixup[:ALPHA], cutmix[:ALPHA], randaugment[:MAGNITUDE], separated by commas."
+        "Add to the augmentation: reflect, mixup[:ALPHA], cutmix[:ALPHA], randaugment[:MAGNITUDE], separated by commas; or none."
         (fun text ->
-            let extras = text.Split ',' |> Array.map extra |> Array.toList
+            let extras = (if text = "none" then [||] else text.Split ',') |> Array.map extra |> Array.toList
             if List.forall Option.isSome extras then Some(List.choose id extras) else None)
     |> data
 

@@ -132,9 +132,9 @@ let weightAverage =
     Opt.real
         "--ema"
         "DECAY"
-        "a decay between 0 and 1, such as 0.999"
-        (fun decay -> decay > 0.0 && decay < 1.0)
-        "Keep and evaluate a moving average of the weights."
+        "a decay below 1, such as 0.999, or 0"
+        (fun decay -> decay >= 0.0 && decay < 1.0)
+        "Keep and evaluate a moving average of the weights; 0 keeps none."
     |> recipeGroup
 
 let loss =

@@ -42,7 +42,7 @@ let private defaults =
               let out, text = flatRun.Value
 
               contains
-                  [ "Defaults for 31 images of 3 classes: --size 64 --batch 4 --lr 0.0005 --schedule cosine --held-out 0.2."
+                  [ "Defaults for 31 images of 3 classes: --size 64 --batch 4 --lr 0.0005 --augment cutmix --ema 0.99 --schedule cosine --held-out 0.2."
                     "the folders ant, bee, cow are the classes" ]
                   text
 
@@ -51,6 +51,11 @@ let private defaults =
               Expect.equal (found.Dataset.Size, found.Network.Width) (Some 64, Some 0.34) "size and width"
               Expect.equal (recipe.Batch, recipe.LearningRate, recipe.Schedule) (4, 5e-4, Cosine) "recipe"
               Expect.equal (recipe.HeldOut, recipe.Epochs) (0.2, 1) "held out, and the option that was given"
+
+              Expect.equal
+                  (recipe.WeightAverage, found.Dataset.Augment)
+                  (Some 0.99, Some [ WithCutMix 1.0 ])
+                  "average and CutMix"
           }
 
           test "is split, and what is said names the parts, small classes and short epochs" {
@@ -73,7 +78,7 @@ let private defaults =
 
           test "takes every setting by its option" {
               let text =
-                  $"{trainFlat} --size 32 --batch 8 --lr 0.002 --schedule linear --held-out 0.5 --print-config"
+                  $"{trainFlat} --size 32 --batch 8 --lr 0.002 --schedule linear --held-out 0.5 --augment none --ema 0 --print-config"
                   |> Tool.runLine
                   |> Tool.succeeds
                   |> _.Out
@@ -84,6 +89,8 @@ let private defaults =
               Expect.equal (string dataset["Size"]) "32" "size"
               Expect.equal (string recipe["Batch"], string recipe["LearningRate"]) ("8", "0.002") "recipe"
               Expect.equal (string recipe["Schedule"], string recipe["HeldOut"]) ("Linear", "0.5") "recipe"
+              Expect.isNull recipe["WeightAverage"] "average"
+              Expect.equal (string dataset["Augment"]) "[]" "augmentation"
           }
 
           test "is evaluated as a whole with --test-split ." {
@@ -120,14 +127,16 @@ let private initial =
         [ test "is a network of the zoo for few images, unless an option describes the network" {
               let start options =
                   let found = planned options
-                  let network = nonNull found["Network"]
-                  string found["Init"], string network["Architecture"]
+                  let network, dataset = nonNull found["Network"], nonNull found["Dataset"]
+                  string found["Init"], string network["Architecture"], string dataset["Size"]
 
-              Expect.equal (start "") ("zoo:cifar10-reactnet18", "reactnet-18") "nothing else is said"
-              Expect.equal (start "--init none") ("", "reactnet-small") "random weights"
+              Expect.equal (start "") ("zoo:cifar10-reactnet18", "reactnet-18", "64") "nothing else is said"
+              Expect.equal (start "--size 32") ("zoo:cifar10-reactnet18", "reactnet-18", "32") "another size"
+              Expect.equal (start "--init none") ("", "reactnet-small", "64") "random weights"
 
               for options in [ "--width 0.5"; "--arch reactnet-18"; "--norm batch-norm"; "--recipe published" ] do
-                  Expect.equal (fst (start options)) "" options
+                  let init, _, _ = start options
+                  Expect.equal init "" options
           }
 
           test "gives architecture, size and preprocessing, and --freeze keeps the body" {

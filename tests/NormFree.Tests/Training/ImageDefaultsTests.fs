@@ -45,6 +45,8 @@ let private defaults =
               Expect.equal (few.Epochs, few.Width, few.Batch) (50, 1.0, 7) "few"
               Expect.equal (many.Epochs, many.Width, many.Batch) (10, 2.0, 64) "many"
               Expect.isLessThan few.LearningRate many.LearningRate "learning rates"
+              Expect.equal (few.CutMix, few.WeightAverage) (true, Some 0.99) "few are regularised"
+              Expect.equal (many.CutMix, many.WeightAverage) (false, None) "many are not"
           } ]
 
 let private epoch number heldOut top1 : EpochRecord =
