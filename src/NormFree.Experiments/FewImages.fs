@@ -60,20 +60,25 @@ module FewImages =
                       for entry in entries |> Array.filter (_.StartsWith(prefix)) |> Array.sort |> Array.truncate count do
                           entry, $"{target}/{label}/{Path.GetFileName entry}" ]
 
-    let private entries (archive: string) (visit: TarEntry -> unit) =
+    /// Visits the files of an archive, not its folders.
+    let private files (archive: string) (visit: TarEntry -> unit) =
         use reader = new TarReader(File.OpenRead archive)
         let mutable entry = reader.GetNextEntry()
 
         while not (isNull entry) do
-            visit (nonNull entry)
+            let found = nonNull entry
+
+            if found.EntryType = TarEntryType.RegularFile || found.EntryType = TarEntryType.V7RegularFile then
+                visit found
+
             entry <- reader.GetNextEntry()
 
     let private extract settings archive (folder: string) =
         let names = ResizeArray<string>()
-        entries archive (fun entry -> names.Add entry.Name)
+        files archive (fun entry -> names.Add entry.Name)
         let chosen = chosen settings names
 
-        entries archive (fun entry ->
+        files archive (fun entry ->
             match chosen.TryFind entry.Name with
             | Some path ->
                 let path = Path.Combine(folder, path)
@@ -107,8 +112,12 @@ module FewImages =
         let json = nonNull (JsonNode.Parse(output.Split('\n')[0]))
         (nonNull json["Top1"]).GetValue<float>()
 
+    let private runName variant (seed: int) =
+        let kind = if variant = fromScratch then "scratch" else "defaults"
+        $"{kind}-{seed}"
+
     let private train (folder: string) (seed: int) (variant: string) : FewImagesResult =
-        let path = Path.Combine(folder, $"""{variant.Replace(' ', '-')}-{seed}""")
+        let path = Path.Combine(folder, runName variant seed)
         let data name = [ "--dataset"; "folder"; "--data"; Path.Combine(folder, name) ]
 
         if Directory.Exists path then
@@ -128,8 +137,7 @@ module FewImages =
 
     /// The result of a run, read if an earlier call has finished it.
     let private resumed folder variant seed =
-        let kind = if variant = fromScratch then "scratch" else "defaults"
-        let file = Path.Combine(folder, $"{kind}-{seed}.json")
+        let file = Path.Combine(folder, $"{runName variant seed}.json")
 
         match
             if File.Exists file then
