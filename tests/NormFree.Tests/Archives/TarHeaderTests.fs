@@ -5,6 +5,7 @@ open System
 open System.IO
 open System.Text
 open Expecto
+open NormFree.Archives
 open NormFree.Archives.Tar
 open NormFree.Formats
 open NormFree.Tests
@@ -31,6 +32,16 @@ let private extended (record: string) =
 let private withLength (field: byte[]) =
     let header = tarHeader "x" 0L '0'
     Array.blit field 0 header 124 12
+    Array.blit "        "B 0 header 148 8
+    let sum = Convert.ToString(Array.sumBy int header, 8).PadLeft(6, '0')
+    Array.blit (Encoding.ASCII.GetBytes sum) 0 header 148 6
+    header
+
+/// A header of a file whose name has a beginning in a field of its own.
+let private withPrefix (start: string) =
+    let header = tarHeader "name" 0L '0'
+    Array.blit "ustar\00000"B 0 header 257 8
+    Array.blit (Encoding.ASCII.GetBytes start) 0 header 345 start.Length
     Array.blit "        "B 0 header 148 8
     let sum = Convert.ToString(Array.sumBy int header, 8).PadLeft(6, '0')
     Array.blit (Encoding.ASCII.GetBytes sum) 0 header 148 6
@@ -94,6 +105,19 @@ let tests =
           test "a binary length of more than 64 bits is invalid" {
               let field = Array.append [| 0x80uy; 1uy |] (Array.zeroCreate 10)
               rejects [ "expected a tar header" ] [ withLength field; tarEnd ]
+          }
+
+          test "a name has its beginning in a field of its own" {
+              Expect.equal (scan [ withPrefix "a/b"; tarEnd ]) (only "a/b/name" TarEntryKind.File 0) "entries"
+              let long = String('p', 155)
+              Expect.equal (scan [ withPrefix long; tarEnd ]) (only (long + "/name") TarEntryKind.File 0) "the longest"
+              Expect.equal (scan [ withPrefix ""; tarEnd ]) (only "name" TarEntryKind.File 0) "no beginning"
+          }
+
+          test "names of zip entries without a flag are UTF-8, or else of code page 437" {
+              Expect.equal (EntryNames.Zip.GetString [| 0xc3uy; 0xa4uy |]) "ä" "UTF-8"
+              Expect.equal (EntryNames.Zip.GetString [| 0x84uy |]) "ä" "code page 437"
+              Expect.equal (EntryNames.Zip.GetBytes "ä") [| 0xc3uy; 0xa4uy |] "written"
           }
 
           test "511 bytes are no tar" {

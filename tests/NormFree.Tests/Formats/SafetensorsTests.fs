@@ -310,4 +310,6 @@ let tests =
         "safetensors"
         [ testList "round trips" roundTrips
           testList "headers" headers
-          testList "writing" SafetensorsWritingTests.tests ]
+          testList "writing" SafetensorsWritingTests.tests
+          testList "checksum" SafetensorsChecksumTests.tests
+          testList "limits" SafetensorsLimitTests.tests ]
