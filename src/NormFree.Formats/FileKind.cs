@@ -29,18 +29,18 @@ public sealed record FileKind(string What, string Remedy)
         [] => new("the file is empty", "Download or copy it again"),
         _ when head.StartsWith("PK\u0003\u0004"u8) => PyTorch("it is a zip archive, as torch.save writes", path),
         _ when IsPickle(head) => PyTorch("it is a pickle, as torch.save writes", path),
-        _ when From(head, 5).StartsWith("\0\0\0{"u8) => new("it is a safetensors file", $"Import it with normfree import --safetensors {Quoted.Argument(path)} --arch NAME --out CHECKPOINT") { IsSafetensors = true },
+        _ when Has(head, 5, "\0\0\0{"u8) => new("it is a safetensors file", $"Import it with normfree import --safetensors {Quoted.Argument(path)} --arch NAME --out CHECKPOINT") { IsSafetensors = true },
         _ when Compression(head) is var (kind, command) => new($"it is compressed with {kind}", $"Decompress it: {string.Format(command, Quoted.Argument(path))}"),
         _ when IsTar(head) && head.StartsWith("sys_info\0"u8) =>
             new("it is a tar archive of PyTorch before 0.2", "Load it with torch.load of PyTorch 1, and save its state_dict again"),
         _ when IsTar(head) => new("it is a tar archive", $"Extract the file of weights: tar -xf {Quoted.Argument(path)}"),
         _ when head.StartsWith("version https://git-lfs"u8) =>
             new("it is a Git LFS pointer, not the file that it stands for", "Run git lfs pull in its repository, or download the file itself"),
-        _ when head.StartsWith([0x89, (byte)'H', (byte)'D', (byte)'F']) => new("it is an HDF5 file, as Keras and Larq write", "Save the weights as safetensors, and import them"),
-        _ when head.StartsWith([0x93, (byte)'N', (byte)'U', (byte)'M']) => new("it is a NumPy array", "Save the state dictionary with torch.save or as safetensors"),
-        _ when head.StartsWith([0x89, (byte)'P', (byte)'N', (byte)'G']) || head.StartsWith([0xff, 0xd8, 0xff]) => new("it is an image", "Give the file of the network"),
+        _ when Has(head, 0, [0x89, (byte)'H', (byte)'D', (byte)'F']) => new("it is an HDF5 file, as Keras and Larq write", "Save the weights as safetensors, and import them"),
+        _ when Has(head, 0, [0x93, (byte)'N', (byte)'U', (byte)'M']) => new("it is a NumPy array", "Save the state dictionary with torch.save or as safetensors"),
+        _ when Has(head, 0, [0x89, (byte)'P', (byte)'N', (byte)'G']) || Has(head, 0, [0xff, 0xd8, 0xff]) => new("it is an image", "Give the file of the network"),
         _ when head.StartsWith("GGUF"u8) => new("it is a GGUF file", "Give the weights as safetensors"),
-        _ when From(head, 4).StartsWith("TFL3"u8) => new("it is a TensorFlow Lite model", "Give the weights from before its conversion"),
+        _ when Has(head, 4, "TFL3"u8) => new("it is a TensorFlow Lite model", "Give the weights from before its conversion"),
         _ when IsOnnx(head) => new("it looks like an ONNX model, which NormFree writes but does not read", "Give the checkpoint that it was exported from"),
         _ when IsTorchSharp(head) =>
             new("it looks like TorchSharp's own format, which holds no network", "Save it with save_safetensors or save_py of TorchSharp.PyBridge, and import that file"),
@@ -92,13 +92,12 @@ public sealed record FileKind(string What, string Remedy)
         _ => null,
     };
 
-    /// <summary>What follows the first bytes; empty if there are not as many.</summary>
-    private static ReadOnlySpan<byte> From(ReadOnlySpan<byte> head, int count) => head[Math.Min(count, head.Length)..];
+    private static bool Has(ReadOnlySpan<byte> head, int at, ReadOnlySpan<byte> signature) => head[Math.Min(at, head.Length)..].StartsWith(signature);
 
     /// <summary>Whether it starts as pickles of protocols 2 to 5.</summary>
     private static bool IsPickle(ReadOnlySpan<byte> head) => head is [0x80, >= 2 and <= 5, ..];
 
-    private static bool IsTar(ReadOnlySpan<byte> head) => From(head, 257).StartsWith("ustar"u8);
+    private static bool IsTar(ReadOnlySpan<byte> head) => head.Length > 262 && head[257..].StartsWith("ustar"u8);
 
     /// <summary>Whether it starts with the fields ir_version and producer_name, domain, graph or opset_import of a ModelProto.</summary>
     private static bool IsOnnx(ReadOnlySpan<byte> head) => head is [0x08, > 0 and <= MaxIrVersion, 0x12 or 0x1a or 0x22 or 0x2a or 0x32 or 0x3a or 0x42, ..];
