@@ -4,6 +4,8 @@ module NormFree.Fuzz.Ledger
 open System
 open System.Globalization
 open System.IO
+open System.Threading
+open NormFree.Formats
 
 let repository =
     let rec up (folder: DirectoryInfo | null) =
@@ -66,13 +68,25 @@ let private statistics folder =
     else
         None
 
+/// Runs while no other process changes the ledger: campaigns may run side by side.
+let private alone (action: unit -> unit) =
+    let path = Path.Combine(Path.GetTempPath(), "normfree-fuzz-ledger.lock")
+
+    let rec take () =
+        match FileLock.TryTake(path, $"{Environment.ProcessId}") with
+        | NonNull lock, _ -> lock
+        | _ ->
+            Thread.Sleep 50
+            take ()
+
+    use _ = take ()
+    action ()
+
 /// Adds what has run in a target's folder since it was recorded last, whether or not the campaign came to its end.
 let record (folder: string) (target: Contract.Target) =
     let marker = Path.Combine(folder, "recorded")
 
-    match statistics folder with
-    | None -> ()
-    | Some found ->
+    let add found =
         let before =
             if File.Exists marker then
                 ofCells (List.ofArray (File.ReadAllText(marker).Split '\t'))
@@ -93,10 +107,11 @@ let record (folder: string) (target: Contract.Target) =
         write (Map.add target.Name sum entries)
         File.WriteAllText(marker, String.Join('\t', toCells found))
 
+    alone (fun () -> statistics folder |> Option.iter add)
+
 let private head = "| target | minutes | executions | inputs in AFL's queue | crashes and hangs |"
 
-/// Writes the table in docs/proof.md.
-let publish (targets: Contract.Target list) =
+let private writeTable (targets: Contract.Target list) =
     let entries = read ()
 
     let rows =
@@ -113,3 +128,6 @@ let publish (targets: Contract.Target list) =
         failwith $"{page} has no table that begins with {head}"
 
     File.WriteAllLines(page, before @ [ head; "|---|---|---|---|---|" ] @ rows @ after)
+
+/// Writes the table in docs/proof.md.
+let publish targets = alone (fun () -> writeTable targets)
