@@ -120,6 +120,42 @@ let tests =
               Expect.equal (EntryNames.Zip.GetBytes "ä") [| 0xc3uy; 0xa4uy |] "written"
           }
 
+          for first in [ 0x80uy; 0x81uy; 0xffuy ] do
+              test $"a checksum that begins with {first} is wrong" {
+                  let header = tarHeader "x" 0L '0'
+                  header[148] <- first
+                  rejects [ "expected a tar header" ] [ header; tarEnd ]
+              }
+
+          test "a checksum that is no number is wrong, even if the signed bytes add up to -1" {
+              let header = tarHeader "x" 0L '0'
+              Array.blit "        "B 0 header 148 8
+              let signed () = Array.sumBy (fun (value: byte) -> int (sbyte value)) header
+
+              // Bytes that mean nothing in this header.
+              let mutable at = 400
+
+              while signed () > -1 do
+                  header[at] <- byte (sbyte (max -128 (-1 - signed ())))
+                  at <- at + 1
+
+              Expect.equal (signed ()) -1 "the sum"
+              header[148] <- byte '9'
+              rejects [ "expected a tar header" ] [ header; tarEnd ]
+          }
+
+          for length in [ 600L; 3_000_000_000L; 1L <<< 61 ] do
+              test $"a file of {length} bytes that are not there is refused when it is skipped" {
+                  let field = Array.append (Array.zeroCreate 4) (Array.rev (BitConverter.GetBytes length))
+                  field[0] <- 0x80uy
+                  let scan = TarScan(new MemoryStream(Array.append (withLength field) tarEnd[..511]), "x.tar")
+                  Expect.isTrue (scan.Next()) "its header"
+
+                  contains
+                      [ "the archive ends within a file" ]
+                      (messageOf<InvalidFileException, _>(fun () -> scan.Next()))
+              }
+
           test "511 bytes are no tar" {
               Expect.isFalse (TarScan.IsTar(ReadOnlySpan(file, 0, 511))) "511"
               Expect.isTrue (TarScan.IsTar(ReadOnlySpan(file, 0, 512))) "512"
