@@ -50,15 +50,18 @@ target "Test" (fun () -> Tests.run [])
 target "Soak" (fun () -> Tests.run [ "--soak" ])
 
 /// Coverage-guided fuzzing of every reader with Debian's afl++:  -t Fuzz [MINUTES for each target, 2 by default] [TARGET…]
+/// A target resumes where its last campaign ended.
 Target.create "Fuzz" (fun parameter ->
     let arguments = parameter.Context.Arguments
     let program = [ "run"; "--project"; "tests/NormFree.Fuzz"; "-c"; "Release"; "--"; "campaign" ]
     dotnet (program @ (if arguments.IsEmpty then [ "2" ] else arguments)))
 
 /// Branch coverage of the quick tests by project:  -t Coverage [LIST…, for example NormFree.Formats]
+/// -t Coverage readers  compares the branches of Formats and Archives that no test takes with the list in docs/proof.md.
 Target.create "Coverage" (fun parameter -> Coverage.measure parameter.Context.Arguments)
 
-/// Mutation testing of a C# library:  -t Mutate PROJECT [COUNT [SEED]]
+/// Mutation testing of a C# library:  -t Mutate PROJECT [COUNT [SEED [LIST…]]]
+/// The faults of tests/planted:  -t Mutate Distributed planted "NormFree.Distributed.simulated ranks"
 Target.create "Mutate" (fun parameter -> dotnet ([ "fsi"; "tests/mutate.fsx" ] @ parameter.Context.Arguments))
 
 target "Arm" Tests.onArm

@@ -1,12 +1,15 @@
 // Mutation testing of a C# library:  dotnet fsi tests/mutate.fsx PROJECT [COUNT [SEED [LIST…]]]
 // Changes one place of the sources at a time, compiles the library, and runs lists of tests until one fails: for PROJECT Formats the list NormFree.Formats,
 // if none is given. A mutant that no test notices has survived. COUNT mutants are drawn by the seed; the tests must be built.
+// With the word planted instead of COUNT, the mutants are those of tests/planted/PROJECT.tsv, and the exit code is 1 if one survives. A line of that
+// file names a source file, the code that is replaced, the code that replaces it, and what it means, separated by tabs.
 #r "nuget: Microsoft.CodeAnalysis.CSharp, 5.9.0"
 
 open System
 open System.Diagnostics
 open System.IO
 open System.Runtime.InteropServices
+open System.Text.RegularExpressions
 open Microsoft.CodeAnalysis
 open Microsoft.CodeAnalysis.CSharp
 open Microsoft.CodeAnalysis.CSharp.Syntax
@@ -15,16 +18,23 @@ open Microsoft.CodeAnalysis.Text
 let root = Path.GetFullPath(Path.Combine(__SOURCE_DIRECTORY__, ".."))
 
 let usage =
-    "Usage: dotnet fsi tests/mutate.fsx PROJECT [COUNT [SEED [LIST…]]], with a C# project such as Formats"
+    "Usage: dotnet fsi tests/mutate.fsx PROJECT [COUNT [SEED [LIST…]]] or PROJECT planted [LIST…], with a C# project such as Formats"
 
-let project, count, seed, lists =
+/// Where mutants come from.
+type Source =
+    | Drawn of count: int * seed: int
+    | Planted
+
+let project, source, lists =
     match fsi.CommandLineArgs |> Array.skip 1 |> List.ofArray with
-    | [ project ] -> project, 50, 1, []
-    | [ project; count ] -> project, int count, 1, []
-    | project :: count :: seed :: lists -> project, int count, int seed, lists
+    | [ project ] -> project, Drawn(50, 1), []
+    | project :: "planted" :: lists -> project, Planted, lists
+    | [ project; count ] -> project, Drawn(int count, 1), []
+    | project :: count :: seed :: lists -> project, Drawn(int count, int seed), lists
     | [] -> failwith usage
 
-let testTimeout = TimeSpan.FromMinutes 3.0
+/// For each list: long at first, then three times what all of them take without a mutant, because a mutant may never end.
+let mutable testTimeout = TimeSpan.FromMinutes 20.0
 let name = $"NormFree.{project}"
 let testLists = if lists.IsEmpty then [ name ] else lists
 let sources = Path.Combine(root, "src", name)
@@ -105,6 +115,23 @@ let all =
                for span, replacement, operator in mutantsAt node do
                    { File = path; Span = span; Replacement = replacement; Operator = operator } |]
 
+/// The faults of tests/planted.
+let planted () =
+    [| for line in File.ReadAllLines(Path.Combine(root, "tests", "planted", project + ".tsv")) do
+           match line.Split '\t' with
+           | [| file; before; after; what |] ->
+               let path = Path.Combine(sources, file)
+               let text = string (trees[path].GetText())
+
+               match text.Split(before).Length - 1 with
+               | 1 ->
+                   { File = path
+                     Span = TextSpan(text.IndexOf(before, StringComparison.Ordinal), before.Length)
+                     Replacement = after
+                     Operator = what }
+               | count -> failwith $"{file} contains '{before}' {count} times."
+           | _ -> failwith $"Not four columns: {line}" |]
+
 let references =
     let framework = Directory.GetFiles(RuntimeEnvironment.GetRuntimeDirectory(), "*.dll")
     let own = Directory.GetFiles(testBin, "NormFree.*.dll")
@@ -183,8 +210,11 @@ let prepare () =
 
 type Outcome =
     | Passed
-    | Failed
+    /// With the name of the first test that failed, if it is known.
+    | Failed of test: string
     | TimedOut
+
+let failure = Regex(@"\] (.*?) (failed|errored) in ")
 
 let runList (list: string) =
     let start =
@@ -196,13 +226,16 @@ let runList (list: string) =
         )
 
     use tests = Process.Start start
-    let hasFailed = ref false
+    let failed = ref None
 
     // The first failure is enough.
     let read (line: string) =
-        if not (isNull line) && (line.Contains " failed in " || line.Contains " errored in ") then
-            hasFailed.Value <- true
-            tests.Kill true
+        if not (isNull line) then
+            let found = failure.Match line
+
+            if found.Success then
+                failed.Value <- Some found.Groups[1].Value
+                tests.Kill true
 
     tests.OutputDataReceived.Add(fun line -> read line.Data)
     tests.ErrorDataReceived.Add(fun line -> read line.Data)
@@ -215,10 +248,20 @@ let runList (list: string) =
         TimedOut
     else
         tests.WaitForExit()
-        if hasFailed.Value || tests.ExitCode <> 0 then Failed else Passed
+
+        match failed.Value with
+        | Some test -> Failed test
+        | None when tests.ExitCode <> 0 -> Failed "the process"
+        | None -> Passed
 
 /// Runs the lists until a test fails.
 let runTests () = testLists |> Seq.map runList |> Seq.tryFind ((<>) Passed) |> Option.defaultValue Passed
+
+let nameOf outcome =
+    match outcome with
+    | Passed -> "SURVIVED"
+    | Failed test -> $"killed by {test}"
+    | TimedOut -> "killed by the time limit"
 
 let describe (mutant: Mutant) =
     let line = trees[mutant.File].GetText().Lines.GetLinePosition(mutant.Span.Start).Line + 1
@@ -240,21 +283,35 @@ if not whole.Success then
     failwith
         $"The sources do not compile: {whole.Diagnostics |> Seq.find (fun d -> d.Severity = DiagnosticSeverity.Error)}"
 
-if runTests () <> Passed then
-    failwith $"The tests fail without a change."
+let clock = Stopwatch.StartNew()
 
-let random = Random seed
-let chosen = all |> Array.sortBy (fun _ -> random.Next()) |> Array.truncate count
+match runTests () with
+| Passed -> testTimeout <- 3.0 * clock.Elapsed + TimeSpan.FromSeconds 20.0
+| outcome -> failwith $"The tests fail without a change: {nameOf outcome}"
+
+let chosen =
+    match source with
+    | Planted -> planted ()
+    | Drawn(count, seed) ->
+        let random = Random seed
+        all |> Array.sortBy (fun _ -> random.Next()) |> Array.truncate count
 
 let results =
     [ for mutant in chosen do
           match attempt mutant with
           | Some outcome ->
-              printfn $"{outcome}: {describe mutant}"
+              printfn $"{nameOf outcome}: {describe mutant}"
               mutant, outcome
+          | None when source = Planted -> failwith $"It does not compile: {describe mutant}"
           | None -> () ]
 
 let survived = results |> List.filter (fun (_, outcome) -> outcome = Passed)
 let killed = results.Length - survived.Length
 File.WriteAllLines(Path.Combine(work, "survived.txt"), [ for mutant, _ in survived -> describe mutant ])
-printfn $"{name}: {killed} of {results.Length} mutants were killed (of {all.Length} possible; seed {seed})"
+
+match source with
+| Drawn(_, seed) ->
+    printfn $"{name}: {killed} of {results.Length} mutants were killed (of {all.Length} possible; seed {seed})"
+| Planted ->
+    printfn $"{name}: {killed} of {results.Length} planted faults were found"
+    exit (min survived.Length 1)

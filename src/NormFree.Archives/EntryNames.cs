@@ -9,7 +9,7 @@ namespace NormFree.Archives;
 /// </remarks>
 public sealed class EntryNames : Encoding
 {
-    private static readonly Encoding codePage437 = CodePagesEncodingProvider.Instance.GetEncoding(437) ?? Latin1;
+    private static readonly Encoding codePage437 = CodePagesEncodingProvider.Instance.GetEncoding(437)!;
 
     private EntryNames() { }
 

@@ -28,19 +28,19 @@ public sealed record FileKind(string What, string Remedy)
     {
         [] => new("the file is empty", "Download or copy it again"),
         _ when head.StartsWith("PK\u0003\u0004"u8) => PyTorch("it is a zip archive, as torch.save writes", path),
-        [0x80, >= 2 and <= 5, ..] => PyTorch("it is a pickle, as torch.save writes", path),
-        [_, _, _, _, _, 0, 0, 0, (byte)'{', ..] => new("it is a safetensors file", $"Import it with normfree import --safetensors {Quoted.Argument(path)} --arch NAME --out CHECKPOINT") { IsSafetensors = true },
+        _ when IsPickle(head) => PyTorch("it is a pickle, as torch.save writes", path),
+        _ when Has(head, 5, "\0\0\0{"u8) => new("it is a safetensors file", $"Import it with normfree import --safetensors {Quoted.Argument(path)} --arch NAME --out CHECKPOINT") { IsSafetensors = true },
         _ when Compression(head) is var (kind, command) => new($"it is compressed with {kind}", $"Decompress it: {string.Format(command, Quoted.Argument(path))}"),
         _ when IsTar(head) && head.StartsWith("sys_info\0"u8) =>
             new("it is a tar archive of PyTorch before 0.2", "Load it with torch.load of PyTorch 1, and save its state_dict again"),
         _ when IsTar(head) => new("it is a tar archive", $"Extract the file of weights: tar -xf {Quoted.Argument(path)}"),
         _ when head.StartsWith("version https://git-lfs"u8) =>
             new("it is a Git LFS pointer, not the file that it stands for", "Run git lfs pull in its repository, or download the file itself"),
-        [0x89, (byte)'H', (byte)'D', (byte)'F', ..] => new("it is an HDF5 file, as Keras and Larq write", "Save the weights as safetensors, and import them"),
-        [0x93, (byte)'N', (byte)'U', (byte)'M', ..] => new("it is a NumPy array", "Save the state dictionary with torch.save or as safetensors"),
-        [0x89, (byte)'P', (byte)'N', (byte)'G', ..] or [0xff, 0xd8, 0xff, ..] => new("it is an image", "Give the file of the network"),
+        _ when Has(head, 0, [0x89, (byte)'H', (byte)'D', (byte)'F']) => new("it is an HDF5 file, as Keras and Larq write", "Save the weights as safetensors, and import them"),
+        _ when Has(head, 0, [0x93, (byte)'N', (byte)'U', (byte)'M']) => new("it is a NumPy array", "Save the state dictionary with torch.save or as safetensors"),
+        _ when Has(head, 0, [0x89, (byte)'P', (byte)'N', (byte)'G']) || Has(head, 0, [0xff, 0xd8, 0xff]) => new("it is an image", "Give the file of the network"),
         _ when head.StartsWith("GGUF"u8) => new("it is a GGUF file", "Give the weights as safetensors"),
-        [_, _, _, _, (byte)'T', (byte)'F', (byte)'L', (byte)'3', ..] => new("it is a TensorFlow Lite model", "Give the weights from before its conversion"),
+        _ when Has(head, 4, "TFL3"u8) => new("it is a TensorFlow Lite model", "Give the weights from before its conversion"),
         _ when IsOnnx(head) => new("it looks like an ONNX model, which NormFree writes but does not read", "Give the checkpoint that it was exported from"),
         _ when IsTorchSharp(head) =>
             new("it looks like TorchSharp's own format, which holds no network", "Save it with save_safetensors or save_py of TorchSharp.PyBridge, and import that file"),
@@ -92,6 +92,11 @@ public sealed record FileKind(string What, string Remedy)
         _ => null,
     };
 
+    private static bool Has(ReadOnlySpan<byte> head, int at, ReadOnlySpan<byte> signature) => head[Math.Min(at, head.Length)..].StartsWith(signature);
+
+    /// <summary>Whether it starts as pickles of protocols 2 to 5.</summary>
+    private static bool IsPickle(ReadOnlySpan<byte> head) => head is [0x80, >= 2 and <= 5, ..];
+
     private static bool IsTar(ReadOnlySpan<byte> head) => head.Length > 262 && head[257..].StartsWith("ustar"u8);
 
     /// <summary>Whether it starts with the fields ir_version and producer_name, domain, graph or opset_import of a ModelProto.</summary>
@@ -100,7 +105,7 @@ public sealed record FileKind(string What, string Remedy)
     /// <summary>Whether it starts with a count and then a name with its length, as <c>Module.save</c> writes.</summary>
     private static bool IsTorchSharp(ReadOnlySpan<byte> head)
     {
-        int at = head is [>= 0x80, ..] ? 2 : 1;
+        int at = head[0] >= 0x80 ? 2 : 1;
         if (head.Length <= at || head[at] is 0 or >= 0x80 || head.Length <= at + 1 + head[at])
             return false;
         foreach (byte letter in head.Slice(at + 1, head[at]))

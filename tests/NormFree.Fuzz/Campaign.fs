@@ -8,21 +8,15 @@ open System.IO
 open System.Text
 open System.Text.RegularExpressions
 
-let private repository =
-    let rec up (folder: DirectoryInfo | null) =
-        match folder with
-        | null -> failwith "The program is not in the repository."
-        | folder when File.Exists(Path.Combine(folder.FullName, "Hybrid.sln")) -> folder.FullName
-        | folder -> up folder.Parent
+/// AFL's folders, one for each target, and the instrumented assemblies.
+let private work = Path.Combine(Ledger.repository, "artifacts", "fuzz")
 
-    up (DirectoryInfo AppContext.BaseDirectory)
-
-let corpus = Path.Combine(repository, "tests", "fixtures", "fuzz")
-let private work = Path.Combine(repository, "artifacts", "fuzz")
 let private bin = Path.Combine(work, "bin")
 
 let private environment =
-    [ "AFL_SKIP_BIN_CHECK", "1"
+    [ // A target's earlier session is resumed.
+      "AFL_AUTORESUME", "1"
+      "AFL_SKIP_BIN_CHECK", "1"
       "AFL_SKIP_CPUFREQ", "1"
       "AFL_NO_AFFINITY", "1"
       "AFL_NO_UI", "1"
@@ -33,6 +27,14 @@ let private environment =
       if Directory.Exists "/dev/shm" then
           "TMPDIR", "/dev/shm" ]
 
+/// Ends a program when this process ends. AFL++ then writes its statistics.
+let private endsWithUs (started: Process) =
+    AppDomain.CurrentDomain.ProcessExit.Add(fun _ ->
+        if not started.HasExited then
+            use signal = Process.Start("kill", [ "-TERM"; string started.Id ])
+            signal.WaitForExit()
+            started.WaitForExit(TimeSpan.FromSeconds 10.0) |> ignore)
+
 /// Runs a program to its end. Its output goes to the log.
 let private run (log: string) program (arguments: string list) =
     let start =
@@ -42,7 +44,8 @@ let private run (log: string) program (arguments: string list) =
         start.Environment[name] <- value
 
     use output = TextWriter.Synchronized(File.AppendText log)
-    use started = nonNull (Process.Start start)
+    let started = nonNull (Process.Start start)
+    endsWithUs started
     started.OutputDataReceived.Add(fun line -> output.WriteLine line.Data)
     started.ErrorDataReceived.Add(fun line -> output.WriteLine line.Data)
     started.BeginOutputReadLine()
@@ -57,25 +60,39 @@ let private instrumented = [ "Formats"; "Archives"; "Inference"; "Spec"; "Data";
 
 let private toolVersion = "2.3.0"
 
-/// Copies this program, without native libraries, and instruments the copy.
+/// This program's assemblies, with their times.
+let private assemblies () =
+    [ for pattern in [ "*.dll"; "*.json" ] do
+          for path in Directory.GetFiles(AppContext.BaseDirectory, pattern) do
+              path, File.GetLastWriteTimeUtc path ]
+
+/// Copies this program, without native libraries, and instruments the copy, unless it has been done for these assemblies.
 let private prepare () =
-    if Directory.Exists bin then
-        Directory.Delete(bin, true)
+    let stamp = Path.Combine(work, "prepared")
+    let found = String.Join('\n', assemblies ())
 
-    Directory.CreateDirectory bin |> ignore
-    let log = Path.Combine(work, "prepare.log")
+    if not (File.Exists stamp && File.ReadAllText stamp = found) then
+        if Directory.Exists bin then
+            Directory.Delete(bin, true)
 
-    for pattern in [ "*.dll"; "*.json" ] do
-        for file in Directory.GetFiles(AppContext.BaseDirectory, pattern) do
-            File.Copy(file, Path.Combine(bin, FileInfo(file).Name))
+        Directory.CreateDirectory bin |> ignore
+        let log = Path.Combine(work, "prepare.log")
 
-    let tools = Path.Combine(work, "tools")
+        for path, _ in assemblies () do
+            File.Copy(path, Path.Combine(bin, FileInfo(path).Name))
 
-    if not (File.Exists(Path.Combine(tools, "sharpfuzz"))) then
-        run log "dotnet" [ "tool"; "install"; "--tool-path"; tools; "SharpFuzz.CommandLine"; "--version"; toolVersion ]
+        let tools = Path.Combine(work, "tools")
 
-    for name in instrumented do
-        run log (Path.Combine(tools, "sharpfuzz")) [ Path.Combine(bin, $"NormFree.{name}.dll") ]
+        if not (File.Exists(Path.Combine(tools, "sharpfuzz"))) then
+            run
+                log
+                "dotnet"
+                [ "tool"; "install"; "--tool-path"; tools; "SharpFuzz.CommandLine"; "--version"; toolVersion ]
+
+        for name in instrumented do
+            run log (Path.Combine(tools, "sharpfuzz")) [ Path.Combine(bin, $"NormFree.{name}.dll") ]
+
+        File.WriteAllText(stamp, found)
 
 let private writeAll folder (inputs: byte[] list) =
     Directory.CreateDirectory folder |> ignore
@@ -103,66 +120,60 @@ let private writeDictionary path (inputs: byte[] list) =
     File.WriteAllLines(path, [ for word, _ in words -> $"\"{word}\"" ])
     words.Length > 0
 
-let private statistic (stats: string[]) key =
-    let line = stats |> Array.find (fun line -> (line.Split(':')[0]).Trim() = key)
-    Double.Parse(line.Split(':')[1], CultureInfo.InvariantCulture)
+let private program folder = Path.Combine(folder, "bin", "NormFree.Fuzz.dll")
 
-/// Executions and minutes of all campaigns, by target.
-let private history = Path.Combine(corpus, "executions.tsv")
+let private found folder name = filesOf (Path.Combine(folder, "out", "default", name))
 
-let private readHistory () =
-    if File.Exists history then
-        Map
-            [ for line in File.ReadAllLines history |> Array.skip 1 do
-                  let cells = line.Split '\t'
-                  cells[0], (int64 cells[1], float cells[2]) ]
-    else
-        Map.empty
+/// The inputs that broke a target's contract in a folder.
+let private broken folder = found folder "crashes" @ found folder "hangs"
 
-let private record (target: Contract.Target) (executions: int64) (minutes: float) =
-    let known = readHistory ()
-    let before, spent = known |> Map.tryFind target.Name |> Option.defaultValue (0L, 0.0)
-    let all = known |> Map.add target.Name (before + executions, spent + minutes)
+/// Stores the minimised inputs of a target's folder and records what has run in it.
+let private keep (work: string) (target: Contract.Target) =
+    let folder = Path.Combine(work, target.Name)
+    let at name = Path.Combine(folder, name)
+    let queue, minimised = Path.Combine(at "out", "default", "queue"), at "min"
 
-    let line (name: string, (executions: int64, minutes: float)) =
-        String.Join('\t', name, executions, minutes.ToString("F1", CultureInfo.InvariantCulture))
+    if Directory.Exists queue then
+        if Directory.Exists minimised then
+            Directory.Delete(minimised, true)
 
-    File.WriteAllLines(history, "target\texecutions\tminutes" :: List.map line (Map.toList all))
+        let stored = Corpus.read Ledger.corpus target
+        writeAll (at "stored") stored
+        run (at "log") "dotnet" [ program work; "minimise"; target.Name; queue; at "stored"; minimised ]
+        let inputs = [ for path in filesOf minimised -> File.ReadAllBytes path ]
+        Corpus.write Ledger.corpus target inputs
+        Ledger.record folder target
+        let kept = (Corpus.read Ledger.corpus target).Length
+        printfn $"{target.Name}: {kept} inputs stored, {(broken folder).Length} faults"
 
-let private program = Path.Combine(bin, "NormFree.Fuzz.dll")
+/// Stores and records what has run in the folder of campaigns, that of this repository or of another one.
+let collect (folder: string option) (targets: Contract.Target list) =
+    let folder = defaultArg folder work
+    targets |> List.iter (keep folder)
+    Ledger.publish targets
+    let faults = targets |> List.collect (fun target -> broken (Path.Combine(folder, target.Name)))
+    faults |> List.iter (eprintfn "%s")
+    min faults.Length 1
 
-/// Fuzzes one target, stores its minimised inputs, and returns the inputs that broke its contract.
+/// Fuzzes one target for a time, resuming its last session, and returns the inputs that have broken its contract.
 let private fuzz (minutes: float) (target: Contract.Target) : string list =
     let folder = Path.Combine(work, target.Name)
-
-    if Directory.Exists folder then
-        Directory.Delete(folder, true)
-
     let at name = Path.Combine(folder, name)
-    let log = at "log"
-    let stored = Corpus.read corpus target
+    let stored = Corpus.read Ledger.corpus target
     let first = if stored.IsEmpty then [ "\n"B ] else stored
     writeAll (at "in") first
     let dictionary = if writeDictionary (at "words") first then [ "-x"; at "words" ] else []
 
     run
-        log
+        (at "log")
         "afl-fuzz"
         ([ "-i"; at "in"; "-o"; at "out"; "-V"; string (int (60.0 * minutes)); "-t"; "20000"; "-m"; "none" ]
          @ [ "-G"; string target.MaxBytes ]
          @ dictionary
-         @ [ "--"; "dotnet"; program; "run"; target.Name ])
+         @ [ "--"; "dotnet"; program work; "run"; target.Name ])
 
-    let found name = filesOf (Path.Combine(at "out", "default", name))
-    let broken = found "crashes" @ found "hangs"
-    let stats = File.ReadAllLines(Path.Combine(at "out", "default", "fuzzer_stats"))
-    run log "dotnet" [ program; "minimise"; target.Name; Path.Combine(at "out", "default", "queue"); at "in"; at "min" ]
-    Corpus.write corpus target [ for path in filesOf (at "min") -> File.ReadAllBytes path ]
-    let executions = statistic stats "execs_done"
-    record target (int64 executions) (statistic stats "run_time" / 60.0)
-    let kept = (Corpus.read corpus target).Length
-    printfn $"{target.Name}: {executions} executions, {kept} inputs stored, {broken.Length} faults"
-    broken
+    keep work target
+    broken folder
 
 /// Fuzzes targets for so many minutes each. The exit code is 1 if an input broke a contract, or AFL++ refused to start.
 let start (minutes: float) (targets: Contract.Target list) =
@@ -175,6 +186,7 @@ let start (minutes: float) (targets: Contract.Target list) =
             [ error.Message ]
 
     let faults = [ for target in targets -> target, faultsOf target ]
+    Ledger.publish Corpus.all
 
     for target, broken in faults do
         for path in broken do

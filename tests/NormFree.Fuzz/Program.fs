@@ -5,6 +5,7 @@ open System.IO
 
 let private usage =
     "NormFree.Fuzz campaign MINUTES [TARGET…]   fuzzes each target with AFL++ and stores the inputs that take new branches
+NormFree.Fuzz collect [FOLDER]              stores and records what has run in artifacts/fuzz, or in that folder of another clone
 NormFree.Fuzz check TARGET FILE…           reads files, or all files of folders, as inputs of a target
 NormFree.Fuzz add TARGET FILE…             stores files as inputs of a target
 NormFree.Fuzz list                         the targets"
@@ -52,6 +53,8 @@ let main arguments =
     | "campaign" :: minutes :: names ->
         let targets = if names.IsEmpty then Corpus.all else List.map Corpus.find names
         Campaign.start (System.Double.Parse(minutes, CultureInfo.InvariantCulture)) targets
+    | [ "collect" ] -> Campaign.collect None Corpus.all
+    | [ "collect"; folder ] -> Campaign.collect (Some folder) Corpus.all
     | [ "run"; name ] ->
         run (Corpus.find name)
         0
@@ -61,7 +64,7 @@ let main arguments =
     | "check" :: name :: paths -> check (Corpus.find name) (List.collect filesOf paths)
     | "add" :: name :: paths ->
         let target = Corpus.find name
-        Corpus.write Campaign.corpus target (Corpus.read Campaign.corpus target @ bytesOf paths)
+        Corpus.write Ledger.corpus target (Corpus.read Ledger.corpus target @ bytesOf paths)
         0
     | [ "list" ] ->
         Corpus.all |> List.iter (fun target -> printfn $"{target.Name}")

@@ -23,12 +23,18 @@ let private all =
             Formats.FileKindTests.tests
             Formats.SafetensorsTests.tests
             Formats.OnnxTests.tests
-            Formats.FileKindRemedyTests.tests ]
+            Formats.FileKindRemedyTests.tests
+            Formats.PlainFileTests.tests
+            Formats.EventFileTests.tests ]
       testList
           "Archives"
           [ Archives.TarTests.tests
             Archives.TarHeaderTests.tests
             Archives.PickleTests.tests
+            Archives.PickleLiteralTests.tests
+            Archives.NumpyArrayTests.tests
+            Archives.StorageTests.tests
+            Archives.ZipDirectoryTests.tests
             Archives.PyTorchTests.tests
             Archives.CheckpointContentTests.tests ]
       testList
@@ -202,7 +208,9 @@ let private soak =
     testSequenced (
         testList
             "Soak"
-            [ Golden.ModelTests.soak
+            [ Formats.SafetensorsLimitTests.soak
+              Archives.StorageTests.soak
+              Golden.ModelTests.soak
               Golden.TrainingTests.soak
               Interop.OnnxRuntimeTests.soak
               Interop.PyTorchTests.soak

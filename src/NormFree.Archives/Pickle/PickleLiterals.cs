@@ -57,9 +57,15 @@ internal static class PickleLiterals
         var text = new StringBuilder(line.Length);
         for (int i = 0; i < line.Length; i++)
         {
-            if (line[i] != '\\' || i + 1 == line.Length || line[i + 1] is not ((byte)'u' or (byte)'U'))
+            if (line[i] != '\\' || i + 1 == line.Length)
             {
                 text.Append((char)line[i]);
+                continue;
+            }
+            if (line[i + 1] is not ((byte)'u' or (byte)'U'))
+            {
+                // A second backslash starts no escape.
+                text.Append('\\').Append((char)line[++i]);
                 continue;
             }
             int digits = line[i + 1] == 'u' ? 4 : 8;

@@ -28,16 +28,16 @@ internal sealed partial class PickleMachine
 
     private void StackGlobal()
     {
-        var names = stack.Pop(2);
-        stack.Push(names is [PickleText module, PickleText name]
-            ? Global(module.Value, name.Value)
+        var (name, module) = (stack.Pop(), stack.Pop());
+        stack.Push(module is PickleText ofModule && name is PickleText ofName
+            ? Global(ofModule.Value, ofName.Value)
             : Bad<PickleGlobal>("a module and a name"));
     }
 
     private void Reduce()
     {
-        var call = stack.Pop(2);
-        stack.Push(call is [var callable, PickleTuple arguments]
+        var (tuple, callable) = (stack.Pop(), stack.Pop());
+        stack.Push(tuple is PickleTuple arguments
             ? new PickleReduced(Callable(callable), arguments)
             : Bad<PickleReduced>("a callable and its arguments"));
     }

@@ -42,7 +42,7 @@ internal sealed class SkippedValues
 
     /// <summary>The class of an object; numbers, dictionaries and tensors need none.</summary>
     private static string Kind(PickleValue value) =>
-        value is PickleReduced { Entries.Count: 0 } call && !TensorRebuild.IsTensor(value) ? $" ({call.Callable})" : "";
+        value is PickleReduced call && call.Entries.Count == 0 && !TensorRebuild.IsTensor(value) ? $" ({call.Callable})" : "";
 
     private static bool LeadsTo(string path, StateDictionary dictionary) =>
         dictionary.Path == path || dictionary.Path.StartsWith(path + ".", StringComparison.Ordinal);

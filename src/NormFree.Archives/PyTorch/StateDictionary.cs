@@ -37,7 +37,7 @@ internal sealed record StateDictionary(string Path, PickleValue Value, int Tenso
 
     /// <summary>The error for a value that holds no tensors.</summary>
     public static InvalidFileException NoTensors(PickleValue found, string file) =>
-        found is PickleReduced { Entries.Count: 0, Items.Count: 0, Callable.Name: not "OrderedDict" } call
+        found is PickleReduced call && call.Entries.Count == 0 && call.Items.Count == 0 && !IsOrdered(call)
             ? Error(
                 file, $"expected a dictionary of tensors and found an object of {call.Callable}",
                 $"Nothing was imported or executed. {SaveStateDict}, in the program that has the class")
@@ -52,8 +52,8 @@ internal sealed record StateDictionary(string Path, PickleValue Value, int Tenso
     public static IEnumerable<(PickleValue? Key, PickleValue? Value)>? Pairs(PickleValue value) => value switch
     {
         PickleDict dict => Pairs(dict.Entries),
-        PickleReduced { Callable.Name: "OrderedDict", Arguments.Items: [PickleList { Items.Count: > 0 } list] } => list.Items.Select(Pair),
-        PickleReduced reduced when reduced.Callable.Name == "OrderedDict" || reduced.Entries.Count > 0 => Pairs(reduced.Entries),
+        PickleReduced reduced when IsOrdered(reduced) && PairsOf(reduced.Arguments) is { } list => list.Items.Select(Pair),
+        PickleReduced reduced when IsOrdered(reduced) || reduced.Entries.Count > 0 => Pairs(reduced.Entries),
         PickleReduced { State: PickleDict state } => Pairs(state.Entries),
         _ => null,
     };
@@ -68,6 +68,12 @@ internal sealed record StateDictionary(string Path, PickleValue Value, int Tenso
 
     /// <summary>The path of a value in the dictionary or list at another path.</summary>
     public static string Join(string path, string name) => path == Root ? name : $"{path}.{name}";
+
+    private static bool IsOrdered(PickleReduced reduced) => reduced.Callable.Name == "OrderedDict";
+
+    /// <summary>The list that is the only argument; null if there is none, or it is empty.</summary>
+    private static PickleList? PairsOf(PickleTuple arguments) =>
+        arguments.Items.Count == 1 && arguments.Items[0] is PickleList list && list.Items.Count > 0 ? list : null;
 
     private static bool IsShortText(PickleValue? key) =>
         key is PickleText { Value.Length: <= MaxKeyLength } or PickleBytes { Value.Length: <= MaxKeyLength };

@@ -93,8 +93,8 @@ internal sealed record StorageId(ElementType Element, string Key, long Elements,
             return null;
         if (items.Count == 5 || items[5] is PickleNone)
             return new StorageId(element, key, elements, null);
-        return items[5] is PickleTuple { Items: [_, var offset, var count] }
-            && offset.AsInt64() is >= 0 and var from && count.AsInt64() is >= 0 and var size
+        return items[5] is PickleTuple part && part.Items.Count == 3
+            && part.Items[1].AsInt64() is >= 0 and var from && part.Items[2].AsInt64() is >= 0 and var size
             ? new StorageId(element, key, elements, new Part(from, size))
             : null;
     }

@@ -98,7 +98,8 @@ internal sealed class StreamStorages : IStorages
     {
         if (!storages.TryGetValue(id.Key, out var storage))
             Fail(where, $"its storage {Quoted.Name(id.Key)} is not in the file");
-        if (storage.Type != id.Type || storage.Elements != id.Elements)
+        // Types has made sure that all ids of a storage agree on the type.
+        if (storage.Elements != id.Elements)
             Fail(where, $"its storage should have {id.Elements} elements of {id.Type.Name()}, but has {storage.Elements} of {storage.Type.Name()}");
         if (id.View is not { } part)
             return storage;

@@ -28,9 +28,9 @@ internal sealed class TensorRebuild(IStorages storages, long maxBytes, string fi
         string where = $"tensor {Quoted.Name(name)}";
         for (int i = 0; i < MaxWrappers && Wrapped(value) is { } inner; i++)
             value = inner;
-        if (value is PickleReduced { Callable: { Name: not ("_rebuild_tensor" or "_rebuild_tensor_v2" or "_rebuild_tensor_v3") } other })
+        if (value is PickleReduced other && other.Callable.Name is not ("_rebuild_tensor" or "_rebuild_tensor_v2" or "_rebuild_tensor_v3"))
             InvalidFileException.Throw(
-                file, where, $"it was saved by {other}, not as a dense tensor of numbers", "Save it as a dense tensor that is not quantised");
+                file, where, $"it was saved by {other.Callable}, not as a dense tensor of numbers", "Save it as a dense tensor that is not quantised");
         if (value is not PickleReduced call
             || call.Arguments.Items is not [PicklePersistentId persistent, var offset, var sizes, var strides, ..]
             || Numbers(sizes) is not { } shape || Numbers(strides) is not { } steps || offset.AsInt64() is not { } first)
@@ -78,8 +78,8 @@ internal sealed class TensorRebuild(IStorages storages, long maxBytes, string fi
     /// <summary>The numbers of a tuple or a <c>torch.Size</c>.</summary>
     private static long[]? Numbers(PickleValue value)
     {
-        if (value is PickleReduced { Callable.Name: "Size", Arguments.Items: [var inner] })
-            value = inner;
+        if (value is PickleReduced size && size.Callable.Name == "Size" && size.Arguments.Items.Count == 1)
+            value = size.Arguments.Items[0];
         if (value is not PickleTuple { Items: var items })
             return null;
         long[] numbers = new long[items.Count];

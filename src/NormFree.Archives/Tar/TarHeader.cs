@@ -35,7 +35,7 @@ internal readonly ref struct TarHeader(ReadOnlySpan<byte> block)
                 sum += value;
                 signed += (sbyte)value;
             }
-            return stated == sum || stated == signed;
+            return stated >= 0 && (stated == sum || stated == signed);
         }
     }
 
@@ -53,7 +53,9 @@ internal readonly ref struct TarHeader(ReadOnlySpan<byte> block)
     {
         var field = block.Slice(at, bytes);
         if (field[0] >= 0x80)
-            return field[0] == 0x80 && !field[1..^8].ContainsAnyExcept((byte)0) ? BinaryPrimitives.ReadInt64BigEndian(field[^8..]) : -1;
+            return bytes > sizeof(long) && field[0] == 0x80 && !field[1..^sizeof(long)].ContainsAnyExcept((byte)0)
+                ? BinaryPrimitives.ReadInt64BigEndian(field[^sizeof(long)..])
+                : -1;
 
         long value = 0;
         foreach (byte digit in field.Trim(" \0"u8))

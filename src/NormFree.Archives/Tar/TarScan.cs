@@ -163,6 +163,8 @@ public sealed class TarScan
     {
         if (stream.CanSeek)
         {
+            // Streams in memory refuse positions of 2 GiB and more.
+            if (target > stream.Length) Fail(stream.Length, "the archive ends within a file");
             position = stream.Position = target;
             return;
         }

@@ -102,15 +102,16 @@ internal sealed class StoredZip
         return default;
     }
 
-    private static MemoryStream StreamOf(ReadOnlyMemory<byte> bytes) =>
-        MemoryMarshal.TryGetArray(bytes, out var array)
-            ? new MemoryStream(array.Array!, array.Offset, array.Count, writable: false)
-            : new MemoryStream(bytes.ToArray(), writable: false);
+    /// <summary>A stream of a part of the archive, which is a part of an array.</summary>
+    private static MemoryStream StreamOf(ReadOnlyMemory<byte> bytes)
+    {
+        MemoryMarshal.TryGetArray(bytes, out var array);
+        return new MemoryStream(array.Array!, array.Offset, array.Count, writable: false);
+    }
 
+    /// <summary>The offset of an entry's content. <see cref="CheckOverlap"/> has made sure that the local header is inside the archive.</summary>
     private long Content(StoredZipEntry entry)
     {
-        if (entry.Offset > archive.Length - LocalBytes)
-            Fail(entry.Name, "it is outside the file", Remedy.DownloadAgain);
         var head = archive.Span.Slice((int)entry.Offset, LocalBytes);
         if (BinaryPrimitives.ReadUInt32LittleEndian(head) != ZipSignature.LocalHeader)
             Fail(entry.Name, "its local header is not where the directory says", Remedy.DownloadAgain);

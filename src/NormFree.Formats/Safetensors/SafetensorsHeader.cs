@@ -71,7 +71,7 @@ internal sealed class SafetensorsHeader
         }
         catch (JsonException e)
         {
-            header.Fail(0, $"the header is not JSON (line {e.LineNumber + 1}, byte {e.BytePositionInLine + 1})");
+            header.Fail(0, $"the header is not JSON (line {e.LineNumber.GetValueOrDefault() + 1}, byte {e.BytePositionInLine.GetValueOrDefault() + 1})");
         }
         catch (InvalidOperationException)
         {
@@ -95,8 +95,8 @@ internal sealed class SafetensorsHeader
             else
                 ReadTensor(ref reader, name);
         }
-        if (reader.Read())
-            Fail(reader.TokenStartIndex, "data follows the header's object");
+        // Only white space may follow.
+        Next(ref reader);
     }
 
     private void ReadMetadata(ref Utf8JsonReader reader)
@@ -113,7 +113,7 @@ internal sealed class SafetensorsHeader
     /// <summary>The format allows only strings in the metadata. Programs that write numbers or null there are known, so the error names them.</summary>
     private void RequireStrings(ref Utf8JsonReader reader, JsonTokenType type, string where)
     {
-        if (reader.Read() && reader.TokenType == type)
+        if (Next(ref reader) == type)
             return;
         string found = reader.TokenType switch
         {
@@ -173,7 +173,7 @@ internal sealed class SafetensorsHeader
     {
         var numbers = new List<long>();
         Expect(ref reader, JsonTokenType.StartArray, $"an array of integers for tensor {Quoted.Name(name)}");
-        while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
+        while (Next(ref reader) != JsonTokenType.EndArray)
         {
             if (reader.TokenType != JsonTokenType.Number || !reader.TryGetInt64(out long number) || number < 0)
                 Fail(name, "shape and data_offsets must be integers from 0 to 2^63-1", Remedy.DownloadAgain);
@@ -214,17 +214,23 @@ internal sealed class SafetensorsHeader
             InvalidFileException.Throw(file, $"byte {reached} of the data", $"{dataBytes - reached} bytes belong to no tensor", Remedy.DownloadAgain);
     }
 
-    private bool NextProperty(ref Utf8JsonReader reader, out string name)
+    /// <summary>The next token. The reader throws if the data ends before the header's object, or goes on after it.</summary>
+    private static JsonTokenType Next(ref Utf8JsonReader reader)
     {
         reader.Read();
-        bool property = reader.TokenType == JsonTokenType.PropertyName;
+        return reader.TokenType;
+    }
+
+    private bool NextProperty(ref Utf8JsonReader reader, out string name)
+    {
+        bool property = Next(ref reader) == JsonTokenType.PropertyName;
         name = property ? reader.GetString()! : "";
         return property;
     }
 
     private void Expect(ref Utf8JsonReader reader, JsonTokenType type, string what)
     {
-        if (!reader.Read() || reader.TokenType != type)
+        if (Next(ref reader) != type)
             Fail(reader.TokenStartIndex, $"expected {what}");
     }
 

@@ -252,6 +252,65 @@ let private choices =
               Expect.equal foreign.Content.OtherWeights [ "state_dict_ema", 4 ] "others"
           }
 
+          test "may be a list of pairs, as Python 2 wrote ordered dictionaries" {
+              let ordered pairs = $"ccollections\nOrderedDict\n((l{pairs}atR."
+              read (file (ordered $"(Vw\n{tensorOf 2}t")) |> holdsWeights
+
+              for pairs in [ "I1\n"; "(lVw\na"; "(Vw\nI1\nI2\nt" ] do
+                  let message = Mutation.refusal (fun () -> read (file (ordered pairs)))
+                  Expect.stringContains message "a key of the state dictionary is not a string" pairs
+          }
+
+          for what, root, found in
+              [ "a number", "I1\n", "found an integer"
+                "a tensor", tensorOf 2, "found an object of 'torch._utils'.'_rebuild_tensor_v2'"
+                "an object", "cmy\nThing\n)R", "found an object of 'my'.'Thing'"
+                "an object with entries", "cmy\nThing\n)RVa\nI1\ns", "found one without any"
+                "an object with items", "cmy\nThing\n)RI1\na", "found a call of 'my'.'Thing'"
+                "an empty ordered dictionary", "ccollections\nOrderedDict\n)R", "found one without any"
+                "an ordered dictionary of an empty list", "ccollections\nOrderedDict\n((ltR", "found one without any"
+                "an ordered dictionary of a number", "ccollections\nOrderedDict\n(I1\ntR", "found one without any"
+                "an ordered dictionary of two lists",
+                "ccollections\nOrderedDict\n((lI1\na(lI1\natR",
+                "found one without any" ] do
+              test $"is not {what}" {
+                  let message = Mutation.refusal (fun () -> read (file (root + ".")))
+                  Expect.stringContains message "expected a dictionary of tensors" "what is expected"
+                  Expect.stringContains message found "what is there"
+              }
+
+          test "is not searched deeper than five levels, nor in more than ten thousand containers" {
+              let nested depth = List.fold (fun inner _ -> dictionary [ "a", inner ]) weights [ 1..depth ]
+              holdsWeights (read (file (nested 5 + ".")))
+
+              Expect.stringContains
+                  (Mutation.refusal (fun () -> read (file (nested 6 + "."))))
+                  "without any"
+                  "six levels"
+
+              let others count = [ for i in 1..count -> $"k{i}", "(dVa\nI1\ns" ]
+              holdsWeights (read (file (dictionary (others 9_998 @ [ "net", weights ]) + ".")))
+
+              let many = file (dictionary (others 10_000 @ [ "net", weights ]) + ".")
+              Expect.stringContains (Mutation.refusal (fun () -> read many)) "without any" "too many"
+          }
+
+          test "is chosen by its path, its last key, or the beginning of its path" {
+              let bytes = file (dictionary [ "a", dictionary [ "b", weights ]; "c", two ] + ".")
+
+              for name, path in [ "a.b", "a.b"; "b", "a.b"; "a", "a.b"; "c", "c" ] do
+                  Expect.equal (chosen name bytes).Weights path name
+          }
+
+          test "of two whole models is refused with the first one's name" {
+              let model name = $"cmodels\n{name}\n)\129" + dictionary [ "_modules", "(d" ] + "b"
+
+              let message =
+                  Mutation.refusal (fun () -> read (file (dictionary [ "a", model "A"; "b", model "B" ] + ".")))
+
+              Expect.stringContains message "'models'.'A'" "class"
+          }
+
           test "of a whole model is refused with the class's name, even beside statistics" {
               let modules = "cmodels\nNet\n)\129" + dictionary [ "_parameters", weights; "_modules", "(d" ] + "b"
 

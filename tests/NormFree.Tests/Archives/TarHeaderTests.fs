@@ -5,6 +5,7 @@ open System
 open System.IO
 open System.Text
 open Expecto
+open NormFree.Archives
 open NormFree.Archives.Tar
 open NormFree.Formats
 open NormFree.Tests
@@ -31,6 +32,16 @@ let private extended (record: string) =
 let private withLength (field: byte[]) =
     let header = tarHeader "x" 0L '0'
     Array.blit field 0 header 124 12
+    Array.blit "        "B 0 header 148 8
+    let sum = Convert.ToString(Array.sumBy int header, 8).PadLeft(6, '0')
+    Array.blit (Encoding.ASCII.GetBytes sum) 0 header 148 6
+    header
+
+/// A header of a file whose name has a beginning in a field of its own.
+let private withPrefix (start: string) =
+    let header = tarHeader "name" 0L '0'
+    Array.blit "ustar\00000"B 0 header 257 8
+    Array.blit (Encoding.ASCII.GetBytes start) 0 header 345 start.Length
     Array.blit "        "B 0 header 148 8
     let sum = Convert.ToString(Array.sumBy int header, 8).PadLeft(6, '0')
     Array.blit (Encoding.ASCII.GetBytes sum) 0 header 148 6
@@ -95,6 +106,55 @@ let tests =
               let field = Array.append [| 0x80uy; 1uy |] (Array.zeroCreate 10)
               rejects [ "expected a tar header" ] [ withLength field; tarEnd ]
           }
+
+          test "a name has its beginning in a field of its own" {
+              Expect.equal (scan [ withPrefix "a/b"; tarEnd ]) (only "a/b/name" TarEntryKind.File 0) "entries"
+              let long = String('p', 155)
+              Expect.equal (scan [ withPrefix long; tarEnd ]) (only (long + "/name") TarEntryKind.File 0) "the longest"
+              Expect.equal (scan [ withPrefix ""; tarEnd ]) (only "name" TarEntryKind.File 0) "no beginning"
+          }
+
+          test "names of zip entries without a flag are UTF-8, or else of code page 437" {
+              Expect.equal (EntryNames.Zip.GetString [| 0xc3uy; 0xa4uy |]) "ä" "UTF-8"
+              Expect.equal (EntryNames.Zip.GetString [| 0x84uy |]) "ä" "code page 437"
+              Expect.equal (EntryNames.Zip.GetBytes "ä") [| 0xc3uy; 0xa4uy |] "written"
+          }
+
+          for first in [ 0x80uy; 0x81uy; 0xffuy ] do
+              test $"a checksum that begins with {first} is wrong" {
+                  let header = tarHeader "x" 0L '0'
+                  header[148] <- first
+                  rejects [ "expected a tar header" ] [ header; tarEnd ]
+              }
+
+          test "a checksum that is no number is wrong, even if the signed bytes add up to -1" {
+              let header = tarHeader "x" 0L '0'
+              Array.blit "        "B 0 header 148 8
+              let signed () = Array.sumBy (fun (value: byte) -> int (sbyte value)) header
+
+              // Bytes that mean nothing in this header.
+              let mutable at = 400
+
+              while signed () > -1 do
+                  header[at] <- byte (sbyte (max -128 (-1 - signed ())))
+                  at <- at + 1
+
+              Expect.equal (signed ()) -1 "the sum"
+              header[148] <- byte '9'
+              rejects [ "expected a tar header" ] [ header; tarEnd ]
+          }
+
+          for length in [ 600L; 3_000_000_000L; 1L <<< 61 ] do
+              test $"a file of {length} bytes that are not there is refused when it is skipped" {
+                  let field = Array.append (Array.zeroCreate 4) (Array.rev (BitConverter.GetBytes length))
+                  field[0] <- 0x80uy
+                  let scan = TarScan(new MemoryStream(Array.append (withLength field) tarEnd[..511]), "x.tar")
+                  Expect.isTrue (scan.Next()) "its header"
+
+                  contains
+                      [ "the archive ends within a file" ]
+                      (messageOf<InvalidFileException, _>(fun () -> scan.Next()))
+              }
 
           test "511 bytes are no tar" {
               Expect.isFalse (TarScan.IsTar(ReadOnlySpan(file, 0, 511))) "511"

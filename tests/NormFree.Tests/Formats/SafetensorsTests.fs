@@ -170,14 +170,14 @@ let private tensor = """{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}""
 let private rejected =
     let fields text = $"""{{"a":{{{text}}}}}"""
 
-    [ "an empty header", "", 0, "does not begin with '{'"
+    [ "an empty header", "", 0, "byte 8: the header does not begin with '{'"
       "a leading space", " {}", 0, "does not begin with '{'"
       "not an object", "[]", 0, "does not begin with '{'"
-      "truncated JSON", """{"a":""", 0, "not JSON"
-      "two objects", "{}{}", 0, "not JSON"
+      "truncated JSON", """{"a":""", 0, "byte 8: the header is not JSON (line 1, byte 6)"
+      "two objects", "{}\n{}", 0, "byte 8: the header is not JSON (line 2, byte 1)"
       "a comment", "{/**/}", 0, "not JSON"
       "NUL as padding", "{}\000\000", 0, "not JSON"
-      "half a surrogate pair", """{"\ud800":{}}""", 0, "not valid Unicode"
+      "half a surrogate pair", """{"\ud800":{}}""", 0, "byte 8: the header contains a string that is not valid Unicode"
       "a name twice", """{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"a":{}}""", 0, "'a' occurs twice"
       "a name twice, once escaped",
       """{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"\u0061":{}}""",
@@ -310,4 +310,6 @@ let tests =
         "safetensors"
         [ testList "round trips" roundTrips
           testList "headers" headers
-          testList "writing" SafetensorsWritingTests.tests ]
+          testList "writing" SafetensorsWritingTests.tests
+          testList "checksum" SafetensorsChecksumTests.tests
+          testList "limits" SafetensorsLimitTests.tests ]
