@@ -110,12 +110,13 @@ module Checkpoint =
     /// <remarks>Throws InvalidFileException if the file is not a valid checkpoint, IOException if it cannot be read.</remarks>
     let load (dtype: torch.ScalarType) (path: string) : Checkpoint =
         use file = openFile path
-        let network = Network.create dtype Rule.Corrected 0L (spec path file)
+        let spec, task = specAndTask path file
+        let state = state path file
+        let network = Network.create dtype Rule.Corrected 0L spec
 
         try
             loadInto path file network
-
-            { Network = network; ImageTask = task path file network.Spec; State = state path file }
+            { Network = network; ImageTask = task; State = state }
         with _ ->
             (network :> IDisposable).Dispose()
             reraise ()
@@ -128,15 +129,15 @@ module Checkpoint =
     /// <remarks>Throws InvalidFileException if the file is not a valid checkpoint, IOException if it cannot be read.</remarks>
     let readTask (path: string) : ImageTask =
         use file = openFile path
-        json<ImageTask> path file "task"
+        snd (specAndTask path file)
 
     /// <summary>Copies a checkpoint's weights into an existing network for these classes, as stage 2 starts from stage 1. If the checkpoint's classes
     /// are others, the classifier keeps its values, and the checkpoint's classes are returned.</summary>
     /// <remarks>Throws InvalidFileException, listing tensors that are missing, unexpected or have another shape.</remarks>
     let start (path: string) (classes: string[]) (network: Network) : string[] option =
         use file = openFile path
-        let task = json<ImageTask> path file "task"
-        let count = (spec path file).Classes
+        let spec, task = specAndTask path file
+        let count = spec.Classes
 
         let isSame =
             count = classes.Length
@@ -188,7 +189,8 @@ module Checkpoint =
         : TrainingState =
         use file = openFile path
         let state = state path file
-        check (spec path file) (json<ImageTask> path file "task") state
+        let spec, task = specAndTask path file
+        check spec task state
         loadInto path file network
         optimisation.StartEpoch state.TrainingCursor.Epoch
         restoreFrom path file optimisation

@@ -39,10 +39,10 @@ module internal CheckpointFile =
             fail
                 path
                 $"metadata '{key}'"
-                $"it cannot be parsed: {why}"
+                $"it cannot be parsed: {why.TrimEnd '.'}"
                 "Write the checkpoint again with this version of NormFree"
 
-    let json<'T> path file key : 'T =
+    let private json<'T> path file key : 'T =
         parsed path key (metadata path file key |> OldNames.renewFields path |> Json.read<'T>)
 
     let state path file : TrainingState =
@@ -114,12 +114,13 @@ module internal CheckpointFile =
             let all = errors |> List.map string |> Array.ofList |> Printable.List |> String.concat "; "
             fail path "metadata 'spec'" $"it is not a network: {all}" "Write the checkpoint again"
 
-    /// The image task of a network.
-    let task path (file: SafetensorsFile) (spec: NetSpec) : ImageTask =
+    /// The network's spec and its image task, which fits it.
+    let specAndTask path (file: SafetensorsFile) : NetSpec * ImageTask =
+        let spec = spec path file
         let task = json<ImageTask> path file "task"
 
         match TaskChecks.problems spec task with
-        | [] -> task
+        | [] -> spec, task
         | problems ->
             fail path "metadata 'task'" (String.concat "; " problems) "Give a checkpoint that normfree train wrote"
 
