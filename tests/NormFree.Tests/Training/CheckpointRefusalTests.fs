@@ -145,13 +145,32 @@ let refusals =
             "huge steps",
             (fun task -> { task with Preprocessing = List.replicate 10 (Resize 5000) }),
             [ "more than 33554432 pixels" ]
-            "a negative step", (fun task -> { task with Preprocessing = [ CentreCrop -3 ] }), [ "negative" ] ] do
+            "a negative step", (fun task -> { task with Preprocessing = [ CentreCrop -3 ] }), [ "a side below 1" ]
+            "a step to no pixels", (fun task -> { task with Preprocessing = [ ResizeShort 0 ] }), [ "a side below 1" ]
+            "a class without a name",
+            (fun task ->
+                { task with
+                    Classes = Array.append (Array.truncate 9 task.Classes) [| Unchecked.defaultof<string> |] }),
+            [ "class 9 has no name" ]
+            "images that do not fit", (fun task -> { task with Size = 30 }), [ "30×30 do not fit the network" ]
+            "images that fill the memory", (fun task -> { task with Size = 9984 }), [ "9984×9984"; "values in a map" ] ] do
           test $"a task with {what} is rejected" {
               withFile (fun _ path network _ ->
                   let task = change (load path).ImageTask
                   let changed = rewrite path (fun _ -> true) (fun k t -> if k = "task" then Json.write task else t)
-                  contains ("'task'" :: said) (refusal (fun () -> load changed)))
+                  contains ("'task'" :: said) (refusal (fun () -> load changed))
+                  contains ("'task'" :: said) (refusal (fun () -> Checkpoint.readTask changed))
+                  contains ("'task'" :: said) (refusal (fun () -> Checkpoint.start changed ten network)))
           }
+
+      test "a network whose poolings take minutes is rejected" {
+          withFile (fun _ path network _ ->
+              let pools = List.replicate 200 (Part.MaxPool(255, 1, 127))
+              let stem = Blocks.plain "" (Parts.conv "conv1" 3 1 8 :: Parts.norm "bn1" :: pools)
+              let spec = Json.write (Net.withStem stem network.Spec)
+              let changed = rewrite path (fun _ -> true) (fun k t -> if k = "spec" then spec else t)
+              contains [ "'task'"; "values in the windows of poolings" ] (refusal (fun () -> load changed)))
+      }
 
       test "a truncated file is rejected at any length" {
           withFile (fun folder path _ _ ->
