@@ -145,13 +145,19 @@ let private append first second =
     | Names first, Names second -> Names(Array.append first second)
     | _ -> invalidOp "Expected labels of one type."
 
-/// Every row takes a byte at least. A hostile count would allocate gigabytes.
-let private requireRows file (stream: Stream) i (group: ParquetRowGroupReader) =
+/// Rejects a group that announces more than the file can hold before memory is allocated for it.
+let private requireSize file (stream: Stream) i (group: ParquetRowGroupReader) =
+    let limits, bytes = FileSet.defaultLimits, group.RowGroup.TotalByteSize
+
+    // Every row takes a byte at least.
     if group.RowCount < 0L || group.RowCount > stream.Length then
         refuse
             file
             $"row group {i} announces {group.RowCount} rows; the file has {stream.Length} bytes"
             DataError.downloadAgain
+    elif Listing.isTooDense bytes stream.Length limits then
+        let error = Listing.tooDense file bytes stream.Length limits
+        refuse file error.Problem error.Remedy
 
 let private hasLabel labels =
     match labels with
@@ -169,7 +175,7 @@ let private readIsLabelled file labelNames (stream: Stream) =
             match column with
             | Some column when not found ->
                 use group = reader.OpenRowGroupReader i
-                requireRows file stream i group
+                requireSize file stream i group
                 let! labels = readLabels file group column
                 found <- hasLabel labels
             | _ -> ()
@@ -187,7 +193,7 @@ let private read file labelNames (limit: int64) (stream: Stream) =
         for i in 0 .. reader.RowGroupCount - 1 do
             use group = reader.OpenRowGroupReader i
 
-            requireRows file stream i group
+            requireSize file stream i group
             let! found, kind = readGroup file image label group
             images.Add found
             kinds.Add kind

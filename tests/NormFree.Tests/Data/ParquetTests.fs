@@ -234,6 +234,38 @@ let private labels =
           contains [ "no training image has a label" ] (errors (load files))
       }
 
+      test "a file that decompresses to more than 200 times its size is rejected" {
+          use folder = new TempFolder()
+          let path = folder.File "set/train.parquet"
+          Directory.CreateDirectory(folder.File "set") |> ignore
+          let image, label = DataField<byte[]> "image", DataField<int64> "label"
+
+          (task {
+              use stream = File.Create path
+
+              use! writer =
+                  ParquetWriter.CreateAsync(
+                      ParquetSchema [ image :> Field; label :> Field ],
+                      stream,
+                      ParquetOptions(CompressionMethod = CompressionMethod.Gzip)
+                  )
+
+              use group = writer.CreateRowGroup()
+              do! group.WriteAsync(image, [| Array.zeroCreate<byte> 20_000_000 |])
+              do! group.WriteAsync<int64>(label, ReadOnlyMemory [| 0L |])
+          })
+              .GetAwaiter()
+              .GetResult()
+
+          let before = GC.GetAllocatedBytesForCurrentThread()
+
+          contains
+              [ "train.parquet"; "200 times" ]
+              (errors (Catalogue.load ImageFolder (Some path) { Catalogue.defaults with HeldOut = Some(0.2, 1L) }))
+
+          Expect.isLessThan (GC.GetAllocatedBytesForCurrentThread() - before) 5_000_000L "allocated"
+      }
+
       test "a row without an image is an unreadable image" {
           let files =
               [ "train.parquet", table animals ((null, 1L) :: rows 0 4)
