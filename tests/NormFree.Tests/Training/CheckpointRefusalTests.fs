@@ -191,6 +191,34 @@ let refusals =
                   (refusal (fun () -> Checkpoint.restore best optimisation)))
       }
 
+      for what, name, dtype, count, said in
+          [ "a tensor of too few values", "conv1.weight/exp_avg", DType.F32, 3, [ "it has 3 values, not 216" ]
+            "no number of steps", "steps", DType.I64, 0, [ "not one number" ]
+            "a negative number of steps", "steps", DType.I64, 1, [ "not one number" ] ] do
+          test $"an optimiser's state with {what} is rejected" {
+              withFile (fun folder path _ optimisation ->
+                  use file = SafetensorsFile.Open path
+                  let writer = SafetensorsWriter()
+
+                  for entry in file.Tensors do
+                      if entry.Name = "optimiser/" + name then
+                          let bytes = Array.create (count * (if dtype = DType.I64 then 8 else 4)) 0xFFuy
+                          writer.Add(entry.Name, dtype, System.ReadOnlySpan [| int64 count |], bytes) |> ignore
+                      else
+                          let shape = Seq.toArray entry.Shape
+
+                          writer.Add(entry.Name, entry.DType, System.ReadOnlySpan shape, file.ReadBytes entry)
+                          |> ignore
+
+                  for KeyValue(key, text) in file.Metadata do
+                      if key <> "checksum" then
+                          writer.Describe(key, text) |> ignore
+
+                  let changed = folder.File "changed.safetensors"
+                  writer.DescribeChecksum().Save changed
+                  contains ($"optimiser/{name}" :: said) (refusal (fun () -> Checkpoint.restore changed optimisation)))
+          }
+
       test "the state of another optimiser cannot be restored" {
           withFile (fun _ path network _ ->
               use sgd = new Optimisation({ quick with Optimiser = Sgd 0.9 }, network)
