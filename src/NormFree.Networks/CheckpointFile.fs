@@ -46,11 +46,17 @@ module internal CheckpointFile =
         parsed path key (metadata path file key |> OldNames.renewFields path |> Json.read<'T>)
 
     let state path file : TrainingState =
-        metadata path file "state"
-        |> OldNames.renewFields path
-        |> OldNames.addFields
-        |> Result.bind Json.read<TrainingState>
-        |> parsed path "state"
+        let state =
+            metadata path file "state"
+            |> OldNames.renewFields path
+            |> OldNames.addFields
+            |> Result.bind Json.read<TrainingState>
+            |> parsed path "state"
+
+        match StateChecks.problems state with
+        | [] -> state
+        | problems ->
+            fail path "metadata 'state'" (String.concat "; " problems) "Give a checkpoint that normfree train wrote"
 
     let private checkFormat path file =
         let format, found = metadata path file "format", metadata path file "version"

@@ -163,6 +163,25 @@ let refusals =
                   contains ("'task'" :: said) (refusal (fun () -> Checkpoint.start changed ten network)))
           }
 
+      for what, change, said in
+          [ "a negative epoch", (fun (cursor: TrainingCursor) -> { cursor with Epoch = -1 }), [ "-1 epochs" ]
+            "more epochs than its recipe", (fun cursor -> { cursor with Epoch = 3 }), [ "3 epochs of 2" ]
+            "a negative step", (fun cursor -> { cursor with Step = -1 }), [ "steps is -1" ]
+            "a negative place",
+            (fun cursor -> { cursor with Progress = { Places = -1; Unreadable = 0 } }),
+            [ "places is -1" ]
+            "a negative time", (fun cursor -> { cursor with Seconds = -1.0 }), [ "-1 seconds" ]
+            "an endless time", (fun cursor -> { cursor with Seconds = 1e300 }), [ "seconds" ]
+            "no time", (fun cursor -> { cursor with Seconds = nan }), [ "NaN seconds" ] ] do
+          test $"a state with {what} is rejected" {
+              withFile (fun _ path _ _ ->
+                  let state = (load path).State
+                  let state = Json.write { state with TrainingCursor = change state.TrainingCursor }
+                  let changed = rewrite path (fun _ -> true) (fun k t -> if k = "state" then state else t)
+                  contains ("'state'" :: said) (refusal (fun () -> load changed))
+                  contains ("'state'" :: said) (refusal (fun () -> Checkpoint.readState changed)))
+          }
+
       test "a network whose poolings take minutes is rejected" {
           withFile (fun _ path network _ ->
               let pools = List.replicate 200 (Part.MaxPool(255, 1, 127))
