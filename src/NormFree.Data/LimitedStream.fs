@@ -41,15 +41,20 @@ type internal LimitedStream(inner: Stream, limit: int64, exceeded: int64 -> exn)
 
         read
 
-/// A stream followed by bytes that begin nothing.
+/// A stream followed by bytes that begin nothing. Whoever reads many of them has not found the end that the stream should have.
 [<Sealed>]
 type private FollowedStream(inner: Stream) =
     inherit SequentialStream()
-    let following = new MemoryStream(Array.create 8 0xFFuy)
+    let mutable left = 1 <<< 20
 
     override _.ReadNext(buffer, offset, length) =
         match inner.Read(buffer, offset, length) with
-        | 0 -> following.Read(buffer, offset, length)
+        | 0 when left = 0 -> raise (InvalidDataException "the gzip is cut short")
+        | 0 ->
+            let count = min left length
+            buffer.AsSpan(offset, count).Fill 0xFFuy
+            left <- left - count
+            count
         | read -> read
 
 /// Decompresses gzips.
@@ -57,7 +62,9 @@ type private FollowedStream(inner: Stream) =
 module internal Gzip =
 
     /// The content of a gzip. Reading its end verifies the checksum.
-    /// .NET accepts a gzip that lacks a part of its last eight bytes, the checksum and the length. Here these are taken from bytes after the file,
-    /// and do not match; after a whole gzip such bytes are ignored.
+    /// .NET accepts a gzip that lacks its end: a part of the data, or of the checksum and the length. Here these are taken from bytes after the
+    /// file, and do not match; after a whole gzip such bytes are ignored.
     let decompress (compressed: Stream) : Stream =
-        new GZipStream(new FollowedStream(compressed), CompressionMode.Decompress)
+        let gzip = new GZipStream(new FollowedStream(compressed), CompressionMode.Decompress)
+        // GZipStream's own CopyTo would read all of the bytes after the file.
+        new LimitedStream(gzip, Int64.MaxValue, (fun _ -> InvalidDataException() :> exn))

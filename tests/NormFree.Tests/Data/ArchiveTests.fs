@@ -124,12 +124,12 @@ let private damaged =
           contains [ "truncated or damaged" ] (error (openAll (folder.Write("set.tar.gz", bytes))))
       }
 
-      for lost in 1..8 do
+      for lost in [ 1..20 ] @ [ 25; 30 ] do
           test $"a tar.gz that lacks its last {lost} bytes is rejected" {
               use folder = new TempFolder()
               let bytes = gzip (tar [ image ])
               let cut = Array.truncate (bytes.Length - lost) bytes
-              contains [ "set.tar.gz"; "checksum" ] (error (openAll (folder.Write("set.tar.gz", cut))))
+              contains [ "set.tar.gz"; "truncated or damaged" ] (error (openAll (folder.Write("set.tar.gz", cut))))
           }
 
       for what, more in [ "zeros", Array.zeroCreate 100; "text", Array.create 100 120uy ] do

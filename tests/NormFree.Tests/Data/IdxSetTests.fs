@@ -148,9 +148,9 @@ let tests =
               let name, bytes = List.head files
               let packed = gzip bytes
 
-              for lost in 1..8 do
+              for lost in 1..20 do
                   let cut = Array.truncate (packed.Length - lost) packed
-                  contains [ name; "checksum" ] (errors (read ((name, cut) :: List.tail files)))
+                  contains [ name; "truncated or damaged" ] (errors (read ((name, cut) :: List.tail files)))
           }
 
           test "a gzip without .gz and a plain file with .gz are read by their content" {
