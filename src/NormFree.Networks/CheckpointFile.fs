@@ -142,6 +142,7 @@ module internal CheckpointFile =
 
     /// Opens a checkpoint whose format, version and checksum are right.
     let openFile path =
+        PlainFile.RequireNoPipe(path, "Give a file: it is read more than once")
         let file = SafetensorsFile.Open path
 
         try

@@ -66,7 +66,14 @@ let private special =
         File.CreateSymbolicLink(path, target) |> ignore
         path
 
-    [ test "a pipe is not replaced by a file" { isKept pipe }
+    [ test "a lock file that is a pipe is an error" {
+          inFolder (fun path ->
+              let lock = pipe (folderOf path)
+              let thrown = Expect.throwsC (fun () -> FileLock.TryTake(lock, "mark") |> ignore) id
+              Expect.stringContains thrown.Message $"{lock} is a device, pipe or socket" "what it is")
+      }
+
+      test "a pipe is not replaced by a file" { isKept pipe }
       test "a link to a pipe is not replaced by a file" { isKept (fun folder -> linkTo (pipe folder) folder) }
       test "a link to a device is not replaced by a file" { isKept (linkTo "/dev/null") } ]
 

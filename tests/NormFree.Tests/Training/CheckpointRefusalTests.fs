@@ -24,6 +24,14 @@ let refusals =
           contains [ "none.safetensors" ] text
       }
 
+      test "a pipe is an error, not a wait" {
+          use folder = new TempFolder()
+          let path = folder.File "pipe"
+          use made = System.Diagnostics.Process.Start("mkfifo", [ path ])
+          made.WaitForExit()
+          contains [ path; "pipe or socket" ] (refusal (fun () -> load path))
+      }
+
       test "a network of another architecture causes a list of the differences" {
           withFile (fun _ path _ _ ->
               use other = create BatchNorm
