@@ -213,7 +213,11 @@ let private shards options (set: FileSet) used =
 
 let private noTest (set: FileSet) (unlabelled: ParquetSplits.File list) =
     match unlabelled with
-    | [] -> SplitFolders.missingTest set
+    | [] ->
+        DataError.create
+            set.Place
+            "no Parquet file has the name of a test split"
+            "Train with --held-out 0.1, or name the split with --test-split; --test-split train evaluates on the training images"
     | file :: _ ->
         DataError.create
             set.Place

@@ -30,7 +30,7 @@ let private tableOf
     (write: ParquetRowGroupWriter -> 'rest list -> Task)
     =
     let bytes, path = column<byte[]> "bytes", column<string> "path"
-    let schema = ParquetSchema(StructField("image", bytes, path) :> Field :: fields)
+    let schema = ParquetSchema((StructField("image", bytes, path) :> Field) :: fields)
     let buffer = new MemoryStream()
 
     let work =
@@ -55,13 +55,13 @@ let private tableOf
 let private table (metadata: string option) (rows: (byte[] * int64) list) =
     let label = column<int64> "label"
 
-    tableOf metadata [ label ] rows (fun group labels ->
+    tableOf metadata [ label :> Field ] rows (fun group labels ->
         group.WriteAsync<int64>(label, ReadOnlyMemory [| for label in labels -> Nullable label |]))
 
 /// The same with names of classes, of which null is none.
 let private namedTable (rows: (byte[] * string) list) =
     let label = column<string> "label"
-    tableOf None [ label ] rows (fun group labels -> group.WriteAsync(label, List.toArray labels))
+    tableOf None [ label :> Field ] rows (fun group labels -> group.WriteAsync(label, List.toArray labels))
 
 /// The same without labels.
 let private unlabelledTable images =
@@ -71,7 +71,7 @@ let private unlabelledTable images =
 let private typedTable<'T when 'T: struct and 'T: (new: unit -> 'T) and 'T :> ValueType> (toLabel: int -> 'T) rows =
     let label = DataField<'T>("label")
 
-    tableOf None [ label ] rows (fun group labels ->
+    tableOf None [ label :> Field ] rows (fun group labels ->
         group.WriteAsync<'T>(label, ReadOnlyMemory [| for label in labels -> toLabel label |]))
 
 let private rows first count = [ for i in first .. first + count - 1 -> picture i, int64 (i % 2) ]
@@ -117,12 +117,12 @@ let private repositories =
           contains [ "the shard is missing"; "train-00000-of-00002.parquet" ] (notes dataset)
       }
 
-      for what, test in
+      for what, unlabelled in
           [ "labels of −1", table animals [ for i in 0..2 -> picture i, -1L ]
             "no column of labels", unlabelledTable [ picture 1; picture 2 ] ] do
           test $"a test split with {what} is replaced by the validation split, or is an error" {
               let train = "train-00000-of-00001.parquet", table animals (rows 0 4)
-              let files = [ train; "test-00000-of-00001.parquet", test ]
+              let files = [ train; "test-00000-of-00001.parquet", unlabelled ]
               let both = ("validation-00000-of-00001.parquet", table animals (rows 4 2)) :: files
               let dataset = ok (load both)
               Expect.equal (dataset.Train.Count, dataset.Test.Count) (4, 2) "counts"
@@ -184,7 +184,10 @@ let private repositories =
 
 let private labels =
     [ test "names are classes, and rows without one are named" {
-          let train = namedTable [ picture 1, "dog"; picture 2, "cat"; picture 3, null; picture 4, "dog" ]
+          let train =
+              namedTable
+                  [ picture 1, "dog"; picture 2, "cat"; picture 3, Unchecked.defaultof<string>; picture 4, "dog" ]
+
           let dataset = ok (load [ "train.parquet", train; "test.parquet", namedTable [ picture 5, "cat" ] ])
           Expect.equal (dataset.Classes, dataset.Train.Count, dataset.Test.Count) ([| "cat"; "dog" |], 3, 1) "classes"
           contains [ "no label"; "train.parquet row 2" ] (notes dataset)
@@ -238,7 +241,7 @@ let private labels =
           use folder = new TempFolder()
           let path = folder.File "set/train.parquet"
           Directory.CreateDirectory(folder.File "set") |> ignore
-          let image, label = DataField<byte[]> "image", DataField<int64> "label"
+          let image, label = DataField<byte[]>("image"), DataField<int64>("label")
 
           (task {
               use stream = File.Create path
@@ -268,7 +271,7 @@ let private labels =
 
       test "a row without an image is an unreadable image" {
           let files =
-              [ "train.parquet", table animals ((null, 1L) :: rows 0 4)
+              [ "train.parquet", table animals ((Unchecked.defaultof<byte[]>, 1L) :: rows 0 4)
                 "test.parquet", table animals (rows 4 2) ]
 
           let dataset = ok (load files)
