@@ -26,7 +26,7 @@ type internal SequentialStream() =
     override _.SetLength _ = raise (NotSupportedException())
     override _.Write(_: byte[], _: int, _: int) = raise (NotSupportedException())
 
-/// A read-only stream that throws `exceeded` when more than `limit` bytes are read.
+/// A read-only stream that throws `exceeded` when more than `limit` bytes are read. It closes the inner stream.
 [<Sealed>]
 type internal LimitedStream(inner: Stream, limit: int64, exceeded: int64 -> exn) =
     inherit SequentialStream()
@@ -40,6 +40,12 @@ type internal LimitedStream(inner: Stream, limit: int64, exceeded: int64 -> exn)
             raise (exceeded total)
 
         read
+
+    override _.Dispose(disposing: bool) =
+        if disposing then
+            inner.Dispose()
+
+        base.Dispose(disposing)
 
 /// A stream followed by bytes that begin nothing. Whoever reads many of them has not found the end that the stream should have.
 [<Sealed>]
