@@ -84,7 +84,7 @@ let inFolder files run =
     run (folder.File "set")
 
 let loadWith options files = inFolder files (fun path -> Catalogue.load ImageFolder (Some path) options)
-let load = loadWith Catalogue.defaults
+let load files = loadWith Catalogue.defaults files
 
 let shards =
     lazy
