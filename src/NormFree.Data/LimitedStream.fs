@@ -47,11 +47,11 @@ type internal LimitedStream(inner: Stream, limit: int64, exceeded: int64 -> exn)
 
         base.Dispose(disposing)
 
-/// A stream followed by bytes that begin nothing. Whoever reads many of them has not found the end that the stream should have.
+/// A stream followed by 512 bytes that begin nothing. Whoever reads beyond them has not found the end that the stream should have.
 [<Sealed>]
 type private FollowedStream(inner: Stream) =
     inherit SequentialStream()
-    let mutable left = 1 <<< 20
+    let mutable left = 512
 
     override _.ReadNext(buffer, offset, length) =
         match inner.Read(buffer, offset, length) with
