@@ -135,6 +135,14 @@ let private readGroup file image label (group: ParquetRowGroupReader) =
     task {
         let images: byte[][] = Array.zeroCreate (int group.RowCount)
         do! group.ReadAsync((image: DataField), Memory images)
+
+        // Parquet.Net moves the values after a null forward, so that images would get the labels of others.
+        if images |> Array.exists (fun bytes -> isNull (box bytes) || bytes.Length = 0) then
+            refuse
+                file
+                "it has rows without an image, which cannot be told from those with one"
+                "Write it again without these rows"
+
         let! labels = readLabels file group label
         return images, labels
     }

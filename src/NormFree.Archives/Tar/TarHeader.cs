@@ -53,7 +53,7 @@ internal readonly ref struct TarHeader(ReadOnlySpan<byte> block)
     {
         var field = block.Slice(at, bytes);
         if (field[0] >= 0x80)
-            return field[0] == 0x80 && !field[1..^8].ContainsAnyExcept((byte)0) ? BinaryPrimitives.ReadInt64BigEndian(field[^8..]) : -1;
+            return field[0] == 0x80 && bytes > 8 && !field[1..^8].ContainsAnyExcept((byte)0) ? BinaryPrimitives.ReadInt64BigEndian(field[^8..]) : -1;
 
         long value = 0;
         foreach (byte digit in field.Trim(" \0"u8))
