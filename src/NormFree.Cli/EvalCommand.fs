@@ -4,6 +4,7 @@ open System
 open System.Threading
 open NormFree.Data
 open NormFree.Distributed
+open NormFree.Formats
 open NormFree.Runs
 open NormFree.Networks
 open NormFree.Packing
@@ -25,8 +26,8 @@ module internal EvalCommand =
         else
             raise (
                 TrainingException
-                    $"{path} was trained on {task.Dataset} with {task.Classes.Length} classes ({task.Classes[0]}, …); {dataset.Name} has \
-                      {dataset.Classes.Length} ({dataset.Classes[0]}, …). Give the data set that it was trained on."
+                    $"{path} was trained on {Quoted.Name task.Dataset} with {task.Classes.Length} classes ({Quoted.Name task.Classes[0]}, …); \
+                      {dataset.Name} has {dataset.Classes.Length} ({Quoted.Name dataset.Classes[0]}, …). Give the data set that it was trained on."
             )
 
     /// Prints images that cannot be read.

@@ -17,10 +17,11 @@ module internal NetworkFile =
         | true, format -> format.StartsWith(ours, StringComparison.Ordinal)
         | _ -> false
 
-    /// <summary>Rejects a file of another kind, and names the command that helps: files of PyTorch, plain safetensors, web pages and so on.</summary>
+    /// <summary>Rejects a pipe and a file of another kind, and names the command that helps: files of PyTorch, plain safetensors, web pages and so on.</summary>
     /// <remarks>A file that does not exist is left to the code that opens it. Throws InvalidFileException.</remarks>
     let require (path: string) =
         if File.Exists path then
+            PlainFile.RequireNoPipe(path, "It is read more than once: give a file")
             use file = SafetensorsFile.Open path
 
             if not (isOurs file) then

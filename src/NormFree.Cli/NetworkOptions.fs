@@ -1,6 +1,7 @@
 namespace NormFree.Cli
 
 open NormFree.Data
+open NormFree.Formats
 open NormFree.Runs
 open NormFree.Spec
 open NormFree.Networks
@@ -84,7 +85,7 @@ module internal NetworkOptions =
         | None ->
             let known = List.map fst Architecture.all
             let hint, list = Suggestion.didYouMean known architecture, String.concat ", " known
-            raise (UsageException $"there is no architecture '{architecture}': choose one of {list}.{hint}")
+            raise (UsageException $"there is no architecture {Quoted.Name architecture}: choose one of {list}.{hint}")
 
     /// The network, or an error if an option was given for layers that it does not have.
     let requireBinary (given: (string * bool) list) (net: NetSpec) =

@@ -112,6 +112,18 @@ module internal TrainCommand =
             if not (Path.Exists path) then
                 raise (TrainingException $"The run's {what} not at {path}: give the new place with {option} PATH.")
 
+    /// A damaged or hostile run.json must not request more than options can.
+    let private requireBounds (folder: RunFolder) (configuration: RunConfiguration) =
+        match RunConfiguration.problems configuration with
+        | [] -> ()
+        | problems ->
+            let all = String.concat " " problems
+
+            raise (
+                TrainingException
+                    $"The configuration of {folder.Path} is out of bounds: {all} Restore its run.json; --threads and --workers replace those of another machine."
+            )
+
     /// The configuration of a run that is resumed, the command line that started it, and where its data have moved.
     let private resumed (args: Arguments) folder =
         requireSettingsKept args
@@ -138,6 +150,7 @@ module internal TrainCommand =
                 Execution = TrainSettings.execution args configuration.Execution
                 Changes = [] }
 
+        requireBounds folder here
         requireFound "data are" "--data" (Option.toList here.Dataset.Path)
         requireFound "teacher is" "--teacher" (teachers here)
         here, description.Arguments, movement configuration here

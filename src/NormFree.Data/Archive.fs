@@ -71,7 +71,8 @@ let openNested limits (place: string) =
             let regionOf (set: FileSet) i : NestedTar.Region option =
                 let file = Path.Combine(place, set.Files[i])
 
-                if NestedTar.isTar file then
+                // Pipes and devices have no length. Opening a pipe would wait.
+                if NestedTar.isTar file && FileInfo(file).Length > 0L then
                     Some { File = file; Offset = 0L; Length = FileInfo(file).Length }
                 else
                     None

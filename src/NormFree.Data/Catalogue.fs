@@ -2,6 +2,7 @@ namespace NormFree.Data
 
 open System
 open System.IO
+open NormFree.Formats
 
 /// <summary>Opens data sets by kind and path.</summary>
 /// <example><code>
@@ -167,7 +168,12 @@ module Catalogue =
 
         match path with
         | None -> Error [ DataError.create "--data" $"a path is required: {expected}" remedy ]
-        | Some path when File.Exists path || Directory.Exists path -> Ok path
+        | Some path when Directory.Exists path -> Ok path
+        | Some path when File.Exists path ->
+            DataError.guard path (fun () ->
+                PlainFile.RequireNoPipe(path, "Give a file or folder")
+                Ok path)
+            |> Result.mapError List.singleton
         | Some path -> Error [ DataError.create path $"there is no such file or folder; expected {expected}" remedy ]
 
     let private checkOptions options =

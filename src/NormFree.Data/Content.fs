@@ -4,6 +4,7 @@ module internal NormFree.Data.Content
 open System
 open System.IO
 open NormFree.Archives.Tar
+open NormFree.Formats
 
 type Content =
     | Zip
@@ -77,6 +78,7 @@ let head (stream: Stream) =
 
 /// The first bytes of a file.
 let headOf (path: string) =
+    PlainFile.RequireNoPipe(path, "Give a file")
     use stream = File.OpenRead path
     head stream
 

@@ -5,10 +5,6 @@ open System
 open System.IO
 open NormFree.Formats
 
-/// Deeper than any data set.
-[<Literal>]
-let private MaxDepth = 16
-
 /// The decoder of file names replaces bytes that are not UTF-8 by this character. Such a name cannot be opened.
 [<Literal>]
 let private Replacement = '\uFFFD'
@@ -27,8 +23,9 @@ let private realPath (folder: DirectoryInfo) =
     | null -> folder.FullName
     | target -> target.FullName
 
-/// All entries below a folder. `above` are the real paths of this folder and of those that contain it.
-let rec private entriesBelow (above: string list) (folder: DirectoryInfo) : FileSystemInfo seq =
+/// All entries below a folder. `above` are the real paths of this folder and of those that contain it. Entries that are one level too deep are
+/// listed, so that the listing rejects them.
+let rec private entriesBelow limits (above: string list) (folder: DirectoryInfo) : FileSystemInfo seq =
     seq {
         for entry in folder.EnumerateFileSystemInfos() do
             match entry with
@@ -39,11 +36,11 @@ let rec private entriesBelow (above: string list) (folder: DirectoryInfo) : File
                     else
                         realPath inner
 
-                if not (List.contains real above) && above.Length <= MaxDepth then
+                if not (List.contains real above) && above.Length <= limits.Depth + 1 then
                     yield inner
 
                     if not (isLost inner) then
-                        yield! entriesBelow (real :: above) inner
+                        yield! entriesBelow limits (real :: above) inner
             | file -> yield file
     }
 
@@ -73,7 +70,7 @@ let openWith limits (place: string) =
         else
             Ok(PlainFile.ReadAllBytes(entry.FullName, limits.EntryBytes))
 
-    entriesBelow [ realPath root ] root
+    entriesBelow limits [ realPath root ] root
     |> Seq.map (fun entry -> pathOf place entry, entry)
     |> Listing.gather place limits
     |> Result.bind (requireNames place)

@@ -5,7 +5,6 @@ module internal NormFree.Data.IdxFile
 open System
 open System.Buffers.Binary
 open System.IO
-open System.IO.Compression
 
 /// An IDX file of bytes: its dimensions, and its data from `Start`.
 type Idx = { Dimensions: int[]; Bytes: byte[]; Start: int }
@@ -79,7 +78,7 @@ let private parsePlain file dimensions (bytes: byte[]) =
 
 /// Decompresses a gzip. Reads the bytes that the header announces and never more, whatever the gzip contains.
 let private decompress file dimensions (compressed: byte[]) =
-    use stream = new GZipStream(new MemoryStream(compressed), CompressionMode.Decompress)
+    use stream = Gzip.decompress (new MemoryStream(compressed))
     let header = Array.zeroCreate<byte>(headerBytes dimensions)
     stream.ReadExactly header
 

@@ -156,6 +156,12 @@ module ImageFolder =
                 "Move them into such folders (for ImageNet, add Kaggle's LOC_val_solution.csv), train with --held-out 0.1, or evaluate on the \
                  training images with --test-split NAME"
 
+    let private noClasses (set: FileSet) (train: Split) =
+        DataError.create
+            (if train.Folder = "" then set.Place else $"{set.Place}/{train.Folder}")
+            "the training images are in no class folders"
+            "Move each image into a folder with the name of its class, such as train/cat/"
+
     let private check (tree: FolderTree) options train test =
         problems tree options.AllowLeftOut train
         @ (match test with
@@ -166,10 +172,9 @@ module ImageFolder =
         let test, others = chooseTest train tests
 
         let errors =
-            if test.IsNone && not options.TestOptional then
-                [ noTest tree.Set others ]
-            else
-                check tree options train test
+            if train.Classes.IsEmpty then [ noClasses tree.Set train ]
+            elif test.IsNone && not options.TestOptional then [ noTest tree.Set others ]
+            else check tree options train test
 
         if errors.IsEmpty then
             let classes = Array.ofSeq train.Classes.Keys

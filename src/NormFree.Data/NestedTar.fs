@@ -15,6 +15,36 @@ let private MaxNesting = 3
 /// Bytes of a file on the disk.
 type Region = { File: string; Offset: int64; Length: int64 }
 
+/// The content of an entry of a tar.
+type Entry<'bytes> =
+    | Stored of 'bytes
+    | Folder
+    | Link
+    /// A device, a pipe, or an entry of an unknown type.
+    | Special
+
+/// The name of a scan's entry, where folders end in a slash, and what it is. `stored` reads a file.
+let entryOf (scan: TarScan) (stored: TarScan -> 'bytes) =
+    match scan.Kind with
+    | TarEntryKind.Folder -> scan.Name.TrimEnd('/') + "/", Folder
+    | TarEntryKind.Link -> scan.Name.TrimEnd '/', Link
+    | TarEntryKind.Special -> scan.Name.TrimEnd '/', Special
+    | _ -> scan.Name, Stored(stored scan)
+
+let private special place =
+    DataError.create
+        place
+        "it is a device, a pipe, or an entry of a type that is not supported"
+        "Create the archive again from files"
+
+/// The bytes of an entry. `read` reads those of a file.
+let readEntry (read: string -> 'bytes -> Result<byte[], DataError>) path entry =
+    match entry with
+    | Stored bytes -> read path bytes
+    | Folder
+    | Link -> Error(Listing.link path)
+    | Special -> Error(special path)
+
 let isTar (path: string) = path.EndsWith(".tar", StringComparison.OrdinalIgnoreCase)
 
 let private folderOf (path: string) = path.Substring(0, path.Length - ".tar".Length)
@@ -22,20 +52,22 @@ let private folderOf (path: string) = path.Substring(0, path.Length - ".tar".Len
 let private outside place name =
     InvalidFileException(place, name, "it is longer than the tar that contains it", DataError.downloadAgain)
 
-/// The (path, region) of the files in a tar at a region of the stream. Links and folders are left out.
-let rec private filesOf nesting (stream: Stream) (region: Region) (path: string) : (string * Region) seq =
+/// The entries of a tar at a region of the stream, without its folders.
+let rec private filesOf nesting (stream: Stream) (region: Region) (path: string) : (string * Entry<Region>) seq =
     seq {
         stream.Position <- region.Offset
-        let scan = TarScan(stream, $"{region.File}, {path}")
+        let scan = TarScan(stream, $"{region.File}, {path}", region.Length)
 
         while scan.Next() do
-            if scan.Kind = TarEntryKind.File then
-                let inner = { region with Offset = scan.Offset; Length = scan.Length }
+            let name, entry = entryOf scan (fun scan -> { region with Offset = scan.Offset; Length = scan.Length })
 
-                if inner.Offset + inner.Length > region.Offset + region.Length then
-                    raise (outside region.File scan.Name)
-
-                yield! expandIn nesting stream inner $"{folderOf path}/{scan.Name}"
+            match entry with
+            | Stored inner when inner.Offset + inner.Length > region.Offset + region.Length ->
+                raise (outside region.File name)
+            | Stored inner -> yield! expandIn nesting stream inner $"{folderOf path}/{name}"
+            | Folder -> ()
+            | Link
+            | Special -> yield $"{folderOf path}/{name}", entry
     }
 
 /// The files of a region if it is a tar, otherwise the region itself.
@@ -53,11 +85,11 @@ and private expandIn nesting stream region path =
         then
             yield! filesOf (nesting + 1) stream region path
         else
-            yield path, region
+            yield path, Stored region
     }
 
 /// <summary>The files of a tar on the disk as entries under a path.</summary>
-let expand (path: string) (region: Region) : (string * Region) seq =
+let expand (path: string) (region: Region) : (string * Entry<Region>) seq =
     seq {
         use stream = File.OpenRead region.File
         yield! expandIn 0 stream region path
@@ -89,7 +121,7 @@ let openWith limits (regionOf: int -> Region option) (set: FileSet) : Result<Fil
                 match regionOf i with
                 | Some region when isTar set.Files[i] ->
                     for path, inner in expand set.Files[i] region do
-                        path, (if inner = region then Choice1Of2 i else Choice2Of2 inner)
+                        path, (if inner = Stored region then Choice1Of2 i else Choice2Of2 inner)
                 | _ -> set.Files[i], Choice1Of2 i
         }
 
@@ -101,12 +133,12 @@ let openWith limits (regionOf: int -> Region option) (set: FileSet) : Result<Fil
     let isLink =
         function
         | Choice1Of2 i -> i >= 0 && links.Contains set.Files[i]
-        | Choice2Of2 _ -> false
+        | Choice2Of2(entry: Entry<Region>) -> entry.IsLink
 
-    let readEntry path =
+    let readFile path =
         function
         | Choice1Of2 i -> set.Read i
-        | Choice2Of2 region -> read limits (handle region.File) path region
+        | Choice2Of2 entry -> readEntry (fun path region -> read limits (handle region.File) path region) path entry
 
     Listing.gather set.Place limits entries
-    |> Result.map (fun items -> Listing.build set.Place items isLink readEntry)
+    |> Result.map (fun items -> Listing.build set.Place items isLink readFile)

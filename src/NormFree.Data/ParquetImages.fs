@@ -3,18 +3,15 @@
 module internal NormFree.Data.ParquetImages
 
 open System
+open System.Collections.Generic
 open System.IO
 open NormFree.Formats
+open NormFree.Data.ParquetSplits
 open NormFree.Data.ParquetTable
-open NormFree.Data.SplitName
 
-let private isParquetName (path: string) = path.EndsWith(".parquet", StringComparison.OrdinalIgnoreCase)
-
-/// The name of a file's split: its folder if that is the name of a split and the file's is not, otherwise the beginning of its name.
-let private splitOf (path: string) =
-    let start = (FileSet.fileName path).Split([| '-'; '.'; '_' |])[0]
-    let folder = FileSet.fileName (FileSet.parent path)
-    if (roleOf start).IsNone && (roleOf folder).IsSome then folder else start
+/// Classes without names are numbers below this.
+[<Literal>]
+let private MaxNumbers = 100_000L
 
 /// A file as a set of one.
 let private single (path: string) : FileSet =
@@ -25,109 +22,128 @@ let private single (path: string) : FileSet =
       Read =
         fun _ -> DataError.guard path (fun () -> Ok(PlainFile.ReadAllBytes(path, FileSet.defaultLimits.EntryBytes))) }
 
-let private listed (set: FileSet) =
-    [ for i, path in Array.indexed set.Files do
-          if isParquetName path && not (isHidden path) then
-              i, path ]
+let private visibleImages (set: FileSet) =
+    set.Files |> Array.filter (fun path -> ImageKind.isSupported path && not (SplitName.isHidden path))
 
-/// Whether a path is a Parquet file, or a folder with Parquet files and without images.
+/// Whether an image is in a folder of training images.
+let private isInTraining (path: string) =
+    (FileSet.parent path).Split '/'
+    |> Array.exists (fun folder -> SplitName.roleOf folder = Some SplitName.Training)
+
+/// Whether the Parquet files are the data set: there are no images, or only some beside them, such as a preview.
+let private isOfParquet (set: FileSet) =
+    match listed set, visibleImages set with
+    | [], _ -> false
+    | _, [||] -> true
+    | files, images ->
+        files |> List.exists (fun file -> SplitName.roleOf file.Split = Some SplitName.Training)
+        && not (Array.exists isInTraining images)
+
+/// Whether a path is a Parquet file, or a folder whose images are in Parquet files.
 let isParquet path =
     if File.Exists path then
-        ReadOnlySpan(Content.headOf path).StartsWith("PAR1"B.AsSpan())
+        ReadOnlySpan(Content.headOf path).StartsWith(ReadOnlySpan "PAR1"B)
     elif Directory.Exists path then
         match Archive.openWith FileSet.defaultLimits (fun _ -> true) path with
-        | Ok set -> not (listed set).IsEmpty && not (Array.exists ImageKind.isSupported set.Files)
+        | Ok set -> isOfParquet set
         | Error _ -> false
     else
         false
 
-/// The names of the splits, best first.
-let private chosen options (set: FileSet) =
-    let splits = listed set |> List.map (snd >> splitOf) |> List.distinct
+let private fullPath (set: FileSet) (file: ParquetSplits.File) = Path.Combine(set.Place, file.Path)
 
-    let withRoles roles =
-        roles |> List.collect (fun role -> splits |> List.filter (fun split -> roleOf split = Some role))
+let private bytesOf (table: Table) =
+    table.Images |> Array.sumBy (fun image -> if isNull (box image) then 0L else image.LongLength)
 
-    let named option' (name: string option) otherwise =
-        match name with
-        | Some name when List.contains name splits -> Ok [ name ]
-        | Some name ->
-            let known = String.concat ", " (Printable.List(List.toArray splits))
+/// The tables of files, within the limit on their total.
+let private tables limit labels (set: FileSet) (files: ParquetSplits.File list) =
+    ((Ok(limit, [])), files)
+    ||> List.fold (fun state file ->
+        state
+        |> Result.bind (fun (left, before) ->
+            openFile (fullPath set file) labels left
+            |> Result.map (fun table -> left - bytesOf table, (file.Path, table) :: before)))
+    |> Result.map (fun (left, tables) -> left, List.rev tables)
 
-            Error(
-                DataError.create
-                    set.Place
-                    $"{option'} {name}: there are no Parquet files of this split"
-                    $"Name one of: {known}"
-            )
-        | None -> Ok otherwise
+/// The first split that has labels, and the files of those before it.
+let private chooseTest labels (set: FileSet) (tests: ParquetSplits.File list list) =
+    let rec search before rest =
+        match rest with
+        | [] -> Ok(None, List.concat (List.rev before))
+        | (split: ParquetSplits.File list) :: others ->
+            split
+            |> List.map (fun file -> isLabelled (fullPath set file) labels)
+            |> DataError.collect
+            |> Result.bind (fun found ->
+                if List.contains true found then
+                    Ok(Some split, List.concat (List.rev before))
+                else
+                    search (split :: before) others)
 
-    match
-        named "--train-split" options.TrainSplit (withRoles [ Training ]),
-        named "--test-split" options.TestSplit (withRoles [ Testing; Validation ])
-    with
-    | Ok(train :: _), Ok tests -> Ok(train, List.tryHead (List.except [ train ] tests))
-    | Ok [], _ ->
+    search [] tests
+
+/// The names in the labels of tables; numbers have none.
+let private namesIn (tables: (string * Table) list) =
+    tables
+    |> Seq.collect (fun (_, table) ->
+        match table.Labels with
+        | Names names -> names |> Array.filter (fun name -> not (isNull (box name)))
+        | Numbers _ -> [||])
+    |> Seq.distinct
+    |> Seq.sortWith (fun a b -> String.CompareOrdinal(a, b))
+    |> Array.ofSeq
+
+let private numbersIn (tables: (string * Table) list) =
+    tables
+    |> Seq.collect (fun (_, table) ->
+        match table.Labels with
+        | Numbers labels -> labels
+        | Names _ -> [||])
+
+let private haveNames (tables: (string * Table) list) =
+    tables
+    |> List.map (fun (_, table) ->
+        match table.Labels with
+        | Names _ -> true
+        | Numbers _ -> false)
+    |> List.distinct
+
+let private ofNames (set: FileSet) train test =
+    let classes = namesIn train
+
+    match namesIn test |> Array.except classes with
+    | [||] -> Ok classes
+    | others ->
+        let list = String.concat ", " (Printable.List others)
+
         DataError.create
             set.Place
-            "no Parquet file has the name of a training split"
-            "Name the split with --train-split, such as train for train-00000-of-00001.parquet"
+            $"the test images have classes that no training image has: {list}"
+            "Both splits must have the same classes"
         |> Error
-    | Error error, _
-    | _, Error error -> Error error
 
-/// The tables of a split, within the limit on their total.
-let private tables limits labels (set: FileSet) split : Result<(string * Table) list, DataError list> =
-    listed set
-    |> List.filter (fun (_, path) -> splitOf path = split)
-    |> List.sortWith (fun (_, a) (_, b) -> String.CompareOrdinal(a, b))
-    |> List.map (fun (_, path) ->
-        let file = Path.Combine(set.Place, path)
-
-        DataError.guard file (fun () ->
-            use stream = File.OpenRead file
-            openStream file labels limits.MemoryBytes stream |> Result.map (fun table -> path, table)))
-    |> DataError.collect
-
-let private requireMemory limits (set: FileSet) (tables: (string * Table) list) =
-    let total =
-        tables
-        |> List.sumBy (fun (_, table) ->
-            table.Images |> Array.sumBy (fun image -> if isNull (box image) then 0L else image.LongLength))
-
-    if total > limits.MemoryBytes then
+let private ofNumbers (set: FileSet) tables =
+    match Seq.fold max -1L (numbersIn tables) with
+    | largest when largest < MaxNumbers -> Ok(Array.init (int largest + 1) string)
+    | largest ->
         DataError.create
             set.Place
-            $"its images have {total} bytes; {limits.MemoryBytes} are kept in memory"
-            "Export them to train/<class>/ and test/<class>/"
-        |> List.singleton
+            $"its labels are numbers up to {largest}; without names of the classes they must be below {MaxNumbers}"
+            "Number the classes from 0"
         |> Error
-    else
-        Ok()
 
 /// The names of the classes: the hub's, those in the tables, or numbers.
-let private classNames (tables: Table list) =
-    match tables |> List.tryPick _.ClassNames, (List.head tables).Labels with
-    | Some names, _ -> names
-    | None, Names _ ->
-        tables
-        |> Seq.collect (fun table ->
-            match table.Labels with
-            | Names names -> names
-            | Numbers _ -> [||])
-        |> Seq.distinct
-        |> Seq.sortWith (fun a b -> String.CompareOrdinal(a, b))
-        |> Array.ofSeq
-    | None, Numbers _ ->
-        let largest =
-            tables
-            |> Seq.collect (fun table ->
-                match table.Labels with
-                | Numbers labels -> labels
-                | Names _ -> [||])
-            |> Seq.fold max -1L
-
-        Array.init (int (min largest 100_000L) + 1) string
+let private classNames (set: FileSet) (train: (string * Table) list) (test: (string * Table) list) =
+    match train |> List.tryPick (fun (_, table) -> table.ClassNames), haveNames (train @ test) with
+    | Some names, _ -> Ok names
+    | None, [ true ] -> ofNames set train test
+    | None, [ false ] -> ofNumbers set (train @ test)
+    | None, _ ->
+        DataError.create
+            set.Place
+            "the labels of some files are names, those of others are numbers"
+            "Give files of one data set"
+        |> Error
 
 let private labelsOf (classes: string[]) table =
     match table.Labels with
@@ -136,7 +152,9 @@ let private labelsOf (classes: string[]) table =
         |> Array.map (fun label -> if label >= 0L && label < classes.LongLength then int label else -1)
     | Names names -> names |> Array.map (fun name -> Array.IndexOf(classes, name))
 
-/// The images of a split that have a label, and those without.
+let private missingImage = "the row has no image in it"
+
+/// The images of a split that have a label, and the rows without one.
 let private source (set: FileSet) classes (tables: (string * Table) list) =
     let rows =
         [| for path, table in tables do
@@ -145,8 +163,7 @@ let private source (set: FileSet) classes (tables: (string * Table) list) =
                for row in 0 .. labels.Length - 1 do
                    struct (path, row, labels[row], table.Images[row]) |]
 
-    let isUsable (struct (_, _, label, image: byte[])) = label >= 0 && not (isNull (box image))
-    let usable, others = Array.partition isUsable rows
+    let usable, others = rows |> Array.partition (fun struct (_, _, label, _) -> label >= 0)
     let name (struct (path, row, _, _)) = $"{path} row {row}"
 
     let labelOf i =
@@ -154,38 +171,96 @@ let private source (set: FileSet) classes (tables: (string * Table) list) =
         label
 
     let bytes i =
-        let struct (_, _, _, image) = usable[i]
-        image
+        let struct (_, _, _, image: byte[]) = usable[i]
+        if isNull (box image) || image.Length = 0 then Error missingImage else Ok image
 
     { Count = usable.Length
       Label = labelOf
       Name = fun i -> Printable.Text $"{set.Place}/{name usable[i]}"
-      Load = bytes >> Decode.image },
+      Load = bytes >> Result.bind Decode.image },
     bytes,
-    LeftOut.create "the row has no image or no label of a class" "" (Array.map name others)
+    LeftOut.create "the row has no label of a class" "" (Array.map name others)
 
-let private read limits options labels (set: FileSet) : Result<FolderImages, DataError list> =
-    chosen options set
-    |> Result.mapError List.singleton
-    |> Result.bind (fun (train, test) ->
-        match test with
-        | None when not options.TestOptional -> Error [ SplitFolders.missingTest set ]
-        | _ ->
-            DataError.both
-                (tables limits labels set train)
-                (test |> Option.map (tables limits labels set) |> Option.defaultValue (Ok [])))
-    |> Result.bind (fun (train, test) -> requireMemory limits set (train @ test) |> Result.map (fun () -> train, test))
-    |> Result.map (fun (train, test) ->
-        let classes = classNames (List.map snd (train @ test))
+/// Files of other splits and configurations, hidden ones, and images beside the Parquet files.
+let private unused (set: FileSet) (files: ParquetSplits.File list) (used: ParquetSplits.File list) unlabelled =
+    let isUnlabelled (file: ParquetSplits.File) = List.contains file unlabelled
+    let known = HashSet used
+    let without, others = files |> List.filter (known.Contains >> not) |> List.partition isUnlabelled
+
+    let hidden =
+        set.Files
+        |> Array.filter (fun path ->
+            SplitName.isHidden path && path.EndsWith(".parquet", StringComparison.OrdinalIgnoreCase))
+
+    [ yield! LeftOut.create "the split has no labels" "" (without |> List.map _.Path)
+      yield! LeftOut.create "the split is not used" "" (others |> List.map _.Path)
+      yield! LeftOut.create "hidden files and folders are not read" "" hidden
+      yield! LeftOut.create "the image is beside the Parquet files" "" (visibleImages set) ]
+
+/// Shards that are missing: an error, unless the loss is accepted.
+let private shards options (set: FileSet) used =
+    match missingShards used with
+    | [] -> Ok []
+    | missing when options.AllowLeftOut -> Ok(LeftOut.create "the shard is missing" "" missing)
+    | missing ->
+        let list = String.concat ", " (Printable.List(List.toArray missing))
+
+        DataError.create
+            set.Place
+            $"shards are missing: {list}"
+            "Download them, or accept the loss with --allow-left-out"
+        |> Error
+
+let private noTest (set: FileSet) (unlabelled: ParquetSplits.File list) =
+    match unlabelled with
+    | [] ->
+        DataError.create
+            set.Place
+            "no Parquet file has the name of a test split"
+            "Train with --held-out 0.1, or name the split with --test-split; --test-split train evaluates on the training images"
+    | file :: _ ->
+        DataError.create
+            set.Place
+            $"the images of '{file.Split}' have no labels"
+            "Train with --held-out 0.1, or evaluate on the training images with --test-split NAME"
+
+let private build options (set: FileSet) files left (used: ParquetSplits.File list) unlabelled (train, test) =
+    classNames set train test
+    |> Result.bind (fun classes ->
         let images, bytes, lost = source set classes train
         let tests, _, lostTests = source set classes test
 
-        { Classes = classes
-          Train = images
-          Test = if test.IsEmpty then None else Some tests
-          Size = bytes >> Decode.size
-          LeftOut = lost @ lostTests
-          IsFlat = false })
+        if images.Count = 0 then
+            Error(DataError.create set.Place "no training image has a label" "Give Parquet files with labels")
+        else
+            Ok
+                { Classes = classes
+                  Train = images
+                  Test = if test.IsEmpty then None else Some tests
+                  Size = bytes >> Result.bind Decode.size
+                  LeftOut = left @ lost @ lostTests @ unused set files used unlabelled
+                  IsFlat = false })
+
+let private read limits options labels (set: FileSet) : Result<FolderImages, DataError list> =
+    let files = listed set
+
+    choose set.Place options.TrainSplit options.TestSplit files
+    |> Result.mapError List.singleton
+    |> Result.bind (fun choice ->
+        chooseTest labels set choice.Tests
+        |> Result.bind (fun (test, unlabelled) ->
+            let used = choice.Train @ Option.defaultValue [] test
+
+            if test.IsNone && not options.TestOptional then
+                Error [ noTest set unlabelled ]
+            else
+                shards options set used
+                |> Result.bind (fun left ->
+                    tables limits.MemoryBytes labels set choice.Train
+                    |> Result.bind (fun (rest, train) ->
+                        tables rest labels set (Option.defaultValue [] test)
+                        |> Result.bind (fun (_, test) -> build options set files left used unlabelled (train, test))))
+                |> Result.mapError List.singleton))
 
 /// <summary>The images of a Parquet file, or of a folder of them. <c>labels</c> are the possible names of the column of labels.</summary>
 let openPath limits options labels (path: string) : Result<FolderImages, DataError list> =

@@ -51,15 +51,22 @@ let private imageColumn file (schema: ParquetSchema) =
            | [ name ] -> List.contains name [ "image"; "img"; "bytes"; "png"; "jpg"; "jpeg" ]
            | _ -> false
 
-    match schema.DataFields |> Array.filter isImage with
-    | [| field |] -> field
-    | [||] -> refuse file $"it has no column of images; its columns are {describe schema}" remedy
-    | several -> refuse file $"it has {several.Length} columns of images; its columns are {describe schema}" remedy
+    let isUsual (field: DataField) = List.contains (pathOf field).Head [ "image"; "img" ]
+    let found = schema.DataFields |> Array.filter isImage
+
+    // Beside the images there may be masks or thumbnails.
+    match found, Array.filter isUsual found with
+    | [| field |], _
+    | _, [| field |] -> field
+    | [||], _ -> refuse file $"it has no column of images; its columns are {describe schema}" remedy
+    | several, _ -> refuse file $"it has {several.Length} columns of images; its columns are {describe schema}" remedy
+
+let private tryLabelColumn names (schema: ParquetSchema) =
+    let tops = schema.DataFields |> Array.filter (fun field -> (pathOf field).Length = 1)
+    names |> List.tryPick (fun name -> tops |> Array.tryFind (fun field -> field.Name = name))
 
 let private labelColumn file names (schema: ParquetSchema) =
-    let tops = schema.DataFields |> Array.filter (fun field -> (pathOf field).Length = 1)
-
-    match names |> List.tryPick (fun name -> tops |> Array.tryFind (fun field -> field.Name = name)) with
+    match tryLabelColumn names schema with
     | Some field -> field
     | None -> refuse file $"it has no column of labels; its columns are {describe schema}" remedy
 
@@ -76,7 +83,7 @@ let private hubNames (label: string) (metadata: IReadOnlyDictionary<string, stri
     | true, text ->
         try
             match item [ "info"; "features"; label; "names" ] (JsonNode.Parse text) with
-            | :? JsonArray as names -> Some [| for name in names -> string (nonNull name) |]
+            | :? JsonArray as names when Seq.forall (isNull >> not) names -> Some [| for name in names -> string name |]
             | _ -> None
         with
         | :? Text.Json.JsonException
@@ -109,7 +116,12 @@ let private readLabels file (group: ParquetRowGroupReader) (field: DataField) : 
         | kind when kind = typeof<int64> -> return! readNumbers<int64> file group field id
         | kind when kind = typeof<int> -> return! readNumbers<int> file group field int64
         | kind when kind = typeof<int16> -> return! readNumbers<int16> file group field int64
+        | kind when kind = typeof<sbyte> -> return! readNumbers<sbyte> file group field int64
         | kind when kind = typeof<byte> -> return! readNumbers<byte> file group field int64
+        | kind when kind = typeof<uint16> -> return! readNumbers<uint16> file group field int64
+        | kind when kind = typeof<uint32> -> return! readNumbers<uint32> file group field int64
+        // Numbers of more than 63 bits become negative: they are no labels.
+        | kind when kind = typeof<uint64> -> return! readNumbers<uint64> file group field int64
         | kind when kind = typeof<bool> ->
             return! readNumbers<bool> file group field (fun value -> if value then 1L else 0L)
         | kind when kind = typeof<string> || kind = typeof<ReadOnlyMemory<char>> ->
@@ -123,6 +135,14 @@ let private readGroup file image label (group: ParquetRowGroupReader) =
     task {
         let images: byte[][] = Array.zeroCreate (int group.RowCount)
         do! group.ReadAsync((image: DataField), Memory images)
+
+        // Parquet.Net moves the values after a null forward, so that images would get the labels of others.
+        if images |> Array.exists (fun bytes -> isNull (box bytes) || bytes.Length = 0) then
+            refuse
+                file
+                "it has rows without an image, which cannot be told from those with one"
+                "Write it again without these rows"
+
         let! labels = readLabels file group label
         return images, labels
     }
@@ -132,6 +152,44 @@ let private append first second =
     | Numbers first, Numbers second -> Numbers(Array.append first second)
     | Names first, Names second -> Names(Array.append first second)
     | _ -> invalidOp "Expected labels of one type."
+
+/// Rejects a group that announces more than the file can hold before memory is allocated for it.
+let private requireSize file (stream: Stream) i (group: ParquetRowGroupReader) =
+    let limits, bytes = FileSet.defaultLimits, group.RowGroup.TotalByteSize
+
+    // Every row takes a byte at least.
+    if group.RowCount < 0L || group.RowCount > stream.Length then
+        refuse
+            file
+            $"row group {i} announces {group.RowCount} rows; the file has {stream.Length} bytes"
+            DataError.downloadAgain
+    elif Listing.isTooDense bytes stream.Length limits then
+        let error = Listing.tooDense file bytes stream.Length limits
+        refuse file error.Problem error.Remedy
+
+let private hasLabel labels =
+    match labels with
+    | Numbers labels -> Array.exists (fun label -> label >= 0L) labels
+    | Names names -> names |> Array.exists (fun name -> not (isNull (box name)))
+
+/// Whether any row has a label.
+let private readIsLabelled file labelNames (stream: Stream) =
+    task {
+        use! reader = ParquetReader.CreateAsync stream
+        let column = tryLabelColumn labelNames reader.Schema
+        let mutable found = false
+
+        for i in 0 .. reader.RowGroupCount - 1 do
+            match column with
+            | Some column when not found ->
+                use group = reader.OpenRowGroupReader i
+                requireSize file stream i group
+                let! labels = readLabels file group column
+                found <- hasLabel labels
+            | _ -> ()
+
+        return found
+    }
 
 let private read file labelNames (limit: int64) (stream: Stream) =
     task {
@@ -143,13 +201,7 @@ let private read file labelNames (limit: int64) (stream: Stream) =
         for i in 0 .. reader.RowGroupCount - 1 do
             use group = reader.OpenRowGroupReader i
 
-            // Every image takes a byte at least. A hostile count would allocate gigabytes.
-            if group.RowCount < 0L || group.RowCount > stream.Length then
-                refuse
-                    file
-                    $"row group {i} announces {group.RowCount} rows; the file has {stream.Length} bytes"
-                    DataError.downloadAgain
-
+            requireSize file stream i group
             let! found, kind = readGroup file image label group
             images.Add found
             kinds.Add kind
@@ -167,18 +219,31 @@ let private read file labelNames (limit: int64) (stream: Stream) =
               ClassNames = hubNames label.Name reader.CustomMetadata }
     }
 
-/// <summary>The table of a file. At most <c>limit</c> bytes of images are kept.</summary>
-let openStream file labelNames limit (stream: Stream) : Result<Table, DataError> =
+let private result file (work: Task<'a>) : Result<'a, DataError> =
+    try
+        Ok(work.GetAwaiter().GetResult())
+    with
+    | :? InvalidFileException -> reraise ()
+    // Parquet.Net throws exceptions of many types for damaged files.
+    | error ->
+        DataError.create file $"the Parquet file cannot be read ({error.Message.TrimEnd '.'})" DataError.downloadAgain
+        |> Error
+
+/// Opens a file that has to be a Parquet file.
+let private withFile (file: string) (work: Stream -> Task<'a>) : Result<'a, DataError> =
     DataError.guard file (fun () ->
-        try
-            Ok((read file labelNames limit stream).GetAwaiter().GetResult())
-        with
-        | :? InvalidFileException -> reraise ()
-        // Parquet.Net throws exceptions of many types for damaged files.
-        | error ->
-            Error(
-                DataError.create
-                    file
-                    $"the Parquet file cannot be read ({error.Message.TrimEnd '.'})"
-                    DataError.downloadAgain
-            ))
+        PlainFile.RequireNoPipe(file, "Give a Parquet file")
+        use stream = File.OpenRead file
+        let head = Content.head stream
+        stream.Position <- 0L
+
+        match Content.ofHead head with
+        | Content.Other(kind, remedy) when not (ReadOnlySpan(head).StartsWith(ReadOnlySpan "PAR1"B)) ->
+            Error(DataError.create file $"it is {kind}, not a Parquet file" remedy)
+        | _ -> result file (work stream))
+
+/// <summary>The table of a file. At most <c>limit</c> bytes of images are kept.</summary>
+let openFile file labelNames limit : Result<Table, DataError> = withFile file (read file labelNames limit)
+
+/// <summary>Whether any row of a file has a label. A split without labels may lack their column.</summary>
+let isLabelled file labelNames : Result<bool, DataError> = withFile file (readIsLabelled file labelNames)

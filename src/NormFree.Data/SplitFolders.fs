@@ -39,7 +39,35 @@ let roots tree =
     | [] -> rootsOf tree [ Testing; Validation ]
     | found -> found
 
-let missing (set: FileSet) names =
+/// Files that hide images, by the ends of their names, and the remedy. Tars are read in place.
+let private containers =
+    [ [ ".zip"; ".tar"; ".gz"; ".tgz"; ".bz2"; ".tbz"; ".xz"; ".txz"; ".zst"; ".7z"; ".rar" ],
+      "archives, which are not read inside it",
+      "Unpack them"
+      [ ".parquet" ], "Parquet files, which are read from folders only", "Unpack the archive, and give the folder"
+      [ ".arrow" ],
+      "Arrow files, which are not read",
+      "Export them to Parquet with to_parquet() of the library datasets" ]
+
+/// What hides the images of a set without images.
+let private hidden (set: FileSet) =
+    let visible = set.Files |> Array.filter (isHidden >> not)
+
+    if Array.exists ImageKind.isSupported visible then
+        None
+    else
+        containers
+        |> List.tryPick (fun (ends, what, remedy) ->
+            let isContainer (path: string) =
+                ends |> List.exists (fun suffix -> path.EndsWith(suffix, StringComparison.OrdinalIgnoreCase))
+
+            match Array.filter isContainer visible with
+            | [||] -> None
+            | found ->
+                let list = String.concat ", " (Printable.List found)
+                Some(DataError.create set.Place $"it has no images, but {what}: {list}" remedy))
+
+let private noImages (set: FileSet) names =
     let names = String.Join(" or ", names |> List.map (fun name -> $"'{name}/<class>/'"))
     let extensions = String.Join(", ", ImageKind.extensions)
 
@@ -48,6 +76,8 @@ let missing (set: FileSet) names =
         $"there are no images ({extensions}) under {names}"
         "Provide the folders train/<class>/ and test/<class>/ (or val/, validation/), or name yours with --train-split and --test-split. Without test \
          images, train with --held-out 0.1, or evaluate on the training images with --test-split NAME; '--train-split .' or '--test-split .' takes the subfolders of the data set as classes"
+
+let missing (set: FileSet) names = hidden set |> Option.defaultWith (fun () -> noImages set names)
 
 let missingTest set = missing set [ "test"; "val"; "validation" ]
 

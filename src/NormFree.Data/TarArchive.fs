@@ -2,36 +2,17 @@
 module internal NormFree.Data.TarArchive
 
 open System.IO
-open System.IO.Compression
 open NormFree.Formats
 open NormFree.Archives.Tar
-
-/// The content of an entry.
-type private Entry<'bytes> =
-    | Stored of 'bytes
-    | Folder
-    | Link
 
 /// The named entries of a tar. `stored` reads the current file of the scan.
 let private entries (scan: TarScan) (stored: TarScan -> 'bytes) =
     Seq.initInfinite ignore
     |> Seq.takeWhile scan.Next
-    |> Seq.map (fun () ->
-        match scan.Kind with
-        | TarEntryKind.Folder -> scan.Name.TrimEnd('/') + "/", Folder
-        | TarEntryKind.Link -> scan.Name.TrimEnd '/', Link
-        | _ -> scan.Name, Stored(stored scan))
+    |> Seq.map (fun () -> NestedTar.entryOf scan stored)
 
-let private build
-    place
-    (items: struct (string * Entry<'bytes>)[])
-    (read: string -> 'bytes -> Result<byte[], DataError>)
-    =
-    Listing.build place items _.IsLink (fun path entry ->
-        match entry with
-        | Stored bytes -> read path bytes
-        | Folder
-        | Link -> Error(Listing.link path))
+let private build place (items: struct (string * NestedTar.Entry<'bytes>)[]) read =
+    Listing.build place items _.IsLink (NestedTar.readEntry read)
 
 /// <summary>A tar. Files are read at their offsets.</summary>
 let openWith limits place =
@@ -52,7 +33,7 @@ let openNested limits place =
     NestedTar.expand ".tar" region
     |> Seq.map (fun (path, region) -> path.TrimStart '/', region)
     |> Listing.gather place limits
-    |> Result.map (fun items -> Listing.build place items (fun _ -> false) (NestedTar.read limits handle))
+    |> Result.map (fun items -> build place items (NestedTar.read limits handle))
 
 let private tooLargeForMemory place =
     InvalidFileException(
@@ -83,7 +64,7 @@ let private notKept path =
 /// What a gzip contains, if it is certainly no tar.
 let private requireTar place =
     use file = File.OpenRead place
-    use decompressed = new GZipStream(file, CompressionMode.Decompress)
+    use decompressed = Gzip.decompress file
 
     match Content.ofHead (Content.head decompressed) with
     | Content.Other(kind, remedy) ->
@@ -96,7 +77,7 @@ let private requireTar place =
 let openCompressed limits wanted place =
     requireTar place
     use file = File.OpenRead place
-    use decompressed = new GZipStream(file, CompressionMode.Decompress)
+    use decompressed = Gzip.decompress file
 
     let bomb total =
         let error = Listing.tooDense place total file.Length limits

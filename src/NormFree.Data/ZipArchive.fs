@@ -1,6 +1,7 @@
 /// <summary>The files in a zip.</summary>
 module internal NormFree.Data.ZipArchive
 
+open System
 open System.IO
 open System.IO.Compression
 open NormFree.Archives
@@ -81,7 +82,37 @@ let private requireTotal limits place (items: struct (string * ZipArchiveEntry)[
     else
         Ok items
 
+/// The end of a zip: its directory's place after a signature, then a comment of at most 64 KiB.
+let private endBytes = 22 + 65535
+
+/// Rejects one part of a zip that was split into several files: .NET calls it damaged.
+let private requireWhole place =
+    use stream = File.OpenRead place
+    let start = Content.head stream
+    stream.Position <- max 0L (stream.Length - int64 endBytes)
+    let last = Array.zeroCreate<byte>(int (stream.Length - stream.Position))
+    stream.ReadExactly last
+    let directory = last.AsSpan().LastIndexOf(ReadOnlySpan "PK\005\006"B)
+
+    // The number of the file that has the directory, from 0.
+    let isLaterPart =
+        directory >= 0
+        && directory + 6 <= last.Length
+        && BitConverter.ToUInt16(last, directory + 4) > 0us
+        && BitConverter.ToUInt16(last, directory + 4) < 0xFFFFus
+
+    if isLaterPart || (directory < 0 && start.AsSpan().StartsWith(ReadOnlySpan "PK\007\008"B)) then
+        raise (
+            InvalidFileException(
+                place,
+                "its parts",
+                "it is one part of a zip that is split into several files",
+                "Join them with 'zip -s 0 NAME.zip --out WHOLE.zip'"
+            )
+        )
+
 let openWith limits place =
+    requireWhole place
     // One handle for all readers: decompression holds a lock, image decoding does not.
     let archive = ZipFile.Open(place, ZipArchiveMode.Read, EntryNames.Zip)
     let gate = obj ()

@@ -10,8 +10,8 @@ public static partial class AtomicFile
     /// <param name="path">The target. Its old content stays until the new file is complete.</param>
     /// <param name="write">Writes the content. Its exceptions are rethrown after the temporary file is deleted.</param>
     /// <exception cref="IOException">
-    /// The file cannot be written or flushed to the disk, and the old file is intact; or the folder cannot be flushed, and the message says that
-    /// the new file may not survive a power failure.
+    /// The target is a folder, device, pipe or socket; or the file cannot be written or flushed to the disk, and the old file is intact; or the
+    /// folder cannot be flushed, and the message says that the new file may not survive a power failure.
     /// </exception>
     /// <exception cref="UnauthorizedAccessException">The folder is not writable. The old file is intact.</exception>
     public static void Write(string path, Action<Stream> write) => Write(path, write, () => { });
@@ -48,6 +48,8 @@ public static partial class AtomicFile
         string folder = Path.GetDirectoryName(target) ?? target;
         if (Directory.Exists(target))
             throw new IOException($"{path} is a folder and cannot be replaced by a file.");
+        if (DiskFiles.IsSpecial(target))
+            throw new IOException($"{path} is a device, pipe or socket and cannot be replaced by a file.");
         if (!Directory.Exists(folder))
             throw new DirectoryNotFoundException($"{path} cannot be written: there is no folder {folder}.");
 

@@ -26,6 +26,8 @@ public sealed class FileLock : IDisposable
     public static FileLock? TryTake(string path, string mark, out string holder)
     {
         holder = "";
+        if (DiskFiles.IsSpecial(path))
+            throw new IOException($"{path} is a device, pipe or socket, not a lock file. Remove it.");
         for (int attempt = 0; attempt < MaxAttempts; attempt++)
         {
             FileStream stream;

@@ -16,8 +16,7 @@ public static class PlainFile
     /// <exception cref="UnauthorizedAccessException">It is not readable, or it is a folder.</exception>
     public static byte[] ReadAllBytes(string path, long maxBytes)
     {
-        if (DiskFiles.IsPipe(path))
-            InvalidFileException.Throw(path, "file type", "it is a pipe or socket, not a file", "Remove it");
+        RequireNoPipe(path, "Remove it");
         using var file = File.OpenHandle(path);
         long length = RandomAccess.GetLength(file);
         if (length > Math.Min(maxBytes, Array.MaxLength))
@@ -30,6 +29,16 @@ public static class PlainFile
             if (read == 0) throw new EndOfStreamException($"{path} became shorter while it was read.");
         }
         return bytes;
+    }
+
+    /// <summary>Rejects pipes and sockets: opening one may block forever, and what is read once is lost for a second reader.</summary>
+    /// <param name="path">The file, or a link to it. It need not exist.</param>
+    /// <param name="remedy">What to do about it: one sentence without a full stop.</param>
+    /// <exception cref="InvalidFileException">It is a pipe or socket.</exception>
+    public static void RequireNoPipe(string path, string remedy)
+    {
+        if (DiskFiles.IsPipe(path))
+            InvalidFileException.Throw(path, "file type", "it is a pipe or socket, not a file", remedy);
     }
 
     /// <summary>Reads the rest of a stream.</summary>

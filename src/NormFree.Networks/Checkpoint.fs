@@ -43,14 +43,14 @@ module Checkpoint =
         )
         |> ignore
 
-    let private steps = prefix + "steps"
+    let private stepsName = prefix + "steps"
 
     let private addState (writer: SafetensorsWriter) (optimisation: Optimisation) =
         for name, tensor in optimisation.State do
             add writer (prefix + name) tensor
 
         let count = BitConverter.GetBytes optimisation.Steps
-        writer.Add(steps, DType.I64, ReadOnlySpan<int64>.Empty, ReadOnlyMemory count) |> ignore
+        writer.Add(stepsName, DType.I64, ReadOnlySpan<int64>.Empty, ReadOnlyMemory count) |> ignore
 
     /// <summary>A checkpoint in memory, as <c>save</c> writes it, with the optimiser's state if one is given. It copies all tensors.</summary>
     let prepare (optimisation: Optimisation option) (checkpoint: Checkpoint) : SafetensorsWriter =
@@ -110,12 +110,13 @@ module Checkpoint =
     /// <remarks>Throws InvalidFileException if the file is not a valid checkpoint, IOException if it cannot be read.</remarks>
     let load (dtype: torch.ScalarType) (path: string) : Checkpoint =
         use file = openFile path
-        let network = Network.create dtype Rule.Corrected 0L (spec path file)
+        let spec, task = specAndTask path file
+        let state = state path file
+        let network = Network.create dtype Rule.Corrected 0L spec
 
         try
             loadInto path file network
-
-            { Network = network; ImageTask = task path file network.Spec; State = state path file }
+            { Network = network; ImageTask = task; State = state }
         with _ ->
             (network :> IDisposable).Dispose()
             reraise ()
@@ -128,15 +129,15 @@ module Checkpoint =
     /// <remarks>Throws InvalidFileException if the file is not a valid checkpoint, IOException if it cannot be read.</remarks>
     let readTask (path: string) : ImageTask =
         use file = openFile path
-        json<ImageTask> path file "task"
+        snd (specAndTask path file)
 
     /// <summary>Copies a checkpoint's weights into an existing network for these classes, as stage 2 starts from stage 1. If the checkpoint's classes
     /// are others, the classifier keeps its values, and the checkpoint's classes are returned.</summary>
     /// <remarks>Throws InvalidFileException, listing tensors that are missing, unexpected or have another shape.</remarks>
     let start (path: string) (classes: string[]) (network: Network) : string[] option =
         use file = openFile path
-        let task = json<ImageTask> path file "task"
-        let count = (spec path file).Classes
+        let spec, task = specAndTask path file
+        let count = spec.Classes
 
         let isSame =
             count = classes.Length
@@ -151,9 +152,13 @@ module Checkpoint =
             network |> Network.fillWhere (kept.Contains >> not) (fun name -> toTensor file file[name])
             Some task.Classes
 
+    /// More steps than any training has.
+    let private maxSteps = 1L <<< 53
+
     let private restoreFrom path (file: SafetensorsFile) (optimisation: Optimisation) =
         use _ = torch.NewDisposeScope()
         use _ = torch.no_grad ()
+        let reject name what = fail path $"tensor '{prefix}{name}'" what "Give a last checkpoint of this network"
 
         let entry name =
             match file.Find(prefix + name) with
@@ -165,12 +170,26 @@ module Checkpoint =
                     "Give a last checkpoint: a best one has no optimiser state to resume from"
             | entry -> entry
 
-        let found = [ for name, tensor in optimisation.State -> tensor, entry name ]
+        let values (entry: TensorEntry) = Seq.fold (*) 1L entry.Shape
+
+        let found =
+            [ for name, tensor in optimisation.State do
+                  let entry = entry name
+
+                  if values entry <> tensor.numel () then
+                      reject name $"it has {values entry} values, not {tensor.numel ()}"
+
+                  tensor, entry ]
+
+        let steps =
+            match file.ReadAsInt64(entry "steps") with
+            | [| count |] when count >= 0L && count <= maxSteps -> count
+            | _ -> reject "steps" $"it is not one number from 0 to {maxSteps}"
 
         for tensor, entry in found do
             tensor.copy_ ((toTensor file entry).reshape tensor.shape) |> ignore
 
-        optimisation.Steps <- (file.ReadAsInt64(entry "steps"))[0]
+        optimisation.Steps <- steps
 
     /// <summary>Restores the optimiser's state from a <c>last</c> checkpoint.</summary>
     /// <remarks>Throws InvalidFileException if the checkpoint has none.</remarks>
@@ -188,7 +207,8 @@ module Checkpoint =
         : TrainingState =
         use file = openFile path
         let state = state path file
-        check (spec path file) (json<ImageTask> path file "task") state
+        let spec, task = specAndTask path file
+        check spec task state
         loadInto path file network
         optimisation.StartEpoch state.TrainingCursor.Epoch
         restoreFrom path file optimisation

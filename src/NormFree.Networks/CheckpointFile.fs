@@ -39,18 +39,24 @@ module internal CheckpointFile =
             fail
                 path
                 $"metadata '{key}'"
-                $"it cannot be parsed: {why}"
+                $"it cannot be parsed: {why.TrimEnd '.'}"
                 "Write the checkpoint again with this version of NormFree"
 
-    let json<'T> path file key : 'T =
+    let private json<'T> path file key : 'T =
         parsed path key (metadata path file key |> OldNames.renewFields path |> Json.read<'T>)
 
     let state path file : TrainingState =
-        metadata path file "state"
-        |> OldNames.renewFields path
-        |> OldNames.addFields
-        |> Result.bind Json.read<TrainingState>
-        |> parsed path "state"
+        let state =
+            metadata path file "state"
+            |> OldNames.renewFields path
+            |> OldNames.addFields
+            |> Result.bind Json.read<TrainingState>
+            |> parsed path "state"
+
+        match StateChecks.problems state with
+        | [] -> state
+        | problems ->
+            fail path "metadata 'state'" (String.concat "; " problems) "Give a checkpoint that normfree train wrote"
 
     let private checkFormat path file =
         let format, found = metadata path file "format", metadata path file "version"
@@ -114,12 +120,13 @@ module internal CheckpointFile =
             let all = errors |> List.map string |> Array.ofList |> Printable.List |> String.concat "; "
             fail path "metadata 'spec'" $"it is not a network: {all}" "Write the checkpoint again"
 
-    /// The image task of a network.
-    let task path (file: SafetensorsFile) (spec: NetSpec) : ImageTask =
+    /// The network's spec and its image task, which fits it.
+    let specAndTask path (file: SafetensorsFile) : NetSpec * ImageTask =
+        let spec = spec path file
         let task = json<ImageTask> path file "task"
 
         match TaskChecks.problems spec task with
-        | [] -> task
+        | [] -> spec, task
         | problems ->
             fail path "metadata 'task'" (String.concat "; " problems) "Give a checkpoint that normfree train wrote"
 
@@ -135,6 +142,7 @@ module internal CheckpointFile =
 
     /// Opens a checkpoint whose format, version and checksum are right.
     let openFile path =
+        PlainFile.RequireNoPipe(path, "Give a file: it is read more than once")
         let file = SafetensorsFile.Open path
 
         try

@@ -12,14 +12,14 @@ let private MaxSteps = 16
 /// Pixels that all steps produce, as of packed networks.
 let private maxStepPixels = 1L <<< 25
 
-/// The side of the image that a step produces; 0 if it keeps the size.
+/// The side of the image that a step produces; None if it keeps the size.
 let private sideOf step =
     match step with
     | RandomResizedCrop(_, _, size)
     | ResizeShort size
     | CentreCrop size
-    | Resize size -> int64 size
-    | _ -> 0L
+    | Resize size -> Some(int64 size)
+    | _ -> None
 
 let private isMissing (value: 'a) = isNull (box value)
 
@@ -34,23 +34,30 @@ let private ofNormalisation (normalisation: Normalisation) =
           "the deviations of its normalisation must be finite and above 0" ]
 
 let private ofSteps (steps: Augment list) =
-    let sides = steps |> List.map sideOf
+    let sides = steps |> List.choose sideOf
 
     [ if steps.Length > MaxSteps then
           $"it has {steps.Length} preprocessing steps; the limit is {MaxSteps}"
       elif
-          sides |> List.exists (fun side -> side < 0L || decimal side * decimal side > decimal maxStepPixels)
+          sides |> List.exists (fun side -> side < 1L || decimal side * decimal side > decimal maxStepPixels)
           || List.sumBy (fun side -> side * side) sides > maxStepPixels
       then
-          $"its preprocessing produces more than {maxStepPixels} pixels, or a negative side" ]
+          $"its preprocessing produces more than {maxStepPixels} pixels, or a side below 1" ]
+
+let private ofClasses (net: NetSpec) (classes: string[]) =
+    [ if isMissing classes then
+          "its class names are missing"
+      elif classes.Length <> net.Classes then
+          $"it has {classes.Length} class names for {net.Classes} classes"
+      elif Array.exists isMissing classes then
+          $"class {Array.findIndex isMissing classes} has no name" ]
 
 /// <summary>What is wrong with a task of a network; nothing if it is valid.</summary>
 let problems (net: NetSpec) (task: ImageTask) : string list =
     [ if task.Size < 1 || int64 task.Size * int64 task.Size > Image.maxPixels then
           $"the image side must be from 1 to {int (sqrt (float Image.maxPixels))}, not {task.Size}"
-      if isMissing task.Classes then
-          "its class names are missing"
-      elif task.Classes.Length <> net.Classes then
-          $"it has {task.Classes.Length} class names for {net.Classes} classes"
+      else
+          yield! ImageWork.problems net task.Size
+      yield! ofClasses net task.Classes
       yield! ofNormalisation task.Normalisation
       yield! ofSteps task.Preprocessing ]

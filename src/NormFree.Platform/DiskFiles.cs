@@ -19,7 +19,9 @@ public static class DiskFiles
     private static readonly int[] NotPermitted = [1, 13];
 
     /// <summary>Arguments of statx, whose structure is the same on every processor.</summary>
-    private const int CurrentFolder = -100, StatusBytes = 256, ModeAt = 28, TypeMask = 0xF000, Pipe = 0x1000, Socket = 0xC000;
+    private const int CurrentFolder = -100, StatusBytes = 256, ModeAt = 28, TypeMask = 0xF000;
+
+    private const int Pipe = 0x1000, CharacterDevice = 0x2000, BlockDevice = 0x6000, Socket = 0xC000;
 
     private const uint TypeWanted = 1;
 
@@ -98,11 +100,19 @@ public static class DiskFiles
     /// <summary>Whether a path leads to a pipe or socket, directly or through links. Opening one may block forever.</summary>
     /// <remarks>Always false on other systems than Linux.</remarks>
     /// <param name="path">The path.</param>
-    public static unsafe bool IsPipe(string path)
+    public static bool IsPipe(string path) => TypeOf(path) is Pipe or Socket;
+
+    /// <summary>Whether a path leads to a pipe, socket or device, directly or through links. Renaming a file to it would destroy it.</summary>
+    /// <remarks>Always false on other systems than Linux.</remarks>
+    /// <param name="path">The path.</param>
+    public static bool IsSpecial(string path) => TypeOf(path) is Pipe or Socket or CharacterDevice or BlockDevice;
+
+    /// <summary>The type bits of a file's mode; 0 if it does not exist, and on other systems than Linux.</summary>
+    private static unsafe int TypeOf(string path)
     {
-        if (!OperatingSystem.IsLinux()) return false;
+        if (!OperatingSystem.IsLinux()) return 0;
         byte* status = stackalloc byte[StatusBytes];
-        return Status(CurrentFolder, path, 0, TypeWanted, status) == 0 && (*(ushort*)(status + ModeAt) & TypeMask) is Pipe or Socket;
+        return Status(CurrentFolder, path, 0, TypeWanted, status) == 0 ? *(ushort*)(status + ModeAt) & TypeMask : 0;
     }
 
     [DllImport("libc", EntryPoint = "statx")]

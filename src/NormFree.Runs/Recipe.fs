@@ -81,8 +81,12 @@ module Recipe =
     let private problems recipe =
         [ if recipe.Epochs < 1 then
               $"the number of epochs must be at least 1, it is {recipe.Epochs}"
+          if recipe.Epochs > snd Limits.epochs then
+              $"the number of epochs must be at most {snd Limits.epochs}, it is {recipe.Epochs}"
           if recipe.Batch < 1 then
               $"a batch must hold at least 1 image, not {recipe.Batch}"
+          if recipe.Batch > snd Limits.batch then
+              $"a batch holds at most {snd Limits.batch} images, not {recipe.Batch}"
           if not (recipe.LearningRate > 0.0 && Double.IsFinite recipe.LearningRate) then
               $"the learning rate must be positive, it is {recipe.LearningRate}"
           if not (recipe.WeightDecay >= 0.0 && Double.IsFinite recipe.WeightDecay) then

@@ -8,9 +8,16 @@ open NormFree.Runs
 [<RequireQualifiedAccess>]
 module internal ResumeChecks =
 
+    let private trainingImages (plan: Plan) recipe = (fst (StageImages.split recipe plan.Dataset)).Count
+
+    /// Whether the cursor is beyond the epoch's images.
+    let private isBeyondImages plan recipe (cursor: TrainingCursor) =
+        let count = trainingImages plan recipe
+        cursor.Progress.Places > count || cursor.Step > count
+
     /// Whether the images differ. Files of version 1 record only their number.
     let private hasOtherImages (plan: Plan) recipe (current: TrainingState) (saved: TrainingState) =
-        let count = lazy (fst (StageImages.split recipe plan.Dataset)).Count
+        let count = lazy trainingImages plan recipe
 
         match saved.Images with
         | Some _ -> saved.Images <> current.Images
@@ -54,7 +61,9 @@ module internal ResumeChecks =
           if not (isSameTask plan task saved) then
               "data set"
           elif hasOtherImages plan current.Recipe current saved then
-              "images or augmentation" ]
+              "images or augmentation"
+          elif isBeyondImages plan current.Recipe saved.TrainingCursor then
+              "number of images" ]
 
     /// The images were looked for elsewhere, so they may be others.
     let private moved (plan: Plan) =

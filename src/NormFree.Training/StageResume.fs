@@ -242,7 +242,7 @@ module internal StageResume =
         | Some classes ->
             let what =
                 if classes.Length = network.Spec.Classes then
-                    $"other classes ({classes[0]}, …) than {plan.Dataset.Name} ({plan.Dataset.Classes[0]}, …)"
+                    $"other classes ({Quoted.Name classes[0]}, …) than {plan.Dataset.Name} ({Quoted.Name plan.Dataset.Classes[0]}, …)"
                 else
                     $"{classes.Length} classes, and {plan.Dataset.Name} has {network.Spec.Classes}"
 

@@ -14,6 +14,9 @@ public enum TarEntryKind
 
     /// <summary>A symbolic or hard link.</summary>
     Link,
+
+    /// <summary>A device, a pipe, a part of a file that continues on another volume, or of a type that no standard defines.</summary>
+    Special,
 }
 
 /// <summary>Reads the entries of a tar archive (v7, ustar, pax or GNU) in order.</summary>
@@ -33,8 +36,13 @@ public sealed class TarScan
     private const int MaxHeaderBytes = 64 * 1024;
 
     private const int ChunkBytes = 64 * 1024;
+
+    /// <summary>How many blocks after the end mark are searched for another archive. Programs pad archives to at most as many.</summary>
+    private const int BlocksAfterEnd = 2048;
+
     private readonly Stream stream;
     private readonly string file;
+    private readonly long limit;
     private readonly byte[] block = new byte[TarHeader.Bytes];
     private byte[] chunk = [];
     private long position, end;
@@ -42,11 +50,13 @@ public sealed class TarScan
     /// <summary>Starts at the position of the stream.</summary>
     /// <param name="stream">The archive. It need not be seekable.</param>
     /// <param name="file">The name of the archive in errors.</param>
-    public TarScan(Stream stream, string file)
+    /// <param name="length">The length of the archive in bytes, if other data follow in the stream.</param>
+    public TarScan(Stream stream, string file, long length = long.MaxValue)
     {
         this.stream = stream;
         this.file = file;
         position = end = stream.CanSeek ? stream.Position : 0;
+        limit = length > long.MaxValue - position ? long.MaxValue : position + length;
     }
 
     /// <summary>The name of the current entry.</summary>
@@ -65,9 +75,9 @@ public sealed class TarScan
     public static bool IsTar(ReadOnlySpan<byte> start) =>
         start.Length >= TarHeader.Bytes && new TarHeader(start[..TarHeader.Bytes]) is { IsZero: false, IsValid: true };
 
-    /// <summary>Moves to the next file, folder or link and skips everything else.</summary>
+    /// <summary>Moves to the next file, folder, link or special entry, and skips labels and headers.</summary>
     /// <returns>False at the end mark of the archive.</returns>
-    /// <exception cref="InvalidFileException">The archive is damaged, or ends without an end mark.</exception>
+    /// <exception cref="InvalidFileException">The archive is damaged, ends without an end mark, or another one follows.</exception>
     public bool Next()
     {
         PaxHeaders extended = default;
@@ -77,7 +87,11 @@ public sealed class TarScan
             long at = position;
             ReadExactly(block, "the archive ends before its end mark");
             var header = new TarHeader(block);
-            if (header.IsZero) return false;
+            if (header.IsZero)
+            {
+                RequireLast();
+                return false;
+            }
             if (!header.IsValid || header.Length < 0) Fail(at, "expected a tar header");
             Begin(header.Type is >= '1' and <= '6' ? 0 : extended.Length ?? header.Length, at);
             switch (header.Type)
@@ -88,15 +102,18 @@ public sealed class TarScan
                 case 'L':
                     extended = extended with { Name = EntryNames.Decode(HeaderContent()).TrimEnd('\0') };
                     break;
-                case '0' or '\0' or '7' or '1' or '2' or '5' or 'S':
+                case 'g' or 'K':
+                    // Global headers and long link targets keep the extended headers of the next entry.
+                    break;
+                case 'V' or 'D' or 'N' or 'X' or 'A':
+                    // Labels and lists of folders by GNU, extended headers by Solaris.
+                    extended = default;
+                    break;
+                default:
                     Name = extended.Name ?? header.Name;
                     if (extended.IsSparse || header.Type == 'S') FailSparse(extended.SparseName ?? Name, at);
                     Kind = KindOf(header.Type, Name);
                     return true;
-                default:
-                    // Global headers and long link targets keep the extended headers of the next entry; devices, pipes and others use them up.
-                    extended = header.Type is 'g' or 'K' ? extended : default;
-                    break;
             }
         }
     }
@@ -134,8 +151,27 @@ public sealed class TarScan
     {
         '1' or '2' => TarEntryKind.Link,
         '5' => TarEntryKind.Folder,
-        _ => name.EndsWith('/') ? TarEntryKind.Folder : TarEntryKind.File,
+        '0' or '\0' or '7' => name.EndsWith('/') ? TarEntryKind.Folder : TarEntryKind.File,
+        _ => TarEntryKind.Special,
     };
+
+    /// <summary>Rejects an archive that another one follows, as <c>cat</c> joins them: tar programs ignore its files without a word.</summary>
+    private void RequireLast()
+    {
+        for (int i = 0; i < BlocksAfterEnd && position <= limit - TarHeader.Bytes; i++)
+        {
+            long at = position;
+            int read = stream.ReadAtLeast(block, block.Length, throwOnEndOfStream: false);
+            position += read;
+            if (read < block.Length) return;
+            var header = new TarHeader(block);
+            if (header.IsZero) continue;
+            if (header.IsValid)
+                InvalidFileException.Throw(file, $"byte {at}", "more files follow the end mark of the archive",
+                    "Unpack it with 'tar --ignore-zeros -xf', and create one archive of all files");
+            return;
+        }
+    }
 
     private byte[] HeaderContent()
     {

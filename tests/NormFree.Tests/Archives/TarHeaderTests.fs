@@ -72,9 +72,35 @@ let tests =
                   Expect.equal (scan parts) (only "a" TarEntryKind.File 0) "entries"
               }
 
-          test "a device uses its extended header up" {
-              let parts = [ extended "path=a"; tarHeader "device" 0L '3'; file; tarEnd ]
-              Expect.equal (scan parts) (only "b" TarEntryKind.File 0) "entries"
+          for kind in [ '3'; '4'; '6'; 'M'; 'Q' ] do
+              test $"an entry of type {kind} is special, and uses its extended header up" {
+                  let parts = [ extended "path=a"; tarHeader "device" 0L kind; file; tarEnd ]
+                  Expect.equal (scan parts) [ "a", TarEntryKind.Special, 0; "b", TarEntryKind.File, 0 ] "entries"
+              }
+
+          for kind in [ 'V'; 'D'; 'N'; 'X' ] do
+              test $"an entry of type {kind} is skipped, and uses its extended header up" {
+                  let parts = [ extended "path=a"; tarHeader "label" 0L kind; file; tarEnd ]
+                  Expect.equal (scan parts) (only "b" TarEntryKind.File 0) "entries"
+              }
+
+          for what, gap in
+              [ "joined", tarEnd
+                "after one empty block", Array.zeroCreate 512
+                "padded", Array.zeroCreate 10240 ] do
+              test $"a second archive, {what}, is an error" {
+                  rejects [ "more files follow the end mark"; "tar --ignore-zeros" ] [ file; gap; file; tarEnd ]
+              }
+
+          for what, rest in [ "nothing", [||]; "zeros", Array.zeroCreate 20_000; "text", Array.create 700 120uy ] do
+              test $"{what} after the end mark is ignored" {
+                  Expect.equal (scan [ file; tarEnd; rest ]) (only "b" TarEntryKind.File 0) "entries"
+              }
+
+          test "a second archive beyond the given length is not searched" {
+              let scan = TarScan(new MemoryStream(Array.concat [ file; tarEnd; file; tarEnd ]), "x.tar", 1536L)
+              Expect.isTrue (scan.Next()) "the file"
+              Expect.isFalse (scan.Next()) "the end"
           }
 
           for kind in [ '1'; '2'; '5' ] do

@@ -107,6 +107,8 @@ let private failures =
       "train --dataset cifar10 --data §1 --out §0",
       [ out; batch ],
       [ "data_batch_1.bin"; "5000 bytes"; "3073" ]
+      "a pipe as data set", "train --dataset folder --data §1 --out §0", [ out; Tool.pipe ], [ "a pipe or socket" ]
+      "a pipe as CIFAR-10", "data check --dataset cifar10 --data §0", [ Tool.pipe ], [ "a pipe or socket" ]
       "a text file as data set", "train --dataset folder --data §1 --out §0", [ out; text ], [ "text.txt"; ".zip" ]
       "images that the network does not fit", "train --size 30 --out §0", [ out ], [ "30×30"; "multiple of 32" ]
       "to start from a checkpoint of another network",

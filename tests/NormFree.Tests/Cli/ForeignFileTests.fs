@@ -200,6 +200,7 @@ let private kinds =
       [ "TorchSharp"; "save_safetensors" ]
       "a gzip file", bytes "packed.pth.gz" [| 0x1fuy; 0x8buy; 8uy; 0uy |], [ "gzip"; "gunzip" ]
       "an HDF5 file", bytes "weights.h5" (Array.append [| 0x89uy |] "HDF\r\n\026\n"B), [ "HDF5" ]
+      "a pipe", Tool.pipe, [ "a pipe or socket"; "give a file" ]
       "an empty file", bytes "empty.safetensors" [||], [ "empty" ]
       "JSON", text "model.safetensors.index.json" "{\"weight_map\": {}}", [ "JSON"; "model.safetensors" ] ]
 

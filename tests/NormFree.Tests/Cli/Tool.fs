@@ -137,6 +137,14 @@ let scratch =
     AppDomain.CurrentDomain.ProcessExit.Add(fun _ -> (folder :> IDisposable).Dispose())
     folder
 
+/// A named pipe that nobody writes to.
+let pipe =
+    lazy
+        (let path = scratch.File "pipe"
+         use made = Process.Start("mkfifo", [ path ])
+         made.WaitForExit()
+         path)
+
 /// A run of two stages that takes seconds.
 let tiny =
     [ "train"

@@ -124,6 +124,43 @@ let private damaged =
           contains [ "truncated or damaged" ] (error (openAll (folder.Write("set.tar.gz", bytes))))
       }
 
+      for lost in [ 1..20 ] @ [ 25; 30 ] do
+          test $"a tar.gz that lacks its last {lost} bytes is rejected" {
+              use folder = new TempFolder()
+              let bytes = gzip (tar [ image ])
+              let cut = Array.truncate (bytes.Length - lost) bytes
+              contains [ "set.tar.gz"; "truncated or damaged" ] (error (openAll (folder.Write("set.tar.gz", cut))))
+          }
+
+      for what, more in [ "zeros", Array.zeroCreate 100; "text", Array.create 100 120uy ] do
+          test $"{what} after a tar.gz are ignored" {
+              use folder = new TempFolder()
+              let bytes = Array.append (gzip (tar [ image ])) more
+              Expect.hasLength (ok (openAll (folder.Write("set.tar.gz", bytes)))).Files 1 "files"
+          }
+
+      test "two tar.gz in one file are an error" {
+          use folder = new TempFolder()
+          let bytes = Array.append (gzip (tar [ image ])) (gzip (tar [ "train/dog/1.png", picture ]))
+          contains [ "more files follow" ] (error (openAll (folder.Write("set.tar.gz", bytes))))
+      }
+
+      for what, change in
+          [ "the last part of a split zip", (fun (bytes: byte[]) -> bytes[bytes.Length - 18] <- 2uy)
+            "the first part of a split zip",
+            (fun bytes ->
+                "PK\007\008"B.CopyTo(bytes, 0)
+                bytes[bytes.Length - 22] <- 0uy) ] do
+          test $"{what} is named as such" {
+              use folder = new TempFolder()
+              let path = folder.File "set.zip"
+              zip path [ image ]
+              let bytes = File.ReadAllBytes path
+              change bytes
+              File.WriteAllBytes(path, bytes)
+              contains [ "set.zip"; "one part of a zip"; "zip -s 0" ] (error (openAll path))
+          }
+
       test "an encrypted zip entry is an error with its name" {
           use folder = new TempFolder()
           let path = folder.File "set.zip"
@@ -147,6 +184,26 @@ let private folders =
           use make = Process.Start("/usr/bin/mkfifo", folder.File "x.png")
           make.WaitForExit()
           contains [ "x.png"; "pipe" ] (error ((ok (openAll folder.Path)).Read 0))
+      }
+
+      test "a folder that is too deep is an error, not a loss" {
+          use folder = new TempFolder()
+          let path = String.Join('/', Array.create 20 "d")
+          folder.Write($"{path}/1.png", picture) |> ignore
+          Expect.hasLength (ok (openAll folder.Path)).Files 1 "20 folders"
+          folder.Write($"{path}/{path}/1.png", picture) |> ignore
+          contains [ "32 folders" ] (error (openAll folder.Path))
+      }
+
+      test "a tar that is a pipe is not waited for" {
+          if not (File.Exists "/usr/bin/mkfifo") then
+              skiptest "mkfifo is not installed"
+
+          use folder = new TempFolder()
+          Directory.CreateDirectory(folder.File "train") |> ignore
+          use make = Process.Start("/usr/bin/mkfifo", folder.File "train/cat.tar")
+          make.WaitForExit()
+          Expect.hasLength (ok (Archive.openNested limits folder.Path)).Files 1 "files"
       }
 
       test "a link to a device is empty, and a link to an image is followed" {

@@ -40,6 +40,28 @@ let private testSplit (images: FolderImages) = images.Test.Value.Name 0
 
 let private leftOut (images: FolderImages) = images.LeftOut |> List.map string |> String.concat "\n"
 
+let private hiding =
+    [ for names, words in
+          [ [ "train.zip"; "test.zip" ], [ "archives"; "train.zip"; "Unpack them" ]
+            [ "train/cat.tar.gz"; "train/dog.7z" ], [ "archives"; "train/cat.tar.gz"; "Unpack them" ]
+            [ "train/data-00000-of-00001.arrow" ], [ "Arrow files"; "to_parquet" ] ] do
+          test $"images inside {names.Head} are not looked for, and the error says so" {
+              failing [ for name in names -> name, "x"B ] words
+          }
+
+      test "Parquet files in an archive are named" {
+          use folder = new TempFolder()
+          let path = folder.Write("set.tar", tar [ "data/train-00000-of-00001.parquet", "PAR1"B ])
+
+          contains
+              [ "Parquet files"; "Unpack the archive" ]
+              (errors (ImageFolder.openPath limits ImageFolder.defaults path))
+      }
+
+      test "training images outside of class folders are an error" {
+          failing [ "train/1.png", picture 1; "test/1.png", picture 2 ] [ "train"; "in no class folders"; "train/cat/" ]
+      } ]
+
 let private names =
     [ for train, testing in
           [ "train", "val"
@@ -261,4 +283,5 @@ let tests =
           testList "unlabelled" unlabelled
           testList "training only" trainingOnly
           testList "named" named
-          testList "hidden" hidden ]
+          testList "hidden" hidden
+          testList "hiding" hiding ]

@@ -144,6 +144,15 @@ let tests =
                   Expect.equal (train.Count, test.Count) (5, 2) "counts"
               }
 
+          test "a gzip that lacks a part of its checksum is rejected" {
+              let name, bytes = List.head files
+              let packed = gzip bytes
+
+              for lost in 1..20 do
+                  let cut = Array.truncate (packed.Length - lost) packed
+                  contains [ name; "truncated or damaged" ] (errors (read ((name, cut) :: List.tail files)))
+          }
+
           test "a gzip without .gz and a plain file with .gz are read by their content" {
               let swapped =
                   [ for i, (name, bytes) in List.indexed files ->

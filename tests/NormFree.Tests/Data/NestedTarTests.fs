@@ -126,6 +126,27 @@ let private tars =
           contains [ "x.png"; "longer than the tar" ] (errors (ImageFolder.openPath limits optional path))
       }
 
+      for kind, said in [ '1', "is a link"; '2', "is a link"; '3', "device"; '6', "pipe" ] do
+          test $"an entry of type {kind} in an inner tar is an unreadable image" {
+              let entry = tarHeader "x.png" 0L kind
+
+              let inner = Array.concat [ entry; tar [ "n01440764_1.png", picture 1; "n01440764_2.png", picture 2 ] ]
+
+              use folder = new TempFolder()
+              let outer = tar [ "n01440764.tar", inner; "n01443537.tar", classTar "n01443537" ]
+              let images = ok (ImageFolder.openPath limits optional (folder.Write("train.tar", outer)))
+              Expect.equal images.Train.Count 5 "images"
+
+              let problems =
+                  List.init 5 images.Train.Load
+                  |> List.choose (function
+                      | Error problem -> Some problem
+                      | Ok _ -> None)
+
+              Expect.hasLength problems 1 "the entry"
+              contains [ said ] problems.Head
+          }
+
       testPropertyWithConfig
           { FsCheckConfig.defaultConfig with maxTest = 40 }
           "damaged tars of tars give images or errors"

@@ -2,74 +2,21 @@
 module NormFree.Tests.Data.ParquetTests
 
 open System
-open System.Collections.Generic
 open System.IO
 open Expecto
 open NormFree.Data
 open NormFree.Tests.Data.Support
+open NormFree.Tests.Data.ParquetSupport
 open Parquet
 open Parquet.Schema
-
-let private picture i = png (noise (RandomStream.OfKeys(int64 i)) 40 40)
-
-let private hub names =
-    let quoted = names |> List.map (fun name -> $"\"{name}\"") |> String.concat ","
-
-    """{"info":{"features":{"image":{"_type":"Image"},"label":{"names":["""
-    + quoted
-    + """],"_type":"ClassLabel"}}}}"""
-
-/// A file of images and labels in two row groups.
-let private table (metadata: string option) (rows: (byte[] * int64) list) =
-    let bytes = DataField("bytes", typeof<byte[]>, Nullable true, Nullable false, null)
-    let path = DataField("path", typeof<string>, Nullable true, Nullable false, null)
-    let label = DataField("label", typeof<int64>, Nullable true, Nullable false, null)
-    let schema = ParquetSchema [ StructField("image", bytes, path) :> Field; label :> Field ]
-    let buffer = new MemoryStream()
-
-    let work =
-        task {
-            use! writer = ParquetWriter.CreateAsync(schema, buffer)
-
-            match metadata with
-            | Some text -> writer.CustomMetadata <- Dictionary(dict [ "huggingface", text ])
-            | None -> ()
-
-            for part in List.splitInto 2 rows do
-                use group = writer.CreateRowGroup()
-                do! group.WriteAsync(bytes, [| for image, _ in part -> image |])
-                do! group.WriteAsync(path, [| for _ in part -> "x.png" |])
-                do! group.WriteAsync<int64>(label, ReadOnlyMemory [| for _, label in part -> Nullable label |])
-        }
-
-    work.GetAwaiter().GetResult()
-    buffer.ToArray()
-
-let private rows first count = [ for i in first .. first + count - 1 -> picture i, int64 (i % 2) ]
-let private animals = Some(hub [ "cat"; "dog" ])
-
-let private inFolder files run =
-    use folder = new TempFolder()
-
-    for name: string, bytes: byte[] in files do
-        folder.Write("set/" + name, bytes) |> ignore
-
-    run (folder.File "set")
-
-let private loadWith options files = inFolder files (fun path -> Catalogue.load ImageFolder (Some path) options)
-let private load = loadWith Catalogue.defaults
-
-let private shards =
-    lazy
-        [ "data/train-00000-of-00002.parquet", table animals (rows 0 4)
-          "data/train-00001-of-00002.parquet", table animals (rows 4 3)
-          "data/test-00000-of-00001.parquet", table animals (rows 20 2)
-          "README.md", "x"B ]
 
 let tests =
     testList
         "Parquet files of images"
-        [ test "shards of the hub are read with their class names" {
+        [ testList "repositories" ParquetRepositoryTests.repositories
+          testList "labels" ParquetRepositoryTests.labels
+
+          test "shards of the hub are read with their class names" {
               let dataset = ok (load shards.Value)
               Expect.equal dataset.Classes [| "cat"; "dog" |] "names"
               Expect.equal (dataset.Train.Count, dataset.Test.Count, dataset.Size) (7, 2, 40) "counts and size"

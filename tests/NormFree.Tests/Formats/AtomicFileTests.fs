@@ -45,6 +45,38 @@ let private expectError (path: string) (thrown: exn option) =
     | Some(:? UnauthorizedAccessException as error) -> Expect.stringContains error.Message path "names the target"
     | other -> failtest $"not an I/O error: {other}"
 
+let private special =
+    let isKept path =
+        inFolder (fun old ->
+            let target: string = path (folderOf old)
+            let before = Directory.GetFileSystemEntries(folderOf old)
+            let thrown = Expect.throwsC (fun () -> write target) id
+            Expect.stringContains thrown.Message $"{target} is a device, pipe or socket" "what it is"
+            Expect.sequenceEqual (Directory.GetFileSystemEntries(folderOf old)) before "no temporary file"
+            Expect.isTrue (NormFree.Platform.DiskFiles.IsSpecial target) "it is still there")
+
+    let pipe folder =
+        let path = Path.Combine(folder, "pipe")
+        use made = Diagnostics.Process.Start("mkfifo", [ path ])
+        made.WaitForExit()
+        path
+
+    let linkTo (target: string) folder =
+        let path = Path.Combine(folder, "link")
+        File.CreateSymbolicLink(path, target) |> ignore
+        path
+
+    [ test "a lock file that is a pipe is an error" {
+          inFolder (fun path ->
+              let lock = pipe (folderOf path)
+              let thrown = Expect.throwsC (fun () -> FileLock.TryTake(lock, "mark") |> ignore) id
+              Expect.stringContains thrown.Message $"{lock} is a device, pipe or socket" "what it is")
+      }
+
+      test "a pipe is not replaced by a file" { isKept pipe }
+      test "a link to a pipe is not replaced by a file" { isKept (fun folder -> linkTo (pipe folder) folder) }
+      test "a link to a device is not replaced by a file" { isKept (linkTo "/dev/null") } ]
+
 let private failures =
     [ for call, errors in
           [ Create, [ eio; enospc; edquot; eacces; emfile ]
@@ -140,4 +172,7 @@ let private replacing =
               expectOnly path "new")
       } ]
 
-let tests = testList "atomic files" [ testList "failures" failures; testList "replacing" replacing ]
+let tests =
+    testList
+        "atomic files"
+        [ testList "failures" failures; testList "replacing" replacing; testList "special files" special ]

@@ -24,6 +24,14 @@ let refusals =
           contains [ "none.safetensors" ] text
       }
 
+      test "a pipe is an error, not a wait" {
+          use folder = new TempFolder()
+          let path = folder.File "pipe"
+          use made = System.Diagnostics.Process.Start("mkfifo", [ path ])
+          made.WaitForExit()
+          contains [ path; "pipe or socket" ] (refusal (fun () -> load path))
+      }
+
       test "a network of another architecture causes a list of the differences" {
           withFile (fun _ path _ _ ->
               use other = create BatchNorm
@@ -145,13 +153,51 @@ let refusals =
             "huge steps",
             (fun task -> { task with Preprocessing = List.replicate 10 (Resize 5000) }),
             [ "more than 33554432 pixels" ]
-            "a negative step", (fun task -> { task with Preprocessing = [ CentreCrop -3 ] }), [ "negative" ] ] do
+            "a negative step", (fun task -> { task with Preprocessing = [ CentreCrop -3 ] }), [ "a side below 1" ]
+            "a step to no pixels", (fun task -> { task with Preprocessing = [ ResizeShort 0 ] }), [ "a side below 1" ]
+            "a class without a name",
+            (fun task ->
+                { task with
+                    Classes = Array.append (Array.truncate 9 task.Classes) [| Unchecked.defaultof<string> |] }),
+            [ "class 9 has no name" ]
+            "images that do not fit", (fun task -> { task with Size = 30 }), [ "30×30 do not fit the network" ]
+            "images that fill the memory", (fun task -> { task with Size = 9984 }), [ "9984×9984"; "values in a map" ] ] do
           test $"a task with {what} is rejected" {
               withFile (fun _ path network _ ->
                   let task = change (load path).ImageTask
                   let changed = rewrite path (fun _ -> true) (fun k t -> if k = "task" then Json.write task else t)
-                  contains ("'task'" :: said) (refusal (fun () -> load changed)))
+                  contains ("'task'" :: said) (refusal (fun () -> load changed))
+                  contains ("'task'" :: said) (refusal (fun () -> Checkpoint.readTask changed))
+                  contains ("'task'" :: said) (refusal (fun () -> Checkpoint.start changed ten network)))
           }
+
+      for what, change, said in
+          [ "a negative epoch", (fun (cursor: TrainingCursor) -> { cursor with Epoch = -1 }), [ "-1 epochs" ]
+            "more epochs than its recipe", (fun cursor -> { cursor with Epoch = 3 }), [ "3 epochs of 2" ]
+            "a negative step", (fun cursor -> { cursor with Step = -1 }), [ "steps is -1" ]
+            "a negative place",
+            (fun cursor -> { cursor with Progress = { Places = -1; Unreadable = 0 } }),
+            [ "places is -1" ]
+            "a negative time", (fun cursor -> { cursor with Seconds = -1.0 }), [ "-1 seconds" ]
+            "an endless time", (fun cursor -> { cursor with Seconds = 1e300 }), [ "seconds" ]
+            "no time", (fun cursor -> { cursor with Seconds = nan }), [ "NaN seconds" ] ] do
+          test $"a state with {what} is rejected" {
+              withFile (fun _ path _ _ ->
+                  let state = (load path).State
+                  let state = Json.write { state with TrainingCursor = change state.TrainingCursor }
+                  let changed = rewrite path (fun _ -> true) (fun k t -> if k = "state" then state else t)
+                  contains ("'state'" :: said) (refusal (fun () -> load changed))
+                  contains ("'state'" :: said) (refusal (fun () -> Checkpoint.readState changed)))
+          }
+
+      test "a network whose poolings take minutes is rejected" {
+          withFile (fun _ path network _ ->
+              let pools = List.replicate 200 (Part.MaxPool(255, 1, 127))
+              let stem = Blocks.plain "" (Parts.conv "conv1" 3 1 8 :: Parts.norm "bn1" :: pools)
+              let spec = Json.write (Net.withStem stem network.Spec)
+              let changed = rewrite path (fun _ -> true) (fun k t -> if k = "spec" then spec else t)
+              contains [ "'task'"; "values in the windows of poolings" ] (refusal (fun () -> load changed)))
+      }
 
       test "a truncated file is rejected at any length" {
           withFile (fun folder path _ _ ->
@@ -171,6 +217,34 @@ let refusals =
                   [ best; "optimiser/"; "Give a last checkpoint" ]
                   (refusal (fun () -> Checkpoint.restore best optimisation)))
       }
+
+      for what, name, dtype, count, said in
+          [ "a tensor of too few values", "conv1.weight/exp_avg", DType.F32, 3, [ "it has 3 values, not 216" ]
+            "no number of steps", "steps", DType.I64, 0, [ "not one number" ]
+            "a negative number of steps", "steps", DType.I64, 1, [ "not one number" ] ] do
+          test $"an optimiser's state with {what} is rejected" {
+              withFile (fun folder path _ optimisation ->
+                  use file = SafetensorsFile.Open path
+                  let writer = SafetensorsWriter()
+
+                  for entry in file.Tensors do
+                      if entry.Name = "optimiser/" + name then
+                          let bytes = Array.create (count * (if dtype = DType.I64 then 8 else 4)) 0xFFuy
+                          writer.Add(entry.Name, dtype, System.ReadOnlySpan [| int64 count |], bytes) |> ignore
+                      else
+                          let shape = Seq.toArray entry.Shape
+
+                          writer.Add(entry.Name, entry.DType, System.ReadOnlySpan shape, file.ReadBytes entry)
+                          |> ignore
+
+                  for KeyValue(key, text) in file.Metadata do
+                      if key <> "checksum" then
+                          writer.Describe(key, text) |> ignore
+
+                  let changed = folder.File "changed.safetensors"
+                  writer.DescribeChecksum().Save changed
+                  contains ($"optimiser/{name}" :: said) (refusal (fun () -> Checkpoint.restore changed optimisation)))
+          }
 
       test "the state of another optimiser cannot be restored" {
           withFile (fun _ path network _ ->

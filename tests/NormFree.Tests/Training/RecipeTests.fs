@@ -63,7 +63,9 @@ let private validation =
                 "a NaN clipping factor", { published with Clip = Agc nan }
                 "a NaN held-out fraction", { published with HeldOut = nan }
                 "a warm-up past the last epoch", { published with Epochs = 3; WarmUp = 4.0 }
-                "a negative warm-up", { published with WarmUp = -1 } ] do
+                "a negative warm-up", { published with WarmUp = -1 }
+                "a batch of 2³¹−1 images", { published with Batch = System.Int32.MaxValue }
+                "2³¹−1 epochs", { published with Epochs = System.Int32.MaxValue } ] do
               test $"{name} is rejected" {
                   match Recipe.validate recipe with
                   | Error [ _ ] -> ()
