@@ -141,9 +141,8 @@ let private mistakes =
           }
 
       test "a mistake is reported once" {
-          let problem =
-              Tool.run [ "train"; "--config"; file "once.json" "{ \"Stage1\": { \"Batch\": 0, \"Epochs\": -3 } }" ]
-
+          let given = file "once.json" "{ \"Stage1\": { \"Batch\": 0, \"Epochs\": -3 } }"
+          let problem = Tool.run ("train" :: given)
           Tool.fails 2 [ "Stage1.Batch"; "Stage1.Epochs" ] problem
           let sentences = Tool.lines problem.Err |> List.filter _.Contains("once.json")
           Expect.hasLength sentences 2 problem.Err
