@@ -143,10 +143,14 @@ let tests =
                   let arguments = [ yield! (line: string).Split ' '; yield! others ]
                   Feed.dotnetOfUser path arguments |> Feed.succeeds $"dotnet {line}" |> ignore
 
-              dotnet "nuget add source --name normfree" [ Feed.packages () ]
               let feed = nonNull (Environment.GetEnvironmentVariable "NORMFREE_FEED")
 
-              if feed <> "https://api.nuget.org/v3/index.json" then
+              let known =
+                  Feed.dotnetOfUser path [ "nuget"; "list"; "source" ] |> Feed.succeeds "dotnet nuget list source"
+
+              dotnet "nuget add source --name normfree" [ Feed.packages () ]
+
+              if not (known.Contains feed) then
                   dotnet "nuget add source --name feed" [ feed ]
 
               dotnet "new console --language F# --output ." []
