@@ -83,7 +83,7 @@ module internal ShiftFolding =
                 not (binary.Shortcut :? NoShortcut || binary.Shortcut :? ConcatenatedShortcut)
             | _ -> false)
 
-    /// <summary>The layers of an equivalent network whose binary layers have zero shifts; the network's own layers if it is no chain of binary
+    /// <summary>The layers of an equivalent network whose binary layers have zero shifts; the network's own layers if it is not a chain of binary
     /// layers.</summary>
     let layers (model: PackedModel) : PackedLayer list =
         let layers = List.ofSeq model.Layers

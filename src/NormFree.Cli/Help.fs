@@ -145,7 +145,9 @@ module internal Help =
                   if command.Name.StartsWith(word + " ") then
                       command.Name, command.About ]
 
-        [ about; $"Usage: normfree {word} COMMAND [OPTIONS]"; yield! list width "Commands:" rows ]
+        [ yield! wrap width about
+          $"Usage: normfree {word} COMMAND [OPTIONS]"
+          yield! list width "Commands:" rows ]
 
     /// <summary>The width of the terminal, or 90 columns for pipes and files.</summary>
     let width () =

@@ -1,6 +1,5 @@
 namespace NormFree.Cli
 
-open System
 
 /// <summary>When a training that failed is restarted, and with how many ranks.</summary>
 [<RequireQualifiedAccess>]

@@ -33,7 +33,7 @@ let nameOf (place: string) =
 /// A file of unknown content. It may be a damaged archive, which its reader explains best.
 let private openUnknown limits head place =
     if hasSuffix gzipSuffixes place then
-        Error(DataError.create place $"it is no gzip file: {Content.inWords head}" DataError.downloadAgain)
+        Error(DataError.create place $"it is not a gzip file: {Content.inWords head}" DataError.downloadAgain)
     elif hasSuffix [ ".zip" ] place && head.Length > 0 then
         ZipArchive.openWith limits place
     elif hasSuffix [ ".tar" ] place && head.Length = Content.HeadBytes then

@@ -17,7 +17,7 @@ public static partial class AtomicFile
     public static void Write(string path, Action<Stream> write) => Write(path, write, () => { });
 
     /// <summary>Writes a file like <see cref="Write(string, Action{Stream})"/> and calls back just before the rename.</summary>
-    /// <inheritdoc cref="Write(string, Action{Stream})"/>
+    /// <inheritdoc cref="Write(string, Action{Stream})" path="/exception"/>
     /// <param name="path">The target. Its old content stays until the new file is complete.</param>
     /// <param name="write">Writes the content. Its exceptions are rethrown after the temporary file is deleted.</param>
     /// <param name="complete">Called once when the new file is complete and the old one still in place, for example to keep the old one under another name.</param>

@@ -88,7 +88,7 @@ public sealed unsafe class PackedNetwork : IDisposable
     /// <param name="images">One or more normalised images of 3×H×W values, consecutively.</param>
     /// <param name="logits">Images × <see cref="Classes"/>.</param>
     /// <param name="cancellation">Ends the run within a task, well under a second.</param>
-    /// <inheritdoc cref="Run(ReadOnlySpan{float}, int, int, Span{float}, CancellationToken)"/>
+    /// <inheritdoc cref="Run(ReadOnlySpan{float}, int, int, Span{float}, CancellationToken)" path="/exception"/>
     public void Run(ReadOnlySpan<float> images, Span<float> logits, CancellationToken cancellation = default) =>
         Run(images, Height, Width, logits, cancellation);
 

@@ -3,7 +3,6 @@ namespace NormFree.Networks
 open System
 open System.Collections.Generic
 open System.IO
-open System.Runtime.InteropServices
 open NormFree.Data
 open NormFree.Formats
 open NormFree.Formats.Safetensors

@@ -1,6 +1,5 @@
 namespace NormFree.Networks
 
-open System
 open System.Collections.Generic
 open NormFree.Runs
 open NormFree.Spec

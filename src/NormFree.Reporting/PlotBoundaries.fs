@@ -24,17 +24,14 @@ module internal PlotBoundaries =
     /// The height of a row, as a share of the curves' height.
     let private rowHeight = 0.12
 
-    /// The pixels beside the curves: the axis with its numbers and title, and the padding.
-    let private besideCurves = 100.0
+    /// The pixels left and right of the curves: the axis with its title and numbers such as 100 %, and the padding.
+    let private besideCurves = 120.0
 
     /// The pixels between a line and its label.
     let private offset = 8.0
 
     /// The pixels beside a label's text.
     let private besideLabel = offset + 12.0
-
-    /// The part of the chart's padding on the right that a label may use.
-    let private rightPadding = 16.0
 
     let private fontSize = 13.0
 
@@ -52,7 +49,7 @@ module internal PlotBoundaries =
     let private fitted perPixel (low: float, high: float) (boundary: Boundary) =
         let text = EmbeddedFont.drawable boundary.Label
         let width = EmbeddedFont.width fontSize text
-        let right = (high - boundary.At) / perPixel + rightPadding - offset
+        let right = (high - boundary.At) / perPixel - offset
         let left = (boundary.At - low) / perPixel - besideLabel
         let isRight = width > right && left > right
         let label = shortened (if isRight then left else right) text

@@ -62,7 +62,7 @@ module internal Wording =
         | JsonValueKind.String -> case (element.ToString()) []
         | _ -> plain element
 
-    /// A setting in words. Text that is no JSON list or object is returned as it is.
+    /// A setting in words. Text that is not a JSON list or object is returned as it is.
     let ofSetting (text: string) =
         if text.StartsWith '[' || text.StartsWith '{' then
             try

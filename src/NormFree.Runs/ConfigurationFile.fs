@@ -163,9 +163,9 @@ module ConfigurationFile =
                         match RunConfiguration.problems configuration with
                         | [] -> Ok { configuration with Facts = None; Environment = None; Changes = [] }
                         | problems -> Error(sentences source problems)
-            | _ -> Error [ $"{source} is no JSON object." ]
+            | _ -> Error [ $"{source} is not a JSON object." ]
         with :? JsonException as error ->
-            Error [ $"{source}: line {error.LineNumber.GetValueOrDefault() + 1L}: this is no JSON: {error.Message}" ]
+            Error [ $"{source}: line {error.LineNumber.GetValueOrDefault() + 1L}: this is not JSON: {error.Message}" ]
 
     /// The configuration inside a run.json, or the text itself.
     let private inner (text: string) =
@@ -182,7 +182,7 @@ module ConfigurationFile =
         try
             inner text |> OldNames.renewFields path |> parse path defaults
         with :? JsonException as error ->
-            Error [ $"{path}: line {error.LineNumber.GetValueOrDefault() + 1L}: this is no JSON: {error.Message}" ]
+            Error [ $"{path}: line {error.LineNumber.GetValueOrDefault() + 1L}: this is not JSON: {error.Message}" ]
 
     /// <summary>The configuration as an indented JSON text, which <c>parse</c> reads.</summary>
     let write (configuration: RunConfiguration) : string =

@@ -35,7 +35,7 @@ module internal JsonText =
         requireUnicode options text
         JsonNode.Parse(text, documentOptions = options)
 
-    /// The tree of a text. Throws JsonException if it is no JSON, if an object has a field twice, or if a string is not valid Unicode.
+    /// The tree of a text. Throws JsonException if it is not JSON, if an object has a field twice, or if a string is not valid Unicode.
     let parse (text: string) = parseWith (JsonDocumentOptions(AllowDuplicateProperties = false)) text
 
     /// The same for texts that people write: comments and trailing commas are allowed.

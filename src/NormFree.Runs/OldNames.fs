@@ -54,7 +54,7 @@ module OldNames =
     /// <summary>The JSON text of a checkpoint or <c>run.json</c> with the fields that later versions added, or the error.</summary>
     let addFields (text: string) : Result<string, string> = Json.withDefaults added text
 
-    /// <summary>The JSON text with today's field names. <c>source</c> names the file in the warning. Text that is no JSON is returned as it is.</summary>
+    /// <summary>The JSON text with today's field names. <c>source</c> names the file in the warning. Text that is not JSON is returned as it is.</summary>
     let renewFields (source: string) (text: string) : string =
         try
             let root = JsonText.parseLenient text

@@ -157,8 +157,14 @@ module RunConfiguration =
     let private isFactor (factor: float option) =
         factor |> Option.forall (fun factor -> factor > 0.0 && factor <= Limits.factor)
 
+    /// Numbers of epochs and images below 1 are reported as integers out of bounds, not again as faults of the recipe.
+    let private withCounts (recipe: Recipe) =
+        { recipe with
+            Epochs = (if recipe.Epochs < 1 then snd Limits.epochs else recipe.Epochs)
+            Batch = max 1 recipe.Batch }
+
     let private recipeProblems (recipe: Recipe option) =
-        match Option.map Recipe.validate recipe with
+        match Option.map (withCounts >> Recipe.validate) recipe with
         | Some(Error problems) -> [ for problem in problems -> problem + "." ]
         | Some(Ok _)
         | None -> []

@@ -171,7 +171,7 @@ module RunFolder =
                 let oldRows = takeRows path root
                 let what: RunDescription = read path (root.ToJsonString()) "text"
                 what, what.Configuration |> Option.map RunConfiguration.rows |> Option.defaultValue oldRows
-            | _ -> raise (unreadable path "text" "it is no JSON object")
+            | _ -> raise (unreadable path "text" "it is not a JSON object")
         with :? JsonException as error ->
             raise (unreadable path "text" error.Message)
 

@@ -83,7 +83,8 @@ module EpochRecord =
         | None -> highest
         | Some accuracy ->
             let least = highest.Score - standardError accuracy
-            epochs |> List.findBack (fun epoch -> epoch.Score >= least)
+            // No score of a run that diverged may be comparable.
+            epochs |> List.tryFindBack (fun epoch -> epoch.Score >= least) |> Option.defaultValue highest
 
 /// <summary>A run as read from its folder: its configuration and its results so far.</summary>
 type RunLog =

@@ -5,7 +5,6 @@ open NormFree.Data
 open NormFree.Networks
 open NormFree.Runs
 open NormFree.Spec
-open NormFree.Torch.Training
 open TorchSharp
 
 /// <summary>One step of a range test.</summary>

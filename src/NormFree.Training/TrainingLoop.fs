@@ -8,7 +8,6 @@ open NormFree.Networks
 open NormFree.Runs
 open NormFree.Spec
 open NormFree.Platform
-open NormFree.Torch.Training
 open TorchSharp
 
 /// Where a stage is. A training can resume from either cursor: both are between two steps.

@@ -4,8 +4,6 @@ module NormFree.Fuzz.PackedTargets
 open System
 open System.Collections.Generic
 open System.IO
-open NormFree.Formats
-open NormFree.Formats.Onnx
 open NormFree.Formats.Safetensors
 open NormFree.Inference
 open NormFree.Inference.Files

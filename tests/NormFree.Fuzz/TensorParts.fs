@@ -2,14 +2,8 @@
 module NormFree.Fuzz.TensorParts
 
 open System
-open System.Collections.Generic
 open System.IO
-open NormFree.Formats
-open NormFree.Formats.Onnx
 open NormFree.Formats.Safetensors
-open NormFree.Inference
-open NormFree.Inference.Files
-open NormFree.Inference.Model
 open NormFree.Networks
 open NormFree.Runs
 open NormFree.Spec

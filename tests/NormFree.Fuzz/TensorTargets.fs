@@ -8,8 +8,6 @@ open NormFree.Formats
 open NormFree.Formats.Onnx
 open NormFree.Formats.Safetensors
 open NormFree.Inference
-open NormFree.Inference.Files
-open NormFree.Inference.Model
 open NormFree.Networks
 open NormFree.Runs
 open NormFree.Spec

@@ -7,7 +7,6 @@ open System.Text.RegularExpressions
 open Expecto
 open Mono.Cecil
 open NormFree.Tests
-open NormFree.Tests.Golden
 
 /// A project and a project that it references.
 type private Arrow = { From: string; To: string }

@@ -6,9 +6,7 @@ open System.IO
 open System.Numerics
 open System.Text
 open Expecto
-open NormFree.Formats
 open NormFree.Archives.Pickle
-open NormFree.Tests.Formats
 
 let fixture name = File.ReadAllBytes(Path.Combine(__SOURCE_DIRECTORY__, "..", "..", "fixtures", "pickle", name))
 

@@ -3,10 +3,7 @@ module NormFree.Tests.Archives.PickleRefusalTests
 
 open System
 open System.IO
-open System.Numerics
-open System.Text
 open Expecto
-open NormFree.Formats
 open NormFree.Archives.Pickle
 open NormFree.Tests.Formats
 open NormFree.Tests.Archives.PickleFixtures

@@ -2,10 +2,8 @@ module NormFree.Tests.Archives.PickleTests
 
 open System
 open System.IO
-open System.Numerics
 open System.Text
 open Expecto
-open NormFree.Formats
 open NormFree.Archives.Pickle
 open NormFree.Tests.Formats
 open NormFree.Tests.Archives.PickleFixtures

@@ -5,16 +5,12 @@ open System
 open System.Buffers.Binary
 open System.IO
 open System.IO.Compression
-open System.Runtime.InteropServices
 open System.Text
-open System.Text.Json.Nodes
 open Expecto
-open NormFree.Formats
 open NormFree.Archives.PyTorch
 open NormFree.Tests
 open NormFree.Tests.Formats
 open NormFree.Formats.Safetensors
-open NormFree.Tests.Golden
 open NormFree.Tests.Archives.PyTorchFixtures
 
 let private crafted elements offset size stride =

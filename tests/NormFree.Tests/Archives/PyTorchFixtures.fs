@@ -2,19 +2,12 @@
 module NormFree.Tests.Archives.PyTorchFixtures
 
 open System
-open System.Buffers.Binary
 open System.IO
 open System.IO.Compression
-open System.Runtime.InteropServices
 open System.Text
-open System.Text.Json.Nodes
 open Expecto
-open NormFree.Formats
 open NormFree.Archives.PyTorch
 open NormFree.Tests
-open NormFree.Tests.Formats
-open NormFree.Formats.Safetensors
-open NormFree.Tests.Golden
 
 let folder = Path.Combine(repository, "tests", "fixtures", "interop")
 

@@ -8,8 +8,6 @@ open NormFree.Benchmarks
 open NormFree.Runs
 open NormFree.Tests
 open NormFree.Tests.Data.Support
-open NormFree.Tests.Golden
-open NormFree.Tests.Training.Support
 
 let private shell text = ExternalProgram.output "sh" [ "-c"; text ]
 

@@ -129,8 +129,8 @@ let private mistakes =
             [ "line 3"; "'Execution.Engine' takes fused, composite" ]
             "too many threads", "{ \"Execution\": { \"Threads\": 999 } }", [ "Execution.Threads"; "999" ]
             "a batch of nothing", "{ \"Stage2\": { \"Batch\": 0 } }", [ "Stage2.Batch" ]
-            "no JSON", "{ \"Stage1\": \n", [ "no JSON" ]
-            "a list", "[]", [ "no JSON object" ]
+            "not JSON", "{ \"Stage1\": \n", [ "this is not JSON" ]
+            "a list", "[]", [ "is not a JSON object" ]
             "a field twice", "{ \"Stage1\": null, \"Stage1\": null }", [ "Stage1" ]
             "no stage", "{ \"Stage1\": null, \"Stage2\": null }", [ "nothing would be trained" ]
             "an unknown architecture",
@@ -139,6 +139,14 @@ let private mistakes =
           test $"a file with {name} is an error that says where" {
               Tool.run ("train" :: "--print-config" :: file $"mistake-{name}.json" text) |> Tool.fails 2 words
           }
+
+      test "a mistake is reported once" {
+          let given = file "once.json" "{ \"Stage1\": { \"Batch\": 0, \"Epochs\": -3 } }"
+          let problem = Tool.run ("train" :: given)
+          Tool.fails 2 [ "Stage1.Batch"; "Stage1.Epochs" ] problem
+          let sentences = Tool.lines problem.Err |> List.filter _.Contains("once.json")
+          Expect.hasLength sentences 2 problem.Err
+      }
 
       test "a file that is not there" {
           Tool.run [ "train"; "--config"; "no-such-file" ] |> Tool.fails 1 [ "no-such-file"; "path" ]

@@ -11,7 +11,6 @@ open NormFree.Training
 open NormFree.Tests
 open NormFree.Tests.Cli
 open NormFree.Tests.Data.Support
-open NormFree.Tests.Golden
 open TorchSharp
 
 let private write name (bytes: byte[]) = lazy (Tool.scratch.Write(name, bytes))

@@ -10,7 +10,6 @@ open NormFree.Networks
 open NormFree.Runs
 open NormFree.Tests
 open NormFree.Tests.Cli
-open NormFree.Tests.Golden
 open TorchSharp
 
 let private net = "--arch reactnet-small --width 0.34 --stem cifar --classes 10"

@@ -62,6 +62,12 @@ let tests =
               Expect.equal (shown "eval --help all") (shown "eval --help") "a command that shows all options at once"
           }
 
+          for group, _ in Commands.groups do
+              test $"of the commands of '{group}' is readable at 60 columns" {
+                  for line in Help.group 60 group do
+                      Expect.isLessThanOrEqual line.Length 60 $"columns of: {line}"
+              }
+
           for command in Commands.all do
               test $"of '{command.Name}' is readable at 60 columns" {
                   for showsAll in [ false; true ] do

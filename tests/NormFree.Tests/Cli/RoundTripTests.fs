@@ -11,7 +11,6 @@ open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests
 open NormFree.Tests.Cli
-open NormFree.Tests.Golden
 open NormFree.Tests.Training
 open TorchSharp
 

@@ -8,7 +8,6 @@ open System.Text.Json.Nodes
 open Expecto
 open NormFree.Tests
 open NormFree.Tests.Data.Support
-open NormFree.Tests.Golden
 
 /// The exit code and the output of a process.
 type Result = { Code: int; Out: string; Err: string }

@@ -2,7 +2,6 @@
 module NormFree.Tests.Data.ArchiveNameTests
 
 open System
-open System.Diagnostics
 open System.IO
 open System.IO.Compression
 open Expecto

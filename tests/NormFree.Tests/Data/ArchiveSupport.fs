@@ -2,9 +2,7 @@
 module NormFree.Tests.Data.ArchiveSupport
 
 open System
-open System.Diagnostics
 open System.IO
-open System.IO.Compression
 open Expecto
 open NormFree.Data
 open NormFree.Tests.Data.Support

@@ -66,7 +66,7 @@ let private byContent =
 
       test "a plain file named .tar.gz is not called truncated only" {
           use folder = new TempFolder()
-          contains [ "no gzip file"; "68 65 6C 6C" ] (error (openAll (folder.Write("set.tar.gz", "hello, world"B))))
+          contains [ "not a gzip file"; "68 65 6C 6C" ] (error (openAll (folder.Write("set.tar.gz", "hello, world"B))))
       }
 
       test "a gzip with another checksum is named as damaged, not as of another method" {

@@ -4,7 +4,6 @@ open System.Threading
 open System.Threading.Tasks
 open Expecto
 open NormFree.Data
-open NormFree.Tests.Data.Support
 
 /// A source with these labels. The images do not matter.
 let private labelled (labels: int[]) : ImageSource =

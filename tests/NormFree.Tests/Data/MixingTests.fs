@@ -3,7 +3,6 @@ module NormFree.Tests.Data.MixingTests
 open System
 open Expecto
 open NormFree.Data
-open NormFree.Tests.Data.Support
 
 let private classes = 10
 

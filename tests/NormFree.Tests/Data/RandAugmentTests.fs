@@ -6,7 +6,6 @@ open System.IO
 open Expecto
 open NormFree.Data
 open NormFree.Runs
-open NormFree.Tests.Data.Support
 
 type private Result = { Operation: string; Bin: int; Magnitude: float; Pixels: string }
 type private Fixture = { Width: int; Height: int; Image: string; Results: Result list }

@@ -93,16 +93,7 @@ let private frozen =
 
 let private interrupted n engine norm folder =
     let source = new CancellationTokenSource()
-    let mutable steps = 0
-
-    let onEvent event =
-        match event with
-        | StepDone _ ->
-            steps <- steps + 1
-
-            if steps = n then
-                source.Cancel()
-        | _ -> ()
+    let onEvent = atStep n source.Cancel
 
     try
         train engine norm folder (fun options -> { options with OnEvent = onEvent; Cancellation = source.Token })

@@ -1,7 +1,6 @@
 /// A batch divided among ranks and micro-batches gives the same step as the whole batch, except with batch norm.
 module NormFree.Tests.Distributed.GradientStepTests
 
-open System.Text.Json.Serialization
 open Expecto
 open NormFree.Data
 open NormFree.Distributed

@@ -8,7 +8,6 @@ open NormFree.Distributed
 open NormFree.Distributed.Mpi
 open NormFree.Tests
 open NormFree.Tests.Data.Support
-open NormFree.Tests.Training.Support
 
 let private seconds (value: float) = TimeSpan.FromSeconds value
 

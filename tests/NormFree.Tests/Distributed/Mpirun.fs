@@ -8,7 +8,6 @@ open System.Text
 open System.Threading
 open Expecto
 open NormFree.Tests
-open NormFree.Tests.Golden
 
 let private programs = [ "mpirun.openmpi"; "mpirun" ]
 

@@ -4,7 +4,6 @@ open System
 open System.Collections.Concurrent
 open System.IO
 open System.Threading
-open System.Threading.Tasks
 open Expecto
 open NormFree.Data
 open NormFree.Formats

@@ -2,10 +2,7 @@
 module NormFree.Tests.Formats.SafetensorsWritingTests
 
 open System
-open System.Buffers.Binary
 open System.IO
-open System.Runtime.InteropServices
-open System.Text
 open Expecto
 open FsCheck
 open NormFree.Formats

@@ -7,7 +7,6 @@ open Expecto
 open NormFree.Formats
 open NormFree.Fuzz
 open NormFree.Tests
-open NormFree.Tests.Golden
 
 let private folder = Path.Combine(repository, "tests", "fixtures", "fuzz")
 

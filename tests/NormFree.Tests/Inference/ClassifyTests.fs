@@ -7,7 +7,6 @@ open Expecto
 open NormFree.Inference.Files
 open NormFree.Tests
 open NormFree.Tests.Data.Support
-open NormFree.Tests.Golden
 
 let private program =
     Path.Combine(repository, "experiments/classify/bin/Release/net10.0/linux-x64/classify")

@@ -3,7 +3,6 @@ module NormFree.Tests.Inference.PackedDamageVersion2Tests
 
 open System
 open Expecto
-open NormFree.Formats.Safetensors
 open NormFree.Tests.Inference.PackedParts
 
 /// What is done to a file of version 2, and what the error must say of it. Its layers are stem, pool, zero, real, none, fc.

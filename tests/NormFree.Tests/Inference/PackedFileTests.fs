@@ -12,7 +12,6 @@ open NormFree.Inference.Model
 open NormFree.Tests
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Formats
-open NormFree.Tests.Golden
 open NormFree.Tests.Inference.PackedParts
 
 let private writing =

@@ -4,7 +4,6 @@ module NormFree.Tests.Interop.ExportTests
 open System
 open System.IO
 open Expecto
-open NormFree.Archives.PyTorch
 open NormFree.Formats.Safetensors
 open NormFree.Data
 open NormFree.Interop
@@ -14,8 +13,6 @@ open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests
 open NormFree.Tests.Data.Support
-open NormFree.Tests.Archives
-open NormFree.Tests.Golden
 open NormFree.Tests.Interop.Support
 open NormFree.Tests.Training
 open TorchSharp

@@ -3,18 +3,14 @@ module NormFree.Tests.Interop.ImportKeyTests
 
 open System
 open Expecto
-open NormFree.Archives.PyTorch
 open NormFree.Formats.Safetensors
 open NormFree.Data
 open NormFree.Interop
 open NormFree.Spec
 open NormFree.Runs
-open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests
 open NormFree.Tests.Data.Support
-open NormFree.Tests.Archives
-open NormFree.Tests.Golden
 open NormFree.Tests.Interop.Support
 open NormFree.Tests.Training
 

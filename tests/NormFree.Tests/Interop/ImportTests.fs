@@ -2,7 +2,6 @@ module NormFree.Tests.Interop.ImportTests
 
 open System
 open Expecto
-open NormFree.Archives.PyTorch
 open NormFree.Formats.Safetensors
 open NormFree.Data
 open NormFree.Interop

@@ -7,7 +7,6 @@ open System.IO
 open Expecto
 open NormFree.Tests
 open NormFree.Tests.Archives
-open NormFree.Tests.Golden
 
 /// NORMFREE_PYTHON names another interpreter.
 let private python =

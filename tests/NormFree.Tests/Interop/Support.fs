@@ -11,7 +11,6 @@ open NormFree.Spec
 open NormFree.Runs
 open NormFree.Networks
 open NormFree.Training
-open NormFree.Tests.Formats
 open NormFree.Tests.Golden
 open TorchSharp
 

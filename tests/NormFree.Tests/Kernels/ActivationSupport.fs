@@ -6,7 +6,6 @@ module NormFree.Tests.Kernels.ActivationSupport
 open System
 open Expecto
 open NormFree.Data
-open NormFree.Kernels.Activations
 open NormFree.Tests.Kernels.Comparison
 open NormFree.Tests.Kernels.Support
 

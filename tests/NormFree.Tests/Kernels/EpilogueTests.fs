@@ -9,7 +9,6 @@ open FsCheck.FSharp
 open Microsoft.FSharp.NativeInterop
 open NormFree.Kernels.Convolutions
 open NormFree.Kernels.Packed
-open NormFree.Kernels.Simd
 open NormFree.Tests.Kernels.Support
 
 /// Sizes of one image's map and its shortcut; pixels are split at <c>Cut</c> into two ranges.

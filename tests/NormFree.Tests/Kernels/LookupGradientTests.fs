@@ -4,10 +4,7 @@ module NormFree.Tests.Kernels.LookupGradientTests
 #nowarn "9" // Kernels work on addresses.
 
 open Expecto
-open NormFree.Data
 open NormFree.Kernels.Convolutions
-open NormFree.Kernels.Memory
-open NormFree.Kernels.Simd
 open NormFree.Kernels.Threads
 open NormFree.Tests.Kernels.Comparison
 open NormFree.Tests.Kernels.Support

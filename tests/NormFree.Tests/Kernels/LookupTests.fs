@@ -8,7 +8,6 @@ open Microsoft.FSharp.NativeInterop
 open NormFree.Data
 open NormFree.Kernels.Convolutions
 open NormFree.Kernels.Memory
-open NormFree.Kernels.Simd
 open NormFree.Kernels.Threads
 open NormFree.Tests.Kernels.Comparison
 open NormFree.Tests.Kernels.Support

@@ -6,7 +6,6 @@ open System.Runtime.InteropServices
 open Expecto
 open NormFree.Kernels.Optimisers
 open NormFree.Kernels.Threads
-open NormFree.Tests.Golden
 open NormFree.Tests.Kernels.Comparison
 open NormFree.Tests.Kernels.Support
 

@@ -5,7 +5,6 @@ module NormFree.Tests.Kernels.ScalingTests
 
 open Expecto
 open Microsoft.FSharp.NativeInterop
-open NormFree.Data
 open NormFree.Kernels.Activations
 open NormFree.Tests.Kernels.Comparison
 open NormFree.Tests.Kernels.Support

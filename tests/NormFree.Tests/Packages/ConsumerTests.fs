@@ -7,7 +7,6 @@ open Expecto
 open NormFree.Inference
 open NormFree.Inference.Files
 open NormFree.Tests
-open NormFree.Tests.Golden
 open NormFree.Tests.Inference
 
 let private classify =
@@ -134,6 +133,31 @@ let tests =
                   |> List.filter (fun other -> Path.Exists(Path.Combine(natives, other, "native", "torch_cpu.dll")))
 
               Expect.isEmpty others "libtorch of other platforms is not copied into the build's output"
+          }
+
+          test "a new user's project finds the packages in a registered folder, as docs/packages.md says" {
+              requireFeed ()
+              let path = Feed.project "trainer" []
+
+              let dotnet line (others: string list) =
+                  let arguments = [ yield! (line: string).Split ' '; yield! others ]
+                  Feed.dotnetOfUser path arguments |> Feed.succeeds $"dotnet {line}" |> ignore
+
+              let feed = nonNull (Environment.GetEnvironmentVariable "NORMFREE_FEED")
+
+              let known =
+                  Feed.dotnetOfUser path [ "nuget"; "list"; "source" ] |> Feed.succeeds "dotnet nuget list source"
+
+              dotnet "nuget add source --name normfree" [ Feed.packages () ]
+
+              if not (known.Contains feed) then
+                  dotnet "nuget add source --name feed" [ feed ]
+
+              dotnet "new console --language F# --output ." []
+              dotnet "add package NormFree.Training --version" [ Feed.version ]
+              File.WriteAllText(Path.Combine(path, "Program.fs"), train.Replace("open NormFree.Reporting\n", ""))
+              dotnet "run -c Release" []
+              Expect.isTrue (PackedFile.IsPacked(Path.Combine(path, "network.packed.safetensors"))) "the packed network"
           }
 
           test "without libtorch, the error names the library and the package" {

@@ -7,7 +7,6 @@ open System.IO
 open Expecto
 open NormFree.Tests
 open NormFree.Tests.Data.Support
-open NormFree.Tests.Golden
 
 /// The exit code of a command, and what it printed to both streams.
 type Result = { Code: int; Text: string }
@@ -83,6 +82,13 @@ let succeeds what result =
 
 /// Runs dotnet in a folder outside the repository, with the packed packages.
 let dotnet (workingFolder: string) (arguments: string list) = runWith (environment ()) workingFolder "dotnet" arguments
+
+/// Runs dotnet as a new user does, in a home folder without settings: packages come from the sources that `dotnet nuget add source` registered.
+let dotnetOfUser (workingFolder: string) (arguments: string list) =
+    let home = Directory.CreateDirectory(Path.Combine(folder (), "user")).FullName
+    let replaced = [ "RestoreSources"; "DOTNET_CLI_HOME" ]
+    let others = environment () |> List.filter (fun (name, _) -> not (List.contains name replaced))
+    runWith ([ "HOME", home; "DOTNET_CLI_HOME", home ] @ others) workingFolder "dotnet" arguments
 
 let private pack =
     lazy

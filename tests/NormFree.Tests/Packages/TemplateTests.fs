@@ -6,7 +6,6 @@ open Expecto
 open NormFree.Inference.Files
 open NormFree.Tests
 open NormFree.Tests.Data.Support
-open NormFree.Tests.Golden
 open NormFree.Tests.Inference
 open NormFree.Tests.Samples.Service
 

@@ -7,7 +7,6 @@ open Expecto
 open NormFree.Inference.Files
 open NormFree.Tests
 open NormFree.Tests.Data.Support
-open NormFree.Tests.Golden
 
 let private packages = Path.Combine(repository, "artifacts", "packages")
 

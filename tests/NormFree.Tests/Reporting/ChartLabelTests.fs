@@ -34,7 +34,7 @@ let tests =
                   for label in labels do
                       Expect.isLessThan label.Bottom highest "above the curve"
                       Expect.isGreaterThanOrEqual label.Left 0.0 "in the picture"
-                      Expect.isLessThanOrEqual label.Right (float width) "in the picture"
+                      Expect.isLessThanOrEqual label.Right (clippedRight svg) "not clipped"
 
                       for other in texts do
                           Expect.isFalse
@@ -63,7 +63,7 @@ let tests =
 
                   for label in labels do
                       Expect.isGreaterThanOrEqual label.Left 0.0 "in the picture"
-                      Expect.isLessThanOrEqual label.Right (float width) "in the picture"
+                      Expect.isLessThanOrEqual label.Right (clippedRight svg) "not clipped"
 
                       for x, top, bottom in verticals svg do
                           Expect.isFalse

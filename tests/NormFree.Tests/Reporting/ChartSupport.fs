@@ -55,6 +55,18 @@ let boxes (svg: XElement) =
                   { Text = e.Value.Trim '\u00a0'; Left = left; Right = left + width; Top = y - size; Bottom = y }
               | _ -> () ]
 
+/// The right edge of the curves' area: annotations and curves are clipped to it.
+let clippedRight (svg: XElement) =
+    [ for e in svg.Descendants() do
+          if e.Name.LocalName = "clipPath" then
+              for rect in e.Elements() do
+                  match
+                      [ "x"; "width" ] |> List.map (fun name -> rect.Attribute name |> Option.ofObj |> Option.map float)
+                  with
+                  | [ Some x; Some width ] when x > 0.0 -> x + width
+                  | _ -> () ]
+    |> List.max
+
 let overlap a b = a.Left < b.Right && b.Left < a.Right && a.Top < b.Bottom && b.Top < a.Bottom
 
 /// The points of the longest line of an SVG, which is a curve.

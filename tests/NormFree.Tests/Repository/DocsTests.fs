@@ -8,7 +8,6 @@ open Expecto
 open NormFree.Cli
 open NormFree.Experiments
 open NormFree.Tests
-open NormFree.Tests.Golden
 
 let private root = repository
 

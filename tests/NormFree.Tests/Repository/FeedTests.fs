@@ -6,7 +6,6 @@ open System.Diagnostics
 open System.IO
 open Expecto
 open NormFree.Tests
-open NormFree.Tests.Golden
 
 let private lines name = File.ReadAllLines(Path.Combine(repository, name))
 

@@ -6,7 +6,6 @@ open System.IO
 open System.Reflection
 open Expecto
 open NormFree.Tests
-open NormFree.Tests.Golden
 
 let private folder = Path.Combine(repository, "tests", "approved-api")
 

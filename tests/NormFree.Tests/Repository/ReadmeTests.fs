@@ -6,7 +6,6 @@ open System.IO
 open System.Text.RegularExpressions
 open Expecto
 open NormFree.Tests
-open NormFree.Tests.Golden
 
 let private read (path: string) = File.ReadAllText(Path.Combine(repository, path))
 

@@ -8,7 +8,6 @@ open NormFree.Kernels.Simd
 open NormFree.Spec
 open NormFree.Tests
 open NormFree.Tests.Data.Support
-open NormFree.Tests.Golden
 open NormFree.Tests.Inference
 open NormFree.Tests.Samples.Chromium
 open NormFree.Tests.Samples.Support

@@ -6,7 +6,6 @@ open System.Text.Json
 open System.Text.RegularExpressions
 open Expecto
 open NormFree.Tests
-open NormFree.Tests.Golden
 
 let private read (path: string) = File.ReadAllText(Path.Combine(repository, path))
 let private lines = lazy (read("experiments/service/Containerfile").Split '\n')

@@ -8,7 +8,6 @@ open NormFree.Data
 open NormFree.Inference
 open NormFree.Tests
 open NormFree.Tests.Data.Support
-open NormFree.Tests.Golden
 
 let private script = "experiments/own-images.fsx"
 

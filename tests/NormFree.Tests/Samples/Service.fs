@@ -11,7 +11,6 @@ open System.Text.RegularExpressions
 open System.Threading.Tasks
 open Expecto
 open NormFree.Tests
-open NormFree.Tests.Golden
 
 /// The sample.
 let sample = Path.Combine(repository, "experiments/service/bin/Release/net10.0/service")

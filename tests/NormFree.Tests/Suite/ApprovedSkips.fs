@@ -5,7 +5,6 @@ open System
 open System.IO
 open System.Text.RegularExpressions
 open NormFree.Tests
-open NormFree.Tests.Golden
 
 /// One line of the list. Tests and Reason are patterns, in which * stands for any text.
 type Approval = { Tests: string; Reason: string; Condition: string }

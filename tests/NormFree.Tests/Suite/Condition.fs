@@ -6,7 +6,6 @@ open System.IO
 open System.Runtime.InteropServices
 open System.Runtime.Intrinsics.X86
 open NormFree.Tests
-open NormFree.Tests.Golden
 
 [<DllImport("libc", EntryPoint = "geteuid")>]
 extern uint32 private effectiveUser()

@@ -9,7 +9,6 @@ open System.Runtime.InteropServices
 open Expecto
 open NormFree.Platform
 open NormFree.Tests
-open NormFree.Tests.Golden
 
 /// A kind of calls, in the order of failing_calls.c.
 type Call =

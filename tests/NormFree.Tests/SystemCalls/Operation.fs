@@ -6,7 +6,6 @@ open System.IO
 open Expecto
 open NormFree.Tests
 open NormFree.Tests.Cli
-open NormFree.Tests.Data
 open NormFree.Tests.Data.Support
 
 /// How an operation ended: the exit code of the tool, what it printed on the error stream, and its warnings.

@@ -5,7 +5,6 @@ open System.IO
 open System.Text
 open Expecto
 open NormFree.Data
-open NormFree.Networks
 open NormFree.Runs
 open NormFree.Spec
 open NormFree.Training

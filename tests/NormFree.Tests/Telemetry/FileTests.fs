@@ -10,7 +10,6 @@ open NormFree.Training
 open NormFree.Tests
 open NormFree.Tests.Data.Support
 open NormFree.Tests.Formats
-open NormFree.Tests.Golden
 open NormFree.Tests.Training.Support
 
 /// The columns that versions without shortcut means wrote.

@@ -3,8 +3,6 @@ module NormFree.Tests.Torch.ClippingTests
 
 open System
 open Expecto
-open NormFree.Torch
-open NormFree.Torch.Layers
 open NormFree.Torch.Training
 open NormFree.Tests.Golden
 open TorchSharp

@@ -1,7 +1,6 @@
 /// Fused layers without gradients, in a row, and in other modes.
 module NormFree.Tests.Torch.FusedModeTests
 
-open System
 open Expecto
 open NormFree.Data
 open NormFree.Torch

@@ -3,9 +3,6 @@ module NormFree.Tests.Torch.LayerSupport
 
 open System
 open Expecto
-open NormFree.Torch
-open NormFree.Torch.Layers
-open NormFree.Torch.Training
 open NormFree.Tests.Golden
 open TorchSharp
 

@@ -3,9 +3,7 @@ module NormFree.Tests.Torch.LayerTests
 
 open System
 open Expecto
-open NormFree.Torch
 open NormFree.Torch.Layers
-open NormFree.Torch.Training
 open NormFree.Tests.Golden
 open TorchSharp
 open NormFree.Tests.Torch.LayerSupport

@@ -4,7 +4,6 @@ module NormFree.Tests.Torch.LossTests
 open System
 open Expecto
 open NormFree.Torch
-open NormFree.Torch.Layers
 open NormFree.Torch.Training
 open NormFree.Tests.Golden
 open TorchSharp

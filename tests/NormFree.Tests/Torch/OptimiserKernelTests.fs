@@ -8,7 +8,6 @@ open NormFree.Torch.Training.Optimisers
 open NormFree.Tests.Golden
 open NormFree.Tests.Kernels.Comparison
 open NormFree.Tests.Kernels.OptimiserKernelTests
-open NormFree.Tests.Kernels.Support
 open TorchSharp
 
 let private leaf (shape: int64 list) (values: float32[]) =

@@ -4,14 +4,12 @@ module NormFree.Tests.Training.CheckpointSupport
 open System.IO
 open Expecto
 open NormFree.Data
-open NormFree.Formats.Safetensors
 open NormFree.Spec
 open NormFree.Torch.Training
 open NormFree.Runs
 open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Data.Support
-open NormFree.Tests.Golden
 open NormFree.Tests.Training.Support
 open TorchSharp
 

@@ -3,15 +3,12 @@ module NormFree.Tests.Training.CheckpointTests
 open System.IO
 open Expecto
 open NormFree.Data
-open NormFree.Formats.Safetensors
 open NormFree.Spec
-open NormFree.Torch.Training
 open NormFree.Runs
 open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests
 open NormFree.Tests.Data.Support
-open NormFree.Tests.Golden
 open NormFree.Tests.Training.Support
 open TorchSharp
 open NormFree.Tests.Training.CheckpointSupport

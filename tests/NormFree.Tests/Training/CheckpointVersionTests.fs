@@ -4,14 +4,11 @@ module NormFree.Tests.Training.CheckpointVersionTests
 open System.IO
 open Expecto
 open NormFree.Data
-open NormFree.Formats.Safetensors
 open NormFree.Spec
-open NormFree.Torch.Training
 open NormFree.Runs
 open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests.Data.Support
-open NormFree.Tests.Golden
 open NormFree.Tests.Training.Support
 open NormFree.Tests.Training.CheckpointSupport
 

@@ -54,17 +54,7 @@ exception private Crash
 /// Ends a plan at its nth step, by its token or by an exception, as in a crash.
 let private stopped byToken n (plan: Plan) =
     let source = new CancellationTokenSource()
-    let mutable steps = 0
-
-    let handler event =
-        match event with
-        | StepDone _ ->
-            steps <- steps + 1
-
-            if steps = n then
-                if byToken then source.Cancel() else raise Crash
-        | _ -> ()
-
+    let handler = atStep n (fun () -> if byToken then source.Cancel() else raise Crash)
     { plan with Options = { plan.Options with OnEvent = handler; Cancellation = source.Token } }
 
 let private interrupt byToken n norm plan =

@@ -2,20 +2,13 @@
 module NormFree.Tests.Training.FusedEngineSupport
 
 open System
-open System.Collections.Generic
 open Expecto
 open NormFree.Data
 open NormFree.Spec
 open NormFree.Torch
-open NormFree.Torch.Layers
-open NormFree.Torch.Training
 open NormFree.Runs
-open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests
-open NormFree.Tests.Data.Support
-open NormFree.Tests.Golden
-open NormFree.Tests.Spec
 open NormFree.Tests.Training.Support
 open TorchSharp
 

@@ -2,20 +2,16 @@
 module NormFree.Tests.Training.LossCurveTests
 
 open System
-open System.Collections.Generic
 open Expecto
 open NormFree.Data
 open NormFree.Spec
 open NormFree.Torch
-open NormFree.Torch.Layers
 open NormFree.Torch.Training
 open NormFree.Runs
 open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests
 open NormFree.Tests.Data.Support
-open NormFree.Tests.Golden
-open NormFree.Tests.Spec
 open NormFree.Tests.Training.Support
 open TorchSharp
 open NormFree.Tests.Training.FusedEngineSupport

@@ -3,7 +3,6 @@ module NormFree.Tests.Training.MemoryTests
 
 open System
 open System.Diagnostics
-open System.IO
 open Expecto
 open NormFree.Data
 open NormFree.Spec

@@ -8,7 +8,6 @@ open NormFree.Data
 open NormFree.Networks
 open NormFree.Runs
 open NormFree.Spec
-open NormFree.Tests.Golden
 open NormFree.Tests.Spec
 open TorchSharp
 

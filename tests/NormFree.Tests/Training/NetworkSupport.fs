@@ -6,7 +6,6 @@ open Expecto
 open NormFree.Data
 open NormFree.Spec
 open NormFree.Torch
-open NormFree.Torch.Training
 open NormFree.Runs
 open NormFree.Networks
 open NormFree.Training

@@ -9,7 +9,6 @@ open NormFree.Torch.Training
 open NormFree.Runs
 open NormFree.Networks
 open NormFree.Training
-open NormFree.Tests.Golden
 open NormFree.Tests.Training.Support
 open TorchSharp
 open NormFree.Tests.Training.NetworkSupport

@@ -1,7 +1,6 @@
 /// Run folders that cannot be written: blocked, deleted, read-only and full.
 module NormFree.Tests.Training.ObstructedRunTests
 
-open System.Diagnostics
 open System.IO
 open Expecto
 open NormFree.Data
@@ -11,8 +10,6 @@ open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests
 open NormFree.Tests.Data.Support
-open NormFree.Tests.Golden
-open NormFree.Tests.Training.Support
 open NormFree.Tests.Training.RunFolderSupport
 
 /// Runs an action at the nth step.

@@ -155,16 +155,7 @@ let private rules =
           for step in [ stepOf 0; 5 + stepOf 1 ] do
               let path = folder.File $"{step}"
               use source = new CancellationTokenSource()
-              let mutable steps = 0
-
-              let handler event =
-                  match event with
-                  | StepDone _ ->
-                      steps <- steps + 1
-
-                      if steps = step then
-                          source.Cancel()
-                  | _ -> ()
+              let handler = atStep step source.Cancel
 
               Expect.throwsT<OperationCanceledException>
                   (fun () -> train Skip Fused never NoNorm source.Token handler path |> ignore)

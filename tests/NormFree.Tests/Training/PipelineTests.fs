@@ -11,7 +11,6 @@ open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests
 open NormFree.Tests.Data.Support
-open NormFree.Tests.Golden
 open NormFree.Tests.Training.Pipelines
 open NormFree.Tests.Training.Support
 open TorchSharp

@@ -5,14 +5,12 @@ open System
 open System.IO
 open Expecto
 open NormFree.Data
-open NormFree.Inference.Files
 open NormFree.Spec
 open NormFree.Runs
 open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests
 open NormFree.Tests.Data.Support
-open NormFree.Tests.Golden
 open NormFree.Tests.Training.Pipelines
 open NormFree.Tests.Training.Support
 open TorchSharp

@@ -5,7 +5,6 @@ open System
 open System.Threading
 open Expecto
 open NormFree.Data
-open NormFree.Spec
 open NormFree.Runs
 open NormFree.Networks
 open NormFree.Training

@@ -8,7 +8,6 @@ open NormFree.Spec
 open NormFree.Runs
 open NormFree.Networks
 open NormFree.Training
-open NormFree.Tests.Golden
 open NormFree.Tests.Training.Support
 open TorchSharp
 

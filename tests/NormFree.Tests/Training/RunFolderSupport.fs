@@ -11,7 +11,6 @@ open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests
 open NormFree.Tests.Data.Support
-open NormFree.Tests.Golden
 open NormFree.Tests.Training.Support
 
 let data = lazy (Synthetic.dataset 3L 40 20)

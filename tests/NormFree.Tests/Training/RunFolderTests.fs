@@ -1,7 +1,6 @@
 /// Run folders under failures: damaged and missing files, locks.
 module NormFree.Tests.Training.RunFolderTests
 
-open System.Diagnostics
 open System.IO
 open Expecto
 open NormFree.Data
@@ -11,7 +10,6 @@ open NormFree.Networks
 open NormFree.Training
 open NormFree.Tests
 open NormFree.Tests.Data.Support
-open NormFree.Tests.Golden
 open NormFree.Tests.Training.Support
 open NormFree.Tests.Training.RunFolderSupport
 

@@ -32,6 +32,19 @@ let normName net = Net.tryBinary net |> Option.map (fun body -> Names.norm body.
 /// A recipe of two quick epochs.
 let quick = { Recipe.corrected with Epochs = 2; Batch = 20; LearningRate = 2e-3 }
 
+/// A handler of events that acts at the nth step.
+let atStep n (action: unit -> unit) =
+    let mutable steps = 0
+
+    fun event ->
+        match event with
+        | StepDone _ ->
+            steps <- steps + 1
+
+            if steps = n then
+                action ()
+        | _ -> ()
+
 /// n images of 3×32×32 with values from a key.
 let images (dtype: torch.ScalarType) key n =
     let shape = [| int64 n; 3L; 32L; 32L |]

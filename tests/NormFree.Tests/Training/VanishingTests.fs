@@ -97,16 +97,7 @@ let tests =
               use folder = new TempFolder()
               let images, run = write folder, folder.File "run"
               let data = ok (Catalogue.load ImageFolder (Some images) Catalogue.defaults)
-              let mutable steps = 0
-
-              let handler event =
-                  match event with
-                  | StepDone _ ->
-                      steps <- steps + 1
-
-                      if steps = 9 then
-                          Directory.Move(images, folder.File "away")
-                  | _ -> ()
+              let handler = atStep 9 (fun () -> Directory.Move(images, folder.File "away"))
 
               let text = messageOf<DataException, _>(fun () -> train false data handler run)
               contains [ images; ".png"; "no such file" ] text

@@ -11,7 +11,6 @@ open NormFree.Formats
 open NormFree.Inference
 open NormFree.Tests
 open NormFree.Tests.Data.Support
-open NormFree.Tests.Golden
 open NormFree.Zoo
 
 let private names = List.ofSeq ModelZoo.Names

@@ -10,7 +10,6 @@ open NormFree.Tests
 open NormFree.Tests.Cli
 open NormFree.Tests.Data.Support
 open NormFree.Zoo
-open NormFree.Formats
 
 let private names = List.ofSeq ModelZoo.Names
 let private withCheckpoint = names |> List.find (fun name -> ModelZoo.Has(name, ZooFileKind.Checkpoint))
