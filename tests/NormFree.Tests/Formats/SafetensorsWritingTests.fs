@@ -3,6 +3,7 @@ module NormFree.Tests.Formats.SafetensorsWritingTests
 
 open System
 open System.IO
+open System.Runtime.InteropServices
 open Expecto
 open FsCheck
 open NormFree.Formats
