@@ -8,6 +8,7 @@ open System.Text.Json.Nodes
 open System.Threading.Tasks
 open NormFree.Formats
 open Parquet
+open Parquet.Data
 open Parquet.Schema
 
 /// The labels of a table: numbers, or names of classes.
@@ -131,18 +132,26 @@ let private readLabels file (group: ParquetRowGroupReader) (field: DataField) : 
         | kind -> return refuse file $"its labels are of the type {kind.Name}" "Give whole numbers or names"
     }
 
-let private readGroup file image label (group: ParquetRowGroupReader) =
+/// Whether a row has no value.
+let private hasNull (field: DataField) (column: RawColumnData) =
+    let levels = column.DefinitionLevels
+    let mutable found = false
+
+    for i in 0 .. levels.Length - 1 do
+        found <- found || levels[i] < field.MaxDefinitionLevel
+
+    found
+
+let private readGroup file (image: DataField) label (group: ParquetRowGroupReader) =
     task {
+        use! raw = group.ReadRawColumnDataBaseAsync image
+
+        // ReadAsync moves the values after a null forward, so that images would get the labels of others, and leaves old values in the last places.
+        if hasNull image raw then
+            refuse file "it has rows without an image" "Write it again without these rows"
+
         let images: byte[][] = Array.zeroCreate (int group.RowCount)
-        do! group.ReadAsync((image: DataField), Memory images)
-
-        // Parquet.Net moves the values after a null forward, so that images would get the labels of others.
-        if images |> Array.exists (fun bytes -> isNull (box bytes) || bytes.Length = 0) then
-            refuse
-                file
-                "it has rows without an image, which cannot be told from those with one"
-                "Write it again without these rows"
-
+        do! group.ReadAsync(image, Memory images)
         let! labels = readLabels file group label
         return images, labels
     }
