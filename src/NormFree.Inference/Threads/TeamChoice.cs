@@ -17,12 +17,16 @@ internal sealed class TeamChoice
     /// <summary>Shared runs before a run alone that only serves comparison: at first, after a slow run, and in any case.</summary>
     private const int FirstProbe = 8, ProbeIfSlow = 32, ProbeAnyway = 1000;
 
-    private const int ShortestStretch = 8;
+    /// <summary>The team is left after this many runs at least; the first of them, for which sleeping threads wake, does not count.</summary>
+    private const int Trial = 5;
+
+    private const int ShortestStretch = 32;
     private const int LongestStretch = 256;
 
     private double shared = double.NaN;
     private double alone = double.NaN;
     private double fastest = double.PositiveInfinity;
+    private int trialRuns;
     private int aloneRuns;
     private int sinceProbe;
     private int stretch = ShortestStretch;
@@ -41,26 +45,31 @@ internal sealed class TeamChoice
 
     private void RecordAlone(double time)
     {
+        // The team's earlier runs were slow, as code was compiled during them.
+        if (double.IsNaN(alone)) StartTrial();
         alone = Average(alone, time);
         aloneRuns--;
     }
 
     private void RecordShared(double time)
     {
-        shared = Average(shared, time);
+        if (trialRuns++ > 0) shared = Average(shared, time);
         fastest = Math.Min(fastest, time);
         sinceProbe++;
         if (sinceProbe > LongestStretch) stretch = ShortestStretch;
-        if (shared > alone) Leave();
+        if (shared > alone && trialRuns >= Trial) Leave();
         else if (sinceProbe >= RunsBeforeProbe(time)) (aloneRuns, sinceProbe) = (1, 0);
     }
 
     private int RunsBeforeProbe(double time) => double.IsNaN(alone) ? FirstProbe : time > Slow * fastest ? ProbeIfSlow : ProbeAnyway;
 
-    /// <summary>Runs alone for a stretch. The team's next time then starts a new average.</summary>
+    private void StartTrial() => (trialRuns, shared) = (0, double.NaN);
+
+    /// <summary>Runs alone for a stretch, after which the team is tried anew.</summary>
     private void Leave()
     {
-        (aloneRuns, sinceProbe, shared) = (stretch, 0, double.NaN);
+        StartTrial();
+        (aloneRuns, sinceProbe) = (stretch, 0);
         stretch = Math.Min(2 * stretch, LongestStretch);
     }
 }

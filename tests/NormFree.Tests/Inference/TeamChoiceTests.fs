@@ -53,6 +53,26 @@ let tests =
               Expect.isGreaterThan share 0.998 "share"
           }
 
+          test "a first run after a stretch, for which threads wake, does not end the trial" {
+              let choice = TeamChoice()
+              simulate choice 40 (constant 3.0) (constant 2.4) |> ignore
+              let mutable before = false
+
+              let waking () =
+                  if before then
+                      1.2
+                  else
+                      before <- true
+                      5.0
+
+              let alone () =
+                  before <- false
+                  2.4
+
+              let _, share = simulate choice 5_000 waking alone
+              Expect.isGreaterThan share 0.95 "share"
+          }
+
           test "a first run that takes a hundred times as long changes nothing" {
               let choice = TeamChoice()
               simulate choice 1 (constant 120.0) (constant 240.0) |> ignore
