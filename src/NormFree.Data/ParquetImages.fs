@@ -52,8 +52,7 @@ let isParquet path =
 
 let private fullPath (set: FileSet) (file: ParquetSplits.File) = Path.Combine(set.Place, file.Path)
 
-let private bytesOf (table: Table) =
-    table.Images |> Array.sumBy (fun image -> if isNull (box image) then 0L else image.LongLength)
+let private bytesOf (table: Table) = table.Images |> Array.sumBy _.LongLength
 
 /// The tables of files, within the limit on their total.
 let private tables limit labels (set: FileSet) (files: ParquetSplits.File list) =
@@ -139,10 +138,7 @@ let private classNames (set: FileSet) (train: (string * Table) list) (test: (str
     | None, [ true ] -> ofNames set train test
     | None, [ false ] -> ofNumbers set (train @ test)
     | None, _ ->
-        DataError.create
-            set.Place
-            "the labels of some files are names, those of others are numbers"
-            "Give files of one data set"
+        DataError.create set.Place "some files have names as labels, and some have numbers" "Give files of one data set"
         |> Error
 
 let private labelsOf (classes: string[]) table =
@@ -172,7 +168,7 @@ let private source (set: FileSet) classes (tables: (string * Table) list) =
 
     let bytes i =
         let struct (_, _, _, image: byte[]) = usable[i]
-        if isNull (box image) || image.Length = 0 then Error missingImage else Ok image
+        if image.Length = 0 then Error missingImage else Ok image
 
     { Count = usable.Length
       Label = labelOf

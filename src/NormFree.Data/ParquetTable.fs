@@ -146,7 +146,7 @@ let private readGroup file (image: DataField) label (group: ParquetRowGroupReade
     task {
         use! raw = group.ReadRawColumnDataBaseAsync image
 
-        // ReadAsync moves the values after a null forward, so that images would get the labels of others, and leaves old values in the last places.
+        // ReadAsync moves the values after a null forward, so that images would get wrong labels, and leaves old values in the last places.
         if hasNull image raw then
             refuse file "it has rows without an image" "Write it again without these rows"
 
@@ -214,7 +214,7 @@ let private read file labelNames (limit: int64) (stream: Stream) =
             let! found, kind = readGroup file image label group
             images.Add found
             kinds.Add kind
-            total <- total + (found |> Array.sumBy (fun bytes -> if isNull (box bytes) then 0L else bytes.LongLength))
+            total <- total + (found |> Array.sumBy _.LongLength)
 
             if total > limit then
                 refuse

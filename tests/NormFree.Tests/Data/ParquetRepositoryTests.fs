@@ -118,7 +118,7 @@ let labels =
               [ "train.parquet", namedTable [ picture 1, "dog"; picture 2, "cat" ]
                 "test.parquet", table None (rows 4 2) ]
 
-          contains [ "are names, those of others are numbers" ] (errors (load files))
+          contains [ "have names as labels, and some have numbers" ] (errors (load files))
       }
 
       for kind, table in
@@ -181,7 +181,7 @@ let labels =
           Expect.isLessThan (GC.GetAllocatedBytesForCurrentThread() - before) 5_000_000L "allocated"
       }
 
-      test "a row without an image is an error: the images of others would get its label" {
+      test "a row without an image is an error: the images after it would get wrong labels" {
           let files =
               [ "train.parquet", table animals ((Unchecked.defaultof<byte[]>, 1L) :: rows 0 4)
                 "test.parquet", table animals (rows 4 2) ]
