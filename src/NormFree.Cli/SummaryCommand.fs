@@ -31,19 +31,15 @@ module internal SummaryCommand =
             let words = [ for name, value in others -> $"{name} {value}" ] |> String.concat ", "
             raise (UsageException $"--checkpoint has its own network: omit {words}.")
 
-    /// Longer specs are not parsed, as in checkpoints.
-    [<Literal>]
-    let private MaxSpecLength = 4_000_000
-
     /// The spec that packing has noted, and the image size.
     let private ofPacked path =
         let model = PackedFile.Read path
 
         match model.Notes.TryGetValue "spec" with
-        | true, spec when spec.Length > MaxSpecLength ->
+        | true, spec when spec.Length > Limits.specLength ->
             raise (
                 TrainingException
-                    $"{path}: its spec has {spec.Length} characters; the limit is {MaxSpecLength}. Give its checkpoint."
+                    $"{path}: its spec has {spec.Length} characters; the limit is {Limits.specLength}. Give its checkpoint."
             )
         | true, spec ->
             match Json.read<NetSpec> spec with

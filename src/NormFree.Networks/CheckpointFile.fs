@@ -95,19 +95,15 @@ module internal CheckpointFile =
             let shown = problems |> Array.ofList |> Printable.List |> String.concat "; "
             fail path "tensors" $"they do not fit {spec.Name}: {shown}" "Give a checkpoint of this network"
 
-    /// Longer specs are rejected before they are parsed: 4096 layers need less.
-    [<Literal>]
-    let MaxSpecLength = 4_000_000
-
     /// The network's spec. It is checked against the file's tensors, so that creating the network allocates no more than the file contains.
     let spec path file =
         let text = metadata path file "spec"
 
-        if text.Length > MaxSpecLength then
+        if text.Length > Limits.specLength then
             fail
                 path
                 "metadata 'spec'"
-                $"it has {text.Length} characters; the limit is {MaxSpecLength}"
+                $"it has {text.Length} characters; the limit is {Limits.specLength}"
                 "Give a checkpoint that normfree train wrote"
 
         let net: NetSpec = text |> OldNames.renewFields path |> OldSpec.read |> parsed path "spec"

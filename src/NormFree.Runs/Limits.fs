@@ -31,6 +31,9 @@ module Limits =
     /// <summary>Factors of a network's width and depth.</summary>
     let factor = 64.0
 
+    /// <summary>Characters of a network's spec in a file. Longer ones are rejected before they are parsed: 4096 layers need less.</summary>
+    let specLength = 4_000_000
+
     /// <summary>Threads: up to four per processor.</summary>
     let threads = 1, 4 * Environment.ProcessorCount
 
