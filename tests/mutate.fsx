@@ -3,7 +3,7 @@
 // if none is given. A mutant that no test notices has survived. COUNT mutants are drawn by the seed; the tests must be built.
 // With the word planted instead of COUNT, the mutants are those of tests/planted/PROJECT.tsv, and the exit code is 1 if one survives. A line of that
 // file names a source file, the code that is replaced, the code that replaces it, and what it means, separated by tabs.
-#r "nuget: Microsoft.CodeAnalysis.CSharp, 5.9.0"
+#load "mutation/Mutants.fsx"
 
 open System
 open System.Diagnostics
@@ -12,8 +12,8 @@ open System.Runtime.InteropServices
 open System.Text.RegularExpressions
 open Microsoft.CodeAnalysis
 open Microsoft.CodeAnalysis.CSharp
-open Microsoft.CodeAnalysis.CSharp.Syntax
 open Microsoft.CodeAnalysis.Text
+open Mutants
 
 let root = Path.GetFullPath(Path.Combine(__SOURCE_DIRECTORY__, ".."))
 
@@ -43,55 +43,6 @@ let testBin =
     Directory.GetDirectories(Path.Combine(root, "tests/NormFree.Tests/bin/Release/net10.0"))[0]
 
 let work = Path.Combine(root, "artifacts", "mutation", project)
-
-type Mutant = { File: string; Span: TextSpan; Replacement: string; Operator: string }
-
-let operators =
-    dict
-        [ SyntaxKind.LessThanToken, ("<=", "boundary")
-          SyntaxKind.LessThanEqualsToken, ("<", "boundary")
-          SyntaxKind.GreaterThanToken, (">=", "boundary")
-          SyntaxKind.GreaterThanEqualsToken, (">", "boundary")
-          SyntaxKind.EqualsEqualsToken, ("!=", "equality")
-          SyntaxKind.ExclamationEqualsToken, ("==", "equality")
-          SyntaxKind.AmpersandAmpersandToken, ("||", "logic")
-          SyntaxKind.BarBarToken, ("&&", "logic")
-          SyntaxKind.PlusToken, ("-", "sum")
-          SyntaxKind.MinusToken, ("+", "sum")
-          SyntaxKind.AsteriskToken, ("/", "product")
-          SyntaxKind.SlashToken, ("*", "product")
-          SyntaxKind.PercentToken, ("*", "product")
-          SyntaxKind.AmpersandToken, ("|", "bits")
-          SyntaxKind.BarToken, ("&", "bits")
-          SyntaxKind.CaretToken, ("|", "bits")
-          SyntaxKind.LessThanLessThanToken, (">>", "shift")
-          SyntaxKind.GreaterThanGreaterThanToken, ("<<", "shift")
-          SyntaxKind.PlusEqualsToken, ("-=", "assignment")
-          SyntaxKind.MinusEqualsToken, ("+=", "assignment") ]
-
-/// The mutants at a node: what replaces which part of the text.
-let mutantsAt (node: SyntaxNode) : (TextSpan * string * string) list =
-    let token (token: SyntaxToken) =
-        match operators.TryGetValue(token.Kind()) with
-        | true, (replacement, operator) -> [ (token.Span, replacement, operator) ]
-        | _ -> []
-
-    match node with
-    | :? BinaryExpressionSyntax as binary -> token binary.OperatorToken
-    | :? AssignmentExpressionSyntax as assignment -> token assignment.OperatorToken
-    | :? IfStatementSyntax as test -> [ (test.Condition.Span, $"!({test.Condition})", "negation") ]
-    | :? ConditionalExpressionSyntax as choice -> [ (choice.Condition.Span, $"!({choice.Condition})", "negation") ]
-    | :? LiteralExpressionSyntax as literal ->
-        match literal.Kind(), literal.Token.Value with
-        | SyntaxKind.NumericLiteralExpression, (:? int) -> [ (literal.Span, $"({literal} + 1)", "constant") ]
-        | SyntaxKind.TrueLiteralExpression, _ -> [ (literal.Span, "false", "truth") ]
-        | SyntaxKind.FalseLiteralExpression, _ -> [ (literal.Span, "true", "truth") ]
-        | _ -> []
-    | :? ExpressionStatementSyntax as statement -> [ (statement.Span, ";", "removal") ]
-    | _ -> []
-
-/// Attributes, and the texts of messages, are left alone.
-let isMutable (node: SyntaxNode) = not (node :? AttributeListSyntax || node :? InterpolatedStringExpressionSyntax)
 
 let parseOptions = CSharpParseOptions(LanguageVersion.Preview)
 
