@@ -162,8 +162,8 @@ module InferenceComparison =
           $"Median (lowest–highest) of {plan.Runs} alternating runs, each in a process of its own. A run is the median of at least {seconds} s after a \
             warm-up. The latency to packed is the ratio within each run. Peak memory is of the whole process, in MB of 2²⁰ bytes; it includes libtorch, \
             which creates the network. Networks are BN-free and random, images are noise. torch is libtorch in float32 with all constants folded, in the \
-            faster of its layouts. onnxruntime is ONNX Runtime on an exported file with all optimisations. An instruction set limits the packed engine, libtorch and the reference; \
-            ONNX Runtime cannot be limited and always uses the fastest of this processor."
+            faster of its layouts. onnxruntime is ONNX Runtime on an exported file with all optimisations. An instruction set \
+            limits the packed engine, libtorch and the reference; ONNX Runtime cannot be limited and always uses the fastest of this processor."
           ToolComparison.machine environment started
           ToolComparison.referenceNote
               reference

@@ -72,7 +72,7 @@ module internal ToolComparison =
             |> Option.map (fun load -> $", load {load} before the first run")
             |> Option.defaultValue ""
 
-        $"{environment.Processor}, {environment.Processors} processors{load}; .NET {environment.Dotnet}; NormFree {environment.Version}; \
+        $"{environment.Processor}, up to {environment.Instructions}, {environment.Processors} processors{load}; .NET {environment.Dotnet}; NormFree {environment.Version}; \
           {started:``yyyy-MM-dd HH:mm``} UTC."
 
     let referenceNote (reference: Result<'a, string>) description =

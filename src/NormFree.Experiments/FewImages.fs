@@ -9,6 +9,8 @@ open System.Text
 open System.Text.Json.Nodes
 open System.Text.RegularExpressions
 open NormFree.Formats
+open NormFree.Kernels.Simd
+open NormFree.Networks
 open NormFree.Reporting
 open NormFree.Runs
 
@@ -34,6 +36,8 @@ type FewImagesResult =
         Top1: float
         /// Processor time of the training, in seconds.
         Processor: float
+        /// The processor that computed it, and its instruction set.
+        Machine: string
     }
 
 /// <summary>What the defaults of <c>normfree train</c>, which start from a network of the zoo, achieve on a flat folder of few photographs, and what
@@ -116,6 +120,9 @@ module FewImages =
         let kind = if variant = fromScratch then "scratch" else "defaults"
         $"{kind}-{seed}"
 
+    let private machine =
+        lazy $"{Machine.processor.Value}, {string InstructionSets.Best |> _.ToLowerInvariant()}"
+
     let private train (folder: string) (seed: int) (variant: string) : FewImagesResult =
         let path = Path.Combine(folder, runName variant seed)
         let data name = [ "--dataset"; "folder"; "--data"; Path.Combine(folder, name) ]
@@ -133,7 +140,11 @@ module FewImages =
             @ [ "--test-split"; "."; "--json" ]
             |> tool
 
-        { Variant = variant; Seed = seed; Top1 = top1 accuracy; Processor = processorTime output }
+        { Variant = variant
+          Seed = seed
+          Top1 = top1 accuracy
+          Processor = processorTime output
+          Machine = machine.Value }
 
     /// The result of a run, read if an earlier call has finished it.
     let private resumed folder variant seed =
@@ -206,6 +217,7 @@ module FewImages =
               $"A flat folder of {settings.Train} Imagenette images of each of the classes {classes}; the tool holds out a fifth of them. Accuracy of \
                 `stage2.best.safetensors` on {settings.Test * settings.Classes.Length} other images of these classes, which no training has seen. \
                 Processor time of the whole command, in user and system mode, over all threads."
+          yield (results |> List.map _.Machine |> List.distinct |> String.concat " and ") + "."
           yield
               "The zoo's network was trained on CIFAR-10, which has none of these classes and none of these images: \
                [its card](../../docs/zoo/cifar10-reactnet18.md)."

@@ -7,7 +7,8 @@ open NormFree.Tests.Data.Support
 
 let private settings = { Classes = [ "fish"; "saw" ]; Train = 2; Test = 1; Seeds = 2; Page = "page.md" }
 
-let private result variant seed top1 = { Variant = variant; Seed = seed; Top1 = top1; Processor = 100.0 }
+let private result variant seed top1 =
+    { Variant = variant; Seed = seed; Top1 = top1; Processor = 100.0; Machine = "a processor, avx2" }
 
 let private results better =
     [ result "random weights" 1 0.7
@@ -47,6 +48,7 @@ let tests =
                   [ "18.5 points more"
                     "| the zoo's network | mean | 89.50 % | 100 s |"
                     "none of these classes"
+                    "\na processor, avx2.\n"
                     "dotnet fsi x.fsx" ]
                   (page (results 0.89))
 
