@@ -8,7 +8,13 @@ open NormFree.Experiments
 open NormFree.Spec
 
 let defaults =
-    { Budget.cifar with Epochs = 20; Seeds = 1; Width = 0.25; Limit = 50000; TestLimit = 10000; LearningRate = 2e-3 }
+    { Budget.cifar with
+        Epochs = 20
+        Seeds = 1
+        Width = 0.25
+        Limit = 50000
+        TestLimit = 10000
+        LearningRate = 2e-3 }
 
 Script.run fsi.CommandLineArgs defaults (fun script ->
     let question =

@@ -1,6 +1,5 @@
 namespace NormFree.Cli
 
-
 /// <summary>When a training that failed is restarted, and with how many ranks.</summary>
 [<RequireQualifiedAccess>]
 module internal Supervision =

@@ -91,8 +91,7 @@ let tests =
 
               for export in [ Export.pytorch; Export.safetensors; Export.onnx (NormFree.Cli.OnnxRuntime()) OneImage ] do
                   let message =
-                      messageOf<DirectoryNotFoundException, _>(fun () ->
-                          export checkpoint (folder.File "no/where"))
+                      messageOf<DirectoryNotFoundException, _>(fun () -> export checkpoint (folder.File "no/where"))
 
                   Expect.stringContains message "there is no folder" "message"
 

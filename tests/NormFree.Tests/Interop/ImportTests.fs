@@ -114,7 +114,11 @@ let private values =
 
                   use file = original |> file folder change
                   let report = refused Strict original.Spec file
-                  Expect.equal report.Problems [ "with NaN, infinity or numbers beyond float32 (1):"; "  bn1.running_var" ] "problems"
+
+                  Expect.equal
+                      report.Problems
+                      [ "with NaN, infinity or numbers beyond float32 (1):"; "  bn1.running_var" ]
+                      "problems"
 
                   match Import.network { ImportRules.Default with AllowNonFinite = true } original.Spec file with
                   | Ok(network, report) ->
