@@ -1,5 +1,5 @@
 // Trains on 3 × 60 photographs in a flat folder with the tool's defaults, which start from the zoo's network for CIFAR-10, and from random weights:
-//   dotnet fsi experiments/few-images.fsx imagenette224.tar [--seeds 3] …
+//   dotnet fsi experiments/few-images.fsx imagenette224.tar [--seeds 6] …
 #load "prelude.fsx"
 
 open NormFree.Experiments
@@ -10,5 +10,5 @@ FewImages.run
     { Classes = [ "n01440764"; "n02979186"; "n03000684" ]
       Train = 60
       Test = 100
-      Seeds = 3
+      Seeds = 6
       Page = "experiments/results/few-images.md" }

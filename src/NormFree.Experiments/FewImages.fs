@@ -174,16 +174,18 @@ module FewImages =
         results |> List.filter (fun r -> r.Variant = variant)
 
     let private comparison results =
-        let top1 variant = ofVariant variant results |> List.map _.Top1
+        let top1 variant =
+            ofVariant variant results |> List.map (fun r -> r.Seed, 100.0 * r.Top1)
 
         match top1 fromNetwork, top1 fromScratch with
         | (_ :: _ :: _ as a), (_ :: _ :: _ as b) ->
-            let interval = Statistics.welch (Statistics.sample a) (Statistics.sample b)
-            let points = 100.0 * (List.average a - List.average b)
+            let interval, isPaired = Statistics.difference a b
+            let points = List.averageBy snd a - List.averageBy snd b
+            let kind = if isPaired then ", paired by seed" else ""
 
             let said =
-                $"{points:f1} points more from the zoo's network than from random weights (Welch's 95 %% interval of the difference: {100.0 * interval.Low:f1} to \
-                  {100.0 * interval.High:f1} points)"
+                $"{points:f1} points more from the zoo's network than from random weights (95 %% interval of the difference{kind}: {interval.Low:f1} to \
+                  {interval.High:f1} points)"
 
             [ (if interval.Low > 0.0 then
                    said + "."

@@ -48,7 +48,7 @@ module ImageDefaults =
     /// The steps of each stage, if that takes neither too few nor too many epochs.
     let private wantedSteps = 2000
 
-    /// <summary>Pixels along a side. Larger inputs cost more time than few images are worth, and images are never enlarged.</summary>
+    /// <summary>Pixels along a side. Larger inputs cost more time than few images are worth, and images of 32 pixels or more are never enlarged.</summary>
     let size (statistics: ImageStatistics) =
         let byNumber =
             if areFew statistics.Images then 64

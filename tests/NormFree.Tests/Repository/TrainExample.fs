@@ -11,8 +11,8 @@ let stages norm =
     Pipeline.from (Dataset.cifar10.At "data/cifar-10-binary.tar.gz")
     |> Pipeline.into $"runs/cifar10-{Names.norm norm}" // rerunning the script resumes it
     |> Pipeline.train { recipe with WeightDecay = 1e-5 } (ReActNet.cifar18 |> Net.withNorm norm) // Trained<RealWeights>
-    |> Pipeline.binariseWeights recipe // Trained<BinaryWeights>; a second call would not compile
+    |> Pipeline.binariseWeights recipe // Trained<BinaryWeights>; calling it twice is a type error
 
 let runs () = List.map (stages >> Pipeline.finish) [ BatchNorm; NoNorm; BnFree 0.2 ] // RunLogs: values for Report.text
 
-let deploy () = (stages (BnFree 0.2) |> Pipeline.pack).Save "cifar10.packed.safetensors" // real weights would not compile
+let deploy () = (stages (BnFree 0.2) |> Pipeline.pack).Save "cifar10.packed.safetensors" // packing real weights is a type error
