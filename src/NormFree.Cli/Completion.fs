@@ -23,12 +23,11 @@ module internal Completion =
                   | [] -> ()
                   | values -> command, spec, values ]
 
-    /// The options with other values, as alternatives of a case: files are completed there.
+    /// A command's options with other values, after the command: files are completed there.
     let private freeOptions (command: Command) =
         [ for spec in command.Options do
               if spec.Kind <> ValueKind.Flag && (values spec).IsEmpty then
-                  $"\"{command.Name} {spec.Name}\"" ]
-        |> String.concat "|"
+                  $"{command.Name} {spec.Name}" ]
 
     let private operands (command: Command) = command.Operand |> Option.map _.Words |> Option.defaultValue []
 
@@ -62,9 +61,11 @@ module internal Completion =
           for command, spec, values in valued do
               $"        \"{command.Name} {spec.Name}\") choices=\"{words values}\" ;;"
           for command in Commands.all do
-              match freeOptions command with
-              | "" -> ()
-              | free -> $"        {free}) return ;;"
+              match [ for option in freeOptions command -> $"\"{option}\"" ] with
+              | [] -> ()
+              | free ->
+                  let alternatives = String.concat "|" free
+                  $"        {alternatives}) return ;;"
           "    esac"
           "    if [ -z \"$choices\" ]; then"
           "        case \"$command\" in"
@@ -133,6 +134,7 @@ module internal Completion =
           "    $before = @($ast.CommandElements | Where-Object { $_.Extent.EndOffset -lt $position } | ForEach-Object { \"$_\" })"
           "    $command = \"$($before[1])\""
           $"    if ($command -in @({list groupNames})) {{ $command = \"$command $($before[2])\" }}"
+          $"    if (\"$command $($before[-1])\" -in @({list (List.collect freeOptions Commands.all)})) {{ return }}"
           "    $choices = $values[\"$command $($before[-1])\"]"
           "    if (-not $choices) { $choices = $options[$command] }"
           $"    if ($before.Count -le 1) {{ $choices = @({list Commands.firstWords}) }}"

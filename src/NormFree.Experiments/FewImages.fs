@@ -174,8 +174,7 @@ module FewImages =
         results |> List.filter (fun r -> r.Variant = variant)
 
     let private comparison results =
-        let top1 variant =
-            ofVariant variant results |> List.map (fun r -> r.Seed, 100.0 * r.Top1)
+        let top1 variant = ofVariant variant results |> List.map (fun r -> r.Seed, 100.0 * r.Top1)
 
         match top1 fromNetwork, top1 fromScratch with
         | (_ :: _ :: _ as a), (_ :: _ :: _ as b) ->

@@ -81,6 +81,16 @@ let private syntax =
                   skiptest $"{program} is not installed"
           }
 
+      // PowerShell completes files where a completer returns nothing.
+      test "PowerShell returns nothing after options that take any value" {
+          let line = File.ReadAllLines(script "powershell") |> Array.find _.Contains("return")
+
+          for command in Commands.all do
+              for spec in command.Options do
+                  let takesAny = spec.Kind = ValueKind.Text || spec.Kind = ValueKind.Path
+                  Expect.equal (line.Contains $"'{command.Name} {spec.Name}'") takesAny $"{command.Name} {spec.Name}"
+      }
+
       for shell in shells do
           test $"the script for {shell} has every command" {
               let text = File.ReadAllText(script shell)
