@@ -76,7 +76,7 @@ module internal NetworkOptions =
 
     /// The stem that suits the image size, unless one is given.
     let stem (given: StemKind option) size =
-        given |> Option.defaultWith (fun () -> if size <= 64 then CifarStem else ImageNetStem)
+        given |> Option.defaultWith (fun () -> if size <= Image.SmallSide then CifarStem else ImageNetStem)
 
     /// The network of a table.
     let named (architecture: string) (size: Size) stem : NetSpec =

@@ -11,10 +11,6 @@ let private MaxProbes = 512
 [<Literal>]
 let private MinJudged = 8
 
-/// The largest side of small images, which use CIFAR's augmentation.
-[<Literal>]
-let private SmallSide = 64
-
 /// The smallest input that small images are resized to.
 [<Literal>]
 let private MinSide = 32
@@ -71,7 +67,11 @@ let private smallSide probes =
         None
     else
         let width, height = median (Array.map fst probes.Sizes), median (Array.map snd probes.Sizes)
-        if width = height && width <= SmallSide then Some(max MinSide width) else None
+
+        if width = height && width <= Image.SmallSide then
+            Some(max MinSide width)
+        else
+            None
 
 /// <summary>The input size and the augmentation.</summary>
 /// <remarks>
