@@ -34,8 +34,11 @@ module Limits =
     /// <summary>Characters of a network's spec in a file. Longer ones are rejected before they are parsed: 4096 layers need less.</summary>
     let specLength = 4_000_000
 
-    /// <summary>Threads: up to four per processor.</summary>
-    let threads = 1, 4 * Environment.ProcessorCount
+    /// <summary>The most threads per processor.</summary>
+    let threadsPerProcessor = 4
+
+    /// <summary>Threads on this machine.</summary>
+    let threads = 1, threadsPerProcessor * Environment.ProcessorCount
 
     /// <summary>A warning if there are more threads than processors.</summary>
     let threadWarning (name: string) (count: int) =

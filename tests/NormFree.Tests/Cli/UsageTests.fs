@@ -234,7 +234,8 @@ let private forms =
                   $"--threads {count} exceeds the {Environment.ProcessorCount} processors"
                   "warning"
 
-              Tool.runLine $"train --threads {4 * Environment.ProcessorCount + 1}" |> Tool.fails 2 [ "--threads" ]
+              Tool.runLine $"train --threads {4 * Environment.ProcessorCount + 1}"
+              |> Tool.fails 2 [ "--threads"; "from 1 to 4 times the number of processors" ]
           }
 
           test "escapes what would act on the terminal" {
