@@ -16,6 +16,7 @@ module Limits =
     let images = 1, 1_000_000_000
     let classes = 2, 10_000_000
     let learningRate = 100.0
+    let weightDecay = 10.0
     /// <summary>Checkpoints of a stage.</summary>
     let keep = 1, 10_000
     let ranks = 1, 65_536

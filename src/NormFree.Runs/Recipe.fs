@@ -78,6 +78,8 @@ module Recipe =
         | LabelSmoothing _
         | CustomLoss _ -> None
 
+    let private isPositive value = value > 0.0 && Double.IsFinite value
+
     let private problems recipe =
         [ if recipe.Epochs < 1 then
               $"the number of epochs must be at least 1, it is {recipe.Epochs}"
@@ -87,10 +89,10 @@ module Recipe =
               $"a batch must hold at least 1 image, not {recipe.Batch}"
           if recipe.Batch > snd Limits.batch then
               $"a batch holds at most {snd Limits.batch} images, not {recipe.Batch}"
-          if not (recipe.LearningRate > 0.0 && Double.IsFinite recipe.LearningRate) then
-              $"the learning rate must be positive, it is {recipe.LearningRate}"
-          if not (recipe.WeightDecay >= 0.0 && Double.IsFinite recipe.WeightDecay) then
-              $"the weight decay must be finite and not negative, it is {recipe.WeightDecay}"
+          if not (recipe.LearningRate > 0.0 && recipe.LearningRate <= Limits.learningRate) then
+              $"the learning rate must be above 0 and at most {Limits.learningRate}, it is {recipe.LearningRate}"
+          if not (recipe.WeightDecay >= 0.0 && recipe.WeightDecay <= Limits.weightDecay) then
+              $"the weight decay must be between 0 and {Limits.weightDecay}, it is {recipe.WeightDecay}"
           // A wrong number of epochs is one problem, not two.
           if not (recipe.WarmUp >= 0.0) || (recipe.Epochs >= 1 && recipe.WarmUp > float recipe.Epochs) then
               $"the warm-up must be between 0 and {recipe.Epochs} epochs, it is {recipe.WarmUp}"
@@ -103,13 +105,13 @@ module Recipe =
               $"the decay of the weight average must be between 0 and 1, it is {decay}"
           | _ -> ()
           match recipe.Clip with
-          | Agc factor when not (factor > 0.0) -> $"the clipping factor must be positive, it is {factor}"
+          | Agc factor when not (isPositive factor) -> $"the clipping factor must be positive, it is {factor}"
           | _ -> ()
           match recipe.Loss with
           | LabelSmoothing e when not (e >= 0.0 && e <= 1.0) -> $"label smoothing must be between 0 and 1, it is {e}"
           | _ -> ()
           match recipe.Schedule with
-          | Step(every, factor) when every < 1 || not (factor > 0.0) ->
+          | Step(every, factor) when every < 1 || not (isPositive factor) ->
               $"a step schedule needs at least 1 epoch and a positive factor, it has {every} and {factor}"
           | _ -> ()
           match recipe.Optimiser with

@@ -28,6 +28,8 @@ let private bad =
       "train --arch vgg-small --slopes power-of-two", [ "--slopes"; "no RPReLU" ]
       "train --augment mixup:9", [ "--augment"; "mixup:9" ]
       "train --schedule step:1e99:2", [ "--schedule"; "1e99" ]
+      "train --lr 1e6", [ "--lr"; "up to 100" ]
+      "train --weight-decay 11", [ "--weight-decay"; "from 0 to 10" ]
       "train --loss kd", [ "--teacher" ]
       "train --accumulate 0", [ "--accumulate"; "0" ]
       "train --rank-timeout 1", [ "--rank-timeout"; "from 2" ]

@@ -58,6 +58,10 @@ let private validation =
 
           for name, recipe in
               [ "an infinite learning rate", { published with LearningRate = infinity }
+                "a learning rate above 100", { published with LearningRate = 100.1 }
+                "a weight decay above 10", { published with WeightDecay = 10.1 }
+                "an infinite clipping factor", { published with Clip = Agc infinity }
+                "an infinite factor of a step schedule", { published with Schedule = Step(1, infinity) }
                 "an infinite weight decay", { published with WeightDecay = infinity }
                 "a NaN weight decay", { published with WeightDecay = nan }
                 "a NaN clipping factor", { published with Clip = Agc nan }
