@@ -53,12 +53,11 @@ let private unreadableClasses place (images: FolderImages) probed (results: Resu
 
 /// <summary>Reads the headers of up to 512 training images.</summary>
 let probe place requireReadable (images: FolderImages) : Probes =
-    let count = min MaxProbes images.Train.Count
-    let probed = Array.init count (fun i -> int (int64 i * int64 images.Train.Count / int64 count))
+    let probed = ImageSource.spread MaxProbes images.Train
     let results = probed |> Array.map images.Size
 
     { Sizes = results |> Array.choose Result.toOption
-      AreAll = count = images.Train.Count
+      AreAll = probed.Length = images.Train.Count
       Problems = if requireReadable then unreadableClasses place images probed results else [] }
 
 /// The side of small images: that of the median image, if it is square.
