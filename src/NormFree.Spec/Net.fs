@@ -44,8 +44,6 @@ module Net =
     /// <summary>The residual blocks, which have β, in order.</summary>
     let residualBlocks (net: NetSpec) = net.Blocks |> List.filter Blocks.isResidual
 
-    let withName name (net: NetSpec) = { net with Name = name }
-
     let withClasses classes (net: NetSpec) = { net with Classes = classes }
 
     let withNorm norm (net: NetSpec) = { net with Norm = norm }
