@@ -30,10 +30,9 @@ module RunConfiguration =
 
     /// <summary>The name of a stage in logs and reports; <c>number</c> is 1 or 2.</summary>
     let stageName number (configuration: RunConfiguration) =
-        match configuration.Network.Norm, number with
-        | None, _ -> "full-precision"
-        | Some _, 1 -> Names.binarise Activations
-        | Some _, _ -> Names.binarise ActivationsAndWeights
+        configuration.Network.Norm
+        |> Option.map (fun _ -> if number = 1 then Activations else ActivationsAndWeights)
+        |> Names.stage
 
     /// <summary>The configuration with the recipe of a stage, 1 or 2.</summary>
     let withRecipe number recipe (configuration: RunConfiguration) =

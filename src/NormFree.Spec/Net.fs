@@ -173,6 +173,15 @@ module Names =
         | Activations -> "activations"
         | ActivationsAndWeights -> "activations+weights"
 
+    /// <summary>The name of the stage that trains such a network; None is a full-precision one.</summary>
+    let stage =
+        function
+        | Some(weights: Binarise) -> binarise weights
+        | None -> "full-precision"
+
+    /// <summary>The name of the stage that trains this network.</summary>
+    let stageOf net = Net.tryBinary net |> Option.map _.Binarise |> stage
+
     let expectedVariance =
         function
         | ExpectedVariance.Published -> "published"

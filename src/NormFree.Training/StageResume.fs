@@ -42,7 +42,7 @@ module internal StageResume =
     /// The state of a stage that starts now.
     let newState (plan: Plan) (network: Network) recipe history changes : TrainingState =
         { Recipe = recipe
-          Stage = Stage.name network.Spec
+          Stage = Names.stageOf network.Spec
           History = history
           TrainingCursor = TrainingCursor.startOf 0
           Images = Some(imagesUsed plan.Dataset)

@@ -55,7 +55,7 @@ let private stage rule norm (wrong: int list) (folder: TempFolder) =
     let job =
         { Name = "activations"; Number = 1; Recipe = recipe; Dataset = data.Value; Teacher = Some teacher }
 
-    Stage.run runOptions job network optimisation writer state.TrainingCursor
+    TrainingLoop.run runOptions job network optimisation writer state.TrainingCursor
 
     let issues =
         events
