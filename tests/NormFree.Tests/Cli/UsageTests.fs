@@ -174,7 +174,7 @@ let private suggestions =
                 "train --arch reactnet18", [ "Did you mean 'reactnet-18'?" ]
                 "train --norm batchnorm", [ "Did you mean 'batch-norm'?" ]
                 "train --dataset cifar-10", [ "Did you mean 'cifar10'?" ]
-                "train --optimiser adam", [ "Did you mean '--optimizer'?" ]
+                "train --optimzer adam", [ "Did you mean '--optimizer'?" ]
                 "completion bahs", [ "Did you mean 'bash'?" ]
                 "--verson", [ "Did you mean '--version'?" ] ] do
               test $"normfree {line}" { Tool.runLine line |> Tool.fails 2 words }
@@ -224,6 +224,24 @@ let private forms =
               Expect.stringContains result.Err "--dataset drawn is now --dataset synthetic" "value"
               Expect.hasLength (Tool.lines result.Err) 2 "a line each"
               Expect.stringContains result.Out "\"Initialisation\": \"fixed\"" "value"
+          }
+
+          test "reads British and American spellings alike, without a warning" {
+              let printed line =
+                  let result = Tool.runLine $"train --print-config {line}"
+                  Expect.equal (result.Code, result.Err) (0, "") line
+                  result.Out
+
+              for other, name, value in
+                  [ "--optimiser", "--optimizer", "adamw"
+                    "--normalization", "--normalisation", "cifar100"
+                    "--initialization", "--initialisation", "fixed"
+                    "--binarize", "--binarise", "activations" ] do
+                  Expect.equal (printed $"{other} {value}") (printed $"{name} {value}") other
+                  Tool.runLine $"train {other} x" |> Tool.fails 2 [ $"{name} cannot be 'x'" ]
+
+              Tool.runLine "train --optimiser sgd --optimizer adam"
+              |> Tool.fails 2 [ "--optimizer is given more than once" ]
           }
 
           test "warns of more threads than processors" {
