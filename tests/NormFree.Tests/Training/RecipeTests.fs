@@ -254,7 +254,7 @@ let private methods =
               "no centering", uncentered, ReActNet.r18, 2
               "batch norm", corrected, ReActNet.r18 |> Net.withNorm BatchNorm, 2
               "the published recipe", published, ReActNet.r18, 2 ] do
-            Expect.equal (Recipe.method recipe net) number what
+            Expect.equal (RecipeMethod.number recipe net) number what
 
         let all =
             [ "per-step decay (2)"; "learning rates (14)"; "sign centering (15)"; "stream centering (17)" ]
@@ -267,7 +267,7 @@ let private methods =
               "3, no RPReLU", Some 3, biReal, []
               "today's", Some 4, ReActNet.r18, []
               "a later version's", Some 5, ReActNet.r18, all ] do
-            Expect.equal (Recipe.changedSince before corrected net) rules what
+            Expect.equal (RecipeMethod.changedSince before corrected net) rules what
     }
 
 let tests =
