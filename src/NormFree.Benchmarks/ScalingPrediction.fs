@@ -51,7 +51,7 @@ module ScalingPrediction =
           Messages = Scaling.messages net
           SignCentering = None }
 
-    let private stage2 net = net |> Net.withNorm (BnFree 0.2) |> Net.withBinarise ActivationsAndWeights
+    let private stage2 net = net |> Net.withNorm (BnFree Defaults.Alpha) |> Net.withBinarise ActivationsAndWeights
 
     let private models page =
         let large, small, imageNet =

@@ -80,26 +80,11 @@ module internal ImportText =
 
         String.concat ", " ([ args.Get Options.Network.arch; stem ] @ binary)
 
-    let private step (step: Augment) =
-        match step with
-        | ResizeShort side -> $"resize the shorter side to {side}"
-        | CentreCrop side -> $"crop the centre to {side}×{side}"
-        | Resize side -> $"resize to {side}×{side}"
-        | PadCrop _
-        | ReflectPadCrop _
-        | Flip
-        | RandomResizedCrop _
-        | Lighting _
-        | RandAugment _
-        | CustomAugment _
-        | Mixup _
-        | CutMix _ -> $"{step}"
-
     let private preprocessing (task: ImageTask) =
         let steps =
             match task.Preprocessing with
             | [] -> [ $"images of {task.Size}×{task.Size} (others: shorter side resized, centre cropped)" ]
-            | steps -> List.map step steps
+            | steps -> List.map Augment.describe steps
 
         let numbers (values: float32[]) = values |> Array.map (fun value -> value.ToString "0.###") |> String.concat " "
         let normalisation = task.Normalisation

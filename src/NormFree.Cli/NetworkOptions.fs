@@ -76,7 +76,7 @@ module internal NetworkOptions =
 
     /// The stem that suits the image size, unless one is given.
     let stem (given: StemKind option) size =
-        given |> Option.defaultWith (fun () -> if size <= 64 then CifarStem else ImageNetStem)
+        given |> Option.defaultWith (fun () -> if size <= Image.SmallSide then CifarStem else ImageNetStem)
 
     /// The network of a table.
     let named (architecture: string) (size: Size) stem : NetSpec =
@@ -89,25 +89,26 @@ module internal NetworkOptions =
 
     /// The network, or an error if an option was given for layers that it does not have.
     let requireBinary (given: (string * bool) list) (net: NetSpec) =
+        let has (option: Opt<'T>) = List.contains (option.Spec.Name, true) given
+
         match List.tryFind snd given, Net.tryBinary net with
         | Some(name, _), None ->
             raise (UsageException $"{name} is not for {net.Name}, a full-precision network: omit it.")
-        | _ when
-            List.contains ("--shortcut", true) given
-            && List.forall (Blocks.projection >> Option.isNone) net.Blocks
-            ->
+        | _ when has Options.Network.shortcut && List.forall (Blocks.projection >> Option.isNone) net.Blocks ->
             raise (UsageException $"--shortcut is not for {net.Name}, whose shortcuts have no convolutions: omit it.")
-        | _ when List.contains ("--slopes", true) given && not (Net.hasRPReLU net) ->
+        | _ when has Options.Network.slopes && not (Net.hasRPReLU net) ->
             raise (UsageException $"--slopes is not for {net.Name}, which has no RPReLU: omit it.")
         | _ -> net
 
+    let private given (args: Arguments) (option: Opt<'T>) = option.Spec.Name, args.Has option
+
     /// The options for binary layers, and whether they are given.
     let binaryOptions (args: Arguments) =
-        [ "--norm", args.Has Options.Network.norm
-          "--binarise", args.Has Options.Network.binarise
-          "--shortcut", args.Has Options.Network.shortcut
-          "--estimator", args.Has Options.Network.estimator
-          "--slopes", args.Has Options.Network.slopes ]
+        [ given args Options.Network.norm
+          given args Options.Network.binarise
+          given args Options.Network.shortcut
+          given args Options.Network.estimator
+          given args Options.Network.slopes ]
 
     /// The choices of the options.
     let choices (args: Arguments) : NetworkChoices =
@@ -129,10 +130,10 @@ module internal NetworkOptions =
 
     /// The options that choose and scale a table.
     let private tableOptions (args: Arguments) =
-        [ "--arch", args.Has Options.Network.arch
-          "--stem", args.Has Options.Network.stem
-          "--width", args.Has Options.Network.width
-          "--depth", args.Has Options.Network.depth ]
+        [ given args Options.Network.arch
+          given args Options.Network.stem
+          given args Options.Network.width
+          given args Options.Network.depth ]
 
     /// Whether an option describes the network.
     let describes (args: Arguments) =

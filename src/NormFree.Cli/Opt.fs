@@ -109,9 +109,18 @@ module internal Opt =
         custom name placeholder ValueKind.Text $"a whole number from {least} to {most}" sentence (fun text ->
             tryWhole text |> Option.filter (fun value -> least <= value && value <= most))
 
-    /// A number of threads: more than the processors is a warning, more than four times as many an error.
+    /// A number of threads: more than the processors is a warning, more than four times as many an error. The bound in words is the same on every
+    /// machine, because it is in the reference; the error adds the number of this machine.
     let threads name sentence : Opt<int> =
-        whole name "N" Limits.threads sentence
+        let least, most = Limits.threads
+
+        let bound =
+            $"a whole number from {least} to {Limits.threadsPerProcessor} times the number of processors"
+
+        create name "N" ValueKind.Text bound sentence (fun text ->
+            match tryWhole text |> Option.filter (fun value -> least <= value && value <= most) with
+            | Some value -> Ok value
+            | None -> takes name $"{bound} (here {least} to {most})" text)
         |> warnsOf (tryWhole >> Option.bind (Limits.threadWarning name))
 
     /// A number for which a condition holds, which `values` says in words.

@@ -7,18 +7,13 @@ open NormFree.Runs
 [<RequireQualifiedAccess>]
 module internal OwnImages =
 
-    /// Images of at most this many pixels along a side keep their size.
-    let private smallSize = 64
-
     /// Images that are decoded to find the median size.
     let private probes = 16
 
     /// The shorter side of the median image; that of the data set's input if no image can be read.
     let private shortSide (dataset: Dataset) =
-        let count = min probes dataset.Train.Count
-
-        [| for i in 0 .. count - 1 do
-               match dataset.Train.Load(int (int64 i * int64 dataset.Train.Count / int64 count)) with
+        [| for i in ImageSource.spread probes dataset.Train do
+               match dataset.Train.Load i with
                | Ok image -> min image.Width image.Height
                | Error _ -> () |]
         |> Array.sort
@@ -46,60 +41,49 @@ module internal OwnImages =
         let kept, _ = ImageSource.split recipe.HeldOut recipe.Seed dataset.Train
         { Images = kept.Count; ShortSide = shortSide dataset }
 
-    /// The settings that no option chose, with their options as text.
-    let private fill (args: Arguments) (dataset: Dataset) (configuration: RunConfiguration) =
+    /// The defaults of the settings that no option chose: the option of each as text, and the change of the configuration.
+    let private free (args: Arguments) (dataset: Dataset) (configuration: RunConfiguration) =
         let chosen = ImageDefaults.choose (statistics dataset configuration)
         let isFree (option: Opt<'T>) = not (args.Has option)
-        // Small images and networks to start from have a size of their own.
-        let setsSize = configuration.Dataset.Size.IsNone && dataset.Size > smallSize
+        let ofRecipe (edit: Recipe -> Recipe) = recipes edit
 
-        let setsWidth =
-            configuration.Network.Spec.IsNone && isFree Options.Network.width && isFree Options.Network.arch
+        let ofNetwork (edit: NetworkConfiguration -> NetworkConfiguration) (configuration: RunConfiguration) =
+            { configuration with Network = edit configuration.Network }
 
-        let setsCutMix = chosen.CutMix && isFree Options.Data.augment
-        let orElse (option: Opt<'T>) ours before = if isFree option then ours else before
+        let ofDataset (edit: DatasetConfiguration -> DatasetConfiguration) (configuration: RunConfiguration) =
+            { configuration with Dataset = edit configuration.Dataset }
 
-        let recipe (recipe: Recipe) =
-            { recipe with
-                Epochs = orElse Options.Recipe.epochs (max chosen.Epochs (int (ceil recipe.WarmUp))) recipe.Epochs
-                Batch = orElse Options.Recipe.batch chosen.Batch recipe.Batch
-                LearningRate = orElse Options.Recipe.learningRate chosen.LearningRate recipe.LearningRate
-                WeightAverage = orElse Options.Recipe.weightAverage chosen.WeightAverage recipe.WeightAverage
-                Schedule = orElse Options.Recipe.schedule chosen.Schedule recipe.Schedule }
-
-        let configuration =
-            { configuration with
-                Dataset =
-                    { configuration.Dataset with
-                        Size = if setsSize then Some chosen.Size else configuration.Dataset.Size
-                        Augment = if setsCutMix then Some [ WithCutMix 1.0 ] else configuration.Dataset.Augment }
-                Network =
-                    { configuration.Network with
-                        Width = if setsWidth then Some chosen.Width else configuration.Network.Width } }
-            |> recipes recipe
-
-        let set = firstRecipe configuration
-
-        configuration,
-        [ if setsSize then
-              $"--size {chosen.Size}"
-          if setsWidth then
-              $"--width {chosen.Width}"
+        [ // Small images and networks to start from have a size of their own.
+          if configuration.Dataset.Size.IsNone && dataset.Size > Image.SmallSide then
+              $"--size {chosen.Size}", ofDataset (fun dataset -> { dataset with Size = Some chosen.Size })
+          if configuration.Network.Spec.IsNone && isFree Options.Network.width && isFree Options.Network.arch then
+              $"--width {chosen.Width}", ofNetwork (fun network -> { network with Width = Some chosen.Width })
           if isFree Options.Recipe.batch then
-              $"--batch {set.Batch}"
+              $"--batch {chosen.Batch}", ofRecipe (fun recipe -> { recipe with Batch = chosen.Batch })
           if isFree Options.Recipe.learningRate then
-              $"--lr {set.LearningRate}"
+              $"--lr {chosen.LearningRate}", ofRecipe (fun recipe -> { recipe with LearningRate = chosen.LearningRate })
           if isFree Options.Recipe.epochs then
-              $"--epochs {set.Epochs}"
-          if setsCutMix then
-              "--augment cutmix"
-          match set.WeightAverage with
-          | Some decay when isFree Options.Recipe.weightAverage -> $"--ema {decay}"
+              let epochs = max chosen.Epochs (int (ceil (firstRecipe configuration).WarmUp))
+              $"--epochs {epochs}", ofRecipe (fun recipe -> { recipe with Epochs = epochs })
+          if chosen.CutMix && isFree Options.Data.augment then
+              "--augment cutmix", ofDataset (fun dataset -> { dataset with Augment = Some [ WithCutMix 1.0 ] })
+          match chosen.WeightAverage with
+          | Some decay when isFree Options.Recipe.weightAverage ->
+              $"--ema {decay}", ofRecipe (fun recipe -> { recipe with WeightAverage = Some decay })
           | _ -> ()
           if isFree Options.Recipe.schedule then
-              $"--schedule {(Json.name set.Schedule).ToLowerInvariant()}"
-          if set.HeldOut > 0.0 && isFree Options.Data.heldOut then
-              $"--held-out {set.HeldOut}" ]
+              $"--schedule {(Json.name chosen.Schedule).ToLowerInvariant()}",
+              ofRecipe (fun recipe -> { recipe with Schedule = chosen.Schedule }) ]
+
+    /// The configuration with these defaults, and their options as text.
+    let private fill (args: Arguments) (dataset: Dataset) (configuration: RunConfiguration) =
+        let defaults = free args dataset configuration
+        let heldOut = (firstRecipe configuration).HeldOut
+
+        (configuration, defaults) ||> List.fold (fun configuration (_, change) -> change configuration),
+        List.map fst defaults
+        @ [ if heldOut > 0.0 && not (args.Has Options.Data.heldOut) then
+                $"--held-out {heldOut}" ]
 
     /// Only the tool's own recipe has defaults by the images; a configuration file and the published recipe are complete.
     let private hasDefaults (args: Arguments) (configuration: RunConfiguration) =
@@ -127,7 +111,7 @@ module internal OwnImages =
 
             if ImageDefaults.areFew images then
                 let size =
-                    if args.Has Options.Data.size || dataset.Size <= smallSize then
+                    if args.Has Options.Data.size || dataset.Size <= Image.SmallSide then
                         dataset.Size
                     else
                         ImageDefaults.size { Images = images; ShortSide = shortSide dataset }

@@ -46,13 +46,16 @@ module internal Parser =
     /// What was read so far; problems are the newest first.
     type private State = { Values: Map<string, string>; Operands: string list; Problems: string list }
 
-    /// An option's name today, where an earlier version had another one.
+    let private respell name =
+        OldNames.spellings |> List.tryFind (fst >> (=) name) |> Option.map snd |> Option.defaultValue name
+
+    /// An option's name today, where an earlier version had another one or it has another spelling.
     let private renewName name =
         match OldNames.options |> List.tryFind (fst >> (=) name) with
         | Some(_, today) ->
             OldNames.warn $"{name} is now {today}. The next version will not know the old name."
             today
-        | None -> name
+        | None -> respell name
 
     let private renewValue name value =
         match OldNames.values |> List.tryFind (fun (option, old, _) -> option = name && old = value) with

@@ -11,8 +11,11 @@ module Reference =
 
     let private code (text: string) = if text = "" then "" else $"`{cell text}`"
 
-    let private oldNames (spec: OptionSpec) =
-        [ for old, today in OldNames.options do
+    let private otherNames (spec: OptionSpec) =
+        [ for other, name in OldNames.spellings do
+              if name = spec.Name then
+                  $" Also `{other}`."
+          for old, today in OldNames.options do
               if today = spec.Name then
                   $" Old name: `{old}`."
           for option, old, today in OldNames.values do
@@ -40,7 +43,7 @@ module Reference =
             else
                 code spec.Default
 
-        $"| `{cell name}` | {cell spec.About}{oldNames spec} | {values} | {standard} |"
+        $"| `{cell name}` | {cell spec.About}{otherNames spec} | {values} | {standard} |"
 
     let private table (command: Command) (specs: OptionSpec list) =
         [ "<div class=\"options\">"; ""; "| option | meaning | values | default |"; "|---|---|---|---|" ]

@@ -110,7 +110,7 @@ module internal Supervisor =
         let given =
             if RunFolder.holdsRun job.Folder && not (args.Has Options.Run.resume) then
                 (Options.Run.resume.Spec.Name, "")
-                :: List.filter (fst >> TrainCommand.allowedOnResume.Value.Contains) given
+                :: List.filter (fst >> ResumedRun.allowedOptions.Value.Contains) given
             else
                 given
 

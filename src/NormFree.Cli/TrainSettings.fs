@@ -217,7 +217,7 @@ module internal TrainSettings =
     /// <summary>The norm as <c>--norm</c> takes it; empty for full-precision networks.</summary>
     let normText (network: NetworkConfiguration) =
         match network.Norm with
-        | Some(BnFree alpha | Scaled alpha as norm) when alpha <> 0.2 -> $"{Names.norm norm}:{alpha}"
+        | Some(BnFree alpha | Scaled alpha as norm) when alpha <> Defaults.Alpha -> $"{Names.norm norm}:{alpha}"
         | Some norm -> Names.norm norm
         | None -> ""
 

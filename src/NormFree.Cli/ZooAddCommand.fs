@@ -73,15 +73,7 @@ module internal ZooAddCommand =
             CardNetwork(ZooRun.describe run net, total.BinaryParameters, total.RealParameters, total.Ops)
 
     let private preprocessing (task: ImageTask) =
-        let steps =
-            [ for step in task.PreprocessingOfAnySize do
-                  match step with
-                  | ResizeShort size -> $"resize the shorter side to {size} pixels"
-                  | CentreCrop size -> $"crop the centre to {size}×{size}"
-                  | Resize size -> $"resize to {size}×{size}"
-                  | other -> Json.write other ]
-            |> String.concat ", "
-
+        let steps = task.PreprocessingOfAnySize |> List.map Augment.describe |> String.concat ", "
         let list (values: float32[]) = values |> Array.map (fun v -> $"{v:F4}") |> String.concat ", "
 
         $"{steps}; divide by 255, subtract the means {list task.Normalisation.Mean} and divide by the deviations {list task.Normalisation.Deviation} \

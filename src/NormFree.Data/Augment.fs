@@ -1,6 +1,7 @@
 namespace NormFree.Data
 
 open System
+open System.Globalization
 open NormFree.Kernels.Images
 
 /// <summary>The unit of PCA lighting (Krizhevsky et al. 2012); deviation 4 of docs/method.md.</summary>
@@ -43,7 +44,16 @@ type Augment =
         match step with
         | Mixup _
         | CutMix _ -> true
-        | _ -> false
+        | PadCrop _
+        | ReflectPadCrop _
+        | Flip
+        | RandomResizedCrop _
+        | ResizeShort _
+        | CentreCrop _
+        | Resize _
+        | Lighting _
+        | RandAugment _
+        | CustomAugment _ -> false
 
 /// <summary>What a training adds to the training steps of its data set.</summary>
 type ExtraAugment =
@@ -70,6 +80,25 @@ module Augment =
         | _ ->
             invalidOp
                 $"the data set uses the augmentation '{name}', which this program has not registered: call Augment.register \"{name}\" first."
+
+    let private number (value: float) = value.ToString("0.####", CultureInfo.InvariantCulture)
+
+    /// <summary>A step in words, for reports and model cards.</summary>
+    let describe step =
+        match step with
+        | PadCrop padding -> $"pad by {padding} pixels and crop at random"
+        | ReflectPadCrop padding -> $"pad by {padding} mirrored pixels and crop at random"
+        | Flip -> "flip left to right at random"
+        | RandomResizedCrop(low, high, side) ->
+            $"crop {number (100.0 * low)} to {number (100.0 * high)} %% of the area at random and resize it to {side}×{side}"
+        | ResizeShort side -> $"resize the shorter side to {side} pixels"
+        | CentreCrop side -> $"crop the centre to {side}×{side}"
+        | Resize side -> $"resize to {side}×{side}"
+        | Lighting(deviation, _) -> $"add PCA lighting noise with standard deviation {number deviation}"
+        | RandAugment(count, magnitude) -> $"RandAugment, {count} operations of magnitude {magnitude}"
+        | CustomAugment name -> $"own augmentation {name}"
+        | Mixup alpha -> $"mixup, α = {number alpha}"
+        | CutMix alpha -> $"CutMix, α = {number alpha}"
 
     let private eigenvalues = [| 0.2175; 0.0188; 0.0045 |]
 

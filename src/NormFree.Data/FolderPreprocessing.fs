@@ -11,10 +11,6 @@ let private MaxProbes = 512
 [<Literal>]
 let private MinJudged = 8
 
-/// The largest side of small images, which use CIFAR's augmentation.
-[<Literal>]
-let private SmallSide = 64
-
 /// The smallest input that small images are resized to.
 [<Literal>]
 let private MinSide = 32
@@ -57,12 +53,11 @@ let private unreadableClasses place (images: FolderImages) probed (results: Resu
 
 /// <summary>Reads the headers of up to 512 training images.</summary>
 let probe place requireReadable (images: FolderImages) : Probes =
-    let count = min MaxProbes images.Train.Count
-    let probed = Array.init count (fun i -> int (int64 i * int64 images.Train.Count / int64 count))
+    let probed = ImageSource.spread MaxProbes images.Train
     let results = probed |> Array.map images.Size
 
     { Sizes = results |> Array.choose Result.toOption
-      AreAll = count = images.Train.Count
+      AreAll = probed.Length = images.Train.Count
       Problems = if requireReadable then unreadableClasses place images probed results else [] }
 
 /// The side of small images: that of the median image, if it is square.
@@ -71,7 +66,11 @@ let private smallSide probes =
         None
     else
         let width, height = median (Array.map fst probes.Sizes), median (Array.map snd probes.Sizes)
-        if width = height && width <= SmallSide then Some(max MinSide width) else None
+
+        if width = height && width <= Image.SmallSide then
+            Some(max MinSide width)
+        else
+            None
 
 /// <summary>The input size and the augmentation.</summary>
 /// <remarks>

@@ -11,6 +11,10 @@ module Image =
     /// <summary>The maximum number of pixels of an image, in a file or during augmentation: 300 MB, and 400 MB more during decoding.</summary>
     let maxPixels = 100_000_000L
 
+    /// <summary>The largest side of small images: they are treated as CIFAR's, with its stem, augmentation and normalisation, and keep their size.</summary>
+    [<Literal>]
+    let SmallSide = 64
+
     /// A black image.
     let blank width height = { Width = width; Height = height; Pixels = Array.zeroCreate (3 * width * height) }
 

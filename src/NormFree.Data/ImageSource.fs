@@ -27,6 +27,11 @@ module ImageSource =
           Name = fun i -> $"{name} image {i}"
           Load = fun i -> Ok(fst images[i]) }
 
+    /// The indices of n evenly spaced images, or of all if there are fewer.
+    let spread n source =
+        let count = min n source.Count
+        Array.init count (fun i -> int (int64 i * int64 source.Count / int64 count))
+
     /// The images at these indices, in this order.
     let subset (indices: int[]) source =
         { Count = indices.Length

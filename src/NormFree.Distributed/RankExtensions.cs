@@ -9,20 +9,28 @@ public static class RankExtensions
     /// <summary>Starts a sum of a few numbers over all ranks.</summary>
     /// <param name="ranks">The job.</param>
     /// <param name="mine">This rank's numbers; every rank passes the same number of them.</param>
+    /// <returns>The sum in progress, of the length of <paramref name="mine"/>.</returns>
+    /// <exception cref="DistributedException">MPI failed.</exception>
     public static PendingValues BeginSum(this IRanks ranks, params double[] mine) => new(ranks, mine);
 
     /// <summary>Sums a few numbers over all ranks.</summary>
-    /// <inheritdoc cref="BeginSum"/>
+    /// <param name="ranks">The job.</param>
+    /// <param name="mine">This rank's numbers; every rank passes the same number of them.</param>
+    /// <returns>The sums, of the length of <paramref name="mine"/>; the same bits on every rank.</returns>
+    /// <exception cref="DistributedException">MPI failed.</exception>
     public static double[] Sum(this IRanks ranks, params double[] mine) => ranks.BeginSum(mine).Wait();
 
     /// <summary>Blocks until every rank has called it.</summary>
     /// <param name="ranks">The job.</param>
+    /// <exception cref="DistributedException">MPI failed.</exception>
     public static void Barrier(this IRanks ranks) => ranks.Sum(0);
 
     /// <summary>Gathers one string from every rank, in rank order. Meant for small, rare messages.</summary>
     /// <remarks>Each byte is sent as a double at a position where all other ranks send 0, so that the sum is exact and no other MPI operation is needed.</remarks>
     /// <param name="ranks">The job.</param>
     /// <param name="mine">This rank's string, of any length.</param>
+    /// <returns>One string per rank.</returns>
+    /// <exception cref="DistributedException">MPI failed.</exception>
     public static string[] AllGather(this IRanks ranks, string mine)
     {
         byte[] bytes = Encoding.UTF8.GetBytes(mine);
@@ -59,6 +67,7 @@ public sealed class PendingValues
     }
 
     /// <summary>Blocks until the sums are available, and returns them.</summary>
+    /// <exception cref="DistributedException">MPI failed.</exception>
     public double[] Wait()
     {
         pending.Wait();

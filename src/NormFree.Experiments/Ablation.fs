@@ -7,7 +7,7 @@ open NormFree.Spec
 [<RequireQualifiedAccess>]
 module Ablation =
 
-    let private baseline = "baseline (AGC 0.02, weights only; α 0.2)"
+    let private baseline = $"baseline (AGC {Defaults.AgcLambda}, weights only; α {Defaults.Alpha})"
     let private fixedInit = "fixed initialisation"
     let private publishedBeta = "fixed initialisation, published β"
 
@@ -16,7 +16,7 @@ module Ablation =
         let recipe = Budget.recipe budget
         let clipped clip = { recipe with Clip = clip }
         let variant label norm = Variant.twoStages label (Budget.reactNet18 budget |> Net.withNorm norm)
-        let bnFree label recipe = variant label (BnFree 0.2) recipe
+        let bnFree label recipe = variant label (BnFree Defaults.Alpha) recipe
         let initialised = { recipe with Initialisation = Initialisation.Fixed }
         let published change (recipe: Recipe) = { recipe with Deviations = change recipe.Deviations }
 
@@ -27,7 +27,7 @@ module Ablation =
           bnFree
               "AGC 0.02, all but the classifier"
               (recipe |> published (fun d -> { d with Clipping = Rule.Published }))
-          variant "no weight standardisation" (Scaled 0.2) recipe
+          variant "no weight standardisation" (Scaled Defaults.Alpha) recipe
           for alpha in [ 0.1; 0.4; 1.0 ] do
               variant $"α {alpha}" (BnFree alpha) recipe
           bnFree fixedInit initialised

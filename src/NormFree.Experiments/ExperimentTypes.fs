@@ -59,7 +59,10 @@ module Variant =
 
     /// <summary>A variant that uses one recipe in both stages, with a weight decay of 1e-5 in stage 1 as in the paper.</summary>
     let twoStages label net recipe =
-        { Label = label; Net = net; Stage1 = { recipe with WeightDecay = 1e-5 }; Stage2 = Some recipe }
+        { Label = label
+          Net = net
+          Stage1 = { recipe with WeightDecay = Defaults.Stage1WeightDecay }
+          Stage2 = Some recipe }
 
     let internal seeded seed variant =
         { variant with

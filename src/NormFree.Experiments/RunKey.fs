@@ -75,7 +75,7 @@ module RunKey =
         fun variant ->
             let stages = Variant.stages variant
 
-            { Method = stages |> List.map (fun (net, recipe) -> Recipe.method recipe net) |> List.max
+            { Method = stages |> List.map (fun (net, recipe) -> RecipeMethod.number recipe net) |> List.max
               Train = train
               Test = test
               Normalisation = dataset.Normalisation

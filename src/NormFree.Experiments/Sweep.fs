@@ -9,6 +9,7 @@ open NormFree.Data
 open NormFree.Formats
 open NormFree.Networks
 open NormFree.Runs
+open NormFree.Spec
 open NormFree.Training
 open NormFree.Torch.Native
 open TorchSharp
@@ -72,7 +73,7 @@ module Sweep =
                       else
                           None
                     Work =
-                      [ for net, recipe in stages -> Stage.name net, RunEstimate.work experiment.Images (net, recipe) ]
+                      [ for net, recipe in stages -> Names.stageOf net, RunEstimate.work experiment.Images (net, recipe) ]
                     Memory = stages |> List.map (RunEstimate.memory experiment.Images.Size) |> List.max } ]
 
     /// Images that are decoded to estimate the size of all.

@@ -5,6 +5,7 @@ open System.Collections.Generic
 open System.Diagnostics
 open NormFree.Networks
 open NormFree.Runs
+open NormFree.Spec
 open NormFree.Training
 
 /// <summary>Estimates a sweep's remaining time from its runs' events. Thread-safe.</summary>
@@ -51,7 +52,7 @@ type internal SweepClock(runs: ExperimentRun list) =
         lock gate (fun () ->
             match event with
             | Resumed(stage, epochs, _) ->
-                let all = Variant.stages run.Variant |> List.find (fun (net, _) -> Stage.name net = stage)
+                let all = Variant.stages run.Variant |> List.find (fun (net, _) -> Names.stageOf net = stage)
                 reach run (upTo run stage (float epochs / float (snd all).Epochs)) false
                 None
             | StepDone step ->

@@ -106,7 +106,7 @@ module Import =
     /// <summary>The published preprocessing of an image side above 64 pixels: resize the shorter side to 8/7 of it, and crop the centre. Smaller
     /// data sets need none.</summary>
     let preprocessing (size: int) : Augment list =
-        if size <= 64 then
+        if size <= Image.SmallSide then
             []
         else
             [ ResizeShort(int (Math.Round(float size * publishedResize / publishedSize))); CentreCrop size ]
@@ -117,7 +117,11 @@ module Import =
         { Dataset = ImportedNetwork.dataset
           Classes = Array.init spec.Classes string
           Size = size
-          Normalisation = if size <= 64 then Normalisation.cifar10 else Normalisation.imageNet
+          Normalisation =
+            if size <= Image.SmallSide then
+                Normalisation.cifar10
+            else
+                Normalisation.imageNet
           Preprocessing = preprocessing size }
 
     /// <summary>Imports a network as a checkpoint for a task, for <c>eval</c>, <c>predict</c> or as a teacher.</summary>

@@ -59,7 +59,7 @@ type TrainingState =
         Changes: string list
         /// The fingerprint of the teacher, whose file may move; None without a teacher.
         Teacher: string option
-        /// <c>Recipe.method</c> when the training started; None for imported weights.
+        /// <c>RecipeMethod.number</c> when the training started; None for imported weights.
         Method: int option
     }
 

@@ -183,7 +183,7 @@ module internal LayerCharts =
           |> SmallMultiples.figure
               "norm-ratio"
               "Gradient-to-weight ratio"
-              "Norm of a filter's gradient divided by the filter's norm, before clipping. Clipping compares it with its limit λ."
+              "Norm of a filter's gradient divided by the filter's norm or by 0.001 if that is larger, before clipping. Clipping compares it with its limit λ."
           byStage runs "|g|" Logarithmic _.GradientNorm
           |> SmallMultiples.figure
               "gradient-norm"

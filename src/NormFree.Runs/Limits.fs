@@ -16,6 +16,7 @@ module Limits =
     let images = 1, 1_000_000_000
     let classes = 2, 10_000_000
     let learningRate = 100.0
+    let weightDecay = 10.0
     /// <summary>Checkpoints of a stage.</summary>
     let keep = 1, 10_000
     let ranks = 1, 65_536
@@ -34,8 +35,11 @@ module Limits =
     /// <summary>Characters of a network's spec in a file. Longer ones are rejected before they are parsed: 4096 layers need less.</summary>
     let specLength = 4_000_000
 
-    /// <summary>Threads: up to four per processor.</summary>
-    let threads = 1, 4 * Environment.ProcessorCount
+    /// <summary>The most threads per processor.</summary>
+    let threadsPerProcessor = 4
+
+    /// <summary>Threads on this machine.</summary>
+    let threads = 1, threadsPerProcessor * Environment.ProcessorCount
 
     /// <summary>A warning if there are more threads than processors.</summary>
     let threadWarning (name: string) (count: int) =

@@ -22,6 +22,13 @@ module OldNames =
     /// <summary>Options of the command line.</summary>
     let options = [ "--start", "--initialisation" ]
 
+    /// <summary>Other spellings of options, which are read without a warning.</summary>
+    let spellings =
+        [ "--optimiser", "--optimizer"
+          "--normalization", "--normalisation"
+          "--initialization", "--initialisation"
+          "--binarize", "--binarise" ]
+
     /// <summary>Values of options: the option, the old value and the new one.</summary>
     let values = [ "--dataset", "drawn", "synthetic" ]
 

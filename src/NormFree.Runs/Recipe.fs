@@ -78,6 +78,8 @@ module Recipe =
         | LabelSmoothing _
         | CustomLoss _ -> None
 
+    let private isPositive value = value > 0.0 && Double.IsFinite value
+
     let private problems recipe =
         [ if recipe.Epochs < 1 then
               $"the number of epochs must be at least 1, it is {recipe.Epochs}"
@@ -87,10 +89,10 @@ module Recipe =
               $"a batch must hold at least 1 image, not {recipe.Batch}"
           if recipe.Batch > snd Limits.batch then
               $"a batch holds at most {snd Limits.batch} images, not {recipe.Batch}"
-          if not (recipe.LearningRate > 0.0 && Double.IsFinite recipe.LearningRate) then
-              $"the learning rate must be positive, it is {recipe.LearningRate}"
-          if not (recipe.WeightDecay >= 0.0 && Double.IsFinite recipe.WeightDecay) then
-              $"the weight decay must be finite and not negative, it is {recipe.WeightDecay}"
+          if not (recipe.LearningRate > 0.0 && recipe.LearningRate <= Limits.learningRate) then
+              $"the learning rate must be above 0 and at most {Limits.learningRate}, it is {recipe.LearningRate}"
+          if not (recipe.WeightDecay >= 0.0 && recipe.WeightDecay <= Limits.weightDecay) then
+              $"the weight decay must be between 0 and {Limits.weightDecay}, it is {recipe.WeightDecay}"
           // A wrong number of epochs is one problem, not two.
           if not (recipe.WarmUp >= 0.0) || (recipe.Epochs >= 1 && recipe.WarmUp > float recipe.Epochs) then
               $"the warm-up must be between 0 and {recipe.Epochs} epochs, it is {recipe.WarmUp}"
@@ -103,13 +105,13 @@ module Recipe =
               $"the decay of the weight average must be between 0 and 1, it is {decay}"
           | _ -> ()
           match recipe.Clip with
-          | Agc factor when not (factor > 0.0) -> $"the clipping factor must be positive, it is {factor}"
+          | Agc factor when not (isPositive factor) -> $"the clipping factor must be positive, it is {factor}"
           | _ -> ()
           match recipe.Loss with
           | LabelSmoothing e when not (e >= 0.0 && e <= 1.0) -> $"label smoothing must be between 0 and 1, it is {e}"
           | _ -> ()
           match recipe.Schedule with
-          | Step(every, factor) when every < 1 || not (factor > 0.0) ->
+          | Step(every, factor) when every < 1 || not (isPositive factor) ->
               $"a step schedule needs at least 1 epoch and a positive factor, it has {every} and {factor}"
           | _ -> ()
           match recipe.Optimiser with
@@ -200,7 +202,7 @@ module Recipe =
         | Rule.Corrected, _ -> false
 
     /// α of a network without a norm.
-    let private alpha net =
+    let internal alpha net =
         match Net.tryBinary net |> Option.map _.Norm with
         | Some(BnFree alpha | Scaled alpha) -> Some alpha
         | Some(BatchNorm | NoNorm)
@@ -234,41 +236,6 @@ module Recipe =
 
         { recipe with
             Deviations = { recipe.Deviations with ShortcutWeights = Rule.Published; StreamCentering = stream } }
-
-    /// Whether any shortcut has a standardised convolution, and with it gains.
-    let private hasGainsInShortcuts net =
-        match Net.tryBinary net with
-        | Some { Norm = BnFree _; Blocks = blocks } ->
-            blocks |> List.exists (fun block -> (Blocks.projection block).IsSome)
-        | _ -> false
-
-    /// The rules a recipe uses that earlier methods had differently: name, and the first method with today's rule. A changed rule gets a number
-    /// above all others here, for the recipes and networks that it affects.
-    let private changedRules recipe net =
-        [ if decaysPerStep recipe then
-              "per-step decay (2)", 2
-          if recipe.Deviations.Rates = Rule.Corrected && (alpha net).IsSome then
-              "learning rates (14)", 2
-          if centersSigns recipe net then
-              "sign centering (15)", (if hasGainsInShortcuts net then 3 else 2)
-          if centersStream recipe net then
-              "stream centering (17)", 4 ]
-
-    /// The lowest method number: recipes that no later change affects are still trained by it.
-    let private firstMethod = 2
-
-    /// <summary>The method number of a recipe for a network. It rises when the same recipe leads to different weights than before, so that earlier
-    /// results are not mistaken for today's; it rises only for the networks and recipes that are affected, so the others' results stay valid.</summary>
-    let method recipe net = changedRules recipe net |> List.map snd |> List.fold max firstMethod
-
-    /// <summary>The rules of this recipe and network that may differ from those of method <c>before</c>. None means a file from before methods were
-    /// numbered; nothing is known about a later version's method.</summary>
-    let changedSince before recipe net =
-        let isSame first = before |> Option.exists (fun number -> first <= number && number <= method recipe net)
-
-        [ for words, first in changedRules recipe net do
-              if not (isSame first) then
-                  words ]
 
     /// <summary>Whether clipping applies to a parameter. Published: to all except the classifier.</summary>
     let clips recipe (parameter: ParameterSpec) =

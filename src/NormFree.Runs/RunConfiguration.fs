@@ -30,10 +30,9 @@ module RunConfiguration =
 
     /// <summary>The name of a stage in logs and reports; <c>number</c> is 1 or 2.</summary>
     let stageName number (configuration: RunConfiguration) =
-        match configuration.Network.Norm, number with
-        | None, _ -> "full-precision"
-        | Some _, 1 -> Names.binarise Activations
-        | Some _, _ -> Names.binarise ActivationsAndWeights
+        configuration.Network.Norm
+        |> Option.map (fun _ -> if number = 1 then Activations else ActivationsAndWeights)
+        |> Names.stage
 
     /// <summary>The configuration with the recipe of a stage, 1 or 2.</summary>
     let withRecipe number recipe (configuration: RunConfiguration) =
@@ -157,11 +156,13 @@ module RunConfiguration =
     let private isFactor (factor: float option) =
         factor |> Option.forall (fun factor -> factor > 0.0 && factor <= Limits.factor)
 
-    /// Numbers of epochs and images below 1 are reported as integers out of bounds, not again as faults of the recipe.
+    /// Numbers of epochs and images out of bounds are reported as integers, not again as faults of the recipe.
     let private withCounts (recipe: Recipe) =
+        let bounded bounds value = if Result.isOk (Limits.within "" bounds value) then value else snd bounds
+
         { recipe with
-            Epochs = (if recipe.Epochs < 1 then snd Limits.epochs else recipe.Epochs)
-            Batch = max 1 recipe.Batch }
+            Epochs = bounded Limits.epochs recipe.Epochs
+            Batch = bounded Limits.batch recipe.Batch }
 
     let private recipeProblems (recipe: Recipe option) =
         match Option.map (withCounts >> Recipe.validate) recipe with
@@ -173,15 +174,23 @@ module RunConfiguration =
         [ for extra in defaultArg dataset.Augment [] do
               match extra with
               | WithMixup alpha
-              | WithCutMix alpha when not (alpha > 0.0 && alpha <= Limits.mixAlpha) ->
-                  $"Dataset.Augment takes an α above 0 and up to {Limits.mixAlpha}, not {alpha}."
+              | WithCutMix alpha ->
+                  if not (alpha > 0.0 && alpha <= Limits.mixAlpha) then
+                      $"Dataset.Augment takes an α above 0 and up to {Limits.mixAlpha}, not {alpha}."
               | WithRandAugment(count, magnitude) ->
                   for name, bounds, value in
                       [ "operations", Limits.randOperations, count; "magnitude", Limits.randMagnitude, magnitude ] do
                       match Limits.within $"Dataset.Augment's {name} of RandAugment" bounds value with
                       | Error problem -> problem
                       | Ok _ -> ()
-              | _ -> () ]
+              | Reflect -> () ]
+
+    let private preprocessingProblems (dataset: DatasetConfiguration) =
+        [ for problem in dataset.Preprocessing |> Option.map PreprocessingChecks.ofSteps |> Option.defaultValue [] do
+              $"Dataset.Preprocessing: {problem}."
+          for problem in
+              dataset.Normalisation |> Option.map PreprocessingChecks.ofNormalisation |> Option.defaultValue [] do
+              $"Dataset.Normalisation: {problem}." ]
 
     /// <summary>Everything about the settings that is out of bounds, a sentence each.</summary>
     let problems (configuration: RunConfiguration) : string list =
@@ -210,5 +219,6 @@ module RunConfiguration =
           | _, [ _; second ] when second.Freeze > 0 -> "Stage2.Freeze is for runs without Stage1."
           | _ -> ()
           yield! mixProblems configuration.Dataset
+          yield! preprocessingProblems configuration.Dataset
           if configuration.Stage1.IsNone && configuration.Stage2.IsNone then
               "Stage1 and Stage2 are both null: nothing would be trained." ]

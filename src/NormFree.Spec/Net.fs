@@ -23,7 +23,7 @@ module Net =
         { Name = name
           Blocks = List.ofSeq blocks
           Classes = 1000
-          Norm = BnFree 0.2
+          Norm = BnFree Defaults.Alpha
           Binarise = Activations
           ExpectedVariance = ExpectedVariance.Published
           BinaryGain = BinaryGain.One }
@@ -43,8 +43,6 @@ module Net =
 
     /// <summary>The residual blocks, which have β, in order.</summary>
     let residualBlocks (net: NetSpec) = net.Blocks |> List.filter Blocks.isResidual
-
-    let withName name (net: NetSpec) = { net with Name = name }
 
     let withClasses classes (net: NetSpec) = { net with Classes = classes }
 
@@ -174,6 +172,15 @@ module Names =
         function
         | Activations -> "activations"
         | ActivationsAndWeights -> "activations+weights"
+
+    /// <summary>The name of the stage that trains such a network; None is a full-precision one.</summary>
+    let stage =
+        function
+        | Some(weights: Binarise) -> binarise weights
+        | None -> "full-precision"
+
+    /// <summary>The name of the stage that trains this network.</summary>
+    let stageOf net = Net.tryBinary net |> Option.map _.Binarise |> stage
 
     let expectedVariance =
         function

@@ -29,8 +29,8 @@ module internal FiniteChecks =
         use _ = torch.NewDisposeScope()
         not (tensor.is_floating_point ()) || tensor.isfinite().all().item<bool>()
 
-    /// The first part of the network with NaN or infinity in a parameter or in its output for these images; `loss` if no part has any.
-    let firstNotFinite (network: Network) (images: torch.Tensor) =
+    /// The first part of the network with NaN or infinity in a parameter or in its output for these images.
+    let firstNotFinite (network: Network) (images: torch.Tensor) : string option =
         use _ = torch.NewDisposeScope()
         use _ = torch.no_grad ()
         let tensors = dict network.Tensors
@@ -45,7 +45,7 @@ module internal FiniteChecks =
                 found.Add part
 
         network.Forward(images, Evaluate, { ForwardHook.none with Block = check }) |> ignore
-        found |> Seq.tryHead |> Option.defaultValue "loss"
+        Seq.tryHead found
 
     /// Whether a channel with this fraction of +1 has the same sign everywhere.
     let isOneSign fraction = fraction = 0.0 || fraction = 1.0

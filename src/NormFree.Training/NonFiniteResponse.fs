@@ -81,16 +81,15 @@ module internal NonFiniteResponse =
                 let issue = StageContext.issue context cursor gradient.Largest batch what
                 Ok(notice context issue cursor, gradient.Norm)
 
-    /// The first layer at which the loss of these images stops being finite, as the first rank reports it that finds one.
+    /// The first layer at which the loss of these images stops being finite, as the first rank reports it that finds one; else the loss itself.
     let private firstLayer (context: StageContext) (images: torch.Tensor) =
         let mine =
             if images.size 0 = 0L then
-                "loss"
+                None
             else
                 FiniteChecks.firstNotFinite context.Network images
 
-        Collectives.firstOf context.Options.Ranks (if mine = "loss" then None else Some mine)
-        |> Option.defaultValue "loss"
+        Collectives.firstOf context.Options.Ranks mine |> Option.defaultValue "loss"
 
     /// The gradient's norm with the cursor, or what is wrong with the loss or the gradients of a step.
     let check (context: StageContext) cursor (result: GradientResult) images batch =

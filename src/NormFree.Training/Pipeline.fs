@@ -190,6 +190,6 @@ module Pipeline =
     /// <remarks>Throws TrainingException if a value of the network cannot be packed.</remarks>
     let pack (trained: Trained<BinaryWeights>) : PackedRun =
         use trained = trained
-        let training = Packing.describe (Stage.name trained.Network.Spec) trained.History
+        let training = Packing.describe (Names.stageOf trained.Network.Spec) trained.History
         let packed = Packing.pack (ImageTask.Of trained.Plan.Dataset) training trained.Network
         { Packed = packed; Log = finish trained }

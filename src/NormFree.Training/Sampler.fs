@@ -48,7 +48,7 @@ type internal Sampler(stage: string, network: Network, optimisation: Optimisatio
         { Filters = layers |> List.map SignLayers.filterSigns
           Activations = probe.Value |> Option.map activations }
 
-    /// The mean of ‖g‖/‖w‖ over a layer's filters, and the norm of their whole gradient.
+    /// The mean of ‖g‖/max(‖w‖, 1e-3) over a layer's filters, and the norm of their whole gradient.
     let gradient (layer: SignLayer) =
         let norms =
             [| for _, _, weight in layer.Convolutions do

@@ -42,7 +42,7 @@ module internal StageResume =
     /// The state of a stage that starts now.
     let newState (plan: Plan) (network: Network) recipe history changes : TrainingState =
         { Recipe = recipe
-          Stage = Stage.name network.Spec
+          Stage = Names.stageOf network.Spec
           History = history
           TrainingCursor = TrainingCursor.startOf 0
           Images = Some(imagesUsed plan.Dataset)
@@ -52,7 +52,7 @@ module internal StageResume =
           BatchPartition = Some plan.Options.BatchPartition
           Changes = changes
           Teacher = Recipe.teacher recipe |> Option.map Fingerprint.ofTeacher
-          Method = Some(Recipe.method recipe network.Spec) }
+          Method = Some(RecipeMethod.number recipe network.Spec) }
 
     /// Whether the run's log has epochs of a stage.
     let private isLogged folder stage =
@@ -151,7 +151,7 @@ module internal StageResume =
         if isDone saved || saved.Method = current.Method then
             saved
         else
-            let number = Recipe.method saved.Recipe net
+            let number = RecipeMethod.number saved.Recipe net
 
             let before =
                 match saved.Method with
@@ -160,7 +160,7 @@ module internal StageResume =
 
             let updated = { saved with Method = current.Method }
 
-            match String.concat ", " (Recipe.changedSince saved.Method saved.Recipe net) with
+            match String.concat ", " (RecipeMethod.changedSince saved.Method saved.Recipe net) with
             | "" -> updated
             | rules ->
                 plan.Options.OnEvent(

@@ -82,7 +82,7 @@ module internal StageRun =
               Teacher = teacher |> Option.map (fun t images -> t.Network.Forward(images, Evaluate)) }
 
         let writer = CheckpointWriter(plan.Folder, plan.Options, stage)
-        Stage.run plan.Options job network optimisation writer state.TrainingCursor
+        TrainingLoop.run plan.Options job network optimisation writer state.TrainingCursor
         writer.History
 
     /// Throws TrainingException unless all ranks start the same stage at the same step.

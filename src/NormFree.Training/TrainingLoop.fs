@@ -6,7 +6,6 @@ open NormFree.Data
 open NormFree.Distributed
 open NormFree.Networks
 open NormFree.Runs
-open NormFree.Spec
 open NormFree.Platform
 open TorchSharp
 
@@ -25,15 +24,9 @@ type private HeldOutImages =
     | TestImages
     | OtherImages of ImageSource
 
-/// <summary>The training loop: epochs of steps, each epoch followed by an evaluation.</summary>
+/// <summary>The training loop of a stage: epochs of steps, each epoch followed by an evaluation.</summary>
 [<RequireQualifiedAccess>]
-module Stage =
-
-    /// <summary>The name of the stage that trains this network.</summary>
-    let name net =
-        match Net.tryBinary net with
-        | Some net -> Names.binarise net.Binarise
-        | None -> "full-precision"
+module internal TrainingLoop =
 
     /// The places of the batch's readable images. Reports the images that any rank failed to read.
     let private readable
@@ -217,13 +210,39 @@ module Stage =
             context.Recorder.Write()
             context.Writer.Write(StageContext.complete context state.Readable)
 
+    let private heldOutImages (dataset: Dataset) source =
+        match source with
+        | None -> NoHeldOut
+        | Some source when StageImages.isTest dataset source -> TestImages
+        | Some source -> OtherImages source
+
+    /// The rest of the stage's epochs. Writes a checkpoint if the training is interrupted or the images can no longer be read.
+    let private trainEpochs (context: StageContext) train heldOut (start: TrainingCursor) =
+        let state = ref { Cursor = start; Readable = start }
+
+        try
+            while state.Value.Cursor.Epoch < context.Job.Recipe.Epochs do
+                let cursor = trainEpoch context train (fun now -> state.Value <- now) state.Value
+                state.Value <- { state.Value with Cursor = endEpoch context heldOut cursor }
+        with
+        | :? OperationCanceledException when context.Stop.IsRequested ->
+            writeOnInterruption context state.Value.Cursor
+
+            if context.Stop.IsByDeadline then
+                raise (DeadlineException())
+
+            reraise ()
+        | :? DataException ->
+            writeOnDataFailure context state.Value
+            reraise ()
+
     /// <summary>Runs the rest of a stage from a cursor, at which network and optimiser are.</summary>
     /// <remarks>
     /// Throws TrainingException on NaN or infinity if the rule is to stop or has been applied too often; DataException if the images cannot be
     /// read, after writing the last step on readable images; OperationCanceledException if the caller cancelled, and DeadlineException if the
     /// deadline has passed: between two steps, after writing a checkpoint.
     /// </remarks>
-    let internal run
+    let run
         (runOptions: RunOptions)
         (job: StageJob)
         (network: Network)
@@ -232,12 +251,6 @@ module Stage =
         (start: TrainingCursor)
         =
         let train, heldOut = StageImages.split job.Recipe job.Dataset
-
-        let heldOut =
-            match heldOut with
-            | None -> NoHeldOut
-            | Some source when StageImages.isTest job.Dataset source -> TestImages
-            | Some source -> OtherImages source
 
         use step =
             new TrainingStep(
@@ -274,7 +287,6 @@ module Stage =
               Recorder = recorder
               Stop = stop }
 
-        let state = ref { Cursor = start; Readable = start }
         optimisation.ClipCounts <- TrainingCursor.clipCounts start
         MemoryReuse.Enable()
         runOptions.OnEvent(StageStarted(job.Name, job.Recipe.Epochs, train.Count))
@@ -282,18 +294,4 @@ module Stage =
         if runOptions.OnNonFinite = Rollback && not writer.HasCheckpoint then
             writer.Write start
 
-        try
-            while state.Value.Cursor.Epoch < job.Recipe.Epochs do
-                let cursor = trainEpoch context train (fun now -> state.Value <- now) state.Value
-                state.Value <- { state.Value with Cursor = endEpoch context heldOut cursor }
-        with
-        | :? OperationCanceledException when stop.IsRequested ->
-            writeOnInterruption context state.Value.Cursor
-
-            if stop.IsByDeadline then
-                raise (DeadlineException())
-
-            reraise ()
-        | :? DataException ->
-            writeOnDataFailure context state.Value
-            reraise ()
+        trainEpochs context train (heldOutImages job.Dataset heldOut) start

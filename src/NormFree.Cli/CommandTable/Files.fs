@@ -22,7 +22,7 @@ let dataGet =
 
 let dataCheck =
     { command "data check" "Reads every image of a data set and lists those that cannot be read." dataset with
-        Required = [ "--dataset" ] }
+        Required = [ Options.Data.dataset.Spec.Name ] }
 
 let import =
     { command
@@ -52,7 +52,7 @@ let import =
            @ [ Options.Data.size |> about "Image side in pixels (default: the data set's, or 224)."
                Options.Data.resize.Spec
                Options.Data.normalisation.Spec ]) with
-        Required = [ "--arch"; "--out" ] }
+        Required = [ Options.Network.arch.Spec.Name; Options.Files.file.Spec.Name ] }
 
 let export =
     { command
@@ -63,7 +63,7 @@ let export =
             Options.Files.file.Spec
             Options.Files.dynamicBatch.Spec
             Options.Files.flatWeights.Spec ] with
-        Required = [ "--checkpoint"; "--format"; "--out" ] }
+        Required = [ Options.Files.checkpoint.Spec.Name; Options.Files.format.Spec.Name; Options.Files.file.Spec.Name ] }
 
 let verify =
     { command
@@ -76,7 +76,7 @@ let verify =
              Options.Data.dataPath.Spec ]
            @ layout
            @ [ Options.Data.testLimit.Spec; Options.Execution.threads.Spec; Options.Files.json.Spec ]) with
-        Required = [ "--checkpoint"; "--packed" ] }
+        Required = [ Options.Files.checkpoint.Spec.Name; Options.Files.packed.Spec.Name ] }
 
 let private zooNetwork about = Some { Name = "NAME"; About = about; Least = 1; Many = false; Words = [] }
 
@@ -105,4 +105,4 @@ let zooAdd =
             Options.Data.dataset |> about "Data set of a run that a script made (needs --data)."
             Options.Data.dataPath |> about "Where the run's data set is now." ] with
         Operand = zooNetwork "The name: data set, hyphen, architecture."
-        Required = [ "--run" ] }
+        Required = [ Options.Files.runFolder.Spec.Name ] }

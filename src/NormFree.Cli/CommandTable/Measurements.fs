@@ -76,4 +76,4 @@ let report =
                   Least = 1
                   Many = true
                   Words = [] }
-        Required = [ "--out" ] }
+        Required = [ Options.Files.file.Spec.Name ] }

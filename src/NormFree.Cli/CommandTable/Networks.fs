@@ -104,7 +104,7 @@ let eval =
                Options.Execution.threads.Spec
                Options.Execution.instructions.Spec
                Options.Files.json.Spec ]) with
-        Required = [ "--checkpoint" ] }
+        Required = [ Options.Files.checkpoint.Spec.Name ] }
 
 let predict =
     { command

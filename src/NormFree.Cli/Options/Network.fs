@@ -36,8 +36,8 @@ let norm =
         match Opt.wordAndParameter text with
         | "batch-norm", None -> Some(Ok BatchNorm)
         | "none", None -> Some(Ok NoNorm)
-        | "bn-free", None -> Some(Ok(BnFree 0.2))
-        | "scaled", None -> Some(Ok(Scaled 0.2))
+        | "bn-free", None -> Some(Ok(BnFree Defaults.Alpha))
+        | "scaled", None -> Some(Ok(Scaled Defaults.Alpha))
         | "bn-free", Some text -> alpha "bn-free" BnFree text
         | "scaled", Some text -> alpha "scaled" Scaled text
         | _ -> None

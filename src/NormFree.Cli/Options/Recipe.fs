@@ -5,6 +5,7 @@ module internal NormFree.Cli.Options.Recipe
 open NormFree.Cli
 open System
 open NormFree.Runs
+open NormFree.Spec
 
 let private recipeGroup option = Opt.group "Recipe" option
 
@@ -46,10 +47,10 @@ let weightDecay =
     Opt.real
         "--weight-decay"
         "X"
-        "a number from 0 to 10"
-        (Opt.between 0.0 10.0)
+        $"a number from 0 to {Limits.weightDecay}"
+        (Opt.between 0.0 Limits.weightDecay)
         "Weight decay of stage 1; stage 2 has none."
-    |> Opt.defaultsTo "1e-5"
+    |> Opt.defaultsTo (Defaults.Stage1WeightDecay.ToString "0e-0")
     |> recipeGroup
 
 let optimiser =

@@ -10,6 +10,9 @@ namespace NormFree.Inference.Layers;
 /// <summary>A binary layer.</summary>
 internal sealed unsafe class PreparedBinaryLayer : PreparedLayer
 {
+    /// <summary>The numbers: the thresholds of the inputs, then these vectors of one value per output, in this order.</summary>
+    private const int ScaleIndex = 0, BiasIndex = 1, SlopeIndex = 2, ShiftIndex = 3, ZerosIndex = 4, OutputVectors = 5;
+
     private readonly PackedBinaryLayer layer;
     private readonly NativeBuffer<float> numbers;
     private readonly PreparedPooling? pooling;
@@ -20,13 +23,12 @@ internal sealed unsafe class PreparedBinaryLayer : PreparedLayer
         var shape = new ConvolutionShape(
             1, layer.Kernel, layer.Kernel, layer.In, layer.Out, layer.Kernel, layer.Kernel, layer.Stride, layer.Stride, layer.Padding, layer.Padding);
         fixed (ulong* signs = layer.Signs) Filters = PackedFilters.Create(set, shape, signs);
-        numbers = new NativeBuffer<float>(layer.In + 5L * layer.Out).Cleared();
-        var rest = new Span<float>(numbers.Pointer, checked((int)numbers.Length));
-        foreach (var values in (ReadOnlySpan<float[]>)[layer.Threshold, layer.Scale, layer.Bias, layer.Slope, layer.Shift])
-        {
-            values.CopyTo(rest);
-            rest = rest[values.Length..];
-        }
+        numbers = new NativeBuffer<float>(layer.In + OutputVectors * (long)layer.Out).Cleared();
+        Copy(layer.Threshold, Threshold);
+        Copy(layer.Scale, OfOutputs(ScaleIndex));
+        Copy(layer.Bias, OfOutputs(BiasIndex));
+        Copy(layer.Slope, OfOutputs(SlopeIndex));
+        Copy(layer.Shift, OfOutputs(ShiftIndex));
         if (layer.Shortcut is AveragePoolShortcut pooled) pooling = new PreparedPooling(pooled, layer.In, layer.Out, set);
     }
 
@@ -40,17 +42,11 @@ internal sealed unsafe class PreparedBinaryLayer : PreparedLayer
     public float* Threshold => numbers.Pointer;
 
     /// <summary>Scale, bias and RPReLU's parameters, which the epilogue applies after the convolution.</summary>
-    public EpilogueParameters Parameters
-    {
-        get
-        {
-            var scale = numbers.Pointer + layer.In;
-            return new EpilogueParameters(layer.Out, scale, scale + layer.Out, scale + 2L * layer.Out, scale + 3L * layer.Out);
-        }
-    }
+    public EpilogueParameters Parameters =>
+        new(layer.Out, OfOutputs(ScaleIndex), OfOutputs(BiasIndex), OfOutputs(SlopeIndex), OfOutputs(ShiftIndex));
 
     /// <summary>Zeros for every pixel, which the epilogue adds if there is no shortcut.</summary>
-    public EpilogueShortcut Zeros => new(numbers.Pointer + layer.In + 4L * layer.Out, layer.Out, 0);
+    public EpilogueShortcut Zeros => new(OfOutputs(ZerosIndex), layer.Out, 0);
 
     /// <inheritdoc/>
     public override MapBuffer Plan(PlanBuilder builder, MapBuffer input, SignBuffer? inputSigns, SignBuffer? outputSigns)
@@ -71,6 +67,10 @@ internal sealed unsafe class PreparedBinaryLayer : PreparedLayer
         numbers.Dispose();
         pooling?.Dispose();
     }
+
+    private float* OfOutputs(int index) => numbers.Pointer + layer.In + index * (long)layer.Out;
+
+    private static void Copy(float[] values, float* to) => values.CopyTo(new Span<float>(to, values.Length));
 
     private MapBuffer PlanShortcut(PlanBuilder builder, MapBuffer input, MapSize size)
     {

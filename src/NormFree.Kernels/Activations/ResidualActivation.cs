@@ -10,6 +10,7 @@ namespace NormFree.Kernels.Activations;
 /// <para>Maps are channels-last: pixels × channels. Products are rounded to float32 before they are added, as in PyTorch. RPReLU: Liu et al., "ReActNet"
 /// (ECCV 2020), eq. 6.</para>
 /// </remarks>
+/// <seealso cref="Packed.ResidualEpilogue">The same formula in packed networks, which also packs the next layer's signs.</seealso>
 public abstract unsafe class ResidualActivation
 {
     /// <summary>The implementation for an instruction set.</summary>

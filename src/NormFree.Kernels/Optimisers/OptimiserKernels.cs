@@ -29,13 +29,14 @@ public abstract class OptimiserKernels
     /// <param name="tensors">Parameters and gradients.</param>
     /// <param name="factor">λ.</param>
     /// <param name="workers">Threads.</param>
-    /// <returns>Number of clipped units of each tensor.</returns>
+    /// <returns>Number of clipped units of each tensor, in the order of <paramref name="tensors"/>.</returns>
     public abstract long[] Clip(ReadOnlySpan<ClippedTensor> tensors, double factor, IWorkers workers);
 
     /// <summary>√Σx² of each tensor. Not finite if a value is not finite or its square overflows a float.</summary>
     /// <remarks>Reads 4·N bytes. Sums are float32 within blocks and double precision across blocks, in an order that does not depend on the threads.</remarks>
     /// <param name="tensors">Values.</param>
     /// <param name="workers">Threads.</param>
+    /// <returns>One norm per tensor, in the order of <paramref name="tensors"/>.</returns>
     public abstract double[] Norms(ReadOnlySpan<FloatTensor> tensors, IWorkers workers);
 
     /// <summary>Adam: m ← β₁m + (1 − β₁)g; v ← β₂v + (1 − β₂)g²; p ← p − rate·(m/(1 − β₁ᵗ)) / (√(v/(1 − β₂ᵗ)) + ε).</summary>

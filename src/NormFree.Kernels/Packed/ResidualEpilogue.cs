@@ -10,6 +10,7 @@ namespace NormFree.Kernels.Packed;
 /// <para>z = scale·accumulator + bias + shortcut; y = z + shift where z &gt; 0, else slope·z + shift; the next layer's sign is +1 where y ≥ threshold.</para>
 /// <para>Maps are one image's pixels × channels. Tasks may share a map: a call writes only the values and signs of its range.</para>
 /// </remarks>
+/// <seealso cref="Activations.ResidualActivation">The same formula in training, with its backward pass.</seealso>
 public abstract unsafe class ResidualEpilogue
 {
     /// <summary>The implementation for an instruction set and the encoding of the next layer's signs.</summary>

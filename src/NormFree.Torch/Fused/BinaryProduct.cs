@@ -9,8 +9,8 @@ namespace NormFree.Torch.Fused;
 /// <summary>The convolution of a binary input with real or binary filters.</summary>
 internal interface IBinaryProduct
 {
-    /// <summary>Computes the convolution and passes it to <paramref name="epilogue"/> piece by piece.</summary>
-    void Forward(IConvolutionEpilogue epilogue);
+    /// <summary>Computes the convolution and passes it to <paramref name="consumer"/> piece by piece.</summary>
+    void Forward(IConvolutionConsumer consumer);
 
     /// <summary>The gradients of x and of the shift before the sign.</summary>
     /// <param name="du">The gradient of the convolution's result, channels-last.</param>
@@ -19,7 +19,7 @@ internal interface IBinaryProduct
 }
 
 /// <summary>Consumes the result of a convolution while it is in the processor's cache.</summary>
-internal unsafe interface IConvolutionEpilogue
+internal unsafe interface IConvolutionConsumer
 {
     /// <summary>Consumes pixels of a sign × sign convolution.</summary>
     /// <param name="firstPixel">Index of the first pixel in the batch.</param>
@@ -38,13 +38,13 @@ internal unsafe interface IConvolutionEpilogue
 /// <summary>Binary input × binary filters: XNOR and popcount forward, table lookups or multiply-adds backward.</summary>
 internal sealed unsafe class SignedProduct(BinaryInput input, LayerFilters filters) : IBinaryProduct
 {
-    /// <summary>Result values per task; they stay in cache until the epilogue reads them.</summary>
+    /// <summary>Result values per task; they stay in cache until the consumer reads them.</summary>
     private const int ValuesPerTask = 32 << 10;
 
     private readonly ConvolutionShape shape = input.Shape;
 
     /// <inheritdoc/>
-    public void Forward(IConvolutionEpilogue epilogue)
+    public void Forward(IConvolutionConsumer consumer)
     {
         using var prepared = XnorFilters.Create(shape, filters.Signs!.Pointer);
         var bands = new RowBands(shape.Batch, shape.OutHeight, Math.Max(1, ValuesPerTask / (shape.OutWidth * shape.Out)));
@@ -56,7 +56,7 @@ internal sealed unsafe class SignedProduct(BinaryInput input, LayerFilters filte
             var scratch = Scratch.OfThread(XnorConvolution.ScratchBytes(shape) + values * sizeof(int) + 64);
             var counts = scratch.Take<int>(values);
             XnorConvolution.Best.Compute(shape, image, OutputRange.Rows(shape, row, rows), input.Bits.Pointer, prepared, scratch, counts);
-            epilogue.Apply(((long)image * shape.OutHeight + row) * shape.OutWidth, pixels, counts, filters.Scale!.Pointer);
+            consumer.Apply(((long)image * shape.OutHeight + row) * shape.OutWidth, pixels, counts, filters.Scale!.Pointer);
         });
     }
 
@@ -76,14 +76,14 @@ internal sealed unsafe class RealProduct(BinaryInput input, LayerFilters filters
     private ScalarType Type => options.Precision == FusedPrecision.BFloat16 ? ScalarType.BFloat16 : ScalarType.Float32;
 
     /// <inheritdoc/>
-    public void Forward(IConvolutionEpilogue epilogue)
+    public void Forward(IConvolutionConsumer consumer)
     {
         var shape = input.Shape;
         using var result = ChannelsLast.Empty(shape.Batch, shape.Out, shape.OutHeight, shape.OutWidth);
         var values = TensorMemory.Floats(result);
         using (var words = input.UnfoldedChannelWords())
             BinaryInputConvolution.Best.Compute(shape, words.Pointer, TensorMemory.Floats(filters.Real!), values, TorchWorkers.Instance);
-        Pixels.ForEach(shape.OutPixels, shape.Out, (first, count) => epilogue.Apply(first, count, values + (long)first * shape.Out));
+        Pixels.ForEach(shape.OutPixels, shape.Out, (first, count) => consumer.Apply(first, count, values + (long)first * shape.Out));
         GC.KeepAlive(result);
     }
 

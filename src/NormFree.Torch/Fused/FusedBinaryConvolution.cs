@@ -17,7 +17,7 @@ public static class FusedBinaryConvolution
     public static Tensor Apply(BinaryConvolutionOptions options, Tensor x, BinaryLayerParameters parameters) =>
         FusedFunction.Run(new Call(options, x, parameters));
 
-    private sealed unsafe class Call : IFusedCall, IConvolutionEpilogue
+    private sealed unsafe class Call : IFusedCall, IConvolutionConsumer
     {
         private readonly BinaryConvolutionOptions options;
         private readonly BinaryInput input;

@@ -22,7 +22,7 @@ public static class FusedBinaryLayer
     public static Tensor Apply(BinaryConvolutionOptions options, Tensor x, Tensor? shortcut, BinaryLayerParameters parameters) =>
         FusedFunction.Run(new Call(options, x, shortcut, parameters));
 
-    private sealed unsafe class Call : IFusedCall, IConvolutionEpilogue
+    private sealed unsafe class Call : IFusedCall, IConvolutionConsumer
     {
         private readonly BinaryConvolutionOptions options;
         private readonly BinaryInput input;

@@ -10,11 +10,12 @@ namespace NormFree.Torch.Layers;
 /// </remarks>
 public static class RPReLUActivation
 {
-    /// <summary>Applies the activation to <paramref name="x"/> (N×C×H×W).</summary>
+    /// <summary>Applies the activation to <paramref name="x"/>.</summary>
     /// <param name="x">N×C×H×W.</param>
     /// <param name="shiftIn">b₁, 1×C×1×1.</param>
     /// <param name="slope">a, C values.</param>
     /// <param name="shiftOut">b₂, 1×C×1×1.</param>
+    /// <returns>y, N×C×H×W.</returns>
     public static Tensor Apply(Tensor x, Tensor shiftIn, Tensor slope, Tensor shiftOut)
     {
         using var scope = NewDisposeScope();
@@ -27,6 +28,9 @@ public static class RPReLUActivation
 /// <remarks>Forward: y = x + b. Backward: dx = dy, db = Σ dy over batch and map.</remarks>
 public static class LearnableShift
 {
-    /// <summary>Shifts each channel of <paramref name="x"/> (N×C×H×W) by <paramref name="bias"/> (1×C×1×1).</summary>
+    /// <summary>Shifts each channel of <paramref name="x"/> by <paramref name="bias"/>.</summary>
+    /// <param name="x">N×C×H×W.</param>
+    /// <param name="bias">b, 1×C×1×1.</param>
+    /// <returns>y, N×C×H×W.</returns>
     public static Tensor Apply(Tensor x, Tensor bias) => x.Plus(bias);
 }

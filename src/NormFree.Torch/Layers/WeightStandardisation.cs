@@ -14,7 +14,9 @@ public static class WeightStandardisation
     /// <summary>Keeps the gradient of the root finite for a filter of equal weights. It is far below ε², so it changes no value.</summary>
     private const double MinVariance = 1e-30;
 
-    /// <summary>Standardises a convolution's weight, O×I×k×k, filter by filter.</summary>
+    /// <summary>Standardises a convolution's weight filter by filter.</summary>
+    /// <param name="weight">w, O×I×k×k.</param>
+    /// <returns>ŵ, O×I×k×k.</returns>
     public static Tensor Apply(Tensor weight)
     {
         using var scope = NewDisposeScope();

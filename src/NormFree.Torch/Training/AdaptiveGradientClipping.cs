@@ -58,7 +58,8 @@ public static class AdaptiveGradientClipping
     }
 
     /// <summary>The norm of every unit of a parameter or gradient.</summary>
-    /// <param name="tensor">Any shape and type.</param>
+    /// <param name="tensor">Any shape and floating-point type.</param>
+    /// <returns>One norm per unit: one for each entry of the first axis, in its order; one value for a vector or scalar.</returns>
     public static double[] UnitNorms(Tensor tensor)
     {
         using var noGrad = no_grad();

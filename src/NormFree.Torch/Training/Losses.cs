@@ -9,12 +9,14 @@ public static class Losses
     /// <summary>Cross entropy: −log softmax(logits)[label].</summary>
     /// <param name="logits">N×K.</param>
     /// <param name="labels">N class indices (int64), from 0 to K − 1; or N×K shares of the classes, as of mixed images.</param>
+    /// <returns>The mean over the batch, a scalar tensor.</returns>
     public static Tensor CrossEntropy(Tensor logits, Tensor labels) => nn.functional.cross_entropy(logits, labels);
 
     /// <summary>Cross entropy with the target (1 − ε)·onehot + ε/K (Szegedy et al., CVPR 2016, section 7).</summary>
     /// <param name="logits">N×K.</param>
     /// <param name="labels">N class indices (int64), from 0 to K − 1; or N×K shares of the classes.</param>
     /// <param name="epsilon">ε, from 0 (plain cross entropy) to 1.</param>
+    /// <returns>The mean over the batch, a scalar tensor.</returns>
     public static Tensor LabelSmoothing(Tensor logits, Tensor labels, double epsilon)
     {
         using var scope = NewDisposeScope();
@@ -30,6 +32,7 @@ public static class Losses
     /// <remarks>The soft cross entropy, as published. It differs from the Kullback–Leibler divergence by the teacher's entropy, which has no gradient.</remarks>
     /// <param name="student">Logits, N×K.</param>
     /// <param name="teacher">Logits, N×K; no gradient flows into them.</param>
+    /// <returns>The mean over the batch, a scalar tensor.</returns>
     public static Tensor Distillation(Tensor student, Tensor teacher)
     {
         using var scope = NewDisposeScope();

@@ -129,6 +129,21 @@ let private mistakes =
             [ "line 3"; "'Execution.Engine' takes fused, composite" ]
             "too many threads", "{ \"Execution\": { \"Threads\": 999 } }", [ "Execution.Threads"; "999" ]
             "a batch of nothing", "{ \"Stage2\": { \"Batch\": 0 } }", [ "Stage2.Batch" ]
+            "a learning rate above that of --lr",
+            "{ \"Stage1\": { \"LearningRate\": 1e6 } }",
+            [ "learning rate"; "at most 100"; "1000000" ]
+            "a weight decay above that of --weight-decay",
+            "{ \"Stage1\": { \"WeightDecay\": 11 } }",
+            [ "weight decay"; "between 0 and 10"; "11" ]
+            "an infinite clipping factor",
+            "{ \"Stage2\": { \"Clip\": { \"Agc\": \"Infinity\" } } }",
+            [ "clipping factor" ]
+            "steps to huge images",
+            "{ \"Dataset\": { \"Preprocessing\": [ { \"Resize\": 1000000 } ] } }",
+            [ "Dataset.Preprocessing"; "more than 33554432 pixels" ]
+            "a normalisation of two channels",
+            "{ \"Dataset\": { \"Normalisation\": { \"Mean\": [0.5, 0.5], \"Deviation\": [1, 1, 1] } } }",
+            [ "Dataset.Normalisation"; "three means" ]
             "not JSON", "{ \"Stage1\": \n", [ "this is not JSON" ]
             "a list", "[]", [ "is not a JSON object" ]
             "a field twice", "{ \"Stage1\": null, \"Stage1\": null }", [ "Stage1" ]
@@ -141,11 +156,12 @@ let private mistakes =
           }
 
       test "a mistake is reported once" {
-          let given = file "once.json" "{ \"Stage1\": { \"Batch\": 0, \"Epochs\": -3 } }"
-          let problem = Tool.run ("train" :: given)
-          Tool.fails 2 [ "Stage1.Batch"; "Stage1.Epochs" ] problem
-          let sentences = Tool.lines problem.Err |> List.filter _.Contains("once.json")
-          Expect.hasLength sentences 2 problem.Err
+          for batch, epochs in [ 0, -3; 70_000, 200_000 ] do
+              let given = file "once.json" $"{{ \"Stage1\": {{ \"Batch\": {batch}, \"Epochs\": {epochs} }} }}"
+              let problem = Tool.run ("train" :: given)
+              Tool.fails 2 [ "Stage1.Batch"; "Stage1.Epochs" ] problem
+              let sentences = Tool.lines problem.Err |> List.filter _.Contains("once.json")
+              Expect.hasLength sentences 2 problem.Err
       }
 
       test "a file that is not there" {
@@ -162,6 +178,24 @@ let private runs =
           Expect.equal (configuration.Stage2 |> Option.map _.Epochs) (Some 2) "epochs of stage 2"
           Expect.isNone configuration.Environment "the environment of the earlier run"
       }
+
+      for field, value, said in
+          [ "LearningRate", 1e6, [ "learning rate"; "at most 100" ]
+            "WeightDecay", 11.0, [ "weight decay"; "between 0 and 10" ]
+            "Epochs", 200_000.0, [ "Stage1.Epochs"; "from 1 to 100000" ] ] do
+          test $"a run.json whose {field} no option can have is not resumed" {
+              let folder = Tool.scratch.File $"hostile-{field}"
+              Directory.CreateDirectory folder |> ignore
+              let text = File.ReadAllText(Path.Combine(fst Tool.tinyRun.Value, "run.json"))
+              let root = nonNull (JsonNode.Parse text)
+              let configuration = nonNull root["Configuration"]
+              let stage = nonNull configuration["Stage1"]
+              stage[field] <- JsonNode.Parse(string value)
+              File.WriteAllText(Path.Combine(folder, "run.json"), root.ToJsonString())
+
+              Tool.run [ "train"; "--resume"; "--print-config"; "--out"; folder ]
+              |> Tool.fails 1 ("is out of bounds" :: said)
+          }
 
       test "a run.json of an earlier version is read for reports and resumed, with a warning" {
           let folder = Tool.scratch.File "earlier"

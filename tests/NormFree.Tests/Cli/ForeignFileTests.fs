@@ -63,10 +63,10 @@ let private assumptions =
                 "with options",
                 " --norm bn-free --size 128",
                 [ "norm bn-free, binary"
-                  "resize the shorter side to 146, crop the centre to 128×128, subtract the mean 0.485" ]
+                  "resize the shorter side to 146 pixels, crop the centre to 128×128, subtract the mean 0.485" ]
                 "with another preprocessing",
                 " --size 128 --resize 150 --normalisation cifar10",
-                [ "resize the shorter side to 150, crop the centre to 128×128, subtract the mean 0.491" ] ] do
+                [ "resize the shorter side to 150 pixels, crop the centre to 128×128, subtract the mean 0.491" ] ] do
               test what {
                   let out = Tool.scratch.File $"assumed{options.Length}.safetensors"
 

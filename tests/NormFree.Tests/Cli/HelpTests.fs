@@ -38,6 +38,12 @@ let tests =
                       Expect.isLessThanOrEqual line.Length 90 $"columns of: {line}"
               }
 
+          test "and the reference do not depend on the number of processors" {
+              let reference = (Tool.runProcessOn 3 [ "reference" ] |> Tool.succeeds).Out
+              Expect.equal (reference.Trim()) ((Reference.markdown ()).Trim()) "on three processors"
+              Expect.stringContains reference "from 1 to 4 times the number of processors" "the bound"
+          }
+
           test "of 'train' shows the options that most trainings need, and '--help all' shows all of them" {
               let shown line = (Tool.runLine line |> Tool.succeeds).Out
               let short, whole = shown "train --help", shown "train --help all"

@@ -5,7 +5,9 @@ open System.IO
 open System.Text.Json.Nodes
 open Expecto
 open NormFree.Formats.Safetensors
+open NormFree.Kernels.Simd
 open NormFree.Spec
+open NormFree.Cli
 open NormFree.Runs
 open NormFree.Networks
 open NormFree.Training
@@ -61,6 +63,52 @@ let private train =
 
               Tool.run [ "train"; "--resume"; "--teacher"; "x"; "--out"; fst Tool.tinyRun.Value ]
               |> Tool.fails 2 [ "the run has no teacher"; "--teacher x" ]
+          }
+
+          test "a resumed run takes the options for its work and its files, and no other" {
+              let folder = fst Tool.tinyRun.Value
+
+              let kept =
+                  [ "--engine fused"
+                    "--precision float32"
+                    "--device cpu"
+                    "--threads 1"
+                    $"--instructions {(string InstructionSets.Best).ToLowerInvariant()}"
+                    "--workers 1"
+                    "--accumulate 1"
+                    "--rank-timeout 30"
+                    "--keep 2"
+                    "--checkpoint-every 5"
+                    "--on-nonfinite stop"
+                    "--json-log"
+                    "--strict"
+                    "--time-limit 01:00"
+                    $"--data {folder}"
+                    "--print-config"
+                    "--resume"
+                    $"--out {folder}" ]
+
+              Tool.runLine ("train " + String.concat " " kept) |> Tool.succeeds |> ignore
+              let names = "--teacher" :: [ for option in kept -> (option.Split ' ')[0] ]
+              Expect.equal (Set.toList ResumedRun.allowedOptions.Value) (List.sort names) "no other option is kept"
+
+              // Options of the supervisor are not the run's.
+              let others = names @ [ "--ranks"; "--hosts"; "--restarts"; "--min-ranks" ]
+
+              for spec in CommandTable.Networks.train.Options do
+                  if not (List.contains spec.Name others) then
+                      let isValid value = (spec.Check value).IsNone
+
+                      let words =
+                          match spec.Kind with
+                          | ValueKind.Choice forms -> OptionSpec.WordsOf forms
+                          | _ -> []
+
+                      let value = List.find isValid (words @ [ "1"; "0.5"; "none" ])
+                      let given = if spec.Kind = ValueKind.Flag then [ spec.Name ] else [ spec.Name; value ]
+
+                      Tool.run ([ "train"; "--resume"; "--print-config"; "--out"; folder ] @ given)
+                      |> Tool.fails 2 [ spec.Name; "keeps its settings" ]
           }
 
           for signal, place, event in

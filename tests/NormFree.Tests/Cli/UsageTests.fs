@@ -28,6 +28,8 @@ let private bad =
       "train --arch vgg-small --slopes power-of-two", [ "--slopes"; "no RPReLU" ]
       "train --augment mixup:9", [ "--augment"; "mixup:9" ]
       "train --schedule step:1e99:2", [ "--schedule"; "1e99" ]
+      "train --lr 1e6", [ "--lr"; "up to 100" ]
+      "train --weight-decay 11", [ "--weight-decay"; "from 0 to 10" ]
       "train --loss kd", [ "--teacher" ]
       "train --accumulate 0", [ "--accumulate"; "0" ]
       "train --rank-timeout 1", [ "--rank-timeout"; "from 2" ]
@@ -172,7 +174,7 @@ let private suggestions =
                 "train --arch reactnet18", [ "Did you mean 'reactnet-18'?" ]
                 "train --norm batchnorm", [ "Did you mean 'batch-norm'?" ]
                 "train --dataset cifar-10", [ "Did you mean 'cifar10'?" ]
-                "train --optimiser adam", [ "Did you mean '--optimizer'?" ]
+                "train --optimzer adam", [ "Did you mean '--optimizer'?" ]
                 "completion bahs", [ "Did you mean 'bash'?" ]
                 "--verson", [ "Did you mean '--version'?" ] ] do
               test $"normfree {line}" { Tool.runLine line |> Tool.fails 2 words }
@@ -224,6 +226,24 @@ let private forms =
               Expect.stringContains result.Out "\"Initialisation\": \"fixed\"" "value"
           }
 
+          test "reads British and American spellings alike, without a warning" {
+              let printed line =
+                  let result = Tool.runLine $"train --print-config {line}"
+                  Expect.equal (result.Code, result.Err) (0, "") line
+                  result.Out
+
+              for other, name, value in
+                  [ "--optimiser", "--optimizer", "adamw"
+                    "--normalization", "--normalisation", "cifar100"
+                    "--initialization", "--initialisation", "fixed"
+                    "--binarize", "--binarise", "activations" ] do
+                  Expect.equal (printed $"{other} {value}") (printed $"{name} {value}") other
+                  Tool.runLine $"train {other} x" |> Tool.fails 2 [ $"{name} cannot be 'x'" ]
+
+              Tool.runLine "train --optimiser sgd --optimizer adam"
+              |> Tool.fails 2 [ "--optimizer is given more than once" ]
+          }
+
           test "warns of more threads than processors" {
               let count = Environment.ProcessorCount + 1
               let result = Tool.runLine $"train --print-config --threads {count}"
@@ -234,7 +254,8 @@ let private forms =
                   $"--threads {count} exceeds the {Environment.ProcessorCount} processors"
                   "warning"
 
-              Tool.runLine $"train --threads {4 * Environment.ProcessorCount + 1}" |> Tool.fails 2 [ "--threads" ]
+              Tool.runLine $"train --threads {4 * Environment.ProcessorCount + 1}"
+              |> Tool.fails 2 [ "--threads"; "from 1 to 4 times the number of processors" ]
           }
 
           test "escapes what would act on the terminal" {

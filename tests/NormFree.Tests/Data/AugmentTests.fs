@@ -2,6 +2,7 @@ module NormFree.Tests.Data.AugmentTests
 
 open System
 open Expecto
+open Microsoft.FSharp.Reflection
 open NormFree.Data
 open NormFree.Tests.Data.Support
 
@@ -19,10 +20,34 @@ let private map width height =
 
 let private flat value = { Width = 4; Height = 4; Pixels = Array.create 48 value }
 
+/// Every step, in words.
+let private described =
+    [ PadCrop 4, "pad by 4 pixels and crop at random"
+      ReflectPadCrop 4, "pad by 4 mirrored pixels and crop at random"
+      Flip, "flip left to right at random"
+      RandomResizedCrop(0.08, 1.0, 224), "crop 8 to 100 % of the area at random and resize it to 224×224"
+      ResizeShort 256, "resize the shorter side to 256 pixels"
+      CentreCrop 224, "crop the centre to 224×224"
+      Resize 32, "resize to 32×32"
+      Lighting(0.1, LightingMode.Corrected), "add PCA lighting noise with standard deviation 0.1"
+      RandAugment(2, 9), "RandAugment, 2 operations of magnitude 9"
+      CustomAugment "mine", "own augmentation mine"
+      Mixup 0.2, "mixup, α = 0.2"
+      CutMix 1.0, "CutMix, α = 1" ]
+
 let tests =
     testList
         "augmentation"
-        [ test "PadCrop shifts by up to its padding in each direction" {
+        [ test "every step has words" {
+              for step, words in described do
+                  Expect.equal (Augment.describe step) words $"{step}"
+
+              let tag (step: Augment) = (fst (FSharpValue.GetUnionFields(step, typeof<Augment>))).Tag
+              let cases = FSharpType.GetUnionCases typeof<Augment> |> Array.map _.Tag |> Array.toList
+              Expect.equal (described |> List.map (fst >> tag) |> List.sort) (List.sort cases) "every case once"
+          }
+
+          test "PadCrop shifts by up to its padding in each direction" {
               let image = map 32 32
 
               let shifts =

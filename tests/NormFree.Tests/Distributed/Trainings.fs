@@ -74,7 +74,7 @@ let runWith (recipe: Recipe) (runOptions: RunOptions) folder (isFailing: (int ->
           Dataset = data.Value
           Teacher = isFailing |> Option.map (fun isFailing -> teacher dtype isFailing steps) }
 
-    Stage.run runOptions job network optimisation writer state.TrainingCursor
+    TrainingLoop.run runOptions job network optimisation writer state.TrainingCursor
 
     { Tensors = [ for name, tensor in network.Tensors -> name, Agreement.values tensor ]
       History = writer.History

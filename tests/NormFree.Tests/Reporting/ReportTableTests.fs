@@ -45,7 +45,7 @@ let tests =
           let one =
               run
                   "bn-free"
-                  [ "augmentation", """[{"PadCrop":4},"Flip",{"RandomResizedCrop":[0.08,1,224]}]"""
+                  [ "augmentation", Json.write [ PadCrop 4; Flip; RandomResizedCrop(0.08, 1.0, 224) ]
                     "activations: clipping", """{"Agc":0.02}"""
                     "activations: epochs", "4" ]
 
@@ -63,7 +63,7 @@ let tests =
           Expect.equal
               differing.Tail
               [ [ "augmentation"
-                  "pad by 4 pixels and crop at random; flip left to right at random; crop 8 to 100 % of the area at random and resize it to 224 pixels"
+                  "pad by 4 pixels and crop at random; flip left to right at random; crop 8 to 100 % of the area at random and resize it to 224×224"
                   "none" ] ]
               "differences"
 
@@ -76,8 +76,10 @@ let tests =
               [ [ PadCrop 4; Flip ]
                 [ RandomResizedCrop(0.08, 1.0, 224); Lighting(0.1, LightingMode.Corrected) ]
                 [ ResizeShort 256; CentreCrop 224 ]
-                [ Resize 32; CustomAugment "mine" ] ] do
+                [ Resize 32; CustomAugment "mine" ]
+                [ ReflectPadCrop 4; RandAugment(2, 9); Mixup 0.2; CutMix 1.0 ] ] do
               let words = Wording.ofSetting (Json.write steps)
+              Expect.equal words (steps |> List.map Augment.describe |> String.concat "; ") "the words of the steps"
 
               for mark in [ "{"; "["; "\""; "PadCrop"; "CentreCrop"; "Resized"; "Lighting"; "CustomAugment" ] do
                   Expect.isFalse (words.Contains mark) $"{mark} in {words}"

@@ -5,6 +5,7 @@ open System.IO
 open Expecto
 open NormFree.Data
 open NormFree.Formats.Safetensors
+open NormFree.Inference.Model
 open NormFree.Spec
 open NormFree.Runs
 open NormFree.Networks
@@ -133,6 +134,11 @@ let refusals =
               let long = System.String(' ', 5_000_000)
               let changed = rewrite path (fun _ -> true) (fun k t -> if k = "spec" then t + long else t)
               contains [ "'spec'"; "the limit is 4000000" ] (refusal (fun () -> load changed)))
+      }
+
+      test "the limits of preprocessing are those of packed networks" {
+          Expect.equal PreprocessingChecks.MaxSteps PackedLimits.MaxPreprocessingSteps "steps"
+          Expect.equal PreprocessingChecks.MaxPixels (int64 PackedLimits.MaxPreprocessingPixels) "pixels"
       }
 
       for what, change, said in

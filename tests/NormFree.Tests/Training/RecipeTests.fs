@@ -58,6 +58,10 @@ let private validation =
 
           for name, recipe in
               [ "an infinite learning rate", { published with LearningRate = infinity }
+                "a learning rate above 100", { published with LearningRate = 100.1 }
+                "a weight decay above 10", { published with WeightDecay = 10.1 }
+                "an infinite clipping factor", { published with Clip = Agc infinity }
+                "an infinite factor of a step schedule", { published with Schedule = Step(1, infinity) }
                 "an infinite weight decay", { published with WeightDecay = infinity }
                 "a NaN weight decay", { published with WeightDecay = nan }
                 "a NaN clipping factor", { published with Clip = Agc nan }
@@ -250,7 +254,7 @@ let private methods =
               "no centering", uncentered, ReActNet.r18, 2
               "batch norm", corrected, ReActNet.r18 |> Net.withNorm BatchNorm, 2
               "the published recipe", published, ReActNet.r18, 2 ] do
-            Expect.equal (Recipe.method recipe net) number what
+            Expect.equal (RecipeMethod.number recipe net) number what
 
         let all =
             [ "per-step decay (2)"; "learning rates (14)"; "sign centering (15)"; "stream centering (17)" ]
@@ -263,7 +267,7 @@ let private methods =
               "3, no RPReLU", Some 3, biReal, []
               "today's", Some 4, ReActNet.r18, []
               "a later version's", Some 5, ReActNet.r18, all ] do
-            Expect.equal (Recipe.changedSince before corrected net) rules what
+            Expect.equal (RecipeMethod.changedSince before corrected net) rules what
     }
 
 let tests =
