@@ -9,7 +9,7 @@ module Norms =
 
     /// <summary>A network in all three norms, each trained in two stages with one recipe.</summary>
     let variants (net: NetSpec) recipe =
-        [ for norm in [ BnFree 0.2; BatchNorm; NoNorm ] ->
+        [ for norm in [ BnFree Defaults.Alpha; BatchNorm; NoNorm ] ->
               Variant.twoStages (Names.norm norm) (Net.withNorm norm net) recipe ]
 
     /// <summary>A network without and with batch norm, with these weights in its shortcuts. 1-bit shortcuts of the bn-free network are zero-mean, as in
@@ -20,7 +20,7 @@ module Norms =
             | WeightBinariser.Binary -> WeightBinariser.ZeroMean
             | other -> other
 
-        [ for label, norm, weights in [ "bn-free", BnFree 0.2, zeroMean; "batch norm", BatchNorm, weights ] ->
+        [ for label, norm, weights in [ "bn-free", BnFree Defaults.Alpha, zeroMean; "batch norm", BatchNorm, weights ] ->
               Variant.twoStages label (net |> Net.withNorm norm |> Net.withShortcutWeights weights) recipe ]
 
     /// <summary>ReActNet-18 as this project trains it, and as A&amp;B BNN's recipe does with the budget's epochs and batch: at its own learning rate, and
@@ -111,12 +111,13 @@ module Norms =
     /// <summary>ReActNet-18 in these batch sizes, BN-free and with batch norm, in stage 1. Every run trains on as many images, and its
     /// learning rate is the budget's · √(batch / the budget's batch), which suits Adam.</summary>
     let batchSizes (budget: Budget) (sizes: int list) =
-        [ for norm in [ BnFree 0.2; BatchNorm ] do
+        [ for norm in [ BnFree Defaults.Alpha; BatchNorm ] do
               for batch in sizes ->
                   let rate = budget.LearningRate * sqrt (float batch / float budget.Batch)
 
                   { Label = $"{Names.norm norm}, batch {batch}"
                     Net = Budget.reactNet18 budget |> Net.withNorm norm
                     Stage1 =
-                      { Budget.recipe { budget with Batch = batch; LearningRate = rate } with WeightDecay = 1e-5 }
+                      { Budget.recipe { budget with Batch = batch; LearningRate = rate } with
+                          WeightDecay = Defaults.Stage1WeightDecay }
                     Stage2 = None } ]

@@ -105,7 +105,8 @@ module Recipe =
               $"the decay of the weight average must be between 0 and 1, it is {decay}"
           | _ -> ()
           match recipe.Clip with
-          | Agc factor when not (isPositive factor) -> $"the clipping factor must be positive, it is {factor}"
+          | Agc factor when not (isPositive factor) ->
+              $"the clipping factor must be positive and finite, it is {factor}"
           | _ -> ()
           match recipe.Loss with
           | LabelSmoothing e when not (e >= 0.0 && e <= 1.0) -> $"label smoothing must be between 0 and 1, it is {e}"
