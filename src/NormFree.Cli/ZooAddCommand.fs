@@ -150,7 +150,7 @@ module internal ZooAddCommand =
     let private cardFile folder name = Path.Combine(folder, name + ".card.json")
 
     let private cards folder =
-        [ for path in Directory.GetFiles(folder, "*.card.json") |> Array.sort do
+        [ for path in Directory.GetFiles(folder, "*.card.json") do
               CardJson.Read(ReadOnlySpan(File.ReadAllBytes path), path) ]
 
     /// The folder of the zoo's files in a checkout.

@@ -25,11 +25,11 @@ module internal ZooPages =
         $"| [{card.Name}](zoo/{card.Name}.md) | {card.Data.Name} | {100.0 * card.Accuracy.Top1():F2} %% | {float card.Packed.Bytes / 1000.0:F0} kB \
           | {card.Latency.MedianMs:F2} ms | {checkpoint} |"
 
-    /// <summary>The table of these networks.</summary>
+    /// <summary>The table of these networks, by name.</summary>
     let table (cards: ModelCard list) =
         [ "| network | data | top-1 | packed file | latency | checkpoint |"
           "|---|---|---|---|---|---|"
-          yield! List.map row cards ]
+          yield! cards |> List.sortBy _.Name |> List.map row ]
         |> String.concat "\n"
 
     /// <summary>The text of the overview with this table in place of its own.</summary>

@@ -23,7 +23,9 @@ internal static class ZooResource
 
     /// <summary>The names of all networks, sorted.</summary>
     public static string[] Names() =>
-        [.. from file in Zoo.GetManifestResourceNames() where file.EndsWith(CardSuffix, StringComparison.Ordinal) select file[..^CardSuffix.Length] into name orderby name select name];
+        [.. Zoo.GetManifestResourceNames().Where(IsCard).Select(file => file[..^CardSuffix.Length]).Order(StringComparer.Ordinal)];
+
+    private static bool IsCard(string file) => file.EndsWith(CardSuffix, StringComparison.Ordinal);
 
     /// <summary>The name of a network's card.</summary>
     public static string CardName(string network) => network + CardSuffix;

@@ -140,6 +140,13 @@ let private cards =
           Expect.equal page (ZooPages.withTable table page) "run 'normfree zoo add' again"
       }
 
+      test "the table of docs/zoo.md lists networks by name, in any order of their cards" {
+          // A file's name sorts differently: "a-small.card.json" comes before "a.card.json".
+          let cards = [ for name in names -> ModelZoo.Card name ]
+          Expect.equal (ZooPages.table (List.rev cards)) (ZooPages.table cards) "sorted"
+          Expect.equal (List.sortWith (fun a b -> String.CompareOrdinal(a, b)) names) names "names"
+      }
+
       test "a text that is no card is rejected" {
           for text in [ ""; "null"; "[]"; """{ "Name": "a" }""" ] do
               let read () = CardJson.Read(ReadOnlySpan(Text.Encoding.UTF8.GetBytes text), "a.card.json") |> ignore
