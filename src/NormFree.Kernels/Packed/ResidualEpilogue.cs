@@ -45,7 +45,7 @@ public abstract unsafe class ResidualEpilogue
 
     private static ResidualEpilogue For<TEncoder>(InstructionSet set) where TEncoder : struct, ISignEncoder => InstructionSets.Require(set) switch
     {
-        InstructionSet.Avx512 => new ResidualEpilogue<Avx512Floats, Avx512Signs, TEncoder, Vector512<float>>(),
+        InstructionSet.Avx512 => new ResidualEpilogue<Avx512Floats, Avx512Signs, TEncoder, Vector512<float>>(For<TEncoder>(InstructionSet.Avx2)),
         InstructionSet.Avx2 => new ResidualEpilogue<Avx2Floats, Avx2Signs, TEncoder, Vector256<float>>(),
         InstructionSet.AdvSimd => new ResidualEpilogue<AdvSimdFloats, AdvSimdSigns, TEncoder, Vector128<float>>(),
         _ => new ResidualEpilogue<ScalarFloats, ScalarSigns, TEncoder, float>(),
@@ -93,7 +93,8 @@ public readonly unsafe struct EpilogueShortcut(float* values, int channels, int 
 }
 
 /// <summary><see cref="ResidualEpilogue"/> for one instruction set and encoding: pixel by pixel, 64 channels at a time.</summary>
-internal sealed unsafe class ResidualEpilogue<TFloats, TSigns, TEncoder, TVector> : ResidualEpilogue
+/// <param name="narrower">Computes what whole vectors do not fit, such as 8 channels with AVX-512; null to compute their rest value by value.</param>
+internal sealed unsafe class ResidualEpilogue<TFloats, TSigns, TEncoder, TVector>(ResidualEpilogue? narrower = null) : ResidualEpilogue
     where TFloats : struct, IFloatVectors<TVector>
     where TSigns : struct, ISignVectors<TVector>
     where TEncoder : struct, ISignEncoder
@@ -109,6 +110,11 @@ internal sealed unsafe class ResidualEpilogue<TFloats, TSigns, TEncoder, TVector
     {
         int begin = range.FirstFilter, end = begin + range.Filters, addedStep = shortcut.PixelStep;
         var repeat = new ShortcutRepeat(shortcut.Channels, parameters.Channels, TFloats.Lanes);
+        if (narrower is not null && !(repeat.UseVectors && Fits(parameters.Channels)))
+        {
+            narrower.Apply(parameters, range, accumulators, shortcut, result, resultStep, threshold, next);
+            return;
+        }
         var signs = new SignMapCursor(next, range.FirstPixel);
         var added = shortcut.Values + (long)range.FirstPixel * addedStep;
         result += (long)range.FirstPixel * resultStep;
@@ -130,6 +136,11 @@ internal sealed unsafe class ResidualEpilogue<TFloats, TSigns, TEncoder, TVector
     public override void Pack(int firstPixel, int pixels, float* map, float* threshold, SignMap signs)
     {
         var all = signs.Layout.Channels;
+        if (narrower is not null && !Fits(all))
+        {
+            narrower.Pack(firstPixel, pixels, map, threshold, signs);
+            return;
+        }
         var to = new SignMapCursor(signs, firstPixel);
         var source = map + (long)firstPixel * all;
         for (var pixel = 0; pixel < pixels; pixel++, source += all, to.Next())
@@ -139,6 +150,8 @@ internal sealed unsafe class ResidualEpilogue<TFloats, TSigns, TEncoder, TVector
                 TEncoder.Write(Bits(source + first, threshold + first, channels), channels, to.Block(first / Block));
             }
     }
+
+    private static bool Fits(int channels) => channels % TFloats.Lanes == 0;
 
     /// <summary>Computes y of up to 64 channels of a pixel and returns their signs.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -19,9 +19,10 @@ namespace NormFree.Torch.Native;
 public static class TorchNative
 {
     private const string Shim = "LibTorchSharp";
+    private const string LibtorchCpu = "libtorch_cpu.so";
 
     /// <summary>The shim's dependencies on Linux, in load order. Once loaded by absolute path, the linker resolves them by name wherever the shim lies.</summary>
-    private static readonly string[] Libtorch = ["libc10.so", "libtorch_cpu.so", "libtorch.so"];
+    private static readonly string[] Libtorch = ["libc10.so", LibtorchCpu, "libtorch.so"];
 
     private static readonly Lock Gate = new();
     private static IntPtr shimHandle;
@@ -44,6 +45,7 @@ public static class TorchNative
             if (!NativeFolders.IsSupported) throw NativeFolders.Missing($"lib{Shim}.so", []);
             var folders = NativeFolders.Find(libtorchFolder);
             foreach (var library in Libtorch) NativeLibrary.Load(NativeFolders.Locate(library, folders));
+            TorchContext.Initialise(NativeLibrary.Load(NativeFolders.Locate(LibtorchCpu, folders)));
             LoadShim(NativeFolders.Locate($"lib{Shim}.so", folders));
         }
     }

@@ -3,6 +3,7 @@ module NormFree.Tests.Torch.NativeTests
 open System
 open System.Buffers.Binary
 open System.IO
+open System.Runtime.InteropServices
 open System.Security.Cryptography
 open System.Text
 open Expecto
@@ -142,6 +143,11 @@ let private userCache =
     | "" -> Path.Combine(Environment.GetFolderPath Environment.SpecialFolder.UserProfile, ".cache")
     | folder -> folder
 
+/// C++'s <c>Context&amp; at::globalContext()</c> and <c>bool Context::userEnabledNNPACK() const</c>.
+type private GlobalContext = delegate of unit -> nativeint
+
+type private UserEnabledNnpack = delegate of nativeint -> byte
+
 let private loading =
     testList
         "TorchNative"
@@ -164,6 +170,16 @@ let private loading =
 
           test "the packaged shim has the published digest" {
               Expect.equal (Convert.ToHexStringLower(SHA256.HashData shim.Value)) packagedDigest "SHA-256"
+          }
+
+          // Without this, libtorch warns on stderr of every processor that NNPACK does not know.
+          test "NNPACK is disabled" {
+              TorchNative.Ensure()
+              let library = NativeLibrary.Load "libtorch_cpu.so"
+              let call name = Marshal.GetDelegateForFunctionPointer<_>(NativeLibrary.GetExport(library, name))
+              let context: GlobalContext = call "_ZN2at13globalContextEv"
+              let enabled: UserEnabledNnpack = call "_ZNK2at7Context17userEnabledNNPACKEv"
+              Expect.equal (enabled.Invoke(context.Invoke())) 0uy "userEnabledNNPACK"
           }
 
           test "a second call does nothing" {
