@@ -177,12 +177,22 @@ module internal NetworkOptions =
         | CorrectedRecipe -> Recipe.corrected
         | AbBnnRecipe -> Recipe.abBnn
 
+    /// bf16 becomes float32, with a warning, where it would be slower.
+    let private faster precision =
+        match precision with
+        | BFloat16 when not TorchNative.HasFastBFloat16 ->
+            Output.warn
+                "bf16 would be slower than float32 on this processor, which has no instructions for it or reports no caches: float32 is used."
+
+            Float32
+        | precision -> precision
+
     /// The execution, or an error if the engine and the precision do not fit.
     let execution (device: Device) engine precision : Execution =
         let execution: Execution = { Engine = engine; Precision = precision }
 
         match execution.On(device.Type, TorchSharp.torch.ScalarType.Float32) with
-        | Ok _ -> execution
+        | Ok _ -> { execution with Precision = faster precision }
         | Error problem -> raise (UsageException problem)
 
     /// Sets the number of threads if one is given.

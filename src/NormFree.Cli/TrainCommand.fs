@@ -37,8 +37,13 @@ module internal TrainCommand =
         let execution = configuration.Execution
         NetworkOptions.useThreads execution.Threads
         execution.Device.Require()
-        NetworkOptions.execution execution.Device execution.Engine execution.Precision |> ignore
         Configuration.toOptions execution
+
+    /// With the precision that is used on this processor.
+    let private onThisProcessor (configuration: RunConfiguration) =
+        let execution = configuration.Execution
+        let usable = NetworkOptions.execution execution.Device execution.Engine execution.Precision
+        { configuration with Execution = { execution with Precision = usable.Precision } }
 
     let private stages (configuration: RunConfiguration) net (plan: Plan) : RunLog =
         let init = configuration.Init |> Option.map InitialNetwork.path
@@ -113,6 +118,7 @@ module internal TrainCommand =
     let private train (args: Arguments) deadline (ranks: IRanks) =
         let isShown = ranks.Rank = 0 && not (args.Has Options.Run.jsonLog)
         let folder, configuration, arguments, moved = settings args isShown
+        let configuration = onThisProcessor configuration
         let runOptions = options configuration
         let dataset = OwnImages.dataset configuration
         let net = network configuration dataset
@@ -167,7 +173,7 @@ module internal TrainCommand =
     /// <summary>Runs the command.</summary>
     let run (args: Arguments) =
         if args.Has Options.Run.printConfig then
-            Output.line (ConfigurationFile.write (resolved args))
+            Output.line (ConfigurationFile.write (resolved args |> onThisProcessor))
         else
             Job.run
                 (args.TryGet Options.Execution.rankTimeout |> Option.map TimeSpan.FromSeconds)

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Runtime.Intrinsics.X86;
 
 namespace NormFree.Platform;
 
@@ -26,6 +27,18 @@ public static class MachineFacts
 
     /// <summary>The peak memory of this process in bytes. Null on other systems than Linux.</summary>
     public static long? PeakMemory() => Kibibytes("VmHWM", "/proc/self/status");
+
+    /// <summary>Whether the processor reports the sizes of its caches (CPUID leaf 4 of Intel, 0x8000001D of AMD). Some virtual machines hide them. True on
+    /// processors other than x86.</summary>
+    public static bool ReportsCaches() => !X86Base.IsSupported || ReportsCache(4) || HasLeaf(AmdCaches) && ReportsCache(AmdCaches);
+
+    private const int AmdCaches = unchecked((int)0x8000001D);
+
+    /// <summary>Whether the processor has this extended leaf of CPUID.</summary>
+    private static bool HasLeaf(int leaf) => (uint)X86Base.CpuId(unchecked((int)0x80000000), 0).Eax >= (uint)leaf;
+
+    /// <summary>Whether the leaf's first cache has a type.</summary>
+    private static bool ReportsCache(int leaf) => (X86Base.CpuId(leaf, 0).Eax & 0x1F) != 0;
 
     private static long? Kibibytes(string name, string path) =>
         Field(name, path) is { } value ? 1024 * long.Parse(value.Split(' ')[0], CultureInfo.InvariantCulture) : null;

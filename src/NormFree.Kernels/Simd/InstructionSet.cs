@@ -42,6 +42,9 @@ public static class InstructionSets
         }
     }
 
+    /// <summary>Whether <see cref="Best"/> is AVX-512 and the processor multiplies bfloat16 numbers (AVX512_BF16: CPUID leaf 7, subleaf 1).</summary>
+    public static bool HasBFloat16 => Best == InstructionSet.Avx512 && X86Base.CpuId(7, 0).Eax >= 1 && (X86Base.CpuId(7, 1).Eax & 1 << 5) != 0;
+
     /// <summary>Chooses the instruction set of this process, for example to measure what slower processors would do. Call it before any kernel runs.</summary>
     /// <exception cref="PlatformNotSupportedException">This processor does not support <paramref name="set"/>.</exception>
     /// <exception cref="InvalidOperationException">Kernels use another instruction set already.</exception>

@@ -1,4 +1,3 @@
-using NormFree.Torch.Native;
 using static TorchSharp.torch;
 using static TorchSharp.torch.nn.functional;
 
@@ -47,13 +46,10 @@ public static class Convolution
         return effective.MoveToOuterDisposeScope();
     }
 
-    private static Tensor Convolve(Tensor x, Tensor weight, in ConvolutionOptions options)
-    {
-        OneDnn.Check(x, weight.size(0));
-        return conv2d(
+    private static Tensor Convolve(Tensor x, Tensor weight, in ConvolutionOptions options) =>
+        conv2d(
             x, weight, strides: [options.Stride, options.Stride], padding: [options.Padding, options.Padding],
             dilation: [options.Dilation, options.Dilation], groups: options.Groups);
-    }
 }
 
 /// <summary>How a convolution computes and applies its effective weight.</summary>

@@ -33,6 +33,13 @@ public static class TorchNative
     /// <summary>Whether libtorch may be loaded. False only on Linux, before <see cref="Ensure"/>.</summary>
     public static bool MayBeLoaded => !OperatingSystem.IsLinux() || LoadedFrom is not null;
 
+    /// <summary>Whether libtorch's convolutions use oneDNN. <see cref="Ensure"/> disables it where it would compute wrong results, on Linux with x86 processors
+    /// that do not report the sizes of their caches. Convolutions then take two to three times as long.</summary>
+    public static bool OneDnnIsReliable { get; } = !OperatingSystem.IsLinux() || MachineFacts.ReportsCaches();
+
+    /// <summary>Whether libtorch's convolutions are faster in bfloat16 than in float32: oneDNN computes them with instructions for it.</summary>
+    public static bool HasFastBFloat16 => OneDnnIsReliable && InstructionSets.HasBFloat16;
+
     /// <summary>Loads libtorch and TorchSharp's shim. Idempotent and thread-safe; does nothing on systems other than Linux.</summary>
     /// <param name="libtorchFolder">Folder that contains <c>libtorch_cpu.so</c>; null searches next to the program and in the package cache.</param>
     /// <exception cref="DllNotFoundException">A library was not found; the message lists the folders searched and the remedy.</exception>
@@ -45,7 +52,7 @@ public static class TorchNative
             if (!NativeFolders.IsSupported) throw NativeFolders.Missing($"lib{Shim}.so", []);
             var folders = NativeFolders.Find(libtorchFolder);
             foreach (var library in Libtorch) NativeLibrary.Load(NativeFolders.Locate(library, folders));
-            TorchContext.Initialise(NativeLibrary.Load(NativeFolders.Locate(LibtorchCpu, folders)));
+            Configure(NativeLibrary.Load(NativeFolders.Locate(LibtorchCpu, folders)));
             LoadShim(NativeFolders.Locate($"lib{Shim}.so", folders));
         }
     }
@@ -103,6 +110,17 @@ public static class TorchNative
         if (name != Shim) return IntPtr.Zero;
         Ensure();
         return OperatingSystem.IsLinux() ? shimHandle : throw NativeFolders.Missing(name, NativeFolders.Find(null));
+    }
+
+    /// <remarks>
+    /// oneDNN 3.7.1, which libtorch 2.10 contains, needs the sizes of the caches. Where a processor does not report them, as AMD's in some virtual machines, it
+    /// does not clear the channels by which it rounds the channels of planar maps up (<c>prb_block_for_cache</c> of its <c>jit_uni_reorder</c>), so that
+    /// convolutions of 24 channels contain whatever was in that memory; and 1×1 convolutions on several threads end the process with SIGFPE.
+    /// </remarks>
+    private static void Configure(IntPtr libtorchCpu)
+    {
+        TorchContext.DisableNnpack(libtorchCpu);
+        if (!OneDnnIsReliable) TorchContext.DisableOneDnn(libtorchCpu);
     }
 
     private static void LoadShim(string packaged)

@@ -31,6 +31,15 @@ let private files =
           Expect.equal (printed (file "printed.json" text)) text "printed again"
       }
 
+      test "bf16 becomes float32, with a warning, where the instructions for it are missing" {
+          let result =
+              Tool.runProcess [ "train"; "--print-config"; "--precision"; "bf16"; "--instructions"; "scalar" ]
+
+          Expect.equal result.Code 0 result.Err
+          Expect.stringContains result.Out "\"Precision\": \"float32\"" "precision"
+          Expect.stringContains result.Err "bf16 would be slower than float32" "the warning"
+      }
+
       test "a file with comments and trailing commas changes the defaults that it names" {
           let configuration =
               resolved (

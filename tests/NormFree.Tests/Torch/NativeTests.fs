@@ -7,7 +7,9 @@ open System.Runtime.InteropServices
 open System.Security.Cryptography
 open System.Text
 open Expecto
+open NormFree.Platform
 open NormFree.Torch.Native
+open TorchSharp
 
 let private version = "GLIBCXX_3.4.32"
 
@@ -143,10 +145,25 @@ let private userCache =
     | "" -> Path.Combine(Environment.GetFolderPath Environment.SpecialFolder.UserProfile, ".cache")
     | folder -> folder
 
-/// C++'s <c>Context&amp; at::globalContext()</c> and <c>bool Context::userEnabledNNPACK() const</c>.
+/// C++'s <c>Context&amp; at::globalContext()</c> and <c>bool Context::userEnabled…() const</c>.
 type private GlobalContext = delegate of unit -> nativeint
 
-type private UserEnabledNnpack = delegate of nativeint -> byte
+type private UserEnabled = delegate of nativeint -> byte
+
+let private isEnabled getter =
+    TorchNative.Ensure()
+    let library = NativeLibrary.Load "libtorch_cpu.so"
+    let call name = Marshal.GetDelegateForFunctionPointer<_>(NativeLibrary.GetExport(library, name))
+    let context: GlobalContext = call "_ZN2at13globalContextEv"
+    let enabled: UserEnabled = call getter
+    enabled.Invoke(context.Invoke()) <> 0uy
+
+/// A convolution of ones with 24 planar channels, whose exact result is the number of taps within the map times 24.
+let private convolved (dtype: torch.ScalarType) =
+    use x = torch.ones ([| 2L; 24L; 6L; 5L |], dtype)
+    use weight = torch.ones ([| 24L; 24L; 3L; 3L |], dtype)
+    use y = torch.nn.functional.conv2d (x, weight, padding = [| 1L; 1L |])
+    y.``to``(torch.float64).data<float>().ToArray()
 
 let private loading =
     testList
@@ -172,14 +189,28 @@ let private loading =
               Expect.equal (Convert.ToHexStringLower(SHA256.HashData shim.Value)) packagedDigest "SHA-256"
           }
 
-          // Without this, libtorch warns on stderr of every processor that NNPACK does not know.
+          // Otherwise libtorch warns on stderr of every processor that NNPACK does not know.
           test "NNPACK is disabled" {
+              Expect.isFalse (isEnabled "_ZNK2at7Context17userEnabledNNPACKEv") "userEnabledNNPACK"
+          }
+
+          test "oneDNN is enabled where the processor reports its caches, and only there" {
+              Expect.equal
+                  (isEnabled "_ZNK2at7Context17userEnabledMkldnnEv")
+                  (MachineFacts.ReportsCaches())
+                  "userEnabledMkldnn"
+
+              Expect.equal TorchNative.OneDnnIsReliable (MachineFacts.ReportsCaches()) "OneDnnIsReliable"
+          }
+
+          // oneDNN pads 24 channels to 32. The repetitions reuse memory that holds other values.
+          test "convolutions of padded channels are exact" {
               TorchNative.Ensure()
-              let library = NativeLibrary.Load "libtorch_cpu.so"
-              let call name = Marshal.GetDelegateForFunctionPointer<_>(NativeLibrary.GetExport(library, name))
-              let context: GlobalContext = call "_ZN2at13globalContextEv"
-              let enabled: UserEnabledNnpack = call "_ZNK2at7Context17userEnabledNNPACKEv"
-              Expect.equal (enabled.Invoke(context.Invoke())) 0uy "userEnabledNNPACK"
+              let expected = convolved torch.float64
+
+              for round in 1..5 do
+                  torch.tensor(Array.create (2 * 32 * 6 * 5) nanf).Dispose()
+                  Expect.equal (convolved torch.float32) expected $"round {round}"
           }
 
           test "a second call does nothing" {
