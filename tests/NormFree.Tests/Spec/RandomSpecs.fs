@@ -131,14 +131,19 @@ let private body (choice: Choice) channels side =
 /// The same network without places where rounding decides: sums of ±s are often exactly 0 or equal to their neighbours. Every sign gets a shift, and binary
 /// convolutions are followed by no maximum and by no activation with a kink at 0.
 let withoutTies (net: NetSpec) =
-    let rprelu =
-        Activation.RPReLU { ShiftIn = "smooth.in"; Slope = "smooth.slope"; ShiftOut = "smooth.out" }
+    let smooth (name: string) =
+        Part.Activation(Activation.RPReLU { ShiftIn = $"{name}.in"; Slope = $"{name}.slope"; ShiftOut = $"{name}.out" })
+
+    let named (conv: BinaryConvolution) = smooth $"smooth.{conv.Convolutions.Head}"
 
     let rec untied parts =
         match parts with
         | (Part.Binary _ as conv) :: Part.MaxPool(2, 2, 0) :: rest -> conv :: untied (Part.AveragePool 2 :: rest)
-        | (Part.Binary _ | Part.AveragePool _ as part) :: Part.Activation _ :: rest ->
-            part :: Part.Activation rprelu :: untied rest
+        | (Part.Binary conv as part) :: Part.Activation _ :: rest -> part :: named conv :: untied rest
+        // bn-free norms after a convolution do nothing.
+        | (Part.Binary conv as part) :: (Part.Norm _ as norm) :: Part.Activation _ :: rest ->
+            part :: norm :: named conv :: untied rest
+        | (Part.AveragePool _ as pool) :: Part.Activation _ :: rest -> pool :: smooth "smooth" :: untied rest
         | part :: rest -> part :: untied rest
         | [] -> []
 
