@@ -214,7 +214,7 @@ internal sealed class SafetensorsHeader
             InvalidFileException.Throw(file, $"byte {reached} of the data", $"{dataBytes - reached} bytes belong to no tensor", Remedy.DownloadAgain);
     }
 
-    /// <summary>The next token. The reader throws if the data ends before the header's object, or goes on after it.</summary>
+    /// <summary>The next token. The reader throws if the data end before the header's object, or continue after it.</summary>
     private static JsonTokenType Next(ref Utf8JsonReader reader)
     {
         reader.Read();
