@@ -1,7 +1,6 @@
 module NormFree.Tests.Cli.UsageTests
 
 open System
-open System.IO
 open Expecto
 open NormFree.Cli
 open NormFree.Runs
@@ -265,26 +264,6 @@ let private forms =
               result |> Tool.fails 1 [ @"\u202e\u001b[2Jfile" ]
           } ]
 
-let private runs =
-    testList
-        "run.json"
-        [ test "that is a pipe is an error, not a wait" {
-              let folder = Directory.CreateDirectory(Tool.scratch.File "piped").FullName
-              use made = Diagnostics.Process.Start("mkfifo", [ Path.Combine(folder, "run.json") ])
-              made.WaitForExit()
-
-              Tool.run [ "report"; folder; "--out"; Path.Combine(folder, "page.md"); "--no-speed" ]
-              |> Tool.fails 1 [ "run.json"; "pipe" ]
-          }
-
-          test "that is an endless device is an error, not all memory" {
-              let folder = Directory.CreateDirectory(Tool.scratch.File "endless").FullName
-              File.CreateSymbolicLink(Path.Combine(folder, "run.json"), "/dev/zero") |> ignore
-
-              Tool.run [ "report"; folder; "--out"; Path.Combine(folder, "page.md"); "--no-speed" ]
-              |> Tool.fails 1 [ "run.json" ]
-          } ]
-
 let private reference =
     test "the reference page has every command and every option" {
         let page = Reference.markdown ()
@@ -300,4 +279,12 @@ let private reference =
     }
 
 let tests =
-    testList "Usage" [ HelpTests.tests; usage; suggestions; NarrowTerminalTests.tests; forms; runs; reference ]
+    testList
+        "Usage"
+        [ HelpTests.tests
+          usage
+          suggestions
+          NarrowTerminalTests.tests
+          forms
+          RunFileTests.tests
+          reference ]
